@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of things. NewTypes, so that a share's id is never taken for a GPU's."""
+
+from typing import NewType
+
+GpuId = NewType("GpuId", str)  # NVML UUID of a device or MIG instance: GPU-…, MIG-…
+ShareId = NewType("ShareId", str)  # 12 lower-case hex digits
+Tenant = NewType("Tenant", str)  # who quotas are about; the user's name until groups exist

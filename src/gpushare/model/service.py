@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a daemon can be asked: the daemon implements it, the API serves it."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from .event import Event
+from .share import Caller, State, Verification
+from .spec import ShareSpec
+from .units import Seconds
+from .view import CreateRequest, EnterRequest, Entry, GpuView, Plan, ShareView, VersionView
+
+
+class Service(Protocol):
+    """Methods raise errors of `model.errors`. `ref` is a share's id, id prefix or name."""
+
+    async def create(self, request: CreateRequest, caller: Caller) -> ShareView: ...
+
+    async def plan(self, spec: ShareSpec, caller: Caller) -> Plan: ...
+
+    async def shares(self, caller: Caller, *, ended: bool = False) -> Sequence[ShareView]: ...
+
+    async def show(self, ref: str, caller: Caller) -> ShareView: ...
+
+    async def wait(
+        self, ref: str, states: Sequence[State], timeout: Seconds | None, caller: Caller
+    ) -> ShareView:
+        """Return when the share is in one of the states or has ended; else WaitTimeoutError."""
+        ...
+
+    async def enter(self, ref: str, request: EnterRequest, caller: Caller) -> Entry: ...
+
+    async def remove(self, ref: str, caller: Caller, *, force: bool = False) -> ShareView: ...
+
+    async def verify(self, ref: str, caller: Caller) -> Verification: ...
+
+    async def gpus(self, caller: Caller) -> Sequence[GpuView]: ...
+
+    async def version(self, caller: Caller) -> VersionView: ...
+
+    def events(self, since: int, caller: Caller) -> AsyncIterator[Event]:
+        """Every event after `since`, then the ones to come."""
+        ...
+
+    async def metrics(self) -> bytes:
+        """Prometheus text."""
+        ...

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A share as the daemon keeps it, the decision behind it, and what is promised about it."""
+
+from datetime import datetime
+from enum import StrEnum, unique
+
+from .ids import GpuId, ShareId, Tenant
+from .spec import GpuGrant, MechanismName, ShareSpec
+from .value import Value
+
+
+@unique
+class State(StrEnum):
+    QUEUED = "queued"
+    GRANTED = "granted"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    RELEASED = "released"
+    FAILED = "failed"
+
+    @property
+    def holds(self) -> bool:
+        """Whether a share in this state keeps GPU capacity."""
+        return self in {State.GRANTED, State.RUNNING, State.SUSPENDED}
+
+    @property
+    def ended(self) -> bool:
+        return self in {State.RELEASED, State.FAILED}
+
+
+@unique
+class Level(StrEnum):
+    """How far a promise holds, strongest first."""
+
+    ENFORCED = "enforced"  # by driver or hardware: a tenant cannot escape
+    COOPERATIVE = "cooperative"  # by the guard or an MPS client limit: holds for honest programs
+    REPORTED = "reported"  # nothing stops it, but it is seen
+    NONE = "none"
+
+    def at_least(self, other: "Level") -> bool:
+        order = list(Level)
+        return order.index(self) <= order.index(other)
+
+
+class Enforcement(Value):
+    memory: Level = Level.NONE
+    compute: Level = Level.NONE
+    fault: Level = Level.NONE
+    devices: Level = Level.NONE
+
+
+class Decision(Value):
+    """Where a share lands and how it is made real. `why` and `unprotected` are for `--explain`."""
+
+    grants: tuple[GpuGrant, ...]
+    mechanisms: tuple[MechanismName, ...]  # the base first, then the layers on it
+    enforcement: Enforcement = Enforcement()
+    why: tuple[str, ...] = ()
+    unprotected: tuple[str, ...] = ()
+
+    @property
+    def gpus(self) -> tuple[GpuId, ...]:
+        return tuple(grant.gpu for grant in self.grants)
+
+
+class ProcessRef(Value):
+    """A process that cannot be confused with a later one of the same pid.
+
+    `started`: clock ticks since boot, field 22 of /proc/PID/stat.
+    """
+
+    pid: int
+    started: int
+
+
+class Caller(Value):
+    """Who asks, as the kernel says (SO_PEERCRED)."""
+
+    uid: int
+    gid: int
+    pid: int
+
+
+class Finding(Value):
+    """What verification found about one dimension."""
+
+    dimension: str  # memory, compute, fault, devices
+    promised: Level
+    delivered: Level
+    evidence: str
+
+    @property
+    def ok(self) -> bool:
+        return self.delivered.at_least(self.promised)
+
+
+class Verification(Value):
+    at: datetime
+    ok: bool
+    findings: tuple[Finding, ...] = ()
+    driver: str = ""
+
+
+class Share(Value):
+    """One share's record.
+
+    `holder` is the process whose life bounds it; None: held until rm or ttl. `members` are the
+    processes that entered; their children are found by cgroup and region.
+    """
+
+    id: ShareId
+    name: str
+    spec: ShareSpec
+    tenant: Tenant
+    uid: int
+    gid: int
+    state: State
+    created: datetime
+    reason: str = ""
+    decision: Decision | None = None
+    holder: ProcessRef | None = None
+    members: tuple[ProcessRef, ...] = ()
+    started: datetime | None = None
+    ended: datetime | None = None
+    expires: datetime | None = None
+    verified: Verification | None = None
+    log: str | None = None

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What someone asks for."""
+
+from enum import StrEnum, unique
+
+from .errors import BadSpecError
+from .ids import GpuId
+from .units import FULL, Bytes, Percent, Seconds
+from .value import Value
+
+
+@unique
+class Priority(StrEnum):
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+@unique
+class Isolation(StrEnum):
+    """The least a share accepts: each step includes the ones before it."""
+
+    ANY = "any"  # whatever the machine has
+    LIMITED = "limited"  # the memory limit holds for well-behaved programs
+    STRONG = "strong"  # a tenant cannot escape the memory limit
+    HARD = "hard"  # memory, compute and faults are partitioned in hardware, or the GPU is alone
+
+
+@unique
+class MechanismName(StrEnum):
+    EXCLUSIVE = "exclusive"
+    TIMESLICE = "timeslice"
+    MPS = "mps"
+    MIG = "mig"
+    VGPU = "vgpu"
+    DRIVER_LIMIT = "driver-limit"
+    GUARD = "guard"
+
+
+class MemoryAsk(Value):
+    """Memory per GPU. Absent limit: the whole GPU. `share` is a percentage of the chosen GPU."""
+
+    limit: Bytes | None = None
+    request: Bytes | None = None
+    share: Percent | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.share is not None:
+            raise BadSpecError("memory is given twice", "as a size and as a percentage")
+        if self.limit is not None and self.request is not None and self.request > self.limit:
+            raise BadSpecError("the memory request is above the limit", "request ≤ limit")
+        if (self.limit is not None and self.limit <= 0) or (self.request or 0) < 0:
+            raise BadSpecError("memory must be above zero")
+
+
+class ComputeAsk(Value):
+    """Compute in percent of one GPU. Absent request: as much as the limit asks for."""
+
+    limit: Percent = FULL
+    request: Percent | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.limit <= FULL:
+            raise BadSpecError("the compute limit must be from 1 to 100 percent")
+        if self.request is not None and not 0 <= self.request <= self.limit:
+            raise BadSpecError("the compute request is above the limit", "request ≤ limit")
+
+
+class ShareSpec(Value):
+    """Everything asked of one share; per GPU where `gpus` is above one."""
+
+    memory: MemoryAsk = MemoryAsk()
+    compute: ComputeAsk = ComputeAsk()
+    priority: Priority = Priority.NORMAL
+    isolation: Isolation = Isolation.ANY
+    gpus: int = 1
+    gpu: tuple[str, ...] = ()  # selectors: UUIDs or indices; empty: any
+    mechanism: MechanismName | None = None  # None: auto
+    name: str | None = None
+    ttl: Seconds | None = None
+    labels: dict[str, str] = {}
+    allow_unverified: bool = False
+
+    def __post_init__(self) -> None:
+        if self.gpus < 1:
+            raise BadSpecError("a share needs at least one GPU")
+        if self.gpu and len(self.gpu) < self.gpus:
+            raise BadSpecError(f"{self.gpus} GPUs are asked for but only {len(self.gpu)} named")
+
+
+class GpuGrant(Value):
+    """One GPU of a share: what it may hold there. Memory in bytes, compute in percent."""
+
+    gpu: GpuId
+    limit: Bytes
+    request: Bytes
+    compute: Percent
+    compute_request: Percent
