@@ -26,8 +26,8 @@ _UNITS = {
     },
     **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
 }
-_MEMORY = re.compile(r"(\d+)(?:\.(\d+))?\s*([A-Za-z]*)")
-_DURATION = re.compile(r"(\d+)\s*(s|m|h|d|)")
+_MEMORY = re.compile(r"(\d+)(?:\.(\d+))?\s*([A-Za-z]*)", re.ASCII)
+_DURATION = re.compile(r"(\d+)\s*(s|m|h|d|)", re.ASCII)
 _DURATION_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LARGEST = 2**63 - 1
 
