@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine image: one file, mapped by every process of a simulated machine.
+ *
+ * libcuda.so.1, libnvidia-ml.so.1, the MPS daemon and gpushare-sim-machine share it; nothing about the machine
+ * is kept anywhere else. Every field is read and written under gs_image_lock() unless it says otherwise.
+ *
+ * Invariants
+ * 1. A process slot belongs to the process that holds the slot's byte lock on the image file (an open file
+ *    description lock). The kernel drops it however the process ends, so a slot whose lock is free is dead,
+ *    and gs_image_reap() gives back what it held. pid and start time are what NVML reports.
+ * 2. Memory in use on a device = reserved + sum over living slots of slot.use[device].bytes. There is no
+ *    second counter that could disagree.
+ * 3. A device is a physical GPU, or a MIG instance that names its parent. Both are entries of devices[];
+ *    a process is charged on the entry it computes on.
+ *
+ * `gpushare-sim-machine create IMAGE < spec` reads lines `key=value` (# starts a comment):
+ *   driver=580.159.03       driver version                    cuda=13000          newest CUDA it speaks
+ *   vbios=96.00.99.00.01    nvml=13.580.159.03                kernel=6.8          host kernel (dmem backend)
+ *   gpus=2                  physical GPUs; then, per GPU i (`gpu.*` sets it for all):
+ *   gpu.i.uuid=GPU-8-4-4-4-12 (default: made from the index)  gpu.i.name=NVIDIA H200
+ *   gpu.i.arch=hopper       gpu.i.cc=9.0                      gpu.i.sms=132
+ *   gpu.i.memory=150754820096 bytes                           gpu.i.reserved=...  driver-reserved bytes
+ *   gpu.i.context=...       bytes one context costs           gpu.i.bar1=...      bytes
+ *   gpu.i.pci=0000:19:00.0  gpu.i.pci_id=0x233510de           gpu.i.pci_subsystem=0x18be10de
+ *   gpu.i.numa=0            gpu.i.serial=...                  gpu.i.board=...     part number
+ *   gpu.i.memory_bus=6144   bits    gpu.i.l2=62914560 bytes   gpu.i.shared=233472 bytes per SM
+ *   gpu.i.threads_per_sm=2048       gpu.i.regs_per_sm=65536   gpu.i.shared_optin=232448
+ *   gpu.i.link=55000000000  host link, bytes/s                gpu.i.bandwidth=4800000000000 device memory, bytes/s
+ *   gpu.i.pcie_gen=5        gpu.i.pcie_width=16               gpu.i.nvlinks=18
+ *   gpu.i.clock_sm=1980     gpu.i.clock_mem=3201  MHz, max    gpu.i.power_limit=700000 mW
+ *   gpu.i.temp=38           degrees C                         gpu.i.fan=-1        percent, -1 passive
+ *   gpu.i.compute_mode=default|prohibited|exclusive           gpu.i.persistence=1
+ *   gpu.i.ecc=1             gpu.i.mig_capable=1               gpu.i.mig=1         MIG mode now
+ *   gpu.i.vgpu=none|host|guest                                gpu.i.sm_chunk=8    SMs of a static partition
+ *   mig.j.gpu=0 mig.j.uuid=MIG-... mig.j.profile=1g.18gb mig.j.memory=... mig.j.sms=16 mig.j.gi=7 mig.j.ci=0
+ *   mig.j.start=0 mig.j.size=1 (memory slices)
+ *
+ * `gpushare-sim-machine show IMAGE` prints the same keys and what runs now.
+ * `gpushare-sim-machine fault IMAGE gpu=0 [pid=N] xid=31 | lost=1 | ecc=1 | throttle=0x8 | clear` and
+ * `... fault IMAGE driver_mismatch=1`; `clear` without gpu heals everything.
+ */
+#ifndef GS_SIM_IMAGE_H
+#define GS_SIM_IMAGE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+    GS_IMAGE_VERSION = 1,
+    GS_MAX_DEVICES = 64, /* 16 physical GPUs and their MIG instances */
+    GS_MAX_GPUS = 16,
+    GS_MAX_SLOTS = 256,
+    GS_MAX_MPS_DAEMONS = 16,
+    GS_MAX_MPS_SERVERS = 32,
+    GS_MAX_MPS_CLIENTS = 256,
+    GS_MAX_LIMITS = 64,
+    GS_MAX_XIDS = 64,
+    GS_BUCKETS = 24,
+    GS_PATH = 256,
+};
+#define GS_IMAGE_MAGIC 0x4d495347u /* "GSIM" */
+#define GS_BUCKET_NS 100000000ull
+#define GS_NO_LIMIT UINT64_MAX
+#define GS_GRANULE (2ull << 20) /* physical memory is handed out in 2 MiB pieces, as the driver does */
+
+/* When something was busy: the interval that may still grow, and 2.4 s of history in 100 ms buckets. */
+typedef struct gs_busy {
+    uint64_t start, end;  /* CLOCK_MONOTONIC ns; the newest contiguous interval, may lie in the future */
+    uint64_t total_ns;    /* sum of all intervals, the newest included */
+    uint32_t bucket[GS_BUCKETS];    /* ns busy in that bucket */
+    uint32_t epoch[GS_BUCKETS];     /* which 100 ms the bucket stands for */
+} gs_busy;
+
+typedef enum { GS_VGPU_NONE = 0, GS_VGPU_HOST = 1, GS_VGPU_GUEST = 2 } gs_vgpu;
+
+typedef struct gs_device {
+    bool present;
+    int32_t parent; /* -1: a physical GPU; else the index of the GPU a MIG instance is cut from */
+    char uuid[64];  /* "GPU-..." or "MIG-..." */
+    char name[96];
+    char arch[24];
+    char serial[32];
+    char board[32];
+    char pci[32]; /* domain:bus:device.function */
+    uint32_t pci_id, pci_subsystem;
+    int32_t numa;
+    uint64_t memory, reserved, context_cost, bar1;
+    uint32_t sms, cc_major, cc_minor, sm_chunk;
+    uint32_t memory_bus, l2, shared_per_sm, shared_optin, threads_per_sm, regs_per_sm;
+    uint64_t link_bps, memory_bps;
+    uint32_t pcie_gen, pcie_width, nvlinks;
+    uint32_t clock_sm, clock_mem; /* MHz, maximum */
+    uint32_t power_limit, power_limit_default; /* mW */
+    uint32_t temperature;
+    int32_t fan;
+    int32_t compute_mode; /* CUcomputemode */
+    bool persistence, ecc, ecc_pending, mig_capable, mig, mig_pending;
+    gs_vgpu vgpu;
+
+    /* MIG instance */
+    char mig_profile[24];
+    int32_t gi, ci;
+    uint32_t slice_start, slice_size;
+
+    /* faults */
+    bool lost;            /* fell off the bus */
+    bool ecc_uncorrectable;
+    uint64_t ecc_volatile, ecc_aggregate; /* uncorrectable errors counted */
+    uint64_t throttle;    /* NVML clocks event reasons forced on */
+    uint64_t fault_seq;   /* raised by every fatal fault; a context that is older is dead */
+    int32_t fault_pid;    /* 0: every process */
+    int32_t fault_result; /* CUresult its calls answer from then on */
+
+    gs_busy busy; /* of the whole device; a MIG instance also counts on its parent */
+    uint64_t compute_timeslice;
+} gs_device;
+
+/* What one process has on one device. */
+typedef struct gs_use {
+    uint64_t bytes;    /* contexts included */
+    uint64_t managed;  /* of those, managed memory */
+    uint64_t tail;     /* when its newest kernel ends, CLOCK_MONOTONIC ns */
+    uint32_t contexts;
+    uint32_t demand;   /* SMs its newest kernel wants */
+    gs_busy busy;
+} gs_use;
+
+/* As CUprocessState. */
+typedef enum {
+    GS_RUNNING = 0, GS_LOCKED = 1, GS_CHECKPOINTED = 2, GS_FAILED = 3
+} gs_checkpoint_state;
+
+typedef struct gs_slot {
+    int32_t pid; /* 0: free */
+    uint32_t uid;
+    uint64_t start_time; /* clock ticks since boot: field 22 of /proc/PID/stat */
+    char name[64];       /* argv[0], what NVML calls the process */
+    char cgroup[512];    /* /proc/PID/cgroup when the process first used CUDA */
+    int32_t mps_client;  /* index in clients[], -1: not a client. NVML type: C alone, M+C as a client */
+    int32_t heap_fd;     /* the process' device memory, reachable as /proc/PID/fd/N by IPC */
+
+    gs_checkpoint_state checkpoint;
+    uint32_t in_call;    /* threads inside the driver now; a lock waits for zero */
+    int32_t restore_tid;
+    uint64_t checkpointed[GS_MAX_DEVICES]; /* bytes that left the device */
+    int32_t device_map[GS_MAX_DEVICES];    /* where a device's memory went at restore; -1: same */
+
+    gs_use use[GS_MAX_DEVICES];
+} gs_slot;
+
+typedef enum { GS_MPS_INITIALIZING = 0, GS_MPS_ACTIVE = 1, GS_MPS_FAULT = 2 } gs_mps_state;
+
+typedef struct gs_mps_daemon {
+    int32_t pid; /* 0: free */
+    uint64_t start_time;
+    char pipe_directory[GS_PATH];
+} gs_mps_daemon;
+
+typedef struct gs_mps_server {
+    int32_t pid; /* 0: free */
+    uint64_t start_time;
+    uint32_t uid;
+    int32_t daemon; /* index in daemons[] */
+    char name[72];  /* v3 name; empty in v2 */
+    gs_mps_state state;
+    uint32_t thread_percentage;            /* 1..100, for clients that connect from now on */
+    uint64_t pinned_limit[GS_MAX_DEVICES]; /* GS_NO_LIMIT: none */
+    int32_t priority;                      /* default client priority: 0 normal, 1 below normal */
+    uint64_t fault_seq;                    /* raised by a fatal fault of any client */
+    uint64_t fault_devices;                /* bit per device */
+    int32_t fault_pid;                     /* who caused it */
+} gs_mps_server;
+
+typedef struct gs_mps_client {
+    int32_t pid; /* 0: free */
+    int32_t slot;   /* index in slots[] */
+    int32_t server; /* index in servers[] */
+    uint32_t thread_percentage;
+    int32_t priority;
+    uint64_t pinned_limit[GS_MAX_DEVICES];
+    bool terminated; /* terminate_client: its next call answers CUDA_ERROR_MPS_CLIENT_TERMINATED */
+    bool faulted;    /* lives on after a fault; new clients wait until it is gone */
+    char name_space[72];
+} gs_mps_client;
+
+/* r615 memory limits: per cgroup directory and device. */
+typedef struct gs_limit {
+    bool present;
+    char cgroup[GS_PATH]; /* e.g. /sys/fs/cgroup/share-a */
+    int32_t device;
+    uint64_t soft, hard; /* GS_NO_LIMIT: max */
+} gs_limit;
+
+typedef struct gs_xid {
+    uint64_t seq; /* 0: empty; newest = image.xid_seq */
+    int32_t device;
+    int32_t pid;
+    uint32_t xid;
+    uint64_t time_ns; /* CLOCK_REALTIME */
+} gs_xid;
+
+typedef struct gs_image {
+    uint32_t magic; /* written last by create */
+    uint32_t version;
+    uint64_t size;
+    pthread_mutex_t lock;
+    char driver[32];
+    char nvml[32];
+    char vbios[32];
+    char kernel[32];
+    uint32_t cuda; /* 13000 */
+    uint32_t gpus; /* physical GPUs: devices[0..gpus) */
+    bool driver_mismatch;
+    uint64_t boot_ns; /* CLOCK_REALTIME when the image was made */
+    gs_device devices[GS_MAX_DEVICES];
+    gs_limit limits[GS_MAX_LIMITS];
+    uint64_t xid_seq;
+    gs_xid xids[GS_MAX_XIDS]; /* ring: xids[seq % GS_MAX_XIDS] */
+    gs_mps_daemon daemons[GS_MAX_MPS_DAEMONS];
+    gs_mps_server servers[GS_MAX_MPS_SERVERS];
+    gs_mps_client clients[GS_MAX_MPS_CLIENTS];
+    gs_slot slots[GS_MAX_SLOTS];
+} gs_image;
+
+/* The image GPUSHARE_SIM_MACHINE names, mapped once per process; NULL (errno says why) without one. */
+gs_image *gs_image_attach(void);
+/* Map the image at `path`; *fd (if not NULL) receives the descriptor, which must stay open for slot locks. */
+gs_image *gs_image_open(const char *path, int *fd);
+void gs_image_lock(gs_image *image);
+void gs_image_unlock(gs_image *image);
+
+/* Under the lock: free the slots, MPS clients, servers and daemons of processes that ended. */
+void gs_image_reap(gs_image *image);
+/* Under the lock: this process' slot, taken at the first call; NULL when the table is full. */
+gs_slot *gs_slot_mine(gs_image *image);
+/* Under the lock: the living slot of a process; NULL when it does not use the machine. */
+gs_slot *gs_slot_of(gs_image *image, pid_t pid);
+
+/* Under the lock: bytes in use on a device: reserved, every process, and for a GPU its MIG instances. */
+uint64_t gs_device_used(const gs_image *image, int device);
+int gs_device_by_uuid(const gs_image *image, const char *uuid); /* -1: none */
+/* Under the lock: the tightest hard limit on this process and device, and what counts against it. */
+const gs_limit *gs_limit_of(const gs_image *image, const gs_slot *slot, int device);
+uint64_t gs_limit_used(const gs_image *image, const gs_limit *limit);
+/* True when the process' cgroup file says it stands in `cgroup` or (unless `leaf`) below it. */
+bool gs_cgroup_holds(const char *cgroup, const char *proc_cgroup, bool leaf);
+
+/* Under the lock: note a fatal fault. `result` is what the contexts it kills answer. pid 0: all. */
+void gs_device_fault(gs_image *image, int device, pid_t pid, uint32_t xid, int result);
+
+void gs_busy_add(gs_busy *busy, uint64_t start, uint64_t end);
+/* Nanoseconds busy in [from, to); both within the last 2 s. */
+uint64_t gs_busy_in(const gs_busy *busy, uint64_t from, uint64_t to);
+uint64_t gs_now_ns(void);              /* CLOCK_MONOTONIC */
+uint64_t gs_process_start(pid_t pid);  /* clock ticks since boot; 0: no such process, or a zombie */
+
+#endif
