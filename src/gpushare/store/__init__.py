@@ -1,1 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
+"""What the daemon remembers: one SQLite file in the state directory, one repository per noun."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from gpushare.model.errors import DeniedError
+
+from .contexts import Contexts
+from .database import Database
+from .events import Events
+from .intents import Act, Intent, Intents
+from .lock import StateLock
+from .shares import Shares
+from .verifications import Verifications
+
+__all__ = ["Act", "Intent", "Store"]
+
+
+class Store:
+    """Opened by one daemon at a time.
+
+    Raises DaemonRunningError, StateCorruptError, StateVersionError, StateFullError, DeniedError.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        try:
+            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = StateLock(state_dir / "daemon.lock")
+        except PermissionError as error:
+            raise DeniedError(
+                f"cannot write {state_dir}", str(error), "use --state-dir, or start as root"
+            ) from error
+        try:
+            self._db = Database(state_dir / "state.db")
+        except BaseException:
+            self._lock.release()
+            raise
+        self.shares = Shares(self._db)
+        self.events = Events(self._db)
+        self.intents = Intents(self._db)
+        self.verifications = Verifications(self._db)
+        self.contexts = Contexts(self._db)
+
+    def transaction(self) -> AbstractContextManager[None]:
+        return self._db.transaction()
+
+    def close(self) -> None:
+        self._db.close()
+        self._lock.release()

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One SQLite file, one connection, one writer."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from gpushare.model.errors import (
+    StateCorruptError,
+    StateError,
+    StateFullError,
+    StateVersionError,
+)
+
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_PRIMARY = 0xFF  # the low byte of an extended result code names its family (sqlite.org/rescode)
+
+# In WAL mode NORMAL survives the death of the process at any point; only a power cut may lose the
+# newest commits, and after a power cut no process of any share lives either.
+_PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON")
+
+
+class Database:
+    """The state file. Raises StateCorruptError, StateVersionError, StateFullError, StateError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._translated():
+            self._connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            with self._translated():
+                self._open()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _open(self) -> None:
+        for pragma in _PRAGMAS:
+            self._connection.execute(f"PRAGMA {pragma}")
+        verdict = self._connection.execute("PRAGMA quick_check").fetchone()[0]
+        if verdict != "ok":
+            raise _corrupt(self.path, verdict)
+        self._migrate()
+
+    def _migrate(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        steps = _schema()
+        if version > len(steps):
+            raise StateVersionError(
+                f"{self.path} was written by a newer gpushare",
+                f"its schema is {version}, this gpushare knows {len(steps)}",
+                "install the newer gpushare again, or start with another state directory",
+            )
+        for number, step in enumerate(steps[version:], version + 1):
+            self._connection.executescript(
+                f"BEGIN;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;"
+            )
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def rows(self, sql: str, *arguments: Any) -> Sequence[tuple[Any, ...]]:
+        with self._translated():
+            return self._connection.execute(sql, arguments).fetchall()
+
+    def execute(self, sql: str, *arguments: Any) -> int:
+        """Run one statement; returns the row id of what it inserted."""
+        with self._translated():
+            return self._connection.execute(sql, arguments).lastrowid or 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; a transaction inside a transaction is part of the outer one."""
+        if self._connection.in_transaction:
+            yield
+            return
+        with self._translated():
+            self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            with self._translated():
+                self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise _named(self.path, error) from error
+
+
+def _named(path: Path, error: sqlite3.Error) -> StateError:
+    family = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+    if family in _DAMAGED:
+        return _corrupt(path, str(error))
+    if family == sqlite3.SQLITE_FULL:
+        return StateFullError(
+            f"cannot write {path}", "the disk is full", f"free space: df -h {path.parent}"
+        )
+    return StateError(f"cannot use {path}", str(error), f"look at it: ls -l {path.parent}")
+
+
+def _corrupt(path: Path, verdict: str) -> StateCorruptError:
+    return StateCorruptError(
+        f"{path} is damaged",
+        verdict.splitlines()[0],
+        f"end the programs that hold shares, then: mv {path} {path}.damaged && rm -f {path}-wal"
+        f" {path}-shm; what can be read: sqlite3 {path}.damaged .recover",
+    )
+
+
+def _schema() -> list[str]:
+    folder = files(__package__) / "schema"
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".sql"))
+    return [(folder / name).read_text() for name in names]

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events, in order and numbered."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import msgspec
+
+from gpushare.model.event import Event
+from gpushare.model.ids import GpuId, ShareId
+
+from .database import Database
+
+_KEPT = 10_000
+_decode = msgspec.json.Decoder(Event).decode
+
+
+class Events:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(
+        self,
+        at: datetime,
+        type: str,  # noqa: A002 (the wire's word)
+        message: str,
+        *,
+        share: ShareId | None = None,
+        gpu: GpuId | None = None,
+    ) -> Event:
+        with self._db.transaction():
+            seq = self._db.execute("INSERT INTO events (body) VALUES (x'')")
+            event = Event(seq=seq, at=at, type=type, message=message, share=share, gpu=gpu)
+            self._db.execute(
+                "UPDATE events SET body = ? WHERE seq = ?", msgspec.json.encode(event), seq
+            )
+            self._db.execute("DELETE FROM events WHERE seq <= ?", seq - _KEPT)
+        return event
+
+    def since(self, seq: int) -> Iterator[Event]:
+        rows = self._db.rows("SELECT body FROM events WHERE seq > ? ORDER BY seq", seq)
+        return (_decode(row[0]) for row in rows)
+
+    def last(self) -> int:
+        return int(self._db.rows("SELECT coalesce(max(seq), 0) FROM events")[0][0])

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journal: what is about to be done to the machine, written before it is done."""
+
+from enum import StrEnum, unique
+
+import msgspec
+
+from gpushare.model.ids import ShareId
+from gpushare.model.share import Decision, State
+from gpushare.model.value import Value
+
+from .database import Database
+
+
+@unique
+class Act(StrEnum):
+    GRANT = "grant"
+    RELEASE = "release"
+
+
+class Intent(Value):
+    """`decision` is what is being made or unmade; `to` and `reason` how a release shall end."""
+
+    share: ShareId
+    act: Act
+    decision: Decision
+    id: int = 0
+    to: State = State.RELEASED
+    reason: str = ""
+
+
+_decode = msgspec.json.Decoder(Intent).decode
+
+
+class Intents:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def open(self, intent: Intent) -> Intent:
+        """Write it down; must be committed before the act begins."""
+        number = self._db.execute(
+            "INSERT INTO intents (share, act, arguments) VALUES (?, ?, ?)",
+            intent.share,
+            intent.act,
+            msgspec.json.encode(intent),
+        )
+        return msgspec.structs.replace(intent, id=number)
+
+    def confirm(self, intent: Intent) -> None:
+        self._db.execute("DELETE FROM intents WHERE id = ?", intent.id)
+
+    def pending(self) -> list[Intent]:
+        rows = self._db.rows("SELECT id, arguments FROM intents ORDER BY id")
+        return [msgspec.structs.replace(_decode(body), id=number) for number, body in rows]

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One daemon for one state directory."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from gpushare.model.errors import DaemonRunningError
+
+
+class StateLock:
+    """Held while the object lives; the kernel gives it back when its process dies.
+
+    Raises DaemonRunningError naming the pid that holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._fd, 32, 0).decode().strip() or "unknown"
+            os.close(self._fd)
+            raise DaemonRunningError(
+                f"another daemon (pid {holder}) uses {path.parent}",
+                "one state directory belongs to one daemon",
+                "use it as it is (gpushare ps), or start with another --state-dir",
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        os.close(self._fd)

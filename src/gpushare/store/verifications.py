@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which mechanism stacks have been proved, per boot and driver."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from gpushare.model.share import Verification
+from gpushare.model.spec import MechanismName
+
+from .database import Database
+
+_decode = msgspec.json.Decoder(Verification).decode
+
+
+class Verifications:
+    """`boot` is the kernel's boot id: a proof does not outlive a reboot."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def put(
+        self, boot: str, driver: str, mechanisms: Sequence[MechanismName], found: Verification
+    ) -> None:
+        with self._db.transaction():
+            self._db.execute("DELETE FROM verifications WHERE boot != ?", boot)
+            self._db.execute(
+                "INSERT OR REPLACE INTO verifications VALUES (?, ?, ?, ?)",
+                boot,
+                driver,
+                "+".join(mechanisms),
+                msgspec.json.encode(found),
+            )
+
+    def get(
+        self, boot: str, driver: str, mechanisms: Sequence[MechanismName]
+    ) -> Verification | None:
+        rows = self._db.rows(
+            "SELECT body FROM verifications WHERE boot = ? AND driver = ? AND mechanisms = ?",
+            boot,
+            driver,
+            "+".join(mechanisms),
+        )
+        return _decode(rows[0][0]) if rows else None
