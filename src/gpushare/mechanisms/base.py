@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every mechanism is: four acts on the machine and a promise.
+
+Acts are idempotent. `release` and `drain` need nothing but the share's record, because the daemon
+that prepared it may have died.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from gpushare.model.edits import Edits
+from gpushare.model.ids import GpuId
+from gpushare.model.promise import Promise
+from gpushare.model.share import Share
+from gpushare.model.spec import GpuGrant
+from gpushare.model.units import Bytes
+from gpushare.model.value import Value
+
+
+class Observation(Value):
+    """What a mechanism sees of a share now. An absent GPU or None: it cannot tell.
+
+    `used`, `peak`: bytes per GPU. `pids`: processes of the share. `denied`: refused allocations.
+    `fault`: what went wrong with the mechanism itself, a sentence. `blamed`: who caused it.
+    """
+
+    used: dict[GpuId, Bytes] = {}
+    peak: dict[GpuId, Bytes] = {}
+    pids: tuple[int, ...] = ()
+    denied: int | None = None
+    fault: str = ""
+    blamed: tuple[int, ...] = ()
+
+    def __or__(self, other: "Observation") -> "Observation":
+        """Both; where both count the right one wins."""
+        return Observation(
+            used={**self.used, **other.used},
+            peak={**self.peak, **other.peak},
+            pids=tuple(dict.fromkeys((*self.pids, *other.pids))),
+            denied=self.denied if other.denied is None else other.denied,
+            fault=other.fault or self.fault,
+            blamed=tuple(dict.fromkeys((*self.blamed, *other.blamed))),
+        )
+
+
+class Mechanism(Protocol):
+    """All acts raise HardwareError when the machine refuses."""
+
+    @property
+    def promise(self) -> Promise: ...
+
+    def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
+        """Make the grants real and say what a program must carry to live under them."""
+        ...
+
+    def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
+        """Apply new grants to what runs, as far as the mechanism can."""
+        ...
+
+    def drain(self, share: Share, pids: Sequence[int]) -> None:
+        """Before `pids` of the share are killed: end their GPU work in order."""
+        ...
+
+    def release(self, share: Share) -> None:
+        """Undo prepare, whether it finished or not."""
+        ...
+
+    def observe(self, share: Share) -> Observation: ...

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All mechanisms of a machine, and a share's own stack of them: what the daemon calls."""
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+
+from gpushare.hardware.ports import Cgroups
+from gpushare.model.edits import Edits, merge
+from gpushare.model.errors import UnsupportedError
+from gpushare.model.promise import Promise
+from gpushare.model.share import Share
+from gpushare.model.spec import MechanismName
+
+from .base import Mechanism, Observation
+
+
+class Mechanisms:
+    """Acts on a share through every mechanism its decision names; the base first, layers after.
+
+    A share also gets a control group of its own where the machine allows it: children are found
+    there, and the driver's limits hang on it.
+    """
+
+    def __init__(self, known: Mapping[MechanismName, Mechanism], cgroups: Cgroups) -> None:
+        self._known, self._cgroups = known, cgroups
+
+    def promises(self) -> tuple[Promise, ...]:
+        """The table the scheduler decides by."""
+        return tuple(mechanism.promise for mechanism in self._known.values())
+
+    def prepare(self, share: Share) -> Edits:
+        """Raises HardwareError; what was done until then is undone by `release`."""
+        cgroup = None if self._cgroups.reason() else self._cgroups.create(share.id)
+        grants = share.decision.grants if share.decision else ()
+        edits = [mechanism.prepare(share, grants) for mechanism in self._stack(share)]
+        return merge(Edits(cgroup=cgroup), *edits)
+
+    def adjust(self, share: Share) -> None:
+        """Apply the grants of the share's present decision to what runs."""
+        grants = share.decision.grants if share.decision else ()
+        for mechanism in self._stack(share):
+            mechanism.adjust(share, grants)
+
+    def drain(self, share: Share, pids: Sequence[int]) -> None:
+        for mechanism in self._stack(share):
+            mechanism.drain(share, pids)
+
+    def release(self, share: Share) -> None:
+        """Layers before their base: a limit goes before what carries it."""
+        for mechanism in reversed(self._stack(share)):
+            mechanism.release(share)
+        if not self._cgroups.reason():
+            self._cgroups.remove(share.id)
+
+    def observe(self, share: Share) -> Observation:
+        seen = [mechanism.observe(share) for mechanism in self._stack(share)]
+        return reduce(Observation.__or__, seen, Observation())
+
+    def _stack(self, share: Share) -> list[Mechanism]:
+        names = share.decision.mechanisms if share.decision else ()
+        return [self._named(name) for name in names]
+
+    def _named(self, name: MechanismName) -> Mechanism:
+        if name in self._known:
+            return self._known[name]
+        raise UnsupportedError(f"no mechanism {name} here", "this gpushare does not have it")
