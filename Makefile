@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST := $(BIN)/python -m pytest
+QUICK := not system and not gpu and not slow
+
+.PHONY: help setup native demo check test test-native test-system test-slow test-gpu bench bench-gpu docs wheel clean
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed native ## Make .venv and build the native parts (no root needed)
+
+# Without bytecode and version checks a second `make setup` costs only the two stamps.
+$(VENV)/.made:
+	@./scripts/make-venv $(PYTHON) $(VENV)
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml hatch_build.py | $(VENV)/.made
+	@echo 'setup: installing Python packages into $(VENV)'
+	@$(PIP) install --editable '.[daemon]' --group dev
+	@touch $@
+
+$(VENV)/.group-%: $(VENV)/.installed
+	@$(PIP) install --group $*
+	@touch $@
+
+native:
+	@$(MAKE) --no-print-directory -s -C native all
+
+demo: setup ## Share one GPU between three programs and prove the limits (simulated without a GPU)
+	@$(BIN)/python examples/01-three-programs/demo.py
+
+check: setup ## Lint, format, types, layers, generated documentation, native warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/reference/generate.py --check
+
+test: setup test-native ## Unit, property, contract and native tests
+	@$(PYTEST) -m '$(QUICK)' -n $(JOBS)
+
+test-native: setup
+	@$(MAKE) --no-print-directory -s -C native test
+
+test-system: setup $(VENV)/.group-thirdparty $(VENV)/.group-wheel ## Real third-party components; installs what it needs when root
+	@./scripts/install-system-packages
+	@$(PYTEST) -m system --timeout 600
+
+test-slow: setup ## The long tier: randomized crash test
+	@GPUSHARE_TEST_SLOW=1 $(PYTEST) -m slow --timeout 3000
+
+test-gpu: setup ## Contract and GPU tests on a real GPU
+	@GPUSHARE_TEST_GPU=1 $(PYTEST) -m 'gpu or contract'
+
+bench: setup ## Benchmarks that need no GPU; writes benchmarks/results/
+	@$(BIN)/python -m benchmarks.startup
+
+bench-gpu: setup ## Benchmarks on a real GPU; writes benchmarks/results/
+	@$(BIN)/python -m benchmarks.gpu
+
+docs: setup ## Write docs/reference from the code
+	$(BIN)/python docs/reference/generate.py
+
+wheel: setup $(VENV)/.group-wheel ## Build wheels for x86-64 and aarch64, glibc 2.17, into dist/
+	@$(BIN)/python scripts/build_wheels.py dist
+
+clean: ## Remove everything that was built
+	rm -rf $(VENV) native/build dist build src/gpushare/_native
+	find src tests docs examples scripts -name __pycache__ -prune -exec rm -rf {} +

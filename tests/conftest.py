@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures every folder may use.
+
+machine        a fresh simulated machine, profile h200-1 unless parametrized:
+               @pytest.mark.parametrize("machine", ["a10-2"], indirect=True)
+daemon         a `gpushare daemon` running on `machine`, on folders of its own
+any_machine    for contract tests: the simulated machine, or the real one with GPUSHARE_TEST_GPU=1
+until          until(condition, "what"): poll with a deadline
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.daemon import Daemon
+from support.daemon import until as poll_until
+from support.machine import Machine, real, simulated
+
+REAL_GPU = os.environ.get("GPUSHARE_TEST_GPU") == "1"
+SLOW = os.environ.get("GPUSHARE_TEST_SLOW") == "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "gpu" in item.keywords and not REAL_GPU:
+            item.add_marker(pytest.mark.skip("needs a real GPU: GPUSHARE_TEST_GPU=1"))
+        if "slow" in item.keywords and not SLOW:
+            item.add_marker(pytest.mark.skip("the long tier: GPUSHARE_TEST_SLOW=1"))
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's name (108 bytes in all, unix(7))."""
+    with tempfile.TemporaryDirectory(prefix="gs-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    with simulated(getattr(request, "param", "h200-1")) as found:
+        yield found
+
+
+@pytest.fixture
+def any_machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    if REAL_GPU:
+        yield real()
+        return
+    with simulated(getattr(request, "param", "h200-1")) as found:
+        yield found
+
+
+@pytest.fixture
+def daemon(machine: Machine, short_path: Path) -> Iterator[Daemon]:
+    found = Daemon(machine, short_path)
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    return poll_until
