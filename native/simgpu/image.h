@@ -208,7 +208,7 @@ typedef struct gs_image {
     uint64_t size;
     pthread_mutex_t lock;
     char driver[32];
-    char nvml[32];
+    char nvml[48];
     char vbios[32];
     char kernel[32];
     uint32_t cuda; /* 13000 */
@@ -250,6 +250,9 @@ bool gs_cgroup_holds(const char *cgroup, const char *proc_cgroup, bool leaf);
 
 /* Under the lock: note a fatal fault. `result` is what the contexts it kills answer. pid 0: all. */
 void gs_device_fault(gs_image *image, int device, pid_t pid, uint32_t xid, int result);
+
+/* Under the lock: log an Xid that kills nothing. */
+void gs_device_note_xid(gs_image *image, int device, pid_t pid, uint32_t xid);
 
 void gs_busy_add(gs_busy *busy, uint64_t start, uint64_t end);
 /* Nanoseconds busy in [from, to); both within the last 2 s. */
