@@ -1,1 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Decides where shares land. Pure: no clock, no machine, no I/O."""
+
+from .decide import decide
+from .state import Request, Snapshot, Waiting
+
+__all__ = ["Request", "Snapshot", "Waiting", "decide"]

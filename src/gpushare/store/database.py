@@ -74,7 +74,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing; a transaction inside a transaction is part of the outer one."""
-        if self._connection.in_transaction:
+        if self._open_transaction():
             yield
             return
         with self._translated():
@@ -84,9 +84,12 @@ class Database:
             with self._translated():
                 self._connection.execute("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:
+            if self._open_transaction():
                 self._connection.execute("ROLLBACK")
             raise
+
+    def _open_transaction(self) -> bool:
+        return self._connection.in_transaction
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is left on one GPU, and whether a grant fits there."""
+
+from gpushare.model.gpu import ComputeMode, Gpu
+from gpushare.model.share import Share
+from gpushare.model.spec import ComputeAsk, GpuGrant, MechanismName, ShareSpec
+from gpushare.model.units import FULL, Bytes, Percent, format_bytes
+from gpushare.model.value import Value
+
+from .stack import Stack
+from .state import Request, Snapshot
+
+
+class Room(Value):
+    """One GPU with the shares on it.
+
+    `foreign`: bytes held by programs outside any share. `alone`: a share there suffers no other.
+    """
+
+    gpu: Gpu
+    shares: tuple[Share, ...] = ()
+    alone: bool = False
+    foreign: Bytes = Bytes(0)
+
+    @property
+    def grants(self) -> list[GpuGrant]:
+        decisions = (share.decision for share in self.shares if share.decision)
+        return [grant for d in decisions for grant in d.grants if grant.gpu == self.gpu.uuid]
+
+    @property
+    def free(self) -> Bytes:
+        granted = sum(grant.request for grant in self.grants)
+        return Bytes(max(0, self.gpu.usable - granted - self.foreign))
+
+    @property
+    def compute(self) -> Percent:
+        return Percent(FULL - sum(grant.compute_request for grant in self.grants))
+
+    @property
+    def bases(self) -> set[MechanismName]:
+        return {share.decision.mechanisms[0] for share in self.shares if share.decision}
+
+    @property
+    def label(self) -> str:
+        return f"GPU {self.gpu.index}"
+
+
+def rooms(state: Snapshot) -> list[Room]:
+    alone = {promise.mechanism for promise in state.promises if promise.alone}
+    return [_room(state, gpu, alone) for gpu in state.machine.gpus]
+
+
+def _room(state: Snapshot, gpu: Gpu, alone: set[MechanismName]) -> Room:
+    here = [(s, s.decision) for s in state.shares if s.decision and gpu.uuid in s.decision.gpus]
+    return Room(
+        gpu=gpu,
+        shares=tuple(share for share, _ in here),
+        alone=any(alone.intersection(decision.mechanisms) for _, decision in here),
+        foreign=state.foreign.get(gpu.uuid, Bytes(0)),
+    )
+
+
+def grant_on(gpu: Gpu, spec: ShareSpec) -> GpuGrant:
+    """What the spec means on this GPU.
+
+    Memory is guaranteed up to its request, which is the limit unless said otherwise. Compute is
+    guaranteed only where some was asked for.
+    """
+    limit = gpu.usable
+    if spec.memory.limit is not None:
+        limit = spec.memory.limit
+    elif spec.memory.share is not None:
+        limit = Bytes(gpu.usable * spec.memory.share // FULL)
+    return GpuGrant(
+        gpu=gpu.uuid,
+        limit=limit,
+        request=limit if spec.memory.request is None else spec.memory.request,
+        compute=spec.compute.limit,
+        compute_request=_guaranteed(spec.compute),
+    )
+
+
+def _guaranteed(compute: ComputeAsk) -> Percent:
+    if compute.request is not None:
+        return compute.request
+    return compute.limit if compute.limit < FULL else Percent(0)
+
+
+def never(gpu: Gpu, request: Request) -> str:
+    """Why the GPU could not hold the share even if it were empty; "" when it could."""
+    limit = grant_on(gpu, request.spec).limit
+    if gpu.mig_enabled and gpu.parent is None:
+        return f"GPU {gpu.index} is split by MIG; its instances are shared instead"
+    if gpu.compute_mode is ComputeMode.PROHIBITED:
+        return f"GPU {gpu.index} is in compute mode prohibited"
+    if limit > gpu.usable:
+        return f"GPU {gpu.index} has {format_bytes(gpu.usable)} for shares"
+    return ""
+
+
+def refusal(room: Room, stack: Stack, request: Request) -> str:
+    """What the share would have to wait for on this GPU; "" when it fits now."""
+    if room.gpu.health.lost:
+        return f"{room.label}, which is lost"
+    return _company(room, stack, request) or _capacity(room, request)
+
+
+def _company(room: Room, stack: Stack, request: Request) -> str:
+    base = stack.base
+    names = ", ".join(share.name for share in room.shares)
+    if room.alone:
+        return f"{room.label}, which {names} has alone"
+    if base.alone and (room.shares or room.foreign):
+        return f"{room.label} to be empty (now: {names or 'programs outside gpushare'})"
+    if room.bases - {base.mechanism}:
+        return f"{room.label}, which {names} uses by {min(room.bases)}, not by {base.mechanism}"
+    if base.one_user and any(share.uid != request.uid for share in room.shares):
+        return f"{room.label}, where {base.mechanism} serves another user ({names})"
+    return ""
+
+
+def _capacity(room: Room, request: Request) -> str:
+    need = grant_on(room.gpu, request.spec)
+    if need.request > room.free:
+        return (
+            f"{format_bytes(need.request)} of memory on {room.label}"
+            f" ({format_bytes(room.free)} free)"
+        )
+    if need.compute_request > room.compute:
+        return f"{need.compute_request} % of compute on {room.label} ({room.compute} % free)"
+    return ""
