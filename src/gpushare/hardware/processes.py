@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes, told apart by pid and start time."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from gpushare.model.share import ProcessRef
+from gpushare.model.value import Value
+
+_DEAD = frozenset("ZXx")  # a zombie holds no GPU memory any more
+
+
+class _Stat(Value):
+    ref: ProcessRef
+    state: str
+    parent: int
+
+
+class ProcProcesses:
+    """Implements the Processes port over `root`/proc."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._proc = root / "proc"
+
+    def find(self, pid: int) -> ProcessRef | None:
+        stat = self._stat(pid)
+        return stat.ref if stat and stat.state not in _DEAD else None
+
+    def alive(self, process: ProcessRef) -> bool:
+        return self.find(process.pid) == process
+
+    def children(self, process: ProcessRef) -> tuple[ProcessRef, ...]:
+        """Empty when the process is gone: its children have another parent by then."""
+        if not self.alive(process):
+            return ()
+        by_parent: dict[int, list[ProcessRef]] = {}
+        for stat in self._all():
+            if stat.state not in _DEAD:
+                by_parent.setdefault(stat.parent, []).append(stat.ref)
+        found: list[ProcessRef] = []
+        waiting = [process.pid]
+        while waiting:
+            below = by_parent.pop(waiting.pop(), [])
+            found += below
+            waiting += [child.pid for child in below]
+        return tuple(found)
+
+    def uid(self, process: ProcessRef) -> int | None:
+        try:
+            status = (self._proc / str(process.pid) / "status").read_text(errors="replace")
+        except OSError:
+            return None
+        real = next(line.split()[1] for line in status.splitlines() if line.startswith("Uid:"))
+        return int(real) if self.alive(process) else None
+
+    def open(self, process: ProcessRef) -> int | None:
+        try:
+            descriptor = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            return None
+        # Only now the pid cannot be given to another process unnoticed.
+        if self.alive(process):
+            return descriptor
+        os.close(descriptor)
+        return None
+
+    def _all(self) -> Iterator[_Stat]:
+        for entry in self._proc.iterdir():
+            if entry.name.isdecimal() and (stat := self._stat(int(entry.name))):
+                yield stat
+
+    def _stat(self, pid: int) -> _Stat | None:
+        try:
+            return parse_stat((self._proc / str(pid) / "stat").read_bytes())
+        except (OSError, ValueError):
+            return None
+
+
+def parse_stat(text: bytes) -> _Stat:
+    """Read /proc/PID/stat (proc_pid_stat(5)); raises ValueError.
+
+    The name in parentheses may itself hold spaces, parentheses and line ends.
+    """
+    pid, _, rest = text.partition(b" (")
+    fields = rest.rpartition(b")")[2].split()
+    if len(fields) < 20:
+        raise ValueError("a stat line with too few fields")
+    ref = ProcessRef(pid=int(pid), started=int(fields[19]))
+    return _Stat(ref=ref, state=fields[0].decode(), parent=int(fields[1]))
