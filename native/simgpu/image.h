@@ -35,10 +35,11 @@
  *   gpu.i.vgpu=none|host|guest                                gpu.i.sm_chunk=8    SMs of a static partition
  *   mig.j.gpu=0 mig.j.uuid=MIG-... mig.j.profile=1g.18gb mig.j.memory=... mig.j.sms=16 mig.j.gi=7 mig.j.ci=0
  *   mig.j.start=0 mig.j.size=1 (memory slices)
+ *   vgpu.k.id=1149 vgpu.k.name=NVIDIA L4-8Q vgpu.k.class=Quadro vgpu.k.memory=... vgpu.k.instances=3
  *
  * `gpushare-sim-machine show IMAGE` prints the same keys and what runs now.
  * `gpushare-sim-machine fault IMAGE gpu=0 [pid=N] xid=31 | lost=1 | ecc=1 | throttle=0x8 | clear` and
- * `... fault IMAGE driver_mismatch=1`; `clear` without gpu heals everything.
+ * `... fault IMAGE driver_mismatch=1 | mps_stuck=1` (MPS daemons answer nothing); `clear` without gpu heals everything.
  */
 #ifndef GS_SIM_IMAGE_H
 #define GS_SIM_IMAGE_H
@@ -57,6 +58,7 @@ enum {
     GS_MAX_MPS_SERVERS = 32,
     GS_MAX_MPS_CLIENTS = 256,
     GS_MAX_LIMITS = 64,
+    GS_MAX_VGPU_TYPES = 16,
     GS_MAX_XIDS = 64,
     GS_BUCKETS = 24,
     GS_PATH = 256,
@@ -194,6 +196,15 @@ typedef struct gs_limit {
     uint64_t soft, hard; /* GS_NO_LIMIT: max */
 } gs_limit;
 
+/* A vGPU type the machine's hosts could create; id 0: none. */
+typedef struct gs_vgpu_type {
+    uint32_t id;
+    char name[64];
+    char kind[24]; /* NVML's class */
+    uint64_t memory;
+    uint32_t instances; /* how many fit one GPU */
+} gs_vgpu_type;
+
 typedef struct gs_xid {
     uint64_t seq; /* 0: empty; newest = image.xid_seq */
     int32_t device;
@@ -214,9 +225,11 @@ typedef struct gs_image {
     uint32_t cuda; /* 13000 */
     uint32_t gpus; /* physical GPUs: devices[0..gpus) */
     bool driver_mismatch;
+    bool mps_stuck; /* MPS daemons take requests and answer nothing */
     uint64_t boot_ns; /* CLOCK_REALTIME when the image was made */
     gs_device devices[GS_MAX_DEVICES];
     gs_limit limits[GS_MAX_LIMITS];
+    gs_vgpu_type vgpu_types[GS_MAX_VGPU_TYPES];
     uint64_t xid_seq;
     gs_xid xids[GS_MAX_XIDS]; /* ring: xids[seq % GS_MAX_XIDS] */
     gs_mps_daemon daemons[GS_MAX_MPS_DAEMONS];

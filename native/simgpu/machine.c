@@ -84,14 +84,14 @@ static int show(gs_image *image)
 }
 
 typedef struct wish {
-    int gpu, pid, xid, lost, ecc, mismatch;
+    int gpu, pid, xid, lost, ecc, mismatch, mps_stuck;
     bool clear;
     long long throttle;
 } wish;
 
 static bool read_wish(wish *wish, int count, char **words)
 {
-    *wish = (struct wish){.gpu = -1, .throttle = -1, .lost = -1, .mismatch = -1};
+    *wish = (struct wish){.gpu = -1, .throttle = -1, .lost = -1, .mismatch = -1, .mps_stuck = -1};
     for (int i = 0; i < count; i++) {
         const char *word = words[i];
         if (strcmp(word, "clear") == 0)
@@ -100,6 +100,7 @@ static bool read_wish(wish *wish, int count, char **words)
                  && sscanf(word, "xid=%d", &wish->xid) != 1 && sscanf(word, "lost=%d", &wish->lost) != 1
                  && sscanf(word, "ecc=%d", &wish->ecc) != 1
                  && sscanf(word, "driver_mismatch=%d", &wish->mismatch) != 1
+                 && sscanf(word, "mps_stuck=%d", &wish->mps_stuck) != 1
                  && sscanf(word, "throttle=%lli", &wish->throttle) != 1)
             return false;
     }
@@ -153,18 +154,20 @@ static int fault(gs_image *image, int count, char **words)
     wish wish;
     if (!read_wish(&wish, count, words) || (wish.gpu >= 0 && !image->devices[wish.gpu].present)) {
         fprintf(stderr, "gpushare-sim-machine: fault wants gpu=N and xid=N, lost=1, ecc=1, throttle=MASK, "
-                        "driver_mismatch=1 or clear\n");
+                        "driver_mismatch=1, mps_stuck=1 or clear\n");
         return 2;
     }
     gs_image_lock(image);
     gs_image_reap(image);
     if (wish.mismatch >= 0)
         image->driver_mismatch = wish.mismatch != 0;
+    if (wish.mps_stuck >= 0)
+        image->mps_stuck = wish.mps_stuck != 0;
     for (int i = 0; wish.clear && i < GS_MAX_DEVICES; i++)
         if (wish.gpu < 0 || wish.gpu == i)
             heal(&image->devices[i]);
     if (wish.clear && wish.gpu < 0)
-        image->driver_mismatch = false;
+        image->driver_mismatch = image->mps_stuck = false;
     if (wish.gpu >= 0)
         break_gpu(image, &wish);
     gs_image_unlock(image);

@@ -42,6 +42,14 @@ static const field device_fields[] = {
     DEVICE("ci", I32, ci), DEVICE("start", U32, slice_start), DEVICE("size", U32, slice_size),
 };
 
+#define VGPU_TYPE(key, kind, member) \
+    {key, kind, offsetof(gs_vgpu_type, member), sizeof(((gs_vgpu_type *)0)->member)}
+
+static const field vgpu_fields[] = {
+    VGPU_TYPE("id", U32, id), VGPU_TYPE("name", TEXT, name), VGPU_TYPE("class", TEXT, kind),
+    VGPU_TYPE("memory", U64, memory), VGPU_TYPE("instances", U32, instances),
+};
+
 static const char *const modes[] = {"default", "", "prohibited", "exclusive"};
 static const char *const vgpus[] = {"none", "host", "guest"};
 
@@ -112,6 +120,12 @@ static bool set_devices(gs_image *image, int first, int last, const char *key, c
     return good;
 }
 
+static bool set_vgpu_type(gs_vgpu_type *type, const char *key, const char *value)
+{
+    const field *field = find(vgpu_fields, COUNT(vgpu_fields), key);
+    return field && store(field, type, value);
+}
+
 static bool set(gs_image *image, const char *key, const char *value)
 {
     char rest[64];
@@ -126,6 +140,8 @@ static bool set(gs_image *image, const char *key, const char *value)
     if (sscanf(key, "mig.%d.%63s", &index, rest) == 2)
         return index >= 0 && index < GS_MAX_DEVICES - GS_MAX_GPUS
                && set_devices(image, GS_MAX_GPUS + index, GS_MAX_GPUS + index, rest, value);
+    if (sscanf(key, "vgpu.%d.%63s", &index, rest) == 2)
+        return index >= 0 && index < GS_MAX_VGPU_TYPES && set_vgpu_type(&image->vgpu_types[index], rest, value);
     return false;
 }
 
@@ -138,7 +154,7 @@ static void defaults(gs_image *image)
     for (int i = 0; i < GS_MAX_DEVICES; i++)
         image->devices[i] = (gs_device){
             .parent = -1, .name = "NVIDIA Simulated GPU", .arch = "hopper", .numa = -1, .fan = -1,
-            .memory = 24ull << 30, .reserved = 512ull << 20, .context_cost = 500ull << 20, .bar1 = 32ull << 30,
+            .memory = 24ull << 30, .reserved = i < GS_MAX_GPUS ? 512ull << 20 : 0, .context_cost = 500ull << 20, .bar1 = 32ull << 30,
             .sms = 132, .cc_major = 9, .sm_chunk = 8, .memory_bus = 384, .l2 = 48u << 20,
             .shared_per_sm = 228u << 10, .shared_optin = 227u << 10, .threads_per_sm = 2048,
             .regs_per_sm = 65536, .link_bps = 55000000000ull, .memory_bps = 900000000000ull, .pcie_gen = 5,
@@ -216,6 +232,16 @@ bool gs_machine_read(gs_image *image, FILE *spec)
     return true;
 }
 
+static void show_vgpu_types(const gs_image *image, FILE *out)
+{
+    for (int i = 0; i < GS_MAX_VGPU_TYPES; i++)
+        for (size_t f = 0; image->vgpu_types[i].id && f < COUNT(vgpu_fields); f++) {
+            fprintf(out, "vgpu.%d.%s=", i, vgpu_fields[f].key);
+            print(&vgpu_fields[f], &image->vgpu_types[i], out);
+            fputc('\n', out);
+        }
+}
+
 static void show_device(const gs_device *device, const char *prefix, int index, FILE *out)
 {
     for (size_t i = 0; i < COUNT(device_fields); i++) {
@@ -242,4 +268,5 @@ void gs_machine_show(gs_image *image, FILE *out)
         if (image->devices[i].present)
             show_device(&image->devices[i], i < GS_MAX_GPUS ? "gpu" : "mig",
                         i < GS_MAX_GPUS ? i : i - GS_MAX_GPUS, out);
+    show_vgpu_types(image, out);
 }
