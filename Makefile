@@ -49,7 +49,7 @@ check: setup ## Lint, format, types, layers, generated documentation, native war
 test: setup test-native ## Unit, property, contract and native tests
 	@$(PYTEST) -m '$(QUICK)' -n $(JOBS)
 
-test-native: setup
+test-native: setup ## Tests of the C code alone
 	@$(MAKE) --no-print-directory -s -C native test
 
 test-system: setup $(VENV)/.group-thirdparty $(VENV)/.group-wheel ## Real third-party components; installs what it needs when root

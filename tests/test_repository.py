@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for the whole repository, whoever changes it."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = {".py", ".c", ".h", ".def", ".mk", ".sh", ".toml", ".yaml", ".sql", ".service"}
+LICENCE = "SPDX-License-Identifier: Apache-2.0"
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 60
+
+
+@cache
+def tracked() -> tuple[Path, ...]:
+    """Every file git knows or would add."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout, so there is no list of files")
+    names = (name for name in listed.stdout.split("\0") if name)
+    return tuple(path for name in names if (path := ROOT / name).is_file())
+
+
+def sources() -> list[Path]:
+    return [path for path in tracked() if path.suffix in SOURCE]
+
+
+def named(paths: list[str]) -> str:
+    return "\n".join(["", *paths])
+
+
+def test_every_source_file_names_its_licence() -> None:
+    missing = [
+        str(path.relative_to(ROOT))
+        for path in sources()
+        if LICENCE not in "".join(path.read_text("utf-8").splitlines(keepends=True)[:3])
+    ]
+    assert not missing, named(missing)
+
+
+def test_no_source_file_is_longer_than_a_person_reads_at_once() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}: {lines} lines"
+        for path in sources()
+        if (lines := len(path.read_text("utf-8").splitlines())) > LONGEST_FILE
+    ]
+    assert not long, named(long)
+
+
+def python_functions() -> Iterator[tuple[str, int]]:
+    for path in sources():
+        if path.suffix != ".py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+                where = f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+                yield where, node.end_lineno - node.lineno + 1
+
+
+def c_functions() -> Iterator[tuple[str, int]]:
+    """Functions of C files: a brace alone in the first column opens or closes one, by our style."""
+    for path in sources():
+        if path.suffix != ".c":
+            continue
+        begun = 0
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            if re.match(r"[A-Za-z].*\) \{$|\{$", line):
+                begun = number
+            elif line.startswith("}") and begun:
+                yield f"{path.relative_to(ROOT)}:{begun}", number - begun + 1
+                begun = 0
+
+
+@pytest.mark.parametrize("functions", [python_functions, c_functions])
+def test_no_function_is_longer_than_a_page(functions) -> None:
+    long = [f"{where}: {lines} lines" for where, lines in functions() if lines > LONGEST_FUNCTION]
+    assert not long, named(long)
+
+
+def test_nothing_is_left_to_do_in_the_code() -> None:
+    marker = re.compile(r"\b(TODO|FIXME|XXX)\b")
+    left = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sources()
+        if path != Path(__file__)
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if marker.search(line)
+    ]
+    assert not left, named(left)
+
+
+def verbs() -> list[str]:
+    from gpushare.cli import command  # noqa: PLC0415 (the other checks need no package)
+
+    return sorted(name for name, verb in command.commands.items() if not verb.hidden)
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def test_every_verb_is_shown_in_the_readme_or_the_tutorial() -> None:
+    shown = text("README.md") + "".join(
+        path.read_text("utf-8") for path in sorted((ROOT / "docs/tutorial").glob("*.md"))
+    )
+    missing = [verb for verb in verbs() if not re.search(rf"gpushare {verb}\b", shown)]
+    assert not missing, named(missing)
+
+
+def headings(markdown: str) -> list[int]:
+    prose = re.sub(r"^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE)
+    return [len(marks) for marks in re.findall(r"^(#+) ", prose, flags=re.MULTILINE)]
+
+
+def commands(markdown: str) -> list[str]:
+    """Lines of code blocks that a reader would type."""
+    blocks = re.findall(
+        r"^```(?:console|sh|bash|python)\n(.*?)^```", markdown, re.DOTALL | re.MULTILINE
+    )
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def links(markdown: str) -> list[str]:
+    return re.findall(r"\]\(([^)#\s]+)", markdown)
+
+
+def test_both_readmes_have_the_same_sections_commands_and_links() -> None:
+    english, chinese = text("README.md"), text("README.zh-CN.md")
+    assert headings(english) == headings(chinese)
+    assert commands(english) == commands(chinese)
+    assert sorted(links(english.replace("README.zh-CN.md", "README.md"))) == sorted(links(chinese))
+
+
+def test_every_link_inside_the_documentation_leads_somewhere() -> None:
+    broken = [
+        f"{path.relative_to(ROOT)} -> {link}"
+        for path in tracked()
+        if path.suffix == ".md"
+        for link in links(path.read_text("utf-8"))
+        if "://" not in link and not link.startswith("mailto:")
+        if not (path.parent / link).exists()
+    ]
+    assert not broken, named(broken)
+
+
+def test_every_example_has_a_readme_and_a_check() -> None:
+    examples = [path for path in sorted((ROOT / "examples").iterdir()) if path.is_dir()]
+    assert examples
+    incomplete = [
+        path.name
+        for path in examples
+        if not (path / "README.md").exists() or not (path / "check").exists()
+    ]
+    assert not incomplete, named(incomplete)
+
+
+def test_every_make_target_helps() -> None:
+    makefile = text("Makefile")
+    [phony] = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    described = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    assert set(phony.split()) - {"native"} == described
+
+
+def test_commands_of_the_readme_are_make_targets() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
+    used = set(re.findall(r"^(?:\$ )?make ([a-z-]+)", "\n".join(commands(text("README.md")))))
+    assert used <= targets
