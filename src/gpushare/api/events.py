@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`GET /v1/events`: server-sent events (WHATWG HTML, section 9.2)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from gpushare.model.errors import UsageError
+from gpushare.model.event import Event
+from gpushare.model.service import Service
+from gpushare.model.share import Caller
+
+_HEARTBEAT_SECONDS = 15
+_HEARTBEAT = b": still here\n\n"
+
+
+def stream(service: Service, request: Request, caller: Caller) -> StreamingResponse:
+    """Events after `Last-Event-ID` or `?since=`; all that are kept when neither is given."""
+    since = request.headers.get("last-event-id") or request.query_params.get("since", "0")
+    if not since.isdecimal():
+        raise UsageError(
+            f"cannot read the event number {since!r}", hint="take it from an event's id"
+        )
+    events = service.events(int(since), caller)
+    return StreamingResponse(_with_heartbeat(events), media_type="text/event-stream")
+
+
+async def _with_heartbeat(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
+    """A silent connection still finds out that its client is gone."""
+    yield _HEARTBEAT
+    coming = asyncio.ensure_future(anext(events, None))
+    try:
+        while True:
+            await asyncio.wait([coming], timeout=_HEARTBEAT_SECONDS)
+            if not coming.done():
+                yield _HEARTBEAT
+                continue
+            event = coming.result()
+            if event is None:
+                return
+            yield _frame(event)
+            coming = asyncio.ensure_future(anext(events, None))
+    finally:
+        coming.cancel()
+
+
+def _frame(event: Event) -> bytes:
+    data = msgspec.json.encode(event)
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.seq, event.type.encode(), data)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OpenAPI 3.1 of `/v1`, made from the route table."""
+
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from gpushare.model.errors import ErrorBody
+from gpushare.model.event import Event
+from gpushare.model.value import Value
+
+from .routes import ROUTES, Route
+
+_REF = "#/components/schemas/{name}"
+
+
+@cache
+def document() -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    paths |= _special()
+    _, schemas = msgspec.json.schema_components(_types(), ref_template=_REF)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "gpushare", "version": version("gpushare")},
+        "paths": paths,
+        "components": {"schemas": schemas},
+    }
+
+
+def _types() -> list[type]:
+    types: list[type] = [ErrorBody, Event]
+    for route in ROUTES:
+        types += [kind for kind in (route.gives, route.takes) if kind]
+    return list(dict.fromkeys(types))
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": route.doc,
+        "parameters": [*_path_parameters(route), *_query_parameters(route.query)],
+        "responses": {
+            str(route.status): {"description": "Done", "content": _json(_answer(route.gives))},
+            "default": {"description": "Refused", "content": _json(_error())},
+        },
+    }
+    if route.takes:
+        operation["requestBody"] = {"required": True, "content": _json(_named(route.takes))}
+    return operation
+
+
+def _path_parameters(route: Route) -> list[dict[str, Any]]:
+    if "{ref}" not in route.path:
+        return []
+    return [{"name": "ref", "in": "path", "required": True, "schema": {"type": "string"}}]
+
+
+def _query_parameters(query: type[Value] | None) -> list[dict[str, Any]]:
+    if query is None:
+        return []
+    schema = msgspec.json.schema_components([query], ref_template=_REF)[1][query.__name__]
+    return [
+        {"name": name, "in": "query", "required": False, "schema": kind}
+        for name, kind in schema["properties"].items()
+    ]
+
+
+def _answer(kind: type[Value]) -> dict[str, Any]:
+    """Every answer carries apiVersion beside the fields of its type."""
+    return {**_named(kind), "description": 'with "apiVersion": "v1"'}
+
+
+def _error() -> dict[str, Any]:
+    return {"type": "object", "properties": {"error": _named(ErrorBody)}}
+
+
+def _named(kind: type) -> dict[str, Any]:
+    return {"$ref": _REF.format(name=kind.__name__)}
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _special() -> dict[str, Any]:
+    def text(summary: str, media: str, schema: dict[str, Any]) -> dict[str, Any]:
+        content = {media: {"schema": schema}}
+        return {
+            "get": {
+                "summary": summary,
+                "responses": {"200": {"description": "Done", "content": content}},
+            }
+        }
+
+    return {
+        "/v1/events": text("Events, server-sent", "text/event-stream", _named(Event)),
+        "/v1/metrics": text("Prometheus metrics", "text/plain", {"type": "string"}),
+        "/v1/openapi.json": text("This document", "application/json", {"type": "object"}),
+    }

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every call of `/v1`: one table, from which the app and OpenAPI are made."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gpushare.model.service import Service
+from gpushare.model.share import Caller, State, Verification
+from gpushare.model.spec import ShareSpec
+from gpushare.model.units import Seconds
+from gpushare.model.value import Value
+from gpushare.model.view import (
+    CreateRequest,
+    EnterRequest,
+    Entry,
+    GpuList,
+    Plan,
+    ShareList,
+    ShareView,
+    VersionView,
+)
+
+
+class ListQuery(Value):
+    """`ended`: also shares that are no more."""
+
+    ended: bool = False
+
+
+class WaitQuery(Value):
+    """`for`: states, separated by commas. `timeout`: seconds to wait at most."""
+
+    states: str = msgspec.field(name="for", default=State.GRANTED.value)
+    timeout: int = 30
+
+
+class RemoveQuery(Value):
+    """`force`: end the share's processes first."""
+
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, read and checked."""
+
+    caller: Caller
+    ref: str
+    query: Any
+    body: Any
+
+
+@dataclass(frozen=True)
+class Route:
+    """`takes`: type of the body, `query`: of the parameters, `gives`: of the answer."""
+
+    method: str
+    path: str
+    doc: str
+    handle: Callable[[Service, Call], Awaitable[Value]]
+    gives: type[Value]
+    takes: type[Value] | None = None
+    query: type[Value] | None = None
+    status: int = 200
+
+
+async def _create(service: Service, call: Call) -> Value:
+    return await service.create(call.body, call.caller)
+
+
+async def _plan(service: Service, call: Call) -> Value:
+    return await service.plan(call.body, call.caller)
+
+
+async def _list(service: Service, call: Call) -> Value:
+    return ShareList(items=tuple(await service.shares(call.caller, ended=call.query.ended)))
+
+
+async def _show(service: Service, call: Call) -> Value:
+    return await service.show(call.ref, call.caller)
+
+
+async def _wait(service: Service, call: Call) -> Value:
+    timeout = Seconds(call.query.timeout)
+    return await service.wait(call.ref, _states(call.query.states), timeout, call.caller)
+
+
+async def _enter(service: Service, call: Call) -> Value:
+    return await service.enter(call.ref, call.body, call.caller)
+
+
+async def _verify(service: Service, call: Call) -> Value:
+    return await service.verify(call.ref, call.caller)
+
+
+async def _remove(service: Service, call: Call) -> Value:
+    return await service.remove(call.ref, call.caller, force=call.query.force)
+
+
+async def _gpus(service: Service, call: Call) -> Value:
+    return GpuList(items=tuple(await service.gpus(call.caller)))
+
+
+async def _version(service: Service, call: Call) -> Value:
+    return await service.version(call.caller)
+
+
+def _states(text: str) -> Sequence[State]:
+    return msgspec.convert(text.split(","), tuple[State, ...])
+
+
+ROUTES = (
+    Route("POST", "/v1/shares", "Ask for a share; it is granted or queued",
+          _create, ShareView, takes=CreateRequest, status=201),
+    Route("GET", "/v1/shares", "Shares, in order of arrival", _list, ShareList, query=ListQuery),
+    Route("GET", "/v1/shares/{ref}", "One share, by id, id prefix or name", _show, ShareView),
+    Route("GET", "/v1/shares/{ref}/wait", "Answer when the share is in a state, or has ended",
+          _wait, ShareView, query=WaitQuery),
+    Route("POST", "/v1/shares/{ref}/enter", "Make a process a member of the share",
+          _enter, Entry, takes=EnterRequest),
+    Route("POST", "/v1/shares/{ref}/verify", "Try to break the share's limits",
+          _verify, Verification),
+    Route("DELETE", "/v1/shares/{ref}", "Release the share", _remove, ShareView, query=RemoveQuery),
+    Route("POST", "/v1/plan", "What would happen to a share now", _plan, Plan, takes=ShareSpec),
+    Route("GET", "/v1/gpus", "The GPUs of this machine", _gpus, GpuList),
+    Route("GET", "/v1/version", "Versions of daemon, API and driver", _version, VersionView),
+)  # fmt: skip
