@@ -75,8 +75,8 @@ def simulated(profile: str) -> Iterator[Machine]:
     """A fresh simulated machine; its image goes when the block is left."""
     from gpushare.hardware.simulated import machine  # noqa: PLC0415 (tests of pure rooms need no simulator)
 
-    with machine(profile, clean_environment()) as (image, environment):
-        yield Machine(profile, environment, Path(image))
+    with machine(profile) as made:
+        yield Machine(profile, made.environment(clean_environment()), made.image)
 
 
 def real() -> Machine:
