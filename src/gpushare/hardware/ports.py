@@ -120,7 +120,9 @@ class Cgroups(Protocol):
         """Make the group if it is missing and return its absolute path; raises CgroupError."""
         ...
 
-    def add(self, name: str, pid: int) -> None: ...
+    def add(self, name: str, pid: int) -> bool:
+        """False where the kernel does not let us move the process, or it is gone."""
+        ...
 
     def pids(self, name: str) -> tuple[int, ...]:
         """Who is in the group now; empty when there is no such group."""
@@ -188,18 +190,18 @@ class MpsControl(Protocol):
 
 
 class Mps(Protocol):
-    """MPS control daemons of ours: one per GPU."""
+    """MPS control daemons of ours: one per GPU, alive as long as someone holds it."""
 
-    def start(self, gpu: GpuId) -> MpsPlace:
-        """Start the GPU's daemon, or find it running; raises MpsError, MpsStuckError."""
+    def acquire(self, gpu: GpuId, holder: str) -> MpsPlace:
+        """Hold the GPU's daemon, starting it if it does not run; raises MpsError, MpsStuckError."""
         ...
 
-    def stop(self, gpu: GpuId) -> None:
-        """Stop it and its servers; nothing happens when none runs."""
+    def release(self, gpu: GpuId, holder: str) -> None:
+        """Let go of it; after the last holder it and its servers end, by force if need be."""
         ...
 
-    def running(self) -> tuple[GpuId, ...]:
-        """GPUs whose daemon, started by us now or by a predecessor, lives."""
+    def holders(self) -> dict[GpuId, tuple[str, ...]]:
+        """Every GPU with a daemon or holders of ours, those of a predecessor included."""
         ...
 
     def control(self, gpu: GpuId) -> MpsControl: ...

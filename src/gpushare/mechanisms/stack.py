@@ -56,6 +56,10 @@ class Mechanisms:
         seen = [mechanism.observe(share) for mechanism in self._stack(share)]
         return reduce(Observation.__or__, seen, Observation())
 
+    def mend(self) -> tuple[str, ...]:
+        """Call now and then: servers that faulted or died come back when nobody is on them."""
+        return tuple(done for mechanism in self._known.values() for done in mechanism.mend())
+
     def _stack(self, share: Share) -> list[Mechanism]:
         names = share.decision.mechanisms if share.decision else ()
         return [self._named(name) for name in names]
