@@ -6,7 +6,7 @@ import os
 import click
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.argument("profile", required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option("--list", "listing", is_flag=True, help="List the profiles and end.")
@@ -29,7 +29,8 @@ def simulate(
         return
     if profile is None:
         raise click.UsageError("name a PROFILE; --list shows them")
-    context.exit(_run(profile, list(command) or [os.environ.get("SHELL", "/bin/sh")]))
+    wanted = list(command[1:] if command[:1] == ("--",) else command)
+    context.exit(_run(profile, wanted or [os.environ.get("SHELL", "/bin/sh")]))
 
 
 def _list() -> None:
