@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plain device memory: linear, pitched, managed. */
+#include "alloc.h"
+
+#include "context.h"
+#include "ledger.h"
+#include "pool.h"
+#include "relief.h"
+
+enum { PITCH_ALIGNMENT = 512 };
+
+void gs_keep(const struct gs_place *place, enum gs_space space, uint64_t key, uint64_t bytes)
+{
+    struct gs_entry old, entry = {.space = (uint8_t)space, .key = key, .bytes = bytes,
+                                  .owner = place->context, .gpu = (int8_t)place->gpu};
+    if (gs_ledger_put(&entry, &old))
+        gs_release(&old);
+}
+
+void gs_release(const struct gs_entry *entry)
+{
+    if (entry->pool)
+        gs_pool_returned(entry);
+    else
+        gs_give(GS_BLOCK, entry->gpu, entry->bytes);
+}
+
+static CUresult kept(CUresult result, const struct gs_place *place, uint64_t bytes, const CUdeviceptr *pointer)
+{
+    if (result == CUDA_SUCCESS)
+        gs_keep(place, GS_POINTER, *pointer, bytes);
+    else
+        gs_give(GS_BLOCK, place->gpu, bytes);
+    return result;
+}
+
+CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t bytes)
+{
+    struct gs_place place = gs_place_current();
+    if (place.gpu < 0)
+        return cuda()->cuMemAlloc_v2(pointer, bytes);
+    if (!gs_claim(GS_BLOCK, place.gpu, bytes))
+        return gs_refuse(place.gpu);
+    return kept(cuda()->cuMemAlloc_v2(pointer, bytes), &place, bytes, pointer);
+}
+
+CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t bytes, unsigned int flags)
+{
+    struct gs_place place = gs_place_current();
+    if (place.gpu < 0)
+        return cuda()->cuMemAllocManaged(pointer, bytes, flags);
+    if (!gs_claim(GS_BLOCK, place.gpu, bytes))
+        return gs_refuse(place.gpu);
+    return kept(cuda()->cuMemAllocManaged(pointer, bytes, flags), &place, bytes, pointer);
+}
+
+static uint64_t times(uint64_t a, uint64_t b)
+{
+    uint64_t product;
+    return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
+/* The pitch is the driver's to choose; a guess is reserved and corrected when it is known. */
+static CUresult pitched(const struct gs_place *place, uint64_t guess, uint64_t taken, CUdeviceptr pointer)
+{
+    gs_give(GS_BLOCK, place->gpu, guess);
+    if (gs_claim(GS_BLOCK, place->gpu, taken)) {
+        gs_keep(place, GS_POINTER, pointer, taken);
+        return CUDA_SUCCESS;
+    }
+    cuda()->cuMemFree_v2(pointer);
+    return gs_refuse(place->gpu);
+}
+
+CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, size_t height, unsigned int element)
+{
+    struct gs_place place = gs_place_current();
+    if (place.gpu < 0)
+        return cuda()->cuMemAllocPitch_v2(pointer, pitch, width, height, element);
+    uint64_t row = width > SIZE_MAX - PITCH_ALIGNMENT ? width
+                 : (width + PITCH_ALIGNMENT - 1) / PITCH_ALIGNMENT * PITCH_ALIGNMENT;
+    uint64_t guess = times(row, height);
+    if (!gs_claim(GS_BLOCK, place.gpu, guess))
+        return gs_refuse(place.gpu);
+    CUresult result = cuda()->cuMemAllocPitch_v2(pointer, pitch, width, height, element);
+    if (result == CUDA_SUCCESS && times(*pitch, height) > guess)
+        return pitched(&place, guess, times(*pitch, height), *pointer);
+    return kept(result, &place, guess, pointer);
+}
+
+CUresult cuMemFree_v2(CUdeviceptr pointer)
+{
+    GS_FREEING(GS_POINTER, pointer, cuda()->cuMemFree_v2(pointer));
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GS_ALLOC_H
+#define GS_ALLOC_H
+
+#include "context.h"
+#include "ledger.h"
+
+/* Records what a claim became. */
+void gs_keep(const struct gs_place *place, enum gs_space space, uint64_t key, uint64_t bytes);
+
+/* Gives back what a pointer or array cost. */
+void gs_release(const struct gs_entry *entry);
+
+/* Taken out before the call: right after it another thread may be given the same address. */
+#define GS_FREEING(space, key, call)                                    \
+    do {                                                                \
+        struct gs_entry entry, old;                                     \
+        bool known = gs_ledger_take(space, key, &entry);                \
+        CUresult result = call;                                         \
+        if (known && result == CUDA_SUCCESS)                            \
+            gs_release(&entry);                                         \
+        else if (known)                                                 \
+            gs_ledger_put(&entry, &old);                                \
+        return result;                                                  \
+    } while (0)
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GS_DEVICE_H
+#define GS_DEVICE_H
+
+#include "originals.h"
+
+/* The region's GPU behind a driver ordinal (MIG instances have a UUID of their own), or -1. */
+int gs_gpu_of(CUdevice device);
+
+/* The same for a place where memory is asked for; the host and unlisted GPUs are -1, the latter counted. */
+int gs_gpu_at(const CUmemLocation *location);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dl.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "elf.h"
+#include "export.h"
+#include "limit.h"
+#include "originals.h"
+
+typedef void *gs_dlvsym(void *handle, const char *symbol, const char *version);
+
+/*
+ * RTLD_NEXT and RTLD_DEFAULT mean "as seen from the caller", which dlsym knows by its return address. A tail call
+ * leaves the program's return address in place.
+ */
+#if defined(__has_attribute)
+#if __has_attribute(musttail)
+#define TAIL_CALL __attribute__((musttail))
+#endif
+#endif
+#ifndef TAIL_CALL
+#define TAIL_CALL
+#endif
+
+static void *next_dlsym, *next_dlvsym;
+
+static void *once(void **place, const char *symbol)
+{
+    void *function = __atomic_load_n(place, __ATOMIC_RELAXED);
+    if (!function) {
+        function = gs_next_definition(symbol);
+        __atomic_store_n(place, function, __ATOMIC_RELAXED);
+    }
+    return function;
+}
+
+gs_dlsym *gs_next_dlsym(void)
+{
+    return (gs_dlsym *)once(&next_dlsym, "dlsym");
+}
+
+static bool ours(void *handle, const char *symbol)
+{
+    return handle != RTLD_NEXT && (symbol[0] == 'c' || symbol[0] == 'n') && gs_hooks_symbol(symbol);
+}
+
+static void *wrapped(void *handle, const char *symbol, void *function)
+{
+    int kept_errno = errno;
+    if (function && symbol[0] == 'c')
+        cuda();
+    else if (function)
+        nvml();
+    bool loaded = symbol[0] == 'c' ? gs_cuda_ready : gs_nvml_ready;
+    errno = kept_errno;
+    if (loaded && gs_active())
+        return gs_wrapper(function);
+    /* Our export must not make a program believe that the driver is there. */
+    if (function && !loaded && handle == RTLD_DEFAULT)
+        return gs_next_dlsym()(RTLD_NEXT, symbol);
+    return function;
+}
+
+GS_EXPORT void *dlsym(void *handle, const char *symbol)
+{
+    gs_dlsym *next = gs_next_dlsym();
+    if (ours(handle, symbol))
+        return wrapped(handle, symbol, next(handle, symbol));
+    TAIL_CALL return next(handle, symbol);
+}
+
+GS_EXPORT void *dlvsym(void *handle, const char *symbol, const char *version)
+{
+    gs_dlvsym *next = (gs_dlvsym *)once(&next_dlvsym, "dlvsym");
+    if (ours(handle, symbol))
+        return wrapped(handle, symbol, next(handle, symbol, version));
+    TAIL_CALL return next(handle, symbol, version);
+}

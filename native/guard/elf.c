@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "elf.h"
+
+#include <elf.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct search {
+    const char *symbol;
+    bool past_us;
+    void *found;
+};
+
+struct tables {
+    const ElfW(Sym) *symbols;
+    const char *strings;
+    const uint32_t *gnu_hash;
+    const uint32_t *hash;
+};
+
+static bool contains(const struct dl_phdr_info *object, uintptr_t address)
+{
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        uintptr_t start = object->dlpi_addr + part->p_vaddr;
+        if (part->p_type == PT_LOAD && address >= start && address < start + part->p_memsz)
+            return true;
+    }
+    return false;
+}
+
+static const ElfW(Dyn) *dynamic(const struct dl_phdr_info *object)
+{
+    for (int i = 0; i < object->dlpi_phnum; i++)
+        if (object->dlpi_phdr[i].p_type == PT_DYNAMIC)
+            return (const ElfW(Dyn) *)(object->dlpi_addr + object->dlpi_phdr[i].p_vaddr);
+    return NULL;
+}
+
+static struct tables read_tables(const struct dl_phdr_info *object)
+{
+    struct tables tables = {0};
+    for (const ElfW(Dyn) *at = dynamic(object); at && at->d_tag != DT_NULL; at++) {
+        /* glibc relocates these in place, the vdso does not. */
+        uintptr_t address = at->d_un.d_ptr;
+        const void *table = (const void *)(address < object->dlpi_addr ? address + object->dlpi_addr : address);
+        if (at->d_tag == DT_SYMTAB)
+            tables.symbols = table;
+        else if (at->d_tag == DT_STRTAB)
+            tables.strings = table;
+        else if (at->d_tag == DT_GNU_HASH)
+            tables.gnu_hash = table;
+        else if (at->d_tag == DT_HASH)
+            tables.hash = table;
+    }
+    return tables;
+}
+
+static uint32_t gnu_hash(const char *name)
+{
+    uint32_t hash = 5381;
+    while (*name)
+        hash = hash * 33 + (unsigned char)*name++;
+    return hash;
+}
+
+static bool is_function(const struct tables *tables, uint32_t index, const char *name)
+{
+    const ElfW(Sym) *symbol = &tables->symbols[index];
+    return symbol->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
+           strcmp(tables->strings + symbol->st_name, name) == 0;
+}
+
+static const ElfW(Sym) *look_up(const struct tables *tables, const char *name)
+{
+    const uint32_t *table = tables->gnu_hash;
+    uint32_t buckets = table[0], first = table[1], words = table[2], hash = gnu_hash(name);
+    const uint32_t *bucket = table + 4 + words * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
+    const uint32_t *chain = bucket + buckets;
+    uint32_t index = buckets ? bucket[hash % buckets] : 0;
+    for (; index >= first && index; index++) {
+        uint32_t link = chain[index - first];
+        if ((link | 1) == (hash | 1) && is_function(tables, index, name))
+            return &tables->symbols[index];
+        if (link & 1)
+            break;
+    }
+    return NULL;
+}
+
+static const ElfW(Sym) *look_up_sysv(const struct tables *tables, const char *name)
+{
+    uint32_t count = tables->hash[1]; /* the number of chains is the number of symbols */
+    for (uint32_t index = 1; index < count; index++)
+        if (is_function(tables, index, name))
+            return &tables->symbols[index];
+    return NULL;
+}
+
+static int visit(struct dl_phdr_info *object, size_t size, void *argument)
+{
+    struct search *search = argument;
+    (void)size;
+    bool us = contains(object, (uintptr_t)&gs_next_definition);
+    search->past_us |= us;
+    if (us || !search->past_us)
+        return 0;
+    struct tables tables = read_tables(object);
+    if (!tables.symbols || !tables.strings || !(tables.gnu_hash || tables.hash))
+        return 0;
+    const ElfW(Sym) *symbol = tables.gnu_hash ? look_up(&tables, search->symbol)
+                                              : look_up_sysv(&tables, search->symbol);
+    if (symbol)
+        search->found = (void *)(object->dlpi_addr + symbol->st_value);
+    return search->found != NULL;
+}
+
+void *gs_next_definition(const char *symbol)
+{
+    struct search search = {.symbol = symbol};
+    if (!dl_iterate_phdr(visit, &search)) {
+        search.past_us = true; /* we were loaded late, by dlopen */
+        dl_iterate_phdr(visit, &search);
+    }
+    return search.found;
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "limit.h"
+
+/* Not left to the first allocation: after an exec the region must forget what the old program held. */
+__attribute__((constructor)) static void start(void)
+{
+    gs_active();
+}

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+GUARD_SOURCES := $(wildcard guard/*.c)
+GUARD_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(GUARD_SOURCES))
+
+# -Bsymbolic: our own references must mean us even where the program exports the same names.
+$(BUILD)/guard/libgpushare.so: $(GUARD_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) -shared -Wl,-soname,libgpushare.so -Wl,-Bsymbolic $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+ALL += $(BUILD)/guard/libgpushare.so

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who is alive: pid and start time, as /proc tells. */
+#ifndef GS_PROCESS_H
+#define GS_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Clock ticks since boot at which a process started; 0 when it is gone or cannot be read. */
+uint64_t gs_process_start(pid_t pid);
+
+/* The pid namespace of the caller; 0 when unknown. */
+uint32_t gs_process_namespace(void);
+
+/* False for a pid that is gone, a zombie, or a later process with the same pid. */
+bool gs_process_alive(pid_t pid, uint64_t start);
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The region as a file: made, mapped and tended by the daemon. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "export.h"
+#include "region.h"
+
+static bool sound(const struct gs_region *region)
+{
+    return region->magic == GS_REGION_MAGIC && region->version == GS_REGION_VERSION &&
+           region->header_size == offsetof(struct gs_region, gpu) &&
+           region->gpu_size == sizeof(struct gs_region_gpu) &&
+           region->slot_size == sizeof(struct gs_region_slot) && region->gpu_count <= GS_GPUS &&
+           region->slot_count == GS_SLOTS && region->slots_high <= GS_SLOTS;
+}
+
+static struct gs_region *map_fd(int fd)
+{
+    struct gs_region *region =
+        mmap(NULL, sizeof *region, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return region == MAP_FAILED ? NULL : region;
+}
+
+struct gs_region *gs_region_map(const char *path)
+{
+    struct stat info;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return NULL;
+    bool whole = fstat(fd, &info) == 0 && info.st_size == (off_t)sizeof(struct gs_region);
+    struct gs_region *region = whole ? map_fd(fd) : NULL;
+    int error = whole ? errno : EBADMSG;
+    close(fd);
+    if (region && !sound(region)) {
+        gs_region_unmap(region);
+        region = NULL;
+        error = EBADMSG;
+    }
+    errno = error;
+    return region;
+}
+
+void gs_region_unmap(struct gs_region *region)
+{
+    munmap(region, sizeof *region);
+}
+
+static void init_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(lock, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+}
+
+static void fill(struct gs_region *region, const struct gpushare_grant *grants, unsigned count)
+{
+    region->version = GS_REGION_VERSION;
+    region->header_size = offsetof(struct gs_region, gpu);
+    region->gpu_size = sizeof(struct gs_region_gpu);
+    region->slot_size = sizeof(struct gs_region_slot);
+    region->gpu_count = count;
+    region->slot_count = GS_SLOTS;
+    for (unsigned g = 0; g < count; g++) {
+        memcpy(region->gpu[g].uuid, grants[g].uuid, GS_UUID - 1);
+        region->gpu[g].limit = grants[g].limit;
+        region->gpu[g].context = grants[g].context;
+    }
+    init_lock(&region->lock);
+    region->magic = GS_REGION_MAGIC;
+}
+
+static int write_new(int fd, const struct gpushare_grant *grants, unsigned count)
+{
+    /* Reserves the pages: a full disk must fail here, not as SIGBUS inside a tenant's program. */
+    int error = posix_fallocate(fd, 0, sizeof(struct gs_region));
+    if (error)
+        return -error;
+    struct gs_region *region = map_fd(fd);
+    if (!region)
+        return -errno;
+    fill(region, grants, count);
+    gs_region_unmap(region);
+    return 0;
+}
+
+GS_EXPORT int gpushare_region_create(const char *path, const struct gpushare_grant *grants,
+                                     unsigned count)
+{
+    char draft[4096];
+    if (count == 0 || count > GS_GPUS)
+        return -EINVAL;
+    if (snprintf(draft, sizeof draft, "%s.XXXXXX", path) >= (int)sizeof draft)
+        return -ENAMETOOLONG;
+    int fd = mkostemp(draft, O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int result = write_new(fd, grants, count);
+    close(fd);
+    if (result == 0 && rename(draft, path) < 0)
+        result = -errno;
+    if (result < 0)
+        unlink(draft);
+    return result;
+}
+
+static int find_gpu(const struct gs_region *region, const char *uuid)
+{
+    for (uint32_t g = 0; g < region->gpu_count; g++)
+        if (strncmp(region->gpu[g].uuid, uuid, GS_UUID) == 0)
+            return (int)g;
+    return -ENODEV;
+}
+
+GS_EXPORT int gpushare_region_set_limit(const char *path, const char *uuid, uint64_t limit)
+{
+    struct gs_region *region = gs_region_map(path);
+    if (!region)
+        return -errno;
+    int gpu = find_gpu(region, uuid);
+    if (gpu >= 0 && gs_region_lock(region)) {
+        region->gpu[gpu].limit = limit;
+        region->gpu[gpu].generation++;
+        gs_region_unlock(region);
+    }
+    gs_region_unmap(region);
+    return gpu < 0 ? gpu : 0;
+}
+
+GS_EXPORT int gpushare_region_reap(const char *path)
+{
+    struct gs_region *region = gs_region_map(path);
+    if (!region)
+        return -errno;
+    int swept = -ENOTRECOVERABLE;
+    if (gs_region_lock(region)) {
+        swept = gs_region_sweep(region);
+        gs_region_unlock(region);
+    }
+    gs_region_unmap(region);
+    return swept;
+}
