@@ -98,9 +98,12 @@ class Daemon:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def spawn(self, *arguments: str | Path, env: Mapping[str, str] = {}) -> subprocess.Popen[str]:
+    def spawn(
+        self, *arguments: str | Path, env: Mapping[str, str] = {}, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[str]:
         """Start one gpushare command; the caller ends it."""
-        return self.machine.start(*GPUSHARE, *arguments, env={**self.environment, **env})
+        env = {**self.environment, **env}
+        return self.machine.start(*GPUSHARE, *arguments, env=env, stdin=stdin)
 
     def shares(self) -> list[dict[str, Any]]:
         """Every share that has not ended."""

@@ -52,12 +52,14 @@ class Machine:
         """Run Python source on this machine."""
         return self.run(sys.executable, "-c", source, *args, env=env, timeout=timeout)
 
-    def start(self, *command: str | Path, env: Mapping[str, str] = {}) -> subprocess.Popen[str]:
+    def start(
+        self, *command: str | Path, env: Mapping[str, str] = {}, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[str]:
         """Start a command on this machine; the caller ends it."""
         return subprocess.Popen(
             [str(part) for part in command],
             env={**self.environment, **env},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
