@@ -112,9 +112,13 @@ class CreateRequest(Value):
 
 
 class EnterRequest(Value):
-    """Make a process of the caller a member of the share."""
+    """Make a process of the caller a member of the share.
+
+    `preload`: the LD_PRELOAD that the process has; the share's own goes before it.
+    """
 
     pid: int
+    preload: str = ""
 
 
 class Entry(Value):
