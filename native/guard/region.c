@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <time.h>
 
 #include "process.h"
 
@@ -38,9 +39,8 @@ static void recompute(struct gs_region *region)
     }
 }
 
-bool gs_region_lock(struct gs_region *region)
+static bool locked(struct gs_region *region, int error)
 {
-    int error = pthread_mutex_lock(&region->lock);
     if (error != 0 && error != EOWNERDEAD)
         return false;
     write_begin(region);
@@ -50,6 +50,19 @@ bool gs_region_lock(struct gs_region *region)
         pthread_mutex_consistent(&region->lock);
     }
     return true;
+}
+
+bool gs_region_lock(struct gs_region *region)
+{
+    return locked(region, pthread_mutex_lock(&region->lock));
+}
+
+bool gs_region_lock_within(struct gs_region *region, int seconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += seconds;
+    return locked(region, pthread_mutex_timedlock(&region->lock, &until));
 }
 
 void gs_region_unlock(struct gs_region *region)

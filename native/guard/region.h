@@ -62,7 +62,10 @@ struct gpushare_grant {
     uint64_t context;
 };
 
-/* For the daemon; each returns a negative errno on failure, -EBADMSG for a file that is no region. */
+/*
+ * For the daemon; each returns a negative errno on failure: -EBADMSG for a file that is no region, -ETIMEDOUT when
+ * somebody holds its lock.
+ */
 int gpushare_region_create(const char *path, const struct gpushare_grant *grants, unsigned count);
 int gpushare_region_set_limit(const char *path, const char *uuid, uint64_t limit);
 int gpushare_region_reap(const char *path);
@@ -73,6 +76,7 @@ void gs_region_unmap(struct gs_region *region);
 
 /* False only when the lock is beyond repair. Taking it from a dead owner recomputes every `used`. */
 bool gs_region_lock(struct gs_region *region);
+bool gs_region_lock_within(struct gs_region *region, int seconds);
 void gs_region_unlock(struct gs_region *region);
 
 /* These four want the lock held. */

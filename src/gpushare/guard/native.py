@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the native parts are: in the wheel, or built beside the sources."""
 
+import ctypes
 import os
+from functools import cache
 from pathlib import Path
 
 from gpushare.model.errors import GuardMissingError
@@ -23,3 +25,26 @@ def native_root() -> Path:
         f"neither {_INSTALLED} nor {_BUILT} exists",
         "make native",
     )
+
+
+def library_path() -> Path:
+    """The guard, as LD_PRELOAD takes it; raises GuardMissingError."""
+    path = native_root() / "guard" / "libgpushare.so"
+    if not path.is_file():
+        raise GuardMissingError("the guard is missing", f"{path} does not exist", "make native")
+    return path
+
+
+def library() -> ctypes.CDLL:
+    """The guard, loaded for its region functions; it interposes nothing here. GuardMissingError."""
+    return _load(library_path())
+
+
+@cache
+def _load(path: Path) -> ctypes.CDLL:
+    loaded = ctypes.CDLL(str(path))
+    text, word = ctypes.c_char_p, ctypes.c_uint64
+    loaded.gpushare_region_create.argtypes = [text, ctypes.c_void_p, ctypes.c_uint]
+    loaded.gpushare_region_set_limit.argtypes = [text, text, word]
+    loaded.gpushare_region_reap.argtypes = [text]
+    return loaded

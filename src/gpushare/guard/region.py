@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A share's region: made and tended by the daemon, counted in by the guard of every process.
+
+Reading takes no lock: the file belongs to the share's user, and the daemon must not wait for, or be
+taken down by, what a tenant does to it.
+"""
+
+import ctypes
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from gpushare.model.errors import NoSuchGpuError, RegionCorruptError
+from gpushare.model.ids import GpuId
+from gpushare.model.units import Bytes
+from gpushare.model.value import Value
+
+from . import layout
+from .native import library
+
+_TRIES = 100
+
+
+class RegionGrant(Value):
+    """One GPU of a share; `context` is what one process' first context on it costs. In bytes."""
+
+    uuid: GpuId
+    limit: Bytes
+    context: Bytes = Bytes(0)
+
+
+class RegionGpu(Value):
+    """What the share has and had on one GPU, in bytes; `denied` counts refused allocations."""
+
+    uuid: GpuId
+    limit: Bytes
+    context: Bytes
+    used: Bytes
+    peak: Bytes
+    denied: int
+    allocations: int
+
+
+class RegionSlot(Value):
+    """A process that uses CUDA under the guard. `started`: clock ticks since boot, as in /proc."""
+
+    pid: int
+    started: int
+    pid_namespace: int
+    charged: dict[GpuId, Bytes]
+
+
+class RegionSnapshot(Value):
+    """`unlisted`: allocations on GPUs that are not the share's. `unhooked`: CUDA entry points that
+    programs got in a version which the guard does not know."""
+
+    gpus: tuple[RegionGpu, ...]
+    slots: tuple[RegionSlot, ...]
+    unlisted: int
+    unhooked: int
+
+
+class Region:
+    """A region by its path. Nothing is held open between calls."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, gpus: Sequence[RegionGrant]) -> "Region":
+        """Make the file (mode 0600), replacing one that is there; raises OSError as open() does."""
+        grants = (layout.Grant * len(gpus))(
+            *(layout.Grant(gpu.uuid.encode(), gpu.limit, gpu.context) for gpu in gpus)
+        )
+        result = library().gpushare_region_create(os.fsencode(path), grants, len(gpus))
+        if result < 0:
+            raise OSError(-result, os.strerror(-result), str(path))
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "Region":
+        """Raises RegionCorruptError for a file that is no region, OSError as open() does."""
+        region = cls(path)
+        region._read()
+        return region
+
+    def set_limit(self, gpu: GpuId, limit: Bytes) -> None:
+        """Takes effect at the next allocation; what is allocated already stays."""
+        result = library().gpushare_region_set_limit(os.fsencode(self.path), gpu.encode(), limit)
+        if result == -errno.ENODEV:
+            raise NoSuchGpuError(f"the region {self.path} has no GPU {gpu}")
+        self._check(result)
+
+    def reap(self) -> int:
+        """Free the slots of dead processes; how many there were."""
+        return self._check(library().gpushare_region_reap(os.fsencode(self.path)))
+
+    def snapshot(self) -> RegionSnapshot:
+        """Counters and processes at one moment."""
+        raw = self._read()
+        count = raw.header.gpu_count
+        uuids = [GpuId(raw.gpu[index].uuid.decode(errors="replace")) for index in range(count)]
+        return RegionSnapshot(
+            gpus=tuple(_gpu(raw.gpu[index], uuid) for index, uuid in enumerate(uuids)),
+            slots=tuple(
+                _slot(slot, uuids) for slot in raw.slot[: raw.header.slots_high] if slot.pid
+            ),
+            unlisted=raw.header.unlisted,
+            unhooked=raw.header.unhooked,
+        )
+
+    def close(self) -> None:
+        """Remove the file; processes that have it mapped keep their copy."""
+        self.path.unlink(missing_ok=True)
+
+    def _check(self, result: int) -> int:
+        if result == -errno.EBADMSG:
+            raise _corrupt(self.path, "it has not the layout of this version")
+        if result == -errno.ETIMEDOUT:
+            raise _corrupt(self.path, "a process of the share holds its lock and does not let go")
+        if result < 0:
+            raise OSError(-result, os.strerror(-result), str(self.path))
+        return result
+
+    def _read(self) -> layout.Region:
+        """A copy in which no writer was half done, unless one died there or writers never pause."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            for _ in range(_TRIES):
+                raw = _copy(fd, self.path)
+                before = raw.header.sequence
+                if before % 2 == 0 and _sequence(fd) == before:
+                    break
+            return raw
+        finally:
+            os.close(fd)
+
+
+def _copy(fd: int, path: Path) -> layout.Region:
+    raw = layout.Region()
+    head = os.pread(fd, layout.Region.slot.offset, 0)
+    _check_head(head, os.fstat(fd).st_size, path)
+    ctypes.memmove(ctypes.byref(raw), head, len(head))
+    slots = os.pread(fd, raw.header.slots_high * ctypes.sizeof(layout.Slot), len(head))
+    ctypes.memmove(ctypes.byref(raw, len(head)), slots, len(slots))
+    return raw
+
+
+def _check_head(head: bytes, size: int, path: Path) -> None:
+    if size != ctypes.sizeof(layout.Region) or len(head) != layout.Region.slot.offset:
+        raise _corrupt(path, f"it has {size} bytes, not {ctypes.sizeof(layout.Region)}")
+    header = layout.Header.from_buffer_copy(head)
+    if header.magic != layout.MAGIC:
+        raise _corrupt(path, "it does not begin as a region does")
+    if header.version != layout.VERSION:
+        raise _corrupt(path, f"it has version {header.version}, not {layout.VERSION}")
+    shape = (header.header_size, header.gpu_size, header.slot_size, header.slot_count)
+    ours = (
+        layout.Region.gpu.offset,
+        *map(ctypes.sizeof, (layout.Gpu, layout.Slot)),
+        layout.MAX_SLOTS,
+    )
+    if shape != ours or header.gpu_count > layout.MAX_GPUS or header.slots_high > layout.MAX_SLOTS:
+        raise _corrupt(path, "its sizes are not those of this version")
+
+
+def _sequence(fd: int) -> int:
+    return int.from_bytes(os.pread(fd, 8, layout.Header.sequence.offset), "little")
+
+
+def _gpu(raw: layout.Gpu, uuid: GpuId) -> RegionGpu:
+    return RegionGpu(
+        uuid=uuid,
+        limit=raw.limit,
+        context=raw.context,
+        used=raw.used,
+        peak=raw.peak,
+        denied=raw.denied,
+        allocations=raw.allocations,
+    )
+
+
+def _slot(raw: layout.Slot, uuids: Sequence[GpuId]) -> RegionSlot:
+    return RegionSlot(
+        pid=raw.pid,
+        started=raw.start,
+        pid_namespace=raw.pid_namespace,
+        charged={uuid: Bytes(raw.charged[index]) for index, uuid in enumerate(uuids)},
+    )
+
+
+def _corrupt(path: Path, because: str) -> RegionCorruptError:
+    return RegionCorruptError(
+        f"{path} is no region", because, "gpushare rm the share and run it again"
+    )
