@@ -12,8 +12,11 @@ class Contexts:
         self._db = database
 
     def put(self, gpu: GpuId, driver: str, cost: Bytes) -> None:
-        self._db.execute("INSERT OR REPLACE INTO contexts VALUES (?, ?, ?)", gpu, driver, cost)
+        """Another driver's cost of the same GPU is forgotten."""
+        with self._db.transaction():
+            self._db.execute("DELETE FROM contexts WHERE gpu = ?", gpu)
+            self._db.execute("INSERT INTO contexts VALUES (?, ?, ?)", gpu, driver, cost)
 
-    def get(self, gpu: GpuId, driver: str) -> Bytes | None:
-        rows = self._db.rows("SELECT bytes FROM contexts WHERE gpu = ? AND driver = ?", gpu, driver)
-        return Bytes(rows[0][0]) if rows else None
+    def all(self) -> dict[GpuId, Bytes]:
+        rows = self._db.rows("SELECT gpu, bytes FROM contexts")
+        return {GpuId(gpu): Bytes(cost) for gpu, cost in rows}

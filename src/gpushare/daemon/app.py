@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where everything is put together, started and stopped."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+
+from gpushare.api import Server, build
+from gpushare.model.errors import GpushareError
+from gpushare.model.settings import Settings
+from gpushare.store import Store
+
+from . import logs, places
+from .access import Access
+from .core import Core
+from .machine import rig
+from .notify import Notifier
+from .rig import Rig
+from .service import DaemonService
+
+_XID_SECONDS = 1.0
+_log = structlog.get_logger()
+
+
+def serve(settings: Settings) -> None:
+    """Run the daemon until SIGTERM or SIGINT; shares and their programs go on without it."""
+    logs.configure(settings.log_level, settings.log_format)
+    asyncio.run(_serve(settings, rig(settings)))
+
+
+async def _serve(settings: Settings, machine: Rig) -> None:
+    store = Store(settings.state_dir)
+    core = Core(store, machine)
+    try:
+        await _run(settings, core)
+    finally:
+        core.close()
+
+
+async def _run(settings: Settings, core: Core) -> None:
+    access = Access(operator=places.myself())
+    server = Server(build(DaemonService(core, access)))
+    stopping = asyncio.Event()
+    _on_signals(stopping.set)
+    await core.reconcile()
+    listener = places.listen(settings.socket, shared=access.operator == 0)
+    notifier = Notifier.from_environment()
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(server.serve([listener]))
+        loops = [
+            tasks.create_task(_reconcile(core, settings.reconcile_interval, notifier)),
+            tasks.create_task(_watch_xids(core)),
+        ]
+        notifier.send("READY=1")
+        _log.info("daemon.ready", socket=str(settings.socket))
+        await stopping.wait()
+        notifier.send("STOPPING=1")
+        core.bus.close()
+        server.stop()
+        await serving
+        for loop in loops:
+            loop.cancel()
+    settings.socket.unlink(missing_ok=True)
+    _log.info("daemon.stopped")
+
+
+async def _reconcile(core: Core, interval: float, notifier: Notifier) -> None:
+    while True:
+        await core.reconciler.rest(interval)
+        await core.reconcile()
+        notifier.send("WATCHDOG=1")
+
+
+async def _watch_xids(core: Core) -> None:
+    """Critical errors as the driver reports them."""
+    while True:
+        try:
+            for xid in await asyncio.to_thread(core.rig.gpus.xids, _XID_SECONDS):
+                core.bus.publish("gpu.xid", f"Xid {xid.code}", gpu=xid.gpu)
+        except GpushareError as error:
+            _log.warning("xids.unseen", error=str(error))
+            await asyncio.sleep(_XID_SECONDS)
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    with suppress(ValueError):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)

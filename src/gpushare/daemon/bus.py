@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events: kept in the store, and a bell for whoever waits for the next one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import structlog
+
+from gpushare.model.event import Event
+from gpushare.model.ids import GpuId, ShareId
+from gpushare.store import Store
+
+from .clock import Clock
+
+_log = structlog.get_logger()
+
+
+class Bus:
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+        self._bell = asyncio.Event()
+        self._closed = False
+
+    def publish(
+        self,
+        kind: str,
+        message: str,
+        *,
+        share: ShareId | None = None,
+        gpu: GpuId | None = None,
+    ) -> Event:
+        """Keep the event and wake everyone who waits; also inside a transaction."""
+        now = self._clock.now()
+        event = self._store.events.add(now, kind, message, share=share, gpu=gpu)
+        _log.info(kind, message=message, share=share, gpu=gpu)
+        self._ring()
+        return event
+
+    def close(self) -> None:
+        """End every `follow`, so that no connection holds up the shutdown."""
+        self._closed = True
+        self._ring()
+
+    async def changed(self) -> None:
+        """Return after the next event."""
+        await self._bell.wait()
+
+    async def follow(self, since: int) -> AsyncIterator[Event]:
+        """Every event after `since`, then the ones to come."""
+        while not self._closed:
+            bell = self._bell
+            for event in self._store.events.since(since):
+                since = event.seq
+                yield event
+            await bell.wait()
+
+    def _ring(self) -> None:
+        self._bell.set()
+        self._bell = asyncio.Event()

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon's parts, joined: one turn at a time, one pass after the other."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from gpushare.model.errors import GpushareError
+from gpushare.model.units import Seconds
+from gpushare.store import Store
+
+from .bus import Bus
+from .executor import Executor
+from .prover import Prover
+from .reconcile import GRACE_SECONDS, Reconciler
+from .rig import Rig
+
+_log = structlog.get_logger()
+
+
+class Core:
+    """`step` is told each point at which a crash may happen."""
+
+    def __init__(
+        self, store: Store, rig: Rig, step: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.store, self.rig = store, rig
+        self.turn = asyncio.Lock()
+        self.bus = Bus(store, rig.clock)
+        self.prover = Prover(store, rig, self.bus)
+        self.executor = Executor(
+            store, rig.mechanisms, self.bus, clock=rig.clock, prove=self.prover.prove, step=step
+        )
+        self.reconciler = Reconciler(store, rig, self.bus, self.executor)
+        self.members = self.reconciler.members
+        self.observer = self.reconciler.observer
+        self.placer = self.reconciler.placer
+        self.patience = Seconds(GRACE_SECONDS * 3)
+        self.pass_seconds = 0.0
+        self.failed_passes = 0
+
+    async def reconcile(self) -> None:
+        """One pass; a failure is logged and the next pass tries again."""
+        begun = self.rig.clock.elapsed()
+        try:
+            async with self.turn:
+                await self.reconciler.run()
+        except GpushareError as error:
+            self.failed_passes += 1
+            _log.error("pass.failed", error=str(error), code=error.code)
+        self.pass_seconds = self.rig.clock.elapsed() - begun
+
+    def close(self) -> None:
+        self.members.close()
+        self.store.close()

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Acts on the machine, each journaled: intent, act, confirm.
+
+An act that was cut short is undone (grant) or finished (release). Both need only what the intent
+holds, and both may be repeated, because mechanisms are idempotent.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+from msgspec.structs import replace
+
+from gpushare.mechanisms.stack import Mechanisms
+from gpushare.model.edits import Edits
+from gpushare.model.errors import GpushareError
+from gpushare.model.ids import ShareId
+from gpushare.model.share import Decision, Share, State, Verification
+from gpushare.store import Act, Intent, Store
+
+from .bus import Bus
+from .clock import Clock
+
+Prove = Callable[[Share, Edits], Awaitable[Verification | None]]
+_log = structlog.get_logger()
+
+
+class Executor:
+    """`prove` raises NotEnforcedError; `step` is told each point at which a crash may happen."""
+
+    def __init__(
+        self,
+        store: Store,
+        mechanisms: Mechanisms,
+        bus: Bus,
+        *,
+        clock: Clock,
+        prove: Prove,
+        step: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._store, self._mechanisms = store, mechanisms
+        self._bus, self._clock, self._prove, self._step = bus, clock, prove, step
+        self._edits: dict[ShareId, Edits] = {}
+        self.failures: dict[ShareId, GpushareError] = {}
+
+    async def grant(self, share: Share, decision: Decision) -> Share:
+        """Make the decision real; the share is granted afterwards, or failed with the reason."""
+        intent = Intent(share=share.id, act=Act.GRANT, decision=decision)
+        intent = self._store.intents.open(intent)
+        self._step("grant written")
+        candidate = replace(share, decision=decision)
+        try:
+            edits = await asyncio.to_thread(self._mechanisms.prepare, candidate)
+            self._step("grant acted")
+            verified = await self._prove(candidate, edits)
+        except GpushareError as error:
+            return await self._give_up(intent, candidate, error)
+        self._edits[share.id] = edits
+        granted = self._granted(intent, share, verified)
+        self._step("grant confirmed")
+        return granted
+
+    async def edits(self, share: Share) -> Edits:
+        """What a program of the share must carry."""
+        if share.id not in self._edits:
+            self._edits[share.id] = await asyncio.to_thread(self._mechanisms.prepare, share)
+        return self._edits[share.id]
+
+    def forget(self, share: ShareId) -> None:
+        """The machine has changed under the share: prepare it anew when it is next entered."""
+        self._edits.pop(share, None)
+
+    async def release(self, share: Share, to: State, reason: str) -> Share:
+        """Undo everything of the share and end it as `to`."""
+        if share.decision is None:
+            return self._end(share.id, to, reason)
+        intent = Intent(
+            share=share.id, act=Act.RELEASE, decision=share.decision, to=to, reason=reason
+        )
+        intent = self._store.intents.open(intent)
+        self._step("release written")
+        return await self._finish(intent, share)
+
+    async def recover(self) -> None:
+        """Undo or finish whatever was cut short; what fails again is tried again later."""
+        for intent in self._store.intents.pending():
+            share = replace(self._store.shares.get(intent.share), decision=intent.decision)
+            try:
+                await self._resume(intent, share)
+            except GpushareError as error:
+                _log.warning("recovery.failed", share=share.id, act=intent.act, error=str(error))
+
+    def busy(self) -> set[ShareId]:
+        """Shares with an act that is not confirmed."""
+        return {intent.share for intent in self._store.intents.pending()}
+
+    async def _resume(self, intent: Intent, share: Share) -> None:
+        if intent.act is Act.RELEASE:
+            await self._finish(intent, share)
+            return
+        await asyncio.to_thread(self._mechanisms.release, share)
+        self._step("undo acted")
+        with self._store.transaction():
+            self._store.intents.confirm(intent)
+            self._bus.publish("share.undone", "a grant that was cut short", share=share.id)
+
+    async def _finish(self, intent: Intent, share: Share) -> Share:
+        await asyncio.to_thread(self._mechanisms.release, share)
+        self._step("release acted")
+        self._edits.pop(share.id, None)
+        with self._store.transaction():
+            self._store.intents.confirm(intent)
+            ended = self._end(share.id, intent.to, intent.reason)
+        self._step("release confirmed")
+        return ended
+
+    async def _give_up(self, intent: Intent, share: Share, error: GpushareError) -> Share:
+        self.failures[share.id] = error
+        failed = replace(intent, act=Act.RELEASE, to=State.FAILED, reason=str(error))
+        with self._store.transaction():
+            self._store.intents.confirm(intent)
+            failed = self._store.intents.open(failed)
+        return await self._finish(failed, share)
+
+    def _granted(self, intent: Intent, share: Share, verified: Verification | None) -> Share:
+        ttl = share.spec.ttl
+        now = self._clock.now()
+        with self._store.transaction():
+            self._store.intents.confirm(intent)
+            granted = self._store.shares.move(
+                share.id,
+                State.GRANTED,
+                decision=intent.decision,
+                verified=verified,
+                expires=now + timedelta(seconds=ttl) if ttl else None,
+                reason="",
+            )
+            self._bus.publish("share.granted", _how(intent.decision), share=share.id)
+        return granted
+
+    def _end(self, share: ShareId, to: State, reason: str) -> Share:
+        with self._store.transaction():
+            ended = self._store.shares.move(
+                share, to, reason=reason, ended=self._clock.now(), members=()
+            )
+            self._bus.publish(f"share.{to}", reason, share=share)
+        return ended
+
+
+def _how(decision: Decision) -> str:
+    return f"{'+'.join(decision.mechanisms)} on {', '.join(decision.gpus)}"

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which processes belong to a share, and the bell that rings when one of them ends."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterable
+
+from gpushare.hardware.census import Census
+from gpushare.mechanisms.base import Observation
+from gpushare.model.ids import ShareId
+from gpushare.model.share import ProcessRef, Share
+
+from .rig import Rig
+
+MARK = "GPUSHARE_SHARE"  # in the environment of every program of a share
+
+
+class Members:
+    """`ended` is called with the share when one of its processes has ended."""
+
+    def __init__(self, rig: Rig, ended: Callable[[ShareId], None]) -> None:
+        self._rig, self._ended = rig, ended
+        self._watched: dict[ProcessRef, int] = {}
+        self._last: dict[ShareId, set[ProcessRef]] = {}
+
+    def known(self, share: ShareId) -> tuple[ProcessRef, ...]:
+        """As found by the newest look."""
+        return tuple(sorted(self._last.get(share, ()), key=lambda ref: ref.pid))
+
+    def shown(self, share: Share) -> tuple[ProcessRef, ...]:
+        """As found by the newest look, with those that entered since, less those that ended."""
+        found = {*share.members, *self._last.get(share.id, ())}
+        living = (process for process in found if self._rig.processes.alive(process))
+        return tuple(sorted(living, key=lambda ref: ref.pid))
+
+    def look(self, share: Share, census: Census, seen: Observation) -> tuple[ProcessRef, ...]:
+        """Find them by descent, control group and region, and watch each one."""
+        inside = (*self._rig.cgroups.pids(share.id), *seen.pids)
+        found = {process for pid in inside if (process := census.find(pid))}
+        found |= census.family({*share.members, *self._last.get(share.id, ()), *found})
+        return self._remember(share, found)
+
+    def search(self, share: Share, census: Census, seen: Observation) -> tuple[ProcessRef, ...]:
+        """As `look`, and by the mark in the environment: finds orphans without a control group."""
+        self.look(share, census, seen)
+        marked = census.marked(MARK, share.id, share.uid) - {self._myself()}
+        return self._remember(share, marked | self._last[share.id])
+
+    def watch(self, share: Share, process: ProcessRef) -> None:
+        """Ring when the process ends; at once when it has ended already."""
+        if process in self._watched:
+            return
+        descriptor = self._rig.processes.open(process)
+        loop = asyncio.get_running_loop()
+        if descriptor is None:
+            loop.call_soon(self._ended, share.id)
+            return
+        self._watched[process] = descriptor
+        loop.add_reader(descriptor, self._gone, share.id, process)
+
+    def signal(self, processes: Iterable[ProcessRef], number: signal.Signals) -> None:
+        """Send a signal through pidfds: never to a later process of the same pid."""
+        for process in processes:
+            descriptor = self._rig.processes.open(process)
+            if descriptor is None:
+                continue
+            try:
+                signal.pidfd_send_signal(descriptor, number)
+            except ProcessLookupError:
+                pass
+            finally:
+                os.close(descriptor)
+
+    def forget(self, share: ShareId) -> None:
+        self._last.pop(share, None)
+
+    def close(self) -> None:
+        for process in list(self._watched):
+            self._unwatch(process)
+
+    def _remember(self, share: Share, found: set[ProcessRef]) -> tuple[ProcessRef, ...]:
+        self._last[share.id] = found
+        for process in found:
+            self.watch(share, process)
+        return self.known(share.id)
+
+    def _gone(self, share: ShareId, process: ProcessRef) -> None:
+        self._unwatch(process)
+        self._ended(share)
+
+    def _unwatch(self, process: ProcessRef) -> None:
+        descriptor = self._watched.pop(process)
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
+
+    def _myself(self) -> ProcessRef | None:
+        return self._rig.processes.find(os.getpid())

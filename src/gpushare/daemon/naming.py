@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of shares: as asked, or after the program."""
+
+import re
+from collections.abc import Collection
+from itertools import count
+from pathlib import PurePath
+
+from gpushare.model.errors import BadSpecError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST_STEM = 40
+
+
+def checked(name: str) -> str:
+    """Raises BadSpecError."""
+    if not _NAME.fullmatch(name):
+        raise BadSpecError(
+            f"cannot name a share {name!r}",
+            "a name has up to 63 letters, digits, dots, dashes and underscores",
+        )
+    return name
+
+
+def after_program(program: str, taken: Collection[str]) -> str:
+    """`train.py` gives train, then train-2, train-3 while the others live."""
+    stem = _FOREIGN.sub("-", PurePath(program).stem).strip("-._")[:_LONGEST_STEM] or "share"
+    if stem not in taken:
+        return stem
+    return next(name for n in count(2) if (name := f"{stem}-{n}") not in taken)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the mechanisms see of the shares, never older than asked for."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from gpushare.mechanisms.base import Observation
+from gpushare.model.errors import GpushareError
+from gpushare.model.ids import ShareId
+from gpushare.model.share import Share
+
+from .rig import Rig
+
+_log = structlog.get_logger()
+
+
+class Observer:
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self._seen: dict[ShareId, tuple[float, Observation]] = {}
+
+    def last(self, share: ShareId) -> Observation:
+        return self._seen[share][1] if share in self._seen else Observation()
+
+    async def look(self, shares: Sequence[Share], *, age: float = 0) -> None:
+        """Observe each share that was not observed within `age` seconds."""
+        fresh = self._rig.clock.elapsed() - age
+        due = [s for s in shares if s.state.holds and self._at(s.id) <= fresh]
+        if due:
+            self._seen |= await asyncio.to_thread(self._observe, due)
+
+    def keep(self, shares: Sequence[Share]) -> None:
+        """Forget every other share."""
+        living = {share.id for share in shares}
+        self._seen = {share: seen for share, seen in self._seen.items() if share in living}
+
+    def _at(self, share: ShareId) -> float:
+        return self._seen[share][0] if share in self._seen else float("-inf")
+
+    def _observe(self, shares: Sequence[Share]) -> dict[ShareId, tuple[float, Observation]]:
+        return {share.id: (self._rig.clock.elapsed(), self._one(share)) for share in shares}
+
+    def _one(self, share: Share) -> Observation:
+        try:
+            return self._rig.mechanisms.observe(share)
+        except GpushareError as error:
+            _log.warning("share.unseen", share=share.id, error=str(error))
+            return Observation(fault=str(error))

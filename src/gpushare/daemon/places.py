@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon's folders and its socket, made so that nobody else can have put them there."""
+
+import grp
+import os
+import socket
+import stat
+from pathlib import Path
+
+from gpushare.model.errors import DaemonRunningError, DeniedError
+
+GROUP = "gpushare"
+_LONGEST = 107  # bytes of a unix socket's path (unix(7))
+
+
+def private_folder(path: Path, mode: int = 0o700) -> Path:
+    """Make the folder, or check that it is ours and nobody else can write it."""
+    try:
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        raise DeniedError(f"cannot make {path}", str(error), "use --runtime-dir") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise DeniedError(
+            f"{path} is not ours", f"it belongs to uid {found.st_uid}", "use --runtime-dir"
+        )
+    if found.st_mode & 0o022:
+        raise DeniedError(f"{path} can be written by others", hint=f"chmod go-w {path}")
+    return path
+
+
+def listen(path: Path, *, shared: bool) -> socket.socket:
+    """A listening socket; `shared`: every user may connect, for the kernel says who calls.
+
+    Raises DaemonRunningError when someone answers there already, DeniedError.
+    """
+    if len(os.fsencode(path)) > _LONGEST:
+        raise DeniedError(f"{path} is too long for a socket", hint="use a shorter --socket")
+    _clear(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        listener.bind(os.fspath(path))
+        _open_to(path, shared=shared)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise DeniedError(f"cannot listen on {path}", str(error), "use --socket") from error
+    return listener
+
+
+def _clear(path: Path) -> None:
+    """Remove what a daemon that was killed left behind."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise DeniedError(f"cannot use {path}", str(error), "use --socket") from error
+        else:
+            raise DaemonRunningError(f"a daemon answers on {path}", hint="use another --socket")
+
+
+def _open_to(path: Path, *, shared: bool) -> None:
+    """Root serves everyone, or the group `gpushare` where it exists; a user serves himself."""
+    if not shared:
+        path.chmod(0o600)
+        return
+    try:
+        group = grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        path.chmod(0o666)
+        return
+    os.chown(path, -1, group)
+    path.chmod(0o660)
+
+
+def myself() -> int:
+    """The uid that the daemon works as."""
+    return os.geteuid()

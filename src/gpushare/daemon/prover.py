@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Proof that a mechanism stack keeps its promise under this driver, once per boot."""
+
+import asyncio
+
+from gpushare.model.edits import Edits
+from gpushare.model.errors import GpushareError, NotEnforcedError
+from gpushare.model.share import Share, Verification
+from gpushare.store import Store
+
+from .bus import Bus
+from .rig import Rig
+
+
+class Prover:
+    def __init__(self, store: Store, rig: Rig, bus: Bus) -> None:
+        self._store, self._rig, self._bus = store, rig, bus
+
+    async def prove(self, share: Share, edits: Edits) -> Verification | None:
+        """The proof of the share's stack, from this boot or made now.
+
+        Raises NotEnforcedError when the stack does not hold and the share does not allow that.
+        """
+        assert share.decision is not None
+        driver = await asyncio.to_thread(self._rig.gpus.driver)
+        stack = share.decision.mechanisms
+        known = self._store.verifications.get(self._rig.boot, driver.version, stack)
+        if known is None or not known.ok:
+            known = await self._try(share, edits)
+        if known is not None and known.ok:
+            self._store.verifications.put(self._rig.boot, driver.version, stack, known)
+        return known
+
+    async def probe(self, share: Share, edits: Edits) -> Verification:
+        """Try to break this very share."""
+        found = await asyncio.to_thread(self._rig.probe, share, edits)
+        kind = "share.verified" if found.ok else "share.broken"
+        self._bus.publish(kind, _summary(found), share=share.id)
+        return found
+
+    async def _try(self, share: Share, edits: Edits) -> Verification | None:
+        allowed = share.spec.allow_unverified
+        try:
+            found = await self.probe(share, edits)
+        except GpushareError:
+            if allowed:
+                return None
+            raise
+        if found.ok or allowed:
+            return found
+        assert share.decision is not None
+        raise NotEnforcedError(
+            f"{'+'.join(share.decision.mechanisms)} does not keep its promise here",
+            _summary(found),
+            "run it all the same: --allow-unverified",
+        )
+
+
+def _summary(found: Verification) -> str:
+    said = [
+        f"{f.dimension}: promised {f.promised}, delivered {f.delivered} ({f.evidence})"
+        for f in found.findings
+        if not f.ok
+    ]
+    return "; ".join(said) or "every promise is kept"

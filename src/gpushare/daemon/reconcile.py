@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop that makes the machine and the records agree again."""
+
+import asyncio
+import signal
+from dataclasses import dataclass
+
+import structlog
+
+from gpushare.hardware.census import Census
+from gpushare.model.errors import GpushareError
+from gpushare.model.gpu import Gpu
+from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.share import ProcessRef, Share, State
+from gpushare.store import Store
+
+from .bus import Bus
+from .executor import Executor
+from .members import Members
+from .observer import Observer
+from .placer import Placer
+from .rig import Rig
+
+GRACE_SECONDS = 10
+_MEND_EVERY = 5.0  # seconds; a look starts the MPS control tool
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A share that is being ended: its programs were asked, and are killed at `kill_at`."""
+
+    kill_at: float
+    reason: str
+
+
+class Reconciler:
+    def __init__(self, store: Store, rig: Rig, bus: Bus, executor: Executor) -> None:
+        self._store, self._rig, self._bus, self._executor = store, rig, bus, executor
+        self._wake = asyncio.Event()
+        self._deadlines: dict[ShareId, float] = {}
+        self._stopping: dict[ShareId, Stop] = {}
+        self._lost: set[GpuId] = set()
+        self._mend_at = 0.0
+        self.members = Members(rig, self._member_ended)
+        self.observer = Observer(rig)
+        self.placer = Placer(store, rig, executor, self.members)
+
+    async def rest(self, seconds: float) -> None:
+        """Wait for the next pass: `seconds`, or until a process of a share ends."""
+        try:
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except TimeoutError:
+            return
+        finally:
+            self._wake.clear()
+
+    async def run(self) -> None:
+        """One pass. Idempotent; may be cut short at any point."""
+        await self._executor.recover()
+        await self._mend()
+        await self.placer.refresh()
+        self._notice_gpus(self.placer.machine.gpus)
+        census = await asyncio.to_thread(self._rig.census)
+        living = self._store.shares.living()
+        await self.observer.look(living)
+        busy = self._executor.busy()
+        for share in living:
+            if share.id not in busy:
+                await self._settle(share, census)
+        await self.placer.advance()
+        self._forget()
+
+    async def stop(self, share: Share, reason: str) -> None:
+        """End the share: GPU work in order, programs by SIGTERM and, after the grace, SIGKILL."""
+        processes = await self.processes(share)
+        if not processes:
+            await self._release(share, reason)
+            return
+        if share.id in self._stopping:
+            return
+        kill_at = self._rig.clock.elapsed() + GRACE_SECONDS
+        self._stopping[share.id] = Stop(kill_at, reason)
+        try:
+            pids = [process.pid for process in processes]
+            await asyncio.to_thread(self._rig.mechanisms.drain, share, pids)
+        except GpushareError as error:
+            _log.warning("drain.failed", share=share.id, error=str(error))
+        self.members.signal(processes, signal.SIGTERM)
+
+    async def processes(self, share: Share) -> tuple[ProcessRef, ...]:
+        """All of the share's processes, looked for anew."""
+        census = await asyncio.to_thread(self._rig.census)
+        return self.members.search(share, census, self.observer.last(share.id))
+
+    def _member_ended(self, _: ShareId) -> None:
+        self._wake.set()
+
+    async def _settle(self, share: Share, census: Census) -> None:
+        if share.state is State.QUEUED:
+            if share.holder and share.holder not in census:
+                await self._release(share, "its program ended while it was queued")
+            return
+        share = self._notice_faults(share)
+        processes = self._found(share, census)
+        if self._expired(share):
+            await self.stop(share, "its time is over")
+        elif processes:
+            self._goes_on(share, processes)
+        else:
+            await self._empty(share, census)
+
+    def _found(self, share: Share, census: Census) -> tuple[ProcessRef, ...]:
+        seen = self.observer.last(share.id)
+        found = self.members.look(share, census, seen)
+        if found or share.state is not State.RUNNING:
+            return found
+        return self.members.search(share, census, seen)
+
+    def _goes_on(self, share: Share, processes: tuple[ProcessRef, ...]) -> None:
+        if share.state is State.GRANTED:
+            self.mark_running(share)
+        stop = self._stopping.get(share.id)
+        if stop and self._rig.clock.elapsed() >= stop.kill_at:
+            self.members.signal(processes, signal.SIGKILL)
+
+    def mark_running(self, share: Share, **changes: object) -> Share:
+        started = share.started or self._rig.clock.now()
+        with self._store.transaction():
+            if share.state is State.GRANTED:
+                self._bus.publish("share.running", "its first program runs", share=share.id)
+            return self._store.shares.move(share.id, State.RUNNING, started=started, **changes)
+
+    async def _empty(self, share: Share, census: Census) -> None:
+        """No process is left: the share ends unless someone holds it."""
+        if share.id in self._stopping:
+            await self._release(share, self._stopping[share.id].reason)
+        elif share.holder is not None and share.holder not in census:
+            await self._release(share, share.reason or "its program ended")
+        elif share.reason and self._on_lost_gpu(share):
+            await self._release(share, share.reason)
+        elif share.state is State.RUNNING:
+            with self._store.transaction():
+                self._store.shares.move(share.id, State.GRANTED, members=())
+                self._bus.publish("share.idle", "its last program ended", share=share.id)
+
+    async def _release(self, share: Share, reason: str) -> None:
+        """A share that had a fault has failed."""
+        await self._executor.release(
+            share, State.FAILED if share.reason else State.RELEASED, share.reason or reason
+        )
+
+    def _expired(self, share: Share) -> bool:
+        """Measured by a clock that nobody can set, from when the share was first seen here."""
+        if share.expires is None:
+            return False
+        left = (share.expires - self._rig.clock.now()).total_seconds()
+        now = self._rig.clock.elapsed()
+        return now >= self._deadlines.setdefault(share.id, now + left)
+
+    async def _mend(self) -> None:
+        now = self._rig.clock.elapsed()
+        if now < self._mend_at:
+            return
+        self._mend_at = now + _MEND_EVERY
+        for done in await asyncio.to_thread(self._rig.mechanisms.mend):
+            self._bus.publish("mps.mended", done)
+
+    def _notice_gpus(self, gpus: tuple[Gpu, ...]) -> None:
+        lost = {gpu.uuid for gpu in gpus if gpu.health.lost}
+        for gpu in gpus:
+            if gpu.uuid in lost - self._lost:
+                self._bus.publish("gpu.lost", f"GPU {gpu.index} is lost", gpu=gpu.uuid)
+            elif gpu.uuid in self._lost - lost:
+                self._bus.publish("gpu.found", f"GPU {gpu.index} is back", gpu=gpu.uuid)
+        self._lost = lost
+
+    def _notice_faults(self, share: Share) -> Share:
+        fault = self.observer.last(share.id).fault
+        if not fault and self._on_lost_gpu(share):
+            fault = "a GPU of the share is lost"
+        if not fault or fault == share.reason:
+            return share
+        self._executor.forget(share.id)
+        with self._store.transaction():
+            self._bus.publish("share.fault", fault, share=share.id)
+            return self._store.shares.update(share.id, reason=fault)
+
+    def _on_lost_gpu(self, share: Share) -> bool:
+        return share.decision is not None and not self._lost.isdisjoint(share.decision.gpus)
+
+    def _forget(self) -> None:
+        living = self._store.shares.living()
+        self.observer.keep(living)
+        kept = {share.id for share in living}
+        for book in (self._deadlines, self._stopping):
+            for gone in book.keys() - kept:
+                del book[gone]
+                self.members.forget(gone)
+        self._store.shares.forget_old()

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything of the machine that the daemon uses, in one value."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gpushare.hardware.census import Census
+from gpushare.hardware.ports import Cgroups, Gpus, Processes
+from gpushare.mechanisms.stack import Mechanisms
+from gpushare.model.edits import Edits
+from gpushare.model.gpu import Machine
+from gpushare.model.ids import GpuId
+from gpushare.model.share import Share, Verification
+from gpushare.model.units import Bytes
+
+from .clock import Clock
+
+
+@dataclass(frozen=True)
+class Rig:
+    """`machine` looks at all of it, given what one CUDA context costs per GPU.
+
+    `probe` tries to break a share's limits. `boot` is the kernel's boot id.
+    """
+
+    gpus: Gpus
+    processes: Processes
+    census: Callable[[], Census]
+    cgroups: Cgroups
+    mechanisms: Mechanisms
+    machine: Callable[[Mapping[GpuId, Bytes]], Machine]
+    probe: Callable[[Share, Edits], Verification]
+    clock: Clock
+    boot: str

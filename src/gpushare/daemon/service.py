@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Implements `model.service.Service`: checks the caller, takes its turn, answers with views."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from importlib.metadata import version
+
+from gpushare.delivery.host import plan as host_plan
+from gpushare.model.errors import (
+    ConflictError,
+    GpushareError,
+    HardwareError,
+    NoCapacityError,
+    NotYoursError,
+    UsageError,
+    WaitTimeoutError,
+)
+from gpushare.model.event import Event
+from gpushare.model.ids import ShareId, Tenant
+from gpushare.model.share import Caller, ProcessRef, Share, State, Verification
+from gpushare.model.spec import ShareSpec
+from gpushare.model.units import Seconds
+from gpushare.model.view import (
+    CreateRequest,
+    EnterRequest,
+    Entry,
+    GpuView,
+    Plan,
+    ShareView,
+    VersionView,
+)
+from gpushare.scheduler import Waiting
+
+from . import metrics, naming, views
+from .access import Access
+from .core import Core
+from .members import MARK
+
+_FRESH_SECONDS = 0.5  # how old may be what is shown
+
+
+class DaemonService:
+    """One act at a time: `core.turn` is held by whoever changes anything."""
+
+    def __init__(self, core: Core, access: Access) -> None:
+        self._core, self._access = core, access
+        self._store, self._rig = core.store, core.rig
+        self._bus = core.bus
+
+    async def create(self, request: CreateRequest, caller: Caller) -> ShareView:
+        holder = self._process(request.holder, caller) if request.holder is not None else None
+        async with self._core.turn:
+            await self._core.placer.refresh()
+            outcome = self._core.placer.outcome(request.spec, caller.uid)
+            if isinstance(outcome, Waiting) and not request.wait:
+                raise NoCapacityError(
+                    "the share does not fit now",
+                    f"it would wait for {outcome.waits_for}",
+                    "queue it: leave out --no-wait",
+                )
+            share = self._add(request, caller, holder)
+            await self._core.placer.advance()
+        return await self._answer(share.id)
+
+    async def plan(self, spec: ShareSpec, caller: Caller) -> Plan:
+        await self._core.placer.refresh()
+        outcome = self._core.placer.outcome(spec, caller.uid)
+        simulated = any(gpu.simulated for gpu in self._core.placer.machine.gpus)
+        if isinstance(outcome, Waiting):
+            return Plan(decision=None, waits_for=outcome.waits_for, simulated=simulated)
+        return Plan(decision=outcome, simulated=simulated)
+
+    async def shares(self, caller: Caller, *, ended: bool = False) -> Sequence[ShareView]:
+        found = self._store.shares.all() if ended else self._store.shares.living()
+        return await self._views(found, caller)
+
+    async def show(self, ref: str, caller: Caller) -> ShareView:
+        return (await self._views([self._store.shares.find(ref)], caller))[0]
+
+    async def wait(
+        self, ref: str, states: Sequence[State], timeout: Seconds | None, caller: Caller
+    ) -> ShareView:
+        share = self._access.check(self._store.shares.find(ref), caller)
+        share = await self._until(share, states, timeout)
+        return await (self._view(share) if share.state in states else self._answer(share.id))
+
+    async def enter(self, ref: str, request: EnterRequest, caller: Caller) -> Entry:
+        async with self._core.turn:
+            share = self._holding(ref, caller)
+            process = self._process(request.pid, caller)
+            edits = await self._core.executor.edits(share)
+            if edits.cgroup:
+                await asyncio.to_thread(self._rig.cgroups.add, share.id, process.pid)
+            members = tuple(dict.fromkeys((*share.members, process)))
+            share = self._core.reconciler.mark_running(share, members=members)
+            self._core.members.watch(share, process)
+        found = host_plan(edits, request.preload)
+        return Entry(share=share.id, env={**found.env, MARK: share.id}, unset=found.unset)
+
+    async def remove(self, ref: str, caller: Caller, *, force: bool = False) -> ShareView:
+        async with self._core.turn:
+            share = self._access.check(self._store.shares.find(ref), caller)
+            if not share.state.ended:
+                await self._end(share, force=force)
+        return await self._view(await self._until(share, (), self._core.patience))
+
+    async def verify(self, ref: str, caller: Caller) -> Verification:
+        share = self._holding(ref, caller)
+        edits = await self._core.executor.edits(share)
+        found = await self._core.prover.probe(share, edits)
+        async with self._core.turn:
+            if not self._store.shares.get(share.id).state.ended:
+                self._store.shares.update(share.id, verified=found)
+        return found
+
+    async def gpus(self, caller: Caller) -> Sequence[GpuView]:  # noqa: ARG002 (everyone may see GPUs)
+        await self._core.placer.refresh()
+        machine = self._core.placer.machine
+        grants = [
+            grant
+            for share in self._store.shares.living()
+            if share.decision and share.state.holds
+            for grant in share.decision.grants
+        ]
+        return [views.gpu_view(gpu, machine, grants) for gpu in machine.gpus]
+
+    async def version(self, caller: Caller) -> VersionView:  # noqa: ARG002
+        return VersionView(
+            version=version("gpushare"), driver=await self._driver(), pid=os.getpid()
+        )
+
+    async def events(self, since: int, caller: Caller) -> AsyncIterator[Event]:
+        async for event in self._bus.follow(since):
+            if self._may_see(event, caller):
+                yield event
+
+    async def metrics(self) -> bytes:
+        shares = await self._views(self._store.shares.living(), None)
+        gpus = await self.gpus(Caller(uid=0, gid=0, pid=0))
+        return metrics.text(self._core, shares, gpus, await self._driver())
+
+    async def _driver(self) -> str:
+        """Empty on a machine without a driver."""
+        try:
+            return (await asyncio.to_thread(self._rig.gpus.driver)).version
+        except HardwareError:
+            return ""
+
+    def _add(self, request: CreateRequest, caller: Caller, holder: ProcessRef | None) -> Share:
+        spec = request.spec
+        taken = self._store.shares.names()
+        with self._store.transaction():
+            share = self._store.shares.add(
+                Share(
+                    id=ShareId(secrets.token_hex(6)),
+                    name=naming.checked(spec.name)
+                    if spec.name
+                    else naming.after_program(request.program, taken),
+                    spec=spec,
+                    tenant=Tenant(views.user_name(caller.uid)),
+                    uid=caller.uid,
+                    gid=caller.gid,
+                    state=State.QUEUED,
+                    created=self._rig.clock.now(),
+                    holder=holder,
+                    log=request.log,
+                )
+            )
+            self._bus.publish("share.queued", f"asked by {share.tenant}", share=share.id)
+        if holder:
+            self._core.members.watch(share, holder)
+        return share
+
+    def _process(self, pid: int, caller: Caller) -> ProcessRef:
+        """The caller's process; raises UsageError, NotYoursError."""
+        process = self._rig.processes.find(pid)
+        uid = self._rig.processes.uid(process) if process else None
+        if process is None or uid is None:
+            raise UsageError(f"no process {pid}", "it has ended or never was")
+        if uid != caller.uid and not self._access.all(caller):
+            raise NotYoursError(f"process {pid} is not yours", f"it belongs to uid {uid}")
+        return process
+
+    def _holding(self, ref: str, caller: Caller) -> Share:
+        share = self._access.check(self._store.shares.find(ref), caller)
+        if not share.state.holds:
+            raise ConflictError(
+                f"share {share.name} is {share.state}",
+                share.reason or "only a granted share has a place on a GPU",
+                f"gpushare show {share.name}",
+            )
+        return share
+
+    async def _end(self, share: Share, *, force: bool) -> None:
+        await self._core.observer.look([share])
+        processes = await self._core.reconciler.processes(share)
+        if processes and not force:
+            pids = ", ".join(str(process.pid) for process in processes)
+            raise ConflictError(
+                f"share {share.name} is in use",
+                f"processes {pids}",
+                f"end them with it: gpushare rm --force {share.name}",
+            )
+        await self._core.reconciler.stop(share, "removed")
+
+    async def _until(self, share: Share, states: Sequence[State], timeout: Seconds | None) -> Share:
+        """Return when the share is in one of the states, or has ended."""
+        try:
+            async with asyncio.timeout(timeout):
+                while share.state not in states and not share.state.ended:
+                    await self._bus.changed()
+                    share = self._store.shares.get(share.id)
+        except TimeoutError:
+            raise WaitTimeoutError(
+                f"share {share.name} is still {share.state}", f"after {timeout} s", "gpushare ps"
+            ) from None
+        return share
+
+    def _may_see(self, event: Event, caller: Caller) -> bool:
+        if event.share is None or self._access.all(caller):
+            return True
+        try:
+            return self._access.own(self._store.shares.get(event.share), caller)
+        except GpushareError:
+            return False
+
+    async def _answer(self, share: ShareId) -> ShareView:
+        """The share, or the error that made it fail."""
+        found = self._store.shares.get(share)
+        failure = self._core.executor.failures.get(share)
+        if found.state is State.FAILED and failure is not None:
+            raise failure
+        return await self._view(found)
+
+    async def _view(self, share: Share) -> ShareView:
+        return (await self._views([share], None))[0]
+
+    async def _views(self, shares: Sequence[Share], caller: Caller | None) -> list[ShareView]:
+        """`caller` None: already allowed."""
+        await self._core.observer.look(shares, age=_FRESH_SECONDS)
+        queued = any(share.state is State.QUEUED for share in shares)
+        waiting = self._core.placer.waiting() if queued else {}
+        return [
+            view if caller is None or self._access.own(share, caller) else views.for_strangers(view)
+            for share in shares
+            for view in (self._one(share, waiting.get(share.id)),)
+        ]
+
+    def _one(self, share: Share, waiting: Waiting | None) -> ShareView:
+        return views.share_view(
+            share,
+            self._core.placer.machine,
+            self._core.observer.last(share.id),
+            self._core.members.shown(share),
+            waiting,
+        )

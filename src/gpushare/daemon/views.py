@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records as the API shows them."""
+
+import pwd
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from msgspec.structs import replace
+
+from gpushare.mechanisms.base import Observation
+from gpushare.model.gpu import Gpu, GpuProcess, Machine
+from gpushare.model.ids import GpuId
+from gpushare.model.share import Decision, Enforcement, ProcessRef, Share
+from gpushare.model.spec import GpuGrant
+from gpushare.model.units import Bytes, Percent
+from gpushare.model.view import (
+    ComputeView,
+    GpuComputeView,
+    GpuMemoryView,
+    GpuView,
+    MemoryView,
+    QueueView,
+    ShareView,
+)
+from gpushare.scheduler import Waiting
+
+_NOTHING = Decision(grants=(), mechanisms=(), enforcement=Enforcement())
+
+
+@cache
+def user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def share_view(
+    share: Share,
+    machine: Machine,
+    seen: Observation,
+    processes: Sequence[ProcessRef],
+    waiting: Waiting | None,
+) -> ShareView:
+    decision = share.decision or _NOTHING
+    pids = tuple(process.pid for process in processes)
+    gpus = [gpu for gpu in machine.gpus if gpu.uuid in decision.gpus]
+    return ShareView(
+        id=share.id,
+        name=share.name,
+        tenant=share.tenant,
+        user=user_name(share.uid),
+        state=share.state,
+        priority=share.spec.priority,
+        isolation=share.spec.isolation,
+        mechanism=decision.mechanisms,
+        gpus=decision.gpus,
+        memory=_memory(share, gpus, seen, pids),
+        compute=_compute(share),
+        enforcement=decision.enforcement,
+        verified=share.verified,
+        pids=pids,
+        created=share.created,
+        started=share.started,
+        expires=share.expires,
+        reason=share.reason or (waiting.waits_for if waiting else ""),
+        queue=_queue(waiting),
+        simulated=any(gpu.simulated for gpu in gpus or machine.gpus),
+        why=decision.why,
+        unprotected=decision.unprotected,
+        log=share.log,
+    )
+
+
+def for_strangers(view: ShareView) -> ShareView:
+    """What another user may know of a share: that it is there and what it holds."""
+    return replace(view, pids=(), reason="", why=(), unprotected=(), verified=None, log=None)
+
+
+def gpu_view(gpu: Gpu, machine: Machine, grants: Iterable[GpuGrant]) -> GpuView:
+    here = [grant for grant in grants if grant.gpu == gpu.uuid]
+    return GpuView(
+        uuid=gpu.uuid,
+        index=gpu.index,
+        name=gpu.name,
+        memory=GpuMemoryView(
+            total=gpu.memory_total,
+            reserved=gpu.memory_reserved,
+            granted=Bytes(sum(grant.request for grant in here)),
+            used=gpu.memory_used,
+        ),
+        compute=GpuComputeView(
+            granted=Percent(sum(grant.compute_request for grant in here)), used=gpu.utilisation
+        ),
+        mechanisms=machine.capabilities,
+        mig=tuple(other.uuid for other in machine.gpus if other.parent == gpu.uuid),
+        topology=machine.links.get(gpu.uuid, {}),
+        health=gpu.health,
+        driver=gpu.driver,
+        processes=gpu.processes,
+        simulated=gpu.simulated,
+    )
+
+
+def _memory(
+    share: Share, gpus: Sequence[Gpu], seen: Observation, pids: Sequence[int]
+) -> MemoryView:
+    if share.decision is None:
+        asked = share.spec.memory
+        wanted = None if asked.limit is None else Bytes(asked.limit * share.spec.gpus)
+        return MemoryView(request=asked.request or wanted, limit=wanted, used=None, peak=None)
+    grants = share.decision.grants
+    return MemoryView(
+        request=Bytes(sum(grant.request for grant in grants)),
+        limit=Bytes(sum(grant.limit for grant in grants)),
+        used=_sum(seen.used) if seen.used else _driver_says(gpus, pids),
+        peak=_sum(seen.peak) if seen.peak else None,
+    )
+
+
+def _driver_says(gpus: Sequence[Gpu], pids: Sequence[int]) -> Bytes | None:
+    """Memory of the processes as NVML lists them; None when it does not say."""
+    ours: list[GpuProcess] = [p for gpu in gpus for p in gpu.processes if p.pid in pids]
+    if any(process.memory is None for process in ours):
+        return None
+    return Bytes(sum(process.memory or 0 for process in ours))
+
+
+def _compute(share: Share) -> ComputeView:
+    grants = share.decision.grants if share.decision else ()
+    request = grants[0].compute_request if grants else share.spec.compute.request
+    return ComputeView(request=request, limit=share.spec.compute.limit, delivered=None)
+
+
+def _queue(waiting: Waiting | None) -> QueueView | None:
+    if waiting is None:
+        return None
+    return QueueView(position=waiting.position, waits_for=waiting.waits_for, eta=waiting.eta)
+
+
+def _sum(by_gpu: dict[GpuId, Bytes]) -> Bytes:
+    return Bytes(sum(by_gpu.values()))

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All processes in one look, for questions about many of them at once."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from gpushare.model.share import ProcessRef
+
+from .processes import parse_stat
+
+_DEAD = frozenset("ZXx")
+
+
+class Census:
+    """Who lives now and whose child each is; a snapshot."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._proc = root / "proc"
+        self._living: dict[int, ProcessRef] = {}
+        self._children: dict[int, list[int]] = {}
+        for entry in self._proc.iterdir():
+            if entry.name.isdecimal():
+                self._count(entry)
+
+    def __contains__(self, process: ProcessRef) -> bool:
+        return self._living.get(process.pid) == process
+
+    def find(self, pid: int) -> ProcessRef | None:
+        return self._living.get(pid)
+
+    def family(self, roots: Iterable[ProcessRef]) -> set[ProcessRef]:
+        """The living among `roots` and all their descendants."""
+        found: set[ProcessRef] = set()
+        waiting = [root.pid for root in roots if root in self]
+        while waiting:
+            pid = waiting.pop()
+            if (process := self._living[pid]) not in found:
+                found.add(process)
+                waiting += self._children.get(pid, ())
+        return found
+
+    def marked(self, variable: str, value: str, uid: int) -> set[ProcessRef]:
+        """Processes of a user that were started with `variable=value` in their environment."""
+        mark = f"\0{variable}={value}\0".encode()
+        return {
+            process
+            for process in self._living.values()
+            if mark in b"\0" + self._environment(process.pid, uid) + b"\0"
+        }
+
+    def _environment(self, pid: int, uid: int) -> bytes:
+        folder = self._proc / str(pid)
+        try:
+            return (folder / "environ").read_bytes() if folder.stat().st_uid == uid else b""
+        except OSError:
+            return b""
+
+    def _count(self, entry: Path) -> None:
+        try:
+            stat = parse_stat((entry / "stat").read_bytes())
+        except (OSError, ValueError):
+            return
+        if stat.state not in _DEAD:
+            self._living[stat.ref.pid] = stat.ref
+            self._children.setdefault(stat.parent, []).append(stat.ref.pid)
