@@ -6,6 +6,7 @@ from typing import Any
 
 import pynvml
 
+from gpushare.model.errors import HardwareError
 from gpushare.model.ids import GpuId
 from gpushare.model.units import Bytes
 
@@ -23,7 +24,10 @@ class NvmlMemoryLimits:
         self._nvml, self._uid = nvml, os.geteuid() if uid is None else uid
 
     def limits_reason(self) -> str:
-        branch = self._nvml.driver().branch
+        try:
+            branch = self._nvml.driver().branch
+        except HardwareError as error:
+            return str(error)
         if branch < _FIRST_BRANCH:
             return f"driver {branch} has no memory limits per control group, {_FIRST_BRANCH} has"
         if not hasattr(pynvml, _FUNCTION) or not self._nvml.exports(_FUNCTION):

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything of this room behind one door, opened once by the daemon."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpushare.guard import native_root
+from gpushare.model.errors import GuardMissingError, NoDriverError
+from gpushare.model.gpu import Machine
+from gpushare.model.ids import GpuId
+from gpushare.model.units import Bytes
+
+from .capabilities import detect
+from .cgroups import FsCgroups
+from .gpus import NvmlGpus
+from .limits import NvmlMemoryLimits
+from .mps import MpsDaemons
+from .nvml import Nvml
+from .processes import ProcProcesses
+
+GUARD_LIBRARY = "guard/libgpushare.so"
+
+
+@dataclass(frozen=True)
+class Host:
+    """The machine we run on."""
+
+    nvml: Nvml
+    gpus: NvmlGpus
+    limits: NvmlMemoryLimits
+    processes: ProcProcesses
+    cgroups: FsCgroups
+    mps: MpsDaemons
+
+    @classmethod
+    def open(
+        cls,
+        runtime: Path,
+        *,
+        root: Path = Path("/"),
+        env: Mapping[str, str] | None = None,
+        cgroup_parent: str | None = None,
+    ) -> "Host":
+        """`runtime`: a private folder of ours. Nothing is asked of the driver yet."""
+        nvml, processes = Nvml(), ProcProcesses(root)
+        return cls(
+            nvml=nvml,
+            gpus=NvmlGpus(nvml, root),
+            limits=NvmlMemoryLimits(nvml, os.geteuid()),
+            processes=processes,
+            cgroups=FsCgroups(root, cgroup_parent),
+            mps=MpsDaemons(runtime / "mps", processes, env, root=root),
+        )
+
+    def machine(self, context: Mapping[GpuId, Bytes] | None = None) -> Machine:
+        """A snapshot. `context`: what one CUDA context costs per GPU, as the probe measured it.
+
+        Raises DriverMismatchError; a machine without a driver is one without GPUs.
+        """
+        try:
+            gpus, links = self.gpus.gpus(), self.gpus.links()
+        except NoDriverError:
+            gpus, links = (), {}
+        return Machine(
+            gpus=gpus,
+            capabilities=detect(
+                gpus,
+                mps=self.mps.binary(),
+                guard=guard_reason(),
+                limits=self.limits.limits_reason(),
+                cgroups=self._limitable(),
+            ),
+            context=dict(context or {}),
+            links=links,
+        )
+
+    def _limitable(self) -> str:
+        """Why the driver's limits have no control group to hang on."""
+        old = "" if self.cgroups.version == 2 else "this machine has no cgroup v2"
+        return self.cgroups.reason() or old
+
+
+def guard_library() -> Path:
+    """The preloaded library; raises GuardMissingError."""
+    library = native_root() / GUARD_LIBRARY
+    if not library.is_file():
+        raise GuardMissingError("the guard library is missing", f"no {library}", "make native")
+    return library
+
+
+def guard_reason() -> str:
+    try:
+        guard_library()
+    except GuardMissingError as error:
+        return str(error)
+    return ""
