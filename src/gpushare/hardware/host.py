@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpushare.guard import native_root
+from gpushare.guard import library_path
 from gpushare.model.errors import GuardMissingError, NoDriverError
 from gpushare.model.gpu import Machine
 from gpushare.model.ids import GpuId
@@ -19,8 +19,6 @@ from .limits import NvmlMemoryLimits
 from .mps import MpsDaemons
 from .nvml import Nvml
 from .processes import ProcProcesses
-
-GUARD_LIBRARY = "guard/libgpushare.so"
 
 
 @dataclass(frozen=True)
@@ -82,17 +80,9 @@ class Host:
         return self.cgroups.reason() or old
 
 
-def guard_library() -> Path:
-    """The preloaded library; raises GuardMissingError."""
-    library = native_root() / GUARD_LIBRARY
-    if not library.is_file():
-        raise GuardMissingError("the guard library is missing", f"no {library}", "make native")
-    return library
-
-
 def guard_reason() -> str:
     try:
-        guard_library()
+        library_path()
     except GuardMissingError as error:
         return str(error)
     return ""

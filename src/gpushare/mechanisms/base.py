@@ -70,3 +70,22 @@ class Mechanism(Protocol):
     def mend(self) -> tuple[str, ...]:
         """Restore what broke between shares; a sentence for each thing done."""
         ...
+
+
+class Quiet:
+    """Acts of a mechanism that leaves the machine as it is; most override some of them."""
+
+    def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
+        """Nothing to adjust."""
+
+    def drain(self, share: Share, pids: Sequence[int]) -> None:
+        """The driver ends a killed program's work, and takes its memory back, by itself."""
+
+    def release(self, share: Share) -> None:
+        """Nothing was made."""
+
+    def observe(self, share: Share) -> Observation:  # noqa: ARG002
+        return Observation()
+
+    def mend(self) -> tuple[str, ...]:
+        return ()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All mechanisms of a machine, and a share's own stack of them: what the daemon calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 
 from gpushare.hardware.ports import Cgroups
@@ -21,8 +21,9 @@ class Mechanisms:
     there, and the driver's limits hang on it.
     """
 
-    def __init__(self, known: Mapping[MechanismName, Mechanism], cgroups: Cgroups) -> None:
-        self._known, self._cgroups = known, cgroups
+    def __init__(self, known: Iterable[Mechanism], cgroups: Cgroups) -> None:
+        self._known = {mechanism.promise.mechanism: mechanism for mechanism in known}
+        self._cgroups = cgroups
 
     def promises(self) -> tuple[Promise, ...]:
         """The table the scheduler decides by."""
@@ -53,8 +54,9 @@ class Mechanisms:
             self._cgroups.remove(share.id)
 
     def observe(self, share: Share) -> Observation:
+        group = Observation(pids=self._cgroups.pids(share.id))
         seen = [mechanism.observe(share) for mechanism in self._stack(share)]
-        return reduce(Observation.__or__, seen, Observation())
+        return reduce(Observation.__or__, seen, group)
 
     def mend(self) -> tuple[str, ...]:
         """Call now and then: servers that faulted or died come back when nobody is on them."""

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver counts and limits all device memory of the share's control group (driver 615)."""
+
+import contextlib
+from collections.abc import Sequence
+
+from gpushare.hardware.ports import Cgroups, MemoryLimit, MemoryLimits
+from gpushare.model.edits import Edits
+from gpushare.model.errors import GpuLostError, NoSuchGpuError, UnsupportedError
+from gpushare.model.promise import Claim, Promise
+from gpushare.model.share import Level, Share
+from gpushare.model.spec import GpuGrant, MechanismName
+
+from .base import Observation, Quiet
+
+
+class DriverLimit(Quiet):
+    """The hard limit is the grant's limit, the soft one its guaranteed request."""
+
+    promise = Promise(
+        mechanism=MechanismName.DRIVER_LIMIT,
+        memory=Claim(
+            level=Level.ENFORCED,
+            but="Managed memory is not counted against the limit: it is system memory.",
+        ),
+        layer=True,
+    )
+
+    def __init__(self, limits: MemoryLimits, cgroups: Cgroups) -> None:
+        self._limits, self._cgroups = limits, cgroups
+
+    def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
+        if reason := self._limits.limits_reason() or self._cgroups.reason():
+            raise UnsupportedError("the driver cannot limit memory here", reason, "gpushare doctor")
+        cgroup = self._cgroups.create(share.id)
+        self._apply(cgroup, grants)
+        return Edits(cgroup=cgroup)
+
+    def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
+        self._apply(self._cgroups.create(share.id), grants)
+
+    def release(self, share: Share) -> None:
+        """A group removed with a soft limit would leave its ancestors reserved for ever."""
+        if share.decision is None or self._limits.limits_reason() or self._cgroups.reason():
+            return
+        cgroup = self._cgroups.create(share.id)
+        for gpu in share.decision.gpus:
+            with contextlib.suppress(GpuLostError, NoSuchGpuError):
+                self._limits.set_memory_limit(gpu, cgroup, MemoryLimit())
+
+    def observe(self, share: Share) -> Observation:
+        if share.decision is None or not self._cgroups.pids(share.id):
+            return Observation()
+        cgroup = self._cgroups.create(share.id)
+        limits = {gpu: self._limits.memory_limit(gpu, cgroup) for gpu in share.decision.gpus}
+        return Observation(
+            used={gpu: limit.used for gpu, limit in limits.items() if limit.used is not None}
+        )
+
+    def _apply(self, cgroup: str, grants: Sequence[GpuGrant]) -> None:
+        for grant in grants:
+            limit = MemoryLimit(soft=grant.request, hard=grant.limit)
+            self._limits.set_memory_limit(grant.gpu, cgroup, limit)

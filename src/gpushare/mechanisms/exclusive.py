@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The GPU is the share's alone: nobody else is scheduled on it."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from gpushare.hardware.ports import ComputeModes
+from gpushare.model.edits import Edits
+from gpushare.model.errors import GpuLostError, NoSuchGpuError
+from gpushare.model.gpu import ComputeMode
+from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.promise import Claim, Promise
+from gpushare.model.share import Level, Share
+from gpushare.model.spec import GpuGrant, MechanismName
+from gpushare.model.value import Value
+
+from .base import Quiet
+from .visible import HIDDEN, visible
+
+
+class _Before(Value):
+    """The compute mode a GPU had before a share changed it."""
+
+    share: ShareId
+    mode: ComputeMode
+
+
+class Exclusive(Quiet):
+    """`lock`: also set compute mode EXCLUSIVE_PROCESS (root), so that the driver turns others away.
+
+    That admits one process at a time, which many programs are not, so it is off by default. The
+    mode there was is kept in `folder`/<GPU> until it is restored.
+    """
+
+    promise = Promise(
+        mechanism=MechanismName.EXCLUSIVE,
+        memory=Claim(but="A memory limit below the whole GPU is not held."),
+        compute=Claim(but="A compute limit below the whole GPU is not held."),
+        fault=Claim(
+            level=Level.ENFORCED,
+            but="GPUs joined by NVLink still share the faults of their links (Xid 74).",
+        ),
+        devices=HIDDEN,
+        also=("Programs that do not go through gpushare can still use the GPU.",),
+        alone=True,
+    )
+
+    def __init__(self, modes: ComputeModes, folder: Path, *, lock: bool = False) -> None:
+        self._modes, self._folder, self._lock = modes, folder, lock
+
+    def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
+        if self._lock:
+            for grant in grants:
+                self._close(grant.gpu, share.id)
+        return visible(grants)
+
+    def release(self, share: Share) -> None:
+        for gpu in share.decision.gpus if share.decision else ():
+            note = self._folder / gpu
+            if note.is_file():
+                before = msgspec.json.decode(note.read_bytes(), type=_Before)
+                if before.share == share.id:
+                    with contextlib.suppress(GpuLostError, NoSuchGpuError):
+                        self._modes.set_compute_mode(gpu, before.mode)
+                    note.unlink()
+
+    def _close(self, gpu: GpuId, share: ShareId) -> None:
+        """The note comes first: whoever finds it can undo what may or may not have happened."""
+        note = self._folder / gpu
+        if not note.is_file():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            before = _Before(share=share, mode=self._modes.compute_mode(gpu))
+            note.write_bytes(msgspec.json.encode(before))
+        self._modes.set_compute_mode(gpu, ComputeMode.EXCLUSIVE_PROCESS)

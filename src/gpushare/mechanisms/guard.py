@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The preloaded library counts every allocation of the share and refuses what is over its limit."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gpushare.guard import Region, RegionGrant, RegionSnapshot, library_path
+from gpushare.model.edits import Edits
+from gpushare.model.errors import HardwareError, RegionCorruptError
+from gpushare.model.ids import GpuId
+from gpushare.model.promise import Claim, Promise
+from gpushare.model.share import Level, Share
+from gpushare.model.spec import GpuGrant, MechanismName
+from gpushare.model.units import Bytes
+
+from .base import Observation, Quiet
+
+
+class Guard(Quiet):
+    """`folder`: where regions live. `context`: bytes one CUDA context costs on a GPU."""
+
+    promise = Promise(
+        mechanism=MechanismName.GUARD,
+        memory=Claim(
+            level=Level.COOPERATIVE,
+            but="A program that sets out to escapes the memory limit: by clearing LD_PRELOAD, by "
+            "being linked statically, or by talking to the driver's device files itself.",
+        ),
+        layer=True,
+    )
+
+    def __init__(self, folder: Path, context: Callable[[GpuId], Bytes]) -> None:
+        self._folder, self._context = folder, context
+
+    def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
+        """A region that is there is kept: programs of the share may be counted in it."""
+        library, path = library_path(), self._path(share)
+        if path.exists():
+            self.adjust(share, grants)
+        else:
+            self._create(path, share, grants)
+        env = {"GPUSHARE_REGION": str(path), "GPUSHARE_SHARE": share.id}
+        return Edits(env=env, preload=(str(library),))
+
+    def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
+        region = Region.open(self._path(share))
+        for grant in grants:
+            region.set_limit(grant.gpu, grant.limit)
+
+    def release(self, share: Share) -> None:
+        Region(self._path(share)).close()
+
+    def observe(self, share: Share) -> Observation:
+        path = self._path(share)
+        try:
+            seen = Region(path).snapshot()
+        except OSError as error:
+            return Observation(fault=f"the share's region cannot be read: {error}")
+        except RegionCorruptError as error:
+            return Observation(fault=str(error))
+        return Observation(
+            used={gpu.uuid: gpu.used for gpu in seen.gpus},
+            peak={gpu.uuid: gpu.peak for gpu in seen.gpus},
+            pids=_pids(seen),
+            denied=sum(gpu.denied for gpu in seen.gpus),
+        )
+
+    def _path(self, share: Share) -> Path:
+        return self._folder / share.id
+
+    def _create(self, path: Path, share: Share, grants: Sequence[GpuGrant]) -> None:
+        """Under another name first: a region that can be seen is complete and its user's."""
+        regions = [
+            RegionGrant(uuid=one.gpu, limit=one.limit, context=self._context(one.gpu))
+            for one in grants
+        ]
+        fresh = path.with_suffix(".new")
+        try:
+            # Every user may reach his own region; nobody may list the others'.
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+            Region.create(fresh, regions)
+            if os.geteuid() == 0:
+                os.chown(fresh, share.uid, share.gid)
+            fresh.rename(path)
+        except OSError as error:
+            fresh.unlink(missing_ok=True)
+            raise HardwareError(
+                f"cannot make the share's region {path}", error.strerror or str(error)
+            ) from error
+
+
+def _pids(seen: RegionSnapshot) -> tuple[int, ...]:
+    """Processes by the pids that mean something here: those of our own pid namespace."""
+    ours = os.stat("/proc/self/ns/pid").st_ino & 0xFFFFFFFF  # noqa: PTH116 (follows the link)
+    return tuple(slot.pid for slot in seen.slots if slot.pid_namespace == ours)

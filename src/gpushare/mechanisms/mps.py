@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs run at the same time through one MPS daemon per GPU (NVIDIA MPS docs, r615).
+
+A client has one pipe directory, hence one daemon, and each GPU has its own daemon: so a share
+under MPS has one GPU. Shares of several GPUs are time-sliced.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from gpushare.hardware.ports import Mps, MpsControl, MpsState
+from gpushare.model.edits import Edits
+from gpushare.model.errors import MpsError, UnsupportedError
+from gpushare.model.ids import GpuId
+from gpushare.model.promise import Claim, Promise
+from gpushare.model.share import Level, Share
+from gpushare.model.spec import GpuGrant, MechanismName, Priority
+from gpushare.model.units import FULL, MIB
+
+from .base import Observation, Quiet
+from .visible import HIDDEN, MPS_VARIABLES, visible
+
+_LOOK_EVERY = 5.0  # seconds; a look starts the control tool
+
+
+class MpsMechanism(Quiet):
+    """Limits travel in the environment: a program that runs keeps what it started with."""
+
+    promise = Promise(
+        mechanism=MechanismName.MPS,
+        memory=Claim(
+            but="MPS limits memory per process and in the program's own environment: several "
+            "processes can exceed it together, and a changed variable drops it."
+        ),
+        compute=Claim(
+            level=Level.COOPERATIVE,
+            but="The compute limit is a ceiling on multiprocessors, in the steps the GPU allows; "
+            "cache and memory bandwidth stay shared, and a program that leaves MPS escapes it.",
+        ),
+        fault=Claim(but="One fatal GPU fault ends every program under MPS on the same GPU."),
+        devices=HIDDEN,
+        also=(
+            "Programs that run at the same time can observe each other through caches.",
+            "MPS cannot be checkpointed: such a share cannot be suspended or migrated.",
+        ),
+        max_gpus=1,
+        one_user=True,
+    )
+
+    def __init__(self, mps: Mps, clock: Callable[[], float] = time.monotonic) -> None:
+        self._mps, self._clock = mps, clock
+        self._seen: dict[GpuId, tuple[float, Observation]] = {}
+
+    def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
+        if len(grants) != 1:
+            raise UnsupportedError(
+                "MPS shares have one GPU",
+                "each GPU has an MPS daemon of its own, and a program can reach only one",
+                "use --mechanism timeslice for several GPUs",
+            )
+        grant = grants[0]
+        place = self._mps.acquire(grant.gpu, share.id)
+        edits = visible(grants)
+        mine = {
+            "CUDA_MPS_PIPE_DIRECTORY": str(place.pipe),
+            "CUDA_MPS_LOG_DIRECTORY": str(place.log),
+            **limits(grant, share.spec.priority),
+        }
+        unset = tuple(name for name in MPS_VARIABLES if name not in mine)
+        return Edits(env={**edits.env, **mine}, unset=unset)
+
+    def drain(self, share: Share, pids: Sequence[int]) -> None:
+        """A client killed with work in flight can wedge the server for all others.
+
+        A daemon that is dead or stuck holds nobody's work any more.
+        """
+        for gpu in _gpus(share):
+            try:
+                control = self._mps.control(gpu)
+                for client in control.clients():
+                    if client.pid in pids:
+                        control.terminate(client)
+            except MpsError:
+                continue
+
+    def release(self, share: Share) -> None:
+        for gpu in _gpus(share):
+            self._mps.release(gpu, share.id)
+
+    def observe(self, share: Share) -> Observation:
+        seen = Observation()
+        for gpu in _gpus(share):
+            seen |= self._look(gpu)
+        return seen
+
+    def mend(self) -> tuple[str, ...]:
+        done = []
+        for gpu, holders in self._mps.holders().items():
+            if not holders:
+                self._mps.release(gpu, "")
+                done.append(f"stopped the MPS daemon of {gpu}, which no share uses")
+            elif why := self._restartable(gpu):
+                self._mps.acquire(gpu, holders[0])
+                self._seen.pop(gpu, None)
+                done.append(f"restarted the MPS daemon of {gpu}: {why}")
+        return tuple(done)
+
+    def _look(self, gpu: GpuId) -> Observation:
+        at, seen = self._seen.get(gpu, (-_LOOK_EVERY, Observation()))
+        if self._clock() - at >= _LOOK_EVERY:
+            seen = self._diagnose(gpu)
+            self._seen[gpu] = (self._clock(), seen)
+        return seen
+
+    def _diagnose(self, gpu: GpuId) -> Observation:
+        try:
+            faulty = _faulty(self._mps.control(gpu))
+        except MpsError as error:
+            return Observation(fault=str(error))
+        if not faulty:
+            return Observation()
+        blamed = self._mps.blame(gpu)
+        named = f"; its log names {', '.join(map(str, blamed))}" if blamed else ""
+        return Observation(fault=f"the MPS server of {gpu} is in FAULT{named}", blamed=blamed)
+
+    def _restartable(self, gpu: GpuId) -> str:
+        """Why the daemon must and may be started anew; it is down when this returns a reason."""
+        try:
+            control = self._mps.control(gpu)
+            if not _faulty(control) or control.clients():
+                return ""
+            control.quit()
+        except MpsError as error:
+            return "" if error.retryable else error.because
+        return "its server was in FAULT and its last client is gone"
+
+
+def limits(grant: GpuGrant, priority: Priority) -> dict[str, str]:
+    """What the client side of MPS reads.
+
+    Device 0 and no other: an entry for a device the client does not see drops every limit without
+    an error (measured on driver 580).
+    """
+    found = {"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": f"0={max(1, grant.limit // MIB)}M"}
+    if grant.compute < FULL:
+        found["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] = str(grant.compute)
+    if priority is Priority.LOW:
+        found["CUDA_MPS_CLIENT_PRIORITY"] = "1"
+    return found
+
+
+def _gpus(share: Share) -> tuple[GpuId, ...]:
+    return share.decision.gpus if share.decision else ()
+
+
+def _faulty(control: MpsControl) -> bool:
+    return any(server.state is MpsState.FAULT for server in control.servers())

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mechanisms of this gpushare, by name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gpushare.hardware.host import Host
+from gpushare.model.ids import GpuId
+from gpushare.model.units import Bytes
+
+from .driver_limit import DriverLimit
+from .exclusive import Exclusive
+from .guard import Guard
+from .mps import MpsMechanism
+from .stack import Mechanisms
+from .timeslice import Timeslice
+
+
+def load(
+    host: Host, runtime: Path, *, context: Callable[[GpuId], Bytes], lock: bool = False
+) -> Mechanisms:
+    """All mechanisms on `host`; which of them work there is what Machine.capabilities says.
+
+    `runtime`: our private folder. `context`: bytes one CUDA context costs on a GPU. `lock`: an
+    exclusive share also sets the compute mode of its GPU (root).
+    """
+    known = (
+        Exclusive(host.gpus, runtime / "exclusive", lock=lock),
+        Timeslice(),
+        MpsMechanism(host.mps),
+        DriverLimit(host.limits, host.cgroups),
+        Guard(runtime / "regions", context),
+    )
+    return Mechanisms(known, host.cgroups)

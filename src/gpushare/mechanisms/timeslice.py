@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs take turns on the GPU: what the driver does when nobody asks for more."""
+
+from collections.abc import Sequence
+
+from gpushare.model.edits import Edits
+from gpushare.model.promise import Claim, Promise
+from gpushare.model.share import Level, Share
+from gpushare.model.spec import GpuGrant, MechanismName
+
+from .base import Quiet
+from .visible import HIDDEN, visible
+
+
+class Timeslice(Quiet):
+    promise = Promise(
+        mechanism=MechanismName.TIMESLICE,
+        memory=Claim(but="Nothing stops a program from allocating all memory of the GPU."),
+        compute=Claim(
+            but="Compute is not limited: programs take turns, and each neighbour slows the others."
+        ),
+        fault=Claim(
+            level=Level.COOPERATIVE,
+            but="Most GPU faults end only the program that caused them; Xid 48, 79, 95 and 109 "
+            "end every program on the GPU.",
+        ),
+        devices=HIDDEN,
+        also=("Programs that take turns can observe each other's timing.",),
+    )
+
+    def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:  # noqa: ARG002
+        return visible(grants)
