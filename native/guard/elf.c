@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 struct search {
     const char *symbol;
@@ -67,11 +66,21 @@ static uint32_t gnu_hash(const char *name)
     return hash;
 }
 
+/* Not strcmp: another preloaded library may have that and be asking us for the real one just now. */
+static bool same(const char *a, const char *b)
+{
+    while (*a && *a == *b) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
 static bool is_function(const struct tables *tables, uint32_t index, const char *name)
 {
     const ElfW(Sym) *symbol = &tables->symbols[index];
     return symbol->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
-           strcmp(tables->strings + symbol->st_name, name) == 0;
+           same(tables->strings + symbol->st_name, name);
 }
 
 static const ElfW(Sym) *look_up(const struct tables *tables, const char *name)

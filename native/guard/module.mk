@@ -2,9 +2,16 @@
 GUARD_SOURCES := $(wildcard guard/*.c)
 GUARD_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(GUARD_SOURCES))
 
+# Sanitizers call dlsym before they can check anything.
+ifneq ($(SAN),)
+$(BUILD)/obj/guard/dl.o $(BUILD)/obj/guard/elf.o: override CFLAGS += -fno-sanitize=all
+endif
+
 # -Bsymbolic: our own references must mean us even where the program exports the same names.
 $(BUILD)/guard/libgpushare.so: $(GUARD_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) -shared -Wl,-soname,libgpushare.so -Wl,-Bsymbolic $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 ALL += $(BUILD)/guard/libgpushare.so
+
+include tests/guard/module.mk

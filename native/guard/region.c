@@ -17,8 +17,7 @@ static_assert(sizeof(pthread_mutex_t) <= 64, "the lock fits its space");
 static void write_begin(struct gs_region *region)
 {
     uint64_t odd = (__atomic_load_n(&region->sequence, __ATOMIC_RELAXED) + 1) | 1;
-    __atomic_store_n(&region->sequence, odd, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    __atomic_exchange_n(&region->sequence, odd, __ATOMIC_SEQ_CST);
 }
 
 static void write_end(struct gs_region *region)
