@@ -4,7 +4,7 @@
 import asyncio
 import signal
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import structlog
 
@@ -18,7 +18,6 @@ from .access import Access
 from .core import Core
 from .machine import rig
 from .notify import Notifier
-from .rig import Rig
 from .service import DaemonService
 
 _XID_SECONDS = 1.0
@@ -28,16 +27,16 @@ _log = structlog.get_logger()
 def serve(settings: Settings) -> None:
     """Run the daemon until SIGTERM or SIGINT; shares and their programs go on without it."""
     logs.configure(settings.log_level, settings.log_format)
-    asyncio.run(_serve(settings, rig(settings)))
+    asyncio.run(_serve(settings))
 
 
-async def _serve(settings: Settings, machine: Rig) -> None:
-    store = Store(settings.state_dir)
-    core = Core(store, machine)
-    try:
-        await _run(settings, core)
-    finally:
-        core.close()
+async def _serve(settings: Settings) -> None:
+    with closing(Store(settings.state_dir)) as store:
+        core = Core(store, rig(settings, store))
+        try:
+            await _run(settings, core)
+        finally:
+            core.members.close()
 
 
 async def _run(settings: Settings, core: Core) -> None:

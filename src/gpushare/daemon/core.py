@@ -50,7 +50,3 @@ class Core:
             self.failed_passes += 1
             _log.error("pass.failed", error=str(error), code=error.code)
         self.pass_seconds = self.rig.clock.elapsed() - begun
-
-    def close(self) -> None:
-        self.members.close()
-        self.store.close()

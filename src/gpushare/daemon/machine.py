@@ -6,28 +6,35 @@ from pathlib import Path
 from gpushare.hardware.census import Census
 from gpushare.hardware.host import Host
 from gpushare.mechanisms.stack import Mechanisms
+from gpushare.model.ids import GpuId
 from gpushare.model.settings import Settings
+from gpushare.model.units import Bytes
+from gpushare.store import Store
 
 from .clock import SystemClock
-from .places import private_folder
+from .places import myself, private_folder
 from .rig import Rig
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-def rig(settings: Settings) -> Rig:
+def rig(settings: Settings, store: Store) -> Rig:
     """Nothing is asked of the driver yet; raises DeniedError when a folder cannot be ours."""
-    runtime = private_folder(settings.runtime_dir)
+    # Programs of other users reach their regions and MPS pipes below the daemon's folder.
+    runtime = private_folder(settings.runtime_dir, 0o711 if myself() == 0 else 0o700)
     host = Host.open(runtime)
-    mechanisms = Mechanisms({}, host.cgroups)
     return Rig(
         gpus=host.gpus,
         processes=host.processes,
         census=Census,
         cgroups=host.cgroups,
-        mechanisms=mechanisms,
+        mechanisms=load(host, runtime, context=lambda gpu: _cost(store, gpu)),
         machine=host.machine,
         probe=None,
         clock=SystemClock(),
         boot=_BOOT_ID.read_text().strip(),
     )
+
+
+def _cost(store: Store, gpu: GpuId) -> Bytes:
+    return store.contexts.all().get(gpu, Bytes(0))

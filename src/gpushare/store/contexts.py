@@ -8,15 +8,23 @@ from .database import Database
 
 
 class Contexts:
+    """Kept in memory too, because mechanisms ask from other threads than the store's."""
+
     def __init__(self, database: Database) -> None:
         self._db = database
+        rows = database.rows("SELECT gpu, driver, bytes FROM contexts")
+        self._known = {GpuId(gpu): (driver, Bytes(cost)) for gpu, driver, cost in rows}
 
     def put(self, gpu: GpuId, driver: str, cost: Bytes) -> None:
         """Another driver's cost of the same GPU is forgotten."""
         with self._db.transaction():
             self._db.execute("DELETE FROM contexts WHERE gpu = ?", gpu)
             self._db.execute("INSERT INTO contexts VALUES (?, ?, ?)", gpu, driver, cost)
+        self._known[gpu] = (driver, cost)
+
+    def get(self, gpu: GpuId, driver: str) -> Bytes | None:
+        known, cost = self._known.get(gpu, ("", Bytes(0)))
+        return cost if known == driver else None
 
     def all(self) -> dict[GpuId, Bytes]:
-        rows = self._db.rows("SELECT gpu, bytes FROM contexts")
-        return {GpuId(gpu): Bytes(cost) for gpu, cost in rows}
+        return {gpu: cost for gpu, (_, cost) in self._known.items()}

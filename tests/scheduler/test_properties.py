@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for every machine, whoever asks for whatever in whichever order."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from gpushare.model.errors import GpushareError
+from gpushare.model.share import Decision
+from gpushare.model.spec import ComputeAsk, Isolation, MechanismName, MemoryAsk, ShareSpec
+from gpushare.model.units import GIB
+from gpushare.scheduler import Request, Waiting, decide
+
+from .world import USUAL, gpu, holding, snapshot
+
+MEMORY = st.one_of(
+    st.just(MemoryAsk()),
+    st.builds(lambda n: MemoryAsk(share=n), st.integers(1, 100)),
+    st.builds(lambda n: MemoryAsk(limit=n * GIB), st.integers(1, 90)),
+    st.builds(lambda n, r: MemoryAsk(limit=(n + r) * GIB, request=r * GIB), *[st.integers(1, 40)] * 2),
+)
+SPECS = st.builds(
+    ShareSpec,
+    memory=MEMORY,
+    compute=st.builds(lambda n: ComputeAsk(limit=n), st.integers(1, 100)),
+    isolation=st.sampled_from(Isolation),
+    gpus=st.integers(1, 2),
+    mechanism=st.sampled_from([None, None, None, *MechanismName]),
+)
+REQUESTS = st.builds(Request, spec=SPECS, uid=st.sampled_from([1, 2]))
+MACHINES = st.builds(
+    lambda sizes, more: snapshot(
+        *(gpu(index, size, memory_reserved=GIB // 2) for index, size in enumerate(sizes)),
+        has=(*USUAL, *more),
+    ),
+    st.lists(st.sampled_from([24, 80]), min_size=1, max_size=3),
+    st.sampled_from([(), ("driver-limit",)]),
+)
+QUEUES = st.lists(REQUESTS, max_size=12)
+
+
+def play(state, requests):
+    """Serve a line of requests as the daemon does; each with its answer and the state it met."""
+    told = []
+    for number, request in enumerate(requests):
+        try:
+            answer = decide(state, request)
+        except GpushareError as error:
+            answer = error
+        told.append((state, request, answer))
+        if isinstance(answer, Decision):
+            share = holding(answer, request, f"s{number}")
+            state = replace(state, shares=(*state.shares, share))
+        elif isinstance(answer, Waiting):
+            state = replace(state, queue=(*state.queue, request))
+    return state, told
+
+
+@given(MACHINES, QUEUES)
+@settings(deadline=None)
+def test_nothing_is_granted_twice(state, requests):
+    state, _ = play(state, requests)
+    grants = [grant for share in state.shares for grant in share.decision.grants]
+    for one in state.machine.gpus:
+        here = [grant for grant in grants if grant.gpu == one.uuid]
+        assert sum(grant.request for grant in here) <= one.usable
+        assert sum(grant.compute_request for grant in here) <= 100
+        assert all(grant.limit <= one.usable for grant in here)
+
+
+@given(MACHINES, QUEUES)
+@settings(deadline=None)
+def test_a_gpu_has_one_base_and_a_share_alone_has_no_company(state, requests):
+    state, _ = play(state, requests)
+    for one in state.machine.gpus:
+        here = [share for share in state.shares if one.uuid in share.decision.gpus]
+        bases = {share.decision.mechanisms[0] for share in here}
+        assert len(bases) <= 1
+        if bases == {MechanismName.EXCLUSIVE}:
+            assert len(here) == 1
+        if bases == {MechanismName.MPS}:
+            assert len({share.uid for share in here}) == 1
+
+
+@given(MACHINES, QUEUES)
+@settings(deadline=None)
+def test_nobody_overtakes_on_a_gpu_that_an_earlier_share_could_use(state, requests):
+    _, told = play(state, requests)
+    for met, request, answer in told:
+        if isinstance(answer, Decision):
+            for earlier in met.queue:
+                alone = replace(met, shares=(), queue=(), foreign={})
+                elsewhere = replace(
+                    alone,
+                    machine=replace(
+                        met.machine,
+                        gpus=tuple(g for g in met.machine.gpus if g.uuid in answer.gpus),
+                    ),
+                )
+                one = replace(earlier, spec=replace(earlier.spec, gpus=1))
+                try:
+                    decide(elsewhere, one)
+                except GpushareError:
+                    continue
+                wanted = replace(earlier.spec, gpus=earlier.spec.gpus)
+                raise AssertionError(f"{request} overtook {wanted}")
+
+
+@given(MACHINES, QUEUES)
+@settings(deadline=None)
+def test_the_same_question_has_the_same_answer(state, requests):
+    first, second = play(state, requests)[1], play(state, requests)[1]
+    assert [str(answer) for *_, answer in first] == [str(answer) for *_, answer in second]
+
+
+@given(MACHINES, QUEUES)
+@settings(deadline=None)
+def test_every_answer_is_explained(state, requests):
+    for _, request, answer in play(state, requests)[1]:
+        if isinstance(answer, Decision):
+            assert len(answer.grants) == len(set(answer.gpus)) == request.spec.gpus
+            assert len(answer.why) >= 2
+            assert all(answer.why)
+        elif isinstance(answer, Waiting):
+            assert answer.waits_for
+            assert answer.position >= 1
+        else:
+            assert answer.what
+            assert answer.because
+            assert answer.hint

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small machines and shares to decide about."""
+
+from datetime import UTC, datetime, timedelta
+
+from gpushare.model.gpu import Capability, Gpu, Machine
+from gpushare.model.ids import GpuId, ShareId, Tenant
+from gpushare.model.promise import Claim, Promise
+from gpushare.model.share import Decision, Level, Share, State
+from gpushare.model.spec import ComputeAsk, MechanismName, MemoryAsk, ShareSpec
+from gpushare.model.units import GIB
+from gpushare.scheduler import Request, Snapshot
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+ENFORCED, COOPERATIVE = Claim(level=Level.ENFORCED), Claim(level=Level.COOPERATIVE, but="perhaps")
+PROMISES = (
+    Promise(mechanism=MechanismName.EXCLUSIVE, fault=ENFORCED, alone=True),
+    Promise(mechanism=MechanismName.TIMESLICE, memory=Claim(but="no memory limit")),
+    Promise(mechanism=MechanismName.MPS, compute=COOPERATIVE, max_gpus=1, one_user=True),
+    Promise(mechanism=MechanismName.DRIVER_LIMIT, memory=ENFORCED, layer=True),
+    Promise(mechanism=MechanismName.GUARD, memory=COOPERATIVE, layer=True),
+)
+USUAL = ("exclusive", "timeslice", "mps", "guard")
+
+
+def gpu(index: int = 0, gib: int = 80, **changes) -> Gpu:
+    return Gpu(
+        uuid=GpuId(f"GPU-{index}"), index=index, name="Sim", memory_total=gib * GIB, **changes
+    )
+
+
+def snapshot(*gpus: Gpu, has=USUAL, **changes) -> Snapshot:
+    capabilities = tuple(
+        Capability(mechanism=name, available=name in has, reason="" if name in has else "not here")
+        for name in MechanismName
+    )
+    return Snapshot(
+        machine=Machine(gpus=gpus, capabilities=capabilities), promises=PROMISES, **changes
+    )
+
+
+def spec(gib: int | None = None, compute: int = 100, **changes) -> ShareSpec:
+    memory = MemoryAsk() if gib is None else MemoryAsk(limit=gib * GIB)
+    return ShareSpec(memory=memory, compute=ComputeAsk(limit=compute), **changes)
+
+
+def ask(gib: int | None = None, compute: int = 100, uid: int = 1000, **changes) -> Request:
+    return Request(spec=spec(gib, compute, **changes), uid=uid)
+
+
+def holding(decision: Decision, request: Request, name: str = "other", ttl: int = 0) -> Share:
+    return Share(
+        id=ShareId(name),
+        name=name,
+        spec=request.spec,
+        tenant=Tenant("lin"),
+        uid=request.uid,
+        gid=request.uid,
+        state=State.RUNNING,
+        created=NOW,
+        decision=decision,
+        expires=NOW + timedelta(seconds=ttl) if ttl else None,
+    )

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the daemon remembers, and what it refuses to start on."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gpushare.model.errors import (
+    ConflictError,
+    DaemonRunningError,
+    DeniedError,
+    NoSuchShareError,
+    StateCorruptError,
+    StateFullError,
+    StateVersionError,
+)
+from gpushare.model.ids import GpuId, ShareId, Tenant
+from gpushare.model.share import Decision, Share, State, Verification
+from gpushare.model.spec import MechanismName, ShareSpec
+from gpushare.store import Act, Intent, Store
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+GPU = GpuId("GPU-0")
+
+
+def share(identity: str, name: str, state: State = State.QUEUED) -> Share:
+    return Share(
+        id=ShareId(identity),
+        name=name,
+        spec=ShareSpec(),
+        tenant=Tenant("lin"),
+        uid=1000,
+        gid=1000,
+        state=state,
+        created=NOW,
+    )
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store(tmp_path)
+    yield opened
+    opened.close()
+
+
+def test_a_share_survives_reopening(tmp_path):
+    first = Store(tmp_path)
+    kept = first.shares.add(share("a1b2c3d4e5f6", "train"))
+    first.close()
+
+    second = Store(tmp_path)
+
+    assert second.shares.get(kept.id) == kept
+    second.close()
+
+
+def test_living_names_are_unique_and_free_again_afterwards(store):
+    store.shares.add(share("aaaaaaaaaaaa", "train"))
+    with pytest.raises(ConflictError, match="named 'train'"):
+        store.shares.add(share("bbbbbbbbbbbb", "train"))
+
+    store.shares.move(ShareId("aaaaaaaaaaaa"), State.RELEASED)
+
+    store.shares.add(share("cccccccccccc", "train"))
+    assert store.shares.find("train").id == "cccccccccccc"
+
+
+def test_find_takes_id_name_and_unambiguous_prefix(store):
+    store.shares.add(share("ab1111111111", "one"))
+    store.shares.add(share("ab2222222222", "two"))
+
+    assert store.shares.find("ab1111111111").name == "one"
+    assert store.shares.find("two").id == "ab2222222222"
+    assert store.shares.find("ab2").name == "two"
+    with pytest.raises(ConflictError):
+        store.shares.find("ab")
+    with pytest.raises(NoSuchShareError):
+        store.shares.find("zz")
+
+
+@pytest.mark.parametrize("ref", ["%", "_", "", "a%", "' OR 1=1 --"])
+def test_find_takes_no_patterns(store, ref):
+    store.shares.add(share("aaaaaaaaaaaa", "one"))
+    with pytest.raises(NoSuchShareError):
+        store.shares.find(ref)
+
+
+def test_only_roads_that_exist_can_be_taken(store):
+    store.shares.add(share("aaaaaaaaaaaa", "one"))
+    with pytest.raises(ConflictError, match="is queued"):
+        store.shares.move(ShareId("aaaaaaaaaaaa"), State.RUNNING)
+    store.shares.move(ShareId("aaaaaaaaaaaa"), State.FAILED, reason="no")
+    with pytest.raises(ConflictError, match="is failed"):
+        store.shares.move(ShareId("aaaaaaaaaaaa"), State.GRANTED)
+
+
+def test_living_shares_come_in_order_of_arrival(store):
+    for number in range(5):
+        store.shares.add(share(f"{9 - number}aaaaaaaaaaa", f"n{number}"))
+    assert [s.name for s in store.shares.living()] == ["n0", "n1", "n2", "n3", "n4"]
+
+
+def test_events_are_numbered_and_read_from_any_point(store):
+    for number in range(3):
+        store.events.add(NOW, "share.queued", str(number), share=ShareId("a"))
+    assert [e.message for e in store.events.since(1)] == ["1", "2"]
+    assert store.events.last() == 3
+
+
+def test_an_intent_is_pending_until_confirmed(store):
+    intent = store.intents.open(
+        Intent(share=ShareId("a"), act=Act.GRANT, decision=Decision(grants=(), mechanisms=()))
+    )
+    assert store.intents.pending() == [intent]
+    store.intents.confirm(intent)
+    assert store.intents.pending() == []
+
+
+def test_a_transaction_is_all_or_nothing(store):
+    with pytest.raises(ZeroDivisionError), store.transaction():
+        store.shares.add(share("aaaaaaaaaaaa", "one"))
+        with store.transaction():
+            store.events.add(NOW, "share.queued", "")
+        raise ZeroDivisionError
+    assert store.shares.all() == []
+    assert store.events.last() == 0
+
+
+def test_a_proof_counts_for_its_boot_driver_and_stack_only(store):
+    stack = (MechanismName.TIMESLICE, MechanismName.GUARD)
+    proof = Verification(at=NOW, ok=True)
+    store.verifications.put("boot-1", "580.1", stack, proof)
+
+    assert store.verifications.get("boot-1", "580.1", stack) == proof
+    assert store.verifications.get("boot-1", "581.0", stack) is None
+    assert store.verifications.get("boot-1", "580.1", stack[:1]) is None
+    store.verifications.put("boot-2", "580.1", stack, proof)
+    assert store.verifications.get("boot-1", "580.1", stack) is None
+
+
+def test_context_costs_are_kept_per_gpu_and_driver(tmp_path):
+    first = Store(tmp_path)
+    first.contexts.put(GPU, "580.1", 512)
+    first.contexts.put(GPU, "581.0", 600)
+    first.close()
+    second = Store(tmp_path)
+    assert second.contexts.get(GPU, "581.0") == 600
+    assert second.contexts.get(GPU, "580.1") is None
+    assert second.contexts.all() == {GPU: 600}
+    second.close()
+
+
+def test_old_shares_are_forgotten_and_living_ones_never(store, monkeypatch):
+    monkeypatch.setattr("gpushare.store.shares._KEPT", 3)
+    store.shares.add(share("000000000000", "long"))
+    for number in range(1, 9):
+        store.shares.add(share(f"{number}" * 12, f"n{number}"))
+        store.shares.move(ShareId(f"{number}" * 12), State.RELEASED)
+    store.shares.forget_old()
+    assert [s.name for s in store.shares.all()] == ["long", "n6", "n7", "n8"]
+
+
+def test_two_daemons_on_one_state_directory_are_refused(store, tmp_path):
+    with pytest.raises(DaemonRunningError, match=f"pid {os.getpid()}") as caught:
+        Store(tmp_path)
+    assert caught.value.code == "GS1402"
+
+
+def test_the_lock_goes_with_its_process(tmp_path):
+    source = (
+        "import os, sys; from pathlib import Path; from gpushare.store import Store;"
+        "Store(Path(sys.argv[1])); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", source, str(tmp_path)], check=False)
+    Store(tmp_path).close()
+
+
+@pytest.mark.parametrize("damage", ["garbage", "torn"])
+def test_a_damaged_database_is_refused_and_kept(tmp_path, damage):
+    opened = Store(tmp_path)
+    for number in range(200):
+        opened.events.add(NOW, "share.queued", "x" * 200 + str(number))
+    opened.close()
+    path = tmp_path / "state.db"
+    good = path.read_bytes()
+    bad = b"no database at all" * 500 if damage == "garbage" else good[: len(good) // 2]
+    path.write_bytes(bad)
+
+    with pytest.raises(StateCorruptError, match="damaged") as caught:
+        Store(tmp_path)
+
+    assert path.read_bytes() == bad
+    assert f"{path}.damaged" in caught.value.hint
+
+
+def test_a_newer_schema_is_refused_and_kept(tmp_path):
+    Store(tmp_path).close()
+    path = tmp_path / "state.db"
+    raw = sqlite3.connect(path)
+    raw.execute("PRAGMA user_version = 99")
+    raw.close()
+    with pytest.raises(StateVersionError, match="newer"):
+        Store(tmp_path)
+    raw = sqlite3.connect(path)
+    assert raw.execute("PRAGMA user_version").fetchone() == (99,)
+    raw.close()
+
+
+def test_a_full_disk_refuses_the_new_and_keeps_the_old(store):
+    store.shares.add(share("aaaaaaaaaaaa", "one"))
+    store._db.execute(f"PRAGMA max_page_count = {store._db.rows('PRAGMA page_count')[0][0]}")
+
+    with pytest.raises(StateFullError, match="cannot write"):
+        for number in range(10_000):
+            store.events.add(NOW, "share.queued", "x" * 1000 + str(number))
+
+    assert [s.name for s in store.shares.living()] == ["one"]
+    store._db.execute("PRAGMA max_page_count = 1000000")
+    store.shares.add(share("bbbbbbbbbbbb", "two"))
+    assert len(store.shares.living()) == 2
+
+
+def test_a_disk_that_is_full_for_real_loses_nothing(tmp_path):
+    """The kernel refuses the write (RLIMIT_FSIZE) in the middle of a transaction."""
+    source = """
+import resource, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from gpushare.model.errors import StateError
+from gpushare.store import Store
+
+store = Store(Path(sys.argv[1]))
+store.events.add(datetime.now(UTC), "share.queued", "first")
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+kept = 1
+try:
+    for number in range(10_000):
+        with store.transaction():
+            store.events.add(datetime.now(UTC), "share.queued", "x" * 500)
+        kept += 1
+except StateError as error:
+    print(kept, error.code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", source, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    kept, code = done.stdout.split()
+    assert code in {"GS1600", "GS1602"}
+    reopened = Store(tmp_path)
+    assert reopened.events.last() == int(kept)
+    reopened.close()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_state_directory_that_cannot_be_written_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(DeniedError, match="cannot write"):
+        Store(Path(tmp_path / "state"))
