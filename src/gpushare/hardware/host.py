@@ -18,6 +18,7 @@ from .gpus import NvmlGpus
 from .limits import NvmlMemoryLimits
 from .mps import MpsDaemons
 from .nvml import Nvml
+from .probe import ProbeRunner, probe_program
 from .processes import ProcProcesses
 
 
@@ -31,6 +32,7 @@ class Host:
     processes: ProcProcesses
     cgroups: FsCgroups
     mps: MpsDaemons
+    probe: ProbeRunner
 
     @classmethod
     def open(
@@ -43,13 +45,15 @@ class Host:
     ) -> "Host":
         """`runtime`: a private folder of ours. Nothing is asked of the driver yet."""
         nvml, processes = Nvml(), ProcProcesses(root)
+        cgroups = FsCgroups(root, cgroup_parent)
         return cls(
             nvml=nvml,
             gpus=NvmlGpus(nvml, root),
             limits=NvmlMemoryLimits(nvml, os.geteuid()),
             processes=processes,
-            cgroups=FsCgroups(root, cgroup_parent),
+            cgroups=cgroups,
             mps=MpsDaemons(runtime / "mps", processes, env, root=root),
+            probe=ProbeRunner(cgroups, probe_program),
         )
 
     def machine(self, context: Mapping[GpuId, Bytes] | None = None) -> Machine:

@@ -220,7 +220,10 @@ class ProbeRun(Value):
 
 class Probe(Protocol):
     def run(
-        self, argv: Sequence[str], env: Mapping[str, str], uid: int | None, cgroup: str | None
+        self, args: Sequence[str], env: Mapping[str, str], uid: int, gid: int, cgroup: str | None
     ) -> ProbeRun:
-        """Run gpushare-probe as a process of the share would run."""
+        """Run gpushare-probe to its end as a program of a share would run; GuardMissingError.
+
+        `env` is its whole environment. `cgroup`: the name of the control group it starts in.
+        """
         ...

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs gpushare-probe the way a share's own programs are started."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gpushare.guard import native_root
+from gpushare.model.errors import GuardMissingError
+
+from .ports import Cgroups, ProbeRun
+
+# The shell waits for a word before it becomes the probe, so that its very first look at CUDA
+# happens inside the control group.
+_GATE = ("/bin/sh", "-c", 'read -r _ && exec "$@"', "sh")
+_GRACE = 5.0  # seconds; a process stuck in the driver may not even die
+
+
+class ProbeRunner:
+    """Implements the Probe port. `program` finds the probe; `patience`: seconds it may take."""
+
+    def __init__(
+        self, cgroups: Cgroups, program: Callable[[], Path], patience: float = 60.0
+    ) -> None:
+        self._cgroups, self._program, self._patience = cgroups, program, patience
+
+    def run(
+        self, args: Sequence[str], env: Mapping[str, str], uid: int, gid: int, cgroup: str | None
+    ) -> ProbeRun:
+        program = self._program()
+        try:
+            process = subprocess.Popen(
+                [*_GATE, program, *args],
+                env=dict(env),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                **_identity(uid, gid),
+            )
+        except OSError as error:
+            return ProbeRun(failure=f"cannot start the probe: {error}")
+        if cgroup and not self._cgroups.add(cgroup, process.pid):
+            _end(process)
+            return ProbeRun(failure=f"cannot put the probe into the control group {cgroup}")
+        return self._finish(process)
+
+    def _finish(self, process: subprocess.Popen[bytes]) -> ProbeRun:
+        try:
+            report, errors = process.communicate(b"\n", timeout=self._patience)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            return ProbeRun(failure=f"the probe did not end within {self._patience:g} s")
+        if process.returncode == 0:
+            return ProbeRun(report=report)
+        because = errors.decode(errors="replace").strip() or "it said nothing"
+        return ProbeRun(report=report, failure=f"the probe ended with {_how(process)}: {because}")
+
+
+def probe_program() -> Path:
+    """Raises GuardMissingError."""
+    program = native_root() / "probe" / "gpushare-probe"
+    if not program.is_file():
+        raise GuardMissingError("the probe is missing", f"{program} does not exist", "make native")
+    return program
+
+
+def _identity(uid: int, gid: int) -> dict[str, Any]:
+    """Only root may become someone else; anyone may stay who he is."""
+    if os.geteuid() != 0 or uid == 0:
+        return {}
+    return {"user": uid, "group": gid, "extra_groups": []}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=_GRACE)
+
+
+def _how(process: subprocess.Popen[bytes]) -> str:
+    code = process.returncode
+    return f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
