@@ -158,6 +158,7 @@ typedef enum { GS_MPS_INITIALIZING = 0, GS_MPS_ACTIVE = 1, GS_MPS_FAULT = 2 } gs
 typedef struct gs_mps_daemon {
     int32_t pid; /* 0: free */
     uint64_t start_time;
+    uint64_t devices; /* bit per device it serves: CUDA_VISIBLE_DEVICES in its environment */
     char pipe_directory[GS_PATH];
 } gs_mps_daemon;
 
