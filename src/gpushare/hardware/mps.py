@@ -129,6 +129,8 @@ class MpsDaemons:
         if len(os.fsencode(place.pipe / "control_privileged")) > _SOCKET_PATH_MAX:
             raise MpsError("the MPS pipe directory's path is too long", str(place.pipe))
         tool = self._tool()
+        # Without a record it will be searched for, should we die before writing the new one.
+        (self._home(place.gpu) / "daemon").unlink(missing_ok=True)
         for folder in (place.pipe, place.log):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)

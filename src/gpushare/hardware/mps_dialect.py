@@ -47,18 +47,18 @@ class V2:
         )
 
     def terminate(self, ask: Ask, client: MpsClient) -> None:
-        _known(ask(f"terminate_client {client.server} {client.pid}"))
+        _fine(ask(f"terminate_client {client.server} {client.pid}"))
 
     def set_defaults(self, ask: Ask, defaults: MpsDefaults) -> None:
         for command in _v2_defaults(defaults):
-            _known(ask(command))
+            _fine(ask(command))
 
 
 class V3:
     protocol = 3
 
     def servers(self, ask: Ask) -> tuple[MpsServer, ...]:
-        rows = read_table(ask("server list --format=csv"))
+        rows = read_table(_fine(ask("server list --format=csv")))
         return tuple(
             MpsServer(
                 pid=int(row["pid"]),
@@ -70,19 +70,19 @@ class V3:
 
     def clients(self, ask: Ask) -> tuple[MpsClient, ...]:
         servers = {server.name: server.pid for server in self.servers(ask)}
-        rows = read_table(ask("client list --all --format=csv"))
+        rows = read_table(_fine(ask("client list --all --format=csv")))
         return tuple(
             MpsClient(pid=int(row["pid"]), server=_server_pid(row.get("server", ""), servers))
             for row in rows
         )
 
     def terminate(self, ask: Ask, client: MpsClient) -> None:
-        ask(f"client terminate {client.pid}")
+        _fine(ask(f"client terminate {client.pid}"))
 
     def set_defaults(self, ask: Ask, defaults: MpsDefaults) -> None:
         for server in self.servers(ask):
             for option in _v3_options(defaults):
-                ask(f"server set --name={server.name} {option}")
+                _fine(ask(f"server set --name={server.name} {option}"))
 
 
 def dialect(protocol: int) -> Dialect:
@@ -139,9 +139,11 @@ def _pids(text: str) -> tuple[int, ...]:
     return tuple(map(int, words))
 
 
-def _known(answer: str) -> None:
-    if "unknown command" in answer.lower() or "failed" in answer.lower():
-        raise MpsError("the MPS control daemon refused a command", repr(answer.strip()))
+def _fine(answer: str) -> str:
+    """Daemons answer what they refuse as text, with an exit code of 0."""
+    if any(word in answer.lower() for word in ("unknown command", "failed", "error:", "invalid")):
+        raise MpsError("the MPS control daemon refused a command", answer.strip())
+    return answer
 
 
 def _server_pid(text: str, servers: dict[str, int]) -> int:
