@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m gpushare.daemon --socket … --state-dir … --runtime-dir …`, without the command line."""
+"""`python -m gpushare.daemon --socket … --state-dir … --runtime-dir …`: no configuration files."""
 
 import argparse
 from pathlib import Path

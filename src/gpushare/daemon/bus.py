@@ -32,7 +32,8 @@ class Bus:
         """Keep the event and wake everyone who waits; also inside a transaction."""
         now = self._clock.now()
         event = self._store.events.add(now, kind, message, share=share, gpu=gpu)
-        _log.info(kind, message=message, share=share, gpu=gpu)
+        about = {"share": share, "gpu": gpu}
+        _log.info(kind, message=message, **{key: it for key, it in about.items() if it})
         self._ring()
         return event
 

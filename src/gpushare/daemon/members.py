@@ -39,12 +39,12 @@ class Members:
         inside = (*self._rig.cgroups.pids(share.id), *seen.pids)
         found = {process for pid in inside if (process := census.find(pid))}
         found |= census.family({*share.members, *self._last.get(share.id, ()), *found})
-        return self._remember(share, found)
+        return self._remember(share, found - _ours(census))
 
     def search(self, share: Share, census: Census, seen: Observation) -> tuple[ProcessRef, ...]:
         """As `look`, and by the mark in the environment: finds orphans without a control group."""
         self.look(share, census, seen)
-        marked = census.marked(MARK, share.id, share.uid) - {self._myself()}
+        marked = census.marked(MARK, share.id, share.uid) - _ours(census)
         return self._remember(share, marked | self._last[share.id])
 
     def watch(self, share: Share, process: ProcessRef) -> None:
@@ -94,5 +94,8 @@ class Members:
         asyncio.get_running_loop().remove_reader(descriptor)
         os.close(descriptor)
 
-    def _myself(self) -> ProcessRef | None:
-        return self._rig.processes.find(os.getpid())
+
+def _ours(census: Census) -> set[ProcessRef]:
+    """The daemon and its children are no members, even where a member has started the daemon."""
+    myself = census.find(os.getpid())
+    return census.family([myself]) if myself else set()
