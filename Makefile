@@ -34,7 +34,7 @@ $(VENV)/.group-%: $(VENV)/.installed
 	@touch $@
 
 native:
-	@$(MAKE) --no-print-directory -s -C native all
+	@$(MAKE) --no-print-directory -s -j$(JOBS) -C native all
 
 demo: setup ## Share one GPU between three programs and prove the limits (simulated without a GPU)
 	@$(BIN)/python examples/01-three-programs/demo.py
