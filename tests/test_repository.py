@@ -177,3 +177,13 @@ def test_commands_of_the_readme_are_make_targets() -> None:
     targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
     used = set(re.findall(r"^(?:\$ )?make ([a-z-]+)", "\n".join(commands(text("README.md")))))
     assert used <= targets
+
+
+def test_changelog_fragments_are_named_by_what_they_are() -> None:
+    kinds = ("added", "changed", "fixed", "removed")
+    wrong = [
+        path.name
+        for path in (ROOT / "changelog.d").iterdir()
+        if not re.fullmatch(rf"[a-z0-9-]+\.({'|'.join(kinds)})\.md", path.name)
+    ]
+    assert not wrong, named(wrong)
