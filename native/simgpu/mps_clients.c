@@ -194,7 +194,7 @@ void mps_peer_request(mps_peer *peer) {
 bool mps_terminate_client(mps_server *server, pid_t pid) {
     for (int i = 0; i < GS_MAX_MPS_CLIENTS; i++) {
         gs_mps_client *client = &mps.image->clients[i];
-        if (client->pid != pid || (server != NULL && client->server != server->index)) continue;
+        if (client->pid != pid || client->terminated || (server != NULL && client->server != server->index)) continue;
         client->terminated = true;
         return true;
     }

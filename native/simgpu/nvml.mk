@@ -21,3 +21,5 @@ $(SIMGPU)/nvidia-cuda-mps-control: $(SIM_MPS_CONTROL_OBJ) $(SIM_IMAGE_OBJ)
 $(SIMGPU)/nvidia-cuda-mps-server: $(SIM_MPS_SERVER_OBJ) $(SIM_IMAGE_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+include tests/simgpu_nvml/module.mk tests/mps/module.mk

@@ -23,6 +23,7 @@ nvmlReturn_t answer_nvmlSystemGetCudaDriverVersion(int *version) {
 
 nvmlReturn_t answer_nvmlSystemGetProcessName(unsigned pid, char *name, unsigned length) {
     char path[64], text[1024] = "";
+    if (name == NULL) return NVML_ERROR_INVALID_ARGUMENT;
     snprintf(path, sizeof path, "/proc/%u/cmdline", pid);
     FILE *file = fopen(path, "r");
     if (file == NULL) return NVML_ERROR_NOT_FOUND;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A running simulated machine: a folder with the image in it, and the environment that leads there."""
+"""A running simulated machine: a folder with the image, and the environment that leads there."""
 
 import contextlib
 import fcntl
