@@ -12,26 +12,29 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int open_contexts[GS_GPUS];
-static uint64_t paid[GS_GPUS];
 static CUcontext primary[GS_GPUS];
 
-static struct gs_entry context_entry(CUcontext context, int gpu, CUdevice device)
+static void count(int gpu)
 {
-    return (struct gs_entry){.space = GS_CONTEXT, .key = (uintptr_t)context, .gpu = (int8_t)gpu,
-                             .bytes = (uint64_t)device};
+    pthread_mutex_lock(&lock);
+    open_contexts[gpu]++;
+    pthread_mutex_unlock(&lock);
 }
 
-/* One more context; the first one pays. A context that exists already pays whatever the limit says. */
-static bool enter(int gpu, bool exists)
+static bool any_open(int gpu)
 {
-    uint64_t price = gs_context_bytes(gpu);
     pthread_mutex_lock(&lock);
-    bool first = open_contexts[gpu] == 0;
-    bool entered = !first || (exists ? (gs_force(gpu, price), true) : gs_take(GS_EXACT, gpu, price));
-    if (entered && first)
-        paid[gpu] = price;
-    open_contexts[gpu] += entered;
+    bool open = open_contexts[gpu] > 0;
     pthread_mutex_unlock(&lock);
+    return open;
+}
+
+/* Each context takes its memory anew (driver 580: the second of a process costs what the first did). */
+static bool enter(int gpu, uint64_t price)
+{
+    bool entered = gs_take(GS_EXACT, gpu, price);
+    if (entered)
+        count(gpu);
     return entered;
 }
 
@@ -52,26 +55,25 @@ static void release_entry(const struct gs_entry *entry)
     gs_give(GS_BLOCK, entry->gpu, entry->bytes);
 }
 
-static void leave(int gpu)
+static void leave(int gpu, uint64_t price)
 {
     pthread_mutex_lock(&lock);
     bool last = open_contexts[gpu] > 0 && --open_contexts[gpu] == 0;
-    uint64_t refund = last ? paid[gpu] : 0;
     pthread_mutex_unlock(&lock);
     if (last) {
         gs_ledger_sweep(dies_with_gpu, &gpu, release_entry);
         gs_settle(gpu);
     }
-    if (refund)
-        gs_give(GS_EXACT, gpu, refund);
+    gs_give(GS_EXACT, gpu, price);
 }
 
-/* Records a context that enter() counted; a handle that was known counts once. */
-static void remember(CUcontext context, int gpu, CUdevice device)
+/* Records a context that was counted and paid for; a handle that was known counts once. */
+static void remember(CUcontext context, const struct gs_place *place, uint64_t price)
 {
-    struct gs_entry entry = context_entry(context, gpu, device), old;
+    struct gs_entry old, entry = {.space = GS_CONTEXT, .key = (uintptr_t)context, .gpu = (int8_t)place->gpu,
+                                  .bytes = price, .pool = (void *)(intptr_t)place->device};
     if (gs_ledger_put(&entry, &old))
-        leave(old.gpu);
+        leave(old.gpu, old.bytes);
 }
 
 static void gone(CUcontext context)
@@ -80,7 +82,7 @@ static void gone(CUcontext context)
     if (!gs_ledger_take(GS_CONTEXT, (uintptr_t)context, &entry))
         return;
     gs_ledger_sweep(dies_with_context, context, release_entry);
-    leave(entry.gpu);
+    leave(entry.gpu, entry.bytes);
 }
 
 struct gs_place gs_place_current(void)
@@ -95,8 +97,10 @@ struct gs_place gs_place_current(void)
         gs_count_unlisted();
     } else if (!gs_ledger_find(GS_CONTEXT, (uintptr_t)place.context, &known)) {
         /* Made by a way that we do not see, such as a green context's own or an export table. */
-        enter(place.gpu, true);
-        remember(place.context, place.gpu, place.device);
+        uint64_t price = any_open(place.gpu) ? 0 : gs_context_bytes(place.gpu);
+        gs_force(place.gpu, price);
+        count(place.gpu);
+        remember(place.context, &place, price);
     }
     return place;
 }
@@ -108,24 +112,31 @@ struct gs_place gs_place_of_stream(CUstream stream)
     bool named = stream && stream != CU_STREAM_LEGACY && stream != CU_STREAM_PER_THREAD;
     if (named && gs_active() && cuda()->cuStreamGetCtx(stream, &context) == CUDA_SUCCESS &&
         gs_ledger_find(GS_CONTEXT, (uintptr_t)context, &known))
-        return (struct gs_place){.gpu = known.gpu, .context = context, .device = (CUdevice)known.bytes};
+        return (struct gs_place){.gpu = known.gpu, .context = context, .device = (CUdevice)(intptr_t)known.pool};
     return gs_place_current();
+}
+
+static bool primary_known(int gpu)
+{
+    struct gs_entry known;
+    return primary[gpu] && gs_ledger_find(GS_CONTEXT, (uintptr_t)primary[gpu], &known);
 }
 
 CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device)
 {
-    int gpu = gs_gpu_of(device);
-    if (gpu < 0)
+    struct gs_place place = {.gpu = gs_gpu_of(device), .device = device};
+    if (place.gpu < 0 || primary_known(place.gpu))
         return cuda()->cuDevicePrimaryCtxRetain(context, device);
-    if (!enter(gpu, false))
-        return gs_refuse(gpu);
+    uint64_t price = gs_context_bytes(place.gpu);
+    if (!enter(place.gpu, price))
+        return gs_refuse(place.gpu);
     CUresult result = cuda()->cuDevicePrimaryCtxRetain(context, device);
     if (result != CUDA_SUCCESS) {
-        leave(gpu);
+        leave(place.gpu, price);
         return result;
     }
-    primary[gpu] = *context;
-    remember(*context, gpu, device);
+    primary[place.gpu] = *context;
+    remember(*context, &place, price);
     return result;
 }
 
@@ -160,43 +171,47 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
 }
 
 /* Runs a creating call: paid for before, recorded after. */
-#define CREATE(handle, device, call)                              \
-    do {                                                          \
-        int gpu = gs_gpu_of(device);                              \
-        if (gpu >= 0 && !enter(gpu, false))                       \
-            return gs_refuse(gpu);                                \
-        CUresult result = call;                                   \
-        if (gpu >= 0 && result == CUDA_SUCCESS)                   \
-            remember((CUcontext)*(handle), gpu, device);          \
-        else if (gpu >= 0)                                        \
-            leave(gpu);                                           \
-        return result;                                            \
+#define CREATE(handle, on, cost, call)                                             \
+    do {                                                                           \
+        struct gs_place place = {.gpu = gs_gpu_of(on), .device = on};              \
+        uint64_t price = place.gpu < 0 ? 0 : (cost);                               \
+        if (place.gpu >= 0 && !enter(place.gpu, price))                            \
+            return gs_refuse(place.gpu);                                           \
+        CUresult result = call;                                                    \
+        if (place.gpu >= 0 && result == CUDA_SUCCESS)                              \
+            remember((CUcontext)*(handle), &place, price);                         \
+        else if (place.gpu >= 0)                                                   \
+            leave(place.gpu, price);                                               \
+        return result;                                                             \
     } while (0)
+#define CREATE_CONTEXT(call) CREATE(context, device, gs_context_bytes(place.gpu), call)
 
 CUresult cuCtxCreate(CUcontext *context, unsigned int flags, CUdevice device)
 {
-    CREATE(context, device, cuda()->cuCtxCreate(context, flags, device));
+    CREATE_CONTEXT(cuda()->cuCtxCreate(context, flags, device));
 }
 
 CUresult cuCtxCreate_v2(CUcontext *context, unsigned int flags, CUdevice device)
 {
-    CREATE(context, device, cuda()->cuCtxCreate_v2(context, flags, device));
+    CREATE_CONTEXT(cuda()->cuCtxCreate_v2(context, flags, device));
 }
 
 CUresult cuCtxCreate_v3(CUcontext *context, CUexecAffinityParam *affinity, int count, unsigned int flags,
                         CUdevice device)
 {
-    CREATE(context, device, cuda()->cuCtxCreate_v3(context, affinity, count, flags, device));
+    CREATE_CONTEXT(cuda()->cuCtxCreate_v3(context, affinity, count, flags, device));
 }
 
 CUresult cuCtxCreate_v4(CUcontext *context, CUctxCreateParams *parameters, unsigned int flags, CUdevice device)
 {
-    CREATE(context, device, cuda()->cuCtxCreate_v4(context, parameters, flags, device));
+    CREATE_CONTEXT(cuda()->cuCtxCreate_v4(context, parameters, flags, device));
 }
 
 CUresult cuGreenCtxCreate(CUgreenCtx *context, CUdevResourceDesc resource, CUdevice device, unsigned int flags)
 {
-    CREATE(context, device, cuda()->cuGreenCtxCreate(context, resource, device, flags));
+    /* It lives inside the primary context, which has paid. */
+    CREATE(context, device, any_open(place.gpu) ? 0 : gs_context_bytes(place.gpu),
+           cuda()->cuGreenCtxCreate(context, resource, device, flags));
 }
 
 static CUresult destroyed(CUresult result, void *context)

@@ -58,11 +58,13 @@ static void *wrapped(void *handle, const char *symbol, void *function)
         nvml();
     bool loaded = symbol[0] == 'c' ? gs_cuda_ready : gs_nvml_ready;
     errno = kept_errno;
-    if (loaded && gs_active())
-        return gs_wrapper(function);
+    if (function && loaded && gs_active())
+        return gs_wrapper(function, symbol);
     /* Our export must not make a program believe that the driver is there. */
-    if (function && !loaded && handle == RTLD_DEFAULT)
-        return gs_next_dlsym()(RTLD_NEXT, symbol);
+    if (function && !loaded && handle == RTLD_DEFAULT) {
+        function = gs_next_dlsym()(RTLD_NEXT, symbol);
+        __asm__ volatile("" : "+r"(function)); /* no tail call here: "next" is to mean after us */
+    }
     return function;
 }
 

@@ -7,12 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct search {
-    const char *symbol;
-    bool past_us;
-    void *found;
-};
-
 struct tables {
     const ElfW(Sym) *symbols;
     const char *strings;
@@ -20,32 +14,13 @@ struct tables {
     const uint32_t *hash;
 };
 
-static bool contains(const struct dl_phdr_info *object, uintptr_t address)
-{
-    for (int i = 0; i < object->dlpi_phnum; i++) {
-        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
-        uintptr_t start = object->dlpi_addr + part->p_vaddr;
-        if (part->p_type == PT_LOAD && address >= start && address < start + part->p_memsz)
-            return true;
-    }
-    return false;
-}
-
-static const ElfW(Dyn) *dynamic(const struct dl_phdr_info *object)
-{
-    for (int i = 0; i < object->dlpi_phnum; i++)
-        if (object->dlpi_phdr[i].p_type == PT_DYNAMIC)
-            return (const ElfW(Dyn) *)(object->dlpi_addr + object->dlpi_phdr[i].p_vaddr);
-    return NULL;
-}
-
-static struct tables read_tables(const struct dl_phdr_info *object)
+static struct tables read_tables(const struct link_map *object)
 {
     struct tables tables = {0};
-    for (const ElfW(Dyn) *at = dynamic(object); at && at->d_tag != DT_NULL; at++) {
+    for (const ElfW(Dyn) *at = object->l_ld; at->d_tag != DT_NULL; at++) {
         /* glibc relocates these in place, the vdso does not. */
         uintptr_t address = at->d_un.d_ptr;
-        const void *table = (const void *)(address < object->dlpi_addr ? address + object->dlpi_addr : address);
+        const void *table = (const void *)(address < object->l_addr ? address + object->l_addr : address);
         if (at->d_tag == DT_SYMTAB)
             tables.symbols = table;
         else if (at->d_tag == DT_STRTAB)
@@ -109,30 +84,27 @@ static const ElfW(Sym) *look_up_sysv(const struct tables *tables, const char *na
     return NULL;
 }
 
-static int visit(struct dl_phdr_info *object, size_t size, void *argument)
+static void *defined_in(const struct link_map *object, const char *name)
 {
-    struct search *search = argument;
-    (void)size;
-    bool us = contains(object, (uintptr_t)&gs_next_definition);
-    search->past_us |= us;
-    if (us || !search->past_us)
-        return 0;
     struct tables tables = read_tables(object);
     if (!tables.symbols || !tables.strings || !(tables.gnu_hash || tables.hash))
-        return 0;
-    const ElfW(Sym) *symbol = tables.gnu_hash ? look_up(&tables, search->symbol)
-                                              : look_up_sysv(&tables, search->symbol);
-    if (symbol)
-        search->found = (void *)(object->dlpi_addr + symbol->st_value);
-    return search->found != NULL;
+        return NULL;
+    const ElfW(Sym) *symbol = tables.gnu_hash ? look_up(&tables, name) : look_up_sysv(&tables, name);
+    return symbol ? (void *)(object->l_addr + symbol->st_value) : NULL;
 }
 
 void *gs_next_definition(const char *symbol)
 {
-    struct search search = {.symbol = symbol};
-    if (!dl_iterate_phdr(visit, &search)) {
-        search.past_us = true; /* we were loaded late, by dlopen */
-        dl_iterate_phdr(visit, &search);
-    }
-    return search.found;
+    /* Not dl_iterate_phdr: who interposes that finds the real one by asking us. */
+    const struct link_map *us = _r_debug.r_map, *object;
+    /* _DYNAMIC is our own: every shared object has one. */
+    while (us && us->l_ld != _DYNAMIC)
+        us = us->l_next;
+    void *found = NULL;
+    for (object = us; object && !found; object = object->l_next)
+        found = object == us ? NULL : defined_in(object, symbol);
+    /* Before us: we were loaded late, by dlopen. */
+    for (object = _r_debug.r_map; object != us && !found; object = object->l_next)
+        found = defined_in(object, symbol);
+    return found;
 }

@@ -104,7 +104,7 @@ static uint64_t price(enum gs_model model, int gpu, uint64_t bytes, bool freed)
 {
     if (model == GS_EXACT)
         return bytes;
-    if (bytes >= SMALL)
+    if (bytes > SMALL)
         return whole(bytes, PAGE);
     uint64_t before = small[gpu], block = whole(bytes, GRAIN);
     uint64_t after = freed ? before - block : before + block;
@@ -113,7 +113,7 @@ static uint64_t price(enum gs_model model, int gpu, uint64_t bytes, bool freed)
 
 static void note_small(enum gs_model model, int gpu, uint64_t bytes, bool freed)
 {
-    if (model == GS_BLOCK && bytes < SMALL)
+    if (model == GS_BLOCK && bytes <= SMALL)
         small[gpu] += freed ? 0 - whole(bytes, GRAIN) : whole(bytes, GRAIN);
 }
 

@@ -11,7 +11,7 @@
 
 /*
  * How the driver takes memory for a request. EXACT: as asked (it is a multiple of the granularity already).
- * BLOCK: the driver hands out 2 MiB pages; a request from 1 MiB on has pages of its own, smaller ones are cut
+ * BLOCK: the driver hands out 2 MiB pages; a request above 1 MiB has pages of its own, others are cut
  * from shared pages. Small requests are therefore summed per process and charged by whole pages, which is
  * exact but for fragmentation: at most one page off when small blocks are freed in the order they came.
  */

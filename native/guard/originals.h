@@ -74,10 +74,10 @@ static inline const struct gs_nvml *nvml(void)
 }
 
 /*
- * What a program gets for a pointer that dlsym or cuGetProcAddress returned: our wrapper of exactly that
- * function, or the pointer itself.
+ * What a program gets for a pointer that dlsym or cuGetProcAddress returned for a name that we interpose: our
+ * wrapper of exactly that function. A function that we do not know is counted and returned as it is.
  */
-void *gs_wrapper(void *function);
+void *gs_wrapper(void *function, const char *name);
 
 /* Whether a symbol (as dlsym takes it) or a name (as cuGetProcAddress takes it) is one we interpose. */
 bool gs_hooks_symbol(const char *symbol);

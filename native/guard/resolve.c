@@ -145,13 +145,15 @@ void gs_resolve_nvml(void)
     pthread_mutex_unlock(&lock);
 }
 
-void *gs_wrapper(void *function)
+void *gs_wrapper(void *function, const char *name)
 {
     pthread_mutex_lock(&lock);
     const struct gs_entry *entry = gs_map_find(&wrappers, GS_WRAPPER, (uintptr_t)function);
-    void *wrapper = entry ? entry->owner : function;
+    void *wrapper = entry ? entry->owner : NULL;
     pthread_mutex_unlock(&lock);
-    return wrapper;
+    if (!wrapper)
+        gs_count_unhooked(name);
+    return wrapper ? wrapper : function;
 }
 
 bool gs_hooks_symbol(const char *symbol)
@@ -177,10 +179,8 @@ static CUresult handed_out(CUresult result, const char *name, void **function)
 {
     if (result != CUDA_SUCCESS || !function || !*function || !gs_active())
         return result;
-    void *wrapper = gs_wrapper(*function);
-    if (wrapper == *function && gs_hooks_name(name))
-        gs_count_unhooked(name);
-    *function = wrapper;
+    if (gs_hooks_name(name))
+        *function = gs_wrapper(*function, name);
     return result;
 }
 

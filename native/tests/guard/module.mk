@@ -1,13 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 GUARD_TESTS := $(BUILD)/tests/guard
+GUARD_DRIVER := $(GUARD_TESTS)/driver/libcuda.so.1
+GUARD_LIBRARY := $(abspath $(BUILD)/guard/libgpushare.so)
 TESTS += test-guard
 .SECONDARY:
+
+$(BUILD)/obj/tests/guard/%.o: override CFLAGS += -Iguard
 
 $(GUARD_TESTS)/%_test: $(BUILD)/obj/tests/guard/%_test.o $(GUARD_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/obj/tests/guard/%.o: override CFLAGS += -Iguard
+# Programs under the guard have nothing of it inside but the region's own functions.
+$(GUARD_TESTS)/hooks_test: $(addprefix $(BUILD)/obj/,tests/guard/hooks_test.o $(addprefix guard/,region.o region_file.o process.o))
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-test-guard: $(GUARD_TESTS)/map_test $(GUARD_TESTS)/region_test
-	set -e; for test in $^; do echo $$test; timeout 100 $$test; done
+$(GUARD_TESTS)/linked_test: $(BUILD)/obj/tests/guard/linked_test.o $(GUARD_DRIVER)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(GUARD_DRIVER): $(BUILD)/obj/tests/guard/fake_cuda.o
+	@mkdir -p $(@D)
+	$(CC) -shared -Wl,-soname,libcuda.so.1 $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(GUARD_TESTS)/libnext.so: $(BUILD)/obj/tests/guard/next_library.o
+	@mkdir -p $(@D)
+	$(CC) -shared $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+test-guard: export ASAN_OPTIONS = verify_asan_link_order=0:detect_leaks=0
+test-guard: export TSAN_OPTIONS = suppressions=$(abspath tests/guard/tsan.supp)
+test-guard: $(addprefix $(GUARD_TESTS)/,map_test region_test hooks_test linked_test libnext.so) $(GUARD_LIBRARY)
+	timeout 60 $(GUARD_TESTS)/map_test
+	timeout 100 $(GUARD_TESTS)/region_test
+	timeout 200 $(GUARD_TESTS)/hooks_test all $(GUARD_LIBRARY) $(abspath $(dir $(GUARD_DRIVER))) \
+		$(abspath $(GUARD_TESTS)/libnext.so) $(abspath $(GUARD_TESTS)/linked_test)
+
+$(GUARD_LIBRARY): $(BUILD)/guard/libgpushare.so
