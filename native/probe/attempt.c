@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "attempt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "paths.h"
+
+enum { MOST_HOLDS = 1 << 17 };
+
+struct holds {
+    struct hold *list;
+    unsigned count;
+    uint64_t bytes;
+};
+
+static uint64_t pages_up(uint64_t bytes)
+{
+    return (bytes + PAGE - 1) / PAGE * PAGE;
+}
+
+static CUresult once(const struct device *device, const struct path *path, uint64_t bytes, struct holds *holds)
+{
+    if (holds->count == MOST_HOLDS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    struct hold *hold = &holds->list[holds->count];
+    memset(hold, 0, sizeof *hold);
+    CUresult result = path->take(device, bytes, hold);
+    if (result == CUDA_SUCCESS) {
+        holds->count++;
+        holds->bytes += bytes;
+    }
+    return result;
+}
+
+/* The result of the last refusal; success when more than `most` was given. */
+static CUresult fill(const struct device *device, const struct path *path, uint64_t most, struct holds *holds)
+{
+    CUresult result = CUDA_SUCCESS;
+    uint64_t chunk = most;
+    if (path->largest && chunk > path->largest(device))
+        chunk = path->largest(device);
+    for (; chunk >= PAGE; chunk = pages_up(chunk / 2) < chunk ? pages_up(chunk / 2) : 0)
+        while (holds->bytes < most && (result = once(device, path, chunk, holds)) == CUDA_SUCCESS)
+            ;
+    return holds->bytes >= most ? CUDA_SUCCESS : result;
+}
+
+static const char *skipped(const struct device *device, const struct path *path, uint64_t asked, enum mode mode)
+{
+    if (mode == ATTEMPT && path->largest && asked > path->largest(device))
+        return "one such array cannot be that large";
+    if (path->virtual && device->card_free < 2 * (int64_t)asked)
+        return "managed memory could reach beyond the card";
+    return "";
+}
+
+static void run(const struct device *device, const struct path *path, enum mode mode, struct json *json)
+{
+    uint64_t asked = pages_up(device->limit + 1);
+    struct holds holds = {calloc(mode == FILL ? MOST_HOLDS : 1, sizeof(struct hold)), 0, 0};
+    const char *reason = holds.list ? skipped(device, path, asked, mode) : "no memory for the list";
+    CUresult result = CUDA_SUCCESS, freed = CUDA_SUCCESS;
+    if (!*reason)
+        result = mode == FILL ? fill(device, path, asked, &holds) : once(device, path, asked, &holds);
+    for (unsigned i = holds.count; i-- > 0;)
+        if (path->give(device, &holds.list[i]) != CUDA_SUCCESS)
+            freed = CUDA_ERROR_UNKNOWN;
+    free(holds.list);
+    json_open(json, NULL, '{');
+    json_text(json, "path", path->name);
+    json_number(json, "asked", (int64_t)asked);
+    json_number(json, "held", (int64_t)holds.bytes);
+    json_number(json, "result", result);
+    json_bool(json, "returned", freed == CUDA_SUCCESS);
+    json_text(json, "skipped", reason);
+    json_close(json, '}');
+}
+
+void attempt_all(const struct device *device, enum mode mode, const char *only, struct json *json)
+{
+    json_open(json, "attempts", '[');
+    for (unsigned i = 0; mode != CONTEXT_ONLY && i < path_count; i++)
+        if (!only || strcmp(only, paths[i].name) == 0)
+            run(device, &paths[i], mode, json);
+    json_close(json, ']');
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The driver as the probe's own environment resolves it: by dlopen and dlsym, like any program. */
+#ifndef GS_PROBE_DRIVER_H
+#define GS_PROBE_DRIVER_H
+
+#include "gs_cuda.h"
+
+#define PROBE_CALLS(X)                                                                          \
+    X(cuInit) X(cuDriverGetVersion) X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName)       \
+    X(cuDeviceGetUuid_v2) X(cuDeviceTotalMem_v2) X(cuDeviceGetAttribute) X(cuMemGetInfo_v2)     \
+    X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease_v2) X(cuCtxSetCurrent)              \
+    X(cuStreamCreate) X(cuStreamDestroy_v2) X(cuStreamSynchronize)                              \
+    X(cuMemAlloc_v2) X(cuMemAllocPitch_v2) X(cuMemAllocManaged) X(cuMemFree_v2)                 \
+    X(cuMemAllocAsync) X(cuMemAllocFromPoolAsync) X(cuMemFreeAsync) X(cuMemPoolCreate)          \
+    X(cuMemPoolDestroy) X(cuMemPoolTrimTo) X(cuDeviceGetDefaultMemPool)                         \
+    X(cuMemCreate) X(cuMemRelease)                                                              \
+    X(cuArrayCreate_v2) X(cuArray3DCreate_v2) X(cuArrayDestroy)                                 \
+    X(cuMipmappedArrayCreate) X(cuMipmappedArrayDestroy)                                        \
+    X(cuGraphCreate) X(cuGraphDestroy) X(cuGraphAddMemAllocNode) X(cuGraphInstantiateWithFlags) \
+    X(cuGraphLaunch) X(cuGraphExecDestroy) X(cuDeviceGraphMemTrim)
+
+/* A call the driver does not have is NULL. */
+struct driver {
+#define X(symbol) symbol##_fn *symbol;
+    PROBE_CALLS(X)
+#undef X
+};
+
+extern struct driver driver;
+
+/* NULL, or why there is no driver. */
+const char *driver_open(void);
+
+#endif

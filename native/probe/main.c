@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gpushare-probe: started under a share's own edits, it tries to break them and prints what it saw as one
+ * JSON object. Exit codes: 0 a report was printed, whatever it says; 2 usage; 7 no usable driver (the
+ * object's "error" says why); 124 out of time.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "attempt.h"
+#include "escape.h"
+#include "nvml.h"
+#include "paths.h"
+#include "region_view.h"
+
+enum { LIMITS = 64, TIMEOUT = 30, EXIT_USAGE = 2, EXIT_DRIVER = 7, EXIT_TIME = 124 };
+
+static struct options {
+    enum mode mode;
+    bool look;      /* an escape's child: no escapes of its own */
+    bool escapes;
+    const char *only;
+    int timeout;
+    uint64_t limit[LIMITS];
+    const char *uuid[LIMITS]; /* NULL: for every GPU */
+    unsigned limits;
+} options = {.escapes = true, .timeout = TIMEOUT};
+
+static const char usage[] =
+    "usage: gpushare-probe [--attempt|--fill|--context-only] [--limit [UUID=]BYTES]... [--path NAME]\n"
+    "                      [--no-escapes] [--timeout SECONDS]\n";
+
+static void out_of_time(int signal)
+{
+    static const char answer[] = "{\"error\":\"out of time\"}\n";
+    (void)signal;
+    _exit(write(STDOUT_FILENO, answer, sizeof answer - 1) < 0 ? 1 : EXIT_TIME);
+}
+
+static bool add_limit(char *text)
+{
+    char *equals = strchr(text, '='), *end;
+    unsigned at = options.limits++;
+    if (at == LIMITS)
+        return false;
+    options.uuid[at] = equals ? strndup(text, (size_t)(equals - text)) : NULL;
+    options.limit[at] = strtoull(equals ? equals + 1 : text, &end, 10);
+    return *end == 0 && options.limit[at] > 0;
+}
+
+static bool parse(int argc, char **argv)
+{
+    static const struct option long_options[] = {
+        {"attempt", no_argument, NULL, 'a'}, {"fill", no_argument, NULL, 'f'},
+        {"context-only", no_argument, NULL, 'c'}, {"limit", required_argument, NULL, 'l'},
+        {"path", required_argument, NULL, 'p'}, {"no-escapes", no_argument, NULL, 'n'},
+        {"timeout", required_argument, NULL, 't'}, {"look", no_argument, NULL, 'k'}, {NULL, 0, NULL, 0}};
+    for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
+        switch (option) {
+        case 'a': options.mode = ATTEMPT; break;
+        case 'f': options.mode = FILL; break;
+        case 'c': options.mode = CONTEXT_ONLY; break;
+        case 'l': if (!add_limit(optarg)) return false; break;
+        case 'p': options.only = optarg; break;
+        case 'n': options.escapes = false; break;
+        case 'k': options.look = true; break;
+        case 't': options.timeout = atoi(optarg); break;
+        default: return false;
+        }
+    }
+    return optind == argc && options.timeout > 0;
+}
+
+static uint64_t limit_of(const struct device *device)
+{
+    for (unsigned i = 0; i < options.limits; i++)
+        if (!options.uuid[i] || same_uuid(options.uuid[i], device->uuid))
+            return options.limit[i];
+    return device->total;
+}
+
+/* Outside the guard a request really takes memory that others may count on: only on a limit made for this. */
+static void attempt(const struct device *device, struct json *json)
+{
+    enum mode outside = options.mode == FILL ? ATTEMPT : CONTEXT_ONLY;
+    if (options.look)
+        attempt_all(device, outside, paths[0].name, json);
+    else
+        attempt_all(device, options.mode, options.only, json);
+}
+
+static CUresult report_device(int ordinal, struct json *json)
+{
+    struct device device;
+    CUresult result = device_open(&device, ordinal);
+    json_open(json, NULL, '{');
+    json_number(json, "result", result);
+    device.limit = limit_of(&device);
+    device.card_free = escape_free(device.uuid);
+    device_write(&device, json);
+    json_number(json, "limit", (int64_t)device.limit);
+    if (result == CUDA_SUCCESS)
+        attempt(&device, json);
+    json_close(json, '}');
+    if (result == CUDA_SUCCESS)
+        device_close(&device);
+    return result;
+}
+
+static const char *report_devices(struct json *json)
+{
+    static char error[64];
+    int count = 0, version = 0;
+    const char *reason = driver_open();
+    CUresult result = reason ? CUDA_SUCCESS : driver.cuInit(0);
+    if (!reason && result == CUDA_SUCCESS)
+        result = driver.cuDeviceGetCount(&count);
+    if (!reason && result == CUDA_SUCCESS)
+        driver.cuDriverGetVersion(&version);
+    json_number(json, "cuda", version);
+    json_open(json, "devices", '[');
+    for (int ordinal = 0; ordinal < count && ordinal < GPUS; ordinal++)
+        report_device(ordinal, json);
+    json_close(json, ']');
+    if (reason || result == CUDA_SUCCESS)
+        return reason;
+    snprintf(error, sizeof error, "CUDA error %d", result);
+    return error;
+}
+
+static void try_escapes(int argc, char **argv, struct json *json)
+{
+    char **look = calloc((size_t)argc + 2, sizeof *look);
+    if (!look || options.look || !options.escapes || options.mode == CONTEXT_ONLY)
+        return free(look);
+    memcpy(look, argv, (size_t)argc * sizeof *look);
+    look[argc] = "--look";
+    escape_all(look, json);
+    free(look);
+}
+
+static int report(int argc, char **argv, FILE *out)
+{
+    struct json json = {out, false};
+    const char *error;
+    json_open(&json, NULL, '{');
+    try_escapes(argc, argv, &json);
+    nvml_open();
+    region_open();
+    error = report_devices(&json);
+    json_text(&json, "driver", nvml_driver());
+    region_write(&json);
+    json_text(&json, "error", error ? error : "");
+    json_close(&json, '}');
+    fputc('\n', out);
+    return error ? EXIT_DRIVER : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    char *text = NULL;
+    size_t length = 0;
+    if (!parse(argc, argv)) {
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    /* A child of an escape must not outlive the probe, nor the probe its time. */
+    if (options.look)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGALRM, out_of_time);
+    alarm((unsigned int)options.timeout);
+    FILE *out = open_memstream(&text, &length);
+    if (!out)
+        return EXIT_FAILURE;
+    int code = report(argc, argv, out);
+    fclose(out);
+    alarm(0);
+    fputs(text, stdout);
+    free(text);
+    return fflush(stdout) ? EXIT_FAILURE : code;
+}

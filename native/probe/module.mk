@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+PROBE := $(BUILD)/probe/gpushare-probe
+PROBE_OBJ := $(call objects,probe,$(notdir $(wildcard probe/*.c)))
+
+ALL += $(PROBE)
+
+$(PROBE): $(PROBE_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "paths.h"
+
+/* Arrays are built from texels of 16 bytes and rows or slices of one page. */
+enum { TEXEL = 16, SLICE_WIDTH = 4096, SLICE_HEIGHT = PAGE / TEXEL / SLICE_WIDTH };
+
+static CUresult linear(const struct device *device, uint64_t bytes, struct hold *hold)
+{
+    (void)device;
+    return driver.cuMemAlloc_v2(&hold->pointer, bytes);
+}
+
+static CUresult pitch(const struct device *device, uint64_t bytes, struct hold *hold)
+{
+    size_t chosen;
+    (void)device;
+    return driver.cuMemAllocPitch_v2(&hold->pointer, &chosen, PAGE, bytes / PAGE, TEXEL);
+}
+
+static CUresult managed(const struct device *device, uint64_t bytes, struct hold *hold)
+{
+    (void)device;
+    return driver.cuMemAllocManaged(&hold->pointer, bytes, CU_MEM_ATTACH_GLOBAL);
+}
+
+static CUresult free_pointer(const struct device *device, struct hold *hold)
+{
+    (void)device;
+    return driver.cuMemFree_v2(hold->pointer);
+}
+
+static CUresult async(const struct device *device, uint64_t bytes, struct hold *hold)
+{
+    return driver.cuMemAllocAsync(&hold->pointer, bytes, device->stream);
+}
+
+static CUresult free_async(const struct device *device, struct hold *hold)
+{
+    CUmemoryPool pool;
+    CUresult result = driver.cuMemFreeAsync(hold->pointer, device->stream);
+    driver.cuStreamSynchronize(device->stream);
+    if (driver.cuDeviceGetDefaultMemPool(&pool, device->handle) == CUDA_SUCCESS)
+        driver.cuMemPoolTrimTo(pool, 0);
+    return result;
+}
+
+static CUresult own_pool(const struct device *device, uint64_t bytes, struct hold *hold)
+{
+    CUmemPoolProps wish = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                           .location = {CU_MEM_LOCATION_TYPE_DEVICE, device->handle}};
+    CUresult result = driver.cuMemPoolCreate(&hold->pool, &wish);
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = driver.cuMemAllocFromPoolAsync(&hold->pointer, bytes, hold->pool, device->stream);
+    if (result != CUDA_SUCCESS)
+        driver.cuMemPoolDestroy(hold->pool);
+    return result;
+}
+
+static CUresult free_own_pool(const struct device *device, struct hold *hold)
+{
+    CUresult result = driver.cuMemFreeAsync(hold->pointer, device->stream);
+    driver.cuStreamSynchronize(device->stream);
+    driver.cuMemPoolDestroy(hold->pool);
+    return result;
+}
+
+static CUresult physical(const struct device *device, uint64_t bytes, struct hold *hold)
+{
+    CUmemAllocationProp wish = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                .location = {CU_MEM_LOCATION_TYPE_DEVICE, device->handle}};
+    return driver.cuMemCreate(&hold->handle, bytes, &wish, 0);
+}
+
+static CUresult release_physical(const struct device *device, struct hold *hold)
+{
+    (void)device;
+    return driver.cuMemRelease(hold->handle);
+}
+
+static CUresult array(size_t width, size_t height, size_t depth, CUarray *made)
+{
+    CUDA_ARRAY3D_DESCRIPTOR wish = {width, height, depth, CU_AD_FORMAT_UNSIGNED_INT32, 4, 0};
+    return driver.cuArray3DCreate_v2(made, &wish);
+}
+
+static CUresult array_1d(const struct device *device, uint64_t bytes, struct hold *hold)
+{
+    CUDA_ARRAY_DESCRIPTOR wish = {bytes / TEXEL, 0, CU_AD_FORMAT_UNSIGNED_INT32, 4};
+    (void)device;
+    return driver.cuArrayCreate_v2(&hold->array, &wish);
+}
+
+static uint64_t largest_1d(const struct device *device)
+{
+    return (uint64_t)device->texture_width * TEXEL / PAGE * PAGE;
+}
+
+static CUresult array_2d(const struct device *device, uint64_t bytes, struct hold *hold)
+{
+    size_t width = (size_t)device->texture_width;
+    return array(width, (bytes + width * TEXEL - 1) / (width * TEXEL), 0, &hold->array);
+}
+
+static uint64_t largest_2d(const struct device *device)
+{
+    return (uint64_t)device->texture_width * (uint64_t)device->texture_height * TEXEL;
+}
+
+static CUresult array_3d(const struct device *device, uint64_t bytes, struct hold *hold)
+{
+    (void)device;
+    return array(SLICE_WIDTH, SLICE_HEIGHT, bytes / PAGE, &hold->array);
+}
+
+static uint64_t largest_3d(const struct device *device)
+{
+    return (uint64_t)device->texture_depth * PAGE;
+}
+
+static CUresult destroy_array(const struct device *device, struct hold *hold)
+{
+    (void)device;
+    return driver.cuArrayDestroy(hold->array);
+}
+
+/* One level: more would add a third that the table's sizes do not show. */
+static CUresult mipmap(const struct device *device, uint64_t bytes, struct hold *hold)
+{
+    CUDA_ARRAY3D_DESCRIPTOR wish = {SLICE_WIDTH, SLICE_HEIGHT, bytes / PAGE, CU_AD_FORMAT_UNSIGNED_INT32, 4, 0};
+    (void)device;
+    return driver.cuMipmappedArrayCreate(&hold->mipmap, &wish, 1);
+}
+
+static CUresult destroy_mipmap(const struct device *device, struct hold *hold)
+{
+    (void)device;
+    return driver.cuMipmappedArrayDestroy(hold->mipmap);
+}
+
+static CUresult launch(const struct device *device, struct hold *hold)
+{
+    CUresult result = driver.cuGraphInstantiateWithFlags(&hold->exec, hold->graph, 0);
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = driver.cuGraphLaunch(hold->exec, device->stream);
+    if (result == CUDA_SUCCESS)
+        result = driver.cuStreamSynchronize(device->stream);
+    if (result != CUDA_SUCCESS)
+        driver.cuGraphExecDestroy(hold->exec);
+    return result;
+}
+
+/* A graph's allocation without a node that frees it outlives the launch. */
+static CUresult graph(const struct device *device, uint64_t bytes, struct hold *hold)
+{
+    CUmemAccessDesc access = {{CU_MEM_LOCATION_TYPE_DEVICE, device->handle}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    CUDA_MEM_ALLOC_NODE_PARAMS wish = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                                     .location = access.location},
+                                       .accessDescs = &access, .accessDescCount = 1, .bytesize = bytes};
+    CUgraphNode node;
+    CUresult result = driver.cuGraphCreate(&hold->graph, 0);
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = driver.cuGraphAddMemAllocNode(&node, hold->graph, NULL, 0, &wish);
+    if (result == CUDA_SUCCESS)
+        result = launch(device, hold);
+    hold->pointer = wish.dptr;
+    if (result != CUDA_SUCCESS) {
+        driver.cuGraphDestroy(hold->graph);
+        driver.cuDeviceGraphMemTrim(device->handle);
+    }
+    return result;
+}
+
+static CUresult free_graph(const struct device *device, struct hold *hold)
+{
+    CUresult result = driver.cuMemFreeAsync(hold->pointer, device->stream);
+    driver.cuStreamSynchronize(device->stream);
+    driver.cuGraphExecDestroy(hold->exec);
+    driver.cuGraphDestroy(hold->graph);
+    driver.cuDeviceGraphMemTrim(device->handle);
+    return result;
+}
+
+const struct path paths[] = {
+    {"cuMemAlloc", false, linear, free_pointer, NULL},
+    {"cuMemAllocPitch", false, pitch, free_pointer, NULL},
+    {"cuMemAllocManaged", true, managed, free_pointer, NULL},
+    {"cuMemAllocAsync", false, async, free_async, NULL},
+    {"cuMemAllocFromPoolAsync", false, own_pool, free_own_pool, NULL},
+    {"cuMemCreate", false, physical, release_physical, NULL},
+    {"cuArrayCreate 1D", false, array_1d, destroy_array, largest_1d},
+    {"cuArray3DCreate 2D", false, array_2d, destroy_array, largest_2d},
+    {"cuArray3DCreate 3D", false, array_3d, destroy_array, largest_3d},
+    {"cuMipmappedArrayCreate", false, mipmap, destroy_mipmap, largest_3d},
+    {"cuGraphAddMemAllocNode", false, graph, free_graph, NULL},
+};
+const unsigned path_count = sizeof paths / sizeof *paths;

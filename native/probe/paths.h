@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every way a program can take device memory, as a table. */
+#ifndef GS_PROBE_PATHS_H
+#define GS_PROBE_PATHS_H
+
+#include "device.h"
+
+enum { PAGE = 2 << 20 }; /* the driver's granularity; every request is a multiple of it */
+
+/* What one allocation needs to be given back. */
+struct hold {
+    CUdeviceptr pointer;
+    CUmemoryPool pool;
+    CUmemGenericAllocationHandle handle;
+    CUarray array;
+    CUmipmappedArray mipmap;
+    CUgraph graph;
+    CUgraphExec exec;
+};
+
+struct path {
+    const char *name;
+    bool virtual; /* takes addresses only; memory comes on first touch, beyond the card too */
+    CUresult (*take)(const struct device *device, uint64_t bytes, struct hold *hold);
+    CUresult (*give)(const struct device *device, struct hold *hold);
+    uint64_t (*largest)(const struct device *device); /* one request; NULL: unbounded */
+};
+
+extern const struct path paths[];
+extern const unsigned path_count;
+
+#endif
