@@ -19,7 +19,6 @@ from gpushare.model.units import GIB, Bytes, Percent
 from support.machine import Machine
 
 GPU = GpuId("GPU-51600000-0000-4000-8000-000000000001")
-GHOST = GpuId("GPU-00000000-0000-4000-8000-00000000dead")
 
 
 def daemons(machine: Machine, folder: Path, **options: object) -> MpsDaemons:
@@ -31,7 +30,7 @@ def mps(machine: Machine, short_path: Path) -> Iterator[MpsDaemons]:
     found = daemons(machine, short_path)
     yield found
     for gpu, holders in found.holders().items():
-        for holder in holders or ("",):
+        for holder in (*holders, None):
             found.release(gpu, holder)
 
 
@@ -194,5 +193,29 @@ def test_the_third_protocol(machine: Machine, short_path: Path) -> None:
     assert not ProcProcesses().alive(daemon)
 
 
-def test_nobody_is_blamed_where_there_is_no_log(mps: MpsDaemons) -> None:
-    assert mps.blame(GHOST) == ()
+def test_the_log_is_read_for_blame(mps: MpsDaemons) -> None:
+    place = mps.acquire(GPU, "a")
+    assert mps.control(GPU).blame() == ()
+    line = "[x Server 7] Client {PID: 41, Context ID: 0} raised a fatal GPU exception\n"
+    (place.log / "server.log").write_text(line)
+    assert mps.control(GPU).blame() == (41,)
+
+
+def test_a_restart_is_another_daemon_with_the_same_holders(
+    mps: MpsDaemons, short_path: Path
+) -> None:
+    mps.acquire(GPU, "a")
+    first = daemon_of(short_path)
+    mps.restart(GPU)
+    assert daemon_of(short_path) != first
+    assert not ProcProcesses().alive(first)
+    assert mps.holders() == {GPU: ("a",)}
+
+
+def test_without_a_holder_only_an_abandoned_daemon_ends(mps: MpsDaemons, short_path: Path) -> None:
+    mps.acquire(GPU, "a")
+    mps.release(GPU, None)
+    assert mps.holders() == {GPU: ("a",)}
+    (short_path / GPU / "holders" / "a").unlink()
+    mps.release(GPU, None)
+    assert mps.holders() == {}

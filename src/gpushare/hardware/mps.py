@@ -19,10 +19,9 @@ from gpushare.model.errors import MpsError, MpsStuckError
 from gpushare.model.ids import GpuId
 from gpushare.model.share import ProcessRef
 
-from . import mps_log
 from .mps_control import DOCTOR, MpsShell
 from .mps_dialect import dialect
-from .ports import MpsControl, MpsPlace, Processes
+from .ports import MpsPlace, Processes
 
 BINARY = "nvidia-cuda-mps-control"
 _COMM = BINARY[:15].encode()  # what the kernel keeps of a program's name
@@ -67,9 +66,10 @@ class MpsDaemons:
             self._start(place)
         return place
 
-    def release(self, gpu: GpuId, holder: str) -> None:
+    def release(self, gpu: GpuId, holder: str | None) -> None:
         home = self._home(gpu)
-        (home / "holders" / holder).unlink(missing_ok=True)
+        if holder is not None:
+            (home / "holders" / holder).unlink(missing_ok=True)
         if home.is_dir() and not any((home / "holders").glob("*")):
             self._stop(gpu)
             shutil.rmtree(home, ignore_errors=True)
@@ -82,21 +82,18 @@ class MpsDaemons:
             for home in sorted(self._folder.iterdir())
         }
 
-    def control(self, gpu: GpuId) -> MpsControl:
+    def control(self, gpu: GpuId) -> MpsShell:
         place = self._place(gpu)
         if self._daemon(gpu) is None:
             raise MpsError(
                 f"no MPS control daemon runs for {gpu}", "it ended or was killed", DOCTOR
             )
         speech = dialect(self._protocol)
-        return MpsShell(self._tool(), self._environment(place), speech, self._patience)
+        return MpsShell(self._tool(), self._environment(place), speech, place.log, self._patience)
 
-    def blame(self, gpu: GpuId) -> tuple[int, ...]:
-        found: dict[int, None] = {}
-        for log in sorted(self._place(gpu).log.rglob("server.log")):
-            with log.open(errors="replace") as lines:
-                found.update(dict.fromkeys(mps_log.blamed(lines)))
-        return tuple(found)
+    def restart(self, gpu: GpuId) -> None:
+        self._stop(gpu)
+        self._start(self._place(gpu))
 
     def _home(self, gpu: GpuId) -> Path:
         return self._folder / gpu

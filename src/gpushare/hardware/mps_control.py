@@ -3,9 +3,11 @@
 
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 from gpushare.model.errors import MpsError, MpsStuckError
 
+from . import mps_log
 from .mps_dialect import Dialect
 from .ports import MpsClient, MpsDefaults, MpsServer
 
@@ -16,10 +18,10 @@ class MpsShell:
     """Implements MpsControl by running the control tool once per command."""
 
     def __init__(
-        self, binary: str, env: Mapping[str, str], speech: Dialect, patience: float
+        self, tool: str, env: Mapping[str, str], speech: Dialect, log: Path, patience: float
     ) -> None:
-        self._binary, self._env, self._patience = binary, env, patience
-        self._speech = speech
+        self._tool, self._env, self._speech = tool, env, speech
+        self._log, self._patience = log, patience
 
     def servers(self) -> tuple[MpsServer, ...]:
         return self._speech.servers(self._ask)
@@ -33,7 +35,15 @@ class MpsShell:
     def set_defaults(self, defaults: MpsDefaults) -> None:
         self._speech.set_defaults(self._ask, defaults)
 
+    def blame(self) -> tuple[int, ...]:
+        found: dict[int, None] = {}
+        for log in sorted(self._log.rglob("server.log")):
+            with log.open(errors="replace") as lines:
+                found.update(dict.fromkeys(mps_log.blamed(lines)))
+        return tuple(found)
+
     def quit(self) -> None:
+        """Ask the daemon to end; it may take its time."""
         self._ask("quit")
 
     def _ask(self, command: str) -> str:
@@ -41,7 +51,7 @@ class MpsShell:
         words = [] if legacy else ["-q"] if command == "quit" else command.split()
         try:
             done = subprocess.run(
-                [self._binary, *words],
+                [self._tool, *words],
                 input=f"{command}\n" if legacy else "",
                 env=dict(self._env),
                 capture_output=True,

@@ -186,7 +186,9 @@ class MpsControl(Protocol):
 
     def set_defaults(self, defaults: MpsDefaults) -> None: ...
 
-    def quit(self) -> None: ...
+    def blame(self) -> tuple[int, ...]:
+        """Pids that server.log names as the cause of a fault, oldest first."""
+        ...
 
 
 class Mps(Protocol):
@@ -196,8 +198,11 @@ class Mps(Protocol):
         """Hold the GPU's daemon, starting it if it does not run; raises MpsError, MpsStuckError."""
         ...
 
-    def release(self, gpu: GpuId, holder: str) -> None:
-        """Let go of it; after the last holder it and its servers end, by force if need be."""
+    def release(self, gpu: GpuId, holder: str | None) -> None:
+        """Let go of it; after the last holder it and its servers end, by force if need be.
+
+        None lets go of nothing: it only ends a daemon that has no holders.
+        """
         ...
 
     def holders(self) -> dict[GpuId, tuple[str, ...]]:
@@ -206,8 +211,8 @@ class Mps(Protocol):
 
     def control(self, gpu: GpuId) -> MpsControl: ...
 
-    def blame(self, gpu: GpuId) -> tuple[int, ...]:
-        """Pids that server.log names as the cause of a fault, oldest first."""
+    def restart(self, gpu: GpuId) -> None:
+        """End the daemon, if it lives, and start it anew."""
         ...
 
 

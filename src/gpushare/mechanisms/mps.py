@@ -97,10 +97,10 @@ class MpsMechanism(Quiet):
         done = []
         for gpu, holders in self._mps.holders().items():
             if not holders:
-                self._mps.release(gpu, "")
+                self._mps.release(gpu, None)
                 done.append(f"stopped the MPS daemon of {gpu}, which no share uses")
             elif why := self._restartable(gpu):
-                self._mps.acquire(gpu, holders[0])
+                self._mps.restart(gpu)
                 self._seen.pop(gpu, None)
                 done.append(f"restarted the MPS daemon of {gpu}: {why}")
         return tuple(done)
@@ -114,22 +114,22 @@ class MpsMechanism(Quiet):
 
     def _diagnose(self, gpu: GpuId) -> Observation:
         try:
-            faulty = _faulty(self._mps.control(gpu))
+            control = self._mps.control(gpu)
+            faulty = _faulty(control)
         except MpsError as error:
             return Observation(fault=str(error))
         if not faulty:
             return Observation()
-        blamed = self._mps.blame(gpu)
+        blamed = control.blame()
         named = f"; its log names {', '.join(map(str, blamed))}" if blamed else ""
         return Observation(fault=f"the MPS server of {gpu} is in FAULT{named}", blamed=blamed)
 
     def _restartable(self, gpu: GpuId) -> str:
-        """Why the daemon must and may be started anew; it is down when this returns a reason."""
+        """Why the daemon must and may be started anew, if so."""
         try:
             control = self._mps.control(gpu)
             if not _faulty(control) or control.clients():
                 return ""
-            control.quit()
         except MpsError as error:
             return "" if error.retryable else error.because
         return "its server was in FAULT and its last client is gone"

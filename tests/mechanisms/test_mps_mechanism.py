@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mechanism on real daemons of a simulated machine; faults of servers by a port in memory."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gpushare.hardware.mps import MpsDaemons
+from gpushare.hardware.ports import MpsClient, MpsPlace, MpsServer, MpsState
+from gpushare.hardware.processes import ProcProcesses
+from gpushare.mechanisms.mps import MpsMechanism, limits
+from gpushare.model.errors import MpsError, MpsStuckError, UnsupportedError
+from gpushare.model.ids import GpuId
+from gpushare.model.share import ProcessRef
+from gpushare.model.spec import MechanismName, Priority
+from gpushare.model.units import GIB, MIB
+from support.machine import Machine
+from support.shares import GPU, grant, share
+
+BY = (MechanismName.MPS,)
+
+
+class Server:
+    """One MPS server and its clients in memory; both the port and the conversation."""
+
+    def __init__(self, state: MpsState = MpsState.ACTIVE, *clients: int) -> None:
+        self.state, self.pids = state, list(clients)
+        self.log: list[str] = []
+        self.error: MpsError | None = None
+
+    def acquire(self, gpu: GpuId, holder: str) -> MpsPlace:
+        self.log.append(f"acquire {holder}")
+        return MpsPlace(gpu=gpu, pipe=Path("/pipe"), log=Path("/log"))
+
+    def release(self, gpu: GpuId, holder: str | None) -> None:
+        self.log.append(f"release {holder}")
+
+    def holders(self) -> dict[GpuId, tuple[str, ...]]:
+        return {GPU: ("a",)}
+
+    def control(self, gpu: GpuId) -> "Server":
+        return self
+
+    def blame(self) -> tuple[int, ...]:
+        return (41,)
+
+    def servers(self) -> tuple[MpsServer, ...]:
+        if self.error:
+            raise self.error
+        return (MpsServer(pid=7, state=self.state),)
+
+    def clients(self) -> tuple[MpsClient, ...]:
+        if self.error:
+            raise self.error
+        return tuple(MpsClient(pid=pid, server=7) for pid in self.pids)
+
+    def terminate(self, client: MpsClient) -> None:
+        self.log.append(f"terminate {client.pid}")
+
+    def set_defaults(self, defaults: object) -> None: ...
+
+    def restart(self, gpu: GpuId) -> None:
+        self.log.append("restart")
+
+
+@pytest.fixture
+def daemons(machine: Machine, short_path: Path) -> Iterator[MpsDaemons]:
+    found = MpsDaemons(short_path, ProcProcesses(), machine.environment)
+    yield found
+    for gpu, holders in found.holders().items():
+        for holder in (*holders, None):
+            found.release(gpu, holder)
+
+
+def test_a_share_joins_and_leaves_the_daemon_of_its_gpu(daemons: MpsDaemons) -> None:
+    mechanism = MpsMechanism(daemons)
+    one, other = share(by=BY), share(by=BY, id="ba9876543210")
+    edits = mechanism.prepare(one, [grant(limit=4 * GIB, compute=25)])
+    assert edits.env["CUDA_VISIBLE_DEVICES"] == GPU
+    assert edits.env["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] == "25"
+    assert (Path(edits.env["CUDA_MPS_PIPE_DIRECTORY"]) / "control").exists()
+    assert mechanism.prepare(one, [grant(limit=4 * GIB, compute=25)]) == edits
+    mechanism.prepare(other, [grant()])
+    mechanism.release(one)
+    assert daemons.holders() == {GPU: (other.id,)}
+    mechanism.release(one)
+    MpsMechanism(daemons).release(other)
+    assert daemons.holders() == {}
+
+
+def test_no_variable_is_both_set_and_unset() -> None:
+    edits = MpsMechanism(Server()).prepare(share(by=BY), [grant(compute=100)])
+    assert not set(edits.env) & set(edits.unset)
+    assert "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE" in edits.unset
+
+
+def test_several_gpus_are_refused() -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        MpsMechanism(Server()).prepare(share(by=BY), [grant("GPU-a"), grant("GPU-b")])
+    assert "timeslice" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("limit", "text"), [(4 * GIB, "0=4096M"), (5 * MIB + 1, "0=5M"), (1, "0=1M")]
+)
+def test_the_pinned_limit_names_the_one_visible_device(limit: int, text: str) -> None:
+    found = limits(grant(limit=limit), Priority.NORMAL)
+    assert found == {"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": text}
+
+
+def test_low_priority_is_below_normal() -> None:
+    assert limits(grant(), Priority.LOW)["CUDA_MPS_CLIENT_PRIORITY"] == "1"
+    assert "CUDA_MPS_CLIENT_PRIORITY" not in limits(grant(), Priority.HIGH)
+
+
+def test_only_clients_of_the_share_are_drained() -> None:
+    server = Server(MpsState.ACTIVE, 40, 41, 42)
+    MpsMechanism(server).drain(share(by=BY), [41, 99])
+    assert server.log == ["terminate 41"]
+
+
+@pytest.mark.parametrize("error", [MpsError("dead"), MpsStuckError("stuck")])
+def test_a_daemon_that_is_gone_does_not_stop_a_kill(error: MpsError) -> None:
+    server = Server(MpsState.ACTIVE, 41)
+    server.error = error
+    MpsMechanism(server).drain(share(by=BY), [41])
+    assert server.log == []
+
+
+def test_a_fault_is_seen_and_blamed() -> None:
+    seen = MpsMechanism(Server(MpsState.FAULT, 40)).observe(share(by=BY))
+    assert "FAULT" in seen.fault
+    assert seen.blamed == (41,)
+
+
+def test_looks_are_rare_and_not_for_ever() -> None:
+    server, now = Server(), [0.0]
+    mechanism = MpsMechanism(server, lambda: now[0])
+    assert mechanism.observe(share(by=BY)).fault == ""
+    server.state = MpsState.FAULT
+    assert mechanism.observe(share(by=BY)).fault == ""
+    now[0] += 60
+    assert "FAULT" in mechanism.observe(share(by=BY)).fault
+
+
+@pytest.mark.parametrize(
+    ("state", "clients", "log"),
+    [
+        (MpsState.ACTIVE, (), []),
+        (MpsState.FAULT, (40,), []),
+        (MpsState.FAULT, (), ["restart"]),
+    ],
+)
+def test_a_faulted_server_is_restarted_when_its_clients_are_gone(
+    state: MpsState, clients: tuple[int, ...], log: list[str]
+) -> None:
+    server = Server(state, *clients)
+    done = MpsMechanism(server).mend()
+    assert server.log == log
+    assert len(done) == (1 if log else 0)
+
+
+def test_a_stuck_daemon_is_left_to_the_operator_and_seen() -> None:
+    server = Server()
+    server.error = MpsStuckError("the MPS control daemon does not answer")
+    mechanism = MpsMechanism(server)
+    assert mechanism.mend() == ()
+    assert "does not answer" in mechanism.observe(share(by=BY)).fault
+
+
+def test_a_dead_daemon_comes_back(daemons: MpsDaemons, short_path: Path) -> None:
+    mechanism, one = MpsMechanism(daemons), share(by=BY)
+    mechanism.prepare(one, [grant()])
+    record = short_path / GPU / "daemon"
+    first = msgspec.json.decode(record.read_bytes(), type=ProcessRef)
+    os.kill(first.pid, signal.SIGKILL)
+    while ProcProcesses().alive(first):
+        pass
+    assert "no MPS control daemon" in mechanism.observe(one).fault
+    assert len(mechanism.mend()) == 1
+    assert mechanism.observe(one).fault == ""
+    assert mechanism.mend() == ()
+    assert msgspec.json.decode(record.read_bytes(), type=ProcessRef) != first
+
+
+def test_a_daemon_that_nobody_holds_is_stopped(daemons: MpsDaemons, short_path: Path) -> None:
+    daemons.acquire(GPU, "a")
+    (short_path / GPU / "holders" / "a").unlink()
+    assert len(MpsMechanism(daemons).mend()) == 1
+    assert daemons.holders() == {}
