@@ -11,7 +11,7 @@ TESTS += test-simgpu
 
 $(SIMGPU)/libcuda.so.1: $(SIM_CUDA_OBJ) $(SIM_IMAGE_OBJ)
 	@mkdir -p $(@D)
-	$(CC) -shared -Wl,-soname,libcuda.so.1 -Wl,-z,defs $(LDFLAGS) $^ $(LDLIBS) -lm -o $@
+	$(CC) -shared -Wl,-soname,libcuda.so.1 -Wl,-z,defs -Wl,-Bsymbolic $(LDFLAGS) $^ $(LDLIBS) -lm -o $@
 
 $(SIMGPU)/gpushare-sim-machine: $(SIM_MACHINE_OBJ) $(SIM_IMAGE_OBJ)
 	@mkdir -p $(@D)
