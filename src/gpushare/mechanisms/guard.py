@@ -49,7 +49,8 @@ class Guard(Quiet):
             region.set_limit(grant.gpu, grant.limit)
 
     def release(self, share: Share) -> None:
-        Region(self._path(share)).close()
+        for path in (self._path(share), self._fresh(share)):
+            Region(path).close()
 
     def observe(self, share: Share) -> Observation:
         path = self._path(share)
@@ -69,13 +70,16 @@ class Guard(Quiet):
     def _path(self, share: Share) -> Path:
         return self._folder / share.id
 
+    def _fresh(self, share: Share) -> Path:
+        return self._folder / f"{share.id}.new"
+
     def _create(self, path: Path, share: Share, grants: Sequence[GpuGrant]) -> None:
         """Under another name first: a region that can be seen is complete and its user's."""
         regions = [
             RegionGrant(uuid=one.gpu, limit=one.limit, context=self._context(one.gpu))
             for one in grants
         ]
-        fresh = path.with_suffix(".new")
+        fresh = self._fresh(share)
         try:
             # Every user may reach his own region; nobody may list the others'.
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o711)
@@ -84,7 +88,6 @@ class Guard(Quiet):
                 os.chown(fresh, share.uid, share.gid)
             fresh.rename(path)
         except OSError as error:
-            fresh.unlink(missing_ok=True)
             raise HardwareError(
                 f"cannot make the share's region {path}", error.strerror or str(error)
             ) from error

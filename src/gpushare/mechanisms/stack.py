@@ -48,8 +48,10 @@ class Mechanisms:
 
     def release(self, share: Share) -> None:
         """Layers before their base: a limit goes before what carries it."""
-        for mechanism in reversed(self._stack(share)):
-            mechanism.release(share)
+        names = share.decision.mechanisms if share.decision else ()
+        for name in reversed(names):
+            if name in self._known:
+                self._known[name].release(share)
         if not self._cgroups.reason():
             self._cgroups.remove(share.id)
 

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+from pathlib import Path
+
+import pytest
+
+from gpushare.hardware.host import Host
+from gpushare.mechanisms import Mechanisms, load
+from gpushare.model.edits import Edits
+from gpushare.model.errors import GuardMissingError, UnsupportedError
+from gpushare.model.share import Level
+from gpushare.model.spec import MechanismName
+from gpushare.model.units import Bytes
+from support.shares import GPU, grant, share
+
+TIMESLICE, GUARD, EXCLUSIVE = (
+    MechanismName.TIMESLICE,
+    MechanismName.GUARD,
+    MechanismName.EXCLUSIVE,
+)
+
+
+@pytest.fixture
+def mechanisms(tmp_path: Path) -> Mechanisms:
+    return load(Host.open(tmp_path), tmp_path, context=lambda _: Bytes(0))
+
+
+def test_every_promise_is_in_the_table(mechanisms: Mechanisms) -> None:
+    table = {promise.mechanism: promise for promise in mechanisms.promises()}
+    assert {one for one in table if table[one].layer} == {GUARD, MechanismName.DRIVER_LIMIT}
+    assert {one for one in table if table[one].alone} == {EXCLUSIVE}
+    assert table[MechanismName.MPS].max_gpus == 1
+    assert table[MechanismName.MPS].one_user
+    assert table[MechanismName.MPS].memory.level is Level.NONE, "it can be escaped"
+
+
+def test_every_weak_claim_says_what_it_leaves_open(mechanisms: Mechanisms) -> None:
+    for promise in mechanisms.promises():
+        if not promise.layer:
+            for claim in (promise.memory, promise.compute, promise.fault, promise.devices):
+                assert claim.level is Level.ENFORCED or claim.but
+
+
+def test_base_and_layer_make_one_edit(mechanisms: Mechanisms, tmp_path: Path) -> None:
+    one = share(by=(TIMESLICE, GUARD), id=os.urandom(6).hex())
+    try:
+        edits = mechanisms.prepare(one)
+        assert edits == mechanisms.prepare(one), "preparing again changes nothing"
+        assert edits.env["CUDA_VISIBLE_DEVICES"] == GPU
+        assert edits.env["GPUSHARE_REGION"] == str(tmp_path / "regions" / one.id)
+        if edits.cgroup:
+            assert Path(edits.cgroup).is_dir()
+        mechanisms.adjust(one)
+        assert mechanisms.observe(one).used == {GPU: 0}
+    finally:
+        mechanisms.release(one)
+    mechanisms.release(one)
+    assert not (tmp_path / "regions" / one.id).exists()
+    assert edits.cgroup is None or not Path(edits.cgroup).exists()
+
+
+def test_a_prepare_cut_short_is_undone(
+    mechanisms: Mechanisms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = share(by=(TIMESLICE, GUARD), id=os.urandom(6).hex())
+    monkeypatch.setenv("GPUSHARE_NATIVE", str(tmp_path))
+    with pytest.raises(GuardMissingError):
+        mechanisms.prepare(one)
+    mechanisms.release(one)
+    assert [path for path in tmp_path.rglob("*") if one.id in path.name] == []
+
+
+def test_a_share_without_a_decision_has_nothing(mechanisms: Mechanisms) -> None:
+    import msgspec  # noqa: PLC0415
+
+    waiting = msgspec.structs.replace(share(id=os.urandom(6).hex()), decision=None)
+    edits = mechanisms.prepare(waiting)
+    assert edits == Edits(cgroup=edits.cgroup)
+    assert mechanisms.observe(waiting).used == {}
+    mechanisms.drain(waiting, [])
+    mechanisms.release(waiting)
+
+
+def test_a_mechanism_that_is_not_here(mechanisms: Mechanisms) -> None:
+    one = share(grant(), by=(MechanismName.VGPU,), id=os.urandom(6).hex())
+    with pytest.raises(UnsupportedError):
+        mechanisms.prepare(one)
+    mechanisms.release(one)
