@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A machine put together: topology, capabilities and their reasons."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gpushare.hardware.capabilities import detect
+from gpushare.hardware.topology import cpu_affinity, numa_node, parse_cpus, pci_address
+from gpushare.model.gpu import Gpu, GpuHealth
+from gpushare.model.ids import GpuId
+from gpushare.model.spec import MechanismName
+from gpushare.model.units import GIB, Bytes
+from support.machine import Machine, clean_environment
+
+CARD = Gpu(uuid=GpuId("GPU-a"), index=0, name="NVIDIA H200", memory_total=Bytes(140 * GIB))
+LOST = msgspec.structs.replace(CARD, health=GpuHealth(lost=True))
+LOOK = """
+import json, sys, msgspec
+from pathlib import Path
+from gpushare.hardware.host import Host
+machine = Host.open(Path(sys.argv[1])).machine({"GPU-x": 5})
+print(json.dumps(msgspec.to_builtins(machine)))
+"""
+
+
+def reasons(*gpus: Gpu, **known: Any) -> dict[MechanismName, str]:
+    defaults: dict[str, Any] = {"mps": "/usr/bin/x", "guard": "", "limits": "", "cgroups": ""}
+    found = detect(gpus, **{**defaults, **known})
+    assert all(one.available is not bool(one.reason) for one in found)
+    return {one.mechanism: one.reason for one in found}
+
+
+def look(machine: Machine, folder: Path) -> Any:
+    done = machine.python(LOOK, str(folder))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"), [("", []), ("0", [0]), ("0-2,8\n", [0, 1, 2, 8]), ("1,3-4", [1, 3, 4])]
+)
+def test_cpu_lists(text: str, cpus: list[int]) -> None:
+    assert parse_cpus(text) == frozenset(cpus)
+
+
+def test_where_a_gpu_sits_is_read_from_sysfs(tmp_path: Path) -> None:
+    pci = pci_address("00000000:3B:00.0")
+    assert pci == "0000:3b:00.0"
+    device = tmp_path / "sys/bus/pci/devices" / pci
+    device.mkdir(parents=True)
+    (device / "numa_node").write_text("1\n")
+    (device / "local_cpulist").write_text("0-3\n")
+    assert numa_node(tmp_path, pci) == 1
+    assert cpu_affinity(tmp_path, pci) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("text", ["-1\n", "", "x"])
+def test_a_node_that_the_firmware_does_not_say(tmp_path: Path, text: str) -> None:
+    device = tmp_path / "sys/bus/pci/devices/p"
+    device.mkdir(parents=True)
+    (device / "numa_node").write_text(text)
+    (device / "local_cpulist").write_text("a-b")
+    assert numa_node(tmp_path, "p") is None
+    assert cpu_affinity(tmp_path, "p") == frozenset()
+    assert numa_node(tmp_path, "absent") is None
+
+
+def test_a_machine_that_can_do_everything() -> None:
+    found = reasons(CARD)
+    assert {name for name in found if found[name]} == {MechanismName.MIG, MechanismName.VGPU}
+
+
+@pytest.mark.parametrize("gpus", [(), (LOST,)])
+def test_without_a_working_gpu_nothing_can(gpus: tuple[Gpu, ...]) -> None:
+    assert set(reasons(*gpus).values()) == {"this machine has no working GPU"}
+
+
+def test_every_lack_has_its_reason() -> None:
+    lacking = {"mps": None, "guard": "no library", "limits": "driver 580", "cgroups": "read-only"}
+    found = reasons(CARD, **lacking)
+    assert found[MechanismName.MPS] == "nvidia-cuda-mps-control is not on PATH"
+    assert found[MechanismName.GUARD] == "no library"
+    assert found[MechanismName.DRIVER_LIMIT] == "driver 580"
+    assert "read-only" in reasons(CARD, cgroups="read-only")[MechanismName.DRIVER_LIMIT]
+    assert found[MechanismName.TIMESLICE] == ""
+
+
+def test_a_machine_as_the_scheduler_sees_it(machine: Machine, short_path: Path) -> None:
+    found = look(machine, short_path)
+    able = {one["mechanism"]: one["reason"] for one in found["capabilities"]}
+    assert [gpu["name"] for gpu in found["gpus"]] == ["NVIDIA H200"]
+    assert able["mps"] == able["timeslice"] == able["exclusive"] == ""
+    assert able["driver-limit"].startswith("driver 580 has no memory limits")
+    assert found["context"] == {"GPU-x": 5}
+
+
+@pytest.mark.parametrize("machine", ["h200-r615"], indirect=True)
+def test_a_newer_driver_limits_control_groups(machine: Machine, short_path: Path) -> None:
+    found = look(machine, short_path)
+    (reason,) = [
+        one["reason"] for one in found["capabilities"] if one["mechanism"] == "driver-limit"
+    ]
+    probe = machine.python(
+        "from gpushare.hardware.cgroups import FsCgroups; import os; c = FsCgroups();"
+        "print(os.geteuid() == 0 and c.version == 2 and not c.reason())"
+    )
+    assert (reason == "") is (probe.stdout.strip() == "True"), reason
+
+
+def test_a_machine_without_a_driver_has_no_gpus(short_path: Path) -> None:
+    found = look(Machine("none", clean_environment()), short_path)
+    assert found["gpus"] == []
+    assert {one["available"] for one in found["capabilities"]} == {False}
