@@ -17,7 +17,11 @@ MEMORY = st.one_of(
     st.just(MemoryAsk()),
     st.builds(lambda n: MemoryAsk(share=n), st.integers(1, 100)),
     st.builds(lambda n: MemoryAsk(limit=n * GIB), st.integers(1, 90)),
-    st.builds(lambda n, r: MemoryAsk(limit=(n + r) * GIB, request=r * GIB), *[st.integers(1, 40)] * 2),
+    st.builds(
+        lambda more, request: MemoryAsk(limit=(more + request) * GIB, request=request * GIB),
+        st.integers(1, 40),
+        st.integers(1, 40),
+    ),
 )
 SPECS = st.builds(
     ShareSpec,

@@ -122,11 +122,15 @@ def test_an_intent_is_pending_until_confirmed(store):
 
 
 def test_a_transaction_is_all_or_nothing(store):
-    with pytest.raises(ZeroDivisionError), store.transaction():
-        store.shares.add(share("aaaaaaaaaaaa", "one"))
+    def half() -> None:
         with store.transaction():
-            store.events.add(NOW, "share.queued", "")
-        raise ZeroDivisionError
+            store.shares.add(share("aaaaaaaaaaaa", "one"))
+            with store.transaction():
+                store.events.add(NOW, "share.queued", "")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half()
     assert store.shares.all() == []
     assert store.events.last() == 0
 
@@ -215,9 +219,12 @@ def test_a_full_disk_refuses_the_new_and_keeps_the_old(store):
     store.shares.add(share("aaaaaaaaaaaa", "one"))
     store._db.execute(f"PRAGMA max_page_count = {store._db.rows('PRAGMA page_count')[0][0]}")
 
-    with pytest.raises(StateFullError, match="cannot write"):
+    def fill() -> None:
         for number in range(10_000):
             store.events.add(NOW, "share.queued", "x" * 1000 + str(number))
+
+    with pytest.raises(StateFullError, match="cannot write"):
+        fill()
 
     assert [s.name for s in store.shares.living()] == ["one"]
     store._db.execute("PRAGMA max_page_count = 1000000")

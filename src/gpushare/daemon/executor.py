@@ -140,6 +140,8 @@ class Executor:
         return granted
 
     def _end(self, share: ShareId, to: State, reason: str) -> Share:
+        if (found := self._store.shares.get(share)).state.ended:
+            return found
         with self._store.transaction():
             ended = self._store.shares.move(
                 share, to, reason=reason, ended=self._clock.now(), members=()

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rig of the machine we run on."""
 
+import os
+import signal
+from functools import partial
 from pathlib import Path
+from signal import Signals
 
 from gpushare.hardware.census import Census
 from gpushare.hardware.host import Host
+from gpushare.hardware.ports import Processes
 from gpushare.mechanisms.registry import load
 from gpushare.model.ids import GpuId
 from gpushare.model.settings import Settings
-from gpushare.model.share import Verification
+from gpushare.model.share import ProcessRef, Verification
 from gpushare.model.units import Bytes
 from gpushare.store import Store
 
@@ -32,6 +37,7 @@ def rig(settings: Settings, store: Store) -> Rig:
         mechanisms=load(host, runtime, context=lambda gpu: _cost(store, gpu)),
         machine=host.machine,
         probe=lambda share, edits: Verification(at=SystemClock().now(), ok=True),
+        signal=partial(_signal, host.processes),
         clock=SystemClock(),
         boot=_BOOT_ID.read_text().strip(),
     )
@@ -39,3 +45,16 @@ def rig(settings: Settings, store: Store) -> Rig:
 
 def _cost(store: Store, gpu: GpuId) -> Bytes:
     return store.contexts.all().get(gpu, Bytes(0))
+
+
+def _signal(processes: Processes, process: ProcessRef, number: Signals) -> None:
+    """Through a pidfd: never to a later process of the same pid."""
+    descriptor = processes.open(process)
+    if descriptor is None:
+        return
+    try:
+        signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(descriptor)

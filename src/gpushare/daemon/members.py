@@ -3,8 +3,7 @@
 
 import asyncio
 import os
-import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from gpushare.hardware.census import Census
 from gpushare.mechanisms.base import Observation
@@ -36,8 +35,7 @@ class Members:
 
     def look(self, share: Share, census: Census, seen: Observation) -> tuple[ProcessRef, ...]:
         """Find them by descent, control group and region, and watch each one."""
-        inside = (*self._rig.cgroups.pids(share.id), *seen.pids)
-        found = {process for pid in inside if (process := census.find(pid))}
+        found = {process for pid in seen.pids if (process := census.find(pid))}
         found |= census.family({*share.members, *self._last.get(share.id, ()), *found})
         return self._remember(share, found - _ours(census))
 
@@ -58,19 +56,6 @@ class Members:
             return
         self._watched[process] = descriptor
         loop.add_reader(descriptor, self._gone, share.id, process)
-
-    def signal(self, processes: Iterable[ProcessRef], number: signal.Signals) -> None:
-        """Send a signal through pidfds: never to a later process of the same pid."""
-        for process in processes:
-            descriptor = self._rig.processes.open(process)
-            if descriptor is None:
-                continue
-            try:
-                signal.pidfd_send_signal(descriptor, number)
-            except ProcessLookupError:
-                pass
-            finally:
-                os.close(descriptor)
 
     def forget(self, share: ShareId) -> None:
         self._last.pop(share, None)

@@ -3,6 +3,7 @@
 
 import asyncio
 import signal
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -73,7 +74,11 @@ class Reconciler:
 
     async def stop(self, share: Share, reason: str) -> None:
         """End the share: GPU work in order, programs by SIGTERM and, after the grace, SIGKILL."""
+        await self._executor.recover()
+        share = self._store.shares.get(share.id)
         processes = await self.processes(share)
+        if share.state.ended:
+            return
         if not processes:
             await self._release(share, reason)
             return
@@ -86,10 +91,11 @@ class Reconciler:
             await asyncio.to_thread(self._rig.mechanisms.drain, share, pids)
         except GpushareError as error:
             _log.warning("drain.failed", share=share.id, error=str(error))
-        self.members.signal(processes, signal.SIGTERM)
+        self._signal(processes, signal.SIGTERM)
 
     async def processes(self, share: Share) -> tuple[ProcessRef, ...]:
         """All of the share's processes, looked for anew."""
+        await self.observer.look([share])
         census = await asyncio.to_thread(self._rig.census)
         return self.members.search(share, census, self.observer.last(share.id))
 
@@ -103,7 +109,7 @@ class Reconciler:
             return
         share = self._notice_faults(share)
         processes = self._found(share, census)
-        if self._expired(share):
+        if self._expired(share) and share.id not in self._stopping:
             await self.stop(share, "its time is over")
         elif processes:
             self._goes_on(share, processes)
@@ -122,7 +128,7 @@ class Reconciler:
             self.mark_running(share)
         stop = self._stopping.get(share.id)
         if stop and self._rig.clock.elapsed() >= stop.kill_at:
-            self.members.signal(processes, signal.SIGKILL)
+            self._signal(processes, signal.SIGKILL)
 
     def mark_running(self, share: Share, **changes: object) -> Share:
         started = share.started or self._rig.clock.now()
@@ -143,6 +149,10 @@ class Reconciler:
             with self._store.transaction():
                 self._store.shares.move(share.id, State.GRANTED, members=())
                 self._bus.publish("share.idle", "its last program ended", share=share.id)
+
+    def _signal(self, processes: Iterable[ProcessRef], number: signal.Signals) -> None:
+        for process in processes:
+            self._rig.signal(process, number)
 
     async def _release(self, share: Share, reason: str) -> None:
         """A share that had a fault has failed."""

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from signal import Signals
 
 from gpushare.hardware.census import Census
 from gpushare.hardware.ports import Cgroups, Gpus, Processes
@@ -10,7 +11,7 @@ from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.edits import Edits
 from gpushare.model.gpu import Machine
 from gpushare.model.ids import GpuId
-from gpushare.model.share import Share, Verification
+from gpushare.model.share import ProcessRef, Share, Verification
 from gpushare.model.units import Bytes
 
 from .clock import Clock
@@ -30,5 +31,6 @@ class Rig:
     mechanisms: Mechanisms
     machine: Callable[[Mapping[GpuId, Bytes]], Machine]
     probe: Callable[[Share, Edits], Verification]
+    signal: Callable[[ProcessRef, Signals], None]
     clock: Clock
     boot: str

@@ -194,7 +194,6 @@ class DaemonService:
         return share
 
     async def _end(self, share: Share, *, force: bool) -> None:
-        await self._core.observer.look([share])
         processes = await self._core.reconciler.processes(share)
         if processes and not force:
             pids = ", ".join(str(process.pid) for process in processes)
@@ -207,6 +206,7 @@ class DaemonService:
 
     async def _until(self, share: Share, states: Sequence[State], timeout: Seconds | None) -> Share:
         """Return when the share is in one of the states, or has ended."""
+        share = self._store.shares.get(share.id)
         try:
             async with asyncio.timeout(timeout):
                 while share.state not in states and not share.state.ended:

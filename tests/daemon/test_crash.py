@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon dies at every point; whatever happened, nothing leaks and nothing is granted twice.
+
+A world of processes and mechanisms outlives its daemons. A random story happens to it: programs
+start, fork and die, time passes, mechanisms fail, and the daemon is dropped at a journal step.
+"""
+
+import asyncio
+import contextlib
+import random
+from pathlib import Path
+
+import pytest
+
+from gpushare.model.errors import GpushareError
+from gpushare.model.share import ProcessRef
+from gpushare.model.spec import MechanismName
+from gpushare.model.view import EnterRequest
+
+from .sitting import ME, Sitting, sitting
+from .world import Crash, World, gone, make_world, stuck
+
+STEPS = (
+    "grant written",
+    "grant acted",
+    "grant confirmed",
+    "release written",
+    "release acted",
+    "release confirmed",
+    "undo acted",
+)
+QUIET_TICKS = 6
+
+
+class Fuse:
+    """Burns down once, at the n-th time that its step is passed."""
+
+    def __init__(self, name: str = "", count: int = 1) -> None:
+        self.name, self.left = name, count
+
+    def __call__(self, step: str) -> None:
+        if step == self.name:
+            self.left -= 1
+            if self.left == 0:
+                raise Crash(step)
+
+
+class Story:
+    """What happens to the world, drawn from `dice`; `programs` are alive and entered."""
+
+    def __init__(self, world: World, dice: random.Random) -> None:
+        self.world, self.dice = world, dice
+        self.programs: list[ProcessRef] = []
+        self.holders: list[ProcessRef] = []
+
+    async def happen(self, daemon: Sitting) -> None:
+        acts = [self.run, self.run, self.hold, self.enter, self.fork, self.die, self.die]
+        act = self.dice.choice([*acts, self.remove, self.tick, self.trouble, self.leave])
+        try:
+            await act(daemon)
+        except GpushareError:
+            self.world.trouble = lambda: None
+
+    async def run(self, daemon: Sitting) -> None:
+        gib = self.dice.choice([None, 5, 20, 50, 80])
+        more = self.dice.choice([{}, {"ttl": 5}, {"compute": 40}, {"gpus": 2}])
+        process = self.world.spawn()
+        self.holders.append(process)
+        share = await daemon.create(gib, holder=process, **more)
+        if share.state == "granted":
+            await self._enter(daemon, share.id, process)
+
+    async def hold(self, daemon: Sitting) -> None:
+        await daemon.create(self.dice.choice([1, 10]), ttl=30)
+
+    async def enter(self, daemon: Sitting) -> None:
+        for share in await daemon.service.shares(ME):
+            if share.state == "granted":
+                holder = daemon.store.shares.get(share.id).holder
+                process = holder or self.world.spawn()
+                if process.pid in self.world.living():
+                    await self._enter(daemon, share.id, process)
+                    return
+
+    async def fork(self, daemon: Sitting) -> None:
+        if self.programs:
+            self.programs.append(self.world.spawn(self.dice.choice(self.programs).pid))
+
+    async def die(self, daemon: Sitting) -> None:
+        for crowd in (self.programs, self.holders):
+            if crowd and self.dice.random() < 0.7:
+                self._end(crowd.pop(self.dice.randrange(len(crowd))))
+
+    async def remove(self, daemon: Sitting) -> None:
+        shares = await daemon.service.shares(ME)
+        if shares:
+            share = self.dice.choice(shares)
+            held = daemon.store.shares.get(share.id)
+            async with daemon.core.turn:
+                await daemon.core.reconciler.stop(held, "removed")
+
+    async def tick(self, daemon: Sitting) -> None:
+        await daemon.tick(self.dice.choice([1, 4, 20]))
+
+    async def trouble(self, daemon: Sitting) -> None:
+        self.world.trouble = self.dice.choice([stuck, gone, lambda: None])
+
+    async def leave(self, daemon: Sitting) -> None:
+        """Programs obey the signals they got."""
+        for pid, _ in self.world.signals:
+            if pid in self.world.living():
+                self._end(next(p for p in self._all() if p.pid == pid))
+        self.world.signals.clear()
+
+    def end_all(self) -> None:
+        for process in self._all():
+            self._end(process)
+
+    def _all(self) -> list[ProcessRef]:
+        return list({*self.programs, *self.holders})
+
+    def _end(self, process: ProcessRef) -> None:
+        for crowd in (self.programs, self.holders):
+            if process in crowd:
+                crowd.remove(process)
+        if process.pid in self.world.living():
+            self.world.end(process)
+
+    async def _enter(self, daemon: Sitting, share: str, process: ProcessRef) -> None:
+        entry = await daemon.service.enter(share, EnterRequest(pid=process.pid), ME)
+        self.world.enter(process, entry.env)
+        self.programs.append(process)
+
+
+def check_records(daemon: Sitting) -> None:
+    """Holds at every moment, also right after a crash."""
+    holding = [s for s in daemon.store.shares.living() if s.state.holds]
+    for gpu in daemon.world.gpus:
+        grants = [g for s in holding for g in s.decision.grants if g.gpu == gpu.uuid]
+        assert sum(grant.request for grant in grants) <= gpu.usable
+        assert sum(grant.compute_request for grant in grants) <= 100
+        alone = [s for s in holding if s.decision.mechanisms[0] is MechanismName.EXCLUSIVE]
+        here = [s for s in holding if gpu.uuid in s.decision.gpus]
+        assert len(here) <= 1 or not any(s in alone for s in here)
+
+
+def check_settled(daemon: Sitting, story: Story) -> None:
+    """Holds once the daemon had some quiet: the machine is what the records say, and no more."""
+    holding = [s for s in daemon.store.shares.living() if s.state.holds]
+    should = {(name, s.id) for s in holding for name in s.decision.mechanisms}
+    assert daemon.world.made == should
+    groups = {s.id for s in holding} if daemon.world.with_cgroups else set()
+    assert set(daemon.world.groups) == groups
+    assert daemon.store.intents.pending() == []
+    living = daemon.world.living()
+    for share in holding:
+        inside = {ref.pid for ref in daemon.core.members.known(share.id)}
+        assert share.holder is None or inside or share.holder.pid in living
+    members = {pid for s in holding for pid in (r.pid for r in daemon.core.members.known(s.id))}
+    assert {p.pid for p in story.programs if p.pid in living} <= members
+
+
+async def one_life(world: World, state: Path, story: Story, events: int, fuse: Fuse) -> int:
+    """How many events happened before the daemon died, or all of them."""
+    happened = 0
+    with sitting(world, state, fuse) as daemon, contextlib.suppress(Crash):
+        check_records(daemon)
+        await daemon.core.reconcile()
+        while happened < events:
+            await story.happen(daemon)
+            check_records(daemon)
+            happened += 1
+    return happened
+
+
+async def settle(world: World, state: Path, story: Story) -> None:
+    world.trouble = lambda: None
+    with sitting(world, state) as daemon:
+        for _ in range(QUIET_TICKS):
+            await daemon.tick(12)
+            await story.leave(daemon)
+        check_settled(daemon, story)
+
+
+async def the_end(world: World, state: Path, story: Story) -> None:
+    """When every program is gone and every ttl is over, nothing is left."""
+    story.end_all()
+    world.trouble = lambda: None
+    with sitting(world, state) as daemon:
+        for _ in range(QUIET_TICKS):
+            await daemon.tick(60)
+        assert daemon.store.shares.living() == []
+    assert world.made == set()
+    assert world.groups == {}
+
+
+def play(folder: Path, seed: int, events: int, *, with_cgroups: bool = True) -> int:
+    """Many lives of the daemon on one world; how many ended in a crash."""
+    dice = random.Random(seed)
+    world = make_world(folder / "world", gpus=2)
+    world.with_cgroups = with_cgroups
+    story, state, crashes = Story(world, dice), folder / "state", 0
+
+    async def lives() -> int:
+        left, crashed = events, crashes
+        while left > 0:
+            fuse = Fuse(dice.choice(STEPS), dice.randint(1, 3))
+            happened = await one_life(world, state, story, min(left, 25), fuse)
+            crashed += fuse.left == 0
+            left -= max(1, happened)
+            if dice.random() < 0.6:
+                await settle(world, state, story)
+        await the_end(world, state, story)
+        return crashed
+
+    try:
+        return asyncio.run(lives())
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_crashes_leave_nothing_behind(tmp_path, seed):
+    assert play(tmp_path, seed, 80, with_cgroups=seed % 2 == 0) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_many_crashes_leave_nothing_behind(tmp_path, seed):
+    """Twenty stories of 200 steps each."""
+    assert play(tmp_path, seed, 200, with_cgroups=seed % 2 == 0) > 0
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_crash_at_each_step_is_mended_by_the_next_daemon(tmp_path, step):
+    world = make_world(tmp_path / "world")
+    state = tmp_path / "state"
+    process = world.spawn()
+
+    async def life(fuse: Fuse, *, first: bool) -> None:
+        with sitting(world, state, fuse) as daemon:
+            await daemon.core.reconcile()
+            if first:
+                await daemon.create(8, holder=process)
+                await daemon.service.remove("train", ME)
+
+    async def story() -> None:
+        with pytest.raises(Crash):
+            await life(Fuse(step if step != "undo acted" else "grant acted"), first=True)
+        if step == "undo acted":
+            with pytest.raises(Crash):
+                await life(Fuse(step), first=False)
+        with sitting(world, state) as daemon:
+            await daemon.tick()
+            check_records(daemon)
+            holding = [s for s in daemon.store.shares.living() if s.state.holds]
+            assert {identity for _, identity in world.made} == {s.id for s in holding}
+            world.end(process)
+            await daemon.tick()
+            assert not world.made
+            assert not world.groups
+            assert daemon.store.shares.living() == []
+
+    asyncio.run(story())
+    world.close()
