@@ -37,10 +37,10 @@ static CUresult once(const struct device *device, const struct path *path, uint6
 static CUresult fill(const struct device *device, const struct path *path, uint64_t most, struct holds *holds)
 {
     CUresult result = CUDA_SUCCESS;
-    uint64_t chunk = most;
-    if (path->largest && chunk > path->largest(device))
-        chunk = path->largest(device);
-    for (; chunk >= PAGE; chunk = pages_up(chunk / 2) < chunk ? pages_up(chunk / 2) : 0)
+    uint64_t chunk = PAGE;
+    while (chunk < most && (!path->largest || 2 * chunk <= path->largest(device)))
+        chunk *= 2;
+    for (; chunk >= PAGE; chunk /= 2)
         while (holds->bytes < most && (result = once(device, path, chunk, holds)) == CUDA_SUCCESS)
             ;
     return holds->bytes >= most ? CUDA_SUCCESS : result;

@@ -23,6 +23,7 @@ static struct options {
     enum mode mode;
     bool look;      /* an escape's child: no escapes of its own */
     bool escapes;
+    bool outside; /* escapes also try to allocate */
     const char *only;
     int timeout;
     uint64_t limit[LIMITS];
@@ -32,7 +33,7 @@ static struct options {
 
 static const char usage[] =
     "usage: gpushare-probe [--attempt|--fill|--context-only] [--limit [UUID=]BYTES]... [--path NAME]\n"
-    "                      [--no-escapes] [--timeout SECONDS]\n";
+    "                      [--no-escapes|--outside] [--timeout SECONDS]\n";
 
 static void out_of_time(int signal)
 {
@@ -58,7 +59,7 @@ static bool parse(int argc, char **argv)
         {"attempt", no_argument, NULL, 'a'}, {"fill", no_argument, NULL, 'f'},
         {"context-only", no_argument, NULL, 'c'}, {"limit", required_argument, NULL, 'l'},
         {"path", required_argument, NULL, 'p'}, {"no-escapes", no_argument, NULL, 'n'},
-        {"timeout", required_argument, NULL, 't'}, {"look", no_argument, NULL, 'k'}, {NULL, 0, NULL, 0}};
+        {"timeout", required_argument, NULL, 't'}, {"outside", no_argument, NULL, 'o'}, {"look", no_argument, NULL, 'k'}, {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
         switch (option) {
         case 'a': options.mode = ATTEMPT; break;
@@ -67,6 +68,7 @@ static bool parse(int argc, char **argv)
         case 'l': if (!add_limit(optarg)) return false; break;
         case 'p': options.only = optarg; break;
         case 'n': options.escapes = false; break;
+        case 'o': options.outside = true; break;
         case 'k': options.look = true; break;
         case 't': options.timeout = atoi(optarg); break;
         default: return false;
@@ -83,10 +85,10 @@ static uint64_t limit_of(const struct device *device)
     return device->total;
 }
 
-/* Outside the guard a request really takes memory that others may count on: only on a limit made for this. */
+/* Where nothing refuses it, a request from outside the guard takes memory that others may count on. */
 static void attempt(const struct device *device, struct json *json)
 {
-    enum mode outside = options.mode == FILL ? ATTEMPT : CONTEXT_ONLY;
+    enum mode outside = options.outside ? ATTEMPT : CONTEXT_ONLY;
     if (options.look)
         attempt_all(device, outside, paths[0].name, json);
     else
@@ -146,13 +148,14 @@ static void try_escapes(int argc, char **argv, struct json *json)
 static int report(int argc, char **argv, FILE *out)
 {
     struct json json = {out, false};
-    const char *error;
+    const char *error, *pinned = getenv("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT");
     json_open(&json, NULL, '{');
     try_escapes(argc, argv, &json);
     nvml_open();
     region_open();
     error = report_devices(&json);
     json_text(&json, "driver", nvml_driver());
+    json_text(&json, "pinned", pinned ? pinned : "");
     region_write(&json);
     json_text(&json, "error", error ? error : "");
     json_close(&json, '}');

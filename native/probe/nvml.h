@@ -11,10 +11,7 @@ const char *nvml_driver(void);
 /* Bytes in use on a card. */
 int64_t nvml_card_used(const char *uuid);
 
-/*
- * Bytes of this process on a card, just after its context was made. Where NVML does not list the process:
- * what the card's use grew by since `before`, which is right only while nobody else allocates.
- */
+/* Bytes that this process' context took on a card, just after it was made; `before`: nvml_card_used then. */
 int64_t nvml_context(const char *uuid, int64_t before);
 
 #endif

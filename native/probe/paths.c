@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "paths.h"
 
-/* Arrays are built from texels of 16 bytes and rows or slices of one page. */
-enum { TEXEL = 16, SLICE_WIDTH = 4096, SLICE_HEIGHT = PAGE / TEXEL / SLICE_WIDTH };
+/*
+ * Arrays of 16-byte texels, eight or more rows high: the driver pads lower ones to eight rows, so that a
+ * row of 2 MiB takes 16 MiB (driver 580).
+ */
+enum { TEXEL = 16, ROWS_WIDTH = 16384, ROW = ROWS_WIDTH * TEXEL, SLICE_WIDTH = 4096, SLICE_HEIGHT = PAGE / TEXEL / SLICE_WIDTH };
 
 static CUresult linear(const struct device *device, uint64_t bytes, struct hold *hold)
 {
@@ -36,24 +39,35 @@ static CUresult async(const struct device *device, uint64_t bytes, struct hold *
 
 static CUresult free_async(const struct device *device, struct hold *hold)
 {
-    CUmemoryPool pool;
+    CUmemoryPool common;
     CUresult result = driver.cuMemFreeAsync(hold->pointer, device->stream);
     driver.cuStreamSynchronize(device->stream);
-    if (driver.cuDeviceGetDefaultMemPool(&pool, device->handle) == CUDA_SUCCESS)
-        driver.cuMemPoolTrimTo(pool, 0);
+    if (driver.cuDeviceGetDefaultMemPool(&common, device->handle) == CUDA_SUCCESS)
+        driver.cuMemPoolTrimTo(common, 0);
     return result;
+}
+
+/* One pool, as a program would have: each would round up by itself. The last to leave takes it along. */
+static CUmemoryPool pool;
+static unsigned pool_users;
+
+static void leave_pool(void)
+{
+    if (--pool_users == 0)
+        driver.cuMemPoolDestroy(pool);
 }
 
 static CUresult own_pool(const struct device *device, uint64_t bytes, struct hold *hold)
 {
     CUmemPoolProps wish = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
                            .location = {CU_MEM_LOCATION_TYPE_DEVICE, device->handle}};
-    CUresult result = driver.cuMemPoolCreate(&hold->pool, &wish);
+    CUresult result = pool_users ? CUDA_SUCCESS : driver.cuMemPoolCreate(&pool, &wish);
     if (result != CUDA_SUCCESS)
         return result;
-    result = driver.cuMemAllocFromPoolAsync(&hold->pointer, bytes, hold->pool, device->stream);
+    pool_users++;
+    result = driver.cuMemAllocFromPoolAsync(&hold->pointer, bytes, pool, device->stream);
     if (result != CUDA_SUCCESS)
-        driver.cuMemPoolDestroy(hold->pool);
+        leave_pool();
     return result;
 }
 
@@ -61,7 +75,7 @@ static CUresult free_own_pool(const struct device *device, struct hold *hold)
 {
     CUresult result = driver.cuMemFreeAsync(hold->pointer, device->stream);
     driver.cuStreamSynchronize(device->stream);
-    driver.cuMemPoolDestroy(hold->pool);
+    leave_pool();
     return result;
 }
 
@@ -98,13 +112,13 @@ static uint64_t largest_1d(const struct device *device)
 
 static CUresult array_2d(const struct device *device, uint64_t bytes, struct hold *hold)
 {
-    size_t width = (size_t)device->texture_width;
-    return array(width, (bytes + width * TEXEL - 1) / (width * TEXEL), 0, &hold->array);
+    (void)device;
+    return array(ROWS_WIDTH, bytes / ROW, 0, &hold->array);
 }
 
 static uint64_t largest_2d(const struct device *device)
 {
-    return (uint64_t)device->texture_width * (uint64_t)device->texture_height * TEXEL;
+    return (uint64_t)device->texture_height * ROW;
 }
 
 static CUresult array_3d(const struct device *device, uint64_t bytes, struct hold *hold)

@@ -10,7 +10,6 @@ enum { PAGE = 2 << 20 }; /* the driver's granularity; every request is a multipl
 /* What one allocation needs to be given back. */
 struct hold {
     CUdeviceptr pointer;
-    CUmemoryPool pool;
     CUmemGenericAllocationHandle handle;
     CUarray array;
     CUmipmappedArray mipmap;

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Promised against delivered: reads what the probe saw and says what holds. Pure.
+
+memory    enforced: refused from inside and from every escape; cooperative: refused from inside
+          only; none: some path gave more than the limit, or the refusals prove nothing.
+compute   by the multiprocessors a program sees, with the limit and without.
+devices   by the GPUs a program sees, with CUDA_VISIBLE_DEVICES and without.
+fault     follows from the mechanism; the probe causes no faults.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from gpushare.model.gpu import Gpu
+from gpushare.model.ids import GpuId
+from gpushare.model.share import Decision, Finding, Level, Verification
+from gpushare.model.spec import GpuGrant, MechanismName
+from gpushare.model.units import FULL, format_bytes
+from gpushare.model.verification import (
+    OUT_OF_MEMORY,
+    Attempt,
+    ProbedDevice,
+    ProbeReport,
+    View,
+)
+
+# CUDA_MPS_ACTIVE_THREAD_PERCENTAGE is rounded to whole groups of multiprocessors (H200: 5 % of
+# 132 gives 8).
+_GROUP = 8
+
+
+def probe_arguments(decision: Decision, *, fill: bool = False) -> tuple[str, ...]:
+    """Arguments of gpushare-probe for a share.
+
+    `fill` measures exactly, but takes all that the limit allows: for shares that nobody uses yet.
+    Escapes allocate too only where a refusal is promised, or where the share is idle.
+    """
+    limits = (("--limit", f"{grant.gpu}={grant.limit}") for grant in decision.grants)
+    mode = "--fill" if fill else "--attempt"
+    outside = fill or decision.enforcement.memory is Level.ENFORCED
+    return (mode, *(word for pair in limits for word in pair), *(["--outside"] if outside else []))
+
+
+def judge(
+    decision: Decision, report: bytes, failure: str, gpus: Mapping[GpuId, Gpu], at: datetime
+) -> Verification:
+    """`report`, `failure`: how the probe ended. `gpus`: the machine beside which it ran."""
+    probed, failure = _decode(report, failure)
+    if failure:
+        return _nothing(decision, failure, at)
+    findings = (
+        _memory(decision, probed, gpus),
+        _compute(decision, probed, gpus),
+        _by_construction(decision),
+        _devices(decision, probed, gpus),
+    )
+    ok = all(finding.ok for finding in findings)
+    return Verification(at=at, ok=ok, findings=findings, driver=probed.driver)
+
+
+def _decode(report: bytes, failure: str) -> tuple[ProbeReport, str]:
+    try:
+        probed = msgspec.json.decode(report or b"{}", type=ProbeReport)
+    except msgspec.DecodeError as error:
+        return ProbeReport(), failure or f"the probe's report cannot be read: {error}"
+    return probed, probed.error or failure
+
+
+def _nothing(decision: Decision, failure: str, at: datetime) -> Verification:
+    """No report: nothing is known to hold."""
+    promised = decision.enforcement
+    findings = tuple(
+        Finding(dimension=name, promised=level, delivered=Level.NONE, evidence=failure)
+        for name, level in msgspec.structs.asdict(promised).items()
+    )
+    return Verification(at=at, ok=False, findings=findings)
+
+
+def _memory(decision: Decision, report: ProbeReport, gpus: Mapping[GpuId, Gpu]) -> Finding:
+    verdicts = [_void(decision, report)]
+    verdicts += [_memory_of(grant, report, gpus) for grant in decision.grants]
+    return _weakest("memory", decision.enforcement.memory, [v for v in verdicts if v])
+
+
+def _void(decision: Decision, report: ProbeReport) -> tuple[Level, str] | None:
+    """A limit layer that is there but does nothing."""
+    if strangers := _strangers(report):
+        return Level.NONE, (
+            f"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT={report.pinned} names device {strangers[0]}, which "
+            "a program here does not see: that drops every limit of MPS"
+        )
+    if MechanismName.GUARD in decision.mechanisms and not report.guard.attached:
+        missing = (
+            "is not loaded" if not report.guard.loaded else "does not reach the share's region"
+        )
+        return Level.NONE, f"the guard {missing}"
+    return None
+
+
+def _strangers(report: ProbeReport) -> list[str]:
+    visible = {str(device.ordinal) for device in report.devices}
+    visible |= {device.uuid for device in report.devices}
+    named = [entry.partition("=")[0].strip() for entry in report.pinned.split(",") if entry]
+    return [name for name in named if name not in visible]
+
+
+def _memory_of(
+    grant: GpuGrant, report: ProbeReport, gpus: Mapping[GpuId, Gpu]
+) -> tuple[Level, str]:
+    device = _device(report, grant.gpu)
+    if device is None:
+        return Level.NONE, f"a program here cannot use {grant.gpu}"
+    tried = [attempt for attempt in device.attempts if not attempt.skipped]
+    if leaks := [attempt.path for attempt in tried if attempt.held > grant.limit]:
+        return Level.NONE, f"{', '.join(leaks)} gave more than {format_bytes(grant.limit)}"
+    refused = [attempt for attempt in tried if attempt.result == OUT_OF_MEMORY]
+    if not refused:
+        return Level.NONE, f"no allocation on {grant.gpu} could be tried"
+    said = f"{len(refused)} of {len(tried)} paths refuse more than {format_bytes(grant.limit)}"
+    level, why = _worth(grant, report, len(refused), gpus)
+    return level, f"{said}{_measured(device, refused)}; {why}"
+
+
+def _measured(device: ProbedDevice, refused: Sequence[Attempt]) -> str:
+    most = max(attempt.held for attempt in refused)
+    if not most:
+        return ""
+    context = f" beside a context of {format_bytes(device.context)}" if device.context else ""
+    return f"; {format_bytes(most)} can be allocated{context}"
+
+
+def _worth(
+    grant: GpuGrant, report: ProbeReport, refused: int, gpus: Mapping[GpuId, Gpu]
+) -> tuple[Level, str]:
+    """What refusals inside are worth, by what the same program gets outside."""
+    card = gpus.get(grant.gpu)
+    if card is not None and grant.limit >= card.usable:
+        return Level.ENFORCED, "the limit is the whole card"
+    for name, view in _escaped(report):
+        seen = _device(view, grant.gpu)
+        if seen is not None and _exceeds(seen, grant):
+            return Level.COOPERATIVE, f"{name} {format_bytes(seen.free)} are free"
+    free = card.memory_total - card.memory_used if card is not None else None
+    if free is None or free > grant.limit:
+        return Level.ENFORCED, f"so do all {len(report.escapes)} ways around it"
+    if report.guard.denied >= refused:
+        return Level.COOPERATIVE, "the guard refused; the card is too full to try ways around it"
+    return Level.NONE, f"but the card has no more than {format_bytes(free)} free"
+
+
+def _exceeds(seen: ProbedDevice, grant: GpuGrant) -> bool:
+    """By what it was given, if it tried; else by what it is told is free."""
+    tried = [attempt for attempt in seen.attempts if not attempt.skipped]
+    if tried:
+        return any(attempt.held > grant.limit for attempt in tried)
+    return seen.free > grant.limit
+
+
+def _compute(decision: Decision, report: ProbeReport, gpus: Mapping[GpuId, Gpu]) -> Finding:
+    limited = [grant for grant in decision.grants if grant.compute < FULL]
+    promised = decision.enforcement.compute
+    if not limited or promised in {Level.NONE, Level.REPORTED}:
+        said = "nothing is limited" if not limited else "nothing limits it"
+        return Finding(dimension="compute", promised=promised, delivered=promised, evidence=said)
+    verdicts = [_compute_of(grant, report, gpus) for grant in limited]
+    return _weakest("compute", promised, verdicts)
+
+
+def _compute_of(
+    grant: GpuGrant, report: ProbeReport, gpus: Mapping[GpuId, Gpu]
+) -> tuple[Level, str]:
+    device = _device(report, grant.gpu)
+    if device is None:
+        return Level.NONE, f"a program here cannot use {grant.gpu}"
+    outside = [(name, _device(view, grant.gpu)) for name, view in _escaped(report)]
+    counts = {name: seen.multiprocessors for name, seen in outside if seen is not None}
+    card = gpus.get(grant.gpu)
+    whole = max([device.multiprocessors, (card.sm_count or 0) if card else 0, *counts.values()])
+    said = f"a program sees {device.multiprocessors} of {whole} multiprocessors"
+    if device.multiprocessors > max(whole * grant.compute / FULL, _GROUP):
+        return Level.NONE, f"{said}, above its {grant.compute} %"
+    more = [name for name, count in counts.items() if count > device.multiprocessors]
+    if more:
+        return Level.COOPERATIVE, f"{said}; {more[0]} it sees {counts[more[0]]}"
+    return Level.ENFORCED, f"{said}, whatever it does to its environment"
+
+
+def _by_construction(decision: Decision) -> Finding:
+    level = decision.enforcement.fault
+    base = decision.mechanisms[0] if decision.mechanisms else "the mechanism"
+    said = f"follows from {base}; the probe causes no faults"
+    return Finding(dimension="fault", promised=level, delivered=level, evidence=said)
+
+
+def _devices(decision: Decision, report: ProbeReport, gpus: Mapping[GpuId, Gpu]) -> Finding:
+    mine = {_key(gpu) for gpu in decision.gpus}
+    seen = {_key(device.uuid) for device in report.devices}
+    level, said = Level.ENFORCED, f"a program sees {len(seen)} GPU, its own"
+    if strange := seen - mine:
+        level, said = Level.NONE, f"a program sees {len(strange)} GPU that are not its own"
+    elif open_to := _others(report, mine):
+        level, said = Level.COOPERATIVE, f"{said}; {open_to[0]} it sees {open_to[1]}"
+    elif len(gpus) == len(mine):
+        said = "this machine has no other GPU"
+    promised = decision.enforcement.devices
+    return Finding(dimension="devices", promised=promised, delivered=level, evidence=said)
+
+
+def _others(report: ProbeReport, mine: set[str]) -> tuple[str, int] | None:
+    for name, view in _escaped(report):
+        seen = {_key(device.uuid) for device in view.devices}
+        if seen - mine:
+            return name, len(seen)
+    return None
+
+
+def _escaped(report: ProbeReport) -> Iterable[tuple[str, View]]:
+    """Escapes that got as far as the driver."""
+    return ((one.name, one.view) for one in report.escapes if one.view and not one.view.error)
+
+
+def _device(view: View, gpu: GpuId) -> ProbedDevice | None:
+    found = (d for d in view.devices if _key(d.uuid) == _key(gpu) and d.result == 0)
+    return next(found, None)
+
+
+def _key(uuid: str) -> str:
+    """The driver does not say the prefix of a UUID, NVML does: compare what follows."""
+    return uuid.partition("-")[2].lower()
+
+
+def _weakest(name: str, promised: Level, verdicts: Sequence[tuple[Level, str]]) -> Finding:
+    order = list(Level)
+    level, said = max(verdicts, key=lambda verdict: order.index(verdict[0]))
+    return Finding(dimension=name, promised=promised, delivered=level, evidence=said)

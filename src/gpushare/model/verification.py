@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What gpushare-probe reports: a share as a program inside it sees it, and as it could see it.
+
+Memory in bytes. `result` is a CUresult: 0 success, 2 out of memory.
+"""
+
+from .units import Bytes
+from .value import Value
+
+SUCCESS, OUT_OF_MEMORY = 0, 2
+
+
+class Attempt(Value):
+    """One allocation path.
+
+    `asked`: a page more than the limit. `held`: what was given at once, before all of it was
+    returned. `skipped`: why the path was not tried.
+    """
+
+    path: str
+    asked: Bytes
+    held: Bytes
+    result: int
+    returned: bool = True
+    skipped: str = ""
+
+
+class ProbedDevice(Value):
+    """`total`, `free`: as cuMemGetInfo says them. `context`: cost of the probe's own context."""
+
+    result: int
+    ordinal: int
+    uuid: str
+    name: str
+    total: Bytes
+    free: Bytes
+    multiprocessors: int
+    limit: Bytes
+    context: Bytes | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+
+class ProbedGuard(Value):
+    """`attached`: the share's region has a slot for the probe. `denied`: requests refused by it."""
+
+    loaded: bool
+    region: str
+    attached: bool
+    denied: int
+
+
+class View(Value):
+    """What a program sees in one environment. `pinned`: CUDA_MPS_PINNED_DEVICE_MEM_LIMIT there."""
+
+    cuda: int = 0
+    devices: tuple[ProbedDevice, ...] = ()
+    driver: str = ""
+    pinned: str = ""
+    guard: ProbedGuard = ProbedGuard(loaded=False, region="", attached=False, denied=0)
+    error: str = ""
+
+
+class Escape(Value):
+    """The same program with its environment changed as a tenant could; None: it did not start."""
+
+    name: str
+    view: View | None
+
+
+class ProbeReport(View):
+    escapes: tuple[Escape, ...] = ()
