@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from gpushare.daemon.core import Core
-from gpushare.daemon.rig import Rig
+from gpushare.daemon.rig import Probed, Rig
 from gpushare.hardware.census import Census
 from gpushare.hardware.ports import Driver, Xid
 from gpushare.hardware.processes import ProcProcesses
@@ -218,9 +218,10 @@ class World:
         capabilities = tuple(Capability(mechanism=name, available=True) for name in HERE)
         return Machine(gpus=self.gpus, capabilities=capabilities, context=dict(context))
 
-    def _probe(self, share: Share, edits: Edits) -> Verification:
+    def _probe(self, share: Share, edits: Edits, *, fill: bool) -> Probed:
         self.probed.append(share.decision.mechanisms)
-        return self.proof
+        contexts = {gpu: ("580.1", Bytes(GIB // 2)) for gpu in share.decision.gpus}
+        return Probed(verification=self.proof, contexts=contexts)
 
     def _folder(self, pid: int) -> Path:
         return self.root / "proc" / str(pid)

@@ -13,12 +13,13 @@ from gpushare.hardware.ports import Processes
 from gpushare.mechanisms.registry import load
 from gpushare.model.ids import GpuId
 from gpushare.model.settings import Settings
-from gpushare.model.share import ProcessRef, Verification
+from gpushare.model.share import ProcessRef
 from gpushare.model.units import Bytes
 from gpushare.store import Store
 
 from .clock import SystemClock
 from .places import myself, private_folder
+from .probing import Probing
 from .rig import Rig
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -28,7 +29,7 @@ def rig(settings: Settings, store: Store) -> Rig:
     """Nothing is asked of the driver yet; raises DeniedError when a folder cannot be ours."""
     # Programs of other users reach their regions and MPS pipes below the daemon's folder.
     runtime = private_folder(settings.runtime_dir, 0o711 if myself() == 0 else 0o700)
-    host = Host.open(runtime)
+    host, clock = Host.open(runtime), SystemClock()
     return Rig(
         gpus=host.gpus,
         processes=host.processes,
@@ -36,9 +37,9 @@ def rig(settings: Settings, store: Store) -> Rig:
         cgroups=host.cgroups,
         mechanisms=load(host, runtime, context=lambda gpu: _cost(store, gpu)),
         machine=host.machine,
-        probe=lambda share, edits: Verification(at=SystemClock().now(), ok=True),
+        probe=Probing(host, clock),
         signal=partial(_signal, host.processes),
-        clock=SystemClock(),
+        clock=clock,
         boot=_BOOT_ID.read_text().strip(),
     )
 

@@ -17,23 +17,27 @@ class Prover:
         self._store, self._rig, self._bus = store, rig, bus
 
     async def prove(self, share: Share, edits: Edits) -> Verification | None:
-        """The proof of the share's stack, from this boot or made now.
+        """The proof of the share's stack, from this boot or made now; None: it could not be tried.
 
         Raises NotEnforcedError when the stack does not hold and the share does not allow that.
         """
         assert share.decision is not None
-        driver = await asyncio.to_thread(self._rig.gpus.driver)
+        driver = (await asyncio.to_thread(self._rig.gpus.driver)).version
         stack = share.decision.mechanisms
-        known = self._store.verifications.get(self._rig.boot, driver.version, stack)
-        if known is None or not known.ok:
-            known = await self._try(share, edits)
+        known = self._store.verifications.get(self._rig.boot, driver, stack)
         if known is not None and known.ok:
-            self._store.verifications.put(self._rig.boot, driver.version, stack, known)
-        return known
+            return known
+        found = await self._try(share, edits)
+        if found is not None and found.ok:
+            self._store.verifications.put(self._rig.boot, driver, stack, found)
+        return found
 
-    async def probe(self, share: Share, edits: Edits) -> Verification:
+    async def probe(self, share: Share, edits: Edits, *, fill: bool = False) -> Verification:
         """Try to break this very share."""
-        found = await asyncio.to_thread(self._rig.probe, share, edits)
+        probed = await asyncio.to_thread(self._rig.probe, share, edits, fill=fill)
+        found = probed.verification
+        for gpu, (driver, cost) in probed.contexts.items():
+            self._store.contexts.put(gpu, driver, cost)
         kind = "share.verified" if found.ok else "share.broken"
         self._bus.publish(kind, _summary(found), share=share.id)
         return found

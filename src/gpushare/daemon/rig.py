@@ -4,6 +4,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from signal import Signals
+from typing import Protocol
 
 from gpushare.hardware.census import Census
 from gpushare.hardware.ports import Cgroups, Gpus, Processes
@@ -13,15 +14,29 @@ from gpushare.model.gpu import Machine
 from gpushare.model.ids import GpuId
 from gpushare.model.share import ProcessRef, Share, Verification
 from gpushare.model.units import Bytes
+from gpushare.model.value import Value
 
 from .clock import Clock
+
+
+class Probed(Value):
+    """What the probe's look at a share says; `contexts`: driver and bytes of one CUDA context."""
+
+    verification: Verification
+    contexts: dict[GpuId, tuple[str, Bytes]] = {}
+
+
+class Probe(Protocol):
+    """Tries to break a share's limits; `fill` also measures, where nobody else is in the way."""
+
+    def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Probed: ...
 
 
 @dataclass(frozen=True)
 class Rig:
     """`machine` looks at all of it, given what one CUDA context costs per GPU.
 
-    `probe` tries to break a share's limits. `boot` is the kernel's boot id.
+    `signal` sends one through a pidfd. `boot` is the kernel's boot id.
     """
 
     gpus: Gpus
@@ -30,7 +45,7 @@ class Rig:
     cgroups: Cgroups
     mechanisms: Mechanisms
     machine: Callable[[Mapping[GpuId, Bytes]], Machine]
-    probe: Callable[[Share, Edits], Verification]
+    probe: Probe
     signal: Callable[[ProcessRef, Signals], None]
     clock: Clock
     boot: str

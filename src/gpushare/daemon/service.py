@@ -109,7 +109,7 @@ class DaemonService:
     async def verify(self, ref: str, caller: Caller) -> Verification:
         share = self._holding(ref, caller)
         edits = await self._core.executor.edits(share)
-        found = await self._core.prover.probe(share, edits)
+        found = await self._core.prover.probe(share, edits, fill=await self._alone(share))
         async with self._core.turn:
             if not self._store.shares.get(share.id).state.ended:
                 self._store.shares.update(share.id, verified=found)
@@ -140,6 +140,15 @@ class DaemonService:
         shares = await self._views(self._store.shares.living(), None)
         gpus = await self.gpus(Caller(uid=0, gid=0, pid=0))
         return metrics.text(self._core, shares, gpus, await self._driver())
+
+    async def _alone(self, share: Share) -> bool:
+        """Whether nobody, of this share or another, can be disturbed on its GPUs."""
+        assert share.decision is not None
+        gpus = set(share.decision.gpus)
+        others = (s.decision for s in self._store.shares.living() if s.state.holds and s != share)
+        if any(decision and gpus.intersection(decision.gpus) for decision in others):
+            return False
+        return not await self._core.reconciler.processes(share)
 
     async def _driver(self) -> str:
         """Empty on a machine without a driver."""

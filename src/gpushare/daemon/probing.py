@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the probe as a program of a share would run, and has what it saw judged."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from gpushare.delivery.host import environment
+from gpushare.hardware.host import Host
+from gpushare.mechanisms.judge import judge, probe_arguments
+from gpushare.model.edits import Edits
+from gpushare.model.gpu import Gpu
+from gpushare.model.ids import GpuId
+from gpushare.model.share import Decision, Share
+from gpushare.model.units import Bytes
+from gpushare.model.verification import ProbeReport
+
+from .clock import Clock
+from .rig import Probed
+
+# The daemon's own environment is no tenant's: what would choose another GPU, MPS or region is left.
+_NOT_INHERITED = ("LD_PRELOAD", "GPUSHARE_REGION", "GPUSHARE_SHARE", "CUDA_VISIBLE_DEVICES")
+
+
+@dataclass(frozen=True)
+class Probing:
+    host: Host
+    clock: Clock
+    environ: Callable[[], Mapping[str, str]] = lambda: os.environ
+
+    def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Probed:
+        """`fill`: also measure, which needs a share and GPUs that nobody else uses now."""
+        assert share.decision is not None
+        gpus = {gpu.uuid: gpu for gpu in self.host.gpus.gpus()}
+        ran = self.host.probe.run(
+            probe_arguments(share.decision, fill=fill),
+            environment(edits, self._inherited()),
+            share.uid,
+            share.gid,
+            share.id if edits.cgroup else None,
+        )
+        found = judge(share.decision, ran.report, ran.failure, gpus, self.clock.now())
+        return Probed(verification=found, contexts=_contexts(share.decision, ran.report, gpus))
+
+    def _inherited(self) -> dict[str, str]:
+        return {name: value for name, value in self.environ().items() if name not in _NOT_INHERITED}
+
+
+def _contexts(
+    decision: Decision, report: bytes, gpus: Mapping[GpuId, Gpu]
+) -> dict[GpuId, tuple[str, Bytes]]:
+    """What one context cost, with the driver it was measured under."""
+    try:
+        seen = msgspec.json.decode(report or b"{}", type=ProbeReport).devices
+    except msgspec.DecodeError:
+        return {}
+    return {
+        gpu: (gpus[gpu].driver, device.context)
+        for gpu in decision.gpus
+        for device in seen
+        if device.context and gpu in gpus and gpu.lower().endswith(device.uuid.lower()[4:])
+    }
