@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a result was measured, and where it is written."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pynvml
+
+ROOT = Path(__file__).parents[2]
+
+
+def first_gpu() -> dict[str, Any]:
+    pynvml.nvmlInit()
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    return {
+        "name": pynvml.nvmlDeviceGetName(handle),
+        "uuid": pynvml.nvmlDeviceGetUUID(handle),
+        "driver": pynvml.nvmlSystemGetDriverVersion(),
+        "memory_total": memory.total,
+        "memory_used": memory.used,
+        "sm_clock_mhz": pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
+    }
+
+
+def card_used() -> int:
+    """Bytes in use on the first GPU, by everyone."""
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
+
+
+def process_used(pid: int) -> int | None:
+    """Bytes that NVML attributes to a process on the first GPU."""
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    seen = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    return next((process.usedGpuMemory for process in seen if process.pid == pid), None)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str:
+    answer = subprocess.run(
+        ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip()
+
+
+def description() -> dict[str, Any]:
+    return {
+        "gpu": first_gpu(),
+        "cpu_cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "packages": {p: _version(p) for p in ("torch", "torchvision", "cupy-cuda13x", "jax")},
+        "commit": _commit(),
+    }
+
+
+def results_folder() -> Path:
+    """`benchmarks/results/<gpu>`, or what GPUSHARE_BENCH_RESULTS names."""
+    slug = first_gpu()["name"].removeprefix("NVIDIA ").lower().replace(" ", "-")
+    folder = Path(os.environ.get("GPUSHARE_BENCH_RESULTS", ROOT / "benchmarks" / "results" / slug))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def save(part: str, result: object) -> Path:
+    body = {
+        "benchmark": part,
+        "command": " ".join(["python -m benchmarks.gpu", *sys.argv[1:]]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": description(),
+        "result": result,
+    }
+    target = results_folder() / f"{part}.json"
+    target.write_text(json.dumps(body, indent=1) + "\n")
+    return target
