@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be set about a daemon; where values come from is the command line's business."""
+"""What can be set about a daemon; `client.config` reads it from files and variables."""
 
 from enum import StrEnum, unique
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from .value import Value
 
@@ -22,11 +25,21 @@ class LogLevel(StrEnum):
 
 
 class Settings(Value):
-    """`reconcile_interval`: seconds between two looks at the machine."""
+    """The descriptions are what `docs/reference/config.md` says."""
 
-    socket: Path
-    state_dir: Path
-    runtime_dir: Path
-    log_level: LogLevel = LogLevel.INFO
-    log_format: LogFormat = LogFormat.TEXT
-    reconcile_interval: float = 2.0
+    socket: Annotated[Path, Meta(description="The unix socket that the daemon listens on.")]
+    state_dir: Annotated[
+        Path, Meta(description="The daemon's books (`state.db`) and the logs of detached programs.")
+    ]
+    runtime_dir: Annotated[
+        Path, Meta(description="Regions and MPS pipes; must belong to the daemon alone.")
+    ]
+    log_level: Annotated[
+        LogLevel, Meta(description="The least severe of the daemon's messages that is written.")
+    ] = LogLevel.INFO
+    log_format: Annotated[
+        LogFormat, Meta(description="`text` for people, `json` for log collectors.")
+    ] = LogFormat.TEXT
+    reconcile_interval: Annotated[
+        float, Meta(gt=0, description="Seconds between two looks at the machine.")
+    ] = 2.0

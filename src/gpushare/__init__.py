@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""gpushare gives every process a share of a GPU, and makes the share real.
+
+import gpushare
+
+with gpushare.share(memory="8GiB", compute=50):
+    import torch
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .client import Client, share
+    from .model.errors import GpushareError
+
+__version__ = "0.1.0"
+__all__ = ["Client", "GpushareError", "__version__", "share"]
+
+_HOMES = {
+    "Client": "gpushare.client",
+    "GpushareError": "gpushare.model.errors",
+    "share": "gpushare.client",
+}
+
+
+def __getattr__(name: str) -> object:
+    """The public names on first use: importing a room must not load the client."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 (start-up time)
+
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return found

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon's API as typed calls."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from gpushare.model.errors import ErrorBody, ProtocolError, from_body
+from gpushare.model.event import Event
+from gpushare.model.share import State, Verification
+from gpushare.model.spec import ShareSpec
+from gpushare.model.units import Seconds
+from gpushare.model.value import Value
+from gpushare.model.view import (
+    CreateRequest,
+    EnterRequest,
+    Entry,
+    GpuList,
+    GpuView,
+    Plan,
+    ShareList,
+    ShareView,
+    VersionView,
+)
+
+from .config import load
+from .connection import answer
+
+T = TypeVar("T")
+_LOOK_SECONDS = 30.0
+_ACT_SECONDS = 300.0  # a first grant may verify the mechanism before it answers
+_BAD = 400
+
+
+class Client:
+    """Calls raise the errors of `model.errors`. `ref` is a share's id, id prefix or name.
+
+    Without `socket` the daemon is found as the command line finds it. A client holds no
+    connection between two calls, so it survives a restart of the daemon and may be used from
+    several threads.
+    """
+
+    def __init__(self, socket: Path | str | None = None) -> None:
+        self.socket = Path(socket) if socket else load().reachable_socket()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    def create(self, request: CreateRequest) -> ShareView:
+        """Ask for a share: granted or queued, or NoCapacityError when it may not wait."""
+        return self._act("POST", "/v1/shares", ShareView, request)
+
+    def plan(self, spec: ShareSpec) -> Plan:
+        """What would happen to a share now."""
+        return self._act("POST", "/v1/plan", Plan, spec)
+
+    def shares(self, *, ended: bool = False) -> Sequence[ShareView]:
+        """Shares in order of arrival; `ended`: also those that are no more."""
+        query = {"ended": "true"} if ended else {}
+        return self._look("/v1/shares", ShareList, query).items
+
+    def show(self, ref: str) -> ShareView:
+        return self._look(_share(ref), ShareView)
+
+    def wait(self, ref: str, states: Sequence[State], timeout: Seconds) -> ShareView:
+        """The share once it is in one of the states or has ended; WaitTimeoutError."""
+        query = {"for": ",".join(states), "timeout": str(timeout)}
+        patience = timeout + _LOOK_SECONDS
+        return self._call("GET", _share(ref, "/wait"), ShareView, query=query, timeout=patience)
+
+    def enter(self, ref: str, request: EnterRequest) -> Entry:
+        """Make a process a member of the share; what it must set before it uses a GPU."""
+        return self._act("POST", _share(ref, "/enter"), Entry, request)
+
+    def remove(self, ref: str, *, force: bool = False) -> ShareView:
+        """Release the share; ConflictError while its programs run, `force` ends them."""
+        query = {"force": "true"} if force else {}
+        return self._call("DELETE", _share(ref), ShareView, query=query, timeout=_ACT_SECONDS)
+
+    def verify(self, ref: str) -> Verification:
+        """Try to break the share's limits."""
+        return self._act("POST", _share(ref, "/verify"), Verification)
+
+    def gpus(self) -> Sequence[GpuView]:
+        return self._look("/v1/gpus", GpuList).items
+
+    def version(self) -> VersionView:
+        return self._look("/v1/version", VersionView)
+
+    def metrics(self) -> str:
+        """Prometheus text."""
+        with answer(self.socket, "GET", "/v1/metrics", timeout=_LOOK_SECONDS) as response:
+            return response.read().decode()
+
+    def events(self, since: int = 0) -> Iterator[Event]:
+        """Every event after `since`, then the ones to come; ends when the daemon does."""
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(since)}
+        with answer(self.socket, "GET", "/v1/events", headers=headers, timeout=None) as response:
+            if response.status >= _BAD:
+                raise _refusal(_document(response.read()))
+            for line in response:
+                if line.startswith(b"data: "):
+                    yield msgspec.json.decode(line[len(b"data: ") :], type=Event)
+
+    def _look(self, target: str, kind: type[T], query: Mapping[str, str] = {}) -> T:
+        return self._call("GET", target, kind, query=query, timeout=_LOOK_SECONDS)
+
+    def _act(self, method: str, target: str, kind: type[T], body: Value | None = None) -> T:
+        return self._call(method, target, kind, body=body, timeout=_ACT_SECONDS)
+
+    def _call(
+        self,
+        method: str,
+        target: str,
+        kind: type[T],
+        *,
+        timeout: float,
+        query: Mapping[str, str] = {},
+        body: Value | None = None,
+    ) -> T:
+        sent = None if body is None else msgspec.json.encode(body)
+        headers = {"Content-Type": "application/json"} if sent else {}
+        with answer(
+            self.socket, method, target, query=query, body=sent, headers=headers, timeout=timeout
+        ) as response:
+            document, status = _document(response.read()), response.status
+        if status >= _BAD:
+            raise _refusal(document)
+        return _value(document, kind)
+
+
+def _share(ref: str, act: str = "") -> str:
+    return f"/v1/shares/{quote(ref, safe='')}{act}"
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise _strange(str(error)) from error
+    if (version := found.get("apiVersion")) != "v1":
+        raise _strange(f"it speaks API version {version}")
+    return found
+
+
+def _value(document: dict[str, Any], kind: type[T]) -> T:
+    if "apiVersion" not in getattr(kind, "__struct_fields__", ()):
+        document = {name: value for name, value in document.items() if name != "apiVersion"}
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise _strange(str(error)) from error
+
+
+def _refusal(document: dict[str, Any]) -> Exception:
+    return from_body(_value(document["error"], ErrorBody) if "error" in document else _NO_BODY)
+
+
+_NO_BODY = ErrorBody(ProtocolError.code, "the daemon refused without saying why")
+
+
+def _strange(because: str) -> ProtocolError:
+    return ProtocolError(
+        "cannot understand the daemon's answer", because, "restart it: its version may differ"
+    )

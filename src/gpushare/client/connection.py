@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP over a unix socket, and what its failures mean."""
+
+import http.client
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+from gpushare.model.errors import (
+    ConfigError,
+    DaemonUnreachableError,
+    GpushareError,
+    ProtocolError,
+    SocketDeniedError,
+)
+
+_CONNECT_SECONDS = 5.0
+_LONGEST = 107  # bytes of a unix socket's path (unix(7))
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """`timeout`: seconds for one answer; None waits as long as the daemon lives."""
+
+    def __init__(self, path: Path, timeout: float | None) -> None:
+        super().__init__("localhost")
+        self._path, self._patience = path, timeout
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(_CONNECT_SECONDS)
+        self.sock.connect(os.fspath(self._path))
+        self.sock.settimeout(self._patience)
+
+
+@contextmanager
+def answer(
+    path: Path,
+    method: str,
+    target: str,
+    *,
+    query: Mapping[str, str] = {},
+    body: bytes | None = None,
+    headers: Mapping[str, str] = {},
+    timeout: float | None,
+) -> Iterator[http.client.HTTPResponse]:
+    """One request. Raises DaemonUnreachableError, SocketDeniedError, ProtocolError, ConfigError."""
+    if len(os.fsencode(path)) > _LONGEST:
+        raise ConfigError(f"{path} is too long for a socket", hint="set a shorter GPUSHARE_SOCKET")
+    url = f"{target}?{urlencode(query)}" if query else target
+    with closing(UnixConnection(path, timeout)) as connection, _explained(path):
+        connection.request(method, url, body, {"Accept": "application/json", **headers})
+        yield connection.getresponse()
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise SocketDeniedError(
+            f"the daemon's socket {path} refuses you",
+            "its owner did not let this user in",
+            "ask for membership of the group gpushare, or start your own: gpushare daemon --detach",
+        ) from error
+    except TimeoutError as error:
+        raise DaemonUnreachableError(
+            f"the daemon on {path} does not answer", "it is stuck or overloaded", "gpushare version"
+        ) from error
+    except OSError as error:
+        raise unreachable(path, error.strerror or str(error)) from error
+    except http.client.HTTPException as error:
+        raise ProtocolError(
+            f"{path} does not speak HTTP", f"{type(error).__name__} {error}", "gpushare config show"
+        ) from error
+
+
+def unreachable(path: Path, because: str) -> GpushareError:
+    return DaemonUnreachableError(
+        f"no daemon answers on {path}", because.lower(), "start one: gpushare daemon --detach"
+    )

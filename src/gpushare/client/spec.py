@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Share specs from the words that people write."""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from gpushare.model.errors import BadQuantityError, BadSpecError
+from gpushare.model.spec import (
+    ComputeAsk,
+    Isolation,
+    MechanismName,
+    MemoryAsk,
+    Priority,
+    ShareSpec,
+)
+from gpushare.model.units import (
+    FULL,
+    Bytes,
+    Percent,
+    Seconds,
+    parse_bytes,
+    parse_duration,
+    parse_percent,
+)
+
+AUTO = "auto"
+Choice = TypeVar("Choice", Priority, Isolation, MechanismName)
+
+
+def spec(
+    *,
+    memory: str | int | None = None,
+    memory_request: str | int | None = None,
+    compute: str | int | None = None,
+    compute_request: str | int | None = None,
+    priority: str = Priority.NORMAL,
+    isolation: str = Isolation.ANY,
+    gpus: int = 1,
+    gpu: Iterable[str | int] = (),
+    mechanism: str = AUTO,
+    name: str | None = None,
+    ttl: str | int | None = None,
+    labels: Mapping[str, str] = {},
+    allow_unverified: bool = False,
+) -> ShareSpec:
+    """Memory as `8GiB`, `20%` or bytes, compute in percent, ttl as `8h` or seconds.
+
+    Raises BadQuantityError and BadSpecError.
+    """
+    return ShareSpec(
+        memory=_memory(memory, memory_request),
+        compute=_compute(compute, compute_request),
+        priority=_choice(Priority, priority, "priority"),
+        isolation=_choice(Isolation, isolation, "isolation"),
+        gpus=gpus,
+        gpu=tuple(str(one) for one in gpu),
+        mechanism=None if mechanism == AUTO else _choice(MechanismName, mechanism, "mechanism"),
+        name=name,
+        ttl=None if ttl is None else _seconds(ttl),
+        labels=dict(labels),
+        allow_unverified=allow_unverified,
+    )
+
+
+def _memory(limit: str | int | None, request: str | int | None) -> MemoryAsk:
+    asked = None if request is None else _bytes(request)
+    if isinstance(limit, str) and limit.strip().endswith("%"):
+        return MemoryAsk(share=parse_percent(limit, "memory"), request=asked)
+    return MemoryAsk(limit=None if limit is None else _bytes(limit), request=asked)
+
+
+def _bytes(value: str | int) -> Bytes:
+    return parse_bytes(value) if isinstance(value, str) else Bytes(value)
+
+
+def _compute(limit: str | int | None, request: str | int | None) -> ComputeAsk:
+    return ComputeAsk(
+        limit=FULL if limit is None else _percent(limit),
+        request=None if request is None else _percent(request),
+    )
+
+
+def _percent(value: str | int) -> Percent:
+    return parse_percent(str(value))
+
+
+def _seconds(value: str | int) -> Seconds:
+    if isinstance(value, int) and value <= 0:
+        raise BadQuantityError("duration", str(value), "write a time such as 90s, 30m, 8h or 2d")
+    return parse_duration(value) if isinstance(value, str) else Seconds(value)
+
+
+def _choice(kind: type[Choice], value: str, what: str) -> Choice:
+    try:
+        return kind(value)
+    except ValueError as error:
+        words = ", ".join(kind)
+        raise BadSpecError(f"there is no {what} {value!r}", hint=f"one of: {words}") from error
