@@ -38,7 +38,7 @@ static CUresult fill(const struct device *device, const struct path *path, uint6
 {
     CUresult result = CUDA_SUCCESS;
     uint64_t chunk = PAGE;
-    while (chunk < most && (!path->largest || 2 * chunk <= path->largest(device)))
+    while (2 * chunk <= most && (!path->largest || 2 * chunk <= path->largest(device)))
         chunk *= 2;
     for (; chunk >= PAGE; chunk /= 2)
         while (holds->bytes < most && (result = once(device, path, chunk, holds)) == CUDA_SUCCESS)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two real programs under two shares at once: ResNet-50 training beside transformer inference.
+
+Everything goes through `gpushare daemon`, `run`, `ps` and `verify`, over time-slicing and over MPS.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import machine
+
+GIB = 1 << 30
+HERE = Path(__file__).parent
+GPUSHARE = (sys.executable, "-m", "gpushare.cli")
+SECONDS, PATIENCE = 15, 120.0
+PROGRAMS = {
+    "training": (24 * GIB, "50", "resnet50.py"),
+    "inference": (8 * GIB, "50", "transformer.py"),
+}
+
+
+@dataclass
+class Site:
+    """A gpushare of its own, on folders of its own."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*GPUSHARE, *words], env=self.environment, capture_output=True, text=True,
+            timeout=PATIENCE, check=False,
+        )  # fmt: skip
+
+    def json(self, *words: str) -> Any:
+        answer = self.command(*words, "-o", "json")
+        return json.loads(answer.stdout) if answer.stdout.strip() else {"error": answer.stderr}
+
+    def until(self, condition: Any, what: str) -> None:
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(f"waited in vain for {what}")
+            time.sleep(0.2)
+
+
+@contextmanager
+def site() -> Iterator[Site]:
+    with tempfile.TemporaryDirectory(prefix="gs-bench-") as name:
+        folder = Path(name)
+        own = {
+            "GPUSHARE_SOCKET": str(folder / "s"),
+            "GPUSHARE_STATE_DIR": str(folder / "state"),
+            "GPUSHARE_RUNTIME_DIR": str(folder / "run"),
+        }
+        here = Site(folder, {**os.environ, **own})
+        with (folder / "log").open("wb") as log:
+            daemon = subprocess.Popen(
+                [*GPUSHARE, "daemon"], env=here.environment, stdout=log, stderr=log
+            )
+        try:
+            here.until((folder / "s").exists, (folder / "log").read_text() or "the daemon")
+            yield here
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait(60)
+            print((folder / "log").read_text()[-4000:], file=sys.stderr)
+
+
+class Watch(threading.Thread):
+    """The most memory `ps` showed for each share, twice a second."""
+
+    def __init__(self, here: Site) -> None:
+        super().__init__(daemon=True)
+        self.peaks: dict[str, int] = {}
+        self._site, self._ended = here, threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(0.5):
+            for share in self._site.json("ps").get("items", ()):
+                used = share["memory"]["used"] or 0
+                self.peaks[share["name"]] = max(used, self.peaks.get(share["name"], 0))
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join()
+
+
+def start(here: Site, mechanism: str, name: str) -> subprocess.Popen[str]:
+    limit, compute, program = PROGRAMS[name]
+    share = ["-m", f"{limit // GIB}GiB", "--mechanism", mechanism, "--name", name]
+    share += ["-c", compute] if mechanism == "mps" else []
+    command = [sys.executable, str(HERE / program), "--seconds", str(SECONDS)]
+    return subprocess.Popen(
+        [*GPUSHARE, "run", *share, "--", *command], env=here.environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
+    out, errors = process.communicate(timeout=PATIENCE)
+    if process.returncode:
+        return {"failed": errors[-2000:], "exit": process.returncode}
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found
+
+
+def both(here: Site, mechanism: str) -> dict[str, Any]:
+    """Start both, verify both while they run, wait for both."""
+    running = {name: start(here, mechanism, name) for name in PROGRAMS}
+
+    def up() -> bool:
+        states = {s["name"]: s["state"] for s in here.json("ps").get("items", ())}
+        ended = any(process.poll() is not None for process in running.values())
+        return ended or all(states.get(name) == "running" for name in PROGRAMS)
+
+    here.until(up, "both shares to run")
+    watch = Watch(here)
+    watch.start()
+    time.sleep(8)
+    shares = {share["name"]: share for share in here.json("ps").get("items", ())}
+    verified = {name: here.json("verify", name) for name in PROGRAMS}
+    answers = {name: _answer(process) for name, process in running.items()}
+    watch.end()
+    return {
+        name: {
+            "limit": PROGRAMS[name][0],
+            "program": answers[name],
+            "share": shares.get(name),
+            "peak_used": watch.peaks.get(name),
+            "within_limit": watch.peaks.get(name, 0) <= PROGRAMS[name][0],
+            "sees_its_own_total": answers[name].get("total_memory") == PROGRAMS[name][0],
+            "verified": verified[name],
+        }
+        for name in PROGRAMS
+    }
+
+
+def measure() -> dict[str, Any]:
+    machine.first_gpu()
+    with site() as here:
+        return {mechanism: both(here, mechanism) for mechanism in ("timeslice", "mps")}
