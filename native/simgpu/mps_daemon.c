@@ -216,15 +216,20 @@ static void close_business(void) {
     }
 }
 
+// Lets go of the caller's error stream too: whoever reads it to its end must not wait for the daemon.
+static bool leave_caller(int ready) {
+    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    const bool told = write(ready, "", 1) == 1;
+    close(ready);
+    return null >= 0 && dup2(null, 2) >= 0 && told;
+}
+
 int mps_daemon_run(int ready) {
     const int signals = watch_signals();
     int refused = open_for_business();
     if (refused == 0 && mps.apply != NULL) refused = !mps_v3_apply(mps.apply, stderr);
     if (refused != 0) return refused;
-    if (ready >= 0) {
-        if (write(ready, "", 1) < 0) return 1;
-        close(ready);
-    }
+    if (ready >= 0 && !leave_caller(ready)) return 1;
     serve_until_the_end(signals);
     close_business();
     return 0;
