@@ -46,7 +46,7 @@ check: setup ## Lint, format, types, layers, generated documentation, native war
 	$(BIN)/lint-imports
 	$(BIN)/python docs/reference/generate.py --check
 
-test: setup test-native ## Unit, property, contract and native tests
+test: setup $(VENV)/.group-thirdparty test-native ## Unit, property, contract and native tests
 	@$(PYTEST) -m '$(QUICK)' -n $(JOBS)
 
 test-native: setup ## Tests of the C code alone
