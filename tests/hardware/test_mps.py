@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gpushare.hardware.mps import BINARY, MpsDaemons
@@ -35,9 +36,8 @@ def mps(machine: Machine, short_path: Path) -> Iterator[MpsDaemons]:
 
 
 def daemon_of(folder: Path, gpu: GpuId = GPU) -> ProcessRef:
-    import msgspec  # noqa: PLC0415
-
-    return msgspec.json.decode((folder / gpu / "daemon").read_bytes(), type=ProcessRef)
+    record = msgspec.json.decode((folder / gpu / "daemon").read_bytes())
+    return msgspec.convert(record["process"], ProcessRef)
 
 
 def environment_of(pid: int) -> dict[str, str]:
@@ -133,7 +133,8 @@ def test_a_daemon_whose_record_was_never_written_is_found(
 def test_a_reused_pid_is_not_taken_for_the_daemon(mps: MpsDaemons, short_path: Path) -> None:
     mps.acquire(GPU, "a")
     real = (short_path / GPU / "daemon").read_bytes()
-    (short_path / GPU / "daemon").write_text(f'{{"pid": {os.getpid()}, "started": 1}}')
+    forged = {"process": {"pid": os.getpid(), "started": 1}, "protocol": 2}
+    (short_path / GPU / "daemon").write_bytes(msgspec.json.encode(forged))
     with pytest.raises(MpsError):
         mps.control(GPU)
     (short_path / GPU / "daemon").write_bytes(real)
@@ -184,9 +185,9 @@ def test_two_gpus_have_two_daemons(short_path: Path) -> None:
 
 @pytest.mark.parametrize("machine", ["h200-r615"], indirect=True)
 def test_the_third_protocol(machine: Machine, short_path: Path) -> None:
-    mps = daemons(machine, short_path, protocol=3)
-    mps.acquire(GPU, "a")
-    assert mps.control(GPU).servers() == ()
+    daemons(machine, short_path, protocol=3).acquire(GPU, "a")
+    mps = daemons(machine, short_path)
+    assert mps.control(GPU).servers() == (), "spoken to as it was started, not as we would start it"
     assert mps.control(GPU).clients() == ()
     daemon = daemon_of(short_path)
     mps.release(GPU, "a")
@@ -219,3 +220,10 @@ def test_without_a_holder_only_an_abandoned_daemon_ends(mps: MpsDaemons, short_p
     (short_path / GPU / "holders" / "a").unlink()
     mps.release(GPU, None)
     assert mps.holders() == {}
+
+
+def test_files_that_cannot_be_kept_are_our_error(machine: Machine, short_path: Path) -> None:
+    (short_path / "mps").write_text("a file")
+    with pytest.raises(MpsError) as caught:
+        daemons(machine, short_path / "mps").acquire(GPU, "a")
+    assert "Not a directory" in caught.value.because

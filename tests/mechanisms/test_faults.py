@@ -3,12 +3,16 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gpushare.hardware.cgroups import FsCgroups
+from gpushare.hardware.mps import MpsDaemons
+from gpushare.hardware.processes import ProcProcesses
+from gpushare.mechanisms.mps import MpsMechanism
 from gpushare.model.share import Share
 from gpushare.model.spec import MechanismName
 from gpushare.model.units import GIB
@@ -16,7 +20,7 @@ from support.machine import Machine
 from support.mechanics import World
 from support.shares import GPU, grant, share
 
-OUT_OF_MEMORY, SERVER_NOT_READY = 2, 807
+OUT_OF_MEMORY, SERVER_NOT_READY, CLIENT_TERMINATED = 2, 807, 810
 MPS, TIMESLICE = MechanismName.MPS, MechanismName.TIMESLICE
 LIMITS = """
 import sys, json, msgspec
@@ -30,6 +34,9 @@ import sys, msgspec
 from pathlib import Path
 from gpushare.hardware.host import Host
 from gpushare.mechanisms import load
+from gpushare.hardware.mps import MpsDaemons
+from gpushare.hardware.processes import ProcProcesses
+from gpushare.mechanisms.mps import MpsMechanism
 from gpushare.model.share import Share
 folder, share = Path(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Share)
 host = Host.open(folder)
@@ -112,3 +119,35 @@ def test_a_gpu_that_is_lost_lets_its_shares_go(world: World) -> None:
     with world.granted(one):
         world.machine.fault("gpu=0", "lost=1")
     assert not any((world.folder / "regions").iterdir())
+
+
+@pytest.mark.parametrize("machine", ["h200-r615"], indirect=True)
+def test_clients_of_a_daemon_of_the_third_protocol(machine: Machine, short_path: Path) -> None:
+    daemons = MpsDaemons(short_path / "mps", ProcProcesses(), machine.environment, protocol=3)
+    world, one, mechanism = World(machine, short_path), a_share(MPS), MpsMechanism(daemons)
+    edits = mechanism.prepare(one, [grant(GPU, 4 * GIB, 25)])
+    try:
+        with world.program(one, edits) as program:
+            assert program.look()["units"] == 32
+            assert program.take(64)["result"] == 0
+            assert [client.pid for client in world.mps.control(GPU).clients()] == [program.pid]
+            mechanism.drain(one, [program.pid])
+            assert program.touch() == CLIENT_TERMINATED
+    finally:
+        mechanism.release(one)
+    assert world.mps.holders() == {}
+
+
+def test_a_server_that_lost_its_daemon_ends_with_its_share(world: World) -> None:
+    one = a_share(MPS)
+    with world.granted(one) as edits, world.program(one, edits) as program:
+        program.take(64)
+        (server,) = world.mps.control(GPU).servers()
+        orphan = ProcProcesses().find(server.pid)
+        daemon = json.loads((world.folder / "mps" / GPU / "daemon").read_bytes())["process"]
+        os.kill(daemon["pid"], signal.SIGKILL)
+        assert orphan is not None
+        assert ProcProcesses().alive(orphan), "its clients go on"
+        assert "no MPS control daemon" in world.observe(one)["fault"]
+        world.release(one)
+    assert not ProcProcesses().alive(orphan)

@@ -176,7 +176,7 @@ def test_a_dead_daemon_comes_back(daemons: MpsDaemons, short_path: Path) -> None
     mechanism, one = MpsMechanism(daemons), share(by=BY)
     mechanism.prepare(one, [grant()])
     record = short_path / GPU / "daemon"
-    first = msgspec.json.decode(record.read_bytes(), type=ProcessRef)
+    first = msgspec.convert(msgspec.json.decode(record.read_bytes())["process"], ProcessRef)
     os.kill(first.pid, signal.SIGKILL)
     while ProcProcesses().alive(first):
         pass
@@ -184,7 +184,7 @@ def test_a_dead_daemon_comes_back(daemons: MpsDaemons, short_path: Path) -> None
     assert len(mechanism.mend()) == 1
     assert mechanism.observe(one).fault == ""
     assert mechanism.mend() == ()
-    assert msgspec.json.decode(record.read_bytes(), type=ProcessRef) != first
+    assert msgspec.json.decode(record.read_bytes())["process"]["pid"] != first.pid
 
 
 def test_a_daemon_that_nobody_holds_is_stopped(daemons: MpsDaemons, short_path: Path) -> None:

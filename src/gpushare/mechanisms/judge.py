@@ -222,12 +222,16 @@ def _escaped(report: ProbeReport) -> Iterable[tuple[str, View]]:
 
 
 def _device(view: View, gpu: GpuId) -> ProbedDevice | None:
-    found = (d for d in view.devices if _key(d.uuid) == _key(gpu) and d.result == 0)
+    found = (d for d in view.devices if same_gpu(d.uuid, gpu) and d.result == 0)
     return next(found, None)
 
 
-def _key(uuid: str) -> str:
+def same_gpu(one: str, other: str) -> bool:
     """The driver does not say the prefix of a UUID, NVML does: compare what follows."""
+    return _key(one) == _key(other)
+
+
+def _key(uuid: str) -> str:
     return uuid.partition("-")[2].lower()
 
 

@@ -63,7 +63,6 @@ class MpsMechanism(Quiet):
         edits = visible(grants)
         mine = {
             "CUDA_MPS_PIPE_DIRECTORY": str(place.pipe),
-            "CUDA_MPS_LOG_DIRECTORY": str(place.log),
             **limits(grant, share.spec.priority),
         }
         unset = tuple(name for name in MPS_VARIABLES if name not in mine)
