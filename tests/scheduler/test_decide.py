@@ -170,6 +170,13 @@ def test_what_never_fits_is_refused_at_once(request_):
     assert caught.value.hint
 
 
+def test_a_request_above_what_the_limit_comes_to_never_fits():
+    for memory in (MemoryAsk(request=90 * GIB), MemoryAsk(share=10, request=20 * GIB)):
+        with pytest.raises(NeverFitsError, match="never be free") as caught:
+            decide(snapshot(gpu()), replace(ask(), spec=ShareSpec(memory=memory)))
+        assert "below the request" in caught.value.because
+
+
 def test_a_gpu_split_by_mig_or_prohibited_is_not_used():
     split = gpu(0, mig_enabled=True)
     inside = gpu(1, gib=10, parent="GPU-0", mig_enabled=True)

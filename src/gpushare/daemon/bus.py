@@ -48,11 +48,13 @@ class Bus:
 
     async def follow(self, since: int) -> AsyncIterator[Event]:
         """Every event after `since`, then the ones to come."""
-        while not self._closed:
+        while True:
             bell = self._bell
             for event in self._store.events.since(since):
                 since = event.seq
                 yield event
+            if self._closed:
+                return
             await bell.wait()
 
     def _ring(self) -> None:

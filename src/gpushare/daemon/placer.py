@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import Gpu, Machine
+from gpushare.model.ids import GpuId
 from gpushare.model.share import Decision, Share, State
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import Bytes
@@ -24,10 +25,25 @@ class Placer:
         self._store, self._rig = store, rig
         self._executor, self._members = executor, members
         self.machine = Machine()
+        self._asked: set[tuple[GpuId, str]] = set()
 
     async def refresh(self) -> None:
         """Look at the machine anew; raises HardwareError."""
         self.machine = await asyncio.to_thread(self._rig.machine, self._store.contexts.all())
+        if await self._measured():
+            self.machine = await asyncio.to_thread(self._rig.machine, self._store.contexts.all())
+
+    async def _measured(self) -> bool:
+        """Regions charge contexts, so their cost is measured before the first share; once."""
+        present = {(gpu.uuid, gpu.driver) for gpu in self.machine.gpus if not gpu.health.lost}
+        new = present - self._asked
+        self._asked |= new
+        if all(self._store.contexts.get(*key) is not None for key in new):
+            return False
+        found = await asyncio.to_thread(self._rig.probe.contexts)
+        for gpu, (driver, cost) in found.items():
+            self._store.contexts.put(gpu, driver, cost)
+        return bool(found)
 
     def outcome(self, spec: ShareSpec, uid: int, queue: Sequence[Share] | None = None) -> Outcome:
         """What would happen now; raises what `decide` raises. `queue`: who asked earlier."""

@@ -9,16 +9,15 @@ import msgspec
 
 from gpushare.delivery.host import environment
 from gpushare.hardware.host import Host
-from gpushare.mechanisms.judge import judge, probe_arguments
+from gpushare.mechanisms.judge import judge, probe_arguments, same_gpu
 from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
-from gpushare.model.share import Decision, Share
+from gpushare.model.share import Share, Verification
 from gpushare.model.units import Bytes
 from gpushare.model.verification import ProbeReport
 
 from .clock import Clock
-from .rig import Probed
 
 # The daemon's own environment is no tenant's: what would choose another GPU, MPS or region is left.
 _NOT_INHERITED = ("LD_PRELOAD", "GPUSHARE_REGION", "GPUSHARE_SHARE", "CUDA_VISIBLE_DEVICES")
@@ -30,7 +29,7 @@ class Probing:
     clock: Clock
     environ: Callable[[], Mapping[str, str]] = lambda: os.environ
 
-    def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Probed:
+    def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Verification:
         """`fill`: also measure, which needs a share and GPUs that nobody else uses now."""
         assert share.decision is not None
         gpus = {gpu.uuid: gpu for gpu in self.host.gpus.gpus()}
@@ -41,24 +40,30 @@ class Probing:
             share.gid,
             share.id if edits.cgroup else None,
         )
-        found = judge(share.decision, ran.report, ran.failure, gpus, self.clock.now())
-        return Probed(verification=found, contexts=_contexts(share.decision, ran.report, gpus))
+        return judge(share.decision, ran.report, ran.failure, gpus, self.clock.now())
+
+    def contexts(self) -> dict[GpuId, tuple[str, Bytes]]:
+        """Driver and bytes of one CUDA context on each GPU, outside every share.
+
+        Inside one it may be smaller: under MPS it shrinks with the multiprocessors (driver 580).
+        """
+        gpus = {gpu.uuid: gpu for gpu in self.host.gpus.gpus()}
+        env, uid, gid = self._inherited(), os.geteuid(), os.getegid()
+        ran = self.host.probe.run(("--context-only",), env, uid, gid, None)
+        return _contexts(ran.report, gpus)
 
     def _inherited(self) -> dict[str, str]:
         return {name: value for name, value in self.environ().items() if name not in _NOT_INHERITED}
 
 
-def _contexts(
-    decision: Decision, report: bytes, gpus: Mapping[GpuId, Gpu]
-) -> dict[GpuId, tuple[str, Bytes]]:
-    """What one context cost, with the driver it was measured under."""
+def _contexts(report: bytes, gpus: Mapping[GpuId, Gpu]) -> dict[GpuId, tuple[str, Bytes]]:
     try:
         seen = msgspec.json.decode(report or b"{}", type=ProbeReport).devices
     except msgspec.DecodeError:
         return {}
     return {
-        gpu: (gpus[gpu].driver, device.context)
-        for gpu in decision.gpus
+        gpu.uuid: (gpu.driver, device.context)
+        for gpu in gpus.values()
         for device in seen
-        if device.context and gpu in gpus and gpu.lower().endswith(device.uuid.lower()[4:])
+        if device.context and same_gpu(gpu.uuid, device.uuid)
     }

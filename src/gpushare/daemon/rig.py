@@ -14,22 +14,18 @@ from gpushare.model.gpu import Machine
 from gpushare.model.ids import GpuId
 from gpushare.model.share import ProcessRef, Share, Verification
 from gpushare.model.units import Bytes
-from gpushare.model.value import Value
 
 from .clock import Clock
-
-
-class Probed(Value):
-    """What the probe's look at a share says; `contexts`: driver and bytes of one CUDA context."""
-
-    verification: Verification
-    contexts: dict[GpuId, tuple[str, Bytes]] = {}
 
 
 class Probe(Protocol):
     """Tries to break a share's limits; `fill` also measures, where nobody else is in the way."""
 
-    def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Probed: ...
+    def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Verification: ...
+
+    def contexts(self) -> dict[GpuId, tuple[str, Bytes]]:
+        """Driver and bytes of one CUDA context, for every GPU where it could be measured."""
+        ...
 
 
 @dataclass(frozen=True)

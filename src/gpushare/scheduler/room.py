@@ -88,13 +88,15 @@ def _guaranteed(compute: ComputeAsk) -> Percent:
 
 def never(gpu: Gpu, request: Request) -> str:
     """Why the GPU could not hold the share even if it were empty; "" when it could."""
-    limit = grant_on(gpu, request.spec).limit
+    grant = grant_on(gpu, request.spec)
     if gpu.mig_enabled and gpu.parent is None:
         return f"GPU {gpu.index} is split by MIG; its instances are shared instead"
     if gpu.compute_mode is ComputeMode.PROHIBITED:
         return f"GPU {gpu.index} is in compute mode prohibited"
-    if limit > gpu.usable:
+    if grant.limit > gpu.usable:
         return f"GPU {gpu.index} has {format_bytes(gpu.usable)} for shares"
+    if grant.request > grant.limit:
+        return f"on GPU {gpu.index} the limit is {format_bytes(grant.limit)}, below the request"
     return ""
 
 

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real server on a real socket, over a service on a made-up world."""
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.sitting import Sitting, sitting
+from daemon.world import make_world
+from gpushare.api import Server, build
+from gpushare.daemon.places import listen
+
+
+@dataclass
+class Answer:
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        return self.json["error"]["code"]
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("gpushare", timeout=20)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(20)
+        self.sock.connect(str(self._path))
+
+
+class Api:
+    """Calls on the socket; `daemon` is the sitting behind it, used from its own loop only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.daemon: Sitting
+        self.loop: asyncio.AbstractEventLoop
+
+    def call(self, method: str, target: str, body: Any = None, **headers: str) -> Answer:
+        connection = UnixConnection(self.path)
+        sent = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        connection.request(method, target, sent, headers)
+        response = connection.getresponse()
+        answer = Answer(response.status, response.read(), dict(response.getheaders()))
+        connection.close()
+        return answer
+
+    def raw(self, data: bytes) -> bytes:
+        """Everything the server says to these bytes, until it closes or falls silent."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+            peer.settimeout(10)
+            peer.connect(str(self.path))
+            peer.sendall(data)
+            peer.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: peer.recv(65536), b""))
+
+    def act(self, coroutine: Any) -> Any:
+        """Run something on the daemon's own loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)
+
+
+@pytest.fixture
+def api(tmp_path, short_path):
+    world = make_world(tmp_path / "world")
+    found = Api(short_path / "s")
+    ready = threading.Event()
+
+    async def serve() -> None:
+        with sitting(world, tmp_path / "state") as here:
+            await here.core.reconcile()
+            server = Server(build(here.service))
+            found.daemon, found.loop, found.server = here, asyncio.get_running_loop(), server
+            serving = asyncio.create_task(server.serve([listen(found.path, shared=False)]))
+            while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
+                await asyncio.sleep(0.01)
+            ready.set()
+            await serving
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(20)
+    yield found
+    found.loop.call_soon_threadsafe(found.daemon.core.bus.close)
+    found.loop.call_soon_threadsafe(found.server.stop)
+    thread.join(20)
+    world.close()
+    assert not thread.is_alive()
