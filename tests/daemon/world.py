@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from gpushare.daemon.core import Core
-from gpushare.daemon.rig import Probed, Rig
+from gpushare.daemon.rig import Rig
 from gpushare.hardware.census import Census
 from gpushare.hardware.ports import Driver, Xid
 from gpushare.hardware.processes import ProcProcesses
@@ -203,7 +203,7 @@ class World:
             cgroups=self,
             mechanisms=Mechanisms([Noted(self, PROMISES[name]) for name in HERE], self),
             machine=self._machine,
-            probe=self._probe,
+            probe=Prober(self),
             signal=lambda process, number: self.signals.append((process.pid, number)),
             clock=self.clock,
             boot=self.boot,
@@ -218,11 +218,6 @@ class World:
         capabilities = tuple(Capability(mechanism=name, available=True) for name in HERE)
         return Machine(gpus=self.gpus, capabilities=capabilities, context=dict(context))
 
-    def _probe(self, share: Share, edits: Edits, *, fill: bool) -> Probed:
-        self.probed.append(share.decision.mechanisms)
-        contexts = {gpu: ("580.1", Bytes(GIB // 2)) for gpu in share.decision.gpus}
-        return Probed(verification=self.proof, contexts=contexts)
-
     def _folder(self, pid: int) -> Path:
         return self.root / "proc" / str(pid)
 
@@ -230,6 +225,18 @@ class World:
         folder = self._folder(pid)
         text = (folder / "environ").read_text() if folder.is_dir() else ""
         return dict(pair.split("=", 1) for pair in text.split("\0") if pair)
+
+
+@dataclass
+class Prober:
+    world: World
+
+    def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Verification:
+        self.world.probed.append(share.decision.mechanisms)
+        return self.world.proof
+
+    def contexts(self) -> dict[GpuId, tuple[str, Bytes]]:
+        return {gpu.uuid: ("580.1", Bytes(GIB // 2)) for gpu in self.world.gpus}
 
 
 def make_world(root: Path, gpus: int = 1, gib: int = 80) -> World:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import Gpu, Machine
-from gpushare.model.ids import GpuId
 from gpushare.model.share import Decision, Share, State
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import Bytes
@@ -25,7 +24,7 @@ class Placer:
         self._store, self._rig = store, rig
         self._executor, self._members = executor, members
         self.machine = Machine()
-        self._asked: set[tuple[GpuId, str]] = set()
+        self._asked: set[tuple[str, str]] = set()
 
     async def refresh(self) -> None:
         """Look at the machine anew; raises HardwareError."""
