@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gpushare.hardware.census import Census
 from gpushare.hardware.processes import ProcProcesses, parse_stat
 from gpushare.model.share import ProcessRef
 
@@ -56,7 +57,6 @@ def test_a_reused_pid_is_another_process(tmp_path: Path) -> None:
     tree(tmp_path, stat_line(7, "new", "S", 1, 200))
     assert not processes.alive(old)
     assert processes.uid(old) is None
-    assert processes.children(old) == ()
 
 
 def test_a_zombie_is_dead(tmp_path: Path) -> None:
@@ -65,8 +65,8 @@ def test_a_zombie_is_dead(tmp_path: Path) -> None:
     assert not processes.alive(ProcessRef(pid=7, started=100))
 
 
-def test_children_are_all_living_descendants(tmp_path: Path) -> None:
-    processes = tree(
+def test_a_family_is_all_living_descendants(tmp_path: Path) -> None:
+    tree(
         tmp_path,
         stat_line(1, "init", "S", 0, 1),
         stat_line(10, "top", "S", 1, 2),
@@ -75,8 +75,9 @@ def test_children_are_all_living_descendants(tmp_path: Path) -> None:
         stat_line(13, "dead", "Z", 10, 5),
         stat_line(20, "stranger", "S", 1, 6),
     )
-    found = processes.children(ProcessRef(pid=10, started=2))
-    assert {child.pid for child in found} == {11, 12}
+    found = Census(tmp_path).family([ProcessRef(pid=10, started=2)])
+    assert {child.pid for child in found} == {10, 11, 12}
+    assert Census(tmp_path).family([ProcessRef(pid=10, started=9)]) == set()
 
 
 def test_the_uid_is_the_real_one(tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_a_real_process_from_start_to_end(sleeper: subprocess.Popen[bytes]) -> N
     assert processes.uid(found) == os.getuid()
     me = processes.find(os.getpid())
     assert me is not None
-    assert found in processes.children(me)
+    assert found in Census().family([me])
     descriptor = processes.open(found)
     assert descriptor is not None
     sleeper.kill()

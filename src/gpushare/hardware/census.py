@@ -6,9 +6,7 @@ from pathlib import Path
 
 from gpushare.model.share import ProcessRef
 
-from .processes import parse_stat
-
-_DEAD = frozenset("ZXx")
+from .processes import DEAD, parse_stat
 
 
 class Census:
@@ -60,6 +58,6 @@ class Census:
             stat = parse_stat((entry / "stat").read_bytes())
         except (OSError, ValueError):
             return
-        if stat.state not in _DEAD:
+        if stat.state not in DEAD:
             self._living[stat.ref.pid] = stat.ref
             self._children.setdefault(stat.parent, []).append(stat.ref.pid)

@@ -96,10 +96,6 @@ class Processes(Protocol):
 
     def alive(self, process: ProcessRef) -> bool: ...
 
-    def children(self, process: ProcessRef) -> tuple[ProcessRef, ...]:
-        """All living descendants."""
-        ...
-
     def uid(self, process: ProcessRef) -> int | None:
         """Real uid; None when the process is gone."""
         ...

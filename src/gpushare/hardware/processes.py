@@ -2,13 +2,12 @@
 """Processes, told apart by pid and start time."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from gpushare.model.share import ProcessRef
 from gpushare.model.value import Value
 
-_DEAD = frozenset("ZXx")  # a zombie holds no GPU memory any more
+DEAD = frozenset("ZXx")  # a zombie holds no GPU memory any more
 
 
 class _Stat(Value):
@@ -25,26 +24,10 @@ class ProcProcesses:
 
     def find(self, pid: int) -> ProcessRef | None:
         stat = self._stat(pid)
-        return stat.ref if stat and stat.state not in _DEAD else None
+        return stat.ref if stat and stat.state not in DEAD else None
 
     def alive(self, process: ProcessRef) -> bool:
         return self.find(process.pid) == process
-
-    def children(self, process: ProcessRef) -> tuple[ProcessRef, ...]:
-        """Empty when the process is gone: its children have another parent by then."""
-        if not self.alive(process):
-            return ()
-        by_parent: dict[int, list[ProcessRef]] = {}
-        for stat in self._all():
-            if stat.state not in _DEAD:
-                by_parent.setdefault(stat.parent, []).append(stat.ref)
-        found: list[ProcessRef] = []
-        waiting = [process.pid]
-        while waiting:
-            below = by_parent.pop(waiting.pop(), [])
-            found += below
-            waiting += [child.pid for child in below]
-        return tuple(found)
 
     def uid(self, process: ProcessRef) -> int | None:
         try:
@@ -64,11 +47,6 @@ class ProcProcesses:
             return descriptor
         os.close(descriptor)
         return None
-
-    def _all(self) -> Iterator[_Stat]:
-        for entry in self._proc.iterdir():
-            if entry.name.isdecimal() and (stat := self._stat(int(entry.name))):
-                yield stat
 
     def _stat(self, pid: int) -> _Stat | None:
         try:
