@@ -16,7 +16,7 @@ struct request {
     bool per_thread;
 };
 
-enum outcome { DONE, REFUSED };
+enum outcome { DONE, REFUSED, GREW_TOO_MUCH };
 
 static CUresult allocate(const struct request *want)
 {
@@ -61,11 +61,13 @@ static void undo(struct gs_pool *pool, const struct request *want, uint64_t clai
 }
 
 /* Held under the pool's lock, the driver's call included: else two threads could not tell whose growth is whose. */
-static enum outcome attempt(struct gs_pool *pool, const struct request *want, CUresult *result)
+static enum outcome attempt(struct gs_pool *pool, const struct request *want, bool fragmented, CUresult *result)
 {
-    uint64_t used = 0, reserved;
+    CUdeviceptr before = want->pointer ? *want->pointer : 0;
     gs_pool_settle(pool);
-    gs_pool_read(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT, &used);
+    uint64_t used = pool->account.charged, reserved;
+    if (!fragmented)
+        gs_pool_read(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT, &used);
     uint64_t claimed = gs_account_growth(&pool->account, want->bytes, used);
     if (!gs_take(GS_EXACT, pool->account.gpu, claimed))
         return REFUSED;
@@ -74,17 +76,19 @@ static enum outcome attempt(struct gs_pool *pool, const struct request *want, CU
         reserved = pool->account.charged + (*result == CUDA_SUCCESS ? claimed : 0);
     if (!gs_account_settle(&pool->account, reserved, claimed)) {
         undo(pool, want, claimed);
-        return REFUSED;
+        *want->pointer = before;
+        return GREW_TOO_MUCH;
     }
     if (*result == CUDA_SUCCESS)
         record(pool, want);
     return DONE;
 }
 
-static enum outcome attempt_locked(struct gs_pool *pool, const struct request *want, CUresult *result)
+static enum outcome attempt_locked(struct gs_pool *pool, const struct request *want, bool fragmented,
+                                   CUresult *result)
 {
     pthread_mutex_lock(&pool->account.lock);
-    enum outcome outcome = attempt(pool, want, result);
+    enum outcome outcome = attempt(pool, want, fragmented, result);
     pthread_mutex_unlock(&pool->account.lock);
     return outcome;
 }
@@ -113,12 +117,13 @@ static CUresult stream_ordered(const struct request *want)
     if (!pool || pool->account.gpu < 0)
         return allocate(want);
     CUresult result;
-    if (attempt_locked(pool, want, &result) == DONE)
+    enum outcome first = attempt_locked(pool, want, false, &result);
+    if (first == DONE)
         return result;
     /* Frees that the stream has not reached yet hold the memory that trimming is to return. */
     cuda()->cuStreamSynchronize(actual_stream(want));
     gs_relieve(pool->account.gpu);
-    if (attempt_locked(pool, want, &result) == DONE)
+    if (attempt_locked(pool, want, first == GREW_TOO_MUCH, &result) == DONE)
         return result;
     return gs_refuse(pool->account.gpu);
 }

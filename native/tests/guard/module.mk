@@ -3,6 +3,7 @@ GUARD_TESTS := $(BUILD)/tests/guard
 GUARD_DRIVER := $(GUARD_TESTS)/driver/libcuda.so.1
 GUARD_LIBRARY := $(abspath $(BUILD)/guard/libgpushare.so)
 TESTS += test-guard
+GUARD_REGION_OBJECTS := $(addprefix $(BUILD)/obj/guard/,region.o region_file.o process.o)
 .SECONDARY:
 
 $(BUILD)/obj/tests/guard/%.o: override CFLAGS += -Iguard
@@ -12,11 +13,16 @@ $(GUARD_TESTS)/%_test: $(BUILD)/obj/tests/guard/%_test.o $(GUARD_OBJECTS)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Programs under the guard have nothing of it inside but the region's own functions.
-$(GUARD_TESTS)/hooks_test: $(addprefix $(BUILD)/obj/,tests/guard/hooks_test.o $(addprefix guard/,region.o region_file.o process.o))
+$(GUARD_TESTS)/hooks_test: $(BUILD)/obj/tests/guard/hooks_test.o $(GUARD_REGION_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(GUARD_TESTS)/linked_test: $(BUILD)/obj/tests/guard/linked_test.o $(GUARD_DRIVER)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# Needs a simulated machine: tests/guard runs it.
+$(GUARD_TESTS)/paths_test: $(BUILD)/obj/tests/guard/paths_test.o $(GUARD_REGION_OBJECTS) $(BUILD)/simgpu/libcuda.so.1
+	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(GUARD_DRIVER): $(BUILD)/obj/tests/guard/fake_cuda.o

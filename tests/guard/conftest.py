@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs under the guard on a simulated machine.
+
+guarded(limit)   a Share: `machine`, `region`, and run(...) of a program inside it
+native_test      native_test("paths_test"): the path of a built native test program
+"""
+
+import dataclasses
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from gpushare.guard import Region, RegionGpu, RegionGrant, library_path, native_root
+from gpushare.model.ids import GpuId
+from gpushare.model.units import MIB, Bytes
+from support.machine import NATIVE, Machine
+
+CONTEXT = Bytes(100 * MIB)
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    machine: Machine
+    region: Region
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"LD_PRELOAD": str(library_path()), "GPUSHARE_REGION": str(self.region.path)}
+
+    def run(
+        self, *command: str | Path, env: Mapping[str, str] = {}
+    ) -> subprocess.CompletedProcess[str]:
+        return self.machine.run(*command, env={**self.environment, **env})
+
+    def python(self, source: str, env: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
+        return self.machine.python(source, env={**self.environment, **env})
+
+    @property
+    def gpu(self) -> RegionGpu:
+        return self.region.snapshot().gpus[0]
+
+
+def _uuid(machine: Machine) -> GpuId:
+    probe = native_root() / "probe" / "gpushare-probe"
+    seen = machine.run(probe, "--context-only", "--no-escapes")
+    return GpuId(json.loads(seen.stdout)["devices"][0]["uuid"])
+
+
+@pytest.fixture
+def guarded(machine: Machine, tmp_path: Path) -> Callable[[int], Share]:
+    """A share of so many bytes beside its context, on the machine's first GPU."""
+
+    def make(limit: int) -> Share:
+        grant = RegionGrant(uuid=_uuid(machine), limit=Bytes(limit + CONTEXT), context=CONTEXT)
+        return Share(machine, Region.create(tmp_path / "region", [grant]))
+
+    return make
+
+
+@pytest.fixture
+def native_test() -> Callable[[str], Path]:
+    def build(name: str) -> Path:
+        program = NATIVE / "tests" / "guard" / name
+        if not program.exists():
+            sources = Path(__file__).parents[2] / "native"
+            made = ["make", "-C", str(sources), f"BUILD={NATIVE}", str(program)]
+            subprocess.run(made, check=True, capture_output=True, timeout=110)
+        return program
+
+    return build

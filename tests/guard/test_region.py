@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+import ctypes
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gpushare.guard import Region, RegionGrant, layout
+from gpushare.model.errors import NoSuchGpuError, RegionCorruptError
+from gpushare.model.ids import GpuId
+from gpushare.model.units import MIB, Bytes
+
+A = GpuId("GPU-11111111-2222-3333-4444-555555555555")
+B = GpuId("MIG-aaaaaaaa-2222-3333-4444-555555555555")
+HEADER = Path(__file__).parents[2] / "native" / "guard"
+
+
+@pytest.fixture
+def region(tmp_path: Path) -> Region:
+    return Region.create(
+        tmp_path / "region",
+        [
+            RegionGrant(uuid=A, limit=Bytes(8 * MIB), context=Bytes(2 * MIB)),
+            RegionGrant(uuid=B, limit=Bytes(4 * MIB)),
+        ],
+    )
+
+
+def test_holds_what_it_was_made_with_and_nothing_used(region: Region) -> None:
+    seen = region.snapshot()
+    assert [(gpu.uuid, gpu.limit, gpu.context) for gpu in seen.gpus] == [
+        (A, 8 * MIB, 2 * MIB),
+        (B, 4 * MIB, 0),
+    ]
+    assert all((gpu.used, gpu.peak, gpu.denied) == (0, 0, 0) for gpu in seen.gpus)
+    assert (seen.slots, seen.unlisted, seen.unhooked) == ((), 0, 0)
+
+
+def test_is_private_to_its_user(region: Region) -> None:
+    assert region.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_leaves_no_draft_behind(region: Region) -> None:
+    assert list(region.path.parent.iterdir()) == [region.path]
+
+
+def test_changes_one_limit(region: Region) -> None:
+    region.set_limit(B, Bytes(1 * MIB))
+    assert [gpu.limit for gpu in region.snapshot().gpus] == [8 * MIB, 1 * MIB]
+    with pytest.raises(NoSuchGpuError):
+        region.set_limit(GpuId("GPU-0"), Bytes(1))
+
+
+def test_frees_the_slots_of_the_dead(region: Region) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait(timeout=10)
+    namespace = Path("/proc/self/ns/pid").stat().st_ino & 0xFFFFFFFF
+    slot = layout.Slot(dead.pid, namespace, 1, (ctypes.c_uint64 * 16)(3 * MIB))
+    header = layout.Header.from_buffer_copy(region.path.read_bytes())
+    header.slots_high = 1
+    with region.path.open("r+b") as file:
+        file.write(bytes(header))
+        file.seek(layout.Region.gpu.offset + layout.Gpu.used.offset)
+        file.write((3 * MIB).to_bytes(8, "little"))
+        file.seek(layout.Region.slot.offset)
+        file.write(bytes(slot))
+
+    before = region.snapshot()
+    assert before.slots[0].charged == {A: 3 * MIB, B: 0}
+    assert before.gpus[0].used == 3 * MIB
+    assert region.reap() == 1
+    assert region.snapshot().slots == ()
+    assert region.snapshot().gpus[0].used == 0
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [(0, b"NOTAREGI"), (8, b"\x63"), (12, b"\x01"), (24, b"\x11"), (32, b"\xff\xff")],
+    ids=["magic", "version", "header size", "too many GPUs", "too many slots"],
+)
+def test_refuses_a_foreign_file(region: Region, offset: int, value: bytes) -> None:
+    with region.path.open("r+b") as file:
+        file.seek(offset)
+        file.write(value)
+    for use in (lambda: Region.open(region.path), region.snapshot, region.reap):
+        with pytest.raises(RegionCorruptError) as refused:
+            use()
+        assert refused.value.because
+        assert refused.value.hint
+
+
+@pytest.mark.parametrize("size", [0, 100, ctypes.sizeof(layout.Region) - 1])
+def test_refuses_a_short_file(region: Region, size: int) -> None:
+    os.truncate(region.path, size)
+    with pytest.raises(RegionCorruptError):
+        Region.open(region.path)
+    with pytest.raises(RegionCorruptError):
+        region.set_limit(A, Bytes(1))
+
+
+def test_refuses_a_link(region: Region, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(region.path)
+    with pytest.raises(OSError, match="symbolic links"):
+        Region.open(link)
+    with pytest.raises(OSError, match="symbolic links"):
+        Region(link).set_limit(A, Bytes(1))
+
+
+def test_says_where_it_cannot_be_made(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Region.create(tmp_path / "missing" / "region", [RegionGrant(uuid=A, limit=Bytes(1))])
+    with pytest.raises(OSError, match="Invalid argument"):
+        Region.create(tmp_path / "region", [])
+
+
+def test_close_removes_it_once_and_for_all(region: Region) -> None:
+    region.close()
+    region.close()
+    with pytest.raises(FileNotFoundError):
+        region.snapshot()
+
+
+def _c_layout(folder: Path) -> dict[str, int]:
+    structs = {
+        "gpushare_grant": layout.Grant,
+        "gs_region_gpu": layout.Gpu,
+        "gs_region_slot": layout.Slot,
+        "gs_region": None,
+    }
+    lines = []
+    for name, mirror in structs.items():
+        members = [field for field, _ in mirror._fields_] if mirror else ["gpu", "slot"]
+        members += [field for field, _ in layout.Header._fields_] if mirror is None else []
+        lines += [f'P("{name}", sizeof(struct {name}));']
+        lines += [f'P("{name}.{m}", offsetof(struct {name}, {m}));' for m in members]
+    source = folder / "layout.c"
+    source.write_text(
+        '#include <stddef.h>\n#include <stdio.h>\n#include "region.h"\n'
+        '#define P(name, value) printf("%s %zu\\n", name, (size_t)(value))\n'
+        'int main(void) { P("magic", GS_REGION_MAGIC); P("version", GS_REGION_VERSION);\n'
+        + "\n".join(lines)
+        + "}\n"
+    )
+    program = folder / "layout"
+    build = ["cc", "-std=gnu17", f"-I{HEADER}", "-o", str(program), str(source)]
+    subprocess.run(build, check=True, timeout=60)
+    told = subprocess.run([program], check=True, capture_output=True, text=True, timeout=10).stdout
+    return {name: int(value) for name, value in (line.split() for line in told.splitlines())}
+
+
+def _mirror() -> dict[str, int]:
+    found = {"magic": layout.MAGIC, "version": layout.VERSION}
+    for name, mirror in (
+        ("gpushare_grant", layout.Grant),
+        ("gs_region_gpu", layout.Gpu),
+        ("gs_region_slot", layout.Slot),
+    ):
+        found[name] = ctypes.sizeof(mirror)
+        found |= {f"{name}.{m}": getattr(mirror, m).offset for m, _ in mirror._fields_}
+    found["gs_region"] = ctypes.sizeof(layout.Region)
+    found |= {f"gs_region.{m}": getattr(layout.Header, m).offset for m, _ in layout.Header._fields_}
+    return found | {
+        "gs_region.gpu": layout.Region.gpu.offset,
+        "gs_region.slot": layout.Region.slot.offset,
+    }
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="compares with the C header: needs a C compiler")
+def test_mirrors_the_c_header(tmp_path: Path) -> None:
+    assert _mirror() == _c_layout(tmp_path)
