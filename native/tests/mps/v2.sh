@@ -47,6 +47,13 @@ same 0 "$(ask terminate_client "$server" "$pid")"
 same "" "$(ask get_client_list "$server")"
 same "Failed to find client $pid" "$(ask terminate_client "$server" "$pid")"
 
+exec 8>&-
+rm "$folder/8" "$folder/8.out"
+join 8
+kill -9 "$(ask get_client_list "$server")"
+no_client() { [ -z "$(ask get_client_list "$server")" ]; }
+until_true 10 no_client
+
 # a stuck daemon takes commands and answers none
 gpushare-sim-machine fault "$GPUSHARE_SIM_MACHINE" mps_stuck=1
 echo get_server_list | timeout 0.5 nvidia-cuda-mps-control && exit 1
