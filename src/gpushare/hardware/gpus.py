@@ -173,10 +173,18 @@ class NvmlGpus:
     def _processes(self, handle: Any) -> tuple[GpuProcess, ...]:
         seen: dict[int, GpuProcess] = {}
         for kind in ("Compute", "MPSCompute"):
-            for one in self._nvml.get(f"nvmlDeviceGet{kind}RunningProcesses", handle, default=()):
+            for one in self._running(kind, handle):
                 memory = None if one.usedGpuMemory is None else Bytes(one.usedGpuMemory)
                 seen[one.pid] = GpuProcess(pid=one.pid, memory=memory)
         return tuple(seen[pid] for pid in sorted(seen))
+
+    def _running(self, kind: str, handle: Any) -> list[Any]:
+        """By the newest call that the driver has: nvidia-ml-py does not fall back by itself."""
+        for version in ("_v3", "_v2"):
+            found = self._nvml.get(f"nvmlDeviceGet{kind}RunningProcesses{version}", handle)
+            if found is not None:
+                return list(found)
+        return []
 
     def _instances(self, cards: list[Gpu]) -> Iterator[tuple[Any, Gpu]]:
         for card in cards:
