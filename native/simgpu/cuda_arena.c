@@ -140,6 +140,14 @@ CUresult gs_chunk_new(int device, uint64_t size, bool own_fd, gs_chunk **chunk)
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
+gs_chunk *gs_chunk_import(int device, uint64_t size, int fd, off_t offset)
+{
+    gs_chunk *chunk = gs_handle_new(KIND_CHUNK, sizeof *chunk);
+    *chunk = (gs_chunk){.device = device, .size = size, .fd = fd, .offset = offset, .refs = 1, .own_fd = true,
+                        .imported = true};
+    return chunk;
+}
+
 void gs_chunk_drop(gs_chunk *chunk)
 {
     if (--chunk->refs > 0)

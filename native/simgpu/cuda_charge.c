@@ -41,6 +41,7 @@ CUresult gs_charge(int device, uint64_t bytes, bool managed)
     CUresult result = CUDA_ERROR_OUT_OF_MEMORY;
     if (device < 0)
         return CUDA_SUCCESS;
+    device = gs_home(device);
     gs_image_lock(sim.image);
     gs_use *use = &sim.slot->use[device];
     if (!fits(device, bytes))
@@ -59,6 +60,7 @@ void gs_uncharge(int device, uint64_t bytes, bool managed)
 {
     if (device < 0)
         return;
+    device = gs_home(device);
     gs_image_lock(sim.image);
     gs_use *use = &sim.slot->use[device];
     use->bytes -= MIN(bytes, use->bytes);
@@ -72,6 +74,7 @@ void gs_uncharge(int device, uint64_t bytes, bool managed)
  */
 void gs_memory_info(int device, uint64_t *available, uint64_t *total)
 {
+    device = gs_home(device);
     gs_image_lock(sim.image);
     gs_image_reap(sim.image);
     uint64_t own = sim.slot->use[device].bytes, pinned = pinned_limit(device);
@@ -89,9 +92,19 @@ void gs_memory_info(int device, uint64_t *available, uint64_t *total)
     gs_image_unlock(sim.image);
 }
 
-void gs_machine_read_device(int device, gs_device *copy)
+/* A restore may have moved this process' memory to another GPU; its handles keep naming the one they began on. */
+int gs_home(int device)
 {
-    gs_image_lock(sim.image);
-    *copy = sim.image->devices[device];
-    gs_image_unlock(sim.image);
+    int moved = sim.slot ? sim.slot->device_map[device] : -1;
+    return moved >= 0 ? moved : device;
+}
+
+gs_device *gs_device_of(int device)
+{
+    return &sim.image->devices[gs_home(device)];
+}
+
+gs_use *gs_use_of(int device)
+{
+    return &sim.slot->use[gs_home(device)];
 }

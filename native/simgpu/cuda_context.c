@@ -18,10 +18,14 @@ static bool alive(CUcontext ctx)
 
 static CUresult device_health(CUcontext ctx)
 {
-    const gs_device *device = &sim.image->devices[ctx->device];
+    const gs_device *device = gs_device_of(ctx->device);
     const gs_device *card = device->parent < 0 ? device : &sim.image->devices[device->parent];
     if (card->lost)
         return CUDA_ERROR_UNKNOWN;
+    if (ctx->fault_device != gs_home(ctx->device)) { /* restored elsewhere: old faults of that GPU are not ours */
+        ctx->fault_device = gs_home(ctx->device);
+        ctx->fault_seq = device->fault_seq;
+    }
     if (device->fault_seq == ctx->fault_seq)
         return gs_mps_health(ctx);
     if (device->fault_result && (device->fault_pid == 0 || device->fault_pid == sim.slot->pid))
@@ -46,10 +50,10 @@ static bool same_server(const gs_slot *other)
     return me && other->mps_client >= 0 && sim.image->clients[other->mps_client].server == me->server;
 }
 
-static bool server_holds_gpu(void)
+static bool server_holds_gpu(int device)
 {
     for (int i = 0; !gs_mps_me() && i < GS_MAX_MPS_SERVERS; i++)
-        if (sim.image->servers[i].pid)
+        if (sim.image->servers[i].pid && gs_mps_serves(&sim.image->servers[i], device))
             return true;
     return false;
 }
@@ -57,15 +61,15 @@ static bool server_holds_gpu(void)
 /* Under the image lock: may this process have a context there now? */
 static CUresult admit(int device)
 {
-    const gs_device *target = &sim.image->devices[device];
+    const gs_device *target = gs_device_of(device);
     CHECK(!target->lost && target->compute_mode != CU_COMPUTEMODE_PROHIBITED, CUDA_ERROR_DEVICE_UNAVAILABLE);
     if (target->compute_mode != CU_COMPUTEMODE_EXCLUSIVE_PROCESS)
         return CUDA_SUCCESS;
     gs_image_reap(sim.image);
-    CHECK(!server_holds_gpu(), CUDA_ERROR_DEVICE_UNAVAILABLE);
+    CHECK(!server_holds_gpu(device), CUDA_ERROR_DEVICE_UNAVAILABLE);
     for (int i = 0; i < GS_MAX_SLOTS; i++) {
         const gs_slot *other = &sim.image->slots[i];
-        if (other->pid && other != sim.slot && other->use[device].contexts && !same_server(other))
+        if (other->pid && other != sim.slot && other->use[gs_home(device)].contexts && !same_server(other))
             return CUDA_ERROR_DEVICE_UNAVAILABLE;
     }
     return CUDA_SUCCESS;
@@ -77,10 +81,11 @@ static CUresult occupy(CUcontext ctx)
     CUresult result = admit(ctx->device);
     gs_image_unlock(sim.image);
     TRY(result);
-    TRY(gs_charge(ctx->device, sim.image->devices[ctx->device].context_cost, false));
+    TRY(gs_charge(ctx->device, gs_device_of(ctx->device)->context_cost, false));
     gs_image_lock(sim.image);
-    sim.slot->use[ctx->device].contexts++;
-    ctx->fault_seq = sim.image->devices[ctx->device].fault_seq;
+    gs_use_of(ctx->device)->contexts++;
+    ctx->fault_seq = gs_device_of(ctx->device)->fault_seq;
+    ctx->fault_device = gs_home(ctx->device);
     ctx->server_fault_seq = gs_mps_me() ? sim.image->servers[gs_mps_me()->server].fault_seq : 0;
     gs_image_unlock(sim.image);
     return CUDA_SUCCESS;
@@ -104,7 +109,7 @@ static CUresult open_context(CUcontext ctx, int ordinal, unsigned int flags)
 
 static void close_context(CUcontext ctx)
 {
-    uint64_t cost = sim.image->devices[ctx->device].context_cost;
+    uint64_t cost = gs_device_of(ctx->device)->context_cost;
     while (ctx->streams)
         gs_stream_free(ctx->streams);
     gs_modules_free(ctx);
@@ -112,7 +117,7 @@ static void close_context(CUcontext ctx)
     gs_heap_destroy(ctx->heap);
     ctx->alive = false;
     gs_image_lock(sim.image);
-    sim.slot->use[ctx->device].contexts--;
+    gs_use_of(ctx->device)->contexts--;
     gs_image_unlock(sim.image);
     gs_uncharge(ctx->device, cost, false);
 }

@@ -141,7 +141,7 @@ CUresult cuCtxGetExecAffinity(CUexecAffinityParam *affinity, CUexecAffinityType 
     CHECK(affinity, CUDA_ERROR_INVALID_VALUE);
     CHECK(type == CU_EXEC_AFFINITY_TYPE_SM_COUNT, CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY);
     affinity->type = type;
-    affinity->param.smCount.val = gs_mps_sms(&sim.image->devices[call.ctx->device]);
+    affinity->param.smCount.val = gs_mps_sms(gs_device_of(call.ctx->device));
     return CUDA_SUCCESS;
 }
 

@@ -52,7 +52,7 @@ static side target(const CUDA_MEMCPY3D *copy)
                   (size_t[]){copy->dstXInBytes, copy->dstY, copy->dstZ}, copy->dstPitch, copy->dstHeight, copy);
 }
 
-/* Device addresses must be backed from the first byte to the last; mappings may stand side by side. */
+/* Device addresses must be backed from the first byte to the last. Only mappings may be crossed. */
 static bool backed(CUdeviceptr at, uint64_t size)
 {
     while (size > 0) {
@@ -60,6 +60,8 @@ static bool backed(CUdeviceptr at, uint64_t size)
         if (!range || (range->kind == RANGE_MAPPED && !range->flags))
             return false;
         uint64_t here = MIN(size, range->base + range->size - at);
+        if (here < size && range->kind != RANGE_MAPPED)
+            return false;
         at += here;
         size -= here;
     }

@@ -29,7 +29,7 @@ CUresult cuGetErrorString(CUresult error, const char **text)
 CUresult gs_ordinal(CUdevice ordinal, gs_device **device)
 {
     CHECK(ordinal >= 0 && ordinal < sim.count, CUDA_ERROR_INVALID_DEVICE);
-    *device = &sim.image->devices[sim.visible[ordinal]];
+    *device = gs_device_of(sim.visible[ordinal]);
     return CUDA_SUCCESS;
 }
 
@@ -165,7 +165,7 @@ CUresult cuDeviceGetByPCIBusId(CUdevice *ordinal, const char *text)
         CHECK(sscanf(text, "%x:%x", &bus, &slot) == 2, CUDA_ERROR_INVALID_VALUE);
     }
     for (int i = 0; i < sim.count; i++)
-        if (sscanf(sim.image->devices[sim.visible[i]].pci, "%x:%x:%x", &d, &b, &s) == 3 && d == domain
+        if (sscanf(gs_device_of(sim.visible[i])->pci, "%x:%x:%x", &d, &b, &s) == 3 && d == domain
             && b == bus && s == slot) {
             *ordinal = i;
             return CUDA_SUCCESS;

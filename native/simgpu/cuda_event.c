@@ -2,9 +2,14 @@
 /* Events. */
 #include "cuda_sim.h"
 
-void gs_event_done(CUevent event, uint64_t time)
+CUevent gs_event_new(CUcontext ctx, unsigned int flags)
 {
-    event->time = time;
+    CUevent event = gs_handle_new(KIND_EVENT, sizeof *event);
+    event->ctx = ctx;
+    event->flags = flags;
+    event->time = &event->own_time;
+    event->clock_fd = -1;
+    return event;
 }
 
 CUresult cuEventCreate(CUevent *event, unsigned int flags)
@@ -12,16 +17,15 @@ CUresult cuEventCreate(CUevent *event, unsigned int flags)
     ENTER(NEED_CONTEXT);
     CHECK(event && !(flags & ~7u), CUDA_ERROR_INVALID_VALUE);
     CHECK(!(flags & CU_EVENT_INTERPROCESS) || flags & CU_EVENT_DISABLE_TIMING, CUDA_ERROR_INVALID_VALUE);
-    *event = gs_handle_new(KIND_EVENT, sizeof **event);
-    (*event)->ctx = call.ctx;
-    (*event)->flags = flags;
-    return CUDA_SUCCESS;
+    *event = gs_event_new(call.ctx, flags);
+    return flags & CU_EVENT_INTERPROCESS ? gs_event_share(*event) : CUDA_SUCCESS;
 }
 
 CUresult cuEventDestroy_v2(CUevent event)
 {
     ENTER(NEED_INIT);
     CHECK(gs_handle_is(event, KIND_EVENT), CUDA_ERROR_INVALID_HANDLE);
+    gs_event_unshare(event);
     free(event->frontier.nodes);
     gs_handle_free(event);
     return CUDA_SUCCESS;
@@ -64,7 +68,7 @@ CUresult cuEventQuery(CUevent event)
     CHECK(gs_handle_is(event, KIND_EVENT), CUDA_ERROR_INVALID_HANDLE);
     TRY(gs_context_health(event->ctx));
     CHECK(!event->capture, CUDA_ERROR_CAPTURED_EVENT);
-    CHECK(!event->queued && event->time <= gs_now_ns(), CUDA_ERROR_NOT_READY);
+    CHECK(!event->queued && *event->time <= gs_now_ns(), CUDA_ERROR_NOT_READY);
     return CUDA_SUCCESS;
 }
 
@@ -79,7 +83,7 @@ CUresult cuEventSynchronize(CUevent event)
         CHECK(gs_handle_is(event, KIND_EVENT), CUDA_ERROR_INVALID_HANDLE);
         TRY(gs_context_health(event->ctx));
     }
-    TRY(gs_wait_until(&call, event->time, event->ctx));
+    TRY(gs_wait_until(&call, *event->time, event->ctx));
     gs_pools_settle(call.ctx ? call.ctx : gs_context_current());
     return CUDA_SUCCESS;
 }
@@ -90,10 +94,10 @@ CUresult cuEventElapsedTime_v2(float *milliseconds, CUevent start, CUevent end)
     CHECK(milliseconds, CUDA_ERROR_INVALID_VALUE);
     CHECK(gs_handle_is(start, KIND_EVENT) && gs_handle_is(end, KIND_EVENT), CUDA_ERROR_INVALID_HANDLE);
     CHECK(!((start->flags | end->flags) & CU_EVENT_DISABLE_TIMING), CUDA_ERROR_INVALID_HANDLE);
-    CHECK((start->time || start->queued) && (end->time || end->queued), CUDA_ERROR_INVALID_HANDLE);
+    CHECK((*start->time || start->queued) && (*end->time || end->queued), CUDA_ERROR_INVALID_HANDLE);
     uint64_t now = gs_now_ns();
-    CHECK(!start->queued && !end->queued && start->time <= now && end->time <= now, CUDA_ERROR_NOT_READY);
-    *milliseconds = (float)((double)((int64_t)end->time - (int64_t)start->time) / 1e6);
+    CHECK(!start->queued && !end->queued && *start->time <= now && *end->time <= now, CUDA_ERROR_NOT_READY);
+    *milliseconds = (float)((double)((int64_t)*end->time - (int64_t)*start->time) / 1e6);
     return CUDA_SUCCESS;
 }
 

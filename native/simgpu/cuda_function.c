@@ -163,7 +163,7 @@ CUresult cuKernelSetCacheConfig(CUkernel kernel, CUfunc_cache config, CUdevice o
 
 static int blocks_per_sm(CUcontext ctx, int block, size_t dynamic)
 {
-    const gs_device *device = &sim.image->devices[ctx->device];
+    const gs_device *device = gs_device_of(ctx->device);
     int warps = (block + 31) / 32;
     int by_threads = (int)device->threads_per_sm / MAX(warps * 32, 1);
     int by_shared = dynamic ? (int)(device->shared_per_sm / (dynamic + 1024)) : 32;
@@ -194,7 +194,7 @@ CUresult cuOccupancyMaxPotentialBlockSizeWithFlags(int *grid, int *block, CUfunc
     CHECK(grid && block && flags <= 1, CUDA_ERROR_INVALID_VALUE);
     *block = limit > 0 ? MIN(limit, 1024) : 1024;
     dynamic = shared ? shared(*block) : dynamic;
-    *grid = (int)gs_mps_sms(&sim.image->devices[call.ctx->device]) * MAX(1, blocks_per_sm(call.ctx, *block, dynamic));
+    *grid = (int)gs_mps_sms(gs_device_of(call.ctx->device)) * MAX(1, blocks_per_sm(call.ctx, *block, dynamic));
     return CUDA_SUCCESS;
 }
 
@@ -209,7 +209,7 @@ CUresult cuOccupancyAvailableDynamicSMemPerBlock(size_t *dynamic, CUfunction fun
     ENTER(NEED_CONTEXT);
     FUNCTION(function);
     CHECK(dynamic && blocks > 0 && block > 0, CUDA_ERROR_INVALID_VALUE);
-    uint32_t each = sim.image->devices[call.ctx->device].shared_per_sm / (uint32_t)blocks;
+    uint32_t each = gs_device_of(call.ctx->device)->shared_per_sm / (uint32_t)blocks;
     *dynamic = each > 1024 ? each - 1024 : 0;
     return CUDA_SUCCESS;
 }

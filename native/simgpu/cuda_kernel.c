@@ -34,7 +34,7 @@ static bool named(const gs_kernel *kernel, const char *name, int params)
 
 uint64_t gs_kernel_ns(CUcontext ctx, const gs_kernel *kernel)
 {
-    const gs_device *device = &sim.image->devices[ctx->device];
+    const gs_device *device = gs_device_of(ctx->device);
     uint64_t threads = (uint64_t)kernel->block[0] * kernel->block[1] * kernel->block[2];
     uint64_t blocks = (uint64_t)kernel->grid[0] * kernel->grid[1] * kernel->grid[2];
     uint64_t at_once = (uint64_t)MAX(device->sms, 1u) * MAX(device->threads_per_sm, 1u);
@@ -59,7 +59,7 @@ static bool mapped(CUdeviceptr at, uint64_t size)
 static void illegal_address(CUcontext ctx)
 {
     gs_image_lock(sim.image);
-    gs_device_fault(sim.image, ctx->device, sim.slot->pid, 31, CUDA_ERROR_ILLEGAL_ADDRESS);
+    gs_device_fault(sim.image, gs_home(ctx->device), sim.slot->pid, 31, CUDA_ERROR_ILLEGAL_ADDRESS);
     gs_image_unlock(sim.image);
 }
 

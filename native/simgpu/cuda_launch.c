@@ -19,7 +19,7 @@ static CUresult launch(CUcontext ctx, CUfunction function, gs_kernel kernel, CUs
     TRY(geometry(&kernel));
     TRY(gs_stream_of(ctx, handle, &stream));
     TRY(gs_kernel_pack(ctx, function, params, extra, &kernel));
-    if (kernel.shared > sim.image->devices[ctx->device].shared_optin) {
+    if (kernel.shared > gs_device_of(ctx->device)->shared_optin) {
         free(kernel.params);
         return CUDA_ERROR_INVALID_VALUE;
     }
@@ -51,7 +51,7 @@ CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned int gx, unsigne
                                    CUstream stream, void **params)
 {
     ENTER(NEED_CONTEXT);
-    const gs_device *device = &sim.image->devices[call.ctx->device];
+    const gs_device *device = gs_device_of(call.ctx->device);
     uint64_t threads = (uint64_t)bx * by * bz, blocks = (uint64_t)gx * gy * gz;
     uint64_t room = (uint64_t)gs_mps_sms(device) * MAX(1, device->threads_per_sm / MAX(threads, 1));
     CHECK(blocks <= room, CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);

@@ -33,11 +33,18 @@ CUresult gs_alloc(CUcontext ctx, size_t size, CUdeviceptr *at)
     return CUDA_SUCCESS;
 }
 
+/* The chunk was mapped from its beginning; an imported block may lie further in. */
 static void free_chunk(gs_range *range)
 {
-    gs_arena_unmap(range->base, range->chunk->size);
-    gs_arena_give(range->base, range->chunk->size);
+    gs_arena_unmap(range->base - range->chunk_offset, range->chunk->size);
+    gs_arena_give(range->base - range->chunk_offset, range->chunk->size);
     gs_chunk_drop(range->chunk);
+}
+
+void gs_free_imported(gs_range *range)
+{
+    free_chunk(range);
+    gs_range_remove(range);
 }
 
 CUresult gs_free(CUdeviceptr at)
@@ -73,12 +80,10 @@ void gs_free_of_context(CUcontext ctx)
         gs_range *range = gs_range_nth(i);
         if (range->ctx != ctx)
             continue;
-        if (range->kind == RANGE_IPC) {
-            free_chunk(range);
-            gs_range_remove(range);
-        } else if (range->kind == RANGE_ALLOC || range->kind == RANGE_SMALL || range->kind == RANGE_MANAGED) {
+        if (range->kind == RANGE_IPC)
+            gs_free_imported(range);
+        else if (range->kind == RANGE_ALLOC || range->kind == RANGE_SMALL || range->kind == RANGE_MANAGED)
             gs_free(range->base);
-        }
     }
 }
 

@@ -83,6 +83,23 @@ static void limit_memory(gs_mps_client *me)
         me->pinned_limit[i] = GS_NO_LIMIT;
 }
 
+bool gs_mps_serves(const gs_mps_server *server, int device)
+{
+    uint64_t devices = sim.image->daemons[server->daemon].devices;
+    int parent = sim.image->devices[device].parent;
+    return (devices >> device & 1) || (parent >= 0 && (devices >> parent & 1));
+}
+
+/* A client sees the devices its server sees. */
+static void see_only_served(const gs_mps_server *server)
+{
+    int count = 0;
+    for (int i = 0; i < sim.count; i++)
+        if (gs_mps_serves(server, sim.visible[i]))
+            sim.visible[count++] = sim.visible[i];
+    sim.count = count;
+}
+
 CUresult gs_mps_join(void)
 {
     gs_mps_request request = introduction();
@@ -102,10 +119,11 @@ CUresult gs_mps_join(void)
     }
     gs_image_lock(sim.image);
     sim.slot->mps_client = reply.client;
+    see_only_served(&sim.image->servers[sim.image->clients[reply.client].server]);
     limit_memory(&sim.image->clients[reply.client]);
     gs_image_unlock(sim.image);
     sim.mps_socket = fd;
-    return CUDA_SUCCESS;
+    return sim.count > 0 ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;
 }
 
 gs_mps_client *gs_mps_me(void)

@@ -23,7 +23,7 @@ void gs_op_clear(gs_op *op)
 static void run_kernel(CUstream stream, const gs_op *op)
 {
     const gs_kernel *kernel = &op->kernel;
-    const gs_device *device = &sim.image->devices[stream->ctx->device];
+    const gs_device *device = gs_device_of(stream->ctx->device);
     uint64_t threads = (uint64_t)kernel->block[0] * kernel->block[1] * kernel->block[2];
     uint64_t blocks = (uint64_t)kernel->grid[0] * kernel->grid[1] * kernel->grid[2];
     uint64_t fit = MAX(1, device->threads_per_sm / MAX(threads, 1));
@@ -38,7 +38,7 @@ static void record(CUstream stream, const gs_op *op)
     CUevent event = op->event.event;
     if (!gs_handle_is(event, KIND_EVENT))
         return;
-    gs_event_done(event, gs_stream_ready(stream));
+    *event->time = gs_stream_ready(stream);
     if (event->queued == op->sequence)
         event->queued = 0;
 }
@@ -74,7 +74,7 @@ CUresult gs_execute(CUstream stream, gs_op *op)
     case OP_RECORD: record(stream, op); break;
     case OP_WAIT:
         if (gs_handle_is(op->event.event, KIND_EVENT))
-            stream->tail = MAX(stream->tail, op->event.event->time);
+            stream->tail = MAX(stream->tail, *op->event.event->time);
         break;
     case OP_VALUE_WRITE: write_value(&op->value); break;
     case OP_ALLOC: return gs_graph_memory_map(op, false);

@@ -54,7 +54,8 @@ struct CUctx_st {
     int refs;
     bool primary, alive;
     unsigned long long id;
-    uint64_t fault_seq, server_fault_seq;
+    uint64_t fault_seq, server_fault_seq; /* faults up to these are older than the context */
+    int fault_device;
     CUresult broken; /* sticky */
     CUstream streams; /* list; the legacy stream is always first */
     CUmodule modules;
@@ -99,11 +100,12 @@ struct CUstream_st {
 struct CUevent_st {
     CUcontext ctx;
     unsigned int flags;
-    uint64_t time;  /* when the recorded work ends; 0: never recorded */
+    uint64_t *time;  /* when the recorded work ends; 0: never recorded. Shared for CU_EVENT_INTERPROCESS */
+    uint64_t own_time;
+    int clock_fd;
     uint64_t queued; /* sequence number of a record that still waits for the worker */
     gs_capture *capture; /* recorded while capturing */
     gs_frontier frontier;
-    struct gs_shared_event *shared; /* CU_EVENT_INTERPROCESS */
 };
 
 struct CUfunc_st {
@@ -240,6 +242,7 @@ int gs_ordinal_of(int device); /* -1: not visible */
 
 /* cuda_mps.c */
 CUresult gs_mps_join(void);
+bool gs_mps_serves(const gs_mps_server *server, int device);
 gs_mps_client *gs_mps_me(void);
 uint32_t gs_mps_sms(const gs_device *device);
 CUresult gs_mps_health(CUcontext ctx);
@@ -248,7 +251,9 @@ CUresult gs_mps_health(CUcontext ctx);
 CUresult gs_charge(int device, uint64_t bytes, bool managed);
 void gs_uncharge(int device, uint64_t bytes, bool managed);
 void gs_memory_info(int device, uint64_t *available, uint64_t *total);
-void gs_machine_read_device(int device, gs_device *copy);
+int gs_home(int device); /* the device of the image that `device` is now */
+gs_device *gs_device_of(int device);
+gs_use *gs_use_of(int device);
 
 /* cuda_arena.c: device addresses and the bytes behind them */
 CUdeviceptr gs_arena_take(uint64_t size, uint64_t alignment, CUdeviceptr hint);
@@ -258,6 +263,7 @@ CUresult gs_chunk_new(int device, uint64_t size, bool own_fd, gs_chunk **chunk);
 void gs_chunk_drop(gs_chunk *chunk);
 bool gs_chunk_map(gs_chunk *chunk, uint64_t offset, CUdeviceptr at, uint64_t size, int protection);
 void gs_arena_unmap(CUdeviceptr at, uint64_t size);
+gs_chunk *gs_chunk_import(int device, uint64_t size, int fd, off_t offset); /* takes the descriptor */
 
 /* cuda_range.c: what lies at an address */
 gs_range *gs_range_add(const gs_range *range);
@@ -271,6 +277,7 @@ gs_range *gs_range_nth(size_t i);
 CUresult gs_alloc(CUcontext ctx, size_t size, CUdeviceptr *at);
 CUresult gs_free(CUdeviceptr at);
 void gs_free_of_context(CUcontext ctx);
+void gs_free_imported(gs_range *range);
 
 /* cuda_heap.c: small blocks out of bigger chunks */
 typedef struct gs_heap gs_heap;
@@ -300,7 +307,9 @@ void gs_sleep_queue(void); /* until the worker did something; releases the proce
 extern __thread int gs_per_thread_default;
 
 /* cuda_event.c */
-void gs_event_done(CUevent event, uint64_t time);
+CUevent gs_event_new(CUcontext ctx, unsigned int flags);
+CUresult gs_event_share(CUevent event); /* its time moves to memory other processes can map */
+void gs_event_unshare(CUevent event);
 
 /* cuda_op.c */
 CUresult gs_submit(CUcontext ctx, CUstream stream, gs_op *op); /* takes what `op` owns */

@@ -75,24 +75,24 @@ static void note(int device, gs_use *use, uint64_t start, uint64_t end)
 uint64_t gs_timeline_kernel(CUcontext ctx, uint64_t ready, uint64_t duration, uint32_t sms)
 {
     gs_image_lock(sim.image);
-    gs_use *use = &sim.slot->use[ctx->device];
-    uint32_t allowed = gs_mps_sms(&sim.image->devices[ctx->device]), demand = MAX(1u, MIN(sms, allowed));
+    gs_use *use = gs_use_of(ctx->device);
+    uint32_t allowed = gs_mps_sms(gs_device_of(ctx->device)), demand = MAX(1u, MIN(sms, allowed));
     if (sms > allowed)
         duration = duration * sms / allowed;
     /* Kernels that fill the GPU follow each other whatever their stream; small ones run side by side. */
     if (demand * 2 > allowed && use->tail > ready)
         ready = use->tail;
-    uint64_t end = finish(ctx->device, ready, duration, demand);
+    uint64_t end = finish(gs_home(ctx->device), ready, duration, demand);
     use->tail = MAX(use->tail, end);
     use->demand = demand;
-    note(ctx->device, use, ready, end);
+    note(gs_home(ctx->device), use, ready, end);
     gs_image_unlock(sim.image);
     return end;
 }
 
 uint64_t gs_copy_ns(int device, uint64_t bytes, bool over_link)
 {
-    const gs_device *hardware = &sim.image->devices[device];
+    const gs_device *hardware = gs_device_of(device);
     uint64_t rate = over_link ? hardware->link_bps : hardware->memory_bps / 2;
     return 2000 + (uint64_t)((double)bytes * 1e9 / (double)MAX(rate, 1));
 }

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every test_*.c is a program of its own, linked with the simulated driver.
+SIM_TESTS := $(patsubst tests/simgpu/%.c,$(BUILD)/tests/simgpu/%,$(wildcard tests/simgpu/test_*.c))
+
+$(BUILD)/tests/simgpu/test_%: $(BUILD)/obj/tests/simgpu/test_%.o $(BUILD)/obj/tests/simgpu/machine.o \
+		$(SIM_IMAGE_OBJ) $(SIMGPU)/libcuda.so.1
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ -Wl,-rpath,$(abspath $(SIMGPU)) $(LDLIBS) -o $@
+
+# Leaks are not looked for: handles a program never destroys live until the process ends, as on a real driver.
+test-simgpu: $(SIM_TESTS) $(SIMGPU)/gpushare-sim-machine
+	@for t in $(SIM_TESTS); do \
+		SIMGPU=$(abspath $(SIMGPU)) ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0 \
+		timeout 120 $$t || { echo "FAILED $$t"; exit 1; }; done
+
+ifneq ($(wildcard /usr/local/cuda/include/cuda.h),)
+TESTS += test-cuda-abi
+test-cuda-abi: $(BUILD)/tests/simgpu/print_abi
+	$< >$(BUILD)/tests/simgpu/abi.c
+	$(CC) -std=gnu17 -Wno-deprecated-declarations -I/usr/local/cuda/include -c $(BUILD)/tests/simgpu/abi.c -o /dev/null
+	@echo "ok: declarations agree with cuda.h"
+else
+TESTS += test-cuda-abi
+test-cuda-abi:
+	@echo "skipped: no cuda.h"
+endif
+$(BUILD)/tests/simgpu/print_abi: $(BUILD)/obj/tests/simgpu/print_abi.o
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $< -o $@
