@@ -53,10 +53,7 @@ class Executor:
         try:
             edits = await asyncio.to_thread(self._mechanisms.prepare, candidate)
             self._step("grant acted")
-            costs = self._store.contexts.all()
             verified = await self._prove(candidate, edits)
-            if self._store.contexts.all() != costs:
-                edits = await asyncio.to_thread(self._again, candidate)
         except GpushareError as error:
             return await self._give_up(intent, candidate, error)
         self._edits[share.id] = edits
@@ -125,11 +122,6 @@ class Executor:
             self._store.intents.confirm(intent)
             failed = self._store.intents.open(failed)
         return await self._finish(failed, share)
-
-    def _again(self, share: Share) -> Edits:
-        """The proof has measured what a context costs: limits are made with that in mind."""
-        self._mechanisms.release(share)
-        return self._mechanisms.prepare(share)
 
     def _granted(self, intent: Intent, share: Share, verified: Verification | None) -> Share:
         ttl = share.spec.ttl

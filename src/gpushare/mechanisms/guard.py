@@ -55,6 +55,8 @@ class Guard(Quiet):
     def observe(self, share: Share) -> Observation:
         path = self._path(share)
         try:
+            # What a dead process was charged counts until someone sweeps.
+            Region(path).reap()
             seen = Region(path).snapshot()
         except OSError as error:
             return Observation(fault=f"the share's region cannot be read: {error}")
