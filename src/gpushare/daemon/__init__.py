@@ -1,6 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon: keeps shares, acts on the machine, answers on a socket."""
 
-from .app import serve
+from pathlib import Path
 
-__all__ = ["serve"]
+from gpushare.model.settings import Settings
+from gpushare.model.view import GpuView
+
+__all__ = ["look", "serve"]
+
+
+def serve(settings: Settings) -> None:
+    """Run the daemon until SIGTERM or SIGINT; shares and their programs go on without it.
+
+    Raises ModuleNotFoundError where the extra `daemon` is not installed.
+    """
+    from .app import serve as run  # noqa: PLC0415 (needs the extra)
+
+    run(settings)
+
+
+def look(runtime_dir: Path) -> tuple[GpuView, ...]:
+    """The GPUs as the driver tells, without a daemon; raises HardwareError."""
+    from gpushare.hardware.host import Host  # noqa: PLC0415 (start-up time)
+
+    from .views import gpu_view  # noqa: PLC0415 (start-up time)
+
+    machine = Host.open(runtime_dir).machine()
+    return tuple(gpu_view(gpu, machine, ()) for gpu in machine.gpus)

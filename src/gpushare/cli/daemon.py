@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare daemon`: serve shares, here or in the background; see and stop the one that runs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gpushare.model.errors import DaemonError, DaemonRunningError, GpushareError, WaitTimeoutError
+from gpushare.model.settings import LogFormat, LogLevel
+
+from ._connect import client, config
+from ._options import output_option
+
+if TYPE_CHECKING:
+    from gpushare.client import Client, Config
+
+    from ._output import Output
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 30.0
+_LAST_WORDS = 2000  # characters of the log that an error quotes
+
+
+@click.group(invoke_without_command=True)
+@click.option("--socket", type=click.Path(), help="Where to listen.")
+@click.option("--state-dir", type=click.Path(), help="Where the books are kept.")
+@click.option("--runtime-dir", type=click.Path(), help="Where regions and MPS pipes lie.")
+@click.option("--log-level", type=click.Choice([*LogLevel]), help="The least that is logged.")
+@click.option("--log-format", type=click.Choice([*LogFormat]), help="For people or machines.")
+@click.option("--reconcile-interval", type=float, help="Seconds between looks at the machine.")
+@click.option("-d", "--detach", is_flag=True, help="Go on in the background once it answers.")
+@click.pass_context
+def daemon(context: click.Context, /, *, detach: bool, **flags: object) -> None:
+    """Serve shares of this machine's GPUs until SIGTERM or Ctrl-C.
+
+    \b
+    gpushare daemon                    # in the foreground, log on stderr
+    gpushare daemon --detach           # in the background
+    gpushare daemon status
+    gpushare daemon stop
+
+    Without root it serves you alone; as root everybody on the machine. Shares and their programs
+    go on while no daemon runs; the next one finds them.
+    """
+    if context.invoked_subcommand:
+        return
+    found = config(flags)
+    if detach:
+        _detach(found)
+    else:
+        _serve(found)
+
+
+@daemon.command()
+@output_option
+def status(*, output: "Output") -> None:
+    """Say whether a daemon answers; exit code 6 when none does."""
+    found = client()
+    version = found.version()
+    lines = (f"pid      {version.pid}", f"version  {version.version}", f"socket   {found.socket}")
+    output.item(version, str(version.pid), lambda: "\n".join(lines))
+
+
+@daemon.command()
+def stop() -> None:
+    """End the daemon; shares and their programs go on."""
+    pid = client().version().pid
+    process = os.pidfd_open(pid)
+    # Between the answer and the pidfd another process may have taken the number.
+    if client().version().pid == pid:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+    _await_end(process, pid)
+    click.echo(f"gpushare: daemon {pid} has ended; shares go on", err=True)
+
+
+def _serve(found: "Config") -> None:
+    try:
+        from gpushare.daemon import serve  # noqa: PLC0415 (an optional extra)
+    except ModuleNotFoundError as error:
+        raise DaemonError(
+            "cannot serve", f"the package {error.name} is missing", "pip install 'gpushare[daemon]'"
+        ) from error
+    serve(found.settings)
+
+
+def _detach(found: "Config") -> None:
+    from gpushare.client import Client  # noqa: PLC0415 (start-up time)
+
+    settings = found.settings
+    there = Client(settings.socket)
+    if pid := _answering(there):
+        raise DaemonRunningError(
+            f"a daemon answers on {settings.socket}", f"its pid is {pid}", "gpushare daemon status"
+        )
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = settings.state_dir / "daemon.log"
+    process = _start(found, log)
+    deadline = time.monotonic() + _START_SECONDS
+    while not _answering(there):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise DaemonError("the daemon did not start", _last_words(log), f"its log: {log}")
+        time.sleep(0.02)
+    click.echo(f"gpushare: daemon {process.pid} answers on {settings.socket}; log: {log}", err=True)
+
+
+def _start(found: "Config", log: Path) -> subprocess.Popen[bytes]:
+    flags = [
+        f"--{name.replace('_', '-')}={getattr(found.settings, name)}"
+        for name in found.settings.__struct_fields__
+    ]
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "gpushare.cli", "daemon", *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd="/",
+        )
+
+
+def _answering(there: "Client") -> int | None:
+    try:
+        return there.version().pid
+    except GpushareError:
+        return None
+
+
+def _last_words(log: Path) -> str:
+    return log.read_text(errors="replace")[-_LAST_WORDS:].strip()
+
+
+def _await_end(process: int, pid: int) -> None:
+    from select import select  # noqa: PLC0415 (start-up time)
+
+    try:
+        if not select([process], [], [], _STOP_SECONDS)[0]:
+            raise WaitTimeoutError(f"daemon {pid} does not end", hint=f"kill -9 {pid}")
+    finally:
+        os.close(process)
