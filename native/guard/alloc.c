@@ -7,6 +7,8 @@
 #include "pool.h"
 #include "relief.h"
 
+#define DEFAULT_HEAP (8ull << 20) /* part of what a context costs */
+
 enum { PITCH_ALIGNMENT = 512 };
 
 void gs_keep(const struct gs_place *place, enum gs_space space, uint64_t key, uint64_t bytes)
@@ -91,4 +93,23 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, s
 CUresult cuMemFree_v2(CUdeviceptr pointer)
 {
     GS_FREEING(GS_POINTER, pointer, cuda()->cuMemFree_v2(pointer));
+}
+
+/* The heap of malloc() in kernels is as large as a program wants it. */
+CUresult cuCtxSetLimit(CUlimit limit, size_t value)
+{
+    struct gs_place place = {.gpu = -1};
+    if (limit == CU_LIMIT_MALLOC_HEAP_SIZE)
+        place = gs_place_current();
+    if (place.gpu < 0)
+        return cuda()->cuCtxSetLimit(limit, value);
+    uint64_t more = value > DEFAULT_HEAP ? value - DEFAULT_HEAP : 0;
+    if (!gs_claim(GS_BLOCK, place.gpu, more))
+        return gs_refuse(place.gpu);
+    CUresult result = cuda()->cuCtxSetLimit(limit, value);
+    if (result == CUDA_SUCCESS)
+        gs_keep(&place, GS_DEVICE_HEAP, (uintptr_t)place.context, more);
+    else
+        gs_give(GS_BLOCK, place.gpu, more);
+    return result;
 }

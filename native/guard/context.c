@@ -38,16 +38,20 @@ static bool enter(int gpu, uint64_t price)
     return entered;
 }
 
+static bool lives_in_context(const struct gs_entry *entry)
+{
+    return !entry->pool && (entry->space == GS_POINTER || entry->space == GS_ARRAY || entry->space == GS_MIPMAP ||
+                            entry->space == GS_DEVICE_HEAP);
+}
+
 static bool dies_with_gpu(const struct gs_entry *entry, const void *gpu)
 {
-    return entry->gpu == *(const int *)gpu && !entry->pool &&
-           (entry->space == GS_POINTER || entry->space == GS_ARRAY || entry->space == GS_MIPMAP);
+    return lives_in_context(entry) && entry->gpu == *(const int *)gpu;
 }
 
 static bool dies_with_context(const struct gs_entry *entry, const void *context)
 {
-    return entry->owner == context && !entry->pool &&
-           (entry->space == GS_POINTER || entry->space == GS_ARRAY || entry->space == GS_MIPMAP);
+    return lives_in_context(entry) && entry->owner == context;
 }
 
 static void release_entry(const struct gs_entry *entry)

@@ -12,6 +12,7 @@ enum gs_space {
     GS_POINTER, /* key: device address; owner: its context; pool: where it came from, if from one */
     GS_ARRAY,
     GS_MIPMAP,
+    GS_DEVICE_HEAP, /* key: the context whose kernels allocate from it */
     GS_CONTEXT,
     GS_HANDLE,  /* key: VMM handle; owner: its physical allocation; bytes: references */
     GS_MAPPING, /* key: mapped address; owner: what is mapped there, or NULL; bytes: length */

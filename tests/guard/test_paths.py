@@ -11,6 +11,7 @@ from gpushare.model.units import MIB
 SCENARIOS = [
     "plain",
     "managed_stays_managed",
+    "device_heap",
     "pinned_host_memory_is_free",
     "default_pool",
     "own_pool_caches_and_is_trimmed",

@@ -64,6 +64,18 @@ static void managed_stays_managed(void)
     CHECK(charged() == 0);
 }
 
+static void device_heap(void)
+{
+    OK(cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, 108 * MIB));
+    CHECK(charged() == 100 * MIB);
+    GIVES(cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, 300 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    OK(cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, 28 * MIB));
+    CHECK(charged() == 20 * MIB);
+    OK(cuCtxSetLimit(CU_LIMIT_STACK_SIZE, 2048));
+    OK(cuDevicePrimaryCtxReset_v2(0));
+    CHECK(region->gpu[0].used == 0);
+}
+
 static void pinned_host_memory_is_free(void)
 {
     void *host;
@@ -347,6 +359,7 @@ static const struct {
 } scenarios[] = {
     {"plain", plain},
     {"managed_stays_managed", managed_stays_managed},
+    {"device_heap", device_heap},
     {"pinned_host_memory_is_free", pinned_host_memory_is_free},
     {"default_pool", default_pool},
     {"own_pool_caches_and_is_trimmed", own_pool_caches_and_is_trimmed},
