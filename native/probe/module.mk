@@ -7,3 +7,5 @@ ALL += $(PROBE)
 $(PROBE): $(PROBE_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+include tests/probe/module.mk
