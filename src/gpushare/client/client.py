@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from gpushare.model.errors import ErrorBody, ProtocolError, from_body
+from gpushare.model.errors import ErrorBody, ProtocolError, WaitTimeoutError, from_body
 from gpushare.model.event import Event
 from gpushare.model.share import State, Verification
 from gpushare.model.spec import ShareSpec
@@ -32,6 +32,7 @@ from .connection import answer
 T = TypeVar("T")
 _LOOK_SECONDS = 30.0
 _ACT_SECONDS = 300.0  # a first grant may verify the mechanism before it answers
+_POLL_SECONDS = Seconds(60)
 _BAD = 400
 
 
@@ -68,8 +69,13 @@ class Client:
     def show(self, ref: str) -> ShareView:
         return self._look(_share(ref), ShareView)
 
-    def wait(self, ref: str, states: Sequence[State], timeout: Seconds) -> ShareView:
+    def wait(self, ref: str, states: Sequence[State], timeout: Seconds | None = None) -> ShareView:
         """The share once it is in one of the states or has ended; WaitTimeoutError."""
+        while timeout is None:
+            try:
+                return self.wait(ref, states, _POLL_SECONDS)
+            except WaitTimeoutError:
+                continue
         query = {"for": ",".join(states), "timeout": str(timeout)}
         patience = timeout + _LOOK_SECONDS
         return self._call("GET", _share(ref, "/wait"), ShareView, query=query, timeout=patience)

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare completion`: scripts that complete commands, share names and GPUs."""
+
+import click
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print a completion script for SHELL.
+
+    \b
+    source <(gpushare completion bash)
+    gpushare completion zsh > "${fpath[1]}/_gpushare"
+    gpushare completion fish > ~/.config/fish/completions/gpushare.fish
+    """
+    from click.shell_completion import get_completion_class  # noqa: PLC0415 (start-up time)
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    script = kind(context.find_root().command, {}, "gpushare", "_GPUSHARE_COMPLETE")
+    click.echo(script.source_template % script.source_vars())

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare explain`: what an error code means and what helps."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from gpushare.model.errors import NotFoundError
+
+from ._options import output_option
+from ._output import Column, Output, Table
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from ._catalogue import Explanation
+
+
+def _codes(_: click.Context, __: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 (start-up time)
+
+    from ._catalogue import explanations  # noqa: PLC0415 (start-up time)
+
+    found = (each for each in explanations() if each.code.startswith(incomplete.upper()))
+    return [CompletionItem(each.code, help=each.meaning) for each in found]
+
+
+@click.command()
+@click.argument("code", required=False, shell_complete=_codes)
+@output_option
+def explain(code: str | None, output: Output) -> None:
+    """Explain the error CODE, or list all of them.
+
+    \b
+    gpushare explain GS1702
+    gpushare explain
+    """
+    from ._catalogue import explanations  # noqa: PLC0415 (start-up time)
+
+    found = {each.code: each for each in explanations()}
+    if code is None:
+        output.items(list(found.values()), _table())
+        return
+    if code.upper() not in found:
+        raise NotFoundError(f"no error has the code {code!r}", hint="list them: gpushare explain")
+    one = found[code.upper()]
+    output.item(one, one.code, lambda: _words(one))
+
+
+def _table() -> "Table[Explanation]":
+    return Table(
+        lambda each: each.code,
+        Column("CODE", lambda each: each.code),
+        Column("EXIT", lambda each: str(each.exit_code)),
+        Column("MEANING", lambda each: each.meaning),
+    )
+
+
+def _words(one: "Explanation") -> str:
+    again = "may pass by itself" if one.retryable else "stays until something is changed"
+    lines = (
+        f"{one.code} {one.name}: {one.meaning}",
+        "",
+        f"why   {one.why}",
+        f"help  {one.help}",
+        "",
+        f"exit code {one.exit_code}, HTTP status {one.status}; it {again}",
+    )
+    return "\n".join(lines)

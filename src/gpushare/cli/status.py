@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare` alone: the machine at a glance, in ten lines at most."""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from gpushare.model.errors import DaemonUnreachableError
+from gpushare.model.share import State
+
+from ._connect import client, gpus
+from ._words import gpu_label
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpushare.model.view import GpuView, ShareView
+
+_GIB = 1 << 30
+_LINES = 8  # of GPUs and of waiting shares together; two more for the sums and the hint
+
+
+def status() -> None:
+    """GPUs, shares, the queue, and one hint."""
+    try:
+        shares: Sequence[ShareView] | None = client().shares()
+    except DaemonUnreachableError:
+        shares = None
+    for line in lines(gpus(), shares):
+        click.echo(line)
+
+
+def lines(gpus: "Sequence[GpuView]", shares: "Sequence[ShareView] | None") -> list[str]:
+    """`shares` None: no daemon answers."""
+    queue = [share for share in shares or () if share.state is State.QUEUED]
+    waiting = [_waiting(share) for share in queue[:3]]
+    cards = [_card(gpu) for gpu in gpus]
+    room = _LINES - len(waiting)
+    if len(cards) > room:
+        cards = [*cards[: room - 1], f"… and {len(cards) - room + 1} more: gpushare gpus"]
+    return [*(cards or ["no GPU here"]), _sum(shares), *waiting, _hint(gpus, shares)]
+
+
+def _card(gpu: "GpuView") -> str:
+    total, granted = gpu.memory.total / _GIB, gpu.memory.granted / _GIB
+    busy = "" if gpu.compute.used is None else f", {gpu.compute.used}% busy"
+    state = " LOST" if gpu.health.lost else ""
+    simulated = " (simulated)" if gpu.simulated else ""
+    return f"gpu {gpu_label(gpu)}{simulated}{state}: {granted:.1f} of {total:.1f} GiB granted{busy}"
+
+
+def _sum(shares: "Sequence[ShareView] | None") -> str:
+    if shares is None:
+        return "no daemon answers"
+    if not shares:
+        return "no shares"
+    counts = Counter(share.state for share in shares)
+    return "shares: " + ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
+
+
+def _waiting(share: "ShareView") -> str:
+    place = f" #{share.queue.position}" if share.queue else ""
+    return f"  {share.name} queued{place}: waits for {share.reason or 'its turn'}"
+
+
+def _hint(gpus: "Sequence[GpuView]", shares: "Sequence[ShareView] | None") -> str:
+    if not gpus:
+        return "hint: try it on a simulated machine: gpushare simulate h200-1 -- bash"
+    if shares is None:
+        return "hint: gpushare daemon --detach"
+    return "hint: gpushare ps" if shares else "hint: gpushare run -m 8GiB -- python train.py"
