@@ -46,6 +46,7 @@ def test_v3_tables_are_read_by_column_name() -> None:
 
 def test_no_servers_is_no_error() -> None:
     assert V2().servers(lambda _: "") == ()
+    assert V2().servers(lambda _: "Server list is empty\n") == ()
     assert V3().servers(lambda _: "") == ()
     assert V3().servers(lambda _: "name,pid,uid,status\n") == ()
 

@@ -132,11 +132,12 @@ def _v3_options(defaults: MpsDefaults) -> Sequence[str]:
 
 
 def _pids(text: str) -> tuple[int, ...]:
-    """One pid a line; raises MpsError on anything else, such as `Unknown command`."""
-    words = text.split()
-    if not all(word.isdecimal() for word in words):
-        raise MpsError("the MPS control daemon does not answer with pids", repr(text.strip()))
-    return tuple(map(int, words))
+    """One pid a line; words without a number say that there is none. Raises MpsError on others."""
+    lines = [line.strip() for line in _fine(text).splitlines()]
+    numbered = [line for line in lines if any(map(str.isdigit, line))]
+    if not all(line.isdecimal() for line in numbered):
+        raise MpsError("the MPS control daemon does not answer with pids", text.strip())
+    return tuple(map(int, numbered))
 
 
 def _fine(answer: str) -> str:
