@@ -16,6 +16,7 @@ from gpushare.store import Store
 from . import logs, places
 from .access import Access
 from .core import Core
+from .executor import Step
 from .machine import rig
 from .notify import Notifier
 from .service import DaemonService
@@ -24,15 +25,18 @@ _XID_SECONDS = 1.0
 _log = structlog.get_logger()
 
 
-def serve(settings: Settings) -> None:
-    """Run the daemon until SIGTERM or SIGINT; shares and their programs go on without it."""
+def serve(settings: Settings, step: Step = lambda _: None) -> None:
+    """Run the daemon until SIGTERM or SIGINT; shares and their programs go on without it.
+
+    `step` is told each point at which a crash may happen.
+    """
     logs.configure(settings.log_level, settings.log_format)
-    asyncio.run(_serve(settings))
+    asyncio.run(_serve(settings, step))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, step: Step) -> None:
     with closing(Store(settings.state_dir)) as store:
-        core = Core(store, rig(settings, store))
+        core = Core(store, rig(settings, store), step)
         try:
             await _run(settings, core)
         finally:

@@ -2,7 +2,6 @@
 """The daemon's parts, joined: one turn at a time, one pass after the other."""
 
 import asyncio
-from collections.abc import Callable
 
 import structlog
 
@@ -11,7 +10,7 @@ from gpushare.model.units import Seconds
 from gpushare.store import Store
 
 from .bus import Bus
-from .executor import Executor
+from .executor import Executor, Step
 from .prover import Prover
 from .reconcile import GRACE_SECONDS, Reconciler
 from .rig import Rig
@@ -22,9 +21,7 @@ _log = structlog.get_logger()
 class Core:
     """`step` is told each point at which a crash may happen."""
 
-    def __init__(
-        self, store: Store, rig: Rig, step: Callable[[str], None] = lambda _: None
-    ) -> None:
+    def __init__(self, store: Store, rig: Rig, step: Step = lambda _: None) -> None:
         self.store, self.rig = store, rig
         self.turn = asyncio.Lock()
         self.bus = Bus(store, rig.clock)

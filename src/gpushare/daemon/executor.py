@@ -22,6 +22,7 @@ from gpushare.store import Act, Intent, Store
 from .bus import Bus
 from .clock import Clock
 
+Step = Callable[[str], None]
 Prove = Callable[[Share, Edits], Awaitable[Verification | None]]
 _log = structlog.get_logger()
 
@@ -37,7 +38,7 @@ class Executor:
         *,
         clock: Clock,
         prove: Prove,
-        step: Callable[[str], None] = lambda _: None,
+        step: Step = lambda _: None,
     ) -> None:
         self._store, self._mechanisms = store, mechanisms
         self._bus, self._clock, self._prove, self._step = bus, clock, prove, step
