@@ -106,7 +106,7 @@ class Demo:
         def answers() -> bool:
             if daemon.poll() is not None:
                 raise DemoError(f"the daemon did not start:\n{log.read_text()}")
-            return self.gpushare("gpus").returncode == 0
+            return self.gpushare("ps").returncode == 0
 
         wait_for(answers, "the daemon to answer")
 

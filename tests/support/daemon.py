@@ -66,7 +66,7 @@ class Daemon:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"the daemon ended:\n{self.log.read_text()}")
-        return self.socket.exists() and self.gpushare("gpus").returncode == 0
+        return self.socket.exists() and self.gpushare("ps").returncode == 0
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it with a signal; its exit code."""
