@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LOOK_EVERY_MS = 50 };
+enum { LOOK_EVERY_MS = 100 };
 static const uint64_t context_bytes = 30ull << 20; // what NVML shows for a server without clients, about
 
 mps_state mps;
