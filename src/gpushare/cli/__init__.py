@@ -1,1 +1,81 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The command line. `main` is the entry point; every verb has a file of its name."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from gpushare import __version__
+
+from ._errors import FAILED, report
+from ._group import VerbGroup
+from ._output import JSON
+
+__all__ = ["command", "main"]
+
+
+@click.command(
+    "gpushare",
+    cls=VerbGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("--socket", metavar="PATH", help="The daemon's socket.")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="When to use colours.",
+)
+@click.option("--version", is_flag=True, help="Print the version and end.")
+@click.pass_context
+def command(context: click.Context, socket: str | None, color: str, *, version: bool) -> None:  # noqa: ARG001 (_connect reads the socket from the context)
+    """Give every process a share of a GPU, and make the share real.
+
+    \b
+    gpushare run -m 8GiB -c 50 -- python train.py
+    gpushare ps
+    gpushare verify train-1
+    gpushare simulate h200-1 -- gpushare gpus      # no GPU needed
+    """
+    _choose_colour(color)
+    if version:
+        click.echo(f"gpushare {__version__}")
+    elif context.invoked_subcommand is None:
+        from .status import status  # noqa: PLC0415 (start-up time)
+
+        status()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and end the process with its exit code."""
+    meta: dict[str, Any] = {}
+    try:
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        with command.make_context("gpushare", words) as context:
+            meta = context.meta
+            command.invoke(context)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _hang_up()
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 (the one place that turns errors into words)
+        sys.exit(report(error, as_json=meta.get(JSON, False), failed=meta.get(FAILED, 1)))
+
+
+def _choose_colour(color: str) -> None:
+    if color == "always":
+        os.environ["FORCE_COLOR"] = "1"
+        os.environ.pop("NO_COLOR", None)
+    elif color == "never":
+        os.environ["NO_COLOR"] = "1"
+
+
+def _hang_up() -> None:
+    """The reader of our output is gone: end quietly, as `ps | head -1` expects."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(141)  # 128 + SIGPIPE

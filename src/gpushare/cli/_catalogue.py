@@ -103,8 +103,8 @@ WORDS = {
     "GS1401": (
         "No daemon runs, or it listens on another socket. Shares that exist keep running.",
         (
-            "`gpushare daemon --detach` starts one; `gpushare config show --origin` says which socket "
-            "is asked."
+            "`gpushare daemon --detach` starts one; `gpushare config show --origin` says which "
+            "socket is asked."
         ),
     ),
     "GS1402": (
@@ -193,8 +193,8 @@ WORDS = {
     ),
     "GS1701": (
         (
-            "Not even an empty machine has room: too much memory, too many GPUs, or no mechanism that "
-            "isolates as strongly as asked."
+            "Not even an empty machine has room: too much memory, too many GPUs, or no mechanism "
+            "that isolates as strongly as asked."
         ),
         "`gpushare gpus` shows the sizes; ask for less, or for a weaker --isolation.",
     ),

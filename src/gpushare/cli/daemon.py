@@ -31,8 +31,12 @@ _LAST_WORDS = 2000  # characters of the log that an error quotes
 @click.option("--socket", type=click.Path(), help="Where to listen.")
 @click.option("--state-dir", type=click.Path(), help="Where the books are kept.")
 @click.option("--runtime-dir", type=click.Path(), help="Where regions and MPS pipes lie.")
-@click.option("--log-level", type=click.Choice([*LogLevel]), help="The least that is logged.")
-@click.option("--log-format", type=click.Choice([*LogFormat]), help="For people or machines.")
+@click.option(
+    "--log-level", type=click.Choice([*map(str, LogLevel)]), help="The least that is logged."
+)
+@click.option(
+    "--log-format", type=click.Choice([*map(str, LogFormat)]), help="For people or machines."
+)
 @click.option("--reconcile-interval", type=float, help="Seconds between looks at the machine.")
 @click.option("-d", "--detach", is_flag=True, help="Go on in the background once it answers.")
 @click.pass_context

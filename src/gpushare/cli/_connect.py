@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The door to the daemon; for what can be seen without one, to the same code in this process."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from gpushare.model.errors import DaemonUnreachableError, GpushareError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from gpushare.client import Client, Config
+    from gpushare.model.view import GpuView
+
+
+def config(flags: Mapping[str, object] = {}) -> "Config":
+    """What files, variables and the command line's own flags say."""
+    from gpushare.client import load  # noqa: PLC0415 (start-up time)
+
+    context = click.get_current_context(silent=True)
+    socket = context.find_root().params.get("socket") if context else None
+    return load({"socket": socket, **{k: v for k, v in flags.items() if v is not None}})
+
+
+def client() -> "Client":
+    from gpushare.client import Client  # noqa: PLC0415 (start-up time)
+
+    return Client(config().reachable_socket())
+
+
+def gpus() -> "Sequence[GpuView]":
+    """From the daemon, or, said on stderr, straight from the driver."""
+    try:
+        return client().gpus()
+    except DaemonUnreachableError:
+        from gpushare.daemon import look  # noqa: PLC0415 (start-up time)
+
+        click.echo("gpushare: no daemon; asking the driver itself", err=True)
+        return look(config().settings.runtime_dir)
+
+
+def complete_share(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> "list[CompletionItem]":
+    return _items(incomplete, lambda: [share.name for share in client().shares()])
+
+
+def complete_gpu(_: click.Context, __: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    return _items(
+        incomplete,
+        lambda: [name for gpu in client().gpus() for name in (str(gpu.index), gpu.uuid)],
+    )
+
+
+def _items(incomplete: str, names: Callable[[], list[str]]) -> "list[CompletionItem]":
+    """A shell that completes wants no error, only fewer words."""
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 (start-up time)
+
+    try:
+        return [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+    except GpushareError:
+        return []

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leave the terminal: the child goes on in the background, the parent hears how it began."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from gpushare.model.errors import ErrorBody, GpushareError, from_body
+from gpushare.model.value import Value
+from gpushare.model.view import ShareView
+
+
+class Begun(Value):
+    """What the child tells: its share, or why there is none."""
+
+    share: ShareView | None = None
+    error: ErrorBody | None = None
+
+
+class Herald:
+    """The child's end of the pipe; it closes by itself when the program is executed."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    def __call__(self, share: ShareView) -> None:
+        self._tell(Begun(share=share))
+
+    def _tell(self, begun: Begun) -> None:
+        if self._descriptor is not None:
+            os.write(self._descriptor, msgspec.json.encode(begun))
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Tells the parent of an error in the block."""
+        try:
+            yield
+        except GpushareError as error:
+            self._tell(Begun(error=error.body()))
+            raise
+
+
+def leave(log: Path) -> Herald | ShareView:
+    """Fork. In the child: a Herald, output going to `log`. In the parent: the share that began.
+
+    Raises in the parent what the child failed with.
+    """
+    reader, writer = os.pipe()
+    if os.fork():
+        os.close(writer)
+        return _listen(reader)
+    os.close(reader)
+    os.setsid()
+    _redirect(log)
+    return Herald(writer)
+
+
+def _listen(reader: int) -> ShareView:
+    with os.fdopen(reader, "rb") as pipe:
+        text = pipe.read()
+    begun = msgspec.json.decode(text, type=Begun) if text else Begun()
+    if begun.share is not None:
+        return begun.share
+    raise from_body(begun.error or ErrorBody(GpushareError.code, "the background process died"))
+
+
+def _redirect(log: Path) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    silence = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    for target, source in ((0, silence), (1, output), (2, output)):
+        os.dup2(source, target)
+    os.close(output)
+    os.close(silence)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only place where errors become words and exit codes."""
+
+import os
+import sys
+import traceback
+
+import click
+import msgspec
+
+from gpushare.model.errors import GpushareError, UsageError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells say
+FAILED = "gpushare.failed"  # a command's own exit code for failures that have no better one
+
+
+def report(error: BaseException, *, as_json: bool = False, failed: int = 1) -> int:
+    """Tell the user on stderr; the exit code. GPUSHARE_DEBUG=1 adds the trace."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        return INTERRUPTED
+    if os.environ.get("GPUSHARE_DEBUG") == "1":
+        traceback.print_exception(error)
+    found = _ours(error)
+    click.echo(_json(found) if as_json else _words(found), err=True)
+    return failed if found.exit_code == 1 else found.exit_code
+
+
+def _ours(error: BaseException) -> GpushareError:
+    if isinstance(error, GpushareError):
+        return error
+    if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "gpushare"
+        return UsageError(error.format_message(), hint=f"{path} --help")
+    return GpushareError(
+        "gpushare failed", f"{type(error).__name__}: {error}", "see where: GPUSHARE_DEBUG=1"
+    )
+
+
+def _words(error: GpushareError) -> str:
+    style = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    head = click.style("error:", fg="red", bold=True) if style else "error:"
+    lines = [f"{head} {error.what}"]
+    lines += [f"because: {error.because}"] if error.because else []
+    lines += [f"hint: {error.hint}"] if error.hint else []
+    return "\n".join([*lines, f"code: {error.code}"])
+
+
+def _json(error: GpushareError) -> bytes:
+    return msgspec.json.encode({"apiVersion": "v1", "error": error.body()})

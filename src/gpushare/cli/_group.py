@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs, each imported only when it is asked for: start-up time is a feature."""
+
+import difflib
+from importlib import import_module
+
+import click
+
+VERBS = {
+    "run": "Run a program in a share of a GPU.",
+    "create": "Hold a share without a program.",
+    "rm": "Release shares.",
+    "ps": "List shares and the queue.",
+    "show": "Show everything about one share.",
+    "exec": "Run a program in a share that exists.",
+    "env": "Print a share's environment for a shell.",
+    "wait": "Wait until a share is in a state.",
+    "logs": "Show the output of a detached program.",
+    "verify": "Try to break a share's limits and report.",
+    "gpus": "List the GPUs and what they can do.",
+    "daemon": "Serve shares of this machine's GPUs.",
+    "config": "Show, check and find the configuration.",
+    "simulate": "Run anything on a simulated NVIDIA machine.",
+    "explain": "Explain an error code.",
+    "completion": "Print a completion script for a shell.",
+    "version": "Print the versions of client and daemon.",
+}
+ALIASES = {"ls": "ps", "list": "ps", "remove": "rm", "inspect": "show"}
+
+
+class VerbGroup(click.Group):
+    """`VERBS` names the modules; each has a command of the module's name."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        verb = ALIASES.get(name, name)
+        if verb not in VERBS:
+            return None
+        module = import_module(f"gpushare.cli.{verb}")
+        command = getattr(module, f"{verb}_" if verb == "exec" else verb)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if self.get_command(context, name) is None and not name.startswith("-"):
+            near = difflib.get_close_matches(name, [*VERBS, *ALIASES], 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"no command {name!r}.{hint}", context)
+        return super().resolve_command(context, args)

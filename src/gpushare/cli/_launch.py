@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Become a program of a share: find it first, enter, exec. Nothing of ours stays in between."""
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from gpushare.model.errors import ProgramNotExecutableError, ProgramNotFoundError
+from gpushare.model.view import Entry, ShareView
+
+from ._words import wait_reason
+
+
+def program(name: str) -> str:
+    """The path that exec will run; raises ProgramNotFoundError, ProgramNotExecutableError."""
+    if found := shutil.which(name):
+        return found
+    if os.sep in name and Path(name).is_dir():
+        raise ProgramNotExecutableError(f"cannot execute {name}", "it is a folder")
+    if os.sep in name and Path(name).exists():
+        raise ProgramNotExecutableError(
+            f"cannot execute {name}", "permission denied", f"chmod +x {name}"
+        )
+    raise ProgramNotFoundError(f"no program {name!r}", "it is not on PATH", "check the spelling")
+
+
+def become(path: str, argv: Sequence[str], entry: Entry) -> None:
+    """Exec the program in the share's environment; returns only by an error."""
+    from gpushare.client.take import apply  # noqa: PLC0415 (start-up time)
+
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Python ignores these two, and exec would hand that on.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execve(path, list(argv), apply(entry, dict(os.environ)))  # noqa: S606
+    except FileNotFoundError as error:
+        raise ProgramNotFoundError(f"cannot start {path}", "its interpreter is missing") from error
+    except OSError as error:
+        raise ProgramNotExecutableError(f"cannot execute {path}", str(error.strerror)) from error
+
+
+class Teller:
+    """Says on stderr what a queued share waits for: in place on a tty, else a line a change."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._inline = sys.stderr.isatty()
+
+    def __call__(self, share: ShareView) -> None:
+        position = share.queue.position if share.queue else 1
+        text = f"gpushare: {share.name} is queued #{position}, {wait_reason(share)}"
+        if text != self._last:
+            click.echo(f"\r\x1b[K{text}" if self._inline else text, err=True, nl=not self._inline)
+        self._last = text
+
+    def done(self) -> None:
+        if self._last and self._inline:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def log_file(name: str, environment: Mapping[str, str]) -> Path:
+    """Where a detached program's output goes; a new file in the user's own state."""
+    from gpushare.client.config import state_home  # noqa: PLC0415 (start-up time)
+
+    folder = state_home(environment) / "logs"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder / f"{name}-{os.getpid()}.log"

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How results look. Commands hand over values and a table's columns; they never format.
+
+stdout carries data only. A table is cut at nothing; JSON, JSON lines and YAML are the API's own
+schema.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from enum import StrEnum, unique
+from typing import Any, Generic, TypeVar
+
+import click
+import msgspec
+
+from gpushare.model.value import Value
+
+T = TypeVar("T", bound=Value)
+WATCH_SECONDS = 2.0
+JSON = "gpushare.json"  # set about a command whose errors are to be JSON too
+_CLEAR = "\x1b[H\x1b[2J"
+
+
+@unique
+class Format(StrEnum):
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    JSONL = "jsonl"
+    YAML = "yaml"
+    NAME = "name"
+
+
+class Column(Generic[T]):
+    """`wide` columns are shown only by `-o wide`."""
+
+    def __init__(self, title: str, cell: Callable[[T], str], *, wide: bool = False) -> None:
+        self.title, self.cell, self.wide = title, cell, wide
+
+
+class Table(Generic[T]):
+    """How values of one kind stand in rows; `name` is what `-o name` prints."""
+
+    def __init__(self, name: Callable[[T], str], *columns: Column[T]) -> None:
+        self.name, self.columns = name, columns
+
+
+class Output:
+    """Writes to stdout in one format."""
+
+    def __init__(self, style: Format) -> None:
+        self.format = style
+
+    @property
+    def human(self) -> bool:
+        return self.format in {Format.TABLE, Format.WIDE}
+
+    def items(self, found: Sequence[T], table: Table[T]) -> None:
+        """Several values, in order."""
+        match self.format:
+            case Format.JSON | Format.YAML:
+                self._document({"apiVersion": "v1", "items": list(found)})
+            case Format.JSONL:
+                for item in found:
+                    _json_line(item)
+            case Format.NAME:
+                for item in found:
+                    click.echo(table.name(item))
+            case _:
+                click.echo(self._table(found, table))
+
+    def item(self, found: T, name: str, human: Callable[[], str]) -> None:
+        """One value; `human` renders it for people."""
+        match self.format:
+            case Format.JSON | Format.YAML:
+                self._document({"apiVersion": "v1", **msgspec.structs.asdict(found)})
+            case Format.JSONL:
+                _json_line(found)
+            case Format.NAME:
+                click.echo(name)
+            case _:
+                click.echo(human())
+
+    def watch(self, show: Callable[[], None], *, again: bool) -> None:
+        """Show once, or every two seconds until Ctrl-C; on a terminal in place."""
+        while True:
+            if again and self.human and sys.stdout.isatty():
+                click.echo(_CLEAR, nl=False)
+            show()
+            sys.stdout.flush()
+            if not again:
+                return
+            time.sleep(WATCH_SECONDS)
+
+    def _document(self, found: dict[str, Any]) -> None:
+        plain = msgspec.to_builtins(found)
+        if self.format is Format.YAML:
+            import yaml  # noqa: PLC0415 (start-up time)
+
+            click.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), nl=False)
+        else:
+            click.echo(msgspec.json.format(msgspec.json.encode(plain), indent=2))
+
+    def _table(self, found: Sequence[T], table: Table[T]) -> str:
+        shown = [c for c in table.columns if not c.wide or self.format is Format.WIDE]
+        return aligned(
+            [[c.title for c in shown], *([c.cell(item) for c in shown] for item in found)]
+        )
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Left-aligned columns two spaces apart; the last one as long as it is."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def colour(text: str, **style: Any) -> str:
+    """Styled where stdout shows colours: a terminal without NO_COLOR, or FORCE_COLOR."""
+    wanted = os.environ.get("FORCE_COLOR") or sys.stdout.isatty()
+    return click.style(text, **style) if wanted and not os.environ.get("NO_COLOR") else text
+
+
+def _json_line(item: object) -> None:
+    click.echo(msgspec.json.encode(item))

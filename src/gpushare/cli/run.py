@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare run`: take a share, become the program."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from gpushare.client.take import enter, taken
+from gpushare.model.errors import UsageError
+from gpushare.model.spec import ShareSpec
+from gpushare.model.units import parse_duration
+from gpushare.model.view import CreateRequest, Plan
+
+from ._connect import client
+from ._detach import Herald, leave
+from ._errors import FAILED
+from ._launch import Teller, become, log_file, program
+from ._options import output_option, spec_options
+from ._output import Output, aligned
+from ._words import levels
+
+_FAILED_BEFORE = 125  # docker's word for "the tool failed, not the program"
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@spec_options
+@click.option("--no-wait", is_flag=True, help="Fail with exit code 75 instead of queueing.")
+@click.option("--timeout", metavar="TIME", help="Wait in the queue at most this long.")
+@click.option("-d", "--detach", is_flag=True, help="Run in the background; see gpushare logs.")
+@click.option("--explain", is_flag=True, help="Say why it lands where it does, then run.")
+@click.option("--dry-run", is_flag=True, help="Only say what would happen.")
+@output_option
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def run(
+    context: click.Context,
+    spec: ShareSpec,
+    command: tuple[str, ...],
+    timeout: str | None,
+    output: Output,
+    *,
+    no_wait: bool,
+    detach: bool,
+    explain: bool,
+    dry_run: bool,
+) -> None:
+    """Run COMMAND in a share of a GPU, and release the share when it ends.
+
+    gpushare becomes the program: signals, terminal and exit code are the program's own. Before
+    that, it ends with 75 when there is no capacity (--no-wait), 124 when the queue took too long,
+    126 when COMMAND cannot be executed, 127 when it is not found, 125 when gpushare itself failed.
+
+    \b
+    gpushare run -m 8GiB -c 50 -- python train.py
+    gpushare run -m 20% -p low --name sweep -d -- ./sweep.sh
+    gpushare run -n 2 --no-wait -- torchrun --nproc-per-node 2 train.py
+    gpushare run -m 8GiB --dry-run
+    """
+    context.find_root().meta[FAILED] = _FAILED_BEFORE
+    if dry_run or explain:
+        _explain(client().plan(spec), output, aside=not dry_run)
+    if dry_run:
+        return
+    if not command:
+        raise UsageError("no COMMAND to run", hint="gpushare run -m 8GiB -- python train.py")
+    path = program(command[0])
+    patience = parse_duration(timeout) if timeout else None
+    request = CreateRequest(
+        spec=spec, holder=os.getpid(), wait=not no_wait, program=Path(command[0]).name
+    )
+    if detach:
+        _detach(path, command, request, output)
+        return
+    teller = Teller()
+    with taken(client(), request, timeout=patience, told=teller) as share:
+        teller.done()
+        become(path, command, enter(client(), share, os.getpid(), _preload()))
+
+
+def _detach(path: str, command: Sequence[str], request: CreateRequest, output: Output) -> None:
+    log = log_file(request.program, os.environ)
+    begun = leave(log)
+    if not isinstance(begun, Herald):
+        output.item(begun, begun.name, lambda: begun.name)
+        return
+    mine = CreateRequest(
+        spec=request.spec,
+        holder=os.getpid(),
+        wait=request.wait,
+        program=request.program,
+        log=str(log),
+    )
+    with begun.failures(), taken(client(), mine, timeout=None, told=begun) as share:
+        begun(share)
+        become(path, command, enter(client(), share, os.getpid(), _preload()))
+
+
+def _preload() -> str:
+    return os.environ.get("LD_PRELOAD", "")
+
+
+def _explain(plan: Plan, output: Output, *, aside: bool) -> None:
+    """`aside`: on stderr, for stdout belongs to the program."""
+    if aside or output.human:
+        click.echo(_words(plan), err=aside)
+    else:
+        output.item(plan, "", str)
+
+
+def _words(plan: Plan) -> str:
+    if plan.decision is None:
+        return f"it would wait for {plan.waits_for}"
+    rows = [("by", "+".join(plan.decision.mechanisms))]
+    rows += [("why", line) for line in plan.decision.why]
+    rows += [("holds", levels(plan.decision.enforcement))]
+    rows += [("not safe from", line) for line in plan.decision.unprotected]
+    return aligned(rows)
