@@ -165,6 +165,14 @@ def test_a_gpu_that_cannot_be_used_holds_no_promise() -> None:
     assert not judged(report(device(uuid=OTHER))).ok
 
 
+def test_a_full_share_refuses_even_the_context_of_the_probe() -> None:
+    found = judged(report(device(result=2, free=0, attempts=())), decided(compute=100))
+    memory = finding(found, "memory")
+    assert found.ok
+    assert memory.delivered is Level.COOPERATIVE
+    assert "not even a context fits" in memory.evidence
+
+
 def test_the_whole_card_is_its_own_limit() -> None:
     whole = decided(
         MechanismName.EXCLUSIVE, promised=Enforcement(memory=Level.ENFORCED), limit=CARD

@@ -20,6 +20,7 @@ from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import FULL, format_bytes
 from gpushare.model.verification import (
     OUT_OF_MEMORY,
+    SUCCESS,
     Attempt,
     ProbedDevice,
     ProbeReport,
@@ -112,6 +113,9 @@ def _memory_of(
     device = _device(report, grant.gpu)
     if device is None:
         return Level.NONE, f"a program here cannot use {grant.gpu}"
+    if device.result == OUT_OF_MEMORY:
+        level, why = _worth(grant, report, 1, gpus)
+        return level, f"the share is full, not even a context fits into it; {why}"
     tried = [attempt for attempt in device.attempts if not attempt.skipped]
     if leaks := [attempt.path for attempt in tried if attempt.held > grant.limit]:
         return Level.NONE, f"{', '.join(leaks)} gave more than {format_bytes(grant.limit)}"
@@ -222,7 +226,9 @@ def _escaped(report: ProbeReport) -> Iterable[tuple[str, View]]:
 
 
 def _device(view: View, gpu: GpuId) -> ProbedDevice | None:
-    found = (d for d in view.devices if same_gpu(d.uuid, gpu) and d.result == 0)
+    """The GPU as the view has it; a full share has it too, but refuses a context on it."""
+    usable = {SUCCESS, OUT_OF_MEMORY}
+    found = (d for d in view.devices if same_gpu(d.uuid, gpu) and d.result in usable)
     return next(found, None)
 
 
