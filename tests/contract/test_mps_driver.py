@@ -14,21 +14,22 @@ from support.mechanics import PROGRAM, Program
 
 pytestmark = pytest.mark.contract
 
-OUT_OF_MEMORY, ILLEGAL_ADDRESS, NOT_READY, TERMINATED = 2, 700, 807, 810
+OUT_OF_MEMORY, DEVICE_UNAVAILABLE, ILLEGAL_ADDRESS, NOT_READY, TERMINATED = 2, 46, 700, 807, 810
 GIB = 1 << 30
 
 
 class Mps:
     """One control daemon on private folders, and clients of it."""
 
-    def __init__(self, machine: Machine, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, machine: Machine, folder: Path, stack: ExitStack, gpu: str = "0") -> None:
         self.machine, self._stack = machine, stack
         self._env = {
             "CUDA_MPS_PIPE_DIRECTORY": str(folder / "pipe"),
             "CUDA_MPS_LOG_DIRECTORY": str(folder / "log"),
         }
         self.log = folder / "log" / "server.log"
-        done = machine.run("nvidia-cuda-mps-control", "-d", env=self._env)
+        env = {**self._env, "CUDA_VISIBLE_DEVICES": gpu}
+        done = machine.run("nvidia-cuda-mps-control", "-d", env=env)
         assert done.returncode == 0, done.stderr
 
     def ask(self, command: str) -> str:
@@ -146,3 +147,40 @@ def test_a_fault_reaches_every_client_and_newcomers_until_all_have_left(
     assert mps.client().started == 0
     assert mps.server() == server
     assert f"{{PID: {one.pid}, Context ID: 0}} raised a fatal GPU exception" in mps.log.read_text()
+
+
+@pytest.mark.parametrize("machine", ["a10-2"], indirect=True)
+def test_daemons_of_two_gpus_do_not_know_each_other(machine: Machine, short_path: Path):
+    with ExitStack() as stack:
+        first = Mps(machine, short_path / "0", stack, "0")
+        second = Mps(machine, short_path / "1", stack, "1")
+        one, other = first.client(), second.client()
+        one.take(64)
+        other.take(64)
+
+        machine.fault("gpu=0", f"pid={one.pid}", "xid=31")
+
+        assert one.touch() == ILLEGAL_ADDRESS
+        assert other.touch() == 0
+        assert second.ask(f"get_client_list {second.server()}") == str(other.pid)
+        assert second.client().started == 0
+    first.ask("quit")
+    second.ask("quit")
+
+
+@pytest.mark.parametrize("machine", ["a10-2"], indirect=True)
+def test_an_exclusive_gpu_is_its_servers(machine: Machine, short_path: Path):
+    done = machine.python(
+        "import pynvml as n; n.nvmlInit();"
+        "n.nvmlDeviceSetComputeMode(n.nvmlDeviceGetHandleByIndex(0), 3)"
+    )
+    if done.returncode:
+        pytest.skip("only root may set the compute mode")
+    with ExitStack() as stack:
+        mps = Mps(machine, short_path, stack, "0")
+        assert mps.client().started == mps.client().started == 0
+
+        past_mps = mps.client(CUDA_MPS_PIPE_DIRECTORY="/nonexistent", CUDA_VISIBLE_DEVICES="0")
+
+        assert past_mps.started == DEVICE_UNAVAILABLE
+    mps.ask("quit")

@@ -87,3 +87,20 @@ def test_mps_clients_are_listed_as_such_beside_their_server(machine: Machine, ho
     (server,) = found["compute"].keys() - {str(client.pid)}
     asked = machine.run("sh", "-c", "echo get_server_list | nvidia-cuda-mps-control")
     assert asked.stdout == f"{server}\n"
+
+
+@pytest.mark.parametrize("machine", ["a100-mig"], indirect=True)
+def test_a_process_on_a_mig_instance_is_listed_with_its_instance(machine: Machine, hold):
+    source = (
+        "import json, pynvml as n; n.nvmlInit(); h = n.nvmlDeviceGetHandleByIndex(0);"
+        "print(json.dumps([[p.pid, p.gpuInstanceId, p.computeInstanceId]"
+        "                  for p in n.nvmlDeviceGetComputeRunningProcesses(h)]))"
+    )
+    uuid = machine.python(
+        "import pynvml as n; n.nvmlInit(); h = n.nvmlDeviceGetHandleByIndex(0);"
+        "print(n.nvmlDeviceGetUUID(n.nvmlDeviceGetMigDeviceHandleByIndex(h, 1)))"
+    ).stdout.strip()
+
+    process = hold(1024, env={"CUDA_VISIBLE_DEVICES": uuid})
+
+    assert json.loads(machine.python(source).stdout) == [[process.pid, 2, 0]]
