@@ -192,6 +192,10 @@ def programs_for(total: int) -> list[Program]:
     ]
 
 
+def used(share: dict[str, Any]) -> int:
+    return int(share["memory"]["used"] or 0)
+
+
 def check_limits(demo: Demo) -> None:
     shares = {share["name"]: share for share in demo.items("ps")}
     print("\nWhat held:")
@@ -202,8 +206,10 @@ def check_limits(demo: Demo) -> None:
             f"{program.name} sees {program.memory} GiB, not the whole GPU",
             bool(program.said(f"sees {program.memory}.00 GiB")),
         )
-        used = share["memory"]["used"]
-        check(f"{program.name} uses {used / GIB:.2f} of {program.memory} GiB", 0 < used <= limit)
+        check(
+            f"{program.name} uses {used(share) / GIB:.2f} of {program.memory} GiB",
+            0 < used(share) <= limit,
+        )
         check(f"{program.name} is verified", bool(share["verified"] and share["verified"]["ok"]))
     refused = demo.programs[-1].said("refused after")
     check(f"greedy asked for more than its share and was {refused}", bool(refused))
@@ -221,6 +227,7 @@ def run(demo: Demo) -> None:
     for program in demo.programs:
         for line in program.output.read_text().splitlines():
             print(f"[{program.name}] {line}")
+    wait_for(lambda: all(used(share) for share in demo.items("ps")), "the memory to be counted")
     demo.show("ps")
     for program in demo.programs:
         demo.show("verify", program.name)

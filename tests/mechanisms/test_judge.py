@@ -161,7 +161,7 @@ def test_a_missing_guard_is_found_even_where_nothing_leaked(guard: ProbedGuard, 
 
 
 def test_a_gpu_that_cannot_be_used_holds_no_promise() -> None:
-    assert not judged(report(device(result=2))).ok
+    assert not judged(report(device(result=100))).ok
     assert not judged(report(device(uuid=OTHER))).ok
 
 
