@@ -71,6 +71,22 @@ def pools(cuda: Cuda) -> list[dict[str, int]]:
     return table
 
 
+def fragments(cuda: Cuda) -> dict[str, int]:
+    """Whether a pool fits a block into free pieces that do not touch."""
+    pool, piece = cuda.pool(), 96 * MIB
+    cuda("cuMemPoolSetAttribute", pool, 4, byref(c_uint64(1 << 40)))
+    blocks = [cuda.alloc_async(piece, pool) for _ in range(5)]
+    full = cuda.pool_reserved(pool)
+    for block in blocks[::2]:
+        cuda.free_async(block)
+    again = [cuda.alloc_async(size, pool) for size in (piece, 2 * piece)]
+    found = {"reserved_by_5": full, "reserved_after_refill": cuda.pool_reserved(pool)}
+    for block in (*blocks[1::2], *again):
+        cuda.free_async(block)
+    cuda("cuMemPoolDestroy", pool)
+    return found
+
+
 def others(cuda: Cuda) -> dict[str, Any]:
     pointer, handle = c_uint64(), c_uint64()
     pitch = c_size_t()
@@ -143,5 +159,6 @@ def measure() -> dict[str, Any]:
         "cuMemAlloc": small_blocks(cuda),
         "arrays": arrays(cuda),
         "pools": pools(cuda),
+        "pool_of_96_MiB_pieces": fragments(cuda),
         "others": others(cuda),
     }
