@@ -95,11 +95,9 @@ struct gs_place gs_place_current(void)
     if (!gs_active() || cuda()->cuCtxGetCurrent(&place.context) != CUDA_SUCCESS || !place.context ||
         cuda()->cuCtxGetDevice(&place.device) != CUDA_SUCCESS)
         return place;
-    place.gpu = gs_gpu_of(place.device);
+    place.gpu = gs_gpu_taken(place.device);
     struct gs_entry known;
-    if (place.gpu < 0) {
-        gs_count_unlisted();
-    } else if (!gs_ledger_find(GS_CONTEXT, (uintptr_t)place.context, &known)) {
+    if (place.gpu >= 0 && !gs_ledger_find(GS_CONTEXT, (uintptr_t)place.context, &known)) {
         /* Made by a way that we do not see, such as a green context's own or an export table. */
         uint64_t price = any_open(place.gpu) ? 0 : gs_context_bytes(place.gpu);
         gs_force(place.gpu, price);
@@ -128,7 +126,7 @@ static bool primary_known(int gpu)
 
 CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device)
 {
-    struct gs_place place = {.gpu = gs_gpu_of(device), .device = device};
+    struct gs_place place = {.gpu = gs_gpu_taken(device), .device = device};
     if (place.gpu < 0 || primary_known(place.gpu))
         return cuda()->cuDevicePrimaryCtxRetain(context, device);
     uint64_t price = gs_context_bytes(place.gpu);
@@ -177,7 +175,7 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
 /* Runs a creating call: paid for before, recorded after. */
 #define CREATE(handle, on, cost, call)                                             \
     do {                                                                           \
-        struct gs_place place = {.gpu = gs_gpu_of(on), .device = on};              \
+        struct gs_place place = {.gpu = gs_gpu_taken(on), .device = on};           \
         uint64_t price = place.gpu < 0 ? 0 : (cost);                               \
         if (place.gpu >= 0 && !enter(place.gpu, price))                            \
             return gs_refuse(place.gpu);                                           \

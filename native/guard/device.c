@@ -28,12 +28,15 @@ int gs_gpu_of(CUdevice device)
     return seen < LISTED ? -1 : seen - LISTED;
 }
 
-int gs_gpu_at(const CUmemLocation *location)
+int gs_gpu_taken(CUdevice device)
 {
-    if (!location || location->type != CU_MEM_LOCATION_TYPE_DEVICE || !gs_active())
-        return -1;
-    int gpu = gs_gpu_of(location->id);
-    if (gpu < 0)
+    int gpu = gs_gpu_of(device);
+    if (gpu < 0 && gs_active())
         gs_count_unlisted();
     return gpu;
+}
+
+int gs_gpu_at(const CUmemLocation *location)
+{
+    return location && location->type == CU_MEM_LOCATION_TYPE_DEVICE ? gs_gpu_taken(location->id) : -1;
 }

@@ -49,30 +49,30 @@ static bool ours(void *handle, const char *symbol)
     return prefixed && handle != RTLD_NEXT && gs_hooks_symbol(symbol);
 }
 
-static void *wrapped(void *handle, const char *symbol, void *function)
+static void *wrapped(const char *symbol, void *function)
 {
     int kept_errno = errno;
-    if (function && symbol[0] == 'c')
-        cuda();
-    else if (function)
-        nvml();
-    bool loaded = symbol[0] == 'c' ? gs_cuda_ready : gs_nvml_ready;
-    errno = kept_errno;
-    if (function && loaded && gs_active())
-        return gs_wrapper(function, symbol);
-    /* Our export must not make a program believe that the driver is there. */
-    if (function && !loaded && handle == RTLD_DEFAULT) {
+    bool loaded = symbol[0] == 'c' ? (cuda(), gs_cuda_ready) : (nvml(), gs_nvml_ready);
+    /* Our export must not make a program believe that the driver is there: what is behind it counts. */
+    if (gs_is_wrapper(function)) {
         function = gs_next_dlsym()(RTLD_NEXT, symbol);
         __asm__ volatile("" : "+r"(function)); /* no tail call here: "next" is to mean after us */
     }
-    return function;
+    errno = kept_errno;
+    return function && loaded && gs_active() ? gs_wrapper(function, symbol) : function;
+}
+
+/* A failed lookup stays as it is, dlerror() included. */
+static void *found(const char *symbol, void *function)
+{
+    return function ? wrapped(symbol, function) : NULL;
 }
 
 GS_EXPORT void *dlsym(void *handle, const char *symbol)
 {
     gs_dlsym *next = gs_next_dlsym();
     if (ours(handle, symbol))
-        return wrapped(handle, symbol, next(handle, symbol));
+        return found(symbol, next(handle, symbol));
     TAIL_CALL return next(handle, symbol);
 }
 
@@ -80,6 +80,6 @@ GS_EXPORT void *dlvsym(void *handle, const char *symbol, const char *version)
 {
     gs_dlvsym *next = (gs_dlvsym *)once(&next_dlvsym, "dlvsym");
     if (ours(handle, symbol))
-        return wrapped(handle, symbol, next(handle, symbol, version));
+        return found(symbol, next(handle, symbol, version));
     TAIL_CALL return next(handle, symbol, version);
 }

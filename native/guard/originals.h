@@ -79,6 +79,9 @@ static inline const struct gs_nvml *nvml(void)
  */
 void *gs_wrapper(void *function, const char *name);
 
+/* Whether this is one of our own exports. */
+bool gs_is_wrapper(void *function);
+
 /* Whether a symbol (as dlsym takes it) or a name (as cuGetProcAddress takes it) is one we interpose. */
 bool gs_hooks_symbol(const char *symbol);
 bool gs_hooks_name(const char *name);

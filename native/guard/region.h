@@ -45,7 +45,7 @@ struct gs_region {
     uint32_t slots_high; /* slots from here on were never used */
     uint32_t header_padding;
     uint64_t sequence; /* odd while someone writes */
-    uint64_t unlisted; /* allocations on GPUs that are not in the region */
+    uint64_t unlisted; /* allocations and contexts on GPUs that are not in the region */
     uint64_t unhooked; /* entry points handed out whose version the guard does not know */
     union {
         pthread_mutex_t lock;

@@ -156,6 +156,15 @@ void *gs_wrapper(void *function, const char *name)
     return wrapper ? wrapper : function;
 }
 
+bool gs_is_wrapper(void *function)
+{
+    pthread_mutex_lock(&lock);
+    const struct gs_entry *entry = gs_map_find(&wrappers, GS_WRAPPER, (uintptr_t)function);
+    bool wrapper = entry && entry->owner == function;
+    pthread_mutex_unlock(&lock);
+    return wrapper;
+}
+
 bool gs_hooks_symbol(const char *symbol)
 {
     for (int i = 0; i < CUDA_ROWS && symbol[0] == 'c'; i++)

@@ -2,7 +2,6 @@
 /* What a program sees of its GPU's memory: its share. */
 #include <limits.h>
 
-#include "context.h"
 #include "device.h"
 #include "limit.h"
 #include "relief.h"
@@ -10,6 +9,12 @@
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
+}
+
+static int current_gpu(void)
+{
+    CUdevice device;
+    return gs_active() && cuda()->cuCtxGetDevice(&device) == CUDA_SUCCESS ? gs_gpu_of(device) : -1;
 }
 
 static struct gs_usage up_to_date(int gpu)
@@ -26,7 +31,7 @@ static uint64_t left(struct gs_usage usage)
 CUresult cuMemGetInfo_v2(size_t *free, size_t *total)
 {
     CUresult result = cuda()->cuMemGetInfo_v2(free, total);
-    int gpu = result == CUDA_SUCCESS ? gs_place_current().gpu : -1;
+    int gpu = result == CUDA_SUCCESS ? current_gpu() : -1;
     if (gpu < 0)
         return result;
     struct gs_usage usage = up_to_date(gpu);
@@ -49,7 +54,7 @@ CUresult cuDeviceTotalMem_v2(size_t *total, CUdevice device)
 CUresult cuMemGetInfo(unsigned int *free, unsigned int *total)
 {
     CUresult result = cuda()->cuMemGetInfo(free, total);
-    int gpu = result == CUDA_SUCCESS ? gs_place_current().gpu : -1;
+    int gpu = result == CUDA_SUCCESS ? current_gpu() : -1;
     if (gpu < 0)
         return result;
     struct gs_usage usage = up_to_date(gpu);

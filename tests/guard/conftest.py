@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs under the guard on a simulated machine.
 
-guarded(limit)   a Share: `machine`, `region`, and run(...) of a program inside it
+guarded(limit)   a Share of one GPU: `machine`, `region`, and run(...) of a program inside it
 native_test      native_test("paths_test"): the path of a built native test program
 """
 
@@ -35,6 +35,9 @@ class Share:
     ) -> subprocess.CompletedProcess[str]:
         return self.machine.run(*command, env={**self.environment, **env})
 
+    def start(self, *command: str | Path) -> subprocess.Popen[str]:
+        return self.machine.start(*command, env=self.environment)
+
     def python(self, source: str, env: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
         return self.machine.python(source, env={**self.environment, **env})
 
@@ -43,18 +46,19 @@ class Share:
         return self.region.snapshot().gpus[0]
 
 
-def _uuid(machine: Machine) -> GpuId:
+def _uuid(machine: Machine, index: int) -> GpuId:
     probe = native_root() / "probe" / "gpushare-probe"
     seen = machine.run(probe, "--context-only", "--no-escapes")
-    return GpuId(json.loads(seen.stdout)["devices"][0]["uuid"])
+    return GpuId(json.loads(seen.stdout)["devices"][index]["uuid"])
 
 
 @pytest.fixture
-def guarded(machine: Machine, tmp_path: Path) -> Callable[[int], Share]:
-    """A share of so many bytes beside its context, on the machine's first GPU."""
+def guarded(machine: Machine, tmp_path: Path) -> Callable[..., Share]:
+    """A share of so many bytes beside one context, on one GPU of the machine."""
 
-    def make(limit: int) -> Share:
-        grant = RegionGrant(uuid=_uuid(machine), limit=Bytes(limit + CONTEXT), context=CONTEXT)
+    def make(limit: int, *, gpu: int = 0, context: int = CONTEXT) -> Share:
+        uuid, room = _uuid(machine, gpu), Bytes(limit + context)
+        grant = RegionGrant(uuid=uuid, limit=room, context=Bytes(context))
         return Share(machine, Region.create(tmp_path / "region", [grant]))
 
     return make

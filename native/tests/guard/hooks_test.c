@@ -158,7 +158,7 @@ static void unlisted(void)
 {
     CUdeviceptr a;
     start(1);
-    CHECK(cu.alloc(&a, 100 * MIB) == CUDA_SUCCESS && used() == 0 && region()->unlisted == 1);
+    CHECK(cu.alloc(&a, 100 * MIB) == CUDA_SUCCESS && used() == 0 && region()->unlisted == 2);
 }
 
 static void forked(void)

@@ -20,8 +20,9 @@ $(GUARD_TESTS)/hooks_test: $(BUILD)/obj/tests/guard/hooks_test.o $(GUARD_REGION_
 $(GUARD_TESTS)/linked_test: $(BUILD)/obj/tests/guard/linked_test.o $(GUARD_DRIVER)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-# Needs a simulated machine: tests/guard runs it.
-$(GUARD_TESTS)/paths_test: $(BUILD)/obj/tests/guard/paths_test.o $(GUARD_REGION_OBJECTS) $(BUILD)/simgpu/libcuda.so.1
+# These need a simulated machine: tests/guard of the repository runs them.
+GUARD_SIMULATED := $(GUARD_TESTS)/paths_test $(GUARD_TESTS)/stress_test
+$(GUARD_SIMULATED): $(GUARD_TESTS)/%: $(BUILD)/obj/tests/guard/%.o $(GUARD_REGION_OBJECTS) $(BUILD)/simgpu/libcuda.so.1
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -35,7 +36,7 @@ $(GUARD_TESTS)/libnext.so: $(BUILD)/obj/tests/guard/next_library.o
 
 test-guard: export ASAN_OPTIONS = verify_asan_link_order=0:detect_leaks=0
 test-guard: export TSAN_OPTIONS = suppressions=$(abspath tests/guard/tsan.supp)
-test-guard: $(addprefix $(GUARD_TESTS)/,map_test region_test hooks_test linked_test libnext.so) $(GUARD_LIBRARY)
+test-guard: $(addprefix $(GUARD_TESTS)/,map_test region_test hooks_test linked_test libnext.so) $(GUARD_LIBRARY) $(GUARD_SIMULATED)
 	timeout 60 $(GUARD_TESTS)/map_test
 	timeout 100 $(GUARD_TESTS)/region_test
 	timeout 200 $(GUARD_TESTS)/hooks_test all $(GUARD_LIBRARY) $(abspath $(dir $(GUARD_DRIVER))) \

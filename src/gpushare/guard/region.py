@@ -52,8 +52,8 @@ class RegionSlot(Value):
 
 
 class RegionSnapshot(Value):
-    """`unlisted`: allocations on GPUs that are not the share's. `unhooked`: CUDA entry points that
-    programs got in a version which the guard does not know."""
+    """`unlisted`: allocations and contexts on GPUs that are not in the region. `unhooked`: CUDA
+    entry points that programs got in a version which the guard does not know."""
 
     gpus: tuple[RegionGpu, ...]
     slots: tuple[RegionSlot, ...]
