@@ -16,6 +16,7 @@ FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
 VARIABLES = {name: f"GPUSHARE_{name.upper()}" for name in FIELDS}
 DEFAULT = "default"
 _SYSTEM = "etc/gpushare"
+_SOCKET = "gpushare.sock"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ def load(
     for origin, found in _sources(files, env, flags):
         values |= found
         origins |= dict.fromkeys(found, origin) if origin else _flags(found)
-    system = root / "run/gpushare/gpushare.sock"
+    if origins["socket"] == DEFAULT:
+        values["socket"] = values["runtime_dir"] / _SOCKET
+    system = root / "run/gpushare" / _SOCKET
     return Config(msgspec.convert(values, Settings, dec_hook=_decode), origins, files, system)
 
 
@@ -97,7 +100,7 @@ def _defaults(env: Mapping[str, str], root: Path, uid: int) -> dict[str, Any]:
         given = env.get("XDG_RUNTIME_DIR", "")
         runtime = Path(given) / "gpushare" if given else root / "tmp" / f"gpushare-{uid}"
         state = state_home(env)
-    return {"socket": runtime / "gpushare.sock", "state_dir": state, "runtime_dir": runtime}
+    return {"state_dir": state, "runtime_dir": runtime}
 
 
 def _sources(

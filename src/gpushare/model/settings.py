@@ -29,7 +29,7 @@ class Settings(Value):
 
     socket: Annotated[Path, Meta(description="The unix socket that the daemon listens on.")]
     state_dir: Annotated[
-        Path, Meta(description="The daemon's books (`state.db`) and the logs of detached programs.")
+        Path, Meta(description="The daemon's books (`state.db`), and its log when detached.")
     ]
     runtime_dir: Annotated[
         Path, Meta(description="Regions and MPS pipes; must belong to the daemon alone.")

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reference says what the code does: nothing is missing, nothing is out of date."""
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+
+from gpushare.api.metrics import MEASURES
+from gpushare.api.routes import ROUTES
+from gpushare.cli import command
+from gpushare.cli._catalogue import WORDS
+from gpushare.client.config import FIELDS, VARIABLES
+from gpushare.model.errors import catalogue
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+
+
+def page(name: str) -> str:
+    return (REFERENCE / name).read_text("utf-8")
+
+
+def generator() -> ModuleType:
+    found = importlib.util.spec_from_file_location("generate", REFERENCE / "generate.py")
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def commands(verb: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    yield path, verb
+    if isinstance(verb, click.Group):
+        context = click.Context(verb)
+        for name in verb.list_commands(context):
+            found = verb.get_command(context, name)
+            assert found is not None, f"{path} {name} has no command"
+            yield from commands(found, f"{path} {name}")
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    assert not generator().stale(), "run: make docs"
+
+
+@pytest.mark.parametrize(("path", "verb"), list(commands(command, "gpushare")))
+def test_every_command_and_option_has_its_place(path: str, verb: click.Command) -> None:
+    section = re.search(rf"^Usage: {path} .*?^```$", page("cli.md"), re.DOTALL | re.MULTILINE)
+
+    assert section, f"{path} is not in the reference"
+    for parameter in verb.params:
+        if isinstance(parameter, click.Option) and not parameter.hidden:
+            for option in parameter.opts:
+                assert re.search(rf"{option}\b", section[0]), f"{path} {option}"
+
+
+@pytest.mark.parametrize(("path", "verb"), list(commands(command, "gpushare")))
+def test_every_command_and_option_explains_itself(path: str, verb: click.Command) -> None:
+    assert verb.help, f"{path} has no help"
+    silent = [p.name for p in verb.params if isinstance(p, click.Option) and not p.help]
+    assert not silent, f"options of {path} without help: {silent}"
+
+
+def test_every_error_has_its_words_and_its_place() -> None:
+    assert WORDS.keys() == catalogue().keys()
+    missing = [code for code in catalogue() if f"## {code}\n" not in page("errors.md")]
+    assert not missing
+
+
+def test_every_setting_and_its_variable_have_their_place() -> None:
+    text = page("config.md")
+    missing = [n for n in FIELDS if f"`{n}`" not in text or f"`{VARIABLES[n]}`" not in text]
+    assert not missing
+
+
+def test_every_metric_has_its_place() -> None:
+    assert not [each.name for each in MEASURES if f"`{each.name}`" not in page("metrics.md")]
+
+
+def test_every_call_has_its_place() -> None:
+    text = page("api.md")
+    assert not [r.path for r in ROUTES if f"`{r.method} {r.path}`" not in text]
