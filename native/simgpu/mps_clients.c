@@ -99,7 +99,7 @@ static void admit(mps_peer *peer, const mps_server *server) {
 }
 
 static int choose(mps_peer *peer, mps_server **server) {
-    if (mps.quitting) return NO_SERVER;
+    if (mps.quitting || mps.image->slots[peer->request.slot].pid == 0) return NO_SERVER;
     if (!may_use(peer)) return NOT_PERMITTED;
     *server = route(peer);
     if (*server == NULL) return WAIT;
