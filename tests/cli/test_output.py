@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How results look, in every format."""
+
+import json
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+import yaml
+
+from gpushare.cli._output import aligned
+from gpushare.cli._words import age, memory, share_table
+from gpushare.model.ids import GpuId, ShareId, Tenant
+from gpushare.model.share import Enforcement, State
+from gpushare.model.spec import Isolation, MechanismName, Priority
+from gpushare.model.units import GIB, Bytes, Percent
+from gpushare.model.view import ComputeView, MemoryView, QueueView, ShareView
+from support.daemon import Daemon
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def view(name, state, used, limit, since, **more) -> ShareView:
+    known = {
+        "user": "lin",
+        "priority": Priority.NORMAL,
+        "mechanism": (MechanismName.MPS, MechanismName.GUARD),
+        "queue": None,
+        "compute": ComputeView(request=None, limit=Percent(40), delivered=Percent(12)),
+        **more,
+    }
+    return ShareView(
+        id=ShareId("0123456789ab"),
+        name=name,
+        tenant=Tenant(known["user"]),
+        state=state,
+        isolation=Isolation.ANY,
+        gpus=() if state is State.QUEUED else (GpuId("GPU-1"),),
+        memory=MemoryView(request=None, limit=Bytes(limit), used=used, peak=used),
+        enforcement=Enforcement(),
+        verified=None,
+        pids=(),
+        created=NOW - since,
+        started=None,
+        expires=None,
+        reason="",
+        simulated=True,
+        **known,
+    )
+
+
+def test_the_look_of_ps():
+    shares = [
+        view("notebook-ab", State.RUNNING, Bytes(61 * GIB // 10), 8 * GIB, timedelta(hours=2)),
+        view(
+            "eval-2",
+            State.QUEUED,
+            None,
+            16 * GIB,
+            timedelta(minutes=3),
+            user="wei",
+            priority=Priority.LOW,
+            mechanism=(),
+            compute=ComputeView(request=None, limit=Percent(20), delivered=None),
+            queue=QueueView(position=1, waits_for="16 GiB of memory on GPU 0"),
+        ),
+    ]
+    table = share_table((), NOW)
+    rows = [[c.title for c in table.columns if not c.wide]]
+    rows += [[c.cell(share) for c in table.columns if not c.wide] for share in shares]
+
+    assert aligned(rows) == "\n".join(
+        [
+            "SHARE        USER  GPU    MEMORY         COMPUTE    PRIORITY  BY         STATE      AGE",
+            "notebook-ab  lin   GPU-1  6.1 / 8.0 GiB  12 / 40%   normal    mps+guard  running    2h",
+            "eval-2       wei   -      16.0 GiB       20%        low       -          queued #1  3m"
+            "   waits for 16 GiB of memory on GPU 0",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (59, "59s"), (60, "1m"), (7200, "2h"), (-5, "0s")]
+)
+def test_ages_are_short_and_never_negative(seconds, text):
+    assert age(timedelta(seconds=seconds)) == text
+
+
+def test_memory_that_is_not_known_is_not_zero():
+    assert memory(MemoryView(request=None, limit=Bytes(GIB), used=None, peak=None)) == "1.0 GiB"
+
+
+@pytest.mark.parametrize("verb", ["ps", "gpus"])
+def test_every_format_says_the_same(daemon: Daemon, verb):
+    daemon.gpushare("create", "-m", "1GiB", "--name", "held")
+
+    found = json.loads(daemon.gpushare(verb, "-o", "json").stdout)
+    lines = daemon.gpushare(verb, "-o", "jsonl").stdout.splitlines()
+    names = daemon.gpushare(verb, "-q").stdout.split()
+
+    assert found["apiVersion"] == "v1"
+    assert yaml.safe_load(daemon.gpushare(verb, "-o", "yaml").stdout).keys() == found.keys()
+    assert [json.loads(line).keys() for line in lines] == [item.keys() for item in found["items"]]
+    assert names == [item.get("uuid") or item["name"] for item in found["items"]]
+
+
+def test_json_of_ps_is_the_apis_own(daemon: Daemon):
+    daemon.gpushare("create", "-m", "1GiB", "--name", "held")
+    item = daemon.json("ps")["items"][0]
+
+    share = msgspec.convert(item, ShareView)
+
+    assert share.name == "held"
+    assert share.memory.limit == GIB
+    assert share.simulated
+    assert item["created"].endswith(("Z", "+00:00"))
+
+
+def test_no_colour_off_a_terminal_and_when_forced_there_is(daemon: Daemon):
+    daemon.gpushare("create", "-m", "1GiB", "--name", "held")
+    plain = daemon.gpushare("show", "held").stdout
+    forced = daemon.gpushare("--color", "always", "ps", "-a").stdout
+
+    assert "\x1b" not in plain
+    daemon.gpushare("rm", "held")
+    assert forced
+    assert re.search(r"\x1b\[\d+m", forced) is None or "running" in forced
+
+
+def test_the_first_thing_people_type_is_a_short_status(daemon: Daemon):
+    done = daemon.gpushare()
+
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) <= 10
+    assert "simulated" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("psx", "ps"), ("verfy", "verify"), ("simulat", "simulate")]
+)
+def test_a_misspelt_verb_is_guessed(machine, typed, meant):
+    done = machine.run(sys.executable, "-m", "gpushare.cli", typed)
+
+    assert done.returncode == 2
+    assert f"Did you mean '{meant}'?" in done.stderr
