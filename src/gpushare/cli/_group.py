@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verbs, each imported only when it is asked for: start-up time is a feature."""
 
-import difflib
 from importlib import import_module
 
 import click
@@ -52,7 +51,9 @@ class VerbGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
         if self.get_command(context, name) is None and not name.startswith("-"):
-            near = difflib.get_close_matches(name, [*VERBS, *ALIASES], 1)
+            from difflib import get_close_matches  # noqa: PLC0415 (start-up time)
+
+            near = get_close_matches(name, [*VERBS, *ALIASES], 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"no command {name!r}.{hint}", context)
         return super().resolve_command(context, args)

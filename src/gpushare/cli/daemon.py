@@ -84,13 +84,14 @@ def stop() -> None:
 
 
 def _serve(found: "Config") -> None:
+    from gpushare.daemon import serve  # noqa: PLC0415 (start-up time)
+
     try:
-        from gpushare.daemon import serve  # noqa: PLC0415 (an optional extra)
+        serve(found.settings)
     except ModuleNotFoundError as error:
         raise DaemonError(
             "cannot serve", f"the package {error.name} is missing", "pip install 'gpushare[daemon]'"
         ) from error
-    serve(found.settings)
 
 
 def _detach(found: "Config") -> None:
