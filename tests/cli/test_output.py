@@ -71,14 +71,14 @@ def test_the_look_of_ps():
     rows = [[c.title for c in table.columns if not c.wide]]
     rows += [[c.cell(share) for c in table.columns if not c.wide] for share in shares]
 
-    assert aligned(rows) == "\n".join(
-        [
-            "SHARE        USER  GPU    MEMORY         COMPUTE    PRIORITY  BY         STATE      AGE",
-            "notebook-ab  lin   GPU-1  6.1 / 8.0 GiB  12 / 40%   normal    mps+guard  running    2h",
-            "eval-2       wei   -      16.0 GiB       20%        low       -          queued #1  3m"
-            "   waits for 16 GiB of memory on GPU 0",
-        ]
-    )
+    assert aligned(rows).splitlines() == [
+        "SHARE        USER  GPU    MEMORY         COMPUTE   PRIORITY  BY         STATE      AGE",
+        "notebook-ab  lin   GPU-1  6.1 / 8.0 GiB  12 / 40%  normal    mps+guard  running    2h",
+        (
+            "eval-2       wei   -      16.0 GiB       20%       low       -          queued #1  3m"
+            "   waits for 16 GiB of memory on GPU 0"
+        ),
+    ]
 
 
 @pytest.mark.parametrize(
