@@ -2,6 +2,7 @@
 """Real control groups hold a share's processes together, and go with it."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -46,16 +47,15 @@ sys.stdin.read()
 
 
 def test_a_child_that_outlives_the_program_keeps_the_share(daemon: Daemon, until) -> None:
-    process = daemon.spawn(
-        "run", "--name", "job", "-m", "3GiB", "--", sys.executable, "-c", CHILD, stdin=-1
-    )
-    assert process.stdout is not None
-    child = int(process.stdout.readline())
-    assert process.wait(30) == 0
-    share = daemon.share("job")
-    assert share is not None
-    assert any(share["id"] in group for group in groups_of(child))
-    until(lambda: child in (daemon.share("job") or {}).get("pids", []), "the child to be seen")
-    assert process.stdin is not None
-    process.stdin.close()
-    daemon.until_empty()
+    command = ["run", "--name", "job", "-m", "3GiB", "--", sys.executable, "-c", CHILD]
+    with daemon.spawn(*command, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        assert process.wait(30) == 0
+        share = daemon.share("job")
+        assert share is not None
+        assert any(share["id"] in group for group in groups_of(child))
+        until(lambda: child in (daemon.share("job") or {}).get("pids", []), "the child to be seen")
+        process.stdin.close()
+        daemon.until_empty()
