@@ -37,6 +37,12 @@ def test_charges_and_returns(guarded, native_test, scenario) -> None:
     assert share.region.snapshot().unhooked == 0
 
 
+def test_every_way_to_a_hooked_function_leads_through_the_guard(guarded, native_test) -> None:
+    share = guarded(256 * MIB)
+    ran = share.run(native_test("address_test"))
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_no_path_gets_more_than_the_limit_nor_much_less(guarded) -> None:
     share = guarded(500 * MIB)
     probe = native_root() / "probe" / "gpushare-probe"
