@@ -8,27 +8,29 @@
 #define UNSIGNED_OUT(name, expression)                              \
     nvmlReturn_t answer_##name(nvmlDevice_t device, unsigned *out) { \
         const gs_device *gpu = nvml_device(device);                  \
+        (void)gpu;                                                   \
         if (out == NULL) return NVML_ERROR_INVALID_ARGUMENT;         \
         *out = (unsigned)(expression);                               \
         return NVML_SUCCESS;                                         \
     }
 
-// A quarter of the limit when idle, rising to the limit with the load.
+// An eighth of the limit when idle, rising to the limit with the load: about what an H100 does.
+static unsigned idle_power(const gs_device *gpu) { return gpu->power_limit_default / 8; }
+
 static unsigned power(const gs_device *gpu) {
-    const unsigned idle = gpu->power_limit_default / 8;
-    return idle + (gpu->power_limit - idle) / 100 * nvml_percent(&gpu->busy);
+    return idle_power(gpu) + (gpu->power_limit - idle_power(gpu)) / 100 * nvml_percent(&gpu->busy);
 }
 
 UNSIGNED_OUT(nvmlDeviceGetPowerUsage, power(gpu))
 UNSIGNED_OUT(nvmlDeviceGetPowerManagementLimit, gpu->power_limit)
 UNSIGNED_OUT(nvmlDeviceGetPowerManagementDefaultLimit, gpu->power_limit_default)
 UNSIGNED_OUT(nvmlDeviceGetEnforcedPowerLimit, gpu->power_limit)
-UNSIGNED_OUT(nvmlDeviceGetPerformanceState, gpu == NULL)
+UNSIGNED_OUT(nvmlDeviceGetPerformanceState, 0)
 UNSIGNED_OUT(nvmlDeviceGetCurrPcieLinkGeneration, gpu->pcie_gen)
 UNSIGNED_OUT(nvmlDeviceGetMaxPcieLinkGeneration, gpu->pcie_gen)
 UNSIGNED_OUT(nvmlDeviceGetCurrPcieLinkWidth, gpu->pcie_width)
 UNSIGNED_OUT(nvmlDeviceGetMaxPcieLinkWidth, gpu->pcie_width)
-UNSIGNED_OUT(nvmlDeviceGetPcieReplayCounter, gpu == NULL)
+UNSIGNED_OUT(nvmlDeviceGetPcieReplayCounter, 0)
 
 nvmlReturn_t answer_nvmlDeviceGetPcieThroughput(nvmlDevice_t device, unsigned counter, unsigned *kib) {
     (void)device;
@@ -42,9 +44,9 @@ nvmlReturn_t answer_nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, uns
     struct timespec now;
     if (out == NULL) return NVML_ERROR_INVALID_ARGUMENT;
     clock_gettime(CLOCK_REALTIME, &now);
-    const uint64_t since_boot = (uint64_t)now.tv_sec * 1000000000ull - nvml_image()->boot_ns / 1000000000ull * 1000000000ull;
-    const unsigned idle = gpu->power_limit_default / 8;
-    *out = since_boot / 1000000000ull * idle + gpu->busy.total_ns / 1000000ull * (gpu->power_limit - idle) / 1000;
+    const uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+    const uint64_t up_ms = (now_ns - nvml_image()->boot_ns) / 1000000, busy_ms = gpu->busy.total_ns / 1000000;
+    *out = (up_ms * idle_power(gpu) + busy_ms * (gpu->power_limit - idle_power(gpu))) / 1000;
     return NVML_SUCCESS;
 }
 
