@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gpushare.guard import Region
+from gpushare.hardware.processes import ProcProcesses
 from gpushare.mechanisms.guard import Guard
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
 from gpushare.model.ids import GpuId
@@ -22,7 +23,7 @@ def context(gpu: GpuId) -> Bytes:
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Guard:
-    return Guard(tmp_path / "regions", context)
+    return Guard(tmp_path / "regions", context, ProcProcesses(Path("/")))
 
 
 def test_a_region_is_made_and_removed(guard: Guard, tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_a_region_that_somebody_overwrote_is_a_fault_and_can_be_released(guard: 
 def test_a_folder_that_cannot_be_made_is_our_error(tmp_path: Path) -> None:
     (tmp_path / "regions").write_text("a file")
     with pytest.raises(HardwareError) as caught:
-        Guard(tmp_path / "regions", context).prepare(ONE, [grant()])
+        Guard(tmp_path / "regions", context, ProcProcesses(Path("/"))).prepare(ONE, [grant()])
     assert "exists" in caught.value.because
 
 

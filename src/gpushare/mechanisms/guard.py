@@ -5,12 +5,13 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gpushare.guard import Region, RegionGrant, RegionSnapshot, library_path
+from gpushare.guard import Region, RegionGrant, RegionSlot, library_path
+from gpushare.hardware.ports import Processes
 from gpushare.model.edits import Edits
 from gpushare.model.errors import HardwareError, RegionCorruptError
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Claim, Promise
-from gpushare.model.share import Level, Share
+from gpushare.model.share import Level, ProcessRef, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import Bytes
 
@@ -18,7 +19,12 @@ from .base import Observation, Quiet
 
 
 class Guard(Quiet):
-    """`folder`: where regions live. `context`: bytes one CUDA context costs on a GPU."""
+    """`folder`: where regions live. `context`: bytes one CUDA context costs on a GPU.
+
+    The daemon never takes a region's lock: the file is its user's, and what a robust mutex links
+    to would be his to choose. So what dead processes were charged is left out here, and swept by
+    the share's own processes.
+    """
 
     promise = Promise(
         mechanism=MechanismName.GUARD,
@@ -30,8 +36,10 @@ class Guard(Quiet):
         layer=True,
     )
 
-    def __init__(self, folder: Path, context: Callable[[GpuId], Bytes]) -> None:
-        self._folder, self._context = folder, context
+    def __init__(
+        self, folder: Path, context: Callable[[GpuId], Bytes], processes: Processes
+    ) -> None:
+        self._folder, self._context, self._processes = folder, context, processes
 
     def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
         """A region that is there is kept: programs of the share may be counted in it."""
@@ -55,18 +63,23 @@ class Guard(Quiet):
     def observe(self, share: Share) -> Observation:
         path = self._path(share)
         try:
-            # What a dead process was charged counts until someone sweeps.
-            Region(path).reap()
             seen = Region(path).snapshot()
         except OSError as error:
             return Observation(fault=f"the share's region cannot be read: {error}")
         except RegionCorruptError as error:
             return Observation(fault=str(error))
+        slots = [slot for slot in seen.slots if self._living(slot)]
         return Observation(
-            used={gpu.uuid: gpu.used for gpu in seen.gpus},
+            used={gpu.uuid: _charged(slots, gpu.uuid) for gpu in seen.gpus},
             peak={gpu.uuid: gpu.peak for gpu in seen.gpus},
-            pids=_pids(seen),
+            pids=tuple(slot.pid for slot in slots if _ours(slot)),
             denied=sum(gpu.denied for gpu in seen.gpus),
+        )
+
+    def _living(self, slot: RegionSlot) -> bool:
+        """A pid means nothing outside its namespace; such a one counts until it ends itself."""
+        return not _ours(slot) or self._processes.alive(
+            ProcessRef(pid=slot.pid, started=slot.started)
         )
 
     def _path(self, share: Share) -> Path:
@@ -95,7 +108,11 @@ class Guard(Quiet):
             ) from error
 
 
-def _pids(seen: RegionSnapshot) -> tuple[int, ...]:
-    """Processes by the pids that mean something here: those of our own pid namespace."""
-    ours = os.stat("/proc/self/ns/pid").st_ino & 0xFFFFFFFF  # noqa: PTH116 (follows the link)
-    return tuple(slot.pid for slot in seen.slots if slot.pid_namespace == ours)
+def _charged(slots: Sequence[RegionSlot], gpu: GpuId) -> Bytes:
+    return Bytes(sum(slot.charged.get(gpu, 0) for slot in slots))
+
+
+def _ours(slot: RegionSlot) -> bool:
+    """Whether the process counts in our own pid namespace."""
+    namespace = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 (follows the link)
+    return slot.pid_namespace == namespace & 0xFFFFFFFF

@@ -29,6 +29,6 @@ def load(
         Timeslice(),
         MpsMechanism(host.mps),
         DriverLimit(host.limits, host.cgroups),
-        Guard(runtime / "regions", context),
+        Guard(runtime / "regions", context, host.processes),
     )
     return Mechanisms(known, host.cgroups)
