@@ -80,12 +80,13 @@ static void remember(CUcontext context, const struct gs_place *place, uint64_t p
         leave(old.gpu, old.bytes);
 }
 
-static void gone(CUcontext context)
+static void gone(void *context, bool with_its_memory)
 {
     struct gs_entry entry;
     if (!gs_ledger_take(GS_CONTEXT, (uintptr_t)context, &entry))
         return;
-    gs_ledger_sweep(dies_with_context, context, release_entry);
+    if (with_its_memory)
+        gs_ledger_sweep(dies_with_context, context, release_entry);
     leave(entry.gpu, entry.bytes);
 }
 
@@ -148,7 +149,7 @@ static CUresult primary_released(CUresult result, CUdevice device)
     unsigned int flags;
     if (result == CUDA_SUCCESS && gpu >= 0 && primary[gpu] &&
         cuda()->cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS && !active)
-        gone(primary[gpu]);
+        gone(primary[gpu], true);
     return result;
 }
 
@@ -219,7 +220,7 @@ CUresult cuGreenCtxCreate(CUgreenCtx *context, CUdevResourceDesc resource, CUdev
 static CUresult destroyed(CUresult result, void *context)
 {
     if (result == CUDA_SUCCESS)
-        gone(context);
+        gone(context, true);
     return result;
 }
 
@@ -233,9 +234,17 @@ CUresult cuCtxDestroy_v2(CUcontext context)
     return destroyed(cuda()->cuCtxDestroy_v2(context), context);
 }
 
-CUresult cuGreenCtxDestroy(CUgreenCtx context)
+/* What was allocated in a green context belongs to the primary context and stays. */
+CUresult cuGreenCtxDestroy(CUgreenCtx green)
 {
-    return destroyed(cuda()->cuGreenCtxDestroy(context), context);
+    CUcontext context = NULL;
+    cuda()->cuCtxFromGreenCtx(&context, green);
+    CUresult result = cuda()->cuGreenCtxDestroy(green);
+    if (result == CUDA_SUCCESS) {
+        gone(context, false);
+        gone(green, false);
+    }
+    return result;
 }
 
 void gs_context_forget(void)
