@@ -5,6 +5,10 @@ import os
 
 import click
 
+from ._errors import FAILED
+
+_FAILED_BEFORE = 125  # docker's word for "the tool failed, not the program"
+
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.argument("profile", required=False)
@@ -22,8 +26,9 @@ def simulate(
     gpushare simulate --list
 
     The machine lasts as long as COMMAND. The exit code is COMMAND's own; 126 when it cannot be
-    executed, 127 when it is not found, 128 + n when signal n ended it.
+    executed, 127 when it is not found, 128 + n when signal n ended it, 125 when gpushare failed.
     """
+    context.find_root().meta[FAILED] = _FAILED_BEFORE
     if listing:
         _list()
         return

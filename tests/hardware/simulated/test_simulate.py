@@ -12,19 +12,12 @@ import pytest
 from gpushare.hardware.simulated import profiles
 from support.machine import clean_environment
 
-# The command alone, so that these tests need no other verb.
-MAIN = (
-    "import sys; from gpushare.cli.simulate import simulate\n"
-    "from gpushare.model.errors import GpushareError\n"
-    "try: simulate(prog_name='gpushare simulate')\n"
-    "except GpushareError as error: print(error, error.hint, file=sys.stderr);"
-    " sys.exit(error.exit_code)"
-)
+SIMULATE = ("-m", "gpushare.cli", "simulate")
 
 
 def start(tmp_path: Path, *arguments: str, **more) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", MAIN, *arguments],
+        [sys.executable, *SIMULATE, *arguments],
         env={**clean_environment(), "TMPDIR": str(tmp_path)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -74,6 +67,17 @@ def test_an_unknown_profile_and_a_missing_one_are_usage_errors(tmp_path: Path):
     assert simulate(tmp_path)[0] == 2
 
 
+def test_native_parts_that_are_missing_are_named(tmp_path: Path, monkeypatch):
+    nothing = tmp_path.with_name("nothing-built")
+    nothing.mkdir()
+    monkeypatch.setenv("GPUSHARE_NATIVE", str(nothing))
+
+    code, _, err = simulate(tmp_path, "h200-1", "true")
+
+    assert code == 7
+    assert "gpushare-sim-machine does not exist" in err
+
+
 def test_the_profiles_are_listed(tmp_path: Path):
     code, out, _ = simulate(tmp_path, "--list")
 
@@ -111,7 +115,7 @@ def test_ctrl_c_on_a_terminal_reaches_the_command_once(tmp_path: Path):
     counting = "trap 'n=$((n+1))' INT; echo up; read x; echo ints $n"
     leader, follower = os.openpty()
     process = subprocess.Popen(
-        ["setsid", "-c", sys.executable, "-c", MAIN, "h200-1", "sh", "-c", counting],
+        ["setsid", "-c", sys.executable, *SIMULATE, "h200-1", "sh", "-c", counting],
         env={**clean_environment(), "TMPDIR": str(tmp_path)},
         stdin=follower,
         stdout=follower,
