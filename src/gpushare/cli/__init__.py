@@ -15,6 +15,7 @@ from ._group import VerbGroup
 from ._output import JSON
 
 __all__ = ["command", "main"]
+COMPLETING = "_GPUSHARE_COMPLETE"  # what the shell's completion script asks for
 
 
 @click.command(
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process with its exit code."""
     meta: dict[str, Any] = {}
     try:
+        if COMPLETING in os.environ:
+            command.main(prog_name="gpushare", complete_var=COMPLETING)
         words = list(sys.argv[1:] if arguments is None else arguments)
         with command.make_context("gpushare", words) as context:
             meta = context.meta

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verbs, each imported only when it is asked for: start-up time is a feature."""
 
+from collections import UserDict
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -27,20 +29,33 @@ VERBS = {
 ALIASES = {"ls": "ps", "list": "ps", "remove": "rm", "inspect": "show"}
 
 
+class Verbs(UserDict[str, click.Command]):
+    """Each name of `VERBS` is a module with a command of that name, imported when it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data = dict.fromkeys(VERBS, click.Command(None))
+
+    def __getitem__(self, verb: str) -> click.Command:
+        if verb not in VERBS:
+            raise KeyError(verb)
+        module = import_module(f"gpushare.cli.{verb}")
+        command = getattr(module, f"{verb}_" if verb == "exec" else verb)
+        assert isinstance(command, click.Command)
+        return command
+
+
 class VerbGroup(click.Group):
-    """`VERBS` names the modules; each has a command of the module's name."""
+    """Verbs in the order of `VERBS`, and under their aliases."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, commands=Verbs())
 
     def list_commands(self, _: click.Context) -> list[str]:
         return list(VERBS)
 
     def get_command(self, _: click.Context, name: str) -> click.Command | None:
-        verb = ALIASES.get(name, name)
-        if verb not in VERBS:
-            return None
-        module = import_module(f"gpushare.cli.{verb}")
-        command = getattr(module, f"{verb}_" if verb == "exec" else verb)
-        assert isinstance(command, click.Command)
-        return command
+        return self.commands.get(ALIASES.get(name, name))
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -57,7 +57,11 @@ _SPEC_OPTIONS = (
     click.option("-c", "--compute", metavar="PERCENT", help="Limit of compute per GPU."),
     click.option("--compute-request", metavar="PERCENT", help="Guaranteed part of the limit."),
     click.option(
-        "-p", "--priority", type=click.Choice([*map(str, Priority)]), default=str(Priority.NORMAL)
+        "-p",
+        "--priority",
+        type=click.Choice([*map(str, Priority)]),
+        default=str(Priority.NORMAL),
+        help="Who goes first when the GPU is contended.",
     ),
     click.option(
         "--isolation",

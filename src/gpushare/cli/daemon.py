@@ -105,12 +105,13 @@ def _detach(found: "Config") -> None:
         )
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = settings.state_dir / "daemon.log"
+    said = log.stat().st_size if log.exists() else 0
     process = _start(found, log)
     deadline = time.monotonic() + _START_SECONDS
     while not _answering(there):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
-            raise DaemonError("the daemon did not start", _last_words(log), f"its log: {log}")
+            raise DaemonError("the daemon did not start", _last_words(log, said), f"its log: {log}")
         time.sleep(0.02)
     click.echo(f"gpushare: daemon {process.pid} answers on {settings.socket}; log: {log}", err=True)
 
@@ -138,8 +139,9 @@ def _answering(there: "Client") -> int | None:
         return None
 
 
-def _last_words(log: Path) -> str:
-    return log.read_text(errors="replace")[-_LAST_WORDS:].strip()
+def _last_words(log: Path, since: int) -> str:
+    """What it wrote after its first `since` bytes, which earlier daemons wrote."""
+    return log.read_bytes()[since:].decode(errors="replace")[-_LAST_WORDS:].strip()
 
 
 def _await_end(process: int, pid: int) -> None:
