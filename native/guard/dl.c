@@ -51,15 +51,17 @@ static bool ours(void *handle, const char *symbol)
 
 static void *wrapped(const char *symbol, void *function)
 {
-    int kept_errno = errno;
-    bool loaded = symbol[0] == 'c' ? (cuda(), gs_cuda_ready) : (nvml(), gs_nvml_ready);
     /* Our export must not make a program believe that the driver is there: what is behind it counts. */
     if (gs_is_wrapper(function)) {
         function = gs_next_dlsym()(RTLD_NEXT, symbol);
         __asm__ volatile("" : "+r"(function)); /* no tail call here: "next" is to mean after us */
     }
+    if (!function || !gs_active())
+        return function;
+    int kept_errno = errno;
+    bool loaded = symbol[0] == 'c' ? (cuda(), gs_cuda_ready) : (nvml(), gs_nvml_ready);
     errno = kept_errno;
-    return function && loaded && gs_active() ? gs_wrapper(function, symbol) : function;
+    return loaded ? gs_wrapper(function, symbol) : function;
 }
 
 /* A failed lookup stays as it is, dlerror() included. */

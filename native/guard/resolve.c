@@ -158,11 +158,13 @@ void *gs_wrapper(void *function, const char *name)
 
 bool gs_is_wrapper(void *function)
 {
-    pthread_mutex_lock(&lock);
-    const struct gs_entry *entry = gs_map_find(&wrappers, GS_WRAPPER, (uintptr_t)function);
-    bool wrapper = entry && entry->owner == function;
-    pthread_mutex_unlock(&lock);
-    return wrapper;
+    for (int i = 0; i < CUDA_ROWS; i++)
+        if (cuda_rows[i].wrapper == function)
+            return true;
+    for (int i = 0; i < NVML_ROWS; i++)
+        if (nvml_rows[i].wrapper == function)
+            return true;
+    return false;
 }
 
 bool gs_hooks_symbol(const char *symbol)
