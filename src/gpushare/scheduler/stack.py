@@ -58,13 +58,18 @@ def stacks(state: Snapshot, spec: ShareSpec) -> list[Stack]:
         else:
             found.append(stack)
     if not found:
-        how = f" by {spec.mechanism}" if spec.mechanism else ""
         raise UnsupportedError(
-            f"this machine cannot share{how} with isolation {spec.isolation}",
+            f"this machine cannot share a GPU{_wish(spec)}",
             "; ".join(missing),
             "see what it can do: gpushare gpus -o wide",
         )
     return found
+
+
+def _wish(spec: ShareSpec) -> str:
+    how = f" by {spec.mechanism}" if spec.mechanism else ""
+    strict = spec.isolation is not Isolation.ANY
+    return how + (f" with isolation {spec.isolation}" if strict else "")
 
 
 def whole_memory(spec: ShareSpec) -> bool:
