@@ -126,7 +126,6 @@ def test_a_real_group_holds_a_process_and_its_children() -> None:
             os.kill(pid, 9)
         process.communicate()
     assert len(pids) == 2
-    while not cgroups.remove(name):
-        pass
+    assert cgroups.remove(name), "what was killed just now is waited for"
     assert cgroups.remove(name) is True, "removing what is gone is no error"
     assert cgroups.add(name, os.getpid()) is False

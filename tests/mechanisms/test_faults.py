@@ -149,5 +149,6 @@ def test_a_server_that_lost_its_daemon_ends_with_its_share(world: World) -> None
         assert orphan is not None
         assert ProcProcesses().alive(orphan), "its clients go on"
         assert "no MPS control daemon" in world.observe(one)["fault"]
-        world.release(one)
+        MpsMechanism(world.mps).release(one)
+        program.kill()
     assert not ProcProcesses().alive(orphan)

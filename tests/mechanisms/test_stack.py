@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from gpushare.hardware.cgroups import FsCgroups
 from gpushare.hardware.host import Host
 from gpushare.mechanisms import Mechanisms, load
 from gpushare.model.edits import Edits
-from gpushare.model.errors import GuardMissingError, UnsupportedError
+from gpushare.model.errors import CgroupError, GuardMissingError, UnsupportedError
 from gpushare.model.share import Level
 from gpushare.model.spec import MechanismName
 from gpushare.model.units import Bytes
@@ -86,3 +88,20 @@ def test_a_mechanism_that_is_not_here(mechanisms: Mechanisms) -> None:
     with pytest.raises(UnsupportedError):
         mechanisms.prepare(one)
     mechanisms.release(one)
+
+
+def test_a_share_with_a_living_process_is_not_released(mechanisms: Mechanisms) -> None:
+    cgroups = FsCgroups()
+    if reason := cgroups.reason():
+        pytest.skip(f"no control groups for us here: {reason}")
+    one = share(by=(TIMESLICE,), id=os.urandom(6).hex())
+    mechanisms.prepare(one)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        assert cgroups.add(one.id, process.pid)
+        assert mechanisms.observe(one).pids == (process.pid,)
+        with pytest.raises(CgroupError) as caught:
+            mechanisms.release(one)
+        assert str(process.pid) in caught.value.because
+        process.kill()
+    mechanisms.release(one)
+    assert cgroups.pids(one.id) == ()

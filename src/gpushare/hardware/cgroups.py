@@ -7,6 +7,7 @@ memory limits hang on them. No controller is switched on but `dmem`, where the k
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +16,7 @@ from gpushare.model.value import Value
 
 # Any v1 hierarchy groups processes; these need no set-up before a process may join.
 _V1_CHOICES = ("pids", "freezer", "cpuacct", "memory", "name=systemd")
+_TRIES, _PAUSE = 100, 0.01  # a second
 
 
 class Hierarchy(Value):
@@ -86,15 +88,18 @@ class FsCgroups:
         return tuple(sorted(found))
 
     def remove(self, name: str) -> bool:
-        for group in reversed(list(self._tree(name))):
-            with contextlib.suppress(OSError):
-                group.rmdir()
-        gone = not self._path(name).is_dir()
-        if gone:
-            # Fails as it should while other shares have groups there.
-            with contextlib.suppress(OSError):
-                self._parent.rmdir()
-        return gone
+        """A killed process leaves a little after it is gone from everywhere else: waits for it."""
+        for _ in range(_TRIES):
+            for group in reversed(list(self._tree(name))):
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+            if not self._path(name).is_dir():
+                # Fails as it should while other shares have groups there.
+                with contextlib.suppress(OSError):
+                    self._parent.rmdir()
+                return True
+            time.sleep(_PAUSE)
+        return False
 
     def _path(self, name: str) -> Path:
         return self._parent / name

@@ -6,7 +6,7 @@ from functools import reduce
 
 from gpushare.hardware.ports import Cgroups
 from gpushare.model.edits import Edits, merge
-from gpushare.model.errors import UnsupportedError
+from gpushare.model.errors import CgroupError, UnsupportedError
 from gpushare.model.promise import Promise
 from gpushare.model.share import Share
 from gpushare.model.spec import MechanismName
@@ -47,13 +47,20 @@ class Mechanisms:
             mechanism.drain(share, pids)
 
     def release(self, share: Share) -> None:
-        """Layers before their base: a limit goes before what carries it."""
+        """Layers before their base: a limit goes before what carries it.
+
+        Raises CgroupError while a process of the share lives: it may hold GPU memory.
+        """
         names = share.decision.mechanisms if share.decision else ()
         for name in reversed(names):
             if name in self._known:
                 self._known[name].release(share)
-        if not self._cgroups.reason():
-            self._cgroups.remove(share.id)
+        if not self._cgroups.reason() and not self._cgroups.remove(share.id):
+            raise CgroupError(
+                f"the control group of share {share.id} is still in use",
+                f"processes {', '.join(map(str, self._cgroups.pids(share.id)))} are in it",
+                "end them; the share is released then",
+            )
 
     def observe(self, share: Share) -> Observation:
         group = Observation(pids=self._cgroups.pids(share.id))
