@@ -111,16 +111,21 @@ static int memory_file(const char *name)
     return (int)syscall(SYS_memfd_create, name, 1u /* MFD_CLOEXEC */);
 }
 
+int gs_heap_file(void)
+{
+    if (heap_fd < 0)
+        heap_fd = sim.slot->heap_fd = memory_file("simgpu-heap");
+    return heap_fd;
+}
+
 static bool place(gs_chunk *chunk)
 {
     char name[64];
     if (!chunk->own_fd) {
-        if (heap_fd < 0)
-            heap_fd = sim.slot->heap_fd = memory_file("simgpu-heap");
-        chunk->fd = heap_fd;
+        chunk->fd = gs_heap_file();
         chunk->offset = heap_end;
         heap_end += (off_t)chunk->size;
-        return heap_fd >= 0 && ftruncate(heap_fd, heap_end) == 0;
+        return chunk->fd >= 0 && ftruncate(heap_fd, heap_end) == 0;
     }
     /* The name tells an importer what it was given. */
     snprintf(name, sizeof name, "simgpu-chunk:%d:%llu", chunk->device, (unsigned long long)chunk->size);

@@ -145,6 +145,15 @@ CUresult cuCtxGetExecAffinity(CUexecAffinityParam *affinity, CUexecAffinityType 
     return CUDA_SUCCESS;
 }
 
+CUresult cuCtxAttach(CUcontext *ctx, unsigned int flags)
+{
+    ENTER(NEED_CONTEXT);
+    CHECK(ctx && flags == 0, CUDA_ERROR_INVALID_VALUE);
+    call.ctx->refs++;
+    *ctx = call.ctx;
+    return CUDA_SUCCESS;
+}
+
 CUresult cuCtxEnablePeerAccess(CUcontext peer, unsigned int flags)
 {
     ENTER(NEED_CONTEXT);

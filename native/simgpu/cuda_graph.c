@@ -37,6 +37,7 @@ void gs_graph_free(CUgraph graph)
 {
     for (size_t i = 0; i < graph->count; i++)
         node_free(graph->nodes[i]);
+    gs_user_objects_drop(graph->kept);
     free(graph->nodes);
     gs_handle_free(graph);
 }

@@ -2,8 +2,6 @@
 /* The kinds of graph nodes: made, read, changed. */
 #include "cuda_sim.h"
 
-CUresult gs_exec_replace(CUgraphExec exec, CUgraphNode node, gs_op *op);
-
 static CUresult make_kernel(CUcontext ctx, const CUDA_KERNEL_NODE_PARAMS *params, gs_op *op)
 {
     CHECK(params, CUDA_ERROR_INVALID_VALUE);

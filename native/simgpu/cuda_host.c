@@ -49,6 +49,11 @@ CUresult cuMemHostRegister_v2(void *memory, size_t size, unsigned int flags)
     return CUDA_SUCCESS;
 }
 
+CUresult cuMemHostRegister(void *memory, size_t size, unsigned int flags)
+{
+    return cuMemHostRegister_v2(memory, size, flags);
+}
+
 CUresult cuMemHostUnregister(void *memory)
 {
     ENTER(NEED_CONTEXT);

@@ -63,6 +63,10 @@ CUresult gs_free(CUdeviceptr at)
         munmap((void *)(uintptr_t)at, range->size);
         gs_uncharge(range->device, range->chunk_offset, true);
         break;
+    case RANGE_IPC:
+        CHECK(range->pool, CUDA_ERROR_INVALID_VALUE); /* a legacy handle is closed, not freed */
+        gs_free_imported(range);
+        return CUDA_SUCCESS;
     case RANGE_POOL:
         return gs_pool_free(at);
     case RANGE_GRAPH:

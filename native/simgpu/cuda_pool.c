@@ -2,11 +2,14 @@
 /* Memory pools and stream-ordered allocation. */
 #include "cuda_sim.h"
 
+#include <unistd.h>
+
 enum { STEP = 32 << 20 }; /* a pool grows in 32 MiB pieces */
 
 struct CUmemPoolHandle_st {
     int device;
     bool builtin;
+    int fd; /* imported: the memory of another process */
     gs_heap *heap;
     uint64_t used, used_high, reserved_high, threshold, max_size;
     uint64_t reuse[4];
@@ -19,6 +22,7 @@ static CUmemoryPool pool_new(int device, const CUmemPoolProps *props)
 {
     CUmemoryPool pool = gs_handle_new(KIND_POOL, sizeof *pool);
     pool->device = device;
+    pool->fd = -1;
     pool->props = *props;
     pool->max_size = props->maxSize;
     pool->heap = gs_heap_new(device, STEP);
@@ -39,6 +43,23 @@ CUmemoryPool gs_default_pool(int device)
     return sim.default_pool[device];
 }
 
+bool gs_pool_exportable(CUmemoryPool pool)
+{
+    return pool->fd < 0 && pool->props.handleTypes & CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+}
+
+CUmemoryPool gs_pool_imported(int fd)
+{
+    CUmemoryPool pool = pool_new(sim.visible[0], &(CUmemPoolProps){.allocType = CU_MEM_ALLOCATION_TYPE_PINNED});
+    pool->fd = fd;
+    return pool;
+}
+
+int gs_pool_file(CUmemoryPool pool)
+{
+    return pool->fd;
+}
+
 static CUmemoryPool current_pool(int device)
 {
     return sim.pool[device] ? sim.pool[device] : gs_default_pool(device);
@@ -46,7 +67,7 @@ static CUmemoryPool current_pool(int device)
 
 CUresult gs_pool_alloc(CUmemoryPool pool, size_t size, CUdeviceptr *at)
 {
-    CHECK(size > 0, CUDA_ERROR_INVALID_VALUE);
+    CHECK(size > 0 && pool->fd < 0, CUDA_ERROR_INVALID_VALUE); /* an imported pool only gives what is exported */
     CHECK(!pool->max_size || pool->used + size <= pool->max_size, CUDA_ERROR_OUT_OF_MEMORY);
     CUresult result = gs_heap_alloc(pool->heap, size, at);
     if (result == CUDA_ERROR_OUT_OF_MEMORY) {
@@ -119,7 +140,8 @@ CUresult cuMemFreeAsync(CUdeviceptr at, CUstream handle)
     gs_op op = {.type = OP_FREE, .memory = {.at = at}};
     if (range->kind == RANGE_POOL || range->kind == RANGE_GRAPH || stream->capture)
         return gs_submit(stream->ctx, stream, &op);
-    CHECK(range->kind == RANGE_ALLOC || range->kind == RANGE_SMALL, CUDA_ERROR_INVALID_VALUE);
+    CHECK(range->kind == RANGE_ALLOC || range->kind == RANGE_SMALL || (range->kind == RANGE_IPC && range->pool),
+          CUDA_ERROR_INVALID_VALUE);
     TRY(gs_stream_wait(&call, stream));
     return gs_free(at);
 }
@@ -142,13 +164,17 @@ CUresult cuMemPoolDestroy(CUmemoryPool pool)
     if (sim.pool[pool->device] == pool)
         sim.pool[pool->device] = NULL;
     for (size_t i = gs_range_count(); i-- > 0;)
-        if (gs_range_nth(i)->pool == pool)
+        if (gs_range_nth(i)->pool == pool && gs_range_nth(i)->kind == RANGE_IPC)
+            gs_free_imported(gs_range_nth(i));
+        else if (gs_range_nth(i)->pool == pool)
             gs_range_remove(gs_range_nth(i));
     for (CUmemoryPool *link = &pools; *link; link = &(*link)->next)
         if (*link == pool) {
             *link = pool->next;
             break;
         }
+    if (pool->fd >= 0)
+        close(pool->fd);
     gs_heap_destroy(pool->heap);
     gs_handle_free(pool);
     return CUDA_SUCCESS;

@@ -263,6 +263,7 @@ CUresult gs_chunk_new(int device, uint64_t size, bool own_fd, gs_chunk **chunk);
 void gs_chunk_drop(gs_chunk *chunk);
 bool gs_chunk_map(gs_chunk *chunk, uint64_t offset, CUdeviceptr at, uint64_t size, int protection);
 void gs_arena_unmap(CUdeviceptr at, uint64_t size);
+int gs_heap_file(void); /* the memfd all unexported chunks lie in */
 gs_chunk *gs_chunk_import(int device, uint64_t size, int fd, off_t offset); /* takes the descriptor */
 
 /* cuda_range.c: what lies at an address */
@@ -293,6 +294,9 @@ gs_chunk *gs_heap_chunk(const gs_heap *heap, CUdeviceptr at, uint64_t *offset);
 CUmemoryPool gs_default_pool(int device);
 CUresult gs_pool_alloc(CUmemoryPool pool, size_t size, CUdeviceptr *at);
 CUresult gs_pool_free(CUdeviceptr at);
+bool gs_pool_exportable(CUmemoryPool pool);
+CUmemoryPool gs_pool_imported(int fd); /* takes the descriptor */
+int gs_pool_file(CUmemoryPool pool);   /* of an imported pool; -1: not imported */
 void gs_pools_settle(CUcontext ctx); /* at a synchronisation: memory above the release threshold goes back */
 
 /* cuda_stream.c */
@@ -357,18 +361,25 @@ CUresult gs_capture_wait(CUstream stream, CUevent event);
 CUresult gs_capture_record(CUstream stream, CUevent event);
 
 /* cuda_graph.c */
+typedef struct gs_kept { /* user objects a graph holds */
+    CUuserObject object;
+    unsigned int count;
+    struct gs_kept *next;
+} gs_kept;
+void gs_user_objects_drop(gs_kept *list);
 struct CUgraphNode_st {
     CUgraph graph;
     gs_op *op;
     gs_frontier after; /* what it depends on */
     CUgraphNode cloned_from;
     void **pointers; /* kernelParams as cuGraphKernelNodeGetParams shows them */
+    int priority;
     int mark;
 };
 struct CUgraph_st {
     CUgraphNode *nodes; /* in order of creation */
     size_t count;
-    bool is_child;
+    gs_kept *kept;
 };
 CUgraph gs_graph_new(void);
 void gs_graph_free(CUgraph graph);
@@ -378,6 +389,7 @@ CUgraph gs_graph_clone(CUgraph graph);
 
 /* cuda_graph_exec.c */
 CUresult gs_graph_launch(CUstream stream, CUgraphExec exec);
+CUresult gs_exec_replace(CUgraphExec exec, CUgraphNode node, gs_op *op); /* takes what `op` owns */
 
 /* cuda_graph_memory.c */
 CUresult gs_graph_memory_reserve(CUcontext ctx, gs_op *op);

@@ -10,6 +10,7 @@ typedef struct rival {
     uint64_t tail;
     uint32_t demand;
     bool neighbour; /* client of the same MPS server */
+    bool behind;    /* of lower client priority than this process */
 } rival;
 
 static bool neighbours(const gs_slot *other)
@@ -18,13 +19,19 @@ static bool neighbours(const gs_slot *other)
     return me && other->mps_client >= 0 && sim.image->clients[other->mps_client].server == me->server;
 }
 
+static int priority(const gs_slot *slot)
+{
+    return slot->mps_client >= 0 ? sim.image->clients[slot->mps_client].priority : 0;
+}
+
 static int gather(int device, uint64_t start, rival *rivals)
 {
     int count = 0;
     for (int i = 0; i < GS_MAX_SLOTS; i++) {
         const gs_slot *other = &sim.image->slots[i];
         if (other->pid && other != sim.slot && other->use[device].tail > start)
-            rivals[count++] = (rival){other->use[device].tail, other->use[device].demand, neighbours(other)};
+            rivals[count++] = (rival){other->use[device].tail, other->use[device].demand, neighbours(other),
+                                      priority(other) > priority(sim.slot)};
     }
     return count;
 }
@@ -39,8 +46,8 @@ static double speed(const rival *rivals, int count, uint64_t at, uint32_t demand
         if (rivals[i].tail <= at)
             continue;
         *until = MIN(*until, rivals[i].tail);
-        if (rivals[i].neighbour)
-            wanted += rivals[i].demand;
+        if (rivals[i].neighbour) /* who stands behind gets what is left: mostly out of the way */
+            wanted += rivals[i].behind ? rivals[i].demand / 4 : rivals[i].demand;
         else
             turns++;
     }

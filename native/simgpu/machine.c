@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,7 +41,8 @@ static int create(const char *path)
     gs_image *image;
     if (file < 0)
         return fail(path);
-    if (ftruncate(file, sizeof *image) != 0)
+    /* Processes of every user share the machine, whatever the umask. */
+    if (fchmod(file, 0666) != 0 || ftruncate(file, sizeof *image) != 0)
         return fail(path);
     image = mmap(NULL, sizeof *image, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (image == MAP_FAILED)
