@@ -78,13 +78,13 @@ async def _reconcile(core: Core, interval: float, notifier: Notifier) -> None:
 
 
 async def _watch_xids(core: Core) -> None:
-    """Critical errors as the driver reports them."""
+    """Critical errors as the driver reports them; a driver that fails is the loop's to tell."""
     while True:
         try:
             for xid in await asyncio.to_thread(core.rig.gpus.xids, _XID_SECONDS):
                 core.bus.publish("gpu.xid", f"Xid {xid.code}", gpu=xid.gpu)
         except GpushareError as error:
-            _log.warning("xids.unseen", error=str(error))
+            _log.debug("xids.unseen", error=str(error))
             await asyncio.sleep(_XID_SECONDS)
 
 

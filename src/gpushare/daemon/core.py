@@ -2,6 +2,7 @@
 """The daemon's parts, joined: one turn at a time, one pass after the other."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
@@ -36,14 +37,23 @@ class Core:
         self.patience = Seconds(GRACE_SECONDS * 3)
         self.pass_seconds = 0.0
         self.failed_passes = 0
+        self._told: set[str] = set()
 
     async def reconcile(self) -> None:
-        """One pass; a failure is logged and the next pass tries again."""
+        """One pass; the next one tries again what failed."""
         begun = self.rig.clock.elapsed()
         try:
             async with self.turn:
-                await self.reconciler.run()
+                wrong = await self.reconciler.run()
         except GpushareError as error:
-            self.failed_passes += 1
-            _log.error("pass.failed", error=str(error), code=error.code)
+            wrong = [error]
+        self._complain(wrong)
         self.pass_seconds = self.rig.clock.elapsed() - begun
+
+    def _complain(self, wrong: Sequence[GpushareError]) -> None:
+        """Once for each thing that goes wrong, not once a pass."""
+        self.failed_passes += bool(wrong)
+        told, self._told = self._told, {str(error) for error in wrong}
+        for error in wrong:
+            if str(error) not in told:
+                _log.error("pass.failed", error=str(error), code=error.code)

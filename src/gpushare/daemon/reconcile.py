@@ -3,7 +3,7 @@
 
 import asyncio
 import signal
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -56,11 +56,22 @@ class Reconciler:
         finally:
             self._wake.clear()
 
-    async def run(self) -> None:
-        """One pass. Idempotent; may be cut short at any point."""
+    async def run(self) -> list[GpushareError]:
+        """One pass; what went wrong in it. Idempotent, and may be cut short at any point.
+
+        One share's trouble, or the driver's, does not keep the others from what they need.
+        """
+        wrong: list[GpushareError] = []
+
+        async def attempt(work: Awaitable[None]) -> None:
+            try:
+                await work
+            except GpushareError as error:
+                wrong.append(error)
+
         await self._executor.recover()
-        await self._mend()
-        await self.placer.refresh()
+        await attempt(self._mend())
+        await attempt(self.placer.refresh())
         self._notice_gpus(self.placer.machine.gpus)
         census = await asyncio.to_thread(self._rig.census)
         living = self._store.shares.living()
@@ -68,9 +79,10 @@ class Reconciler:
         busy = self._executor.busy()
         for share in living:
             if share.id not in busy:
-                await self._settle(share, census)
-        await self.placer.advance()
+                await attempt(self._settle(share, census))
+        await attempt(self.placer.advance())
         self._forget()
+        return wrong
 
     async def stop(self, share: Share, reason: str) -> None:
         """End the share: GPU work in order, programs by SIGTERM and, after the grace, SIGKILL."""
