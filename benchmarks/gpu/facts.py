@@ -10,7 +10,7 @@ from ctypes import byref, c_size_t, c_uint, c_uint64, c_void_p
 from typing import Any
 
 from . import machine
-from .cuda import PAGE, Cuda, CudaError, Requirements
+from .driver import PAGE, Cuda, CudaError, Requirements
 
 MIB = 1 << 20
 
@@ -87,6 +87,26 @@ def fragments(cuda: Cuda) -> dict[str, int]:
     return found
 
 
+def release_lag(cuda: Cuda) -> dict[str, int]:
+    """Bytes by which the card's use exceeds 1 GiB while 1 GiB is freed and taken anew, by path."""
+    ways = {
+        "cuMemAlloc": (cuda.alloc, cuda.free),
+        "cuMemCreate": (cuda.create, cuda.release),
+        "cuMemAllocAsync": (cuda.alloc_async, cuda.free_async),
+    }
+    found = {}
+    for name, (take, give) in ways.items():
+        watch = machine.Watch()
+        watch.start()
+        for _ in range(100):
+            blocks = [take(128 * MIB) for _ in range(8)]
+            for block in blocks:
+                give(block)
+        watch.end()
+        found[name] = watch.most - 1024 * MIB
+    return found
+
+
 def others(cuda: Cuda) -> dict[str, Any]:
     pointer, handle = c_uint64(), c_uint64()
     pitch = c_size_t()
@@ -126,7 +146,7 @@ _CONTEXT = """
 import sys
 sys.path.insert(0, {root!r})
 from benchmarks.gpu import machine
-from benchmarks.gpu.cuda import Cuda
+from benchmarks.gpu.driver import Cuda
 import ctypes, os
 machine.first_gpu()
 before = machine.card_used()
@@ -160,5 +180,6 @@ def measure() -> dict[str, Any]:
         "arrays": arrays(cuda),
         "pools": pools(cuda),
         "pool_of_96_MiB_pieces": fragments(cuda),
+        "release_lag": release_lag(cuda),
         "others": others(cuda),
     }

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -41,6 +42,24 @@ def process_used(pid: int) -> int | None:
     handle = pynvml.nvmlDeviceGetHandleByIndex(0)
     seen = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
     return next((process.usedGpuMemory for process in seen if process.pid == pid), None)
+
+
+class Watch(threading.Thread):
+    """The most the card's use was seen to grow by, in bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most, self.samples = 0, 0
+        self._base, self._stop_now = card_used(), threading.Event()
+
+    def run(self) -> None:
+        while not self._stop_now.is_set():
+            self.most = max(self.most, card_used() - self._base)
+            self.samples += 1
+
+    def end(self) -> None:
+        self._stop_now.set()
+        self.join()
 
 
 def _version(package: str) -> str | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One of several processes in a share: `race_worker.py SEED SECONDS`.
+"""One of several processes in a share: `race_worker.py SEED SECONDS alloc|create|async|mixed`.
 
 Says `ready`, waits for a line, allocates and frees at random, then takes all it can get, prints
 how many bytes that was, and holds them until its standard input closes.
@@ -12,17 +12,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from benchmarks.gpu.cuda import OUT_OF_MEMORY, PAGE, Cuda, CudaError
+from benchmarks.gpu.driver import OUT_OF_MEMORY, PAGE, Cuda, CudaError
 
 Held = list[tuple[int, Callable[[int], None], int]]
 
 
-def ways(cuda: Cuda) -> list[tuple[Callable[[int], int], Callable[[int], None]]]:
-    return [
-        (cuda.alloc, cuda.free),
-        (cuda.create, cuda.release),
-        (cuda.alloc_async, cuda.free_async),
-    ]
+Way = tuple[Callable[[int], int], Callable[[int], None]]
+
+
+def ways(cuda: Cuda, name: str) -> list[Way]:
+    known = {
+        "alloc": (cuda.alloc, cuda.free),
+        "create": (cuda.create, cuda.release),
+        "async": (cuda.alloc_async, cuda.free_async),
+    }
+    return list(known.values()) if name == "mixed" else [known[name]]
 
 
 def take(held: Held, get: Callable[[int], int], give: Callable[[int], None], size: int) -> bool:
@@ -40,14 +44,14 @@ def drop(held: Held, at: int) -> None:
     give(thing)
 
 
-def storm(cuda: Cuda, chance: random.Random, seconds: float) -> int:
+def storm(open_to: list[Way], chance: random.Random, seconds: float) -> int:
     """How many requests were made."""
     held: Held = []
     requests = 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         requests += 1
-        get, give = chance.choice(ways(cuda))
+        get, give = chance.choice(open_to)
         full = not take(held, get, give, PAGE * chance.randint(1, 128))
         if held and (full or chance.random() < 0.4):
             drop(held, chance.randrange(len(held)))
@@ -61,7 +65,7 @@ def main() -> None:
     cuda, held = Cuda(), []
     print("ready", flush=True)
     sys.stdin.readline()
-    requests = storm(cuda, random.Random(seed), seconds)
+    requests = storm(ways(cuda, sys.argv[3]), random.Random(seed), seconds)
     for size in (PAGE << shift for shift in range(7, -1, -1)):
         while take(held, cuda.create, cuda.release, size):
             pass

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "paths.h"
 
@@ -55,14 +56,17 @@ static const char *skipped(const struct device *device, const struct path *path,
     return "";
 }
 
-static void run(const struct device *device, const struct path *path, enum mode mode, struct json *json)
+static void run(const struct device *device, const struct path *path, const struct attempt *how, struct json *json)
 {
+    enum mode mode = how->mode;
     uint64_t asked = pages_up(device->limit + 1);
     struct holds holds = {calloc(mode == FILL ? MOST_HOLDS : 1, sizeof(struct hold)), 0, 0};
     const char *reason = holds.list ? skipped(device, path, asked, mode) : "no memory for the list";
     CUresult result = CUDA_SUCCESS, freed = CUDA_SUCCESS;
     if (!*reason)
         result = mode == FILL ? fill(device, path, asked, &holds) : once(device, path, asked, &holds);
+    if (holds.count)
+        usleep((useconds_t)how->linger * 1000);
     for (unsigned i = holds.count; i-- > 0;)
         if (path->give(device, &holds.list[i]) != CUDA_SUCCESS)
             freed = CUDA_ERROR_UNKNOWN;
@@ -77,11 +81,11 @@ static void run(const struct device *device, const struct path *path, enum mode 
     json_close(json, '}');
 }
 
-void attempt_all(const struct device *device, enum mode mode, const char *only, struct json *json)
+void attempt_all(const struct device *device, const struct attempt *how, struct json *json)
 {
     json_open(json, "attempts", '[');
-    for (unsigned i = 0; mode != CONTEXT_ONLY && i < path_count; i++)
-        if (!only || strcmp(only, paths[i].name) == 0)
-            run(device, &paths[i], mode, json);
+    for (unsigned i = 0; how->mode != CONTEXT_ONLY && i < path_count; i++)
+        if (!how->only || strcmp(how->only, paths[i].name) == 0)
+            run(device, &paths[i], how, json);
     json_close(json, ']');
 }

@@ -11,6 +11,12 @@ enum mode { ATTEMPT, FILL, CONTEXT_ONLY };
  * ATTEMPT: one request of one page more than the limit; it must be refused, so nothing is ever held.
  * FILL: takes ever smaller chunks until one page is refused; `held` is what a program can allocate.
  */
-void attempt_all(const struct device *device, enum mode mode, const char *only, struct json *json);
+struct attempt {
+    enum mode mode;
+    const char *only; /* one path; NULL: all */
+    int linger;       /* milliseconds to hold what was given */
+};
+
+void attempt_all(const struct device *device, const struct attempt *how, struct json *json);
 
 #endif

@@ -20,11 +20,10 @@
 enum { LIMITS = 64, TIMEOUT = 30, EXIT_USAGE = 2, EXIT_DRIVER = 7, EXIT_TIME = 124 };
 
 static struct options {
-    enum mode mode;
+    struct attempt how;
     bool look;      /* an escape's child: no escapes of its own */
     bool escapes;
     bool outside; /* escapes also try to allocate */
-    const char *only;
     int timeout;
     uint64_t limit[LIMITS];
     const char *uuid[LIMITS]; /* NULL: for every GPU */
@@ -33,7 +32,7 @@ static struct options {
 
 static const char usage[] =
     "usage: gpushare-probe [--attempt|--fill|--context-only] [--limit [UUID=]BYTES]... [--path NAME]\n"
-    "                      [--no-escapes|--outside] [--timeout SECONDS]\n";
+    "                      [--no-escapes|--outside] [--timeout SECONDS] [--linger MILLISECONDS]\n";
 
 static void out_of_time(int signal)
 {
@@ -59,22 +58,24 @@ static bool parse(int argc, char **argv)
         {"attempt", no_argument, NULL, 'a'}, {"fill", no_argument, NULL, 'f'},
         {"context-only", no_argument, NULL, 'c'}, {"limit", required_argument, NULL, 'l'},
         {"path", required_argument, NULL, 'p'}, {"no-escapes", no_argument, NULL, 'n'},
-        {"timeout", required_argument, NULL, 't'}, {"outside", no_argument, NULL, 'o'}, {"look", no_argument, NULL, 'k'}, {NULL, 0, NULL, 0}};
+        {"timeout", required_argument, NULL, 't'}, {"outside", no_argument, NULL, 'o'},
+        {"linger", required_argument, NULL, 'i'}, {"look", no_argument, NULL, 'k'}, {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
         switch (option) {
-        case 'a': options.mode = ATTEMPT; break;
-        case 'f': options.mode = FILL; break;
-        case 'c': options.mode = CONTEXT_ONLY; break;
+        case 'a': options.how.mode = ATTEMPT; break;
+        case 'f': options.how.mode = FILL; break;
+        case 'c': options.how.mode = CONTEXT_ONLY; break;
         case 'l': if (!add_limit(optarg)) return false; break;
-        case 'p': options.only = optarg; break;
+        case 'p': options.how.only = optarg; break;
         case 'n': options.escapes = false; break;
+        case 'i': options.how.linger = atoi(optarg); break;
         case 'o': options.outside = true; break;
         case 'k': options.look = true; break;
         case 't': options.timeout = atoi(optarg); break;
         default: return false;
         }
     }
-    return optind == argc && options.timeout > 0;
+    return optind == argc && options.timeout > 0 && options.how.linger >= 0;
 }
 
 static uint64_t limit_of(const struct device *device)
@@ -88,11 +89,8 @@ static uint64_t limit_of(const struct device *device)
 /* Where nothing refuses it, a request from outside the guard takes memory that others may count on. */
 static void attempt(const struct device *device, struct json *json)
 {
-    enum mode outside = options.outside ? ATTEMPT : CONTEXT_ONLY;
-    if (options.look)
-        attempt_all(device, outside, paths[0].name, json);
-    else
-        attempt_all(device, options.mode, options.only, json);
+    const struct attempt outside = {.mode = options.outside ? ATTEMPT : CONTEXT_ONLY, .only = paths[0].name};
+    attempt_all(device, options.look ? &outside : &options.how, json);
 }
 
 static CUresult report_device(int ordinal, struct json *json)
@@ -137,7 +135,7 @@ static const char *report_devices(struct json *json)
 static void try_escapes(int argc, char **argv, struct json *json)
 {
     char **look = calloc((size_t)argc + 2, sizeof *look);
-    if (!look || options.look || !options.escapes || options.mode == CONTEXT_ONLY)
+    if (!look || options.look || !options.escapes || options.how.mode == CONTEXT_ONLY)
         return free(look);
     memcpy(look, argv, (size_t)argc * sizeof *look);
     look[argc] = "--look";

@@ -21,7 +21,7 @@ import torch
 assert torch.cuda.get_device_properties(0).total_memory == {limit}
 small = torch.ones(1 << 20, device="cuda")
 try:
-    torch.empty({limit}, dtype=torch.uint8, device="cuda")
+    torch.empty({limit} + 1, dtype=torch.uint8, device="cuda")
 except torch.OutOfMemoryError:
     print("refused", int(small.sum()) == 1 << 20)
 torch.empty({limit} // 2, dtype=torch.uint8, device="cuda")
@@ -36,7 +36,7 @@ CUPY = """
 import cupy
 assert cupy.cuda.runtime.memGetInfo()[1] == {limit}
 try:
-    cupy.empty({limit}, dtype=cupy.uint8)
+    cupy.empty({limit} + 1, dtype=cupy.uint8)
 except cupy.cuda.memory.OutOfMemoryError:
     print("refused", True)
 print("works", int(cupy.arange(10).sum()) == 45)
@@ -44,7 +44,7 @@ print("works", int(cupy.arange(10).sum()) == 45)
 JAX = """
 import jax.numpy as jnp
 try:
-    jnp.zeros({limit}, dtype=jnp.uint8).block_until_ready()
+    jnp.zeros({limit} + 1, dtype=jnp.uint8).block_until_ready()
 except Exception as error:
     print("refused", "RESOURCE_EXHAUSTED" in str(error))
 print("works", int(jnp.arange(10).sum()) == 45)
