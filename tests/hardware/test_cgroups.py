@@ -104,8 +104,23 @@ def test_dmem_is_handed_down_without_a_gap(tmp_path: Path) -> None:
         assert (group / "cgroup.subtree_control").read_text() == "+dmem"
 
 
-def test_a_real_group_holds_a_process_and_its_children() -> None:
-    cgroups = FsCgroups()
+@pytest.fixture(params=[2, 1])
+def real(request: pytest.FixtureRequest, tmp_path: Path) -> FsCgroups:
+    """This machine's own control groups, or its v1 hierarchies alone."""
+    if request.param == 2:
+        return FsCgroups()
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    v1 = [line for line in mounts if " - cgroup " in line]
+    root = tmp_path / "v1"
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/mountinfo").write_text("\n".join(v1))
+    (root / "proc/self/cgroup").write_text(Path("/proc/self/cgroup").read_text())
+    (root / "sys").symlink_to("/sys")
+    return FsCgroups(root)
+
+
+def test_a_real_group_holds_a_process_and_its_children(real: FsCgroups) -> None:
+    cgroups = real
     if reason := cgroups.reason():
         pytest.skip(f"no control groups for us here: {reason}")
     name = f"test-{uuid4().hex[:12]}"
