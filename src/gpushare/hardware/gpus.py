@@ -10,7 +10,12 @@ from typing import Any
 import msgspec
 import pynvml
 
-from gpushare.model.errors import GpuLostError
+from gpushare.model.errors import (
+    DriverMismatchError,
+    GpuLostError,
+    HardwareError,
+    NoDriverError,
+)
 from gpushare.model.gpu import ComputeMode, Gpu, GpuHealth, GpuProcess
 from gpushare.model.ids import GpuId
 from gpushare.model.units import Bytes, Percent
@@ -69,9 +74,9 @@ class NvmlGpus:
 
     def xids(self, timeout: float) -> tuple[Xid, ...]:
         """Xids that came before the first call are not seen."""
-        if self._events is None:
-            self._events = self._register()
         try:
+            if self._events is None:
+                self._events = self._register()
             found = tuple(self._drain(max(1, int(timeout * 1000))))
         except GpuLostError:
             # The set answers nothing else from now on: make one of the GPUs that are left.
@@ -89,14 +94,17 @@ class NvmlGpus:
         self._nvml.call("nvmlDeviceSetComputeMode", self._nvml.handle(gpu), _CODES[mode])
 
     def _card(self, index: int, driver: Driver) -> Gpu | None:
-        """The physical GPU at an index; None when it was lost before it was ever seen."""
+        """The physical GPU at an index; None when it failed before it was ever seen."""
         try:
             handle = self._nvml.call("nvmlDeviceGetHandleByIndex", index)
             uuid = GpuId(self._nvml.call("nvmlDeviceGetUUID", handle))
             fixed = self._known.get(uuid) or self._describe(handle, uuid, index, driver)
             self._known[uuid] = self._measure(handle, fixed)
             self._slots[index] = uuid
-        except GpuLostError:
+        except (NoDriverError, DriverMismatchError):
+            raise
+        except HardwareError:
+            # Whatever ails one GPU must not hide the others.
             return self._gone(index)
         return self._known[uuid]
 

@@ -29,6 +29,12 @@ _NO_ANSWER = {
     pynvml.NVML_ERROR_NOT_FOUND,
     pynvml.NVML_ERROR_TIMEOUT,
 }
+# After these only a new session can answer: the driver was unloaded or replaced under us.
+_SESSION_OVER = {
+    pynvml.NVML_ERROR_UNINITIALIZED,
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED,
+    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH,
+}
 _NO_DRIVER = (
     NoDriverError,
     "no NVIDIA driver answers",
@@ -81,7 +87,7 @@ class Nvml:
         try:
             return self._function(function)(*args)
         except pynvml.NVMLError as error:
-            refused(error, function)
+            self._fail(error, function)
 
     def get(self, function: str, *args: Any, default: Any = None) -> Any:
         """As `call`, but `default` where this driver, GPU or caller gets no answer."""
@@ -95,7 +101,7 @@ class Nvml:
                 self._missing.add(function)
             if error.value in _NO_ANSWER:
                 return default
-            refused(error, function)
+            self._fail(error, function)
 
     def exports(self, symbol: str) -> bool:
         """Whether the loaded library has the symbol."""
@@ -128,6 +134,11 @@ class Nvml:
                 except pynvml.NVMLError as error:
                     refused(error, "nvmlInit")
                 self._ready = True
+
+    def _fail(self, error: pynvml.NVMLError, asked: str) -> NoReturn:
+        if error.value in _SESSION_OVER:
+            self._ready = False
+        refused(error, asked)
 
     @staticmethod
     def _function(name: str) -> Callable[..., Any]:
