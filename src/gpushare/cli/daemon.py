@@ -2,6 +2,7 @@
 """`gpushare daemon`: serve shares, here or in the background; see and stop the one that runs."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpushare.model.errors import DaemonError, DaemonRunningError, GpushareError, WaitTimeoutError
+from gpushare.model.errors import (
+    DaemonError,
+    DaemonRunningError,
+    ErrorBody,
+    GpushareError,
+    WaitTimeoutError,
+    from_body,
+)
 from gpushare.model.settings import LogFormat, LogLevel
 
 from ._connect import client, config
@@ -22,6 +30,10 @@ if TYPE_CHECKING:
 
     from ._output import Output
 
+_ERROR = re.compile(  # as `_errors` prints it
+    r"^error: (?P<what>.*)\n(because: (?P<because>.*)\n)?(hint: (?P<hint>.*)\n)?code: (?P<code>.*)",
+    re.MULTILINE,
+)
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 _LAST_WORDS = 2000  # characters of the log that an error quotes
@@ -111,7 +123,7 @@ def _detach(found: "Config") -> None:
     while not _answering(there):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
-            raise DaemonError("the daemon did not start", _last_words(log, said), f"its log: {log}")
+            raise _failure(_last_words(log, said), log)
         time.sleep(0.02)
     click.echo(f"gpushare: daemon {process.pid} answers on {settings.socket}; log: {log}", err=True)
 
@@ -137,6 +149,13 @@ def _answering(there: "Client") -> int | None:
         return there.version().pid
     except GpushareError:
         return None
+
+
+def _failure(said: str, log: Path) -> GpushareError:
+    """The error that the daemon ended with, as if it had been raised here."""
+    if found := _ERROR.search(said):
+        return from_body(ErrorBody(**found.groupdict("")))
+    return DaemonError("the daemon did not start", said, f"its log: {log}")
 
 
 def _last_words(log: Path, since: int) -> str:

@@ -111,8 +111,9 @@ def _cuda_runs() -> bool:
 
 def _again() -> list[str]:
     """The arguments that start this program once more; UnsupportedError where there are none."""
-    main = sys.modules["__main__"]
-    script = getattr(main, "__file__", None) is not None or "-c" in sys.orig_argv
+    # A program read from standard input calls its file <stdin>; it cannot be read twice.
+    file = getattr(sys.modules["__main__"], "__file__", None) or "<"
+    script = not file.startswith("<") or "-c" in sys.orig_argv
     if hasattr(sys, "ps1") or sys.flags.interactive or "ipykernel" in sys.modules or not script:
         raise UnsupportedError(
             "an interactive session cannot move into a share",

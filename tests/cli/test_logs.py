@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The output of programs in the background."""
+
+from pathlib import Path
+
+from support.daemon import Daemon
+
+COUNT = "echo out 1; echo err 2 >&2; echo out 3"
+
+
+def detached(daemon: Daemon, name: str, script: str) -> None:
+    state = {"XDG_STATE_HOME": str(daemon.folder / "home")}
+    done = daemon.gpushare("run", "-d", "--name", name, "--", "sh", "-c", script, env=state)
+    assert (done.returncode, done.stdout) == (0, f"{name}\n"), done.stderr
+
+
+def test_both_streams_are_in_the_log_after_the_share_has_ended(daemon: Daemon) -> None:
+    detached(daemon, "job", COUNT)
+    daemon.until_empty()
+
+    assert daemon.gpushare("logs", "job").stdout == "out 1\nerr 2\nout 3\n"
+    assert daemon.gpushare("logs", "-n", "1", "job").stdout == "out 3\n"
+    assert daemon.gpushare("logs", "-n", "0", "job").stdout == ""
+
+
+def test_following_ends_with_the_share_and_misses_nothing(daemon: Daemon) -> None:
+    go = daemon.folder / "go"
+    detached(daemon, "job", f"echo first; while [ ! -e {go} ]; do sleep 0.05; done; echo last")
+
+    following = daemon.spawn("logs", "-f", "job")
+    assert following.stdout is not None
+    first = following.stdout.readline()
+    go.touch()
+    rest, _ = following.communicate(timeout=30)
+
+    assert (first, rest) == ("first\n", "last\n")
+
+
+def test_a_share_on_a_terminal_has_no_log(daemon: Daemon) -> None:
+    daemon.gpushare("create", "--name", "held", "-m", "1GiB")
+
+    done = daemon.gpushare("logs", "held")
+
+    assert done.returncode == 4
+    assert "GS1203" in done.stderr
+
+
+def test_a_log_that_was_deleted_is_said_to_be_gone(daemon: Daemon) -> None:
+    detached(daemon, "job", "true")
+    Path(daemon.json("show", "job")["log"]).unlink()
+
+    assert "GS1203" in daemon.gpushare("logs", "job").stderr
+
+
+def test_an_unknown_share_is_not_found(daemon: Daemon) -> None:
+    assert daemon.gpushare("logs", "nobody").returncode == 4
