@@ -18,17 +18,23 @@ bool gs_cuda_ready, gs_nvml_ready;
 struct row {
     const char *name, *symbol;
     int since;
-    cuuint64_t flags;
+    unsigned streams; /* bits: the CU_GET_PROC_ADDRESS_* flags under which the name means this symbol */
     void **original;
     void *wrapper; /* NULL for functions that are only called */
 };
 
-enum { PER_THREAD_SINCE = 7000 };
+enum {
+    PER_THREAD_SINCE = 7000,
+    PER_THREAD = 1 << CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM,
+    LEGACY = 1 << CU_GET_PROC_ADDRESS_DEFAULT | 1 << CU_GET_PROC_ADDRESS_LEGACY_STREAM,
+};
+
 #define ORIGINAL(symbol) (void **)&gs_cuda.symbol
-#define HOOK(name, symbol, since) {#name, #symbol, since, CU_GET_PROC_ADDRESS_LEGACY_STREAM, ORIGINAL(symbol), (void *)symbol},
-#define STREAM(name, symbol, since) HOOK(name, symbol, since) \
-    {#name, #symbol "_ptsz", since > PER_THREAD_SINCE ? since : PER_THREAD_SINCE, \
-     CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM, ORIGINAL(symbol##_ptsz), (void *)symbol##_ptsz},
+#define ROW(name, symbol, since, streams) {#name, #symbol, since, streams, ORIGINAL(symbol), (void *)symbol},
+#define HOOK(name, symbol, since) ROW(name, symbol, since, LEGACY | PER_THREAD)
+#define STREAM(name, symbol, since)       \
+    ROW(name, symbol, since, LEGACY)      \
+    ROW(name, symbol##_ptsz, since > PER_THREAD_SINCE ? since : PER_THREAD_SINCE, PER_THREAD)
 #define ALIAS(name, symbol, since) HOOK(name, symbol, since)
 #define CALL(symbol) {NULL, #symbol, 0, 0, ORIGINAL(symbol), NULL},
 #define NVML_HOOK(symbol)
@@ -91,13 +97,13 @@ static void resolve_rows(void *library, const struct row *rows, int count, void 
     dlerror();
 }
 
-static void *proc_address(const struct row *row)
+static void *proc_address(const struct row *row, unsigned flags)
 {
     void *function = NULL;
     CUdriverProcAddressQueryResult status;
     CUresult result = gs_cuda.cuGetProcAddress_v2 != (void *)cuda_lacks
-        ? gs_cuda.cuGetProcAddress_v2(row->name, &function, row->since, row->flags, &status)
-        : gs_cuda.cuGetProcAddress(row->name, &function, row->since, row->flags);
+        ? gs_cuda.cuGetProcAddress_v2(row->name, &function, row->since, flags, &status)
+        : gs_cuda.cuGetProcAddress(row->name, &function, row->since, flags);
     return result == CUDA_SUCCESS ? function : NULL;
 }
 
@@ -105,10 +111,13 @@ static void *proc_address(const struct row *row)
 static void resolve_proc_addresses(void)
 {
     for (int i = 0; i < CUDA_ROWS; i++) {
-        void *function = cuda_rows[i].name ? proc_address(&cuda_rows[i]) : NULL;
-        if (function && *cuda_rows[i].original == (void *)cuda_lacks)
-            *cuda_rows[i].original = function;
-        learn(function, cuda_rows[i].wrapper);
+        const struct row *row = &cuda_rows[i];
+        for (unsigned flags = 0; row->streams >> flags; flags++) {
+            void *function = row->streams >> flags & 1 ? proc_address(row, flags) : NULL;
+            if (function && *row->original == (void *)cuda_lacks)
+                *row->original = function;
+            learn(function, row->wrapper);
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,6 +85,38 @@ static void forgets_the_image_before_an_exec(void)
     CHECK(gs_region_join(region, getpid()) == slot && region->gpu[0].used == 0);
     gs_region_unlock(region);
     gs_region_unmap(region);
+}
+
+static void *outlive_the_main_thread(void *ready)
+{
+    CHECK(write(*(int *)ready, "x", 1) == 1);
+    pause();
+    return NULL;
+}
+
+static void knows_the_living(void)
+{
+    uint64_t start = gs_process_start(getpid());
+    CHECK(start && prctl(PR_SET_NAME, "a) Z 0 (b) X") == 0);
+    CHECK(gs_process_start(getpid()) == start && gs_process_alive(getpid(), start));
+    CHECK(!gs_process_alive(getpid(), start + 1)); /* an earlier owner of the pid */
+
+    int ready[2];
+    char byte;
+    CHECK(pipe(ready) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, outlive_the_main_thread, &ready[1]);
+        pthread_exit(NULL);
+    }
+    CHECK(read(ready[0], &byte, 1) == 1);
+    CHECK(gs_process_alive(child, gs_process_start(child)));
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    CHECK(!gs_process_alive(child, 0));
+    close(ready[0]);
+    close(ready[1]);
 }
 
 static pid_t child_that_holds(struct gs_region *region, uint64_t bytes, bool dies_inside)
@@ -240,6 +272,7 @@ int main(void)
     refuses_what_is_no_region();
     counts_and_refuses();
     forgets_the_image_before_an_exec();
+    knows_the_living();
     reclaims_the_dead();
     gives_up_on_a_lock_that_is_held();
     runs_out_of_slots();
