@@ -101,7 +101,7 @@ static void knows_the_living(void)
     CHECK(gs_process_start(getpid()) == start && gs_process_alive(getpid(), start));
     CHECK(!gs_process_alive(getpid(), start + 1)); /* an earlier owner of the pid */
 
-    int ready[2];
+    static int ready[2]; /* the main thread's stack goes with it */
     char byte;
     CHECK(pipe(ready) == 0);
     pid_t child = fork();
