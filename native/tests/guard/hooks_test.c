@@ -19,7 +19,7 @@
 
 #define MIB (1ull << 20)
 
-enum { PROCESSES = 8, THREADS = 4, ROUNDS = 400, HELD = 3 };
+enum { PROCESSES = 8, THREADS = 4, ROUNDS = 400, HELD = 24 };
 
 static const char *guard, *driver, *next_library, *linked;
 static char region_path[64], counter_path[64];
