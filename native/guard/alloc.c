@@ -56,12 +56,6 @@ CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t bytes, unsigned int flag
     return kept(cuda()->cuMemAllocManaged(pointer, bytes, flags), &place, bytes, pointer);
 }
 
-static uint64_t times(uint64_t a, uint64_t b)
-{
-    uint64_t product;
-    return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
-}
-
 /* The pitch is the driver's to choose; a guess is reserved and corrected when it is known. */
 static CUresult pitched(const struct gs_place *place, uint64_t guess, uint64_t taken, CUdeviceptr pointer)
 {
@@ -81,18 +75,25 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, s
         return cuda()->cuMemAllocPitch_v2(pointer, pitch, width, height, element);
     uint64_t row = width > SIZE_MAX - PITCH_ALIGNMENT ? width
                  : (width + PITCH_ALIGNMENT - 1) / PITCH_ALIGNMENT * PITCH_ALIGNMENT;
-    uint64_t guess = times(row, height);
+    uint64_t guess = gs_times(row, height);
     if (!gs_claim(GS_BLOCK, place.gpu, guess))
         return gs_refuse(place.gpu);
     CUresult result = cuda()->cuMemAllocPitch_v2(pointer, pitch, width, height, element);
-    if (result == CUDA_SUCCESS && times(*pitch, height) > guess)
-        return pitched(&place, guess, times(*pitch, height), *pointer);
+    if (result == CUDA_SUCCESS && gs_times(*pitch, height) > guess)
+        return pitched(&place, guess, gs_times(*pitch, height), *pointer);
     return kept(result, &place, guess, pointer);
+}
+
+static CUresult free_pointer(CUdeviceptr pointer)
+{
+    GS_FREEING(GS_POINTER, pointer, cuda()->cuMemFree_v2(pointer));
 }
 
 CUresult cuMemFree_v2(CUdeviceptr pointer)
 {
-    GS_FREEING(GS_POINTER, pointer, cuda()->cuMemFree_v2(pointer));
+    CUresult result = free_pointer(pointer);
+    gs_pools_synchronised(); /* it waits for the GPU, and a pool's pointer goes back at once */
+    return result;
 }
 
 /* The heap of malloc() in kernels is as large as a program wants it. */

@@ -11,6 +11,13 @@ void gs_keep(const struct gs_place *place, enum gs_space space, uint64_t key, ui
 /* Gives back what a pointer or array cost. */
 void gs_release(const struct gs_entry *entry);
 
+/* a * b, or the largest number there is. */
+static inline uint64_t gs_times(uint64_t a, uint64_t b)
+{
+    uint64_t product;
+    return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
 /* Taken out before the call: right after it another thread may be given the same address. */
 #define GS_FREEING(space, key, call)                                    \
     do {                                                                \

@@ -25,19 +25,13 @@ static uint64_t at_least_one(uint64_t extent)
     return extent ? extent : 1;
 }
 
-static uint64_t times(uint64_t a, uint64_t b)
-{
-    uint64_t product;
-    return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
-}
-
 static uint64_t plain_bytes(const CUDA_ARRAY3D_DESCRIPTOR *shape, unsigned level)
 {
     bool layered = shape->Flags & (CUDA_ARRAY3D_LAYERED | CUDA_ARRAY3D_CUBEMAP);
     uint64_t texel = element_bytes(shape->Format) * at_least_one(shape->NumChannels);
-    uint64_t row = times(at_least_one(shape->Width >> level), texel);
+    uint64_t row = gs_times(at_least_one(shape->Width >> level), texel);
     uint64_t depth = layered ? shape->Depth : shape->Depth >> level;
-    return times(times(row, at_least_one(shape->Height >> level)), at_least_one(depth));
+    return gs_times(gs_times(row, at_least_one(shape->Height >> level)), at_least_one(depth));
 }
 
 static uint64_t all_levels(const CUDA_ARRAY3D_DESCRIPTOR *shape, unsigned levels)
