@@ -14,35 +14,47 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define ARENA (512ull << 30)
-#else
-#define ARENA (8ull << 40)
-#endif
-
 typedef struct span {
     uint64_t start, end;
     struct span *next;
 } span;
 
 static char *addresses, *bytes;
+static uint64_t arena; /* size of each */
 static span *vacant;
 static int heap_fd = -1;
 static off_t heap_end;
 
-static bool reserve(void)
+static bool reserve_pair(uint64_t size)
 {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    char *first = mmap(NULL, size, PROT_NONE, flags, -1, 0), *second;
+    if (first == MAP_FAILED)
+        return false;
+    second = mmap(NULL, size, PROT_NONE, flags, -1, 0);
+    if (second == MAP_FAILED) {
+        munmap(first, size);
+        return false;
+    }
+    addresses = first;
+    bytes = second;
+    arena = size;
+    return true;
+}
+
+/* As much as the machine's address space, or a sanitizer that shares it, leaves room for. */
+static bool reserve(void)
+{
     if (addresses)
         return true;
-    addresses = mmap(NULL, ARENA, PROT_NONE, flags, -1, 0);
-    bytes = mmap(NULL, ARENA, PROT_NONE, flags, -1, 0);
-    if (addresses == MAP_FAILED || bytes == MAP_FAILED)
+    for (uint64_t size = 8ull << 40; size >= 16ull << 30 && !addresses; size /= 4)
+        reserve_pair(size);
+    if (!addresses)
         return false;
     uint64_t base = (uintptr_t)addresses;
     uint64_t first = (base + GS_GRANULE - 1) / GS_GRANULE * GS_GRANULE;
     vacant = malloc(sizeof *vacant);
-    *vacant = (span){first, base + ARENA, NULL};
+    *vacant = (span){first, base + arena, NULL};
     return true;
 }
 
@@ -101,7 +113,7 @@ void gs_arena_give(CUdeviceptr at, uint64_t size)
 void *gs_bytes(CUdeviceptr at)
 {
     uint64_t base = (uintptr_t)addresses;
-    if (addresses && at >= base && at < base + ARENA)
+    if (addresses && at >= base && at < base + arena)
         return bytes + (at - base);
     return (void *)(uintptr_t)at;
 }

@@ -7,7 +7,7 @@
 static int role_target(void)
 {
     CUdeviceptr at;
-    unsigned char byte;
+    unsigned char byte = 0;
     long long order;
     begin();
     OK(cuMemAlloc_v2(&at, GiB));

@@ -182,6 +182,26 @@ static void host_nodes_and_children(void)
     OK(cuGraphDestroy(inner));
 }
 
+static void destroy(void *counter)
+{
+    ++*(int *)counter;
+}
+
+static void user_objects_live_as_long_as_the_graph(void)
+{
+    CUgraph graph;
+    CUuserObject object;
+    int destroyed = 0;
+    OK(cuGraphCreate(&graph, 0));
+    OK(cuUserObjectCreate(&object, &destroyed, destroy, 2, 1));
+    OK(cuGraphRetainUserObject(graph, object, 1, 1));
+    OK(cuUserObjectRelease(object, 1));
+    EQUAL(destroyed, 0);
+    OK(cuGraphDestroy(graph));
+    EQUAL(destroyed, 1);
+    EQUAL(cuUserObjectRetain(object, 1), CUDA_ERROR_INVALID_VALUE);
+}
+
 int main(void)
 {
     machine("gpus=1\n");
@@ -191,6 +211,7 @@ int main(void)
     capture_guards_itself();
     graphs_own_memory();
     host_nodes_and_children();
+    user_objects_live_as_long_as_the_graph();
     puts("ok: graphs");
     return 0;
 }

@@ -28,7 +28,14 @@ static int role_client(void)
         CUdeviceptr nowhere = 0x1000;
         uint32_t value = 1;
         void *params[] = {&nowhere, &value};
-        if (order > 1000)
+        if (order == 'k') {
+            spin(NULL, 20000000);
+            OK(cuCtxSynchronize());
+            say(1, (long long)gs_slot_of(image(), getpid())->use[0].busy.total_ns);
+        } else if (order == 'b') {
+            spin(NULL, 3600000000000ull);
+            say(1, 0);
+        } else if (order > 1000)
             say(1, cuMemAlloc_v2(&at, (size_t)order));
         else if (order == 'p')
             say(1, cuLaunchKernel(kernel("gs_poke"), 1, 1, 1, 1, 1, 1, 0, NULL, params, NULL));
@@ -136,6 +143,16 @@ static void a_terminated_client_is_told(void)
     leave(&b);
 }
 
+/* Without MPS the same pair would take turns, 40 ms (test_timeline.c). */
+static void clients_run_side_by_side(void)
+{
+    seen a = client(), b = client();
+    EQUAL(order(&a, 'b'), 0);
+    EQUAL(order(&b, 'k'), 20000000);
+    leave(&a);
+    leave(&b);
+}
+
 static void clients_cannot_be_checkpointed(void)
 {
     seen a = client();
@@ -171,6 +188,7 @@ int main(int argc, char **argv)
     pinned_limits_bind_and_leak();
     a_fault_kills_every_client();
     a_terminated_client_is_told();
+    clients_run_side_by_side();
     clients_cannot_be_checkpointed();
     a_wrong_pipe_gets_the_whole_gpu();
     control("quit");

@@ -163,6 +163,57 @@ static int receive_fd(int socket)
     return fd;
 }
 
+/* Child: gets a pool by descriptor and a pointer into it. */
+static void use_shared_pool(int socket)
+{
+    CUmemPoolPtrExportData data;
+    CUmemoryPool pool;
+    CUdeviceptr at;
+    unsigned char byte;
+    begin();
+    int fd = receive_fd(socket);
+    OK(cuMemPoolImportFromShareableHandle(&pool, (void *)(intptr_t)fd, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
+    EQUAL(cuMemAllocFromPoolAsync(&at, 100, pool, NULL), CUDA_ERROR_INVALID_VALUE);
+    ASSERT(read(socket, &data, sizeof data) == sizeof data);
+    OK(cuMemPoolImportPointer(&at, pool, &data));
+    OK(cuMemcpyDtoH_v2(&byte, at + 5, 1));
+    EQUAL(byte, 61);
+    OK(cuMemFreeAsync(at, NULL));
+    OK(cuMemPoolDestroy(pool));
+    _exit(0);
+}
+
+static void pools_are_shared_by_descriptor(void)
+{
+    CUmemPoolProps props = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                            .handleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
+                            .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    CUmemPoolPtrExportData data;
+    CUmemoryPool pool, plain;
+    CUdeviceptr skipped, at;
+    int pair[2], fd, status;
+    ASSERT(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    pid_t child = fork();
+    if (child == 0)
+        use_shared_pool(pair[1]);
+    begin();
+    OK(cuDeviceGetDefaultMemPool(&plain, 0));
+    EQUAL(cuMemPoolExportToShareableHandle(&fd, plain, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0),
+          CUDA_ERROR_INVALID_VALUE);
+    OK(cuMemPoolCreate(&pool, &props));
+    OK(cuMemAllocFromPoolAsync(&skipped, 3 * MiB, pool, NULL));
+    OK(cuMemAllocFromPoolAsync(&at, 1000, pool, NULL));
+    OK(cuMemsetD8Async(at, 61, 1000, NULL));
+    OK(cuStreamSynchronize(NULL));
+    OK(cuMemPoolExportToShareableHandle(&fd, pool, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
+    OK(cuMemPoolExportPointer(&data, at));
+    send_fd(pair[0], fd);
+    ASSERT(write(pair[0], &data, sizeof data) == sizeof data);
+    ASSERT(waitpid(child, &status, 0) == child);
+    EQUAL(status, 0);
+    OK(cuMemPoolDestroy(pool));
+}
+
 static CUdeviceptr map(CUmemGenericAllocationHandle handle)
 {
     CUmemAccessDesc access = {{CU_MEM_LOCATION_TYPE_DEVICE, 0}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
@@ -310,6 +361,14 @@ int main(int argc, char **argv)
     compute_modes_keep_out();
     killed_while_it_allocates();
     cgroup_limits_hold();
+    pid_t alone = fork(); /* the next one also begins before CUDA does */
+    if (alone == 0) {
+        pools_are_shared_by_descriptor();
+        _exit(0);
+    }
+    int status;
+    ASSERT(waitpid(alone, &status, 0) == alone);
+    EQUAL(status, 0);
     chunks_are_shared_by_descriptor();
     memory_is_shared_by_handle(4 * MiB);
     memory_is_shared_by_handle(1000);
