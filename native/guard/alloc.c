@@ -84,16 +84,9 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, s
     return kept(result, &place, guess, pointer);
 }
 
-static CUresult free_pointer(CUdeviceptr pointer)
-{
-    GS_FREEING(GS_POINTER, pointer, cuda()->cuMemFree_v2(pointer));
-}
-
 CUresult cuMemFree_v2(CUdeviceptr pointer)
 {
-    CUresult result = free_pointer(pointer);
-    gs_pools_synchronised(); /* it waits for the GPU, and a pool's pointer goes back at once */
-    return result;
+    GS_FREEING(GS_POINTER, pointer, cuda()->cuMemFree_v2(pointer));
 }
 
 /* The heap of malloc() in kernels is as large as a program wants it. */

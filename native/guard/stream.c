@@ -16,6 +16,7 @@ struct request {
     bool per_thread;
 };
 
+enum { SMALL = 1 << 20 };
 enum outcome { DONE, REFUSED, GREW_TOO_MUCH };
 
 static CUresult allocate(const struct request *want)
@@ -60,13 +61,17 @@ static void undo(struct gs_pool *pool, const struct request *want, uint64_t clai
     gs_account_force(&pool->account, reserved, claimed);
 }
 
-/* Held under the pool's lock, the driver's call included: else two threads could not tell whose growth is whose. */
-static enum outcome attempt(struct gs_pool *pool, const struct request *want, bool fragmented, CUresult *result)
+/*
+ * Held under the pool's lock, the driver's call included: else two threads could not tell whose growth is whose.
+ * `trusting` counts on the free bytes of the pool. They may be in pieces that the driver cannot join (it moves
+ * whole steps of growth only, seen on driver 580), so that the card would hold more than the share for a moment.
+ */
+static enum outcome attempt(struct gs_pool *pool, const struct request *want, bool trusting, CUresult *result)
 {
     CUdeviceptr before = want->pointer ? *want->pointer : 0;
     gs_pool_settle(pool);
     uint64_t used = pool->account.charged, reserved;
-    if (!fragmented)
+    if (trusting)
         gs_pool_read(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT, &used);
     uint64_t claimed = gs_account_growth(&pool->account, want->bytes, used);
     if (!gs_take(GS_EXACT, pool->account.gpu, claimed))
@@ -84,13 +89,15 @@ static enum outcome attempt(struct gs_pool *pool, const struct request *want, bo
     return DONE;
 }
 
-static enum outcome attempt_locked(struct gs_pool *pool, const struct request *want, bool fragmented,
-                                   CUresult *result)
+/* All that the request could take is claimed; a small one may be served from what the pool has left. */
+static bool attempted(struct gs_pool *pool, const struct request *want, CUresult *result)
 {
     pthread_mutex_lock(&pool->account.lock);
-    enum outcome outcome = attempt(pool, want, fragmented, result);
+    enum outcome outcome = attempt(pool, want, false, result);
+    if (outcome == REFUSED && want->bytes <= SMALL)
+        outcome = attempt(pool, want, true, result);
     pthread_mutex_unlock(&pool->account.lock);
-    return outcome;
+    return outcome == DONE;
 }
 
 static struct gs_pool *pool_of(const struct request *want)
@@ -117,13 +124,12 @@ static CUresult stream_ordered(const struct request *want)
     if (!pool || pool->account.gpu < 0)
         return allocate(want);
     CUresult result;
-    enum outcome first = attempt_locked(pool, want, false, &result);
-    if (first == DONE)
+    if (attempted(pool, want, &result))
         return result;
     /* Frees that the stream has not reached yet hold the memory that trimming is to return. */
     cuda()->cuStreamSynchronize(actual_stream(want));
     gs_relieve(pool->account.gpu);
-    if (attempt_locked(pool, want, first == GREW_TOO_MUCH, &result) == DONE)
+    if (attempted(pool, want, &result))
         return result;
     return gs_refuse(pool->account.gpu);
 }
