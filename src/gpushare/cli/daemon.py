@@ -50,6 +50,7 @@ _LAST_WORDS = 2000  # characters of the log that an error quotes
     "--log-format", type=click.Choice([*map(str, LogFormat)]), help="For people or machines."
 )
 @click.option("--reconcile-interval", type=float, help="Seconds between looks at the machine.")
+@click.option("--mps-protocol", type=int, help="What MPS daemons speak: 2, or 3 from driver 615.")
 @click.option("-d", "--detach", is_flag=True, help="Go on in the background once it answers.")
 @click.pass_context
 def daemon(context: click.Context, /, *, detach: bool, **flags: object) -> None:

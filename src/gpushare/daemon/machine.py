@@ -29,7 +29,7 @@ def rig(settings: Settings, store: Store) -> Rig:
     """Nothing is asked of the driver yet; raises DeniedError when a folder cannot be ours."""
     # Programs of other users reach their regions and MPS pipes below the daemon's folder.
     runtime = private_folder(settings.runtime_dir, 0o711 if myself() == 0 else 0o700)
-    host, clock = Host.open(runtime), SystemClock()
+    host, clock = Host.open(runtime, mps_protocol=settings.mps_protocol), SystemClock()
     return Rig(
         gpus=host.gpus,
         processes=host.processes,

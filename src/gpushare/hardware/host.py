@@ -42,6 +42,7 @@ class Host:
         root: Path = Path("/"),
         env: Mapping[str, str] | None = None,
         cgroup_parent: str | None = None,
+        mps_protocol: int = 2,
     ) -> "Host":
         """`runtime`: a private folder of ours. Nothing is asked of the driver yet."""
         nvml, processes = Nvml(), ProcProcesses(root)
@@ -52,7 +53,7 @@ class Host:
             limits=NvmlMemoryLimits(nvml, os.geteuid()),
             processes=processes,
             cgroups=cgroups,
-            mps=MpsDaemons(runtime / "mps", processes, env, root=root),
+            mps=MpsDaemons(runtime / "mps", processes, env, root=root, protocol=mps_protocol),
             probe=ProbeRunner(cgroups, probe_program),
         )
 

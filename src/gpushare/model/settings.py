@@ -43,3 +43,11 @@ class Settings(Value):
     reconcile_interval: Annotated[
         float, Meta(gt=0, description="Seconds between two looks at the machine.")
     ] = 2.0
+    mps_protocol: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=3,
+            description="What MPS daemons are started to speak: 2 on every driver, 3 from 615 on.",
+        ),
+    ] = 2
