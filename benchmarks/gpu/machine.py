@@ -70,10 +70,12 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str:
+    """Of the checkout, or as GPUSHARE_BENCH_COMMIT says where it came without its history."""
     answer = subprocess.run(
         ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
     )
-    return answer.stdout.strip()
+    known = answer.stdout.strip() if answer.returncode == 0 else ""
+    return known or os.environ.get("GPUSHARE_BENCH_COMMIT", "")
 
 
 def description() -> dict[str, Any]:

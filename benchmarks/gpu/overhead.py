@@ -39,7 +39,7 @@ def _calls(program: Path, env: Mapping[str, str]) -> dict[str, list[float]]:
 
 def _train(env: Mapping[str, str]) -> dict[str, list[float]]:
     answer = subprocess.run(
-        [sys.executable, HERE / "resnet50.py", "--steps", "60", "--times"],
+        [sys.executable, HERE / "resnet50.py", "--batch", "256", "--steps", "50", "--times"],
         env=env, capture_output=True, text=True, check=True, timeout=180,
     )  # fmt: skip
     return {"resnet50_step_ms": [float(figure) for figure in answer.stdout.split()]}
