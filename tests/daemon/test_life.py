@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gpushare.hardware.ports import Xid
 from gpushare.model.errors import (
     BadSpecError,
     ConflictError,
@@ -19,6 +20,7 @@ from gpushare.model.errors import (
     UsageError,
     WaitTimeoutError,
 )
+from gpushare.model.ids import GpuId
 from gpushare.model.share import Finding, Level, State, Verification
 from gpushare.model.spec import MemoryAsk, ShareSpec
 from gpushare.model.units import GIB, Seconds
@@ -410,6 +412,20 @@ def test_a_lost_gpu_fails_its_shares_when_their_programs_end(world, state):
         kinds = [event.type for event in daemon.store.events.since(0)]
         assert "gpu.lost" in kinds
         assert "share.fault" in kinds
+
+    live(world, state, story)
+
+
+@pytest.mark.parametrize("compute", [40, 100], ids=["mps", "timeslice"])
+@pytest.mark.parametrize(
+    ("code", "reaches"), [(31, {40}), (79, {40, 100}), (45, set()), (63, set())]
+)
+def test_an_xid_is_told_to_those_it_reaches(world, state, code, reaches, compute):
+    async def story(daemon):
+        share, _ = await daemon.run(8, compute=compute)
+        daemon.core.reconciler.notice_xid(Xid(gpu=GpuId("GPU-0"), code=code))
+        told = (await daemon.show(share.id)).reason
+        assert ("Xid" in told) == (compute in reaches)
 
     live(world, state, story)
 

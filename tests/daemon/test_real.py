@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.daemon import START_SECONDS, Daemon, until
+from support.program import training
 
 from .test_crash import STEPS
 
@@ -281,3 +282,17 @@ def test_the_log_is_json_for_machines(machine, short_path):
     lines = [json.loads(line) for line in daemon.log.read_text().splitlines()]
     granted = next(line for line in lines if line["event"] == "share.granted")
     assert granted["share"]
+
+
+def test_a_fault_under_mps_fails_every_share_there_and_passes(daemon, machine):
+    share = ("-m", "4GiB", "-c", "40")
+    with (
+        training(daemon, "--name", "one", *share) as one,
+        training(daemon, "--name", "two", *share),
+    ):
+        machine.fault("gpu=0", f"pid={one.pid}", "xid=31")
+        daemon.until_empty()
+    ended = {s["name"]: (s["state"], s["reason"][:6]) for s in daemon.json("ps", "-a")["items"]}
+    assert ended == {"one": ("failed", "Xid 31"), "two": ("failed", "Xid 31")}
+    again = daemon.gpushare("run", *share, "--", "true")
+    assert again.returncode == 0, again.stderr

@@ -82,7 +82,7 @@ async def _watch_xids(core: Core) -> None:
     while True:
         try:
             for xid in await asyncio.to_thread(core.rig.gpus.xids, _XID_SECONDS):
-                core.bus.publish("gpu.xid", f"Xid {xid.code}", gpu=xid.gpu)
+                core.reconciler.notice_xid(xid)
         except GpushareError as error:
             _log.debug("xids.unseen", error=str(error))
             await asyncio.sleep(_XID_SECONDS)

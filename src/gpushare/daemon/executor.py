@@ -141,8 +141,11 @@ class Executor:
         return granted
 
     def _end(self, share: ShareId, to: State, reason: str) -> Share:
+        """A share that had a fault has failed, also when the fault was told while it ended."""
         if (found := self._store.shares.get(share)).state.ended:
             return found
+        if found.reason:
+            to, reason = State.FAILED, found.reason
         with self._store.transaction():
             ended = self._store.shares.move(
                 share, to, reason=reason, ended=self._clock.now(), members=()

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import structlog
 
 from gpushare.hardware.census import Census
+from gpushare.hardware.ports import Xid
 from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.share import ProcessRef, Share, State
+from gpushare.model.spec import MechanismName
 from gpushare.store import Store
 
 from .bus import Bus
@@ -23,6 +25,10 @@ from .placer import Placer
 from .rig import Rig
 
 GRACE_SECONDS = 10
+# Xids that end a program under MPS end all of them; these end every program on the GPU anyway.
+_REACH_ALL = frozenset({48, 79, 95, 109})
+# Records of memory repair (63, 64, 92), and of a program that was killed (45): nobody else's harm.
+_REACH_NOBODY = frozenset({45, 63, 64, 92})
 _MEND_EVERY = 5.0  # seconds; a look starts the MPS control tool
 _log = structlog.get_logger()
 
@@ -105,6 +111,22 @@ class Reconciler:
             _log.warning("drain.failed", share=share.id, error=str(error))
         self._signal(processes, signal.SIGTERM)
 
+    def notice_xid(self, xid: Xid) -> None:
+        """Say whom a critical error reaches; takes no turn, to be ahead of their programs' end."""
+        gpus = {gpu.uuid: gpu.index for gpu in self.placer.machine.gpus}
+        said = f"Xid {xid.code} on GPU {gpus.get(xid.gpu, xid.gpu)}"
+        self._bus.publish("gpu.xid", said, gpu=xid.gpu)
+        if xid.code in _REACH_NOBODY:
+            return
+        for share in self._store.shares.living():
+            decision = share.decision if share.state.holds else None
+            if decision is None or xid.gpu not in decision.gpus:
+                continue
+            if xid.code in _REACH_ALL:
+                self._fault(share, f"{said} ended every program on it")
+            elif MechanismName.MPS in decision.mechanisms:
+                self._fault(share, f"{said}: a fault ends every program under MPS on the GPU")
+
     async def processes(self, share: Share) -> tuple[ProcessRef, ...]:
         """All of the share's processes, looked for anew."""
         await self.observer.look([share])
@@ -154,7 +176,7 @@ class Reconciler:
         if share.id in self._stopping:
             await self._release(share, self._stopping[share.id].reason)
         elif share.holder is not None and share.holder not in census:
-            await self._release(share, share.reason or "its program ended")
+            await self._release(share, "its program ended")
         elif share.reason and self._on_lost_gpu(share):
             await self._release(share, share.reason)
         elif share.state is State.RUNNING:
@@ -167,10 +189,7 @@ class Reconciler:
             self._rig.signal(process, number)
 
     async def _release(self, share: Share, reason: str) -> None:
-        """A share that had a fault has failed."""
-        await self._executor.release(
-            share, State.FAILED if share.reason else State.RELEASED, share.reason or reason
-        )
+        await self._executor.release(share, State.RELEASED, reason)
 
     def _expired(self, share: Share) -> bool:
         """Measured by a clock that nobody can set, from when the share was first seen here."""
@@ -201,8 +220,9 @@ class Reconciler:
         fault = self.observer.last(share.id).fault
         if not fault and self._on_lost_gpu(share):
             fault = "a GPU of the share is lost"
-        if not fault or fault == share.reason:
-            return share
+        return self._fault(share, fault) if fault and fault != share.reason else share
+
+    def _fault(self, share: Share, fault: str) -> Share:
         self._executor.forget(share.id)
         with self._store.transaction():
             self._bus.publish("share.fault", fault, share=share.id)
