@@ -168,7 +168,9 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 
 @contextmanager
 def demonstration() -> Iterator[Demo]:
-    demo = Demo(Path(tempfile.mkdtemp(prefix="gpushare-demo-", dir="/tmp")))
+    # The path of a socket has 108 bytes at most (unix(7)), and MPS makes its own below ours.
+    base = tempfile.gettempdir() if len(tempfile.gettempdir()) < 20 else "/tmp"
+    demo = Demo(Path(tempfile.mkdtemp(prefix="gs-demo-", dir=base)))
     try:
         yield demo
     finally:
