@@ -81,8 +81,7 @@ async def _watch_xids(core: Core) -> None:
     """Critical errors as the driver reports them; a driver that fails is the loop's to tell."""
     while True:
         try:
-            for xid in await asyncio.to_thread(core.rig.gpus.xids, _XID_SECONDS):
-                core.reconciler.notice_xid(xid)
+            await core.reconciler.hear_xids(_XID_SECONDS)
         except GpushareError as error:
             _log.debug("xids.unseen", error=str(error))
             await asyncio.sleep(_XID_SECONDS)

@@ -29,6 +29,7 @@ GRACE_SECONDS = 10
 _REACH_ALL = frozenset({48, 79, 95, 109})
 # Records of memory repair (63, 64, 92), and of a program that was killed (45): nobody else's harm.
 _REACH_NOBODY = frozenset({45, 63, 64, 92})
+_AT_ONCE = 0.001
 _MEND_EVERY = 5.0  # seconds; a look starts the MPS control tool
 _log = structlog.get_logger()
 
@@ -77,6 +78,7 @@ class Reconciler:
 
         await self._executor.recover()
         await attempt(self._mend())
+        await attempt(self.hear_xids(_AT_ONCE))
         await attempt(self.placer.refresh())
         self._notice_gpus(self.placer.machine.gpus)
         census = await asyncio.to_thread(self._rig.census)
@@ -111,8 +113,13 @@ class Reconciler:
             _log.warning("drain.failed", share=share.id, error=str(error))
         self._signal(processes, signal.SIGTERM)
 
+    async def hear_xids(self, seconds: float) -> None:
+        """Wait for critical errors and tell them; takes no turn, to be ahead of programs' ends."""
+        for xid in await asyncio.to_thread(self._rig.gpus.xids, seconds):
+            self.notice_xid(xid)
+
     def notice_xid(self, xid: Xid) -> None:
-        """Say whom a critical error reaches; takes no turn, to be ahead of their programs' end."""
+        """Say whom a critical error reaches."""
         gpus = {gpu.uuid: gpu.index for gpu in self.placer.machine.gpus}
         said = f"Xid {xid.code} on GPU {gpus.get(xid.gpu, xid.gpu)}"
         self._bus.publish("gpu.xid", said, gpu=xid.gpu)
