@@ -32,8 +32,12 @@ class Modes:
 def test_gpus_are_named_by_uuid_and_nothing_is_inherited(tmp_path: Path, kind: str) -> None:
     mechanism = Timeslice() if kind == "timeslice" else Exclusive(Modes(), tmp_path)
     edits = mechanism.prepare(share(), [grant("GPU-b"), grant("MIG-a")])
-    assert edits.env == {"CUDA_VISIBLE_DEVICES": "GPU-b,MIG-a", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    assert "CUDA_MPS_PIPE_DIRECTORY" in edits.unset
+    assert edits.env == {
+        "CUDA_VISIBLE_DEVICES": "GPU-b,MIG-a",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_MPS_PIPE_DIRECTORY": "/dev/null",
+    }
+    assert "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE" in edits.unset
     assert edits.preload == ()
 
 
