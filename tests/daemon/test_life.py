@@ -543,6 +543,19 @@ def test_strangers_hear_nothing_of_others(world, state):
     live(world, state, story)
 
 
+def test_memory_of_strangers_is_not_granted_and_that_of_members_counts_once(world, state):
+    async def story(daemon):
+        share, process = await daemon.run(30)
+        world.occupy(process, 29)
+        world.occupy(world.spawn(), 20)
+        waiting = await daemon.create(40, name="second")
+        assert waiting.queue.waits_for == "40 GiB of memory on GPU 0 (30 GiB free)"
+        assert (await daemon.show(share.id)).memory.used == 29 * GIB
+        assert (await daemon.create(40, name="third", gpus=1)).state is State.QUEUED
+
+    live(world, state, story)
+
+
 def test_metrics_have_the_shares(world, state):
     async def story(daemon):
         await daemon.create(8)

@@ -21,7 +21,7 @@ from gpushare.mechanisms.base import Observation, Quiet
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.edits import Edits
 from gpushare.model.errors import GpuLostError, MpsStuckError
-from gpushare.model.gpu import Capability, Gpu, GpuHealth, Machine
+from gpushare.model.gpu import Capability, Gpu, GpuHealth, GpuProcess, Machine
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Claim, Promise
 from gpushare.model.share import Level, ProcessRef, Share, Verification
@@ -186,6 +186,12 @@ class World:
     def broken(self) -> None:
         self.trouble()
 
+    def occupy(self, process: ProcessRef, gib: int) -> None:
+        """The process has memory on the first GPU."""
+        first, *rest = self.gpus
+        one = GpuProcess(pid=process.pid, memory=Bytes(gib * GIB))
+        self.gpus = (replace(first, processes=(*first.processes, one)), *rest)
+
     def lose(self, gpu: int) -> None:
         lost = list(self.gpus)
         lost[gpu] = replace(lost[gpu], health=GpuHealth(lost=True))
@@ -204,6 +210,7 @@ class World:
             mechanisms=Mechanisms([Noted(self, PROMISES[name]) for name in HERE], self),
             machine=self._machine,
             probe=Prober(self),
+            programs=lambda gpu: gpu.processes,
             signal=lambda process, number: self.signals.append((process.pid, number)),
             clock=self.clock,
             boot=self.boot,

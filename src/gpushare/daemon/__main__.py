@@ -13,7 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m gpushare.daemon")
     for name in ("socket", "state-dir", "runtime-dir"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--reconcile-interval", type=float, default=2.0)
+    parser.add_argument("--reconcile-interval", type=float, default=5.0)
     serve(Settings(**vars(parser.parse_args())))
 
 

@@ -11,6 +11,7 @@ from gpushare.hardware.census import Census
 from gpushare.hardware.host import Host
 from gpushare.hardware.ports import Processes
 from gpushare.mechanisms.registry import load
+from gpushare.model.gpu import Gpu, GpuProcess
 from gpushare.model.ids import GpuId
 from gpushare.model.settings import Settings
 from gpushare.model.share import ProcessRef
@@ -22,6 +23,8 @@ from .places import myself, private_folder
 from .probing import Probing
 from .rig import Rig
 
+_INITIAL_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO of linux/proc_ns.h
+_MPS = "nvidia-cuda-mps"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -37,6 +40,7 @@ def rig(settings: Settings, store: Store) -> Rig:
         cgroups=host.cgroups,
         mechanisms=load(host, runtime, context=lambda gpu: _cost(store, gpu)),
         machine=host.machine,
+        programs=_programs,
         probe=Probing(host, clock),
         signal=partial(_signal, host.processes),
         clock=clock,
@@ -46,6 +50,25 @@ def rig(settings: Settings, store: Store) -> Rig:
 
 def _cost(store: Store, gpu: GpuId) -> Bytes:
     return store.contexts.all().get(gpu, Bytes(0))
+
+
+def _programs(gpu: Gpu) -> list[GpuProcess]:
+    """Less the servers of MPS, and those that ended just now.
+
+    In a pid namespace of our own the driver's numbers mean other processes than ours.
+    """
+    if not gpu.simulated and str(Path("/proc/self/ns/pid").readlink()) != _INITIAL_NAMESPACE:
+        return []
+    names = ((process, _name(process.pid)) for process in gpu.processes)
+    return [process for process, name in names if name and not name.startswith(_MPS)]
+
+
+def _name(pid: int) -> str:
+    """What the kernel calls the process (proc_pid_comm(5)); empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _signal(processes: Processes, process: ProcessRef, number: Signals) -> None:

@@ -94,12 +94,9 @@ class Placer:
             return error
 
     def _foreign(self, gpu: Gpu, holding: Sequence[Share]) -> Bytes:
-        """Memory of programs outside any share, as far as the driver names them.
-
-        A pid that does not live here has ended just now, or counts in another pid namespace.
-        """
-        ours = {process.pid for share in holding for process in self._members.known(share.id)}
-        others = [p for p in gpu.processes if p.pid not in ours and self._rig.processes.find(p.pid)]
+        """Memory of programs outside any share, as far as the driver names them."""
+        ours = {process.pid for share in holding for process in self._members.shown(share)}
+        others = (p for p in self._rig.programs(gpu) if p.pid not in ours)
         return Bytes(sum(process.memory or 0 for process in others))
 
 

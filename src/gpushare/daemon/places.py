@@ -49,11 +49,13 @@ def listen(path: Path, *, shared: bool) -> socket.socket:
 
 
 def _clear(path: Path) -> None:
-    """Remove what a daemon that was killed left behind."""
+    """Remove what a daemon that was killed left behind, and nothing else."""
+    if not path.is_socket():
+        return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(os.fspath(path))
-        except (ConnectionRefusedError, FileNotFoundError):
+        except ConnectionRefusedError:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise DeniedError(f"cannot use {path}", str(error), "use --socket") from error

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything of the machine that the daemon uses, in one value."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from signal import Signals
 from typing import Protocol
@@ -10,7 +10,7 @@ from gpushare.hardware.census import Census
 from gpushare.hardware.ports import Cgroups, Gpus, Processes
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.edits import Edits
-from gpushare.model.gpu import Machine
+from gpushare.model.gpu import Gpu, GpuProcess, Machine
 from gpushare.model.ids import GpuId
 from gpushare.model.share import ProcessRef, Share, Verification
 from gpushare.model.units import Bytes
@@ -32,7 +32,8 @@ class Probe(Protocol):
 class Rig:
     """`machine` looks at all of it, given what one CUDA context costs per GPU.
 
-    `signal` sends one through a pidfd. `boot` is the kernel's boot id.
+    `programs` are a GPU's processes that belong to shares or to strangers. `signal` sends one
+    through a pidfd. `boot` is the kernel's boot id.
     """
 
     gpus: Gpus
@@ -41,6 +42,7 @@ class Rig:
     cgroups: Cgroups
     mechanisms: Mechanisms
     machine: Callable[[Mapping[GpuId, Bytes]], Machine]
+    programs: Callable[[Gpu], Sequence[GpuProcess]]
     probe: Probe
     signal: Callable[[ProcessRef, Signals], None]
     clock: Clock
