@@ -50,8 +50,6 @@ class Daemon:
 
     def start(self, *options: str) -> None:
         """Start it and wait until it answers."""
-        for folder in (self.state, self.runtime):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*GPUSHARE, "daemon", *options],

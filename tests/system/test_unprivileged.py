@@ -4,9 +4,13 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from support.daemon import Daemon
+from support.machine import Machine
 
 from .conftest import open_to_all
 
@@ -14,7 +18,7 @@ pytestmark = [
     pytest.mark.system,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"),
 ]
-NOBODY = 65534
+NOBODY, SOMEONE = 65534, 65533
 EXAMPLE = Path(__file__).parents[2] / "examples" / "01-three-programs"
 
 
@@ -50,3 +54,34 @@ def test_a_user_without_rights_runs_the_demo(bin_for_all: Path, short_path: Path
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Everything held" in done.stdout
+
+
+@pytest.fixture
+def root_daemon(machine: Machine, bin_for_all: Path, short_path: Path) -> Iterator[Daemon]:
+    """A daemon of root's that every user reaches, on a machine that every user may compute on."""
+    assert machine.image is not None
+    for path in (short_path, machine.image.parent):
+        path.chmod(0o755)
+    machine.image.chmod(0o666)
+    found = Daemon(machine, short_path)
+    found.start()
+    yield found
+    found.stop()
+
+
+def test_users_share_a_gpu_but_not_their_shares(root_daemon: Daemon, bin_for_all: Path) -> None:
+    def user(uid: int, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        command = as_user(uid, bin_for_all / "gpushare", *words)
+        return root_daemon.machine.run(*command, env=root_daemon.environment)
+
+    mine = user(NOBODY, "create", "--name", "mine", "-m", "3GiB")
+    assert mine.returncode == 0, mine.stderr
+    program = [bin_for_all / "python", EXAMPLE / "train.py", "--memory", "1GiB", "--steps", "1"]
+    with_others = user(SOMEONE, "run", "-m", "4GiB", "--", *program)
+    assert "sees 4.00 GiB" in with_others.stdout, with_others.stderr
+    assert "mine" in user(SOMEONE, "ps").stdout
+    for words in (["rm", "--force", "mine"], ["exec", "mine", "--", "true"], ["verify", "mine"]):
+        refused = user(SOMEONE, *words)
+        assert refused.returncode == 5, (words, refused)
+        assert "GS1301" in refused.stderr
+    assert user(NOBODY, "rm", "mine").returncode == 0

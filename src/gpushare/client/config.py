@@ -33,7 +33,7 @@ class Config:
         own = self.settings.socket
         if self.origins["socket"] != DEFAULT:
             return own
-        if not own.exists() and self.system_socket.exists():
+        if not _reachable(own) and self.system_socket.exists():
             return self.system_socket
         _check_owner(own.parent)
         return own
@@ -83,7 +83,15 @@ def describe(name: str) -> str:
 
 
 def _files(env: Mapping[str, str], root: Path) -> Iterator[Path]:
-    return (path for path in paths(env, root) if path.exists())
+    return (path for path in paths(env, root) if _reachable(path))
+
+
+def _reachable(path: Path) -> bool:
+    """`su` and `sudo` keep HOME: a home that is not ours to enter holds no settings of ours."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
 
 
 def _home(env: Mapping[str, str], what: str, fallback: str) -> Path:
