@@ -42,7 +42,7 @@ class Settings(Value):
     ] = LogFormat.TEXT
     reconcile_interval: Annotated[
         float, Meta(gt=0, description="Seconds between two looks at the machine.")
-    ] = 2.0
+    ] = 5.0
     mps_protocol: Annotated[
         int,
         Meta(
