@@ -556,6 +556,20 @@ def test_memory_of_strangers_is_not_granted_and_that_of_members_counts_once(worl
     live(world, state, story)
 
 
+def test_a_share_above_its_limit_by_the_drivers_count_is_told_once(world, state):
+    async def story(daemon):
+        share, process = await daemon.run(8)
+        world.occupy(process, 9)
+        await daemon.tick()
+        await daemon.tick()
+        told = [e for e in daemon.store.events.since(0) if e.type == "share.over"]
+        assert [(e.share, e.message) for e in told] == [
+            (share.id, "holds 9 GiB of GPU 0, above its limit")
+        ]
+
+    live(world, state, story)
+
+
 def test_metrics_have_the_shares(world, state):
     async def story(daemon):
         await daemon.create(8)

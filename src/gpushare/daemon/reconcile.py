@@ -15,6 +15,7 @@ from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.share import ProcessRef, Share, State
 from gpushare.model.spec import MechanismName
+from gpushare.model.units import format_bytes
 from gpushare.store import Store
 
 from .bus import Bus
@@ -49,6 +50,7 @@ class Reconciler:
         self._deadlines: dict[ShareId, float] = {}
         self._stopping: dict[ShareId, Stop] = {}
         self._lost: set[GpuId] = set()
+        self._over: set[tuple[ShareId, GpuId]] = set()
         self._mend_at = 0.0
         self.members = Members(rig, self._member_ended)
         self.observer = Observer(rig)
@@ -167,9 +169,23 @@ class Reconciler:
     def _goes_on(self, share: Share, processes: tuple[ProcessRef, ...]) -> None:
         if share.state is State.GRANTED:
             self.mark_running(share)
+        self._notice_excess(share, {process.pid for process in processes})
         stop = self._stopping.get(share.id)
         if stop and self._rig.clock.elapsed() >= stop.kill_at:
             self._signal(processes, signal.SIGKILL)
+
+    def _notice_excess(self, share: Share, pids: set[int]) -> None:
+        """Compare with the driver's own count: it also sees programs that the guard does not."""
+        grants = share.decision.grants if share.decision else ()
+        limits = {grant.gpu: grant.limit for grant in grants}
+        for gpu in self.placer.machine.gpus:
+            held = sum(p.memory or 0 for p in gpu.processes if p.pid in pids)
+            if held <= limits.get(gpu.uuid, held):
+                self._over.discard((share.id, gpu.uuid))
+            elif (share.id, gpu.uuid) not in self._over:
+                self._over.add((share.id, gpu.uuid))
+                said = f"holds {format_bytes(held)} of GPU {gpu.index}, above its limit"
+                self._bus.publish("share.over", said, share=share.id, gpu=gpu.uuid)
 
     def mark_running(self, share: Share, **changes: object) -> Share:
         started = share.started or self._rig.clock.now()
@@ -246,4 +262,5 @@ class Reconciler:
             for gone in book.keys() - kept:
                 del book[gone]
                 self.members.forget(gone)
+        self._over = {(share, gpu) for share, gpu in self._over if share in kept}
         self._store.shares.forget_old()

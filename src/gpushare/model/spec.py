@@ -38,7 +38,11 @@ class MechanismName(StrEnum):
 
 
 class MemoryAsk(Value):
-    """Memory per GPU. Absent limit: the whole GPU. `share` is a percentage of the chosen GPU."""
+    """Memory per GPU. Absent limit: the whole GPU. `share` is a percentage of the chosen GPU.
+
+    `request` is what is guaranteed, all of the limit when absent; what lies between the two may be
+    refused while others use it.
+    """
 
     limit: Bytes | None = None
     request: Bytes | None = None
@@ -54,7 +58,11 @@ class MemoryAsk(Value):
 
 
 class ComputeAsk(Value):
-    """Compute in percent of one GPU. Absent request: as much as the limit asks for."""
+    """Compute in percent of one GPU.
+
+    `request` is what is guaranteed; absent, it is the limit where that is below 100, else nothing:
+    a share that does not speak of compute takes what is left.
+    """
 
     limit: Percent = FULL
     request: Percent | None = None
