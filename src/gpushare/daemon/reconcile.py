@@ -57,9 +57,9 @@ class Reconciler:
         self.placer = Placer(store, rig, executor, self.members)
 
     async def rest(self, seconds: float) -> None:
-        """Wait for the next pass: `seconds`, or until a process of a share ends."""
+        """Wait for the next pass: `seconds`, or until a process or a share's time ends."""
         try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            await asyncio.wait_for(self._wake.wait(), self._due(seconds))
         except TimeoutError:
             return
         finally:
@@ -253,6 +253,11 @@ class Reconciler:
 
     def _on_lost_gpu(self, share: Share) -> bool:
         return share.decision is not None and not self._lost.isdisjoint(share.decision.gpus)
+
+    def _due(self, seconds: float) -> float:
+        now = self._rig.clock.elapsed()
+        times = (*self._deadlines.values(), *(stop.kill_at for stop in self._stopping.values()))
+        return min([seconds, *(time - now for time in times if time > now)])
 
     def _forget(self) -> None:
         living = self._store.shares.living()
