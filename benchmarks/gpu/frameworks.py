@@ -1,107 +1,117 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fill a share from inside a framework: `frameworks.py NAME LIMIT` prints what it could take.
 
-`held`: bytes of the tensors that were given. `reserved`: what the framework's allocator took from
-the driver for them. `total`: the memory the framework thinks the GPU has.
+With a limit of 0 it takes one array of a page and no more. `held`: bytes of the arrays that were
+given. `reserved`: what the framework's allocator took from the driver for them. `total`: the memory
+the framework thinks the GPU has.
 """
 
 # ruff: noqa: PLC0415 (a framework is imported only where it is measured)
-
 import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 MIB = 1 << 20
 
 
-def fill(
-    take: Callable[[int], Any],
-    first: int,
-    least: int,
-    refused: Callable[[Exception], bool],
-) -> list[Any]:
+@dataclass(frozen=True)
+class Framework:
+    """`ladder`: sizes from which and down to which blocks are taken, by the share's limit."""
+
+    take: Callable[[int], Any]
+    refused: Callable[[Exception], bool]
+    size: Callable[[Any], int]
+    ladder: Callable[[int], list[tuple[int, int]]]
+    allocator: Callable[[], dict[str, int | None]]
+
+
+def fill(framework: Framework, first: int, least: int) -> list[Any]:
     """Take blocks from `first` bytes down to `least` until they are refused; what was given."""
     held: list[Any] = []
     chunk = first
     while chunk >= least:
         try:
-            held.append(take(chunk))
+            held.append(framework.take(chunk))
         except Exception as error:
-            if not refused(error):
+            if not framework.refused(error):
                 raise
             chunk //= 2
-    time.sleep(0.2)  # for whoever watches the card
     return held
 
 
-def torch_fill(limit: int) -> dict[str, Any]:
+def torch() -> Framework:
     import torch
 
-    def take(size: int) -> torch.Tensor:
-        return torch.empty(size, dtype=torch.uint8, device="cuda")
-
-    def refused(error: Exception) -> bool:
-        return isinstance(error, torch.OutOfMemoryError)
-
-    # From 10 MiB on torch takes what is asked, in whole pages; below 1 MiB it takes pages of 2 MiB.
-    held = fill(take, limit + 2 * MIB, 10 * MIB, refused)
-    held += fill(take, MIB // 2, MIB // 2, refused)
-    return {
-        "held": sum(tensor.numel() for tensor in held),
-        "reserved": torch.cuda.memory_reserved(),
-        "total": torch.cuda.get_device_properties(0).total_memory,
-    }
+    return Framework(
+        take=lambda size: torch.empty(size, dtype=torch.uint8, device="cuda"),
+        refused=lambda error: isinstance(error, torch.OutOfMemoryError),
+        size=lambda tensor: int(tensor.numel()),
+        # From 10 MiB on it takes what is asked, in whole pages; below 1 MiB it takes single pages.
+        ladder=lambda limit: [(limit + 2 * MIB, 10 * MIB), (MIB // 2, MIB // 2)],
+        allocator=lambda: {
+            "reserved": torch.cuda.memory_reserved(),
+            "total": torch.cuda.get_device_properties(0).total_memory,
+        },
+    )
 
 
-def cupy_fill(limit: int) -> dict[str, Any]:
+def cupy_default() -> Framework:
     import cupy
 
-    def refused(error: Exception) -> bool:
-        return isinstance(error, cupy.cuda.memory.OutOfMemoryError)
+    return Framework(
+        take=cupy.cuda.alloc,
+        refused=lambda error: isinstance(error, cupy.cuda.memory.OutOfMemoryError),
+        size=lambda block: int(block.mem.size),
+        ladder=lambda limit: [(limit + 2 * MIB, 2 * MIB)],
+        allocator=lambda: {
+            "reserved": cupy.get_default_memory_pool().total_bytes() or None,
+            "total": cupy.cuda.runtime.memGetInfo()[1],
+        },
+    )
 
-    held = fill(cupy.cuda.alloc, limit + 2 * MIB, 2 * MIB, refused)
-    return {
-        "held": sum(block.mem.size for block in held),
-        "reserved": cupy.get_default_memory_pool().total_bytes(),
-        "total": cupy.cuda.runtime.memGetInfo()[1],
-    }
 
-
-def cupy_async_fill(limit: int) -> dict[str, Any]:
+def cupy_async() -> Framework:
     import cupy
 
     cupy.cuda.set_allocator(cupy.cuda.MemoryAsyncPool().malloc)
-    return cupy_fill(limit) | {"reserved": None}
+    return cupy_default()
 
 
-def jax_fill(limit: int) -> dict[str, Any]:
+def jax() -> Framework:
     import jax
     import jax.numpy as jnp
 
-    def take(size: int) -> jax.Array:
-        return jnp.zeros(size, dtype=jnp.uint8).block_until_ready()
+    def allocator() -> dict[str, int | None]:
+        seen = jax.devices()[0].memory_stats() or {}
+        return {"reserved": seen.get("pool_bytes"), "total": seen.get("bytes_limit")}
 
-    def refused(error: Exception) -> bool:
-        return "RESOURCE_EXHAUSTED" in str(error)
-
-    # XLA waits ten seconds for memory before it refuses: two refusals are enough.
-    held = fill(take, limit // 16, limit // 32, refused)
-    seen = jax.devices()[0].memory_stats() or {}
-    return {
-        "held": sum(array.nbytes for array in held),
-        "reserved": seen.get("pool_bytes"),
-        "total": seen.get("bytes_limit"),
-    }
+    return Framework(
+        take=lambda size: jnp.zeros(size, dtype=jnp.uint8).block_until_ready(),
+        refused=lambda error: "RESOURCE_EXHAUSTED" in str(error),
+        size=lambda array: int(array.nbytes),
+        # XLA waits ten seconds for memory before it refuses: two refusals are enough.
+        ladder=lambda limit: [(limit // 16, limit // 32)],
+        allocator=allocator,
+    )
 
 
-FILLS = {"torch": torch_fill, "cupy": cupy_fill, "cupy-async": cupy_async_fill, "jax": jax_fill}
+FRAMEWORKS = {"torch": torch, "cupy": cupy_default, "cupy-async": cupy_async, "jax": jax}
 
 
 def main() -> None:
     name, limit = sys.argv[1], int(sys.argv[2])
-    print(json.dumps(FILLS[name](limit)))
+    framework = FRAMEWORKS[name]()
+    held: list[Any] = []
+    for first, least in framework.ladder(limit) if limit else ():
+        held += fill(framework, first, least)
+    if not limit:
+        held = [framework.take(2 * MIB)]
+    time.sleep(0.2)  # for whoever watches the card
+    taken = sum(framework.size(block) for block in held)
+    print(json.dumps({"held": taken, **framework.allocator()}))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The leak table: what each way of allocating gets out of a share, against its limit."""
+"""The leak table: what each way of allocating gets out of a share, against its limit.
+
+`charged` is the share's own account with the context in it, `card` the growth of the card's use as
+NVML shows it. `overhead` is what a framework's runtime takes of the card beyond the charge before
+it allocates anything to speak of: the code of its kernels. `error` is `card` less `overhead` (or
+`charged`, where that is more) less the limit; above zero is a leak.
+"""
 
 import json
 import subprocess
@@ -33,13 +39,13 @@ FRAMEWORKS: dict[str, tuple[str, dict[str, str], int]] = {
 }
 
 
-def _verdict(share: Share, step: int, card_peak: int | None) -> dict[str, Any]:
-    """`charged`: allocatable bytes and context. `card`: growth of the card's use, seen by NVML."""
+def _verdict(share: Share, step: int, card: int | None, overhead: int = 0) -> dict[str, Any]:
     peak = share.counter("peak")
-    most = max(peak, card_peak or 0)
+    most = max(peak, (card or 0) - overhead)
     return {
         "charged_mib": peak / MIB,
-        "card_mib": None if card_peak is None else card_peak / MIB,
+        "card_mib": None if card is None else card / MIB,
+        "overhead_mib": overhead / MIB,
         "error_mib": (most - share.limit) / MIB,
         "step_mib": step / MIB,
         "leak": most > share.limit,
@@ -92,13 +98,28 @@ def driver_path(name: str, share: Share) -> dict[str, Any]:
     return {**row, **_verdict(share, step, None if outside else card)}
 
 
-def framework(name: str, share: Share) -> dict[str, Any]:
+def framework(name: str, share: Share, overhead: int) -> dict[str, Any]:
     program, env, step = FRAMEWORKS[name]
-    command = [sys.executable, str(HERE / "frameworks.py"), program, str(share.limit)]
-    code, said, card = _watched(command, share.environment(**env))
+    code, said, card = _watched(_framework(program, share.limit), share.environment(**env))
     if code:
         return {"path": name, "failed": said}
-    return {"path": name, **json.loads(said.splitlines()[-1]), **_verdict(share, step, card)}
+    return {
+        "path": name,
+        **json.loads(said.splitlines()[-1]),
+        **_verdict(share, step, card, overhead),
+    }
+
+
+def _framework(program: str, limit: int) -> list[str]:
+    return [sys.executable, str(HERE / "frameworks.py"), program, str(limit)]
+
+
+def overhead_of(name: str, share: Share) -> int:
+    """Bytes a framework takes of the card beyond what is charged, for one small array."""
+    program, env, _ = FRAMEWORKS[name]
+    env = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **env}
+    _, _, card = _watched(_framework(program, 0), share.environment(**env))
+    return max(0, card - share.counter("peak"))
 
 
 def _rows(uuid: str, context: int) -> Iterator[dict[str, Any]]:
@@ -107,7 +128,9 @@ def _rows(uuid: str, context: int) -> Iterator[dict[str, Any]]:
             yield driver_path(name, share)
     for name in FRAMEWORKS:
         with guarded(uuid, LIMIT, context) as share:
-            yield framework(name, share)
+            overhead = overhead_of(name, share)
+        with guarded(uuid, LIMIT, context) as share:
+            yield framework(name, share, overhead)
 
 
 def measure() -> dict[str, Any]:

@@ -81,15 +81,13 @@ def site() -> Iterator[Site]:
 class Watch(threading.Thread):
     """The most memory of each share, twice a second: what `ps` shows, and what NVML says.
 
-    `unseen`: the most by which NVML's figure for the programs was above the share's: the code of
-    loaded kernels and what else the driver takes by itself.
+    NVML also counts the code of loaded kernels and what else the driver takes by itself.
     """
 
     def __init__(self, here: Site) -> None:
         super().__init__(daemon=True)
         self.peaks: dict[str, int] = {}
         self.nvml: dict[str, int] = {}
-        self.unseen: dict[str, int] = {}
         self._site, self._ended = here, threading.Event()
 
     def run(self) -> None:
@@ -99,7 +97,7 @@ class Watch(threading.Thread):
 
     def _note(self, name: str, used: int, pids: list[int]) -> None:
         nvml = sum(machine.process_used(pid) or 0 for pid in pids)
-        for most, value in ((self.peaks, used), (self.nvml, nvml), (self.unseen, nvml - used)):
+        for most, value in ((self.peaks, used), (self.nvml, nvml)):
             most[name] = max(value, most.get(name, value))
 
     def end(self) -> None:
@@ -150,7 +148,6 @@ def both(here: Site, mechanism: str) -> dict[str, Any]:
             "share": shares.get(name),
             "peak_used": watch.peaks.get(name),
             "peak_nvml": watch.nvml.get(name),
-            "peak_unseen": watch.unseen.get(name),
             "within_limit": watch.peaks.get(name, 0) <= PROGRAMS[name][0],
             "sees_its_own_total": answers[name].get("total_memory") == PROGRAMS[name][0],
             "verified": verified[name],
