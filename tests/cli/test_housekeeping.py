@@ -159,3 +159,11 @@ def test_the_completion_script_is_one_that_the_shell_reads(command: Command, she
 
 def test_completion_knows_three_shells(command: Command) -> None:
     assert command("completion", "tcsh").returncode == 2
+
+
+@pytest.mark.parametrize("words", [("ps", "--bogus", "-o", "json"), ("shw", "--json")])
+def test_errors_are_json_where_json_is_asked_for_even_wrongly(command: Command, words) -> None:
+    done = command(*words)
+
+    assert done.returncode == 2
+    assert json.loads(done.stderr)["error"]["code"] == "GS1100"

@@ -4,6 +4,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise, takewhile
 from typing import Any
 
 import click
@@ -54,10 +55,10 @@ def command(context: click.Context, socket: str | None, color: str, *, version: 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process with its exit code."""
     meta: dict[str, Any] = {}
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if COMPLETING in os.environ:
             command.main(prog_name="gpushare", complete_var=COMPLETING)
-        words = list(sys.argv[1:] if arguments is None else arguments)
         with command.make_context("gpushare", words) as context:
             meta = context.meta
             command.invoke(context)
@@ -67,7 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 (the one place that turns errors into words)
-        sys.exit(report(error, as_json=meta.get(JSON, False), failed=meta.get(FAILED, 1)))
+        as_json = meta.get(JSON, _asks_for_json(words))
+        sys.exit(report(error, as_json=as_json, failed=meta.get(FAILED, 1)))
+
+
+def _asks_for_json(words: Sequence[str]) -> bool:
+    """Whether words that could not be parsed ask for it."""
+    own = list(takewhile(lambda word: word != "--", words))
+    return "--json" in own or any(
+        option in {"-o", "--output"} and value.startswith("json") for option, value in pairwise(own)
+    )
 
 
 def _choose_colour(color: str) -> None:

@@ -171,7 +171,7 @@ WORDS = {
     "GS1511": (
         "The mechanism, or what was asked of it, needs hardware or a driver that is not here.",
         (
-            "`gpushare gpus -o wide` says what works and why the rest does not; --mechanism auto "
+            "`gpushare gpus -o yaml` says what works and why the rest does not; --mechanism auto "
             "chooses."
         ),
     ),
