@@ -83,7 +83,7 @@ class Noted(Quiet):
         self._world.drained.append((share.name, tuple(pids)))
 
     def observe(self, share: Share) -> Observation:
-        return Observation(fault=self._world.fault)
+        return Observation(fault=self._world.fault, pids=self._world.claimed)
 
 
 class Processes(ProcProcesses):
@@ -110,6 +110,7 @@ class World:
     signals: list = field(default_factory=list)
     pipes: dict[int, tuple[int, int]] = field(default_factory=dict)
     fault: str = ""
+    claimed: tuple[int, ...] = ()  # pids that stand in a share's region
     trouble: Callable[[], None] = lambda: None
     proof: Verification = KEPT
     probed: list = field(default_factory=list)
@@ -145,7 +146,9 @@ class World:
         return True
 
     # Processes.
-    def spawn(self, parent: int = 1, environ: Mapping[str, str] = {}, pid: int = 0) -> ProcessRef:
+    def spawn(
+        self, parent: int = 1, environ: Mapping[str, str] = {}, pid: int = 0, uid: int = UID
+    ) -> ProcessRef:
         """A process starts; it is in its parent's control group."""
         self._started += 1
         pid = pid or self._started
@@ -154,7 +157,7 @@ class World:
         inherited = self._environ(parent) | environ
         rest = " ".join(["0"] * 17)
         (folder / "environ").write_text("".join(f"{k}={v}\0" for k, v in inherited.items()))
-        (folder / "status").write_text(f"Name:\tx\nUid:\t{UID}\t{UID}\t{UID}\t{UID}\n")
+        (folder / "status").write_text(f"Name:\tx\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
         (folder / "stat").write_text(f"{pid} (a (b) c) S {parent} {rest} {self._started} 0 0")
         self.pipes[pid] = os.pipe()
         for group in self.groups.values():

@@ -34,8 +34,12 @@ class Members:
         return tuple(sorted(living, key=lambda ref: ref.pid))
 
     def look(self, share: Share, census: Census, seen: Observation) -> tuple[ProcessRef, ...]:
-        """Find them by descent, control group and region, and watch each one."""
-        found = {process for pid in seen.pids if (process := census.find(pid))}
+        """Find them by descent, control group and region, and watch each one.
+
+        The region is the tenant's to write and members are ours to end, so what it names must be
+        the tenant's own.
+        """
+        found = {p for pid in seen.pids if (p := census.find(pid)) and self._owned(p, share)}
         found |= census.family({*share.members, *self._last.get(share.id, ()), *found})
         return self._remember(share, found - _ours(census))
 
@@ -63,6 +67,9 @@ class Members:
     def close(self) -> None:
         for process in list(self._watched):
             self._unwatch(process)
+
+    def _owned(self, process: ProcessRef, share: Share) -> bool:
+        return self._rig.processes.uid(process) == share.uid
 
     def _remember(self, share: Share, found: set[ProcessRef]) -> tuple[ProcessRef, ...]:
         self._last[share.id] = found
