@@ -73,7 +73,10 @@ async def _run(settings: Settings, core: Core) -> None:
 async def _reconcile(core: Core, interval: float, notifier: Notifier) -> None:
     while True:
         await core.reconciler.rest(interval)
-        await core.reconcile()
+        try:
+            await core.reconcile()
+        except Exception:  # noqa: BLE001 (a defect must not end the service of everyone)
+            _log.exception("pass.broken")
         notifier.send("WATCHDOG=1")
 
 

@@ -24,6 +24,7 @@ from .clock import Clock
 
 Step = Callable[[str], None]
 Prove = Callable[[Share, Edits], Awaitable[Verification | None]]
+_REMEMBERED = 100  # failures; who asked reads his at once
 _log = structlog.get_logger()
 
 
@@ -43,7 +44,7 @@ class Executor:
         self._store, self._mechanisms = store, mechanisms
         self._bus, self._clock, self._prove, self._step = bus, clock, prove, step
         self._edits: dict[ShareId, Edits] = {}
-        self.failures: dict[ShareId, GpushareError] = {}
+        self._failures: dict[ShareId, GpushareError] = {}
 
     async def grant(self, share: Share, decision: Decision) -> Share:
         """Make the decision real; the share is granted afterwards, or failed with the reason."""
@@ -92,6 +93,14 @@ class Executor:
             except GpushareError as error:
                 _log.warning("recovery.failed", share=share.id, act=intent.act, error=str(error))
 
+    def failure(self, share: ShareId) -> GpushareError | None:
+        """The error that made a share of this daemon's life fail."""
+        return self._failures.get(share)
+
+    async def fail(self, share: Share, error: GpushareError) -> Share:
+        self._remember(share, error)
+        return await self.release(share, State.FAILED, str(error))
+
     def busy(self) -> set[ShareId]:
         """Shares with an act that is not confirmed."""
         return {intent.share for intent in self._store.intents.pending()}
@@ -117,12 +126,17 @@ class Executor:
         return ended
 
     async def _give_up(self, intent: Intent, share: Share, error: GpushareError) -> Share:
-        self.failures[share.id] = error
+        self._remember(share, error)
         failed = replace(intent, act=Act.RELEASE, to=State.FAILED, reason=str(error))
         with self._store.transaction():
             self._store.intents.confirm(intent)
             failed = self._store.intents.open(failed)
         return await self._finish(failed, share)
+
+    def _remember(self, share: Share, error: GpushareError) -> None:
+        self._failures[share.id] = error
+        while len(self._failures) > _REMEMBERED:
+            del self._failures[next(iter(self._failures))]
 
     def _granted(self, intent: Intent, share: Share, verified: Verification | None) -> Share:
         ttl = share.spec.ttl

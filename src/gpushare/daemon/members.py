@@ -3,7 +3,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from gpushare.hardware.census import Census
 from gpushare.mechanisms.base import Observation
@@ -61,8 +61,9 @@ class Members:
         self._watched[process] = descriptor
         loop.add_reader(descriptor, self._gone, share.id, process)
 
-    def forget(self, share: ShareId) -> None:
-        self._last.pop(share, None)
+    def keep(self, shares: Collection[ShareId]) -> None:
+        """Forget every other share."""
+        self._last = {share: found for share, found in self._last.items() if share in shares}
 
     def close(self) -> None:
         for process in list(self._watched):

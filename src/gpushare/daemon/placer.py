@@ -76,8 +76,7 @@ class Placer:
             if isinstance(answer, Waiting):
                 ahead.append(share)
             elif isinstance(answer, GpushareError):
-                self._executor.failures[share.id] = answer
-                await self._executor.release(share, State.FAILED, str(answer))
+                await self._executor.fail(share, answer)
             else:
                 await self._executor.grant(share, answer)
 

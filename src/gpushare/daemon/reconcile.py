@@ -146,6 +146,8 @@ class Reconciler:
         self._wake.set()
 
     async def _settle(self, share: Share, census: Census) -> None:
+        if share.holder and share.holder in census:
+            self.members.watch(share, share.holder)
         if share.state is State.QUEUED:
             if share.holder and share.holder not in census:
                 await self._release(share, "its program ended while it was queued")
@@ -266,6 +268,6 @@ class Reconciler:
         for book in (self._deadlines, self._stopping):
             for gone in book.keys() - kept:
                 del book[gone]
-                self.members.forget(gone)
+        self.members.keep(kept)
         self._over = {(share, gpu) for share, gpu in self._over if share in kept}
         self._store.shares.forget_old()

@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from gpushare.delivery.host import plan as host_plan
 from gpushare.model.errors import (
+    CgroupError,
     ConflictError,
     GpushareError,
     HardwareError,
@@ -20,7 +21,7 @@ from gpushare.model.errors import (
 from gpushare.model.event import Event
 from gpushare.model.ids import ShareId, Tenant
 from gpushare.model.share import Caller, ProcessRef, Share, State, Verification
-from gpushare.model.spec import ShareSpec
+from gpushare.model.spec import MechanismName, ShareSpec
 from gpushare.model.units import Seconds
 from gpushare.model.view import (
     CreateRequest,
@@ -92,7 +93,7 @@ class DaemonService:
             process = self._process(request.pid, caller)
             edits = await self._core.executor.edits(share)
             if edits.cgroup:
-                await asyncio.to_thread(self._rig.cgroups.add, share.id, process.pid)
+                await self._join(share, process)
             members = tuple(dict.fromkeys((*share.members, process)))
             share = self._core.reconciler.mark_running(share, members=members)
             self._core.members.watch(share, process)
@@ -140,6 +141,17 @@ class DaemonService:
         shares = await self._views(self._store.shares.living(), None)
         gpus = await self.gpus(Caller(uid=0, gid=0, pid=0))
         return metrics.text(self._core, shares, gpus, await self._driver())
+
+    async def _join(self, share: Share, process: ProcessRef) -> None:
+        """Into the share's control group; raises CgroupError where the memory limit hangs on it."""
+        assert share.decision is not None
+        joined = await asyncio.to_thread(self._rig.cgroups.add, share.id, process.pid)
+        if not joined and MechanismName.DRIVER_LIMIT in share.decision.mechanisms:
+            raise CgroupError(
+                f"process {process.pid} cannot join the control group of {share.name}",
+                "the driver limits the memory of that group only",
+                "start the program again: gpushare run",
+            )
 
     async def _alone(self, share: Share) -> bool:
         """Whether nobody, of this share or another, can be disturbed on its GPUs."""
@@ -238,7 +250,7 @@ class DaemonService:
     async def _answer(self, share: ShareId) -> ShareView:
         """The share, or the error that made it fail."""
         found = self._store.shares.get(share)
-        failure = self._core.executor.failures.get(share)
+        failure = self._core.executor.failure(share)
         if found.state is State.FAILED and failure is not None:
             raise failure
         return await self._view(found)
