@@ -185,6 +185,19 @@ def test_a_gpu_split_by_mig_or_prohibited_is_not_used():
         decide(snapshot(gpu(compute_mode=ComputeMode.PROHIBITED)), ask(8))
 
 
+def test_mig_instances_are_used_one_at_a_time_and_last_by_who_asks_for_no_size():
+    state = snapshot(gpu(0, mig_enabled=True), gpu(1), gpu(2, 10, parent="GPU-0"))
+    state = replace(
+        state,
+        machine=replace(state.machine, gpus=(*state.machine.gpus, gpu(3, 10, parent="GPU-0"))),
+    )
+    assert decide(state, ask(8)).gpus == ("GPU-2",)
+    assert decide(state, ask()).gpus == ("GPU-1",)
+    with pytest.raises(NeverFitsError) as caught:
+        decide(state, ask(8, gpus=2))
+    assert "only one of those" in caught.value.because
+
+
 def test_a_lost_gpu_is_waited_for():
     found = decide(snapshot(gpu(health=GpuHealth(lost=True))), ask(8))
     assert found.waits_for == "GPU 0, which is lost"

@@ -25,7 +25,7 @@ from gpushare.model.units import format_bytes
 
 from . import explain
 from .room import Room, grant_on, never, refusal, rooms
-from .stack import Stack, stacks
+from .stack import Stack, stacks, whole_memory
 from .state import Request, Snapshot, Waiting
 
 
@@ -99,9 +99,16 @@ def _reach(state: Snapshot, request: Request) -> set[GpuId]:
 
 
 def _tightest(fits: list[Room], spec: ShareSpec) -> list[Room]:
-    """Best fit: fill GPUs that are in use already, so that others stay whole."""
-    ordered = sorted(fits, key=lambda room: (room.free, room.gpu.index, room.gpu.uuid))
-    return ordered[: spec.gpus]
+    """Best fit: fill GPUs that are in use already, so that others stay whole.
+
+    Who asks for no size means a GPU, and gets a MIG instance only when nothing else is free.
+    """
+
+    def worth(room: Room) -> tuple[bool, int, int]:
+        piece = whole_memory(spec) and room.gpu.parent is not None
+        return piece, room.free, room.gpu.index
+
+    return sorted(fits, key=worth)[: spec.gpus]
 
 
 def _decision(stack: Stack, chosen: list[Room], spec: ShareSpec) -> Decision:

@@ -91,6 +91,8 @@ def never(gpu: Gpu, request: Request) -> str:
     grant = grant_on(gpu, request.spec)
     if gpu.mig_enabled and gpu.parent is None:
         return f"GPU {gpu.index} is split by MIG; its instances are shared instead"
+    if gpu.parent is not None and request.spec.gpus > 1:
+        return f"GPU {gpu.index} is a MIG instance, and a program can use only one of those"
     if gpu.compute_mode is ComputeMode.PROHIBITED:
         return f"GPU {gpu.index} is in compute mode prohibited"
     if grant.limit > gpu.usable:
