@@ -67,6 +67,23 @@ def test_a_release_that_fails_is_tried_again(world, state):
     live(world, state, story)
 
 
+def test_a_mistake_of_ours_in_a_pass_does_not_end_the_daemon(world, state):
+    def mistake():
+        raise ZeroDivisionError
+
+    async def story(daemon):
+        share, process = await daemon.run(8)
+        world.end(process)
+        world.trouble = mistake
+        await daemon.tick()
+        assert daemon.core.failed_passes == 1
+        world.trouble = lambda: None
+        await daemon.tick()
+        assert await daemon.state(share.id) == State.RELEASED
+
+    live(world, state, story)
+
+
 def test_a_stack_is_proved_once_a_boot(world, state):
     async def story(daemon):
         first = await daemon.create(1)
