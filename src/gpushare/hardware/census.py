@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """All processes in one look, for questions about many of them at once."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from gpushare.model.share import ProcessRef
 
-from .processes import DEAD, parse_stat
+from .processes import DEAD, parse_stat, read
 
 
 class Census:
@@ -16,9 +17,9 @@ class Census:
         self._proc = root / "proc"
         self._living: dict[int, ProcessRef] = {}
         self._children: dict[int, list[int]] = {}
-        for entry in self._proc.iterdir():
-            if entry.name.isdecimal():
-                self._count(entry)
+        for name in os.listdir(self._proc):  # noqa: PTH208 (every look, hundreds of names)
+            if name.isdecimal():
+                self._count(name)
 
     def __contains__(self, process: ProcessRef) -> bool:
         return self._living.get(process.pid) == process
@@ -53,9 +54,9 @@ class Census:
         except OSError:
             return b""
 
-    def _count(self, entry: Path) -> None:
+    def _count(self, pid: str) -> None:
         try:
-            stat = parse_stat((entry / "stat").read_bytes())
+            stat = parse_stat(read(self._proc, pid, "stat"))
         except (OSError, ValueError):
             return
         if stat.state not in DEAD:

@@ -106,7 +106,13 @@ class FsCgroups:
 
     def _tree(self, name: str) -> Iterator[Path]:
         """The group and the groups below it, parents first."""
-        for folder, _, _ in os.walk(self._path(name)):
+        top = self._path(name)
+        with contextlib.suppress(OSError):
+            # Two links: the folder and its own dot. Nothing below, nothing to walk.
+            if top.stat().st_nlink == 2:
+                yield top
+                return
+        for folder, _, _ in os.walk(top):
             yield Path(folder)
 
     def _base(self, parent: str | None, *, privileged: bool) -> Path:
