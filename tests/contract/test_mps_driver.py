@@ -146,7 +146,8 @@ def test_a_fault_reaches_every_client_and_newcomers_until_all_have_left(
     until(lambda: mps.ask(f"get_server_status {server}") == "ACTIVE", "the server to recover")
     assert mps.client().started == 0
     assert mps.server() == server
-    assert f"{{PID: {one.pid}, Context ID: 0}} raised a fatal GPU exception" in mps.log.read_text()
+    blame = f"{{PID: {one.pid}, Context ID: 0}} raised a fatal GPU exception"
+    until(lambda: blame in mps.log.read_text(), "the server to say who it was")
 
 
 @pytest.mark.parametrize("machine", ["a10-2"], indirect=True)
