@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from support.daemon import Daemon
+from support.daemon import Daemon, until
 
 COUNT = "echo out 1; echo err 2 >&2; echo out 3"
 
@@ -54,3 +54,14 @@ def test_a_log_that_was_deleted_is_said_to_be_gone(daemon: Daemon) -> None:
 
 def test_an_unknown_share_is_not_found(daemon: Daemon) -> None:
     assert daemon.gpushare("logs", "nobody").returncode == 4
+
+
+def test_a_program_in_the_background_gives_up_its_place_in_time(daemon: Daemon) -> None:
+    daemon.gpushare("create", "--name", "all", "-m", "90%")
+    state = {"XDG_STATE_HOME": str(daemon.folder / "home")}
+
+    done = daemon.gpushare("run", "-d", "--timeout", "1s", "-m", "90%", "--", "true", env=state)
+
+    assert done.stdout == "true\n", done.stderr
+    until(lambda: daemon.share("true") is None, "the share to be withdrawn")
+    assert "GS1801" in daemon.gpushare("logs", "true").stdout

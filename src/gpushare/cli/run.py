@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from gpushare.client.take import enter, taken
 from gpushare.model.errors import UsageError
 from gpushare.model.spec import ShareSpec
-from gpushare.model.units import parse_duration
+from gpushare.model.units import Seconds, parse_duration
 from gpushare.model.view import CreateRequest, Plan
 
 from ._connect import client
@@ -71,7 +72,7 @@ def run(
         spec=spec, holder=os.getpid(), wait=not no_wait, program=Path(command[0]).name
     )
     if detach:
-        _detach(path, command, request, output)
+        _detach(path, command, request, patience, output)
         return
     teller = Teller()
     with taken(client(), request, timeout=patience, told=teller) as share:
@@ -79,20 +80,20 @@ def run(
         become(path, command, enter(client(), share, os.getpid(), _preload()))
 
 
-def _detach(path: str, command: Sequence[str], request: CreateRequest, output: Output) -> None:
+def _detach(
+    path: str,
+    command: Sequence[str],
+    request: CreateRequest,
+    patience: Seconds | None,
+    output: Output,
+) -> None:
     log = log_file(request.program, os.environ)
     begun = leave(log)
     if not isinstance(begun, Herald):
         output.item(begun, begun.name, lambda: begun.name)
         return
-    mine = CreateRequest(
-        spec=request.spec,
-        holder=os.getpid(),
-        wait=request.wait,
-        program=request.program,
-        log=str(log),
-    )
-    with begun.failures(), taken(client(), mine, timeout=None, told=begun) as share:
+    mine = replace(request, holder=os.getpid(), log=str(log))
+    with begun.failures(), taken(client(), mine, timeout=patience, told=begun) as share:
         begun(share)
         become(path, command, enter(client(), share, os.getpid(), _preload()))
 
