@@ -73,10 +73,7 @@ async def _run(settings: Settings, core: Core) -> None:
 async def _reconcile(core: Core, interval: float, notifier: Notifier) -> None:
     while True:
         await core.reconciler.rest(interval)
-        try:
-            await core.reconcile()
-        except Exception:  # noqa: BLE001 (a defect must not end the service of everyone)
-            _log.exception("pass.broken")
+        await core.reconcile()
         notifier.send("WATCHDOG=1")
 
 

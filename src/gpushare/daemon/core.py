@@ -47,6 +47,9 @@ class Core:
                 wrong = await self.reconciler.run()
         except GpushareError as error:
             wrong = [error]
+        except Exception as error:  # noqa: BLE001 (a mistake of ours must not end the service)
+            _log.error("pass.broken", exc_info=error)
+            wrong = [GpushareError("a pass failed", f"{type(error).__name__}: {error}")]
         self._complain(wrong)
         self.pass_seconds = self.rig.clock.elapsed() - begun
 
