@@ -81,6 +81,12 @@ def test_the_look_of_ps():
     ]
 
 
+def test_colours_take_no_room():
+    plain, coloured = [["STATE", "AGE"], ["ok", "1h"], ["lost", "2h"]], "\x1b[31mlost\x1b[0m"
+    found = aligned([*plain[:2], [coloured, "2h"]])
+    assert found.replace(coloured, "lost") == aligned(plain)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0s"), (59, "59s"), (60, "1m"), (7200, "2h"), (-5, "0s")]
 )

@@ -36,6 +36,9 @@ def test_values_do_not_change():
         lambda: ComputeAsk(limit=0),
         lambda: ComputeAsk(limit=10, request=11),
         lambda: ShareSpec(gpus=0),
+        lambda: ShareSpec(ttl=0),
+        lambda: ShareSpec(ttl=99_999_999 * 86400),
+        lambda: MemoryAsk(limit=8),
         lambda: ShareSpec(gpus=2, gpu=("0",)),
     ],
 )

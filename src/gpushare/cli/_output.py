@@ -112,9 +112,18 @@ class Output:
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Left-aligned columns two spaces apart; the last one as long as it is."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(_padded, row, widths)).rstrip() for row in rows)
     return "\n".join(lines)
+
+
+def _width(cell: str) -> int:
+    """Colours take no room."""
+    return len(click.unstyle(cell))
+
+
+def _padded(cell: str, width: int) -> str:
+    return cell + " " * (width - _width(cell))
 
 
 def colour(text: str, **style: Any) -> str:

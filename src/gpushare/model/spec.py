@@ -5,8 +5,10 @@ from enum import StrEnum, unique
 
 from .errors import BadSpecError
 from .ids import GpuId
-from .units import FULL, Bytes, Percent, Seconds
+from .units import FULL, MIB, Bytes, Percent, Seconds
 from .value import Value
+
+LONGEST_TTL = Seconds(3650 * 86400)  # ten years: later times do not fit a calendar
 
 
 @unique
@@ -55,6 +57,10 @@ class MemoryAsk(Value):
             raise BadSpecError("the memory request is above the limit", "request ≤ limit")
         if (self.limit is not None and self.limit <= 0) or (self.request or 0) < 0:
             raise BadSpecError("memory must be above zero")
+        if self.limit is not None and self.limit < MIB:
+            raise BadSpecError(
+                f"{self.limit} bytes of memory hold no program", hint="write a unit: 8GiB, 512MiB"
+            )
 
 
 class ComputeAsk(Value):
@@ -92,6 +98,8 @@ class ShareSpec(Value):
     def __post_init__(self) -> None:
         if self.gpus < 1:
             raise BadSpecError("a share needs at least one GPU")
+        if self.ttl is not None and not 0 < self.ttl <= LONGEST_TTL:
+            raise BadSpecError("a share's ttl must be from one second to ten years")
         if self.gpu and len(self.gpu) < self.gpus:
             raise BadSpecError(f"{self.gpus} GPUs are asked for but only {len(self.gpu)} named")
 
