@@ -205,7 +205,7 @@ def _devices(decision: Decision, report: ProbeReport, gpus: Mapping[GpuId, Gpu])
     if strange := seen - mine:
         level, said = Level.NONE, f"a program sees {len(strange)} GPU that are not its own"
     elif open_to := _others(report, mine):
-        level, said = Level.COOPERATIVE, f"{said}; {open_to[0]} it sees {open_to[1]}"
+        level, said = Level.COOPERATIVE, f"{said}; {open_to[0]} it sees {open_to[1]} more"
     elif len(gpus) == len(mine):
         said = "this machine has no other GPU"
     promised = decision.enforcement.devices
@@ -216,7 +216,7 @@ def _others(report: ProbeReport, mine: set[str]) -> tuple[str, int] | None:
     for name, view in _escaped(report):
         seen = {_key(device.uuid) for device in view.devices}
         if seen - mine:
-            return name, len(seen)
+            return name, len(seen - mine)
     return None
 
 
