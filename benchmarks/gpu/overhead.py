@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the guard alone costs: the same program with and without it, in turns, in one run."""
 
+import importlib.util
 import os
 import statistics
 import subprocess
@@ -45,6 +46,13 @@ def _train(env: Mapping[str, str]) -> dict[str, list[float]]:
     return {"resnet50_step_ms": [float(figure) for figure in answer.stdout.split()]}
 
 
+def _has_torch() -> bool:
+    if importlib.util.find_spec("torchvision"):
+        return True
+    print("  no training: torchvision is not installed", file=sys.stderr)
+    return False
+
+
 def _summary(figures: list[float]) -> dict[str, float]:
     low, middle, high = statistics.quantiles(figures, n=4)
     return {"median": middle, "p25": low, "p75": high, "min": min(figures), "n": len(figures)}
@@ -73,5 +81,5 @@ def measure() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, guarded(gpu["uuid"], 32 * GIB, context) as share:
         program = build(Path(folder))
         calls = _turns(lambda env: _calls(program, env), ROUNDS, share)
-        steps = _turns(_train, TRAIN_ROUNDS, share)
+        steps = _turns(_train, TRAIN_ROUNDS, share) if _has_torch() else {}
     return {"unit": "ns per call; ms per step", "calls": calls, "training": steps}
