@@ -2,6 +2,7 @@
 """Held shares: create, env, exec, show, wait, rm, verify."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -117,3 +118,26 @@ def test_no_log_of_a_share_that_has_none(held: Daemon):
 
     assert done.returncode == 4
     assert "code: GS1203" in done.stderr
+
+
+def test_ctrl_c_while_a_share_is_created_withdraws_it(daemon: Daemon):
+    daemon.gpushare("create", "--name", "all", "-m", "90%")
+    with daemon.spawn("create", "--name", "next", "-m", "90%") as waiting:
+        daemon.until_state("next", "queued")
+        waiting.send_signal(signal.SIGINT)
+
+        assert waiting.wait(30) == 130
+    assert daemon.share("next") is None
+
+
+@pytest.mark.parametrize("timeout", ["soon", "0s"])
+def test_a_wrong_timeout_creates_nothing(daemon: Daemon, timeout: str):
+    assert daemon.gpushare("create", "-m", "1GiB", "--timeout", timeout).returncode == 2
+    assert daemon.shares() == []
+
+
+def test_what_did_not_get_a_place_in_time_is_not_created(daemon: Daemon):
+    daemon.gpushare("create", "--name", "all", "-m", "90%")
+
+    assert daemon.gpushare("create", "-m", "90%", "--timeout", "1s").returncode == 124
+    assert [share["name"] for share in daemon.shares()] == ["all"]

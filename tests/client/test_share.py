@@ -156,3 +156,16 @@ def test_public_names_are_complete_and_sorted() -> None:
 def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="shaer"):
         _ = gpushare.shaer
+
+
+def test_a_place_in_the_queue_outlives_a_restart_of_the_daemon(daemon: Daemon) -> None:
+    daemon.gpushare("create", "--name", "all", "-m", "90%")
+    waiting = daemon.spawn("run", "--name", "next", "-m", "90%", "--", "echo", "done")
+    daemon.until_state("next", "queued")
+
+    daemon.kill()
+    daemon.start()
+    daemon.gpushare("rm", "all")
+    said, complained = waiting.communicate(timeout=60)
+
+    assert said == "done\n", complained

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import click
 
@@ -55,14 +56,21 @@ class Teller:
 
     def __call__(self, share: ShareView) -> None:
         position = share.queue.position if share.queue else 1
-        text = f"gpushare: {share.name} is queued #{position}, {wait_reason(share)}"
+        text = f"gpushare: {share.name} is queued #{position}, {wait_reason(share)}".rstrip(", ")
         if text != self._last:
             click.echo(f"\r\x1b[K{text}" if self._inline else text, err=True, nl=not self._inline)
         self._last = text
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.done()
+
     def done(self) -> None:
         if self._last and self._inline:
             click.echo("\r\x1b[K", err=True, nl=False)
+        self._last = ""
 
 
 def log_file(name: str, environment: Mapping[str, str]) -> Path:

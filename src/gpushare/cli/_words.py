@@ -95,7 +95,7 @@ def wait_reason(share: ShareView) -> str:
         return share.reason
     eta = share.queue.eta
     soon = f" (~{age(eta - datetime.now(UTC))})" if eta else ""
-    return f"waits for {share.queue.waits_for}{soon}"
+    return f"waits for {share.queue.waits_for or 'its turn'}{soon}"
 
 
 def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:

@@ -3,7 +3,7 @@
 
 import click
 
-from gpushare.client.take import until_granted
+from gpushare.client.take import taken
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import parse_duration
 from gpushare.model.view import CreateRequest
@@ -18,7 +18,7 @@ from ._output import Output
 @spec_options
 @click.option("--no-wait", is_flag=True, help="Fail with exit code 75 instead of queueing.")
 @click.option("--queue", is_flag=True, help="Return at once; the share may still be queued.")
-@click.option("--timeout", metavar="TIME", help="Wait at most this long; the share stays queued.")
+@click.option("--timeout", metavar="TIME", help="Wait in the queue at most this long.")
 @output_option
 def create(
     spec: ShareSpec, timeout: str | None, output: Output, *, no_wait: bool, queue: bool
@@ -30,11 +30,11 @@ def create(
     gpushare exec notebook -- jupyter lab
     eval "$(gpushare env notebook)"
     """
-    daemon = client()
-    share = daemon.create(CreateRequest(spec=spec, wait=not no_wait))
-    if not queue:
-        teller = Teller()
-        patience = parse_duration(timeout) if timeout else None
-        share = until_granted(daemon, share, timeout=patience, told=teller)
-        teller.done()
+    request = CreateRequest(spec=spec, wait=not no_wait)
+    patience = parse_duration(timeout) if timeout else None
+    if queue:
+        share = client().create(request)
+    else:
+        with Teller() as told, taken(client(), request, timeout=patience, told=told) as share:
+            told.done()
     output.item(share, share.name, lambda: share.name)

@@ -74,9 +74,8 @@ def run(
     if detach:
         _detach(path, command, request, patience, output)
         return
-    teller = Teller()
-    with taken(client(), request, timeout=patience, told=teller) as share:
-        teller.done()
+    with Teller() as told, taken(client(), request, timeout=patience, told=told) as share:
+        told.done()
         become(path, command, enter(client(), share, os.getpid(), _preload()))
 
 

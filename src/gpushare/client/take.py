@@ -83,10 +83,15 @@ def _look(client: Client, share: ShareView, pause: Seconds) -> ShareView:
     patience = time.monotonic() + _RESTART_SECONDS
     while True:
         try:
-            return client.wait(share.id, _PLACE, pause)
-        except WaitTimeoutError:
-            return client.show(share.id)
+            return _ask(client, share, pause)
         except DaemonUnreachableError:
             if time.monotonic() >= patience:
                 raise
             time.sleep(0.2)
+
+
+def _ask(client: Client, share: ShareView, pause: Seconds) -> ShareView:
+    try:
+        return client.wait(share.id, _PLACE, pause)
+    except WaitTimeoutError:
+        return client.show(share.id)
