@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { LOOK_EVERY_MS = 20 };
+enum { LOOK_EVERY_MS = 100 };
 
 struct nvmlEventSet_st {
     uint64_t told; /* the newest xid sequence number that was delivered */
