@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from support.daemon import Daemon, until
+from support.daemon import GPUSHARE, Daemon, until
 
 PRINT = "import os; print(os.environ.get('{}', 'none'))"
 
@@ -56,6 +56,14 @@ def test_the_program_inherits_no_descriptors(daemon: Daemon):
     done = daemon.gpushare("run", "-m", "1GiB", "--", "ls", "/proc/self/fd")
 
     assert done.stdout.split() == ["0", "1", "2", "3"]  # 3 is the folder that ls reads
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_no_harm(daemon: Daemon, closed):
+    """As some service managers and cron tables start programs."""
+    words = [*GPUSHARE, "run", "-m", "1GiB", "--", "true"]
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *words]
+    assert subprocess.run(command, env=daemon.environment, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -241,11 +249,8 @@ def test_a_child_that_outlives_its_parent_keeps_the_share(daemon: Daemon):
     daemon.gpushare(
         "run", "-m", "1GiB", "--name", "kin", "--", "sh", "-c", "sleep 60 >&- 2>&- <&- &"
     )
-    share = daemon.share("kin")
-
-    assert share is not None
-    assert len(share["pids"]) == 1
-    os.kill(share["pids"][0], signal.SIGKILL)
+    [child] = until(lambda: (daemon.share("kin") or {}).get("pids"), "the child to be found")
+    os.kill(child, signal.SIGKILL)
     daemon.until_empty()
 
 

@@ -54,6 +54,7 @@ def command(context: click.Context, socket: str | None, color: str, *, version: 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process with its exit code."""
+    _fill_closed_streams()
     meta: dict[str, Any] = {}
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -70,6 +71,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BaseException as error:  # noqa: BLE001 (the one place that turns errors into words)
         as_json = meta.get(JSON, _asks_for_json(words))
         sys.exit(report(error, as_json=as_json, failed=meta.get(FAILED, 1)))
+
+
+def _fill_closed_streams() -> None:
+    """What the caller has closed is /dev/null: else our next file would take its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
 
 
 def _asks_for_json(words: Sequence[str]) -> bool:

@@ -27,7 +27,8 @@ def program(name: str) -> str:
         raise ProgramNotExecutableError(
             f"cannot execute {name}", "permission denied", f"chmod +x {name}"
         )
-    raise ProgramNotFoundError(f"no program {name!r}", "it is not on PATH", "check the spelling")
+    because = "there is no such file" if os.sep in name else "it is not on PATH"
+    raise ProgramNotFoundError(f"no program {name!r}", because, "check the spelling")
 
 
 def become(path: str, argv: Sequence[str], entry: Entry) -> None:
