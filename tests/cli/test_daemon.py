@@ -101,3 +101,20 @@ def test_wrong_flags_are_usage_errors(apart: Daemon, flags: tuple[str, str]) -> 
 
     assert done.returncode in {2, 5}
     assert "code: GS1" in done.stderr
+
+
+def test_shares_are_listed_while_the_driver_refuses(apart: Daemon) -> None:
+    apart.start()
+    assert apart.gpushare("create", "-m", "1GiB", "--name", "kept").returncode == 0
+    apart.stop()
+    apart.machine.fault("driver_mismatch=1")
+    apart.start()
+
+    done = apart.gpushare("ps")
+
+    assert done.returncode == 0
+    assert "kept" in done.stdout
+    assert "different versions" in done.stderr
+    apart.machine.fault("driver_mismatch=0")
+    assert apart.gpushare("rm", "kept").returncode == 0
+    apart.stop()

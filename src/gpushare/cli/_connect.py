@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpushare.model.errors import DaemonUnreachableError, GpushareError
+from gpushare.model.errors import DaemonUnreachableError, GpushareError, HardwareError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -39,6 +39,15 @@ def gpus() -> "Sequence[GpuView]":
 
         click.echo("gpushare: no daemon; asking the driver itself", err=True)
         return look(config().settings.runtime_dir)
+
+
+def gpu_names() -> "Sequence[GpuView]":
+    """The GPUs to name in a table of shares: none while the driver refuses to tell."""
+    try:
+        return client().gpus()
+    except HardwareError as error:
+        click.echo(f"gpushare: {error}", err=True)
+        return ()
 
 
 def complete_share(

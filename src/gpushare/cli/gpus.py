@@ -29,6 +29,8 @@ def gpus(*, topology: bool, capabilities: bool, watch: bool, output: Output) -> 
 
     def show() -> None:
         found = _connect.gpus()
+        if not found:
+            click.echo("gpushare: no NVIDIA GPU here; try gpushare simulate h200-1", err=True)
         if topology:
             click.echo(_topology(found))
         elif capabilities:

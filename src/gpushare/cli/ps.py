@@ -8,7 +8,7 @@ import click
 from gpushare.model.errors import BadSpecError
 from gpushare.model.view import ShareView
 
-from ._connect import client
+from ._connect import client, gpu_names
 from ._options import output_option, watch_option
 from ._output import Output
 from ._words import share_table
@@ -33,7 +33,7 @@ def ps(*, ended: bool, filters: tuple[str, ...], watch: bool, output: Output) ->
 
     def show() -> None:
         found = [s for s in client().shares(ended=ended) if _matches(s, wanted)]
-        gpus = client().gpus() if output.human else ()
+        gpus = gpu_names() if output.human else ()
         output.items(found, share_table(gpus, datetime.now(UTC)))
 
     output.watch(show, again=watch)

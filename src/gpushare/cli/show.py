@@ -3,7 +3,7 @@
 
 import click
 
-from ._connect import client
+from ._connect import client, gpu_names
 from ._options import output_option, share_argument, watch_option
 from ._output import Output
 from ._words import gpu_label, share_details
@@ -23,7 +23,7 @@ def show(share: str, *, watch: bool, output: Output) -> None:
 
     def once() -> None:
         found = client().show(share)
-        gpus = client().gpus() if output.human else ()
+        gpus = gpu_names() if output.human else ()
         labels = {gpu.uuid: gpu_label(gpu) for gpu in gpus}
         output.item(found, found.name, lambda: share_details(found, labels))
 
