@@ -268,7 +268,7 @@ def make_world(root: Path, gpus: int = 1, gib: int = 80) -> World:
 
 
 def stuck() -> None:
-    raise MpsStuckError("the MPS control daemon does not answer", "it is stuck", "gpushare doctor")
+    raise MpsStuckError("the MPS control daemon does not answer", "it is stuck")
 
 
 def gone() -> None:

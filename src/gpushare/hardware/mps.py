@@ -21,7 +21,7 @@ from gpushare.model.ids import GpuId
 from gpushare.model.share import ProcessRef
 from gpushare.model.value import Value
 
-from .mps_control import DOCTOR, MpsShell
+from .mps_control import HELP, STUCK_HELP, MpsShell
 from .mps_dialect import dialect
 from .ports import MpsPlace, Processes
 
@@ -98,7 +98,7 @@ class MpsDaemons:
         daemon = self._daemon(gpu)
         if daemon is None:
             what = f"no MPS control daemon runs for {gpu}"
-            raise MpsError(what, "it ended or was killed", DOCTOR)
+            raise MpsError(what, "it ended or was killed", HELP)
         environment = self._environment(gpu, daemon.protocol)
         speech, log = dialect(daemon.protocol), self._place(gpu).log
         return MpsShell(self._tool(), environment, speech, log, self._patience)
@@ -118,7 +118,7 @@ class MpsDaemons:
     def _tool(self) -> str:
         if found := self.binary():
             return found
-        raise MpsError("MPS is not installed", f"{BINARY} is not on PATH", DOCTOR)
+        raise MpsError("MPS is not installed", f"{BINARY} is not on PATH", HELP)
 
     def _environment(self, gpu: GpuId, protocol: int) -> dict[str, str]:
         """What a daemon, and the tool that talks to it, run under."""
@@ -171,11 +171,11 @@ class MpsDaemons:
         while self._clock() < deadline:
             if self._daemon(place.gpu) is None:
                 because = (place.log / "daemon.out").read_text(errors="replace").strip()
-                raise MpsError("the MPS control daemon ended as it started", because, DOCTOR)
+                raise MpsError("the MPS control daemon ended as it started", because, HELP)
             if (place.pipe / "control").exists() and self._answers(place.gpu):
                 return
             time.sleep(0.02)
-        raise MpsStuckError("the MPS control daemon does not come up", str(place.log), DOCTOR)
+        raise MpsStuckError("the MPS control daemon does not come up", str(place.log), STUCK_HELP)
 
     def _answers(self, gpu: GpuId) -> bool:
         try:

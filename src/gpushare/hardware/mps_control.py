@@ -11,7 +11,8 @@ from . import mps_log
 from .mps_dialect import Dialect
 from .ports import MpsClient, MpsDefaults, MpsServer
 
-DOCTOR = "gpushare doctor"
+HELP = "gpushare explain GS1504"
+STUCK_HELP = "gpushare explain GS1505"
 
 
 class MpsShell:
@@ -63,9 +64,9 @@ class MpsShell:
             raise MpsStuckError(
                 "the MPS control daemon does not answer",
                 f"{command!r} took longer than {self._patience:g} s",
-                DOCTOR,
+                STUCK_HELP,
             ) from error
         if done.returncode:
             because = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
-            raise MpsError(f"the MPS control daemon refused {command!r}", because, DOCTOR)
+            raise MpsError(f"the MPS control daemon refused {command!r}", because, HELP)
         return done.stdout

@@ -65,7 +65,7 @@ _KNOWN: dict[int, tuple[type[HardwareError | DeniedError | NoSuchGpuError], str,
 def refused(error: pynvml.NVMLError, asked: str) -> NoReturn:
     """Raise our error for an NVML one."""
     code: int = error.value
-    kind, what, hint = _KNOWN.get(code, (HardwareError, "NVML refused", "gpushare doctor"))
+    kind, what, hint = _KNOWN.get(code, (HardwareError, "NVML refused", "nvidia-smi -q"))
     raise kind(what, f"{asked}: {error} (NVML {code})", hint) from error
 
 

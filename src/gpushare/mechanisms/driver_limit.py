@@ -31,7 +31,8 @@ class DriverLimit(Quiet):
 
     def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
         if reason := self._limits.limits_reason() or self._cgroups.reason():
-            raise UnsupportedError("the driver cannot limit memory here", reason, "gpushare doctor")
+            hint = "gpushare gpus --capabilities"
+            raise UnsupportedError("the driver cannot limit memory here", reason, hint)
         cgroup = self._cgroups.create(share.id)
         self._apply(cgroup, grants)
         return Edits(cgroup=cgroup)
