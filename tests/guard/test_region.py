@@ -171,3 +171,10 @@ def _mirror() -> dict[str, int]:
 @pytest.mark.skipif(not shutil.which("cc"), reason="compares with the C header: needs a C compiler")
 def test_mirrors_the_c_header(tmp_path: Path) -> None:
     assert _mirror() == _c_layout(tmp_path)
+
+
+def test_a_pipe_in_the_place_of_a_region_does_not_hold_the_reader(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="Illegal seek"):
+        Region.open(path)

@@ -9,7 +9,7 @@ from gpushare.hardware.cgroups import FsCgroups
 from gpushare.hardware.host import Host
 from gpushare.mechanisms import Mechanisms, load
 from gpushare.model.edits import Edits
-from gpushare.model.errors import CgroupError, GuardMissingError, UnsupportedError
+from gpushare.model.errors import CgroupError, GuardMissingError, HardwareError, UnsupportedError
 from gpushare.model.share import Level
 from gpushare.model.spec import MechanismName
 from gpushare.model.units import Bytes
@@ -70,6 +70,21 @@ def test_a_prepare_cut_short_is_undone(
         mechanisms.prepare(one)
     mechanisms.release(one)
     assert [path for path in tmp_path.rglob("*") if one.id in path.name] == []
+
+
+def test_files_that_cannot_be_changed_are_the_shares_own_trouble(
+    mechanisms: Mechanisms, tmp_path: Path
+) -> None:
+    one = share(by=(TIMESLICE, GUARD), id=os.urandom(6).hex())
+    mechanisms.prepare(one)
+    region = tmp_path / "regions" / one.id
+    region.unlink()
+    region.mkdir()
+    for act in (mechanisms.adjust, mechanisms.release):
+        with pytest.raises(HardwareError, match=f"the files of share {one.id}"):
+            act(one)
+    region.rmdir()
+    mechanisms.release(one)
 
 
 def test_a_share_without_a_decision_has_nothing(mechanisms: Mechanisms) -> None:

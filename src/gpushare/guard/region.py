@@ -125,7 +125,8 @@ class Region:
 
     def _read(self) -> layout.Region:
         """A copy in which no writer was half done, unless one died there or writers never pause."""
-        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        # Without O_NONBLOCK a named pipe put in the file's place would hold the reader for ever.
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             for _ in range(_TRIES):
                 raw = _copy(fd, self.path)

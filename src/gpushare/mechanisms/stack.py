@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """All mechanisms of a machine, and a share's own stack of them: what the daemon calls."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import reduce
 
 from gpushare.hardware.ports import Cgroups
 from gpushare.model.edits import Edits, merge
-from gpushare.model.errors import CgroupError, UnsupportedError
+from gpushare.model.errors import CgroupError, HardwareError, UnsupportedError
 from gpushare.model.promise import Promise
 from gpushare.model.share import Share
 from gpushare.model.spec import MechanismName
@@ -33,14 +34,16 @@ class Mechanisms:
         """Raises HardwareError; what was done until then is undone by `release`."""
         cgroup = None if self._cgroups.reason() else self._cgroups.create(share.id)
         grants = share.decision.grants if share.decision else ()
-        edits = [mechanism.prepare(share, grants) for mechanism in self._stack(share)]
+        with _explained(share):
+            edits = [mechanism.prepare(share, grants) for mechanism in self._stack(share)]
         return merge(Edits(cgroup=cgroup), *edits)
 
     def adjust(self, share: Share) -> None:
         """Apply the grants of the share's present decision to what runs."""
         grants = share.decision.grants if share.decision else ()
-        for mechanism in self._stack(share):
-            mechanism.adjust(share, grants)
+        with _explained(share):
+            for mechanism in self._stack(share):
+                mechanism.adjust(share, grants)
 
     def drain(self, share: Share, pids: Sequence[int]) -> None:
         for mechanism in self._stack(share):
@@ -52,9 +55,10 @@ class Mechanisms:
         Raises CgroupError while a process of the share lives: it may hold GPU memory.
         """
         names = share.decision.mechanisms if share.decision else ()
-        for name in reversed(names):
-            if name in self._known:
-                self._known[name].release(share)
+        with _explained(share):
+            for name in reversed(names):
+                if name in self._known:
+                    self._known[name].release(share)
         if not self._cgroups.reason() and not self._cgroups.remove(share.id):
             raise CgroupError(
                 f"the control group of share {share.id} is still in use",
@@ -79,3 +83,16 @@ class Mechanisms:
         if name in self._known:
             return self._known[name]
         raise UnsupportedError(f"no mechanism {name} here", "this gpushare does not have it")
+
+
+@contextmanager
+def _explained(share: Share) -> Iterator[None]:
+    """A folder that went away or became read-only is one share's trouble, to be tried again."""
+    try:
+        yield
+    except OSError as error:
+        raise HardwareError(
+            f"the files of share {share.id} cannot be changed",
+            str(error),
+            "see that the runtime directory can be written: gpushare config show",
+        ) from error

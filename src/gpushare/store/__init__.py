@@ -27,7 +27,7 @@ class Store:
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = StateLock(state_dir / "daemon.lock")
-        except PermissionError as error:
+        except OSError as error:
             raise DeniedError(
                 f"cannot write {state_dir}", str(error), "use --state-dir, or start as root"
             ) from error
