@@ -2,6 +2,7 @@
 """Shares. The only place where a share's state changes."""
 
 import sqlite3
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -25,7 +26,8 @@ _ENDS = {State.RELEASED, State.FAILED}
 _LIVING = "state NOT IN ('released', 'failed')"
 _KEPT = 1000  # ended shares remembered for `ps -a`
 
-_decode = msgspec.json.Decoder(Share).decode
+# Each pass reads every living share, and most are as they were: values may be handed out twice.
+_decode = lru_cache(maxsize=512)(msgspec.json.Decoder(Share).decode)
 _encode = msgspec.json.encode
 
 
