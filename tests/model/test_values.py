@@ -39,6 +39,9 @@ def test_values_do_not_change():
         lambda: ShareSpec(ttl=0),
         lambda: ShareSpec(ttl=99_999_999 * 86400),
         lambda: MemoryAsk(limit=8),
+        lambda: MemoryAsk(share=-1),
+        lambda: MemoryAsk(share=0),
+        lambda: MemoryAsk(share=101),
         lambda: ShareSpec(gpus=2, gpu=("0",)),
     ],
 )

@@ -57,6 +57,8 @@ class MemoryAsk(Value):
             raise BadSpecError("the memory request is above the limit", "request ≤ limit")
         if (self.limit is not None and self.limit <= 0) or (self.request or 0) < 0:
             raise BadSpecError("memory must be above zero")
+        if self.share is not None and not 1 <= self.share <= FULL:
+            raise BadSpecError("memory in percent must be from 1 to 100")
         if self.limit is not None and self.limit < MIB:
             raise BadSpecError(
                 f"{self.limit} bytes of memory hold no program", hint="write a unit: 8GiB, 512MiB"
