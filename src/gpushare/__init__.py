@@ -9,11 +9,12 @@ with gpushare.share(memory="8GiB", compute=50):
 
 from typing import TYPE_CHECKING
 
+from .model.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from .client import Client, share
     from .model.errors import GpushareError
 
-__version__ = "0.1.0"
 __all__ = ["Client", "GpushareError", "__version__", "share"]
 
 _HOMES = {

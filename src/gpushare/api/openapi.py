@@ -2,7 +2,6 @@
 """OpenAPI 3.1 of `/v1`, made from the route table."""
 
 from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from gpushare.model.errors import ErrorBody
 from gpushare.model.event import Event
 from gpushare.model.value import Value
+from gpushare.model.version import VERSION
 
 from .routes import ROUTES, Route
 
@@ -25,7 +25,7 @@ def document() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(_types(), ref_template=_REF)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "gpushare", "version": version("gpushare")},
+        "info": {"title": "gpushare", "version": VERSION},
         "paths": paths,
         "components": {"schemas": schemas},
     }

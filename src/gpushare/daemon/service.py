@@ -5,7 +5,6 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from importlib.metadata import version
 
 from gpushare.delivery.host import plan as host_plan
 from gpushare.model.errors import (
@@ -23,6 +22,7 @@ from gpushare.model.ids import ShareId, Tenant
 from gpushare.model.share import Caller, ProcessRef, Share, State, Verification
 from gpushare.model.spec import MechanismName, ShareSpec
 from gpushare.model.units import Seconds
+from gpushare.model.version import VERSION
 from gpushare.model.view import (
     CreateRequest,
     EnterRequest,
@@ -128,9 +128,7 @@ class DaemonService:
         return [views.gpu_view(gpu, machine, grants) for gpu in machine.gpus]
 
     async def version(self, caller: Caller) -> VersionView:  # noqa: ARG002
-        return VersionView(
-            version=version("gpushare"), driver=await self._driver(), pid=os.getpid()
-        )
+        return VersionView(version=VERSION, driver=await self._driver(), pid=os.getpid())
 
     async def events(self, since: int, caller: Caller) -> AsyncIterator[Event]:
         async for event in self._bus.follow(since):
