@@ -9,7 +9,7 @@ with gpushare.share(memory="8GiB", compute=50):
 
 from typing import TYPE_CHECKING
 
-from .model.version import VERSION as __version__
+from .model.version import __version__
 
 if TYPE_CHECKING:
     from .client import Client, share

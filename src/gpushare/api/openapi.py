@@ -9,7 +9,7 @@ import msgspec
 from gpushare.model.errors import ErrorBody
 from gpushare.model.event import Event
 from gpushare.model.value import Value
-from gpushare.model.version import VERSION
+from gpushare.model.version import __version__
 
 from .routes import ROUTES, Route
 
@@ -25,7 +25,7 @@ def document() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(_types(), ref_template=_REF)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "gpushare", "version": VERSION},
+        "info": {"title": "gpushare", "version": __version__},
         "paths": paths,
         "components": {"schemas": schemas},
     }

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from gpushare.api.metrics import Sample, render
-from gpushare.model.version import VERSION
+from gpushare.model.version import __version__
 from gpushare.model.view import GpuView, ShareView
 
 from .core import Core
@@ -14,7 +14,7 @@ from .core import Core
 def text(core: Core, shares: Sequence[ShareView], gpus: Sequence[GpuView], driver: str) -> bytes:
     states = Counter(share.state for share in shares)
     samples: dict[str, Iterable[Sample]] = {
-        "gpushare_info": [Sample(value=1, labels=(VERSION, driver))],
+        "gpushare_info": [Sample(value=1, labels=(__version__, driver))],
         "gpushare_shares": [Sample(value=n, labels=(state,)) for state, n in states.items()],
         "gpushare_reconcile_seconds": [Sample(value=core.pass_seconds)],
         "gpushare_reconcile_failures_total": [Sample(value=core.failed_passes)],

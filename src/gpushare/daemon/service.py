@@ -22,7 +22,7 @@ from gpushare.model.ids import ShareId, Tenant
 from gpushare.model.share import Caller, ProcessRef, Share, State, Verification
 from gpushare.model.spec import MechanismName, ShareSpec
 from gpushare.model.units import Seconds
-from gpushare.model.version import VERSION
+from gpushare.model.version import __version__
 from gpushare.model.view import (
     CreateRequest,
     EnterRequest,
@@ -128,7 +128,7 @@ class DaemonService:
         return [views.gpu_view(gpu, machine, grants) for gpu in machine.gpus]
 
     async def version(self, caller: Caller) -> VersionView:  # noqa: ARG002
-        return VersionView(version=VERSION, driver=await self._driver(), pid=os.getpid())
+        return VersionView(version=__version__, driver=await self._driver(), pid=os.getpid())
 
     async def events(self, since: int, caller: Caller) -> AsyncIterator[Event]:
         async for event in self._bus.follow(since):

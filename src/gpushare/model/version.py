@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
 """The version of gpushare; packaging reads it here too."""
 
-VERSION = "0.1.0"
+__version__ = "0.1.0"
