@@ -58,6 +58,16 @@ def test_the_program_inherits_no_descriptors(daemon: Daemon):
     assert done.stdout.split() == ["0", "1", "2", "3"]  # 3 is the folder that ls reads
 
 
+def test_a_compute_limit_that_nothing_holds_is_told(daemon: Daemon):
+    daemon.gpushare("create", "-m", "1GiB", "--name", "turns", "--mechanism", "timeslice")
+    beside = daemon.gpushare("run", "-m", "1GiB", "-c", "20", "--gpu", "0", "--", "true")
+    daemon.gpushare("rm", "turns")
+    held = daemon.gpushare("run", "-m", "1GiB", "-c", "20", "--gpu", "0", "--", "true")
+
+    assert "nothing holds the compute limit of 20 %" in beside.stderr
+    assert held.stderr == ""
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_do_no_harm(daemon: Daemon, closed):
     """As some service managers and cron tables start programs."""

@@ -252,3 +252,11 @@ def test_the_eta_is_when_enough_of_what_ends_has_ended():
 
 def test_without_a_ttl_in_the_way_there_is_no_eta():
     assert decide(taken(snapshot(gpu()), ask(50)), ask(40)).eta is None
+
+
+def test_of_many_equal_reasons_two_are_told():
+    lost = GpuHealth(lost=True)
+    found = decide(snapshot(*(gpu(index, health=lost) for index in range(8))), ask(1))
+    assert (
+        found.waits_for == "GPU 0, which is lost or GPU 1, which is lost or one of 6 more like it"
+    )

@@ -12,6 +12,9 @@ from typing import Self
 import click
 
 from gpushare.model.errors import ProgramNotExecutableError, ProgramNotFoundError
+from gpushare.model.share import Level
+from gpushare.model.spec import MechanismName
+from gpushare.model.units import FULL
 from gpushare.model.view import Entry, ShareView
 
 from ._words import wait_reason
@@ -72,6 +75,16 @@ class Teller:
         if self._last and self._inline:
             click.echo("\r\x1b[K", err=True, nl=False)
         self._last = ""
+
+
+def tell_unheld(share: ShareView) -> None:
+    """Say on stderr that nothing holds the compute limit; alone on its GPU a share needs none."""
+    limit, alone = share.compute.limit, MechanismName.EXCLUSIVE in share.mechanism
+    if share.enforcement.compute is Level.NONE and limit and limit < FULL and not alone:
+        click.echo(
+            f"gpushare: nothing holds the compute limit of {limit} %: {'; '.join(share.why[:1])}",
+            err=True,
+        )
 
 
 def log_file(name: str, environment: Mapping[str, str]) -> Path:

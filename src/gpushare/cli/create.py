@@ -9,7 +9,7 @@ from gpushare.model.units import parse_duration
 from gpushare.model.view import CreateRequest
 
 from ._connect import client
-from ._launch import Teller
+from ._launch import Teller, tell_unheld
 from ._options import output_option, spec_options
 from ._output import Output
 
@@ -37,4 +37,5 @@ def create(
     else:
         with Teller() as told, taken(client(), request, timeout=patience, told=told) as share:
             told.done()
+            tell_unheld(share)
     output.item(share, share.name, lambda: share.name)

@@ -17,7 +17,7 @@ from gpushare.model.view import CreateRequest, Plan
 from ._connect import client
 from ._detach import Herald, leave
 from ._errors import FAILED
-from ._launch import Teller, become, log_file, program
+from ._launch import Teller, become, log_file, program, tell_unheld
 from ._options import output_option, spec_options
 from ._output import Output, aligned
 from ._words import levels
@@ -76,6 +76,7 @@ def run(
         return
     with Teller() as told, taken(client(), request, timeout=patience, told=told) as share:
         told.done()
+        tell_unheld(share)
         become(path, command, enter(client(), share, os.getpid(), _preload()))
 
 

@@ -28,6 +28,8 @@ from .room import Room, grant_on, never, refusal, rooms
 from .stack import Stack, stacks, whole_memory
 from .state import Request, Snapshot, Waiting
 
+_NAMED = 2  # reasons that a waiting share is told in full
+
 
 def decide(state: Snapshot, request: Request) -> Decision | Waiting:
     """Place the request now, or say what it waits for.
@@ -128,7 +130,9 @@ def _behind(ahead: int) -> str:
 
 def _wanted(open_rooms: list[Room], options: list[Stack], request: Request) -> str:
     reasons = {reason for room in open_rooms if (reason := refusal(room, options[0], request))}
-    return " or ".join(sorted(reasons)) or f"{request.spec.gpus} GPUs at the same time"
+    named, more = sorted(reasons)[:_NAMED], len(reasons) - _NAMED
+    others = [f"one of {more} more like it"] if more > 0 else []
+    return " or ".join(named + others) or f"{request.spec.gpus} GPUs at the same time"
 
 
 def _eta(state: Snapshot, request: Request) -> datetime | None:
