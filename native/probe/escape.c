@@ -20,7 +20,7 @@ static const struct escape {
     /* Driver 580: an entry for a device the client does not see drops the limits of all. */
     {"limit of an invisible device", "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", ",15=1G", NULL,
      {"LD_PRELOAD", "GPUSHARE_REGION"}},
-    {"without MPS", "CUDA_MPS_PIPE_DIRECTORY", NULL, "/nonexistent", {"LD_PRELOAD", "GPUSHARE_REGION"}},
+    {"without MPS", "CUDA_MPS_PIPE_DIRECTORY", NULL, "/dev/null", {"LD_PRELOAD", "GPUSHARE_REGION"}},
     {"with all devices", "CUDA_VISIBLE_DEVICES", NULL, NULL, {"LD_PRELOAD", "GPUSHARE_REGION", "CUDA_VISIBLE_DEVICES"}},
 };
 

@@ -181,7 +181,7 @@ def test_an_exclusive_gpu_is_its_servers(machine: Machine, short_path: Path):
         mps = Mps(machine, short_path, stack, "0")
         assert mps.client().started == mps.client().started == 0
 
-        past_mps = mps.client(CUDA_MPS_PIPE_DIRECTORY="/nonexistent", CUDA_VISIBLE_DEVICES="0")
+        past_mps = mps.client(CUDA_MPS_PIPE_DIRECTORY="/dev/null", CUDA_VISIBLE_DEVICES="0")
 
         assert past_mps.started == DEVICE_UNAVAILABLE
     mps.ask("quit")

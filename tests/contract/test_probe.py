@@ -108,7 +108,7 @@ def test_time_slicing_alone_is_caught(world: World) -> None:
 def test_an_unmapped_region_is_caught(world: World) -> None:
     one = a_share(world, TIMESLICE, GUARD)
     with world.granted(one) as edits:
-        lost = Edits(env={"GPUSHARE_REGION": "/nonexistent/region"})
+        lost = Edits(env={"GPUSHARE_REGION": "/dev/null/region"})
         found = judged(world, one, probed(world, one, edits | lost))
     assert not found.ok
     assert "does not reach" in finding(found, "memory").evidence

@@ -65,7 +65,9 @@ def test_an_installed_wheel_says_its_version(installed: Path) -> None:
     assert re.search(r"\d+\.\d+\.\d+", done.stdout)
 
 
-def test_an_installed_wheel_runs_the_demo_without_a_compiler(installed: Path) -> None:
+def test_an_installed_wheel_runs_the_demo_without_a_compiler(
+    installed: Path, tmp_path: Path
+) -> None:
     demo = Path(__file__).parents[2] / "examples" / "01-three-programs" / "demo.py"
     done = subprocess.run(
         [installed / "gpushare", "simulate", "h200-1", "--", installed / "python", demo],
@@ -74,7 +76,7 @@ def test_an_installed_wheel_runs_the_demo_without_a_compiler(installed: Path) ->
         check=False,
         timeout=300,
         stdin=subprocess.DEVNULL,
-        env={"PATH": "/nonexistent", "HOME": "/nonexistent"},
+        env={"PATH": "/nonexistent", "HOME": str(tmp_path)},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Everything held" in done.stdout

@@ -17,7 +17,7 @@
 
 enum { PROCESSES = 8, THREADS = 4, ROUNDS = 12 };
 
-static char path[64];
+static char path[64], missing[80];
 static struct gpushare_grant grant = {"GPU-00000000-1111-2222-3333-444444444444", 64 * MIB, 3 * MIB};
 
 static struct gs_region *fresh(void)
@@ -42,7 +42,7 @@ static void check_invariants(struct gs_region *region)
 
 static void refuses_what_is_no_region(void)
 {
-    CHECK(!gs_region_map("/nonexistent/region") && errno == ENOENT);
+    CHECK(!gs_region_map(missing) && errno == ENOENT);
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     CHECK(fd >= 0 && !gs_region_map(path) && errno == EBADMSG);
     CHECK(ftruncate(fd, sizeof(struct gs_region)) == 0);
@@ -51,7 +51,7 @@ static void refuses_what_is_no_region(void)
     CHECK(gpushare_region_set_limit(path, grant.uuid, 1) == -EBADMSG);
     close(fd);
     CHECK(gpushare_region_create(path, &grant, 0) == -EINVAL);
-    CHECK(gpushare_region_create("/nonexistent/region", &grant, 1) == -ENOENT);
+    CHECK(gpushare_region_create(missing, &grant, 1) == -ENOENT);
 }
 
 static void counts_and_refuses(void)
@@ -269,6 +269,7 @@ static void runs_out_of_slots(void)
 int main(void)
 {
     snprintf(path, sizeof path, "/tmp/gs-region-test-%d", (int)getpid());
+    snprintf(missing, sizeof missing, "%s.missing/region", path);
     refuses_what_is_no_region();
     counts_and_refuses();
     forgets_the_image_before_an_exec();

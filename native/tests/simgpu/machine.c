@@ -35,7 +35,7 @@ void machine(const char *spec)
     atexit(clean);
     setenv("GPUSHARE_SIM_MACHINE", path, 1);
     unsetenv("CUDA_VISIBLE_DEVICES");
-    setenv("CUDA_MPS_PIPE_DIRECTORY", "/nonexistent", 1);
+    setenv("CUDA_MPS_PIPE_DIRECTORY", "/dev/null", 1);
 }
 
 void fault(const char *words)

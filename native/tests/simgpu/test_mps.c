@@ -163,7 +163,7 @@ static void clients_cannot_be_checkpointed(void)
 
 static void a_wrong_pipe_gets_the_whole_gpu(void)
 {
-    setenv("CUDA_MPS_PIPE_DIRECTORY", "/nonexistent", 1);
+    setenv("CUDA_MPS_PIPE_DIRECTORY", "/dev/null", 1);
     setenv("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE", "10", 1);
     seen a = client();
     EQUAL(a.sms, -132);
