@@ -70,7 +70,8 @@ def left_behind(daemon: Daemon) -> list[str]:
         if mark in _read(path) and b"mps" in _read(path.parent / "comm")
     ]
     groups = {share["id"] for share in daemon.json("ps", "-a")["items"]}
-    folders = [str(p) for p in Path("/sys/fs/cgroup").rglob("gpushare/*") if p.name in groups]
+    # os.walk, unlike rglob, lets others remove their groups meanwhile
+    folders = [path for path, _, _ in os.walk("/sys/fs/cgroup") if Path(path).name in groups]
     return regions + processes + folders
 
 
