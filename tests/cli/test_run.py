@@ -59,13 +59,13 @@ def test_the_program_inherits_no_descriptors(daemon: Daemon):
 
 
 def test_a_compute_limit_that_nothing_holds_is_told(daemon: Daemon):
-    daemon.gpushare("create", "-m", "1GiB", "--name", "turns", "--mechanism", "timeslice")
-    beside = daemon.gpushare("run", "-m", "1GiB", "-c", "20", "--gpu", "0", "--", "true")
-    daemon.gpushare("rm", "turns")
-    held = daemon.gpushare("run", "-m", "1GiB", "-c", "20", "--gpu", "0", "--", "true")
+    wanted = ("run", "-m", "1GiB", "-c", "20")
+    told = daemon.gpushare(*wanted, "--mechanism", "timeslice", "--", "true")
+    daemon.gpushare("create", "-m", "1GiB", "--name", "turns")
+    held = daemon.gpushare(*wanted, "--", "true")
 
-    assert "nothing holds the compute limit of 20 %" in beside.stderr
-    assert held.stderr == ""
+    assert "nothing holds the compute limit of 20 %" in told.stderr
+    assert held.stderr == "", "shares that take turns do not stand in its way"
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

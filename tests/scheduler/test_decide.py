@@ -210,12 +210,12 @@ def test_a_gpu_alone_takes_nobody_else():
     assert "to be empty" in decide(busy, ask()).waits_for
 
 
-def test_one_gpu_is_shared_by_one_mechanism():
+def test_shares_that_take_turns_stand_beside_shares_under_mps():
     sliced = taken(snapshot(gpu()), ask(8))
-    assert "uses by timeslice" in decide(sliced, ask(8, mechanism=MechanismName.MPS)).waits_for
-    assert decide(sliced, ask(8, 30)).mechanisms[0] is MechanismName.TIMESLICE
+    assert decide(sliced, ask(8, 30)).mechanisms[0] is MechanismName.MPS
     mps = taken(snapshot(gpu()), ask(8, 30))
-    assert decide(mps, ask(8)).mechanisms[0] is MechanismName.MPS
+    assert decide(mps, ask(8)).mechanisms[0] is MechanismName.TIMESLICE
+    assert decide(mps, ask(8, uid=2)).mechanisms[0] is MechanismName.TIMESLICE
 
 
 def test_mps_serves_one_user_at_a_time():

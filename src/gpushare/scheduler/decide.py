@@ -25,7 +25,7 @@ from gpushare.model.units import format_bytes
 
 from . import explain
 from .room import Room, grant_on, never, refusal, rooms
-from .stack import Stack, stacks, whole_memory
+from .stack import Stack, choose, whole_memory
 from .state import Request, Snapshot, Waiting
 
 _NAMED = 2  # reasons that a waiting share is told in full
@@ -37,19 +37,18 @@ def decide(state: Snapshot, request: Request) -> Decision | Waiting:
     Raises NoGpuError, NoSuchGpuError, UnsupportedError, or NeverFitsError: waiting would not help.
     """
     usable = eligible(state, request)
-    options = stacks(state, request.spec)
+    stack = choose(state, request.spec)
     held = [earlier for earlier in state.queue if _reach(state, earlier) & usable]
     blocked: set[GpuId] = set().union(*(_reach(state, earlier) for earlier in held))
     open_rooms = [room for room in rooms(state) if room.gpu.uuid in usable - blocked]
-    for stack in options:
-        fits = [room for room in open_rooms if not refusal(room, stack, request)]
-        if len(fits) >= request.spec.gpus:
-            return _decision(stack, _tightest(fits, request.spec), request.spec)
+    fits = [room for room in open_rooms if not refusal(room, stack, request)]
+    if len(fits) >= request.spec.gpus:
+        return _decision(stack, _tightest(fits, request.spec), request.spec)
     if held:
         return Waiting(position=len(held) + 1, waits_for=_behind(len(held)))
     return Waiting(
         position=1,
-        waits_for=_wanted(open_rooms, options, request),
+        waits_for=_wanted(open_rooms, stack, request),
         eta=_eta(state, request),
     )
 
@@ -94,7 +93,7 @@ def _too_much(spec: ShareSpec) -> str:
 def _reach(state: Snapshot, request: Request) -> set[GpuId]:
     """GPUs that a waiting request holds its place for; none when it can never be placed."""
     try:
-        stacks(state, request.spec)
+        choose(state, request.spec)
         return eligible(state, request)
     except GpushareError:
         return set()
@@ -128,8 +127,8 @@ def _behind(ahead: int) -> str:
     return "the share ahead of it" if ahead == 1 else f"the {ahead} shares ahead of it"
 
 
-def _wanted(open_rooms: list[Room], options: list[Stack], request: Request) -> str:
-    reasons = {reason for room in open_rooms if (reason := refusal(room, options[0], request))}
+def _wanted(open_rooms: list[Room], stack: Stack, request: Request) -> str:
+    reasons = {reason for room in open_rooms if (reason := refusal(room, stack, request))}
     named, more = sorted(reasons)[:_NAMED], len(reasons) - _NAMED
     others = [f"one of {more} more like it"] if more > 0 else []
     return " or ".join(named + others) or f"{request.spec.gpus} GPUs at the same time"
@@ -149,7 +148,5 @@ def _eta(state: Snapshot, request: Request) -> datetime | None:
 def _fits(state: Snapshot, request: Request) -> bool:
     usable = eligible(state, request)
     here = [room for room in rooms(state) if room.gpu.uuid in usable]
-    return any(
-        sum(not refusal(room, stack, request) for room in here) >= request.spec.gpus
-        for stack in stacks(state, request.spec)
-    )
+    stack = choose(state, request.spec)
+    return sum(not refusal(room, stack, request) for room in here) >= request.spec.gpus

@@ -36,9 +36,13 @@ class Room(Value):
     def compute(self) -> Percent:
         return Percent(FULL - sum(grant.compute_request for grant in self.grants))
 
-    @property
-    def bases(self) -> set[MechanismName]:
-        return {share.decision.mechanisms[0] for share in self.shares if share.decision}
+    def strangers(self, base: MechanismName, uid: int) -> list[str]:
+        """Names of other users' shares that are made real by the same base."""
+        return [
+            share.name
+            for share in self.shares
+            if share.decision and share.decision.mechanisms[0] is base and share.uid != uid
+        ]
 
     @property
     def label(self) -> str:
@@ -116,10 +120,9 @@ def _company(room: Room, stack: Stack, request: Request) -> str:
         return f"{room.label}, which {names} has alone"
     if base.alone and (room.shares or room.foreign):
         return f"{room.label} to be empty (now: {names or 'programs outside gpushare'})"
-    if room.bases - {base.mechanism}:
-        return f"{room.label}, which {names} uses by {min(room.bases)}, not by {base.mechanism}"
-    if base.one_user and any(share.uid != request.uid for share in room.shares):
-        return f"{room.label}, where {base.mechanism} serves another user ({names})"
+    strangers = room.strangers(base.mechanism, request.uid)
+    if base.one_user and strangers:
+        return f"{room.label}, where {base.mechanism} serves another user ({', '.join(strangers)})"
     return ""
 
 

@@ -43,27 +43,23 @@ class Stack(Value):
         return enforcement(self.promises, whole=self.whole)
 
 
-def stacks(state: Snapshot, spec: ShareSpec) -> list[Stack]:
-    """Every stack that the machine has and that isolates enough, best first.
+def choose(state: Snapshot, spec: ShareSpec) -> Stack:
+    """The best stack that the machine has and that isolates enough, whether there is room or not.
 
     Raises UnsupportedError with the reason for each one that is missing.
     """
     missing: list[str] = []
-    found: list[Stack] = []
     for base, reason in _bases(spec):
         stack = _stack(state, spec, base, reason)
         problem = _problem(state, spec, stack)
-        if problem:
-            missing.append(problem)
-        else:
-            found.append(stack)
-    if not found:
-        raise UnsupportedError(
-            f"this machine cannot share a GPU{_wish(spec)}",
-            "; ".join(missing),
-            "see what it can do: gpushare gpus -o wide",
-        )
-    return found
+        if not problem:
+            return stack
+        missing.append(problem)
+    raise UnsupportedError(
+        f"this machine cannot share a GPU{_wish(spec)}",
+        "; ".join(missing),
+        "see what it can do: gpushare gpus -o wide",
+    )
 
 
 def _wish(spec: ShareSpec) -> str:
@@ -90,7 +86,6 @@ def _bases(spec: ShareSpec) -> Iterator[tuple[MechanismName, str]]:
         yield TIMESLICE, "MPS cannot be used here, so the compute limit does not hold"
     else:
         yield TIMESLICE, "no compute limit was asked for, and time-slicing keeps faults apart"
-        yield MPS, "the GPU is shared by MPS already"
 
 
 def _stack(state: Snapshot, spec: ShareSpec, base: MechanismName, reason: str) -> Stack:
