@@ -9,6 +9,7 @@ until          until(condition, "what"): poll with a deadline
 """
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,12 @@ from support.machine import Machine, real, simulated
 
 REAL_GPU = os.environ.get("GPUSHARE_TEST_GPU") == "1"
 SLOW = os.environ.get("GPUSHARE_TEST_SLOW") == "1"
+
+
+# Programs started by tests inherit what is ignored here, and a shell that starts a test run in the
+# background has it ignore Ctrl-C, nohup a hang-up.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
