@@ -20,6 +20,7 @@ class _Grant(ctypes.Structure):
         ("uuid", ctypes.c_char * _UUID),
         ("limit", ctypes.c_uint64),
         ("context", ctypes.c_uint64),
+        ("seat", ctypes.c_uint64),
     ]
 
 

@@ -12,29 +12,64 @@
 #include <sys/types.h>
 
 #define GS_REGION_MAGIC 0x4e4f494745525347ull /* "GSREGION" */
-#define GS_REGION_VERSION 1u
+#define GS_REGION_VERSION 2u
 
 enum { GS_GPUS = 16, GS_SLOTS = 1024, GS_UUID = 64 };
+
+enum gs_region_flag {
+    GS_REGION_MOVABLE = 1 << 0, /* back allocations with blocks that can leave the GPU */
+    GS_REGION_AHEAD = 1 << 1,   /* have host memory ready for them before it is needed */
+};
 
 struct gs_region_gpu {
     char uuid[GS_UUID];
     uint64_t limit;
     uint64_t context;
     uint64_t generation;
-    uint64_t policy_reserved[21];
-    uint64_t used;
+    uint64_t seat; /* on the GPU's board, plus one; 0: it has none */
+    uint64_t keep; /* bytes that may stay on the GPU while the share is suspended */
+    uint64_t policy_reserved[19];
+    uint64_t used; /* what is charged, `cached` included */
     uint64_t peak;
     uint64_t denied;
     uint64_t allocations;
-    uint64_t counters_reserved[28];
+    uint64_t cached; /* freed by programs, kept to be used again */
+    uint64_t counters_reserved[27];
 };
+
+/* Where a process is on its way off the GPU and back. */
+enum gs_phase { GS_RUNS, GS_LEAVES, GS_AWAY, GS_RETURNS };
+
+/* Why a process' memory cannot be moved; bits. gpushare.guard.region has the sentences. */
+enum gs_fixed {
+    GS_FIXED_MANAGED = 1 << 0,
+    GS_FIXED_POOL = 1 << 1,     /* stream-ordered allocation */
+    GS_FIXED_ARRAY = 1 << 2,
+    GS_FIXED_GRAPH = 1 << 3,    /* graphs that allocate */
+    GS_FIXED_MAPPED = 1 << 4,   /* cuMemCreate by the program itself */
+    GS_FIXED_EXPORTED = 1 << 5, /* shown to another process */
+    GS_FIXED_IMPORTED = 1 << 6,
+    GS_FIXED_LEGACY = 1 << 7,   /* allocated before, or past, the guard's own blocks */
+};
+
+/* Why the newest suspend or resume failed. */
+enum gs_failure { GS_NO_FAILURE, GS_FAILED_FIXED, GS_FAILED_HOST_MEMORY, GS_FAILED_GPU_MEMORY, GS_FAILED_DRIVER };
 
 struct gs_region_slot {
     int32_t pid; /* 0: free */
     uint32_t pid_namespace;
     uint64_t start; /* clock ticks since boot */
     uint64_t charged[GS_GPUS];
-    uint64_t reserved[14];
+    uint32_t phase;   /* enum gs_phase */
+    uint32_t fixed;   /* bits of enum gs_fixed */
+    uint32_t failure; /* enum gs_failure */
+    uint32_t halt_seen; /* the newest `halt` it has obeyed or refused */
+    uint64_t away;    /* bytes that are not on the GPU now */
+    uint64_t host;    /* bytes of host memory it has ready or in use for that */
+    uint64_t moved;   /* bytes copied by the newest suspend or resume */
+    uint64_t out_ns, in_ns; /* how long the newest ones took, from the wish to the end */
+    uint64_t movable; /* bytes in blocks that can be moved */
+    uint64_t reserved[6];
 };
 
 struct gs_region {
@@ -51,7 +86,11 @@ struct gs_region {
         pthread_mutex_t lock;
         unsigned char lock_space[64];
     };
-    unsigned char header_reserved[384];
+    uint32_t flags;    /* policy: bits of enum gs_region_flag */
+    uint32_t halt;     /* policy: odd: be off the GPU; even: run. Grows by one with every change */
+    uint32_t pressure; /* grows when a process of the share needs what others only cache */
+    uint32_t policy_padding;
+    unsigned char header_reserved[368];
     struct gs_region_gpu gpu[GS_GPUS];
     struct gs_region_slot slot[GS_SLOTS];
 };
@@ -60,6 +99,7 @@ struct gpushare_grant {
     char uuid[GS_UUID];
     uint64_t limit;
     uint64_t context;
+    uint64_t seat; /* plus one; 0: none */
 };
 
 /*
@@ -68,6 +108,11 @@ struct gpushare_grant {
  */
 int gpushare_region_create(const char *path, const struct gpushare_grant *grants, unsigned count);
 int gpushare_region_set_limit(const char *path, const char *uuid, uint64_t limit);
+int gpushare_region_set_flags(const char *path, uint32_t flags);
+
+/* Asks every process of the share to leave the GPU (all but `keep` bytes on each), or to come back. */
+int gpushare_region_suspend(const char *path, uint64_t keep);
+int gpushare_region_resume(const char *path);
 int gpushare_region_reap(const char *path);
 
 /* NULL and errno on failure. The mapping outlives the file descriptor, which is closed at once. */

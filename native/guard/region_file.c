@@ -77,6 +77,7 @@ static void fill(struct gs_region *region, const struct gpushare_grant *grants, 
         memcpy(region->gpu[g].uuid, grants[g].uuid, GS_UUID - 1);
         region->gpu[g].limit = grants[g].limit;
         region->gpu[g].context = grants[g].context;
+        region->gpu[g].seat = grants[g].seat;
     }
     init_lock(&region->lock);
     region->magic = GS_REGION_MAGIC;
@@ -128,23 +129,79 @@ static int find_gpu(const struct gs_region *region, const char *uuid)
  * Neither maps nor locks: the file belongs to the share's user, who could hold the lock or cut the file short and
  * take the daemon down with it. An aligned word needs no lock.
  */
-GS_EXPORT int gpushare_region_set_limit(const char *path, const char *uuid, uint64_t limit)
+static int open_policy(const char *path, struct gs_region *copy)
 {
-    struct gs_region copy;
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return -errno;
-    bool whole = pread(fd, &copy, sizeof copy, 0) == (ssize_t)sizeof copy && sound(&copy);
-    int gpu = whole ? find_gpu(&copy, uuid) : -EBADMSG;
+    if (pread(fd, copy, sizeof *copy, 0) == (ssize_t)sizeof *copy && sound(copy))
+        return fd;
+    close(fd);
+    return -EBADMSG;
+}
+
+static bool put(int fd, size_t at, const void *value, size_t size)
+{
+    return pwrite(fd, value, size, (off_t)at) == (ssize_t)size;
+}
+
+static size_t gpu_at(int gpu, size_t field)
+{
+    return offsetof(struct gs_region, gpu) + (size_t)gpu * sizeof(struct gs_region_gpu) + field;
+}
+
+GS_EXPORT int gpushare_region_set_limit(const char *path, const char *uuid, uint64_t limit)
+{
+    struct gs_region copy;
+    int fd = open_policy(path, &copy);
+    if (fd < 0)
+        return fd;
+    int gpu = find_gpu(&copy, uuid), result = gpu < 0 ? gpu : 0;
     if (gpu >= 0) {
-        size_t start = offsetof(struct gs_region, gpu) + (size_t)gpu * sizeof(struct gs_region_gpu);
         uint64_t generation = copy.gpu[gpu].generation + 1;
-        if (pwrite(fd, &limit, 8, (off_t)(start + offsetof(struct gs_region_gpu, limit))) != 8 ||
-            pwrite(fd, &generation, 8, (off_t)(start + offsetof(struct gs_region_gpu, generation))) != 8)
-            gpu = -EIO;
+        if (!put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, limit)), &limit, 8) ||
+            !put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, generation)), &generation, 8))
+            result = -EIO;
     }
     close(fd);
-    return gpu < 0 ? gpu : 0;
+    return result;
+}
+
+GS_EXPORT int gpushare_region_set_flags(const char *path, uint32_t flags)
+{
+    struct gs_region copy;
+    int fd = open_policy(path, &copy);
+    if (fd < 0)
+        return fd;
+    bool done = put(fd, offsetof(struct gs_region, flags), &flags, sizeof flags);
+    close(fd);
+    return done ? 0 : -EIO;
+}
+
+/* The parity of `halt` is the wish; asking twice is one wish. `keep` stands before whoever obeys can read it. */
+static int wish(const char *path, bool away, uint64_t keep)
+{
+    struct gs_region copy;
+    int fd = open_policy(path, &copy);
+    if (fd < 0)
+        return fd;
+    bool done = true;
+    for (uint32_t g = 0; away && g < copy.gpu_count; g++)
+        done = done && put(fd, gpu_at((int)g, offsetof(struct gs_region_gpu, keep)), &keep, 8);
+    uint32_t halt = copy.halt + ((copy.halt & 1) != away);
+    done = done && put(fd, offsetof(struct gs_region, halt), &halt, sizeof halt);
+    close(fd);
+    return done ? 0 : -EIO;
+}
+
+GS_EXPORT int gpushare_region_suspend(const char *path, uint64_t keep)
+{
+    return wish(path, true, keep);
+}
+
+GS_EXPORT int gpushare_region_resume(const char *path)
+{
+    return wish(path, false, 0);
 }
 
 GS_EXPORT int gpushare_region_reap(const char *path)

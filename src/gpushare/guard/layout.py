@@ -4,7 +4,7 @@
 import ctypes
 
 MAGIC = 0x4E4F494745525347  # "GSREGION"
-VERSION = 1
+VERSION = 2
 MAX_GPUS = 16
 MAX_SLOTS = 1024
 UUID_BYTES = 64
@@ -15,6 +15,7 @@ class Grant(ctypes.Structure):
         ("uuid", ctypes.c_char * UUID_BYTES),
         ("limit", ctypes.c_uint64),
         ("context", ctypes.c_uint64),
+        ("seat", ctypes.c_uint64),
     ]
 
 
@@ -24,12 +25,15 @@ class Gpu(ctypes.Structure):
         ("limit", ctypes.c_uint64),
         ("context", ctypes.c_uint64),
         ("generation", ctypes.c_uint64),
-        ("policy_reserved", ctypes.c_uint64 * 21),
+        ("seat", ctypes.c_uint64),
+        ("keep", ctypes.c_uint64),
+        ("policy_reserved", ctypes.c_uint64 * 19),
         ("used", ctypes.c_uint64),
         ("peak", ctypes.c_uint64),
         ("denied", ctypes.c_uint64),
         ("allocations", ctypes.c_uint64),
-        ("counters_reserved", ctypes.c_uint64 * 28),
+        ("cached", ctypes.c_uint64),
+        ("counters_reserved", ctypes.c_uint64 * 27),
     ]
 
 
@@ -39,7 +43,17 @@ class Slot(ctypes.Structure):
         ("pid_namespace", ctypes.c_uint32),
         ("start", ctypes.c_uint64),
         ("charged", ctypes.c_uint64 * MAX_GPUS),
-        ("reserved", ctypes.c_uint64 * 14),
+        ("phase", ctypes.c_uint32),
+        ("fixed", ctypes.c_uint32),
+        ("failure", ctypes.c_uint32),
+        ("halt_seen", ctypes.c_uint32),
+        ("away", ctypes.c_uint64),
+        ("host", ctypes.c_uint64),
+        ("moved", ctypes.c_uint64),
+        ("out_ns", ctypes.c_uint64),
+        ("in_ns", ctypes.c_uint64),
+        ("movable", ctypes.c_uint64),
+        ("reserved", ctypes.c_uint64 * 6),
     ]
 
 
@@ -58,7 +72,11 @@ class Header(ctypes.Structure):
         ("unlisted", ctypes.c_uint64),
         ("unhooked", ctypes.c_uint64),
         ("lock_space", ctypes.c_ubyte * 64),
-        ("header_reserved", ctypes.c_ubyte * 384),
+        ("flags", ctypes.c_uint32),
+        ("halt", ctypes.c_uint32),
+        ("pressure", ctypes.c_uint32),
+        ("policy_padding", ctypes.c_uint32),
+        ("header_reserved", ctypes.c_ubyte * 368),
     ]
 
 
