@@ -75,6 +75,11 @@ bool gs_active(void)
     return region != NULL;
 }
 
+struct gs_region *gs_shared_region(void)
+{
+    return gs_active() ? region : NULL;
+}
+
 int gs_gpu_by_uuid(const unsigned char uuid[16])
 {
     for (uint32_t g = 0; gs_active() && g < region->gpu_count; g++)

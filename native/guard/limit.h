@@ -24,6 +24,9 @@ struct gs_usage {
 /* True when GPUSHARE_REGION named a region and it could be mapped. */
 bool gs_active(void);
 
+/* That region, or NULL; it stays mapped for good. */
+struct gs_region *gs_shared_region(void);
+
 /* The region's GPU with this UUID, or -1. */
 int gs_gpu_by_uuid(const unsigned char uuid[16]);
 int gs_gpu_by_name(const char *uuid);
