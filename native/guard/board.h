@@ -40,11 +40,13 @@ struct gs_seat_policy {
 /* One share on this GPU. Times are nanoseconds of CLOCK_MONOTONIC or sums of them. */
 struct gs_seat {
     struct gs_seat_policy policy;
-    uint32_t word; /* 0: open. On a line of its own */
+    uint32_t word; /* 0: open. On a line of its own, for the GPU reads it over the bus */
     uint32_t word_padding[15];
+    uint32_t sleepers; /* threads that wait for the word on the host; may be too many, never too few */
+    uint32_t sleepers_padding;
     uint64_t opened_at, shut_at; /* by the conductor: its newest turn, shut_at 0 while that lasts */
     uint64_t turns;
-    uint64_t turn_reserved[5];
+    uint64_t turn_reserved[4];
     uint64_t wanted_ns;    /* under turns: time in which its programs had or wanted GPU work */
     uint64_t open_ns;      /* of that, while its word was open */
     uint64_t overrun_ns;   /* GPU time of work that ran on after its turn */
@@ -53,13 +55,12 @@ struct gs_seat {
     uint64_t waited_ns;
     uint64_t fences;       /* looks at the word that were put into streams */
     uint64_t longest_ns;   /* the longest single launch */
-    uint64_t longest_late_ns; /* the longest that urgent work was raised while its own word was ignored (floor) */
     uint64_t raises;       /* high rank: how often its work became urgent */
     uint64_t raised_ns;    /* and for how long in all */
     uint64_t grace_ns;     /* the pause that is bridged now */
     uint64_t stuck;        /* times that urgent work was overruled because nothing moved */
     uint64_t floors;       /* low rank: times it ran beside urgent work to not starve */
-    uint64_t counters_reserved[10];
+    uint64_t counters_reserved[11];
 };
 
 /* One process. Who owns a seat's urgent bit is the rider whose `urgent` is that bit's number plus one. */
@@ -83,7 +84,7 @@ struct gs_board {
     uint32_t header_size, seat_size, rider_size;
     uint32_t seat_count, rider_count;
     uint32_t riders_high; /* riders from here on were never used */
-    uint32_t lock_word;   /* guards riders; holds the pid's low bits, see board.c */
+    uint32_t padding;
     uint32_t urgent;      /* bits in use by living riders of high rank; low seats are fenced while it is not 0 */
     uint32_t turns;       /* not 0: the conductor gives turns, and all but high seats are fenced */
     uint64_t lease;       /* rider index + 1 in the upper 16 bits, milliseconds of its end in the lower 48 */
@@ -102,16 +103,26 @@ int gpushare_board_seat(const char *path, unsigned seat, const struct gs_seat_po
 struct gs_board *gs_board_map(const char *path);
 void gs_board_unmap(struct gs_board *board);
 
-/* The process' rider, made or found; -1 when there is no room. `high` also takes an urgent bit where one is free. */
-int gs_board_join(struct gs_board *board, uint32_t seat, bool high);
+/* The process' rider, made or found; -1 when there is no room. */
+int gs_board_join(struct gs_board *board, uint32_t seat);
 void gs_board_leave(struct gs_board *board, int rider);
+
+/* The rider's own bit, taken at the first call; 0 when all are in use: its work is not protected then. */
+uint32_t gs_board_urgent_bit(struct gs_board *board, int rider);
 
 /* Frees the riders of dead processes and their bits; how many. */
 int gs_board_sweep(struct gs_board *board);
 
-/* Bit by bit in every low seat's word. */
+/* Set in every low seat's word, cleared in every seat's. */
 void gs_board_shut(struct gs_board *board, uint32_t bits);
 void gs_board_open(struct gs_board *board, uint32_t bits);
+
+/* The same for one seat. */
+void gs_seat_shut(struct gs_seat *seat, uint32_t bits);
+void gs_seat_open(struct gs_seat *seat, uint32_t bits);
+
+/* Waits while any of the bits is set, at most that long. */
+void gs_seat_wait(struct gs_seat *seat, uint32_t bits, uint64_t at_most_ns);
 
 uint64_t gs_now(void); /* ns of CLOCK_MONOTONIC */
 
