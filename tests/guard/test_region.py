@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 import ctypes
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from gpushare.guard import Region, RegionGrant, layout
+from gpushare.guard import Failure, Flag, Phase, Region, RegionGrant, layout, why_fixed
 from gpushare.model.errors import NoSuchGpuError, RegionCorruptError
 from gpushare.model.ids import GpuId
 from gpushare.model.units import MIB, Bytes
+from support.layouts import has_compiler, in_c, mirrored
+from support.regions import put_slot
 
 A = GpuId("GPU-11111111-2222-3333-4444-555555555555")
 B = GpuId("MIG-aaaaaaaa-2222-3333-4444-555555555555")
-HEADER = Path(__file__).parents[2] / "native" / "guard"
 
 
 @pytest.fixture
@@ -123,54 +123,54 @@ def test_close_removes_it_once_and_for_all(region: Region) -> None:
         region.snapshot()
 
 
-def _c_layout(folder: Path) -> dict[str, int]:
-    structs = {
-        "gpushare_grant": layout.Grant,
-        "gs_region_gpu": layout.Gpu,
-        "gs_region_slot": layout.Slot,
-        "gs_region": None,
-    }
-    lines = []
-    for name, mirror in structs.items():
-        members = [field for field, _ in mirror._fields_] if mirror else ["gpu", "slot"]
-        members += [field for field, _ in layout.Header._fields_] if mirror is None else []
-        lines += [f'P("{name}", sizeof(struct {name}));']
-        lines += [f'P("{name}.{m}", offsetof(struct {name}, {m}));' for m in members]
-    source = folder / "layout.c"
-    source.write_text(
-        '#include <stddef.h>\n#include <stdio.h>\n#include "region.h"\n'
-        '#define P(name, value) printf("%s %zu\\n", name, (size_t)(value))\n'
-        'int main(void) { P("magic", GS_REGION_MAGIC); P("version", GS_REGION_VERSION);\n'
-        + "\n".join(lines)
-        + "}\n"
-    )
-    program = folder / "layout"
-    build = ["cc", "-std=gnu17", f"-I{HEADER}", "-o", str(program), str(source)]
-    subprocess.run(build, check=True, timeout=60)
-    told = subprocess.run([program], check=True, capture_output=True, text=True, timeout=10).stdout
-    return {name: int(value) for name, value in (line.split() for line in told.splitlines())}
+LAYOUTS = {
+    "gpushare_grant": layout.Grant,
+    "gs_region_gpu": layout.Gpu,
+    "gs_region_slot": layout.Slot,
+    "gs_region": (layout.Region, layout.Header),
+}
 
 
-def _mirror() -> dict[str, int]:
-    found = {"magic": layout.MAGIC, "version": layout.VERSION}
-    for name, mirror in (
-        ("gpushare_grant", layout.Grant),
-        ("gs_region_gpu", layout.Gpu),
-        ("gs_region_slot", layout.Slot),
-    ):
-        found[name] = ctypes.sizeof(mirror)
-        found |= {f"{name}.{m}": getattr(mirror, m).offset for m, _ in mirror._fields_}
-    found["gs_region"] = ctypes.sizeof(layout.Region)
-    found |= {f"gs_region.{m}": getattr(layout.Header, m).offset for m, _ in layout.Header._fields_}
-    return found | {
-        "gs_region.gpu": layout.Region.gpu.offset,
-        "gs_region.slot": layout.Region.slot.offset,
-    }
-
-
-@pytest.mark.skipif(not shutil.which("cc"), reason="compares with the C header: needs a C compiler")
+@pytest.mark.skipif(not has_compiler(), reason="compares with the C header: needs a C compiler")
 def test_mirrors_the_c_header(tmp_path: Path) -> None:
-    assert _mirror() == _c_layout(tmp_path)
+    ours = mirrored(LAYOUTS) | {"magic": layout.MAGIC, "version": layout.VERSION}
+    told = in_c(tmp_path, "region.h", LAYOUTS, ("GS_REGION_MAGIC", "GS_REGION_VERSION"))
+    assert ours == told
+
+
+def test_asks_for_leaving_and_for_coming_back_once_each(region: Region) -> None:
+    assert region.snapshot().halt == 0
+    for _ in range(2):
+        region.suspend(keep=Bytes(3 * MIB))
+        assert region.snapshot().halt == 1
+    raw = layout.Region.from_buffer_copy(region.path.read_bytes())
+    assert [raw.gpu[0].keep, raw.gpu[1].keep] == [3 * MIB, 3 * MIB]
+    for _ in range(2):
+        region.resume()
+        assert region.snapshot().halt == 2
+
+
+def test_carries_flags_and_seats(tmp_path: Path) -> None:
+    grants = [RegionGrant(uuid=A, limit=Bytes(MIB), seat=0), RegionGrant(uuid=B, limit=Bytes(MIB))]
+    region = Region.create(tmp_path / "region", grants)
+    region.set_flags(Flag.MOVABLE | Flag.AHEAD)
+    seen = region.snapshot()
+    assert [gpu.seat for gpu in seen.gpus] == [0, None]
+    assert seen.flags == Flag.MOVABLE | Flag.AHEAD
+
+
+def test_reads_how_a_process_moves(region: Region) -> None:
+    put_slot(region, pid=7, phase=Phase.AWAY, fixed=0b101, failure=2, away=5, moved=6, out_ns=9)
+    (slot,) = region.snapshot().slots
+    assert (slot.phase, slot.failure) == (Phase.AWAY, Failure.HOST_MEMORY)
+    assert (slot.away, slot.moved, slot.out_ns) == (5, 6, 9)
+    assert why_fixed(slot.fixed) == ("it uses managed memory", "it uses CUDA arrays")
+
+
+def test_what_no_guard_writes_counts_as_running(region: Region) -> None:
+    put_slot(region, pid=7, phase=99, fixed=1 << 31, failure=99)
+    (slot,) = region.snapshot().slots
+    assert (slot.phase, slot.failure, why_fixed(slot.fixed)) == (Phase.RUNS, Failure.NONE, ())
 
 
 def test_a_pipe_in_the_place_of_a_region_does_not_hold_the_reader(tmp_path):

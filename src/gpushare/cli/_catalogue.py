@@ -175,6 +175,14 @@ WORDS = {
             "chooses."
         ),
     ),
+    "GS1512": (
+        "Something overwrote the file in which the shares of a GPU agree who may launch work.",
+        "It is made anew with the next share; programs that run keep the old one until they end.",
+    ),
+    "GS1513": (
+        "The driver refused to copy, map or release memory while a share was moved.",
+        "The share is put back where it was; `gpushare show SHARE` tells its state.",
+    ),
     "GS1600": (
         "The daemon's books could not be read or written.",
         "The cause is in the message; the file is left as it is.",
@@ -206,6 +214,17 @@ WORDS = {
         "The share is queued, in use, or has ended, and that does not allow the request.",
         "`gpushare show SHARE` tells its state; `gpushare rm --force` ends the programs in it.",
     ),
+    "GS1704": (
+        (
+            "The programs use memory that cannot move (managed, shared with another process, from "
+            "pools, …), or nothing on this machine can move it."
+        ),
+        "`gpushare show SHARE` says why, before you rely on it.",
+    ),
+    "GS1705": (
+        "A suspended share's memory waits in host memory, and the pool for it is full.",
+        "Set `swap_memory` higher, or end or resume shares that are suspended. Nothing is lost.",
+    ),
     "GS1801": (
         "What was waited for did not happen within --timeout.",
         "Wait longer, or see what it waits for: `gpushare ps`.",
@@ -213,6 +232,10 @@ WORDS = {
     "GS1802": (
         "A check ran to its end and what it looked for does not hold.",
         "The output says which part.",
+    ),
+    "GS1803": (
+        "The program did not let go of the GPU in time, or nothing made room for its return.",
+        "It runs on, as before. Try again, or see what the GPU is doing: `gpushare ps`.",
     ),
     "GS1901": (
         "The program is not on PATH, or the path is wrong. No share was taken.",

@@ -1,16 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """The preloaded guard as Python sees it."""
 
+from .board import Board, BoardSnapshot, Rank, Seat, SeatPolicy
 from .native import library, library_path, native_root
-from .region import Region, RegionGpu, RegionGrant, RegionSlot, RegionSnapshot
+from .region import (
+    Failure,
+    Flag,
+    Phase,
+    Region,
+    RegionGpu,
+    RegionGrant,
+    RegionSlot,
+    RegionSnapshot,
+    why_fixed,
+)
 
 __all__ = [
+    "Board",
+    "BoardSnapshot",
+    "Failure",
+    "Flag",
+    "Phase",
+    "Rank",
     "Region",
     "RegionGpu",
     "RegionGrant",
     "RegionSlot",
     "RegionSnapshot",
+    "Seat",
+    "SeatPolicy",
     "library",
     "library_path",
     "native_root",
+    "why_fixed",
 ]

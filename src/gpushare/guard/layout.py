@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layout of a share's region: a mirror of native/guard/region.h, compared with it by a test."""
+"""The layouts of regions and boards: mirrors of native/guard/region.h and board.h.
+
+A test compares them with the C headers.
+"""
 
 import ctypes
 
@@ -8,6 +11,12 @@ VERSION = 2
 MAX_GPUS = 16
 MAX_SLOTS = 1024
 UUID_BYTES = 64
+
+BOARD_MAGIC = 0x4452414F425347  # "GSBOARD"
+BOARD_VERSION = 1
+MAX_SEATS = 64
+MAX_RIDERS = 256
+SHARE_BYTES = 16
 
 
 class Grant(ctypes.Structure):
@@ -85,4 +94,89 @@ class Region(ctypes.Structure):
         ("header", Header),
         ("gpu", Gpu * MAX_GPUS),
         ("slot", Slot * MAX_SLOTS),
+    ]
+
+
+class SeatPolicy(ctypes.Structure):
+    _fields_ = [
+        ("share", ctypes.c_char * SHARE_BYTES),
+        ("rank", ctypes.c_uint32),
+        ("limit", ctypes.c_uint32),
+        ("request", ctypes.c_uint32),
+        ("quantum_us", ctypes.c_uint32),
+        ("floor", ctypes.c_uint32),
+        ("grace_us", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32 * 6),
+    ]
+
+
+class Seat(ctypes.Structure):
+    _fields_ = [
+        ("policy", SeatPolicy),
+        ("word", ctypes.c_uint32),
+        ("word_padding", ctypes.c_uint32 * 15),
+        ("sleepers", ctypes.c_uint32),
+        ("sleepers_padding", ctypes.c_uint32),
+        ("opened_at", ctypes.c_uint64),
+        ("shut_at", ctypes.c_uint64),
+        ("turns", ctypes.c_uint64),
+        ("turn_reserved", ctypes.c_uint64 * 4),
+        ("wanted_ns", ctypes.c_uint64),
+        ("open_ns", ctypes.c_uint64),
+        ("overrun_ns", ctypes.c_uint64),
+        ("busy_ns", ctypes.c_uint64),
+        ("waits", ctypes.c_uint64),
+        ("waited_ns", ctypes.c_uint64),
+        ("fences", ctypes.c_uint64),
+        ("longest_ns", ctypes.c_uint64),
+        ("raises", ctypes.c_uint64),
+        ("raised_ns", ctypes.c_uint64),
+        ("grace_ns", ctypes.c_uint64),
+        ("stuck", ctypes.c_uint64),
+        ("floors", ctypes.c_uint64),
+        ("counters_reserved", ctypes.c_uint64 * 11),
+    ]
+
+
+class Rider(ctypes.Structure):
+    _fields_ = [
+        ("pid", ctypes.c_int32),
+        ("pid_namespace", ctypes.c_uint32),
+        ("start", ctypes.c_uint64),
+        ("seat", ctypes.c_uint32),
+        ("urgent", ctypes.c_uint32),
+        ("beat_ns", ctypes.c_uint64),
+        ("until_ns", ctypes.c_uint64),
+        ("want_ns", ctypes.c_uint64),
+        ("busy", ctypes.c_uint32),
+        ("draining", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint64 * 9),
+    ]
+
+
+class BoardHeader(ctypes.Structure):
+    _fields_ = [
+        ("magic", ctypes.c_uint64),
+        ("version", ctypes.c_uint32),
+        ("header_size", ctypes.c_uint32),
+        ("seat_size", ctypes.c_uint32),
+        ("rider_size", ctypes.c_uint32),
+        ("seat_count", ctypes.c_uint32),
+        ("rider_count", ctypes.c_uint32),
+        ("riders_high", ctypes.c_uint32),
+        ("padding", ctypes.c_uint32),
+        ("urgent", ctypes.c_uint32),
+        ("turns", ctypes.c_uint32),
+        ("lease", ctypes.c_uint64),
+        ("passes", ctypes.c_uint64),
+        ("uuid", ctypes.c_char * UUID_BYTES),
+        ("header_reserved", ctypes.c_uint64 * 16),
+    ]
+
+
+class Board(ctypes.Structure):
+    _fields_ = [
+        ("header", BoardHeader),
+        ("seat", Seat * MAX_SEATS),
+        ("rider", Rider * MAX_RIDERS),
     ]

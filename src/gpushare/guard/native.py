@@ -36,7 +36,7 @@ def library_path() -> Path:
 
 
 def library() -> ctypes.CDLL:
-    """The guard, loaded for its region functions; it interposes nothing here. GuardMissingError."""
+    """The guard, loaded for what it does with files; interposes nothing. GuardMissingError."""
     return _load(library_path())
 
 
@@ -45,6 +45,12 @@ def _load(path: Path) -> ctypes.CDLL:
     loaded = ctypes.CDLL(str(path))
     text, word = ctypes.c_char_p, ctypes.c_uint64
     loaded.gpushare_region_create.argtypes = [text, ctypes.c_void_p, ctypes.c_uint]
+    flags, seat = ctypes.c_uint32, ctypes.c_uint
     loaded.gpushare_region_set_limit.argtypes = [text, text, word]
+    loaded.gpushare_region_set_flags.argtypes = [text, flags]
+    loaded.gpushare_region_suspend.argtypes = [text, word]
+    loaded.gpushare_region_resume.argtypes = [text]
     loaded.gpushare_region_reap.argtypes = [text]
+    loaded.gpushare_board_create.argtypes = [text, text]
+    loaded.gpushare_board_seat.argtypes = [text, seat, ctypes.c_void_p]
     return loaded

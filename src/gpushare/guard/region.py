@@ -9,7 +9,9 @@ import ctypes
 import errno
 import os
 from collections.abc import Sequence
+from enum import IntEnum, IntFlag, unique
 from pathlib import Path
+from typing import TypeVar
 
 from gpushare.model.errors import NoSuchGpuError, RegionCorruptError
 from gpushare.model.ids import GpuId
@@ -20,6 +22,7 @@ from . import layout
 from .native import library
 
 _TRIES = 100
+_Choice = TypeVar("_Choice", bound=IntEnum)
 
 
 class RegionGrant(Value):
@@ -28,10 +31,14 @@ class RegionGrant(Value):
     uuid: GpuId
     limit: Bytes
     context: Bytes = Bytes(0)
+    seat: int | None = None  # on the GPU's board
 
 
 class RegionGpu(Value):
-    """What the share has and had on one GPU, in bytes; `denied` counts refused allocations."""
+    """What the share has and had on one GPU, in bytes; `denied` counts refused allocations.
+
+    `cached`: of `used`, what programs freed and the guard keeps for them.
+    """
 
     uuid: GpuId
     limit: Bytes
@@ -40,25 +47,91 @@ class RegionGpu(Value):
     peak: Bytes
     denied: int
     allocations: int
+    cached: Bytes = Bytes(0)
+    seat: int | None = None
+
+
+@unique
+class Phase(IntEnum):
+    """Where a process is on its way off the GPU and back (enum gs_phase)."""
+
+    RUNS = 0
+    LEAVES = 1
+    AWAY = 2
+    RETURNS = 3
+
+
+@unique
+class Failure(IntEnum):
+    """Why the newest suspend or resume of a process failed (enum gs_failure)."""
+
+    NONE = 0
+    FIXED = 1
+    HOST_MEMORY = 2
+    GPU_MEMORY = 3
+    DRIVER = 4
+
+
+@unique
+class Flag(IntFlag):
+    """What the guard shall do with memory (enum gs_region_flag)."""
+
+    MOVABLE = 1
+    AHEAD = 2
 
 
 class RegionSlot(Value):
-    """A process that uses CUDA under the guard. `started`: clock ticks since boot, as in /proc."""
+    """A process that uses CUDA under the guard. `started`: clock ticks since boot, as in /proc.
+
+    `fixed`: see `why_fixed`. `seen`: the newest `halt` that it has obeyed or refused. Bytes:
+    `movable` can leave the GPU, `away` have left it, `host` are ready or in use for that, `moved`
+    were copied by the newest move. `out_ns`, `in_ns`: how long the newest moves took.
+    """
 
     pid: int
     started: int
     pid_namespace: int
     charged: dict[GpuId, Bytes]
+    phase: Phase = Phase.RUNS
+    fixed: int = 0
+    failure: Failure = Failure.NONE
+    seen: int = 0
+    away: Bytes = Bytes(0)
+    host: Bytes = Bytes(0)
+    moved: Bytes = Bytes(0)
+    out_ns: int = 0
+    in_ns: int = 0
+    movable: Bytes = Bytes(0)
 
 
 class RegionSnapshot(Value):
     """`unlisted`: allocations and contexts on GPUs that are not in the region. `unhooked`: CUDA
-    entry points that programs got in a version which the guard does not know."""
+    entry points that programs got in a version which the guard does not know. `halt`: odd while
+    the share shall be off the GPU."""
 
     gpus: tuple[RegionGpu, ...]
     slots: tuple[RegionSlot, ...]
     unlisted: int
     unhooked: int
+    flags: Flag = Flag(0)
+    halt: int = 0
+
+
+_FIXED = (
+    "it uses managed memory",
+    "it allocates from stream-ordered pools",
+    "it uses CUDA arrays",
+    "it has graphs that allocate",
+    "it maps memory by itself (cuMemCreate)",
+    "it shows memory to another process (IPC)",
+    "it uses another process' memory (IPC)",
+    "it allocated memory past the guard's blocks",
+)
+
+
+def why_fixed(bits: int) -> tuple[str, ...]:
+    """A sentence for each reason why memory cannot be moved (enum gs_fixed)."""
+    return tuple(text for bit, text in enumerate(_FIXED) if bits >> bit & 1)
 
 
 class Region:
@@ -70,9 +143,7 @@ class Region:
     @classmethod
     def create(cls, path: Path, gpus: Sequence[RegionGrant]) -> "Region":
         """Make the file (mode 0600), replacing one that is there; raises OSError as open() does."""
-        grants = (layout.Grant * len(gpus))(
-            *(layout.Grant(gpu.uuid.encode(), gpu.limit, gpu.context) for gpu in gpus)
-        )
+        grants = (layout.Grant * len(gpus))(*(_grant(gpu) for gpu in gpus))
         result = library().gpushare_region_create(os.fsencode(path), grants, len(gpus))
         if result < 0:
             raise OSError(-result, os.strerror(-result), str(path))
@@ -92,6 +163,18 @@ class Region:
             raise NoSuchGpuError(f"the region {self.path} has no GPU {gpu}")
         self._check(result)
 
+    def set_flags(self, flags: Flag) -> None:
+        """For processes that start from now on."""
+        self._check(library().gpushare_region_set_flags(os.fsencode(self.path), flags))
+
+    def suspend(self, keep: Bytes) -> None:
+        """Ask every process to leave the GPU, all but `keep` bytes on each; slots tell when."""
+        self._check(library().gpushare_region_suspend(os.fsencode(self.path), keep))
+
+    def resume(self) -> None:
+        """Ask every process to come back."""
+        self._check(library().gpushare_region_resume(os.fsencode(self.path)))
+
     def reap(self) -> int:
         """Free the slots of dead processes; how many there were."""
         return self._check(library().gpushare_region_reap(os.fsencode(self.path)))
@@ -108,6 +191,8 @@ class Region:
             ),
             unlisted=raw.header.unlisted,
             unhooked=raw.header.unhooked,
+            flags=Flag(raw.header.flags & sum(Flag)),
+            halt=raw.header.halt,
         )
 
     def close(self) -> None:
@@ -179,7 +264,14 @@ def _gpu(raw: layout.Gpu, uuid: GpuId) -> RegionGpu:
         peak=raw.peak,
         denied=raw.denied,
         allocations=raw.allocations,
+        cached=raw.cached,
+        seat=raw.seat - 1 if 0 < raw.seat <= layout.MAX_SEATS else None,
     )
+
+
+def _grant(gpu: RegionGrant) -> layout.Grant:
+    seat = 0 if gpu.seat is None else gpu.seat + 1
+    return layout.Grant(gpu.uuid.encode(), gpu.limit, gpu.context, seat)
 
 
 def _slot(raw: layout.Slot, uuids: Sequence[GpuId]) -> RegionSlot:
@@ -188,7 +280,22 @@ def _slot(raw: layout.Slot, uuids: Sequence[GpuId]) -> RegionSlot:
         started=raw.start,
         pid_namespace=raw.pid_namespace,
         charged={uuid: Bytes(raw.charged[index]) for index, uuid in enumerate(uuids)},
+        phase=_member(Phase, raw.phase),
+        fixed=raw.fixed,
+        failure=_member(Failure, raw.failure),
+        seen=raw.halt_seen,
+        away=raw.away,
+        host=raw.host,
+        moved=raw.moved,
+        out_ns=raw.out_ns,
+        in_ns=raw.in_ns,
+        movable=raw.movable,
     )
+
+
+def _member(kind: type[_Choice], value: int) -> _Choice:
+    """The file is the tenant's to write: what no guard writes counts as the first."""
+    return kind(value) if value in list(kind) else next(iter(kind))
 
 
 def _corrupt(path: Path, because: str) -> RegionCorruptError:

@@ -31,7 +31,9 @@ Every error says what happened, because of what, which command helps, and carrie
     │   ├── NotEnforcedError           GS1508
     │   ├── CgroupError                GS1509
     │   ├── NoGpuError                 GS1510
-    │   └── UnsupportedError           GS1511
+    │   ├── UnsupportedError           GS1511
+    │   ├── BoardCorruptError          GS1512
+    │   └── MoveFailedError            GS1513
     ├── StateError                     GS16xx  exit 1    HTTP 500
     │   ├── StateCorruptError          GS1601
     │   ├── StateFullError             GS1602
@@ -39,8 +41,11 @@ Every error says what happened, because of what, which command helps, and carrie
     ├── NeverFitsError                 GS1701  exit 2    HTTP 422
     ├── NoCapacityError                GS1702  exit 75   HTTP 409
     ├── ConflictError                  GS1703  exit 1    HTTP 409
+    ├── NotSuspendableError            GS1704  exit 1    HTTP 409
+    ├── HostMemoryError                GS1705  exit 75   HTTP 409
     ├── WaitTimeoutError               GS1801  exit 124  HTTP 504
     ├── CheckFailedError               GS1802  exit 3    HTTP 409
+    ├── MoveTimeoutError               GS1803  exit 124  HTTP 504
     ├── ProgramNotFoundError           GS1901  exit 127  HTTP 400
     └── ProgramNotExecutableError      GS1902  exit 126  HTTP 400
 
@@ -257,6 +262,18 @@ class UnsupportedError(HardwareError):
     code = "GS1511"
 
 
+class BoardCorruptError(HardwareError):
+    """The board on which the shares of a GPU meet is not one of ours."""
+
+    code = "GS1512"
+
+
+class MoveFailedError(HardwareError):
+    """A program could not be taken off the GPU, or put back."""
+
+    code = "GS1513"
+
+
 class StateError(GpushareError):
     """The daemon's state cannot be used."""
 
@@ -299,6 +316,18 @@ class ConflictError(GpushareError):
     code, status = "GS1703", 409
 
 
+class NotSuspendableError(GpushareError):
+    """The share's programs cannot be taken off the GPU."""
+
+    code, status = "GS1704", 409
+
+
+class HostMemoryError(GpushareError):
+    """There is not enough host memory for what a share has on the GPU."""
+
+    code, exit_code, status, retryable = "GS1705", 75, 409, True
+
+
 class WaitTimeoutError(GpushareError):
     """The time to wait ran out."""
 
@@ -309,6 +338,12 @@ class CheckFailedError(GpushareError):
     """A check says no."""
 
     code, exit_code, status = "GS1802", 3, 409
+
+
+class MoveTimeoutError(GpushareError):
+    """A suspend or resume took too long."""
+
+    code, exit_code, status, retryable = "GS1803", 124, 504, True
 
 
 class ProgramNotFoundError(GpushareError):

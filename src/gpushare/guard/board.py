@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A GPU's board: who may launch work now. Made by the daemon, mapped by every program on the GPU.
+
+Reading maps nothing and takes no lock: the file is writable for every user of the GPU, and the
+daemon must not be taken down by what they do to it.
+"""
+
+import ctypes
+import errno
+import os
+from enum import IntEnum, unique
+from pathlib import Path
+
+from gpushare.model.errors import BoardCorruptError
+from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.value import Value
+
+from . import layout
+from .native import library
+
+FULL_SEAT = 10000  # compute is counted in basis points
+
+
+@unique
+class Rank(IntEnum):
+    """Who goes first (enum gs_rank)."""
+
+    LOW = 0
+    NORMAL = 1
+    HIGH = 2
+
+
+class SeatPolicy(Value):
+    """What the daemon says of a share. Compute in basis points, times in microseconds.
+
+    `quantum_us`: low rank, the most GPU time between two looks at the word. `floor`: low rank,
+    what urgent work leaves it at least. `grace_us`: high rank, the longest pause that is bridged;
+    0: learned.
+    """
+
+    share: ShareId
+    rank: Rank = Rank.NORMAL
+    limit: int = FULL_SEAT
+    request: int = 0
+    quantum_us: int = 150
+    floor: int = 200
+    grace_us: int = 0
+
+
+class Seat(Value):
+    """One share on the GPU, and what its programs counted; times in nanoseconds.
+
+    `wanted_ns`: time under turns in which it had or wanted work, of which `open_ns` its word was
+    open; `overrun_ns`: work that ran on after its turn. `busy_ns`: GPU time as far as measured.
+    """
+
+    number: int
+    policy: SeatPolicy
+    word: int = 0
+    turns: int = 0
+    wanted_ns: int = 0
+    open_ns: int = 0
+    overrun_ns: int = 0
+    busy_ns: int = 0
+    waits: int = 0
+    waited_ns: int = 0
+    fences: int = 0
+    longest_ns: int = 0
+    raises: int = 0
+    raised_ns: int = 0
+    grace_ns: int = 0
+    stuck: int = 0
+    floors: int = 0
+
+
+class BoardSnapshot(Value):
+    """`seats`: the taken ones. `turns`: compute is given in turns now."""
+
+    uuid: GpuId
+    seats: tuple[Seat, ...]
+    turns: bool = False
+    urgent: int = 0
+
+
+class Board:
+    """A board by its path. Nothing is held open between calls."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, gpu: GpuId) -> "Board":
+        """Make the file, replacing one that is there; raises OSError as open() does."""
+        board = cls(path)
+        board._check(library().gpushare_board_create(os.fsencode(path), gpu.encode()))
+        return board
+
+    def seat(self, number: int, policy: SeatPolicy | None) -> None:
+        """Give the seat to a share, change what is said of it, or (None) free it."""
+        said = layout.SeatPolicy() if policy is None else _raw(policy)
+        path = os.fsencode(self.path)
+        self._check(library().gpushare_board_seat(path, number, ctypes.byref(said)))
+
+    def snapshot(self) -> BoardSnapshot:
+        """Raises BoardCorruptError for a file that is no board, OSError as open() does."""
+        raw = self._read()
+        seats = (_seat(number, seat) for number, seat in enumerate(raw.seat) if seat.policy.share)
+        return BoardSnapshot(
+            uuid=GpuId(raw.header.uuid.decode(errors="replace")),
+            seats=tuple(seats),
+            turns=bool(raw.header.turns),
+            urgent=raw.header.urgent,
+        )
+
+    def _check(self, result: int) -> None:
+        if result == -errno.EBADMSG:
+            raise _corrupt(self.path, "it has not the layout of this version")
+        if result < 0:
+            raise OSError(-result, os.strerror(-result), str(self.path))
+
+    def _read(self) -> layout.Board:
+        # Without O_NONBLOCK a named pipe put in the file's place would hold the reader for ever.
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            data = os.pread(fd, ctypes.sizeof(layout.Board), 0)
+        finally:
+            os.close(fd)
+        if len(data) != ctypes.sizeof(layout.Board):
+            raise _corrupt(self.path, f"it has {len(data)} bytes")
+        raw = layout.Board.from_buffer_copy(data)
+        header = raw.header
+        if (header.magic, header.version) != (layout.BOARD_MAGIC, layout.BOARD_VERSION):
+            raise _corrupt(self.path, "it does not begin as a board does")
+        return raw
+
+
+_COUNTERS = tuple(name for name in Seat.__struct_fields__ if name not in {"number", "policy"})
+
+
+def _seat(number: int, raw: layout.Seat) -> Seat:
+    said = raw.policy
+    policy = SeatPolicy(
+        share=ShareId(said.share.decode(errors="replace")),
+        rank=Rank(said.rank) if said.rank in list(Rank) else Rank.NORMAL,
+        limit=said.limit,
+        request=said.request,
+        quantum_us=said.quantum_us,
+        floor=said.floor,
+        grace_us=said.grace_us,
+    )
+    return Seat(number=number, policy=policy, **{name: getattr(raw, name) for name in _COUNTERS})
+
+
+def _raw(policy: SeatPolicy) -> layout.SeatPolicy:
+    return layout.SeatPolicy(
+        policy.share.encode(),
+        policy.rank,
+        policy.limit,
+        policy.request,
+        policy.quantum_us,
+        policy.floor,
+        policy.grace_us,
+    )
+
+
+def _corrupt(path: Path, because: str) -> BoardCorruptError:
+    return BoardCorruptError(
+        f"{path} is no board", because, "end the programs on that GPU and remove the file"
+    )
