@@ -113,6 +113,8 @@ def config() -> Iterator[str]:
 PLACES = {
     "socket": "`gpushare.sock` in the runtime directory",
     "state_dir": "root: `/var/lib/gpushare`; else `$XDG_STATE_HOME/gpushare`",
+    "swap_memory": "half of the machine's memory",
+    "swap_dir": "`swap` in the runtime directory",
     "runtime_dir": "root: `/run/gpushare`; else `$XDG_RUNTIME_DIR/gpushare`",
 }
 

@@ -3,18 +3,24 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from gpushare.guard import Region
+from gpushare.guard import Board, Flag, Phase, Rank, Region
+from gpushare.hardware.memory import HostMemory
 from gpushare.hardware.processes import ProcProcesses
+from gpushare.mechanisms.boards import Boards, Gate
 from gpushare.mechanisms.guard import Guard
+from gpushare.mechanisms.pools import Pools, Swapping
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
 from gpushare.model.ids import GpuId
-from gpushare.model.spec import MechanismName
+from gpushare.model.spec import MechanismName, Priority
 from gpushare.model.units import GIB, MIB, Bytes
+from support.regions import put_gpu, put_slot
 from support.shares import GPU, grant, share
 
 BY = (MechanismName.TIMESLICE, MechanismName.GUARD)
 ONE = share(by=BY)
+GATE = Gate()
 
 
 def context(gpu: GpuId) -> Bytes:
@@ -23,7 +29,17 @@ def context(gpu: GpuId) -> Bytes:
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Guard:
-    return Guard(tmp_path / "regions", context, ProcProcesses(Path("/")))
+    return made(tmp_path)
+
+
+def made(folder: Path, gate: Gate = GATE) -> Guard:
+    return Guard(
+        folder / "regions",
+        context,
+        ProcProcesses(Path("/")),
+        boards=Boards(folder / "boards", gate),
+        pools=Pools(HostMemory(), Swapping()),
+    )
 
 
 def test_a_region_is_made_and_removed(guard: Guard, tmp_path: Path) -> None:
@@ -88,7 +104,7 @@ def test_a_region_that_somebody_overwrote_is_a_fault_and_can_be_released(guard: 
 def test_a_folder_that_cannot_be_made_is_our_error(tmp_path: Path) -> None:
     (tmp_path / "regions").write_text("a file")
     with pytest.raises(HardwareError) as caught:
-        Guard(tmp_path / "regions", context, ProcProcesses(Path("/"))).prepare(ONE, [grant()])
+        made(tmp_path).prepare(ONE, [grant()])
     assert "exists" in caught.value.because
 
 
@@ -110,3 +126,93 @@ def test_the_region_belongs_to_the_user_of_the_share(guard: Guard) -> None:
     theirs = msgspec.structs.replace(ONE, uid=65534, gid=65534)
     path = Path(guard.prepare(theirs, [grant()]).env["GPUSHARE_REGION"])
     assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
+
+
+def board(folder: Path) -> Board:
+    return Board(folder / "boards" / GPU)
+
+
+def test_a_share_has_a_seat_on_the_board_of_its_gpu(guard: Guard, tmp_path: Path) -> None:
+    edits = guard.prepare(ONE, [grant(compute=25)])
+    (seat,) = board(tmp_path).snapshot().seats
+    assert edits.env["GPUSHARE_BOARDS"] == str(tmp_path / "boards")
+    assert Region(guard._path(ONE)).snapshot().gpus[0].seat == seat.number
+    assert seat.policy.share == ONE.id
+    assert (seat.policy.rank, seat.policy.limit, seat.policy.request) == (Rank.NORMAL, 2500, 2500)
+    guard.release(ONE)
+    assert board(tmp_path).snapshot().seats == ()
+
+
+def test_rank_and_gate_are_what_was_asked_and_set(tmp_path: Path) -> None:
+    guard = made(tmp_path, Gate(quantum=99, floor=7, grace=120))
+    for number, priority in enumerate(Priority):
+        guard.prepare(share(by=BY, id=f"{number:012x}", priority=priority), [grant()])
+    said = [seat.policy for seat in board(tmp_path).snapshot().seats]
+    assert [policy.rank for policy in said] == [Rank.LOW, Rank.NORMAL, Rank.HIGH]
+    assert {(p.quantum_us, p.floor, p.grace_us) for p in said} == {(99, 700, 120)}
+
+
+def test_every_share_has_a_seat_of_its_own_and_keeps_it(guard: Guard, tmp_path: Path) -> None:
+    first, second = share(by=BY, id="a" * 12), share(by=BY, id="b" * 12)
+    guard.prepare(first, [grant()])
+    guard.prepare(second, [grant()])
+    guard.release(first)
+    guard.prepare(second, [grant(compute=50)])
+    (seat,) = board(tmp_path).snapshot().seats
+    assert (seat.number, seat.policy.share, seat.policy.limit) == (1, second.id, 5000)
+
+
+def test_a_seat_survives_a_prepare_that_was_cut_short(guard: Guard, tmp_path: Path) -> None:
+    guard.prepare(ONE, [grant()])
+    guard._path(ONE).unlink()
+    guard.prepare(ONE, [grant()])
+    assert len(board(tmp_path).snapshot().seats) == 1
+
+
+def test_compute_and_priority_change_while_the_share_lives(guard: Guard, tmp_path: Path) -> None:
+    guard.prepare(ONE, [grant(compute=25)])
+    high = replace(ONE, spec=replace(ONE.spec, priority=Priority.HIGH))
+    guard.adjust(high, [grant(compute=75)])
+    (seat,) = board(tmp_path).snapshot().seats
+    assert (seat.policy.rank, seat.policy.limit) == (Rank.HIGH, 7500)
+
+
+def test_a_full_board_is_an_error_with_a_reason(guard: Guard) -> None:
+    for number in range(64):
+        guard.prepare(share(by=BY, id=f"{number:012x}"), [grant()])
+    with pytest.raises(HardwareError, match="no seat") as caught:
+        guard.prepare(ONE, [grant()])
+    assert "64" in caught.value.because
+
+
+def test_a_board_that_somebody_broke_is_made_anew(guard: Guard, tmp_path: Path) -> None:
+    guard.prepare(ONE, [grant()])
+    board(tmp_path).path.write_bytes(b"x" * 10)
+    assert guard.observe(ONE).seats == {}
+    guard.prepare(ONE, [grant()])
+    assert [seat.policy.share for seat in board(tmp_path).snapshot().seats] == [ONE.id]
+
+
+def test_memory_is_made_to_move(guard: Guard) -> None:
+    guard.prepare(ONE, [grant()])
+    region = Region(guard._path(ONE))
+    assert region.snapshot().flags == Flag.MOVABLE
+    assert guard.observe(ONE).moves.movable
+    guard.suspend(ONE, Bytes(0))
+    assert guard.observe(ONE).moves.halt % 2 == 1
+    guard.resume(ONE)
+    assert guard.observe(ONE).moves.halt % 2 == 0
+
+
+def test_how_programs_move_is_observed(guard: Guard) -> None:
+    guard.prepare(ONE, [grant()])
+    region = Region(guard._path(ONE))
+    me = ProcProcesses().find(os.getpid())
+    guard.suspend(ONE, Bytes(0))
+    put_gpu(region, cached=5 * MIB)
+    put_slot(region, pid=me.pid, start=me.started, phase=Phase.LEAVES, fixed=1)
+    seen = guard.observe(ONE)
+    assert (seen.cached, seen.moves.away, seen.moves.back) == (5 * MIB, False, False)
+    assert seen.moves.fixed == ("it uses managed memory",)
+    put_slot(region, pid=me.pid, start=me.started, phase=Phase.AWAY, halt_seen=1)
+    assert guard.observe(ONE).moves.away

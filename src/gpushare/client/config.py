@@ -9,11 +9,13 @@ from typing import Any
 
 import msgspec
 
-from gpushare.model.errors import ConfigError, SocketDeniedError
+from gpushare.model.errors import BadQuantityError, ConfigError, SocketDeniedError
 from gpushare.model.settings import Settings
+from gpushare.model.units import parse_bytes
 
 FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
 VARIABLES = {name: f"GPUSHARE_{name.upper()}" for name in FIELDS}
+SIZES = frozenset(("swap_memory", "swap_ahead"))
 DEFAULT = "default"
 _SYSTEM = "etc/gpushare"
 _SOCKET = "gpushare.sock"
@@ -158,8 +160,9 @@ def _checked(key: str, value: Any, origin: str) -> Any:
     kind = FIELDS[key].type
     text = not origin.startswith("/")
     try:
+        value = parse_bytes(value) if key in SIZES and _is_size(value) else value
         found = msgspec.convert(value, kind, strict=not text, dec_hook=_decode)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, BadQuantityError) as error:
         raise ConfigError(f"cannot use {key} of {origin}", str(error), describe(key)) from error
     if isinstance(found, Path):
         found = found.expanduser()
@@ -167,6 +170,11 @@ def _checked(key: str, value: Any, origin: str) -> Any:
             raise ConfigError(f"cannot use {key} of {origin}", "the path is not absolute")
         return found.absolute()
     return found
+
+
+def _is_size(value: Any) -> bool:
+    """`64GiB`; plain digits are bytes already, and may be 0."""
+    return isinstance(value, str) and not value.isdecimal()
 
 
 def _decode(kind: type, value: object) -> object:

@@ -10,6 +10,8 @@ from signal import Signals
 from gpushare.hardware.census import Census
 from gpushare.hardware.host import Host
 from gpushare.hardware.ports import Processes
+from gpushare.mechanisms.boards import Gate
+from gpushare.mechanisms.pools import Swapping
 from gpushare.mechanisms.registry import load
 from gpushare.model.gpu import Gpu, GpuProcess
 from gpushare.model.ids import GpuId
@@ -38,13 +40,33 @@ def rig(settings: Settings, store: Store) -> Rig:
         processes=host.processes,
         census=Census,
         cgroups=host.cgroups,
-        mechanisms=load(host, runtime, context=lambda gpu: _cost(store, gpu)),
+        mechanisms=load(
+            host,
+            runtime,
+            context=lambda gpu: _cost(store, gpu),
+            gate=Gate(
+                quantum=settings.gate_quantum,
+                floor=settings.best_effort_minimum,
+                grace=settings.gate_grace,
+            ),
+            swap=_swapping(settings, host, runtime),
+        ),
         machine=host.machine,
         programs=_programs,
         probe=Probing(host, clock),
         signal=partial(_signal, host.processes),
         clock=clock,
         boot=_BOOT_ID.read_text().strip(),
+    )
+
+
+def _swapping(settings: Settings, host: Host, runtime: Path) -> Swapping:
+    """Half of the machine's memory unless said otherwise."""
+    memory = settings.swap_memory
+    return Swapping(
+        folder=settings.swap_dir or runtime / "swap",
+        memory=Bytes(host.memory.total() // 2) if memory is None else memory,
+        ahead=settings.swap_ahead,
     )
 
 

@@ -14,6 +14,7 @@ from .region import (
     RegionSnapshot,
     why_fixed,
 )
+from .swap import Swap, SwapInfo
 
 __all__ = [
     "Board",
@@ -29,6 +30,8 @@ __all__ = [
     "RegionSnapshot",
     "Seat",
     "SeatPolicy",
+    "Swap",
+    "SwapInfo",
     "library",
     "library_path",
     "native_root",

@@ -62,7 +62,8 @@ class Slot(ctypes.Structure):
         ("out_ns", ctypes.c_uint64),
         ("in_ns", ctypes.c_uint64),
         ("movable", ctypes.c_uint64),
-        ("reserved", ctypes.c_uint64 * 6),
+        ("cached", ctypes.c_uint64),
+        ("reserved", ctypes.c_uint64 * 5),
     ]
 
 
@@ -97,6 +98,15 @@ class Region(ctypes.Structure):
     ]
 
 
+class SwapInfo(ctypes.Structure):
+    _fields_ = [
+        ("unit", ctypes.c_uint64),
+        ("count", ctypes.c_uint64),
+        ("ready", ctypes.c_uint64),
+        ("used", ctypes.c_uint64),
+    ]
+
+
 class SeatPolicy(ctypes.Structure):
     _fields_ = [
         ("share", ctypes.c_char * SHARE_BYTES),
@@ -120,7 +130,8 @@ class Seat(ctypes.Structure):
         ("opened_at", ctypes.c_uint64),
         ("shut_at", ctypes.c_uint64),
         ("turns", ctypes.c_uint64),
-        ("turn_reserved", ctypes.c_uint64 * 4),
+        ("floor_window", ctypes.c_uint64),
+        ("turn_reserved", ctypes.c_uint64 * 3),
         ("wanted_ns", ctypes.c_uint64),
         ("open_ns", ctypes.c_uint64),
         ("overrun_ns", ctypes.c_uint64),

@@ -16,6 +16,7 @@ from .capabilities import detect
 from .cgroups import FsCgroups
 from .gpus import NvmlGpus
 from .limits import NvmlMemoryLimits
+from .memory import HostMemory
 from .mps import MpsDaemons
 from .nvml import Nvml
 from .probe import ProbeRunner, probe_program
@@ -31,6 +32,7 @@ class Host:
     limits: NvmlMemoryLimits
     processes: ProcProcesses
     cgroups: FsCgroups
+    memory: HostMemory
     mps: MpsDaemons
     probe: ProbeRunner
 
@@ -53,6 +55,7 @@ class Host:
             limits=NvmlMemoryLimits(nvml, os.geteuid()),
             processes=processes,
             cgroups=cgroups,
+            memory=HostMemory(root),
             mps=MpsDaemons(runtime / "mps", processes, env, root=root, protocol=mps_protocol),
             probe=ProbeRunner(cgroups, probe_program),
         )

@@ -105,6 +105,24 @@ class Processes(Protocol):
         ...
 
 
+class HostMemory(Protocol):
+    """The machine's own memory, and file systems made of it."""
+
+    def total(self) -> Bytes: ...
+
+    def in_memory(self, path: Path) -> bool:
+        """Whether what is written there stays in memory."""
+        ...
+
+    def room(self, path: Path) -> Bytes:
+        """What can still be written there."""
+        ...
+
+    def mount(self, path: Path, size: Bytes) -> bool:
+        """Have a file system of memory there, in huge pages where possible; False: refused."""
+        ...
+
+
 class Cgroups(Protocol):
     """The control groups of shares, below one parent that is ours; named by share id."""
 

@@ -6,8 +6,11 @@ that prepared it may have died.
 """
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from typing import Protocol
 
+from gpushare.guard import Phase, RegionSlot, Seat, why_fixed
 from gpushare.model.edits import Edits
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Promise
@@ -17,11 +20,42 @@ from gpushare.model.units import Bytes
 from gpushare.model.value import Value
 
 
+class Moves(Value):
+    """How a share's programs move off the GPU and back, as its region says.
+
+    `halt`: odd while they shall be away. `movable`: their memory is made so that it can move.
+    """
+
+    halt: int
+    slots: tuple[RegionSlot, ...] = ()
+    movable: bool = True
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """Why some of it cannot move now."""
+        return why_fixed(reduce(or_, (slot.fixed for slot in self.slots), 0))
+
+    @property
+    def away(self) -> bool:
+        """Every program has left the GPU, as it was asked to."""
+        return all(slot.phase is Phase.AWAY and slot.seen == self.halt for slot in self.slots)
+
+    @property
+    def back(self) -> bool:
+        return all(slot.phase is Phase.RUNS for slot in self.slots)
+
+    @property
+    def failures(self) -> tuple[RegionSlot, ...]:
+        """Those that have refused what was asked of them last."""
+        return tuple(s for s in self.slots if s.failure and s.seen == self.halt)
+
+
 class Observation(Value):
     """What a mechanism sees of a share now. An absent GPU or None: it cannot tell.
 
     `used`, `peak`: bytes per GPU. `pids`: processes of the share. `denied`: refused allocations.
     `fault`: what went wrong with the mechanism itself, a sentence. `blamed`: who caused it.
+    `cached`: of `used`, what programs have freed. `seats`: their place on the GPUs' boards.
     """
 
     used: dict[GpuId, Bytes] = {}
@@ -30,6 +64,9 @@ class Observation(Value):
     denied: int | None = None
     fault: str = ""
     blamed: tuple[int, ...] = ()
+    cached: Bytes | None = None
+    seats: dict[GpuId, Seat] = {}
+    moves: Moves | None = None
 
     def __or__(self, other: "Observation") -> "Observation":
         """Both; where both count the right one wins."""
@@ -40,6 +77,9 @@ class Observation(Value):
             denied=self.denied if other.denied is None else other.denied,
             fault=other.fault or self.fault,
             blamed=tuple(dict.fromkeys((*self.blamed, *other.blamed))),
+            cached=self.cached if other.cached is None else other.cached,
+            seats={**self.seats, **other.seats},
+            moves=other.moves or self.moves,
         )
 
 
@@ -65,6 +105,14 @@ class Mechanism(Protocol):
         """Undo prepare, whether it finished or not."""
         ...
 
+    def suspend(self, share: Share, keep: Bytes) -> None:
+        """Ask the share's programs to leave the GPU, all but `keep` bytes on each."""
+        ...
+
+    def resume(self, share: Share) -> None:
+        """Ask them to come back; also undoes a suspend that was not finished."""
+        ...
+
     def observe(self, share: Share) -> Observation: ...
 
     def mend(self) -> tuple[str, ...]:
@@ -83,6 +131,12 @@ class Quiet:
 
     def release(self, share: Share) -> None:
         """Nothing was made."""
+
+    def suspend(self, share: Share, keep: Bytes) -> None:
+        """Nothing of it can move."""
+
+    def resume(self, share: Share) -> None:
+        """Nothing of it has moved."""
 
     def observe(self, share: Share) -> Observation:  # noqa: ARG002
         return Observation()

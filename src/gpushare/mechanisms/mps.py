@@ -41,7 +41,7 @@ class MpsMechanism(Quiet):
         devices=HIDDEN,
         also=(
             "Programs that run at the same time can observe each other through caches.",
-            "MPS cannot be checkpointed: such a share cannot be suspended or migrated.",
+            "The driver cannot checkpoint programs under MPS.",
         ),
         max_gpus=1,
         one_user=True,
@@ -63,7 +63,7 @@ class MpsMechanism(Quiet):
         edits = visible(grants)
         mine = {
             "CUDA_MPS_PIPE_DIRECTORY": str(place.pipe),
-            **limits(grant, share.spec.priority),
+            **limits(grant, share.spec.priority, turns=_turns(share)),
         }
         unset = tuple(name for name in MPS_VARIABLES if name not in mine)
         return Edits(env={**edits.env, **mine}, unset=unset)
@@ -134,18 +134,22 @@ class MpsMechanism(Quiet):
         return "its server was in FAULT and its last client is gone"
 
 
-def limits(grant: GpuGrant, priority: Priority) -> dict[str, str]:
-    """What the client side of MPS reads.
+def limits(grant: GpuGrant, priority: Priority, *, turns: bool = False) -> dict[str, str]:
+    """What the client side of MPS reads. `turns`: the guard holds the compute limit, exactly.
 
     Device 0 and no other: an entry for a device the client does not see drops every limit without
     an error (measured on driver 580).
     """
     found = {"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": f"0={max(1, grant.limit // MIB)}M"}
-    if grant.compute < FULL:
+    if grant.compute < FULL and not turns:
         found["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] = str(grant.compute)
     if priority is Priority.LOW:
         found["CUDA_MPS_CLIENT_PRIORITY"] = "1"
     return found
+
+
+def _turns(share: Share) -> bool:
+    return share.decision is not None and MechanismName.GUARD in share.decision.mechanisms
 
 
 def _gpus(share: Share) -> tuple[GpuId, ...]:

@@ -8,27 +8,40 @@ from gpushare.hardware.host import Host
 from gpushare.model.ids import GpuId
 from gpushare.model.units import Bytes
 
+from .boards import Boards, Gate
 from .driver_limit import DriverLimit
 from .exclusive import Exclusive
 from .guard import Guard
 from .mps import MpsMechanism
+from .pools import Pools, Swapping
 from .stack import Mechanisms
 from .timeslice import Timeslice
 
+_GATE, _NO_SWAP = Gate(), Swapping()
+
 
 def load(
-    host: Host, runtime: Path, *, context: Callable[[GpuId], Bytes], lock: bool = False
+    host: Host,
+    runtime: Path,
+    *,
+    context: Callable[[GpuId], Bytes],
+    lock: bool = False,
+    gate: Gate = _GATE,
+    swap: Swapping = _NO_SWAP,
 ) -> Mechanisms:
     """All mechanisms on `host`; which of them work there is what Machine.capabilities says.
 
     `runtime`: our private folder. `context`: bytes one CUDA context costs on a GPU. `lock`: an
-    exclusive share also sets the compute mode of its GPU (root).
+    exclusive share also sets the compute mode of its GPU (root). `swap`: host memory for shares
+    that are suspended; by default programs bring their own.
     """
+    boards = Boards(runtime / "boards", gate)
+    pools = Pools(host.memory, swap)
     known = (
         Exclusive(host.gpus, runtime / "exclusive", lock=lock),
         Timeslice(),
         MpsMechanism(host.mps),
         DriverLimit(host.limits, host.cgroups),
-        Guard(runtime / "regions", context, host.processes),
+        Guard(runtime / "regions", context, host.processes, boards=boards, pools=pools),
     )
     return Mechanisms(known, host.cgroups)

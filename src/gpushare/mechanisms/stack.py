@@ -11,6 +11,7 @@ from gpushare.model.errors import CgroupError, HardwareError, UnsupportedError
 from gpushare.model.promise import Promise
 from gpushare.model.share import Share
 from gpushare.model.spec import MechanismName
+from gpushare.model.units import Bytes
 
 from .base import Mechanism, Observation
 
@@ -65,6 +66,17 @@ class Mechanisms:
                 f"processes {', '.join(map(str, self._cgroups.pids(share.id)))} are in it",
                 "end them; the share is released then",
             )
+
+    def suspend(self, share: Share, keep: Bytes) -> None:
+        """Ask the share's programs off the GPU; `observe` tells when they are. HardwareError."""
+        with _explained(share):
+            for mechanism in self._stack(share):
+                mechanism.suspend(share, keep)
+
+    def resume(self, share: Share) -> None:
+        with _explained(share):
+            for mechanism in self._stack(share):
+                mechanism.resume(share)
 
     def observe(self, share: Share) -> Observation:
         group = Observation(pids=self._cgroups.pids(share.id))

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Host memory for what leaves the GPU: a folder with a table of units and the units themselves.
+
+One folder per user: its programs share the units, and nobody else can map them.
+"""
+
+import ctypes
+import errno
+import os
+from pathlib import Path
+
+from gpushare.model.errors import HostMemoryError
+from gpushare.model.units import MIB, Bytes
+from gpushare.model.value import Value
+
+from . import layout
+from .native import library
+
+UNIT = Bytes(32 * MIB)
+
+
+class SwapInfo(Value):
+    """Bytes. `enabled` may be used, `ready` of it was touched ahead, `used` belongs to somebody."""
+
+    unit: Bytes
+    enabled: Bytes
+    ready: Bytes
+    used: Bytes
+
+
+class Swap:
+    """A pool by its folder. Nothing is held open between calls."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, most: Bytes, unit: Bytes = UNIT) -> "Swap":
+        """Make the files in the folder that is there; `most`: what can ever be enabled."""
+        pool = cls(path)
+        pool._check(_native().gpushare_swap_create(os.fsencode(path), most, unit))
+        return pool
+
+    def enable(self, size: Bytes) -> None:
+        """Let so many bytes be used, in whole units; units in use stay until given back."""
+        self._check(_native().gpushare_swap_enable(os.fsencode(self.path), size))
+
+    def touch(self, size: Bytes, threads: int) -> Bytes:
+        """Have that many bytes ready before they are needed; how many are. Takes a while."""
+        path = os.fsencode(self.path)
+        return Bytes(self._check(_native().gpushare_swap_touch(path, size, threads)))
+
+    def reap(self) -> int:
+        """Free the units of dead processes; how many there were."""
+        return self._check(_native().gpushare_swap_reap(os.fsencode(self.path)))
+
+    def info(self) -> SwapInfo:
+        raw = layout.SwapInfo()
+        self._check(_native().gpushare_swap_info(os.fsencode(self.path), ctypes.byref(raw)))
+        return SwapInfo(
+            unit=raw.unit,
+            enabled=Bytes(raw.count * raw.unit),
+            ready=Bytes(raw.ready * raw.unit),
+            used=Bytes(raw.used * raw.unit),
+        )
+
+    def _check(self, result: int) -> int:
+        if result == -errno.ENOSPC:
+            raise HostMemoryError(
+                f"no room for suspended shares in {self.path}",
+                os.strerror(errno.ENOSPC),
+                "set swap_dir to a larger tmpfs, or swap_memory lower",
+            )
+        if result < 0:
+            raise OSError(-result, os.strerror(-result), str(self.path))
+        return result
+
+
+def _native() -> ctypes.CDLL:
+    loaded = library()
+    text, word = ctypes.c_char_p, ctypes.c_uint64
+    loaded.gpushare_swap_create.argtypes = [text, word, word]
+    loaded.gpushare_swap_enable.argtypes = [text, word]
+    loaded.gpushare_swap_touch.argtypes = [text, word, ctypes.c_uint]
+    loaded.gpushare_swap_touch.restype = ctypes.c_int64
+    loaded.gpushare_swap_reap.argtypes = [text]
+    loaded.gpushare_swap_info.argtypes = [text, ctypes.c_void_p]
+    return loaded

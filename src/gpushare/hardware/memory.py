@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The memory of the machine itself, and file systems that are made of it."""
+
+import ctypes
+import os
+from pathlib import Path
+
+from gpushare.model.units import KIB, Bytes
+
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8  # sys/mount.h
+
+
+class HostMemory:
+    """Implements the HostMemory port under `root`."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+
+    def total(self) -> Bytes:
+        """All memory of the machine (proc_meminfo(5))."""
+        lines = (self._root / "proc/meminfo").read_text().splitlines()
+        kib = next(line.split()[1] for line in lines if line.startswith("MemTotal:"))
+        return Bytes(int(kib) * KIB)
+
+    def in_memory(self, path: Path) -> bool:
+        """Whether what is written there stays in memory (tmpfs)."""
+        return self._mount_of(path)[1] == "tmpfs"
+
+    def room(self, path: Path) -> Bytes:
+        """What can still be written there."""
+        found = os.statvfs(path)
+        return Bytes(found.f_bavail * found.f_frsize)
+
+    def mount(self, path: Path, size: Bytes) -> bool:
+        """Mount a tmpfs of huge pages there unless there is one; False where that is refused."""
+        if self._mount_of(path)[0] == os.path.realpath(path):
+            return self.in_memory(path)
+        flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+        libc = ctypes.CDLL(None, use_errno=True)
+        for pages in ("huge=always,", ""):
+            options = f"{pages}size={size},mode=0711".encode()
+            if libc.mount(b"gpushare", os.fsencode(path), b"tmpfs", flags, options) == 0:
+                return True
+        return False
+
+    def _mount_of(self, path: Path) -> tuple[str, str]:
+        """Mount point and type of the file system that the path is, or would be, on."""
+        real = os.path.realpath(path)
+        found = ("/", "")
+        for line in (self._root / "proc/self/mounts").read_text().splitlines():
+            _, point, kind, *_ = line.split()
+            point = point.encode().decode("unicode_escape")  # a space stands as \040 there
+            inside = real == point or real.startswith(point.rstrip("/") + "/")
+            if inside and len(point) >= len(found[0]):
+                found = (point, kind)
+        return found

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seats of shares on the boards of their GPUs.
+
+A board is writable for every user who has a share on the GPU: what stands on it is hearsay, and a
+share whose region says which seat it has is believed before the board is.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gpushare.guard import Board, Rank, Seat, SeatPolicy
+from gpushare.guard.layout import MAX_SEATS
+from gpushare.model.errors import BoardCorruptError, HardwareError
+from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.share import Share
+from gpushare.model.spec import GpuGrant, Priority
+from gpushare.model.units import FULL
+from gpushare.model.value import Value
+
+_POINTS = 100  # basis points of a percent
+_RANKS = {Priority.LOW: Rank.LOW, Priority.NORMAL: Rank.NORMAL, Priority.HIGH: Rank.HIGH}
+
+
+class Gate(Value):
+    """How work is held back. Times in microseconds, `floor` in percent; `grace` 0: learned."""
+
+    quantum: int = 150
+    floor: int = 2
+    grace: int = 0
+
+
+class Boards:
+    """`folder` holds one board per GPU, named by its UUID."""
+
+    def __init__(self, folder: Path, gate: Gate) -> None:
+        self.folder, self._gate = folder, gate
+
+    def take(self, share: Share, grant: GpuGrant, known: int | None) -> int:
+        """Give the share its seat and say what holds there. `known`: the seat it has already."""
+        board = self._made(grant.gpu)
+        number = self._find(board, share.id) if known is None else known
+        board.seat(number, self._policy(share, grant))
+        return number
+
+    def leave(self, share: ShareId, gpus: Sequence[GpuId]) -> None:
+        """Free the share's seats; a board that is gone or broken has none."""
+        for gpu in gpus:
+            for seat in self._seats(gpu):
+                if seat.policy.share == share:
+                    Board(self.folder / gpu).seat(seat.number, None)
+
+    def look(self, share: ShareId, gpus: Sequence[GpuId]) -> dict[GpuId, Seat]:
+        """The share's seats, as far as boards can be read."""
+        return {
+            gpu: seat for gpu in gpus for seat in self._seats(gpu) if seat.policy.share == share
+        }
+
+    def _made(self, gpu: GpuId) -> Board:
+        """Under a folder that cannot be listed; every user of the GPU may write the board."""
+        board = Board(self.folder / gpu)
+        try:
+            board.snapshot()
+        except (FileNotFoundError, BoardCorruptError):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+            board = Board.create(self.folder / gpu, gpu)
+        board.path.chmod(0o666)
+        return board
+
+    def _find(self, board: Board, share: ShareId) -> int:
+        """The seat a prepare that was cut short has given it, or the first free one."""
+        taken = {seat.number: seat.policy.share for seat in board.snapshot().seats}
+        had = (number for number, owner in taken.items() if owner == share)
+        free = (number for number in range(MAX_SEATS) if number not in taken)
+        number = next(had, next(free, None))
+        if number is None:
+            raise HardwareError(
+                f"no seat is left on {board.path.name}",
+                f"{MAX_SEATS} shares have one already",
+                "release some: gpushare ps",
+            )
+        return number
+
+    def _seats(self, gpu: GpuId) -> tuple[Seat, ...]:
+        try:
+            return Board(self.folder / gpu).snapshot().seats
+        except (OSError, BoardCorruptError):
+            return ()
+
+    def _policy(self, share: Share, grant: GpuGrant) -> SeatPolicy:
+        """A share that asks for nothing is to get what is left, and all of it when alone."""
+        return SeatPolicy(
+            share=share.id,
+            rank=_RANKS[share.spec.priority],
+            limit=grant.compute * _POINTS,
+            request=min(grant.compute_request, FULL) * _POINTS,
+            quantum_us=self._gate.quantum,
+            floor=self._gate.floor * _POINTS,
+            grace_us=self._gate.grace,
+        )
