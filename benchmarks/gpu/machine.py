@@ -17,7 +17,14 @@ import pynvml
 ROOT = Path(__file__).parents[2]
 
 
+def smoke() -> bool:
+    """GPUSHARE_BENCH_SMOKE=1: programs run on the CPU with tiny shapes, to try the road out."""
+    return os.environ.get("GPUSHARE_BENCH_SMOKE") == "1"
+
+
 def first_gpu() -> dict[str, Any]:
+    if smoke():
+        return {"name": "CPU", "uuid": "GPU-none", "memory_total": 0, "memory_used": 0}
     pynvml.nvmlInit()
     handle = pynvml.nvmlDeviceGetHandleByIndex(0)
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
@@ -35,6 +42,14 @@ def card_used() -> int:
     """Bytes in use on the first GPU, by everyone."""
     handle = pynvml.nvmlDeviceGetHandleByIndex(0)
     return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
+
+
+def sm_clock() -> int | None:
+    """MHz, now."""
+    if smoke():
+        return None
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    return int(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM))
 
 
 def process_used(pid: int) -> int | None:
@@ -89,6 +104,15 @@ def description() -> dict[str, Any]:
     }
 
 
+def stamp() -> dict[str, Any]:
+    """For rows that are added to a file one by one."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit()[:12],
+        "sm_clock_mhz": sm_clock(),
+    }
+
+
 def results_folder() -> Path:
     """`benchmarks/results/<gpu>`, or what GPUSHARE_BENCH_RESULTS names."""
     slug = first_gpu()["name"].removeprefix("NVIDIA ").lower().replace(" ", "-")
@@ -97,10 +121,16 @@ def results_folder() -> Path:
     return folder
 
 
-def save(part: str, result: object) -> Path:
+def load(part: str) -> Any:
+    """The result that was saved before; None without one."""
+    target = results_folder() / f"{part}.json"
+    return json.loads(target.read_text())["result"] if target.exists() else None
+
+
+def save(part: str, result: object, module: str = "benchmarks.gpu") -> Path:
     body = {
         "benchmark": part,
-        "command": " ".join(["python -m benchmarks.gpu", *sys.argv[1:]]),
+        "command": " ".join([f"python -m {module}", *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": description(),
         "result": result,

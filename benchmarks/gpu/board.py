@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A GPU's board for benchmarks: seats whose policy changes while programs run."""
+
+import ctypes
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+LOW, NORMAL, HIGH = 0, 1, 2
+FULL = 10000  # compute is counted in basis points
+_COUNTERS = (  # of struct gs_seat in native/guard/board.h, from byte 192 on
+    "wanted_ns", "open_ns", "overrun_ns", "busy_ns", "waits", "waited_ns", "fences", "longest_ns",
+    "longest_late_ns", "raises", "raised_ns", "grace_ns", "stuck", "floors",
+)  # fmt: skip
+_AT = 192
+
+
+class _Policy(ctypes.Structure):
+    _fields_ = [
+        ("share", ctypes.c_char * 16),
+        ("rank", ctypes.c_uint32),
+        ("limit", ctypes.c_uint32),
+        ("request", ctypes.c_uint32),
+        ("quantum_us", ctypes.c_uint32),
+        ("floor", ctypes.c_uint32),
+        ("grace_us", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32 * 6),
+    ]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Basis points and microseconds, as in native/guard/board.h."""
+
+    rank: int = NORMAL
+    limit: int = FULL
+    request: int = 0
+    quantum_us: int = 150
+    floor: int = 200
+    grace_us: int = 0
+
+
+@dataclass(frozen=True)
+class Board:
+    folder: Path
+    uuid: str
+    library: ctypes.CDLL
+
+    @classmethod
+    def create(cls, folder: Path, uuid: str, library: ctypes.CDLL) -> "Board":
+        folder.mkdir(exist_ok=True)
+        board = cls(folder, uuid, library)
+        code = library.gpushare_board_create(str(board.path).encode(), uuid.encode())
+        if code:
+            raise OSError(-code, "the board could not be made")
+        return board
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.uuid
+
+    def seat(self, number: int, policy: Policy) -> None:
+        share = f"bench-{number}".encode()
+        wish = _Policy(share, policy.rank, policy.limit, policy.request, policy.quantum_us)
+        wish.floor, wish.grace_us = policy.floor, policy.grace_us
+        code = self.library.gpushare_board_seat(
+            str(self.path).encode(), ctypes.c_uint(number), ctypes.byref(wish)
+        )
+        if code:
+            raise OSError(-code, "the seat could not be given")
+
+    def counters(self, number: int) -> dict[str, int]:
+        content = self.path.read_bytes()
+        header, seat = struct.unpack_from("<II", content, 12)
+        values = struct.unpack_from(f"<{len(_COUNTERS)}Q", content, header + number * seat + _AT)
+        return dict(zip(_COUNTERS, values, strict=True))

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m benchmarks.gpu.colocation`: all of it, or the part that the options name."""
+
+import argparse
+import sys
+import time
+from itertools import groupby
+
+from benchmarks.gpu.machine import smoke
+
+from . import configurations
+from .configurations import Configuration
+from .run import Plan, measure
+
+PAIRS = "bert:resnet50,llm:gpt"
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(each) for each in text.split(",") if each]
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.colocation")
+    parser.add_argument("--pairs", default=PAIRS, help="service:job,… or `all`")
+    parser.add_argument("--configurations", default=",".join(configurations.DEFAULT))
+    parser.add_argument("--loads", default="0.5", help="parts of a service's rate alone")
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of one window")
+    parser.add_argument("--quanta", default="", help="also vary the guard's quantum, in µs")
+    parser.add_argument("--graces", default="", help="also vary the guard's grace, in µs")
+    parser.add_argument("--alone", action="store_true", help="also each program alone, guarded")
+    parser.add_argument("--sequential", action="store_true", help="few programs at once")
+    parser.add_argument("--limit", type=float, default=570.0, help="stop after so many seconds")
+    return parser.parse_args()
+
+
+def pairs(text: str) -> list[tuple[str, str]]:
+    if text == "all":
+        return [
+            (lc, be) for lc in ("bert", "resnet50", "llm") for be in ("resnet50", "gpt", "gemm")
+        ]
+    return [(lc, be) for lc, be in (each.split(":") for each in text.split(","))]
+
+
+def stages(chosen: list[Configuration], sequential: bool) -> list[list[Configuration]]:
+    if sequential:
+        return [[each] for each in chosen]
+    return [list(group) for _, group in groupby(chosen, key=lambda each: each.stage)]
+
+
+def main() -> int:
+    options = arguments()
+    chosen = configurations.chosen(options.configurations.split(","))
+    graces, quanta = _numbers(options.graces), _numbers(options.quanta)
+    chosen = configurations.variants(chosen, quanta, graces)
+    plan = Plan(
+        pairs=pairs(options.pairs),
+        stages=stages(sorted(chosen, key=lambda each: each.stage), options.sequential),
+        loads=[float(each) for each in options.loads.split(",")],
+        seeds=_numbers(options.seeds),
+        seconds=options.seconds,
+        alone=options.alone,
+        deadline=time.monotonic() + options.limit,
+        settle=0.1 if smoke() else 0.7,
+    )
+    return measure(plan)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ways of sharing that are compared."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """`quantum_us` and `grace_us` are the guard's; grace 0 lets it learn."""
+
+    name: str
+    mps: bool = False
+    guard: bool = False
+    client_priority: bool = False
+    threads: int | None = None  # percent for the best-effort job
+    quantum_us: int = 150
+    grace_us: int = 0
+
+    @property
+    def stage(self) -> tuple[bool, bool]:
+        """Configurations of one stage share their programs, as far as these differ in nothing."""
+        return self.mps, self.guard
+
+    @property
+    def job(self) -> tuple[bool, int | None]:
+        """What makes a best-effort program of its own necessary."""
+        return self.client_priority, self.threads
+
+    @property
+    def job_environment(self) -> dict[str, str]:
+        edits = {}
+        if self.client_priority:
+            edits["CUDA_MPS_CLIENT_PRIORITY"] = "1"
+        if self.threads is not None:
+            edits["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] = str(self.threads)
+        return edits
+
+
+ALL = (
+    Configuration("time-slice"),
+    Configuration("mps", mps=True),
+    Configuration("mps+priority", mps=True, client_priority=True),
+    Configuration("mps+priority+50", mps=True, client_priority=True, threads=50),
+    Configuration("mps+priority+25", mps=True, client_priority=True, threads=25),
+    Configuration("gpushare/mps", mps=True, guard=True, client_priority=True),
+    Configuration("gpushare/mps+50", mps=True, guard=True, client_priority=True, threads=50),
+    Configuration("gpushare/time-slice", guard=True),
+)
+DEFAULT = tuple(each.name for each in ALL if each.name != "gpushare/mps+50")
+
+
+def chosen(names: list[str]) -> list[Configuration]:
+    known = {each.name: each for each in ALL}
+    return [known[name] for name in names]
+
+
+def variants(
+    base: list[Configuration], quanta: list[int], graces: list[int]
+) -> list[Configuration]:
+    """Guarded configurations once per quantum and once per grace; the others as they are."""
+    made = []
+    for each in base:
+        if not each.guard or not (quanta or graces):
+            made.append(each)
+            continue
+        made += [replace(each, quantum_us=quantum) for quantum in quanta]
+        made += [replace(each, grace_us=grace) for grace in graces]
+    return made

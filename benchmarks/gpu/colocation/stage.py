@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The programs of the configurations that can share them, started all at once."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.gpu import machine, mps
+from benchmarks.gpu.board import HIGH, LOW, Board, Policy
+from benchmarks.gpu.share import Share, guarded, library
+
+from .configurations import Configuration
+from .process import Jobs, Services
+
+GIB = 1 << 30
+CONTEXT = 527 << 20  # what a context costs on an H200; nothing here comes near a limit
+SHARE = 60 * GIB
+SERVICE_SEAT, FIRST_JOB_SEAT = 0, 1
+
+
+@dataclass
+class Stage:
+    services: Services
+    jobs: dict[tuple[bool, int | None], Jobs]
+    board: Board | None
+
+    def seat_of(self, configuration: Configuration) -> int:
+        return FIRST_JOB_SEAT + list(self.jobs).index(configuration.job)
+
+    def apply(self, configuration: Configuration) -> Jobs:
+        """Sets the guard's policy; the best-effort program of the configuration."""
+        if self.board:
+            own = {"quantum_us": configuration.quantum_us, "grace_us": configuration.grace_us}
+            self.board.seat(SERVICE_SEAT, Policy(rank=HIGH, **own))
+            self.board.seat(self.seat_of(configuration), Policy(rank=LOW, **own))
+        return self.jobs[configuration.job]
+
+    def gate(self, configuration: Configuration) -> dict[str, dict[str, int]]:
+        if not self.board:
+            return {}
+        seats = {"lc": SERVICE_SEAT, "be": self.seat_of(configuration)}
+        return {name: self.board.counters(seat) for name, seat in seats.items()}
+
+
+def _share(stack: ExitStack, board: Board | None, seat: int) -> Share | None:
+    if board is None:
+        return None
+    return stack.enter_context(guarded(board.uuid, SHARE, CONTEXT, board=board, seat=seat))
+
+
+def _environment(share: Share | None, *more: Mapping[str, str]) -> dict[str, str]:
+    merged = dict(share.edits) if share else {}
+    for each in more:
+        merged |= each
+    return merged
+
+
+def _board(stack: ExitStack) -> Board:
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gs-board-"))
+    return Board.create(Path(folder) / "boards", machine.first_gpu()["uuid"], library())
+
+
+@contextmanager
+def stage(
+    configurations: Sequence[Configuration], services: Sequence[str], jobs: Sequence[str]
+) -> Iterator[Stage]:
+    """All configurations are of one stage. In smoke runs there is neither MPS nor guard."""
+    with ExitStack() as stack:
+        real, first = not machine.smoke(), configurations[0]
+        pipe = stack.enter_context(mps.daemon()) if first.mps and real else {}
+        board = _board(stack) if first.guard and real else None
+        if board:
+            board.seat(SERVICE_SEAT, Policy(rank=HIGH))
+        lc = Services(services, _environment(_share(stack, board, SERVICE_SEAT), pipe))
+        stack.callback(lc.end)
+        made: dict[tuple[bool, int | None], Jobs] = {}
+        for each in configurations:
+            if each.job in made:
+                continue
+            seat = FIRST_JOB_SEAT + len(made)
+            if board:
+                board.seat(seat, Policy(rank=LOW))
+            env = _environment(_share(stack, board, seat), pipe, each.job_environment)
+            made[each.job] = Jobs(jobs, env)
+            stack.callback(made[each.job].end)
+        for program in (lc, *made.values()):
+            program.ready()
+        yield Stage(lc, made, board)

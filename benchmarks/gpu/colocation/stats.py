@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Percentiles of windows, and how sure a ratio of two is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Times = npt.NDArray[np.float64]
+
+RESAMPLES = 1000
+BLOCK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a service did with one schedule. Seconds; one entry per answered request."""
+
+    arrivals: Times
+    starts: Times
+    ends: Times
+    begin: float
+    end: float
+    offered: int
+    wrong: int
+    saturated: bool
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> "Window":
+        times = {name: np.asarray(answer[name]) for name in ("arrivals", "starts", "ends")}
+        rest = {name: answer[name] for name in ("begin", "end", "offered", "wrong", "saturated")}
+        return cls(**times, **rest)
+
+    def times(self, kind: str) -> Times:
+        """`response` counts from the arrival, `service` from the begin of the work."""
+        return self.ends - (self.arrivals if kind == "response" else self.starts)
+
+    def blocks(self, kind: str) -> list[Times]:
+        """Times by the second in which their requests arrived."""
+        second = ((self.arrivals - self.begin) / BLOCK_SECONDS).astype(int)
+        times = self.times(kind)
+        return [times[second == each] for each in np.unique(second)]
+
+
+def p99(times: Times) -> float:
+    return float(np.percentile(times, 99))
+
+
+def interval(blocks: list[Times], base: list[Times]) -> tuple[float, float]:
+    """95 % of p99(blocks) / p99(base), by drawing whole blocks anew.
+
+    The same seconds are drawn on both sides, where both have them: one schedule made them.
+    """
+    chance = np.random.default_rng(0)
+    paired = len(blocks) == len(base)
+    ratios = []
+    for _ in range(RESAMPLES):
+        drawn = chance.integers(len(blocks), size=len(blocks))
+        against = drawn if paired else chance.integers(len(base), size=len(base))
+        above = np.concatenate([blocks[i] for i in drawn])
+        ratios.append(p99(above) / p99(np.concatenate([base[i] for i in against])))
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def compare(windows: list[Window], solo: list[Window], kind: str) -> dict[str, Any]:
+    """Of all seeds together, and of each; milliseconds and ratios to solo."""
+    times = np.concatenate([window.times(kind) for window in windows])
+    base = np.concatenate([window.times(kind) for window in solo])
+    low, high = interval(
+        [block for window in windows for block in window.blocks(kind)],
+        [block for window in solo for block in window.blocks(kind)],
+    )
+    each = [p99(w.times(kind)) / p99(s.times(kind)) for w, s in zip(windows, solo, strict=True)]
+    return {
+        "p50_ms": round(1000 * float(np.median(times)), 4),
+        "p99_ms": round(1000 * p99(times), 4),
+        "solo_p50_ms": round(1000 * float(np.median(base)), 4),
+        "solo_p99_ms": round(1000 * p99(base), 4),
+        "p99_ratio": round(p99(times) / p99(base), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "by_seed": [round(ratio, 4) for ratio in each],
+    }
