@@ -33,7 +33,7 @@ struct gs_seat_policy {
     uint32_t request;        /* what it gets whenever it wants it */
     uint32_t quantum_us;     /* low rank: the most GPU time between two looks at the word */
     uint32_t floor;          /* low rank: what urgent work leaves it at least, in basis points */
-    uint32_t grace_us;       /* high rank: the longest pause that is bridged; 0: learned up to 300 us, else fixed */
+    uint32_t grace_us;       /* high rank: pauses shorter than this are bridged; 0: learned; 1: none is */
     uint32_t reserved[6];
 };
 
@@ -46,7 +46,8 @@ struct gs_seat {
     uint32_t sleepers_padding;
     uint64_t opened_at, shut_at; /* by the conductor: its newest turn, shut_at 0 while that lasts */
     uint64_t turns;
-    uint64_t turn_reserved[4];
+    uint64_t floor_window; /* the newest tenth of a second that somebody looks after, see floor.c */
+    uint64_t turn_reserved[3];
     uint64_t wanted_ns;    /* under turns: time in which its programs had or wanted GPU work */
     uint64_t open_ns;      /* of that, while its word was open */
     uint64_t overrun_ns;   /* GPU time of work that ran on after its turn */
@@ -87,7 +88,7 @@ struct gs_board {
     uint32_t padding;
     uint32_t urgent;      /* bits in use by living riders of high rank; low seats are fenced while it is not 0 */
     uint32_t turns;       /* not 0: the conductor gives turns, and all but high seats are fenced */
-    uint64_t lease;       /* rider index + 1 in the upper 16 bits, milliseconds of its end in the lower 48 */
+    uint64_t lease;       /* of the conductor: rider index + 1 in the upper 16 bits, microseconds of its end below */
     uint64_t passes;      /* of the conductor */
     char uuid[64];
     uint64_t header_reserved[16];

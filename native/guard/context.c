@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "device.h"
+#include "gate.h"
 #include "ledger.h"
 #include "limit.h"
 #include "region.h"
@@ -153,23 +154,35 @@ static CUresult primary_released(CUresult result, CUdevice device)
     return result;
 }
 
+/* The context may end with the call. */
+static void before_end(CUdevice device)
+{
+    int gpu = gs_gpu_of(device);
+    if (gs_gate_armed && gpu >= 0 && primary[gpu])
+        gs_gate_context_ends(primary[gpu]);
+}
+
 CUresult cuDevicePrimaryCtxRelease(CUdevice device)
 {
+    before_end(device);
     return primary_released(cuda()->cuDevicePrimaryCtxRelease(device), device);
 }
 
 CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
 {
+    before_end(device);
     return primary_released(cuda()->cuDevicePrimaryCtxRelease_v2(device), device);
 }
 
 CUresult cuDevicePrimaryCtxReset(CUdevice device)
 {
+    before_end(device);
     return primary_released(cuda()->cuDevicePrimaryCtxReset(device), device);
 }
 
 CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
 {
+    before_end(device);
     return primary_released(cuda()->cuDevicePrimaryCtxReset_v2(device), device);
 }
 
@@ -226,11 +239,15 @@ static CUresult destroyed(CUresult result, void *context)
 
 CUresult cuCtxDestroy(CUcontext context)
 {
+    if (gs_gate_armed)
+        gs_gate_context_ends(context);
     return destroyed(cuda()->cuCtxDestroy(context), context);
 }
 
 CUresult cuCtxDestroy_v2(CUcontext context)
 {
+    if (gs_gate_armed)
+        gs_gate_context_ends(context);
     return destroyed(cuda()->cuCtxDestroy_v2(context), context);
 }
 

@@ -3,11 +3,17 @@
 
 #include <pthread.h>
 
+#include "capture.h"
+#include "conductor.h"
 #include "context.h"
 #include "graph.h"
+#include "keeper.h"
 #include "ledger.h"
 #include "limit.h"
+#include "marks.h"
+#include "meter.h"
 #include "pool.h"
+#include "ride.h"
 #include "vmm.h"
 
 /* Another thread may have held any of their locks at the fork, so each starts from nothing. */
@@ -19,6 +25,12 @@ static void forget_everything(void)
     gs_pools_forget();
     gs_graph_forget();
     gs_vmm_forget();
+    gs_captures_forget();
+    gs_meter_forget();
+    gs_marks_forget();
+    gs_conductor_forget();
+    gs_rides_forget();
+    gs_keeper_forget();
 }
 
 void gs_watch_forks(void)

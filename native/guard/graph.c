@@ -5,6 +5,8 @@
 
 #include "account.h"
 #include "device.h"
+#include "halt.h"
+#include "launch.h"
 #include "ledger.h"
 #include "limit.h"
 #include "region.h"
@@ -201,16 +203,27 @@ static int claim_or_relieve(const struct need *need, uint64_t claimed[GS_GPUS])
     return claim(need, claimed);
 }
 
-typedef CUresult launcher(CUgraphExec graph, CUstream stream);
+typedef CUresult starter(gs_graph_call *original, CUgraphExec graph, CUstream stream, CUstream actual);
 
-static CUresult run(launcher *original, struct need *need, CUgraphExec graph, CUstream stream)
+/* What the graph allocates is claimed before it is started. */
+static CUresult with_memory(starter *start, gs_graph_call *original, CUgraphExec graph, CUstream stream,
+                            CUstream actual, struct need *need)
 {
     uint64_t claimed[GS_GPUS];
     int full = claim_or_relieve(need, claimed);
     if (full >= 0)
         return gs_refuse(full);
-    CUresult result = original(graph, stream);
+    CUresult result = start(original, graph, stream, actual);
     settle_all(need, claimed, result == CUDA_SUCCESS);
+    return result;
+}
+
+static CUresult upload(gs_graph_call *original, CUgraphExec graph, CUstream stream, CUstream actual)
+{
+    (void)actual;
+    gs_enter();
+    CUresult result = original(graph, stream);
+    gs_leave();
     return result;
 }
 
@@ -220,30 +233,35 @@ static struct need *need_of(CUgraphExec graph)
     return gs_ledger_find(GS_GRAPH, (uintptr_t)graph, &entry) ? entry.owner : NULL;
 }
 
-#define RUN(symbol)                                                                  \
-    do {                                                                             \
-        struct need *need = graphs_with_memory() ? need_of(graph) : NULL;            \
-        return need ? run(cuda()->symbol, need, graph, stream) : cuda()->symbol(graph, stream); \
-    } while (0)
+static CUresult run(starter *start, gs_graph_call *original, CUgraphExec graph, CUstream stream, CUstream actual)
+{
+    struct need *need = graphs_with_memory() ? need_of(graph) : NULL;
+    return need ? with_memory(start, original, graph, stream, actual, need) : start(original, graph, stream, actual);
+}
+
+static CUstream own(CUstream stream)
+{
+    return stream ? stream : CU_STREAM_PER_THREAD;
+}
 
 CUresult cuGraphLaunch(CUgraphExec graph, CUstream stream)
 {
-    RUN(cuGraphLaunch);
+    return run(gs_launch_graph, cuda()->cuGraphLaunch, graph, stream, stream);
 }
 
 CUresult cuGraphLaunch_ptsz(CUgraphExec graph, CUstream stream)
 {
-    RUN(cuGraphLaunch_ptsz);
+    return run(gs_launch_graph, cuda()->cuGraphLaunch_ptsz, graph, stream, own(stream));
 }
 
 CUresult cuGraphUpload(CUgraphExec graph, CUstream stream)
 {
-    RUN(cuGraphUpload);
+    return run(upload, cuda()->cuGraphUpload, graph, stream, stream);
 }
 
 CUresult cuGraphUpload_ptsz(CUgraphExec graph, CUstream stream)
 {
-    RUN(cuGraphUpload_ptsz);
+    return run(upload, cuda()->cuGraphUpload_ptsz, graph, stream, own(stream));
 }
 
 CUresult cuGraphExecDestroy(CUgraphExec graph)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stream-ordered allocation and the synchronisations after which its memory goes back. */
+/* Stream-ordered allocation. */
 #include "alloc.h"
 #include "context.h"
 #include "graph.h"
@@ -162,35 +162,4 @@ CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream)
 CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream)
 {
     GS_FREEING(GS_POINTER, pointer, cuda()->cuMemFreeAsync_ptsz(pointer, stream));
-}
-
-static CUresult synchronised(CUresult result)
-{
-    gs_pools_synchronised();
-    return result;
-}
-
-CUresult cuStreamSynchronize(CUstream stream)
-{
-    return synchronised(cuda()->cuStreamSynchronize(stream));
-}
-
-CUresult cuStreamSynchronize_ptsz(CUstream stream)
-{
-    return synchronised(cuda()->cuStreamSynchronize_ptsz(stream));
-}
-
-CUresult cuEventSynchronize(CUevent event)
-{
-    return synchronised(cuda()->cuEventSynchronize(event));
-}
-
-CUresult cuCtxSynchronize(void)
-{
-    return synchronised(cuda()->cuCtxSynchronize());
-}
-
-CUresult cuCtxSynchronize_v2(CUcontext context)
-{
-    return synchronised(cuda()->cuCtxSynchronize_v2(context));
 }

@@ -315,7 +315,7 @@ static void prepare(const struct scenario *scenario, const char *log)
 
 static void run_under_guard(const struct scenario *scenario)
 {
-    const struct gpushare_grant grant = {"GPU-11111111-1111-1111-1111-111111111111", 64 * MIB, 2 * MIB};
+    const struct gpushare_grant grant = {"GPU-11111111-1111-1111-1111-111111111111", 64 * MIB, 2 * MIB, 0};
     char log[80];
     int status;
     snprintf(log, sizeof log, "%s.log", region_path);

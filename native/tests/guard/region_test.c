@@ -18,7 +18,7 @@
 enum { PROCESSES = 8, THREADS = 4, ROUNDS = 12 };
 
 static char path[64], missing[80];
-static struct gpushare_grant grant = {"GPU-00000000-1111-2222-3333-444444444444", 64 * MIB, 3 * MIB};
+static struct gpushare_grant grant = {"GPU-00000000-1111-2222-3333-444444444444", 64 * MIB, 3 * MIB, 0};
 
 static struct gs_region *fresh(void)
 {

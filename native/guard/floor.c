@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "floor.h"
+
+#include <time.h>
+
+#include "region.h"
+
+#define MS 1000000ull
+#define LOOK_NS (2 * MS)
+#define SILENT_NS (50 * MS)  /* a keeper that lives gives a sign every millisecond while it is raised */
+#define WINDOW_NS (100 * MS)
+
+/* By this process' keeper: whether its seat was seen open in the window, and what it had queued at the last look. */
+struct watch {
+    uint64_t window;
+    bool seen_open;
+    uint64_t fences;
+};
+
+static struct watch watches[GS_GPUS];
+
+static const struct gs_rider *owner(const struct gs_board *board, uint32_t bit)
+{
+    for (uint32_t i = 0; i < board->riders_high && i < GS_RIDERS; i++) {
+        const struct gs_rider *rider = &board->rider[i];
+        if (rider->pid > 0 && rider->urgent && 1u << (rider->urgent - 1) == bit)
+            return rider;
+    }
+    return NULL;
+}
+
+static bool silent(const struct gs_rider *rider, uint64_t now)
+{
+    uint64_t beat = rider ? __atomic_load_n(&rider->beat_ns, __ATOMIC_RELAXED) : 0;
+    return !rider || (now > beat && now - beat > SILENT_NS);
+}
+
+static bool holds(const struct gs_rider *rider, uint64_t now)
+{
+    return rider && __atomic_load_n(&rider->until_ns, __ATOMIC_SEQ_CST) > now && !silent(rider, now);
+}
+
+/* A program that was stopped or killed while its work was raised shuts nobody out. */
+static void overrule_silent(struct gs_ride *ride, uint32_t word, uint64_t now)
+{
+    for (uint32_t left = word & GS_SHUT_URGENT; left; left &= left - 1) {
+        uint32_t bit = left & -left;
+        if (!silent(owner(ride->board, bit), now))
+            continue;
+        gs_board_sweep(ride->board);
+        gs_seat_open(ride->seat, bit);
+        ride->seat->stuck++;
+    }
+}
+
+/* Whoever fell silent or fell at all meanwhile is not shut out again: the second look is for the latter. */
+static void shut_again(struct gs_ride *ride, uint32_t bits)
+{
+    for (; bits; bits &= bits - 1) {
+        uint32_t bit = bits & -bits;
+        const struct gs_rider *rider = owner(ride->board, bit);
+        if (!holds(rider, gs_now()))
+            continue;
+        gs_seat_shut(ride->seat, bit);
+        if (!holds(rider, gs_now()))
+            gs_seat_open(ride->seat, bit);
+    }
+}
+
+static void run_beside(struct gs_ride *ride, uint32_t word)
+{
+    uint64_t part = WINDOW_NS * ride->seat->policy.floor / GS_FULL;
+    struct timespec nap = {0, (long)(part < WINDOW_NS / 2 ? part : WINDOW_NS / 2)};
+    if (part == 0)
+        return;
+    gs_seat_open(ride->seat, word & GS_SHUT_URGENT);
+    nanosleep(&nap, NULL);
+    shut_again(ride, word & GS_SHUT_URGENT);
+    ride->seat->floors++;
+}
+
+/* Once in a window, by one of the seat's keepers: who was shut the whole time before gets its least part now. */
+static void guarantee(struct gs_ride *ride, struct watch *watch, uint32_t word, uint64_t now)
+{
+    uint64_t window = now / WINDOW_NS, before = __atomic_load_n(&ride->seat->floor_window, __ATOMIC_RELAXED);
+    if (watch->window == window)
+        return;
+    bool starved = !watch->seen_open && watch->window + 1 == window;
+    watch->window = window;
+    watch->seen_open = false;
+    if (starved && before < window &&
+        __atomic_compare_exchange_n(&ride->seat->floor_window, &before, window, false, __ATOMIC_SEQ_CST,
+                                    __ATOMIC_RELAXED))
+        run_beside(ride, word);
+}
+
+uint64_t gs_floor_tick(struct gs_ride *ride, int gpu, uint64_t now)
+{
+    struct watch *watch = &watches[gpu];
+    uint32_t word = __atomic_load_n(&ride->seat->word, __ATOMIC_SEQ_CST);
+    bool active = watch->fences != ride->fences;
+    watch->fences = ride->fences;
+    watch->seen_open |= !(word & GS_SHUT_URGENT);
+    if (word & GS_SHUT_URGENT) {
+        overrule_silent(ride, word, now);
+        guarantee(ride, watch, word, now);
+        return now + LOOK_NS;
+    }
+    guarantee(ride, watch, 0, now);
+    return active ? now + LOOK_NS : UINT64_MAX;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ride.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "limit.h"
+#include "log.h"
+#include "region.h"
+
+bool gs_gate_armed;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct gs_ride rides[GS_GPUS];
+static bool refused[GS_GPUS];
+
+void gs_ride_start(void)
+{
+    const struct gs_region *region = gs_shared_region();
+    const char *folder = getenv("GPUSHARE_BOARDS");
+    for (uint32_t g = 0; region && folder && *folder && g < region->gpu_count; g++)
+        if (region->gpu[g].seat > 0 && region->gpu[g].seat <= GS_SEATS)
+            gs_gate_armed = true;
+}
+
+static struct gs_board *open_board(const char *uuid)
+{
+    char path[4096];
+    const char *folder = getenv("GPUSHARE_BOARDS");
+    if (!folder || snprintf(path, sizeof path, "%s/%s", folder, uuid) >= (int)sizeof path)
+        return NULL;
+    struct gs_board *board = gs_board_map(path);
+    if (!board)
+        gs_log("cannot map the board %s: %s; this process takes no turns", path, strerror(errno));
+    return board;
+}
+
+/* The pages that hold the word, registered so that every context's streams can wait for it. */
+static CUdeviceptr shown_to_gpu(uint32_t *word)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)word / page * page;
+    CUdeviceptr start = 0;
+    unsigned flags = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP;
+    CUresult result = cuda()->cuMemHostRegister_v2((void *)at, page, flags);
+    if (result == CUDA_SUCCESS || result == CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED)
+        result = cuda()->cuMemHostGetDevicePointer_v2(&start, (void *)at, 0);
+    if (result != CUDA_SUCCESS) {
+        gs_log("the GPU cannot see the board (%d); the host waits in its stead", (int)result);
+        return 0;
+    }
+    return start + ((uintptr_t)word - at);
+}
+
+static bool board_up(struct gs_ride *ride, int gpu, uint64_t seat)
+{
+    ride->board = open_board(gs_shared_region()->gpu[gpu].uuid);
+    if (!ride->board)
+        return false;
+    ride->place = gs_board_join(ride->board, (uint32_t)seat - 1);
+    if (ride->place < 0) {
+        gs_log("the GPU's board has no room for this process; it takes no turns");
+        return false;
+    }
+    ride->seat = &ride->board->seat[seat - 1];
+    ride->rider = &ride->board->rider[ride->place];
+    ride->word = shown_to_gpu(&ride->seat->word);
+    cuda()->cuCtxGetCurrent(&ride->context);
+    ride->gpu = gpu;
+    ride->burst.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    return true;
+}
+
+static struct gs_ride *set_up(int gpu)
+{
+    struct gs_ride *ride = &rides[gpu];
+    uint64_t seat = gs_shared_region()->gpu[gpu].seat;
+    pthread_mutex_lock(&lock);
+    if (!ride->ready && !refused[gpu]) {
+        refused[gpu] = seat == 0 || seat > GS_SEATS || !board_up(ride, gpu, seat);
+        __atomic_store_n(&ride->ready, !refused[gpu], __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&lock);
+    return refused[gpu] ? NULL : ride;
+}
+
+static int current_gpu(void)
+{
+    CUdevice device;
+    if (gs_shared_region()->gpu_count == 1 && __atomic_load_n(&rides[0].ready, __ATOMIC_ACQUIRE))
+        return 0;
+    return cuda()->cuCtxGetDevice(&device) == CUDA_SUCCESS ? gs_gpu_of(device) : -1;
+}
+
+struct gs_ride *gs_ride_here(void)
+{
+    int gpu = current_gpu();
+    if (gpu < 0 || refused[gpu])
+        return NULL;
+    return __atomic_load_n(&rides[gpu].ready, __ATOMIC_ACQUIRE) ? &rides[gpu] : set_up(gpu);
+}
+
+struct gs_ride *gs_ride_number(int gpu)
+{
+    return __atomic_load_n(&rides[gpu].ready, __ATOMIC_ACQUIRE) ? &rides[gpu] : NULL;
+}
+
+/* The parent's rider stays the parent's. */
+void gs_rides_forget(void)
+{
+    lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    memset(rides, 0, sizeof rides);
+    memset(refused, 0, sizeof refused);
+}
+
+/* A clean end opens at once what others would have to find out. */
+__attribute__((destructor)) static void end(void)
+{
+    for (int gpu = 0; gpu < GS_GPUS; gpu++)
+        if (rides[gpu].ready && rides[gpu].rider->pid == getpid())
+            gs_board_leave(rides[gpu].board, rides[gpu].place);
+}
