@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from gpushare.model.errors import NeverFitsError, NoGpuError, NoSuchGpuError, UnsupportedError
 from gpushare.model.gpu import ComputeMode, GpuHealth
 from gpushare.model.share import Decision, Level
-from gpushare.model.spec import Isolation, MechanismName, MemoryAsk, ShareSpec
+from gpushare.model.spec import Isolation, MechanismName, MemoryAsk, Priority, ShareSpec
 from gpushare.model.units import GIB
 from gpushare.scheduler import Waiting, decide
 
@@ -49,10 +49,83 @@ def test_the_driver_limit_is_preferred_to_the_guard():
 
 
 def test_without_mps_a_compute_limit_is_told_not_to_hold():
-    found = decide(snapshot(gpu(), has=("timeslice", "guard")), ask(8, 30))
+    found = decide(snapshot(gpu(), has=("timeslice", "driver-limit")), ask(8, 30))
     assert found.mechanisms[0] is MechanismName.TIMESLICE
     assert any("does not hold" in reason for reason in found.why)
     assert found.enforcement.compute is Level.NONE
+
+
+def test_without_mps_the_guard_holds_a_compute_limit():
+    found = decide(snapshot(gpu(), has=("timeslice", "guard")), ask(8, 30))
+    assert found.mechanisms == (MechanismName.TIMESLICE, MechanismName.GUARD)
+    assert any("all the same" in reason for reason in found.why)
+    assert found.enforcement.compute is Level.COOPERATIVE
+
+
+@pytest.mark.parametrize("wish", [{"compute": 30}, {"priority": Priority.LOW}, {"turns": True}])
+def test_the_guard_stacks_on_the_drivers_limits_where_work_is_held_back(wish):
+    has = ("timeslice", "mps", "guard", "driver-limit")
+    found = decide(snapshot(gpu(), has=has), ask(8, **wish))
+    assert found.mechanisms[1:] == (MechanismName.DRIVER_LIMIT, MechanismName.GUARD)
+    assert found.enforcement.memory is Level.ENFORCED
+
+
+@pytest.mark.parametrize("wish", [{"compute": 30}, {"priority": Priority.HIGH}])
+def test_a_whole_gpu_with_a_wish_about_compute_is_guarded(wish):
+    found = decide(snapshot(gpu()), ask(**wish))
+    assert found.mechanisms == (MechanismName.EXCLUSIVE, MechanismName.GUARD)
+
+
+@pytest.mark.parametrize("priority", [Priority.LOW, Priority.HIGH])
+def test_a_priority_prefers_programs_that_run_at_the_same_time(priority):
+    found = decide(snapshot(gpu()), ask(8, priority=priority))
+    assert found.mechanisms == (MechanismName.MPS, MechanismName.GUARD)
+    assert any(f"priority {priority}" in reason for reason in found.why)
+    alone = decide(snapshot(gpu(), has=("timeslice", "guard")), ask(8, priority=priority))
+    assert alone.mechanisms[0] is MechanismName.TIMESLICE
+    assert any("keeps the priority" in reason for reason in alone.why)
+
+
+def test_of_shares_that_take_turns_only_the_largest_needs_room():
+    state = taken(snapshot(gpu(gib=80)), *(ask(n, turns=True) for n in (50, 60, 40)))
+    assert isinstance(decide(state, ask(70, turns=True)), Decision)
+    assert isinstance(decide(state, ask(20)), Decision)
+    beside = decide(state, ask(21))
+    assert beside.waits_for == "21 GiB of memory on GPU 0 (20 GiB free)"
+
+
+def test_shares_that_take_turns_leave_the_others_their_room():
+    state = taken(snapshot(gpu(gib=80)), ask(30), ask(40, turns=True))
+    assert isinstance(decide(state, ask(50, turns=True)), Decision)
+    assert isinstance(decide(state, ask(51, turns=True)), Waiting)
+
+
+def test_turns_share_a_guarantee_of_compute():
+    state = taken(snapshot(gpu()), ask(8, 60, turns=True))
+    assert isinstance(decide(state, ask(8, 90, turns=True)), Decision)
+    assert isinstance(decide(state, ask(8, 50)), Waiting)
+
+
+def test_turns_are_explained():
+    state = taken(snapshot(gpu(gib=80)), ask(50, turns=True))
+    found = decide(state, ask(60, turns=True))
+    assert any("turns with s0" in reason and "largest" in reason for reason in found.why)
+    assert any("stand still" in text for text in found.unprotected)
+    assert MechanismName.GUARD in found.mechanisms
+
+
+def test_turns_without_a_limit_share_the_whole_gpu():
+    state = taken(snapshot(gpu(gib=80)), ask(turns=True))
+    found = decide(state, ask(turns=True))
+    assert found.mechanisms == (MechanismName.TIMESLICE, MechanismName.GUARD)
+    assert found.grants[0].limit == 80 * GIB
+    assert isinstance(decide(state, ask(1)), Waiting)
+
+
+def test_turns_need_the_guard():
+    with pytest.raises(UnsupportedError) as caught:
+        decide(snapshot(gpu(), has=("timeslice", "mps", "driver-limit")), ask(8, turns=True))
+    assert "guard: not here" in caught.value.because
 
 
 @pytest.mark.parametrize(

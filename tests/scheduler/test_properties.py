@@ -31,7 +31,8 @@ SPECS = st.builds(
     gpus=st.integers(1, 2),
     mechanism=st.sampled_from([None, None, None, *MechanismName]),
 )
-REQUESTS = st.builds(Request, spec=SPECS, uid=st.sampled_from([1, 2]))
+TURNS = st.builds(lambda spec: replace(spec, gpus=1, isolation=Isolation.ANY, turns=True), SPECS)
+REQUESTS = st.builds(Request, spec=st.one_of(SPECS, TURNS), uid=st.sampled_from([1, 2]))
 MACHINES = st.builds(
     lambda sizes, more: snapshot(
         *(gpu(index, size, memory_reserved=GIB // 2) for index, size in enumerate(sizes)),
@@ -64,12 +65,21 @@ def play(state, requests):
 @settings(deadline=None)
 def test_nothing_is_granted_twice(state, requests):
     state, _ = play(state, requests)
-    grants = [grant for share in state.shares for grant in share.decision.grants]
     for one in state.machine.gpus:
-        here = [grant for grant in grants if grant.gpu == one.uuid]
-        assert sum(grant.request for grant in here) <= one.usable
-        assert sum(grant.compute_request for grant in here) <= 100
-        assert all(grant.limit <= one.usable for grant in here)
+        plain, turns = (
+            [
+                grant
+                for share in state.shares
+                for grant in share.decision.grants
+                if grant.gpu == one.uuid and share.spec.turns == wanted
+            ]
+            for wanted in (False, True)
+        )
+        memory = sum(g.request for g in plain) + max((g.request for g in turns), default=0)
+        compute = [g.compute_request for g in turns]
+        assert memory <= one.usable
+        assert sum(g.compute_request for g in plain) + max(compute, default=0) <= 100
+        assert all(grant.limit <= one.usable for grant in (*plain, *turns))
 
 
 @given(MACHINES, QUEUES)

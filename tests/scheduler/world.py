@@ -18,7 +18,7 @@ PROMISES = (
     Promise(mechanism=MechanismName.TIMESLICE, memory=Claim(but="no memory limit")),
     Promise(mechanism=MechanismName.MPS, compute=COOPERATIVE, max_gpus=1, one_user=True),
     Promise(mechanism=MechanismName.DRIVER_LIMIT, memory=ENFORCED, layer=True),
-    Promise(mechanism=MechanismName.GUARD, memory=COOPERATIVE, layer=True),
+    Promise(mechanism=MechanismName.GUARD, memory=COOPERATIVE, compute=COOPERATIVE, layer=True),
 )
 USUAL = ("exclusive", "timeslice", "mps", "guard")
 

@@ -6,6 +6,7 @@ from enum import StrEnum, unique
 
 from .ids import GpuId, ShareId, Tenant
 from .spec import GpuGrant, MechanismName, ShareSpec
+from .units import Bytes
 from .value import Value
 
 
@@ -101,6 +102,37 @@ class Verification(Value):
     driver: str = ""
 
 
+@unique
+class Cause(StrEnum):
+    """Why a share is suspended."""
+
+    USER = "user"  # somebody said so, and only he ends it; its guarantees are given up meanwhile
+    TURN = "turn"  # others that take turns with it have the GPU memory
+
+
+@unique
+class Tier(StrEnum):
+    """How programs are taken off the GPU."""
+
+    MEMORY = "memory"  # the guard moves what they have allocated; contexts stay
+    DEEP = "deep"  # the driver's checkpoint: contexts go too
+
+
+class Suspension(Value):
+    cause: Cause
+    since: datetime
+    tier: Tier = Tier.MEMORY
+
+
+class Moved(Value):
+    """The newest suspend and resume by one tier: seconds, and bytes that were copied."""
+
+    out_seconds: float | None = None
+    in_seconds: float | None = None
+    out_bytes: Bytes | None = None
+    in_bytes: Bytes | None = None
+
+
 class Share(Value):
     """One share's record.
 
@@ -125,3 +157,10 @@ class Share(Value):
     expires: datetime | None = None
     verified: Verification | None = None
     log: str | None = None
+    suspension: Suspension | None = None
+    moved: dict[Tier, Moved] = {}
+
+    @property
+    def aside(self) -> bool:
+        """Suspended by somebody: others may have its room until it is resumed."""
+        return self.suspension is not None and self.suspension.cause is Cause.USER

@@ -83,7 +83,10 @@ class ComputeAsk(Value):
 
 
 class ShareSpec(Value):
-    """Everything asked of one share; per GPU where `gpus` is above one."""
+    """Everything asked of one share; per GPU where `gpus` is above one.
+
+    `turns`: it may be suspended so that others like it use the same GPU memory.
+    """
 
     memory: MemoryAsk = MemoryAsk()
     compute: ComputeAsk = ComputeAsk()
@@ -96,6 +99,7 @@ class ShareSpec(Value):
     ttl: Seconds | None = None
     labels: dict[str, str] = {}
     allow_unverified: bool = False
+    turns: bool = False
 
     def __post_init__(self) -> None:
         if self.gpus < 1:
@@ -104,6 +108,16 @@ class ShareSpec(Value):
             raise BadSpecError("a share's ttl must be from one second to ten years")
         if self.gpu and len(self.gpu) < self.gpus:
             raise BadSpecError(f"{self.gpus} GPUs are asked for but only {len(self.gpu)} named")
+        if self.turns and self.isolation is Isolation.HARD:
+            raise BadSpecError(
+                "a share cannot take turns and be isolated hard",
+                "shares that take turns use the same GPU memory",
+            )
+        if self.turns and self.gpus > 1:
+            raise BadSpecError(
+                "a share that takes turns has one GPU",
+                "shares of several GPUs could wait for each other for ever",
+            )
 
 
 class GpuGrant(Value):

@@ -107,7 +107,7 @@ def _tightest(fits: list[Room], spec: ShareSpec) -> list[Room]:
 
     def worth(room: Room) -> tuple[bool, int, int]:
         piece = whole_memory(spec) and room.gpu.parent is not None
-        return piece, room.free, room.gpu.index
+        return piece, room.free(turns=spec.turns), room.gpu.index
 
     return sorted(fits, key=worth)[: spec.gpus]
 
@@ -118,7 +118,7 @@ def _decision(stack: Stack, chosen: list[Room], spec: ShareSpec) -> Decision:
         grants=grants,
         mechanisms=stack.names,
         enforcement=stack.enforcement,
-        why=explain.why(stack, chosen, grants),
+        why=explain.why(stack, chosen, grants, turns=spec.turns),
         unprotected=explain.gaps(stack, spec),
     )
 

@@ -11,12 +11,21 @@ from .room import Room
 from .stack import Stack
 
 
-def why(stack: Stack, rooms: Sequence[Room], grants: Sequence[GpuGrant]) -> tuple[str, ...]:
-    return (*stack.why, *(_place(room, grant) for room, grant in zip(rooms, grants, strict=True)))
+def why(
+    stack: Stack, rooms: Sequence[Room], grants: Sequence[GpuGrant], *, turns: bool
+) -> tuple[str, ...]:
+    places = zip(rooms, grants, strict=True)
+    said = [line for room, grant in places for line in _place(room, grant, turns=turns)]
+    return (*stack.why, *said)
 
 
 def gaps(stack: Stack, spec: ShareSpec) -> tuple[str, ...]:
-    return (*unprotected(stack.promises, whole=stack.whole), *_burst(spec))
+    still = ["while others that take turns have theirs, its programs stand still"]
+    return (
+        *unprotected(stack.promises, whole=stack.whole),
+        *_burst(spec),
+        *(still if spec.turns else []),
+    )
 
 
 def _burst(spec: ShareSpec) -> list[str]:
@@ -25,8 +34,17 @@ def _burst(spec: ShareSpec) -> list[str]:
     return ["memory between the request and the limit is not reserved: others may take it first"]
 
 
-def _place(room: Room, grant: GpuGrant) -> str:
-    left = format_bytes(room.free - grant.request)
+def _place(room: Room, grant: GpuGrant, *, turns: bool) -> list[str]:
+    left = format_bytes(max(0, room.free(turns=turns) - grant.request))
     names = ", ".join(share.name for share in room.shares)
     company = f"beside {names}" if names else "empty until now"
-    return f"on GPU {room.gpu.index} ({room.gpu.name}), {company}: {left} of its memory stay free"
+    place = f"on GPU {room.gpu.index} ({room.gpu.name}), {company}: {left} of its memory stay free"
+    return [place, _others(room)] if turns else [place]
+
+
+def _others(room: Room) -> str:
+    """Among those that take turns only one is on the GPU, so only the largest needs room."""
+    others = ", ".join(share.name for share in room.shares if share.spec.turns)
+    if not others:
+        return "it takes turns with whoever comes and asks for turns as well"
+    return f"it takes turns with {others}: only the largest of them counts against the memory"

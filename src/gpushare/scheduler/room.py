@@ -2,6 +2,7 @@
 """What is left on one GPU, and whether a grant fits there."""
 
 from gpushare.model.gpu import ComputeMode, Gpu
+from gpushare.model.promise import Promise
 from gpushare.model.share import Share
 from gpushare.model.spec import ComputeAsk, GpuGrant, MechanismName, ShareSpec
 from gpushare.model.units import FULL, Bytes, Percent, format_bytes
@@ -14,33 +15,41 @@ from .state import Request, Snapshot
 class Room(Value):
     """One GPU with the shares on it.
 
-    `foreign`: bytes held by programs outside any share. `alone`: a share there suffers no other.
+    `aside`: shares that are suspended, whose room others may have until they are resumed.
+    `foreign`: bytes held by programs outside any share, or left there by suspended ones.
+    `alone`: a share there suffers no other.
     """
 
     gpu: Gpu
     shares: tuple[Share, ...] = ()
+    aside: tuple[Share, ...] = ()
     alone: bool = False
     foreign: Bytes = Bytes(0)
 
-    @property
-    def grants(self) -> list[GpuGrant]:
-        decisions = (share.decision for share in self.shares if share.decision)
+    def grants(self, *, turns: bool) -> list[GpuGrant]:
+        """Of the shares that take turns, or of the others."""
+        decisions = (s.decision for s in self.shares if s.decision and s.spec.turns == turns)
         return [grant for d in decisions for grant in d.grants if grant.gpu == self.gpu.uuid]
 
-    @property
-    def free(self) -> Bytes:
-        granted = sum(grant.request for grant in self.grants)
-        return Bytes(max(0, self.gpu.usable - granted - self.foreign))
+    def free(self, *, turns: bool = False) -> Bytes:
+        """Memory for one more share; who takes turns may have what the others of his kind have."""
+        granted = sum(grant.request for grant in self.grants(turns=False))
+        largest = max((grant.request for grant in self.grants(turns=True)), default=Bytes(0))
+        shared = Bytes(0) if turns else largest
+        return Bytes(max(0, self.gpu.usable - granted - shared - self.foreign))
 
-    @property
-    def compute(self) -> Percent:
-        return Percent(FULL - sum(grant.compute_request for grant in self.grants))
+    def compute(self, *, turns: bool = False) -> Percent:
+        granted = sum(grant.compute_request for grant in self.grants(turns=False))
+        largest = max(
+            (grant.compute_request for grant in self.grants(turns=True)), default=Percent(0)
+        )
+        return Percent(FULL - granted - (0 if turns else largest))
 
     def strangers(self, base: MechanismName, uid: int) -> list[str]:
         """Names of other users' shares that are made real by the same base."""
         return [
             share.name
-            for share in self.shares
+            for share in (*self.shares, *self.aside)
             if share.decision and share.decision.mechanisms[0] is base and share.uid != uid
         ]
 
@@ -56,10 +65,12 @@ def rooms(state: Snapshot) -> list[Room]:
 
 def _room(state: Snapshot, gpu: Gpu, alone: set[MechanismName]) -> Room:
     here = [(s, s.decision) for s in state.shares if s.decision and gpu.uuid in s.decision.gpus]
+    present = [(share, decision) for share, decision in here if not share.aside]
     return Room(
         gpu=gpu,
-        shares=tuple(share for share, _ in here),
-        alone=any(alone.intersection(decision.mechanisms) for _, decision in here),
+        shares=tuple(share for share, _ in present),
+        aside=tuple(share for share, _ in here if share.aside),
+        alone=any(alone.intersection(decision.mechanisms) for _, decision in present),
         foreign=state.foreign.get(gpu.uuid, Bytes(0)),
     )
 
@@ -110,29 +121,31 @@ def refusal(room: Room, stack: Stack, request: Request) -> str:
     """What the share would have to wait for on this GPU; "" when it fits now."""
     if room.gpu.health.lost:
         return f"{room.label}, which is lost"
-    return _company(room, stack, request) or _capacity(room, request)
+    need = grant_on(room.gpu, request.spec)
+    company = unfit_company(room, stack.base, request.uid)
+    return company or shortage(room, need, turns=request.spec.turns)
 
 
-def _company(room: Room, stack: Stack, request: Request) -> str:
-    base = stack.base
+def unfit_company(room: Room, base: Promise, uid: int) -> str:
+    """Who is there that cannot be beside the share; "" when nobody is."""
     names = ", ".join(share.name for share in room.shares)
     if room.alone:
         return f"{room.label}, which {names} has alone"
     if base.alone and (room.shares or room.foreign):
         return f"{room.label} to be empty (now: {names or 'programs outside gpushare'})"
-    strangers = room.strangers(base.mechanism, request.uid)
+    strangers = room.strangers(base.mechanism, uid)
     if base.one_user and strangers:
         return f"{room.label}, where {base.mechanism} serves another user ({', '.join(strangers)})"
     return ""
 
 
-def _capacity(room: Room, request: Request) -> str:
-    need = grant_on(room.gpu, request.spec)
-    if need.request > room.free:
+def shortage(room: Room, need: GpuGrant, *, turns: bool) -> str:
+    """What is too little there; "" when nothing is."""
+    memory, compute = room.free(turns=turns), room.compute(turns=turns)
+    if need.request > memory:
         return (
-            f"{format_bytes(need.request)} of memory on {room.label}"
-            f" ({format_bytes(room.free)} free)"
+            f"{format_bytes(need.request)} of memory on {room.label} ({format_bytes(memory)} free)"
         )
-    if need.compute_request > room.compute:
-        return f"{need.compute_request} % of compute on {room.label} ({room.compute} % free)"
+    if need.compute_request > compute:
+        return f"{need.compute_request} % of compute on {room.label} ({compute} % free)"
     return ""

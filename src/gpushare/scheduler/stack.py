@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from gpushare.model.errors import UnsupportedError
 from gpushare.model.promise import Promise, enforcement
 from gpushare.model.share import Enforcement, Level
-from gpushare.model.spec import Isolation, MechanismName, ShareSpec
+from gpushare.model.spec import Isolation, MechanismName, Priority, ShareSpec
 from gpushare.model.units import FULL
 from gpushare.model.value import Value
 
@@ -17,7 +17,8 @@ EXCLUSIVE, TIMESLICE, MPS = (
     MechanismName.TIMESLICE,
     MechanismName.MPS,
 )
-LAYERS = (MechanismName.DRIVER_LIMIT, MechanismName.GUARD)
+DRIVER_LIMIT, GUARD = MechanismName.DRIVER_LIMIT, MechanismName.GUARD
+LAYERS = (DRIVER_LIMIT, GUARD)
 
 
 class Stack(Value):
@@ -49,7 +50,7 @@ def choose(state: Snapshot, spec: ShareSpec) -> Stack:
     Raises UnsupportedError with the reason for each one that is missing.
     """
     missing: list[str] = []
-    for base, reason in _bases(spec):
+    for base, reason in _bases(spec, guarded=state.machine.has(GUARD)):
         stack = _stack(state, spec, base, reason)
         problem = _problem(state, spec, stack)
         if not problem:
@@ -73,14 +74,20 @@ def whole_memory(spec: ShareSpec) -> bool:
     return spec.memory.limit is None and spec.memory.share is None
 
 
-def _bases(spec: ShareSpec) -> Iterator[tuple[MechanismName, str]]:
+def _bases(spec: ShareSpec, *, guarded: bool) -> Iterator[tuple[MechanismName, str]]:
     if spec.mechanism is not None:
         base = TIMESLICE if spec.mechanism in LAYERS else spec.mechanism
         yield base, f"{spec.mechanism} was asked for"
     elif spec.isolation is Isolation.HARD:
         yield EXCLUSIVE, "isolation hard needs a GPU alone"
-    elif whole_memory(spec):
+    elif whole_memory(spec) and not spec.turns:
         yield EXCLUSIVE, "no memory limit was asked for, so the share takes a GPU alone"
+    elif spec.priority is not Priority.NORMAL:
+        yield MPS, f"priority {spec.priority} is kept best where programs run at the same time"
+        yield TIMESLICE, "MPS cannot be used here; the guard keeps the priority between turns"
+    elif spec.compute.limit < FULL and guarded:
+        yield MPS, f"with a compute limit of {spec.compute.limit} % programs run at the same time"
+        yield TIMESLICE, "MPS cannot be used here; the guard holds the compute limit all the same"
     elif spec.compute.limit < FULL:
         yield MPS, f"only MPS holds a compute limit of {spec.compute.limit} %"
         yield TIMESLICE, "MPS cannot be used here, so the compute limit does not hold"
@@ -103,19 +110,41 @@ def _promise(state: Snapshot, name: MechanismName) -> Promise:
 
 
 def _layers(state: Snapshot, spec: ShareSpec) -> tuple[tuple[MechanismName, ...], tuple[str, ...]]:
+    """What limits memory, and the guard wherever work must be held back or moved."""
+    limit, said = _memory_layer(state, spec)
+    held = _held_back(spec)
+    if not held or GUARD in limit or not (state.machine.has(GUARD) or spec.turns):
+        return limit, said
+    return (*limit, GUARD), (*said, f"on it {GUARD}: {held}")
+
+
+def _memory_layer(
+    state: Snapshot, spec: ShareSpec
+) -> tuple[tuple[MechanismName, ...], tuple[str, ...]]:
     if spec.mechanism in LAYERS:
         return (spec.mechanism,), ()
     if whole_memory(spec):
         return (), ()
-    no_driver_limit = state.machine.why_not(MechanismName.DRIVER_LIMIT)
+    no_driver_limit = state.machine.why_not(DRIVER_LIMIT)
     reasons = {
-        MechanismName.DRIVER_LIMIT: "the driver limits the memory of control groups here",
-        MechanismName.GUARD: f"the guard limits memory, for the driver does not: {no_driver_limit}",
+        DRIVER_LIMIT: "the driver limits the memory of control groups here",
+        GUARD: f"the guard limits memory, for the driver does not: {no_driver_limit}",
     }
     for layer in LAYERS:
         if state.machine.has(layer):
             return (layer,), (f"on it {layer}: {reasons[layer]}",)
     return (), ("no layer that limits memory is available",)
+
+
+def _held_back(spec: ShareSpec) -> str:
+    """Why the guard is needed, beside memory limits."""
+    if spec.turns:
+        return "it moves memory off the GPU while others have their turn"
+    if spec.compute.limit < FULL:
+        return f"it holds the compute limit of {spec.compute.limit} % by turns in GPU time"
+    if spec.priority is not Priority.NORMAL:
+        return f"it keeps priority {spec.priority}"
+    return ""
 
 
 def _problem(state: Snapshot, spec: ShareSpec, stack: Stack) -> str:
