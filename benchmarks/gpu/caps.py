@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a compute limit delivers: `python -m benchmarks.gpu.caps`.
+
+Delivered is throughput against the same guarded program without a limit; the limit changes while
+the program runs. Neighbours: none, a training job limited to the rest, one without a limit.
+"""
+
+import argparse
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu import machine, mps
+from benchmarks.gpu.board import FULL, Board, Policy
+from benchmarks.gpu.colocation.process import Jobs
+from benchmarks.gpu.colocation.progress import Profile, Trace
+from benchmarks.gpu.share import guarded, library
+
+GIB = 1 << 30
+SHARE, CONTEXT = 60 * GIB, 527 << 20
+FIRST, SECOND = 0, 1
+NEIGHBOURS = ("none", "the rest", "no limit")
+SETTLE, WITHIN = 1.0, 0.02
+
+
+@dataclass
+class Pair:
+    """Two guarded programs whose seats the benchmark changes."""
+
+    first: Jobs
+    second: Jobs | None
+    board: Board | None
+
+    def limit(self, seat: int, percent: int) -> None:
+        """A limited share is given all of its limit whenever it wants it."""
+        if self.board:
+            points = percent * FULL // 100
+            self.board.seat(seat, Policy(limit=points, request=points if percent < 100 else 0))
+
+    def neighbour(self, kind: str, percent: int) -> None:
+        if self.second:
+            self.limit(SECOND, 100 - percent if kind == "the rest" else 100)
+
+    def counters(self) -> dict[str, int]:
+        return self.board.counters(FIRST) if self.board else {}
+
+
+@contextmanager
+def pair(programs: list[str], base: str, both: bool) -> Iterator[Pair]:
+    with ExitStack() as stack:
+        real = not machine.smoke()
+        pipe = stack.enter_context(mps.daemon()) if real and base == "mps" else {}
+        board = None
+        edits: list[dict[str, str]] = [{}, {}]
+        if real:
+            uuid, folder = machine.first_gpu()["uuid"], stack.enter_context(_folder())
+            board = Board.create(folder, uuid, library())
+            for seat in (FIRST, SECOND):
+                board.seat(seat, Policy())
+                made = guarded(uuid, SHARE, CONTEXT, board=board, seat=seat)
+                edits[seat] = stack.enter_context(made).edits
+        first = Jobs(programs, {**edits[FIRST], **pipe})
+        stack.callback(first.end)
+        second = Jobs(["gpt"], {**edits[SECOND], **pipe}) if both else None
+        if second:
+            stack.callback(second.end)
+        for each in (first, second):
+            if each:
+                each.ready()
+        yield Pair(first, second, board)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="gs-board-") as name:
+        yield Path(name) / "boards"
+
+
+def unlimited(jobs: Jobs, name: str, seconds: float) -> Profile:
+    jobs.start(name)
+    time.sleep(SETTLE)
+    trace = jobs.trace(seconds)
+    jobs.pause()
+    return jobs.profile(name, trace)
+
+
+@dataclass
+class Look:
+    """A limit that changes at `begin`, and what both programs did from then on."""
+
+    begin: float
+    trace: Trace
+    other: Trace | None
+
+    def after(self, settle: float) -> tuple[float, float]:
+        return self.begin + settle, float(self.trace.times[-1])
+
+
+def look(here: Pair, percent: int, seconds: float) -> Look:
+    sampler = here.first.watch()
+    beside = here.second.watch() if here.second and here.second.page.state else None
+    begin = time.monotonic()
+    here.limit(FIRST, percent)
+    time.sleep(SETTLE + seconds)
+    return Look(begin, sampler.end(), beside.end() if beside else None)
+
+
+def row(found: Look, percent: int, profile: Profile, other: Profile | None) -> dict[str, Any]:
+    span = found.after(SETTLE)
+    delivered = profile.delivered(found.trace, *span)
+    beside = other.delivered(found.other, *span) if other and found.other else None
+    return {
+        "limit": percent,
+        "delivered": round(100 * delivered, 2),
+        "error": round(100 * delivered - percent, 2),
+        "converged": profile.settled(found.trace, found.begin, percent / 100, WITHIN),
+        "neighbour_delivered": None if beside is None else round(100 * beside, 2),
+    }
+
+
+def limits(
+    here: Pair, name: str, kind: str, options: argparse.Namespace, profiles: dict[str, Profile]
+) -> list[dict[str, Any]]:
+    """All levels with one neighbour; both programs run all the time."""
+    rows = []
+    here.limit(FIRST, 100)
+    here.first.start(name)
+    if here.second and kind != "none":
+        here.second.start("gpt")
+    for percent in options.levels:
+        here.neighbour(kind, percent)
+        found = look(here, percent, options.seconds)
+        made = row(found, percent, profiles[name], profiles.get("neighbour"))
+        rows.append({"program": name, "neighbour": kind, **made})
+        print(f"  {rows[-1]}", flush=True)
+    for seat, jobs in ((FIRST, here.first), (SECOND, here.second)):
+        if jobs:
+            here.limit(seat, 100)
+            jobs.pause()
+    return rows
+
+
+def threads(programs: list[str], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """MPS' own limit, for comparison: one unguarded program for each percentage."""
+    rows = []
+    with ExitStack() as stack:
+        pipe = stack.enter_context(mps.daemon()) if not machine.smoke() else {}
+        made = {}
+        for percent in (100, *options.levels):
+            own = {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": str(percent)}
+            made[percent] = Jobs(programs, {**pipe, **own})
+            stack.callback(made[percent].end)
+        for jobs in made.values():
+            jobs.ready()
+        for name in programs:
+            whole = unlimited(made[100], name, options.seconds).step_s
+            for percent in options.levels:
+                part = whole / unlimited(made[percent], name, options.seconds).step_s
+                rows.append({"program": name, "limit": percent, "delivered": round(100 * part, 2)})
+                print(f"  mps {rows[-1]}", flush=True)
+    return rows
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    both, rows = any(kind != "none" for kind in options.neighbours), []
+    with pair(options.programs, options.base, both) as here:
+        profiles = {n: unlimited(here.first, n, options.seconds) for n in options.programs}
+        if here.second:
+            profiles["neighbour"] = unlimited(here.second, "gpt", options.seconds)
+        for name in options.programs:
+            for kind in options.neighbours:
+                rows += limits(here, name, kind, options, profiles)
+        counters = here.counters()
+    steps = {name: round(1000 * each.step_s, 3) for name, each in profiles.items()}
+    mps_rows = threads(options.programs, options) if options.mps_threads else []
+    worst = max((abs(each["error"]) for each in rows), default=math.nan)
+    return {
+        "base": options.base,
+        "step_ms_without_limit": steps,
+        "worst_error": worst,
+        "rows": rows,
+        "mps_threads": mps_rows,
+        "gate": counters,
+    }
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.caps")
+    parser.add_argument("--programs", type=_words, default=["resnet50", "gpt", "decode"])
+    parser.add_argument("--levels", type=_numbers, default=[10, 25, 50, 75])
+    parser.add_argument("--neighbours", type=_words, default=list(NEIGHBOURS))
+    parser.add_argument("--base", choices=("mps", "timeslice"), default="timeslice")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of one look")
+    parser.add_argument("--mps-threads", action="store_true", help="also MPS' own percentages")
+    return parser.parse_args()
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(each) for each in text.split(",")]
+
+
+def main() -> int:
+    options = arguments()
+    whole = machine.load("caps") or {}
+    whole[options.base] = measure(options)
+    print(machine.save("caps", whole, "benchmarks.gpu.caps"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

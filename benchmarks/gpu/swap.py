@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pool of host memory for suspended shares: huge pages where root can mount them."""
+
+import ctypes
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .share import library
+
+UNIT = 32 << 20
+THREADS = 8
+
+
+@dataclass(frozen=True)
+class Swap:
+    folder: Path
+    size: int
+    huge: bool
+
+    def _call(self, name: str, *arguments: object) -> int:
+        call = getattr(library(), name)
+        call.restype = ctypes.c_int64 if name.endswith("touch") else ctypes.c_int
+        code = int(call(str(self.folder).encode(), *arguments))
+        if code < 0:
+            raise OSError(-code, name)
+        return code
+
+    def create(self) -> None:
+        self._call("gpushare_swap_create", ctypes.c_uint64(self.size), ctypes.c_uint64(UNIT))
+        self._call("gpushare_swap_enable", ctypes.c_uint64(self.size))
+
+    def touch(self) -> float:
+        """Seconds until all of it was written to once."""
+        begun = time.monotonic()
+        self._call("gpushare_swap_touch", ctypes.c_uint64(self.size), ctypes.c_uint(THREADS))
+        return time.monotonic() - begun
+
+
+def _mount(folder: Path, size: int) -> bool:
+    if os.geteuid() != 0:
+        return False
+    options = f"huge=always,size={size + (1 << 30)}"
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "gs-swap", folder], capture_output=True, check=False
+    )
+    return done.returncode == 0
+
+
+@contextmanager
+def pool(size: int) -> Iterator[Swap]:
+    """`size` bytes, in whole units."""
+    with tempfile.TemporaryDirectory(prefix="gs-swap-", dir="/dev/shm") as name:
+        folder = Path(name) / "pool"
+        folder.mkdir()
+        huge = _mount(folder, size)
+        try:
+            swap = Swap(folder, -(-size // UNIT) * UNIT, huge)
+            swap.create()
+            yield swap
+        finally:
+            if huge:
+                subprocess.run(["umount", "-l", folder], check=False)
