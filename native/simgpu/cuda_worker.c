@@ -11,6 +11,8 @@
 #include <signal.h>
 #include <time.h>
 
+enum { VALUE_LOOK_NS = 20000 }; /* values in memory change without telling anybody */
+
 static pthread_cond_t changed;
 static bool started;
 static int waiting; /* operations in all queues */
@@ -51,7 +53,10 @@ static bool event_waits(const gs_op *op)
 
 bool gs_must_queue(CUstream stream, const gs_op *op)
 {
-    if (op->type == OP_HOST || (op->type == OP_VALUE_WAIT && !satisfied(&op->value)))
+    /* A value is looked at when the stream gets there: it may have changed by then. */
+    if (op->type == OP_VALUE_WAIT && (gs_stream_ready(stream) > gs_now_ns() || !satisfied(&op->value)))
+        return true;
+    if (op->type == OP_HOST)
         return true;
     return stream->first || event_waits(op) || behind_others(stream, op->sequence);
 }
@@ -60,9 +65,9 @@ static bool may_run(CUstream stream, const gs_op *op)
 {
     if (behind_others(stream, op->sequence) || event_waits(op))
         return false;
-    if (op->type == OP_HOST)
-        return gs_stream_ready(stream) <= gs_now_ns();
-    return op->type != OP_VALUE_WAIT || satisfied(&op->value);
+    if (op->type != OP_HOST && op->type != OP_VALUE_WAIT)
+        return true;
+    return gs_stream_ready(stream) <= gs_now_ns() && (op->type == OP_HOST || satisfied(&op->value));
 }
 
 static void call_back(CUstream stream, gs_op *op)
@@ -84,6 +89,8 @@ static void run(CUstream stream)
         call_back(stream, op);
     else
         gs_execute(stream, op);
+    if (op->type == OP_VALUE_WAIT)
+        stream->tail = MAX(stream->tail, gs_now_ns());
     stream->first = op->next;
     if (!stream->first)
         stream->last = NULL;
@@ -126,16 +133,16 @@ static void nap_until(uint64_t until)
     pthread_cond_timedwait(&changed, &sim.lock, &at);
 }
 
-/* When the head of a queue may be able to run; values in memory change without telling anybody. */
+/* When the head of a queue may be able to run. */
 static uint64_t next_look(void)
 {
     uint64_t now = gs_now_ns(), next = now + 20000000;
     for (int i = 0; i < busy_count; i++)
         for (CUstream stream = busy[i]->streams; stream; stream = stream->next) {
             const gs_op *op = stream->first;
-            if (op && op->type == OP_VALUE_WAIT)
-                next = MIN(next, now + 50000);
-            else if (op && op->type == OP_HOST)
+            if (op && op->type == OP_VALUE_WAIT && gs_stream_ready(stream) <= now)
+                next = MIN(next, now + VALUE_LOOK_NS);
+            else if (op && (op->type == OP_HOST || op->type == OP_VALUE_WAIT))
                 next = MIN(next, MAX(now, gs_stream_ready(stream)));
         }
     return next;

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Urgent work beside other work, on a simulated GPU: who waits for whom, and who no longer does."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gpushare.guard import Region, RegionGrant, library_path
+from gpushare.guard.board import Board, Rank, Seat, SeatPolicy
+from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.units import GIB, Bytes
+from support.machine import Machine
+
+LONG = "2000000"  # ns of one kernel of the job
+SHORT = "400000"
+
+
+class Tenants:
+    """Shares on one GPU's board, and their programs."""
+
+    def __init__(self, machine: Machine, uuid: GpuId, folder: Path, program: Path) -> None:
+        self.machine, self._uuid, self._folder, self._program = machine, uuid, folder, program
+        self.board = Board.create(folder / uuid, uuid)
+        self._seats: list[SeatPolicy] = []
+        self._running: list[subprocess.Popen[str]] = []
+
+    def start(self, *work: str, **policy: object) -> subprocess.Popen[str]:
+        """A program in a share of its own; returns when it has launched its first kernel."""
+        number = len(self._seats)
+        self._seats.append(SeatPolicy(share=ShareId(f"share{number}"), **policy))
+        self.board.seat(number, self._seats[number])
+        grant = RegionGrant(uuid=self._uuid, limit=Bytes(2 * GIB), seat=number)
+        region = Region.create(self._folder / f"region{number}", [grant])
+        env = {
+            "LD_PRELOAD": str(library_path()),
+            "GPUSHARE_REGION": str(region.path),
+            "GPUSHARE_BOARDS": str(self._folder),
+            "GPUSHARE_GUARD_LOG": str(self._folder / "log"),
+        }
+        process = self.machine.start(self._program, *work, env=env, stdin=subprocess.PIPE)
+        self._running.append(process)
+        assert process.stdout.readline() == "ready\n", process.communicate()[1]
+        return process
+
+    def seat(self, number: int) -> Seat:
+        return self.board.snapshot().seats[number]
+
+    def change(self, number: int, **policy: object) -> None:
+        self._seats[number] = SeatPolicy(share=self._seats[number].share, **policy)
+        self.board.seat(number, self._seats[number])
+
+    def until(self, holds: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + 60
+        while not holds():
+            assert time.monotonic() < deadline, f"{what}: {self.board.snapshot()}"
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        for process in self._running:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.communicate(timeout=20)
+
+
+def finish(process: subprocess.Popen[str]) -> int:
+    """How often the program did its work."""
+    out, err = process.communicate("", timeout=60)
+    assert process.returncode == 0, err
+    return int(out)
+
+
+@pytest.fixture
+def tenants(machine: Machine, tmp_path: Path, native_test) -> Iterator[Tenants]:
+    uuid = GpuId(machine.python(_UUID).stdout.strip())
+    made = Tenants(machine, uuid, tmp_path, native_test("gate_test"))
+    yield made
+    made.close()
+
+
+_UUID = """
+import pynvml
+pynvml.nvmlInit()
+print(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(0)))
+"""
+
+
+def test_alone_nothing_is_put_into_the_streams(tenants: Tenants) -> None:
+    job = tenants.start("work", LONG, rank=Rank.LOW)
+    service = tenants.start("serve", SHORT, "0", rank=Rank.NORMAL)
+    time.sleep(0.2)
+    assert finish(job) > 0
+    assert finish(service) > 0
+    assert tenants.seat(0).fences == tenants.seat(1).fences == 0
+
+
+def test_a_job_looks_at_its_word_only_while_there_is_urgent_work(tenants: Tenants) -> None:
+    job = tenants.start("work", LONG, rank=Rank.LOW)
+    service = tenants.start("serve", SHORT, "2000", rank=Rank.HIGH)
+    tenants.until(lambda: tenants.seat(1).raises > 20, "the service never became urgent")
+    assert tenants.seat(0).fences > 0
+    assert finish(service) > 20
+    tenants.until(lambda: tenants.board.snapshot().urgent == 0, "it left its bit behind")
+    assert tenants.seat(0).word == 0
+    seen = tenants.seat(0).fences
+    time.sleep(0.2)
+    assert tenants.seat(0).fences <= seen + 1
+    assert finish(job) > 0
+
+
+def test_urgent_work_that_is_only_asked_for_ends_too(tenants: Tenants) -> None:
+    job = tenants.start("work", LONG, rank=Rank.LOW)
+    tenants.start("poll", SHORT, "2000", rank=Rank.HIGH)
+    tenants.until(lambda: tenants.seat(1).raises > 10, "it was raised once and for all")
+    assert finish(job) > 0
+
+
+def test_a_service_that_waits_for_nothing_lets_go_when_the_gpu_is_done(tenants: Tenants) -> None:
+    tenants.start("work", LONG, rank=Rank.LOW)
+    tenants.start("stuck", SHORT, rank=Rank.HIGH)
+    tenants.until(lambda: tenants.seat(1).raises >= 1, "it never launched")
+    tenants.until(lambda: tenants.seat(0).word == 0, "it holds the GPU without using it")
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_service_that_is_killed_or_stopped_shuts_nobody_out(
+    tenants: Tenants, end: signal.Signals
+) -> None:
+    job = tenants.start("work", LONG, rank=Rank.LOW)
+    service = tenants.start("work", "300000000", rank=Rank.HIGH)
+    tenants.until(lambda: tenants.seat(0).word != 0, "it was never urgent")
+    service.send_signal(end)
+    tenants.until(lambda: tenants.seat(0).word == 0, "a dead program keeps others out")
+    assert tenants.seat(0).stuck > 0
+    assert finish(job) > 0
+
+
+def test_a_job_never_starves(tenants: Tenants) -> None:
+    job = tenants.start("work", "200000", rank=Rank.LOW, floor=500)
+    tenants.start("work", "3000000", rank=Rank.HIGH)
+    tenants.until(lambda: tenants.seat(0).floors >= 5, "nobody remembers the job")
+    assert finish(job) > 0
+
+
+def test_a_job_without_a_floor_waits_as_long_as_it_takes(tenants: Tenants) -> None:
+    tenants.start("work", "200000", rank=Rank.LOW, floor=0)
+    tenants.start("work", "3000000", rank=Rank.HIGH)
+    tenants.until(lambda: tenants.seat(1).raises > 0, "the service never became urgent")
+    time.sleep(0.5)
+    assert tenants.seat(0).floors == 0
+
+
+def test_priority_changes_while_programs_run(tenants: Tenants) -> None:
+    tenants.start("work", LONG, rank=Rank.LOW)
+    tenants.start("serve", SHORT, "1000", rank=Rank.NORMAL)
+    time.sleep(0.1)
+    assert tenants.seat(1).raises == 0
+    tenants.change(1, rank=Rank.HIGH)
+    tenants.until(lambda: tenants.seat(1).raises > 10, "high rank means nothing")
+    tenants.change(1, rank=Rank.NORMAL)
+    tenants.until(lambda: tenants.seat(0).word == 0, "its bit stays set")
+
+
+def test_several_services_and_several_jobs(tenants: Tenants) -> None:
+    jobs = [tenants.start("work", LONG, rank=Rank.LOW) for _ in range(2)]
+    services = [tenants.start("serve", SHORT, "3000", rank=Rank.HIGH) for _ in range(2)]
+    tenants.until(lambda: min(tenants.seat(n).raises for n in (2, 3)) > 10, "one is not urgent")
+    assert min(map(finish, services)) > 10
+    assert min(map(finish, jobs)) > 0
+    assert [tenants.seat(n).word for n in (0, 1)] == [0, 0]
+
+
+def test_no_work_is_lost_or_done_out_of_order(tenants: Tenants) -> None:
+    tenants.start("serve", SHORT, "500", rank=Rank.HIGH)
+    job = tenants.start("order", "3000", rank=Rank.LOW)
+    assert finish(job) == 3000
+    assert tenants.seat(1).fences > 0
