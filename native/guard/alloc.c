@@ -3,6 +3,9 @@
 #include "alloc.h"
 
 #include "context.h"
+#include "fixed.h"
+#include "halt.h"
+#include "heap.h"
 #include "ledger.h"
 #include "pool.h"
 #include "relief.h"
@@ -11,16 +14,25 @@
 
 enum { PITCH_ALIGNMENT = 512 };
 
-void gs_keep(const struct gs_place *place, enum gs_space space, uint64_t key, uint64_t bytes)
+void gs_keep_fixed(const struct gs_place *place, enum gs_space space, uint64_t key, uint64_t bytes, uint32_t fixed)
 {
-    struct gs_entry old, entry = {.space = (uint8_t)space, .key = key, .bytes = bytes,
-                                  .owner = place->context, .gpu = (int8_t)place->gpu};
+    struct gs_entry old, entry = {.space = (uint8_t)space, .key = key, .bytes = bytes, .owner = place->context,
+                                  .gpu = (int8_t)place->gpu, .fixed = (uint8_t)fixed};
+    gs_fixed_add(fixed);
     if (gs_ledger_put(&entry, &old))
         gs_release(&old);
 }
 
+void gs_keep(const struct gs_place *place, enum gs_space space, uint64_t key, uint64_t bytes)
+{
+    bool array = space == GS_ARRAY || space == GS_MIPMAP;
+    gs_keep_fixed(place, space, key, bytes,
+                  array ? GS_FIXED_ARRAY : space == GS_POINTER ? GS_FIXED_LEGACY : 0);
+}
+
 void gs_release(const struct gs_entry *entry)
 {
+    gs_fixed_drop(entry->fixed);
     if (entry->pool)
         gs_pool_returned(entry);
     else
@@ -39,11 +51,13 @@ static CUresult kept(CUresult result, const struct gs_place *place, uint64_t byt
 CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t bytes)
 {
     struct gs_place place = gs_place_current();
-    if (place.gpu < 0)
+    if (place.gpu < 0 || !pointer || !bytes)
         return cuda()->cuMemAlloc_v2(pointer, bytes);
+    if (gs_heap_serves(&place))
+        return gs_heap_alloc(&place, bytes, pointer);
     if (!gs_claim(GS_BLOCK, place.gpu, bytes))
         return gs_refuse(place.gpu);
-    return kept(cuda()->cuMemAlloc_v2(pointer, bytes), &place, bytes, pointer);
+    return kept(GS_INSIDE(cuda()->cuMemAlloc_v2(pointer, bytes)), &place, bytes, pointer);
 }
 
 CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t bytes, unsigned int flags)
@@ -53,7 +67,12 @@ CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t bytes, unsigned int flag
         return cuda()->cuMemAllocManaged(pointer, bytes, flags);
     if (!gs_claim(GS_BLOCK, place.gpu, bytes))
         return gs_refuse(place.gpu);
-    return kept(cuda()->cuMemAllocManaged(pointer, bytes, flags), &place, bytes, pointer);
+    CUresult result = GS_INSIDE(cuda()->cuMemAllocManaged(pointer, bytes, flags));
+    if (result == CUDA_SUCCESS)
+        gs_keep_fixed(&place, GS_POINTER, *pointer, bytes, GS_FIXED_MANAGED);
+    else
+        gs_give(GS_BLOCK, place.gpu, bytes);
+    return result;
 }
 
 /* The pitch is the driver's to choose; a guess is reserved and corrected when it is known. */
@@ -76,6 +95,13 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, s
     uint64_t row = width > SIZE_MAX - PITCH_ALIGNMENT ? width
                  : (width + PITCH_ALIGNMENT - 1) / PITCH_ALIGNMENT * PITCH_ALIGNMENT;
     uint64_t guess = gs_times(row, height);
+    bool sound = pointer && pitch && guess && (element == 4 || element == 8 || element == 16);
+    if (sound && gs_heap_serves(&place)) {
+        CUresult result = gs_heap_alloc(&place, guess, pointer);
+        if (result == CUDA_SUCCESS)
+            *pitch = row;
+        return result;
+    }
     if (!gs_claim(GS_BLOCK, place.gpu, guess))
         return gs_refuse(place.gpu);
     CUresult result = cuda()->cuMemAllocPitch_v2(pointer, pitch, width, height, element);
@@ -86,6 +112,9 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, s
 
 CUresult cuMemFree_v2(CUdeviceptr pointer)
 {
+    CUresult freed;
+    if (gs_heap_free(pointer, &freed))
+        return freed;
     GS_FREEING(GS_POINTER, pointer, cuda()->cuMemFree_v2(pointer));
 }
 

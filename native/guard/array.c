@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CUDA arrays: opaque layouts whose size only the driver knows. */
 #include "alloc.h"
+#include "halt.h"
 #include "relief.h"
 
 enum { NO_MEMORY = CUDA_ARRAY3D_SPARSE | CUDA_ARRAY3D_DEFERRED_MAPPING };
@@ -87,7 +88,7 @@ static CUresult made(CUresult result, const struct gs_place *place, enum gs_spac
         uint64_t bytes = size;                                               \
         if (!gs_claim(GS_BLOCK, place.gpu, bytes))                           \
             return gs_refuse(place.gpu);                                     \
-        CUresult result = call;                                              \
+        CUresult result = GS_INSIDE(call);                                   \
         return made(result, &place, space, bytes, result == CUDA_SUCCESS ? *array : NULL); \
     } while (0)
 

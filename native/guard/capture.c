@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "capture.h"
 
+#include "halt.h"
+
 int gs_captures;
 
 bool gs_is_captured(CUstream stream)
@@ -31,10 +33,11 @@ static CUresult ended(bool was, CUresult result)
     return result;
 }
 
-#define BEGIN(symbol, parameters, ...)                    \
-    CUresult symbol parameters                            \
-    {                                                     \
-        return begun(cuda()->symbol(__VA_ARGS__));        \
+/* None begins while all work is waited for. */
+#define BEGIN(symbol, parameters, ...)                               \
+    CUresult symbol parameters                                       \
+    {                                                                \
+        return GS_INSIDE(begun(cuda()->symbol(__VA_ARGS__)));        \
     }
 #define BEGINS(symbol, parameters, ...)      \
     BEGIN(symbol, parameters, __VA_ARGS__)   \

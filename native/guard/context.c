@@ -6,8 +6,12 @@
 
 #include "device.h"
 #include "gate.h"
+#include "fixed.h"
+#include "halt.h"
+#include "heap.h"
 #include "ledger.h"
 #include "limit.h"
+#include "mover.h"
 #include "region.h"
 #include "relief.h"
 
@@ -57,6 +61,7 @@ static bool dies_with_context(const struct gs_entry *entry, const void *context)
 
 static void release_entry(const struct gs_entry *entry)
 {
+    gs_fixed_drop(entry->fixed);
     gs_give(GS_BLOCK, entry->gpu, entry->bytes);
 }
 
@@ -67,6 +72,8 @@ static void leave(int gpu, uint64_t price)
     pthread_mutex_unlock(&lock);
     if (last) {
         gs_ledger_sweep(dies_with_gpu, &gpu, release_entry);
+        gs_heap_ended(gpu, NULL);
+        gs_mover_lost_context();
         gs_settle(gpu);
     }
     gs_give(GS_EXACT, gpu, price);
@@ -79,6 +86,7 @@ static void remember(CUcontext context, const struct gs_place *place, uint64_t p
                                   .bytes = price, .pool = (void *)(intptr_t)place->device};
     if (gs_ledger_put(&entry, &old))
         leave(old.gpu, old.bytes);
+    gs_mover_start();
 }
 
 static void gone(void *context, bool with_its_memory)
@@ -86,8 +94,10 @@ static void gone(void *context, bool with_its_memory)
     struct gs_entry entry;
     if (!gs_ledger_take(GS_CONTEXT, (uintptr_t)context, &entry))
         return;
-    if (with_its_memory)
+    if (with_its_memory) {
         gs_ledger_sweep(dies_with_context, context, release_entry);
+        gs_heap_ended(entry.gpu, context);
+    }
     leave(entry.gpu, entry.bytes);
 }
 
@@ -126,7 +136,16 @@ static bool primary_known(int gpu)
     return primary[gpu] && gs_ledger_find(GS_CONTEXT, (uintptr_t)primary[gpu], &known);
 }
 
-CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device)
+/* Contexts come and go only while the process may use the GPU; the mover makes them current in its own thread. */
+#define OUTSIDE_MOVES(act)  \
+    GS_INSIDE(({            \
+        gs_mover_pause();   \
+        CUresult end = act; \
+        gs_mover_go_on();   \
+        end;                \
+    }))
+
+static CUresult retain(CUcontext *context, CUdevice device)
 {
     struct gs_place place = {.gpu = gs_gpu_taken(device), .device = device};
     if (place.gpu < 0 || primary_known(place.gpu))
@@ -142,6 +161,11 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device)
     primary[place.gpu] = *context;
     remember(*context, &place, price);
     return result;
+}
+
+CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device)
+{
+    return GS_INSIDE(retain(context, device));
 }
 
 static CUresult primary_released(CUresult result, CUdevice device)
@@ -165,39 +189,40 @@ static void before_end(CUdevice device)
 CUresult cuDevicePrimaryCtxRelease(CUdevice device)
 {
     before_end(device);
-    return primary_released(cuda()->cuDevicePrimaryCtxRelease(device), device);
+    return OUTSIDE_MOVES(primary_released(cuda()->cuDevicePrimaryCtxRelease(device), device));
 }
 
 CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
 {
     before_end(device);
-    return primary_released(cuda()->cuDevicePrimaryCtxRelease_v2(device), device);
+    return OUTSIDE_MOVES(primary_released(cuda()->cuDevicePrimaryCtxRelease_v2(device), device));
 }
 
 CUresult cuDevicePrimaryCtxReset(CUdevice device)
 {
     before_end(device);
-    return primary_released(cuda()->cuDevicePrimaryCtxReset(device), device);
+    return OUTSIDE_MOVES(primary_released(cuda()->cuDevicePrimaryCtxReset(device), device));
 }
 
 CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
 {
     before_end(device);
-    return primary_released(cuda()->cuDevicePrimaryCtxReset_v2(device), device);
+    return OUTSIDE_MOVES(primary_released(cuda()->cuDevicePrimaryCtxReset_v2(device), device));
 }
 
 /* Runs a creating call: paid for before, recorded after. */
 #define CREATE(handle, on, cost, call)                                             \
     do {                                                                           \
+        gs_enter();                                                                \
         struct gs_place place = {.gpu = gs_gpu_taken(on), .device = on};           \
         uint64_t price = place.gpu < 0 ? 0 : (cost);                               \
-        if (place.gpu >= 0 && !enter(place.gpu, price))                            \
-            return gs_refuse(place.gpu);                                           \
-        CUresult result = call;                                                    \
+        bool paid = place.gpu < 0 || enter(place.gpu, price);                      \
+        CUresult result = paid ? call : gs_refuse(place.gpu);                      \
         if (place.gpu >= 0 && result == CUDA_SUCCESS)                              \
             remember((CUcontext)*(handle), &place, price);                         \
-        else if (place.gpu >= 0)                                                   \
+        else if (place.gpu >= 0 && paid)                                           \
             leave(place.gpu, price);                                               \
+        gs_leave();                                                                \
         return result;                                                             \
     } while (0)
 #define CREATE_CONTEXT(call) CREATE(context, device, gs_context_bytes(place.gpu), call)
@@ -241,26 +266,28 @@ CUresult cuCtxDestroy(CUcontext context)
 {
     if (gs_gate_armed)
         gs_gate_context_ends(context);
-    return destroyed(cuda()->cuCtxDestroy(context), context);
+    return OUTSIDE_MOVES(destroyed(cuda()->cuCtxDestroy(context), context));
 }
 
 CUresult cuCtxDestroy_v2(CUcontext context)
 {
     if (gs_gate_armed)
         gs_gate_context_ends(context);
-    return destroyed(cuda()->cuCtxDestroy_v2(context), context);
+    return OUTSIDE_MOVES(destroyed(cuda()->cuCtxDestroy_v2(context), context));
 }
 
 /* What was allocated in a green context belongs to the primary context and stays. */
 CUresult cuGreenCtxDestroy(CUgreenCtx green)
 {
     CUcontext context = NULL;
+    gs_enter();
     cuda()->cuCtxFromGreenCtx(&context, green);
     CUresult result = cuda()->cuGreenCtxDestroy(green);
     if (result == CUDA_SUCCESS) {
         gone(context, false);
         gone(green, false);
     }
+    gs_leave();
     return result;
 }
 

@@ -6,12 +6,17 @@
 #include "capture.h"
 #include "conductor.h"
 #include "context.h"
+#include "fixed.h"
 #include "graph.h"
-#include "keeper.h"
+#include "halt.h"
+#include "heap.h"
+#include "ipc.h"
 #include "ledger.h"
+#include "keeper.h"
 #include "limit.h"
 #include "marks.h"
 #include "meter.h"
+#include "mover.h"
 #include "pool.h"
 #include "ride.h"
 #include "vmm.h"
@@ -31,6 +36,11 @@ static void forget_everything(void)
     gs_conductor_forget();
     gs_rides_forget();
     gs_keeper_forget();
+    gs_heap_forget();
+    gs_ipc_forget();
+    gs_fixed_forget();
+    gs_mover_forget();
+    gs_halt_forget();
 }
 
 void gs_watch_forks(void)

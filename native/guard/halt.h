@@ -15,6 +15,21 @@ extern bool gs_halt_armed;
 void gs_halt_enter(void);
 void gs_halt_leave(void);
 
+/* When the program starts: its share's memory can be moved, and `away` says that it may not use the GPU yet. */
+void gs_halt_arm(bool away);
+
+/* Keeps everybody out, and waits until nobody is in. Then lets them in again. */
+void gs_halt(void);
+void gs_unhalt(void);
+bool gs_halted(void);
+
+/* Whether anybody entered since the last gs_unhalt(): what is in GPU memory may have changed. */
+bool gs_halt_touched(void);
+void gs_halt_touch(void);
+
+/* In the child of a fork. */
+void gs_halt_forget(void);
+
 static inline void gs_enter(void)
 {
     if (__builtin_expect(gs_halt_armed, 0))
@@ -26,5 +41,14 @@ static inline void gs_leave(void)
     if (__builtin_expect(gs_halt_armed, 0))
         gs_halt_leave();
 }
+
+/* Runs a call that answers like the driver between the two. */
+#define GS_INSIDE(act)                      \
+    ({                                      \
+        gs_enter();                         \
+        __typeof__(act) gs_outcome_ = act;  \
+        gs_leave();                         \
+        gs_outcome_;                        \
+    })
 
 #endif

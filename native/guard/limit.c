@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fork.h"
+#include "halt.h"
 #include "log.h"
 #include "region.h"
 
@@ -64,6 +65,8 @@ static void open_region(void)
             gs_region_unlock(mapped);
         }
         region = mapped;
+        if (mapped->flags & GS_REGION_MOVABLE)
+            gs_halt_arm(mapped->halt & 1);
         gs_watch_forks();
     }
     errno = kept_errno;
@@ -78,6 +81,12 @@ bool gs_active(void)
 struct gs_region *gs_shared_region(void)
 {
     return gs_active() ? region : NULL;
+}
+
+struct gs_region_slot *gs_shared_slot(void)
+{
+    int mine = __atomic_load_n(&slot, __ATOMIC_ACQUIRE);
+    return mine < 0 ? NULL : &region->slot[mine];
 }
 
 int gs_gpu_by_uuid(const unsigned char uuid[16])
@@ -125,7 +134,7 @@ static void note_small(enum gs_model model, int gpu, uint64_t bytes, bool freed)
 static bool joined(void)
 {
     if (slot < 0)
-        slot = gs_region_join(region, getpid());
+        __atomic_store_n(&slot, gs_region_join(region, getpid()), __ATOMIC_RELEASE);
     if (slot < 0)
         gs_log("the share has more processes than the region has room for");
     return slot >= 0;
@@ -185,6 +194,7 @@ struct gs_usage gs_usage(int gpu)
         gs_region_sweep(region);
     usage.limit = region->gpu[gpu].limit;
     usage.used = region->gpu[gpu].used;
+    usage.cached = __atomic_load_n(&region->gpu[gpu].cached, __ATOMIC_RELAXED);
     if (locked)
         gs_region_unlock(region);
     return usage;

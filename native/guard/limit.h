@@ -18,7 +18,7 @@
 enum gs_model { GS_EXACT, GS_BLOCK };
 
 struct gs_usage {
-    uint64_t limit, used;
+    uint64_t limit, used, cached;
 };
 
 /* True when GPUSHARE_REGION named a region and it could be mapped. */
@@ -26,6 +26,9 @@ bool gs_active(void);
 
 /* That region, or NULL; it stays mapped for good. */
 struct gs_region *gs_shared_region(void);
+
+/* This process' slot in it; NULL until it holds anything. */
+struct gs_region_slot *gs_shared_slot(void);
 
 /* The region's GPU with this UUID, or -1. */
 int gs_gpu_by_uuid(const unsigned char uuid[16]);

@@ -20,6 +20,7 @@ nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t, char *, unsigned);
 struct gs_cuda {
 #define HOOK(name, symbol, since) ORIGINAL(symbol)
 #define STREAM(name, symbol, since) ORIGINAL(symbol) ORIGINAL(symbol##_ptsz)
+#define DEFAULT(name, symbol, since) ORIGINAL(symbol) ORIGINAL(symbol##_ptds)
 #define ALIAS(name, symbol, since)
 #define CALL(symbol) ORIGINAL(symbol)
 #define NVML_HOOK(symbol)
@@ -27,6 +28,7 @@ struct gs_cuda {
 #include "hooks.def"
 #undef HOOK
 #undef STREAM
+#undef DEFAULT
 #undef ALIAS
 #undef CALL
 #undef NVML_HOOK
@@ -36,6 +38,7 @@ struct gs_cuda {
 struct gs_nvml {
 #define HOOK(name, symbol, since)
 #define STREAM(name, symbol, since)
+#define DEFAULT(name, symbol, since)
 #define ALIAS(name, symbol, since)
 #define CALL(symbol)
 #define NVML_HOOK(symbol) ORIGINAL(symbol)
@@ -43,6 +46,7 @@ struct gs_nvml {
 #include "hooks.def"
 #undef HOOK
 #undef STREAM
+#undef DEFAULT
 #undef ALIAS
 #undef CALL
 #undef NVML_HOOK

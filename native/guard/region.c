@@ -77,13 +77,31 @@ static bool dead(const struct gs_region_slot *slot, uint32_t pid_namespace)
            !gs_process_alive(slot->pid, slot->start);
 }
 
+/* What a process cached went with it. Which GPU it was on is known only in a share of one, and else guessed. */
+static void uncache(struct gs_region *region, const struct gs_region_slot *slot)
+{
+    uint64_t left = slot->cached;
+    for (uint32_t g = 0; g < region->gpu_count && left; g++) {
+        uint64_t *cached = &region->gpu[g].cached, most = slot->charged[g] < *cached ? slot->charged[g] : *cached;
+        uint64_t gone = left < most ? left : most;
+        __atomic_sub_fetch(cached, gone, __ATOMIC_RELAXED);
+        left -= gone;
+    }
+}
+
+static void clear(struct gs_region *region, struct gs_region_slot *slot)
+{
+    uncache(region, slot);
+    memset(slot, 0, sizeof *slot);
+}
+
 int gs_region_sweep(struct gs_region *region)
 {
     int kept_errno = errno, swept = 0;
     uint32_t pid_namespace = gs_process_namespace();
     for (uint32_t s = 0; s < region->slots_high; s++) {
         if (dead(&region->slot[s], pid_namespace)) {
-            memset(&region->slot[s], 0, sizeof region->slot[s]);
+            clear(region, &region->slot[s]);
             swept++;
         }
     }
@@ -134,7 +152,7 @@ void gs_region_forget(struct gs_region *region, pid_t pid)
     int s = find(region, pid, gs_process_namespace(), gs_process_start(pid));
     if (s < 0)
         return;
-    memset(&region->slot[s], 0, sizeof region->slot[s]);
+    clear(region, &region->slot[s]);
     recompute(region);
 }
 

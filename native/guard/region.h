@@ -69,7 +69,8 @@ struct gs_region_slot {
     uint64_t moved;   /* bytes copied by the newest suspend or resume */
     uint64_t out_ns, in_ns; /* how long the newest ones took, from the wish to the end */
     uint64_t movable; /* bytes in blocks that can be moved */
-    uint64_t reserved[6];
+    uint64_t cached;  /* its part of the GPUs' `cached` */
+    uint64_t reserved[5];
 };
 
 struct gs_region {

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relief.h"
 
+#include <unistd.h>
+
 #include "graph.h"
+#include "heap.h"
 #include "pool.h"
+#include "region.h"
+
+enum { PATIENCE = 25, PAUSE_US = 2000 };
 
 void gs_relieve(int gpu)
 {
@@ -11,6 +17,7 @@ void gs_relieve(int gpu)
     bool relaxed = cuda()->cuThreadExchangeStreamCaptureMode(&mode) == CUDA_SUCCESS;
     gs_pools_trim(gpu);
     gs_graph_trim(gpu);
+    gs_heap_trim(gpu);
     if (relaxed)
         cuda()->cuThreadExchangeStreamCaptureMode(&mode);
 }
@@ -21,12 +28,27 @@ void gs_settle(int gpu)
     gs_graph_settle(gpu);
 }
 
+/* Other processes of the share see the pressure within 10 ms and let go of what they only cache. */
+static bool taken_from_others(enum gs_model model, int gpu, uint64_t bytes)
+{
+    struct gs_region *region = gs_shared_region();
+    const uint64_t *cached = &region->gpu[gpu].cached;
+    bool taken = false;
+    if (__atomic_load_n(cached, __ATOMIC_RELAXED))
+        __atomic_add_fetch(&region->pressure, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < PATIENCE && !taken && __atomic_load_n(cached, __ATOMIC_RELAXED); i++) {
+        usleep(PAUSE_US);
+        taken = gs_take(model, gpu, bytes);
+    }
+    return taken || gs_take(model, gpu, bytes);
+}
+
 bool gs_claim(enum gs_model model, int gpu, uint64_t bytes)
 {
     if (gs_take(model, gpu, bytes))
         return true;
     gs_relieve(gpu);
-    return gs_take(model, gpu, bytes);
+    return gs_take(model, gpu, bytes) || (gs_movable() && taken_from_others(model, gpu, bytes));
 }
 
 CUresult gs_refuse(int gpu)

@@ -32,9 +32,11 @@ enum {
 #define ORIGINAL(symbol) (void **)&gs_cuda.symbol
 #define ROW(name, symbol, since, streams) {#name, #symbol, since, streams, ORIGINAL(symbol), (void *)symbol},
 #define HOOK(name, symbol, since) ROW(name, symbol, since, LEGACY | PER_THREAD)
-#define STREAM(name, symbol, since)       \
-    ROW(name, symbol, since, LEGACY)      \
-    ROW(name, symbol##_ptsz, since > PER_THREAD_SINCE ? since : PER_THREAD_SINCE, PER_THREAD)
+#define TWINS(name, symbol, twin, since) \
+    ROW(name, symbol, since, LEGACY)     \
+    ROW(name, twin, since > PER_THREAD_SINCE ? since : PER_THREAD_SINCE, PER_THREAD)
+#define STREAM(name, symbol, since) TWINS(name, symbol, symbol##_ptsz, since)
+#define DEFAULT(name, symbol, since) TWINS(name, symbol, symbol##_ptds, since)
 #define ALIAS(name, symbol, since) HOOK(name, symbol, since)
 #define CALL(symbol) {NULL, #symbol, 0, 0, ORIGINAL(symbol), NULL},
 #define NVML_HOOK(symbol)
@@ -44,6 +46,7 @@ static const struct row cuda_rows[] = {
 };
 #undef HOOK
 #undef STREAM
+#undef DEFAULT
 #undef ALIAS
 #undef CALL
 #undef NVML_HOOK
@@ -51,6 +54,7 @@ static const struct row cuda_rows[] = {
 
 #define HOOK(name, symbol, since)
 #define STREAM(name, symbol, since)
+#define DEFAULT(name, symbol, since)
 #define ALIAS(name, symbol, since)
 #define CALL(symbol)
 #define NVML_HOOK(symbol) {NULL, #symbol, 0, 0, (void **)&gs_nvml.symbol, (void *)symbol},

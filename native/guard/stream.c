@@ -2,7 +2,10 @@
 /* Stream-ordered allocation. */
 #include "alloc.h"
 #include "context.h"
+#include "fixed.h"
 #include "graph.h"
+#include "halt.h"
+#include "heap.h"
 #include "ledger.h"
 #include "pool.h"
 #include "pools.h"
@@ -43,9 +46,15 @@ static bool idle(CUstream stream)
 static void record(struct gs_pool *pool, const struct request *want)
 {
     struct gs_entry old, entry = {.space = GS_POINTER, .key = *want->pointer, .bytes = want->bytes,
-                                  .pool = pool, .gpu = (int8_t)pool->account.gpu};
+                                  .pool = pool, .gpu = (int8_t)pool->account.gpu,
+                                  .fixed = GS_FIXED_POOL};
     pool->outstanding += want->bytes;
-    if (gs_ledger_put(&entry, &old) && !old.pool)
+    gs_fixed_add(GS_FIXED_POOL);
+    if (!gs_ledger_put(&entry, &old))
+        return;
+    if (old.pool)
+        gs_fixed_drop(old.fixed);
+    else
         gs_release(&old);
 }
 
@@ -136,30 +145,37 @@ static CUresult stream_ordered(const struct request *want)
 
 CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t bytes, CUstream stream)
 {
-    return stream_ordered(&(struct request){pointer, bytes, NULL, stream, false});
+    return GS_INSIDE(stream_ordered(&(struct request){pointer, bytes, NULL, stream, false}));
 }
 
 CUresult cuMemAllocAsync_ptsz(CUdeviceptr *pointer, size_t bytes, CUstream stream)
 {
-    return stream_ordered(&(struct request){pointer, bytes, NULL, stream, true});
+    return GS_INSIDE(stream_ordered(&(struct request){pointer, bytes, NULL, stream, true}));
 }
 
 CUresult cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream)
 {
-    return stream_ordered(&(struct request){pointer, bytes, pool, stream, false});
+    return GS_INSIDE(stream_ordered(&(struct request){pointer, bytes, pool, stream, false}));
 }
 
 CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream)
 {
-    return stream_ordered(&(struct request){pointer, bytes, pool, stream, true});
+    return GS_INSIDE(stream_ordered(&(struct request){pointer, bytes, pool, stream, true}));
 }
 
+/* A pointer of cuMemAlloc may be freed so. Ours waits for more than that stream's work, which does no harm. */
 CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream)
 {
+    CUresult freed;
+    if (gs_heap_free(pointer, &freed))
+        return freed;
     GS_FREEING(GS_POINTER, pointer, cuda()->cuMemFreeAsync(pointer, stream));
 }
 
 CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream)
 {
+    CUresult freed;
+    if (gs_heap_free(pointer, &freed))
+        return freed;
     GS_FREEING(GS_POINTER, pointer, cuda()->cuMemFreeAsync_ptsz(pointer, stream));
 }

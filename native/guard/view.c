@@ -2,6 +2,7 @@
 /* What a program sees of its GPU's memory: its share. */
 #include <limits.h>
 
+#include "cache.h"
 #include "device.h"
 #include "limit.h"
 #include "relief.h"
@@ -23,9 +24,16 @@ static struct gs_usage up_to_date(int gpu)
     return gs_usage(gpu);
 }
 
+/* What is only cached is free: whoever asks for it gets it. */
 static uint64_t left(struct gs_usage usage)
 {
-    return usage.used < usage.limit ? usage.limit - usage.used : 0;
+    uint64_t used = usage.used > usage.cached ? usage.used - usage.cached : 0;
+    return used < usage.limit ? usage.limit - used : 0;
+}
+
+static uint64_t free_on_card(int gpu, uint64_t told)
+{
+    return told + gs_cached_here(gpu);
 }
 
 CUresult cuMemGetInfo_v2(size_t *free, size_t *total)
@@ -36,7 +44,7 @@ CUresult cuMemGetInfo_v2(size_t *free, size_t *total)
         return result;
     struct gs_usage usage = up_to_date(gpu);
     if (free)
-        *free = smaller(*free, left(usage));
+        *free = smaller(free_on_card(gpu, *free), left(usage));
     if (total)
         *total = smaller(*total, usage.limit);
     return result;
@@ -59,7 +67,7 @@ CUresult cuMemGetInfo(unsigned int *free, unsigned int *total)
         return result;
     struct gs_usage usage = up_to_date(gpu);
     if (free)
-        *free = (unsigned int)smaller(*free, smaller(left(usage), UINT_MAX));
+        *free = (unsigned int)smaller(free_on_card(gpu, *free), smaller(left(usage), UINT_MAX));
     if (total)
         *total = (unsigned int)smaller(*total, smaller(usage.limit, UINT_MAX));
     return result;
@@ -90,8 +98,8 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
         return result;
     struct gs_usage usage = gs_usage(gpu);
     memory->total = smaller(memory->total, usage.limit);
-    memory->used = smaller(memory->total, usage.used);
-    memory->free = memory->total - memory->used;
+    memory->free = smaller(memory->total, left(usage));
+    memory->used = memory->total - memory->free;
     return result;
 }
 
@@ -104,7 +112,7 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *me
     struct gs_usage usage = gs_usage(gpu);
     memory->reserved = 0; /* the driver's own reserve is not the share's */
     memory->total = smaller(memory->total, usage.limit);
-    memory->used = smaller(memory->total, usage.used);
-    memory->free = memory->total - memory->used;
+    memory->free = smaller(memory->total, left(usage));
+    memory->used = memory->total - memory->free;
     return result;
 }

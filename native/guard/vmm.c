@@ -9,6 +9,9 @@
 #include <stdlib.h>
 
 #include "device.h"
+#include "fixed.h"
+#include "halt.h"
+#include "heap.h"
 #include "ledger.h"
 #include "relief.h"
 
@@ -34,6 +37,7 @@ static void free_unused(struct physical *memory)
     if (memory->handles || memory->mappings)
         return;
     gs_give(GS_EXACT, memory->gpu, memory->bytes);
+    gs_fixed_drop(GS_FIXED_MAPPED);
     free(memory);
 }
 
@@ -82,7 +86,8 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t bytes, const C
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     *memory = (struct physical){.bytes = bytes, .gpu = gpu};
-    CUresult result = cuda()->cuMemCreate(handle, bytes, properties, flags);
+    gs_fixed_add(GS_FIXED_MAPPED);
+    CUresult result = GS_INSIDE(cuda()->cuMemCreate(handle, bytes, properties, flags));
     return created(result, result == CUDA_SUCCESS ? *handle : 0, memory);
 }
 
@@ -168,6 +173,9 @@ static bool covers(const struct gs_entry *entry, void *wanted)
 
 CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void *pointer)
 {
+    struct gs_allocation plain;
+    if (gs_heap_find((uintptr_t)pointer, &plain))
+        return CUDA_ERROR_INVALID_VALUE; /* as natively for what cuMemAlloc gave */
     CUresult result = cuda()->cuMemRetainAllocationHandle(handle, pointer);
     if (result != CUDA_SUCCESS || !gs_active())
         return result;

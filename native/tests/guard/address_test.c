@@ -56,6 +56,7 @@ int main(void)
     CHECK(address && old_address);
 #define HOOK(name, symbol, since) by_name(#name), by_symbol(#symbol);
 #define STREAM(name, symbol, since) HOOK(name, symbol, since) by_symbol(#symbol "_ptsz");
+#define DEFAULT(name, symbol, since) HOOK(name, symbol, since) by_symbol(#symbol "_ptds");
 #define ALIAS(name, symbol, since)
 #define CALL(symbol)
 #define NVML_HOOK(symbol)

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the mover does while the program runs. */
+#ifndef GS_READINESS_H
+#define GS_READINESS_H
+
+#include "region.h"
+
+/* Every 10 ms: has host memory ready, or gives it back, and drops caches that others need. */
+void gs_readiness_tick(struct gs_region *region, struct gs_region_slot *slot);
+
+/* A GPU's last context is gone. */
+void gs_readiness_lost(void);
+
+void gs_readiness_forget(void);
+
+#endif
