@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
 QUICK := not system and not gpu and not slow
 
-.PHONY: help setup native demo check test test-native test-system test-slow test-gpu bench bench-gpu docs wheel clean
+.PHONY: help setup native demo check test test-native test-system test-slow test-gpu bench bench-gpu bench-sharing bench-smoke bench-report docs wheel clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,27 @@ bench: setup ## Benchmarks that need no GPU; writes benchmarks/results/
 
 bench-gpu: setup ## Benchmarks on a real GPU; writes benchmarks/results/
 	@$(BIN)/python -m benchmarks.gpu
+
+# These run in the Python that has PyTorch, and need nothing of ours but the native part.
+RESULTS ?= benchmarks/results/h200
+SHARING := $(PYTHON) -m benchmarks.gpu
+
+bench-sharing: native ## Latency beside a job, compute limits, suspension, turns; writes benchmarks/results/
+	$(SHARING).colocation --limit 3600 --alone
+	$(SHARING).colocation --limit 3600 --loads 0.2 --seeds 1
+	$(SHARING).colocation --limit 3600 --pairs all --seeds 1 --configurations gpushare/mps
+	$(SHARING).colocation --limit 3600 --configurations gpushare/mps --seeds 1 \
+	  --quanta 50,200,500,2000 --graces 1,50,150,300
+	$(SHARING).caps --mps-threads
+	$(SHARING).suspend
+	$(SHARING).overcommit
+
+bench-smoke: ## The same on the CPU with tiny models: tries the road out, leaves no results
+	@./benchmarks/smoke $(PYTHON)
+
+bench-report: setup $(VENV)/.group-bench ## Tables of benchmarks/README.md and figures, from the results
+	@$(BIN)/python -m benchmarks.report $(RESULTS)
+	@$(BIN)/python -m benchmarks.figures $(RESULTS)
 
 docs: setup ## Write docs/reference from the code
 	$(BIN)/python docs/reference/generate.py

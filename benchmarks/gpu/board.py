@@ -10,7 +10,7 @@ LOW, NORMAL, HIGH = 0, 1, 2
 FULL = 10000  # compute is counted in basis points
 _COUNTERS = (  # of struct gs_seat in native/guard/board.h, from byte 192 on
     "wanted_ns", "open_ns", "overrun_ns", "busy_ns", "waits", "waited_ns", "fences", "longest_ns",
-    "longest_late_ns", "raises", "raised_ns", "grace_ns", "stuck", "floors",
+    "raises", "raised_ns", "grace_ns", "stuck", "floors",
 )  # fmt: skip
 _AT = 192
 

@@ -14,7 +14,7 @@ CONTROL = "nvidia-cuda-mps-control"
 @contextmanager
 def daemon() -> Iterator[dict[str, str]]:
     """The environment in which programs are its clients."""
-    with tempfile.TemporaryDirectory(prefix="gs-mps-") as name:
+    with tempfile.TemporaryDirectory(prefix="gs-mps-", ignore_cleanup_errors=True) as name:
         places = {
             "CUDA_MPS_PIPE_DIRECTORY": str(Path(name) / "pipe"),
             "CUDA_MPS_LOG_DIRECTORY": str(Path(name) / "log"),

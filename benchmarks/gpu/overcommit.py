@@ -103,6 +103,7 @@ def two(gib: int, swap: Swap | None) -> Iterator[list[Job]]:
             if jobs:
                 mover.ask_out()
             made = stack.enter_context(program("heavy", gib, mover.edits))
+            stack.callback(made.kill)
             mover.attach(made.pid)
             jobs.append(Job(name, made, mover))
         yield jobs
@@ -154,8 +155,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.overcommit")
     parser.add_argument("--gib", type=int, default=0, help="of each job")
-    parser.add_argument("--alone", type=float, default=30.0, help="seconds of each job's work")
-    parser.add_argument("--quantum", type=float, default=15.0, help="seconds of a turn")
+    parser.add_argument("--alone", type=float, default=40.0, help="seconds of each job's work")
+    parser.add_argument("--quantum", type=float, default=20.0, help="seconds of a turn")
     parser.add_argument("--spare", type=int, default=6, help="GiB of host memory beyond one job's")
     return parser.parse_args()
 

@@ -8,16 +8,20 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from . import facts, machine
-from .share import Share, guarded
+from .board import LOW, Board, Policy
+from .share import MOVABLE, guarded, library
+
+Run = Callable[[Mapping[str, str]], Mapping[str, list[float]]]
 
 GIB = 1 << 30
 HERE = Path(__file__).parent
-ROUNDS, REPEATS, TRAIN_ROUNDS = 8, 5, 4
+ROUNDS, REPEATS, TRAIN_ROUNDS = 5, 5, 3
 
 
 def build(folder: Path) -> Path:
@@ -58,28 +62,49 @@ def _summary(figures: list[float]) -> dict[str, float]:
     return {"median": middle, "p25": low, "p75": high, "min": min(figures), "n": len(figures)}
 
 
-def _compare(without: list[float], within: list[float]) -> dict[str, Any]:
-    bare, guard = _summary(without), _summary(within)
-    added = guard["median"] - bare["median"]
-    percent = 100 * added / bare["median"]
-    return {"without": bare, "with": guard, "added": added, "added_percent": percent}
+def _compare(sides: Mapping[str, list[float]]) -> dict[str, Any]:
+    """Of each side: its figures, and what it adds to the one without the guard."""
+    found = {name: _summary(figures) for name, figures in sides.items()}
+    bare = found["without"]["median"]
+    for each in found.values():
+        each["added"] = each["median"] - bare
+        each["added_percent"] = 100 * each["added"] / bare
+    return found
 
 
-def _turns(run: Any, rounds: int, share: Share) -> dict[str, Any]:
-    """Which of the two goes first changes every round, so that drift falls on both."""
-    sides: tuple[dict[str, list[float]], ...] = (defaultdict(list), defaultdict(list))
-    environments = (dict(os.environ), share.environment())
+def _turns(run: Run, rounds: int, sides: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Which side goes first changes every round, so that drift falls on all."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    names = list(sides)
     for turn in range(rounds):
-        for side in (0, 1) if turn % 2 == 0 else (1, 0):
-            for name, figures in run(environments[side]).items():
-                sides[side][name] += figures
-    return {name: _compare(sides[0][name], sides[1][name]) for name in sides[0]}
+        for side in names[turn % len(names) :] + names[: turn % len(names)]:
+            for name, figures in run(sides[side]).items():
+                found[name][side] += figures
+    return {name: _compare(each) for name, each in found.items()}
+
+
+@contextmanager
+def _sides(uuid: str, context: int) -> Iterator[dict[str, Mapping[str, str]]]:
+    """Without the guard; an ordinary share; one of low priority; one that can be suspended."""
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        folder = Path(enter(tempfile.TemporaryDirectory(prefix="gs-board-")))
+        board = Board.create(folder / "boards", uuid, library())
+        shares = {"with": Policy(), "low": Policy(rank=LOW), "movable": Policy()}
+        found: dict[str, Mapping[str, str]] = {"without": dict(os.environ)}
+        for seat, (name, policy) in enumerate(shares.items()):
+            board.seat(seat, policy)
+            flags = MOVABLE if name == "movable" else 0
+            share = enter(guarded(uuid, 32 * GIB, context, board=board, seat=seat, flags=flags))
+            found[name] = share.environment()
+        yield found
 
 
 def measure() -> dict[str, Any]:
     gpu, context = machine.first_gpu(), facts.context_cost()["card_growth"]
-    with tempfile.TemporaryDirectory() as folder, guarded(gpu["uuid"], 32 * GIB, context) as share:
+    with tempfile.TemporaryDirectory() as folder, _sides(gpu["uuid"], context) as sides:
         program = build(Path(folder))
-        calls = _turns(lambda env: _calls(program, env), ROUNDS, share)
-        steps = _turns(_train, TRAIN_ROUNDS, share) if _has_torch() else {}
+        calls = _turns(lambda env: _calls(program, env), ROUNDS, sides)
+        two = {name: sides[name] for name in ("without", "low")}
+        steps = _turns(_train, TRAIN_ROUNDS, two) if _has_torch() else {}
     return {"unit": "ns per call; ms per step", "calls": calls, "training": steps}

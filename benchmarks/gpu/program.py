@@ -72,6 +72,11 @@ class Program:
         self.tell(words)
         return self.hear(patience)
 
+    def kill(self) -> None:
+        """For one that is off the GPU, and so would not end by itself."""
+        self._process.kill()
+        self._process.wait(PATIENCE)
+
     def end(self) -> None:
         """Killed when it does not end by itself."""
         assert self._process.stdin is not None

@@ -14,7 +14,7 @@ from pathlib import Path
 from .share import library
 
 UNIT = 32 << 20
-THREADS = 8
+THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,9 @@ def _mount(folder: Path, size: int) -> bool:
 @contextmanager
 def pool(size: int) -> Iterator[Swap]:
     """`size` bytes, in whole units."""
-    with tempfile.TemporaryDirectory(prefix="gs-swap-", dir="/dev/shm") as name:
+    with tempfile.TemporaryDirectory(
+        prefix="gs-swap-", dir="/dev/shm", ignore_cleanup_errors=True
+    ) as name:
         folder = Path(name) / "pool"
         folder.mkdir()
         huge = _mount(folder, size)

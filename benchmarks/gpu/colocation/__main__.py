@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--seconds", type=float, default=10.0, help="of one window")
     parser.add_argument("--quanta", default="", help="also vary the guard's quantum, in µs")
-    parser.add_argument("--graces", default="", help="also vary the guard's grace, in µs")
+    parser.add_argument("--graces", default="", help="and its grace; 1: none")
     parser.add_argument("--alone", action="store_true", help="also each program alone, guarded")
     parser.add_argument("--sequential", action="store_true", help="few programs at once")
     parser.add_argument("--limit", type=float, default=570.0, help="stop after so many seconds")

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m benchmarks.report [FOLDER]`: fills the tables of benchmarks/README.md from results.
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; one without results is left
+as it is.
+"""
+
+import re
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import peers
+from benchmarks.results_of import DEFAULT, HERE, Row, colocation, part, usual
+
+NOTHING = "-"
+README = HERE / "README.md"
+MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
+
+
+def _ratio(row: Row, kind: str) -> str:
+    if kind not in row:
+        return NOTHING
+    if row["saturated"]:
+        return f"{row[kind]['p99_ratio']:.3g}, queue saturates"
+    found = row[kind]
+    return f"{found['p99_ratio']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
+
+
+def _outputs(row: Row) -> str:
+    wrong = row["wrong_requests"] + row["wrong_checks"]
+    if wrong:
+        return f"{wrong} WRONG"
+    return "equal" if row["same_as_solo"] else "equal in themselves"
+
+
+def _ours(row: Row) -> str:
+    name = str(row["configuration"])
+    return f"**{name}**" if name.startswith("gpushare") else name
+
+
+def _order(row: Row) -> tuple[str, str, float]:
+    return row["lc"], row["be"], -row["load"]
+
+
+def colocation_table(folder: Path) -> str | None:
+    rows = sorted(filter(usual, colocation(folder)), key=_order)
+    head = ["service", "job", "load", "configuration", "response p99 / solo", "service p99 / solo"]
+    head += ["job / solo", "requests", "outputs"]
+    return rows and table(
+        head,
+        (
+            [
+                row["lc"], row["be"], row["load"], _ours(row), _ratio(row, "response"),
+                _ratio(row, "service"), f"{row['be_share']:.2f}", row["requests"], _outputs(row),
+            ]
+            for row in rows
+        ),
+    )  # fmt: skip
+
+
+def solo_table(folder: Path) -> str | None:
+    found: dict[tuple[str, float], Row] = {}
+    for row in colocation(folder):
+        if "response" in row:
+            found[row["lc"], row["load"]] = row
+    head = ["service", "load", "response p50, p99", "service p50, p99"]
+    return found and table(
+        head,
+        (
+            [lc, load, *(_milliseconds(row[kind]) for kind in ("response", "service"))]
+            for (lc, load), row in sorted(found.items())
+        ),
+    )
+
+
+def _milliseconds(found: Row) -> str:
+    return f"{found['solo_p50_ms']:.3f}, {found['solo_p99_ms']:.3f} ms"
+
+
+def ablation_table(folder: Path) -> str | None:
+    rows = [row for row in colocation(folder) if row.get("quantum_us") and not usual(row)]
+    head = ["service", "job", "load", "configuration", "quantum", "grace", "response", "service"]
+    return rows and table(
+        [*head, "job / solo"],
+        (
+            [
+                row["lc"], row["be"], row["load"], row["configuration"], f"{row['quantum_us']} µs",
+                {0: "learned", 1: "none"}.get(row["grace_us"], f"{row['grace_us']} µs"),
+                _ratio(row, "response"), _ratio(row, "service"), f"{row['be_share']:.2f}",
+            ]
+            for row in rows
+        ),
+    )  # fmt: skip
+
+
+def alone_table(folder: Path) -> str | None:
+    found = part(folder, "colocation")
+    rows = []
+    for row in found["alone"] if found else []:
+        if "be" in row:
+            cost = f"{row['share']:.3f} of its throughput"
+        else:
+            cost = f"service p99 {_ratio({**row, 'saturated': False}, 'service')}"
+        rows.append([row.get("be") or row["lc"], row["configuration"], cost])
+    return rows and table(["program alone", "under", "against solo"], rows)
+
+
+def peers_table(_folder: Path) -> str:
+    return table(
+        ["service", "job", "system", "response p99 / solo", "service p99 / solo", "job / solo"],
+        (
+            [lc, be, peer.name, peer.response, peer.service, f"{peer.be:.2f}"]
+            for (lc, be), found in peers.COLOCATION.items()
+            for peer in found
+        ),
+    )
+
+
+def caps_table(folder: Path) -> str | None:
+    found = part(folder, "caps") or {}
+    head = [
+        "over",
+        "program",
+        "neighbour",
+        "limit",
+        "delivered",
+        "error",
+        "converged",
+        "neighbour got",
+    ]
+    rows = [[base, *_cap(row)] for base, each in found.items() for row in each["rows"]]
+    return rows and table(head, rows)
+
+
+def _cap(row: Row) -> list[object]:
+    settled = row["converged"].get("first_s")
+    beside = row["neighbour_delivered"]
+    return [
+        row["program"], row["neighbour"], f"{row['limit']} %", f"{row['delivered']:.1f} %",
+        f"{row['error']:+.1f}", NOTHING if settled is None else f"{settled:.2f} s",
+        NOTHING if beside is None else f"{beside:.1f} %",
+    ]  # fmt: skip
+
+
+def caps_peers_table(folder: Path) -> str:
+    rows = [[*row[:2], f"{row[2]} %", f"{row[3]} %", "before"] for row in peers.CAPS]
+    for each in (part(folder, "caps") or {}).values():
+        for row in each["mps_threads"]:
+            limit, got = f"{row['limit']} %", f"{row['delivered']:.1f} %"
+            rows.append(["MPS threads", row["program"], limit, got, "in this run"])
+    return table(["system", "program", "limit", "delivered", "measured by us"], rows)
+
+
+def suspend_table(folder: Path) -> str | None:
+    found = part(folder, "suspend") or {}
+    rows = [row for base, each in found.items() if base != "gib" for row in _suspended(base, each)]
+    return rows and table(["over", "by", "out", "in", "memory afterwards"], rows)
+
+
+def _exact(found: Row) -> str:
+    return "bit-exact" if found["bit_exact"] else "DIFFERENT"
+
+
+def _suspended(base: str, found: Row) -> Iterable[list[str]]:
+    moves, driver = found.get("moves", {}), found.get("checkpoint", {})
+    if "warm" in moves:
+        middle, exact = moves["warm"]["median"], _exact(moves)
+        name = f"gpushare, warm, median of {len(moves['warm']['moves'])}"
+        yield [
+            base,
+            name,
+            *_way(middle["out_own_s"], middle["in_own_s"]),
+            exact,
+        ]
+        clean = moves["warm"]["clean"]
+        yield [
+            base, "gpushare, not run in between",
+            *_way(clean["out"]["own_s"], clean["in"]["own_s"]), exact,
+        ]  # fmt: skip
+        cold = moves["cold"]
+        yield [base, "gpushare, cold", *_way(cold["out"]["own_s"], cold["in"]["own_s"]), exact]
+    if driver.get("moves"):
+        out, back = (statistics.median(m[k] for m in driver["moves"]) for k in ("out_s", "in_s"))
+        yield [base, "the driver's checkpoint", *_way(out, back), _exact(driver)]
+    elif driver.get("refused"):
+        yield [base, "the driver's checkpoint", "refused", driver["refused"], NOTHING]
+
+
+def _way(out: float, back: float) -> tuple[str, str]:
+    return f"{out:.3f} s", f"{back:.3f} s"
+
+
+def cycles_table(folder: Path) -> str | None:
+    found = part(folder, "suspend") or {}
+    rows = []
+    for base, each in found.items():
+        made = each.get("cycles", {}) if base != "gib" else {}
+        if "suspended" in made:
+            steps = made["suspended"]["steps"]
+            exact = "equal, bit by bit" if made["bit_exact"] else "DIFFERENT"
+            rows.append([base, made["cycles"], steps, exact])
+    return rows and table(["over", "cycles", "training steps", "losses, weights, memory"], rows)
+
+
+def overcommit_table(folder: Path) -> str | None:
+    found = part(folder, "overcommit")
+    if found is None:
+        return None
+    exact = "equal, bit by bit" if found["bit_exact"] else "DIFFERENT"
+    took, alone = f"{found['together_s']:.1f} s", f"{found['one_after_the_other_s']:.1f} s"
+    return table(
+        ["jobs", "turn", "turns taken", "together", "one after the other", "ratio", "memory"],
+        [
+            [
+                f"2 of {found['gib_each']} GiB on {found['gpu_gib']:.0f} GiB",
+                f"{found['quantum_s']:.0f} s", len(found["switches"]), took, alone,
+                f"{found['ratio']:.3f}", exact,
+            ]
+        ],
+    )  # fmt: skip
+
+
+def overhead_table(folder: Path) -> str | None:
+    found = part(folder, "overhead")
+    sides = ("without", "with", "low", "movable")
+    if found is None or "low" not in found["calls"]["launch"]:
+        return None
+    rows = [_cost(name, each, "µs", 1000, sides) for name, each in found["calls"].items()]
+    rows += [_cost(name, each, "ms", 1, sides) for name, each in found["training"].items()]
+    head = ["call", "without", "a share", "of low priority", "that can be suspended"]
+    return table(head, rows)
+
+
+def _cost(name: str, found: Row, unit: str, by: float, sides: Sequence[str]) -> list[str]:
+    cells = [name.removesuffix("_ms").replace("_", " ")]
+    for side in sides:
+        if side not in found:
+            cells.append(NOTHING)
+            continue
+        each = found[side]
+        added = "" if side == "without" else f" ({each['added_percent']:+.1f} %)"
+        cells.append(f"{each['median'] / by:.3g} {unit}{added}")
+    return cells
+
+
+TABLES: dict[str, Callable[[Path], Any]] = {
+    "colocation": colocation_table,
+    "solo": solo_table,
+    "ablation": ablation_table,
+    "alone": alone_table,
+    "peers": peers_table,
+    "caps": caps_table,
+    "caps_peers": caps_peers_table,
+    "suspend": suspend_table,
+    "cycles": cycles_table,
+    "overcommit": overcommit_table,
+    "overhead": overhead_table,
+}
+
+
+def filled(text: str, folder: Path) -> str:
+    def one(found: re.Match[str]) -> str:
+        made = TABLES[found[2]](folder)
+        return f"{found[1]}{made}{found[3]}" if made else found[0]
+
+    return MARKED.sub(one, text)
+
+
+def main() -> int:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
+    README.write_text(filled(README.read_text(), folder))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
