@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from gpushare.guard import native_root
+from gpushare.guard import Flag, native_root
 from gpushare.model.units import MIB
 
 SCENARIOS = [
@@ -28,9 +28,14 @@ SCENARIOS = [
 STEP = 32 * MIB  # in which the driver grows pools
 
 
+FLAGS = pytest.mark.parametrize("flags", [Flag(0), Flag.MOVABLE], ids=["native", "movable"])
+
+
+@FLAGS
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_charges_and_returns(guarded, native_test, scenario) -> None:
+def test_charges_and_returns(guarded, native_test, scenario, flags) -> None:
     share = guarded(256 * MIB)
+    share.region.set_flags(flags)
     ran = share.run(native_test("paths_test"), scenario)
     assert ran.returncode == 0, ran.stderr
     assert share.gpu.peak <= share.gpu.limit
@@ -43,8 +48,10 @@ def test_every_way_to_a_hooked_function_leads_through_the_guard(guarded, native_
     assert ran.returncode == 0, ran.stderr
 
 
-def test_no_path_gets_more_than_the_limit_nor_much_less(guarded) -> None:
+@FLAGS
+def test_no_path_gets_more_than_the_limit_nor_much_less(guarded, flags) -> None:
     share = guarded(500 * MIB)
+    share.region.set_flags(flags)
     probe = native_root() / "probe" / "gpushare-probe"
     ran = share.run(probe, "--fill", "--no-escapes", "--limit", str(share.gpu.limit))
     attempts = json.loads(ran.stdout)["devices"][0]["attempts"]

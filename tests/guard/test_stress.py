@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gpushare.guard import Flag
 from gpushare.model.units import MIB
 from support.machine import Machine
 
@@ -43,8 +44,10 @@ class Watcher:
         self._process.communicate(timeout=20)
 
 
-def test_eight_programs_never_exceed_their_share(guarded, native_test) -> None:
+@pytest.mark.parametrize("flags", [Flag(0), Flag.MOVABLE], ids=["native", "movable"])
+def test_eight_programs_never_exceed_their_share(guarded, native_test, flags) -> None:
     share = guarded(ROOM, context=CONTEXT)
+    share.region.set_flags(flags)
     fighter = native_test("stress_test")
     watcher = Watcher(share.machine)
     chance = random.Random(20)

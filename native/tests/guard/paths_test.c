@@ -27,9 +27,11 @@ static struct gs_region *region;
 static CUcontext context;
 static uint64_t base;
 
+/* What is only cached counts as free. */
 static uint64_t charged(void)
 {
-    return __atomic_load_n(&region->gpu[0].used, __ATOMIC_SEQ_CST) - base;
+    return __atomic_load_n(&region->gpu[0].used, __ATOMIC_SEQ_CST) -
+           __atomic_load_n(&region->gpu[0].cached, __ATOMIC_SEQ_CST) - base;
 }
 
 static CUmemLocation here(void)
