@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "attempt.h"
+#include "compute.h"
 #include "escape.h"
 #include "nvml.h"
 #include "paths.h"
@@ -23,7 +24,8 @@ static struct options {
     struct attempt how;
     bool look;      /* an escape's child: no escapes of its own */
     bool escapes;
-    bool outside; /* escapes also try to allocate */
+    bool outside; /* escapes also try to allocate, and to compute */
+    bool compute;
     int timeout;
     uint64_t limit[LIMITS];
     const char *uuid[LIMITS]; /* NULL: for every GPU */
@@ -32,7 +34,8 @@ static struct options {
 
 static const char usage[] =
     "usage: gpushare-probe [--attempt|--fill|--context-only] [--limit [UUID=]BYTES]... [--path NAME]\n"
-    "                      [--no-escapes|--outside] [--timeout SECONDS] [--linger MILLISECONDS]\n";
+    "                      [--no-escapes|--outside] [--compute] [--timeout SECONDS]\n"
+    "                      [--linger MILLISECONDS]\n";
 
 static void out_of_time(int signal)
 {
@@ -59,7 +62,8 @@ static bool parse(int argc, char **argv)
         {"context-only", no_argument, NULL, 'c'}, {"limit", required_argument, NULL, 'l'},
         {"path", required_argument, NULL, 'p'}, {"no-escapes", no_argument, NULL, 'n'},
         {"timeout", required_argument, NULL, 't'}, {"outside", no_argument, NULL, 'o'},
-        {"linger", required_argument, NULL, 'i'}, {"look", no_argument, NULL, 'k'}, {NULL, 0, NULL, 0}};
+        {"linger", required_argument, NULL, 'i'}, {"look", no_argument, NULL, 'k'},
+        {"compute", no_argument, NULL, 'u'}, {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
         switch (option) {
         case 'a': options.how.mode = ATTEMPT; break;
@@ -71,6 +75,7 @@ static bool parse(int argc, char **argv)
         case 'i': options.how.linger = atoi(optarg); break;
         case 'o': options.outside = true; break;
         case 'k': options.look = true; break;
+        case 'u': options.compute = true; break;
         case 't': options.timeout = atoi(optarg); break;
         default: return false;
         }
@@ -105,6 +110,9 @@ static CUresult report_device(int ordinal, struct json *json)
     json_number(json, "limit", (int64_t)device.limit);
     if (result == CUDA_SUCCESS)
         attempt(&device, json);
+    /* From outside the guard it would take what belongs to others. */
+    bool measured = result == CUDA_SUCCESS && options.compute && (!options.look || options.outside);
+    json_count(json, "compute", measured ? compute_measure(&device) : -1);
     json_close(json, '}');
     if (result == CUDA_SUCCESS)
         device_close(&device);

@@ -29,6 +29,8 @@ from gpushare.model.spec import MechanismName
 from gpushare.model.units import GIB, Bytes
 from gpushare.store import Store
 
+from .moving import Checkpoints, Regions
+
 UID = os.geteuid()
 HERE = (MechanismName.EXCLUSIVE, MechanismName.TIMESLICE, MechanismName.MPS, MechanismName.GUARD)
 PROMISES = {
@@ -41,6 +43,7 @@ PROMISES = {
 }
 
 
+TURN_SECONDS = 30.0
 KEPT = Verification(at=datetime(2026, 11, 23, tzinfo=UTC), ok=True)
 
 
@@ -82,8 +85,27 @@ class Noted(Quiet):
     def drain(self, share: Share, pids) -> None:
         self._world.drained.append((share.name, tuple(pids)))
 
+    def suspend(self, share: Share, keep: Bytes) -> None:
+        if self.promise.mechanism is MechanismName.GUARD:
+            self._world.broken()
+            self._world.regions.ask(share.id, away=True, keep=keep)
+
+    def resume(self, share: Share) -> None:
+        if self.promise.mechanism is MechanismName.GUARD:
+            self._world.broken()
+            self._world.regions.ask(share.id, away=False)
+
+    def adjust(self, share: Share, grants) -> None:
+        self._world.broken()
+        self._world.adjusted.append((self.promise.mechanism, share.name, grants[0].compute))
+
     def observe(self, share: Share) -> Observation:
-        return Observation(fault=self._world.fault, pids=self._world.claimed)
+        seen = Observation(fault=self._world.fault, pids=self._world.claimed)
+        if self.promise.mechanism is not MechanismName.GUARD:
+            return seen
+        pids = self._world.programs_of(share.id)
+        moves = self._world.regions.look(share.id, pids, self._world.clock)
+        return replace(seen, pids=(*seen.pids, *pids), moves=moves, seats=self._world.seats)
 
 
 class Processes(ProcProcesses):
@@ -116,6 +138,10 @@ class World:
     probed: list = field(default_factory=list)
     boot: str = "boot-1"
     with_cgroups: bool = True
+    regions: Regions = field(default_factory=Regions)
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    adjusted: list = field(default_factory=list)
+    seats: dict = field(default_factory=dict)
     _started: int = 5000
 
     # The Gpus and Cgroups ports.
@@ -183,6 +209,11 @@ class World:
         text = "".join(f"{key}={value}\0" for key, value in env.items())
         (self._folder(process.pid) / "environ").write_text(text)
 
+    def programs_of(self, share: str) -> tuple[int, ...]:
+        """Living programs that carry the share's mark."""
+        mark = {"GPUSHARE_SHARE": share}
+        return tuple(pid for pid in self.pipes if self._environ(pid).items() >= mark.items())
+
     def living(self) -> set[int]:
         return set(self.pipes)
 
@@ -202,7 +233,7 @@ class World:
 
     def core(self, state: Path, step: Callable[[str], None] = lambda _: None) -> Core:
         """A daemon on this world."""
-        return Core(Store(state), self.rig(), step)
+        return Core(Store(state), self.rig(), step, turn_seconds=TURN_SECONDS)
 
     def rig(self) -> Rig:
         return Rig(
@@ -213,6 +244,7 @@ class World:
             mechanisms=Mechanisms([Noted(self, PROMISES[name]) for name in HERE], self),
             machine=self._machine,
             probe=Prober(self),
+            checkpoints=self.checkpoints,
             programs=lambda gpu: gpu.processes,
             signal=lambda process, number: self.signals.append((process.pid, number)),
             clock=self.clock,

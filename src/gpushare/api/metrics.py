@@ -30,6 +30,7 @@ class Sample(Value):
 
 _GPU = ("gpu", "index")
 _SHARE = ("share", "name", "user")
+_MOVE = (*_SHARE, "tier")
 
 MEASURES = (
     Measure(name="gpushare_info", doc="Always 1; versions as labels", labels=("version", "driver")),
@@ -51,6 +52,105 @@ MEASURES = (
         counter=True,
     ),
     Measure(name="gpushare_share_processes", doc="Processes of the share", labels=_SHARE),
+    Measure(
+        name="gpushare_share_memory_cached_bytes",
+        doc="Freed by programs, kept for them",
+        labels=_SHARE,
+    ),
+    Measure(
+        name="gpushare_share_compute_limit_ratio",
+        doc="The share's limit of compute",
+        labels=_SHARE,
+    ),
+    Measure(
+        name="gpushare_share_compute_delivered_ratio",
+        doc="Compute it got over the last seconds",
+        labels=_SHARE,
+    ),
+    Measure(
+        name="gpushare_share_suspendable",
+        doc="1 when its memory could leave the GPU",
+        labels=_SHARE,
+    ),
+    Measure(
+        name="gpushare_share_suspend_seconds",
+        doc="Time of the newest suspend, by its tier",
+        labels=_MOVE,
+    ),
+    Measure(
+        name="gpushare_share_resume_seconds",
+        doc="Time of the newest resume, by its tier",
+        labels=_MOVE,
+    ),
+    Measure(
+        name="gpushare_share_gate_waits_total",
+        doc="Launches that waited on the host",
+        labels=_SHARE,
+        counter=True,
+    ),
+    Measure(
+        name="gpushare_share_gate_waited_seconds_total",
+        doc="Time that launches waited",
+        labels=_SHARE,
+        counter=True,
+    ),
+    Measure(
+        name="gpushare_share_gate_longest_launch_seconds",
+        doc="The longest single launch",
+        labels=_SHARE,
+    ),
+    Measure(
+        name="gpushare_share_gate_busy_seconds_total",
+        doc="GPU time as far as it was measured",
+        labels=_SHARE,
+        counter=True,
+    ),
+    Measure(
+        name="gpushare_share_gate_quantum_seconds",
+        doc="Most work between two looks (low priority)",
+        labels=_SHARE,
+    ),
+    Measure(
+        name="gpushare_share_gate_throttled_seconds_total",
+        doc="Time it wanted the GPU and had no turn",
+        labels=_SHARE,
+        counter=True,
+    ),
+    Measure(
+        name="gpushare_share_gate_overrun_seconds_total",
+        doc="GPU time after the end of its turns",
+        labels=_SHARE,
+        counter=True,
+    ),
+    Measure(
+        name="gpushare_share_gate_floors_total",
+        doc="Times it ran to not starve (low priority)",
+        labels=_SHARE,
+        counter=True,
+    ),
+    Measure(
+        name="gpushare_share_gate_raises_total",
+        doc="Times its work went first (high priority)",
+        labels=_SHARE,
+        counter=True,
+    ),
+    Measure(
+        name="gpushare_share_gate_raised_seconds_total",
+        doc="For how long in all (high priority)",
+        labels=_SHARE,
+        counter=True,
+    ),
+    Measure(
+        name="gpushare_share_gate_grace_seconds",
+        doc="Pause that is bridged now (high priority)",
+        labels=_SHARE,
+    ),
+    Measure(
+        name="gpushare_share_gate_stuck_total",
+        doc="Times it was overruled, for nothing moved",
+        labels=_SHARE,
+        counter=True,
+    ),
     Measure(name="gpushare_reconcile_seconds", doc="Time of the newest reconcile pass"),
     Measure(
         name="gpushare_reconcile_failures_total",

@@ -18,8 +18,11 @@ from gpushare.model.view import (
     Entry,
     GpuList,
     Plan,
+    ResumeRequest,
     ShareList,
     ShareView,
+    SuspendRequest,
+    UpdateRequest,
     VersionView,
 )
 
@@ -96,6 +99,18 @@ async def _verify(service: Service, call: Call) -> Value:
     return await service.verify(call.ref, call.caller)
 
 
+async def _suspend(service: Service, call: Call) -> Value:
+    return await service.suspend(call.ref, call.body, call.caller)
+
+
+async def _resume(service: Service, call: Call) -> Value:
+    return await service.resume(call.ref, call.body, call.caller)
+
+
+async def _update(service: Service, call: Call) -> Value:
+    return await service.update(call.ref, call.body, call.caller)
+
+
 async def _remove(service: Service, call: Call) -> Value:
     return await service.remove(call.ref, call.caller, force=call.query.force)
 
@@ -123,6 +138,12 @@ ROUTES = (
           _enter, Entry, takes=EnterRequest),
     Route("POST", "/v1/shares/{ref}/verify", "Try to break the share's limits",
           _verify, Verification),
+    Route("POST", "/v1/shares/{ref}/suspend", "Take the share's programs off the GPU",
+          _suspend, ShareView, takes=SuspendRequest),
+    Route("POST", "/v1/shares/{ref}/resume", "Put them back; refused while others have the room",
+          _resume, ShareView, takes=ResumeRequest),
+    Route("PATCH", "/v1/shares/{ref}", "Change limits, priority or time of a share that lives",
+          _update, ShareView, takes=UpdateRequest),
     Route("DELETE", "/v1/shares/{ref}", "Release the share", _remove, ShareView, query=RemoveQuery),
     Route("POST", "/v1/plan", "What would happen to a share now", _plan, Plan, takes=ShareSpec),
     Route("GET", "/v1/gpus", "The GPUs of this machine", _gpus, GpuList),

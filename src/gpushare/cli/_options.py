@@ -87,6 +87,11 @@ _SPEC_OPTIONS = (
     click.option("--ttl", metavar="TIME", help="End the share after this time: 90s, 30m, 8h, 2d."),
     click.option("-l", "--label", metavar="KEY=VALUE", multiple=True, help="May be given again."),
     click.option(
+        "--turns",
+        is_flag=True,
+        help="Share GPU memory with others that take turns: one is on the GPU, the others wait.",
+    ),
+    click.option(
         "--allow-unverified",
         is_flag=True,
         help="Go on when a limit was found not to hold on this machine.",
@@ -121,6 +126,7 @@ _SPEC_NAMES = (
     "name",
     "ttl",
     "allow_unverified",
+    "turns",
 )
 
 

@@ -10,10 +10,16 @@ from gpushare.model.share import Enforcement, State, Verification
 from gpushare.model.units import GIB, format_bytes
 from gpushare.model.view import GpuView, MemoryView, ShareView
 
+from ._gate import gate_lines
 from ._output import Column, Table, aligned, colour
 
 NONE = "-"
-_STATE_COLOURS = {State.RUNNING: "green", State.FAILED: "red", State.QUEUED: "yellow"}
+_STATE_COLOURS = {
+    State.RUNNING: "green",
+    State.FAILED: "red",
+    State.QUEUED: "yellow",
+    State.SUSPENDED: "cyan",
+}
 _AGES = (("d", 86400), ("h", 3600), ("m", 60))
 
 
@@ -32,6 +38,7 @@ def share_table(gpus: Sequence[GpuView], now: datetime) -> Table[ShareView]:
         Column("BY", lambda s: "+".join(s.mechanism) or NONE),
         Column("ENFORCED", lambda s: f"memory {s.enforcement.memory}", wide=True),
         Column("VERIFIED", _verified, wide=True),
+        Column("SUSPENDABLE", suspendable, wide=True),
         Column("PIDS", lambda s: ",".join(map(str, s.pids)) or NONE, wide=True),
         Column("STATE", _state),
         Column("AGE", lambda s: age(now - s.created)),
@@ -105,13 +112,16 @@ def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
         ("state", _state(share) + (f", {_note(share)}" if _note(share) else "")),
         ("user", share.user),
         ("gpus", _gpus(share, gpus)),
-        ("memory", f"{memory(share.memory)}, peak {_size(share.memory.peak)}"),
+        ("memory", _memory_line(share.memory)),
         ("compute", compute(share)),
         ("priority", share.priority),
         ("isolation", share.isolation),
         ("by", "+".join(share.mechanism) or NONE),
         ("holds", levels(share.enforcement)),
         ("verified", _verified(share)),
+        ("suspendable", suspendable(share)),
+        *(("moved", line) for line in _moves(share)),
+        *(("gate", line) for line in gate_lines(share.gate)),
         ("processes", ", ".join(map(str, share.pids)) or NONE),
         ("created", share.created.isoformat(timespec="seconds")),
         *([("expires", share.expires.isoformat(timespec="seconds"))] if share.expires else []),
@@ -139,6 +149,33 @@ def verification(found: Verification) -> str:
     return aligned(rows)
 
 
+def suspendable(share: ShareView) -> str:
+    found = share.suspendable
+    if found is None:
+        return NONE
+    return "yes" if found.yes else f"no, because {found.because}"
+
+
+def _memory_line(view: MemoryView) -> str:
+    cached = f", {_size(view.cached)} of it cached" if view.cached else ""
+    return f"{memory(view)}{cached}, peak {_size(view.peak)}"
+
+
+def _moves(share: ShareView) -> list[str]:
+    """The newest suspend and resume by each tier."""
+    lines = []
+    for tier, moved in share.moved.items():
+        ways = (("out", moved.out_seconds), ("in", moved.in_seconds))
+        sizes = {"out": moved.out_bytes, "in": moved.in_bytes}
+        said = [
+            f"{way} in {seconds:.2f} s" + (f" ({_size(sizes[way])})" if sizes[way] else "")
+            for way, seconds in ways
+            if seconds is not None
+        ]
+        lines.append(f"{tier}: {', '.join(said)}")
+    return lines
+
+
 def _gpus(share: ShareView, labels: Mapping[GpuId, str]) -> str:
     return ", ".join(labels.get(gpu, gpu) for gpu in share.gpus) or NONE
 
@@ -149,9 +186,8 @@ def _state(share: ShareView) -> str:
 
 
 def _note(share: ShareView) -> str:
-    return (
-        wait_reason(share) if share.queue or share.state in {State.FAILED, State.RELEASED} else ""
-    )
+    told = {State.FAILED, State.RELEASED, State.SUSPENDED}
+    return wait_reason(share) if share.queue or share.state in told else ""
 
 
 def _verified(share: ShareView) -> str:

@@ -15,14 +15,18 @@ from gpushare.model.spec import ShareSpec
 from gpushare.model.units import Seconds
 from gpushare.model.value import Value
 from gpushare.model.view import (
+    MOVE_SECONDS,
     CreateRequest,
     EnterRequest,
     Entry,
     GpuList,
     GpuView,
     Plan,
+    ResumeRequest,
     ShareList,
     ShareView,
+    SuspendRequest,
+    UpdateRequest,
     VersionView,
 )
 
@@ -88,6 +92,29 @@ class Client:
         """Release the share; ConflictError while its programs run, `force` ends them."""
         query = {"force": "true"} if force else {}
         return self._call("DELETE", _share(ref), ShareView, query=query, timeout=_ACT_SECONDS)
+
+    def suspend(
+        self, ref: str, *, deep: bool = False, timeout: Seconds = MOVE_SECONDS
+    ) -> ShareView:
+        """Take the share's programs off the GPU; they stand still until `resume`.
+
+        `deep`: by the driver's checkpoint, contexts too. Raises NotSuspendableError,
+        HostMemoryError, MoveTimeoutError, MoveFailedError: nothing has changed then.
+        """
+        request = SuspendRequest(deep=deep, timeout=timeout)
+        patience = timeout + _ACT_SECONDS
+        target = _share(ref, "/suspend")
+        return self._call("POST", target, ShareView, body=request, timeout=patience)
+
+    def resume(self, ref: str, *, timeout: Seconds = MOVE_SECONDS) -> ShareView:
+        """Put them back, at the same addresses; NoCapacityError while others have the room."""
+        request, patience = ResumeRequest(timeout=timeout), timeout + _ACT_SECONDS
+        target = _share(ref, "/resume")
+        return self._call("POST", target, ShareView, body=request, timeout=patience)
+
+    def update(self, ref: str, request: UpdateRequest) -> ShareView:
+        """Change the share while it lives; what the request does not name stays."""
+        return self._act("PATCH", _share(ref), ShareView, request)
 
     def verify(self, ref: str) -> Verification:
         """Try to break the share's limits."""

@@ -43,6 +43,7 @@ def share(
     wait: bool = True,
     timeout: int | None = None,
     allow_unverified: bool = False,
+    turns: bool = False,
 ) -> Iterator[ShareView]:
     """Run the rest of this program in a share of a GPU; before CUDA starts.
 
@@ -50,7 +51,8 @@ def share(
     in a share already (`gpushare run`), that share is used and nothing new is asked for. The share
     goes back when the process ends, for CUDA keeps its memory until then.
 
-    `memory` in bytes or as `8GiB`, `20%`; `compute` in percent; `timeout` in seconds. Raises
+    `memory` in bytes or as `8GiB`, `20%`; `compute` in percent; `timeout` in seconds; with `turns`
+    others like it use the same GPU memory in between. Raises
     ConflictError when CUDA runs already, UnsupportedError where a program cannot start again
     (interactive sessions, notebooks), and what `gpushare run` says.
     """
@@ -74,6 +76,7 @@ def share(
         ttl=ttl,
         labels=labels,
         allow_unverified=allow_unverified,
+        turns=turns,
     )
     program = os.path.basename(sys.argv[0] or "python")  # noqa: PTH119 (may be -c or -m)
     request = CreateRequest(spec=wanted, holder=os.getpid(), wait=wait, program=program)

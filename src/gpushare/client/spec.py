@@ -22,6 +22,7 @@ from gpushare.model.units import (
     parse_duration,
     parse_percent,
 )
+from gpushare.model.view import UpdateRequest
 
 AUTO = "auto"
 Choice = TypeVar("Choice", Priority, Isolation, MechanismName)
@@ -42,6 +43,7 @@ def spec(
     ttl: str | int | None = None,
     labels: Mapping[str, str] = {},
     allow_unverified: bool = False,
+    turns: bool = False,
 ) -> ShareSpec:
     """Memory as `8GiB`, `20%` or bytes, compute in percent, ttl as `8h` or seconds.
 
@@ -59,6 +61,36 @@ def spec(
         ttl=None if ttl is None else _seconds(ttl),
         labels=dict(labels),
         allow_unverified=allow_unverified,
+        turns=turns,
+    )
+
+
+def changes(
+    *,
+    memory: str | int | None = None,
+    memory_request: str | int | None = None,
+    compute: str | int | None = None,
+    compute_request: str | int | None = None,
+    priority: str | None = None,
+    ttl: str | int | None = None,
+) -> UpdateRequest:
+    """What changes about a share that lives; None: stays. Raises as `spec` does.
+
+    A limit without a request is guaranteed in full, as in `spec`.
+    """
+    for limit, request, what in (
+        (memory, memory_request, "memory"),
+        (compute, compute_request, "compute"),
+    ):
+        if limit is None and request is not None:
+            raise BadSpecError(
+                f"the {what} request changes together with its limit", hint=f"give --{what} as well"
+            )
+    return UpdateRequest(
+        memory=None if memory is None else _memory(memory, memory_request),
+        compute=None if compute is None else _compute(compute, compute_request),
+        priority=None if priority is None else _choice(Priority, priority, "priority"),
+        ttl=None if ttl is None else _seconds(ttl),
     )
 
 

@@ -19,7 +19,7 @@ from .client import Client
 
 _LOOK_SECONDS = Seconds(2)  # how old the queue position that is told may be
 _RESTART_SECONDS = 15.0  # how long a daemon may be away, for an upgrade, before we give up
-_PLACE = (State.GRANTED, State.RUNNING)
+_PLACE = (State.GRANTED, State.RUNNING, State.SUSPENDED)  # one that takes turns may begin away
 
 Told = Callable[[ShareView], None]
 

@@ -22,6 +22,7 @@ from .notify import Notifier
 from .service import DaemonService
 
 _XID_SECONDS = 1.0
+_TURN_SECONDS = 0.25
 _log = structlog.get_logger()
 
 
@@ -36,7 +37,7 @@ def serve(settings: Settings, step: Step = lambda _: None) -> None:
 
 async def _serve(settings: Settings, step: Step) -> None:
     with closing(Store(settings.state_dir)) as store:
-        core = Core(store, rig(settings, store), step)
+        core = Core(store, rig(settings, store), step, turn_seconds=settings.turn_seconds)
         try:
             await _run(settings, core)
         finally:
@@ -56,6 +57,7 @@ async def _run(settings: Settings, core: Core) -> None:
         loops = [
             tasks.create_task(_reconcile(core, settings.reconcile_interval, notifier)),
             tasks.create_task(_watch_xids(core)),
+            tasks.create_task(_take_turns(core)),
         ]
         notifier.send("READY=1")
         _log.info("daemon.ready", socket=str(settings.socket))
@@ -85,6 +87,15 @@ async def _watch_xids(core: Core) -> None:
         except GpushareError as error:
             _log.debug("xids.unseen", error=str(error))
             await asyncio.sleep(_XID_SECONDS)
+
+
+async def _take_turns(core: Core) -> None:
+    while True:
+        await asyncio.sleep(_TURN_SECONDS)
+        try:
+            await core.take_turns()
+        except GpushareError as error:
+            _log.warning("turns.failed", error=str(error))
 
 
 def _on_signals(stop: Callable[[], None]) -> None:

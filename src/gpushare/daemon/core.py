@@ -3,37 +3,58 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
 import structlog
+from msgspec.structs import asdict, replace
 
-from gpushare.model.errors import GpushareError
+from gpushare.model.errors import GpushareError, NoCapacityError
+from gpushare.model.share import Cause, Share, Suspension, Tier
 from gpushare.model.units import Seconds
+from gpushare.model.view import SuspendRequest, UpdateRequest
 from gpushare.store import Store
 
 from .bus import Bus
 from .executor import Executor, Step
+from .mover import Mover
 from .prover import Prover
 from .reconcile import GRACE_SECONDS, Reconciler
 from .rig import Rig
 
+TURN_SECONDS = 30.0
 _log = structlog.get_logger()
 
 
 class Core:
-    """`step` is told each point at which a crash may happen."""
+    """`step` is told each point at which a crash may happen. `turn_seconds`: see Turns."""
 
-    def __init__(self, store: Store, rig: Rig, step: Step = lambda _: None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        rig: Rig,
+        step: Step = lambda _: None,
+        *,
+        turn_seconds: float = TURN_SECONDS,
+    ) -> None:
         self.store, self.rig = store, rig
         self.turn = asyncio.Lock()
         self.bus = Bus(store, rig.clock)
         self.prover = Prover(store, rig, self.bus)
+        self.mover = Mover(store, rig, self.bus, step)
         self.executor = Executor(
-            store, rig.mechanisms, self.bus, clock=rig.clock, prove=self.prover.prove, step=step
+            store,
+            rig.mechanisms,
+            self.bus,
+            clock=rig.clock,
+            prove=self.prover.prove,
+            mover=self.mover,
+            step=step,
         )
-        self.reconciler = Reconciler(store, rig, self.bus, self.executor)
+        self.reconciler = Reconciler(store, rig, self.bus, self.executor, turn_seconds)
         self.members = self.reconciler.members
         self.observer = self.reconciler.observer
         self.placer = self.reconciler.placer
+        self.turns = self.placer.turns
         self.patience = Seconds(GRACE_SECONDS * 3)
         self.pass_seconds = 0.0
         self.failed_passes = 0
@@ -52,6 +73,68 @@ class Core:
             wrong = [GpushareError("a pass failed", f"{type(error).__name__}: {error}")]
         self._complain(wrong)
         self.pass_seconds = self.rig.clock.elapsed() - begun
+
+    async def suspend(self, share: Share, request: SuspendRequest) -> None:
+        """Off the GPU until somebody resumes it; raises NotSuspendableError, and as moves do."""
+        if share.aside:
+            return
+        if share.suspension is not None:
+            self._set_aside(share)
+        else:
+            processes = await self.reconciler.processes(share)
+            tier = Tier.DEEP if request.deep else Tier.MEMORY
+            pids = [process.pid for process in processes]
+            seen = self.observer.last(share.id)
+            await self.mover.suspend(share, tier, pids, seen, request.timeout)
+        await self.placer.advance()
+
+    def _set_aside(self, share: Share) -> None:
+        """It waits for its turn, so it is off the GPU already."""
+        suspension = Suspension(cause=Cause.USER, since=self.rig.clock.now())
+        with self.store.transaction():
+            self.store.shares.update(share.id, suspension=suspension)
+            self.bus.publish("share.suspended", "it was waiting for its turn", share=share.id)
+
+    async def resume(self, share: Share, seconds: float) -> None:
+        """Raises NoCapacityError while others have its room."""
+        if share.suspension is None or not share.aside:
+            return
+        await self.placer.refresh()
+        if reason := self.placer.hindrance(share):
+            raise NoCapacityError(
+                f"share {share.name} cannot come back now",
+                f"it waits for {reason}",
+                "see who has it: gpushare ps",
+            )
+        if share.spec.turns:
+            again = replace(share.suspension, cause=Cause.TURN)
+            self.store.shares.update(share.id, suspension=again)
+            await self.turns.settle(self.placer.machine)
+            return
+        processes = await self.reconciler.processes(share)
+        await self.mover.resume(share, [process.pid for process in processes], seconds)
+
+    async def update(self, share: Share, request: UpdateRequest) -> None:
+        """Raises UnsupportedError, NeverFitsError, NoCapacityError."""
+        wishes = {name: value for name, value in asdict(request).items() if value is not None}
+        spec = replace(share.spec, **wishes)
+        changes: dict[str, object] = {"spec": spec}
+        if request.ttl is not None:
+            changes["expires"] = self.rig.clock.now() + timedelta(seconds=request.ttl)
+            self.reconciler.new_deadline(share)
+        if wishes.keys() <= {"ttl"}:
+            self.store.shares.update(share.id, **changes)
+            return
+        await self.placer.refresh()
+        decision = self.placer.regrant(share, spec)
+        await self.executor.adjust(share, decision, **changes)
+        await self.placer.advance()
+
+    async def take_turns(self) -> None:
+        """Between passes, for shares that take turns."""
+        if self.turns.crowded():
+            async with self.turn:
+                await self.turns.settle(self.placer.machine)
 
     def _complain(self, wrong: Sequence[GpushareError]) -> None:
         """Once for each thing that goes wrong, not once a pass."""

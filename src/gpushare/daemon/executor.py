@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Acts on the machine, each journaled: intent, act, confirm.
 
-An act that was cut short is undone (grant) or finished (release). Both need only what the intent
-holds, and both may be repeated, because mechanisms are idempotent.
+An act that was cut short is undone (grant, suspend, adjust) or finished (release, resume). Both
+need only what the intent holds, and both may be repeated, because mechanisms are idempotent.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -17,10 +18,12 @@ from gpushare.model.edits import Edits
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import ShareId
 from gpushare.model.share import Decision, Share, State, Verification
+from gpushare.model.units import format_bytes
 from gpushare.store import Act, Intent, Store
 
 from .bus import Bus
 from .clock import Clock
+from .mover import Mover
 
 Step = Callable[[str], None]
 Prove = Callable[[Share, Edits], Awaitable[Verification | None]]
@@ -39,8 +42,10 @@ class Executor:
         *,
         clock: Clock,
         prove: Prove,
+        mover: Mover,
         step: Step = lambda _: None,
     ) -> None:
+        self._mover = mover
         self._store, self._mechanisms = store, mechanisms
         self._bus, self._clock, self._prove, self._step = bus, clock, prove, step
         self._edits: dict[ShareId, Edits] = {}
@@ -105,15 +110,50 @@ class Executor:
         """Shares with an act that is not confirmed."""
         return {intent.share for intent in self._store.intents.pending()}
 
+    async def adjust(self, share: Share, decision: Decision, **changes: object) -> Share:
+        """Apply the decision to what runs and keep it, with other changes to the record."""
+        assert share.decision is not None
+        spec = changes.get("spec", share.spec)
+        intent = Intent(share=share.id, act=Act.ADJUST, decision=share.decision)
+        intent = self._store.intents.open(intent)
+        self._step("adjust written")
+        try:
+            wanted = replace(share, decision=decision, spec=spec)
+            await asyncio.to_thread(self._mechanisms.adjust, wanted)
+        except GpushareError:
+            with suppress(GpushareError):  # then it stays in the journal, to be tried again
+                await self._resume(intent, share)
+            raise
+        self._step("adjust acted")
+        self.forget(share.id)
+        with self._store.transaction():
+            self._store.intents.confirm(intent)
+            share = self._store.shares.update(share.id, decision=decision, **changes)
+            self._bus.publish("share.changed", _what(decision), share=share.id)
+        self._step("adjust confirmed")
+        return share
+
     async def _resume(self, intent: Intent, share: Share) -> None:
         if intent.act is Act.RELEASE:
             await self._finish(intent, share)
+            return
+        if intent.act in {Act.SUSPEND, Act.RESUME}:
+            await self._mover.recover(intent, share, await self._pids(share))
+            return
+        if intent.act is Act.ADJUST:
+            await asyncio.to_thread(self._mechanisms.adjust, share)
+            self._step("undo acted")
+            self._store.intents.confirm(intent)
             return
         await asyncio.to_thread(self._mechanisms.release, share)
         self._step("undo acted")
         with self._store.transaction():
             self._store.intents.confirm(intent)
             self._bus.publish("share.undone", "a grant that was cut short", share=share.id)
+
+    async def _pids(self, share: Share) -> list[int]:
+        seen = await asyncio.to_thread(self._mechanisms.observe, share)
+        return list(dict.fromkeys((*(member.pid for member in share.members), *seen.pids)))
 
     async def _finish(self, intent: Intent, share: Share) -> Share:
         await asyncio.to_thread(self._mechanisms.release, share)
@@ -166,6 +206,11 @@ class Executor:
             )
             self._bus.publish(f"share.{to}", reason, share=share)
         return ended
+
+
+def _what(decision: Decision) -> str:
+    said = (f"{format_bytes(g.limit)} and {g.compute} % of {g.gpu}" for g in decision.grants)
+    return ", ".join(said)
 
 
 def _how(decision: Decision) -> str:

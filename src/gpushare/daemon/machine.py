@@ -8,6 +8,7 @@ from pathlib import Path
 from signal import Signals
 
 from gpushare.hardware.census import Census
+from gpushare.hardware.checkpoint import CudaCheckpoints
 from gpushare.hardware.host import Host
 from gpushare.hardware.ports import Processes
 from gpushare.mechanisms.boards import Gate
@@ -54,6 +55,7 @@ def rig(settings: Settings, store: Store) -> Rig:
         machine=host.machine,
         programs=_programs,
         probe=Probing(host, clock),
+        checkpoints=CudaCheckpoints(),
         signal=partial(_signal, host.processes),
         clock=clock,
         boot=_BOOT_ID.read_text().strip(),

@@ -10,6 +10,21 @@ from gpushare.model.view import GpuView, ShareView
 
 from .core import Core
 
+_GATE = {
+    "gpushare_share_gate_waits_total": "waits",
+    "gpushare_share_gate_waited_seconds_total": "waited",
+    "gpushare_share_gate_longest_launch_seconds": "longest_launch",
+    "gpushare_share_gate_busy_seconds_total": "busy",
+    "gpushare_share_gate_quantum_seconds": "quantum",
+    "gpushare_share_gate_throttled_seconds_total": "throttled",
+    "gpushare_share_gate_overrun_seconds_total": "overrun",
+    "gpushare_share_gate_floors_total": "floors",
+    "gpushare_share_gate_raises_total": "raises",
+    "gpushare_share_gate_raised_seconds_total": "raised",
+    "gpushare_share_gate_grace_seconds": "grace",
+    "gpushare_share_gate_stuck_total": "stuck",
+}
+
 
 def text(core: Core, shares: Sequence[ShareView], gpus: Sequence[GpuView], driver: str) -> bytes:
     states = Counter(share.state for share in shares)
@@ -59,4 +74,30 @@ def _shares(core: Core, shares: Sequence[ShareView]) -> dict[str, Iterable[Sampl
         "gpushare_share_memory_peak_bytes": each(share.memory.peak for share in shares),
         "gpushare_share_denied_total": each(core.observer.last(s.id).denied for s in shares),
         "gpushare_share_processes": each(len(share.pids) for share in shares),
+        "gpushare_share_memory_cached_bytes": each(share.memory.cached for share in shares),
+        "gpushare_share_compute_limit_ratio": each(_ratio(s.compute.limit) for s in shares),
+        "gpushare_share_compute_delivered_ratio": each(_ratio(s.compute.delivered) for s in shares),
+        "gpushare_share_suspendable": each(
+            float(share.suspendable.yes) if share.suspendable else None for share in shares
+        ),
+        "gpushare_share_suspend_seconds": _moves(shares, "out_seconds"),
+        "gpushare_share_resume_seconds": _moves(shares, "in_seconds"),
+        **{name: each(_gate(share, field) for share in shares) for name, field in _GATE.items()},
     }
+
+
+def _moves(shares: Sequence[ShareView], field: str) -> list[Sample]:
+    return [
+        Sample(value=value, labels=(share.id, share.name, share.user, tier))
+        for share in shares
+        for tier, moved in share.moved.items()
+        if (value := getattr(moved, field)) is not None
+    ]
+
+
+def _gate(share: ShareView, field: str) -> float | None:
+    return None if share.gate is None else float(getattr(share.gate, field))
+
+
+def _ratio(percent: int | None) -> float | None:
+    return None if percent is None else percent / 100

@@ -11,6 +11,7 @@ from gpushare.model.errors import GpushareError
 from gpushare.model.ids import ShareId
 from gpushare.model.share import Share
 
+from .delivery import Delivery
 from .rig import Rig
 
 _log = structlog.get_logger()
@@ -20,6 +21,7 @@ class Observer:
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
         self._seen: dict[ShareId, tuple[float, Observation]] = {}
+        self.delivery = Delivery()
 
     def last(self, share: ShareId) -> Observation:
         return self._seen[share][1] if share in self._seen else Observation()
@@ -30,11 +32,15 @@ class Observer:
         due = [s for s in shares if s.state.holds and self._at(s.id) <= fresh]
         if due:
             self._seen |= await asyncio.to_thread(self._observe, due)
+            for share in due:
+                at, seen = self._seen[share.id]
+                self.delivery.note(share.id, at, seen.seats)
 
     def keep(self, shares: Sequence[Share]) -> None:
         """Forget every other share."""
         living = {share.id for share in shares}
         self._seen = {share: seen for share, seen in self._seen.items() if share in living}
+        self.delivery.keep(living)
 
     def _at(self, share: ShareId) -> float:
         return self._seen[share][0] if share in self._seen else float("-inf")

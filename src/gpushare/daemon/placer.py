@@ -6,23 +6,35 @@ from collections.abc import Sequence
 
 from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import Gpu, Machine
-from gpushare.model.share import Decision, Share, State
+from gpushare.model.share import Decision, Share, State, Tier
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import Bytes
-from gpushare.scheduler import Request, Snapshot, Waiting, decide
+from gpushare.scheduler import Request, Snapshot, Waiting, decide, hindrance, regrant
 from gpushare.store import Store
 
 from .executor import Executor
 from .members import Members
+from .observer import Observer
 from .rig import Rig
+from .turns import Turns
 
 Outcome = Decision | Waiting
 
 
 class Placer:
-    def __init__(self, store: Store, rig: Rig, executor: Executor, members: Members) -> None:
+    def __init__(
+        self,
+        store: Store,
+        rig: Rig,
+        executor: Executor,
+        members: Members,
+        *,
+        observer: Observer,
+        turns: Turns,
+    ) -> None:
         self._store, self._rig = store, rig
-        self._executor, self._members = executor, members
+        self._executor, self._members, self._observer = executor, members, observer
+        self.turns = turns
         self.machine = Machine()
         self._asked: set[tuple[str, str]] = set()
 
@@ -46,18 +58,28 @@ class Placer:
 
     def outcome(self, spec: ShareSpec, uid: int, queue: Sequence[Share] | None = None) -> Outcome:
         """What would happen now; raises what `decide` raises. `queue`: who asked earlier."""
+        return decide(self._snapshot(queue), Request(spec=spec, uid=uid))
+
+    def hindrance(self, share: Share) -> str:
+        """What a suspended share would have to wait for before it can come back."""
+        return hindrance(self._snapshot(()), share)
+
+    def regrant(self, share: Share, spec: ShareSpec) -> Decision:
+        """The share's decision under another spec; raises as `scheduler.regrant` does."""
+        return regrant(self._snapshot(()), share, spec)
+
+    def _snapshot(self, queue: Sequence[Share] | None) -> Snapshot:
         living = self._store.shares.living()
         if queue is None:
             queue = [share for share in living if share.state is State.QUEUED]
         holding = tuple(share for share in living if share.state.holds)
-        state = Snapshot(
+        return Snapshot(
             machine=self.machine,
             shares=holding,
             queue=tuple(_request(share) for share in queue),
             promises=self._rig.mechanisms.promises(),
             foreign={gpu.uuid: self._foreign(gpu, holding) for gpu in self.machine.gpus},
         )
-        return decide(state, Request(spec=spec, uid=uid))
 
     def waiting(self) -> dict[str, Waiting]:
         """Every queued share and what it waits for."""
@@ -79,6 +101,7 @@ class Placer:
                 await self._executor.fail(share, answer)
             else:
                 await self._executor.grant(share, answer)
+        await self.turns.settle(self.machine)
 
     def _queued(self) -> list[tuple[Share, list[Share]]]:
         busy = self._executor.busy()
@@ -93,10 +116,21 @@ class Placer:
             return error
 
     def _foreign(self, gpu: Gpu, holding: Sequence[Share]) -> Bytes:
-        """Memory of programs outside any share, as far as the driver names them."""
+        """Memory of programs outside any share, as far as the driver names them.
+
+        And what suspended ones leave behind: the contexts of their programs.
+        """
         ours = {process.pid for share in holding for process in self._members.shown(share)}
         others = (p for p in self._rig.programs(gpu) if p.pid not in ours)
-        return Bytes(sum(process.memory or 0 for process in others))
+        left = sum(self._contexts(gpu, share) for share in holding if share.aside)
+        return Bytes(sum(process.memory or 0 for process in others) + left)
+
+    def _contexts(self, gpu: Gpu, share: Share) -> int:
+        moves = self._observer.last(share.id).moves
+        deep = share.suspension is not None and share.suspension.tier is Tier.DEEP
+        if moves is None or deep or share.decision is None or gpu.uuid not in share.decision.gpus:
+            return 0
+        return len(moves.slots) * self.machine.context.get(gpu.uuid, Bytes(0))
 
 
 def _request(share: Share) -> Request:

@@ -5,7 +5,8 @@ import asyncio
 
 from gpushare.model.edits import Edits
 from gpushare.model.errors import GpushareError, NotEnforcedError
-from gpushare.model.share import Share, Verification
+from gpushare.model.share import Decision, Share, Verification
+from gpushare.model.units import FULL
 from gpushare.store import Store
 
 from .bus import Bus
@@ -23,7 +24,7 @@ class Prover:
         """
         assert share.decision is not None
         driver = (await asyncio.to_thread(self._rig.gpus.driver)).version
-        stack = share.decision.mechanisms
+        stack = proved(share.decision)
         known = self._store.verifications.get(self._rig.boot, driver, stack)
         if known is not None and known.ok:
             return known
@@ -55,6 +56,12 @@ class Prover:
             _summary(found),
             "run it all the same: --allow-unverified",
         )
+
+
+def proved(decision: Decision) -> tuple[str, ...]:
+    """What a proof is about: the stack, and whether it had to hold a compute limit."""
+    limited = any(grant.compute < FULL for grant in decision.grants)
+    return (*decision.mechanisms, *(["compute"] if limited else []))
 
 
 def _summary(found: Verification) -> str:

@@ -24,6 +24,7 @@ from .members import Members
 from .observer import Observer
 from .placer import Placer
 from .rig import Rig
+from .turns import Turns
 
 GRACE_SECONDS = 10
 # Xids that end a program under MPS end all of them; these end every program on the GPU anyway.
@@ -44,7 +45,9 @@ class Stop:
 
 
 class Reconciler:
-    def __init__(self, store: Store, rig: Rig, bus: Bus, executor: Executor) -> None:
+    def __init__(
+        self, store: Store, rig: Rig, bus: Bus, executor: Executor, turn_seconds: float
+    ) -> None:
         self._store, self._rig, self._bus, self._executor = store, rig, bus, executor
         self._wake = asyncio.Event()
         self._deadlines: dict[ShareId, float] = {}
@@ -54,7 +57,10 @@ class Reconciler:
         self._mend_at = 0.0
         self.members = Members(rig, self._member_ended)
         self.observer = Observer(rig)
-        self.placer = Placer(store, rig, executor, self.members)
+        turns = Turns(store, rig, bus, self.observer, turn_seconds)
+        self.placer = Placer(
+            store, rig, executor, self.members, observer=self.observer, turns=turns
+        )
 
     async def rest(self, seconds: float) -> None:
         """Wait for the next pass: `seconds`, or until a process or a share's time ends."""
@@ -164,7 +170,7 @@ class Reconciler:
     def _found(self, share: Share, census: Census) -> tuple[ProcessRef, ...]:
         seen = self.observer.last(share.id)
         found = self.members.look(share, census, seen)
-        if found or share.state is not State.RUNNING:
+        if found or share.state not in {State.RUNNING, State.SUSPENDED}:
             return found
         return self.members.search(share, census, seen)
 
@@ -194,7 +200,12 @@ class Reconciler:
         with self._store.transaction():
             if share.state is State.GRANTED:
                 self._bus.publish("share.running", "its first program runs", share=share.id)
-            return self._store.shares.move(share.id, State.RUNNING, started=started, **changes)
+            to = State.SUSPENDED if share.suspension else State.RUNNING
+            return self._store.shares.move(share.id, to, started=started, **changes)
+
+    def new_deadline(self, share: Share) -> None:
+        """The share's time has been changed."""
+        self._deadlines.pop(share.id, None)
 
     async def _empty(self, share: Share, census: Census) -> None:
         """No process is left: the share ends unless someone holds it."""
@@ -208,6 +219,8 @@ class Reconciler:
             with self._store.transaction():
                 self._store.shares.move(share.id, State.GRANTED, members=())
                 self._bus.publish("share.idle", "its last program ended", share=share.id)
+        elif share.members:
+            self._store.shares.update(share.id, members=())
 
     def _signal(self, processes: Iterable[ProcessRef], number: signal.Signals) -> None:
         for process in processes:

@@ -7,7 +7,7 @@ from signal import Signals
 from typing import Protocol
 
 from gpushare.hardware.census import Census
-from gpushare.hardware.ports import Cgroups, Gpus, Processes
+from gpushare.hardware.ports import Cgroups, Checkpoints, Gpus, Processes
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu, GpuProcess, Machine
@@ -44,6 +44,7 @@ class Rig:
     machine: Callable[[Mapping[GpuId, Bytes]], Machine]
     programs: Callable[[Gpu], Sequence[GpuProcess]]
     probe: Probe
+    checkpoints: Checkpoints
     signal: Callable[[ProcessRef, Signals], None]
     clock: Clock
     boot: str

@@ -29,7 +29,10 @@ from gpushare.model.view import (
     Entry,
     GpuView,
     Plan,
+    ResumeRequest,
     ShareView,
+    SuspendRequest,
+    UpdateRequest,
     VersionView,
 )
 from gpushare.scheduler import Waiting
@@ -100,6 +103,24 @@ class DaemonService:
         found = host_plan(edits, request.preload)
         return Entry(share=share.id, env={**found.env, MARK: share.id}, unset=found.unset)
 
+    async def suspend(self, ref: str, request: SuspendRequest, caller: Caller) -> ShareView:
+        async with self._core.turn:
+            share = self._holding(ref, caller)
+            await self._core.suspend(share, request)
+        return await self.show(ref, caller)
+
+    async def resume(self, ref: str, request: ResumeRequest, caller: Caller) -> ShareView:
+        async with self._core.turn:
+            share = self._holding(ref, caller)
+            await self._core.resume(share, request.timeout)
+        return await self.show(ref, caller)
+
+    async def update(self, ref: str, request: UpdateRequest, caller: Caller) -> ShareView:
+        async with self._core.turn:
+            share = self._holding(ref, caller)
+            await self._core.update(share, request)
+        return await self.show(ref, caller)
+
     async def remove(self, ref: str, caller: Caller, *, force: bool = False) -> ShareView:
         async with self._core.turn:
             share = self._access.check(self._store.shares.find(ref), caller)
@@ -109,6 +130,12 @@ class DaemonService:
 
     async def verify(self, ref: str, caller: Caller) -> Verification:
         share = self._holding(ref, caller)
+        if share.suspension is not None:
+            raise ConflictError(
+                f"share {share.name} is suspended",
+                "no program of it, the probe neither, gets to the GPU",
+                f"gpushare resume {share.name}",
+            )
         edits = await self._core.executor.edits(share)
         found = await self._core.prover.probe(share, edits, fill=await self._alone(share))
         async with self._core.turn:
@@ -119,13 +146,8 @@ class DaemonService:
     async def gpus(self, caller: Caller) -> Sequence[GpuView]:  # noqa: ARG002 (everyone may see GPUs)
         await self._core.placer.refresh()
         machine = self._core.placer.machine
-        grants = [
-            grant
-            for share in self._store.shares.living()
-            if share.decision and share.state.holds
-            for grant in share.decision.grants
-        ]
-        return [views.gpu_view(gpu, machine, grants) for gpu in machine.gpus]
+        holding = [share for share in self._store.shares.living() if share.state.holds]
+        return [views.gpu_view(gpu, machine, holding) for gpu in machine.gpus]
 
     async def version(self, caller: Caller) -> VersionView:  # noqa: ARG002
         return VersionView(version=__version__, driver=await self._driver(), pid=os.getpid())
@@ -274,4 +296,5 @@ class DaemonService:
             self._core.observer.last(share.id),
             self._core.members.shown(share),
             waiting,
+            delivered=self._core.observer.delivery.percent(share.id),
         )

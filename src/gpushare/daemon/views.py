@@ -4,13 +4,14 @@
 import pwd
 from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import Any
 
 from msgspec.structs import replace
 
 from gpushare.mechanisms.base import Observation
 from gpushare.model.gpu import Gpu, GpuProcess, Machine
 from gpushare.model.ids import GpuId
-from gpushare.model.share import Decision, Enforcement, ProcessRef, Share
+from gpushare.model.share import Cause, Decision, Enforcement, Moved, ProcessRef, Share, Tier
 from gpushare.model.spec import GpuGrant
 from gpushare.model.units import Bytes, Percent
 from gpushare.model.view import (
@@ -21,9 +22,15 @@ from gpushare.model.view import (
     MemoryView,
     QueueView,
     ShareView,
+    SuspendableView,
 )
 from gpushare.scheduler import Waiting
 
+from .gateview import NS, gate_view
+from .turns import WAITS
+from .ways import why_fixed
+
+_NO_MOVE = Moved()
 _NOTHING = Decision(grants=(), mechanisms=(), enforcement=Enforcement())
 
 
@@ -41,6 +48,8 @@ def share_view(
     seen: Observation,
     processes: Sequence[ProcessRef],
     waiting: Waiting | None,
+    *,
+    delivered: Percent | None = None,
 ) -> ShareView:
     decision = share.decision or _NOTHING
     pids = tuple(process.pid for process in processes)
@@ -56,29 +65,35 @@ def share_view(
         mechanism=decision.mechanisms,
         gpus=decision.gpus,
         memory=_memory(share, gpus, seen, pids),
-        compute=_compute(share),
+        compute=_compute(share, delivered),
         enforcement=decision.enforcement,
         verified=share.verified,
         pids=pids,
         created=share.created,
         started=share.started,
         expires=share.expires,
-        reason=share.reason or (waiting.waits_for if waiting else ""),
+        reason=share.reason or (waiting.waits_for if waiting else _away(share)),
         queue=_queue(waiting),
         simulated=any(gpu.simulated for gpu in gpus or machine.gpus),
         why=decision.why,
         unprotected=decision.unprotected,
         log=share.log,
+        turns=share.spec.turns,
+        suspendable=_suspendable(share, seen),
+        suspension=share.suspension,
+        moved=_moved(share, seen),
+        gate=gate_view(share, seen),
     )
 
 
 def for_strangers(view: ShareView) -> ShareView:
     """What another user may know of a share: that it is there and what it holds."""
-    return replace(view, pids=(), reason="", why=(), unprotected=(), verified=None, log=None)
+    mine: dict[str, Any] = {"pids": (), "log": None, "gate": None, "moved": {}, "suspendable": None}
+    return replace(view, reason="", why=(), unprotected=(), verified=None, **mine)
 
 
-def gpu_view(gpu: Gpu, machine: Machine, grants: Iterable[GpuGrant]) -> GpuView:
-    here = [grant for grant in grants if grant.gpu == gpu.uuid]
+def gpu_view(gpu: Gpu, machine: Machine, holding: Iterable[Share]) -> GpuView:
+    plain, turns = _granted(gpu, holding)
     return GpuView(
         uuid=gpu.uuid,
         index=gpu.index,
@@ -86,11 +101,18 @@ def gpu_view(gpu: Gpu, machine: Machine, grants: Iterable[GpuGrant]) -> GpuView:
         memory=GpuMemoryView(
             total=gpu.memory_total,
             reserved=gpu.memory_reserved,
-            granted=Bytes(sum(grant.request for grant in here)),
+            granted=Bytes(
+                sum(grant.request for grant in plain)
+                + max((grant.request for grant in turns), default=0)
+            ),
             used=gpu.memory_used,
         ),
         compute=GpuComputeView(
-            granted=Percent(sum(grant.compute_request for grant in here)), used=gpu.utilisation
+            granted=Percent(
+                sum(grant.compute_request for grant in plain)
+                + max((grant.compute_request for grant in turns), default=0)
+            ),
+            used=gpu.utilisation,
         ),
         mechanisms=machine.capabilities,
         mig=tuple(other.uuid for other in machine.gpus if other.parent == gpu.uuid),
@@ -100,6 +122,43 @@ def gpu_view(gpu: Gpu, machine: Machine, grants: Iterable[GpuGrant]) -> GpuView:
         processes=gpu.processes,
         simulated=gpu.simulated,
     )
+
+
+def _granted(gpu: Gpu, holding: Iterable[Share]) -> tuple[list[GpuGrant], list[GpuGrant]]:
+    """Of the shares that have their room now; apart those that take turns, who share theirs."""
+    plain: list[GpuGrant] = []
+    turns: list[GpuGrant] = []
+    for share in holding:
+        if share.decision and not share.aside:
+            here = (grant for grant in share.decision.grants if grant.gpu == gpu.uuid)
+            (turns if share.spec.turns else plain).extend(here)
+    return plain, turns
+
+
+def _away(share: Share) -> str:
+    waits = share.suspension is not None and share.suspension.cause is Cause.TURN
+    return WAITS if waits else ""
+
+
+def _suspendable(share: Share, seen: Observation) -> SuspendableView | None:
+    if share.decision is None:
+        return None
+    because = why_fixed(share, seen)
+    return SuspendableView(yes=not because, because=because)
+
+
+def _moved(share: Share, seen: Observation) -> dict[Tier, Moved]:
+    """As recorded; a share that takes turns moves without the record, so the newest is asked."""
+    slots = seen.moves.slots if seen.moves else ()
+    if not share.spec.turns or not any(slot.out_ns for slot in slots):
+        return share.moved
+    kept = share.moved.get(Tier.MEMORY, _NO_MOVE)
+    newest = replace(
+        kept,
+        out_seconds=max(slot.out_ns for slot in slots) / NS,
+        in_seconds=max(slot.in_ns for slot in slots) / NS or kept.in_seconds,
+    )
+    return {**share.moved, Tier.MEMORY: newest}
 
 
 def _memory(
@@ -115,6 +174,7 @@ def _memory(
         limit=Bytes(sum(grant.limit for grant in grants)),
         used=_sum(seen.used) if seen.used else _driver_says(gpus, pids),
         peak=_sum(seen.peak) if seen.peak else None,
+        cached=seen.cached,
     )
 
 
@@ -126,10 +186,10 @@ def _driver_says(gpus: Sequence[Gpu], pids: Sequence[int]) -> Bytes | None:
     return Bytes(sum(process.memory or 0 for process in ours))
 
 
-def _compute(share: Share) -> ComputeView:
+def _compute(share: Share, delivered: Percent | None) -> ComputeView:
     grants = share.decision.grants if share.decision else ()
     request = grants[0].compute_request if grants else share.spec.compute.request
-    return ComputeView(request=request, limit=share.spec.compute.limit, delivered=None)
+    return ComputeView(request=request, limit=share.spec.compute.limit, delivered=delivered)
 
 
 def _queue(waiting: Waiting | None) -> QueueView | None:

@@ -6,7 +6,7 @@ Nothing else touches NVML, /proc, control groups or MPS. Every method raises err
 """
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum, unique
+from enum import IntEnum, StrEnum, unique
 from pathlib import Path
 from typing import Protocol
 
@@ -145,6 +145,39 @@ class Cgroups(Protocol):
     def remove(self, name: str) -> bool:
         """True when the group is gone; False while processes are in it."""
         ...
+
+
+@unique
+class CheckpointState(IntEnum):
+    """CUprocessState of cuda.h."""
+
+    RUNNING = 0
+    LOCKED = 1
+    CHECKPOINTED = 2
+    FAILED = 3
+    CHECKPOINTING = 4
+    RESTORING = 5
+
+
+class Checkpoints(Protocol):
+    """The driver's checkpoint of one process.
+
+    Acts raise NotSuspendableError, MoveTimeoutError, MoveFailedError, UnsupportedError.
+    """
+
+    def state(self, pid: int) -> CheckpointState | None:
+        """None: the process has nothing to do with CUDA."""
+        ...
+
+    def lock(self, pid: int, seconds: float) -> None:
+        """Stop it at its next CUDA call and wait until the GPU has done what it was given."""
+        ...
+
+    def checkpoint(self, pid: int) -> None: ...
+
+    def restore(self, pid: int) -> None: ...
+
+    def unlock(self, pid: int) -> None: ...
 
 
 @unique

@@ -3,7 +3,8 @@
 
 memory    enforced: refused from inside and from every escape; cooperative: refused from inside
           only; none: some path gave more than the limit, or the refusals prove nothing.
-compute   by the multiprocessors a program sees, with the limit and without.
+compute   under the guard by the GPU time that a program gets; else by the multiprocessors it sees,
+          with the limit and without.
 devices   by the GPUs a program sees, with CUDA_VISIBLE_DEVICES and without.
 fault     follows from the mechanism; the probe causes no faults.
 """
@@ -30,6 +31,8 @@ from gpushare.model.verification import (
 # CUDA_MPS_ACTIVE_THREAD_PERCENTAGE is rounded to whole groups of multiprocessors (H200: 5 % of
 # 132 gives 8).
 _GROUP = 8
+_POINTS = 100  # basis points of a percent
+_CLOSE = 3  # percent points
 
 
 def probe_arguments(decision: Decision, *, fill: bool = False) -> tuple[str, ...]:
@@ -41,7 +44,8 @@ def probe_arguments(decision: Decision, *, fill: bool = False) -> tuple[str, ...
     limits = (("--limit", f"{grant.gpu}={grant.limit}") for grant in decision.grants)
     mode = "--fill" if fill else "--attempt"
     outside = fill or decision.enforcement.memory is Level.ENFORCED
-    return (mode, *(word for pair in limits for word in pair), *(["--outside"] if outside else []))
+    extra = [*(["--outside"] if outside else []), *(["--compute"] if _turns(decision) else [])]
+    return (mode, *(word for pair in limits for word in pair), *extra)
 
 
 def judge(
@@ -168,8 +172,33 @@ def _compute(decision: Decision, report: ProbeReport, gpus: Mapping[GpuId, Gpu])
     if not limited or promised in {Level.NONE, Level.REPORTED}:
         said = "nothing is limited" if not limited else "nothing limits it"
         return Finding(dimension="compute", promised=promised, delivered=promised, evidence=said)
-    verdicts = [_compute_of(grant, report, gpus) for grant in limited]
+    if _turns(decision):
+        verdicts = [_turns_of(grant, report) for grant in limited]
+    else:
+        verdicts = [_compute_of(grant, report, gpus) for grant in limited]
     return _weakest("compute", promised, verdicts)
+
+
+def _turns(decision: Decision) -> bool:
+    """Whether the guard holds a compute limit."""
+    limited = any(grant.compute < FULL for grant in decision.grants)
+    return limited and MechanismName.GUARD in decision.mechanisms
+
+
+def _turns_of(grant: GpuGrant, report: ProbeReport) -> tuple[Level, str]:
+    """A limit is a ceiling: what neighbours keep from the probe does not speak against it."""
+    device = _device(report, grant.gpu)
+    if device is None or device.compute is None:
+        return Level.NONE, f"no work on {grant.gpu} could be tried"
+    percent = device.compute / _POINTS
+    said = f"a program that wants all gets {percent:.1f} % of the GPU's time"
+    if percent > grant.compute + _CLOSE:
+        return Level.NONE, f"{said}, above its {grant.compute} %"
+    for name, view in _escaped(report):
+        seen = _device(view, grant.gpu)
+        if seen is not None and seen.compute is not None:
+            return Level.COOPERATIVE, f"{said}; {name} {seen.compute / _POINTS:.1f} %"
+    return Level.COOPERATIVE, f"{said}; one that drops the guard takes what it wants"
 
 
 def _compute_of(

@@ -8,7 +8,18 @@ from .event import Event
 from .share import Caller, State, Verification
 from .spec import ShareSpec
 from .units import Seconds
-from .view import CreateRequest, EnterRequest, Entry, GpuView, Plan, ShareView, VersionView
+from .view import (
+    CreateRequest,
+    EnterRequest,
+    Entry,
+    GpuView,
+    Plan,
+    ResumeRequest,
+    ShareView,
+    SuspendRequest,
+    UpdateRequest,
+    VersionView,
+)
 
 
 class Service(Protocol):
@@ -29,6 +40,18 @@ class Service(Protocol):
         ...
 
     async def enter(self, ref: str, request: EnterRequest, caller: Caller) -> Entry: ...
+
+    async def suspend(self, ref: str, request: SuspendRequest, caller: Caller) -> ShareView:
+        """Take the share's programs off the GPU and give up its room."""
+        ...
+
+    async def resume(self, ref: str, request: ResumeRequest, caller: Caller) -> ShareView:
+        """Put them back; NoCapacityError while others have the room."""
+        ...
+
+    async def update(self, ref: str, request: UpdateRequest, caller: Caller) -> ShareView:
+        """Change the share while it lives."""
+        ...
 
     async def remove(self, ref: str, caller: Caller, *, force: bool = False) -> ShareView: ...
 

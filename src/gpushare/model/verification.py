@@ -26,7 +26,10 @@ class Attempt(Value):
 
 
 class ProbedDevice(Value):
-    """`total`, `free`: as cuMemGetInfo says them. `context`: cost of the probe's own context."""
+    """`total`, `free`: as cuMemGetInfo says them. `context`: cost of the probe's own context.
+
+    `compute`: of the GPU's time, what a program got that wanted all of it, in basis points.
+    """
 
     result: int
     ordinal: int
@@ -37,6 +40,7 @@ class ProbedDevice(Value):
     multiprocessors: int
     limit: Bytes
     context: Bytes | None = None
+    compute: int | None = None
     attempts: tuple[Attempt, ...] = ()
 
 

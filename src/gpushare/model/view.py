@@ -4,12 +4,23 @@
 from datetime import datetime
 from typing import Literal
 
+from .errors import BadSpecError
 from .gpu import Capability, GpuHealth, GpuProcess
 from .ids import GpuId, ShareId, Tenant
-from .share import Decision, Enforcement, State, Verification
-from .spec import Isolation, MechanismName, Priority, ShareSpec
-from .units import Bytes, Percent
+from .share import Decision, Enforcement, Moved, State, Suspension, Tier, Verification
+from .spec import (
+    LONGEST_TTL,
+    ComputeAsk,
+    Isolation,
+    MechanismName,
+    MemoryAsk,
+    Priority,
+    ShareSpec,
+)
+from .units import Bytes, Percent, Seconds
 from .value import Value
+
+MOVE_SECONDS = Seconds(60)
 
 
 class MemoryView(Value):
@@ -19,6 +30,7 @@ class MemoryView(Value):
     limit: Bytes | None
     used: Bytes | None
     peak: Bytes | None
+    cached: Bytes | None = None  # of `used`: freed by programs, kept for them
 
 
 class ComputeView(Value):
@@ -31,6 +43,38 @@ class QueueView(Value):
     position: int
     waits_for: str
     eta: datetime | None = None
+
+
+class GateView(Value):
+    """How the share's work is let onto its GPUs, over all of them; times in seconds.
+
+    `quantum`, `floor`, `fences`, `floors`: low priority. `raises`, `raised`, `grace`, `stuck`:
+    high priority. `wanted`, `throttled`, `overrun`, `turns`: while compute is given in turns.
+    """
+
+    rank: Priority
+    waits: int
+    waited: float
+    longest_launch: float
+    busy: float
+    turns: int
+    wanted: float
+    throttled: float
+    overrun: float
+    quantum: float
+    fences: int
+    floors: int
+    raises: int
+    raised: float
+    grace: float
+    stuck: int
+
+
+class SuspendableView(Value):
+    """Whether the share's memory could leave the GPU now, and if not, why."""
+
+    yes: bool
+    because: str = ""
 
 
 class ShareView(Value):
@@ -57,6 +101,11 @@ class ShareView(Value):
     why: tuple[str, ...] = ()
     unprotected: tuple[str, ...] = ()
     log: str | None = None
+    turns: bool = False
+    suspendable: SuspendableView | None = None
+    suspension: Suspension | None = None
+    moved: dict[Tier, Moved] = {}
+    gate: GateView | None = None
 
 
 class GpuMemoryView(Value):
@@ -119,6 +168,30 @@ class EnterRequest(Value):
 
     pid: int
     preload: str = ""
+
+
+class SuspendRequest(Value):
+    """`deep`: by the driver's checkpoint, contexts too. `timeout`: seconds until it is given up."""
+
+    deep: bool = False
+    timeout: Seconds = MOVE_SECONDS
+
+
+class ResumeRequest(Value):
+    timeout: Seconds = MOVE_SECONDS
+
+
+class UpdateRequest(Value):
+    """What changes about a share that lives; None: stays. `ttl` counts from now."""
+
+    memory: MemoryAsk | None = None
+    compute: ComputeAsk | None = None
+    priority: Priority | None = None
+    ttl: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        if self.ttl is not None and not 0 < self.ttl <= LONGEST_TTL:
+            raise BadSpecError("a share's ttl must be from one second to ten years")
 
 
 class Entry(Value):

@@ -6,7 +6,7 @@ from enum import StrEnum, unique
 import msgspec
 
 from gpushare.model.ids import ShareId
-from gpushare.model.share import Decision, State
+from gpushare.model.share import Decision, State, Tier
 from gpushare.model.value import Value
 
 from .database import Database
@@ -16,10 +16,14 @@ from .database import Database
 class Act(StrEnum):
     GRANT = "grant"
     RELEASE = "release"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    ADJUST = "adjust"
 
 
 class Intent(Value):
-    """`decision` is what is being made or unmade; `to` and `reason` how a release shall end."""
+    """`decision` is what is being made or unmade; `to` and `reason` how a release shall end;
+    `tier` how programs move."""
 
     share: ShareId
     act: Act
@@ -27,6 +31,7 @@ class Intent(Value):
     id: int = 0
     to: State = State.RELEASED
     reason: str = ""
+    tier: Tier = Tier.MEMORY
 
 
 _decode = msgspec.json.Decoder(Intent).decode

@@ -15,12 +15,12 @@ from .database import Database
 
 _ROADS = {
     State.QUEUED: {State.GRANTED},
-    State.GRANTED: {State.RUNNING},
+    State.GRANTED: {State.RUNNING, State.SUSPENDED},
     State.RUNNING: {
         State.GRANTED,
         State.SUSPENDED,
     },  # back to granted: a held share without programs
-    State.SUSPENDED: {State.RUNNING},
+    State.SUSPENDED: {State.RUNNING, State.GRANTED},
 }
 _ENDS = {State.RELEASED, State.FAILED}
 _LIVING = "state NOT IN ('released', 'failed')"

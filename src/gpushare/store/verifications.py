@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import msgspec
 
 from gpushare.model.share import Verification
-from gpushare.model.spec import MechanismName
 
 from .database import Database
 
@@ -14,31 +13,27 @@ _decode = msgspec.json.Decoder(Verification).decode
 
 
 class Verifications:
-    """`boot` is the kernel's boot id: a proof does not outlive a reboot."""
+    """`boot` is the kernel's boot id: a proof does not outlive a reboot. `proved`: mechanisms."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def put(
-        self, boot: str, driver: str, mechanisms: Sequence[MechanismName], found: Verification
-    ) -> None:
+    def put(self, boot: str, driver: str, proved: Sequence[str], found: Verification) -> None:
         with self._db.transaction():
             self._db.execute("DELETE FROM verifications WHERE boot != ?", boot)
             self._db.execute(
                 "INSERT OR REPLACE INTO verifications VALUES (?, ?, ?, ?)",
                 boot,
                 driver,
-                "+".join(mechanisms),
+                "+".join(proved),
                 msgspec.json.encode(found),
             )
 
-    def get(
-        self, boot: str, driver: str, mechanisms: Sequence[MechanismName]
-    ) -> Verification | None:
+    def get(self, boot: str, driver: str, proved: Sequence[str]) -> Verification | None:
         rows = self._db.rows(
             "SELECT body FROM verifications WHERE boot = ? AND driver = ? AND mechanisms = ?",
             boot,
             driver,
-            "+".join(mechanisms),
+            "+".join(proved),
         )
         return _decode(rows[0][0]) if rows else None
