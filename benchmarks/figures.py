@@ -24,6 +24,7 @@ from benchmarks.results_of import (
     usual,
 )
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 DPI = 80
 LOAD = 0.5
@@ -46,6 +47,15 @@ def save(folder: Path, name: str) -> None:
     plt.close()
 
 
+def plain(axes: Axes) -> None:
+    """A logarithmic axis with ordinary numbers."""
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    low, high = axes.get_ylim()
+    ticks = [a * 10**b for b in range(-2, 5) for a in (1, 2, 5)]
+    axes.set_yticks([tick for tick in ticks if low <= tick <= high])
+
+
 def scatter(axes: Axes, rows: list[Row], pair: tuple[str, str], kind: str) -> None:
     """Right and low is good. Hollow: measured before, in the same harness."""
     for row in rows:
@@ -64,6 +74,7 @@ def scatter(axes: Axes, rows: list[Row], pair: tuple[str, str], kind: str) -> No
         axes.plot(peer.be, ratio, "s", mfc="none", color=colour, label=f"{name} (before)")
     axes.axhline(1.0, color="black", linewidth=0.5)
     axes.set_yscale("log")
+    plain(axes)
     axes.set_xlim(0, 1.05)
     axes.set_title(f"{pair[0]} beside {pair[1]}")
     axes.set_xlabel("throughput of the job / solo")
@@ -75,13 +86,14 @@ def draw_colocation(folder: Path) -> bool:
     pairs = [pair for pair in HEADLINE if of_pair(rows, pair, LOAD)]
     if not pairs:
         return False
-    _, grid = plt.subplots(len(pairs), 2, figsize=(11, 4.2 * len(pairs)), squeeze=False)
+    _, grid = plt.subplots(len(pairs), 2, figsize=(12, 4.2 * len(pairs)), squeeze=False)
     for line, pair in zip(grid, pairs, strict=True):
         for axes, kind in zip(line, KINDS, strict=True):
             scatter(axes, of_pair(rows, pair, LOAD), pair, kind)
     handles, labels = grid[0][0].get_legend_handles_labels()
     known = dict(zip(labels, handles, strict=True))
-    grid[0][1].legend(known.values(), known.keys(), fontsize=7)
+    legend = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5), "fontsize": 8}
+    grid[0][1].legend(known.values(), known.keys(), **legend)
     save(folder, "colocation")
     return True
 
@@ -103,21 +115,27 @@ def draw_ablation(folder: Path) -> bool:
 
 
 def curves(axes: Axes, name: str, rows: list[Row]) -> None:
+    """Every value has its place, at equal distances; grace begins with the learned one."""
+    values = sorted({row[name] for row in rows})
     cases = sorted({(r["lc"], r["be"], r["load"], r["configuration"]) for r in rows})
     for case in cases:
         mine = [r for r in rows if (r["lc"], r["be"], r["load"], r["configuration"]) == case]
         mine = sorted((r for r in mine if "service" in r), key=lambda r: r[name])
         if len(mine) < 2:
             continue
-        places = [r[name] for r in mine]
+        places = [values.index(r[name]) for r in mine]
         label = f"{case[0]} + {case[1]}, {case[3]}"
         [line] = axes.plot(places, [r["service"]["p99_ratio"] for r in mine], "o-", label=label)
         axes.plot(places, [r["be_share"] for r in mine], "s--", color=line.get_color())
-    axes.set_xlabel(
-        f"{name.removesuffix('_us')} in µs" + (" (0: learned)" if "grace" in name else "")
-    )
+    axes.set_xticks(range(len(values)), [_value(name, value) for value in values])
+    axes.set_xlabel(f"{name.removesuffix('_us')} in µs")
     axes.set_ylabel("— service p99 / solo   - - job / solo")
     axes.legend(fontsize=7)
+
+
+def _value(name: str, value: int) -> str:
+    special = {0: "learned", 1: "none"} if name == "grace_us" else {}
+    return special.get(value, str(value))
 
 
 def draw_caps(folder: Path) -> bool:
@@ -165,6 +183,7 @@ def draw_suspend(folder: Path) -> bool:
         axes.bar_label(drawn, fmt="%.2f", fontsize=7)
     axes.set_xticks(range(len(labels)), labels, fontsize=7)
     axes.set_yscale("log")
+    plain(axes)
     axes.set_ylabel(f"seconds for {found.get('gib')} GiB")
     axes.legend()
     save(folder, "suspend")

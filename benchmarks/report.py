@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import peers
-from benchmarks.results_of import DEFAULT, HERE, Row, colocation, part, usual
+from benchmarks.gpu.colocation import configurations
+from benchmarks.results_of import DEFAULT, HEADLINE, HERE, Row, colocation, part, usual
 
+NAMES = [each.name for each in configurations.ALL]
 NOTHING = "-"
 README = HERE / "README.md"
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -28,8 +30,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def _ratio(row: Row, kind: str) -> str:
     if kind not in row:
         return NOTHING
-    if row["saturated"]:
-        return f"{row[kind]['p99_ratio']:.3g}, queue saturates"
+    if row["saturated"] and kind == "response":
+        return "queue saturates"
     found = row[kind]
     return f"{found['p99_ratio']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
 
@@ -46,8 +48,10 @@ def _ours(row: Row) -> str:
     return f"**{name}**" if name.startswith("gpushare") else name
 
 
-def _order(row: Row) -> tuple[str, str, float]:
-    return row["lc"], row["be"], -row["load"]
+def _order(row: Row) -> tuple[bool, str, str, float, int]:
+    """The headline's pairs first."""
+    pair = (row["lc"], row["be"])
+    return pair not in HEADLINE, *pair, -row["load"], NAMES.index(row["configuration"])
 
 
 def colocation_table(folder: Path) -> str | None:
@@ -87,6 +91,7 @@ def _milliseconds(found: Row) -> str:
 
 def ablation_table(folder: Path) -> str | None:
     rows = [row for row in colocation(folder) if row.get("quantum_us") and not usual(row)]
+    rows.sort(key=lambda row: (_order(row), row["grace_us"], row["quantum_us"]))
     head = ["service", "job", "load", "configuration", "quantum", "grace", "response", "service"]
     return rows and table(
         [*head, "job / solo"],

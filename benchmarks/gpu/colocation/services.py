@@ -54,7 +54,12 @@ def bert(engine: Engine, smoke: bool) -> Service:
     model = Transformer(shape, head=False).to(engine.device, engine.half()).eval()
     inputs = _tokens(shape.words, (shape.batch, shape.tokens))
     place = inputs[0].to(engine.device, copy=True)
-    return Service(engine, engine.graphed(lambda: model(place)[:, 0].contiguous()), place, inputs)
+
+    def work() -> torch.Tensor:
+        seen = model(place)
+        return seen[:, 0].contiguous()  # what a classifier would look at
+
+    return Service(engine, engine.graphed(work), place, inputs)
 
 
 def llm(engine: Engine, smoke: bool) -> Service:
