@@ -44,7 +44,7 @@ struct gs_seat {
     uint32_t word_padding[15];
     uint32_t sleepers; /* threads that wait for the word on the host; may be too many, never too few */
     uint32_t sleepers_padding;
-    uint64_t opened_at, shut_at; /* by the conductor: its newest turn, shut_at 0 while that lasts */
+    uint64_t opened_at, shut_at; /* by the conductor: when a turn last began and when one last ended */
     uint64_t turns;
     uint64_t floor_window; /* the newest tenth of a second that somebody looks after, see floor.c */
     uint64_t turn_reserved[3];

@@ -212,7 +212,6 @@ static void set_turn(struct gs_seat *seat, bool open, uint64_t now)
         return;
     if (open) {
         seat->turns++;
-        __atomic_store_n(&seat->shut_at, 0, __ATOMIC_SEQ_CST);
         __atomic_store_n(&seat->opened_at, now, __ATOMIC_SEQ_CST);
         gs_seat_open(seat, GS_SHUT_TURN);
     } else {

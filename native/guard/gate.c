@@ -68,8 +68,8 @@ static void wait_shut(struct gs_ride *ride, uint32_t bits)
 
 void gs_gate_wait(CUstream stream)
 {
-    struct gs_ride *ride = gs_ride_here();
-    if (!ride || !(in_turns(ride) || (!ride->word && beside_urgent(ride))) || gs_is_captured(stream))
+    struct gs_ride *ride = gs_is_captured(stream) ? NULL : gs_ride_here();
+    if (!ride || !(in_turns(ride) || (!ride->word && beside_urgent(ride))))
         return;
     wish(ride);
     uint32_t bits = waits_for(ride);
@@ -107,9 +107,9 @@ static void fence(struct gs_ride *ride, struct gs_pass *pass)
 
 void gs_gate_before(struct gs_pass *pass)
 {
-    struct gs_ride *ride = gs_ride_here();
+    struct gs_ride *ride = gs_is_captured(pass->stream) ? NULL : gs_ride_here();
     pass->sample = -1;
-    if (!ride || gs_is_captured(pass->stream))
+    if (!ride)
         return;
     if (ride->seat->policy.rank == GS_HIGH)
         gs_urgent_launch(ride, pass->stream);

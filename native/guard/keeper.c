@@ -1,123 +1,75 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "keeper.h"
 
-#include <errno.h>
-#include <linux/futex.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-
+#include "clerk.h"
 #include "conductor.h"
 #include "floor.h"
-#include "log.h"
 #include "marks.h"
 #include "region.h"
 #include "ride.h"
 #include "urgent.h"
 
-enum sleep { AWAKE, NAPS, SLEEPS };
-
-static uint32_t bell; /* grows with every wish for a look */
-static int state = AWAKE;
-static bool started;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+typedef uint64_t look(struct gs_ride *ride, int gpu, uint64_t now);
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
 }
 
-static uint64_t tend(struct gs_ride *ride, int gpu, uint64_t now)
+static uint64_t each(look *look, uint64_t now)
 {
-    /* Questions about the legacy stream are about the current context's. */
-    cuda()->cuCtxSetCurrent(ride->context);
-    uint64_t next = gs_urgent_tick(ride, now);
-    next = earlier(next, gs_floor_tick(ride, gpu, now));
-    next = earlier(next, gs_marks_tick(ride, gpu, now));
-    return earlier(next, gs_conductor_tick(ride, gpu, now));
-}
-
-static uint64_t tend_all(void)
-{
-    uint64_t next = UINT64_MAX, now = gs_now();
+    uint64_t next = UINT64_MAX;
     for (int gpu = 0; gpu < GS_GPUS; gpu++) {
         struct gs_ride *ride = gs_ride_number(gpu);
         if (ride)
-            next = earlier(next, tend(ride, gpu, now));
+            next = earlier(next, look(ride, gpu, now));
     }
     return next;
 }
 
-static void rest(uint32_t seen, uint64_t until)
+static uint64_t keep(struct gs_ride *ride, int gpu, uint64_t now)
 {
-    uint64_t now = gs_now(), left = until > now ? until - now : 0;
-    struct timespec nap = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
-    if (left == 0)
-        return;
-    __atomic_store_n(&state, until == UINT64_MAX ? SLEEPS : NAPS, __ATOMIC_SEQ_CST);
-    syscall(SYS_futex, &bell, FUTEX_WAIT_PRIVATE, seen, until == UINT64_MAX ? NULL : &nap, NULL, 0);
-    __atomic_store_n(&state, AWAKE, __ATOMIC_SEQ_CST);
+    uint64_t next = earlier(gs_urgent_keep(ride, now), gs_floor_tick(ride, gpu, now));
+    return earlier(next, gs_conductor_tick(ride, gpu, now));
 }
 
-static void *keep(void *nothing)
+static uint64_t watch(struct gs_ride *ride, int gpu, uint64_t now)
 {
-    /* The kernel rounds sleeps by 50 us for other threads; a turn's end wants to be met. */
-    prctl(PR_SET_TIMERSLACK, 1000);
-    prctl(PR_SET_NAME, "gpushare-keeper");
-    for (;;) {
-        uint32_t seen = __atomic_load_n(&bell, __ATOMIC_SEQ_CST);
-        rest(seen, tend_all());
-    }
-    return nothing;
+    /* Questions about the legacy stream are about the current context's. */
+    cuda()->cuCtxSetCurrent(ride->context);
+    return earlier(gs_urgent_watch(ride, now), gs_marks_tick(ride, gpu, now));
 }
 
-/* Signals of the program are not the keeper's to take. */
-static void start(void)
+static uint64_t keep_all(uint64_t now)
 {
-    pthread_t thread;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_mutex_lock(&lock);
-    if (!started) {
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        int error = pthread_create(&thread, NULL, keep, NULL);
-        if (error == 0)
-            pthread_detach(thread);
-        else
-            gs_log("cannot start the keeper thread (%d); nobody ends what this process holds up", error);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        __atomic_store_n(&started, true, __ATOMIC_RELEASE);
-    }
-    pthread_mutex_unlock(&lock);
+    return each(keep, now);
 }
 
-static void ring(enum sleep deepest)
+static uint64_t watch_all(uint64_t now)
 {
-    if (!__atomic_load_n(&started, __ATOMIC_ACQUIRE))
-        start();
-    __atomic_add_fetch(&bell, 1, __ATOMIC_SEQ_CST);
-    if ((int)deepest <= __atomic_load_n(&state, __ATOMIC_SEQ_CST)) {
-        int kept_errno = errno;
-        syscall(SYS_futex, &bell, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-        errno = kept_errno;
-    }
+    return each(watch, now);
 }
+
+static struct gs_clerk keeper = GS_CLERK("gpushare-keeper", keep_all);
+static struct gs_clerk watcher = GS_CLERK("gpushare-watch", watch_all);
 
 void gs_keeper_wake(void)
 {
-    ring(SLEEPS);
+    gs_clerk_wake(&keeper);
 }
 
-void gs_keeper_wake_now(void)
+void gs_keeper_hurry(void)
 {
-    ring(NAPS);
+    gs_clerk_hurry(&keeper);
+}
+
+void gs_watcher_wake(void)
+{
+    gs_clerk_wake(&watcher);
 }
 
 void gs_keeper_forget(void)
 {
-    lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    state = AWAKE;
-    started = false;
+    gs_clerk_forget(&keeper);
+    gs_clerk_forget(&watcher);
 }

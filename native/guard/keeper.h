@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The guard's own thread in a process that takes turns or is urgent; it sleeps while there is nothing to keep. */
+/*
+ * The two threads of a process that takes turns or is urgent.
+ *
+ * The keeper keeps times: turns, grace, the floor. It never calls the driver: a launch that waits for room in a full
+ * queue holds the driver's locks, and only the keeper can open the word that the queue waits for.
+ * The watcher asks the driver what is done.
+ */
 #ifndef GS_KEEPER_H
 #define GS_KEEPER_H
 
-/* Starts it, or ends its idle sleep. Cheap while it is awake. */
 void gs_keeper_wake(void);
 
-/* Makes it look at once: a time that it waits for has changed. */
-void gs_keeper_wake_now(void);
+/* A time that it keeps has changed. */
+void gs_keeper_hurry(void);
+
+void gs_watcher_wake(void);
 
 void gs_keeper_forget(void);
 

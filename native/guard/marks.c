@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "capture.h"
+#include "keeper.h"
 #include "region.h"
 
 enum { MARKS = 64 };
@@ -47,8 +48,9 @@ void gs_mark(struct gs_ride *ride, int gpu, CUstream stream)
         pthread_mutex_trylock(&track->lock) != 0)
         return;
     if (track->count < MARKS && has_events(track, context) &&
-        cuda()->cuEventRecord(track->mark[(track->first + track->count) % MARKS], stream) == CUDA_SUCCESS)
-        track->count++;
+        cuda()->cuEventRecord(track->mark[(track->first + track->count) % MARKS], stream) == CUDA_SUCCESS &&
+        track->count++ == 0)
+        gs_watcher_wake();
     pthread_mutex_unlock(&track->lock);
 }
 
@@ -64,11 +66,13 @@ static void set_base(struct track *track)
 static void book(struct track *track, struct gs_seat *seat, uint64_t end)
 {
     uint64_t shut = __atomic_load_n(&seat->shut_at, __ATOMIC_SEQ_CST);
+    uint64_t opened = __atomic_load_n(&seat->opened_at, __ATOMIC_SEQ_CST);
     if (shut != track->shut_at) {
         track->shut_at = shut;
         track->counted = 0;
     }
-    if (shut == 0 || end <= shut || end - shut <= track->counted)
+    bool over = shut && end > shut && (opened < shut || end < opened);
+    if (!over || end - shut <= track->counted)
         return;
     __atomic_add_fetch(&seat->overrun_ns, end - shut - track->counted, __ATOMIC_RELAXED);
     track->counted = end - shut;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "capture.h"
 #include "device.h"
 #include "limit.h"
 #include "log.h"
@@ -100,7 +101,10 @@ struct gs_ride *gs_ride_here(void)
     int gpu = current_gpu();
     if (gpu < 0 || refused[gpu])
         return NULL;
-    return __atomic_load_n(&rides[gpu].ready, __ATOMIC_ACQUIRE) ? &rides[gpu] : set_up(gpu);
+    if (__atomic_load_n(&rides[gpu].ready, __ATOMIC_ACQUIRE))
+        return &rides[gpu];
+    /* Pinning memory would spoil a capture (driver 580: error 900 for it, 901 for the capture). */
+    return gs_capturing() ? NULL : set_up(gpu);
 }
 
 struct gs_ride *gs_ride_number(int gpu)

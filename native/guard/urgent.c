@@ -5,7 +5,8 @@
 #include "keeper.h"
 
 #define US 1000ull
-#define LOOK_NS (1000 * US)     /* between two looks of the keeper while work is raised */
+#define LOOK_NS (1000 * US)
+#define DROWSY_NS (50000 * US)
 #define BLIND_NS (20000 * US)   /* nothing was launched for so long and nobody may ask the GPU: it is done */
 #define SWITCH_NS (150 * US)    /* what it costs urgent work to find others on the GPU, see learned_grace() */
 #define GRACE_LIMIT_NS (300 * US)
@@ -85,6 +86,7 @@ static void raise_bit(struct gs_ride *ride)
     __atomic_store_n(&burst->raised, 1, __ATOMIC_SEQ_CST);
     ride->seat->raises++;
     gs_keeper_wake();
+    gs_watcher_wake();
 }
 
 /* Wants the lock. */
@@ -146,7 +148,7 @@ static void fall(struct gs_ride *ride, uint64_t launches, uint64_t now)
         burst->linger_launches = launches;
         burst->linger_until = now + bridged;
         __atomic_store_n(&burst->lingers, true, __ATOMIC_SEQ_CST);
-        gs_keeper_wake_now();
+        gs_keeper_hurry();
         return;
     }
     drop_bit(ride);
@@ -194,20 +196,39 @@ static void end_of_grace(struct gs_ride *ride)
         raise_bit(ride);
 }
 
-uint64_t gs_urgent_tick(struct gs_ride *ride, uint64_t now)
+/* Between bursts both stay at a nap: the next launch is not to pay for waking them. */
+static uint64_t next_look(const struct gs_burst *burst, uint64_t now)
+{
+    return burst->raised || now - burst->raised_at < DROWSY_NS ? now + LOOK_NS : UINT64_MAX;
+}
+
+/* Signs of life come from here: they say that the process is not stopped, not that its driver answers. */
+uint64_t gs_urgent_keep(struct gs_ride *ride, uint64_t now)
 {
     struct gs_burst *burst = &ride->burst;
     if (!__atomic_load_n(&burst->raised, __ATOMIC_RELAXED))
-        return UINT64_MAX;
+        return next_look(burst, now);
     __atomic_store_n(&ride->rider->beat_ns, now, __ATOMIC_RELAXED);
-    pthread_mutex_lock(&burst->lock);
+    /* A launch holds the lock for a moment; a synchronisation while it asks the driver. */
+    if (pthread_mutex_trylock(&burst->lock) != 0)
+        return now + LOOK_NS / 10;
     if (burst->raised && burst->lingers && now >= burst->linger_until)
         end_of_grace(ride);
-    else if (burst->raised && !burst->lingers)
-        look(ride, now);
-    uint64_t next = burst->lingers ? burst->linger_until : burst->raised ? now + LOOK_NS : UINT64_MAX;
+    uint64_t next = burst->raised && burst->lingers ? burst->linger_until : next_look(burst, now);
     pthread_mutex_unlock(&burst->lock);
     return next;
+}
+
+uint64_t gs_urgent_watch(struct gs_ride *ride, uint64_t now)
+{
+    struct gs_burst *burst = &ride->burst;
+    if (!__atomic_load_n(&burst->raised, __ATOMIC_RELAXED))
+        return next_look(burst, now);
+    pthread_mutex_lock(&burst->lock);
+    if (burst->raised && !burst->lingers)
+        look(ride, now);
+    pthread_mutex_unlock(&burst->lock);
+    return next_look(burst, now);
 }
 
 void gs_urgent_forget_stream(struct gs_ride *ride, CUstream stream)
