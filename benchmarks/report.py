@@ -10,7 +10,6 @@ import statistics
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks import peers
 from benchmarks.gpu.colocation import configurations
@@ -58,7 +57,9 @@ def colocation_table(folder: Path) -> str | None:
     rows = sorted(filter(usual, colocation(folder)), key=_order)
     head = ["service", "job", "load", "configuration", "response p99 / solo", "service p99 / solo"]
     head += ["job / solo", "requests", "outputs"]
-    return rows and table(
+    if not rows:
+        return None
+    return table(
         head,
         (
             [
@@ -76,7 +77,9 @@ def solo_table(folder: Path) -> str | None:
         if "response" in row:
             found[row["lc"], row["load"]] = row
     head = ["service", "load", "response p50, p99", "service p50, p99"]
-    return found and table(
+    if not found:
+        return None
+    return table(
         head,
         (
             [lc, load, *(_milliseconds(row[kind]) for kind in ("response", "service"))]
@@ -93,7 +96,9 @@ def ablation_table(folder: Path) -> str | None:
     rows = [row for row in colocation(folder) if row.get("quantum_us") and not usual(row)]
     rows.sort(key=lambda row: (_order(row), row["grace_us"], row["quantum_us"]))
     head = ["service", "job", "load", "configuration", "quantum", "grace", "response", "service"]
-    return rows and table(
+    if not rows:
+        return None
+    return table(
         [*head, "job / solo"],
         (
             [
@@ -115,7 +120,9 @@ def alone_table(folder: Path) -> str | None:
         else:
             cost = f"service p99 {_ratio({**row, 'saturated': False}, 'service')}"
         rows.append([row.get("be") or row["lc"], row["configuration"], cost])
-    return rows and table(["program alone", "under", "against solo"], rows)
+    if not rows:
+        return None
+    return table(["program alone", "under", "against solo"], rows)
 
 
 def peers_table(_folder: Path) -> str:
@@ -142,7 +149,9 @@ def caps_table(folder: Path) -> str | None:
         "neighbour got",
     ]
     rows = [[base, *_cap(row)] for base, each in found.items() for row in each["rows"]]
-    return rows and table(head, rows)
+    if not rows:
+        return None
+    return table(head, rows)
 
 
 def _cap(row: Row) -> list[object]:
@@ -167,7 +176,9 @@ def caps_peers_table(folder: Path) -> str:
 def suspend_table(folder: Path) -> str | None:
     found = part(folder, "suspend") or {}
     rows = [row for base, each in found.items() if base != "gib" for row in _suspended(base, each)]
-    return rows and table(["over", "by", "out", "in", "memory afterwards"], rows)
+    if not rows:
+        return None
+    return table(["over", "by", "out", "in", "memory afterwards"], rows)
 
 
 def _exact(found: Row) -> str:
@@ -212,7 +223,9 @@ def cycles_table(folder: Path) -> str | None:
             steps = made["suspended"]["steps"]
             exact = "equal, bit by bit" if made["bit_exact"] else "DIFFERENT"
             rows.append([base, made["cycles"], steps, exact])
-    return rows and table(["over", "cycles", "training steps", "losses, weights, memory"], rows)
+    if not rows:
+        return None
+    return table(["over", "cycles", "training steps", "losses, weights, memory"], rows)
 
 
 def overcommit_table(folder: Path) -> str | None:
@@ -256,7 +269,7 @@ def _cost(name: str, found: Row, unit: str, by: float, sides: Sequence[str]) -> 
     return cells
 
 
-TABLES: dict[str, Callable[[Path], Any]] = {
+TABLES: dict[str, Callable[[Path], str | None]] = {
     "colocation": colocation_table,
     "solo": solo_table,
     "ablation": ablation_table,

@@ -2,11 +2,10 @@
 """What a compute limit delivers: `python -m benchmarks.gpu.caps`.
 
 Delivered is throughput against the same guarded program without a limit; the limit changes while
-the program runs. Neighbours: none, a training job limited to the rest, one without a limit.
+the program runs. Neighbours: none, a training job limited to the rest, an unlimited one.
 """
 
 import argparse
-import math
 import sys
 import tempfile
 import time
@@ -25,7 +24,7 @@ from benchmarks.gpu.share import guarded, library
 GIB = 1 << 30
 SHARE, CONTEXT = 60 * GIB, 527 << 20
 FIRST, SECOND = 0, 1
-NEIGHBOURS = ("none", "the rest", "no limit")
+NEIGHBOURS = ("none", "rest", "unlimited")
 SETTLE, WITHIN = 1.0, 0.02
 
 
@@ -45,7 +44,7 @@ class Pair:
 
     def neighbour(self, kind: str, percent: int) -> None:
         if self.second:
-            self.limit(SECOND, 100 - percent if kind == "the rest" else 100)
+            self.limit(SECOND, 100 - percent if kind == "rest" else 100)
 
     def counters(self) -> dict[str, int]:
         return self.board.counters(FIRST) if self.board else {}
@@ -167,27 +166,25 @@ def threads(programs: list[str], options: argparse.Namespace) -> list[dict[str, 
     return rows
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    both, rows = any(kind != "none" for kind in options.neighbours), []
+def measure(options: argparse.Namespace, body: dict[str, Any]) -> Iterator[None]:
+    """Fills `body`; each step leaves it worth saving."""
+    both = any(kind != "none" for kind in options.neighbours)
+    body |= {"base": options.base, "rows": [], "mps_threads": []}
     with pair(options.programs, options.base, both) as here:
         profiles = {n: unlimited(here.first, n, options.seconds) for n in options.programs}
         if here.second:
             profiles["neighbour"] = unlimited(here.second, "gpt", options.seconds)
+        steps = {name: round(1000 * each.step_s, 3) for name, each in profiles.items()}
+        body["step_ms_without_limit"] = steps
         for name in options.programs:
             for kind in options.neighbours:
-                rows += limits(here, name, kind, options, profiles)
-        counters = here.counters()
-    steps = {name: round(1000 * each.step_s, 3) for name, each in profiles.items()}
-    mps_rows = threads(options.programs, options) if options.mps_threads else []
-    worst = max((abs(each["error"]) for each in rows), default=math.nan)
-    return {
-        "base": options.base,
-        "step_ms_without_limit": steps,
-        "worst_error": worst,
-        "rows": rows,
-        "mps_threads": mps_rows,
-        "gate": counters,
-    }
+                body["rows"] += limits(here, name, kind, options, profiles)
+                body["worst_error"] = max(abs(each["error"]) for each in body["rows"])
+                yield
+        body["gate"] = here.counters()
+    if options.mps_threads:
+        body["mps_threads"] = threads(options.programs, options)
+    yield
 
 
 def arguments() -> argparse.Namespace:
@@ -198,7 +195,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--base", choices=("mps", "timeslice"), default="timeslice")
     parser.add_argument("--seconds", type=float, default=3.0, help="of one look")
     parser.add_argument("--mps-threads", action="store_true", help="also MPS' own percentages")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if unknown := set(options.neighbours) - set(NEIGHBOURS):
+        parser.error(f"no such neighbour: {', '.join(unknown)}; there are {', '.join(NEIGHBOURS)}")
+    return options
 
 
 def _words(text: str) -> list[str]:
@@ -212,8 +212,9 @@ def _numbers(text: str) -> list[int]:
 def main() -> int:
     options = arguments()
     whole = machine.load("caps") or {}
-    whole[options.base] = measure(options)
-    print(machine.save("caps", whole, "benchmarks.gpu.caps"))
+    whole[options.base] = {}
+    for _ in measure(options, whole[options.base]):
+        machine.save("caps", whole, "benchmarks.gpu.caps")
     return 0
 
 

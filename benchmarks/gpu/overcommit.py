@@ -35,6 +35,10 @@ class Job:
     step_s: float = 0.0
     done: dict[str, Any] | None = None
 
+    @property
+    def ended_at(self) -> float:
+        return float(self.done["ended"]) if self.done else math.inf
+
     def learn(self) -> None:
         found = self.program.ask({"steps": TRY}, INIT)
         self.step_s = statistics.median(found["step_s"])
@@ -97,7 +101,7 @@ def prepare(jobs: list[Job], keep: int) -> list[int]:
 def two(gib: int, swap: Swap | None) -> Iterator[list[Job]]:
     """The second is told to be off the GPU before it starts."""
     with ExitStack() as stack:
-        jobs = []
+        jobs: list[Job] = []
         for name in ("first", "second"):
             mover = stack.enter_context(movable(gib * GIB + EXTRA, swap))
             if jobs:
@@ -131,8 +135,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         steps = math.ceil(options.alone / jobs[0].step_s)
         begun = time.monotonic()
         switches = rotate(jobs, steps, keep, options.quantum)
-        took = max(job.done["ended"] for job in jobs if job.done) - begun
-        last = max((0, 1), key=lambda at: jobs[at].done["ended"])
+        took = max(job.ended_at for job in jobs) - begun
+        last = max((0, 1), key=lambda at: jobs[at].ended_at)
         after = sums(jobs, last, keep)
     alone = steps * sum(job.step_s for job in jobs)
     say(f"{took:.1f} s together, {alone:.1f} s one after the other: {took / alone:.3f}")

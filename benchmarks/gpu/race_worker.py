@@ -62,7 +62,8 @@ def storm(open_to: list[Way], chance: random.Random, seconds: float) -> int:
 
 def main() -> None:
     seed, seconds = int(sys.argv[1]), float(sys.argv[2])
-    cuda, held = Cuda(), []
+    cuda = Cuda()
+    held: Held = []
     print("ready", flush=True)
     sys.stdin.readline()
     requests = storm(ways(cuda, sys.argv[3]), random.Random(seed), seconds)

@@ -43,6 +43,8 @@ def obey(jobs: list[Job], marks: Marks, page: Page) -> None:
         marks.restart()
         page.state = wish
         go(jobs[wish - 1], page, wish)
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # others may need the memory while this one pauses
 
 
 def main() -> None:
@@ -60,8 +62,6 @@ def main() -> None:
         for job in jobs:
             job.warm()
         engine.wait()
-        if engine.real:
-            torch.cuda.empty_cache()
         print(json.dumps({"ready": [job.per_step for job in jobs]}), flush=True)
         obey(jobs, marks, page)
 

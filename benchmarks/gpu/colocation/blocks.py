@@ -29,7 +29,8 @@ class Attention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         batch, tokens, width = x.shape
         parts = self.inward(x).view(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(*parts.unbind(0), is_causal=self.causal)
+        query, key, value = parts.unbind(0)
+        seen = functional.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
         return self.outward(seen.transpose(1, 2).reshape(batch, tokens, width))
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the models need of a device; the CPU stands in for a GPU in smoke runs."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -33,6 +33,17 @@ class Engine:
 
     def brain(self) -> torch.dtype:
         return torch.bfloat16 if self.real else torch.float32
+
+    @contextmanager
+    def building(self, dtype: torch.dtype) -> Iterator[None]:
+        """Models are made where they will be, as what they will be."""
+        usual = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
+        try:
+            with self.device:
+                yield
+        finally:
+            torch.set_default_dtype(usual)
 
     def graphed(self, work: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
         """`work` as a CUDA graph; its tensor is always the same one."""

@@ -99,7 +99,8 @@ def _trained(
 
 def resnet(engine: Engine, marks: Marks, smoke: bool) -> Job:
     """Many short kernels."""
-    model = (resnet18 if smoke else resnet50)().to(engine.device, engine.brain())
+    with engine.building(engine.brain()):
+        model = (resnet18 if smoke else resnet50)()
     model = model.to(memory_format=torch.channels_last)
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -121,7 +122,8 @@ def resnet(engine: Engine, marks: Marks, smoke: bool) -> Job:
 def gpt(engine: Engine, marks: Marks, smoke: bool) -> Job:
     """Long matrix products."""
     shape = SMOKE if smoke else GPT
-    model = Transformer(shape, head=True).to(engine.device, engine.brain())
+    with engine.building(engine.brain()):
+        model = Transformer(shape, head=True)
     tokens = torch.randint(0, shape.words, (shape.batch, shape.tokens), device=engine.device)
     aims = tokens.roll(-1, 1).flatten()
     frozen = copy.deepcopy(model).eval()
@@ -158,8 +160,8 @@ def gemm(engine: Engine, marks: Marks, smoke: bool) -> Job:
 def decode(engine: Engine, marks: Marks, smoke: bool) -> Job:
     """The service `llm`, one step after another: CUDA graphs under a compute limit."""
     shape = SMOKE if smoke else DECODER
-    with engine.device:
-        model = Decoder(shape).to(engine.half()).eval().requires_grad_(requires_grad=False)
+    with engine.building(engine.half()):
+        model = Decoder(shape).eval().requires_grad_(requires_grad=False)
     token = torch.zeros((shape.batch, 1), dtype=torch.int64, device=engine.device)
     replay = engine.graphed(lambda: model(token))
     return Job(marks, 1, lambda: replay()[0, 0, 0], replay)

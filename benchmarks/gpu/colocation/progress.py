@@ -73,7 +73,7 @@ class Profile:
         per_step = len(self.places) - 1
         whole = np.floor(marks / per_step)
         rest = np.interp(marks - whole * per_step, np.arange(per_step + 1), self.places)
-        return (whole + rest) * self.step_s
+        return np.asarray((whole + rest) * self.step_s)
 
     def delivered(self, trace: Trace, begin: float, end: float) -> float:
         """The part of its throughput alone that the job had between two moments."""

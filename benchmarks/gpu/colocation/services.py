@@ -51,7 +51,8 @@ def _tokens(words: int, shape: tuple[int, int]) -> list[torch.Tensor]:
 
 def bert(engine: Engine, smoke: bool) -> Service:
     shape = SMOKE if smoke else BERT
-    model = Transformer(shape, head=False).to(engine.device, engine.half()).eval()
+    with engine.building(engine.half()):
+        model = Transformer(shape, head=False).eval()
     inputs = _tokens(shape.words, (shape.batch, shape.tokens))
     place = inputs[0].to(engine.device, copy=True)
 
@@ -64,8 +65,8 @@ def bert(engine: Engine, smoke: bool) -> Service:
 
 def llm(engine: Engine, smoke: bool) -> Service:
     shape = SMOKE if smoke else DECODER
-    with engine.device:
-        model = Decoder(shape).to(engine.half()).eval()
+    with engine.building(engine.half()):
+        model = Decoder(shape).eval()
     inputs = _tokens(shape.words, (shape.batch, 1))
     place = inputs[0].to(engine.device, copy=True)
     return Service(engine, engine.graphed(lambda: model(place)), place, inputs)
@@ -73,7 +74,8 @@ def llm(engine: Engine, smoke: bool) -> Service:
 
 def resnet(engine: Engine, smoke: bool) -> Service:
     """Launched kernel by kernel, as most services are."""
-    model = (resnet18 if smoke else resnet50)().to(engine.device, engine.half()).eval()
+    with engine.building(engine.half()):
+        model = (resnet18 if smoke else resnet50)().eval()
     model = model.to(memory_format=torch.channels_last)
     size = (1, 3, 32, 32) if smoke else (4, 3, 224, 224)
     inputs = [torch.randn(size).to(engine.half()) for _ in range(INPUTS)]

@@ -85,6 +85,7 @@ def stage(
             env = _environment(_share(stack, board, seat), pipe, each.job_environment)
             made[each.job] = Jobs(jobs, env)
             stack.callback(made[each.job].end)
-        for program in (lc, *made.values()):
+        lc.ready()
+        for program in made.values():
             program.ready()
         yield Stage(lc, made, board)

@@ -29,8 +29,7 @@ class Window:
     @classmethod
     def of(cls, answer: dict[str, Any]) -> "Window":
         times = {name: np.asarray(answer[name]) for name in ("arrivals", "starts", "ends")}
-        rest = {name: answer[name] for name in ("begin", "end", "offered", "wrong", "saturated")}
-        return cls(**times, **rest)
+        return cls(**{**answer, **times})
 
     def times(self, kind: str) -> Times:
         """`response` counts from the arrival, `service` from the begin of the work."""
