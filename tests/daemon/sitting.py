@@ -48,7 +48,7 @@ class Sitting:
         """As `gpushare run` does: hold, wait, enter, become the program."""
         process = self.world.spawn()
         share = await self.create(gib, holder=process, **spec)
-        if share.state != "granted":
+        if share.state not in {"granted", "suspended"}:
             return share, process
         entry = await self.service.enter(share.id, EnterRequest(pid=process.pid), ME)
         self.world.enter(process, entry.env)

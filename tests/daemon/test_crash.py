@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from gpushare.hardware.ports import CheckpointState
 from gpushare.model.errors import GpushareError
-from gpushare.model.share import ProcessRef
-from gpushare.model.spec import MechanismName
-from gpushare.model.view import EnterRequest
+from gpushare.model.share import ProcessRef, Tier
+from gpushare.model.spec import ComputeAsk, MechanismName
+from gpushare.model.view import EnterRequest, ResumeRequest, SuspendRequest, UpdateRequest
 
 from .sitting import ME, Sitting, sitting
 from .world import Crash, World, gone, make_world, stuck
 
-STEPS = (
+GRANTS = (
     "grant written",
     "grant acted",
     "grant confirmed",
@@ -29,6 +30,12 @@ STEPS = (
     "release confirmed",
     "undo acted",
 )
+MOVES = tuple(
+    f"{act} {step}"
+    for act in ("suspend", "resume", "adjust")
+    for step in ("written", "acted", "confirmed")
+)
+STEPS = GRANTS + MOVES
 QUIET_TICKS = 6
 
 
@@ -55,6 +62,7 @@ class Story:
 
     async def happen(self, daemon: Sitting) -> None:
         acts = [self.run, self.run, self.hold, self.enter, self.fork, self.die, self.die]
+        acts += [self.suspend, self.resume, self.update]
         act = self.dice.choice([*acts, self.remove, self.tick, self.trouble, self.leave])
         try:
             await act(daemon)
@@ -63,12 +71,32 @@ class Story:
 
     async def run(self, daemon: Sitting) -> None:
         gib = self.dice.choice([None, 5, 20, 50, 80])
-        more = self.dice.choice([{}, {"ttl": 5}, {"compute": 40}, {"gpus": 2}])
+        wishes = [{}, {"ttl": 5}, {"compute": 40}, {"gpus": 2}, {"turns": True}, {"turns": True}]
+        more = self.dice.choice(wishes)
         process = self.world.spawn()
         self.holders.append(process)
         share = await daemon.create(gib, holder=process, **more)
-        if share.state == "granted":
+        if share.state in {"granted", "suspended"}:
             await self._enter(daemon, share.id, process)
+
+    async def suspend(self, daemon: Sitting) -> None:
+        request = SuspendRequest(deep=self.dice.random() < 0.3)
+        for share in await self._some(daemon, "running"):
+            await daemon.service.suspend(share, request, ME)
+
+    async def resume(self, daemon: Sitting) -> None:
+        for share in await self._some(daemon, "suspended"):
+            await daemon.service.resume(share, ResumeRequest(), ME)
+
+    async def update(self, daemon: Sitting) -> None:
+        compute = ComputeAsk(limit=self.dice.choice([20, 60, 100]))
+        for share in await self._some(daemon, "running"):
+            await daemon.service.update(share, UpdateRequest(compute=compute), ME)
+
+    async def _some(self, daemon: Sitting, state: str) -> list[str]:
+        """One share in that state, if there is one."""
+        found = [share.id for share in await daemon.service.shares(ME) if share.state == state]
+        return [self.dice.choice(found)] if found else []
 
     async def hold(self, daemon: Sitting) -> None:
         await daemon.create(self.dice.choice([1, 10]), ttl=30)
@@ -136,12 +164,41 @@ def check_records(daemon: Sitting) -> None:
     """Holds at every moment, also right after a crash."""
     holding = [s for s in daemon.store.shares.living() if s.state.holds]
     for gpu in daemon.world.gpus:
-        grants = [g for s in holding for g in s.decision.grants if g.gpu == gpu.uuid]
-        assert sum(grant.request for grant in grants) <= gpu.usable
-        assert sum(grant.compute_request for grant in grants) <= 100
-        alone = [s for s in holding if s.decision.mechanisms[0] is MechanismName.EXCLUSIVE]
-        here = [s for s in holding if gpu.uuid in s.decision.gpus]
+        plain, turns = (
+            [
+                grant
+                for share in holding
+                for grant in share.decision.grants
+                if grant.gpu == gpu.uuid and share.spec.turns == wanted and not share.aside
+            ]
+            for wanted in (False, True)
+        )
+        largest = max((grant.request for grant in turns), default=0)
+        assert sum(grant.request for grant in plain) + largest <= gpu.usable
+        compute = max((grant.compute_request for grant in turns), default=0)
+        assert sum(grant.compute_request for grant in plain) + compute <= 100
+        present = [s for s in holding if not s.aside]
+        alone = [s for s in present if s.decision.mechanisms[0] is MechanismName.EXCLUSIVE]
+        here = [s for s in present if gpu.uuid in s.decision.gpus]
         assert len(here) <= 1 or not any(s in alone for s in here)
+
+
+def check_moves(daemon: Sitting) -> None:
+    """Programs are on the GPU, or off it, as the records say."""
+    world = daemon.world
+    for share in daemon.store.shares.living():
+        if share.decision and MechanismName.GUARD in share.decision.mechanisms:
+            away = share.suspension is not None and share.suspension.tier is Tier.MEMORY
+            assert world.regions.away(share.id) == away, share
+    deep = {
+        ref.pid
+        for share in daemon.store.shares.living()
+        if share.suspension and share.suspension.tier is Tier.DEEP
+        for ref in daemon.core.members.known(share.id)
+    }
+    for pid, state in world.checkpoints.states.items():
+        if pid in world.living() and pid not in deep:
+            assert state is CheckpointState.RUNNING
 
 
 def check_settled(daemon: Sitting, story: Story) -> None:
@@ -156,6 +213,7 @@ def check_settled(daemon: Sitting, story: Story) -> None:
     for share in holding:
         inside = {ref.pid for ref in daemon.core.members.known(share.id)}
         assert share.holder is None or inside or share.holder.pid in living
+    check_moves(daemon)
     members = {pid for s in holding for pid in (r.pid for r in daemon.core.members.known(s.id))}
     assert {p.pid for p in story.programs if p.pid in living} <= members
 
@@ -232,7 +290,7 @@ def test_many_crashes_leave_nothing_behind(tmp_path, seed):
     assert play(tmp_path, seed, 200, with_cgroups=seed % 2 == 0) > 0
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", GRANTS)
 def test_a_crash_at_each_step_is_mended_by_the_next_daemon(tmp_path, step):
     world = make_world(tmp_path / "world")
     state = tmp_path / "state"

@@ -186,10 +186,46 @@ def test_the_whole_card_is_its_own_limit() -> None:
 )
 def test_compute_by_the_multiprocessors_a_program_sees(sms: int, delivered: Level) -> None:
     promised = Enforcement(memory=Level.COOPERATIVE, compute=Level.COOPERATIVE)
-    quarter = decided(MechanismName.MPS, MechanismName.GUARD, promised=promised, compute=25)
-    found = judged(report(device(sms=sms)), quarter)
+    quarter = decided(MechanismName.MPS, promised=promised, compute=25)
+    outer = outside("without MPS limits", device(free=139 * GIB, attempts=()))
+    found = judged(report(device(sms=sms), escapes=(outer,)), quarter)
     assert finding(found, "compute").delivered is delivered
     assert found.ok is (delivered is Level.COOPERATIVE)
+
+
+@pytest.mark.parametrize(
+    ("points", "delivered"),
+    [
+        (2500, Level.COOPERATIVE),
+        (2800, Level.COOPERATIVE),
+        (1200, Level.COOPERATIVE),
+        (2801, Level.NONE),
+        (10000, Level.NONE),
+        (None, Level.NONE),
+    ],
+)
+def test_compute_by_the_time_a_program_gets_under_the_guard(points, delivered) -> None:
+    promised = Enforcement(memory=Level.COOPERATIVE, compute=Level.COOPERATIVE)
+    quarter = decided(MechanismName.TIMESLICE, MechanismName.GUARD, promised=promised, compute=25)
+    found = judged(report(device(compute=points)), quarter)
+    assert finding(found, "compute").delivered is delivered
+    assert found.ok is (delivered is Level.COOPERATIVE)
+
+
+def test_what_a_program_gets_without_the_guard_is_told_where_it_was_tried() -> None:
+    promised = Enforcement(memory=Level.COOPERATIVE, compute=Level.COOPERATIVE)
+    quarter = decided(MechanismName.TIMESLICE, MechanismName.GUARD, promised=promised, compute=25)
+    outer = outside("without the guard", device(free=139 * GIB, attempts=(), compute=9990))
+    found = judged(report(device(compute=2490), escapes=(outer,)), quarter)
+    assert "24.9 %" in finding(found, "compute").evidence
+    assert "without the guard 99.9 %" in finding(found, "compute").evidence
+
+
+def test_only_a_limit_that_the_guard_holds_is_measured() -> None:
+    layers = (MechanismName.TIMESLICE, MechanismName.GUARD)
+    assert "--compute" in probe_arguments(decided(*layers, compute=25))
+    assert "--compute" not in probe_arguments(decided(*layers))
+    assert "--compute" not in probe_arguments(decided(MechanismName.MPS, compute=25))
 
 
 def test_other_gpus_behind_an_environment_variable_are_cooperative() -> None:

@@ -101,9 +101,9 @@ class Region(ctypes.Structure):
 class SwapInfo(ctypes.Structure):
     _fields_ = [
         ("unit", ctypes.c_uint64),
-        ("count", ctypes.c_uint64),
+        ("bytes", ctypes.c_uint64),
         ("ready", ctypes.c_uint64),
-        ("used", ctypes.c_uint64),
+        ("taken", ctypes.c_uint64),
     ]
 
 

@@ -20,25 +20,28 @@ UNIT = Bytes(32 * MIB)
 
 
 class SwapInfo(Value):
-    """Bytes. `enabled` may be used, `ready` of it was touched ahead, `used` belongs to somebody."""
+    """Bytes. `enabled` may be used, `ready` of it was touched ahead, `taken` is somebody's."""
 
     unit: Bytes
     enabled: Bytes
     ready: Bytes
-    used: Bytes
+    taken: Bytes
 
 
 class Swap:
-    """A pool by its folder. Nothing is held open between calls."""
+    """A pool by its folder. Nothing is held open between calls.
+
+    Raises OSError where there is no pool, HostMemoryError where there is no room for it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
-    def create(cls, path: Path, most: Bytes, unit: Bytes = UNIT) -> "Swap":
-        """Make the files in the folder that is there; `most`: what can ever be enabled."""
+    def create(cls, path: Path, size: Bytes, unit: Bytes = UNIT) -> "Swap":
+        """Make the files in the folder that is there, or keep them, and enable so many bytes."""
         pool = cls(path)
-        pool._check(_native().gpushare_swap_create(os.fsencode(path), most, unit))
+        pool._check(_native().gpushare_swap_create(os.fsencode(path), size, unit))
         return pool
 
     def enable(self, size: Bytes) -> None:
@@ -57,12 +60,7 @@ class Swap:
     def info(self) -> SwapInfo:
         raw = layout.SwapInfo()
         self._check(_native().gpushare_swap_info(os.fsencode(self.path), ctypes.byref(raw)))
-        return SwapInfo(
-            unit=raw.unit,
-            enabled=Bytes(raw.count * raw.unit),
-            ready=Bytes(raw.ready * raw.unit),
-            used=Bytes(raw.used * raw.unit),
-        )
+        return SwapInfo(unit=raw.unit, enabled=raw.bytes, ready=raw.ready, taken=raw.taken)
 
     def _check(self, result: int) -> int:
         if result == -errno.ENOSPC:

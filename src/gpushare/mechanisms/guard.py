@@ -96,6 +96,10 @@ class Guard(Quiet):
     def resume(self, share: Share) -> None:
         Region(self._path(share)).resume()
 
+    def mend(self) -> tuple[str, ...]:
+        self._pools.reap()
+        return ()
+
     def observe(self, share: Share) -> Observation:
         path = self._path(share)
         try:

@@ -8,13 +8,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpushare.guard import Flag, Swap, library
+from gpushare.guard import Flag, Swap
 from gpushare.hardware.ports import HostMemory
 from gpushare.model.errors import HostMemoryError
 from gpushare.model.units import GIB, Bytes
 from gpushare.model.value import Value
 
-_CREATE = "gpushare_swap_create"
 _LEAST = GIB  # a file system with less room than this is not worth a pool
 _THREADS = 8
 _SYSTEM = Path("/run")  # below it we may mount; elsewhere the table of mounts is left alone
@@ -47,21 +46,26 @@ class Pools:
         if folder is None:
             return None
         pool = Swap(folder / str(uid))
-        size = self._size(pool, wanted)
-        if not size:
+        try:
+            if size := self._size(pool, wanted):
+                self._sized(pool, size, uid, gid)
+        except (OSError, HostMemoryError):
             return None
-        if not (pool.path / "table").exists():
-            self._make(pool, uid, gid)
-        pool.enable(size)
         self._ready(pool, size)
-        return pool.path
+        return pool.path if size else None
+
+    def reap(self) -> None:
+        """Free what dead programs had."""
+        for folder in self._folders():
+            for table in folder.glob("*/table"):
+                with contextlib.suppress(OSError):
+                    Swap(table.parent).reap()
 
     def close(self, uid: int, wanted: Bytes) -> None:
         """Give back what the user's remaining shares do not need."""
-        folder = self._swapping.folder
-        for parent in filter(None, (folder, self._fallback(folder))):
+        for parent in self._folders():
             pool = Swap(parent / str(uid))
-            if not (pool.path / "table").exists():
+            if not pool.path.exists():
                 continue
             if not wanted:
                 shutil.rmtree(pool.path, ignore_errors=True)
@@ -75,12 +79,16 @@ class Pools:
     def _folder(self) -> Path | None:
         """Where pools can be: in memory, and large enough to be worth it."""
         chosen = self._swapping.folder
-        if chosen is None or self._swapping.memory < _LEAST or not hasattr(library(), _CREATE):
+        if chosen is None or self._swapping.memory < _LEAST:
             return None
-        for folder in (chosen, self._fallback(chosen)):
-            if folder and self._usable(folder):
-                return folder
-        return None
+        return next((folder for folder in self._folders() if self._usable(folder)), None)
+
+    def _folders(self) -> list[Path]:
+        """Where pools can be: as chosen, else in the machine's shared memory."""
+        chosen = self._swapping.folder
+        if chosen is None:
+            return []
+        return [chosen, _SHARED / f"gpushare-{os.geteuid()}{str(chosen).replace('/', '-')}"]
 
     def _usable(self, folder: Path) -> bool:
         try:
@@ -92,12 +100,6 @@ class Pools:
             return self._host.in_memory(folder) and self._host.room(folder) >= _LEAST
         except OSError:
             return False
-
-    def _fallback(self, chosen: Path | None) -> Path | None:
-        """In the machine's shared memory, for daemons whose own folder is on a disk."""
-        if chosen is None:
-            return None
-        return _SHARED / f"gpushare-{os.geteuid()}{str(chosen).replace('/', '-')}"
 
     def _size(self, pool: Swap, wanted: Bytes) -> Bytes:
         """In whole units: what the others leave of the bound and of the file system."""
@@ -112,14 +114,20 @@ class Pools:
             with contextlib.suppress(OSError):
                 yield table.parent, Swap(table.parent).info().enabled
 
-    def _make(self, pool: Swap, uid: int, gid: int) -> None:
-        """The user's alone: the kernel zeroes pages when they change hands between folders."""
+    def _sized(self, pool: Swap, size: Bytes, uid: int, gid: int) -> None:
+        try:
+            pool.enable(size)
+        except OSError:  # there is none, or its making was cut short
+            self._make(pool, size, uid, gid)
+
+    def _make(self, pool: Swap, size: Bytes, uid: int, gid: int) -> None:
+        """The files are the user's alone: the kernel zeroes pages between one file and another."""
         shutil.rmtree(pool.path, ignore_errors=True)
-        pool.path.mkdir(mode=0o700)
-        Swap.create(pool.path, self._swapping.memory)
+        pool.path.mkdir(mode=0o711)
+        Swap.create(pool.path, size)
         if os.geteuid() == 0:
-            for path in (pool.path, *pool.path.iterdir()):
-                os.chown(path, uid, gid)
+            for path in pool.path.iterdir():
+                os.chown(path, uid, gid, follow_symlinks=False)
 
     def _ready(self, pool: Swap, size: Bytes) -> None:
         """Touching takes a second for every few GiB, so nobody waits for it."""
