@@ -59,6 +59,12 @@ static void get_ready(uint64_t movable)
     next_at = gs_now() + REST * (gs_now() - begun);
 }
 
+void gs_readiness_tell(struct gs_region_slot *slot)
+{
+    uint64_t held = gs_image_held(), registered = gs_host_registered();
+    __atomic_store_n(&slot->host, held > registered ? held : registered, __ATOMIC_RELAXED);
+}
+
 void gs_readiness_tick(struct gs_region *region, struct gs_region_slot *slot)
 {
     bool ahead = __atomic_load_n(&region->flags, __ATOMIC_RELAXED) & GS_REGION_AHEAD;
@@ -72,8 +78,7 @@ void gs_readiness_tick(struct gs_region *region, struct gs_region_slot *slot)
         get_ready(__atomic_load_n(&slot->movable, __ATOMIC_RELAXED));
     if (usable)
         cuda()->cuCtxSetCurrent(NULL);
-    uint64_t held = gs_image_held(), registered = gs_host_registered();
-    __atomic_store_n(&slot->host, held > registered ? held : registered, __ATOMIC_RELAXED);
+    gs_readiness_tell(slot);
 }
 
 void gs_readiness_lost(void)

@@ -8,6 +8,9 @@
 /* Every 10 ms: has host memory ready, or gives it back, and drops caches that others need. */
 void gs_readiness_tick(struct gs_region *region, struct gs_region_slot *slot);
 
+/* Publishes how much host memory the process has. */
+void gs_readiness_tell(struct gs_region_slot *slot);
+
 /* A GPU's last context is gone. */
 void gs_readiness_lost(void);
 

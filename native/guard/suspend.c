@@ -14,6 +14,7 @@
 #include "image.h"
 #include "limit.h"
 #include "move.h"
+#include "readiness.h"
 #include "relief.h"
 
 #define RETRY 1000000000ull          /* ns */
@@ -178,6 +179,7 @@ static void suspend(const struct gs_region *region, struct gs_region_slot *slot,
     publish_long(&slot->moved, moved);
     publish_long(&slot->out_ns, gs_now() - begun);
     publish(&slot->failure, failure);
+    gs_readiness_tell(slot);
     publish(&slot->phase, is_away ? GS_AWAY : GS_RUNS);
     publish(&slot->halt_seen, wished);
 }
@@ -188,6 +190,7 @@ static void come_back(struct gs_region_slot *slot, uint32_t wished)
     publish(&slot->phase, GS_RETURNS);
     enum gs_failure failure = gs_move_in(wants_to_run, &moved);
     publish(&slot->failure, failure);
+    gs_readiness_tell(slot);
     publish_long(&slot->moved, moved);
     if (failure) {
         retry_at = gs_now() + RETRY;
