@@ -11,7 +11,7 @@ from .configurations import Configuration
 from .process import Jobs, Services
 from .progress import Profile
 from .results import Results
-from .stage import Stage, stage
+from .stage import Counters, Stage, grown, stage
 from .stats import Window, compare
 
 PACE = 400  # requests back to back, for a service's rate
@@ -121,13 +121,14 @@ class Outcome:
     shares: list[float] = field(default_factory=list)
     wrong_checks: int = 0
     checks: int = 0
+    gate: Counters = field(default_factory=dict)
 
 
 def together(here: Stage, case: Case, known: Solo, plan: Plan) -> Outcome:
     """The job runs through all seeds; what it did is counted over exactly the windows."""
     jobs, outcome = here.apply(case.configuration), Outcome()
     jobs.start(case.be)
-    before = jobs.page.checks
+    before, counted = jobs.page.checks, here.gate(case.configuration)
     for seed in plan.seeds:
         time.sleep(plan.settle)
         sampler = jobs.watch()
@@ -139,6 +140,7 @@ def together(here: Stage, case: Case, known: Solo, plan: Plan) -> Outcome:
         outcome.shares.append(done)
         if window.saturated:
             break
+    outcome.gate = grown(counted, here.gate(case.configuration))
     jobs.pause()
     outcome.checks, outcome.wrong_checks = jobs.page.checks - before, jobs.page.wrong
     return outcome
@@ -163,7 +165,7 @@ def row(here: Stage, case: Case, outcome: Outcome, known: Solo, plan: Plan) -> d
         "wrong_checks": outcome.wrong_checks,
         "checks": outcome.checks,
         "same_as_solo": here.services.checksums[case.lc] == known.checksums[case.lc],
-        "gate": here.gate(case.configuration),
+        "gate": outcome.gate,
     }
 
 

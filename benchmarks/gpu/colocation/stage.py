@@ -18,6 +18,9 @@ GIB = 1 << 30
 CONTEXT = 527 << 20  # what a context costs on an H200; nothing here comes near a limit
 SHARE = 60 * GIB
 SERVICE_SEAT, FIRST_JOB_SEAT = 0, 1
+LEVELS = ("longest_ns", "grace_ns")
+
+Counters = dict[str, dict[str, int]]
 
 
 @dataclass
@@ -37,11 +40,22 @@ class Stage:
             self.board.seat(self.seat_of(configuration), Policy(rank=LOW, **own))
         return self.jobs[configuration.job]
 
-    def gate(self, configuration: Configuration) -> dict[str, dict[str, int]]:
+    def gate(self, configuration: Configuration) -> Counters:
         if not self.board:
             return {}
         seats = {"lc": SERVICE_SEAT, "be": self.seat_of(configuration)}
         return {name: self.board.counters(seat) for name, seat in seats.items()}
+
+
+def grown(before: Counters, after: Counters) -> Counters:
+    """What was counted in between; for what is no sum, what it was in the end."""
+    return {
+        seat: {
+            name: value - (0 if name in LEVELS else before[seat][name])
+            for name, value in found.items()
+        }
+        for seat, found in after.items()
+    }
 
 
 def _share(stack: ExitStack, board: Board | None, seat: int) -> Share | None:
