@@ -35,7 +35,6 @@ MOVES = tuple(
     for act in ("suspend", "resume", "adjust")
     for step in ("written", "acted", "confirmed")
 )
-STEPS = GRANTS + MOVES
 QUIET_TICKS = 6
 
 
@@ -262,7 +261,8 @@ def play(folder: Path, seed: int, events: int, *, with_cgroups: bool = True) -> 
     async def lives() -> int:
         left, crashed = events, crashes
         while left > 0:
-            fuse = Fuse(dice.choice(STEPS), dice.randint(1, 3))
+            steps = GRANTS if dice.random() < 0.7 else MOVES
+            fuse = Fuse(dice.choice(steps), dice.randint(1, 3))
             happened = await one_life(world, state, story, min(left, 25), fuse)
             crashed += fuse.left == 0
             left -= max(1, happened)
