@@ -34,13 +34,13 @@ def go(job: Job, page: Page, number: int) -> None:
             return
 
 
-def obey(jobs: list[Job], marks: Marks, page: Page) -> None:
+def obey(jobs: list[Job], page: Page) -> None:
     while (wish := page.wish) != QUIT:
         if wish == PAUSE:
             page.state = PAUSE
             time.sleep(0.002)
             continue
-        marks.restart()
+        jobs[wish - 1].begin()
         page.state = wish
         go(jobs[wish - 1], page, wish)
         if torch.cuda.is_initialized():
@@ -63,7 +63,7 @@ def main() -> None:
             job.warm()
         engine.wait()
         print(json.dumps({"ready": [job.per_step for job in jobs]}), flush=True)
-        obey(jobs, marks, page)
+        obey(jobs, page)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,10 @@ class Job:
         for _ in range(4):
             self._step()
 
+    def begin(self) -> None:
+        self._marks.restart()
+        self.wrong.zero_()
+
     def step(self) -> tuple[torch.Tensor, bool]:
         """A number to log, and whether a check was made."""
         logged = self._step()
