@@ -25,7 +25,7 @@ GIB = 1 << 30
 SHARE, CONTEXT = 60 * GIB, 527 << 20
 FIRST, SECOND = 0, 1
 NEIGHBOURS = ("none", "rest", "unlimited")
-SETTLE, WITHIN = 1.0, 0.02
+SETTLE, BEYOND, WITHIN = 1.0, 0.25, 0.02
 
 
 @dataclass
@@ -94,24 +94,28 @@ class Look:
     """A limit that changes at `begin`, and what both programs did from then on."""
 
     begin: float
+    end: float
     trace: Trace
     other: Trace | None
 
-    def after(self, settle: float) -> tuple[float, float]:
-        return self.begin + settle, float(self.trace.times[-1])
+    @property
+    def settled(self) -> tuple[float, float]:
+        return self.begin + SETTLE, self.end
 
 
 def look(here: Pair, percent: int, seconds: float) -> Look:
+    """Traces reach beyond the end, so that it lies between two marks and not on one."""
     sampler = here.first.watch()
     beside = here.second.watch() if here.second and here.second.page.state else None
     begin = time.monotonic()
     here.limit(FIRST, percent)
-    time.sleep(SETTLE + seconds)
-    return Look(begin, sampler.end(), beside.end() if beside else None)
+    end = begin + SETTLE + seconds
+    time.sleep(end - time.monotonic() + BEYOND)
+    return Look(begin, end, sampler.end(), beside.end() if beside else None)
 
 
 def row(found: Look, percent: int, profile: Profile, other: Profile | None) -> dict[str, Any]:
-    span = found.after(SETTLE)
+    span = found.settled
     delivered = profile.delivered(found.trace, *span)
     beside = other.delivered(found.other, *span) if other and found.other else None
     return {
