@@ -21,7 +21,7 @@ def _numbers(text: str) -> list[int]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.colocation")
-    parser.add_argument("--pairs", default=PAIRS, help="service:job,… or `all`")
+    parser.add_argument("--pairs", default=PAIRS, help="service:job,…; all; others")
     parser.add_argument("--configurations", default=",".join(configurations.DEFAULT))
     parser.add_argument("--loads", default="0.5", help="parts of a service's rate alone")
     parser.add_argument("--seeds", default="1,2,3")
@@ -35,10 +35,12 @@ def arguments() -> argparse.Namespace:
 
 
 def pairs(text: str) -> list[tuple[str, str]]:
-    if text == "all":
-        return [
+    headline = [(lc, be) for lc, be in (each.split(":") for each in PAIRS.split(","))]
+    if text in ("all", "others"):
+        every = [
             (lc, be) for lc in ("bert", "resnet50", "llm") for be in ("resnet50", "gpt", "gemm")
         ]
+        return [pair for pair in every if text == "all" or pair not in headline]
     return [(lc, be) for lc, be in (each.split(":") for each in text.split(","))]
 
 
