@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copies, fills and writes by streams: they touch memory, so they wait while it is away. */
+#include "gate.h"
 #include "halt.h"
 #include "originals.h"
 
@@ -14,8 +15,19 @@
 #define PTSZ(name, symbol, since, params, args) \
     INSIDE(symbol, params, args)                \
     INSIDE(symbol##_ptsz, params, args)
+/* These wait for the GPU, most of them: after them the guard may know that it is idle. */
+#define WAITING(symbol, params, args)           \
+    CUresult symbol params                      \
+    {                                           \
+        gs_enter();                             \
+        CUresult result = cuda()->symbol args;  \
+        gs_leave();                             \
+        if (__builtin_expect(gs_gate_armed, 0)) \
+            gs_gate_sync_ended(NULL);           \
+        return result;                          \
+    }
 #define PTDS(name, symbol, since, params, args) \
-    INSIDE(symbol, params, args)                \
-    INSIDE(symbol##_ptds, params, args)
+    WAITING(symbol, params, args)               \
+    WAITING(symbol##_ptds, params, args)
 #include "cuda/api/copy.def"
 #include "cuda/api/memop.def"

@@ -128,6 +128,12 @@ void gs_gate_after(struct gs_pass *pass, CUresult result)
         gs_mark(pass->ride, pass->ride->gpu, pass->stream);
 }
 
+bool gs_gate_divides(CUstream stream)
+{
+    struct gs_ride *ride = gs_is_captured(stream) ? NULL : gs_ride_here();
+    return ride && beside_urgent(ride);
+}
+
 /* A mark tells when work ended only while the work still runs. */
 static void mark_running(struct gs_ride *ride, CUstream stream)
 {

@@ -23,6 +23,9 @@ void gs_gate_wait(CUstream stream);
 void gs_gate_before(struct gs_pass *pass);
 void gs_gate_after(struct gs_pass *pass, CUresult result);
 
+/* Whether work in this stream runs beside urgent work now, so that large pieces of it had better be small ones. */
+bool gs_gate_divides(CUstream stream);
+
 /* Around calls that wait for the GPU; `stream`: what they wait for, or NULL where that is not known. */
 struct gs_ride *gs_gate_sync_begins(const CUstream *stream);
 void gs_gate_sync_ended(struct gs_ride *begun);

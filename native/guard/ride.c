@@ -9,6 +9,7 @@
 
 #include "capture.h"
 #include "device.h"
+#include "keeper.h"
 #include "limit.h"
 #include "log.h"
 #include "region.h"
@@ -110,6 +111,15 @@ struct gs_ride *gs_ride_here(void)
 struct gs_ride *gs_ride_number(int gpu)
 {
     return __atomic_load_n(&rides[gpu].ready, __ATOMIC_ACQUIRE) ? &rides[gpu] : NULL;
+}
+
+void gs_rides_drain(bool drains)
+{
+    for (int gpu = 0; gpu < GS_GPUS; gpu++)
+        if (gs_ride_number(gpu)) {
+            __atomic_store_n(&rides[gpu].rider->draining, drains, __ATOMIC_SEQ_CST);
+            gs_keeper_hurry();
+        }
 }
 
 /* The parent's rider stays the parent's. */

@@ -58,6 +58,9 @@ struct gs_ride *gs_ride_here(void);
 /* Those that are set up, for the keeper. */
 struct gs_ride *gs_ride_number(int gpu);
 
+/* The process is about to be suspended: the conductor lets what it has queued end. */
+void gs_rides_drain(bool drains);
+
 void gs_rides_forget(void);
 
 /* Whether the share's programs take turns with others, should there be any to take. */

@@ -16,6 +16,7 @@
 #include "move.h"
 #include "readiness.h"
 #include "relief.h"
+#include "ride.h"
 
 #define RETRY 1000000000ull          /* ns */
 #define CAPTURE_PATIENCE 5000000000ull
@@ -150,6 +151,19 @@ static bool undone(void)
     return true;
 }
 
+/* What is queued may stand behind the share's next turn, and launches behind that: so there is to be one. */
+static enum gs_failure halt_and_leave(const struct gs_region *region, const uint64_t keep[GS_GPUS], uint64_t *moved)
+{
+    gs_rides_drain(true);
+    enum gs_failure failure = halt();
+    bool halted = !failure;
+    if (halted)
+        failure = leave(region, keep, moved);
+    gs_rides_drain(false);
+    is_away = halted && (!failure || !undone());
+    return failure;
+}
+
 static enum gs_failure try_to_leave(const struct gs_region *region, struct gs_region_slot *slot, uint64_t *moved)
 {
     uint64_t keep[GS_GPUS] = {0};
@@ -161,13 +175,7 @@ static enum gs_failure try_to_leave(const struct gs_region *region, struct gs_re
     gs_heap_trim(-1);
     if (!failure)
         failure = prepare(keep);
-    if (!failure)
-        failure = halt();
-    if (failure)
-        return failure;
-    failure = leave(region, keep, moved);
-    is_away = !failure || !undone();
-    return failure;
+    return failure ? failure : halt_and_leave(region, keep, moved);
 }
 
 static void suspend(const struct gs_region *region, struct gs_region_slot *slot, uint32_t wished)
@@ -189,6 +197,8 @@ static void come_back(struct gs_region_slot *slot, uint32_t wished)
     uint64_t begun = gs_now(), moved = 0;
     publish(&slot->phase, GS_RETURNS);
     enum gs_failure failure = gs_move_in(wants_to_run, &moved);
+    if (failure && !wants_to_run())
+        return; /* and leaves again at the next look */
     publish(&slot->failure, failure);
     gs_readiness_tell(slot);
     publish_long(&slot->moved, moved);
