@@ -42,14 +42,19 @@ class Swap:
         return time.monotonic() - begun
 
 
-def _mount(folder: Path, size: int) -> bool:
+def _mounted(folder: Path, options: str) -> bool:
+    command = ["mount", "-t", "tmpfs", "-o", options, "gs-swap", folder]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _mount(folder: Path, size: int) -> tuple[bool, bool]:
+    """Whether something is mounted now, and whether it has huge pages; as root only."""
+    room = f"size={size + (1 << 30)}"
     if os.geteuid() != 0:
-        return False
-    options = f"huge=always,size={size + (1 << 30)}"
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "gs-swap", folder], capture_output=True, check=False
-    )
-    return done.returncode == 0
+        return False, False
+    if _mounted(folder, f"huge=always,{room}"):
+        return True, True
+    return _mounted(folder, room), False
 
 
 @contextmanager
@@ -60,11 +65,11 @@ def pool(size: int) -> Iterator[Swap]:
     ) as name:
         folder = Path(name) / "pool"
         folder.mkdir()
-        huge = _mount(folder, size)
+        mounted, huge = _mount(folder, size)
         try:
             swap = Swap(folder, -(-size // UNIT) * UNIT, huge)
             swap.create()
             yield swap
         finally:
-            if huge:
+            if mounted:
                 subprocess.run(["umount", "-l", folder], check=False)
