@@ -138,6 +138,16 @@ static void lacks_host_memory(void)
     check_pattern(at, 20 * MIB, 2);
 }
 
+static void never_moves(void)
+{
+    CUdeviceptr at;
+    OK(cuMemAlloc_v2(&at, 10 * MIB));
+    write_pattern(at, 10 * MIB, 1);
+    CHECK(suspend(0) == GS_FAILED_HOST_MEMORY);
+    check_pattern(at, 10 * MIB, 1);
+    CHECK(resume() == GS_NO_FAILURE);
+}
+
 static void refuses(uint32_t why)
 {
     CHECK(word(&slot()->fixed) == why);
@@ -338,6 +348,7 @@ static const struct {
     {"keeps_a_part", keeps_a_part, false},
     {"copies_nothing_twice", copies_nothing_twice, false},
     {"lacks_host_memory", lacks_host_memory, false},
+    {"never_moves", never_moves, false},
     {"refuses_what_cannot_move", refuses_what_cannot_move, false},
     {"graphs_hold_addresses", graphs_hold_addresses, false},
     {"waits_for_work", waits_for_work, false},
