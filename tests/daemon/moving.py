@@ -57,6 +57,7 @@ class Regions:
             failure=failure,
             seen=halt - 1 if self.stuck else halt,
             moved=Bytes(4 * GIB),
+            away=Bytes(4 * GIB if away else 0),
             movable=Bytes(4 * GIB),
             out_ns=250_000_000,
             in_ns=125_000_000,

@@ -10,6 +10,7 @@ from gpushare.model.errors import (
     HostMemoryError,
     MoveFailedError,
     MoveTimeoutError,
+    MpsStuckError,
     NoCapacityError,
     NotSuspendableError,
     NotYoursError,
@@ -20,7 +21,7 @@ from gpushare.model.view import EnterRequest, ResumeRequest, SuspendRequest
 from gpushare.store import Act
 
 from .sitting import ME, STRANGER, live
-from .world import Crash
+from .world import Crash, stuck
 
 PLAIN, DEEP, BACK = SuspendRequest(), SuspendRequest(deep=True), ResumeRequest()
 SOON = Seconds(60)
@@ -77,9 +78,28 @@ def test_the_contexts_it_leaves_behind_are_not_given_away(world, state):
     async def story(daemon):
         await daemon.run(40, name="first")
         await daemon.service.suspend("first", PLAIN, ME)
+        world.clock.pass_by(1)
+        await daemon.show("first")
         with pytest.raises(NoCapacityError) as caught:
             await daemon.create(80, wait=False)
         assert "79.5 GiB free" in caught.value.because
+
+    live(world, state, story)
+
+
+def test_two_acts_that_were_cut_short_do_not_cross(world, state):
+    async def story(daemon):
+        share, _ = await daemon.run(8)
+        world.trouble = stuck
+        with pytest.raises(MpsStuckError):
+            await daemon.service.suspend("train", PLAIN, ME)
+        with pytest.raises(ConflictError, match="in the middle"):
+            await daemon.service.suspend("train", PLAIN, ME)
+        world.trouble = lambda: None
+        await daemon.service.suspend("train", PLAIN, ME)
+        await daemon.tick()
+        assert await daemon.state("train") == State.SUSPENDED
+        assert world.regions.away(share.id)
 
     live(world, state, story)
 

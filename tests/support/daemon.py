@@ -2,6 +2,8 @@
 """A real daemon on private folders, driven through the command line as a user would."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,12 +73,19 @@ class Daemon:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(how)
+        if how is signal.SIGTERM:
+            self._forget_pools()
         try:
             return self.process.wait(START_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
             raise
+
+    def _forget_pools(self) -> None:
+        """Host memory of shares that outlive the daemon, where its own folder is on a disk."""
+        name = f"gpushare-{os.geteuid()}{str(self.runtime / 'swap').replace('/', '-')}"
+        shutil.rmtree(Path("/dev/shm") / name, ignore_errors=True)
 
     def kill(self) -> None:
         """End it as a crash would."""

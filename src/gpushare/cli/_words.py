@@ -165,11 +165,13 @@ def _moves(share: ShareView) -> list[str]:
     """The newest suspend and resume by each tier."""
     lines = []
     for tier, moved in share.moved.items():
-        ways = (("out", moved.out_seconds), ("in", moved.in_seconds))
-        sizes = {"out": moved.out_bytes, "in": moved.in_bytes}
+        ways = (
+            ("out", moved.out_seconds, moved.out_bytes),
+            ("back", moved.in_seconds, moved.in_bytes),
+        )
         said = [
-            f"{way} in {seconds:.2f} s" + (f" ({_size(sizes[way])})" if sizes[way] else "")
-            for way, seconds in ways
+            f"{way} {seconds:.2f} s" + (f" ({format_bytes(size)})" if size else "")
+            for way, seconds, size in ways
             if seconds is not None
         ]
         lines.append(f"{tier}: {', '.join(said)}")

@@ -8,9 +8,9 @@ from datetime import timedelta
 import structlog
 from msgspec.structs import asdict, replace
 
-from gpushare.model.errors import GpushareError, NoCapacityError
+from gpushare.model.errors import ConflictError, GpushareError, NoCapacityError
 from gpushare.model.share import Cause, Share, Suspension, Tier
-from gpushare.model.units import Seconds
+from gpushare.model.units import Bytes, Seconds
 from gpushare.model.view import SuspendRequest, UpdateRequest
 from gpushare.store import Store
 
@@ -76,20 +76,34 @@ class Core:
 
     async def suspend(self, share: Share, request: SuspendRequest) -> None:
         """Off the GPU until somebody resumes it; raises NotSuspendableError, and as moves do."""
+        share = await self._ready(share)
         if share.aside:
             return
         if share.suspension is not None:
-            self._set_aside(share)
+            await self._set_aside(share)
         else:
             processes = await self.reconciler.processes(share)
             tier = Tier.DEEP if request.deep else Tier.MEMORY
             pids = [process.pid for process in processes]
             seen = self.observer.last(share.id)
-            await self.mover.suspend(share, tier, pids, seen, request.timeout)
+            share = await self.mover.suspend(share, tier, pids, seen, request.timeout)
+            await self.observer.look([share])
         await self.placer.advance()
 
-    def _set_aside(self, share: Share) -> None:
-        """It waits for its turn, so it is off the GPU already."""
+    async def _ready(self, share: Share) -> Share:
+        """As it is once what was cut short is undone; ConflictError while that cannot be."""
+        await self.executor.recover()
+        if share.id in self.executor.busy():
+            raise ConflictError(
+                f"share {share.name} is in the middle of something",
+                "what was begun with it can neither be finished nor undone now",
+                "try again, or see the daemon's log",
+            )
+        return self.store.shares.get(share.id)
+
+    async def _set_aside(self, share: Share) -> None:
+        """It waits for its turn, so it is off the GPU already, or on its way."""
+        await asyncio.to_thread(self.rig.mechanisms.suspend, share, Bytes(0))
         suspension = Suspension(cause=Cause.USER, since=self.rig.clock.now())
         with self.store.transaction():
             self.store.shares.update(share.id, suspension=suspension)
@@ -97,6 +111,7 @@ class Core:
 
     async def resume(self, share: Share, seconds: float) -> None:
         """Raises NoCapacityError while others have its room."""
+        share = await self._ready(share)
         if share.suspension is None or not share.aside:
             return
         await self.placer.refresh()
@@ -116,6 +131,7 @@ class Core:
 
     async def update(self, share: Share, request: UpdateRequest) -> None:
         """Raises UnsupportedError, NeverFitsError, NoCapacityError."""
+        share = await self._ready(share)
         wishes = {name: value for name, value in asdict(request).items() if value is not None}
         spec = replace(share.spec, **wishes)
         changes: dict[str, object] = {"spec": spec}

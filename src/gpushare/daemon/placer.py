@@ -118,19 +118,21 @@ class Placer:
     def _foreign(self, gpu: Gpu, holding: Sequence[Share]) -> Bytes:
         """Memory of programs outside any share, as far as the driver names them.
 
-        And what suspended ones leave behind: the contexts of their programs.
+        And what suspended ones leave behind.
         """
         ours = {process.pid for share in holding for process in self._members.shown(share)}
         others = (p for p in self._rig.programs(gpu) if p.pid not in ours)
-        left = sum(self._contexts(gpu, share) for share in holding if share.aside)
+        left = sum(self._left(gpu, share) for share in holding if share.aside)
         return Bytes(sum(process.memory or 0 for process in others) + left)
 
-    def _contexts(self, gpu: Gpu, share: Share) -> int:
+    def _left(self, gpu: Gpu, share: Share) -> int:
+        """The contexts of its programs, and what was let stay while it waited for its turn."""
         moves = self._observer.last(share.id).moves
         deep = share.suspension is not None and share.suspension.tier is Tier.DEEP
         if moves is None or deep or share.decision is None or gpu.uuid not in share.decision.gpus:
             return 0
-        return len(moves.slots) * self.machine.context.get(gpu.uuid, Bytes(0))
+        stays = sum(max(0, slot.movable - slot.away) for slot in moves.slots)
+        return len(moves.slots) * self.machine.context.get(gpu.uuid, Bytes(0)) + stays
 
 
 def _request(share: Share) -> Request:

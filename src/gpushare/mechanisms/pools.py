@@ -97,9 +97,13 @@ class Pools:
                 return False
             if os.geteuid() == 0 and folder.is_relative_to(_SYSTEM):
                 self._host.mount(folder, self._swapping.memory)
-            return self._host.in_memory(folder) and self._host.room(folder) >= _LEAST
+            good = self._host.in_memory(folder) and self._host.room(folder) >= _LEAST
         except OSError:
             return False
+        if not good:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        return good
 
     def _size(self, pool: Swap, wanted: Bytes) -> Bytes:
         """In whole units: what the others leave of the bound and of the file system."""

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real daemon moves real programs under the real guard, on a simulated GPU."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from support.daemon import Daemon, until
+
+# Fills memory with a byte, checks it all the time, tells how often, and ends with its input.
+PROGRAM = """
+import ctypes, select, sys
+size, byte = int(sys.argv[1]) << 20, int(sys.argv[2])
+cuda = ctypes.CDLL("libcuda.so.1")
+def call(name, *arguments):
+    result = getattr(cuda, name)(*arguments)
+    assert result == 0, (name, result)
+context, at, seen = ctypes.c_void_p(), ctypes.c_uint64(), (ctypes.c_ubyte * 64)()
+call("cuInit", 0)
+call("cuDevicePrimaryCtxRetain", ctypes.byref(context), 0)
+call("cuCtxSetCurrent", context)
+call("cuMemAlloc_v2", ctypes.byref(at), ctypes.c_size_t(size))
+call("cuMemsetD8_v2", at, ctypes.c_ubyte(byte), ctypes.c_size_t(size))
+checks = 0
+while not select.select([sys.stdin], [], [], 0.01)[0]:
+    for offset in (0, size // 2, size - 64):
+        call("cuMemcpyDtoH_v2", seen, ctypes.c_uint64(at.value + offset), ctypes.c_size_t(64))
+        assert bytes(seen) == bytes([byte] * 64), "memory has changed"
+    checks += 1
+    print(checks, flush=True)
+"""
+
+
+@contextmanager
+def program(
+    daemon: Daemon, name: str, *options: str, mib: int = 64, byte: int = 7
+) -> Iterator["subprocess.Popen[str]"]:
+    process = daemon.spawn(
+        "run", "--name", name, *options, "--", sys.executable, "-c", PROGRAM, str(mib), str(byte),
+        stdin=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+
+
+def finish(process: "subprocess.Popen[str]") -> int:
+    """Checks it made until it was told to end; its memory was right in all of them."""
+    out, err = process.communicate("end\n", timeout=60)
+    assert process.returncode == 0, err
+    return int(out.split()[-1])
+
+
+def held(daemon: Daemon) -> int:
+    """Bytes in use on the GPU."""
+    return int(daemon.json("gpus")["items"][0]["memory"]["used"])
+
+
+def checked(process: "subprocess.Popen[str]") -> int:
+    assert process.stdout is not None
+    return int(process.stdout.readline())
+
+
+def test_memory_leaves_the_gpu_and_comes_back_as_it_was(daemon: Daemon) -> None:
+    with program(daemon, "job", "-m", "2GiB", mib=512) as process:
+        checked(process)
+        before = held(daemon)
+        assert daemon.gpushare("suspend", "job").returncode == 0
+        assert before - held(daemon) >= 512 << 20
+        assert daemon.share("job")["state"] == "suspended"
+        assert daemon.gpushare("resume", "job").returncode == 0
+        assert held(daemon) == before
+        moved = daemon.json("show", "job")["moved"]["memory"]
+        assert moved["out_bytes"] == moved["in_bytes"] >= 512 << 20
+        assert moved["out_seconds"] > 0
+        assert finish(process) > 1
+
+
+def test_a_daemon_that_restarts_finds_the_share_suspended(daemon: Daemon) -> None:
+    with program(daemon, "job", "-m", "2GiB") as process:
+        checked(process)
+        daemon.gpushare("suspend", "job")
+        daemon.kill()
+        daemon.start()
+        assert daemon.share("job")["state"] == "suspended"
+        assert daemon.gpushare("resume", "job").returncode == 0
+        assert finish(process) > 1
+
+
+def test_a_program_killed_while_away_leaves_nothing(daemon: Daemon) -> None:
+    with program(daemon, "job", "-m", "2GiB") as process:
+        checked(process)
+        daemon.gpushare("suspend", "job")
+        process.send_signal(signal.SIGKILL)
+        daemon.until_empty()
+        assert not any((daemon.runtime / "regions").iterdir())
+
+
+def test_others_use_the_room_meanwhile(daemon: Daemon) -> None:
+    with program(daemon, "first", "-m", "80GiB", mib=64) as process:
+        checked(process)
+        assert daemon.gpushare("run", "-m", "80GiB", "--no-wait", "--", "true").returncode == 75
+        daemon.gpushare("suspend", "first")
+        daemon.gpushare("create", "-m", "80GiB", "--name", "second")
+        refused = daemon.gpushare("resume", "--no-wait", "first")
+        assert refused.returncode == 75
+        assert "80 GiB of memory" in refused.stderr
+        waiting = daemon.spawn("resume", "first")
+        daemon.gpushare("rm", "second")
+        out, _ = waiting.communicate(timeout=60)
+        assert out == "first\n"
+        assert finish(process) > 1
+
+
+def test_deep_takes_the_context_too(daemon: Daemon) -> None:
+    with program(daemon, "job", "-m", "2GiB") as process:
+        checked(process)
+        before = held(daemon)
+        done = daemon.gpushare("suspend", "--deep", "job")
+        assert done.returncode == 0, done.stderr
+        assert before - held(daemon) > 256 << 20
+        assert daemon.json("show", "job")["suspension"]["tier"] == "deep"
+        assert daemon.gpushare("resume", "job").returncode == 0
+        assert finish(process) > 1
+
+
+def test_what_cannot_be_suspended_says_so(daemon: Daemon) -> None:
+    daemon.gpushare("create", "--name", "whole")
+    shown = daemon.json("show", "whole")["suspendable"]
+    assert not shown["yes"]
+    done = daemon.gpushare("suspend", "whole")
+    assert done.returncode == 1
+    assert "GS1704" in done.stderr
+    assert shown["because"] in done.stderr
+
+
+@pytest.mark.timeout(180)
+def test_shares_that_take_turns_use_more_memory_than_there_is(machine, short_path) -> None:
+    short_turns = replace(
+        machine, environment={**machine.environment, "GPUSHARE_TURN_SECONDS": "1"}
+    )
+    daemon = Daemon(short_turns, short_path)
+    daemon.start()
+    options = ("-m", "100GiB", "--turns")
+    with (
+        program(daemon, "one", *options, byte=1) as one,
+        program(daemon, "two", *options, byte=2) as two,
+    ):
+        checked(one)
+        checked(two)
+        turns = {"one": 0, "two": 0}
+
+        def both_had_several() -> bool:
+            states = {share["name"]: share["state"] for share in daemon.shares()}
+            assert list(states.values()).count("running") <= 1
+            turns[next((n for n, state in states.items() if state == "running"), "one")] += 1
+            return min(turns.values()) >= 3
+
+        until(both_had_several, "turns to go round", 60)
+        assert finish(one) > 1
+        assert finish(two) > 1
+    daemon.until_empty()
+    assert daemon.stop() == 0
+
+
+def test_compute_changes_while_a_program_runs(daemon: Daemon) -> None:
+    with program(daemon, "job", "-m", "2GiB", "-c", "50") as process:
+        checked(process)
+        assert daemon.gpushare("update", "job", "-c", "25", "-p", "low").returncode == 0
+        share = daemon.json("show", "job")
+        assert share["compute"]["limit"] == 25
+        assert share["priority"] == share["gate"]["rank"] == "low"
+        nothing = daemon.gpushare("update", "job")
+        assert nothing.returncode == 2
+        assert finish(process) > 1
