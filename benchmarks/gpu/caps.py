@@ -77,7 +77,7 @@ def pair(programs: list[str], base: str, both: bool) -> Iterator[Pair]:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="gs-board-") as name:
+    with tempfile.TemporaryDirectory(prefix="gs-board-", dir="/dev/shm") as name:
         yield Path(name) / "boards"
 
 

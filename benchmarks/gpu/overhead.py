@@ -88,7 +88,7 @@ def _sides(uuid: str, context: int) -> Iterator[dict[str, Mapping[str, str]]]:
     """Without the guard; an ordinary share; one of low priority; one that can be suspended."""
     with ExitStack() as stack:
         enter = stack.enter_context
-        folder = Path(enter(tempfile.TemporaryDirectory(prefix="gs-board-")))
+        folder = Path(enter(tempfile.TemporaryDirectory(prefix="gs-board-", dir="/dev/shm")))
         board = Board.create(folder / "boards", uuid, library())
         shares = {"with": Policy(), "low": Policy(rank=LOW), "movable": Policy()}
         found: dict[str, Mapping[str, str]] = {"without": dict(os.environ)}

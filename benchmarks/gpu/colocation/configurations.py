@@ -22,6 +22,10 @@ class Configuration:
         return self.mps, self.guard
 
     @property
+    def headline(self) -> bool:
+        return self.guard or self.threads == 25
+
+    @property
     def job(self) -> tuple[bool, int | None]:
         """What makes a best-effort program of its own necessary."""
         return self.client_priority, self.threads

@@ -41,6 +41,10 @@ class Plan:
     def solo_seconds(self) -> float:
         return min(4.0, self.seconds)
 
+    def seeds_of(self, configuration: Configuration) -> list[int]:
+        """All for ours and for the best of the others; a first look at the rest."""
+        return self.seeds if configuration.headline else self.seeds[:1]
+
     def time_for(self, seconds: float) -> bool:
         return time.monotonic() + seconds < self.deadline
 
@@ -129,7 +133,7 @@ def together(here: Stage, case: Case, known: Solo, plan: Plan) -> Outcome:
     jobs, outcome = here.apply(case.configuration), Outcome()
     jobs.start(case.be)
     before, counted = jobs.page.checks, here.gate(case.configuration)
-    for seed in plan.seeds:
+    for seed in plan.seeds_of(case.configuration):
         time.sleep(plan.settle)
         sampler = jobs.watch()
         window = here.services.window(case.lc, case.rate, plan.seconds, seed)
@@ -218,7 +222,8 @@ def go(here: Stage, of: list[Configuration], known: Solo, results: Results, plan
     if plan.alone and (of[0].guard or of[0].mps):
         alone(here, of, known, results, plan)
     for case in cases(of, results, plan):
-        if not plan.time_for(len(plan.seeds) * (plan.seconds * 1.1 + plan.settle)):
+        seeds = plan.seeds_of(case.configuration)
+        if not plan.time_for(len(seeds) * (plan.seconds * 1.1 + plan.settle)):
             say(f"  no time left for {case}")
             return False
         made = row(here, case, together(here, case, known, plan), known, plan)

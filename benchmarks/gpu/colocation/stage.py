@@ -72,7 +72,7 @@ def _environment(share: Share | None, *more: Mapping[str, str]) -> dict[str, str
 
 
 def _board(stack: ExitStack) -> Board:
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gs-board-"))
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gs-board-", dir="/dev/shm"))
     return Board.create(Path(folder) / "boards", machine.first_gpu()["uuid"], library())
 
 
