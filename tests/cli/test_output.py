@@ -9,14 +9,24 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 import yaml
+from msgspec.structs import replace
 
+from gpushare.cli._gate import gate_lines
+from gpushare.cli._launch import tell_unheld
 from gpushare.cli._output import aligned
-from gpushare.cli._words import age, memory, share_table
+from gpushare.cli._words import age, memory, share_details, share_table
 from gpushare.model.ids import GpuId, ShareId, Tenant
-from gpushare.model.share import Enforcement, State
+from gpushare.model.share import Enforcement, Level, Moved, State, Tier
 from gpushare.model.spec import Isolation, MechanismName, Priority
 from gpushare.model.units import GIB, Bytes, Percent
-from gpushare.model.view import ComputeView, MemoryView, QueueView, ShareView
+from gpushare.model.view import (
+    ComputeView,
+    GateView,
+    MemoryView,
+    QueueView,
+    ShareView,
+    SuspendableView,
+)
 from support.daemon import Daemon
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -79,6 +89,62 @@ def test_the_look_of_ps():
             "   waits for 16 GiB of memory on GPU 0"
         ),
     ]
+
+
+def test_a_compute_limit_that_nothing_holds_is_told(capsys):
+    unheld = view(
+        "job", State.RUNNING, None, GIB, timedelta(0), mechanism=(MechanismName.TIMESLICE,)
+    )
+    tell_unheld(unheld)
+    assert "nothing holds the compute limit of 40 %" in capsys.readouterr().err
+    tell_unheld(replace(unheld, enforcement=Enforcement(compute=Level.COOPERATIVE)))
+    assert capsys.readouterr().err == ""
+
+
+def test_what_the_gate_counted_is_shown_by_rank():
+    gate = GateView(
+        rank=Priority.LOW,
+        waits=3,
+        waited=0.02,
+        longest_launch=0.0015,
+        busy=1.0,
+        turns=5,
+        wanted=2.0,
+        throttled=1.5,
+        overrun=0.001,
+        quantum=0.00015,
+        fences=7,
+        floors=2,
+        raises=9,
+        raised=4.0,
+        grace=0.00008,
+        stuck=1,
+    )
+    assert gate_lines(gate) == [
+        "longest launch 1.5 ms",
+        "waited 3 times, 20 ms in all",
+        "5 turns: throttled 1.5 s of 2.0 s, ran 1 ms over",
+        "makes way within 150 us, looked 7 times, ran 2 times to not starve",
+    ]
+    assert gate_lines(replace(gate, rank=Priority.HIGH))[-1] == (
+        "went first 9 times, 4.0 s in all, bridges pauses of 80 us, overruled 1 times"
+    )
+    assert len(gate_lines(replace(gate, rank=Priority.NORMAL))) == 3
+    assert gate_lines(None) == []
+
+
+def test_a_suspended_share_is_told_with_its_reason_and_times():
+    moved = Moved(out_seconds=0.32, in_seconds=0.345, out_bytes=Bytes(16 * GIB))
+    share = replace(
+        view("job", State.SUSPENDED, Bytes(GIB), GIB, timedelta(0)),
+        reason="waits for its turn",
+        moved={Tier.MEMORY: moved},
+        suspendable=SuspendableView(yes=False, because="it uses managed memory"),
+    )
+    shown = share_details(share, {})
+    assert re.search(r"state +suspended, waits for its turn", shown)
+    assert re.search(r"moved +memory: out 0\.32 s \(16 GiB\), back 0\.34 s", shown)
+    assert re.search(r"suspendable +no, because it uses managed memory", shown)
 
 
 def test_colours_take_no_room():

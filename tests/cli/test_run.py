@@ -58,14 +58,15 @@ def test_the_program_inherits_no_descriptors(daemon: Daemon):
     assert done.stdout.split() == ["0", "1", "2", "3"]  # 3 is the folder that ls reads
 
 
-def test_a_compute_limit_that_nothing_holds_is_told(daemon: Daemon):
+def test_a_compute_limit_is_held_however_programs_run(daemon: Daemon):
     wanted = ("run", "-m", "1GiB", "-c", "20")
-    told = daemon.gpushare(*wanted, "--mechanism", "timeslice", "--", "true")
-    daemon.gpushare("create", "-m", "1GiB", "--name", "turns")
-    held = daemon.gpushare(*wanted, "--", "true")
+    sliced = daemon.gpushare(*wanted, "--mechanism", "timeslice", "--", "true")
+    daemon.gpushare("create", "-m", "1GiB", "--name", "slices")
+    beside = daemon.gpushare(*wanted, "--", "true")
 
-    assert "nothing holds the compute limit of 20 %" in told.stderr
-    assert held.stderr == "", "shares that take turns do not stand in its way"
+    assert sliced.stderr == beside.stderr == ""
+    holds = [share["enforcement"]["compute"] for share in daemon.json("ps", "-a")["items"]]
+    assert holds == ["cooperative"] * 3
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

@@ -81,6 +81,7 @@ def test_a_priority_prefers_programs_that_run_at_the_same_time(priority):
     found = decide(snapshot(gpu()), ask(8, priority=priority))
     assert found.mechanisms == (MechanismName.MPS, MechanismName.GUARD)
     assert any(f"priority {priority}" in reason for reason in found.why)
+    assert f"on it guard: it keeps priority {priority}" in found.why
     alone = decide(snapshot(gpu(), has=("timeslice", "guard")), ask(8, priority=priority))
     assert alone.mechanisms[0] is MechanismName.TIMESLICE
     assert any("keeps the priority" in reason for reason in alone.why)

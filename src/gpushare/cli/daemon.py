@@ -130,9 +130,12 @@ def _detach(found: "Config") -> None:
 
 
 def _start(found: "Config", log: Path) -> subprocess.Popen[bytes]:
+    # What has no option comes from the same files and variables again.
+    options = {parameter.name for parameter in daemon.params}
     flags = [
         f"--{name.replace('_', '-')}={getattr(found.settings, name)}"
         for name in found.settings.__struct_fields__
+        if name in options
     ]
     with log.open("ab") as output:
         return subprocess.Popen(

@@ -21,9 +21,9 @@ from gpushare.store import Store
 from .bus import Bus
 from .observer import Observer
 from .rig import Rig
+from .views import WAITS
 
 _UNMOVABLE = {Failure.FIXED, Failure.HOST_MEMORY, Failure.DRIVER}
-WAITS = "waits for its turn"
 
 
 class Turns:

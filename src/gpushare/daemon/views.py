@@ -27,9 +27,9 @@ from gpushare.model.view import (
 from gpushare.scheduler import Waiting
 
 from .gateview import NS, gate_view
-from .turns import WAITS
 from .ways import why_fixed
 
+WAITS = "waits for its turn"
 _NO_MOVE = Moved()
 _NOTHING = Decision(grants=(), mechanisms=(), enforcement=Enforcement())
 
@@ -141,7 +141,7 @@ def _away(share: Share) -> str:
 
 
 def _suspendable(share: Share, seen: Observation) -> SuspendableView | None:
-    if share.decision is None:
+    if share.decision is None or share.state.ended:
         return None
     because = why_fixed(share, seen)
     return SuspendableView(yes=not because, because=because)

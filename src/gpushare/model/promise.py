@@ -57,9 +57,16 @@ def unprotected(stack: Sequence[Promise], *, whole: bool) -> tuple[str, ...]:
 
 def _claims(stack: Sequence[Promise], *, whole: bool) -> Iterable[tuple[str, Claim]]:
     card = whole and any(promise.alone for promise in stack)
-    order = list(Level)
     for name in DIMENSIONS:
         claims: list[Claim] = [getattr(promise, name) for promise in stack]
         if card and name in {"memory", "compute"}:
             claims.insert(0, _CARD)
-        yield name, min(claims, key=lambda claim: order.index(claim.level), default=Claim())
+        yield name, _strongest(claims)
+
+
+def _strongest(claims: Sequence[Claim]) -> Claim:
+    """Of several that are equally strong the one on top, which is what holds in the end."""
+    order = list(Level)
+    level = min((claim.level for claim in claims), key=order.index, default=Level.NONE)
+    equal = [claim for claim in claims if claim.level is level] or [Claim()]
+    return equal[0] if level is Level.NONE else equal[-1]

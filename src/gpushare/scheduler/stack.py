@@ -113,9 +113,10 @@ def _layers(state: Snapshot, spec: ShareSpec) -> tuple[tuple[MechanismName, ...]
     """What limits memory, and the guard wherever work must be held back or moved."""
     limit, said = _memory_layer(state, spec)
     held = _held_back(spec)
-    if not held or GUARD in limit or not (state.machine.has(GUARD) or spec.turns):
+    if not held or not (state.machine.has(GUARD) or spec.turns):
         return limit, said
-    return (*limit, GUARD), (*said, f"on it {GUARD}: {held}")
+    layers = limit if GUARD in limit else (*limit, GUARD)
+    return layers, (*said, f"on it {GUARD}: {held}")
 
 
 def _memory_layer(
