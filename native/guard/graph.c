@@ -5,6 +5,7 @@
 
 #include "account.h"
 #include "device.h"
+#include "fixed.h"
 #include "halt.h"
 #include "launch.h"
 #include "ledger.h"
@@ -275,6 +276,7 @@ CUresult cuGraphExecDestroy(CUgraphExec graph)
         return result;
     }
     settle_all(entry.owner, (uint64_t[GS_GPUS]){0}, false);
+    gs_fixed_drop(GS_FIXED_GRAPH);
     free(entry.owner);
     return result;
 }
@@ -291,6 +293,8 @@ static CUresult instantiated(CUresult result, const CUgraphExec *graph, struct n
     entry.key = (uintptr_t)*graph;
     if (gs_ledger_put(&entry, &old))
         free(old.owner);
+    else
+        gs_fixed_add(GS_FIXED_GRAPH);
     __atomic_store_n(&graphs_exist, true, __ATOMIC_RELAXED);
     return result;
 }

@@ -66,10 +66,12 @@ bool gs_image_has(uint64_t place)
     return number < count && units[number].host.at;
 }
 
-void gs_image_reserve_registered(void)
+bool gs_image_reserve_registered(void)
 {
-    if (take())
+    bool taken = take();
+    if (taken)
         gs_host_register(&units[count - 1].host);
+    return taken;
 }
 
 static bool wait_for_unit(uint64_t number)

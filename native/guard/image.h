@@ -17,8 +17,8 @@ uint64_t gs_image_held(void);
 /* Takes host memory for so many more bytes, as far as there is some now. */
 void gs_image_reserve(uint64_t bytes);
 
-/* One unit more, registered. Wants a current context. */
-void gs_image_reserve_registered(void);
+/* One unit more, registered; false when there is none. Wants a current context. */
+bool gs_image_reserve_registered(void);
 
 /* Whether there is host memory at a place, so that gs_image_at() need not wait. */
 bool gs_image_has(uint64_t place);

@@ -9,6 +9,8 @@
 #include "image.h"
 #include "move.h"
 
+#define NOTHING_TO_DO 1000000000ull /* ns until it is worth another look */
+
 enum { REST = 4 }; /* times as long as registering took, as it holds up launches of other threads */
 
 static uint32_t pressure_seen;
@@ -25,17 +27,16 @@ static void ease(const struct gs_region *region)
 }
 
 /* The image is no longer what is on the GPU. Its host memory stays only where it is wanted ahead. */
-static void give_back(bool ahead)
+static bool has_too_much(bool ahead)
 {
     if (!gs_halt_touched() || !gs_image_held())
-        return;
+        return false;
     if (gs_image_end()) {
         gs_blocks_lock();
         gs_move_soil();
         gs_blocks_unlock();
     }
-    if (!ahead || gs_host_scarce())
-        gs_image_shrink(1);
+    return !ahead || gs_host_scarce();
 }
 
 static bool some_context(CUcontext *context)
@@ -52,11 +53,28 @@ static bool some_context(CUcontext *context)
 static void get_ready(uint64_t movable)
 {
     uint64_t begun = gs_now();
-    if (begun < next_at)
-        return;
-    if (!gs_host_register_ahead(movable) && gs_host_is_own() && gs_image_held() < movable)
-        gs_image_reserve_registered();
-    next_at = gs_now() + REST * (gs_now() - begun);
+    bool own = gs_host_is_own(), did = own ? gs_image_reserve_registered() : gs_host_register_ahead(movable);
+    next_at = gs_now() + (did ? REST * (gs_now() - begun) : NOTHING_TO_DO);
+}
+
+static bool has_too_little(uint64_t movable)
+{
+    uint64_t held = gs_image_held(), registered = gs_host_registered();
+    return movable > (held > registered ? held : registered) && gs_now() >= next_at;
+}
+
+/* Registering and its end want a context. */
+static void adjust(bool shrink, uint64_t movable)
+{
+    CUcontext context;
+    if (!some_context(&context) || cuda()->cuCtxSetCurrent(context) != CUDA_SUCCESS)
+        context = NULL;
+    if (shrink)
+        gs_image_shrink(1);
+    else if (context)
+        get_ready(movable);
+    if (context)
+        cuda()->cuCtxSetCurrent(NULL);
 }
 
 void gs_readiness_tell(struct gs_region_slot *slot)
@@ -68,16 +86,13 @@ void gs_readiness_tell(struct gs_region_slot *slot)
 void gs_readiness_tick(struct gs_region *region, struct gs_region_slot *slot)
 {
     bool ahead = __atomic_load_n(&region->flags, __ATOMIC_RELAXED) & GS_REGION_AHEAD;
-    CUcontext context;
+    uint64_t movable = __atomic_load_n(&slot->movable, __ATOMIC_RELAXED);
     if (__atomic_exchange_n(&lost, false, __ATOMIC_SEQ_CST))
         gs_image_unregistered();
     ease(region);
-    bool usable = some_context(&context) && cuda()->cuCtxSetCurrent(context) == CUDA_SUCCESS;
-    give_back(ahead);
-    if (ahead && usable)
-        get_ready(__atomic_load_n(&slot->movable, __ATOMIC_RELAXED));
-    if (usable)
-        cuda()->cuCtxSetCurrent(NULL);
+    bool shrink = has_too_much(ahead);
+    if (shrink || (ahead && has_too_little(movable)))
+        adjust(shrink, movable);
     gs_readiness_tell(slot);
 }
 

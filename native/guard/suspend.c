@@ -68,13 +68,19 @@ static enum gs_failure drain(void)
     return GS_NO_FAILURE;
 }
 
-/* The process' part of what its share may leave on a GPU. */
-static uint64_t kept(const struct gs_region *region, const struct gs_region_slot *slot, int gpu)
+static uint64_t part(uint64_t whole, uint64_t ours, uint64_t all)
 {
-    uint64_t keep = __atomic_load_n(&region->gpu[gpu].keep, __ATOMIC_RELAXED);
-    uint64_t used = __atomic_load_n(&region->gpu[gpu].used, __ATOMIC_RELAXED);
-    uint64_t ours = __atomic_load_n(&slot->charged[gpu], __ATOMIC_RELAXED);
-    return keep && used ? (uint64_t)((unsigned __int128)keep * ours / used) : 0;
+    return all ? (uint64_t)((unsigned __int128)whole * ours / all) : 0;
+}
+
+/* The process' part of what its share may leave on each GPU: as its part of what the share has there. */
+static void share_out(struct gs_region *region, const struct gs_region_slot *slot, uint64_t keep[GS_GPUS])
+{
+    if (!gs_region_lock(region))
+        return;
+    for (uint32_t gpu = 0; gpu < region->gpu_count; gpu++)
+        keep[gpu] = part(region->gpu[gpu].keep, slot->charged[gpu], region->gpu[gpu].used);
+    gs_region_unlock(region);
 }
 
 static bool enough_host_memory(uint64_t bytes)
@@ -164,11 +170,10 @@ static enum gs_failure halt_and_leave(const struct gs_region *region, const uint
     return failure;
 }
 
-static enum gs_failure try_to_leave(const struct gs_region *region, struct gs_region_slot *slot, uint64_t *moved)
+static enum gs_failure try_to_leave(struct gs_region *region, struct gs_region_slot *slot, uint64_t *moved)
 {
     uint64_t keep[GS_GPUS] = {0};
-    for (uint32_t gpu = 0; gpu < region->gpu_count; gpu++)
-        keep[gpu] = kept(region, slot, (int)gpu);
+    share_out(region, slot, keep);
     if (is_away) /* it was on its way back */
         return gs_move_out(keep, moved);
     enum gs_failure failure = gs_fixed_now() ? GS_FAILED_FIXED : GS_NO_FAILURE;
@@ -178,7 +183,7 @@ static enum gs_failure try_to_leave(const struct gs_region *region, struct gs_re
     return failure ? failure : halt_and_leave(region, keep, moved);
 }
 
-static void suspend(const struct gs_region *region, struct gs_region_slot *slot, uint32_t wished)
+static void suspend(struct gs_region *region, struct gs_region_slot *slot, uint32_t wished)
 {
     uint64_t begun = gs_now(), moved = 0;
     publish(&slot->phase, GS_LEAVES);

@@ -162,6 +162,19 @@ static void moves(void)
     CHECK(resume() == GS_NO_FAILURE);
 }
 
+static CUgraph graph_that_allocates(void)
+{
+    CUgraph graph;
+    CUgraphNode node, freed;
+    CUDA_MEM_ALLOC_NODE_PARAMS memory = {
+        .poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}},
+        .bytesize = 4 * MIB};
+    OK(cuGraphCreate(&graph, 0));
+    OK(cuGraphAddMemAllocNode(&node, graph, NULL, 0, &memory));
+    OK(cuGraphAddMemFreeNode(&freed, graph, &node, 1, memory.dptr));
+    return graph;
+}
+
 static void refuses_what_cannot_move(void)
 {
     CUdeviceptr at, plain;
@@ -171,6 +184,7 @@ static void refuses_what_cannot_move(void)
     CUmemAllocationProp properties = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
                                       .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
     CUipcMemHandle ticket;
+    CUgraphExec exec;
     OK(cuMemAlloc_v2(&plain, 3 * MIB));
     write_pattern(plain, 3 * MIB, 4);
     moves();
@@ -187,6 +201,10 @@ static void refuses_what_cannot_move(void)
     OK(cuMemCreate(&handle, 2 * MIB, &properties, 0));
     refuses(GS_FIXED_MAPPED);
     OK(cuMemRelease(handle));
+    OK(cuGraphInstantiateWithFlags(&exec, graph_that_allocates(), 0));
+    OK(cuGraphLaunch(exec, NULL));
+    refuses(GS_FIXED_GRAPH);
+    OK(cuGraphExecDestroy(exec));
     OK(cuMemAlloc_v2(&at, 2 * MIB));
     OK(cuIpcGetMemHandle(&ticket, at));
     refuses(GS_FIXED_EXPORTED);
