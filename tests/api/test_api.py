@@ -38,6 +38,56 @@ def test_a_share_from_beginning_to_end(api):
     assert len(api.call("GET", "/v1/shares?ended=true").json["items"]) == 1
 
 
+def test_a_share_leaves_comes_back_and_changes(api):
+    api.call("POST", "/v1/shares", SMALL)
+    away = api.call("POST", "/v1/shares/train/suspend", {})
+    assert (away.status, away.json["state"]) == (200, "suspended")
+    assert away.json["suspension"]["cause"] == "user"
+    assert away.json["suspendable"] == {"yes": True, "because": ""}
+    back = api.call("POST", "/v1/shares/train/resume", {})
+    assert (back.json["state"], back.json["suspension"]) == ("granted", None)
+    changed = api.call("PATCH", "/v1/shares/train", {"compute": {"limit": 30}, "priority": "low"})
+    assert (changed.json["compute"]["limit"], changed.json["priority"]) == (30, "low")
+    assert api.call("PATCH", "/v1/shares/train", {"compute": {"limit": 0}}).code == "GS1102"
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("POST", "suspend", {"deep": "yes"}),
+        ("POST", "suspend", {"timeout": 0}),
+        ("POST", "suspend", {"timeout": -5}),
+        ("POST", "suspend", {"timeout": 10**9}),
+        ("POST", "suspend", {"sooner": True}),
+        ("POST", "suspend", []),
+        ("POST", "resume", {"timeout": "soon"}),
+        ("PATCH", "", {"memory": {"limit": 1}}),
+        ("PATCH", "", {"priority": "highest"}),
+        ("PATCH", "", {"ttl": 0}),
+        ("PATCH", "", {"gpus": 2}),
+        ("PATCH", "", {"compute": {"limit": 10, "request": 20}}),
+    ],
+)
+def test_nonsense_about_moves_and_changes_is_refused(api, method, target, body):
+    api.call("POST", "/v1/shares", SMALL)
+    path = f"/v1/shares/train/{target}".rstrip("/")
+    answer = api.call(method, path, body)
+    assert (answer.status, answer.code) == (400, "GS1102")
+    assert api.call("GET", "/v1/shares/train").json["state"] == "granted"
+
+
+def test_moving_what_is_not_there_is_not_found(api):
+    for target in ("suspend", "resume"):
+        assert api.call("POST", f"/v1/shares/nobody/{target}", {}).code == "GS1201"
+    assert api.call("PATCH", "/v1/shares/nobody", {}).code == "GS1201"
+
+
+def test_what_cannot_move_is_a_conflict(api):
+    api.call("POST", "/v1/shares", {"spec": {}, "program": "whole"})
+    answer = api.call("POST", "/v1/shares/whole/suspend", {})
+    assert (answer.status, answer.code) == (409, "GS1704")
+
+
 def test_answers_read_back_as_their_types(api):
     for target, kind in (("/v1/gpus", GpuList), ("/v1/shares", ShareList)):
         msgspec.json.decode(api.call("GET", target).body, type=kind)
@@ -64,6 +114,9 @@ def test_the_callers_own_preload_stays(api):
         (b"\xff\xfe", "GS1102"),
         (b"[]", "GS1102"),
         (b"null", "GS1102"),
+        ({"spec": {"turns": True, "gpus": 2}}, "GS1102"),
+        ({"spec": {"turns": True, "isolation": "hard"}}, "GS1102"),
+        ({"spec": {"turns": "often"}}, "GS1102"),
         ({}, "GS1102"),
         ({"spec": {}, "sepc": 1}, "GS1102"),
         ({"spec": {"memroy": {"limit": 1}}}, "GS1102"),

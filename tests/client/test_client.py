@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gpushare.client import Client
-from gpushare.client.spec import spec
+from gpushare.client.spec import changes, spec
 from gpushare.client.take import taken
 from gpushare.model.errors import (
     ConfigError,
@@ -87,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(raw)
 
-    do_GET = do_POST = do_DELETE = answer  # noqa: N815 (the names that the library calls)
+    do_GET = do_POST = do_DELETE = do_PATCH = answer  # noqa: N815 (the names that the library calls)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -118,6 +118,20 @@ def test_names_cannot_break_out_of_the_path(short_path: Path) -> None:
         Client(short_path / "s").show("../gpus?x=1")
 
     assert server.asked == ["GET /v1/shares/..%2Fgpus%3Fx%3D1"]
+
+
+def test_shares_are_moved_and_changed(short_path: Path) -> None:
+    with serving(short_path / "s", (200, share(state="suspended"))) as server:
+        client = Client(short_path / "s")
+        assert client.suspend("train", deep=True).state is State.SUSPENDED
+        client.resume("train")
+        client.update("train", changes(compute=25))
+
+    assert server.asked == [
+        "POST /v1/shares/train/suspend",
+        "POST /v1/shares/train/resume",
+        "PATCH /v1/shares/train",
+    ]
 
 
 def test_a_refusal_is_the_error_that_the_daemon_raised(short_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from gpushare.client.config import FIELDS, VARIABLES, describe, load
 from gpushare.model.errors import ConfigError
 from gpushare.model.settings import LogLevel
+from gpushare.model.units import GIB
 
 
 def write(path: Path, text: str) -> Path:
@@ -134,3 +135,28 @@ def test_a_socket_that_was_set_is_the_one_that_is_asked(tmp_path: Path) -> None:
 def test_every_key_has_a_variable_and_a_description() -> None:
     assert VARIABLES.keys() == FIELDS.keys()
     assert all(describe(name) for name in FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("64GiB", 64 * GIB), ("0", 0), ("1024", 1024), ("512M", 512 << 20)]
+)
+def test_sizes_are_written_as_on_the_command_line(tmp_path: Path, text: str, size: int) -> None:
+    assert load({}, {"GPUSHARE_SWAP_MEMORY": text}, tmp_path).settings.swap_memory == size
+    write(tmp_path / "etc/gpushare/config.toml", f'swap_ahead = "{text}"')
+    if not text.isdecimal():
+        assert load({}, {}, tmp_path).settings.swap_ahead == size
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("GPUSHARE_SWAP_MEMORY", "much"),
+        ("GPUSHARE_GATE_QUANTUM", "1"),
+        ("GPUSHARE_BEST_EFFORT_MINIMUM", "51"),
+        ("GPUSHARE_GATE_GRACE", "-1"),
+        ("GPUSHARE_TURN_SECONDS", "0"),
+    ],
+)
+def test_settings_out_of_their_bounds_are_refused(tmp_path: Path, variable: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=variable):
+        load({}, {variable: text}, tmp_path)

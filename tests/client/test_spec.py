@@ -3,9 +3,9 @@
 
 import pytest
 
-from gpushare.client.spec import spec
+from gpushare.client.spec import changes, spec
 from gpushare.model.errors import BadQuantityError, BadSpecError
-from gpushare.model.spec import Isolation, MechanismName, Priority
+from gpushare.model.spec import ComputeAsk, Isolation, MechanismName, MemoryAsk, Priority
 from gpushare.model.units import GIB
 
 
@@ -80,3 +80,38 @@ def test_malformed_quantities_are_refused(words) -> None:
 def test_specs_that_cannot_be_are_refused(words) -> None:
     with pytest.raises(BadSpecError):
         spec(**words)
+
+
+def test_changes_name_only_what_changes() -> None:
+    found = changes(compute="25%", ttl="2h")
+    assert found.compute == ComputeAsk(limit=25)
+    assert (found.memory, found.priority, found.ttl) == (None, None, 7200)
+    assert changes(memory="8GiB", memory_request="2GiB").memory == MemoryAsk(
+        limit=8 * GIB, request=2 * GIB
+    )
+    assert changes(priority="low").priority is Priority.LOW
+
+
+@pytest.mark.parametrize("wish", [{"memory_request": "1GiB"}, {"compute_request": "10"}])
+def test_a_request_changes_with_its_limit(wish: dict[str, str]) -> None:
+    with pytest.raises(BadSpecError, match="together"):
+        changes(**wish)
+
+
+@pytest.mark.parametrize(
+    ("wish", "error"),
+    [
+        ({"compute": "0"}, BadQuantityError),
+        ({"memory": "lots"}, BadQuantityError),
+        ({"priority": "urgent"}, BadSpecError),
+        ({"ttl": "soon"}, BadQuantityError),
+    ],
+)
+def test_changes_that_make_no_sense_are_refused(wish: dict[str, str], error: type) -> None:
+    with pytest.raises(error):
+        changes(**wish)
+
+
+def test_turns_are_asked_for() -> None:
+    assert spec(turns=True).turns
+    assert not spec().turns

@@ -2,7 +2,9 @@
 """What the API shows: the JSON of `/v1` and of `-o json`. Memory in bytes, compute in percent."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from .errors import BadSpecError
 from .gpu import Capability, GpuHealth, GpuProcess
@@ -20,7 +22,7 @@ from .spec import (
 from .units import Bytes, Percent, Seconds
 from .value import Value
 
-MOVE_SECONDS = Seconds(60)
+MOVE_SECONDS, LONGEST_MOVE = Seconds(60), 3600
 
 
 class MemoryView(Value):
@@ -174,11 +176,11 @@ class SuspendRequest(Value):
     """`deep`: by the driver's checkpoint, contexts too. `timeout`: seconds until it is given up."""
 
     deep: bool = False
-    timeout: Seconds = MOVE_SECONDS
+    timeout: Annotated[Seconds, Meta(ge=1, le=LONGEST_MOVE)] = MOVE_SECONDS
 
 
 class ResumeRequest(Value):
-    timeout: Seconds = MOVE_SECONDS
+    timeout: Annotated[Seconds, Meta(ge=1, le=LONGEST_MOVE)] = MOVE_SECONDS
 
 
 class UpdateRequest(Value):
