@@ -159,6 +159,13 @@ def test_carries_flags_and_seats(tmp_path: Path) -> None:
     assert seen.flags == Flag.MOVABLE | Flag.AHEAD
 
 
+def test_limits_are_read_alone(region: Region, tmp_path: Path) -> None:
+    assert region.limits() == {A: 8 * MIB, B: 4 * MIB}
+    (tmp_path / "no").write_bytes(b"x" * 100)
+    with pytest.raises(RegionCorruptError):
+        Region(tmp_path / "no").limits()
+
+
 def test_reads_how_a_process_moves(region: Region) -> None:
     put_slot(region, pid=7, phase=Phase.AWAY, fixed=0b101, failure=2, away=5, moved=6, out_ns=9)
     (slot,) = region.snapshot().slots

@@ -15,6 +15,7 @@ from gpushare.model.share import Decision, Enforcement, Finding, Level, Verifica
 from gpushare.model.spec import MechanismName
 from gpushare.model.units import GIB, MIB, Bytes
 from gpushare.model.verification import (
+    OUT_OF_MEMORY,
     Attempt,
     Escape,
     ProbedDevice,
@@ -219,6 +220,17 @@ def test_what_a_program_gets_without_the_guard_is_told_where_it_was_tried() -> N
     found = judged(report(device(compute=2490), escapes=(outer,)), quarter)
     assert "24.9 %" in finding(found, "compute").evidence
     assert "without the guard 99.9 %" in finding(found, "compute").evidence
+
+
+@pytest.mark.parametrize(
+    ("attached", "delivered"), [(True, Level.COOPERATIVE), (False, Level.NONE)]
+)
+def test_in_a_full_share_no_work_can_be_tried(attached: bool, delivered: Level) -> None:
+    promised = Enforcement(memory=Level.COOPERATIVE, compute=Level.COOPERATIVE)
+    quarter = decided(MechanismName.TIMESLICE, MechanismName.GUARD, promised=promised, compute=25)
+    guard = ProbedGuard(loaded=True, region="/run/r", attached=attached, denied=2)
+    found = judged(report(device(result=OUT_OF_MEMORY), guard=guard), quarter)
+    assert finding(found, "compute").delivered is delivered
 
 
 def test_only_a_limit_that_the_guard_holds_is_measured() -> None:

@@ -38,7 +38,7 @@ class Turns:
 
     def crowded(self) -> bool:
         """Whether somebody waits for a turn."""
-        return any(len(group) > 1 for group in self._groups().values())
+        return len(self._members()) > 1 and any(len(g) > 1 for g in self._groups().values())
 
     async def settle(self, machine: Machine) -> None:
         """One has the turn on each GPU, the one who should, and programs know."""

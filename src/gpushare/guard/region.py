@@ -179,6 +179,18 @@ class Region:
         """Free the slots of dead processes; how many there were."""
         return self._check(library().gpushare_region_reap(os.fsencode(self.path)))
 
+    def limits(self) -> dict[GpuId, Bytes]:
+        """Memory limits by GPU; reads nothing else."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            head, size = os.pread(fd, layout.Region.slot.offset, 0), os.fstat(fd).st_size
+        finally:
+            os.close(fd)
+        _check_head(head, size, self.path)
+        count = layout.Header.from_buffer_copy(head).gpu_count
+        gpus = (layout.Gpu * count).from_buffer_copy(head, layout.Region.gpu.offset)
+        return {GpuId(gpu.uuid.decode(errors="replace")): Bytes(gpu.limit) for gpu in gpus}
+
     def snapshot(self) -> RegionSnapshot:
         """Counters and processes at one moment."""
         raw = self._read()

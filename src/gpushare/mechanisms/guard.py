@@ -161,7 +161,7 @@ class Guard(Quiet):
         for path in self._folder.glob("*") if self._folder.is_dir() else ():
             with contextlib.suppress(OSError, RegionCorruptError):
                 if path.stat().st_uid == uid:
-                    total += sum(gpu.limit for gpu in Region(path).snapshot().gpus)
+                    total += sum(Region(path).limits().values())
         return Bytes(total)
 
 

@@ -188,6 +188,9 @@ def _turns(decision: Decision) -> bool:
 def _turns_of(grant: GpuGrant, report: ProbeReport) -> tuple[Level, str]:
     """A limit is a ceiling: what neighbours keep from the probe does not speak against it."""
     device = _device(report, grant.gpu)
+    full = device is not None and device.result == OUT_OF_MEMORY
+    if full and report.guard.attached:
+        return Level.COOPERATIVE, "the share is full, so no work could be tried; its guard answers"
     if device is None or device.compute is None:
         return Level.NONE, f"no work on {grant.gpu} could be tried"
     percent = device.compute / _POINTS
