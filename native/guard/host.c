@@ -29,7 +29,8 @@ struct mapped {
 static struct gs_swap *pool;
 static int data = -1;
 static struct mapped *mapped; /* per unit of the pool: it stays mapped and registered for the next time */
-static unsigned registered_units, hint;
+static unsigned registered_units;
+static unsigned next[2]; /* where to look for a free unit that is not, that is registered */
 static bool looked, broken; /* a pool was named that cannot be used: then there is none */
 
 static struct gs_swap *named(void)
@@ -69,12 +70,28 @@ static bool ready(unsigned unit, unsigned char *at)
            gs_touch(at, pool->unit, data, (off_t)(unit * pool->unit), TOUCHERS) == 0;
 }
 
+/* The lowest free unit of a kind, so that processes that come and go use the same ones; -1 when there is none. */
+static int find_free(bool registered)
+{
+    unsigned count = __atomic_load_n(&pool->count, __ATOMIC_RELAXED);
+    if (registered && !registered_units)
+        return -1;
+    for (unsigned unit = next[registered]; unit < count && unit < GS_SWAP_UNITS; unit++)
+        if (mapped[unit].registered == registered && gs_swap_take(pool, unit)) {
+            next[registered] = unit + 1;
+            return (int)unit;
+        }
+    next[registered] = 0; /* others give units back too */
+    return -1;
+}
+
 static bool take_from_pool(struct gs_host *host)
 {
-    int unit = gs_swap_take(pool, hint);
+    int unit = find_free(true);
+    if (unit < 0)
+        unit = find_free(false);
     if (unit < 0)
         return false;
-    hint = (unsigned)unit + 1;
     unsigned char *at = map_unit((unsigned)unit);
     if (at && ready((unsigned)unit, at)) {
         *host = (struct gs_host){.at = at, .unit = unit, .registered = mapped[unit].registered};
@@ -140,6 +157,7 @@ void gs_host_give(struct gs_host *host)
         if ((unsigned)host->unit >= __atomic_load_n(&pool->count, __ATOMIC_RELAXED))
             let_go((unsigned)host->unit);
         gs_swap_give(pool, (unsigned)host->unit);
+        next[false] = next[true] = 0;
     } else {
         if (host->registered)
             unregister(host->at);
@@ -164,17 +182,21 @@ void gs_host_register(struct gs_host *host)
         mapped[host->unit].registered = host->registered;
 }
 
+/* Each process begins somewhere else: who leaves at the same time as others is to find units of its own. */
+static unsigned first_ahead(unsigned end)
+{
+    return (unsigned)((uint64_t)(unsigned)getpid() * 2654435761u % end);
+}
+
 bool gs_host_register_ahead(uint64_t bytes)
 {
-    static unsigned at;
     if (!named() || registered_units * pool->unit >= bytes)
         return false;
     unsigned end = __atomic_load_n(&pool->ready, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < end; i++) {
-        unsigned unit = (at + i) % end;
+        unsigned unit = (first_ahead(end) + i) % end;
         if (mapped[unit].registered || !map_unit(unit))
             continue;
-        at = unit + 1;
         return mapped[unit].registered = registered(mapped[unit].at);
     }
     return false;
@@ -242,6 +264,6 @@ void gs_host_forget(void)
     pool = NULL;
     mapped = NULL; /* what it points to was not copied to the child, or is in an unknown state */
     looked = broken = false;
-    registered_units = hint = 0;
+    registered_units = next[false] = next[true] = 0;
     data = -1;
 }

@@ -131,11 +131,12 @@ static bool board_ferry(struct gs_ferry *ferry, int gpu, CUresult (*arrived)(con
     return false;
 }
 
-static bool has_blocks(int gpu)
+static bool misses_pieces(int gpu)
 {
     struct gs_block *block;
-    for (size_t n = 0; (block = gs_block_number(n)); n++)
-        if (block->gpu == gpu)
+    struct gs_piece *piece;
+    EACH_PIECE(block, piece)
+        if (block->gpu == gpu && !piece->here)
             return true;
     return false;
 }
@@ -291,7 +292,7 @@ enum gs_failure gs_move_in(bool (*wanted)(void), uint64_t *moved)
     enum gs_failure failure = GS_NO_FAILURE;
     gs_image_returns(gs_host_scarce());
     for (int gpu = 0; gpu < GS_GPUS && !failure; gpu++)
-        if (has_blocks(gpu))
+        if (misses_pieces(gpu))
             failure = move_gpu_in(gpu, wanted, moved);
     return failure;
 }

@@ -207,11 +207,13 @@ static void come_back(struct gs_region_slot *slot, uint32_t wished)
     publish(&slot->failure, failure);
     gs_readiness_tell(slot);
     publish_long(&slot->moved, moved);
-    if (failure) {
+    if (failure && !(failure == GS_FAILED_DRIVER && drain())) {
         retry_at = gs_now() + RETRY;
         publish(&slot->phase, GS_AWAY);
+        publish(&slot->halt_seen, wished);
         return;
     }
+    /* A context that is broken for good answers every call with its error: the program is to see that. */
     if (gs_image_is_returning())
         gs_move_soil();
     is_away = false;

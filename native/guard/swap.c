@@ -72,30 +72,25 @@ unsigned gs_swap_free(const struct gs_swap *swap)
     return free;
 }
 
-static uint64_t caller(void)
+/* Who takes units: asked of /proc once, as a suspension takes hundreds. Only the mover takes any. */
+static const struct gs_swap_unit *caller(void)
 {
-    return (uint64_t)gs_process_namespace() << 32 | (uint32_t)getpid();
+    static struct gs_swap_unit me;
+    uint32_t pid = (uint32_t)getpid();
+    if ((uint32_t)me.owner != pid)
+        me = (struct gs_swap_unit){(uint64_t)gs_process_namespace() << 32 | pid, gs_process_start(getpid())};
+    return &me;
 }
 
-static bool take(struct gs_swap *swap, unsigned unit, uint64_t me)
+bool gs_swap_take(struct gs_swap *swap, unsigned unit)
 {
     uint64_t nobody = 0;
     struct gs_swap_unit *at = &swap->owner[unit];
     if (__atomic_load_n(&at->owner, __ATOMIC_RELAXED) ||
-        !__atomic_compare_exchange_n(&at->owner, &nobody, me, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        !__atomic_compare_exchange_n(&at->owner, &nobody, caller()->owner, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return false;
-    __atomic_store_n(&at->start, gs_process_start(getpid()), __ATOMIC_RELEASE);
+    __atomic_store_n(&at->start, caller()->start, __ATOMIC_RELEASE);
     return true;
-}
-
-int gs_swap_take(struct gs_swap *swap, unsigned from)
-{
-    unsigned count = __atomic_load_n(&swap->count, __ATOMIC_RELAXED);
-    uint64_t me = caller();
-    for (unsigned i = 0; i < count && count <= GS_SWAP_UNITS; i++)
-        if (take(swap, (from + i) % count, me))
-            return (int)((from + i) % count);
-    return -1;
 }
 
 void gs_swap_give(struct gs_swap *swap, unsigned unit)

@@ -60,8 +60,8 @@ struct gs_swap *gs_swap_map(const char *folder, int *data);
 /* Units that nobody has. */
 unsigned gs_swap_free(const struct gs_swap *swap);
 
-/* A free unit, first of those from `from` on, that belongs to the caller from now on; -1 when there is none. */
-int gs_swap_take(struct gs_swap *swap, unsigned from);
+/* Makes a unit the caller's if it is free. */
+bool gs_swap_take(struct gs_swap *swap, unsigned unit);
 void gs_swap_give(struct gs_swap *swap, unsigned unit);
 
 #endif

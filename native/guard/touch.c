@@ -13,7 +13,7 @@
 #endif
 
 enum { THREADS = 16, PAGE = 4096 };
-#define STEP ((size_t)8 << 20)
+#define STEP ((size_t)4 << 20)
 
 struct work {
     char *memory;

@@ -16,7 +16,7 @@ from gpushare.guard import Failure, Flag, Phase, Region, RegionGrant, library
 from gpushare.model.units import MIB, Bytes
 
 SCENARIOS = [
-    "cycles",
+    "some_cycles",
     "gives_its_memory_up",
     "keeps_a_part",
     "copies_nothing_twice",
@@ -93,6 +93,10 @@ def test_moves(guarded, native_test, pool, scenario, place) -> None:
     assert ran.returncode == 0, ran.stderr
     assert share.region.snapshot().unhooked == 0
     assert share.gpu.peak <= share.gpu.limit
+
+
+def test_nothing_is_lost_in_a_hundred_cycles(guarded, native_test, pool) -> None:
+    test_moves(guarded, native_test, pool, "cycles", "pool-ahead")
 
 
 @pytest.mark.parametrize("folder", [None, "nowhere"])

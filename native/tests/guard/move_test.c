@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <sys/wait.h>
 
-enum { CYCLES = 100, WORKERS = 2, STATIC = 5, ELEMENTS = 4096 };
+enum { WORKERS = 2, STATIC = 5, ELEMENTS = 4096 };
 
 static bool stop;
 static uint64_t rounds;
@@ -43,7 +43,7 @@ static void *work(void *nothing)
     return nothing;
 }
 
-static void cycles(void)
+static void cycle_through(int cycles)
 {
     static const uint64_t size[STATIC] = {66 * MIB, 20 * MIB, 2 * MIB, 4096, 777 * 8};
     CUdeviceptr at[STATIC];
@@ -55,7 +55,7 @@ static void cycles(void)
     }
     for (int i = 0; i < WORKERS; i++)
         pthread_create(&worker[i], NULL, work, NULL);
-    for (int cycle = 0; cycle < CYCLES; cycle++) {
+    for (int cycle = 0; cycle < cycles; cycle++) {
         uint64_t before = number(&rounds);
         CHECK(suspend(rand_r(&seed) % 3 ? 0 : rand_r(&seed) % 60 * MIB) == GS_NO_FAILURE);
         CHECK(number(&slot()->away) > 0);
@@ -68,6 +68,16 @@ static void cycles(void)
     __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
     for (int i = 0; i < WORKERS; i++)
         pthread_join(worker[i], NULL);
+}
+
+static void cycles(void)
+{
+    cycle_through(100);
+}
+
+static void some_cycles(void)
+{
+    cycle_through(10);
 }
 
 /* The GPU is free while the process is away: somebody else takes all of it. */
@@ -362,6 +372,7 @@ static const struct {
     bool bare; /* begins CUDA itself */
 } scenarios[] = {
     {"cycles", cycles, false},
+    {"some_cycles", some_cycles, false},
     {"gives_its_memory_up", gives_its_memory_up, false},
     {"keeps_a_part", keeps_a_part, false},
     {"copies_nothing_twice", copies_nothing_twice, false},
