@@ -2,7 +2,6 @@
 """A real daemon on private folders, driven through the command line as a user would."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -11,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from gpushare.mechanisms.shared import shared
 
 from .machine import Machine
 
@@ -83,9 +84,9 @@ class Daemon:
             raise
 
     def _forget_pools(self) -> None:
-        """Host memory of shares that outlive the daemon, where its own folder is on a disk."""
-        name = f"gpushare-{os.geteuid()}{str(self.runtime / 'swap').replace('/', '-')}"
-        shutil.rmtree(Path("/dev/shm") / name, ignore_errors=True)
+        """What shares that outlive the daemon have in memory, its own folder being on a disk."""
+        for folder in ("swap", "boards"):
+            shutil.rmtree(shared(self.runtime / folder), ignore_errors=True)
 
     def kill(self) -> None:
         """End it as a crash would."""

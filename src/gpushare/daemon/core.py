@@ -102,7 +102,11 @@ class Core:
         return self.store.shares.get(share.id)
 
     async def _set_aside(self, share: Share) -> None:
-        """It waits for its turn, so it is off the GPU already, or on its way."""
+        """It waits for its turn, so it is off the GPU already, or on its way.
+
+        Asked anew, so that what was let stay there leaves too.
+        """
+        await asyncio.to_thread(self.rig.mechanisms.resume, share)
         await asyncio.to_thread(self.rig.mechanisms.suspend, share, Bytes(0))
         suspension = Suspension(cause=Cause.USER, since=self.rig.clock.now())
         with self.store.transaction():

@@ -5,6 +5,7 @@ A board is writable for every user who has a share on the GPU: what stands on it
 share whose region says which seat it has is believed before the board is.
 """
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,11 +44,19 @@ class Boards:
         return number
 
     def leave(self, share: ShareId, gpus: Sequence[GpuId]) -> None:
-        """Free the share's seats; a board that is gone or broken has none."""
+        """Free the share's seats; a board that is gone or broken has none.
+
+        A board without seats goes too: no program has it mapped any more.
+        """
         for gpu in gpus:
-            for seat in self._seats(gpu):
+            seats = self._seats(gpu)
+            for seat in seats:
                 if seat.policy.share == share:
                     Board(self.folder / gpu).seat(seat.number, None)
+            if all(seat.policy.share == share for seat in seats):
+                (self.folder / gpu).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def look(self, share: ShareId, gpus: Sequence[GpuId]) -> dict[GpuId, Seat]:
         """The share's seats, as far as boards can be read."""

@@ -14,10 +14,11 @@ from gpushare.model.errors import HostMemoryError
 from gpushare.model.units import GIB, Bytes
 from gpushare.model.value import Value
 
+from .shared import ours, shared
+
 _LEAST = GIB  # a file system with less room than this is not worth a pool
 _THREADS = 8
 _SYSTEM = Path("/run")  # below it we may mount; elsewhere the table of mounts is left alone
-_SHARED = Path("/dev/shm")  # noqa: S108 (folders in it carry our uid and are checked)
 
 
 class Swapping(Value):
@@ -86,15 +87,13 @@ class Pools:
     def _folders(self) -> list[Path]:
         """Where pools can be: as chosen, else in the machine's shared memory."""
         chosen = self._swapping.folder
-        if chosen is None:
-            return []
-        return [chosen, _SHARED / f"gpushare-{os.geteuid()}{str(chosen).replace('/', '-')}"]
+        return [] if chosen is None else [chosen, shared(chosen)]
 
     def _usable(self, folder: Path) -> bool:
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o711)
-            if folder.stat().st_uid != os.geteuid():
+            if not ours(folder):
                 return False
+            folder.mkdir(parents=True, exist_ok=True, mode=0o711)
             if os.geteuid() == 0 and folder.is_relative_to(_SYSTEM):
                 self._host.mount(folder, self._swapping.memory)
             good = self._host.in_memory(folder) and self._host.room(folder) >= _LEAST

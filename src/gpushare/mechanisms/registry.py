@@ -14,6 +14,7 @@ from .exclusive import Exclusive
 from .guard import Guard
 from .mps import MpsMechanism
 from .pools import Pools, Swapping
+from .shared import seen_by_gpus
 from .stack import Mechanisms
 from .timeslice import Timeslice
 
@@ -35,7 +36,7 @@ def load(
     exclusive share also sets the compute mode of its GPU (root). `swap`: host memory for shares
     that are suspended; by default programs bring their own.
     """
-    boards = Boards(runtime / "boards", gate)
+    boards = Boards(seen_by_gpus(host.memory, runtime / "boards"), gate)
     pools = Pools(host.memory, swap)
     known = (
         Exclusive(host.gpus, runtime / "exclusive", lock=lock),

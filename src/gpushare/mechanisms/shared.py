@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folders in the machine's shared memory, for daemons whose own folder is on a disk."""
+
+import os
+import stat
+from pathlib import Path
+
+from gpushare.hardware.ports import HostMemory
+
+_SHARED = Path("/dev/shm")  # noqa: S108 (folders in it carry our uid, and their owner is checked)
+
+
+def shared(folder: Path) -> Path:
+    """What stands for the folder there; another daemon's has another name."""
+    return _SHARED / f"gpushare-{os.geteuid()}{str(folder).replace('/', '-')}"
+
+
+def seen_by_gpus(host: HostMemory, folder: Path) -> Path:
+    """Where files can be mapped into a GPU, which takes no pages of a disk's file system."""
+    other = shared(folder)
+    if host.in_memory(folder) or not host.in_memory(_SHARED) or not ours(other):
+        return folder
+    return other
+
+
+def ours(folder: Path) -> bool:
+    """Anyone can make a folder in shared memory and wait there for us."""
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return True
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
