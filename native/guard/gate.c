@@ -103,6 +103,8 @@ static void fence(struct gs_ride *ride, struct gs_pass *pass)
     ride->newest = pass->stream;
     __atomic_add_fetch(&ride->seat->busy_ns, known, __ATOMIC_RELAXED);
     pass->sample = gs_meter_begin(pass->key, pass->stream);
+    /* A launch that waits for room in the queue is a wish too. */
+    __atomic_add_fetch(&ride->rider->busy, 1, __ATOMIC_SEQ_CST);
 }
 
 void gs_gate_before(struct gs_pass *pass)
@@ -123,6 +125,7 @@ void gs_gate_after(struct gs_pass *pass, CUresult result)
 {
     if (!pass->ride)
         return;
+    __atomic_sub_fetch(&pass->ride->rider->busy, 1, __ATOMIC_SEQ_CST);
     gs_meter_end(pass->sample, pass->stream, result == CUDA_SUCCESS, pass->ride);
     if (in_turns(pass->ride) && gs_meter_estimate(pass->key) > LONG_NS)
         gs_mark(pass->ride, pass->ride->gpu, pass->stream);
@@ -144,12 +147,22 @@ static void mark_running(struct gs_ride *ride, CUstream stream)
 struct gs_ride *gs_gate_sync_begins(const CUstream *stream)
 {
     struct gs_ride *ride = gs_ride_here();
-    if (!ride || !in_turns(ride))
+    if (!ride || !gs_takes_turns(&ride->seat->policy))
         return NULL;
-    wish(ride);
-    mark_running(ride, stream ? *stream : ride->newest);
+    /* Also while there are no turns: they may begin before the wait ends. */
     __atomic_add_fetch(&ride->rider->busy, 1, __ATOMIC_SEQ_CST);
+    if (in_turns(ride)) {
+        wish(ride);
+        mark_running(ride, stream ? *stream : ride->newest);
+    }
     return ride;
+}
+
+void gs_gate_asked(void)
+{
+    struct gs_ride *ride = gs_ride_here();
+    if (ride && in_turns(ride))
+        wish(ride);
 }
 
 void gs_gate_sync_ended(struct gs_ride *begun)

@@ -30,6 +30,9 @@ bool gs_gate_divides(CUstream stream);
 struct gs_ride *gs_gate_sync_begins(const CUstream *stream);
 void gs_gate_sync_ended(struct gs_ride *begun);
 
+/* Somebody asked for the end of work that still runs or waits. */
+void gs_gate_asked(void);
+
 /* The context is about to go, and with it its streams and events. */
 void gs_gate_context_ends(CUcontext context);
 

@@ -21,6 +21,8 @@
         CUresult result = call;                                                               \
         if (__builtin_expect(gs_gate_armed, 0) && result == CUDA_SUCCESS)                     \
             gs_gate_sync_ended(NULL);                                                         \
+        else if (__builtin_expect(gs_gate_armed, 0) && result == CUDA_ERROR_NOT_READY)        \
+            gs_gate_asked();                                                                  \
         return result;                                                                        \
     } while (0)
 
