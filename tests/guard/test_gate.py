@@ -11,6 +11,7 @@ import pytest
 
 from gpushare.guard import Region, RegionGrant, library_path
 from gpushare.guard.board import Board, Rank, Seat, SeatPolicy
+from gpushare.guard.region import Flag
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.units import GIB, Bytes
 from support.machine import Machine
@@ -25,16 +26,24 @@ class Tenants:
     def __init__(self, machine: Machine, uuid: GpuId, folder: Path, program: Path) -> None:
         self.machine, self._uuid, self._folder, self._program = machine, uuid, folder, program
         self.board = Board.create(folder / uuid, uuid)
-        self._seats: list[SeatPolicy] = []
+        self._seats: dict[int, SeatPolicy] = {}
         self._running: list[subprocess.Popen[str]] = []
 
-    def start(self, *work: str, **policy: object) -> subprocess.Popen[str]:
+    def free(self) -> int:
+        """The lowest seat that nobody has."""
+        return next(number for number in range(64) if number not in self._seats)
+
+    def start(
+        self, *work: str, number: int | None = None, movable: bool = False, **policy: object
+    ) -> subprocess.Popen[str]:
         """A program in a share of its own; returns when it has launched its first kernel."""
-        number = len(self._seats)
-        self._seats.append(SeatPolicy(share=ShareId(f"share{number}"), **policy))
+        number = self.free() if number is None else number
+        self._seats[number] = SeatPolicy(share=ShareId(f"share{number}"), **policy)
         self.board.seat(number, self._seats[number])
         grant = RegionGrant(uuid=self._uuid, limit=Bytes(2 * GIB), seat=number)
         region = Region.create(self._folder / f"region{number}", [grant])
+        if movable:
+            region.set_flags(Flag.MOVABLE)
         env = {
             "LD_PRELOAD": str(library_path()),
             "GPUSHARE_REGION": str(region.path),
@@ -46,8 +55,16 @@ class Tenants:
         assert process.stdout.readline() == "ready\n", process.communicate()[1]
         return process
 
+    def leave(self, number: int) -> None:
+        """The share has ended: its seat is free."""
+        del self._seats[number]
+        self.board.seat(number, None)
+
+    def region(self, number: int) -> Region:
+        return Region(self._folder / f"region{number}")
+
     def seat(self, number: int) -> Seat:
-        return self.board.snapshot().seats[number]
+        return next(seat for seat in self.board.snapshot().seats if seat.number == number)
 
     def change(self, number: int, **policy: object) -> None:
         self._seats[number] = SeatPolicy(share=self._seats[number].share, **policy)

@@ -20,12 +20,12 @@ SCENARIOS = [
     "gives_its_memory_up",
     "keeps_a_part",
     "copies_nothing_twice",
-    "refuses_what_cannot_move",
     "graphs_hold_addresses",
     "waits_for_work",
     "streams_with_host_functions",
     "a_capture_is_awaited",
     "calls_wait",
+    "can_be_given_up",
     "children_start_afresh",
 ]
 UNIT = MIB
@@ -106,9 +106,16 @@ def test_runs_on_without_enough_host_memory(guarded, native_test, pool, tmp_path
     small = pool(50 * MIB)
     place = tmp_path / folder if folder else small.folder
     scenario = "never_moves" if folder else "lacks_host_memory"
-    ran = share.run(native_test("move_test"), scenario, env={"GPUSHARE_SWAP": str(place)})
+    ran = share.run(native_test("refuse_test"), scenario, env={"GPUSHARE_SWAP": str(place)})
     assert ran.returncode == 0, ran.stderr
     assert small.info.taken <= 50 * MIB
+
+
+def test_refuses_what_cannot_move(guarded, native_test) -> None:
+    share = guarded(512 * MIB)
+    share.region.set_flags(Flag.MOVABLE)
+    ran = share.run(native_test("refuse_test"), "refuses_what_cannot_move")
+    assert ran.returncode == 0, ran.stderr
 
 
 class Holder:
