@@ -148,10 +148,9 @@ def test_shares_that_take_turns_use_more_memory_than_there_is(machine, short_pat
     )
     daemon = Daemon(short_turns, short_path)
     daemon.start()
-    options = ("-m", "100GiB", "--turns")
     with (
-        program(daemon, "one", *options, byte=1) as one,
-        program(daemon, "two", *options, byte=2) as two,
+        program(daemon, "one", "--turns", byte=1) as one,
+        program(daemon, "two", "--turns", byte=2) as two,
     ):
         checked(one)
         checked(two)
@@ -164,6 +163,10 @@ def test_shares_that_take_turns_use_more_memory_than_there_is(machine, short_pat
             return min(turns.values()) >= 3
 
         until(both_had_several, "turns to go round", 60)
+        for name in turns:
+            share = daemon.json("show", name)
+            assert share["memory"]["limit"] > 128 << 30
+            assert share["moved"]["memory"]["out_seconds"] > 0
         assert finish(one) > 1
         assert finish(two) > 1
     daemon.until_empty()

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gpushare.hardware.cgroups import FsCgroups
 from gpushare.hardware.ports import MemoryLimit
@@ -101,3 +102,20 @@ def test_a_group_without_processes_uses_nothing(cgroups: FsCgroups) -> None:
     assert edits.cgroup is not None
     (Path(edits.cgroup) / "cgroup.procs").write_text("1\n")
     assert layer.observe(ONE).used == {GPU: GIB}
+
+
+def test_a_share_that_is_away_is_guaranteed_nothing(cgroups: FsCgroups) -> None:
+    limits = Limits()
+    layer = DriverLimit(limits, cgroups)
+    layer.prepare(ONE, [grant(limit=4 * GIB)])
+    layer.suspend(ONE, Bytes(0))
+    assert list(limits.set.values()) == [MemoryLimit(hard=Bytes(4 * GIB))]
+    layer.resume(ONE)
+    assert list(limits.set.values()) == [MemoryLimit(soft=Bytes(4 * GIB), hard=Bytes(4 * GIB))]
+
+
+def test_shares_that_take_turns_are_guaranteed_nothing(cgroups: FsCgroups) -> None:
+    limits = Limits()
+    turns = replace(ONE, spec=replace(ONE.spec, turns=True))
+    DriverLimit(limits, cgroups).prepare(turns, [grant(limit=4 * GIB)])
+    assert list(limits.set.values()) == [MemoryLimit(hard=Bytes(4 * GIB))]

@@ -92,6 +92,13 @@ def test_a_share_joins_and_leaves_the_daemon_of_its_gpu(daemons: MpsDaemons) -> 
     assert daemons.holders() == {}
 
 
+def test_with_the_guard_in_the_stack_turns_hold_the_compute_limit() -> None:
+    guarded = share(by=(*BY, MechanismName.GUARD), priority=Priority.LOW)
+    edits = MpsMechanism(Server()).prepare(guarded, [grant(compute=25)])
+    assert "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE" in edits.unset
+    assert edits.env["CUDA_MPS_CLIENT_PRIORITY"] == "1"
+
+
 def test_no_variable_is_both_set_and_unset() -> None:
     edits = MpsMechanism(Server()).prepare(share(by=BY), [grant(compute=100)])
     assert not set(edits.env) & set(edits.unset)

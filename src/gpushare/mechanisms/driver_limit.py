@@ -10,6 +10,7 @@ from gpushare.model.errors import GpuLostError, NoSuchGpuError, UnsupportedError
 from gpushare.model.promise import Claim, Promise
 from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
+from gpushare.model.units import Bytes
 
 from .base import Observation, Quiet
 
@@ -34,11 +35,18 @@ class DriverLimit(Quiet):
             hint = "gpushare gpus --capabilities"
             raise UnsupportedError("the driver cannot limit memory here", reason, hint)
         cgroup = self._cgroups.create(share.id)
-        self._apply(cgroup, grants)
+        self._apply(share, grants)
         return Edits(cgroup=cgroup)
 
     def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
-        self._apply(self._cgroups.create(share.id), grants)
+        self._apply(share, grants)
+
+    def suspend(self, share: Share, keep: Bytes) -> None:  # noqa: ARG002
+        """What is guaranteed to it would be kept from those who have its room."""
+        self._apply(share, _grants(share), away=True)
+
+    def resume(self, share: Share) -> None:
+        self._apply(share, _grants(share))
 
     def release(self, share: Share) -> None:
         """A group removed with a soft limit would leave its ancestors reserved for ever."""
@@ -58,7 +66,14 @@ class DriverLimit(Quiet):
             used={gpu: limit.used for gpu, limit in limits.items() if limit.used is not None}
         )
 
-    def _apply(self, cgroup: str, grants: Sequence[GpuGrant]) -> None:
+    def _apply(self, share: Share, grants: Sequence[GpuGrant], *, away: bool = False) -> None:
+        """Shares that take turns are promised more than there is, so none of them is guaranteed."""
+        cgroup = self._cgroups.create(share.id)
         for grant in grants:
-            limit = MemoryLimit(soft=grant.request, hard=grant.limit)
+            soft = None if away or share.spec.turns else grant.request
+            limit = MemoryLimit(soft=soft, hard=grant.limit)
             self._limits.set_memory_limit(grant.gpu, cgroup, limit)
+
+
+def _grants(share: Share) -> Sequence[GpuGrant]:
+    return share.decision.grants if share.decision else ()
