@@ -104,15 +104,29 @@ void gs_halt_arm(bool away)
     __atomic_store_n(&gs_halt_armed, true, __ATOMIC_SEQ_CST);
 }
 
-void gs_halt(void)
+static bool empty(void)
+{
+    uint32_t inside = 0;
+    for (int i = 0; i < COUNTERS; i++)
+        inside |= __atomic_load_n(&counters[i].inside, __ATOMIC_SEQ_CST);
+    return inside == 0;
+}
+
+bool gs_halt(bool (*wanted)(void))
 {
     pthread_mutex_lock(&changing);
     by_mover = true;
     __atomic_store_n(&halted, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&changing);
-    for (int i = 0; i < COUNTERS; i++)
-        while (__atomic_load_n(&counters[i].inside, __ATOMIC_SEQ_CST))
-            usleep(SETTLE_US);
+    while (!empty()) {
+        if (!wanted()) {
+            gs_unhalt();
+            gs_halt_touch();
+            return false;
+        }
+        usleep(SETTLE_US);
+    }
+    return true;
 }
 
 void gs_unhalt(void)

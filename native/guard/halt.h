@@ -18,8 +18,11 @@ void gs_halt_leave(void);
 /* When the program starts: its share's memory can be moved, and `away` says that it may not use the GPU yet. */
 void gs_halt_arm(bool away);
 
-/* Keeps everybody out, and waits until nobody is in. Then lets them in again. */
-void gs_halt(void);
+/*
+ * Keeps everybody out, and waits until nobody is in or it is no longer wanted: who is in may wait for who is kept out.
+ * False then, with nobody kept out.
+ */
+bool gs_halt(bool (*wanted)(void));
 void gs_unhalt(void);
 bool gs_halted(void);
 

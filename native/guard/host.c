@@ -42,7 +42,9 @@ static struct gs_swap *named(void)
     mapped = calloc(GS_SWAP_UNITS, sizeof *mapped);
     pool = mapped ? gs_swap_map(folder, &data) : NULL;
     broken = !pool;
-    if (broken)
+    if (pool)
+        gs_swap_forget_own(pool);
+    else
         gs_log("cannot use the pool %s: %s; this process cannot be suspended", folder, strerror(errno));
     return pool;
 }

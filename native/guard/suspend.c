@@ -7,6 +7,7 @@
 #include "block.h"
 #include "board.h"
 #include "capture.h"
+#include "drain.h"
 #include "fixed.h"
 #include "halt.h"
 #include "heap.h"
@@ -48,24 +49,14 @@ static bool wants_to_run(void)
     return !(wish() & 1);
 }
 
+static bool wants_to_leave(void)
+{
+    return wish() & 1;
+}
+
 static bool always(void)
 {
     return true;
-}
-
-/* Waits for the work of every context that has blocks; a block's context lives. */
-static enum gs_failure drain(void)
-{
-    CUcontext last = NULL;
-    struct gs_block *block;
-    for (size_t n = 0; (block = gs_block_number(n)); n++) {
-        if (block->context == last)
-            continue;
-        last = block->context;
-        if (cuda()->cuCtxSetCurrent(last) != CUDA_SUCCESS || cuda()->cuCtxSynchronize() != CUDA_SUCCESS)
-            return GS_FAILED_DRIVER;
-    }
-    return GS_NO_FAILURE;
 }
 
 static uint64_t part(uint64_t whole, uint64_t ours, uint64_t all)
@@ -114,7 +105,8 @@ static enum gs_failure halt(void)
         while (gs_capturing() && gs_now() < until)
             usleep(PAUSE_US);
         bool was_touched = gs_halt_touched();
-        gs_halt();
+        if (!gs_halt(wants_to_leave))
+            return GS_FAILED_DRIVER;
         if (!gs_capturing())
             return GS_NO_FAILURE;
         gs_unhalt();
@@ -134,11 +126,8 @@ static void trim(const struct gs_region *region)
 
 static enum gs_failure leave(const struct gs_region *region, const uint64_t keep[GS_GPUS], uint64_t *moved)
 {
-    enum gs_failure failure = drain();
-    if (!failure && gs_fixed_now())
-        failure = GS_FAILED_FIXED;
-    if (failure)
-        return failure;
+    if (gs_fixed_now())
+        return GS_FAILED_FIXED;
     trim(region);
     if (gs_halt_touched())
         gs_move_soil();
@@ -162,11 +151,12 @@ static enum gs_failure halt_and_leave(const struct gs_region *region, const uint
 {
     gs_rides_drain(true);
     enum gs_failure failure = halt();
-    bool halted = !failure;
-    if (halted)
-        failure = leave(region, keep, moved);
+    enum gs_drained drained = failure ? GS_GAVE_UP : gs_drain(wants_to_leave);
     gs_rides_drain(false);
-    is_away = halted && (!failure || !undone());
+    if (drained == GS_GAVE_UP)
+        return GS_FAILED_DRIVER;
+    failure = drained == GS_BROKEN ? GS_FAILED_DRIVER : leave(region, keep, moved);
+    is_away = !failure || !undone();
     return failure;
 }
 
@@ -207,7 +197,7 @@ static void come_back(struct gs_region_slot *slot, uint32_t wished)
     publish(&slot->failure, failure);
     gs_readiness_tell(slot);
     publish_long(&slot->moved, moved);
-    if (failure && !(failure == GS_FAILED_DRIVER && drain())) {
+    if (failure && !(failure == GS_FAILED_DRIVER && gs_drain(always) == GS_BROKEN)) {
         retry_at = gs_now() + RETRY;
         publish(&slot->phase, GS_AWAY);
         publish(&slot->halt_seen, wished);

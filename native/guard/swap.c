@@ -100,3 +100,10 @@ void gs_swap_give(struct gs_swap *swap, unsigned unit)
     __atomic_store_n(&swap->returning_ns, gs_now(), __ATOMIC_RELAXED);
     __atomic_add_fetch(&swap->given, 1, __ATOMIC_SEQ_CST);
 }
+
+void gs_swap_forget_own(struct gs_swap *swap)
+{
+    for (unsigned unit = 0; unit < GS_SWAP_UNITS; unit++)
+        if (__atomic_load_n(&swap->owner[unit].owner, __ATOMIC_RELAXED) == caller()->owner)
+            gs_swap_give(swap, unit);
+}

@@ -57,6 +57,9 @@ bool gs_swap_sound(const struct gs_swap *swap);
 /* For the guard: NULL and errno on failure; *data is a descriptor of the data file. */
 struct gs_swap *gs_swap_map(const char *folder, int *data);
 
+/* Gives back what the process took before it executed this program. */
+void gs_swap_forget_own(struct gs_swap *swap);
+
 /* Units that nobody has. */
 unsigned gs_swap_free(const struct gs_swap *swap);
 

@@ -21,7 +21,8 @@ $(GUARD_TESTS)/linked_test: $(BUILD)/obj/tests/guard/linked_test.o $(GUARD_DRIVE
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # These need a simulated machine: tests/guard of the repository runs them.
-GUARD_SIMULATED := $(addprefix $(GUARD_TESTS)/,paths_test stress_test address_test gate_test move_test cache_test hold_test)
+GUARD_SIMULATED := $(addprefix $(GUARD_TESTS)/,paths_test stress_test address_test gate_test move_test cache_test hold_test \
+	refuse_test)
 $(GUARD_SIMULATED): $(GUARD_TESTS)/%: $(BUILD)/obj/tests/guard/%.o $(GUARD_REGION_OBJECTS) $(BUILD)/simgpu/libcuda.so.1
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)

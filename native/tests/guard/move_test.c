@@ -91,7 +91,7 @@ static void gives_its_memory_up(void)
     CHECK(suspend(0) == GS_NO_FAILURE);
     CHECK(number(&slot()->away) == 200 * MIB && number(&slot()->moved) == 200 * MIB);
     OK(cuMemGetInfo_v2(&away, &total)); /* asking touches nothing */
-    CHECK(away == before);              /* what it holds is still its own, as its limit sees it */
+    CHECK(away == before); /* what it holds is still its own, as its limit sees it */
     CHECK(number(&slot()->out_ns) > 0 && number(&slot()->host) >= 200 * MIB);
     CHECK(resume() == GS_NO_FAILURE && number(&slot()->moved) == 200 * MIB);
     check_pattern(at, 200 * MIB, 1);
@@ -130,97 +130,6 @@ static void copies_nothing_twice(void)
     CHECK(resume() == GS_NO_FAILURE);
     check_pattern(at, 70 * MIB, 5);
     check_pattern(at + 70 * MIB, MIB, 9);
-}
-
-static void lacks_host_memory(void)
-{
-    CUdeviceptr at;
-    OK(cuMemAlloc_v2(&at, 100 * MIB));
-    write_pattern(at, 100 * MIB, 1);
-    CHECK(suspend(0) == GS_FAILED_HOST_MEMORY);
-    check_pattern(at, 100 * MIB, 1); /* it runs on */
-    CHECK(resume() == GS_NO_FAILURE);
-    OK(cuMemFree_v2(at));
-    OK(cuMemAlloc_v2(&at, 20 * MIB));
-    write_pattern(at, 20 * MIB, 2);
-    CHECK(suspend(0) == GS_NO_FAILURE);
-    CHECK(resume() == GS_NO_FAILURE);
-    check_pattern(at, 20 * MIB, 2);
-}
-
-static void never_moves(void)
-{
-    CUdeviceptr at;
-    OK(cuMemAlloc_v2(&at, 10 * MIB));
-    write_pattern(at, 10 * MIB, 1);
-    CHECK(suspend(0) == GS_FAILED_HOST_MEMORY);
-    check_pattern(at, 10 * MIB, 1);
-    CHECK(resume() == GS_NO_FAILURE);
-}
-
-static void refuses(uint32_t why)
-{
-    CHECK(word(&slot()->fixed) == why);
-    CHECK(suspend(0) == GS_FAILED_FIXED);
-    CHECK(resume() == GS_NO_FAILURE);
-}
-
-static void moves(void)
-{
-    CHECK(word(&slot()->fixed) == 0);
-    CHECK(suspend(0) == GS_NO_FAILURE);
-    CHECK(resume() == GS_NO_FAILURE);
-}
-
-static CUgraph graph_that_allocates(void)
-{
-    CUgraph graph;
-    CUgraphNode node, freed;
-    CUDA_MEM_ALLOC_NODE_PARAMS memory = {
-        .poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}},
-        .bytesize = 4 * MIB};
-    OK(cuGraphCreate(&graph, 0));
-    OK(cuGraphAddMemAllocNode(&node, graph, NULL, 0, &memory));
-    OK(cuGraphAddMemFreeNode(&freed, graph, &node, 1, memory.dptr));
-    return graph;
-}
-
-static void refuses_what_cannot_move(void)
-{
-    CUdeviceptr at, plain;
-    CUarray array;
-    CUDA_ARRAY_DESCRIPTOR flat = {1024, 64, CU_AD_FORMAT_FLOAT, 1};
-    CUmemGenericAllocationHandle handle;
-    CUmemAllocationProp properties = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
-                                      .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
-    CUipcMemHandle ticket;
-    CUgraphExec exec;
-    OK(cuMemAlloc_v2(&plain, 3 * MIB));
-    write_pattern(plain, 3 * MIB, 4);
-    moves();
-    OK(cuMemAllocManaged(&at, 2 * MIB, CU_MEM_ATTACH_GLOBAL));
-    refuses(GS_FIXED_MANAGED);
-    OK(cuMemFree_v2(at));
-    OK(cuMemAllocAsync(&at, 2 * MIB, NULL));
-    refuses(GS_FIXED_POOL);
-    OK(cuMemFreeAsync(at, NULL));
-    OK(cuStreamSynchronize(NULL));
-    OK(cuArrayCreate_v2(&array, &flat));
-    refuses(GS_FIXED_ARRAY);
-    OK(cuArrayDestroy(array));
-    OK(cuMemCreate(&handle, 2 * MIB, &properties, 0));
-    refuses(GS_FIXED_MAPPED);
-    OK(cuMemRelease(handle));
-    OK(cuGraphInstantiateWithFlags(&exec, graph_that_allocates(), 0));
-    OK(cuGraphLaunch(exec, NULL));
-    refuses(GS_FIXED_GRAPH);
-    OK(cuGraphExecDestroy(exec));
-    OK(cuMemAlloc_v2(&at, 2 * MIB));
-    OK(cuIpcGetMemHandle(&ticket, at));
-    refuses(GS_FIXED_EXPORTED);
-    OK(cuMemFree_v2(at));
-    moves();
-    check_pattern(plain, 3 * MIB, 4);
 }
 
 static CUgraph graph_of(CUdeviceptr y, CUdeviceptr x, float a)
@@ -348,6 +257,28 @@ static void calls_wait(void)
     pthread_join(thread, NULL);
 }
 
+static void awaits(void *flag)
+{
+    while (!__atomic_load_n((bool *)flag, __ATOMIC_SEQ_CST))
+        usleep(1000);
+}
+
+/* Work that waits for the program, which is kept out, would wait for ever. */
+static void can_be_given_up(void)
+{
+    CUdeviceptr at;
+    OK(cuMemAlloc_v2(&at, 10 * MIB));
+    OK(cuLaunchHostFunc(NULL, awaits, &stop));
+    CHECK(gpushare_region_suspend(getenv("GPUSHARE_REGION"), 0) == 0);
+    usleep(100000);
+    CHECK(word(&slot()->phase) == GS_LEAVES);
+    CHECK(gpushare_region_resume(getenv("GPUSHARE_REGION")) == 0);
+    OK(cuMemAlloc_v2(&at, 10 * MIB));
+    __atomic_store_n(&stop, true, __ATOMIC_SEQ_CST);
+    settle();
+    moves();
+}
+
 /* A child of a fork has nothing of it, and starts CUDA afresh. */
 static void children_start_afresh(void)
 {
@@ -376,14 +307,12 @@ static const struct {
     {"gives_its_memory_up", gives_its_memory_up, false},
     {"keeps_a_part", keeps_a_part, false},
     {"copies_nothing_twice", copies_nothing_twice, false},
-    {"lacks_host_memory", lacks_host_memory, false},
-    {"never_moves", never_moves, false},
-    {"refuses_what_cannot_move", refuses_what_cannot_move, false},
     {"graphs_hold_addresses", graphs_hold_addresses, false},
     {"waits_for_work", waits_for_work, false},
     {"streams_with_host_functions", streams_with_host_functions, false},
     {"a_capture_is_awaited", a_capture_is_awaited, false},
     {"calls_wait", calls_wait, false},
+    {"can_be_given_up", can_be_given_up, false},
     {"children_start_afresh", children_start_afresh, true},
 };
 

@@ -89,6 +89,13 @@ static inline uint32_t resume(void)
     return word(&slot()->failure);
 }
 
+static inline void moves(void)
+{
+    CHECK(word(&slot()->fixed) == 0);
+    CHECK(suspend(0) == GS_NO_FAILURE);
+    CHECK(resume() == GS_NO_FAILURE);
+}
+
 static inline void fill(CUdeviceptr at, uint32_t value, uint64_t words, CUstream stream)
 {
     void *parameters[] = {&at, &value, &words};
