@@ -236,6 +236,38 @@ def test_a_share_that_finds_no_gpu_memory_stays_away(world, state):
     live(world, state, story)
 
 
+def test_a_return_that_was_cut_short_keeps_its_room(world, state):
+    async def story(daemon):
+        await daemon.run(60, name="first")
+        await daemon.service.suspend("first", PLAIN, ME)
+        world.trouble = stuck
+        with pytest.raises(MpsStuckError):
+            await daemon.service.resume("first", BACK, ME)
+        found = await daemon.create(60, name="second")
+        assert found.state is State.QUEUED
+        world.trouble = lambda: None
+        await daemon.tick()
+        assert await daemon.state("first") == State.RUNNING
+
+    live(world, state, story)
+
+
+def test_nobody_enters_a_share_that_is_being_released(world, state):
+    async def story(daemon):
+        await daemon.create(8, name="desk")
+        world.trouble = stuck
+        with pytest.raises(MpsStuckError):
+            await daemon.service.remove("desk", ME)
+        process = world.spawn()
+        with pytest.raises(ConflictError, match="in the middle"):
+            await daemon.service.enter("desk", EnterRequest(pid=process.pid), ME)
+        world.trouble = lambda: None
+        with pytest.raises(ConflictError, match="released"):
+            await daemon.service.enter("desk", EnterRequest(pid=process.pid), ME)
+
+    live(world, state, story)
+
+
 def test_only_the_owner_moves_a_share(world, state):
     async def story(daemon):
         await daemon.run(8)

@@ -76,7 +76,7 @@ class Core:
 
     async def suspend(self, share: Share, request: SuspendRequest) -> None:
         """Off the GPU until somebody resumes it; raises NotSuspendableError, and as moves do."""
-        share = await self._ready(share)
+        share = await self.ready(share)
         if share.aside:
             return
         if share.suspension is not None:
@@ -90,7 +90,7 @@ class Core:
             await self.observer.look([share])
         await self.placer.advance()
 
-    async def _ready(self, share: Share) -> Share:
+    async def ready(self, share: Share) -> Share:
         """As it is once what was cut short is undone; ConflictError while that cannot be."""
         await self.executor.recover()
         if share.id in self.executor.busy():
@@ -115,7 +115,7 @@ class Core:
 
     async def resume(self, share: Share, seconds: float) -> None:
         """Raises NoCapacityError while others have its room."""
-        share = await self._ready(share)
+        share = await self.ready(share)
         if share.suspension is None or not share.aside:
             return
         await self.placer.refresh()
@@ -135,7 +135,7 @@ class Core:
 
     async def update(self, share: Share, request: UpdateRequest) -> None:
         """Raises UnsupportedError, NeverFitsError, NoCapacityError."""
-        share = await self._ready(share)
+        share = await self.ready(share)
         wishes = {name: value for name, value in asdict(request).items() if value is not None}
         spec = replace(share.spec, **wishes)
         changes: dict[str, object] = {"spec": spec}

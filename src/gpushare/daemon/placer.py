@@ -2,7 +2,9 @@
 """The queue: asks the scheduler, and has the executor do what it decides."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
 
 from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import Gpu, Machine
@@ -10,7 +12,7 @@ from gpushare.model.share import Decision, Share, State, Tier
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import Bytes
 from gpushare.scheduler import Request, Snapshot, Waiting, decide, hindrance, regrant
-from gpushare.store import Store
+from gpushare.store import Act, Store
 
 from .executor import Executor
 from .members import Members
@@ -72,13 +74,21 @@ class Placer:
         living = self._store.shares.living()
         if queue is None:
             queue = [share for share in living if share.state is State.QUEUED]
-        holding = tuple(share for share in living if share.state.holds)
+        holding = self._present(share for share in living if share.state.holds)
         return Snapshot(
             machine=self.machine,
             shares=holding,
             queue=tuple(_request(share) for share in queue),
             promises=self._rig.mechanisms.promises(),
             foreign={gpu.uuid: self._foreign(gpu, holding) for gpu in self.machine.gpus},
+        )
+
+    def _present(self, holding: Iterable[Share]) -> tuple[Share, ...]:
+        """One whose return was begun has its room, although it is not back yet."""
+        pending = self._store.intents.pending()
+        coming = {intent.share for intent in pending if intent.act is Act.RESUME}
+        return tuple(
+            replace(share, suspension=None) if share.id in coming else share for share in holding
         )
 
     def waiting(self) -> dict[str, Waiting]:

@@ -92,6 +92,7 @@ class DaemonService:
 
     async def enter(self, ref: str, request: EnterRequest, caller: Caller) -> Entry:
         async with self._core.turn:
+            await self._core.ready(self._holding(ref, caller))
             share = self._holding(ref, caller)
             process = self._process(request.pid, caller)
             edits = await self._core.executor.edits(share)
