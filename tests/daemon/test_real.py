@@ -15,7 +15,7 @@ import pytest
 from support.daemon import START_SECONDS, Daemon, until
 from support.program import training
 
-from .test_crash import STEPS
+from .test_crash import GRANTS
 
 # A daemon that kills itself when it passes the step named by its last argument.
 SUICIDE = """
@@ -157,7 +157,7 @@ def test_a_run_killed_in_the_queue_leaves_it(daemon):
         until(lambda: daemon.share("second") is None, "the queue to be empty")
 
 
-@pytest.mark.parametrize("step", [step for step in STEPS if step != "undo acted"])
+@pytest.mark.parametrize("step", [step for step in GRANTS if step != "undo acted"])
 def test_killed_at_each_step_nothing_is_left(machine, short_path, step):
     """The share has a region, a control group and an MPS daemon."""
     base = ("-m", "2GiB", "-c", "40")
