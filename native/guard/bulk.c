@@ -29,6 +29,8 @@ static size_t part(size_t bytes, size_t done)
     CUresult symbol(to_type to, from_type from, size_t bytes, CUstream s)                                  \
     {                                                                                                      \
         CUresult result = CUDA_SUCCESS;                                                                    \
+        if (__builtin_expect(gs_gate_armed, 0))                                                            \
+            gs_gate_copies(on);                                                                            \
         if (bytes <= PIECE || !gs_gate_armed || !gs_gate_divides(on))                                      \
             return GS_INSIDE(cuda()->symbol(to, from, bytes, s));                                          \
         for (size_t done = 0; done < bytes && result == CUDA_SUCCESS; done += PIECE)                       \

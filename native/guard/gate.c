@@ -131,6 +131,13 @@ void gs_gate_after(struct gs_pass *pass, CUresult result)
         gs_mark(pass->ride, pass->ride->gpu, pass->stream);
 }
 
+void gs_gate_copies(CUstream stream)
+{
+    struct gs_ride *ride = gs_is_captured(stream) ? NULL : gs_ride_here();
+    if (ride && ride->seat->policy.rank == GS_HIGH)
+        gs_urgent_launch(ride, stream);
+}
+
 bool gs_gate_divides(CUstream stream)
 {
     struct gs_ride *ride = gs_is_captured(stream) ? NULL : gs_ride_here();

@@ -23,6 +23,9 @@ void gs_gate_wait(CUstream stream);
 void gs_gate_before(struct gs_pass *pass);
 void gs_gate_after(struct gs_pass *pass, CUresult result);
 
+/* A copy of urgent work announces the launch that follows. */
+void gs_gate_copies(CUstream stream);
+
 /* Whether work in this stream runs beside urgent work now, so that large pieces of it had better be small ones. */
 bool gs_gate_divides(CUstream stream);
 

@@ -47,10 +47,13 @@ ALL = (
     Configuration("mps+priority+50", mps=True, client_priority=True, threads=50),
     Configuration("mps+priority+25", mps=True, client_priority=True, threads=25),
     Configuration("gpushare/mps", mps=True, guard=True, client_priority=True),
-    Configuration("gpushare/mps+50", mps=True, guard=True, client_priority=True, threads=50),
+    *(
+        Configuration(f"gpushare/mps+{n}", mps=True, guard=True, client_priority=True, threads=n)
+        for n in (90, 75, 50)
+    ),
     Configuration("gpushare/time-slice", guard=True),
 )
-DEFAULT = tuple(each.name for each in ALL if each.name != "gpushare/mps+50")
+DEFAULT = tuple(each.name for each in ALL if not each.name.startswith("gpushare/mps+"))
 
 
 def chosen(names: list[str]) -> list[Configuration]:

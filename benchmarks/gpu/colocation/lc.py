@@ -92,6 +92,8 @@ def main() -> None:
         for name in options.services.split(","):
             services[name] = SERVICES[name](engine, options.smoke)
             pace(services[name], 20)
+        for service in services.values():
+            service.expect()
         gc.collect()
         gc.freeze()
         gc.disable()

@@ -80,6 +80,8 @@ def solo(here: Stage, results: Results, plan: Plan) -> Solo:
                 rate = load * results.rates[name]
                 window = here.services.window(name, rate, plan.seconds, seed)
                 found.windows[name, load, seed] = window
+                if window.wrong:
+                    say(f"  {name} alone: {window.wrong} of {len(window.ends)} WRONG")
     [jobs] = here.jobs.values()
     for name in plan.jobs:
         found.profiles[name] = profile(jobs, name, plan)
