@@ -83,6 +83,15 @@ class Tenants:
             process.communicate(timeout=20)
 
 
+def stays_shut(tenants: Tenants, number: int) -> bool:
+    """Not only for the kernel with which every program begins."""
+    seen = [tenants.seat(number).word]
+    for _ in range(3):
+        time.sleep(0.02)
+        seen.append(tenants.seat(number).word)
+    return all(seen)
+
+
 def finish(process: subprocess.Popen[str]) -> int:
     """How often the program did its work."""
     out, err = process.communicate("", timeout=60)
@@ -119,7 +128,7 @@ def test_a_job_looks_at_its_word_only_while_there_is_urgent_work(tenants: Tenant
     service = tenants.start("serve", SHORT, "2000", rank=Rank.HIGH)
     tenants.until(lambda: tenants.seat(1).raises > 20, "the service never became urgent")
     assert tenants.seat(0).fences > 0
-    assert finish(service) > 20
+    assert finish(service) >= 20
     tenants.until(lambda: tenants.board.snapshot().urgent == 0, "it left its bit behind")
     assert tenants.seat(0).word == 0
     seen = tenants.seat(0).fences
@@ -148,7 +157,7 @@ def test_a_service_that_is_killed_or_stopped_shuts_nobody_out(
 ) -> None:
     job = tenants.start("work", LONG, rank=Rank.LOW, floor=0)
     service = tenants.start("work", "300000000", rank=Rank.HIGH)
-    tenants.until(lambda: tenants.seat(0).word != 0, "it was never urgent")
+    tenants.until(lambda: stays_shut(tenants, 0), "it was never urgent")
     service.send_signal(end)
     tenants.until(lambda: tenants.seat(0).stuck > 0, "nobody doubts a dead program")
     assert tenants.seat(0).word == 0
@@ -185,7 +194,7 @@ def test_several_services_and_several_jobs(tenants: Tenants) -> None:
     jobs = [tenants.start("work", LONG, rank=Rank.LOW) for _ in range(2)]
     services = [tenants.start("serve", SHORT, "3000", rank=Rank.HIGH) for _ in range(2)]
     tenants.until(lambda: min(tenants.seat(n).raises for n in (2, 3)) > 10, "one is not urgent")
-    assert min(map(finish, services)) > 10
+    assert min(map(finish, services)) >= 10
     assert min(map(finish, jobs)) > 0
     assert [tenants.seat(n).word for n in (0, 1)] == [0, 0]
 
