@@ -57,6 +57,8 @@ def window(service: Service, wish: dict[str, Any]) -> dict[str, Any]:
         ends.append(time.monotonic())
         starts.append(start)
         wrong += not service.right(i)
+    if wrong:
+        print(f"{wish['service']}: {service.difference(0)}", file=sys.stderr, flush=True)
     return {
         "begin": begin,
         "end": time.monotonic(),

@@ -51,6 +51,13 @@ class Service:
             self._answer.float(), expected.float(), rtol=0.0, atol=0.02 * scale, equal_nan=True
         )
 
+    def difference(self, i: int) -> str:
+        """What is wrong with an answer, in words."""
+        self.serve(i)
+        one, other = self._answer.float(), self._expected[i % INPUTS].float()
+        far = float((one - other).abs().max())
+        return f"differs by {far} where {float(other.abs().max())} is the most"
+
     @property
     def checksum(self) -> int:
         """Of what each answer is largest in: the same in every process."""
