@@ -23,7 +23,7 @@ class Configuration:
 
     @property
     def headline(self) -> bool:
-        return self.guard or self.threads == 25
+        return self.guard and self.mps
 
     @property
     def job(self) -> tuple[bool, int | None]:

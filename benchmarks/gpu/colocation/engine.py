@@ -9,6 +9,19 @@ import torch
 WARM_UPS = 3
 
 
+class Replay:
+    """A captured graph. It also holds what it was captured from: the graph reads those tensors."""
+
+    def __init__(
+        self, graph: torch.cuda.CUDAGraph, work: Callable[[], torch.Tensor], answer: torch.Tensor
+    ) -> None:
+        self._graph, self._work, self._answer = graph, work, answer
+
+    def __call__(self) -> torch.Tensor:
+        self._graph.replay()
+        return self._answer
+
+
 class Engine:
     """One device and one stream on it that is not the default one."""
 
@@ -56,11 +69,7 @@ class Engine:
         with torch.cuda.graph(graph, stream=self.stream):
             answer = work()
 
-        def replay() -> torch.Tensor:
-            graph.replay()
-            return answer
-
-        return replay
+        return Replay(graph, work, answer)
 
 
 def steady(seed: int) -> None:

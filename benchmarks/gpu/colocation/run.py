@@ -42,7 +42,7 @@ class Plan:
         return min(4.0, self.seconds)
 
     def seeds_of(self, configuration: Configuration) -> list[int]:
-        """All for ours and for the best of the others; a first look at the rest."""
+        """All for the headline; one for what it is compared with."""
         return self.seeds if configuration.headline else self.seeds[:1]
 
     def time_for(self, seconds: float) -> bool:
