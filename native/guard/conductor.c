@@ -13,12 +13,14 @@ enum { OTHERS = GS_SEATS, PARTIES, NOBODY = -1 };
 
 static const uint64_t ROUND_NS = 40 * MS, SHORTEST_NS = 2 * MS, LOOK_NS = 1 * MS, WISH_NS = 20 * MS;
 static const uint64_t PATIENCE_NS = 200 * MS; /* turns go on that long after the last wish for one */
+static const uint64_t GRACE_NS = 500 * MS;
 
 /* A seat with a limit or guarantee, or (the last one) all others together. Amounts are ns of GPU. */
 struct party {
     int64_t budget;
     uint64_t virtual;
     uint64_t overrun_seen;
+    uint64_t limited_at;    /* since when the limit is what it is */
     uint32_t limit, weight; /* basis points */
     bool wants, wanted;
 };
@@ -67,7 +69,7 @@ static uint32_t weight_of(const struct gs_seat_policy *policy)
 }
 
 /* Whether anybody with a limit or guarantee wants a turn. */
-static bool see_parties(struct stand *stand, const struct gs_board *board)
+static bool see_parties(struct stand *stand, const struct gs_board *board, uint64_t now)
 {
     uint32_t promised = 0;
     bool needed = false;
@@ -83,6 +85,8 @@ static bool see_parties(struct stand *stand, const struct gs_board *board)
         party->wants = true;
         if (party == &stand->party[OTHERS])
             continue;
+        if (party->limit != policy->limit)
+            party->limited_at = now;
         party->limit = policy->limit;
         party->weight = weight_of(policy);
         promised += policy->request;
@@ -135,7 +139,8 @@ static void keep_books(struct stand *stand, struct gs_board *board, uint64_t pas
         if (i == OTHERS)
             continue;
         uint64_t overrun = __atomic_load_n(&board->seat[i].overrun_ns, __ATOMIC_RELAXED);
-        if (overrun > party->overrun_seen)
+        /* What was queued before the limit was is not the limit's: at 10 % its debt would take seconds to pay. */
+        if (overrun > party->overrun_seen && stand->at - party->limited_at > GRACE_NS)
             spend(party, overrun - party->overrun_seen);
         party->overrun_seen = overrun;
     }
@@ -291,7 +296,7 @@ static uint64_t conduct(struct stand *stand, struct gs_ride *ride, uint64_t now)
         for (int i = 0; i < GS_SEATS; i++)
             board->seat[i].wanted_ns += is_taken(&board->seat[i]) && stand->seat_wants[i] ? passed : 0;
     see_wishes(stand, board, now);
-    if (see_parties(stand, board))
+    if (see_parties(stand, board, now))
         stand->needed_at = now;
     else if (now - stand->needed_at > PATIENCE_NS)
         return dissolve(stand, ride);
