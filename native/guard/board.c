@@ -26,7 +26,7 @@ uint64_t gs_now(void)
 
 static bool mine(const struct gs_rider *rider, int32_t pid, uint32_t namespace, uint64_t start)
 {
-    return rider->pid == pid && rider->pid_namespace == namespace && rider->start == start;
+    return GS_READ(rider->pid) == pid && rider->pid_namespace == namespace && rider->start == start;
 }
 
 /* The pid is set last and cleared first: whoever sees it sees the rest. */
@@ -34,8 +34,9 @@ static void fill(struct gs_rider *rider, int32_t pid, uint32_t namespace, uint64
 {
     rider->pid_namespace = namespace;
     rider->start = start;
-    rider->urgent = 0;
-    rider->busy = rider->draining = 0;
+    GS_WRITE(rider->urgent, 0);
+    GS_WRITE(rider->busy, 0);
+    GS_WRITE(rider->draining, 0);
     __atomic_store_n(&rider->until_ns, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&rider->beat_ns, gs_now(), __ATOMIC_RELAXED);
     __atomic_store_n(&rider->pid, pid, __ATOMIC_RELEASE);
@@ -59,10 +60,10 @@ static int claim(struct gs_board *board)
 /* An exec keeps pid and start time: what the old program left raised is opened. */
 static void drop_bits(struct gs_board *board, struct gs_rider *rider)
 {
-    uint32_t number = rider->urgent;
+    uint32_t number = GS_READ(rider->urgent);
     if (!number)
         return;
-    rider->urgent = 0;
+    GS_WRITE(rider->urgent, 0);
     __atomic_store_n(&rider->until_ns, 0, __ATOMIC_SEQ_CST);
     gs_board_open(board, 1u << (number - 1));
     __atomic_and_fetch(&board->urgent, ~(1u << (number - 1)), __ATOMIC_SEQ_CST);
@@ -101,7 +102,7 @@ uint32_t gs_board_urgent_bit(struct gs_board *board, int place)
     while (!rider->urgent && (~used & GS_SHUT_URGENT)) {
         uint32_t bit = ~used & GS_SHUT_URGENT & -(~used & GS_SHUT_URGENT);
         if (__atomic_compare_exchange_n(&board->urgent, &used, used | bit, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-            rider->urgent = (uint32_t)__builtin_ctz(bit) + 1;
+            GS_WRITE(rider->urgent, (uint32_t)__builtin_ctz(bit) + 1);
     }
     return rider->urgent ? 1u << (rider->urgent - 1) : 0;
 }

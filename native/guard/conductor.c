@@ -48,8 +48,8 @@ static int party_of(const struct gs_board *board, int seat)
 
 static bool rider_wants(const struct gs_rider *rider, uint64_t now)
 {
-    return rider->pid > 0 && (__atomic_load_n(&rider->busy, __ATOMIC_RELAXED) || rider->draining ||
-                              __atomic_load_n(&rider->want_ns, __ATOMIC_RELAXED) + WISH_NS > now);
+    return GS_READ(rider->pid) > 0 &&
+           (GS_READ(rider->busy) || GS_READ(rider->draining) || GS_READ(rider->want_ns) + WISH_NS > now);
 }
 
 static void see_wishes(struct stand *stand, const struct gs_board *board, uint64_t now)
@@ -228,7 +228,8 @@ static void set_turn(struct gs_seat *seat, bool open, uint64_t now)
 static bool drains(const struct gs_board *board, int seat)
 {
     for (uint32_t i = 0; i < board->riders_high && i < GS_RIDERS; i++)
-        if (board->rider[i].pid > 0 && board->rider[i].seat == (uint32_t)seat && board->rider[i].draining)
+        if (GS_READ(board->rider[i].pid) > 0 && board->rider[i].seat == (uint32_t)seat &&
+            GS_READ(board->rider[i].draining))
             return true;
     return false;
 }

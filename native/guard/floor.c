@@ -23,7 +23,8 @@ static const struct gs_rider *owner(const struct gs_board *board, uint32_t bit)
 {
     for (uint32_t i = 0; i < board->riders_high && i < GS_RIDERS; i++) {
         const struct gs_rider *rider = &board->rider[i];
-        if (rider->pid > 0 && rider->urgent && 1u << (rider->urgent - 1) == bit)
+        uint32_t urgent = GS_READ(rider->urgent);
+        if (GS_READ(rider->pid) > 0 && urgent && 1u << (urgent - 1) == bit)
             return rider;
     }
     return NULL;
@@ -98,8 +99,9 @@ uint64_t gs_floor_tick(struct gs_ride *ride, int gpu, uint64_t now)
 {
     struct watch *watch = &watches[gpu];
     uint32_t word = __atomic_load_n(&ride->seat->word, __ATOMIC_SEQ_CST);
-    bool active = watch->fences != ride->fences;
-    watch->fences = ride->fences;
+    uint64_t fences = GS_READ(ride->fences);
+    bool active = watch->fences != fences;
+    watch->fences = fences;
     watch->seen_open |= !(word & GS_SHUT_URGENT);
     if (word & GS_SHUT_URGENT) {
         overrule_silent(ride, word, now);

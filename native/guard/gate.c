@@ -17,9 +17,9 @@ static struct gs_lane *lane_of(struct gs_ride *ride, CUstream stream)
 {
     size_t at = (size_t)(((uintptr_t)stream * 0x9e3779b97f4a7c15ull) >> 58);
     struct gs_lane *lane = &ride->lanes[at % GS_LANES];
-    if (lane->stream != stream) { /* another stream's: a look too many does no harm */
-        lane->stream = stream;
-        lane->load = UINT64_MAX / 2;
+    if (GS_READ(lane->stream) != stream) { /* another stream's: a look too many does no harm */
+        GS_WRITE(lane->stream, stream);
+        GS_WRITE(lane->load, UINT64_MAX / 2);
     }
     return lane;
 }
@@ -44,14 +44,14 @@ static uint64_t quantum(const struct gs_ride *ride)
 static void wish(struct gs_ride *ride)
 {
     uint64_t now = gs_now();
-    ride->active_at = now;
+    GS_WRITE(ride->active_at, now);
     __atomic_store_n(&ride->rider->want_ns, now, __ATOMIC_SEQ_CST);
     gs_keeper_wake();
 }
 
 static uint32_t waits_for(const struct gs_ride *ride)
 {
-    return GS_SHUT_TURN | (ride->word ? 0 : GS_SHUT_URGENT);
+    return GS_SHUT_TURN | (GS_READ(ride->word) ? 0 : GS_SHUT_URGENT);
 }
 
 static void wait_shut(struct gs_ride *ride, uint32_t bits)
@@ -69,7 +69,7 @@ static void wait_shut(struct gs_ride *ride, uint32_t bits)
 void gs_gate_wait(CUstream stream)
 {
     struct gs_ride *ride = gs_is_captured(stream) ? NULL : gs_ride_here();
-    if (!ride || !(in_turns(ride) || (!ride->word && beside_urgent(ride))))
+    if (!ride || !(in_turns(ride) || (!GS_READ(ride->word) && beside_urgent(ride))))
         return;
     wish(ride);
     uint32_t bits = waits_for(ride);
@@ -81,10 +81,10 @@ static void put_fence(struct gs_ride *ride, CUstream stream)
 {
     if (in_turns(ride))
         gs_mark(ride, ride->gpu, stream);
-    CUresult result = cuda()->cuStreamWaitValue32_v2(stream, ride->word, 0, CU_STREAM_WAIT_VALUE_EQ);
+    CUresult result = cuda()->cuStreamWaitValue32_v2(stream, GS_READ(ride->word), 0, CU_STREAM_WAIT_VALUE_EQ);
     if (result == CUDA_ERROR_NOT_SUPPORTED || result == CUDA_ERROR_INVALID_VALUE)
-        ride->word = 0; /* this driver or stream cannot: from now on the host waits */
-    ride->fences++;
+        GS_WRITE(ride->word, 0); /* this driver or stream cannot: from now on the host waits */
+    __atomic_add_fetch(&ride->fences, 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(&ride->seat->fences, 1, __ATOMIC_RELAXED);
     gs_keeper_wake();
 }
@@ -95,12 +95,12 @@ static void fence(struct gs_ride *ride, struct gs_pass *pass)
     uint64_t most = quantum(ride), known = gs_meter_estimate(pass->key), ns = known ? known : most;
     struct gs_lane *lane = lane_of(ride, pass->stream);
     uint64_t load = __atomic_load_n(&lane->load, __ATOMIC_RELAXED) + ns;
-    if (load > most && ride->word) {
+    if (load > most && GS_READ(ride->word)) {
         put_fence(ride, pass->stream);
         load = ns;
     }
     __atomic_store_n(&lane->load, load, __ATOMIC_RELAXED);
-    ride->newest = pass->stream;
+    GS_WRITE(ride->newest, pass->stream);
     __atomic_add_fetch(&ride->seat->busy_ns, known, __ATOMIC_RELAXED);
     pass->sample = gs_meter_begin(pass->key, pass->stream);
     /* A launch that waits for room in the queue is a wish too. */
@@ -160,7 +160,7 @@ struct gs_ride *gs_gate_sync_begins(const CUstream *stream)
     __atomic_add_fetch(&ride->rider->busy, 1, __ATOMIC_SEQ_CST);
     if (in_turns(ride)) {
         wish(ride);
-        mark_running(ride, stream ? *stream : ride->newest);
+        mark_running(ride, stream ? *stream : GS_READ(ride->newest));
     }
     return ride;
 }

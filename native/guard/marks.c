@@ -94,11 +94,11 @@ static void read_marks(struct track *track, struct gs_seat *seat)
 uint64_t gs_marks_tick(struct gs_ride *ride, int gpu, uint64_t now)
 {
     struct track *track = &tracks[gpu];
-    if (!track->context || gs_capturing())
+    if (gs_capturing())
         return UINT64_MAX;
     pthread_mutex_lock(&track->lock);
     read_marks(track, ride->seat);
-    if (track->context && now - track->base_ns > BASE_NS && now - ride->active_at < BASE_NS)
+    if (track->context && now - track->base_ns > BASE_NS && now - GS_READ(ride->active_at) < BASE_NS)
         set_base(track);
     bool waits = track->count > 0;
     pthread_mutex_unlock(&track->lock);

@@ -74,8 +74,8 @@ static void forget(CUstream stream)
     if (!ride)
         return;
     gs_urgent_forget_stream(ride, stream);
-    if (ride->newest == stream)
-        ride->newest = NULL;
+    if (GS_READ(ride->newest) == stream)
+        GS_WRITE(ride->newest, NULL);
 }
 
 CUresult cuStreamDestroy(CUstream stream)

@@ -78,8 +78,8 @@ static void raise_bit(struct gs_ride *ride)
     struct gs_burst *burst = &ride->burst;
     uint64_t now = gs_now();
     learn_gap(burst, now);
-    burst->raised_at = now;
-    burst->lingers = false;
+    GS_WRITE(burst->raised_at, now);
+    GS_WRITE(burst->lingers, false);
     __atomic_store_n(&ride->rider->beat_ns, now, __ATOMIC_RELAXED);
     __atomic_store_n(&ride->rider->until_ns, UINT64_MAX, __ATOMIC_SEQ_CST);
     gs_board_shut(ride->board, bit_of(ride));
@@ -94,7 +94,7 @@ static void drop_bit(struct gs_ride *ride)
 {
     struct gs_burst *burst = &ride->burst;
     __atomic_store_n(&burst->raised, 0, __ATOMIC_SEQ_CST);
-    burst->lingers = false;
+    GS_WRITE(burst->lingers, false);
     burst->count = 0;
     burst->untracked = false;
     __atomic_store_n(&ride->rider->until_ns, 0, __ATOMIC_SEQ_CST);
@@ -108,7 +108,7 @@ static void first_of_burst(struct gs_ride *ride, CUstream stream)
     pthread_mutex_lock(&burst->lock);
     if (burst->lingers) { /* still shut: nobody came in between */
         learn_gap(burst, gs_now());
-        burst->lingers = false;
+        GS_WRITE(burst->lingers, false);
     }
     if (!burst->raised)
         raise_bit(ride);
@@ -124,7 +124,7 @@ void gs_urgent_launch(struct gs_ride *ride, CUstream stream)
     /* Before the look at `raised`: whoever drops the bit looks at both in the other order (fall()). */
     __atomic_add_fetch(&burst->launches, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&burst->raised, __ATOMIC_SEQ_CST) && !__atomic_load_n(&burst->lingers, __ATOMIC_RELAXED) &&
-        newest_stream == stream && newest_burst == burst->raised_at)
+        newest_stream == stream && newest_burst == GS_READ(burst->raised_at))
         return;
     first_of_burst(ride, stream);
 }
@@ -175,11 +175,11 @@ static void look(struct gs_ride *ride, uint64_t now)
     uint64_t launches = __atomic_load_n(&burst->launches, __ATOMIC_SEQ_CST);
     if (launches != burst->seen) {
         burst->seen = launches;
-        ride->active_at = now;
+        GS_WRITE(ride->active_at, now);
         return;
     }
     bool blind = gs_capturing() || burst->untracked;
-    if (blind ? now - ride->active_at > BLIND_NS : all_idle(burst))
+    if (blind ? now - GS_READ(ride->active_at) > BLIND_NS : all_idle(burst))
         fall(ride, launches, now);
 }
 
@@ -188,7 +188,7 @@ static void end_of_grace(struct gs_ride *ride)
 {
     struct gs_burst *burst = &ride->burst;
     uint64_t launches = burst->linger_launches;
-    burst->lingers = false;
+    GS_WRITE(burst->lingers, false);
     if (__atomic_load_n(&burst->launches, __ATOMIC_SEQ_CST) != launches)
         return;
     drop_bit(ride);
@@ -199,7 +199,7 @@ static void end_of_grace(struct gs_ride *ride)
 /* Between bursts both stay at a nap: the next launch is not to pay for waking them. */
 static uint64_t next_look(const struct gs_burst *burst, uint64_t now)
 {
-    return burst->raised || now - burst->raised_at < DROWSY_NS ? now + LOOK_NS : UINT64_MAX;
+    return GS_READ(burst->raised) || now - GS_READ(burst->raised_at) < DROWSY_NS ? now + LOOK_NS : UINT64_MAX;
 }
 
 /* Signs of life come from here: they say that the process is not stopped, not that its driver answers. */
