@@ -4,12 +4,13 @@
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from gpushare.guard import Region, RegionGrant
-from gpushare.model.ids import GpuId
+from gpushare.guard import Board, Rank, Region, RegionGrant, SeatPolicy
+from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.units import MIB, Bytes
 from support.machine import ROOT, Machine
 
@@ -39,6 +40,17 @@ def build(request: pytest.FixtureRequest) -> Path:
     return folder
 
 
+def _sanitized(build: Path, region: Path, **more: str) -> dict[str, str]:
+    return {
+        "LD_PRELOAD": str(build / "guard" / "libgpushare.so"),
+        "LD_LIBRARY_PATH": str(build / "simgpu"),
+        "GPUSHARE_REGION": str(region),
+        "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0",
+        "TSAN_OPTIONS": f"suppressions={ROOT / 'native/tests/guard/tsan.supp'}",
+        **more,
+    }
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_path_is_clean(build: Path, machine: Machine, tmp_path: Path, scenario: str) -> None:
     grant = RegionGrant(uuid=CARD, limit=Bytes(ROOM + CONTEXT), context=CONTEXT)
@@ -46,11 +58,33 @@ def test_every_path_is_clean(build: Path, machine: Machine, tmp_path: Path, scen
     ran = machine.run(
         build / "tests" / "guard" / "paths_test",
         scenario,
-        env={
-            "LD_PRELOAD": str(build / "guard" / "libgpushare.so"),
-            "LD_LIBRARY_PATH": str(build / "simgpu"),
-            "GPUSHARE_REGION": str(region.path),
-            "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0",
-        },
+        env=_sanitized(build, region.path),
     )
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+TENANTS = (
+    (("work", "900000"), SeatPolicy(share=ShareId("job"), rank=Rank.LOW)),
+    (("serve", "300000", "1500"), SeatPolicy(share=ShareId("service"), rank=Rank.HIGH)),
+    (("graph", "400000"), SeatPolicy(share=ShareId("graphs"), limit=3000, request=3000)),
+    (("poll", "500000", "900"), SeatPolicy(share=ShareId("poller"), limit=5000, request=5000)),
+)
+
+
+def test_urgent_work_and_turns_are_clean(build: Path, machine: Machine, tmp_path: Path) -> None:
+    board = Board.create(tmp_path / CARD, CARD)
+    running = []
+    for number, (work, policy) in enumerate(TENANTS):
+        board.seat(number, policy)
+        grant = RegionGrant(uuid=CARD, limit=Bytes(ROOM + CONTEXT), seat=number)
+        region = Region.create(tmp_path / policy.share, [grant])
+        env = _sanitized(build, region.path, GPUSHARE_BOARDS=str(tmp_path))
+        program = build / "tests" / "guard" / "gate_test"
+        running.append(machine.start(program, *work, env=env, stdin=subprocess.PIPE))
+    time.sleep(4)
+    for process in running:
+        out, err = process.communicate("", timeout=60)
+        assert (process.returncode, err) == (0, "")
+        assert out.startswith("ready\n")
+    job, service, *limited = board.snapshot().seats
+    assert min(job.fences, service.raises, *(seat.turns for seat in limited)) > 0
