@@ -120,10 +120,15 @@ static int64_t full_budget(const struct party *party)
     return (int64_t)(ROUND_NS * party->limit / GS_FULL);
 }
 
+static void age(struct party *party, uint64_t ns)
+{
+    party->virtual += ns * GS_FULL / party->weight;
+}
+
 static void spend(struct party *party, uint64_t ns)
 {
     party->budget -= (int64_t)ns;
-    party->virtual += ns * GS_FULL / party->weight;
+    age(party, ns);
 }
 
 /* Budgets grow with the time that passed, and pay for what ran on after its turn. */
@@ -146,7 +151,10 @@ static void keep_books(struct stand *stand, struct gs_board *board, uint64_t pas
     }
 }
 
-/* What urgent work takes of a turn is not the turn's. */
+/*
+ * What urgent work takes of a turn is not charged to the limit, but it is over all the same: a share that urgent work
+ * keeps out would else be next for ever.
+ */
 static void charge(struct stand *stand, struct gs_board *board, uint64_t passed)
 {
     bool used = false;
@@ -160,8 +168,8 @@ static void charge(struct stand *stand, struct gs_board *board, uint64_t passed)
             used = true;
         }
     }
-    if (used)
-        spend(&stand->party[stand->turn], passed);
+    if (stand->turn != NOBODY)
+        (used ? spend : age)(&stand->party[stand->turn], passed);
 }
 
 static bool limited(const struct party *party)
@@ -291,11 +299,7 @@ static uint64_t conduct(struct stand *stand, struct gs_ride *ride, uint64_t now)
     uint64_t passed = now - stand->at < ROUND_NS ? now - stand->at : ROUND_NS;
     stand->at = now;
     board->passes++;
-    if (stand->turn != NOBODY)
-        charge(stand, board, passed);
-    else
-        for (int i = 0; i < GS_SEATS; i++)
-            board->seat[i].wanted_ns += is_taken(&board->seat[i]) && stand->seat_wants[i] ? passed : 0;
+    charge(stand, board, passed);
     see_wishes(stand, board, now);
     if (see_parties(stand, board, now))
         stand->needed_at = now;

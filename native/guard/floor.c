@@ -103,6 +103,10 @@ uint64_t gs_floor_tick(struct gs_ride *ride, int gpu, uint64_t now)
     bool active = watch->fences != fences;
     watch->fences = fences;
     watch->seen_open |= !(word & GS_SHUT_URGENT);
+    if (GS_READ(ride->rider->draining)) { /* to make room is worth more to others than a moment's quiet */
+        gs_seat_open(ride->seat, word & GS_SHUT_URGENT);
+        return now + LOOK_NS / 4;
+    }
     if (word & GS_SHUT_URGENT) {
         overrule_silent(ride, word, now);
         guarantee(ride, watch, word, now);

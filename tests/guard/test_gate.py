@@ -11,7 +11,7 @@ import pytest
 
 from gpushare.guard import Region, RegionGrant, library_path
 from gpushare.guard.board import Board, Rank, Seat, SeatPolicy
-from gpushare.guard.region import Flag
+from gpushare.guard.region import Flag, Phase
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.units import GIB, Bytes
 from support.machine import Machine
@@ -197,6 +197,15 @@ def test_several_services_and_several_jobs(tenants: Tenants) -> None:
     assert min(map(finish, services)) >= 10
     assert min(map(finish, jobs)) > 0
     assert [tenants.seat(n).word for n in (0, 1)] == [0, 0]
+
+
+def test_urgent_work_does_not_keep_a_suspension_waiting(tenants: Tenants) -> None:
+    tenants.start("work", LONG, rank=Rank.LOW, floor=0, movable=True)
+    tenants.start("work", "3000000", rank=Rank.HIGH)
+    tenants.until(lambda: stays_shut(tenants, 0), "it was never urgent")
+    region = tenants.region(0)
+    region.suspend(Bytes(0))
+    tenants.until(lambda: region.snapshot().slots[0].phase is Phase.AWAY, "it cannot leave")
 
 
 def test_no_work_is_lost_or_done_out_of_order(tenants: Tenants) -> None:

@@ -100,6 +100,14 @@ def test_urgent_work_without_a_limit_takes_no_turns(tenants: Tenants) -> None:
     assert finish(service) > 0
 
 
+def test_a_job_that_urgent_work_keeps_out_takes_no_turns_from_others(tenants: Tenants) -> None:
+    tenants.start("work", KERNEL, rank=Rank.LOW, floor=0)
+    tenants.start("work", "3000000", rank=Rank.HIGH)
+    tenants.start("work", KERNEL, limit=2500, request=2500)
+    [limited] = measured(tenants, 2)
+    assert abs(limited - 25) <= POINTS
+
+
 def test_no_work_is_lost_or_done_out_of_order(tenants: Tenants) -> None:
     job = tenants.start("order", "2000", limit=1000, request=1000)
     assert finish(job) == 2000
