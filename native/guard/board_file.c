@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,6 +10,7 @@
 
 #include "board.h"
 #include "export.h"
+#include "shared_file.h"
 
 static bool sound(const struct gs_board *board)
 {
@@ -46,8 +45,10 @@ void gs_board_unmap(struct gs_board *board)
     munmap(board, sizeof *board);
 }
 
-static void fill(struct gs_board *board, const char *uuid)
+static void fill(void *content, const void *with)
 {
+    struct gs_board *board = content;
+    const char *uuid = with;
     board->version = GS_BOARD_VERSION;
     board->header_size = offsetof(struct gs_board, seat);
     board->seat_size = sizeof(struct gs_seat);
@@ -58,37 +59,11 @@ static void fill(struct gs_board *board, const char *uuid)
     board->magic = GS_BOARD_MAGIC;
 }
 
-/* Whole pages: the GPU is to see parts of it, and page is what the driver can pin. */
-static int write_new(int fd, const char *uuid)
-{
-    long page = sysconf(_SC_PAGESIZE);
-    off_t size = ((off_t)sizeof(struct gs_board) + page - 1) / page * page;
-    int error = posix_fallocate(fd, 0, size);
-    if (error)
-        return -error;
-    struct gs_board *board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (board == MAP_FAILED)
-        return -errno;
-    fill(board, uuid);
-    gs_board_unmap(board);
-    return 0;
-}
-
+/* Whole pages: the GPU is to see parts of it, and a page is what the driver can pin. */
 GS_EXPORT int gpushare_board_create(const char *path, const char *uuid)
 {
-    char draft[4096];
-    if (snprintf(draft, sizeof draft, "%s.XXXXXX", path) >= (int)sizeof draft)
-        return -ENAMETOOLONG;
-    int fd = mkostemp(draft, O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int result = write_new(fd, uuid);
-    close(fd);
-    if (result == 0 && rename(draft, path) < 0)
-        result = -errno;
-    if (result < 0)
-        unlink(draft);
-    return result;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), size = (sizeof(struct gs_board) + page - 1) / page * page;
+    return gs_shared_file_make(path, size, fill, uuid);
 }
 
 /* Neither maps nor locks, as with regions: every tenant of the GPU can write this file. */

@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,6 +10,7 @@
 
 #include "export.h"
 #include "region.h"
+#include "shared_file.h"
 
 enum { REAP_SECONDS = 1 };
 
@@ -65,56 +64,39 @@ static void init_lock(pthread_mutex_t *lock)
     pthread_mutexattr_destroy(&attributes);
 }
 
-static void fill(struct gs_region *region, const struct gpushare_grant *grants, unsigned count)
+struct wanted {
+    const struct gpushare_grant *grants;
+    unsigned count;
+};
+
+static void fill(void *content, const void *with)
 {
+    struct gs_region *region = content;
+    const struct wanted *wanted = with;
     region->version = GS_REGION_VERSION;
     region->header_size = offsetof(struct gs_region, gpu);
     region->gpu_size = sizeof(struct gs_region_gpu);
     region->slot_size = sizeof(struct gs_region_slot);
-    region->gpu_count = count;
+    region->gpu_count = wanted->count;
     region->slot_count = GS_SLOTS;
-    for (unsigned g = 0; g < count; g++) {
-        memcpy(region->gpu[g].uuid, grants[g].uuid, GS_UUID - 1);
-        region->gpu[g].limit = grants[g].limit;
-        region->gpu[g].context = grants[g].context;
-        region->gpu[g].seat = grants[g].seat;
+    for (unsigned g = 0; g < wanted->count; g++) {
+        const struct gpushare_grant *grant = &wanted->grants[g];
+        memcpy(region->gpu[g].uuid, grant->uuid, GS_UUID - 1);
+        region->gpu[g].limit = grant->limit;
+        region->gpu[g].context = grant->context;
+        region->gpu[g].seat = grant->seat;
     }
     init_lock(&region->lock);
     region->magic = GS_REGION_MAGIC;
 }
 
-static int write_new(int fd, const struct gpushare_grant *grants, unsigned count)
-{
-    /* Reserves the pages: a full disk must fail here, not as SIGBUS inside a tenant's program. */
-    int error = posix_fallocate(fd, 0, sizeof(struct gs_region));
-    if (error)
-        return -error;
-    struct gs_region *region = map_fd(fd);
-    if (!region)
-        return -errno;
-    fill(region, grants, count);
-    gs_region_unmap(region);
-    return 0;
-}
-
 GS_EXPORT int gpushare_region_create(const char *path, const struct gpushare_grant *grants,
                                      unsigned count)
 {
-    char draft[4096];
+    const struct wanted wanted = {grants, count};
     if (count == 0 || count > GS_GPUS)
         return -EINVAL;
-    if (snprintf(draft, sizeof draft, "%s.XXXXXX", path) >= (int)sizeof draft)
-        return -ENAMETOOLONG;
-    int fd = mkostemp(draft, O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int result = write_new(fd, grants, count);
-    close(fd);
-    if (result == 0 && rename(draft, path) < 0)
-        result = -errno;
-    if (result < 0)
-        unlink(draft);
-    return result;
+    return gs_shared_file_make(path, sizeof(struct gs_region), fill, &wanted);
 }
 
 static int find_gpu(const struct gs_region *region, const char *uuid)
