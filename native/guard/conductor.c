@@ -131,6 +131,12 @@ static void spend(struct party *party, uint64_t ns)
     age(party, ns);
 }
 
+/* Work that ran on into the next one's turn had half of the GPU, and took twice as long for it. */
+static uint64_t part_of_gpu(const struct stand *stand, int party, uint64_t ns)
+{
+    return stand->turn == NOBODY || stand->turn == party ? ns : ns / 2;
+}
+
 /* Budgets grow with the time that passed, and pay for what ran on after its turn. */
 static void keep_books(struct stand *stand, struct gs_board *board, uint64_t passed)
 {
@@ -146,7 +152,7 @@ static void keep_books(struct stand *stand, struct gs_board *board, uint64_t pas
         uint64_t overrun = __atomic_load_n(&board->seat[i].overrun_ns, __ATOMIC_RELAXED);
         /* What was queued before the limit was is not the limit's: at 10 % its debt would take seconds to pay. */
         if (overrun > party->overrun_seen && stand->at - party->limited_at > GRACE_NS)
-            spend(party, overrun - party->overrun_seen);
+            spend(party, part_of_gpu(stand, i, overrun - party->overrun_seen));
         party->overrun_seen = overrun;
     }
 }
