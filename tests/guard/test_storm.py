@@ -68,7 +68,10 @@ class Storm:
         """In order: it has to have done all its work, and done it right."""
         self.back(number)
         process = self._living.pop(number)
-        done = finish(process)
+        try:
+            done = finish(process)
+        except subprocess.TimeoutExpired as late:
+            raise AssertionError(f"{number} hangs: {self._tenants.board.snapshot()}") from late
         assert done == self._checked.pop(number, done)
         self._tenants.leave(number)
 
