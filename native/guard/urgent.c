@@ -95,8 +95,6 @@ static void drop_bit(struct gs_ride *ride)
     struct gs_burst *burst = &ride->burst;
     __atomic_store_n(&burst->raised, 0, __ATOMIC_SEQ_CST);
     GS_WRITE(burst->lingers, false);
-    burst->count = 0;
-    burst->untracked = false;
     __atomic_store_n(&ride->rider->until_ns, 0, __ATOMIC_SEQ_CST);
     gs_board_open(ride->board, bit_of(ride));
     ride->seat->raised_ns += burst->idle_at > burst->raised_at ? burst->idle_at - burst->raised_at : 0;
@@ -110,8 +108,11 @@ static void first_of_burst(struct gs_ride *ride, CUstream stream)
         learn_gap(burst, gs_now());
         GS_WRITE(burst->lingers, false);
     }
-    if (!burst->raised)
+    if (!burst->raised) {
+        burst->count = 0;
+        burst->untracked = false;
         raise_bit(ride);
+    }
     track(burst, stream);
     newest_stream = stream;
     newest_burst = burst->raised_at;
@@ -153,7 +154,7 @@ static void fall(struct gs_ride *ride, uint64_t launches, uint64_t now)
     }
     drop_bit(ride);
     if (__atomic_load_n(&burst->launches, __ATOMIC_SEQ_CST) != launches)
-        raise_bit(ride); /* somebody launched meanwhile and saw the bit still raised */
+        raise_bit(ride); /* somebody launched meanwhile, into a stream of the burst, and saw the bit still raised */
 }
 
 void gs_urgent_synced(struct gs_ride *ride)
