@@ -190,4 +190,5 @@ void gs_gate_context_ends(CUcontext context)
         if (ride)
             gs_urgent_forget_streams(ride);
     }
+    gs_rides_context_ends(context);
 }

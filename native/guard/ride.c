@@ -17,7 +17,7 @@
 bool gs_gate_armed;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct gs_ride rides[GS_GPUS];
+static struct gs_ride rides[GS_GPUS] = {[0 ... GS_GPUS - 1] = {.burst.lock = PTHREAD_MUTEX_INITIALIZER}};
 static bool refused[GS_GPUS];
 
 void gs_ride_start(void)
@@ -57,7 +57,8 @@ static CUdeviceptr shown_to_gpu(uint32_t *word)
     return start + ((uintptr_t)word - at);
 }
 
-static bool board_up(struct gs_ride *ride, int gpu, uint64_t seat)
+/* Once in a process' life: threads may be counted in its rider. */
+static bool mount(struct gs_ride *ride, int gpu, uint64_t seat)
 {
     ride->board = open_board(gs_shared_region()->gpu[gpu].uuid);
     if (!ride->board)
@@ -69,10 +70,16 @@ static bool board_up(struct gs_ride *ride, int gpu, uint64_t seat)
     }
     ride->seat = &ride->board->seat[seat - 1];
     ride->rider = &ride->board->rider[ride->place];
+    ride->gpu = gpu;
+    return true;
+}
+
+static bool board_up(struct gs_ride *ride, int gpu, uint64_t seat)
+{
+    if (!ride->rider && !mount(ride, gpu, seat))
+        return false;
     ride->word = shown_to_gpu(&ride->seat->word);
     cuda()->cuCtxGetCurrent(&ride->context);
-    ride->gpu = gpu;
-    ride->burst.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     return true;
 }
 
@@ -113,6 +120,15 @@ struct gs_ride *gs_ride_number(int gpu)
     return __atomic_load_n(&rides[gpu].ready, __ATOMIC_ACQUIRE) ? &rides[gpu] : NULL;
 }
 
+void gs_rides_context_ends(CUcontext context)
+{
+    pthread_mutex_lock(&lock);
+    for (int gpu = 0; gpu < GS_GPUS; gpu++)
+        if (rides[gpu].ready && rides[gpu].context == context)
+            __atomic_store_n(&rides[gpu].ready, 0, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&lock);
+}
+
 void gs_rides_drain(bool drains)
 {
     for (int gpu = 0; gpu < GS_GPUS; gpu++)
@@ -126,14 +142,15 @@ void gs_rides_drain(bool drains)
 void gs_rides_forget(void)
 {
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    memset(rides, 0, sizeof rides);
     memset(refused, 0, sizeof refused);
+    for (int gpu = 0; gpu < GS_GPUS; gpu++)
+        rides[gpu] = (struct gs_ride){.burst.lock = PTHREAD_MUTEX_INITIALIZER};
 }
 
 /* A clean end opens at once what others would have to find out. */
 __attribute__((destructor)) static void end(void)
 {
     for (int gpu = 0; gpu < GS_GPUS; gpu++)
-        if (rides[gpu].ready && rides[gpu].rider->pid == getpid())
+        if (rides[gpu].rider && rides[gpu].rider->pid == getpid())
             gs_board_leave(rides[gpu].board, rides[gpu].place);
 }

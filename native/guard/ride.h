@@ -58,6 +58,9 @@ struct gs_ride *gs_ride_here(void);
 /* Those that are set up, for the keeper. */
 struct gs_ride *gs_ride_number(int gpu);
 
+/* What the GPU sees of a board it sees by a context: who rides with this one is set up anew at the next launch. */
+void gs_rides_context_ends(CUcontext context);
+
 /* The process is about to be suspended: the conductor lets what it has queued end. */
 void gs_rides_drain(bool drains);
 

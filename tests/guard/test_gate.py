@@ -199,6 +199,14 @@ def test_several_services_and_several_jobs(tenants: Tenants) -> None:
     assert [tenants.seat(n).word for n in (0, 1)] == [0, 0]
 
 
+def test_a_program_that_resets_its_context_is_gated_by_the_gpu_again(tenants: Tenants) -> None:
+    tenants.start("serve", SHORT, "500", rank=Rank.HIGH)
+    job = tenants.start("again", LONG, rank=Rank.LOW)
+    tenants.until(lambda: tenants.seat(1).fences > 30, "no fences any more")
+    assert finish(job) > 0
+    assert tenants.seat(1).waits == 0  # which the host would have to do
+
+
 def test_urgent_work_does_not_keep_a_suspension_waiting(tenants: Tenants) -> None:
     tenants.start("work", LONG, rank=Rank.LOW, floor=0, movable=True)
     tenants.start("work", "3000000", rank=Rank.HIGH)

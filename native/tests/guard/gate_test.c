@@ -7,6 +7,7 @@
  *   serve NS US   one kernel of NS and a synchronisation, then a pause of US
  *   poll NS US    the same, but asks for the end instead of waiting for it
  *   stuck NS      one kernel and no call to the driver ever after
+ *   again NS      as work, after the context was reset once
  *   order N       N rounds of additions whose result tells whether any was lost or done out of order
  */
 #include <poll.h>
@@ -116,6 +117,16 @@ static long stuck(unsigned long long ns)
     return 1;
 }
 
+static long again(unsigned long long ns)
+{
+    for (int i = 0; i < 8; i++)
+        spins(ns);
+    synchronise();
+    CHECK(cuDevicePrimaryCtxReset_v2(0) == CUDA_SUCCESS);
+    start();
+    return work(ns);
+}
+
 /* y = (((1 + 2) * ... ) kept exact in floats: each round adds x, then sets x to the round's number. */
 static long order(int rounds)
 {
@@ -152,6 +163,8 @@ int main(int count, char **arguments)
         done = work(ns);
     else if (strcmp(kind, "graph") == 0)
         done = graphs(ns);
+    else if (strcmp(kind, "again") == 0)
+        done = again(ns);
     else if (strcmp(kind, "order") == 0)
         done = order((int)ns);
     else if (strcmp(kind, "stuck") == 0)
