@@ -253,10 +253,12 @@ static void show_turn(const struct stand *stand, struct gs_board *board, uint64_
 {
     for (int open = 0; open < 2; open++)
         for (int i = 0; i < GS_SEATS; i++) {
-            if (!is_taken(&board->seat[i]))
-                continue;
-            /* Who does not want the GPU is left alone: work it may have queued without our seeing is not held up. */
-            bool its_turn = party_of(board, i) == stand->turn || !stand->seat_wants[i] || drains(board, i);
+            /*
+             * Who takes no turns (any more), or does not want the GPU, is left alone: work that it may have queued
+             * without our seeing is not held up.
+             */
+            bool its_turn = !is_taken(&board->seat[i]) || party_of(board, i) == stand->turn ||
+                            !stand->seat_wants[i] || drains(board, i);
             if (its_turn == open)
                 set_turn(&board->seat[i], open, now);
         }

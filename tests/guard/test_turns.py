@@ -81,6 +81,16 @@ def test_a_limit_changes_while_the_program_runs(tenants: Tenants) -> None:
     assert tenants.seat(0).word == 0
 
 
+def test_who_takes_turns_no_longer_is_not_kept_out(tenants: Tenants) -> None:
+    tenants.start("work", KERNEL, limit=2500, request=2500)
+    freed = tenants.start("work", KERNEL, limit=1000, request=1000)
+    measured(tenants, 1)
+    tenants.until(lambda: tenants.seat(1).word != 0, "its limit shuts it out at times")
+    tenants.change(1, rank=Rank.HIGH)
+    tenants.until(lambda: tenants.seat(1).word == 0, "nobody lets it in again")
+    assert finish(freed) > 0
+
+
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
 def test_turns_go_on_when_their_conductor_does_not(tenants: Tenants, end: signal.Signals) -> None:
     first = tenants.start("work", KERNEL, limit=2500, request=2500)
