@@ -16,7 +16,8 @@ import pytest
 from gpushare.guard import Region, RegionGpu, RegionGrant, library_path, native_root
 from gpushare.model.ids import GpuId
 from gpushare.model.units import MIB, Bytes
-from support.machine import NATIVE, Machine
+from support import native
+from support.machine import Machine
 
 CONTEXT = Bytes(100 * MIB)
 
@@ -66,12 +67,4 @@ def guarded(machine: Machine, tmp_path: Path) -> Callable[..., Share]:
 
 @pytest.fixture
 def native_test() -> Callable[[str], Path]:
-    def build(name: str) -> Path:
-        program = NATIVE / "tests" / "guard" / name
-        if not program.exists():
-            sources = Path(__file__).parents[2] / "native"
-            made = ["make", "-C", str(sources), f"BUILD={NATIVE}", str(program)]
-            subprocess.run(made, check=True, capture_output=True, timeout=110)
-        return program
-
-    return build
+    return native.program

@@ -18,11 +18,33 @@
 #include "check.h"
 #include "gs_cuda.h"
 
+/* Real ones: a real GPU runs them, the simulated one knows what their names stand for. */
+#define INDEX                                                                                    \
+    "mov.u32 %r1, %tid.x; mov.u32 %r2, %ctaid.x; mov.u32 %r3, %ntid.x; mov.u32 %r4, %nctaid.x;\n" \
+    "mad.lo.u32 %r1, %r2, %r3, %r1; mul.lo.u32 %r3, %r3, %r4;\n"                                 \
+    "cvt.u64.u32 %i, %r1; cvt.u64.u32 %step, %r3;\n"
 static const char kernels[] =
-    "//\n.version 8.0\n.target sm_90\n.address_size 64\n"
-    ".visible .entry spin(.param .u64 ns)\n{ ret; }\n"
-    ".visible .entry gs_fill(.param .u64 at, .param .u32 value, .param .u64 words)\n{ ret; }\n"
-    ".visible .entry gs_saxpy(.param .u64 y, .param .u64 x, .param .f32 a, .param .u64 n)\n{ ret; }\n";
+    "//\n.version 7.0\n.target sm_70\n.address_size 64\n"
+    ".visible .entry spin(.param .u64 ns)\n{\n"
+    ".reg .pred %more; .reg .u64 %limit, %start, %now;\n"
+    "ld.param.u64 %limit, [ns]; mov.u64 %start, %globaltimer;\n"
+    "again: mov.u64 %now, %globaltimer; sub.u64 %now, %now, %start;\n"
+    "setp.lt.u64 %more, %now, %limit; @%more bra again;\nret;\n}\n"
+    ".visible .entry gs_fill(.param .u64 at, .param .u32 value, .param .u64 words)\n{\n"
+    ".reg .pred %end; .reg .u32 %r1, %r2, %r3, %r4, %v; .reg .u64 %to, %n, %i, %step, %p;\n"
+    "ld.param.u64 %to, [at]; ld.param.u32 %v, [value]; ld.param.u64 %n, [words];\n" INDEX
+    "more: setp.ge.u64 %end, %i, %n; @%end bra done;\n"
+    "shl.b64 %p, %i, 2; add.u64 %p, %p, %to; st.global.u32 [%p], %v; add.u64 %i, %i, %step; bra more;\n"
+    "done: ret;\n}\n"
+    ".visible .entry gs_saxpy(.param .u64 y, .param .u64 x, .param .f32 a, .param .u64 n)\n{\n"
+    ".reg .pred %end; .reg .u32 %r1, %r2, %r3, %r4; .reg .f32 %f1, %f2, %f3;\n"
+    ".reg .u64 %to, %from, %n, %i, %step, %p, %q;\n"
+    "ld.param.u64 %to, [y]; ld.param.u64 %from, [x]; ld.param.f32 %f3, [a]; ld.param.u64 %n, [n];\n" INDEX
+    "more: setp.ge.u64 %end, %i, %n; @%end bra done;\n"
+    "shl.b64 %q, %i, 2; add.u64 %p, %q, %to; add.u64 %q, %q, %from;\n"
+    "ld.global.f32 %f1, [%p]; ld.global.f32 %f2, [%q]; fma.rn.f32 %f1, %f2, %f3, %f1;\n"
+    "st.global.f32 [%p], %f1; add.u64 %i, %i, %step; bra more;\n"
+    "done: ret;\n}\n";
 
 static CUfunction spin, fill, saxpy;
 static CUstream stream;
