@@ -250,6 +250,13 @@ def has_gpu() -> bool:
     return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 < count.value
 
 
+def stop(number: int, _frame: object) -> None:
+    """Once: `simulate` passes on what the whole group got too, and would cut the cleaning short."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main() -> int:
     if "GPUSHARE_SIM_MACHINE" in os.environ:
         print(f"No NVIDIA GPU here: everything below runs on the simulated machine {PROFILE}.\n")
@@ -258,15 +265,14 @@ def main() -> int:
     else:
         command = [GPUSHARE, "simulate", PROFILE, "--", sys.executable, __file__]
         os.execv(GPUSHARE, [os.fspath(part) for part in command])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     try:
         with demonstration() as demo:
             run(demo)
     except DemoError as error:
         print(f"\ndemo: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     print("\nEverything held; nothing is left behind.")
     return 0
 
