@@ -63,9 +63,14 @@ class Reconciler:
         )
 
     async def rest(self, seconds: float) -> None:
-        """Wait for the next pass: `seconds`, or until a process or a share's time ends."""
+        """Wait for the next pass: `seconds`, or until a process or a share's time ends.
+
+        Not by wait_for(): before Python 3.12 it forgets a cancellation that meets the bell
+        (cpython issue 86296), and the daemon would go on after SIGTERM.
+        """
         try:
-            await asyncio.wait_for(self._wake.wait(), self._due(seconds))
+            async with asyncio.timeout(self._due(seconds)):
+                await self._wake.wait()
         except TimeoutError:
             return
         finally:
