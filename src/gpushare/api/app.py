@@ -17,7 +17,8 @@ from gpushare.model.share import Caller
 from .events import stream
 from .metrics import CONTENT_TYPE
 from .openapi import document
-from .routes import ROUTES, Call, Route
+from .route import Call, Route
+from .routes import ROUTES
 
 LARGEST_BODY = 64 * 1024
 API_VERSION = "v1"

@@ -11,7 +11,8 @@ from gpushare.model.event import Event
 from gpushare.model.value import Value
 from gpushare.model.version import __version__
 
-from .routes import ROUTES, Route
+from .route import Route
+from .routes import ROUTES
 
 _REF = "#/components/schemas/{name}"
 

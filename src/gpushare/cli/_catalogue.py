@@ -62,6 +62,10 @@ WORDS = {
         "Simulated machines are made from profiles, and none has this name.",
         "`gpushare simulate --list` shows them.",
     ),
+    "GS1105": (
+        "A policy names a parent that is not there, goes in a circle, or promises too much.",
+        "`gpushare apply -f FILE --check` says what is wrong; nothing changes until all is right.",
+    ),
     "GS1200": (
         "The name is misspelt, or the thing has ended long ago.",
         "`gpushare ps -a` and `gpushare gpus` list what there is.",
@@ -81,6 +85,14 @@ WORDS = {
         ),
         "Start it with `gpushare run --detach`.",
     ),
+    "GS1204": (
+        "Tenants are what the policy lists, and each user by name.",
+        "`gpushare tenant ls` lists them.",
+    ),
+    "GS1205": (
+        "A token was revoked, has expired and was forgotten, or never was.",
+        "`gpushare token ls` lists what is there.",
+    ),
     "GS1300": (
         "A file, folder or process belongs to somebody else.",
         "Ask its owner, or name another place: --socket, --state-dir, --runtime-dir.",
@@ -95,6 +107,22 @@ WORDS = {
             "Ask to join the group `gpushare`, or start a daemon of your own: "
             "`gpushare daemon --detach`."
         ),
+    ),
+    "GS1303": (
+        "A quota limits memory, compute, shares or GPU hours of the tenant or of one above it.",
+        "`gpushare quota ls` shows what is used and allowed. Release something, or ask an admin.",
+    ),
+    "GS1304": (
+        "A remote caller must bring a token that is known and has not expired.",
+        "Make one on the machine: `gpushare token create`; clients read it from GPUSHARE_TOKEN.",
+    ),
+    "GS1305": (
+        "Viewers look, users have shares, operators act on all, admins set quotas and tokens.",
+        "Ask an admin for a token with another role, or act on the machine itself as root.",
+    ),
+    "GS1306": (
+        "Each caller may ask so many times a second; then it has to wait a moment.",
+        "Wait a second and try again; follow events instead of asking again and again.",
     ),
     "GS1400": (
         "The daemon could not start or stopped answering.",
@@ -199,6 +227,10 @@ WORDS = {
         "A newer gpushare has changed the books in a way that this one does not know.",
         "Start the newer version again, or give this one its own --state-dir.",
     ),
+    "GS1604": (
+        "A record of the audit log was changed or taken out, or its end is missing.",
+        "`gpushare audit verify` names the first wrong record. Compare with the system's journal.",
+    ),
     "GS1701": (
         (
             "Not even an empty machine has room: too much memory, too many GPUs, or no mechanism "
@@ -224,6 +256,10 @@ WORDS = {
     "GS1705": (
         "A suspended share's memory waits in host memory, and the pool for it is full.",
         "Set `swap_memory` higher, or end or resume shares that are suspended. Nothing is lost.",
+    ),
+    "GS1706": (
+        "Only the driver moves programs between GPUs: of one model, and not under MPS.",
+        "`gpushare show` tells what is in the way. Suspend the share, or start it anew elsewhere.",
     ),
     "GS1801": (
         "What was waited for did not happen within --timeout.",

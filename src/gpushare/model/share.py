@@ -108,6 +108,8 @@ class Cause(StrEnum):
 
     USER = "user"  # somebody said so, and only he ends it; its guarantees are given up meanwhile
     TURN = "turn"  # others that take turns with it have the GPU memory
+    RECLAIM = "reclaim"  # who is guaranteed its room has asked for it; it comes back by itself
+    IDLE = "idle"  # it used no GPU time, and the policy suspends such; ended as by the user
 
 
 @unique
@@ -137,7 +139,9 @@ class Share(Value):
     """One share's record.
 
     `holder` is the process whose life bounds it; None: held until rm or ttl. `members` are the
-    processes that entered; their children are found by cgroup and region.
+    processes that entered; their children are found by cgroup and region. `granted` is when it got
+    its place, or came back to it. `booking` is where a reservation will land. `program` is what
+    profiles of past runs are about.
     """
 
     id: ShareId
@@ -159,8 +163,11 @@ class Share(Value):
     log: str | None = None
     suspension: Suspension | None = None
     moved: dict[Tier, Moved] = {}
+    granted: datetime | None = None
+    booking: Decision | None = None
+    program: str = ""
 
     @property
     def aside(self) -> bool:
-        """Suspended by somebody: others may have its room until it is resumed."""
-        return self.suspension is not None and self.suspension.cause is Cause.USER
+        """Suspended otherwise than for a turn: others may have its room until it is back."""
+        return self.suspension is not None and self.suspension.cause is not Cause.TURN

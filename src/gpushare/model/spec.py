@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What someone asks for."""
 
+from datetime import datetime
 from enum import StrEnum, unique
 
 from .errors import BadSpecError
-from .ids import GpuId
+from .ids import GpuId, Tenant
 from .units import FULL, MIB, Bytes, Percent, Seconds
 from .value import Value
 
 LONGEST_TTL = Seconds(3650 * 86400)  # ten years: later times do not fit a calendar
+LARGEST_GANG = 256
 
 
 @unique
@@ -82,10 +84,25 @@ class ComputeAsk(Value):
             raise BadSpecError("the compute request is above the limit", "request ≤ limit")
 
 
+class Gang(Value):
+    """Shares that are granted all at once or not at all."""
+
+    name: str
+    size: int
+
+    def __post_init__(self) -> None:
+        if not self.name or not 2 <= self.size <= LARGEST_GANG:
+            raise BadSpecError(f"a gang has a name and from 2 to {LARGEST_GANG} shares")
+
+
 class ShareSpec(Value):
     """Everything asked of one share; per GPU where `gpus` is above one.
 
-    `turns`: it may be suspended so that others like it use the same GPU memory.
+    `turns`: it may be suspended so that others like it use the same GPU memory. `tenant`: for which
+    of one's tenants; None: the first. `borrow` false: only what the tenant is guaranteed, and so
+    never taken back. `at`: not before this time, and then for sure; needs a ttl. `near`, `apart`:
+    labels of shares that must be, and must not be, on its GPUs. `select`: what its GPUs must be,
+    `model=H200` or `memory>=40GiB`.
     """
 
     memory: MemoryAsk = MemoryAsk()
@@ -100,8 +117,23 @@ class ShareSpec(Value):
     labels: dict[str, str] = {}
     allow_unverified: bool = False
     turns: bool = False
+    tenant: Tenant | None = None
+    borrow: bool = True
+    at: datetime | None = None
+    gang: Gang | None = None
+    near: dict[str, str] = {}
+    apart: dict[str, str] = {}
+    select: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.at is not None and (self.ttl is None or self.at.tzinfo is None):
+            raise BadSpecError(
+                "a reservation needs an end",
+                "a time to begin is given without a ttl",
+                "add --for 2h",
+            )
+        if self.at is not None and self.gang is not None:
+            raise BadSpecError("a gang cannot be reserved", "its shares come one by one")
         if self.gpus < 1:
             raise BadSpecError("a share needs at least one GPU")
         if self.ttl is not None and not 0 < self.ttl <= LONGEST_TTL:

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every call of `/v1`: one table, from which the app and OpenAPI are made."""
+"""Calls about shares."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
+from gpushare.api.route import Call, Route
 from gpushare.model.service import Service
-from gpushare.model.share import Caller, State, Verification
+from gpushare.model.share import State, Verification
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import Seconds
 from gpushare.model.value import Value
@@ -16,14 +15,12 @@ from gpushare.model.view import (
     CreateRequest,
     EnterRequest,
     Entry,
-    GpuList,
     Plan,
     ResumeRequest,
     ShareList,
     ShareView,
     SuspendRequest,
     UpdateRequest,
-    VersionView,
 )
 
 
@@ -44,30 +41,6 @@ class RemoveQuery(Value):
     """`force`: end the share's processes first."""
 
     force: bool = False
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request, read and checked."""
-
-    caller: Caller
-    ref: str
-    query: Any
-    body: Any
-
-
-@dataclass(frozen=True)
-class Route:
-    """`takes`: type of the body, `query`: of the parameters, `gives`: of the answer."""
-
-    method: str
-    path: str
-    doc: str
-    handle: Callable[[Service, Call], Awaitable[Value]]
-    gives: type[Value]
-    takes: type[Value] | None = None
-    query: type[Value] | None = None
-    status: int = 200
 
 
 async def _create(service: Service, call: Call) -> Value:
@@ -115,14 +88,6 @@ async def _remove(service: Service, call: Call) -> Value:
     return await service.remove(call.ref, call.caller, force=call.query.force)
 
 
-async def _gpus(service: Service, call: Call) -> Value:
-    return GpuList(items=tuple(await service.gpus(call.caller)))
-
-
-async def _version(service: Service, call: Call) -> Value:
-    return await service.version(call.caller)
-
-
 def _states(text: str) -> Sequence[State]:
     return msgspec.convert(text.split(","), tuple[State, ...])
 
@@ -146,6 +111,4 @@ ROUTES = (
           _update, ShareView, takes=UpdateRequest),
     Route("DELETE", "/v1/shares/{ref}", "Release the share", _remove, ShareView, query=RemoveQuery),
     Route("POST", "/v1/plan", "What would happen to a share now", _plan, Plan, takes=ShareSpec),
-    Route("GET", "/v1/gpus", "The GPUs of this machine", _gpus, GpuList),
-    Route("GET", "/v1/version", "Versions of daemon, API and driver", _version, VersionView),
 )  # fmt: skip

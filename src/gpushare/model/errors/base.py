@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every error is."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """An error as the API sends it; the shape of `-o json` errors too."""
+
+    code: str
+    what: str
+    because: str = ""
+    hint: str = ""
+
+
+class GpushareError(Exception):
+    """Something gpushare could not do: what, because, hint."""
+
+    code: ClassVar[str] = "GS1000"
+    exit_code: ClassVar[int] = 1
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, what: str, because: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what, self.because, self.hint = what, because, hint
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.because}" if self.because else self.what
+
+    def body(self) -> ErrorBody:
+        return ErrorBody(self.code, self.what, self.because, self.hint)

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests that cannot be understood, name what is not there, or are not allowed."""
+
+from .base import GpushareError
+
+
+class UsageError(GpushareError):
+    """The request cannot be understood as it stands."""
+
+    code, exit_code, status = "GS1100", 2, 400
+
+
+class BadQuantityError(UsageError):
+    """A size, percent or duration is malformed."""
+
+    code = "GS1101"
+
+    def __init__(self, what: str, text: str = "", hint: str = "") -> None:
+        if text or hint:
+            super().__init__(f"cannot read the {what} {text!r}", "it is not a quantity", hint)
+        else:
+            super().__init__(what)
+
+
+class BadSpecError(UsageError):
+    """A share spec contradicts itself or has unknown fields."""
+
+    code = "GS1102"
+
+
+class ConfigError(UsageError):
+    """A configuration file or variable is wrong."""
+
+    code = "GS1103"
+
+
+class UnknownProfileError(UsageError):
+    """No simulated machine has this name."""
+
+    code = "GS1104"
+
+
+class PolicyError(UsageError):
+    """The rules of the machine contradict themselves."""
+
+    code = "GS1105"
+
+
+class NotFoundError(GpushareError):
+    """What was named does not exist."""
+
+    code, exit_code, status = "GS1200", 4, 404
+
+
+class NoSuchShareError(NotFoundError):
+    """No share has this id or name."""
+
+    code = "GS1201"
+
+
+class NoSuchGpuError(NotFoundError):
+    """No GPU has this UUID or index."""
+
+    code = "GS1202"
+
+
+class NoLogError(NotFoundError):
+    """The share's output went to its terminal, not to a log."""
+
+    code = "GS1203"
+
+
+class NoSuchTenantError(NotFoundError):
+    """No tenant has this name."""
+
+    code = "GS1204"
+
+
+class NoSuchTokenError(NotFoundError):
+    """No token has this id."""
+
+    code = "GS1205"
+
+
+class DeniedError(GpushareError):
+    """The caller may not do this."""
+
+    code, exit_code, status = "GS1300", 5, 403
+
+
+class NotYoursError(DeniedError):
+    """The share belongs to someone else."""
+
+    code = "GS1301"
+
+
+class SocketDeniedError(DeniedError):
+    """The daemon's socket refuses this user."""
+
+    code = "GS1302"
+
+
+class QuotaError(DeniedError):
+    """The tenant has all that it may have."""
+
+    code = "GS1303"
+
+
+class UnauthenticatedError(DeniedError):
+    """Nobody knows who the caller is."""
+
+    code, status = "GS1304", 401
+
+
+class RoleError(DeniedError):
+    """The caller's role does not allow this."""
+
+    code = "GS1305"
+
+
+class RateLimitedError(DeniedError):
+    """The caller asks too often."""
+
+    code, status, retryable = "GS1306", 429, True

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shares that do not fit, moves and waits that fail, programs that cannot start."""
+
+from .base import GpushareError
+
+
+class NeverFitsError(GpushareError):
+    """No GPU of this machine could ever hold the share."""
+
+    code, exit_code, status = "GS1701", 2, 422
+
+
+class NoCapacityError(GpushareError):
+    """The share does not fit now."""
+
+    code, exit_code, status, retryable = "GS1702", 75, 409, True
+
+
+class ConflictError(GpushareError):
+    """The share's state does not allow this."""
+
+    code, status = "GS1703", 409
+
+
+class NotSuspendableError(GpushareError):
+    """The share's programs cannot be taken off the GPU."""
+
+    code, status = "GS1704", 409
+
+
+class HostMemoryError(GpushareError):
+    """There is not enough host memory for what a share has on the GPU."""
+
+    code, exit_code, status, retryable = "GS1705", 75, 409, True
+
+
+class NotMigratableError(GpushareError):
+    """The share's programs cannot move to another GPU."""
+
+    code, status = "GS1706", 409
+
+
+class WaitTimeoutError(GpushareError):
+    """The time to wait ran out."""
+
+    code, exit_code, status, retryable = "GS1801", 124, 504, True
+
+
+class CheckFailedError(GpushareError):
+    """A check says no."""
+
+    code, exit_code, status = "GS1802", 3, 409
+
+
+class MoveTimeoutError(GpushareError):
+    """A suspend or resume took too long."""
+
+    code, exit_code, status, retryable = "GS1803", 124, 504, True
+
+
+class ProgramNotFoundError(GpushareError):
+    """The program to run does not exist."""
+
+    code, exit_code, status = "GS1901", 127, 400
+
+
+class ProgramNotExecutableError(GpushareError):
+    """The program to run may not be executed."""
+
+    code, exit_code, status = "GS1902", 126, 400

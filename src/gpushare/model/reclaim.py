@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How borrowed capacity is taken back."""
+
+from .ids import ShareId
+from .share import Decision
+from .tenant import Rung
+from .value import Value
+
+
+class Step(Value):
+    """One act on one share. `to`: its decision afterwards, where it keeps one elsewhere or less."""
+
+    share: ShareId
+    rung: Rung
+    why: str
+    to: Decision | None = None
