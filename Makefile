@@ -73,11 +73,13 @@ RESULTS ?= benchmarks/results/h200
 SHARING := $(PYTHON) -m benchmarks.gpu
 
 bench-sharing: native ## Latency beside a job, compute limits, suspension, turns; writes benchmarks/results/
-	$(SHARING).colocation --limit 3600 --alone
+	$(SHARING).colocation --limit 3600
+	$(SHARING).colocation --limit 3600 --into ceilings --alone --seeds 1 --configurations \
+	  mps+priority,mps+priority+50,gpushare/mps,gpushare/mps+90,gpushare/mps+75,gpushare/mps+50
 	$(SHARING).colocation --limit 3600 --loads 0.2 --seeds 1
 	$(SHARING).colocation --limit 3600 --pairs others --seeds 1 --configurations gpushare/mps
-	$(SHARING).colocation --limit 3600 --configurations gpushare/mps --seeds 1 \
-	  --quanta 50,200,500,2000 --graces 1,50,150,300
+	$(SHARING).colocation --limit 3600 --into ablation --configurations gpushare/mps --seeds 1 \
+	  --pairs bert:resnet50 --quanta 50,150,200,500,2000 --graces 1,50,150,300
 	$(SHARING).caps --mps-threads
 	$(SHARING).suspend
 	$(SHARING).overcommit

@@ -54,7 +54,15 @@ def _order(row: Row) -> tuple[bool, str, str, float, int]:
 
 
 def colocation_table(folder: Path) -> str | None:
-    rows = sorted(filter(usual, colocation(folder)), key=_order)
+    return _sharing(list(filter(usual, colocation(folder))))
+
+
+def ceilings_table(folder: Path) -> str | None:
+    return _sharing(colocation(folder, "ceilings"))
+
+
+def _sharing(rows: list[Row]) -> str | None:
+    rows = sorted(rows, key=_order)
     head = ["service", "job", "load", "configuration", "response p99 / solo", "service p99 / solo"]
     head += ["job / solo", "requests", "outputs"]
     if not rows:
@@ -93,7 +101,7 @@ def _milliseconds(found: Row) -> str:
 
 
 def ablation_table(folder: Path) -> str | None:
-    rows = [row for row in colocation(folder) if row.get("quantum_us") and not usual(row)]
+    rows = colocation(folder, "ablation")
     rows.sort(key=lambda row: (_order(row), row["grace_us"], row["quantum_us"]))
     head = ["service", "job", "load", "configuration", "quantum", "grace", "response", "service"]
     if not rows:
@@ -111,8 +119,38 @@ def ablation_table(folder: Path) -> str | None:
     )  # fmt: skip
 
 
+def pace_table(folder: Path) -> str | None:
+    """What a slower clock explains of a service that takes longer."""
+    rows = [row for row in colocation(folder, "ceilings") if "service" in row and _clocked(row)]
+    head = ["service", "job", "configuration", "service p5 / solo", "p50 / solo", "p99 / solo"]
+    if not rows:
+        return None
+    return table(
+        [*head, "SM clock (solo)", "power (solo)"],
+        (
+            [
+                row["lc"], row["be"], _ours(row), *_times_longer(row["service"]),
+                *(_beside_solo(row, *what) for what in (("sm_mhz", "MHz"), ("power_w", "W"))),
+            ]
+            for row in sorted(rows, key=_order)
+        ),
+    )  # fmt: skip
+
+
+def _clocked(row: Row) -> bool:
+    return bool(row["pace"].get("sm_mhz") and row["solo_pace"].get("sm_mhz"))
+
+
+def _times_longer(found: Row) -> list[str]:
+    return [f"{found[f'{p}_ms'] / found[f'solo_{p}_ms']:.2f}" for p in ("p5", "p50", "p99")]
+
+
+def _beside_solo(row: Row, name: str, unit: str) -> str:
+    return f"{row['pace'][name]:.0f} ({row['solo_pace'][name]:.0f}) {unit}"
+
+
 def alone_table(folder: Path) -> str | None:
-    found = part(folder, "colocation")
+    found = part(folder, "ceilings")
     rows = []
     for row in found["alone"] if found else []:
         if "be" in row:
@@ -138,29 +176,22 @@ def peers_table(_folder: Path) -> str:
 
 def caps_table(folder: Path) -> str | None:
     found = part(folder, "caps") or {}
-    head = [
-        "over",
-        "program",
-        "neighbour",
-        "limit",
-        "delivered",
-        "error",
-        "converged",
-        "neighbour got",
-    ]
+    head = ["over", "program", "neighbour", "limit", "delivered", "error", "changed after"]
     rows = [[base, *_cap(row)] for base, each in found.items() for row in each["rows"]]
     if not rows:
         return None
-    return table(head, rows)
+    return table([*head, "converged", "neighbour got", "SM clock"], rows)
 
 
 def _cap(row: Row) -> list[object]:
-    settled = row["converged"].get("first_s")
-    beside = row["neighbour_delivered"]
+    settled, lag = row["converged"].get("first_s"), row.get("lag_s")
+    beside, clock = row["neighbour_delivered"], row.get("pace", {}).get("sm_mhz")
     return [
         row["program"], row["neighbour"], f"{row['limit']} %", f"{row['delivered']:.1f} %",
-        f"{row['error']:+.1f}", NOTHING if settled is None else f"{settled:.2f} s",
+        f"{row['error']:+.1f}", NOTHING if lag is None else f"{1000 * lag:.0f} ms",
+        NOTHING if settled is None else f"{settled:.2f} s",
         NOTHING if beside is None else f"{beside:.1f} %",
+        NOTHING if clock is None else f"{clock:.0f} MHz",
     ]  # fmt: skip
 
 
@@ -274,6 +305,8 @@ TABLES: dict[str, Callable[[Path], str | None]] = {
     "solo": solo_table,
     "ablation": ablation_table,
     "alone": alone_table,
+    "ceilings": ceilings_table,
+    "pace": pace_table,
     "peers": peers_table,
     "caps": caps_table,
     "caps_peers": caps_peers_table,

@@ -27,8 +27,8 @@ def usual(row: Row) -> bool:
     return bool(quantum == QUANTUM_US and row.get("grace_us", GRACE_US) == GRACE_US)
 
 
-def colocation(folder: Path) -> list[Row]:
-    found = part(folder, "colocation")
+def colocation(folder: Path, name: str = "colocation") -> list[Row]:
+    found = part(folder, name)
     return found["rows"] if found else []
 
 

@@ -81,12 +81,22 @@ def _folder() -> Iterator[Path]:
         yield Path(name) / "boards"
 
 
-def unlimited(jobs: Jobs, name: str, seconds: float) -> Profile:
+@dataclass
+class Whole:
+    """A program without a limit."""
+
+    profile: Profile
+    pace: dict[str, float | None]
+
+
+def unlimited(jobs: Jobs, name: str, seconds: float) -> Whole:
     jobs.start(name)
     time.sleep(SETTLE)
+    pace = machine.pace()
     trace = jobs.trace(seconds)
+    found = pace.end()
     jobs.pause()
-    return jobs.profile(name, trace)
+    return Whole(jobs.profile(name, trace), found)
 
 
 @dataclass
@@ -97,6 +107,7 @@ class Look:
     end: float
     trace: Trace
     other: Trace | None
+    pace: dict[str, float | None]
 
     @property
     def settled(self) -> tuple[float, float]:
@@ -110,20 +121,29 @@ def look(here: Pair, percent: int, seconds: float) -> Look:
     begin = time.monotonic()
     here.limit(FIRST, percent)
     end = begin + SETTLE + seconds
+    pace = machine.pace()
     time.sleep(end - time.monotonic() + BEYOND)
-    return Look(begin, end, sampler.end(), beside.end() if beside else None)
+    found = pace.end()
+    return Look(begin, end, sampler.end(), beside.end() if beside else None, found)
 
 
-def row(found: Look, percent: int, profile: Profile, other: Profile | None) -> dict[str, Any]:
+def row(
+    found: Look, percent: int, before: float | None, profile: Profile, other: Profile | None
+) -> dict[str, Any]:
+    """`before`: the part that it had until then, where that is known."""
     span = found.settled
     delivered = profile.delivered(found.trace, *span)
+    known = before is not None
+    lag = round(profile.lag(found.trace, found.begin, before, delivered), 3) if known else None
     beside = other.delivered(found.other, *span) if other and found.other else None
     return {
         "limit": percent,
         "delivered": round(100 * delivered, 2),
         "error": round(100 * delivered - percent, 2),
+        "lag_s": lag,
         "converged": profile.settled(found.trace, found.begin, percent / 100, WITHIN),
         "neighbour_delivered": None if beside is None else round(100 * beside, 2),
+        "pace": found.pace,
     }
 
 
@@ -131,15 +151,17 @@ def limits(
     here: Pair, name: str, kind: str, options: argparse.Namespace, profiles: dict[str, Profile]
 ) -> list[dict[str, Any]]:
     """All levels with one neighbour; both programs run all the time."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     here.limit(FIRST, 100)
     here.first.start(name)
     if here.second and kind != "none":
         here.second.start("gpt")
+    before = 1.0 if kind == "none" else None
     for percent in options.levels:
         here.neighbour(kind, percent)
         found = look(here, percent, options.seconds)
-        made = row(found, percent, profiles[name], profiles.get("neighbour"))
+        made = row(found, percent, before, profiles[name], profiles.get("neighbour"))
+        before = made["delivered"] / 100
         rows.append({"program": name, "neighbour": kind, **made})
         print(f"  {rows[-1]}", flush=True)
     for seat, jobs in ((FIRST, here.first), (SECOND, here.second)):
@@ -162,9 +184,9 @@ def threads(programs: list[str], options: argparse.Namespace) -> list[dict[str, 
         for jobs in made.values():
             jobs.ready()
         for name in programs:
-            whole = unlimited(made[100], name, options.seconds).step_s
+            whole = unlimited(made[100], name, options.seconds).profile.step_s
             for percent in options.levels:
-                part = whole / unlimited(made[percent], name, options.seconds).step_s
+                part = whole / unlimited(made[percent], name, options.seconds).profile.step_s
                 rows.append({"program": name, "limit": percent, "delivered": round(100 * part, 2)})
                 print(f"  mps {rows[-1]}", flush=True)
     return rows
@@ -175,9 +197,11 @@ def measure(options: argparse.Namespace, body: dict[str, Any]) -> Iterator[None]
     both = any(kind != "none" for kind in options.neighbours)
     body |= {"base": options.base, "rows": [], "mps_threads": []}
     with pair(options.programs, options.base, both) as here:
-        profiles = {n: unlimited(here.first, n, options.seconds) for n in options.programs}
+        whole = {n: unlimited(here.first, n, options.seconds) for n in options.programs}
         if here.second:
-            profiles["neighbour"] = unlimited(here.second, "gpt", options.seconds)
+            whole["neighbour"] = unlimited(here.second, "gpt", options.seconds)
+        profiles = {name: each.profile for name, each in whole.items()}
+        body["pace_without_limit"] = {name: each.pace for name, each in whole.items()}
         steps = {name: round(1000 * each.step_s, 3) for name, each in profiles.items()}
         body["step_ms_without_limit"] = steps
         for name in options.programs:

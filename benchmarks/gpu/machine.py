@@ -52,6 +52,48 @@ def sm_clock() -> int | None:
     return int(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM))
 
 
+class Pace(threading.Thread):
+    """How fast the GPU ran and what it drew meanwhile: NVML's word, ten times a second."""
+
+    PERIOD = 0.1
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._samples: list[tuple[int, int, int]] = []
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not smoke() and not self._over.wait(self.PERIOD):
+            self._samples.append(_pace())
+
+    def end(self) -> dict[str, float | None]:
+        """Means, and the part of the time in which power held the clock down; None: not known."""
+        self._over.set()
+        self.join()
+        names = ("sm_mhz", "power_w", "power_capped")
+        if not self._samples:
+            return dict.fromkeys(names)
+        means = [sum(each) / len(each) for each in zip(*self._samples, strict=True)]
+        return {name: round(mean, 2) for name, mean in zip(names, means, strict=True)}
+
+
+def _pace() -> tuple[int, int, int]:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    why = pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
+    return (
+        pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
+        pynvml.nvmlDeviceGetPowerUsage(handle) // 1000,
+        int(bool(why & pynvml.nvmlClocksEventReasonSwPowerCap)),
+    )
+
+
+def pace() -> Pace:
+    """One that has begun."""
+    begun = Pace()
+    begun.start()
+    return begun
+
+
 def process_used(pid: int) -> int | None:
     """Bytes that NVML attributes to a process on the first GPU."""
     handle = pynvml.nvmlDeviceGetHandleByIndex(0)

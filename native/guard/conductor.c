@@ -19,7 +19,6 @@ static const uint64_t GRACE_NS = 500 * MS;
 struct party {
     int64_t budget;
     uint64_t virtual;
-    uint64_t overrun_seen;
     uint64_t limited_at;    /* since when the limit is what it is */
     uint32_t limit, weight; /* basis points */
     bool wants, wanted;
@@ -29,7 +28,9 @@ struct party {
 struct stand {
     struct party party[PARTIES];
     bool seat_wants[GS_SEATS];
-    int turn; /* the party whose turn it is */
+    uint64_t overrun_seen[GS_SEATS];
+    int turn;  /* the party whose turn it is */
+    bool used; /* and whether it was let use it: nothing else may have kept it out */
     uint64_t turn_end, at, needed_at;
     bool conducts;
 };
@@ -131,14 +132,43 @@ static void spend(struct party *party, uint64_t ns)
     age(party, ns);
 }
 
-/* Work that ran on into the next one's turn had half of the GPU, and took twice as long for it. */
-static uint64_t part_of_gpu(const struct stand *stand, int party, uint64_t ns)
+static void refund(struct party *party, uint64_t ns)
 {
-    return stand->turn == NOBODY || stand->turn == party ? ns : ns / 2;
+    uint64_t aged = ns * GS_FULL / party->weight;
+    party->budget += (int64_t)ns;
+    party->virtual -= aged < party->virtual ? aged : party->virtual;
+}
+
+/*
+ * Work that ran on into another's turn had half of the GPU, and took twice as long for it. The other half is all that
+ * the other one had of its own turn: if it were charged for more, the GPU would idle for as long in the end.
+ */
+static void pay_overrun(struct stand *stand, int party, uint64_t ns)
+{
+    if (stand->turn == NOBODY || stand->turn == party || !stand->used) {
+        spend(&stand->party[party], ns);
+        return;
+    }
+    spend(&stand->party[party], ns / 2);
+    refund(&stand->party[stand->turn], ns / 2);
+}
+
+/* What a party's work ran on after its turn since the last look; of shares that go together, the longest. */
+static uint64_t new_overrun(struct stand *stand, const struct gs_board *board, int party)
+{
+    uint64_t longest = 0;
+    for (int i = 0; i < GS_SEATS; i++) {
+        if (party_of(board, i) != party)
+            continue;
+        uint64_t seen = GS_READ(board->seat[i].overrun_ns), ns = seen - stand->overrun_seen[i];
+        stand->overrun_seen[i] = seen;
+        longest = ns > longest ? ns : longest;
+    }
+    return longest;
 }
 
 /* Budgets grow with the time that passed, and pay for what ran on after its turn. */
-static void keep_books(struct stand *stand, struct gs_board *board, uint64_t passed)
+static void keep_books(struct stand *stand, const struct gs_board *board, uint64_t passed)
 {
     for (int i = 0; i < PARTIES; i++) {
         struct party *party = &stand->party[i];
@@ -147,13 +177,10 @@ static void keep_books(struct stand *stand, struct gs_board *board, uint64_t pas
         party->budget += (int64_t)(passed * party->limit / GS_FULL);
         if (party->budget > 2 * full_budget(party))
             party->budget = 2 * full_budget(party);
-        if (i == OTHERS)
-            continue;
-        uint64_t overrun = __atomic_load_n(&board->seat[i].overrun_ns, __ATOMIC_RELAXED);
+        uint64_t overrun = new_overrun(stand, board, i);
         /* What was queued before the limit was is not the limit's: at 10 % its debt would take seconds to pay. */
-        if (overrun > party->overrun_seen && stand->at - party->limited_at > GRACE_NS)
-            spend(party, part_of_gpu(stand, i, overrun - party->overrun_seen));
-        party->overrun_seen = overrun;
+        if (overrun && stand->at - party->limited_at > GRACE_NS)
+            pay_overrun(stand, i, overrun);
     }
 }
 
@@ -163,7 +190,7 @@ static void keep_books(struct stand *stand, struct gs_board *board, uint64_t pas
  */
 static void charge(struct stand *stand, struct gs_board *board, uint64_t passed)
 {
-    bool used = false;
+    stand->used = false;
     for (int i = 0; i < GS_SEATS; i++) {
         struct gs_seat *seat = &board->seat[i];
         if (!is_taken(seat) || !stand->seat_wants[i])
@@ -171,11 +198,11 @@ static void charge(struct stand *stand, struct gs_board *board, uint64_t passed)
         seat->wanted_ns += passed;
         if (__atomic_load_n(&seat->word, __ATOMIC_RELAXED) == 0 && stand->turn == party_of(board, i)) {
             seat->open_ns += passed;
-            used = true;
+            stand->used = true;
         }
     }
     if (stand->turn != NOBODY)
-        (used ? spend : age)(&stand->party[stand->turn], passed);
+        (stand->used ? spend : age)(&stand->party[stand->turn], passed);
 }
 
 static bool limited(const struct party *party)
@@ -271,7 +298,7 @@ static void begin(struct stand *stand, struct gs_board *board, uint64_t now)
     stand->turn = NOBODY;
     stand->at = stand->needed_at = now;
     for (int i = 0; i < GS_SEATS; i++)
-        stand->party[i].overrun_seen = board->seat[i].overrun_ns;
+        stand->overrun_seen[i] = board->seat[i].overrun_ns;
     __atomic_store_n(&board->turns, 1, __ATOMIC_SEQ_CST);
 }
 

@@ -13,6 +13,7 @@ from .test_gate import Tenants, finish, tenants
 __all__ = ["tenants"]  # the fixture
 
 KERNEL = "300000"
+LONG = "6000000"
 POINTS = 3  # on a machine with two cores that the test's own programs share
 SECONDS = 1.5
 
@@ -47,6 +48,17 @@ def test_limits_are_met_beside_each_other(tenants: Tenants) -> None:
     small, large = measured(tenants, 0, 1)
     assert abs(small - 25) <= POINTS
     assert abs(large - 50) <= POINTS
+
+
+def test_what_runs_on_into_anothers_turn_leaves_the_gpu_idle_for_nobody(tenants: Tenants) -> None:
+    for _ in range(2):
+        tenants.start("work", LONG, limit=5000, request=5000)
+    tenants.until(lambda: tenants.board.snapshot().turns, "nobody conducts")
+    time.sleep(0.5)
+    before, begun = [tenants.seat(number).open_ns for number in (0, 1)], time.monotonic_ns()
+    time.sleep(2 * SECONDS)
+    after, ended = [tenants.seat(number).open_ns for number in (0, 1)], time.monotonic_ns()
+    assert sum(after) - sum(before) >= 0.98 * (ended - begun)
 
 
 def test_who_has_no_limit_gets_what_is_left(tenants: Tenants) -> None:

@@ -30,6 +30,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--graces", default="", help="and its grace; 1: none")
     parser.add_argument("--alone", action="store_true", help="also each program alone, guarded")
     parser.add_argument("--sequential", action="store_true", help="few programs at once")
+    parser.add_argument("--into", default="colocation", help="the file of results: NAME.json")
     parser.add_argument("--limit", type=float, default=570.0, help="stop after so many seconds")
     return parser.parse_args()
 
@@ -64,6 +65,7 @@ def main() -> int:
         alone=options.alone,
         deadline=time.monotonic() + options.limit,
         settle=0.1 if smoke() else 0.7,
+        part=options.into,
     )
     return measure(plan)
 

@@ -72,4 +72,4 @@ def variants(
             continue
         made += [replace(each, quantum_us=quantum) for quantum in quanta]
         made += [replace(each, grace_us=grace) for grace in graces]
-    return made
+    return list(dict.fromkeys(made))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.gpu import machine
 from benchmarks.gpu.program import PATIENCE, Program
 
 from .page import PAUSE, QUIT, Page
@@ -28,7 +29,9 @@ class Services(Program):
 
     def window(self, service: str, rate: float, seconds: float, seed: int) -> Window:
         wish = {"do": "window", "service": service, "rate": rate, "seconds": seconds, "seed": seed}
-        return Window.of(self.ask({**wish, "patience": seconds / 4}, 2 * seconds + 20))
+        pace = machine.pace()
+        answer = self.ask({**wish, "patience": seconds / 4}, 2 * seconds + 20)
+        return Window.of(answer, pace.end())
 
 
 class Jobs(Program):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .page import Page
 
 PERIOD = 0.0005
+LAG_SPAN = 0.6
 SPAN = 0.5  # seconds over which a limit is looked at
 
 Numbers = npt.NDArray[np.float64]
@@ -79,6 +80,14 @@ class Profile:
         """The part of its throughput alone that the job had between two moments."""
         done = self.work(trace.at(np.asarray([begin, end])))
         return float((done[1] - done[0]) / (end - begin))
+
+    def lag(self, trace: Trace, begin: float, before: float, after: float) -> float:
+        """Seconds by which a change at `begin` was late, in the work of the time that follows.
+
+        It lacks or exceeds what a change at once would have given by `lag * (before - after)`.
+        """
+        done = self.delivered(trace, begin, begin + LAG_SPAN) * LAG_SPAN
+        return (done - after * LAG_SPAN) / (before - after)
 
     def settled(self, trace: Trace, begin: float, aim: float, within: float) -> dict[str, float]:
         """Seconds from `begin` until the last half second was within `within` of `aim`.

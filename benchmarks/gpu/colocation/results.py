@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.gpu import machine
 
-PART, MODULE = "colocation", "benchmarks.gpu.colocation"
+MODULE = "benchmarks.gpu.colocation"
 KEY = ("lc", "be", "configuration", "load", "quantum_us", "grace_us")
 
 
@@ -14,8 +14,11 @@ def empty() -> dict[str, Any]:
 
 
 class Results:
-    def __init__(self) -> None:
-        self._body: dict[str, Any] = machine.load(PART) or empty()
+    """`part` names the file: what is to be compared is measured at once and stands in one."""
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+        self._body: dict[str, Any] = machine.load(part) or empty()
 
     @property
     def rates(self) -> dict[str, float]:
@@ -36,4 +39,4 @@ class Results:
         self.save()
 
     def save(self) -> None:
-        machine.save(PART, self._body, MODULE)
+        machine.save(self._part, self._body, MODULE)

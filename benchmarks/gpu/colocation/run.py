@@ -12,7 +12,7 @@ from .process import Jobs, Services
 from .progress import Profile
 from .results import Results
 from .stage import Counters, Stage, grown, stage
-from .stats import Window, compare
+from .stats import Window, compare, mean_pace
 
 PACE = 400  # requests back to back, for a service's rate
 NATIVE = Configuration("solo")
@@ -28,6 +28,7 @@ class Plan:
     alone: bool
     deadline: float
     settle: float
+    part: str
 
     @property
     def services(self) -> list[str]:
@@ -165,6 +166,8 @@ def row(here: Stage, case: Case, outcome: Outcome, known: Solo, plan: Plan) -> d
         "offered": sum(window.offered for window in outcome.windows),
         "saturated": any(window.saturated for window in outcome.windows),
         **{kind: compare(outcome.windows, base, kind) for kind in kinds},
+        "pace": mean_pace(outcome.windows),
+        "solo_pace": mean_pace(base),
         "be_share": round(sum(outcome.shares) / len(outcome.shares), 4),
         "be_by_seed": [round(each, 4) for each in outcome.shares],
         "wrong_requests": sum(window.wrong for window in outcome.windows),
@@ -247,7 +250,7 @@ def attempt(of: list[Configuration], known: Solo, results: Results, plan: Plan) 
 
 def measure(plan: Plan) -> int:
     """Native configurations come first: they share their programs with the runs alone."""
-    results = Results()
+    results = Results(plan.part)
     native = next((each for each in plan.stages if each[0].stage == (False, False)), [])
     say("stage time-slice")
     with stage(native or [NATIVE], plan.services, plan.jobs) as here:

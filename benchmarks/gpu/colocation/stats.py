@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Percentiles of windows, and how sure a ratio of two is."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,12 @@ class Window:
     offered: int
     wrong: int
     saturated: bool
+    pace: Mapping[str, float | None] = field(default_factory=dict)  # as machine.Pace tells it
 
     @classmethod
-    def of(cls, answer: dict[str, Any]) -> "Window":
+    def of(cls, answer: dict[str, Any], pace: Mapping[str, float | None]) -> "Window":
         times = {name: np.asarray(answer[name]) for name in ("arrivals", "starts", "ends")}
-        return cls(**{**answer, **times})
+        return cls(**{**answer, **times}, pace=pace)
 
     def times(self, kind: str) -> Times:
         """`response` counts from the arrival, `service` from the begin of the work."""
@@ -40,6 +42,16 @@ class Window:
         second = ((self.arrivals - self.begin) / BLOCK_SECONDS).astype(int)
         times = self.times(kind)
         return [times[second == each] for each in np.unique(second)]
+
+
+def mean_pace(windows: list[Window]) -> dict[str, float | None]:
+    """Over all windows alike; None where one does not know."""
+    found = {}
+    for name in windows[0].pace:
+        known = [each for each in (window.pace[name] for window in windows) if each is not None]
+        whole = len(known) == len(windows)
+        found[name] = round(sum(known) / len(known), 2) if whole else None
+    return found
 
 
 def p99(times: Times) -> float:
@@ -73,8 +85,10 @@ def compare(windows: list[Window], solo: list[Window], kind: str) -> dict[str, A
     )
     each = [p99(w.times(kind)) / p99(s.times(kind)) for w, s in zip(windows, solo, strict=True)]
     return {
+        "p5_ms": round(1000 * float(np.percentile(times, 5)), 4),
         "p50_ms": round(1000 * float(np.median(times)), 4),
         "p99_ms": round(1000 * p99(times), 4),
+        "solo_p5_ms": round(1000 * float(np.percentile(base, 5)), 4),
         "solo_p50_ms": round(1000 * float(np.median(base)), 4),
         "solo_p99_ms": round(1000 * p99(base), 4),
         "p99_ratio": round(p99(times) / p99(base), 4),
