@@ -91,6 +91,31 @@ _SPEC_OPTIONS = (
         is_flag=True,
         help="Share GPU memory with others that take turns: one is on the GPU, the others wait.",
     ),
+    click.option("--tenant", metavar="NAME", help="For which of your tenants; else the first."),
+    click.option(
+        "--no-borrow",
+        is_flag=True,
+        help="Only from what the tenant is guaranteed: it cannot be taken back.",
+    ),
+    click.option(
+        "--at", metavar="TIME", help="Reserve: 14:00, +2h, 2026-12-01T08:00; with --for or --ttl."
+    ),
+    click.option("--for", "duration", metavar="TIME", help="The same as --ttl."),
+    click.option(
+        "--gang", metavar="NAME:SIZE", help="Granted together with SIZE shares of this name."
+    ),
+    click.option(
+        "--near", metavar="KEY=VALUE", multiple=True, help="Beside your shares with this label."
+    ),
+    click.option(
+        "--apart", metavar="KEY=VALUE", multiple=True, help="Not beside your shares with it."
+    ),
+    click.option(
+        "--select",
+        metavar="WHAT",
+        multiple=True,
+        help="Only GPUs like that: model=H200, memory>=40GiB, numa=0.",
+    ),
     click.option(
         "--allow-unverified",
         is_flag=True,
@@ -105,9 +130,12 @@ def spec_options(command: Command) -> Command:
     @wraps(command)
     def with_spec(*args: Any, **given: Any) -> Any:
         taken = {name: given.pop(name) for name in _SPEC_NAMES}
-        labels = dict(_label(text) for text in given.pop("label"))
-        count = given.pop("gpus") or max(1, len(taken["gpu"]))
-        return command(*args, spec=spec(**taken, gpus=count, labels=labels), **given)
+        for labels in ("label", "near", "apart"):
+            taken[_LABELS[labels]] = dict(_label(text) for text in given.pop(labels))
+        taken["gpus"] = given.pop("gpus") or max(1, len(taken["gpu"]))
+        taken["borrow"] = not given.pop("no_borrow")
+        taken["ttl"] = _time(taken["ttl"], given.pop("duration"))
+        return command(*args, spec=spec(**taken), **given)
 
     for option in reversed(_SPEC_OPTIONS):
         with_spec = option(with_spec)
@@ -127,7 +155,18 @@ _SPEC_NAMES = (
     "ttl",
     "allow_unverified",
     "turns",
+    "tenant",
+    "at",
+    "gang",
+    "select",
 )
+_LABELS = {"label": "labels", "near": "near", "apart": "apart"}
+
+
+def _time(ttl: str | None, duration: str | None) -> str | None:
+    if ttl and duration:
+        raise BadSpecError("the time is given twice", "--for is the same as --ttl")
+    return ttl or duration
 
 
 def _label(text: str) -> tuple[str, str]:

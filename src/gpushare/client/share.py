@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 
 from gpushare.model.errors import ConflictError, UnsupportedError
 from gpushare.model.units import Seconds
@@ -44,6 +45,13 @@ def share(
     timeout: int | None = None,
     allow_unverified: bool = False,
     turns: bool = False,
+    tenant: str | None = None,
+    borrow: bool = True,
+    at: str | datetime | None = None,
+    gang: str | None = None,
+    near: Mapping[str, str] = {},
+    apart: Mapping[str, str] = {},
+    select: Iterable[str] = (),
 ) -> Iterator[ShareView]:
     """Run the rest of this program in a share of a GPU; before CUDA starts.
 
@@ -52,7 +60,8 @@ def share(
     goes back when the process ends, for CUDA keeps its memory until then.
 
     `memory` in bytes or as `8GiB`, `20%`; `compute` in percent; `timeout` in seconds; with `turns`
-    others like it use the same GPU memory in between. Raises
+    others like it use the same GPU memory in between; the rest as `gpushare run --help` has it.
+    Raises
     ConflictError when CUDA runs already, UnsupportedError where a program cannot start again
     (interactive sessions, notebooks), and what `gpushare run` says.
     """
@@ -77,6 +86,13 @@ def share(
         labels=labels,
         allow_unverified=allow_unverified,
         turns=turns,
+        tenant=tenant,
+        borrow=borrow,
+        at=at,
+        gang=gang,
+        near=near,
+        apart=apart,
+        select=select,
     )
     program = os.path.basename(sys.argv[0] or "python")  # noqa: PTH119 (may be -c or -m)
     request = CreateRequest(spec=wanted, holder=os.getpid(), wait=wait, program=program)

@@ -2,11 +2,14 @@
 """Share specs from the words that people write."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from gpushare.model.errors import BadQuantityError, BadSpecError
+from gpushare.model.ids import Tenant
 from gpushare.model.spec import (
     ComputeAsk,
+    Gang,
     Isolation,
     MechanismName,
     MemoryAsk,
@@ -23,6 +26,8 @@ from gpushare.model.units import (
     parse_percent,
 )
 from gpushare.model.view import UpdateRequest
+
+from .when import parse_when
 
 AUTO = "auto"
 Choice = TypeVar("Choice", Priority, Isolation, MechanismName)
@@ -44,8 +49,17 @@ def spec(
     labels: Mapping[str, str] = {},
     allow_unverified: bool = False,
     turns: bool = False,
+    tenant: str | None = None,
+    borrow: bool = True,
+    at: str | datetime | None = None,
+    gang: str | None = None,
+    near: Mapping[str, str] = {},
+    apart: Mapping[str, str] = {},
+    select: Iterable[str] = (),
 ) -> ShareSpec:
     """Memory as `8GiB`, `20%` or bytes, compute in percent, ttl as `8h` or seconds.
+
+    `at` as `14:00`, `+2h` or a date and time; `gang` as `NAME:SIZE`; `select` as `model=H200`.
 
     Raises BadQuantityError and BadSpecError.
     """
@@ -62,6 +76,13 @@ def spec(
         labels=dict(labels),
         allow_unverified=allow_unverified,
         turns=turns,
+        tenant=None if tenant is None else Tenant(tenant),
+        borrow=borrow,
+        at=None if at is None else _when(at),
+        gang=None if gang is None else _gang(gang),
+        near=dict(near),
+        apart=dict(apart),
+        select=tuple(select),
     )
 
 
@@ -120,6 +141,19 @@ def _seconds(value: str | int) -> Seconds:
     if isinstance(value, int) and value <= 0:
         raise BadQuantityError("duration", str(value), "write a time such as 90s, 30m, 8h or 2d")
     return parse_duration(value) if isinstance(value, str) else Seconds(value)
+
+
+def _when(value: str | datetime) -> datetime:
+    """In UTC; what is written without a zone is local."""
+    found = parse_when(value, datetime.now().astimezone()) if isinstance(value, str) else value
+    return found.astimezone(UTC)
+
+
+def _gang(text: str) -> Gang:
+    name, _, size = text.rpartition(":")
+    if not name or not size.isdecimal():
+        raise BadSpecError(f"cannot read the gang {text!r}", "", "write NAME:SIZE, as train:4")
+    return Gang(name=name, size=int(size))
 
 
 def _choice(kind: type[Choice], value: str, what: str) -> Choice:

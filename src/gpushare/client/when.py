@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Times of day as people write them."""
+
+from datetime import datetime, time, timedelta
+
+from gpushare.model.errors import BadQuantityError
+from gpushare.model.units import parse_duration
+
+_HINT = "write a time such as 14:00, +2h, 2026-12-01T08:00"
+
+
+def parse_when(text: str, now: datetime) -> datetime:
+    """Read `14:00` (the next one), `+2h`, or a date and time; raises BadQuantityError.
+
+    `now` knows its zone; what is written without one is in that zone.
+    """
+    word = text.strip()
+    for read in (_from_now, _next, _date):
+        try:
+            return read(word, now)
+        except (ValueError, OverflowError, BadQuantityError):
+            continue
+    raise BadQuantityError("time", text, _HINT)
+
+
+def _from_now(word: str, now: datetime) -> datetime:
+    if not word.startswith("+"):
+        raise ValueError(word)
+    return now + timedelta(seconds=parse_duration(word[1:]))
+
+
+def _next(word: str, now: datetime) -> datetime:
+    wanted = time.fromisoformat(word)
+    found = datetime.combine(now.date(), wanted, wanted.tzinfo or now.tzinfo)
+    return found if found > now else found + timedelta(days=1)
+
+
+def _date(word: str, now: datetime) -> datetime:
+    found = datetime.fromisoformat(word)
+    return found if found.tzinfo else found.replace(tzinfo=now.tzinfo)
