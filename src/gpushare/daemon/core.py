@@ -74,19 +74,21 @@ class Core:
         self._complain(wrong)
         self.pass_seconds = self.rig.clock.elapsed() - begun
 
-    async def suspend(self, share: Share, request: SuspendRequest) -> None:
+    async def suspend(
+        self, share: Share, request: SuspendRequest, cause: Cause = Cause.USER
+    ) -> None:
         """Off the GPU until somebody resumes it; raises NotSuspendableError, and as moves do."""
         share = await self.ready(share)
         if share.aside:
             return
         if share.suspension is not None:
-            await self._set_aside(share)
+            await self._set_aside(share, cause)
         else:
             processes = await self.reconciler.processes(share)
             tier = Tier.DEEP if request.deep else Tier.MEMORY
             pids = [process.pid for process in processes]
             seen = self.observer.last(share.id)
-            share = await self.mover.suspend(share, tier, pids, seen, request.timeout)
+            share = await self.mover.suspend(share, tier, pids, seen, request.timeout, cause=cause)
             await self.observer.look([share])
         await self.placer.advance()
 
@@ -101,14 +103,14 @@ class Core:
             )
         return self.store.shares.get(share.id)
 
-    async def _set_aside(self, share: Share) -> None:
+    async def _set_aside(self, share: Share, cause: Cause) -> None:
         """It waits for its turn, so it is off the GPU already, or on its way.
 
         Asked anew, so that what was let stay there leaves too.
         """
         await asyncio.to_thread(self.rig.mechanisms.resume, share)
         await asyncio.to_thread(self.rig.mechanisms.suspend, share, Bytes(0))
-        suspension = Suspension(cause=Cause.USER, since=self.rig.clock.now())
+        suspension = Suspension(cause=cause, since=self.rig.clock.now())
         with self.store.transaction():
             self.store.shares.update(share.id, suspension=suspension)
             self.bus.publish("share.suspended", "it was waiting for its turn", share=share.id)

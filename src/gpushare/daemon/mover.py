@@ -32,7 +32,14 @@ class Mover:
         }
 
     async def suspend(
-        self, share: Share, tier: Tier, pids: Sequence[int], seen: Observation, seconds: float
+        self,
+        share: Share,
+        tier: Tier,
+        pids: Sequence[int],
+        seen: Observation,
+        seconds: float,
+        *,
+        cause: Cause = Cause.USER,
     ) -> Share:
         """Raises NotSuspendableError, HostMemoryError, MoveTimeoutError, MoveFailedError.
 
@@ -49,7 +56,7 @@ class Mover:
             self._store.intents.confirm(intent)
             raise
         self._step("suspend acted")
-        suspension = Suspension(cause=Cause.USER, since=self._rig.clock.now(), tier=tier)
+        suspension = Suspension(cause=cause, since=self._rig.clock.now(), tier=tier)
         with self._store.transaction():
             self._store.intents.confirm(intent)
             share = self._store.shares.move(
