@@ -138,7 +138,7 @@ def test_shells_complete_verbs_shares_gpus_and_codes(daemon: Daemon) -> None:
     assert complete(daemon, "ver") == ["verify", "version"]
     assert complete(daemon, "show", "note") == ["notebook"]
     assert complete(daemon, "run", "--gpu", "GPU-")[0].startswith("GPU-")
-    assert complete(daemon, "explain", "GS170") == [f"GS170{n}" for n in range(1, 6)]
+    assert complete(daemon, "explain", "GS170") == [f"GS170{n}" for n in range(1, 7)]
 
 
 def test_completion_without_a_daemon_is_empty_not_an_error(machine: Machine, tmp_path) -> None:

@@ -8,7 +8,7 @@ need only what the intent holds, and both may be repeated, because mechanisms ar
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from msgspec.structs import replace
@@ -179,7 +179,6 @@ class Executor:
             del self._failures[next(iter(self._failures))]
 
     def _granted(self, intent: Intent, share: Share, verified: Verification | None) -> Share:
-        ttl = share.spec.ttl
         now = self._clock.now()
         with self._store.transaction():
             self._store.intents.confirm(intent)
@@ -188,7 +187,9 @@ class Executor:
                 State.GRANTED,
                 decision=intent.decision,
                 verified=verified,
-                expires=now + timedelta(seconds=ttl) if ttl else None,
+                expires=_expiry(share, now),
+                granted=now,
+                booking=None,
                 reason="",
             )
             self._bus.publish("share.granted", _how(intent.decision), share=share.id)
@@ -206,6 +207,13 @@ class Executor:
             )
             self._bus.publish(f"share.{to}", reason, share=share)
         return ended
+
+
+def _expiry(share: Share, now: datetime) -> datetime | None:
+    """A reservation ends when it was said to, also where it began late."""
+    if share.spec.ttl is None:
+        return None
+    return (share.spec.at or now) + timedelta(seconds=share.spec.ttl)
 
 
 def _what(decision: Decision) -> str:

@@ -112,6 +112,7 @@ class Mover:
                     share.id,
                     state,
                     suspension=None,
+                    granted=self._rig.clock.now(),
                     moved={**share.moved, tier: _newer(share.moved.get(tier), moved)},
                 )
                 self._bus.publish("share.resumed", _how(moved), share=share.id)

@@ -8,6 +8,7 @@ from gpushare.model.errors import DeniedError
 
 from .contexts import Contexts
 from .database import Database
+from .decisions import Decisions
 from .events import Events
 from .intents import Act, Intent, Intents
 from .lock import StateLock
@@ -41,6 +42,7 @@ class Store:
         self.intents = Intents(self._db)
         self.verifications = Verifications(self._db)
         self.contexts = Contexts(self._db)
+        self.decisions = Decisions(self._db)
 
     def transaction(self) -> AbstractContextManager[None]:
         return self._db.transaction()

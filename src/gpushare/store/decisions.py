@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What places were decided from, so that a decision can be made again and compared."""
+
+import zlib
+from datetime import datetime
+
+from gpushare.model.errors import NotFoundError
+from gpushare.model.ids import ShareId
+
+from .database import Database
+
+_KEPT = 500  # the newest; a large machine's snapshot is some ten kilobytes when compressed
+
+
+class Decisions:
+    """Bodies are the caller's JSON: the store knows nothing of scheduling."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def put(self, share: ShareId, at: datetime, body: bytes) -> None:
+        with self._db.transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO decisions (share, at, body) VALUES (?, ?, ?)",
+                share,
+                at.isoformat(),
+                zlib.compress(body),
+            )
+            self._db.execute(
+                "DELETE FROM decisions WHERE rowid NOT IN"
+                " (SELECT rowid FROM decisions ORDER BY rowid DESC LIMIT ?)",
+                _KEPT,
+            )
+
+    def get(self, share: ShareId) -> tuple[datetime, bytes]:
+        """Raises NotFoundError for one that was never made, or is forgotten."""
+        rows = self._db.rows("SELECT at, body FROM decisions WHERE share = ?", share)
+        if not rows:
+            raise NotFoundError(
+                f"no decision about share {share} is kept",
+                f"it has no place yet, or {_KEPT} were decided since",
+                f"gpushare show {share}",
+            )
+        return datetime.fromisoformat(rows[0][0]), zlib.decompress(rows[0][1])
