@@ -2,22 +2,20 @@
 """The queue: asks the scheduler, and has the executor do what it decides."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-
-from msgspec.structs import replace
+from collections.abc import Sequence
 
 from gpushare.model.errors import GpushareError
-from gpushare.model.gpu import Gpu, Machine
-from gpushare.model.share import Decision, Share, State, Tier
+from gpushare.model.gpu import Machine
+from gpushare.model.share import Decision, Share, State
 from gpushare.model.spec import ShareSpec
-from gpushare.model.units import Bytes
 from gpushare.scheduler import Request, Snapshot, Waiting, decide, hindrance, regrant
-from gpushare.store import Act, Store
+from gpushare.store import Store
 
 from .executor import Executor
 from .members import Members
 from .observer import Observer
 from .rig import Rig
+from .snapshots import Snapshots
 from .turns import Turns
 
 Outcome = Decision | Waiting
@@ -35,7 +33,8 @@ class Placer:
         turns: Turns,
     ) -> None:
         self._store, self._rig = store, rig
-        self._executor, self._members, self._observer = executor, members, observer
+        self._executor = executor
+        self._snapshots = Snapshots(store, rig, members, observer)
         self.turns = turns
         self.machine = Machine()
         self._asked: set[tuple[str, str]] = set()
@@ -71,25 +70,10 @@ class Placer:
         return regrant(self._snapshot(()), share, spec)
 
     def _snapshot(self, queue: Sequence[Share] | None) -> Snapshot:
-        living = self._store.shares.living()
         if queue is None:
+            living = self._store.shares.living()
             queue = [share for share in living if share.state is State.QUEUED]
-        holding = self._present(share for share in living if share.state.holds)
-        return Snapshot(
-            machine=self.machine,
-            shares=holding,
-            queue=tuple(_request(share) for share in queue),
-            promises=self._rig.mechanisms.promises(),
-            foreign={gpu.uuid: self._foreign(gpu, holding) for gpu in self.machine.gpus},
-        )
-
-    def _present(self, holding: Iterable[Share]) -> tuple[Share, ...]:
-        """One whose return was begun has its room, although it is not back yet."""
-        pending = self._store.intents.pending()
-        coming = {intent.share for intent in pending if intent.act is Act.RESUME}
-        return tuple(
-            replace(share, suspension=None) if share.id in coming else share for share in holding
-        )
+        return self._snapshots.take(self.machine, [_request(share) for share in queue])
 
     def waiting(self) -> dict[str, Waiting]:
         """Every queued share and what it waits for."""
@@ -124,25 +108,6 @@ class Placer:
             return self.outcome(share.spec, share.uid, ahead)
         except GpushareError as error:
             return error
-
-    def _foreign(self, gpu: Gpu, holding: Sequence[Share]) -> Bytes:
-        """Memory of programs outside any share, as far as the driver names them.
-
-        And what suspended ones leave behind.
-        """
-        ours = {process.pid for share in holding for process in self._members.shown(share)}
-        others = (p for p in self._rig.programs(gpu) if p.pid not in ours)
-        left = sum(self._left(gpu, share) for share in holding if share.aside)
-        return Bytes(sum(process.memory or 0 for process in others) + left)
-
-    def _left(self, gpu: Gpu, share: Share) -> int:
-        """The contexts of its programs, and what was let stay while it waited for its turn."""
-        moves = self._observer.last(share.id).moves
-        deep = share.suspension is not None and share.suspension.tier is Tier.DEEP
-        if moves is None or deep or share.decision is None or gpu.uuid not in share.decision.gpus:
-            return 0
-        stays = sum(max(0, slot.movable - slot.away) for slot in moves.slots)
-        return len(moves.slots) * self.machine.context.get(gpu.uuid, Bytes(0)) + stays
 
 
 def _request(share: Share) -> Request:

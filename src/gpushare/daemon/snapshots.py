@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the scheduler may know, put together from records, machine and observations."""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
+
+from gpushare.model.gpu import Gpu, Machine
+from gpushare.model.ids import ShareId
+from gpushare.model.share import Share, State, Tier
+from gpushare.model.units import Bytes
+from gpushare.scheduler import Request, Snapshot
+from gpushare.store import Act, Store
+
+from .members import Members
+from .observer import Observer
+from .rig import Rig
+from .ways import why_fixed
+
+
+class Snapshots:
+    def __init__(self, store: Store, rig: Rig, members: Members, observer: Observer) -> None:
+        self._store, self._rig = store, rig
+        self._members, self._observer = members, observer
+
+    def take(
+        self, machine: Machine, queue: Sequence[Request], *, leaving: Iterable[ShareId] = ()
+    ) -> Snapshot:
+        """The state now. `queue` goes before the request at hand; `leaving` are being ended, so
+        that what they hold is as good as free."""
+        living, gone = self._store.shares.living(), set(leaving)
+        holding = self._present(share for share in living if share.state.holds)
+        return Snapshot(
+            machine=machine,
+            shares=tuple(share for share in holding if share.id not in gone),
+            queue=tuple(queue),
+            booked=tuple(s for s in living if s.state is State.QUEUED and s.booking is not None),
+            promises=self._rig.mechanisms.promises(),
+            foreign={gpu.uuid: self._foreign(machine, gpu, holding) for gpu in machine.gpus},
+            now=self._rig.clock.now(),
+            fixed=self._fixed(holding),
+        )
+
+    def _present(self, holding: Iterable[Share]) -> tuple[Share, ...]:
+        """One whose return was begun has its room, although it is not back yet."""
+        pending = self._store.intents.pending()
+        coming = {intent.share for intent in pending if intent.act is Act.RESUME}
+        return tuple(
+            replace(share, suspension=None) if share.id in coming else share for share in holding
+        )
+
+    def _fixed(self, holding: Sequence[Share]) -> dict[ShareId, str]:
+        found = ((share.id, why_fixed(share, self._observer.last(share.id))) for share in holding)
+        return {share: because for share, because in found if because}
+
+    def _foreign(self, machine: Machine, gpu: Gpu, holding: Sequence[Share]) -> Bytes:
+        """Memory of programs outside any share, as far as the driver names them.
+
+        And what suspended ones leave behind.
+        """
+        ours = {process.pid for share in holding for process in self._members.shown(share)}
+        others = (p for p in self._rig.programs(gpu) if p.pid not in ours)
+        left = sum(self._left(machine, gpu, share) for share in holding if share.aside)
+        return Bytes(sum(process.memory or 0 for process in others) + left)
+
+    def _left(self, machine: Machine, gpu: Gpu, share: Share) -> int:
+        """The contexts of its programs, and what was let stay while it waited for its turn."""
+        moves = self._observer.last(share.id).moves
+        deep = share.suspension is not None and share.suspension.tier is Tier.DEEP
+        if moves is None or deep or share.decision is None or gpu.uuid not in share.decision.gpus:
+            return 0
+        stays = sum(max(0, slot.movable - slot.away) for slot in moves.slots)
+        return len(moves.slots) * machine.context.get(gpu.uuid, Bytes(0)) + stays
