@@ -17,6 +17,7 @@ from gpushare.model.value import Value
 from gpushare.model.view import (
     MOVE_SECONDS,
     CreateRequest,
+    DecisionView,
     EnterRequest,
     Entry,
     GpuList,
@@ -72,6 +73,10 @@ class Client:
 
     def show(self, ref: str) -> ShareView:
         return self._look(_share(ref), ShareView)
+
+    def decision(self, ref: str) -> DecisionView:
+        """How the share's place was decided, and what would be decided today."""
+        return self._look(_share(ref, "/decision"), DecisionView)
 
     def wait(self, ref: str, states: Sequence[State], timeout: Seconds | None = None) -> ShareView:
         """The share once it is in one of the states or has ended; WaitTimeoutError."""

@@ -14,6 +14,7 @@ from gpushare.store import Store
 from .executor import Executor
 from .members import Members
 from .observer import Observer
+from .replay import Record
 from .rig import Rig
 from .snapshots import Snapshots
 from .turns import Turns
@@ -94,8 +95,13 @@ class Placer:
             elif isinstance(answer, GpushareError):
                 await self._executor.fail(share, answer)
             else:
+                self._note(share, ahead, answer)
                 await self._executor.grant(share, answer)
         await self.turns.settle(self.machine)
+
+    def _note(self, share: Share, ahead: Sequence[Share], decision: Decision) -> None:
+        record = Record(state=self._snapshot(ahead), request=_request(share), decision=decision)
+        self._store.decisions.put(share.id, self._rig.clock.now(), record.encode())
 
     def _queued(self) -> list[tuple[Share, list[Share]]]:
         busy = self._executor.busy()

@@ -25,6 +25,7 @@ from gpushare.model.units import Seconds
 from gpushare.model.version import __version__
 from gpushare.model.view import (
     CreateRequest,
+    DecisionView,
     EnterRequest,
     Entry,
     GpuView,
@@ -41,6 +42,7 @@ from . import metrics, naming, views
 from .access import Access
 from .core import Core
 from .members import MARK
+from .replay import replay
 
 _FRESH_SECONDS = 0.5  # how old may be what is shown
 
@@ -121,6 +123,10 @@ class DaemonService:
             share = self._holding(ref, caller)
             await self._core.update(share, request)
         return await self.show(ref, caller)
+
+    async def decision(self, ref: str, caller: Caller) -> DecisionView:
+        share = self._access.check(self._store.shares.find(ref), caller)
+        return replay(share.name, *self._store.decisions.get(share.id))
 
     async def remove(self, ref: str, caller: Caller, *, force: bool = False) -> ShareView:
         async with self._core.turn:

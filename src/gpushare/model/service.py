@@ -10,6 +10,7 @@ from .spec import ShareSpec
 from .units import Seconds
 from .view import (
     CreateRequest,
+    DecisionView,
     EnterRequest,
     Entry,
     GpuView,
@@ -51,6 +52,10 @@ class Service(Protocol):
 
     async def update(self, ref: str, request: UpdateRequest, caller: Caller) -> ShareView:
         """Change the share while it lives."""
+        ...
+
+    async def decision(self, ref: str, caller: Caller) -> DecisionView:
+        """How the share's place was decided; NotFoundError when that is not kept."""
         ...
 
     async def remove(self, ref: str, caller: Caller, *, force: bool = False) -> ShareView: ...

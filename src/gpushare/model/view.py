@@ -212,6 +212,19 @@ class Plan(Value):
     simulated: bool = False
 
 
+class DecisionView(Value):
+    """A decision and what the same question gets today. `shares` held GPUs then, `ahead` of it in
+    the queue were so many; `again` says the new answer, which `same` compares."""
+
+    share: str
+    at: datetime
+    decision: Decision
+    same: bool
+    again: str
+    shares: tuple[str, ...]
+    ahead: int
+
+
 class VersionView(Value):
     version: str
     api: str = "v1"

@@ -13,6 +13,7 @@ from gpushare.model.units import Seconds
 from gpushare.model.value import Value
 from gpushare.model.view import (
     CreateRequest,
+    DecisionView,
     EnterRequest,
     Entry,
     Plan,
@@ -84,6 +85,10 @@ async def _update(service: Service, call: Call) -> Value:
     return await service.update(call.ref, call.body, call.caller)
 
 
+async def _decision(service: Service, call: Call) -> Value:
+    return await service.decision(call.ref, call.caller)
+
+
 async def _remove(service: Service, call: Call) -> Value:
     return await service.remove(call.ref, call.caller, force=call.query.force)
 
@@ -109,6 +114,8 @@ ROUTES = (
           _resume, ShareView, takes=ResumeRequest),
     Route("PATCH", "/v1/shares/{ref}", "Change limits, priority or time of a share that lives",
           _update, ShareView, takes=UpdateRequest),
+    Route("GET", "/v1/shares/{ref}/decision", "How its place was decided, and would be today",
+          _decision, DecisionView),
     Route("DELETE", "/v1/shares/{ref}", "Release the share", _remove, ShareView, query=RemoveQuery),
     Route("POST", "/v1/plan", "What would happen to a share now", _plan, Plan, takes=ShareSpec),
 )  # fmt: skip

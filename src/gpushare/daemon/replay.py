@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decisions as they were made: from what, and whether they would be made again."""
+
+from datetime import datetime
+
+import msgspec
+
+from gpushare.model.errors import GpushareError
+from gpushare.model.share import Decision
+from gpushare.model.value import Value
+from gpushare.model.view import DecisionView
+from gpushare.scheduler import Request, Snapshot, Waiting, decide
+
+
+class Record(Value):
+    """Everything that a decision was made from, and the decision."""
+
+    state: Snapshot
+    request: Request
+    decision: Decision
+
+    def encode(self) -> bytes:
+        return msgspec.json.encode(self)
+
+
+_decode = msgspec.json.Decoder(Record).decode
+
+
+def replay(name: str, at: datetime, body: bytes) -> DecisionView:
+    """Decide once more from the same; another answer means that the scheduler has changed."""
+    record = _decode(body)
+    again = _again(record)
+    return DecisionView(
+        share=name,
+        at=at,
+        decision=record.decision,
+        same=again == record.decision,
+        again=_words(again),
+        shares=tuple(share.name for share in record.state.shares),
+        ahead=len(record.state.queue),
+    )
+
+
+def _again(record: Record) -> Decision | Waiting | GpushareError:
+    try:
+        return decide(record.state, record.request)
+    except GpushareError as error:
+        return error
+
+
+def _words(answer: Decision | Waiting | GpushareError) -> str:
+    if isinstance(answer, Waiting):
+        return f"it would wait for {answer.waits_for}"
+    if isinstance(answer, GpushareError):
+        return str(answer)
+    return f"{'+'.join(answer.mechanisms)} on {', '.join(answer.gpus)}"
