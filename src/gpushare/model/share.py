@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum, unique
 
 from .ids import GpuId, ShareId, Tenant
+from .role import Role
 from .spec import GpuGrant, MechanismName, ShareSpec
 from .units import Bytes
 from .value import Value
@@ -75,11 +76,19 @@ class ProcessRef(Value):
 
 
 class Caller(Value):
-    """Who asks, as the kernel says (SO_PEERCRED)."""
+    """Who asks: as the kernel says (SO_PEERCRED), or as a token does.
+
+    `token`: its id. `remote`: the address it comes from; None: this machine, and only then `pid`
+    says something. `scopes` None: all that the role allows.
+    """
 
     uid: int
     gid: int
     pid: int
+    role: Role = Role.USER
+    token: str | None = None
+    remote: str | None = None
+    scopes: tuple[str, ...] | None = None
 
 
 class Finding(Value):

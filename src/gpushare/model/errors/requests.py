@@ -122,3 +122,8 @@ class RateLimitedError(DeniedError):
     """The caller asks too often."""
 
     code, status, retryable = "GS1306", 429, True
+
+    def __init__(self, what: str, because: str = "", hint: str = "", after: int = 1) -> None:
+        """`after`: seconds until it may be asked again."""
+        super().__init__(what, because, hint)
+        self.after = after

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What somebody may do, least first."""
+
+from enum import StrEnum, unique
+
+
+@unique
+class Role(StrEnum):
+    VIEWER = "viewer"  # looks
+    USER = "user"  # has shares
+    OPERATOR = "operator"  # acts on everyone's shares
+    ADMIN = "admin"  # sets the rules, and who may do what
+
+    def covers(self, least: "Role") -> bool:
+        """Whether who has this role may do what asks for `least`."""
+        order = list(Role)
+        return order.index(self) >= order.index(least)
