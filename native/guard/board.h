@@ -61,7 +61,8 @@ struct gs_seat {
     uint64_t grace_ns;     /* the pause that is bridged now */
     uint64_t stuck;        /* times that urgent work was overruled because nothing moved */
     uint64_t floors;       /* low rank: times it ran beside urgent work to not starve */
-    uint64_t counters_reserved[11];
+    uint64_t launches;     /* work handed to the GPU: launches and copies, gated or not */
+    uint64_t counters_reserved[10];
 };
 
 /* One process. Who owns a seat's urgent bit is the rider whose `urgent` is that bit's number plus one. */

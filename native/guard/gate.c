@@ -107,12 +107,19 @@ static void fence(struct gs_ride *ride, struct gs_pass *pass)
     __atomic_add_fetch(&ride->rider->busy, 1, __ATOMIC_SEQ_CST);
 }
 
+/* Whether a share is idle, and how fast it is, has to be seen where nothing holds it back, too. */
+static void count(struct gs_ride *ride)
+{
+    __atomic_add_fetch(&ride->seat->launches, 1, __ATOMIC_RELAXED);
+}
+
 void gs_gate_before(struct gs_pass *pass)
 {
     struct gs_ride *ride = gs_is_captured(pass->stream) ? NULL : gs_ride_here();
     pass->sample = -1;
     if (!ride)
         return;
+    count(ride);
     if (ride->seat->policy.rank == GS_HIGH)
         gs_urgent_launch(ride, pass->stream);
     if (!beside_urgent(ride) && !in_turns(ride))
@@ -134,7 +141,10 @@ void gs_gate_after(struct gs_pass *pass, CUresult result)
 void gs_gate_copies(CUstream stream)
 {
     struct gs_ride *ride = gs_is_captured(stream) ? NULL : gs_ride_here();
-    if (ride && ride->seat->policy.rank == GS_HIGH)
+    if (!ride)
+        return;
+    count(ride);
+    if (ride->seat->policy.rank == GS_HIGH)
         gs_urgent_launch(ride, stream);
 }
 

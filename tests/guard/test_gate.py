@@ -123,6 +123,15 @@ def test_alone_nothing_is_put_into_the_streams(tenants: Tenants) -> None:
     assert tenants.seat(0).fences == tenants.seat(1).fences == 0
 
 
+def test_launches_are_counted_where_nothing_holds_them_back(tenants: Tenants) -> None:
+    job = tenants.start("work", LONG, rank=Rank.NORMAL)
+    tenants.until(lambda: tenants.seat(0).launches >= 3, "nobody counts")
+    done = finish(job)
+    seat = tenants.seat(0)
+    assert seat.launches >= done
+    assert (seat.fences, seat.busy_ns) == (0, 0)
+
+
 def test_a_job_looks_at_its_word_only_while_there_is_urgent_work(tenants: Tenants) -> None:
     job = tenants.start("work", LONG, rank=Rank.LOW)
     service = tenants.start("serve", SHORT, "2000", rank=Rank.HIGH)

@@ -51,7 +51,9 @@ class Seat(Value):
     """One share on the GPU, and what its programs counted; times in nanoseconds.
 
     `wanted_ns`: time under turns in which it had or wanted work, of which `open_ns` its word was
-    open; `overrun_ns`: work that ran on after its turn. `busy_ns`: GPU time as far as measured.
+    open; `overrun_ns`: work that ran on after its turn. `busy_ns`: GPU time as far as measured,
+    which it is where work is held back. `launches`: work handed to the GPU, copies too; 0 also where
+    a guard from before it was counted runs.
     """
 
     number: int
@@ -71,6 +73,7 @@ class Seat(Value):
     grace_ns: int = 0
     stuck: int = 0
     floors: int = 0
+    launches: int = 0
 
 
 class BoardSnapshot(Value):

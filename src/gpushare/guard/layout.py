@@ -145,7 +145,8 @@ class Seat(ctypes.Structure):
         ("grace_ns", ctypes.c_uint64),
         ("stuck", ctypes.c_uint64),
         ("floors", ctypes.c_uint64),
-        ("counters_reserved", ctypes.c_uint64 * 11),
+        ("launches", ctypes.c_uint64),
+        ("counters_reserved", ctypes.c_uint64 * 10),
     ]
 
 
