@@ -10,10 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
+from gpushare.model.audit import Audit
 from gpushare.model.errors import BadSpecError, GpushareError, NotFoundError, UsageError
 from gpushare.model.service import Service
 from gpushare.model.share import Caller
 
+from .audited import Unheard, audited
 from .events import stream
 from .metrics import CONTENT_TYPE
 from .openapi import document
@@ -22,6 +24,7 @@ from .routes import ROUTES
 
 LARGEST_BODY = 64 * 1024
 API_VERSION = "v1"
+_UNHEARD = Unheard()
 
 
 class JsonResponse(Response):
@@ -31,10 +34,13 @@ class JsonResponse(Response):
         return msgspec.json.encode({"apiVersion": API_VERSION, **content})
 
 
-def build(service: Service) -> Starlette:
-    """The application. Every request's scope carries its caller: see `server.PeerProtocol`."""
+def build(service: Service, audit: Audit = _UNHEARD) -> Starlette:
+    """The application. Every request's scope carries its caller: see `server.PeerProtocol`.
+
+    `audit` hears of every call.
+    """
     app = Starlette(
-        routes=[_served(service, route) for route in ROUTES] + _special(service),
+        routes=[_served(service, audit, route) for route in ROUTES] + _special(service),
         exception_handlers={
             GpushareError: _refused,
             msgspec.ValidationError: _misread,
@@ -46,9 +52,14 @@ def build(service: Service) -> Starlette:
     return app
 
 
-def _served(service: Service, route: Route) -> StarletteRoute:
+def _served(service: Service, audit: Audit, route: Route) -> StarletteRoute:
     async def endpoint(request: Request) -> Response:
-        answer = await route.handle(service, await _read(route, request))
+        ref = request.path_params.get("ref", "")
+        with audited(audit, route.method, route.path, ref) as sight:
+            sight.caller = _caller(request)
+            call = await _read(route, request)
+            sight.body = call.body or call.query
+            sight.answer = answer = await route.handle(service, call)
         return JsonResponse(msgspec.structs.asdict(answer), route.status)
 
     return StarletteRoute(route.path, endpoint, methods=[route.method])
