@@ -52,8 +52,8 @@ class Seat(Value):
 
     `wanted_ns`: time under turns in which it had or wanted work, of which `open_ns` its word was
     open; `overrun_ns`: work that ran on after its turn. `busy_ns`: GPU time as far as measured,
-    which it is where work is held back. `launches`: work handed to the GPU, copies too; 0 also where
-    a guard from before it was counted runs.
+    which it is where work is held back. `launches`: work handed to the GPU, copies too; an older
+    guard counts none.
     """
 
     number: int
