@@ -14,6 +14,7 @@ from gpushare.model.units import Bytes, Seconds
 from gpushare.model.view import SuspendRequest, UpdateRequest
 from gpushare.store import Store
 
+from .asked import asked
 from .bus import Bus
 from .executor import Executor, Step
 from .mover import Mover
@@ -135,12 +136,15 @@ class Core:
         processes = await self.reconciler.processes(share)
         await self.mover.resume(share, [process.pid for process in processes], seconds)
 
-    async def update(self, share: Share, request: UpdateRequest) -> None:
-        """Raises UnsupportedError, NeverFitsError, NoCapacityError."""
+    async def update(
+        self, share: Share, request: UpdateRequest, *, by_itself: bool = False
+    ) -> None:
+        """`by_itself`: by a policy. Raises UnsupportedError, NeverFitsError, NoCapacityError."""
         share = await self.ready(share)
         wishes = {name: value for name, value in asdict(request).items() if value is not None}
         spec = replace(share.spec, **wishes)
-        changes: dict[str, object] = {"spec": spec}
+        kept = asked(share, spec, wishes, by_itself=by_itself)
+        changes: dict[str, object] = {"spec": spec, "asked": kept}
         if request.ttl is not None:
             changes["expires"] = self.rig.clock.now() + timedelta(seconds=request.ttl)
             self.reconciler.new_deadline(share)

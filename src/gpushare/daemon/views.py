@@ -3,6 +3,7 @@
 
 import pwd
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -50,6 +51,7 @@ def share_view(
     waiting: Waiting | None,
     *,
     delivered: Percent | None = None,
+    idle_since: datetime | None = None,
 ) -> ShareView:
     decision = share.decision or _NOTHING
     pids = tuple(process.pid for process in processes)
@@ -83,12 +85,15 @@ def share_view(
         suspension=share.suspension,
         moved=_moved(share, seen),
         gate=gate_view(share, seen),
+        idle_since=idle_since,
+        asked=share.asked,
     )
 
 
 def for_strangers(view: ShareView) -> ShareView:
     """What another user may know of a share: that it is there and what it holds."""
     mine: dict[str, Any] = {"pids": (), "log": None, "gate": None, "moved": {}, "suspendable": None}
+    mine |= {"idle_since": None, "asked": None}
     return replace(view, reason="", why=(), unprotected=(), verified=None, **mine)
 
 
@@ -136,8 +141,13 @@ def _granted(gpu: Gpu, holding: Iterable[Share]) -> tuple[list[GpuGrant], list[G
 
 
 def _away(share: Share) -> str:
-    waits = share.suspension is not None and share.suspension.cause is Cause.TURN
-    return WAITS if waits else ""
+    match share.suspension.cause if share.suspension else None:
+        case Cause.TURN:
+            return WAITS
+        case Cause.IDLE:
+            return f"it was idle; gpushare resume {share.name}"
+        case _:
+            return ""
 
 
 def _suspendable(share: Share, seen: Observation) -> SuspendableView | None:

@@ -150,7 +150,8 @@ class Share(Value):
     `holder` is the process whose life bounds it; None: held until rm or ttl. `members` are the
     processes that entered; their children are found by cgroup and region. `granted` is when it got
     its place, or came back to it. `booking` is where a reservation will land. `program` is what
-    profiles of past runs are about.
+    profiles of past runs are about. `asked` is the spec as somebody asked for it, where `spec` is
+    what a policy has made of it.
     """
 
     id: ShareId
@@ -175,6 +176,7 @@ class Share(Value):
     granted: datetime | None = None
     booking: Decision | None = None
     program: str = ""
+    asked: ShareSpec | None = None
 
     @property
     def aside(self) -> bool:

@@ -108,6 +108,8 @@ class ShareView(Value):
     suspension: Suspension | None = None
     moved: dict[Tier, Moved] = {}
     gate: GateView | None = None
+    idle_since: datetime | None = None  # it has used no GPU time since then
+    asked: ShareSpec | None = None  # where a policy has changed what was asked
 
 
 class GpuMemoryView(Value):
