@@ -12,6 +12,7 @@ from .units import Bytes, Percent, Seconds
 from .value import Value
 
 DAY = 86400
+_NO_PARENT = "there is no such tenant"
 
 
 class Amount(Value):
@@ -118,6 +119,8 @@ class Policy(Value):
     def __post_init__(self) -> None:
         for name in self.tenants:
             _check_line(self, name)
+        if self.default.parent is not None and self.default.parent not in self.tenants:
+            raise PolicyError(f"default has the parent {self.default.parent}", _NO_PARENT)
 
     def spec(self, tenant: Tenant) -> TenantSpec:
         """What holds for a tenant, or for a user in none."""
@@ -135,7 +138,7 @@ def _check_line(policy: Policy, name: Tenant) -> None:
     seen, at = [name], policy.tenants[name].parent
     while at is not None:
         if at not in policy.tenants:
-            raise PolicyError(f"tenant {seen[-1]} has the parent {at}", "there is no such tenant")
+            raise PolicyError(f"tenant {seen[-1]} has the parent {at}", _NO_PARENT)
         if at in seen:
             raise PolicyError(f"tenant {at} is below itself", " in ".join([*seen, at]))
         seen.append(at)

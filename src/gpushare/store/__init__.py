@@ -12,10 +12,12 @@ from .decisions import Decisions
 from .events import Events
 from .intents import Act, Intent, Intents
 from .lock import StateLock
+from .policy import Policies
 from .shares import Shares
+from .usage import Charge, Usage
 from .verifications import Verifications
 
-__all__ = ["Act", "Intent", "Store"]
+__all__ = ["Act", "Charge", "Intent", "Store"]
 
 
 class Store:
@@ -42,6 +44,8 @@ class Store:
         self.intents = Intents(self._db)
         self.verifications = Verifications(self._db)
         self.contexts = Contexts(self._db)
+        self.policy = Policies(self._db)
+        self.usage = Usage(self._db)
         self.decisions = Decisions(self._db)
 
     def transaction(self) -> AbstractContextManager[None]:

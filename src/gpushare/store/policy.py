@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of the machine, and every one there was before them."""
+
+from datetime import datetime
+
+import msgspec
+
+from gpushare.model.policy_view import PolicyView
+from gpushare.model.tenant import Policy
+
+from .database import Database
+
+_KEPT = 1000
+_decode = msgspec.json.Decoder(PolicyView).decode
+
+
+class Policies:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        newest = self.history(1)
+        self._newest = newest[0] if newest else PolicyView()
+
+    def current(self) -> Policy:
+        """What is in force: the newest, or one that allows everything."""
+        return self._newest.policy
+
+    def newest(self) -> PolicyView:
+        """The same with who put it, and when."""
+        return self._newest
+
+    def put(self, policy: Policy, by: str, at: datetime) -> PolicyView:
+        new = PolicyView(policy=policy, revision=self._newest.revision + 1, by=by, at=at)
+        with self._db.transaction():
+            self._db.execute(
+                "INSERT INTO policies VALUES (?, ?)", new.revision, msgspec.json.encode(new)
+            )
+            self._db.execute("DELETE FROM policies WHERE revision <= ?", new.revision - _KEPT)
+        self._newest = new
+        return new
+
+    def history(self, most: int = _KEPT) -> list[PolicyView]:
+        """Newest first."""
+        rows = self._db.rows("SELECT body FROM policies ORDER BY revision DESC LIMIT ?", most)
+        return [_decode(row[0]) for row in rows]

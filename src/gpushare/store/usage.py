@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GPU seconds per tenant and hour: what quotas of GPU hours and fair shares are counted from."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from gpushare.model.ids import Tenant
+from gpushare.model.units import Seconds
+from gpushare.model.value import Value
+
+from .database import Database
+
+HOUR = 3600
+
+
+class Charge(Value):
+    """GPU seconds that a tenant had around a time, all within one hour."""
+
+    tenant: Tenant
+    at: datetime
+    seconds: float
+
+
+class Usage:
+    """Sums are kept in memory as well, because every decision asks for them."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._decayed: Decayed | None = None
+        self._within: Window | None = None
+
+    def add(self, charges: Iterable[Charge], until: datetime) -> None:
+        """Write down what was used, all of it or nothing, and that all until then is in."""
+        charges = tuple(charges)
+        with self._db.transaction():
+            for charge in charges:
+                self._db.execute(
+                    "INSERT INTO usage VALUES (?1, ?2, ?3) "
+                    "ON CONFLICT DO UPDATE SET seconds = seconds + ?3",
+                    hour_of(charge.at),
+                    charge.tenant,
+                    charge.seconds,
+                )
+            self._db.execute("INSERT OR REPLACE INTO charged VALUES (1, ?)", until.isoformat())
+        for sums in (self._decayed, self._within):
+            if sums is not None:
+                sums.add(charges)
+
+    def until(self) -> datetime | None:
+        """Until when everything is in the books."""
+        rows = self._db.rows("SELECT until FROM charged")
+        return datetime.fromisoformat(rows[0][0]) if rows else None
+
+    def decayed(self, now: datetime, half_life: Seconds) -> dict[Tenant, float]:
+        """GPU seconds of each tenant, those of one half-life ago counting half.
+
+        To the second for what was added since the daemon started, to the hour for what was before.
+        """
+        known = self._decayed
+        if known is None or known.half_life != half_life or now < known.at:
+            self._decayed = known = Decayed(half_life, now, self._all())
+        return known.sums(now)
+
+    def within(self, now: datetime, period: Seconds) -> dict[Tenant, float]:
+        """GPU seconds of each tenant in the hours of the newest period."""
+        first = hour_of(now - timedelta(seconds=period)) + 1
+        known = self._within
+        if known is None or known.first != first:
+            self._within = known = Window(first, self._all(first))
+        return dict(known.sums)
+
+    def forget(self, longest: Seconds) -> None:
+        """Keep the newest hours only, as many as this is long.
+
+        Hours are counted, not compared with the clock: one that was wrong for a while costs none.
+        """
+        self._db.execute(
+            "DELETE FROM usage WHERE hour NOT IN "
+            "(SELECT DISTINCT hour FROM usage ORDER BY hour DESC LIMIT ?)",
+            longest // HOUR + 2,
+        )
+
+    def _all(self, first: int = 0) -> list[Charge]:
+        rows = self._db.rows("SELECT hour, tenant, seconds FROM usage WHERE hour >= ?", first)
+        return [
+            Charge(tenant=Tenant(tenant), at=_middle(hour), seconds=seconds)
+            for hour, tenant, seconds in rows
+        ]
+
+
+class Window:
+    """Sums from one hour on."""
+
+    def __init__(self, first: int, charges: Iterable[Charge]) -> None:
+        self.first = first
+        self.sums: defaultdict[Tenant, float] = defaultdict(float)
+        self.add(charges)
+
+    def add(self, charges: Iterable[Charge]) -> None:
+        for charge in charges:
+            if hour_of(charge.at) >= self.first:
+                self.sums[charge.tenant] += charge.seconds
+
+
+class Decayed:
+    """Sums as they stand at `at`; all of them shrink alike, so one factor brings them to now."""
+
+    def __init__(self, half_life: Seconds, at: datetime, charges: Iterable[Charge]) -> None:
+        self.half_life, self.at = half_life, at
+        self._sums: defaultdict[Tenant, float] = defaultdict(float)
+        self.add(charges)
+
+    def add(self, charges: Iterable[Charge]) -> None:
+        """What lies ahead, by a clock that was set back, counts in full."""
+        for charge in charges:
+            self._sums[charge.tenant] += charge.seconds * self._weight(self.at - charge.at)
+
+    def sums(self, now: datetime) -> dict[Tenant, float]:
+        factor = self._weight(now - self.at)
+        self._sums = defaultdict(float, {t: total * factor for t, total in self._sums.items()})
+        self.at = max(now, self.at)
+        return dict(self._sums)
+
+    def _weight(self, age: timedelta) -> float:
+        return float(0.5 ** (max(0.0, age.total_seconds()) / self.half_life))
+
+
+def hour_of(at: datetime) -> int:
+    return int(at.timestamp() // HOUR)
+
+
+def _middle(hour: int) -> datetime:
+    return datetime.fromtimestamp((hour + 0.5) * HOUR, UTC)
