@@ -34,8 +34,8 @@ class Snapshot(Value):
     `shares` hold capacity; `queue` goes before the request at hand; `booked` are reservations that
     have not begun; `promises` is what the mechanisms of this machine claim; `foreign` is memory
     held by programs outside any share. `usage`: GPU seconds per tenant, decayed, its children's
-    included. `fixed`: why a share could not be suspended now, `rooted`: why it could not move to
-    another GPU; absent: it could.
+    included; `hours`: GPU hours within the policy's period, likewise. `fixed`: why a share could
+    not be suspended now, `rooted`: why it could not move to another GPU; absent: it could.
     """
 
     machine: Machine
@@ -47,6 +47,7 @@ class Snapshot(Value):
     policy: Policy = Policy()
     booked: tuple[Share, ...] = ()
     usage: dict[Tenant, float] = {}
+    hours: dict[Tenant, float] = {}
     fixed: dict[ShareId, str] = {}
     rooted: dict[ShareId, str] = {}
     profiles: tuple[Profile, ...] = ()
