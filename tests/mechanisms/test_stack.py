@@ -8,6 +8,7 @@ import pytest
 from gpushare.hardware.cgroups import FsCgroups
 from gpushare.hardware.host import Host
 from gpushare.mechanisms import Mechanisms, load
+from gpushare.mechanisms.timeslice import Timeslice
 from gpushare.model.edits import Edits
 from gpushare.model.errors import CgroupError, GuardMissingError, HardwareError, UnsupportedError
 from gpushare.model.share import Level
@@ -120,3 +121,37 @@ def test_a_share_with_a_living_process_is_not_released(mechanisms: Mechanisms) -
         process.kill()
     mechanisms.release(one)
     assert cgroups.pids(one.id) == ()
+
+
+class Filter:
+    """Control groups that can, or cannot, keep devices shut."""
+
+    def __init__(self, because: str = "") -> None:
+        self.because = because
+        self.confined: dict[str, set[str]] = {}
+
+    def reason(self) -> str:
+        return self.because
+
+    def confine(self, name, gpus) -> None:
+        self.confined[name] = set(gpus)
+
+
+@pytest.mark.skipif(bool(FsCgroups().reason()), reason="no control groups here")
+def test_a_share_is_kept_from_the_gpus_of_others() -> None:
+    devices = Filter()
+    stack = Mechanisms([Timeslice()], FsCgroups(), devices)
+    one = share(by=(TIMESLICE,), id=os.urandom(6).hex())
+    try:
+        stack.prepare(one)
+        assert devices.confined == {one.id: {GPU}}
+    finally:
+        stack.release(one)
+    assert stack.promises()[0].devices.level is Level.ENFORCED
+
+
+def test_why_it_can_only_be_hidden_from_them_is_said() -> None:
+    stack = Mechanisms([Timeslice()], FsCgroups(), Filter("there is no cgroup v2"))
+    claim = stack.promises()[0].devices
+    assert claim.level is Level.COOPERATIVE
+    assert "there is no cgroup v2" in claim.but

@@ -14,8 +14,9 @@ from pathlib import Path, PurePosixPath
 from gpushare.model.errors import CgroupError
 from gpushare.model.value import Value
 
-# Any v1 hierarchy groups processes; these need no set-up before a process may join.
-_V1_CHOICES = ("pids", "freezer", "cpuacct", "memory", "name=systemd")
+# Any v1 hierarchy groups processes; these need no set-up before a process may join. The first one
+# can also keep a share from the GPUs of others.
+_V1_CHOICES = ("devices", "pids", "freezer", "cpuacct", "memory", "name=systemd")
 _TRIES, _PAUSE = 100, 0.01  # a second
 
 
@@ -74,11 +75,20 @@ class FsCgroups:
         return str(path)
 
     def add(self, name: str, pid: int) -> bool:
+        if self.controls("devices") and not self._unrestricted(pid):
+            return False
         try:
             (self._path(name) / "cgroup.procs").write_text(f"{pid}\n")
         except OSError:
             return False
         return True
+
+    def folder(self, name: str) -> Path:
+        return self._path(name)
+
+    def controls(self, controller: str) -> bool:
+        """Whether the groups are of a v1 hierarchy with this controller."""
+        return self._hierarchy is not None and controller in self._hierarchy.controllers
 
     def pids(self, name: str) -> tuple[int, ...]:
         found: set[int] = set()
@@ -99,6 +109,18 @@ class FsCgroups:
                     self._parent.rmdir()
                 return True
             time.sleep(_PAUSE)
+        return False
+
+    def _unrestricted(self, pid: int) -> bool:
+        """Whether a move would not lift a device filter that the process has from its group now.
+
+        Only filters that deny by default are seen: of others the kernel lists no exceptions.
+        """
+        assert self._hierarchy is not None
+        with contextlib.suppress(OSError):
+            group = _own_group(self._root, self._hierarchy, str(pid))
+            inside = self._hierarchy.on_disk(group).relative_to("/")
+            return "a *:* rwm" in (self._root / inside / "devices.list").read_text()
         return False
 
     def _path(self, name: str) -> Path:
@@ -182,10 +204,10 @@ def _choose(found: list[Hierarchy]) -> Hierarchy | None:
     return None
 
 
-def _own_group(root: Path, hierarchy: Hierarchy) -> PurePosixPath:
-    """The group we run in, by the kernel's name (cgroups(7), /proc/PID/cgroup)."""
+def _own_group(root: Path, hierarchy: Hierarchy, pid: str = "self") -> PurePosixPath:
+    """The group a process runs in, by the kernel's name (cgroups(7), /proc/PID/cgroup)."""
     try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        lines = (root / "proc" / pid / "cgroup").read_text().splitlines()
     except OSError:
         return PurePosixPath("/")
     for line in lines:

@@ -65,6 +65,10 @@ class NvmlGpus:
             ]
             return (*cards, *inner)
 
+    def known(self) -> tuple[Gpu, ...]:
+        """The physical GPUs as they were last seen; nothing is asked of the driver again."""
+        return tuple(self._known.values()) or tuple(g for g in self.gpus() if not g.parent)
+
     def links(self) -> dict[GpuId, dict[GpuId, str]]:
         living = frozenset(g.uuid for g in self.gpus() if not g.parent and not g.health.lost)
         if living not in self._links:
@@ -130,6 +134,8 @@ class NvmlGpus:
             driver=driver.version,
             pci=pci,
             numa=topology.numa_node(self._root, pci),
+            cpus=tuple(sorted(topology.cpu_affinity(self._root, pci))),
+            minor=get("nvmlDeviceGetMinorNumber", handle),
             simulated=driver.simulated,
         )
 

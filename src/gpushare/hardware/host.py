@@ -14,6 +14,7 @@ from gpushare.model.units import Bytes
 
 from .capabilities import detect
 from .cgroups import FsCgroups
+from .devices import CgroupDevices
 from .gpus import NvmlGpus
 from .limits import NvmlMemoryLimits
 from .memory import HostMemory
@@ -35,6 +36,7 @@ class Host:
     memory: HostMemory
     mps: MpsDaemons
     probe: ProbeRunner
+    devices: CgroupDevices
 
     @classmethod
     def open(
@@ -48,16 +50,17 @@ class Host:
     ) -> "Host":
         """`runtime`: a private folder of ours. Nothing is asked of the driver yet."""
         nvml, processes = Nvml(), ProcProcesses(root)
-        cgroups = FsCgroups(root, cgroup_parent)
+        cgroups, gpus = FsCgroups(root, cgroup_parent), NvmlGpus(nvml, root)
         return cls(
             nvml=nvml,
-            gpus=NvmlGpus(nvml, root),
+            gpus=gpus,
             limits=NvmlMemoryLimits(nvml, os.geteuid()),
             processes=processes,
             cgroups=cgroups,
             memory=HostMemory(root),
             mps=MpsDaemons(runtime / "mps", processes, env, root=root, protocol=mps_protocol),
             probe=ProbeRunner(cgroups, probe_program),
+            devices=CgroupDevices(cgroups, gpus.known),
         )
 
     def machine(self, context: Mapping[GpuId, Bytes] | None = None) -> Machine:

@@ -5,7 +5,7 @@ Nothing else touches NVML, /proc, control groups or MPS. Every method raises err
 `model.errors` only; what the machine merely cannot do is a Capability with a reason, not an error.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum, StrEnum, unique
 from pathlib import Path
 from typing import Protocol
@@ -147,6 +147,18 @@ class Cgroups(Protocol):
         ...
 
 
+class Devices(Protocol):
+    """Which GPUs' device nodes the processes of a control group may open."""
+
+    def reason(self) -> str:
+        """Why nothing can hold them back here; empty when something can."""
+        ...
+
+    def confine(self, name: str, gpus: Collection[GpuId]) -> None:
+        """To these GPUs, from now on and for processes that join; raises CgroupError."""
+        ...
+
+
 @unique
 class CheckpointState(IntEnum):
     """CUprocessState of cuda.h."""
@@ -175,7 +187,16 @@ class Checkpoints(Protocol):
 
     def checkpoint(self, pid: int) -> None: ...
 
-    def restore(self, pid: int) -> None: ...
+    def remaps(self) -> str:
+        """Why programs cannot be restored on other GPUs here; "" when they can."""
+        ...
+
+    def restore(self, pid: int, moves: Mapping[GpuId, GpuId] = {}) -> None:
+        """`moves`: which GPU takes the place of one it was on; of the same model. None: as it was.
+
+        One that is refused has changed nothing.
+        """
+        ...
 
     def unlock(self, pid: int) -> None: ...
 

@@ -45,4 +45,4 @@ def load(
         DriverLimit(host.limits, host.cgroups),
         Guard(runtime / "regions", context, host.processes, boards=boards, pools=pools),
     )
-    return Mechanisms(known, host.cgroups)
+    return Mechanisms(known, host.cgroups, host.devices)

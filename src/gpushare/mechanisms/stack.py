@@ -1,40 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
 """All mechanisms of a machine, and a share's own stack of them: what the daemon calls."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 
-from gpushare.hardware.ports import Cgroups
+from msgspec.structs import replace
+
+from gpushare.hardware.ports import Cgroups, Devices
 from gpushare.model.edits import Edits, merge
 from gpushare.model.errors import CgroupError, HardwareError, UnsupportedError
+from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.promise import Promise
-from gpushare.model.share import Share
+from gpushare.model.share import Decision, Share
 from gpushare.model.spec import MechanismName
 from gpushare.model.units import Bytes
 
 from .base import Mechanism, Observation
+from .visible import devices
 
 
 class Mechanisms:
     """Acts on a share through every mechanism its decision names; the base first, layers after.
 
     A share also gets a control group of its own where the machine allows it: children are found
-    there, and the driver's limits hang on it.
+    there, the driver's limits hang on it, and its processes can open no other GPU's device node.
     """
 
-    def __init__(self, known: Iterable[Mechanism], cgroups: Cgroups) -> None:
+    def __init__(
+        self, known: Iterable[Mechanism], cgroups: Cgroups, devices: Devices | None = None
+    ) -> None:
         self._known = {mechanism.promise.mechanism: mechanism for mechanism in known}
-        self._cgroups = cgroups
+        self._cgroups, self._devices = cgroups, devices
 
     def promises(self) -> tuple[Promise, ...]:
         """The table the scheduler decides by."""
-        return tuple(mechanism.promise for mechanism in self._known.values())
+        promises = (mechanism.promise for mechanism in self._known.values())
+        if self._devices is None:
+            return tuple(promises)
+        claim = devices(self._devices.reason())
+        return tuple(p if p.layer else replace(p, devices=claim) for p in promises)
 
     def prepare(self, share: Share) -> Edits:
         """Raises HardwareError; what was done until then is undone by `release`."""
         cgroup = None if self._cgroups.reason() else self._cgroups.create(share.id)
         grants = share.decision.grants if share.decision else ()
+        if cgroup:
+            self._confine(share.id, [grant.gpu for grant in grants])
         with _explained(share):
             edits = [mechanism.prepare(share, grants) for mechanism in self._stack(share)]
         return merge(Edits(cgroup=cgroup), *edits)
@@ -78,6 +90,20 @@ class Mechanisms:
             for mechanism in self._stack(share):
                 mechanism.resume(share)
 
+    def move(self, share: Share, to: Decision) -> None:
+        """Have the share's limits hold on the GPUs of `to` instead; HardwareError.
+
+        Its programs are off the GPU meanwhile. Undone by the same with the decision it has.
+        """
+        moved = replace(share, decision=to)
+        left = [
+            gpu for gpu in (share.decision.gpus if share.decision else ()) if gpu not in to.gpus
+        ]
+        with _explained(share):
+            for mechanism in self._stack(share):
+                mechanism.move(moved, to.grants, left)
+        self.prepare(moved)
+
     def observe(self, share: Share) -> Observation:
         group = Observation(pids=self._cgroups.pids(share.id))
         seen = [mechanism.observe(share) for mechanism in self._stack(share)]
@@ -86,6 +112,10 @@ class Mechanisms:
     def mend(self) -> tuple[str, ...]:
         """Call now and then: servers that faulted or died come back when nobody is on them."""
         return tuple(done for mechanism in self._known.values() for done in mechanism.mend())
+
+    def _confine(self, share: ShareId, gpus: Collection[GpuId]) -> None:
+        if self._devices and not self._devices.reason():
+            self._devices.confine(share, gpus)
 
     def _stack(self, share: Share) -> list[Mechanism]:
         names = share.decision.mechanisms if share.decision else ()

@@ -3,6 +3,8 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from gpushare.model.edits import Edits
 from gpushare.model.promise import Claim
 from gpushare.model.share import Level
@@ -21,6 +23,12 @@ HIDDEN = Claim(
     level=Level.COOPERATIVE,
     but="The other GPUs are hidden by CUDA_VISIBLE_DEVICES; a program that changes it sees them.",
 )
+CONFINED = Claim(level=Level.ENFORCED)
+
+
+def devices(because: str) -> Claim:
+    """`because`: why control groups cannot keep a program from the other GPUs; "" when they do."""
+    return replace(HIDDEN, but=f"{HIDDEN.but} ({because})") if because else CONFINED
 
 
 def visible(grants: Sequence[GpuGrant]) -> Edits:

@@ -47,6 +47,8 @@ class Gpu(Value):
     driver: str = ""
     pci: str = ""
     numa: int | None = None
+    cpus: tuple[int, ...] = ()  # close to it; empty where the kernel does not say
+    minor: int | None = None  # of its device node
     parent: GpuId | None = None  # the physical GPU of a MIG instance
     mig_enabled: bool = False
     health: GpuHealth = GpuHealth()
