@@ -34,10 +34,17 @@ def program(name: str) -> str:
     raise ProgramNotFoundError(f"no program {name!r}", because, "check the spelling")
 
 
-def become(path: str, argv: Sequence[str], entry: Entry) -> None:
-    """Exec the program in the share's environment; returns only by an error."""
+def become(path: str, argv: Sequence[str], entry: Entry, *, near: bool = True) -> None:
+    """Exec the program in the share's environment; returns only by an error.
+
+    `near`: on the CPUs that are close to its GPUs.
+    """
     from gpushare.client.take import apply  # noqa: PLC0415 (start-up time)
 
+    if near and entry.cpus:
+        from gpushare.client.affinity import settle  # noqa: PLC0415 (start-up time)
+
+        settle(entry)
     sys.stdout.flush()
     sys.stderr.flush()
     # Python ignores these two, and exec would hand that on.

@@ -47,6 +47,11 @@ watch_option = click.option(
 )
 
 
+affinity_option = click.option(
+    "--no-affinity", is_flag=True, help="Run on any CPU, not those close to the GPUs."
+)
+
+
 def share_argument(command: Command) -> Command:
     return click.argument("share", shell_complete=complete_share)(command)
 

@@ -10,13 +10,14 @@ from gpushare.model.view import EnterRequest
 
 from ._connect import client
 from ._launch import become, program
-from ._options import share_argument
+from ._options import affinity_option, share_argument
 
 
 @click.command("exec", context_settings={"allow_interspersed_args": False})
 @share_argument
+@affinity_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def exec_(share: str, command: tuple[str, ...]) -> None:
+def exec_(share: str, command: tuple[str, ...], *, no_affinity: bool) -> None:
     """Run COMMAND in SHARE, beside whatever runs in it.
 
     \b
@@ -28,4 +29,4 @@ def exec_(share: str, command: tuple[str, ...]) -> None:
         raise UsageError("no COMMAND to run", hint=f"gpushare exec {share} -- python")
     path = program(words[0])
     request = EnterRequest(pid=os.getpid(), preload=os.environ.get("LD_PRELOAD", ""))
-    become(path, words, client().enter(share, request))
+    become(path, words, client().enter(share, request), near=not no_affinity)

@@ -18,6 +18,7 @@ from gpushare.model.errors import ConflictError, UnsupportedError
 from gpushare.model.units import Seconds
 from gpushare.model.view import CreateRequest, ShareView
 
+from .affinity import settle
 from .client import Client
 from .spec import AUTO, spec
 from .take import apply, enter, taken
@@ -106,6 +107,7 @@ def _start_again(
         entry = enter(client, granted, os.getpid(), os.environ.get("LD_PRELOAD", ""))
         sys.stdout.flush()
         sys.stderr.flush()
+        settle(entry)
         os.execve(sys.executable, arguments, apply(entry, dict(os.environ)))  # noqa: S606
 
 

@@ -199,11 +199,16 @@ class UpdateRequest(Value):
 
 
 class Entry(Value):
-    """What a process must do to itself before it becomes the program."""
+    """What a process must do to itself before it becomes the program.
+
+    `cpus`, `numa`: what is close to its GPUs; empty where the machine does not say.
+    """
 
     share: ShareId
     env: dict[str, str]
     unset: tuple[str, ...] = ()
+    cpus: tuple[int, ...] = ()
+    numa: tuple[int, ...] = ()
 
 
 class Plan(Value):
