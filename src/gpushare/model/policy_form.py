@@ -56,9 +56,7 @@ def policy(found: Mapping[str, Any]) -> Policy:
         Tenant(_name(name)): _read(TenantSpec, spec, f"{TENANTS}.{_key(name)}")
         for name, spec in tenants.items()
     }
-    if "tenants" in rules:
-        raise _unknown("tenants", "", [TENANTS])
-    return msgspec.structs.replace(_read(Policy, rules, ""), tenants=named)
+    return _read(Policy, rules, "", tenants=msgspec.to_builtins(named))
 
 
 def differences(before: Policy, after: Policy) -> tuple[Change, ...]:
@@ -133,12 +131,12 @@ def _key(name: object) -> str:
 # Reading.
 
 
-def _read(kind: type[T], found: Any, place: str) -> T:
-    known = [name for name in kind.__struct_fields__ if name != "tenants"]
-    values: dict[str, Any] = {}
+def _read(kind: type[T], found: Any, place: str, **values: Any) -> T:
+    """`values`: fields that are read already."""
+    known = [name for name in kind.__struct_fields__ if name not in values]
     for name, value in _table(found, place).items():
         if name not in known:
-            raise _unknown(name, place, known)
+            raise _unknown(name, place, [*known, *([] if place else [TENANTS])])
         values[name] = _value(name, value, f"{place}.{name}" if place else name)
     try:
         return msgspec.convert(values, kind)

@@ -43,9 +43,11 @@ class Usage:
                     charge.seconds,
                 )
             self._db.execute("INSERT OR REPLACE INTO charged VALUES (1, ?)", until.isoformat())
-        for sums in (self._decayed, self._within):
-            if sums is not None:
-                sums.add(charges)
+        if self._within is not None:
+            self._within.add(charges)
+        if self._decayed is not None:
+            self._decayed.sums(until)
+            self._decayed.add(charges)
 
     def until(self) -> datetime | None:
         """Until when everything is in the books."""
@@ -112,7 +114,7 @@ class Decayed:
         self.add(charges)
 
     def add(self, charges: Iterable[Charge]) -> None:
-        """What lies ahead, by a clock that was set back, counts in full."""
+        """What lies ahead of `at`, by a clock that was set back, counts in full."""
         for charge in charges:
             self._sums[charge.tenant] += charge.seconds * self._weight(self.at - charge.at)
 
