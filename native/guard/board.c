@@ -113,6 +113,11 @@ void gs_board_leave(struct gs_board *board, int place)
     __atomic_store_n(&board->rider[place].pid, 0, __ATOMIC_RELEASE);
 }
 
+void gs_board_hush(struct gs_board *board, int place)
+{
+    drop_bits(board, &board->rider[place]);
+}
+
 int gs_board_sweep(struct gs_board *board)
 {
     int kept_errno = errno, swept = 0;

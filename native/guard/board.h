@@ -109,6 +109,9 @@ void gs_board_unmap(struct gs_board *board);
 int gs_board_join(struct gs_board *board, uint32_t seat);
 void gs_board_leave(struct gs_board *board, int rider);
 
+/* It stays, for threads may be counted in it, but what it holds shut is opened. */
+void gs_board_hush(struct gs_board *board, int rider);
+
 /* The rider's own bit, taken at the first call; 0 when all are in use: its work is not protected then. */
 uint32_t gs_board_urgent_bit(struct gs_board *board, int rider);
 

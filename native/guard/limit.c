@@ -19,7 +19,6 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gs_region *region;
-static unsigned char uuids[GS_GPUS][16];
 static int slot = -1;
 static uint64_t small[GS_GPUS]; /* bytes in blocks that share pages */
 
@@ -57,8 +56,9 @@ static void open_region(void)
     if (path && *path && !mapped)
         gs_log("cannot map the region %s: %s; this process is not limited", path, strerror(errno));
     if (mapped) {
+        unsigned char uuid[16] = {0};
         for (uint32_t g = 0; g < mapped->gpu_count; g++)
-            if (!parse_uuid(mapped->gpu[g].uuid, uuids[g]))
+            if (!parse_uuid(mapped->gpu[g].uuid, uuid))
                 gs_log("the region names no UUID but %s", mapped->gpu[g].uuid);
         if (mapped->slots_high && gs_region_lock(mapped)) {
             gs_region_forget(mapped, getpid());
@@ -89,10 +89,12 @@ struct gs_region_slot *gs_shared_slot(void)
     return mine < 0 ? NULL : &region->slot[mine];
 }
 
+/* Read anew each time: the share may have moved. */
 int gs_gpu_by_uuid(const unsigned char uuid[16])
 {
+    unsigned char here[16] = {0};
     for (uint32_t g = 0; gs_active() && g < region->gpu_count; g++)
-        if (memcmp(uuids[g], uuid, 16) == 0)
+        if (parse_uuid(region->gpu[g].uuid, here) && memcmp(here, uuid, 16) == 0)
             return (int)g;
     return -1;
 }

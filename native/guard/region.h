@@ -28,7 +28,8 @@ struct gs_region_gpu {
     uint64_t generation;
     uint64_t seat; /* on the GPU's board, plus one; 0: it has none */
     uint64_t keep; /* bytes that may stay on the GPU while the share is suspended */
-    uint64_t policy_reserved[19];
+    uint64_t moves; /* grows when the share's memory here has come to another GPU, which `uuid` names then */
+    uint64_t policy_reserved[18];
     uint64_t used; /* what is charged, `cached` included */
     uint64_t peak;
     uint64_t denied;
@@ -114,6 +115,12 @@ int gpushare_region_set_flags(const char *path, uint32_t flags);
 /* Asks every process of the share to leave the GPU (all but `keep` bytes on each), or to come back. */
 int gpushare_region_suspend(const char *path, uint64_t keep);
 int gpushare_region_resume(const char *path);
+
+/*
+ * While no program of the share can use a GPU: what stands for its GPU number `gpu` stands for the grant's from now on.
+ * Charges stay with the number, so nothing that is counted has to move.
+ */
+int gpushare_region_move(const char *path, unsigned gpu, const struct gpushare_grant *grant);
 int gpushare_region_reap(const char *path);
 
 /* NULL and errno on failure. The mapping outlives the file descriptor, which is closed at once. */

@@ -186,6 +186,30 @@ GS_EXPORT int gpushare_region_resume(const char *path)
     return wish(path, false, 0);
 }
 
+/* `moves` last: whoever sees it sees the rest. */
+static bool put_move(int fd, int gpu, const struct gpushare_grant *grant, uint64_t moves)
+{
+    char name[GS_UUID] = {0};
+    memcpy(name, grant->uuid, GS_UUID - 1);
+    return put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, uuid)), name, sizeof name) &&
+           put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, limit)), &grant->limit, 8) &&
+           put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, context)), &grant->context, 8) &&
+           put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, seat)), &grant->seat, 8) &&
+           put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, moves)), &moves, 8);
+}
+
+GS_EXPORT int gpushare_region_move(const char *path, unsigned gpu, const struct gpushare_grant *grant)
+{
+    struct gs_region copy;
+    int fd = open_policy(path, &copy);
+    if (fd < 0)
+        return fd;
+    bool known = gpu < copy.gpu_count;
+    bool done = known && put_move(fd, (int)gpu, grant, copy.gpu[gpu].moves + 1);
+    close(fd);
+    return done ? 0 : known ? -EIO : -ENODEV;
+}
+
 GS_EXPORT int gpushare_region_reap(const char *path)
 {
     struct gs_region *region = gs_region_map(path);

@@ -17,8 +17,26 @@
 bool gs_gate_armed;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct gs_ride rides[GS_GPUS] = {[0 ... GS_GPUS - 1] = {.burst.lock = PTHREAD_MUTEX_INITIALIZER}};
-static bool refused[GS_GPUS];
+static struct gs_ride first[GS_GPUS] = {[0 ... GS_GPUS - 1] = {.burst.lock = PTHREAD_MUTEX_INITIALIZER}};
+static struct gs_ride *newest[GS_GPUS]; /* NULL: still the first one */
+static uint64_t refused[GS_GPUS];       /* the region's moves plus one at which no board could be had */
+
+static struct gs_ride *ride_of(int gpu)
+{
+    struct gs_ride *ride = __atomic_load_n(&newest[gpu], __ATOMIC_ACQUIRE);
+    return ride ? ride : &first[gpu];
+}
+
+/* Read with every launch, beside the limit on a line that hardly anybody writes. */
+static uint64_t moves_of(int gpu)
+{
+    return __atomic_load_n(&gs_shared_region()->gpu[gpu].moves, __ATOMIC_RELAXED);
+}
+
+static bool stands(const struct gs_ride *ride, int gpu)
+{
+    return __atomic_load_n(&ride->ready, __ATOMIC_ACQUIRE) && ride->moves == moves_of(gpu);
+}
 
 void gs_ride_start(void)
 {
@@ -57,7 +75,7 @@ static CUdeviceptr shown_to_gpu(uint32_t *word)
     return start + ((uintptr_t)word - at);
 }
 
-/* Once in a process' life: threads may be counted in its rider. */
+/* Once on each board: threads may be counted in its rider. */
 static bool mount(struct gs_ride *ride, int gpu, uint64_t seat)
 {
     ride->board = open_board(gs_shared_region()->gpu[gpu].uuid);
@@ -71,7 +89,24 @@ static bool mount(struct gs_ride *ride, int gpu, uint64_t seat)
     ride->seat = &ride->board->seat[seat - 1];
     ride->rider = &ride->board->rider[ride->place];
     ride->gpu = gpu;
+    ride->moves = moves_of(gpu);
     return true;
+}
+
+/*
+ * The share's memory has come to another GPU, and so has the process. The old ride is kept as it is, for threads may
+ * be in the middle of it; a fence that one of them still puts in looks at a seat that is free.
+ */
+static struct gs_ride *change_boards(int gpu, struct gs_ride *old)
+{
+    struct gs_ride *ride = calloc(1, sizeof *ride);
+    if (!ride)
+        return old;
+    gs_board_hush(old->board, old->place);
+    ride->burst.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    ride->before = old;
+    __atomic_store_n(&newest[gpu], ride, __ATOMIC_RELEASE);
+    return ride;
 }
 
 static bool board_up(struct gs_ride *ride, int gpu, uint64_t seat)
@@ -83,23 +118,39 @@ static bool board_up(struct gs_ride *ride, int gpu, uint64_t seat)
     return true;
 }
 
+static bool is_refused(int gpu)
+{
+    return __atomic_load_n(&refused[gpu], __ATOMIC_RELAXED) == moves_of(gpu) + 1;
+}
+
+/* Wants the lock. */
+static struct gs_ride *find_board(int gpu)
+{
+    struct gs_ride *ride = ride_of(gpu);
+    uint64_t moves = moves_of(gpu), seat = gs_shared_region()->gpu[gpu].seat;
+    if (ride->rider && ride->moves != moves)
+        ride = change_boards(gpu, ride);
+    if (stands(ride, gpu))
+        return ride;
+    bool found = seat > 0 && seat <= GS_SEATS && board_up(ride, gpu, seat);
+    if (!found)
+        __atomic_store_n(&refused[gpu], moves + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&ride->ready, found, __ATOMIC_RELEASE);
+    return found ? ride : NULL;
+}
+
 static struct gs_ride *set_up(int gpu)
 {
-    struct gs_ride *ride = &rides[gpu];
-    uint64_t seat = gs_shared_region()->gpu[gpu].seat;
     pthread_mutex_lock(&lock);
-    if (!ride->ready && !refused[gpu]) {
-        refused[gpu] = seat == 0 || seat > GS_SEATS || !board_up(ride, gpu, seat);
-        __atomic_store_n(&ride->ready, !refused[gpu], __ATOMIC_RELEASE);
-    }
+    struct gs_ride *ride = is_refused(gpu) ? NULL : find_board(gpu);
     pthread_mutex_unlock(&lock);
-    return refused[gpu] ? NULL : ride;
+    return ride;
 }
 
 static int current_gpu(void)
 {
     CUdevice device;
-    if (gs_shared_region()->gpu_count == 1 && __atomic_load_n(&rides[0].ready, __ATOMIC_ACQUIRE))
+    if (gs_shared_region()->gpu_count == 1 && __atomic_load_n(&ride_of(0)->ready, __ATOMIC_ACQUIRE))
         return 0;
     return cuda()->cuCtxGetDevice(&device) == CUDA_SUCCESS ? gs_gpu_of(device) : -1;
 }
@@ -107,25 +158,27 @@ static int current_gpu(void)
 struct gs_ride *gs_ride_here(void)
 {
     int gpu = current_gpu();
-    if (gpu < 0 || refused[gpu])
+    if (gpu < 0 || is_refused(gpu))
         return NULL;
-    if (__atomic_load_n(&rides[gpu].ready, __ATOMIC_ACQUIRE))
-        return &rides[gpu];
+    struct gs_ride *ride = ride_of(gpu);
+    if (stands(ride, gpu))
+        return ride;
     /* Pinning memory would spoil a capture (driver 580: error 900 for it, 901 for the capture). */
     return gs_capturing() ? NULL : set_up(gpu);
 }
 
 struct gs_ride *gs_ride_number(int gpu)
 {
-    return __atomic_load_n(&rides[gpu].ready, __ATOMIC_ACQUIRE) ? &rides[gpu] : NULL;
+    struct gs_ride *ride = ride_of(gpu);
+    return __atomic_load_n(&ride->ready, __ATOMIC_ACQUIRE) ? ride : NULL;
 }
 
 void gs_rides_context_ends(CUcontext context)
 {
     pthread_mutex_lock(&lock);
     for (int gpu = 0; gpu < GS_GPUS; gpu++)
-        if (rides[gpu].ready && rides[gpu].context == context)
-            __atomic_store_n(&rides[gpu].ready, 0, __ATOMIC_RELEASE);
+        if (ride_of(gpu)->ready && ride_of(gpu)->context == context)
+            __atomic_store_n(&ride_of(gpu)->ready, 0, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&lock);
 }
 
@@ -133,7 +186,7 @@ void gs_rides_drain(bool drains)
 {
     for (int gpu = 0; gpu < GS_GPUS; gpu++)
         if (gs_ride_number(gpu)) {
-            __atomic_store_n(&rides[gpu].rider->draining, drains, __ATOMIC_SEQ_CST);
+            __atomic_store_n(&ride_of(gpu)->rider->draining, drains, __ATOMIC_SEQ_CST);
             gs_keeper_hurry();
         }
 }
@@ -143,14 +196,16 @@ void gs_rides_forget(void)
 {
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     memset(refused, 0, sizeof refused);
+    memset(newest, 0, sizeof newest);
     for (int gpu = 0; gpu < GS_GPUS; gpu++)
-        rides[gpu] = (struct gs_ride){.burst.lock = PTHREAD_MUTEX_INITIALIZER};
+        first[gpu] = (struct gs_ride){.burst.lock = PTHREAD_MUTEX_INITIALIZER};
 }
 
 /* A clean end opens at once what others would have to find out. */
 __attribute__((destructor)) static void end(void)
 {
     for (int gpu = 0; gpu < GS_GPUS; gpu++)
-        if (rides[gpu].rider && rides[gpu].rider->pid == getpid())
-            gs_board_leave(rides[gpu].board, rides[gpu].place);
+        for (struct gs_ride *ride = ride_of(gpu); ride; ride = ride->before)
+            if (ride->rider && ride->rider->pid == getpid())
+                gs_board_leave(ride->board, ride->place);
 }

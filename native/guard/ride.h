@@ -45,6 +45,8 @@ struct gs_ride {
     uint64_t active_at; /* its newest launch under a gate, ns */
     uint64_t fences;    /* looks at the word that it put into streams */
     int gpu;            /* in the region */
+    uint64_t moves;     /* of the region's GPU: which board this is */
+    struct gs_ride *before; /* on the boards that the share has moved away from */
     uint32_t ready;     /* atomic: all of the above is set up */
 };
 

@@ -114,17 +114,41 @@ static int named(const CUuuid *uuid)
     return -1;
 }
 
-/* Where each device's memory goes. The map must name every device that holds some, on the same kind of chip. */
+static bool seen_by_driver(int device)
+{
+    return device < (int)machine()->gpus && machine()->devices[device].present && !machine()->devices[device].lost;
+}
+
+static CUresult put_pair(const CUcheckpointGpuPair *pair, int *target, bool *taken)
+{
+    int from = named(&pair->oldUuid), to = named(&pair->newUuid);
+    CHECK(from >= 0 && to >= 0 && target[from] < 0 && !taken[to], CUDA_ERROR_INVALID_VALUE);
+    CHECK(strcmp(machine()->devices[from].name, machine()->devices[to].name) == 0, CUDA_ERROR_INVALID_VALUE);
+    target[from] = to;
+    taken[to] = true;
+    return CUDA_SUCCESS;
+}
+
+/*
+ * Where each device goes. A map names every GPU that the driver has, whatever CUDA_VISIBLE_DEVICES says, each once on
+ * either side, and joins only chips of one kind (driver 580; NVIDIA's cuda-python tests).
+ */
+static CUresult read_map(const CUcheckpointRestoreArgs *args, int *target)
+{
+    bool taken[GS_MAX_DEVICES] = {false};
+    bool given = args && args->gpuPairsCount;
+    for (int i = 0; i < GS_MAX_DEVICES; i++)
+        target[i] = given ? -1 : i;
+    for (unsigned int k = 0; given && k < args->gpuPairsCount; k++)
+        TRY(put_pair(&args->gpuPairs[k], target, taken));
+    for (int i = 0; i < GS_MAX_DEVICES; i++)
+        CHECK(target[i] >= 0 || !seen_by_driver(i), CUDA_ERROR_INVALID_VALUE);
+    return CUDA_SUCCESS;
+}
+
 static CUresult plan(const gs_slot *slot, const CUcheckpointRestoreArgs *args, int *target)
 {
-    for (int i = 0; i < GS_MAX_DEVICES; i++)
-        target[i] = args && args->gpuPairsCount ? -1 : i;
-    for (unsigned int k = 0; args && k < args->gpuPairsCount; k++) {
-        int from = named(&args->gpuPairs[k].oldUuid), to = named(&args->gpuPairs[k].newUuid);
-        CHECK(from >= 0 && to >= 0, CUDA_ERROR_INVALID_VALUE);
-        CHECK(strcmp(machine()->devices[from].name, machine()->devices[to].name) == 0, CUDA_ERROR_INVALID_VALUE);
-        target[from] = to;
-    }
+    TRY(read_map(args, target));
     for (int i = 0; i < GS_MAX_DEVICES; i++) {
         if (!slot->checkpointed[i])
             continue;
@@ -152,7 +176,7 @@ static void move(gs_slot *slot, const int *target)
         use->contexts += before[i].contexts;
     }
     for (int i = 0; i < GS_MAX_DEVICES; i++)
-        if (slot->checkpointed[home[i]])
+        if (target[home[i]] >= 0)
             slot->device_map[i] = target[home[i]];
     memset(slot->checkpointed, 0, sizeof slot->checkpointed);
 }

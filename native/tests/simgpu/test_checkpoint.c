@@ -46,6 +46,12 @@ static CUuuid uuid(int device)
     return value;
 }
 
+static CUresult restore(pid_t pid, unsigned int count, CUcheckpointGpuPair *pairs)
+{
+    CUcheckpointRestoreArgs args = {.gpuPairs = pairs, .gpuPairsCount = count};
+    return cuCheckpointProcessRestore(pid, &args);
+}
+
 static void out_and_in(void)
 {
     other target = start("target");
@@ -76,11 +82,13 @@ static void over_to_another_gpu(void)
     EQUAL(hear(target.from), 1);
     OK(cuCheckpointProcessLock(target.pid, NULL));
     OK(cuCheckpointProcessCheckpoint(target.pid, NULL));
-    CUcheckpointGpuPair pair = {uuid(1), uuid(0)};
-    CUcheckpointRestoreArgs args = {.gpuPairs = &pair, .gpuPairsCount = 1};
-    EQUAL(cuCheckpointProcessRestore(target.pid, &args), CUDA_ERROR_INVALID_VALUE); /* GPU 0 is not in the map */
-    pair = (CUcheckpointGpuPair){uuid(0), uuid(1)};
-    OK(cuCheckpointProcessRestore(target.pid, &args));
+    EQUAL(restore(target.pid, 1, (CUcheckpointGpuPair[]){{uuid(0), uuid(1)}}), CUDA_ERROR_INVALID_VALUE);
+    EQUAL(restore(target.pid, 2, (CUcheckpointGpuPair[]){{uuid(0), uuid(1)}, {uuid(1), uuid(1)}}),
+          CUDA_ERROR_INVALID_VALUE);
+    EQUAL(restore(target.pid, 2, (CUcheckpointGpuPair[]){{uuid(0), uuid(1)}, {uuid(0), uuid(0)}}),
+          CUDA_ERROR_INVALID_VALUE);
+    EQUAL(state(target.pid), CU_PROCESS_STATE_CHECKPOINTED); /* a map that is refused has changed nothing */
+    OK(restore(target.pid, 2, (CUcheckpointGpuPair[]){{uuid(0), uuid(1)}, {uuid(1), uuid(0)}}));
     OK(cuCheckpointProcessUnlock(target.pid, NULL));
     EQUAL(used(0), 512 * MiB);
     EQUAL(used(1), 512 * MiB + 500 * MiB + GiB);

@@ -50,6 +50,7 @@ def _load(path: Path) -> ctypes.CDLL:
     loaded.gpushare_region_set_flags.argtypes = [text, flags]
     loaded.gpushare_region_suspend.argtypes = [text, word]
     loaded.gpushare_region_resume.argtypes = [text]
+    loaded.gpushare_region_move.argtypes = [text, seat, ctypes.c_void_p]
     loaded.gpushare_region_reap.argtypes = [text]
     loaded.gpushare_board_create.argtypes = [text, text]
     loaded.gpushare_board_seat.argtypes = [text, seat, ctypes.c_void_p]

@@ -175,6 +175,18 @@ class Region:
         """Ask every process to come back."""
         self._check(library().gpushare_region_resume(os.fsencode(self.path)))
 
+    def move(self, number: int, to: RegionGrant) -> None:
+        """What stands for the region's GPU `number` stands for another GPU from now on.
+
+        While no program of the share can use a GPU. Charges stay with the number. NoSuchGpuError.
+        """
+        grant = _grant(to)
+        path = os.fsencode(self.path)
+        result = library().gpushare_region_move(path, number, ctypes.byref(grant))
+        if result == -errno.ENODEV:
+            raise NoSuchGpuError(f"the region {self.path} has no GPU number {number}")
+        self._check(result)
+
     def reap(self) -> int:
         """Free the slots of dead processes; how many there were."""
         return self._check(library().gpushare_region_reap(os.fsencode(self.path)))

@@ -2,9 +2,11 @@
 """The driver's own checkpoint of a process: all it has on GPUs goes to its host memory.
 
 CUDA driver API 12.8, cuCheckpointProcess*. The argument structs are 64 bytes, zero unless said.
+What restores elsewhere came with CUDA 13.0; an older driver restores where it was, or refuses.
 """
 
 import ctypes
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from gpushare.model.errors import (
@@ -15,15 +17,35 @@ from gpushare.model.errors import (
     NotSuspendableError,
     UnsupportedError,
 )
+from gpushare.model.ids import GpuId
 
 from .ports import CheckpointState
 
-_SUCCESS, _NOT_READY, _NOT_SUPPORTED = 0, 600, 801  # CUresult of cuda.h
+_SUCCESS, _INVALID_VALUE, _NOT_READY, _NOT_SUPPORTED = 0, 1, 600, 801  # CUresult of cuda.h
+_REMAPS = 13000  # the first driver that restores on other GPUs
 _ARGUMENTS = 64
 
 
 class _LockArguments(ctypes.Structure):
     _fields_ = [("timeout_ms", ctypes.c_uint), ("reserved", ctypes.c_ubyte * (_ARGUMENTS - 4))]
+
+
+class _Uuid(ctypes.Structure):
+    _fields_ = [("octets", ctypes.c_ubyte * 16)]
+
+
+class _GpuPair(ctypes.Structure):
+    _fields_ = [("old", _Uuid), ("new", _Uuid)]
+
+
+class _RestoreArguments(ctypes.Structure):
+    """Until CUDA 13.3 what follows the count is reserved; later it is custom storage: unused."""
+
+    _fields_ = [
+        ("pairs", ctypes.POINTER(_GpuPair)),
+        ("count", ctypes.c_uint),
+        ("reserved", ctypes.c_ubyte * (_ARGUMENTS - ctypes.sizeof(ctypes.c_void_p) - 4)),
+    ]
 
 
 class CudaCheckpoints:
@@ -43,11 +65,60 @@ class CudaCheckpoints:
     def checkpoint(self, pid: int) -> None:
         _check(_cuda().cuCheckpointProcessCheckpoint(pid, _nothing()), "checkpoint", pid)
 
-    def restore(self, pid: int) -> None:
-        _check(_cuda().cuCheckpointProcessRestore(pid, _nothing()), "restore", pid)
+    def remaps(self) -> str:
+        version = ctypes.c_int()
+        _cuda().cuDriverGetVersion(ctypes.byref(version))
+        if version.value >= _REMAPS:
+            return ""
+        return "this driver restores programs only where they were; that needs driver 580 or newer"
+
+    def restore(self, pid: int, moves: Mapping[GpuId, GpuId] = {}) -> None:
+        if not moves:
+            _check(_cuda().cuCheckpointProcessRestore(pid, _nothing()), "restore", pid)
+            return
+        # A map that the driver refuses has changed nothing, so another may be tried.
+        for said in (permutation(moves, _gpus()), moves):
+            result = _restore_on(pid, said)
+            if result != _INVALID_VALUE:
+                break
+        _check(result, "restore elsewhere", pid)
 
     def unlock(self, pid: int) -> None:
         _check(_cuda().cuCheckpointProcessUnlock(pid, _nothing()), "unlock", pid)
+
+
+def permutation(moves: Mapping[GpuId, GpuId], gpus: Sequence[GpuId]) -> dict[GpuId, GpuId]:
+    """`moves` with all other GPUs: the driver wants each GPU once on either side (driver 580).
+
+    Who is not in the way stays; who is gets a place that was left.
+    """
+    others = [gpu for gpu in gpus if gpu not in moves]
+    targets = set(moves.values())
+    left = iter([gpu for gpu in moves if gpu not in targets])
+    return dict(moves) | {gpu: next(left) if gpu in targets else gpu for gpu in others}
+
+
+def _restore_on(pid: int, moves: Mapping[GpuId, GpuId]) -> int:
+    pairs = (_GpuPair * len(moves))(*(_GpuPair(_uuid(a), _uuid(b)) for a, b in moves.items()))
+    arguments = _RestoreArguments(pairs=pairs, count=len(moves))
+    return int(_cuda().cuCheckpointProcessRestore(pid, ctypes.byref(arguments)))
+
+
+def _uuid(gpu: GpuId) -> _Uuid:
+    return _Uuid.from_buffer_copy(bytes.fromhex(gpu.removeprefix("GPU-").replace("-", "")))
+
+
+def _gpus() -> list[GpuId]:
+    """Every GPU that the driver has for us."""
+    count, found = ctypes.c_int(), []
+    _cuda().cuDeviceGetCount(ctypes.byref(count))
+    for device in range(count.value):
+        uuid = _Uuid()
+        if _cuda().cuDeviceGetUuid(ctypes.byref(uuid), device) == _SUCCESS:
+            text = bytes(uuid.octets).hex()
+            cuts = (text[:8], text[8:12], text[12:16], text[16:20], text[20:])
+            found.append(GpuId(f"GPU-{'-'.join(cuts)}"))
+    return found
 
 
 @cache

@@ -113,6 +113,13 @@ class Mechanism(Protocol):
         """Ask them to come back; also undoes a suspend that was not finished."""
         ...
 
+    def move(self, share: Share, grants: Sequence[GpuGrant], left: Sequence[GpuId]) -> None:
+        """While its programs are off the GPU: what holds on the share's GPUs is to hold on others.
+
+        `grants` stand in the order of those they replace. On `left` nothing of it remains.
+        """
+        ...
+
     def observe(self, share: Share) -> Observation: ...
 
     def mend(self) -> tuple[str, ...]:
@@ -137,6 +144,9 @@ class Quiet:
 
     def resume(self, share: Share) -> None:
         """Nothing of it has moved."""
+
+    def move(self, share: Share, grants: Sequence[GpuGrant], left: Sequence[GpuId]) -> None:
+        """Nothing of it stands on a GPU."""
 
     def observe(self, share: Share) -> Observation:  # noqa: ARG002
         return Observation()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from gpushare.hardware.ports import Cgroups, MemoryLimit, MemoryLimits
 from gpushare.model.edits import Edits
 from gpushare.model.errors import GpuLostError, NoSuchGpuError, UnsupportedError
+from gpushare.model.ids import GpuId
 from gpushare.model.promise import Claim, Promise
 from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
@@ -48,14 +49,15 @@ class DriverLimit(Quiet):
     def resume(self, share: Share) -> None:
         self._apply(share, _grants(share))
 
+    def move(self, share: Share, grants: Sequence[GpuGrant], left: Sequence[GpuId]) -> None:
+        self._apply(share, grants)
+        self._lift(share, left)
+
     def release(self, share: Share) -> None:
         """A group removed with a soft limit would leave its ancestors reserved for ever."""
         if share.decision is None or self._limits.limits_reason() or self._cgroups.reason():
             return
-        cgroup = self._cgroups.create(share.id)
-        for gpu in share.decision.gpus:
-            with contextlib.suppress(GpuLostError, NoSuchGpuError):
-                self._limits.set_memory_limit(gpu, cgroup, MemoryLimit())
+        self._lift(share, share.decision.gpus)
 
     def observe(self, share: Share) -> Observation:
         if share.decision is None or not self._cgroups.pids(share.id):
@@ -65,6 +67,12 @@ class DriverLimit(Quiet):
         return Observation(
             used={gpu: limit.used for gpu, limit in limits.items() if limit.used is not None}
         )
+
+    def _lift(self, share: Share, gpus: Sequence[GpuId]) -> None:
+        cgroup = self._cgroups.create(share.id)
+        for gpu in gpus:
+            with contextlib.suppress(GpuLostError, NoSuchGpuError):
+                self._limits.set_memory_limit(gpu, cgroup, MemoryLimit())
 
     def _apply(self, share: Share, grants: Sequence[GpuGrant], *, away: bool = False) -> None:
         """Shares that take turns are promised more than there is, so none of them is guaranteed."""

@@ -57,15 +57,23 @@ class Exclusive(Quiet):
                 self._close(grant.gpu, share.id)
         return visible(grants)
 
+    def move(self, share: Share, grants: Sequence[GpuGrant], left: Sequence[GpuId]) -> None:
+        self.prepare(share, grants)
+        for gpu in left:
+            self._open(gpu, share.id)
+
     def release(self, share: Share) -> None:
         for gpu in share.decision.gpus if share.decision else ():
-            note = self._folder / gpu
-            if note.is_file():
-                before = msgspec.json.decode(note.read_bytes(), type=_Before)
-                if before.share == share.id:
-                    with contextlib.suppress(GpuLostError, NoSuchGpuError):
-                        self._modes.set_compute_mode(gpu, before.mode)
-                    note.unlink()
+            self._open(gpu, share.id)
+
+    def _open(self, gpu: GpuId, share: ShareId) -> None:
+        note = self._folder / gpu
+        if note.is_file():
+            before = msgspec.json.decode(note.read_bytes(), type=_Before)
+            if before.share == share:
+                with contextlib.suppress(GpuLostError, NoSuchGpuError):
+                    self._modes.set_compute_mode(gpu, before.mode)
+                note.unlink()
 
     def _close(self, gpu: GpuId, share: ShareId) -> None:
         """The note comes first: whoever finds it can undo what may or may not have happened."""

@@ -96,6 +96,14 @@ class Guard(Quiet):
     def resume(self, share: Share) -> None:
         Region(self._path(share)).resume()
 
+    def move(self, share: Share, grants: Sequence[GpuGrant], left: Sequence[GpuId]) -> None:
+        region = Region.open(self._path(share))
+        here = [gpu.uuid for gpu in region.snapshot().gpus]
+        for number, (grant, gpu) in enumerate(zip(grants, here, strict=True)):
+            if grant.gpu != gpu:
+                region.move(number, self._grant(share, grant))
+        self._boards.leave(share.id, left)
+
     def mend(self) -> tuple[str, ...]:
         self._pools.reap()
         return ()

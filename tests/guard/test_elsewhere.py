@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A program under the guard is restored on another GPU: it is counted and takes turns there."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpushare.guard import Region, RegionGrant, library_path
+from gpushare.guard.board import Board, Rank, SeatPolicy
+from gpushare.model.errors import NoSuchGpuError
+from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.units import GIB, MIB, Bytes
+from support.machine import Machine, simulated
+from support.native import program
+
+CONTEXT = Bytes(100 * MIB)
+LIST = "from gpushare.hardware import checkpoint; print(*checkpoint._gpus())"
+STEP = """
+import sys
+from gpushare.hardware.checkpoint import CudaCheckpoints
+driver, (what, pid, *gpus) = CudaCheckpoints(), sys.argv[1:]
+if what == "out":
+    driver.lock(int(pid), 30)
+    driver.checkpoint(int(pid))
+else:
+    driver.restore(int(pid), dict(zip(gpus[::2], gpus[1::2])))
+    driver.unlock(int(pid))
+"""
+LATER = """
+import ctypes, sys
+sys.stdin.readline()
+cuda = ctypes.CDLL("libcuda.so.1")
+cuda.cuInit(0)
+context, getenv = ctypes.c_void_p(), ctypes.CDLL(None).getenv
+getenv.restype = ctypes.c_char_p
+seen = getenv(b"CUDA_VISIBLE_DEVICES").decode()
+print(cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0), seen)
+"""
+
+
+class Mover:
+    """One share on the first of two GPUs."""
+
+    def __init__(self, machine: Machine, folder: Path) -> None:
+        self.machine, self.folder = machine, folder
+        self.gpus = [GpuId(uuid) for uuid in machine.python(LIST).stdout.split()]
+        self.boards = [Board.create(folder / uuid, uuid) for uuid in self.gpus]
+        self.region = Region.create(folder / "region", [self.grant(0)])
+
+    def grant(self, gpu: int) -> RegionGrant:
+        """It has seat 3 on the first GPU's board, and seat 5 on the second's."""
+        number = 3 + 2 * gpu
+        policy = SeatPolicy(share=ShareId("share"), rank=Rank.NORMAL, limit=5000)
+        self.boards[gpu].seat(number, policy)
+        return RegionGrant(uuid=self.gpus[gpu], limit=Bytes(GIB), context=CONTEXT, seat=number)
+
+    def start(self, *command: str | Path) -> "subprocess.Popen[str]":
+        env = {
+            "LD_PRELOAD": str(library_path()),
+            "GPUSHARE_REGION": str(self.region.path),
+            "GPUSHARE_BOARDS": str(self.folder),
+            "CUDA_VISIBLE_DEVICES": self.gpus[0],
+        }
+        return self.machine.start(*command, env=env, stdin=subprocess.PIPE)
+
+    def move(self, pid: int, old: int, new: int) -> None:
+        self._step("out", pid)
+        self.region.move(0, self.grant(new))
+        self.boards[old].seat(3 + 2 * old, None)
+        self._step("in", pid, self.gpus[old], self.gpus[new])
+
+    def fences(self, gpu: int) -> int:
+        seats = self.boards[gpu].snapshot().seats
+        return sum(seat.fences + seat.waits for seat in seats)
+
+    def _step(self, *words: object) -> None:
+        done = self.machine.python(STEP, *map(str, words))
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def mover(tmp_path: Path) -> Iterator[Mover]:
+    with simulated("a10-2") as machine:
+        yield Mover(machine, tmp_path)
+
+
+def test_it_rides_the_other_board_and_comes_back_to_the_first(mover: Mover) -> None:
+    process = mover.start(program("gate_test"), "work", "2000000")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    for old, new in ((0, 1), (1, 0), (0, 1)):
+        mover.move(process.pid, old, new)
+        while mover.fences(new) == 0:
+            assert process.poll() is None, process.communicate()
+        assert mover.fences(old) == 0
+    out, err = process.communicate("", timeout=60)
+    assert process.returncode == 0, err
+    assert int(out) > 0
+
+
+def test_what_is_charged_stays_charged_under_the_new_name(mover: Mover) -> None:
+    process = mover.start(program("gate_test"), "work", "2000000")
+    assert process.stdout is not None
+    process.stdout.readline()
+    before = mover.region.snapshot().gpus[0]
+    mover.move(process.pid, 0, 1)
+    (after,) = mover.region.snapshot().gpus
+    assert (after.uuid, after.seat) == (mover.gpus[1], 5)
+    assert after.used == before.used >= CONTEXT
+    process.communicate("", timeout=60)
+
+
+def test_a_program_started_before_uses_the_gpu_that_the_share_is_on(mover: Mover) -> None:
+    process = mover.start(sys.executable, "-c", LATER)
+    mover.region.move(0, mover.grant(1))
+    out, err = process.communicate("go\n", timeout=60)
+    assert out.split() == ["0", mover.gpus[1]], err
+    assert mover.region.snapshot().unlisted == 0
+
+
+def test_a_choice_of_its_own_is_left_to_the_program(mover: Mover) -> None:
+    mover.region.move(0, mover.grant(1))
+    process = mover.start("env", "CUDA_VISIBLE_DEVICES=0", sys.executable, "-c", LATER)
+    assert process.communicate("go\n", timeout=60)[0].split() == ["0", "0"]
+
+
+def test_a_gpu_that_the_region_has_not_is_refused(mover: Mover) -> None:
+    with pytest.raises(NoSuchGpuError, match="number 1"):
+        mover.region.move(1, mover.grant(1))
