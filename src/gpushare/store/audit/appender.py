@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One file that is only ever appended to, by one process, whole line after whole line."""
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+from gpushare.model.errors import DaemonRunningError, DeniedError, StateError, StateFullError
+
+from .chain import read
+from .files import backwards
+
+MODE = 0o640
+_CUT = b" (cut off)\n"  # ends a line that was cut off; no record ends like that
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Appender:
+    """`size`: how much of the file is ours, in bytes.
+
+    Raises DaemonRunningError when another process appends to it, DeniedError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._fd = os.open(path, flags, MODE)
+        except OSError as error:
+            raise DeniedError(
+                f"cannot write the audit log {path}", str(error), "set audit_file to another place"
+            ) from error
+        self._own()
+        self.size = os.fstat(self._fd).st_size
+
+    def write(self, line: bytes) -> None:
+        """All of it or, as far as others can tell, nothing. Raises StateFullError, StateError."""
+        try:
+            written = os.write(self._fd, line)
+        except OSError as error:
+            raise _refused(self.path, error) from error
+        if written != len(line):
+            raise _refused(self.path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        self.size += written
+
+    def cut_off(self) -> bytes:
+        """What follows the last whole record, after making sure that it ends in a newline."""
+        junk = _junk(self._fd)
+        good = os.fstat(self._fd).st_size - len(junk)
+        if junk and not junk.endswith(b"\n"):
+            self.size = good + len(junk)
+            self.write(_CUT)
+            junk += _CUT
+        self.size = good + len(junk)
+        return junk
+
+    def in_place(self) -> bool:
+        """Whether the name is still this file's."""
+        ours = os.fstat(self._fd)
+        try:
+            there = self.path.lstat()
+        except OSError:
+            return False
+        return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
+    def intact(self) -> bool:
+        """Whether the file is where and as large as we left it."""
+        return os.fstat(self._fd).st_size == self.size and self.in_place()
+
+    def sync(self) -> None:
+        """Raises StateError."""
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise _refused(self.path, error) from error
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _own(self) -> None:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.fchmod(self._fd, MODE)
+        except BlockingIOError:
+            os.close(self._fd)
+            raise DaemonRunningError(
+                f"another process writes the audit log {self.path}",
+                "a chain has one writer",
+                "set audit_file to another place",
+            ) from None
+        except OSError as error:
+            os.close(self._fd)
+            raise DeniedError(f"{self.path} is not ours", str(error), "set audit_file") from error
+
+
+def _junk(descriptor: int) -> bytes:
+    """What follows the last whole record, by the descriptor: the name may be another file's."""
+    lines: list[bytes] = []
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        for raw in backwards(file):
+            if read(raw):
+                break
+            lines.insert(0, raw)
+    return b"".join(lines)
+
+
+def _refused(path: Path, error: OSError) -> StateError:
+    if error.errno in _FULL:
+        return StateFullError(
+            f"cannot write the audit log {path}",
+            "the disk is full",
+            f"free space: df -h {path.parent}",
+        )
+    return StateError(f"cannot write the audit log {path}", str(error), f"ls -l {path.parent}")

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How records hang together: each names the hash of the one before it."""
+
+from hashlib import sha256
+
+import msgspec
+from msgspec.structs import replace
+
+from gpushare.model.audit import HEAD, Record
+
+OPENED = "audit.opened"  # the first record of all
+CONTINUED = "audit.continued"  # the first record of a file
+RECOVERED = "audit.recovered"  # after lines that were cut off; `torn` is their SHA-256
+MISSING = "audit.missing"  # where the log did not end where it was left
+_CONTEXT = b"gpushare audit head v1\n"  # so that the key signs nothing else by accident
+_LONGEST = 1000  # characters of one text
+_decode = msgspec.json.Decoder(Record).decode
+
+
+def line(record: Record) -> bytes:
+    """Canonical JSON: keys in order, no blanks, UTF-8; and a newline."""
+    return msgspec.json.encode(record, order="sorted") + b"\n"
+
+
+def digest(record: Record) -> str:
+    return sha256(line(replace(record, hash="")).rstrip(b"\n")).hexdigest()
+
+
+def sealed(record: Record) -> Record:
+    return replace(record, hash=digest(record))
+
+
+def read(raw: bytes) -> Record | None:
+    """The record that is written like that to the last byte, or None."""
+    try:
+        record = _decode(raw)
+        same = line(record) == raw
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
+        return None
+    return record if same else None
+
+
+def signed_text(head: Record) -> bytes:
+    """What a head's signature is over: all of it but signature and hash."""
+    detail = {**head.detail, "signature": ""}
+    return _CONTEXT + line(replace(head, hash="", detail=detail))
+
+
+def is_head(record: Record) -> bool:
+    return record.action == HEAD
+
+
+def torn(junk: bytes) -> str:
+    return sha256(junk).hexdigest() if junk else ""
+
+
+def plain(text: str) -> str:
+    """What can be written as UTF-8, and not without end."""
+    clean = text.encode("utf-8", "replace").decode()
+    return clean if len(clean) <= _LONGEST else clean[: _LONGEST - 1] + "…"

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of one log: the one that grows, and what it was before."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from gpushare.model.audit import Record
+
+from .chain import read
+
+_PACKED = frozenset({".gz", ".xz", ".zst", ".bz2"})
+_BLOCK = 1 << 16
+_UNKNOWN = 1 << 62
+
+
+class Files:
+    """`path` grows; `audit-000001.jsonl` is ours, `audit.jsonl.1` was named by somebody else."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def older(self) -> list[Path]:
+        """Every earlier file that can be read, in order of its records."""
+        return sorted(self._others(packed=False), key=lambda path: (_first(path), path.name))
+
+    def all(self) -> list[Path]:
+        return [*self.older(), *([self.path] if self.path.exists() else [])]
+
+    def packed(self) -> list[Path]:
+        """Earlier files that somebody has compressed."""
+        return sorted(self._others(packed=True))
+
+    def next_name(self) -> Path:
+        """A name that is free, and later than all of ours."""
+        stem, suffix = self.path.stem, self.path.suffix
+        numbers = (
+            path.name.removeprefix(f"{stem}-").split(".")[0]
+            for path in self.path.parent.glob(f"{stem}-*{suffix}*")
+        )
+        number = max((int(text) for text in numbers if text.isdecimal()), default=0) + 1
+        return self.path.with_name(f"{stem}-{number:06}{suffix}")
+
+    def last(self) -> Record | None:
+        """The newest record that is whole."""
+        return next(self.backwards(), None)
+
+    def backwards(self) -> Iterator[Record]:
+        """Every record that is whole, the newest first."""
+        for path in reversed(self.all()):
+            for raw in lines_backwards(path):
+                if record := read(raw):
+                    yield record
+
+    def _others(self, *, packed: bool) -> Iterator[Path]:
+        stem, suffix, name = self.path.stem, self.path.suffix, self.path.name
+        found = {
+            path
+            for pattern in (f"{stem}-*{suffix}*", f"{name}.*", f"{name}-*")
+            for path in self.path.parent.glob(pattern)
+            if path != self.path and path.is_file()
+        }
+        return (path for path in found if (path.suffix in _PACKED) is packed)
+
+
+def lines_backwards(path: Path) -> Iterator[bytes]:
+    """The file's lines, the last one first, each with its newline if it has one."""
+    with path.open("rb") as file:
+        yield from backwards(file)
+
+
+def backwards(file: BinaryIO) -> Iterator[bytes]:
+    at, rest = os.fstat(file.fileno()).st_size, b""
+    while at:
+        size = min(_BLOCK, at)
+        at -= size
+        file.seek(at)
+        rest, *lines = _split(file.read(size) + rest)
+        yield from reversed(lines)
+    if rest:
+        yield rest
+
+
+def _split(data: bytes) -> list[bytes]:
+    """Lines with their newlines; not splitlines(), which takes a carriage return for one too."""
+    *whole, tail = data.split(b"\n")
+    return [*(line + b"\n" for line in whole), *([tail] if tail else [])]
+
+
+def _first(path: Path) -> int:
+    """The number of the file's first record; files without any come last."""
+    with path.open("rb") as file:
+        return next((found.seq for raw in file if (found := read(raw))), _UNKNOWN)

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the chain: one writer, records in order, heads, rotation, and recovery after crashes.
+
+What a crash can lose: nothing that was appended when the process dies; what was appended since the
+last `settle` when the power fails, because only then is it known to be on the disk.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from gpushare.model.audit import HEAD, OK, START, Actor, Mark, Record
+from gpushare.model.errors import StateError
+from gpushare.model.units import MIB, Bytes
+from gpushare.model.value import Value
+
+from .appender import Appender
+from .chain import (
+    CONTINUED,
+    MISSING,
+    OPENED,
+    RECOVERED,
+    line,
+    plain,
+    read,
+    sealed,
+    signed_text,
+    torn,
+)
+from .files import Files
+from .marks import Marks
+from .signing import Signer
+
+DAEMON = Actor(user="daemon")
+
+
+class Rotation(Value):
+    """When a new file is begun, and after how many records a head is written; days 0: never."""
+
+    size: Bytes = Bytes(64 * MIB)
+    days: int = 30
+    heads: int = 256
+
+
+_ROTATION = Rotation()
+
+
+class Log:
+    """Opened by one process at a time; `now` is the time of day.
+
+    Raises DaemonRunningError, DeniedError, StateError.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        now: Callable[[], datetime],
+        marks: Marks,
+        signer: Signer,
+        rotation: Rotation = _ROTATION,
+    ) -> None:
+        self.files, self.signer = Files(path), signer
+        self._now, self._marks, self._rotation = now, marks, rotation
+        self._torn, self._unsigned, self._settled = False, 0, 0
+        self.found: list[Record] = []  # what was not as it was left, until somebody is told
+        self._end, self._begun = Mark(seq=0, hash=START), now()
+        self._file = Appender(path)
+        try:
+            self._resume()
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def end(self) -> Mark:
+        return self._end
+
+    def append(
+        self,
+        actor: Actor,
+        action: str,
+        object: str = "",  # noqa: A002 (the record's word)
+        *,
+        result: str = OK,
+        detail: Mapping[str, str] = {},
+    ) -> Record:
+        """Raises StateFullError, StateError: then it is not written; the chain goes on later."""
+        self._prepare()
+        record = self._put(actor, action, object, result, detail)
+        if self._unsigned >= self._rotation.heads:
+            with suppress(StateError):  # the record itself is there; the next one tries again
+                self.head("records")
+        return record
+
+    def head(self, why: str) -> Record:
+        """Sign everything until now, and make sure that it is on the disk."""
+        self._prepare(rotate=False)
+        record = self._put(DAEMON, HEAD, "", OK, {**self._vouching(), "why": why}, sign=True)
+        self._unsigned = 0
+        self.settle()
+        return record
+
+    def settle(self) -> None:
+        """Make sure that all of it is on the disk, and remember where it ends."""
+        if self._end.seq != self._settled:
+            self._file.sync()
+            self._marks.put(self.files.path, self._end)
+            self._settled = self._end.seq
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _resume(self) -> None:
+        """Go on where the last daemon stopped, and say so when that is not where it was."""
+        path, mark = self.files.path, self._marks.get(self.files.path)
+        junk = self._file.cut_off()
+        if last := self.files.last():
+            self._end = Mark(seq=last.seq, hash=last.hash)
+        wrong = self._disagreement(mark)
+        if wrong and mark:
+            self._end = Mark(seq=max(mark.seq, self._end.seq), hash=mark.hash)
+        if self._file.size == len(junk):
+            self._first("the log begins" if last is None else f"{path.name} was not there", junk)
+        else:
+            self._begun = _begun(path, self._now())
+            if junk:
+                self._tell(RECOVERED, {"torn": torn(junk), "bytes": str(len(junk))})
+        if wrong:
+            self._tell(MISSING, {"why": wrong})
+
+    def _disagreement(self, mark: Mark | None) -> str:
+        """How the files differ from what is remembered; empty when they do not."""
+        if mark is None:
+            return ""
+        if mark.seq > self._end.seq:
+            return f"records {self._end.seq + 1} to {mark.seq} were there and are not"
+        for record in self.files.backwards():
+            if record.seq <= mark.seq:
+                return "" if record.hash == mark.hash else f"record {mark.seq} was another one"
+        return f"record {mark.seq} is not there"
+
+    def _prepare(self, *, rotate: bool = True) -> None:
+        """Everything that has to be put right before a record can follow."""
+        if self._torn:
+            junk = self._file.cut_off()
+            self._torn = False
+            self._tell(RECOVERED, {"torn": torn(junk), "bytes": str(len(junk))})
+        if not self._file.intact():
+            self._reopen("it was renamed, removed or changed by somebody else")
+        if rotate and (why := self._due()):
+            self._rotate(why)
+
+    def _due(self) -> str:
+        if self._file.size >= self._rotation.size:
+            return "size"
+        age = self._now() - self._begun
+        return "age" if self._rotation.days and age >= timedelta(days=self._rotation.days) else ""
+
+    def _rotate(self, why: str) -> None:
+        self.head("rotation")
+        try:
+            self.files.path.rename(self.files.next_name())
+        except OSError as error:
+            raise StateError(f"cannot rename {self.files.path}", str(error)) from error
+        self._reopen(why)
+
+    def _reopen(self, why: str) -> None:
+        """Go on in whatever is there now under our name; the old file is left as it is."""
+        if not self._file.in_place():
+            new = Appender(self.files.path)
+            self._file.close()
+            self._file = new
+        junk = self._file.cut_off()
+        if self._file.size == len(junk):
+            self._first(why, junk)
+        else:
+            self._tell(MISSING, {"why": why})
+
+    def _first(self, why: str, junk: bytes) -> None:
+        """The first record of a file."""
+        self._begun = self._now()
+        detail = {"why": why, "torn": torn(junk)}
+        if self._end.seq == 0:
+            before = [
+                f"{path}: {m.seq} {m.hash}" for path, m in self._marks.others(self.files.path)
+            ]
+            self._put(DAEMON, OPENED, "", OK, detail | {"before": "; ".join(before)})
+        else:
+            self._put(DAEMON, CONTINUED, "", OK, detail | {"last": self._end.hash})
+
+    def _tell(self, action: str, detail: Mapping[str, str]) -> None:
+        self.found.append(self._put(DAEMON, action, "", OK, detail))
+
+    def _vouching(self) -> dict[str, str]:
+        return {"key": self.signer.key} if self.signer.key else {"unsigned": self.signer.why_not}
+
+    def _put(
+        self,
+        actor: Actor,
+        action: str,
+        about: str,
+        result: str,
+        detail: Mapping[str, str],
+        *,
+        sign: bool = False,
+    ) -> Record:
+        record = Record(
+            seq=self._end.seq + 1,
+            at=self._now(),
+            actor=replace(actor, user=plain(actor.user)),
+            action=plain(action),
+            object=plain(about),
+            result=result,
+            detail={plain(key): plain(value) for key, value in detail.items() if value},
+            prev=self._end.hash,
+        )
+        record = sealed(self._signed(record) if sign else record)
+        self._write(record)
+        return record
+
+    def _signed(self, record: Record) -> Record:
+        signature = self.signer.sign(signed_text(record))
+        if not signature:
+            return record
+        return replace(record, detail={**record.detail, "signature": signature})
+
+    def _write(self, record: Record) -> None:
+        try:
+            self._file.write(line(record))
+        except StateError:
+            self._torn = True
+            raise
+        self._end = Mark(seq=record.seq, hash=record.hash)
+        self._unsigned += 1
+
+
+def _begun(path: Path, now: datetime) -> datetime:
+    """When the file was begun, as its first record says."""
+    with path.open("rb") as file:
+        first = read(file.readline())
+    return first.at if first else now

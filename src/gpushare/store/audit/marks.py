@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where each log ended when it was last safe on the disk: so its end cannot vanish unseen."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from gpushare.model.audit import Mark
+from gpushare.store.database import Database
+
+_SELECT = "SELECT seq, hash FROM audit WHERE path = ?"
+
+
+class Marks:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def get(self, log: Path) -> Mark | None:
+        rows = self._db.rows(_SELECT, str(log))
+        return Mark(seq=rows[0][0], hash=rows[0][1]) if rows else None
+
+    def put(self, log: Path, mark: Mark) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO audit VALUES (?, ?, ?)", str(log), mark.seq, mark.hash
+        )
+
+    def others(self, log: Path) -> list[tuple[str, Mark]]:
+        """Logs that were kept elsewhere before."""
+        rows = self._db.rows("SELECT path, seq, hash FROM audit WHERE path != ?", str(log))
+        return [(path, Mark(seq=seq, hash=hash_)) for path, seq, hash_ in rows]
+
+
+def remembered(state_dir: Path, log: Path) -> Mark | None:
+    """The same without a daemon, from its books as they lie there; None: they cannot tell."""
+    address = f"file:{state_dir / 'state.db'}?mode=ro"
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            found = connection.execute(_SELECT, (str(log),)).fetchone()
+    except sqlite3.Error:
+        return None
+    return Mark(seq=found[0], hash=found[1]) if found else None

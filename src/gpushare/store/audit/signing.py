@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who vouches for a head: Ed25519 (RFC 8032), where the package `cryptography` is installed.
+
+A keyed hash would not do instead: whoever could check it could also forge it.
+"""
+
+import os
+import stat
+from base64 import b64decode, b64encode
+from binascii import Error as NotBase64
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from gpushare.model.errors import DeniedError, StateCorruptError, UsageError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+KEY_FILE, PUBLIC_FILE = "audit.key", "audit.pub"
+MISSING = "the package cryptography is missing: pip install 'gpushare[secure]'"
+_PREFIX = "ed25519:"
+_BYTES = 32
+
+
+class Signer(Protocol):
+    """`key`: the public one, empty where nothing is signed; `why_not` says why."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def why_not(self) -> str: ...
+
+    def sign(self, text: bytes) -> str: ...
+
+
+class Unsigned:
+    key, why_not = "", MISSING
+
+    def sign(self, text: bytes) -> str:  # noqa: ARG002
+        return ""
+
+
+class Ed25519Signer:
+    why_not = ""
+
+    def __init__(self, private: "Ed25519PrivateKey") -> None:
+        self._private = private
+        self.key = _PREFIX + b64encode(private.public_key().public_bytes_raw()).decode()
+
+    def sign(self, text: bytes) -> str:
+        return b64encode(self._private.sign(text)).decode()
+
+
+def signer(state_dir: Path) -> Signer:
+    """The machine's own key, made when there is none.
+
+    Raises DeniedError when others could have read it, StateCorruptError.
+    """
+    if not available():
+        return Unsigned()
+    found = Ed25519Signer(_private(state_dir / KEY_FILE))
+    _publish(state_dir / PUBLIC_FILE, found.key)
+    return found
+
+
+def public_key(state_dir: Path) -> str:
+    """What heads of this machine are signed by; empty when there is no key here."""
+    try:
+        return (state_dir / PUBLIC_FILE).read_text().strip()
+    except OSError:
+        return ""
+
+
+def available() -> bool:
+    try:
+        import cryptography  # noqa: F401, PLC0415 (the extra `secure`)
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
+def genuine(key: str, text: bytes, signature: str) -> bool:
+    """Whether the key has signed the text."""
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+        Ed25519PublicKey,
+    )
+
+    try:
+        Ed25519PublicKey.from_public_bytes(raw_key(key)).verify(b64decode(signature), text)
+    except (InvalidSignature, UsageError, NotBase64):
+        return False
+    return True
+
+
+def raw_key(key: str) -> bytes:
+    """Raises UsageError."""
+    try:
+        raw = b64decode(key.removeprefix(_PREFIX), validate=True)
+    except (NotBase64, ValueError):
+        raw = b""
+    if len(raw) != _BYTES or not key.startswith(_PREFIX):
+        raise UsageError(
+            f"{key!r} is no public key", "it looks like ed25519:…", "gpushare audit key"
+        )
+    return raw
+
+
+def _private(path: Path) -> "Ed25519PrivateKey":
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+        Ed25519PrivateKey,
+    )
+
+    if not path.exists():
+        _write(path, b64encode(Ed25519PrivateKey.generate().private_bytes_raw()) + b"\n", 0o600)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise DeniedError(
+            f"others can read {path}",
+            f"its mode is {mode:o}, so anybody may have signed with it",
+            "remove it: the daemon makes a new key, and `gpushare audit key` shows it",
+        )
+    try:
+        return Ed25519PrivateKey.from_private_bytes(b64decode(path.read_bytes()))
+    except (ValueError, NotBase64) as error:
+        raise StateCorruptError(
+            f"{path} is no signing key", str(error), "put it back from a backup, or remove it"
+        ) from error
+
+
+def _publish(path: Path, key: str) -> None:
+    if public_key(path.parent) != key:
+        path.unlink(missing_ok=True)
+        _write(path, f"{key}\n".encode(), 0o644)
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(descriptor, mode)
+        os.write(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Walks along a chain and names the first thing that is wrong with it."""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpushare.model.audit import START, AuditReport, Flaw, Mark, Record, Wrong
+
+from .chain import CONTINUED, RECOVERED, digest, is_head, read, signed_text, torn
+from .signing import MISSING, available, genuine
+
+
+@dataclass(frozen=True)
+class Place:
+    """`line` counts from 1."""
+
+    file: str
+    line: int
+
+
+Line = tuple[Place, bytes]
+Lines = Iterable[Line]
+_COVERS = frozenset({RECOVERED, CONTINUED})
+
+
+class _FlawedError(Exception):
+    def __init__(self, flaw: Flaw) -> None:
+        super().__init__(flaw.because)
+        self.flaw = flaw
+
+
+def file_lines(paths: Iterable[Path]) -> Iterator[Line]:
+    for path in paths:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, 1):
+                yield Place(str(path), number), raw
+
+
+def verify(
+    lines: Lines,
+    *,
+    keys: Collection[str] = (),
+    whole: bool = True,
+    end: Mark | None = None,
+    growing: bool = False,
+    notes: tuple[str, ...] = (),
+) -> AuditReport:
+    """Walk along `lines`.
+
+    `keys`: who may sign; none: whoever has signed first. `whole`: it must begin with the first
+    record of all. `end`: where it must have come to, at least; `growing`: what follows is still
+    being written, and not looked at.
+    """
+    walk = _Walk(keys, end, whole=whole)
+    flaw = None
+    rest = iter(lines)
+    try:
+        for place, raw in rest:
+            walk.see(place, raw)
+            if growing and walk.reached:
+                break
+        walk.finish()
+    except _FlawedError as error:
+        flaw = _later(error.flaw, walk, rest)
+    return walk.report(flaw, notes)
+
+
+class _Walk:
+    def __init__(self, keys: Collection[str], end: Mark | None, *, whole: bool) -> None:
+        self._keys, self._given, self._whole = set(keys), bool(keys), whole
+        self._end = end
+        self._checks = available()
+        self._junk: list[Line] = []
+        self._at = Place("", 0)
+        self._files: list[str] = []
+        self.first: Record | None = None
+        self.last: Record | None = None
+        self._signed, self._records, self._key = 0, 0, ""
+
+    @property
+    def expected(self) -> int:
+        """The number of the next record; 0: any will do."""
+        return self.last.seq + 1 if self.last else int(self._whole)
+
+    @property
+    def reached(self) -> bool:
+        """Whether it came to where it must end."""
+        return bool(self._end and self.last and self.last.seq >= self._end.seq)
+
+    def see(self, place: Place, raw: bytes) -> None:
+        self._at = place
+        if place.file not in self._files:
+            self._files.append(place.file)
+        record = read(raw)
+        if record is None:
+            self._junk.append((place, raw))
+            return
+        self._check_junk(record)
+        if digest(record) != record.hash:
+            raise self._flaw(Wrong.EDITED, record.seq, "its hash is not that of what it says")
+        self._check_link(record)
+        if is_head(record):
+            self._check_head(record)
+        self.first, self.last = self.first or record, record
+        self._records += 1
+
+    def finish(self) -> None:
+        """What can only be seen at the end."""
+        if self._junk:
+            place, raw = self._junk[0]
+            whole = raw.endswith(b"\n")
+            said = "is no record of this log" if whole else "is cut off in the middle"
+            self._at = place
+            raise self._flaw(Wrong.EDITED if whole else Wrong.TRUNCATED, self.expected, said)
+        reached = self.last.seq if self.last else 0
+        if self._end and not self.reached:
+            missing = f"records {reached + 1} to {self._end.seq} were there and are not"
+            raise self._flaw(Wrong.TRUNCATED, reached + 1, missing)
+        if self._given and self._checks and not self._signed:
+            raise self._flaw(Wrong.FOREIGN, reached, "no head is signed by the given key")
+
+    def report(self, flaw: Flaw | None, notes: tuple[str, ...]) -> AuditReport:
+        return AuditReport(
+            ok=flaw is None,
+            records=self._records,
+            first=self.first.seq if self.first else 0,
+            last=self.last.seq if self.last else 0,
+            hash=self.last.hash if self.last else "",
+            signed=self._signed,
+            key=self._key,
+            files=tuple(self._files),
+            flaw=flaw,
+            notes=(*notes, *self._notes()),
+        )
+
+    def _notes(self) -> Iterator[str]:
+        if self.first and self.first.seq > 1:
+            yield f"it begins with record {self.first.seq}; what was before is not here"
+        if not self._checks:
+            yield f"signatures were not checked: {MISSING}"
+        elif not self._signed:
+            yield "no head is signed: whoever can write the files could have made all of it anew"
+        elif not self._given:
+            yield "the key is the log's own word; compare it: gpushare audit key"
+
+    def _check_junk(self, record: Record) -> None:
+        """Lines that are no records must be accounted for by the record after them."""
+        junk = b"".join(raw for _, raw in self._junk)
+        told = record.detail.get("torn", "") if record.action in _COVERS else ""
+        if torn(junk) == told:
+            self._junk = []
+        elif self._junk:
+            self._at = self._junk[0][0]
+            raise self._flaw(Wrong.EDITED, self.expected, "the line is no record of this log")
+        else:
+            raise self._flaw(Wrong.DELETED, record.seq, "the lines that it speaks of are not there")
+
+    def _check_link(self, record: Record) -> None:
+        expected = self.expected
+        if expected and record.seq > expected:
+            missing = f"records {expected} to {record.seq - 1} are missing before it"
+            raise self._flaw(Wrong.DELETED, record.seq, missing)
+        if record.seq < expected:
+            raise self._flaw(
+                Wrong.REORDERED, record.seq, f"it stands where record {expected} belongs"
+            )
+        if record.prev != self._before(record):
+            said = (
+                f"it continues another record than the one before it: {record.seq - 1} was edited"
+            )
+            raise self._flaw(Wrong.EDITED, record.seq, said)
+        if self._end and record.seq == self._end.seq and record.hash != self._end.hash:
+            raise self._flaw(Wrong.EDITED, record.seq, "the daemon remembers another one")
+
+    def _before(self, record: Record) -> str:
+        if self.last:
+            return self.last.hash
+        return START if record.seq == 1 else record.prev
+
+    def _check_head(self, record: Record) -> None:
+        key, signature = record.detail.get("key", ""), record.detail.get("signature", "")
+        if not signature or not self._checks:
+            return
+        if not genuine(key, signed_text(record), signature):
+            raise self._flaw(Wrong.FOREIGN, record.seq, "the signature is not of the key it names")
+        if self._keys and key not in self._keys:
+            raise self._flaw(Wrong.FOREIGN, record.seq, f"it is signed by {key}")
+        self._keys.add(key)
+        self._signed, self._key = record.seq, key
+
+    def _flaw(self, kind: Wrong, seq: int, because: str) -> _FlawedError:
+        place = self._at
+        flaw = Flaw(kind=kind, seq=seq, file=place.file, line=place.line, because=because)
+        return _FlawedError(flaw)
+
+
+def _later(flaw: Flaw, walk: _Walk, rest: Iterator[Line]) -> Flaw:
+    """A record that is missing here but comes later was moved, not deleted."""
+    if flaw.kind is not Wrong.DELETED or not walk.expected:
+        return flaw
+    for place, raw in rest:
+        record = read(raw)
+        if record and record.seq == walk.expected:
+            moved = (
+                f"record {record.seq}, which belongs before it, stands at {place.file}:{place.line}"
+            )
+            return Flaw(
+                kind=Wrong.REORDERED, seq=flaw.seq, file=flaw.file, line=flaw.line, because=moved
+            )
+    return flaw
