@@ -3,11 +3,11 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 from msgspec.structs import replace
 
+from gpushare.client.program import program_name
 from gpushare.client.take import enter, taken
 from gpushare.model.errors import UsageError
 from gpushare.model.spec import ShareSpec
@@ -69,7 +69,7 @@ def run(
     path = program(command[0])
     patience = parse_duration(timeout) if timeout else None
     request = CreateRequest(
-        spec=spec, holder=os.getpid(), wait=not no_wait, program=Path(command[0]).name
+        spec=spec, holder=os.getpid(), wait=not no_wait, program=program_name(command)
     )
     if detach:
         _detach(path, command, request, patience, output)

@@ -13,6 +13,7 @@ from .events import Events
 from .intents import Act, Intent, Intents
 from .lock import StateLock
 from .policy import Policies
+from .profiles import Profiles
 from .shares import Shares
 from .usage import Charge, Usage
 from .verifications import Verifications
@@ -47,6 +48,7 @@ class Store:
         self.policy = Policies(self._db)
         self.usage = Usage(self._db)
         self.decisions = Decisions(self._db)
+        self.profiles = Profiles(self._db)
 
     def transaction(self) -> AbstractContextManager[None]:
         return self._db.transaction()

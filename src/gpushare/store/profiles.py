@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What past runs say about programs: bounded, and what is old counts less and less."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from gpushare.model.profile import Profile, Runs
+from gpushare.model.units import Bytes
+
+from .database import Database
+
+ENOUGH = 6 * 3600.0  # seconds; beyond them the old half of what is known makes way for the new
+KEPT = 2000  # pairs, and programs
+_decode = msgspec.json.Decoder(Runs).decode
+
+
+class Profiles:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def all(self) -> tuple[Profile, ...]:
+        """Alone (`beside` "") and beside each neighbour, by program."""
+        sql = "SELECT program, beside, seconds, work FROM profiles ORDER BY program, beside"
+        return tuple(
+            Profile(program=program, beside=beside, seconds=seconds, work=work)
+            for program, beside, seconds, work in self._db.rows(sql)
+        )
+
+    def add(self, seen: Iterable[Profile], at: datetime) -> None:
+        """Add to what is known of each pair; forget the pairs that were not seen for longest."""
+        with self._db.transaction():
+            for profile in seen:
+                self._add(profile, at.timestamp())
+            self._forget("profiles")
+
+    def runs(self) -> tuple[Runs, ...]:
+        return tuple(
+            _decode(body) for (body,) in self._db.rows("SELECT body FROM runs ORDER BY program")
+        )
+
+    def ended(self, program: str, seconds: float, peak: Bytes | None, at: datetime) -> None:
+        """A share of the program has ended."""
+        rows = self._db.rows("SELECT body FROM runs WHERE program = ?", program)
+        before = _decode(rows[0][0]) if rows else None
+        body = msgspec.json.encode(_with(before, program, seconds, peak, at))
+        with self._db.transaction():
+            sql = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?)"
+            self._db.execute(sql, program, at.timestamp(), body)
+            self._forget("runs")
+
+    def _add(self, new: Profile, at: float) -> None:
+        self._db.execute(
+            "INSERT INTO profiles VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET"
+            " seconds = seconds + ?3, work = work + ?4, at = ?5",
+            new.program,
+            new.beside,
+            new.seconds,
+            new.work,
+            at,
+        )
+        self._db.execute(
+            "UPDATE profiles SET seconds = seconds / 2, work = work / 2"
+            " WHERE program = ? AND beside = ? AND seconds > ?",
+            new.program,
+            new.beside,
+            ENOUGH,
+        )
+
+    def _forget(self, table: str) -> None:
+        self._db.execute(
+            f"DELETE FROM {table} WHERE at < "  # noqa: S608 (a name of ours)
+            f"(SELECT at FROM {table} ORDER BY at DESC LIMIT 1 OFFSET {KEPT - 1})"
+        )
+
+
+def _with(
+    before: Runs | None, program: str, seconds: float, peak: Bytes | None, at: datetime
+) -> Runs:
+    peaks = [known for known in (before.peak if before else None, peak) if known is not None]
+    return Runs(
+        program=program,
+        count=before.count + 1 if before else 1,
+        seconds=seconds + (before.seconds if before else 0),
+        longest=max(seconds, before.longest if before else 0),
+        peak=max(peaks, default=None),
+        last=at,
+    )
