@@ -8,6 +8,7 @@ daemon must not be taken down by what they do to it.
 import ctypes
 import errno
 import os
+from collections import Counter
 from enum import IntEnum, unique
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Seat(Value):
     `wanted_ns`: time under turns in which it had or wanted work, of which `open_ns` its word was
     open; `overrun_ns`: work that ran on after its turn. `busy_ns`: GPU time as far as measured,
     which it is where work is held back. `launches`: work handed to the GPU, copies too; an older
-    guard counts none.
+    guard counts none. `waiting`: threads that wait for the GPU now.
     """
 
     number: int
@@ -74,6 +75,7 @@ class Seat(Value):
     stuck: int = 0
     floors: int = 0
     launches: int = 0
+    waiting: int = 0
 
 
 class BoardSnapshot(Value):
@@ -107,7 +109,12 @@ class Board:
     def snapshot(self) -> BoardSnapshot:
         """Raises BoardCorruptError for a file that is no board, OSError as open() does."""
         raw = self._read()
-        seats = (_seat(number, seat) for number, seat in enumerate(raw.seat) if seat.policy.share)
+        waiting = _waiting(raw)
+        seats = (
+            _seat(number, seat, waiting[number])
+            for number, seat in enumerate(raw.seat)
+            if seat.policy.share
+        )
         return BoardSnapshot(
             uuid=GpuId(raw.header.uuid.decode(errors="replace")),
             seats=tuple(seats),
@@ -137,10 +144,20 @@ class Board:
         return raw
 
 
-_COUNTERS = tuple(name for name in Seat.__struct_fields__ if name not in {"number", "policy"})
+_OTHERS = {"number", "policy", "waiting"}
+_COUNTERS = tuple(name for name in Seat.__struct_fields__ if name not in _OTHERS)
 
 
-def _seat(number: int, raw: layout.Seat) -> Seat:
+def _waiting(raw: layout.Board) -> Counter[int]:
+    """By seat; a rider counts until somebody finds it dead."""
+    found: Counter[int] = Counter()
+    for rider in raw.rider[: min(raw.header.riders_high, layout.MAX_RIDERS)]:
+        if rider.pid > 0:
+            found[rider.seat] += rider.busy
+    return found
+
+
+def _seat(number: int, raw: layout.Seat, waiting: int) -> Seat:
     said = raw.policy
     policy = SeatPolicy(
         share=ShareId(said.share.decode(errors="replace")),
@@ -151,7 +168,8 @@ def _seat(number: int, raw: layout.Seat) -> Seat:
         floor=said.floor,
         grace_us=said.grace_us,
     )
-    return Seat(number=number, policy=policy, **{name: getattr(raw, name) for name in _COUNTERS})
+    counters = {name: getattr(raw, name) for name in _COUNTERS}
+    return Seat(number=number, policy=policy, waiting=waiting, **counters)
 
 
 def _raw(policy: SeatPolicy) -> layout.SeatPolicy:

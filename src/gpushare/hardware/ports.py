@@ -6,6 +6,7 @@ Nothing else touches NVML, /proc, control groups or MPS. Every method raises err
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from enum import IntEnum, StrEnum, unique
 from pathlib import Path
 from typing import Protocol
@@ -54,6 +55,12 @@ class Gpus(Protocol):
 
     def xids(self, timeout: float) -> tuple[Xid, ...]:
         """Wait up to `timeout` seconds for critical errors; empty when none came."""
+        ...
+
+
+class Activity(Protocol):
+    def busy(self, gpu: GpuId, since: datetime) -> frozenset[int] | None:
+        """Pids that had the GPU's multiprocessors since then; None: nothing tells."""
         ...
 
 
