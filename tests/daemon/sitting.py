@@ -9,6 +9,7 @@ from typing import Any
 
 from gpushare.daemon.access import Access
 from gpushare.daemon.service import DaemonService
+from gpushare.model.role import Role
 from gpushare.model.share import Caller, ProcessRef
 from gpushare.model.spec import ComputeAsk, MemoryAsk, ShareSpec
 from gpushare.model.units import GIB
@@ -16,7 +17,7 @@ from gpushare.model.view import CreateRequest, EnterRequest, ShareView
 
 from .world import UID, World
 
-ME = Caller(uid=UID, gid=UID, pid=1)
+ME = Caller(uid=UID, gid=UID, pid=1, role=Role.ADMIN)
 STRANGER = Caller(uid=UID + 7, gid=UID + 7, pid=1)
 
 

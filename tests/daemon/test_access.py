@@ -19,10 +19,10 @@ def test_only_the_owner_touches_a_share(world, state):
     async def story(daemon):
         share, process = await daemon.run(8)
         for call in (
-            daemon.service.remove("train", STRANGER, force=True),
-            daemon.service.verify("train", STRANGER),
-            daemon.service.wait("train", (), Seconds(1), STRANGER),
-            daemon.service.enter("train", EnterRequest(pid=process.pid), STRANGER),
+            daemon.service.remove(share.id, STRANGER, force=True),
+            daemon.service.verify(share.id, STRANGER),
+            daemon.service.wait(share.id, (), Seconds(1), STRANGER),
+            daemon.service.enter(share.id, EnterRequest(pid=process.pid), STRANGER),
         ):
             with pytest.raises(NotYoursError):
                 await call

@@ -6,7 +6,7 @@ import pytest
 from gpushare.daemon.delivery import Delivery
 from gpushare.guard import Seat, SeatPolicy
 
-from .sitting import live
+from .sitting import ME, live
 
 SECOND = 1_000_000_000
 
@@ -76,7 +76,7 @@ def test_it_is_shown_with_the_counters_behind_it(world, state):
         assert (shown.compute.limit, shown.compute.delivered) == (25, 25)
         assert (shown.gate.waits, shown.gate.throttled) == (3, 3.0)
         assert shown.gate.longest_launch == 0.01
-        text = (await daemon.service.metrics()).decode()
+        text = (await daemon.service.metrics(ME)).decode()
         labels = f'{{name="train",share="{share.id}"'
         assert f"gpushare_share_compute_delivered_ratio{labels}" in text
         assert f"gpushare_share_gate_throttled_seconds_total{labels}" in text

@@ -69,7 +69,7 @@ def test_a_share_above_its_limit_by_the_drivers_count_is_told_once(world, state)
 def test_metrics_have_the_shares(world, state):
     async def story(daemon):
         await daemon.create(8)
-        text = (await daemon.service.metrics()).decode()
+        text = (await daemon.service.metrics(ME)).decode()
         assert 'gpushare_shares{state="granted"} 1.0' in text
         assert 'gpushare_gpu_memory_granted_bytes{gpu="GPU-0",index="0"} 8.589934592e+09' in text
 

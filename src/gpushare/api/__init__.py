@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP over a unix socket for a Service it is given. No policy, no state."""
+"""HTTP over a unix socket and TLS for a Service it is given. No policy, no state."""
 
 from .app import build
-from .server import Server
+from .gate import Rules
+from .server import RemoteServer, Server
+from .tls import Certificate
 
-__all__ = ["Server", "build"]
+__all__ = ["Certificate", "RemoteServer", "Rules", "Server", "build"]

@@ -1,46 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ASGI application over a Service: reads requests, writes answers and errors."""
+"""The ASGI application over a Service: reads requests, asks whether they may, writes answers."""
 
+import asyncio
 from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
 from gpushare.model.audit import Audit
 from gpushare.model.errors import BadSpecError, GpushareError, NotFoundError, UsageError
+from gpushare.model.role import Role
 from gpushare.model.service import Service
 from gpushare.model.share import Caller
 
+from .answers import JsonResponse, refusal
 from .audited import Unheard, audited
 from .events import stream
+from .gate import Gate, Rules
 from .metrics import CONTENT_TYPE
 from .openapi import document
+from .permissions import need
 from .route import Call, Route
 from .routes import ROUTES
 
 LARGEST_BODY = 64 * 1024
-API_VERSION = "v1"
+BODY_SECONDS = 10.0
 _UNHEARD = Unheard()
+_RULES = Rules()
+_NOBODY = Caller(uid=-1, gid=-1, pid=0, role=Role.VIEWER, remote="", scopes=())
 
 
-class JsonResponse(Response):
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        return msgspec.json.encode({"apiVersion": API_VERSION, **content})
-
-
-def build(service: Service, audit: Audit = _UNHEARD) -> Starlette:
-    """The application. Every request's scope carries its caller: see `server.PeerProtocol`.
+def build(service: Service, audit: Audit = _UNHEARD, rules: Rules = _RULES) -> Starlette:
+    """The application; servers tell it where a request comes from, see `gate.Gate`.
 
     `audit` hears of every call.
     """
     app = Starlette(
         routes=[_served(service, audit, route) for route in ROUTES] + _special(service),
+        middleware=[Middleware(Gate, service.identity, audit, rules)],
         exception_handlers={
             GpushareError: _refused,
             msgspec.ValidationError: _misread,
@@ -56,8 +58,8 @@ def _served(service: Service, audit: Audit, route: Route) -> StarletteRoute:
     async def endpoint(request: Request) -> Response:
         ref = request.path_params.get("ref", "")
         with audited(audit, route.method, route.path, ref) as sight:
-            sight.caller = _caller(request)
-            call = await _read(route, request)
+            sight.caller = request.state.caller
+            call = await _read(route, request, _caller(request, route.method, route.path))
             sight.body = call.body or call.query
             sight.answer = answer = await route.handle(service, call)
         return JsonResponse(msgspec.structs.asdict(answer), route.status)
@@ -67,12 +69,14 @@ def _served(service: Service, audit: Audit, route: Route) -> StarletteRoute:
 
 def _special(service: Service) -> list[StarletteRoute]:
     async def events(request: Request) -> Response:
-        return stream(service, request, _caller(request))
+        return stream(service, request, _caller(request, "GET", "/v1/events"))
 
-    async def metrics(_: Request) -> Response:
-        return Response(await service.metrics(), media_type=CONTENT_TYPE)
+    async def metrics(request: Request) -> Response:
+        caller = _caller(request, "GET", "/v1/metrics")
+        return Response(await service.metrics(caller), media_type=CONTENT_TYPE)
 
-    async def openapi(_: Request) -> Response:
+    async def openapi(request: Request) -> Response:
+        _caller(request, "GET", "/v1/openapi.json")
         return Response(msgspec.json.encode(document()), media_type="application/json")
 
     return [
@@ -82,10 +86,17 @@ def _special(service: Service) -> list[StarletteRoute]:
     ]
 
 
-async def _read(route: Route, request: Request) -> Call:
+def _caller(request: Request, method: str, path: str) -> Caller:
+    """Who calls, if they may: the one place where that is asked."""
+    caller: Caller | None = request.state.caller
+    need(method, path).check(caller)
+    return caller or _NOBODY
+
+
+async def _read(route: Route, request: Request, caller: Caller) -> Call:
     query = dict(request.query_params)
     return Call(
-        caller=_caller(request),
+        caller=caller,
         ref=request.path_params.get("ref", ""),
         query=msgspec.convert(query, route.query, strict=False) if route.query else None,
         body=_decoded(route, await _body(request)) if route.takes else None,
@@ -103,24 +114,22 @@ def _decoded(route: Route, body: bytes) -> Any:
 
 async def _body(request: Request) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            raise BadSpecError(
-                "the request is too large", f"a body has {LARGEST_BODY} bytes at most"
-            )
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LARGEST_BODY:
+                    raise BadSpecError(
+                        "the request is too large", f"a body has {LARGEST_BODY} bytes at most"
+                    )
+    except TimeoutError:
+        raise UsageError("the request did not arrive", f"in {BODY_SECONDS:g} s") from None
     return bytes(body)
-
-
-def _caller(request: Request) -> Caller:
-    caller = request.state.caller
-    assert isinstance(caller, Caller)
-    return caller
 
 
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, GpushareError)
-    return JsonResponse({"error": error.body()}, error.status)
+    return refusal(error)
 
 
 async def _misread(request: Request, error: Exception) -> Response:
@@ -134,10 +143,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     found = kind(
         f"{request.method} {request.url.path}: {error.detail}", hint="GET /v1/openapi.json"
     )
-    return JsonResponse({"error": found.body()}, error.status_code)
+    return refusal(found, error.status_code)
 
 
 async def _broken(_: Request, error: Exception) -> Response:
     kind = type(error).__name__
     found = GpushareError("the daemon failed on this request", f"{kind}: {error}", "see its log")
-    return JsonResponse({"error": found.body()}, found.status)
+    return refusal(found)

@@ -2,7 +2,7 @@
 """`GET /v1/events`: server-sent events (WHATWG HTML, section 9.2)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 import msgspec
 from starlette.requests import Request
@@ -25,16 +25,26 @@ def stream(service: Service, request: Request, caller: Caller) -> StreamingRespo
             f"cannot read the event number {since!r}", hint="take it from an event's id"
         )
     events = service.events(int(since), caller)
-    return StreamingResponse(_with_heartbeat(events), media_type="text/event-stream")
+    sent = _with_heartbeat(events, lambda: service.identity.ended(caller))
+    return StreamingResponse(sent, media_type="text/event-stream")
 
 
-async def _with_heartbeat(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
-    """A silent connection still finds out that its client is gone."""
-    yield _HEARTBEAT
+async def _with_heartbeat(
+    events: AsyncIterator[Event], over: Callable[[], Coroutine[None, None, None]]
+) -> AsyncIterator[bytes]:
+    """A silent connection still finds out that its client is gone; `over` ends it all."""
+    end = asyncio.ensure_future(over())
     coming = asyncio.ensure_future(anext(events, None))
     try:
+        yield _HEARTBEAT
         while True:
-            await asyncio.wait([coming], timeout=_HEARTBEAT_SECONDS)
+            await asyncio.wait(
+                [coming, end],
+                timeout=_HEARTBEAT_SECONDS,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if end.done():
+                return
             if not coming.done():
                 yield _HEARTBEAT
                 continue
@@ -44,6 +54,7 @@ async def _with_heartbeat(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
             yield _frame(event)
             coming = asyncio.ensure_future(anext(events, None))
     finally:
+        end.cancel()
         coming.cancel()
 
 

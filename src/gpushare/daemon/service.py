@@ -10,7 +10,6 @@ from gpushare.delivery.host import plan as host_plan
 from gpushare.model.errors import (
     CgroupError,
     ConflictError,
-    GpushareError,
     HardwareError,
     NoCapacityError,
     NotYoursError,
@@ -41,8 +40,10 @@ from gpushare.scheduler import Waiting
 from . import metrics, naming, views
 from .access import Access
 from .core import Core
+from .keys import Keys, keys_of
 from .members import MARK
 from .replay import replay
+from .sight import Sight
 
 _FRESH_SECONDS = 0.5  # how old may be what is shown
 
@@ -50,8 +51,10 @@ _FRESH_SECONDS = 0.5  # how old may be what is shown
 class DaemonService:
     """One act at a time: `core.turn` is held by whoever changes anything."""
 
-    def __init__(self, core: Core, access: Access) -> None:
+    def __init__(self, core: Core, access: Access, keys: Keys | None = None) -> None:
         self._core, self._access = core, access
+        self._sight = Sight(core, access)
+        self.tokens = self.identity = keys or keys_of(core, access)
         self._store, self._rig = core.store, core.rig
         self._bus = core.bus
 
@@ -83,12 +86,12 @@ class DaemonService:
         return await self._views(found, caller)
 
     async def show(self, ref: str, caller: Caller) -> ShareView:
-        return (await self._views([self._store.shares.find(ref)], caller))[0]
+        return (await self._views([self._sight.find(ref, caller)], caller))[0]
 
     async def wait(
         self, ref: str, states: Sequence[State], timeout: Seconds | None, caller: Caller
     ) -> ShareView:
-        share = self._access.check(self._store.shares.find(ref), caller)
+        share = self._sight.own(ref, caller)
         share = await self._until(share, states, timeout)
         return await (self._view(share) if share.state in states else self._answer(share.id))
 
@@ -125,12 +128,13 @@ class DaemonService:
         return await self.show(ref, caller)
 
     async def decision(self, ref: str, caller: Caller) -> DecisionView:
-        share = self._access.check(self._store.shares.find(ref), caller)
-        return replay(share.name, *self._store.decisions.get(share.id))
+        share = self._sight.own(ref, caller)
+        found = replay(share.name, *self._store.decisions.get(share.id))
+        return self._sight.decision(found, caller)
 
     async def remove(self, ref: str, caller: Caller, *, force: bool = False) -> ShareView:
         async with self._core.turn:
-            share = self._access.check(self._store.shares.find(ref), caller)
+            share = self._sight.own(ref, caller)
             if not share.state.ended:
                 await self._end(share, force=force)
         return await self._view(await self._until(share, (), self._core.patience))
@@ -150,23 +154,24 @@ class DaemonService:
                 self._store.shares.update(share.id, verified=found)
         return found
 
-    async def gpus(self, caller: Caller) -> Sequence[GpuView]:  # noqa: ARG002 (everyone may see GPUs)
+    async def gpus(self, caller: Caller) -> Sequence[GpuView]:
         await self._core.placer.refresh()
         machine = self._core.placer.machine
         holding = [share for share in self._store.shares.living() if share.state.holds]
-        return [views.gpu_view(gpu, machine, holding) for gpu in machine.gpus]
+        found = (views.gpu_view(gpu, machine, holding) for gpu in machine.gpus)
+        return [self._sight.gpu(view, caller) for view in found]
 
     async def version(self, caller: Caller) -> VersionView:  # noqa: ARG002
         return VersionView(version=__version__, driver=await self._driver(), pid=os.getpid())
 
     async def events(self, since: int, caller: Caller) -> AsyncIterator[Event]:
         async for event in self._bus.follow(since):
-            if self._may_see(event, caller):
+            if self._sight.hears(event, caller):
                 yield event
 
-    async def metrics(self) -> bytes:
-        shares = await self._views(self._store.shares.living(), None)
-        gpus = await self.gpus(Caller(uid=0, gid=0, pid=0))
+    async def metrics(self, caller: Caller) -> bytes:
+        shares = await self._views(self._store.shares.living(), caller)
+        gpus = await self.gpus(caller)
         return metrics.text(self._core, shares, gpus, await self._driver())
 
     async def _join(self, share: Share, process: ProcessRef) -> None:
@@ -223,6 +228,7 @@ class DaemonService:
 
     def _process(self, pid: int, caller: Caller) -> ProcessRef:
         """The caller's process; raises UsageError, NotYoursError."""
+        self._access.here(caller)
         process = self._rig.processes.find(pid)
         uid = self._rig.processes.uid(process) if process else None
         if process is None or uid is None:
@@ -232,7 +238,7 @@ class DaemonService:
         return process
 
     def _holding(self, ref: str, caller: Caller) -> Share:
-        share = self._access.check(self._store.shares.find(ref), caller)
+        share = self._sight.own(ref, caller)
         if not share.state.holds:
             raise ConflictError(
                 f"share {share.name} is {share.state}",
@@ -266,14 +272,6 @@ class DaemonService:
             ) from None
         return share
 
-    def _may_see(self, event: Event, caller: Caller) -> bool:
-        if event.share is None or self._access.all(caller):
-            return True
-        try:
-            return self._access.own(self._store.shares.get(event.share), caller)
-        except GpushareError:
-            return False
-
     async def _answer(self, share: ShareId) -> ShareView:
         """The share, or the error that made it fail."""
         found = self._store.shares.get(share)
@@ -291,7 +289,7 @@ class DaemonService:
         queued = any(share.state is State.QUEUED for share in shares)
         waiting = self._core.placer.waiting() if queued else {}
         return [
-            view if caller is None or self._access.own(share, caller) else views.for_strangers(view)
+            view if caller is None else self._sight.share(view, share, caller)
             for share in shares
             for view in (self._one(share, waiting.get(share.id)),)
         ]

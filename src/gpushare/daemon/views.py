@@ -5,13 +5,12 @@ import pwd
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
 
 from msgspec.structs import replace
 
 from gpushare.mechanisms.base import Observation
 from gpushare.model.gpu import Gpu, GpuProcess, Machine
-from gpushare.model.ids import GpuId
+from gpushare.model.ids import GpuId, Tenant
 from gpushare.model.share import Cause, Decision, Enforcement, Moved, ProcessRef, Share, Tier
 from gpushare.model.spec import GpuGrant
 from gpushare.model.units import Bytes, Percent
@@ -90,11 +89,37 @@ def share_view(
     )
 
 
-def for_strangers(view: ShareView) -> ShareView:
-    """What another user may know of a share: that it is there and what it holds."""
-    mine: dict[str, Any] = {"pids": (), "log": None, "gate": None, "moved": {}, "suspendable": None}
-    mine |= {"idle_since": None, "asked": None}
-    return replace(view, reason="", why=(), unprotected=(), verified=None, **mine)
+def for_strangers(view: ShareView, *, names: bool) -> ShareView:
+    """What another user may know of a share: that it is there and what it holds.
+
+    `names`: also what it is called, whose it is, and how much it uses. Named field by field, so
+    that what is added to the view stays hidden.
+    """
+    memory, queue = view.memory, view.queue
+    return ShareView(
+        id=view.id,
+        name=view.name if names else "",
+        tenant=view.tenant if names else Tenant(""),
+        user=view.user if names else "",
+        state=view.state,
+        priority=view.priority,
+        isolation=view.isolation,
+        mechanism=view.mechanism,
+        gpus=view.gpus,
+        memory=memory if names else replace(memory, used=None, peak=None, cached=None),
+        compute=view.compute if names else replace(view.compute, delivered=None),
+        enforcement=view.enforcement,
+        verified=None,
+        pids=(),
+        created=view.created,
+        started=view.started,
+        expires=view.expires,
+        reason="",
+        queue=queue and replace(queue, waits_for=""),
+        simulated=view.simulated,
+        turns=view.turns,
+        suspension=view.suspension,
+    )
 
 
 def gpu_view(gpu: Gpu, machine: Machine, holding: Iterable[Share]) -> GpuView:

@@ -7,6 +7,7 @@ from typing import Protocol
 from .event import Event
 from .share import Caller, State, Verification
 from .spec import ShareSpec
+from .token import Identity, TokenService
 from .units import Seconds
 from .view import (
     CreateRequest,
@@ -25,6 +26,12 @@ from .view import (
 
 class Service(Protocol):
     """Methods raise errors of `model.errors`. `ref` is a share's id, id prefix or name."""
+
+    @property
+    def tokens(self) -> TokenService: ...
+
+    @property
+    def identity(self) -> Identity: ...
 
     async def create(self, request: CreateRequest, caller: Caller) -> ShareView: ...
 
@@ -70,6 +77,6 @@ class Service(Protocol):
         """Every event after `since`, then the ones to come."""
         ...
 
-    async def metrics(self) -> bytes:
+    async def metrics(self, caller: Caller) -> bytes:
         """Prometheus text."""
         ...

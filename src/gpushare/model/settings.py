@@ -97,3 +97,50 @@ class Settings(Value):
         float,
         Meta(gt=0, description="How long one of the shares that take turns has the GPU memory."),
     ] = 30.0
+    listen: Annotated[
+        str, Meta(description="`HOST:PORT` for callers from other machines; empty: there are none.")
+    ] = ""
+    tls_cert: Annotated[
+        Path | None,
+        Meta(description="The certificate for `listen`, PEM with its chain; read again on change."),
+    ] = None
+    tls_key: Annotated[Path | None, Meta(description="The key of that certificate, PEM.")] = None
+    tls_client_ca: Annotated[
+        Path | None,
+        Meta(description="If set, remote callers must also bring a certificate of this authority."),
+    ] = None
+    hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Names by which remote callers may call this machine, beside its own."),
+    ] = ()
+    operators: Annotated[
+        tuple[str, ...], Meta(description="Unix groups whose members act on everyone's shares.")
+    ] = ()
+    viewers: Annotated[
+        tuple[str, ...], Meta(description="Unix groups whose members may only look.")
+    ] = ()
+    rate_limit: Annotated[
+        float,
+        Meta(ge=0, description="Calls a second that each caller may keep up; 0: any number."),
+    ] = 50.0
+    rate_burst: Annotated[
+        int, Meta(ge=1, description="Calls that each caller may make at once before that counts.")
+    ] = 200
+    oidc_issuer: Annotated[
+        str, Meta(description="URL of the OpenID Connect issuer whose logins count; empty: none.")
+    ] = ""
+    oidc_audience: Annotated[
+        str, Meta(description="For whom the issuer's tokens must be made (claim `aud`).")
+    ] = "gpushare"
+    oidc_client: Annotated[
+        str, Meta(description="The client id that `gpushare login` uses; empty: the audience.")
+    ] = ""
+    oidc_user_claim: Annotated[
+        str, Meta(description="The claim that names the unix account.")
+    ] = "preferred_username"
+    oidc_role_claim: Annotated[
+        str, Meta(description="The claim with the user's roles or groups; empty: not looked at.")
+    ] = ""
+    oidc_operators: Annotated[
+        tuple[str, ...], Meta(description="Values of that claim that make somebody an operator.")
+    ] = ()

@@ -15,6 +15,7 @@ from .lock import StateLock
 from .policy import Policies
 from .profiles import Profiles
 from .shares import Shares
+from .tokens import Tokens
 from .usage import Charge, Usage
 from .verifications import Verifications
 
@@ -48,6 +49,7 @@ class Store:
         self.policy = Policies(self._db)
         self.usage = Usage(self._db)
         self.decisions = Decisions(self._db)
+        self.tokens = Tokens(self._db)
         self.profiles = Profiles(self._db)
 
     def transaction(self) -> AbstractContextManager[None]:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every call of `/v1`: one table, from which the app and OpenAPI are made."""
 
-from . import machine, shares
+from . import machine, shares, tokens
 
-ROUTES = (*shares.ROUTES, *machine.ROUTES)
+ROUTES = (*shares.ROUTES, *machine.ROUTES, *tokens.ROUTES)

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers and refusals as they go over the wire."""
+
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from gpushare.model.errors import GpushareError, RateLimitedError, UnauthenticatedError
+
+API_VERSION = "v1"
+
+
+class JsonResponse(Response):
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return msgspec.json.encode({"apiVersion": API_VERSION, **content})
+
+
+def refusal(error: GpushareError, status: int | None = None) -> Response:
+    """`status`: another than the error's own."""
+    return JsonResponse({"error": error.body()}, status or error.status, headers=_headers(error))
+
+
+def _headers(error: GpushareError) -> dict[str, str]:
+    if isinstance(error, RateLimitedError):
+        return {"Retry-After": str(error.after)}
+    return {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthenticatedError) else {}

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The certificate that remote callers are shown; it may change while it is in use."""
+
+import ssl
+import stat
+from pathlib import Path
+
+from gpushare.model.errors import ConfigError
+
+
+class Certificate:
+    """`context` is for a server: TLS 1.2 or newer. With `client_ca`, callers must have one too.
+
+    Raises ConfigError for files that do not fit.
+    """
+
+    def __init__(self, cert: Path, key: Path, client_ca: Path | None = None) -> None:
+        self._cert, self._key = cert, key
+        self.context = _context()
+        self._seen = self._stamp()
+        self._load(self.context)
+        if client_ca is not None:
+            _demand(self.context, client_ca)
+
+    def renew(self) -> bool:
+        """Take up files that have changed, for connections from now on; whether they had.
+
+        Raises ConfigError and goes on with the old ones while the new do not fit together.
+        """
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return False
+        self._load(_context())
+        self._load(self.context)
+        self._seen = stamp
+        return True
+
+    def _load(self, context: ssl.SSLContext) -> None:
+        try:
+            context.load_cert_chain(self._cert, self._key, password=_no_password)
+        except (OSError, ValueError) as error:
+            raise _unfit(f"{self._cert} and {self._key}", error) from error
+
+    def _stamp(self) -> tuple[int, ...]:
+        try:
+            found = [path.stat() for path in (self._cert, self._key)]
+        except OSError as error:
+            raise _unfit(f"{self._cert} and {self._key}", error) from error
+        if found[1].st_mode & stat.S_IRWXO:
+            raise ConfigError(
+                f"everyone can read {self._key}", "a key is a secret", f"chmod o= {self._key}"
+            )
+        return tuple(value for one in found for value in (one.st_mtime_ns, one.st_ino, one.st_size))
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _demand(context: ssl.SSLContext, client_ca: Path) -> None:
+    try:
+        context.load_verify_locations(client_ca)
+    except (OSError, ValueError) as error:
+        raise _unfit(str(client_ca), error) from error
+    context.verify_mode = ssl.CERT_REQUIRED
+
+
+def _no_password() -> str:
+    """Asked of no terminal: a daemon has none."""
+    raise ValueError("the key is encrypted")
+
+
+def _unfit(what: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"cannot use {what}", str(error), "set tls_cert and tls_key: gpushare config show"
+    )

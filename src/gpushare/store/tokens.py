@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens, and what their secrets hash to."""
+
+from datetime import datetime
+
+import msgspec
+
+from gpushare.model.token import Token, TokenId
+
+from .database import Database
+
+_decode = msgspec.json.Decoder(Token).decode
+_FAMILY = """
+WITH RECURSIVE family(id) AS (
+    VALUES (?) UNION SELECT tokens.id FROM tokens JOIN family ON tokens.parent = family.id
+) SELECT id FROM family
+"""
+
+
+class Tokens:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(self, token: Token, digest: bytes) -> None:
+        self._db.execute(
+            "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?)",
+            token.id,
+            digest,
+            token.uid,
+            token.parent,
+            int(token.expires.timestamp()),
+            msgspec.json.encode(token),
+        )
+
+    def get(self, token: str) -> tuple[Token, bytes] | None:
+        """The token and its digest."""
+        rows = self._db.rows("SELECT body, digest FROM tokens WHERE id = ?", token)
+        return (_decode(rows[0][0]), rows[0][1]) if rows else None
+
+    def all(self) -> list[Token]:
+        """Oldest first."""
+        found = [_decode(row[0]) for row in self._db.rows("SELECT body FROM tokens")]
+        return sorted(found, key=lambda token: token.created)
+
+    def of(self, uid: int) -> list[Token]:
+        """Those that act as the user."""
+        return [token for token in self.all() if token.uid == uid]
+
+    def used(self, token: Token, at: datetime) -> None:
+        body = msgspec.json.encode(msgspec.structs.replace(token, used=at))
+        self._db.execute("UPDATE tokens SET body = ? WHERE id = ?", body, token.id)
+
+    def remove(self, token: TokenId) -> list[TokenId]:
+        """With all that was made with it, and with that; what went."""
+        with self._db.transaction():
+            gone = [row[0] for row in self._db.rows(_FAMILY, token)]
+            for one in gone:
+                self._db.execute("DELETE FROM tokens WHERE id = ?", one)
+        return gone
+
+    def forget(self, before: datetime) -> None:
+        """What had expired by then."""
+        self._db.execute("DELETE FROM tokens WHERE expires < ?", int(before.timestamp()))
