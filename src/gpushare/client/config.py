@@ -15,10 +15,11 @@ from gpushare.model.units import parse_bytes
 
 FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
 VARIABLES = {name: f"GPUSHARE_{name.upper()}" for name in FIELDS}
-SIZES = frozenset(("swap_memory", "swap_ahead"))
+SIZES = frozenset(("swap_memory", "swap_ahead", "audit_size"))
 DEFAULT = "default"
 _SYSTEM = "etc/gpushare"
 _SOCKET = "gpushare.sock"
+_LOG, _AUDIT = "var/log/gpushare", "audit.jsonl"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ def load(
         origins |= dict.fromkeys(found, origin) if origin else _flags(found)
     if origins["socket"] == DEFAULT:
         values["socket"] = values["runtime_dir"] / _SOCKET
+    if origins["audit_file"] == DEFAULT:
+        machine = uid == 0 and origins["state_dir"] == DEFAULT
+        values["audit_file"] = (root / _LOG if machine else values["state_dir"]) / _AUDIT
     system = root / "run/gpushare" / _SOCKET
     return Config(msgspec.convert(values, Settings, dec_hook=_decode), origins, files, system)
 

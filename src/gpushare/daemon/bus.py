@@ -2,7 +2,7 @@
 """Events: kept in the store, and a bell for whoever waits for the next one."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import structlog
 
@@ -16,8 +16,11 @@ _log = structlog.get_logger()
 
 
 class Bus:
+    """`copy` is given every event, before what it tells is committed."""
+
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
+        self.copy: Callable[[Event], None] = lambda _: None
         self._bell = asyncio.Event()
         self._closed = False
 
@@ -34,6 +37,7 @@ class Bus:
         event = self._store.events.add(now, kind, message, share=share, gpu=gpu)
         about = {"share": share, "gpu": gpu}
         _log.info(kind, message=message, **{key: it for key, it in about.items() if it})
+        self.copy(event)
         self._ring()
         return event
 

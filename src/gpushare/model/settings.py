@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from .units import Bytes
+from .units import KIB, MIB, Bytes
 from .value import Value
 
 
@@ -23,6 +23,13 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+@unique
+class AuditCopy(StrEnum):
+    NONE = "none"
+    SYSLOG = "syslog"
+    JOURNALD = "journald"
 
 
 class Settings(Value):
@@ -135,12 +142,32 @@ class Settings(Value):
     oidc_client: Annotated[
         str, Meta(description="The client id that `gpushare login` uses; empty: the audience.")
     ] = ""
-    oidc_user_claim: Annotated[
-        str, Meta(description="The claim that names the unix account.")
-    ] = "preferred_username"
+    oidc_user_claim: Annotated[str, Meta(description="The claim that names the unix account.")] = (
+        "preferred_username"
+    )
     oidc_role_claim: Annotated[
         str, Meta(description="The claim with the user's roles or groups; empty: not looked at.")
     ] = ""
     oidc_operators: Annotated[
         tuple[str, ...], Meta(description="Values of that claim that make somebody an operator.")
     ] = ()
+    audit_file: Annotated[
+        Path | None,
+        Meta(
+            description="Where every change and refusal is recorded, line after line; a chain that "
+            "`gpushare audit verify` checks."
+        ),
+    ] = None
+    audit_size: Annotated[
+        Bytes, Meta(ge=64 * KIB, description="A new audit file is begun after so many bytes.")
+    ] = Bytes(64 * MIB)
+    audit_days: Annotated[
+        int, Meta(ge=0, description="And after so many days; 0: only after that size.")
+    ] = 30
+    audit_copy: Annotated[
+        AuditCopy,
+        Meta(
+            description="Where each record is sent besides: `syslog` (`/dev/log`), `journald`, or "
+            "`none`."
+        ),
+    ] = AuditCopy.NONE

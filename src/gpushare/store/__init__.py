@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gpushare.model.errors import DeniedError
 
+from .audit.marks import Marks
 from .contexts import Contexts
 from .database import Database
 from .decisions import Decisions
@@ -51,6 +52,7 @@ class Store:
         self.decisions = Decisions(self._db)
         self.tokens = Tokens(self._db)
         self.profiles = Profiles(self._db)
+        self.marks = Marks(self._db)
 
     def transaction(self) -> AbstractContextManager[None]:
         return self._db.transaction()

@@ -2,7 +2,7 @@
 """The audit log: a chain of records in files that are only ever appended to."""
 
 from .files import Files
-from .log import Log, Rotation
+from .log import DAEMON, Log, Rotation
 from .marks import Marks, remembered
 from .parts import Style, lines_of, part, styled
 from .search import search
@@ -10,6 +10,7 @@ from .signing import Signer, public_key, signer
 from .verify import Lines, file_lines, verify
 
 __all__ = [
+    "DAEMON",
     "Files",
     "Lines",
     "Log",

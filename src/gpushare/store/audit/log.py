@@ -49,7 +49,7 @@ _ROTATION = Rotation()
 
 
 class Log:
-    """Opened by one process at a time; `now` is the time of day.
+    """Opened by one process at a time; `now` is the time of day, `copy` is given every record.
 
     Raises DaemonRunningError, DeniedError, StateError.
     """
@@ -62,8 +62,10 @@ class Log:
         marks: Marks,
         signer: Signer,
         rotation: Rotation = _ROTATION,
+        copy: Callable[[Record], None] = lambda _: None,
     ) -> None:
         self.files, self.signer = Files(path), signer
+        self._copy = copy
         self._now, self._marks, self._rotation = now, marks, rotation
         self._torn, self._unsigned, self._settled = False, 0, 0
         self.found: list[Record] = []  # what was not as it was left, until somebody is told
@@ -87,10 +89,14 @@ class Log:
         *,
         result: str = OK,
         detail: Mapping[str, str] = {},
+        at: datetime | None = None,
     ) -> Record:
-        """Raises StateFullError, StateError: then it is not written; the chain goes on later."""
+        """`at`: when it happened, if that was earlier.
+
+        Raises StateFullError, StateError: then it is not written; the chain goes on later.
+        """
         self._prepare()
-        record = self._put(actor, action, object, result, detail)
+        record = self._put(action, detail, actor=actor, about=object, result=result, at=at)
         if self._unsigned >= self._rotation.heads:
             with suppress(StateError):  # the record itself is there; the next one tries again
                 self.head("records")
@@ -99,7 +105,7 @@ class Log:
     def head(self, why: str) -> Record:
         """Sign everything until now, and make sure that it is on the disk."""
         self._prepare(rotate=False)
-        record = self._put(DAEMON, HEAD, "", OK, {**self._vouching(), "why": why}, sign=True)
+        record = self._put(HEAD, {**self._vouching(), "why": why}, sign=True)
         self._unsigned = 0
         self.settle()
         return record
@@ -188,29 +194,30 @@ class Log:
             before = [
                 f"{path}: {m.seq} {m.hash}" for path, m in self._marks.others(self.files.path)
             ]
-            self._put(DAEMON, OPENED, "", OK, detail | {"before": "; ".join(before)})
+            self._put(OPENED, detail | {"before": "; ".join(before)})
         else:
-            self._put(DAEMON, CONTINUED, "", OK, detail | {"last": self._end.hash})
+            self._put(CONTINUED, detail | {"last": self._end.hash})
 
     def _tell(self, action: str, detail: Mapping[str, str]) -> None:
-        self.found.append(self._put(DAEMON, action, "", OK, detail))
+        self.found.append(self._put(action, detail))
 
     def _vouching(self) -> dict[str, str]:
         return {"key": self.signer.key} if self.signer.key else {"unsigned": self.signer.why_not}
 
     def _put(
         self,
-        actor: Actor,
         action: str,
-        about: str,
-        result: str,
         detail: Mapping[str, str],
         *,
+        actor: Actor = DAEMON,
+        about: str = "",
+        result: str = OK,
+        at: datetime | None = None,
         sign: bool = False,
     ) -> Record:
         record = Record(
             seq=self._end.seq + 1,
-            at=self._now(),
+            at=at or self._now(),
             actor=replace(actor, user=plain(actor.user)),
             action=plain(action),
             object=plain(about),
@@ -236,6 +243,7 @@ class Log:
             raise
         self._end = Mark(seq=record.seq, hash=record.hash)
         self._unsigned += 1
+        self._copy(record)
 
 
 def _begun(path: Path, now: datetime) -> datetime:
