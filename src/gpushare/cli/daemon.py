@@ -41,6 +41,7 @@ _LAST_WORDS = 2000  # characters of the log that an error quotes
 
 @click.group(invoke_without_command=True)
 @click.option("--socket", type=click.Path(), help="Where to listen.")
+@click.option("--listen", metavar="HOST:PORT", help="Also for callers from other machines.")
 @click.option("--state-dir", type=click.Path(), help="Where the books are kept.")
 @click.option("--runtime-dir", type=click.Path(), help="Where regions and MPS pipes lie.")
 @click.option(

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 
 import structlog
 
-from gpushare.api import Server, build
+from gpushare.api import build
 from gpushare.model.errors import GpushareError
 from gpushare.model.settings import Settings
 from gpushare.store import Store
@@ -16,7 +16,9 @@ from gpushare.store import Store
 from . import logs, places
 from .access import Access
 from .core import Core
+from .doors import Doors, rules
 from .executor import Step
+from .keys import keys_of
 from .machine import rig
 from .notify import Notifier
 from .service import DaemonService
@@ -46,14 +48,15 @@ async def _serve(settings: Settings, step: Step) -> None:
 
 async def _run(settings: Settings, core: Core) -> None:
     access = Access(operator=places.myself())
-    server = Server(build(DaemonService(core, access)))
+    service = DaemonService(core, access, keys_of(core, access, settings))
+    app = build(service, rules=rules(settings))
     stopping = asyncio.Event()
     _on_signals(stopping.set)
     await core.reconcile()
-    listener = places.listen(settings.socket, shared=access.operator == 0)
+    doors = Doors(app, settings, shared=access.operator == 0)
     notifier = Notifier.from_environment()
     async with asyncio.TaskGroup() as tasks:
-        serving = tasks.create_task(server.serve([listener]))
+        serving = tasks.create_task(doors.serve())
         loops = [
             tasks.create_task(_reconcile(core, settings.reconcile_interval, notifier)),
             tasks.create_task(_watch_xids(core)),
@@ -64,11 +67,10 @@ async def _run(settings: Settings, core: Core) -> None:
         await stopping.wait()
         notifier.send("STOPPING=1")
         core.bus.close()
-        server.stop()
+        doors.stop()
         await serving
         for loop in loops:
             loop.cancel()
-    settings.socket.unlink(missing_ok=True)
     _log.info("daemon.stopped")
 
 
