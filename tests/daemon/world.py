@@ -105,7 +105,8 @@ class Noted(Quiet):
             return seen
         pids = self._world.programs_of(share.id)
         moves = self._world.regions.look(share.id, pids, self._world.clock)
-        return replace(seen, pids=(*seen.pids, *pids), moves=moves, seats=self._world.seats)
+        seen = replace(seen, pids=(*seen.pids, *pids), moves=moves, seats=self._world.seats)
+        return seen | self._world.counted.get(share.name, Observation())
 
 
 class Processes(ProcProcesses):
@@ -142,6 +143,8 @@ class World:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     adjusted: list = field(default_factory=list)
     seats: dict = field(default_factory=dict)
+    busy: frozenset[int] | None = None  # pids that NVML has seen use a GPU
+    counted: dict[str, Observation] = field(default_factory=dict)  # by a share's guard, by its name
     _started: int = 5000
 
     # The Gpus and Cgroups ports.
@@ -246,6 +249,7 @@ class World:
             probe=Prober(self),
             checkpoints=self.checkpoints,
             programs=lambda gpu: gpu.processes,
+            busy=lambda _, __: self.busy,
             signal=lambda process, number: self.signals.append((process.pid, number)),
             clock=self.clock,
             boot=self.boot,

@@ -17,10 +17,12 @@ from gpushare.store import Store
 from .asked import asked
 from .bus import Bus
 from .executor import Executor, Step
+from .idle import Acts
 from .mover import Mover
 from .prover import Prover
 from .reconcile import GRACE_SECONDS, Reconciler
 from .rig import Rig
+from .upkeep import Upkeep
 
 TURN_SECONDS = 30.0
 _log = structlog.get_logger()
@@ -56,6 +58,7 @@ class Core:
         self.observer = self.reconciler.observer
         self.placer = self.reconciler.placer
         self.turns = self.placer.turns
+        self.upkeep = Upkeep(store, rig, self.bus, self.reconciler, self._by_itself())
         self.patience = Seconds(GRACE_SECONDS * 3)
         self.pass_seconds = 0.0
         self.failed_passes = 0
@@ -67,6 +70,7 @@ class Core:
         try:
             async with self.turn:
                 wrong = await self.reconciler.run()
+                wrong += await self.upkeep.run(self.placer.machine)
         except GpushareError as error:
             wrong = [error]
         except Exception as error:  # noqa: BLE001 (a mistake of ours must not end the service)
@@ -155,6 +159,13 @@ class Core:
         decision = self.placer.regrant(share, spec)
         await self.executor.adjust(share, decision, **changes)
         await self.placer.advance()
+
+    def _by_itself(self) -> Acts:
+        """How a policy changes shares."""
+        return Acts(
+            suspend=lambda share, request: self.suspend(share, request, Cause.IDLE),
+            update=lambda share, request: self.update(share, request, by_itself=True),
+        )
 
     async def take_turns(self) -> None:
         """Between passes, for shares that take turns."""

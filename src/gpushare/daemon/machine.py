@@ -3,14 +3,16 @@
 
 import os
 import signal
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from signal import Signals
 
+from gpushare.hardware.activity import NvmlActivity
 from gpushare.hardware.census import Census
 from gpushare.hardware.checkpoint import CudaCheckpoints
 from gpushare.hardware.host import Host
-from gpushare.hardware.ports import Processes
+from gpushare.hardware.ports import Activity, Processes
 from gpushare.mechanisms.boards import Gate
 from gpushare.mechanisms.pools import Swapping
 from gpushare.mechanisms.registry import load
@@ -54,6 +56,7 @@ def rig(settings: Settings, store: Store) -> Rig:
         ),
         machine=host.machine,
         programs=_programs,
+        busy=partial(_busy, NvmlActivity(host.nvml)),
         probe=Probing(host, clock),
         checkpoints=CudaCheckpoints(),
         signal=partial(_signal, host.processes),
@@ -81,10 +84,19 @@ def _programs(gpu: Gpu) -> list[GpuProcess]:
 
     In a pid namespace of our own the driver's numbers mean other processes than ours.
     """
-    if not gpu.simulated and str(Path("/proc/self/ns/pid").readlink()) != _INITIAL_NAMESPACE:
+    if not (gpu.simulated or _initial()):
         return []
     names = ((process, _name(process.pid)) for process in gpu.processes)
     return [process for process, name in names if name and not name.startswith(_MPS)]
+
+
+def _busy(activity: Activity, gpu: GpuId, since: datetime) -> frozenset[int] | None:
+    """None also in a pid namespace of our own, but for a simulated machine's."""
+    return activity.busy(gpu, since) if "GPUSHARE_SIM_MACHINE" in os.environ or _initial() else None
+
+
+def _initial() -> bool:
+    return str(Path("/proc/self/ns/pid").readlink()) == _INITIAL_NAMESPACE
 
 
 def _name(pid: int) -> str:

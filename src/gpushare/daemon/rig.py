@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from signal import Signals
 from typing import Protocol
 
@@ -32,8 +33,9 @@ class Probe(Protocol):
 class Rig:
     """`machine` looks at all of it, given what one CUDA context costs per GPU.
 
-    `programs` are a GPU's processes that belong to shares or to strangers. `signal` sends one
-    through a pidfd. `boot` is the kernel's boot id.
+    `programs` are a GPU's processes that belong to shares or to strangers, `busy` the pids that
+    used a GPU since a time (None: nothing tells). `signal` sends one through a pidfd. `boot` is the
+    kernel's boot id.
     """
 
     gpus: Gpus
@@ -43,6 +45,7 @@ class Rig:
     mechanisms: Mechanisms
     machine: Callable[[Mapping[GpuId, Bytes]], Machine]
     programs: Callable[[Gpu], Sequence[GpuProcess]]
+    busy: Callable[[GpuId, datetime], frozenset[int] | None]
     probe: Probe
     checkpoints: Checkpoints
     signal: Callable[[ProcessRef, Signals], None]

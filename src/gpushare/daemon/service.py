@@ -219,6 +219,7 @@ class DaemonService:
                     created=self._rig.clock.now(),
                     holder=holder,
                     log=request.log,
+                    program=request.program,
                 )
             )
             self._bus.publish("share.queued", f"asked by {share.tenant}", share=share.id)
@@ -302,4 +303,5 @@ class DaemonService:
             self._core.members.shown(share),
             waiting,
             delivered=self._core.observer.delivery.percent(share.id),
+            idle_since=self._core.upkeep.idle.since(share.id),
         )
