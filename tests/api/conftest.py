@@ -101,3 +101,19 @@ def api(tmp_path, short_path):
     thread.join(20)
     world.close()
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def apart(tmp_path, short_path):
+    """A house whose daemon does not serve yet: `with living(apart)`."""
+    from .remote import House  # noqa: PLC0415 (it uses this file)
+
+    return House(tmp_path, short_path)
+
+
+@pytest.fixture
+def house(apart):
+    from .remote import living  # noqa: PLC0415
+
+    with living(apart):
+        yield apart
