@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be done to one share to take back what it has borrowed, and the state afterwards."""
+
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+
+from msgspec.structs import replace
+
+from gpushare.model.errors import GpushareError
+from gpushare.model.ids import GpuId
+from gpushare.model.reclaim import Step
+from gpushare.model.share import Cause, Decision, Share, State, Suspension
+from gpushare.model.spec import MechanismName
+from gpushare.model.tenant import Rung
+from gpushare.model.units import Bytes, Percent
+
+from .relocate import relocate
+from .room import rooms
+from .state import Snapshot
+
+
+def after(state: Snapshot, steps: Iterable[Step]) -> Snapshot:
+    """The state when the steps are done."""
+    for step in steps:
+        state = _done(state, step)
+    return state
+
+
+def _done(state: Snapshot, step: Step) -> Snapshot:
+    share = next(share for share in state.shares if share.id == step.share)
+    if step.rung is Rung.SUSPEND:
+        return _put(_with_leftovers(state, share), _suspended(state, share))
+    if step.rung is Rung.EVICT:
+        return _put(state, share, gone=True)
+    return _put(state, replace(share, decision=step.to))
+
+
+def _put(state: Snapshot, share: Share, *, gone: bool = False) -> Snapshot:
+    shares = ((() if gone else (share,)) if s.id == share.id else (s,) for s in state.shares)
+    return replace(state, shares=tuple(share for found in shares for share in found))
+
+
+def _suspended(state: Snapshot, share: Share) -> Share:
+    suspension = Suspension(cause=Cause.RECLAIM, since=state.now or share.created)
+    return replace(share, state=State.SUSPENDED, suspension=suspension)
+
+
+def _with_leftovers(state: Snapshot, share: Share) -> Snapshot:
+    """Contexts stay on the GPU: one for each program that is known."""
+    programs = max(len(share.members), int(share.state is State.RUNNING))
+    gpus = share.decision.gpus if share.decision else ()
+    left = {
+        gpu: Bytes(state.foreign.get(gpu, 0) + programs * state.machine.context.get(gpu, 0))
+        for gpu in gpus
+    }
+    return replace(state, foreign=state.foreign | left)
+
+
+def can_throttle(share: Share) -> bool:
+    """Its guaranteed compute can be lowered while it runs.
+
+    Of shares that take turns only the largest counts, so lowering one frees nothing for certain.
+    """
+    decision = share.decision
+    if decision is None or share.spec.turns or MechanismName.GUARD not in decision.mechanisms:
+        return False
+    return any(grant.compute_request for grant in decision.grants)
+
+
+def throttled(decision: Decision, most: Iterable[int]) -> Decision:
+    """The decision with no more compute guaranteed than said, GPU by GPU, in percent."""
+    grants = (
+        replace(grant, compute_request=Percent(min(grant.compute_request, top)))
+        for grant, top in zip(decision.grants, most, strict=True)
+    )
+    return replace(decision, grants=tuple(grants))
+
+
+def moves(state: Snapshot, share: Share, away: frozenset[GpuId]) -> Iterator[Decision]:
+    """Decisions that put what the share has on those GPUs elsewhere, tightest place first.
+
+    It keeps its mechanisms and its other GPUs.
+    """
+    decision = share.decision
+    assert decision is not None
+    leaves = [gpu for gpu in decision.gpus if gpu in away]
+    for targets in combinations(_targets(state, share, away), len(leaves)):
+        to = dict(zip(leaves, targets, strict=True))
+        try:
+            yield relocate(state, share, [to.get(gpu, gpu) for gpu in decision.gpus])
+        except GpushareError:
+            continue
+
+
+def _targets(state: Snapshot, share: Share, away: frozenset[GpuId]) -> list[GpuId]:
+    """GPUs that it is not on; it may have named those that it wants."""
+    taken = away | set(share.decision.gpus if share.decision else ())
+    free = {room.gpu.uuid: room.free(turns=share.spec.turns) for room in rooms(state)}
+    names = set(share.spec.gpu)
+    found = [
+        gpu.uuid
+        for gpu in state.machine.gpus
+        if gpu.uuid not in taken and (not names or {gpu.uuid, str(gpu.index)} & names)
+    ]
+    return sorted(found, key=free.__getitem__)
