@@ -251,7 +251,7 @@ def attempt(of: list[Configuration], known: Solo, results: Results, plan: Plan) 
 def measure(plan: Plan) -> int:
     """Native configurations come first: they share their programs with the runs alone."""
     results = Results(plan.part)
-    native = next((each for each in plan.stages if each[0].stage == (False, False)), [])
+    native = next((each for each in plan.stages if each[0].stage == NATIVE.stage), [])
     say("stage time-slice")
     with stage(native or [NATIVE], plan.services, plan.jobs) as here:
         known = solo(here, results, plan)
