@@ -37,7 +37,7 @@ def test_nothing_is_kept_of_one_that_waits(world, state):
 def test_another_answer_is_told():
     state, request = snapshot(gpu()), ask(8)
     elsewhere = replace(decide(state, request), why=("otherwise",))
-    body = Record(state=state, request=request, decision=elsewhere).encode()
+    body = Record(state=state, requests=(request,), decision=elsewhere).encode()
 
     found = replay("a", NOW, body)
 

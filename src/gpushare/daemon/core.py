@@ -9,8 +9,8 @@ import structlog
 from msgspec.structs import asdict, replace
 
 from gpushare.model.errors import ConflictError, GpushareError, NoCapacityError
-from gpushare.model.share import Cause, Share, Suspension, Tier
-from gpushare.model.units import Bytes, Seconds
+from gpushare.model.share import Cause, Share, Tier
+from gpushare.model.units import Seconds
 from gpushare.model.view import SuspendRequest, UpdateRequest
 from gpushare.store import Store
 
@@ -18,6 +18,7 @@ from .asked import asked
 from .bus import Bus
 from .executor import Executor, Step
 from .idle import Acts
+from .migration import Migration
 from .mover import Mover
 from .prover import Prover
 from .reconcile import GRACE_SECONDS, Reconciler
@@ -53,7 +54,10 @@ class Core:
             mover=self.mover,
             step=step,
         )
-        self.reconciler = Reconciler(store, rig, self.bus, self.executor, turn_seconds)
+        self.reconciler = Reconciler(
+            store, rig, self.bus, self.executor, mover=self.mover, turn_seconds=turn_seconds
+        )
+        self.migration = Migration(self.mover, self.executor, self.reconciler)
         self.members = self.reconciler.members
         self.observer = self.reconciler.observer
         self.placer = self.reconciler.placer
@@ -86,15 +90,8 @@ class Core:
         share = await self.ready(share)
         if share.aside:
             return
-        if share.suspension is not None:
-            await self._set_aside(share, cause)
-        else:
-            processes = await self.reconciler.processes(share)
-            tier = Tier.DEEP if request.deep else Tier.MEMORY
-            pids = [process.pid for process in processes]
-            seen = self.observer.last(share.id)
-            share = await self.mover.suspend(share, tier, pids, seen, request.timeout, cause=cause)
-            await self.observer.look([share])
+        tier = Tier.DEEP if request.deep else Tier.MEMORY
+        await self.reconciler.parking.suspend(share, tier, request.timeout, cause)
         await self.placer.advance()
 
     async def ready(self, share: Share) -> Share:
@@ -108,18 +105,6 @@ class Core:
             )
         return self.store.shares.get(share.id)
 
-    async def _set_aside(self, share: Share, cause: Cause) -> None:
-        """It waits for its turn, so it is off the GPU already, or on its way.
-
-        Asked anew, so that what was let stay there leaves too.
-        """
-        await asyncio.to_thread(self.rig.mechanisms.resume, share)
-        await asyncio.to_thread(self.rig.mechanisms.suspend, share, Bytes(0))
-        suspension = Suspension(cause=cause, since=self.rig.clock.now())
-        with self.store.transaction():
-            self.store.shares.update(share.id, suspension=suspension)
-            self.bus.publish("share.suspended", "it was waiting for its turn", share=share.id)
-
     async def resume(self, share: Share, seconds: float) -> None:
         """Raises NoCapacityError while others have its room."""
         share = await self.ready(share)
@@ -132,13 +117,9 @@ class Core:
                 f"it waits for {reason}",
                 "see who has it: gpushare ps",
             )
+        await self.reconciler.parking.resume(share, seconds)
         if share.spec.turns:
-            again = replace(share.suspension, cause=Cause.TURN)
-            self.store.shares.update(share.id, suspension=again)
             await self.turns.settle(self.placer.machine)
-            return
-        processes = await self.reconciler.processes(share)
-        await self.mover.resume(share, [process.pid for process in processes], seconds)
 
     async def update(
         self, share: Share, request: UpdateRequest, *, by_itself: bool = False

@@ -3,23 +3,42 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec.structs import replace
 
 from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import Machine
+from gpushare.model.ids import ShareId
 from gpushare.model.share import Decision, Share, State
 from gpushare.model.spec import ShareSpec
-from gpushare.scheduler import Request, Snapshot, Waiting, decide, hindrance, regrant
+from gpushare.scheduler import (
+    Request,
+    Snapshot,
+    Waiting,
+    book,
+    decide,
+    hindrance,
+    place_gang,
+    regrant,
+)
+from gpushare.scheduler.reclaim import plan
+from gpushare.scheduler.relocate import relocate
+from gpushare.scheduler.tenancy import admission
 from gpushare.store import Store
 
 from .executor import Executor
+from .line import Held, Line, Unit
 from .members import Members
 from .observer import Observer
+from .reclaimer import Reclaimer
 from .replay import Record
 from .rig import Rig
 from .snapshots import Snapshots
 from .turns import Turns
 
 Outcome = Decision | Waiting
+Failed = Waiting | GpushareError
 
 
 class Placer:
@@ -32,10 +51,12 @@ class Placer:
         *,
         observer: Observer,
         turns: Turns,
+        reclaimer: Reclaimer,
     ) -> None:
         self._store, self._rig = store, rig
-        self._executor = executor
-        self._snapshots = Snapshots(store, rig, members, observer)
+        self._executor, self._reclaimer = executor, reclaimer
+        self._snapshots = Snapshots(store, rig, members, observer, reclaimer.balks)
+        self._line = Line(store, executor.busy)
         self.turns = turns
         self.machine = Machine()
         self._asked: set[tuple[str, str]] = set()
@@ -58,63 +79,122 @@ class Placer:
             self._store.contexts.put(gpu, driver, cost)
         return bool(found)
 
-    def outcome(self, spec: ShareSpec, uid: int, queue: Sequence[Share] | None = None) -> Outcome:
-        """What would happen now; raises what `decide` raises. `queue`: who asked earlier."""
-        return decide(self._snapshot(queue), Request(spec=spec, uid=uid))
+    def outcome(self, request: Request) -> Outcome:
+        """What would happen to a request now; raises what `decide` raises, and QuotaError."""
+        state = self._state()
+        everybody = replace(state, queue=self._line.requests(state))
+        if reason := admission(everybody, request):
+            return Held(position=1, waits_for=reason)
+        return decide(replace(state, queue=self._line.before(state, request)), request)
+
+    def book(self, request: Request) -> Decision:
+        """Where a request for a time to come will land; raises as `scheduler.book` does."""
+        state = self._state()
+        everybody = replace(state, queue=self._line.requests(state))
+        admission(everybody, request)
+        return book(everybody, request)
+
+    def reclaimable(self, request: Request) -> bool:
+        """Whether others would have to give back what the request needs."""
+        state = self._state()
+        return bool(plan(replace(state, queue=self._line.before(state, request)), request))
 
     def hindrance(self, share: Share) -> str:
         """What a suspended share would have to wait for before it can come back."""
-        return hindrance(self._snapshot(()), share)
+        return hindrance(self._state(), share)
 
     def regrant(self, share: Share, spec: ShareSpec) -> Decision:
         """The share's decision under another spec; raises as `scheduler.regrant` does."""
-        return regrant(self._snapshot(()), share, spec)
+        return regrant(self._state(), share, spec)
 
-    def _snapshot(self, queue: Sequence[Share] | None) -> Snapshot:
-        if queue is None:
-            living = self._store.shares.living()
-            queue = [share for share in living if share.state is State.QUEUED]
-        return self._snapshots.take(self.machine, [_request(share) for share in queue])
+    def relocate(self, share: Share, to: Sequence[str]) -> Decision:
+        """The share's decision on other GPUs; raises as `scheduler.relocate` does."""
+        return relocate(self._state(), share, to)
 
-    def waiting(self) -> dict[str, Waiting]:
+    def begins(self) -> datetime | None:
+        """When the next reservation begins."""
+        times = (request.spec.at for request in self._line.early(self._rig.clock.now()))
+        return min((at for at in times if at is not None), default=None)
+
+    def waiting(self) -> dict[ShareId, Waiting]:
         """Every queued share and what it waits for."""
-        found: dict[str, Waiting] = {}
-        for share, ahead in self._queued():
-            answer = self._try(share, ahead)
-            if isinstance(answer, Waiting):
-                found[share.id] = answer
+        state = self._state()
+        singles = [*self._line.early(state.now), *self._line.incomplete(state)]
+        found = {r.id: answer for r in singles if (answer := self._waits((r,), state))}
+        ahead: list[Request] = []
+        for unit in self._line.units(state):
+            if answer := self._waits(unit, replace(state, queue=tuple(ahead))):
+                found |= {request.id: answer for request in unit}
+                ahead += () if isinstance(answer, Held) else unit
         return found
 
     async def advance(self) -> None:
-        """Grant what fits, first come first served; fail what never will."""
-        ahead: list[Share] = []
-        for share, _ in self._queued():
-            answer = self._try(share, ahead)
-            if isinstance(answer, Waiting):
-                ahead.append(share)
-            elif isinstance(answer, GpushareError):
-                await self._executor.fail(share, answer)
-            else:
-                self._note(share, ahead, answer)
-                await self._executor.grant(share, answer)
+        """Serve those who wait, in their order; give back what was taken and is free again."""
+        ahead: list[Request] = []
+        for unit in self._line.units(self._state()):
+            await self._serve(unit, ahead)
+        state = self._state()
+        await self._reclaimer.give_back(replace(state, queue=self._line.requests(state)))
         await self.turns.settle(self.machine)
 
-    def _note(self, share: Share, ahead: Sequence[Share], decision: Decision) -> None:
-        record = Record(state=self._snapshot(ahead), request=_request(share), decision=decision)
-        self._store.decisions.put(share.id, self._rig.clock.now(), record.encode())
+    async def _serve(self, unit: Unit, ahead: list[Request]) -> None:
+        state = self._state(ahead)
+        answer = self._answer(unit, state)
+        if isinstance(answer, Waiting) and await self._take_back(unit, state, answer):
+            state = self._state(ahead)
+            answer = self._answer(unit, state)
+        if isinstance(answer, GpushareError):
+            for request in unit:
+                await self._executor.fail(self._store.shares.get(request.id), answer)
+        elif isinstance(answer, Waiting):
+            ahead += () if isinstance(answer, Held) else unit
+        else:
+            await self._grant(unit, state, answer)
 
-    def _queued(self) -> list[tuple[Share, list[Share]]]:
-        busy = self._executor.busy()
-        living = self._store.shares.living()
-        queue = [s for s in living if s.state is State.QUEUED and s.id not in busy]
-        return [(share, queue[:index]) for index, share in enumerate(queue)]
+    async def _grant(self, unit: Unit, state: Snapshot, decisions: Sequence[Decision]) -> None:
+        """Of a gang all or nobody: when one cannot be made real the others end with it."""
+        granted = []
+        for number, decision in enumerate(decisions):
+            record = Record(state=state, requests=unit, number=number, decision=decision)
+            share = self._store.shares.get(unit[number].id)
+            self._store.decisions.put(share.id, self._rig.clock.now(), record.encode())
+            granted.append(await self._executor.grant(share, decision))
+        failed = next((share for share in granted if share.state is State.FAILED), None)
+        for share in granted if failed else ():
+            if share.state.holds:
+                said = f"{failed.name} of its gang failed: {failed.reason}" if failed else ""
+                await self._executor.release(share, State.FAILED, said)
 
-    def _try(self, share: Share, ahead: Sequence[Share]) -> Outcome | GpushareError:
+    async def _take_back(self, unit: Unit, state: Snapshot, answer: Waiting) -> bool:
+        """True when something was taken back for the unit."""
+        if isinstance(answer, Held) or self._room_comes(unit, state):
+            return False
+        mates = (*state.queue, *unit[:-1])
+        steps = plan(replace(state, queue=mates), unit[-1])
+        await self._reclaimer.take(steps, unit[-1])
+        return bool(steps)
+
+    def _room_comes(self, unit: Unit, state: Snapshot) -> bool:
+        """Whether those that are being ended leave enough: then nobody else has to give."""
+        leaving = set(self._reclaimer.leaving())
+        if not leaving:
+            return False
+        staying = tuple(share for share in state.shares if share.id not in leaving)
+        return isinstance(self._answer(unit, replace(state, shares=staying)), tuple)
+
+    def _waits(self, unit: Unit, state: Snapshot) -> Waiting | None:
+        answer = self._answer(unit, state)
+        return answer if isinstance(answer, Waiting) else None
+
+    def _answer(self, unit: Unit, state: Snapshot) -> tuple[Decision, ...] | Failed:
         try:
-            return self.outcome(share.spec, share.uid, ahead)
+            for request in unit:
+                if reason := admission(state, request):
+                    return Held(position=1, waits_for=reason)
+            answer = decide(state, unit[0]) if len(unit) == 1 else place_gang(state, unit)
         except GpushareError as error:
             return error
+        return (answer,) if isinstance(answer, Decision) else answer
 
-
-def _request(share: Share) -> Request:
-    return Request(spec=share.spec, uid=share.uid)
+    def _state(self, queue: Sequence[Request] = ()) -> Snapshot:
+        return self._snapshots.take(self.machine, queue)

@@ -21,8 +21,11 @@ from gpushare.store import Store
 from .bus import Bus
 from .executor import Executor
 from .members import Members
+from .mover import Mover
 from .observer import Observer
+from .parking import Parking
 from .placer import Placer
+from .reclaimer import Reclaimer
 from .rig import Rig
 from .turns import Turns
 from .usage import Accountant
@@ -47,7 +50,14 @@ class Stop:
 
 class Reconciler:
     def __init__(
-        self, store: Store, rig: Rig, bus: Bus, executor: Executor, turn_seconds: float
+        self,
+        store: Store,
+        rig: Rig,
+        bus: Bus,
+        executor: Executor,
+        *,
+        mover: Mover,
+        turn_seconds: float,
     ) -> None:
         self._store, self._rig, self._bus, self._executor = store, rig, bus, executor
         self._wake = asyncio.Event()
@@ -60,8 +70,28 @@ class Reconciler:
         self.observer = Observer(rig)
         self.accountant = Accountant(store, rig.clock, self.observer)
         turns = Turns(store, rig, bus, self.observer, turn_seconds)
+        self.parking = Parking(
+            store, rig, bus, mover=mover, observer=self.observer, processes=self.processes
+        )
+        reclaimer = Reclaimer(
+            store,
+            rig,
+            bus,
+            executor=executor,
+            mover=mover,
+            parking=self.parking,
+            processes=self.processes,
+            stop=self.stop,
+            leaving=self._stopping.keys,
+        )
         self.placer = Placer(
-            store, rig, executor, self.members, observer=self.observer, turns=turns
+            store,
+            rig,
+            executor,
+            self.members,
+            observer=self.observer,
+            turns=turns,
+            reclaimer=reclaimer,
         )
 
     async def rest(self, seconds: float) -> None:
@@ -280,7 +310,9 @@ class Reconciler:
     def _due(self, seconds: float) -> float:
         now = self._rig.clock.elapsed()
         times = (*self._deadlines.values(), *(stop.kill_at for stop in self._stopping.values()))
-        return min([seconds, *(time - now for time in times if time > now)])
+        begins = self.placer.begins()
+        until = [(begins - self._rig.clock.now()).total_seconds()] if begins else []
+        return max(0.0, min([seconds, *until, *(time - now for time in times if time > now)]))
 
     def _forget(self) -> None:
         living = self._store.shares.living()

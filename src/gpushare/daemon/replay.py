@@ -9,15 +9,19 @@ from gpushare.model.errors import GpushareError
 from gpushare.model.share import Decision
 from gpushare.model.value import Value
 from gpushare.model.view import DecisionView
-from gpushare.scheduler import Request, Snapshot, Waiting, decide
+from gpushare.scheduler import Request, Snapshot, Waiting, decide, place_gang
 
 
 class Record(Value):
-    """Everything that a decision was made from, and the decision."""
+    """Everything that a decision was made from, and the decision.
+
+    `requests`: one, or a gang; the decision is about the one at `number`.
+    """
 
     state: Snapshot
-    request: Request
+    requests: tuple[Request, ...]
     decision: Decision
+    number: int = 0
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)
@@ -43,9 +47,12 @@ def replay(name: str, at: datetime, body: bytes) -> DecisionView:
 
 def _again(record: Record) -> Decision | Waiting | GpushareError:
     try:
-        return decide(record.state, record.request)
+        if len(record.requests) == 1:
+            return decide(record.state, record.requests[0])
+        answers = place_gang(record.state, record.requests)
     except GpushareError as error:
         return error
+    return answers if isinstance(answers, Waiting) else answers[record.number]
 
 
 def _words(answer: Decision | Waiting | GpushareError) -> str:

@@ -3,7 +3,6 @@
 
 import asyncio
 import os
-import secrets
 from collections.abc import AsyncIterator, Sequence
 
 from gpushare.delivery.host import plan as host_plan
@@ -11,13 +10,12 @@ from gpushare.model.errors import (
     CgroupError,
     ConflictError,
     HardwareError,
-    NoCapacityError,
     NotYoursError,
     UsageError,
     WaitTimeoutError,
 )
 from gpushare.model.event import Event
-from gpushare.model.ids import ShareId, Tenant
+from gpushare.model.ids import ShareId
 from gpushare.model.share import Caller, ProcessRef, Share, State, Verification
 from gpushare.model.spec import MechanismName, ShareSpec
 from gpushare.model.units import Seconds
@@ -28,6 +26,7 @@ from gpushare.model.view import (
     EnterRequest,
     Entry,
     GpuView,
+    MigrateRequest,
     Plan,
     ResumeRequest,
     ShareView,
@@ -37,11 +36,17 @@ from gpushare.model.view import (
 )
 from gpushare.scheduler import Waiting
 
-from . import metrics, naming, views
+from . import metrics, views
 from .access import Access
+from .auditor import Auditor
+from .book import Book
 from .core import Core
+from .governor import Governor
+from .intake import Intake
 from .keys import Keys, keys_of
+from .leftovers import Leftovers
 from .members import MARK
+from .records import Records
 from .replay import replay
 from .sight import Sight
 
@@ -51,35 +56,32 @@ _FRESH_SECONDS = 0.5  # how old may be what is shown
 class DaemonService:
     """One act at a time: `core.turn` is held by whoever changes anything."""
 
-    def __init__(self, core: Core, access: Access, keys: Keys | None = None) -> None:
+    def __init__(
+        self,
+        core: Core,
+        access: Access,
+        keys: Keys | None = None,
+        auditor: Auditor | None = None,
+    ) -> None:
         self._core, self._access = core, access
         self._sight = Sight(core, access)
         self.tokens = self.identity = keys or keys_of(core, access)
+        self.rules = Governor(core, access)
+        self._intake = Intake(core, lambda caller, wanted: self.rules.tenant_of(caller, wanted))
+        self.audit = Records(auditor.log if auditor else None, core.store.shares.of)
+        self.leftovers = Leftovers(core, access)
+        self.profiles = Book(core.store, access)
         self._store, self._rig = core.store, core.rig
         self._bus = core.bus
 
     async def create(self, request: CreateRequest, caller: Caller) -> ShareView:
         holder = self._process(request.holder, caller) if request.holder is not None else None
         async with self._core.turn:
-            await self._core.placer.refresh()
-            outcome = self._core.placer.outcome(request.spec, caller.uid)
-            if isinstance(outcome, Waiting) and not request.wait:
-                raise NoCapacityError(
-                    "the share does not fit now",
-                    f"it would wait for {outcome.waits_for}",
-                    "queue it: leave out --no-wait",
-                )
-            share = self._add(request, caller, holder)
-            await self._core.placer.advance()
-        return await self._answer(share.id)
+            share = await self._intake.take(request, caller, holder)
+        return await self._answer(share)
 
     async def plan(self, spec: ShareSpec, caller: Caller) -> Plan:
-        await self._core.placer.refresh()
-        outcome = self._core.placer.outcome(spec, caller.uid)
-        simulated = any(gpu.simulated for gpu in self._core.placer.machine.gpus)
-        if isinstance(outcome, Waiting):
-            return Plan(decision=None, waits_for=outcome.waits_for, simulated=simulated)
-        return Plan(decision=outcome, simulated=simulated)
+        return await self._intake.plan(spec, caller)
 
     async def shares(self, caller: Caller, *, ended: bool = False) -> Sequence[ShareView]:
         found = self._store.shares.all() if ended else self._store.shares.living()
@@ -107,7 +109,9 @@ class DaemonService:
             share = self._core.reconciler.mark_running(share, members=members)
             self._core.members.watch(share, process)
         found = host_plan(edits, request.preload)
-        return Entry(share=share.id, env={**found.env, MARK: share.id}, unset=found.unset)
+        cpus, numa = views.nearby(share, self._core.placer.machine)
+        env = {**found.env, MARK: share.id}
+        return Entry(share=share.id, env=env, unset=found.unset, cpus=cpus, numa=numa)
 
     async def suspend(self, ref: str, request: SuspendRequest, caller: Caller) -> ShareView:
         async with self._core.turn:
@@ -119,6 +123,12 @@ class DaemonService:
         async with self._core.turn:
             share = self._holding(ref, caller)
             await self._core.resume(share, request.timeout)
+        return await self.show(ref, caller)
+
+    async def migrate(self, ref: str, request: MigrateRequest, caller: Caller) -> ShareView:
+        async with self._core.turn:
+            share = await self._core.ready(self._holding(ref, caller))
+            await self._core.migration.migrate(share, request)
         return await self.show(ref, caller)
 
     async def update(self, ref: str, request: UpdateRequest, caller: Caller) -> ShareView:
@@ -172,7 +182,8 @@ class DaemonService:
     async def metrics(self, caller: Caller) -> bytes:
         shares = await self._views(self._store.shares.living(), caller)
         gpus = await self.gpus(caller)
-        return metrics.text(self._core, shares, gpus, await self._driver())
+        quotas = await self.rules.quotas(caller)
+        return metrics.text(self._core, shares, gpus, quotas, await self._driver())
 
     async def _join(self, share: Share, process: ProcessRef) -> None:
         """Into the share's control group; raises CgroupError where the memory limit hangs on it."""
@@ -200,32 +211,6 @@ class DaemonService:
             return (await asyncio.to_thread(self._rig.gpus.driver)).version
         except HardwareError:
             return ""
-
-    def _add(self, request: CreateRequest, caller: Caller, holder: ProcessRef | None) -> Share:
-        spec = request.spec
-        taken = self._store.shares.names()
-        with self._store.transaction():
-            share = self._store.shares.add(
-                Share(
-                    id=ShareId(secrets.token_hex(6)),
-                    name=naming.checked(spec.name)
-                    if spec.name
-                    else naming.after_program(request.program, taken),
-                    spec=spec,
-                    tenant=Tenant(views.user_name(caller.uid)),
-                    uid=caller.uid,
-                    gid=caller.gid,
-                    state=State.QUEUED,
-                    created=self._rig.clock.now(),
-                    holder=holder,
-                    log=request.log,
-                    program=request.program,
-                )
-            )
-            self._bus.publish("share.queued", f"asked by {share.tenant}", share=share.id)
-        if holder:
-            self._core.members.watch(share, holder)
-        return share
 
     def _process(self, pid: int, caller: Caller) -> ProcessRef:
         """The caller's process; raises UsageError, NotYoursError."""

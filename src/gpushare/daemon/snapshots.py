@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the scheduler may know, put together from records, machine and observations."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from msgspec.structs import replace
 
+from gpushare.mechanisms.base import Observation
 from gpushare.model.gpu import Gpu, Machine
-from gpushare.model.ids import ShareId
+from gpushare.model.ids import ShareId, Tenant
 from gpushare.model.share import Share, State, Tier
+from gpushare.model.tenant import Policy, Rung
 from gpushare.model.units import Bytes
 from gpushare.scheduler import Request, Snapshot
 from gpushare.store import Act, Store
@@ -15,31 +18,51 @@ from gpushare.store import Act, Store
 from .members import Members
 from .observer import Observer
 from .rig import Rig
-from .ways import why_fixed
+from .usage import rolled_up
+from .ways import why_fixed, why_rooted
+
+_HOUR = 3600
 
 
 class Snapshots:
-    def __init__(self, store: Store, rig: Rig, members: Members, observer: Observer) -> None:
+    """`balks`: shares that refused a moment ago what they had been asked."""
+
+    def __init__(
+        self,
+        store: Store,
+        rig: Rig,
+        members: Members,
+        observer: Observer,
+        balks: Callable[[], Mapping[Rung, Mapping[ShareId, str]]] = dict,
+    ) -> None:
         self._store, self._rig = store, rig
         self._members, self._observer = members, observer
+        self._balks = balks
 
-    def take(
-        self, machine: Machine, queue: Sequence[Request], *, leaving: Iterable[ShareId] = ()
-    ) -> Snapshot:
-        """The state now. `queue` goes before the request at hand; `leaving` are being ended, so
-        that what they hold is as good as free."""
-        living, gone = self._store.shares.living(), set(leaving)
+    def take(self, machine: Machine, queue: Sequence[Request] = ()) -> Snapshot:
+        """The state now. `queue` goes before the request at hand."""
+        living = self._store.shares.living()
         holding = self._present(share for share in living if share.state.holds)
+        policy, now, balks = self._store.policy.current(), self._rig.clock.now(), self._balks()
         return Snapshot(
             machine=machine,
-            shares=tuple(share for share in holding if share.id not in gone),
+            shares=holding,
             queue=tuple(queue),
             booked=tuple(s for s in living if s.state is State.QUEUED and s.booking is not None),
             promises=self._rig.mechanisms.promises(),
             foreign={gpu.uuid: self._foreign(machine, gpu, holding) for gpu in machine.gpus},
-            now=self._rig.clock.now(),
-            fixed=self._fixed(holding),
+            now=now,
+            policy=policy,
+            usage=rolled_up(policy, self._store.usage.decayed(now, policy.half_life)),
+            hours=self._hours(policy, now),
+            fixed=self._why(why_fixed, holding) | dict(balks.get(Rung.SUSPEND, {})),
+            rooted=self._rooted(holding) | dict(balks.get(Rung.MIGRATE, {})),
+            profiles=self._store.profiles.all(),
         )
+
+    def _hours(self, policy: Policy, now: datetime) -> dict[Tenant, float]:
+        used = rolled_up(policy, self._store.usage.within(now, policy.period))
+        return {tenant: seconds / _HOUR for tenant, seconds in used.items()}
 
     def _present(self, holding: Iterable[Share]) -> tuple[Share, ...]:
         """One whose return was begun has its room, although it is not back yet."""
@@ -49,8 +72,15 @@ class Snapshots:
             replace(share, suspension=None) if share.id in coming else share for share in holding
         )
 
-    def _fixed(self, holding: Sequence[Share]) -> dict[ShareId, str]:
-        found = ((share.id, why_fixed(share, self._observer.last(share.id))) for share in holding)
+    def _rooted(self, holding: Sequence[Share]) -> dict[ShareId, str]:
+        if because := self._rig.checkpoints.remaps():
+            return {share.id: because for share in holding}
+        return self._why(why_rooted, holding)
+
+    def _why(
+        self, why: Callable[[Share, Observation], str], holding: Sequence[Share]
+    ) -> dict[ShareId, str]:
+        found = ((share.id, why(share, self._observer.last(share.id))) for share in holding)
         return {share: because for share, because in found if because}
 
     def _foreign(self, machine: Machine, gpu: Gpu, holding: Sequence[Share]) -> Bytes:

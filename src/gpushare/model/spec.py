@@ -83,6 +83,12 @@ class ComputeAsk(Value):
         if self.request is not None and not 0 <= self.request <= self.limit:
             raise BadSpecError("the compute request is above the limit", "request ≤ limit")
 
+    @property
+    def guaranteed(self) -> Percent:
+        if self.request is not None:
+            return self.request
+        return self.limit if self.limit < FULL else Percent(0)
+
 
 class Gang(Value):
     """Shares that are granted all at once or not at all."""
