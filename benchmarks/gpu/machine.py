@@ -127,12 +127,12 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str:
-    """Of the checkout, or as GPUSHARE_BENCH_COMMIT says where it came without its history."""
+    """What GPUSHARE_BENCH_COMMIT says, where the checkout came without its history; else its HEAD."""
     answer = subprocess.run(
         ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
     )
     known = answer.stdout.strip() if answer.returncode == 0 else ""
-    return known or os.environ.get("GPUSHARE_BENCH_COMMIT", "")
+    return os.environ.get("GPUSHARE_BENCH_COMMIT") or known
 
 
 def description() -> dict[str, Any]:
