@@ -127,7 +127,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str:
-    """What GPUSHARE_BENCH_COMMIT says, where the checkout came without its history; else its HEAD."""
+    """As GPUSHARE_BENCH_COMMIT says, where the checkout is not what it was made from; else HEAD."""
     answer = subprocess.run(
         ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
     )
