@@ -151,6 +151,23 @@ MEASURES = (
         labels=_SHARE,
         counter=True,
     ),
+    *(
+        Measure(name=f"gpushare_tenant_{name}", doc=doc, labels=("tenant",))
+        for name, doc in (
+            ("memory_guaranteed_bytes", "What it gets back from borrowers"),
+            ("memory_limit_bytes", "The most it may have at once"),
+            ("memory_granted_bytes", "Guaranteed to its shares"),
+            ("memory_borrowed_bytes", "Of that, above its own guarantee"),
+            ("compute_guaranteed_ratio", "What it gets back from borrowers, in GPUs"),
+            ("compute_limit_ratio", "The most it may have at once, in GPUs"),
+            ("compute_granted_ratio", "Guaranteed to its shares, in GPUs"),
+            ("compute_borrowed_ratio", "Of that, above its own guarantee"),
+            ("shares", "Its shares that have not ended"),
+            ("gpu_hours", "GPU hours within the policy's period"),
+            ("gpu_hours_limit", "The most within the period"),
+            ("usage_gpu_hours", "GPU hours that lose half of their weight per half-life"),
+        )
+    ),
     Measure(name="gpushare_reconcile_seconds", doc="Time of the newest reconcile pass"),
     Measure(
         name="gpushare_reconcile_failures_total",

@@ -33,6 +33,7 @@ from gpushare.model.view import (
 
 from .config import load
 from .connection import answer
+from .policy import Rules
 
 T = TypeVar("T")
 _LOOK_SECONDS = 30.0
@@ -124,6 +125,11 @@ class Client:
     def verify(self, ref: str) -> Verification:
         """Try to break the share's limits."""
         return self._act("POST", _share(ref, "/verify"), Verification)
+
+    @property
+    def rules(self) -> Rules:
+        """Tenants, quotas and the whole policy."""
+        return Rules(self._call)
 
     def gpus(self) -> Sequence[GpuView]:
         return self._look("/v1/gpus", GpuList).items

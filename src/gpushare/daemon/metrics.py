@@ -2,9 +2,10 @@
 """The daemon's numbers as samples of the metrics table."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from gpushare.api.metrics import Sample, render
+from gpushare.model.policy_view import QuotaView
 from gpushare.model.version import __version__
 from gpushare.model.view import GpuView, ShareView
 
@@ -26,7 +27,13 @@ _GATE = {
 }
 
 
-def text(core: Core, shares: Sequence[ShareView], gpus: Sequence[GpuView], driver: str) -> bytes:
+def text(
+    core: Core,
+    shares: Sequence[ShareView],
+    gpus: Sequence[GpuView],
+    quotas: Sequence[QuotaView],
+    driver: str,
+) -> bytes:
     states = Counter(share.state for share in shares)
     samples: dict[str, Iterable[Sample]] = {
         "gpushare_info": [Sample(value=1, labels=(__version__, driver))],
@@ -34,7 +41,7 @@ def text(core: Core, shares: Sequence[ShareView], gpus: Sequence[GpuView], drive
         "gpushare_reconcile_seconds": [Sample(value=core.pass_seconds)],
         "gpushare_reconcile_failures_total": [Sample(value=core.failed_passes)],
     }
-    return render(samples | _gpus(gpus) | _shares(core, shares))
+    return render(samples | _gpus(gpus) | _shares(core, shares) | _tenants(quotas))
 
 
 def _gpus(gpus: Sequence[GpuView]) -> dict[str, Iterable[Sample]]:
@@ -84,6 +91,41 @@ def _shares(core: Core, shares: Sequence[ShareView]) -> dict[str, Iterable[Sampl
         "gpushare_share_resume_seconds": _moves(shares, "in_seconds"),
         **{name: each(_gate(share, field) for share in shares) for name, field in _GATE.items()},
     }
+
+
+def _tenants(quotas: Sequence[QuotaView]) -> dict[str, Iterable[Sample]]:
+    def each(value: Callable[[QuotaView], float | None]) -> list[Sample]:
+        pairs = ((quota.tenant, value(quota)) for quota in quotas)
+        return [Sample(value=it, labels=(name,)) for name, it in pairs if it is not None]
+
+    amounts = {
+        f"gpushare_tenant_{what}_{kind}_{unit}": each(_figure(field, what, scale))
+        for what, unit, scale in (("memory", "bytes", 1), ("compute", "ratio", 100))
+        for kind, field in _AMOUNTS.items()
+    }
+    return {
+        **amounts,
+        "gpushare_tenant_shares": each(lambda quota: quota.shares),
+        "gpushare_tenant_gpu_hours": each(lambda quota: quota.hours),
+        "gpushare_tenant_gpu_hours_limit": each(lambda quota: quota.gpu_hours),
+        "gpushare_tenant_usage_gpu_hours": each(lambda quota: quota.usage),
+    }
+
+
+_AMOUNTS = {
+    "guaranteed": "guaranteed",
+    "limit": "limit",
+    "granted": "used",
+    "borrowed": "borrowed",
+}
+
+
+def _figure(field: str, what: str, scale: int) -> Callable[[QuotaView], float | None]:
+    def value(quota: QuotaView) -> float | None:
+        found: int | None = getattr(getattr(quota, field), what)
+        return None if found is None else found / scale
+
+    return value
 
 
 def _moves(shares: Sequence[ShareView], field: str) -> list[Sample]:

@@ -152,12 +152,13 @@ def _value(name: str, value: Any, place: str) -> Any:
     if name not in _QUANTITIES:
         return value
     try:
-        return _quantity(name, value)
+        return quantity(name, value)
     except BadQuantityError as error:
         raise PolicyError(f"cannot use {place}", str(error), error.hint) from error
 
 
-def _quantity(name: str, value: Any) -> Any:
+def quantity(name: str, value: Any) -> Any:
+    """Read one field that is a quantity, `memory` or `gpu_hours`; raises BadQuantityError."""
     if isinstance(value, str) and len(value) > _LONGEST:
         raise BadQuantityError("the quantity is too long")
     return _QUANTITIES[name][0](value)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from .event import Event
+from .policy_view import RulesService
 from .share import Caller, State, Verification
 from .spec import ShareSpec
 from .token import Identity, TokenService
@@ -32,6 +33,9 @@ class Service(Protocol):
 
     @property
     def identity(self) -> Identity: ...
+
+    @property
+    def rules(self) -> RulesService: ...
 
     async def create(self, request: CreateRequest, caller: Caller) -> ShareView: ...
 

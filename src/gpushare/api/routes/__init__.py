@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every call of `/v1`: one table, from which the app and OpenAPI are made."""
 
-from . import machine, shares, tokens
+from . import machine, shares, tenants, tokens
 
-ROUTES = (*shares.ROUTES, *machine.ROUTES, *tokens.ROUTES)
+ROUTES = (*shares.ROUTES, *machine.ROUTES, *tenants.ROUTES, *tokens.ROUTES)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls about tenants, their quotas, and all rules of the machine at once."""
+
+from gpushare.api.route import Call, Route
+from gpushare.model.ids import Tenant
+from gpushare.model.policy_view import PolicyChange, PolicyView, QuotaList, TenantList
+from gpushare.model.service import Service
+from gpushare.model.tenant import Policy, TenantSpec
+from gpushare.model.value import Value
+
+
+class ChangeQuery(Value):
+    """`revision`: what the change was made from; refused when the policy is another one by now."""
+
+    revision: int | None = None
+
+
+class PutQuery(ChangeQuery):
+    """`dry`: say what would change, and change nothing."""
+
+    dry: bool = False
+
+
+async def _policy(service: Service, call: Call) -> Value:
+    return await service.rules.policy(call.caller)
+
+
+async def _put(service: Service, call: Call) -> Value:
+    query = call.query
+    return await service.rules.put(call.body, call.caller, revision=query.revision, dry=query.dry)
+
+
+async def _tenants(service: Service, call: Call) -> Value:
+    return TenantList(items=tuple(await service.rules.tenants(call.caller)))
+
+
+async def _put_tenant(service: Service, call: Call) -> Value:
+    return await service.rules.put_tenant(
+        Tenant(call.ref), call.body, call.caller, revision=call.query.revision
+    )
+
+
+async def _remove_tenant(service: Service, call: Call) -> Value:
+    return await service.rules.remove_tenant(Tenant(call.ref), call.caller)
+
+
+async def _quotas(service: Service, call: Call) -> Value:
+    return QuotaList(items=tuple(await service.rules.quotas(call.caller)))
+
+
+ROUTES = (
+    Route("GET", "/v1/policy", "All rules of the machine, and who set them", _policy, PolicyView),
+    Route("PUT", "/v1/policy", "Set all rules; what is not named has its usual value",
+          _put, PolicyChange, takes=Policy, query=PutQuery),
+    Route("GET", "/v1/tenants", "Tenants, each below its parent", _tenants, TenantList),
+    Route("PUT", "/v1/tenants/{ref}", "Make or replace a tenant; `default` is for users in none",
+          _put_tenant, PolicyChange, takes=TenantSpec, query=ChangeQuery),
+    Route("DELETE", "/v1/tenants/{ref}", "Remove a tenant; its shares go on", _remove_tenant,
+          PolicyChange),
+    Route("GET", "/v1/quotas", "What tenants may have and have", _quotas, QuotaList),
+)  # fmt: skip

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of a machine as typed calls."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from msgspec.structs import replace
+
+from gpushare.model.errors import NoSuchTenantError
+from gpushare.model.ids import Tenant
+from gpushare.model.policy_view import (
+    PolicyChange,
+    PolicyView,
+    QuotaList,
+    QuotaView,
+    TenantList,
+    TenantView,
+)
+from gpushare.model.tenant import Policy, TenantSpec
+
+DEFAULT = Tenant("default")  # stands for users in no tenant
+_SECONDS = 60.0
+
+
+class Rules:
+    """`call` is `Client._call`: method, target and the answer's type. Raises as the client does."""
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = partial(call, timeout=_SECONDS)
+
+    def policy(self) -> PolicyView:
+        found: PolicyView = self._call("GET", "/v1/policy", PolicyView)
+        return found
+
+    def put(
+        self, policy: Policy, *, revision: int | None = None, dry: bool = False
+    ) -> PolicyChange:
+        """Set all rules. `revision`: what they were made from; ConflictError when it is gone.
+
+        `dry`: only what would change. Raises PolicyError, RoleError.
+        """
+        query = {**_made_from(revision), **({"dry": "true"} if dry else {})}
+        found: PolicyChange = self._call(
+            "PUT", "/v1/policy", PolicyChange, query=query, body=policy
+        )
+        return found
+
+    def tenants(self) -> Sequence[TenantView]:
+        """Each below its parent."""
+        found: TenantList = self._call("GET", "/v1/tenants", TenantList)
+        return found.items
+
+    def tenant(self, name: str) -> TenantView:
+        """One of them, or `default`; raises NoSuchTenantError."""
+        if name == DEFAULT:
+            return TenantView(name=DEFAULT, spec=self.policy().policy.default)
+        for found in self.tenants():
+            if found.name == name:
+                return found
+        raise NoSuchTenantError(
+            f"no tenant {name!r}", "no policy names it, or it is not yours", "gpushare tenant ls"
+        )
+
+    def put_tenant(
+        self, name: str, spec: TenantSpec, *, revision: int | None = None
+    ) -> PolicyChange:
+        """Make or replace it; `default` is what holds for users in no tenant."""
+        target, query = _tenant(name), _made_from(revision)
+        found: PolicyChange = self._call("PUT", target, PolicyChange, query=query, body=spec)
+        return found
+
+    def change_tenant(
+        self, name: str, change: Callable[[TenantSpec], TenantSpec], *, new: bool = False
+    ) -> PolicyChange:
+        """Replace it by what `change` makes of it; `new`: also when there is none yet."""
+        now = self.policy()
+        spec = now.policy.tenants.get(Tenant(name))
+        if name == DEFAULT:
+            spec = now.policy.default
+        elif spec is None and not new:
+            raise NoSuchTenantError(
+                f"no tenant {name!r}", "no policy names it", f"gpushare tenant set {name}"
+            )
+        return self.put_tenant(name, change(spec or TenantSpec()), revision=now.revision)
+
+    def remove_tenant(self, name: str) -> PolicyChange:
+        """Its shares go on under its name, and count as those of a user in no tenant."""
+        found: PolicyChange = self._call("DELETE", _tenant(name), PolicyChange)
+        return found
+
+    def quotas(self) -> Sequence[QuotaView]:
+        found: QuotaList = self._call("GET", "/v1/quotas", QuotaList)
+        return found.items
+
+
+def kept(wanted: Policy, now: Policy) -> Policy:
+    """What is wanted, and the tenants that it does not name as they are."""
+    return replace(wanted, tenants={**now.tenants, **wanted.tenants})
+
+
+def _made_from(revision: int | None) -> dict[str, str]:
+    return {} if revision is None else {"revision": str(revision)}
+
+
+def _tenant(name: str) -> str:
+    return f"/v1/tenants/{quote(name, safe='')}"
