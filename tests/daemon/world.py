@@ -17,6 +17,7 @@ from gpushare.daemon.rig import Rig
 from gpushare.hardware.census import Census
 from gpushare.hardware.ports import Driver, Xid
 from gpushare.hardware.processes import ProcProcesses
+from gpushare.hardware.residents import Residents
 from gpushare.mechanisms.base import Observation, Quiet
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.edits import Edits
@@ -30,6 +31,7 @@ from gpushare.model.units import GIB, Bytes
 from gpushare.store import Store
 
 from .moving import Checkpoints, Regions
+from .remains import Remains
 
 UID = os.geteuid()
 HERE = (MechanismName.EXCLUSIVE, MechanismName.TIMESLICE, MechanismName.MPS, MechanismName.GUARD)
@@ -143,6 +145,7 @@ class World:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     adjusted: list = field(default_factory=list)
     seats: dict = field(default_factory=dict)
+    remains: Remains = field(default_factory=Remains)
     busy: frozenset[int] | None = None  # pids that NVML has seen use a GPU
     counted: dict[str, Observation] = field(default_factory=dict)  # by a share's guard, by its name
     _started: int = 5000
@@ -248,6 +251,8 @@ class World:
             machine=self._machine,
             probe=Prober(self),
             checkpoints=self.checkpoints,
+            residents=Residents(self.root),
+            remains=self.remains,
             programs=lambda gpu: gpu.processes,
             busy=lambda _, __: self.busy,
             signal=lambda process, number: self.signals.append((process.pid, number)),

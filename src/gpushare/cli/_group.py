@@ -26,6 +26,7 @@ VERBS = {
     "quota": "Show what tenants may have and have, and change it.",
     "apply": "Set all rules of the machine from a file.",
     "export": "Print all rules of the machine as a file.",
+    "clean": "Find what is left behind, and remove it.",
     "daemon": "Serve shares of this machine's GPUs.",
     "config": "Show, check and find the configuration.",
     "simulate": "Run anything on a simulated NVIDIA machine.",

@@ -10,6 +10,13 @@ import msgspec
 
 from gpushare.model.errors import ErrorBody, ProtocolError, WaitTimeoutError, from_body
 from gpushare.model.event import Event
+from gpushare.model.leftover import (
+    Cleaned,
+    CleanReport,
+    CleanRequest,
+    Leftover,
+    LeftoverList,
+)
 from gpushare.model.share import State, Verification
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import Seconds
@@ -133,6 +140,14 @@ class Client:
 
     def gpus(self) -> Sequence[GpuView]:
         return self._look("/v1/gpus", GpuList).items
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """What is left behind on the machine; for operators."""
+        return self._look("/v1/leftovers", LeftoverList).items
+
+    def clean(self, request: CleanRequest) -> Sequence[Cleaned]:
+        """Remove what is ours, end the processes that are named; for operators."""
+        return self._act("POST", "/v1/leftovers/clean", CleanReport, request).items
 
     def version(self) -> VersionView:
         return self._look("/v1/version", VersionView)

@@ -13,9 +13,12 @@ from gpushare.hardware.census import Census
 from gpushare.hardware.checkpoint import CudaCheckpoints
 from gpushare.hardware.host import Host
 from gpushare.hardware.ports import Activity, Processes
+from gpushare.hardware.residents import Residents
 from gpushare.mechanisms.boards import Gate
 from gpushare.mechanisms.pools import Swapping
 from gpushare.mechanisms.registry import load
+from gpushare.mechanisms.remains import Remains
+from gpushare.mechanisms.shared import seen_by_gpus, shared
 from gpushare.model.gpu import Gpu, GpuProcess
 from gpushare.model.ids import GpuId
 from gpushare.model.settings import Settings
@@ -59,6 +62,8 @@ def rig(settings: Settings, store: Store) -> Rig:
         busy=partial(_busy, NvmlActivity(host.nvml)),
         probe=Probing(host, clock),
         checkpoints=CudaCheckpoints(),
+        residents=Residents(),
+        remains=_remains(settings, host, runtime),
         signal=partial(_signal, host.processes),
         clock=clock,
         boot=_BOOT_ID.read_text().strip(),
@@ -72,6 +77,20 @@ def _swapping(settings: Settings, host: Host, runtime: Path) -> Swapping:
         folder=settings.swap_dir or runtime / "swap",
         memory=Bytes(host.memory.total() // 2) if memory is None else memory,
         ahead=settings.swap_ahead,
+    )
+
+
+def _remains(settings: Settings, host: Host, runtime: Path) -> Remains:
+    pools = settings.swap_dir or runtime / "swap"
+    return Remains(
+        regions=runtime / "regions",
+        boards=seen_by_gpus(host.memory, runtime / "boards"),
+        pools=(pools, shared(pools)),
+        groups=host.cgroups.folder("share").parent,
+        mps_folder=runtime / "mps",
+        cgroups=host.cgroups,
+        mps=host.mps,
+        alive=host.processes.alive,
     )
 
 

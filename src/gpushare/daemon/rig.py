@@ -4,15 +4,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from signal import Signals
 from typing import Protocol
 
 from gpushare.hardware.census import Census
 from gpushare.hardware.ports import Cgroups, Checkpoints, Gpus, Processes
+from gpushare.hardware.residents import Residents
+from gpushare.mechanisms.remains import Known
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu, GpuProcess, Machine
 from gpushare.model.ids import GpuId
+from gpushare.model.leftover import Leftover
 from gpushare.model.share import ProcessRef, Share, Verification
 from gpushare.model.units import Bytes
 
@@ -27,6 +31,19 @@ class Probe(Protocol):
     def contexts(self) -> dict[GpuId, tuple[str, Bytes]]:
         """Driver and bytes of one CUDA context, for every GPU where it could be measured."""
         ...
+
+
+class Remains(Protocol):
+    """What is left of shares that are no more; see `mechanisms.remains`."""
+
+    @property
+    def mps_folder(self) -> Path: ...
+
+    def homes(self) -> set[GpuId]: ...
+
+    def find(self, known: Known) -> list[Leftover]: ...
+
+    def remove(self, leftover: Leftover, known: Known) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -48,6 +65,8 @@ class Rig:
     busy: Callable[[GpuId, datetime], frozenset[int] | None]
     probe: Probe
     checkpoints: Checkpoints
+    residents: Residents
+    remains: Remains
     signal: Callable[[ProcessRef, Signals], None]
     clock: Clock
     boot: str

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from .event import Event
+from .leftover import LeftoverService
 from .policy_view import RulesService
+from .profile import ProfileService
 from .share import Caller, State, Verification
 from .spec import ShareSpec
 from .token import Identity, TokenService
@@ -36,6 +38,12 @@ class Service(Protocol):
 
     @property
     def rules(self) -> RulesService: ...
+
+    @property
+    def leftovers(self) -> LeftoverService: ...
+
+    @property
+    def profiles(self) -> ProfileService: ...
 
     async def create(self, request: CreateRequest, caller: Caller) -> ShareView: ...
 

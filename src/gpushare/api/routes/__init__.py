@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every call of `/v1`: one table, from which the app and OpenAPI are made."""
 
-from . import machine, shares, tenants, tokens
+from . import leftovers, machine, shares, tenants, tokens
 
-ROUTES = (*shares.ROUTES, *machine.ROUTES, *tenants.ROUTES, *tokens.ROUTES)
+ROUTES = (
+    *shares.ROUTES,
+    *machine.ROUTES,
+    *tenants.ROUTES,
+    *tokens.ROUTES,
+    *leftovers.ROUTES,
+)

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls about what is left behind, and what past runs say."""
+
+from gpushare.api.route import Call, Route
+from gpushare.model.leftover import CleanReport, CleanRequest, LeftoverList
+from gpushare.model.profile import ProfileList
+from gpushare.model.service import Service
+from gpushare.model.value import Value
+
+
+async def _list(service: Service, call: Call) -> Value:
+    return LeftoverList(items=tuple(await service.leftovers.all(call.caller)))
+
+
+async def _clean(service: Service, call: Call) -> Value:
+    return CleanReport(items=tuple(await service.leftovers.clean(call.body, call.caller)))
+
+
+async def _profiles(service: Service, call: Call) -> Value:
+    return ProfileList(
+        items=tuple(await service.profiles.all(call.caller)),
+        runs=tuple(await service.profiles.runs(call.caller)),
+    )
+
+
+ROUTES = (
+    Route("GET", "/v1/leftovers", "What is left behind on the machine; for operators",
+          _list, LeftoverList),
+    Route("POST", "/v1/leftovers/clean", "Remove what is ours, end processes that are named",
+          _clean, CleanReport, takes=CleanRequest),
+    Route("GET", "/v1/profiles", "How fast programs were alone and beside others; for operators",
+          _profiles, ProfileList),
+)  # fmt: skip

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who sits on the GPUs: processes as people want to know them, and every MPS daemon there is."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gpushare.model.gpu import Gpu, GpuProcess
+from gpushare.model.share import ProcessRef
+from gpushare.model.value import Value
+
+from .processes import DEAD, parse_stat, read
+
+_MPS = "nvidia-cuda-mps"  # what the kernel keeps of the names of control daemon and server
+_SERVER = b"nvidia-cuda-mps-server"
+_PIPE = "CUDA_MPS_PIPE_DIRECTORY"
+_INITIAL_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO of linux/proc_ns.h
+
+
+class Resident(Value):
+    """`name`: what the kernel calls it. `defunct`: it has ended, and nobody has collected it."""
+
+    process: ProcessRef
+    parent: int
+    uid: int
+    name: str
+    defunct: bool = False
+    since: datetime | None = None
+
+
+class MpsResident(Value):
+    """`pipe`: the directory it was started on; None: we may not know."""
+
+    resident: Resident
+    server: bool
+    pipe: Path | None = None
+
+
+class Residents:
+    """Looks into `root`/proc."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._proc = root / "proc"
+
+    def find(self, pid: int) -> Resident | None:
+        """Also a defunct one; None: there is no such process."""
+        try:
+            text = read(self._proc, pid, "stat")
+            uid = next(_uids(read(self._proc, pid, "status")))
+            stat = parse_stat(text)
+        except (OSError, ValueError, StopIteration):
+            return None
+        return Resident(
+            process=stat.ref,
+            parent=stat.parent,
+            uid=uid,
+            name=text.partition(b"(")[2].rpartition(b")")[0].decode(errors="replace"),
+            defunct=stat.state in DEAD,
+            since=self._began(stat.ref.started),
+        )
+
+    def on(self, gpu: Gpu) -> list[tuple[GpuProcess, Resident | None]]:
+        """Who has a context there, but for MPS; None: NVML lists a process that is no more.
+
+        In a pid namespace of our own the driver's numbers mean other processes than ours.
+        """
+        if not gpu.simulated and self._namespace() != _INITIAL_NAMESPACE:
+            return []
+        found = ((process, self.find(process.pid)) for process in gpu.processes)
+        return [(process, who) for process, who in found if not (who and who.name == _MPS)]
+
+    def variable(self, pid: int, name: str) -> str:
+        """What the process had in its environment when it was started; empty: not known."""
+        prefix = os.fsencode(f"{name}=")
+        with suppress(OSError):
+            words = read(self._proc, pid, "environ").split(b"\0")
+            found = (word.removeprefix(prefix) for word in words if word.startswith(prefix))
+            return os.fsdecode(next(found, b""))
+        return ""
+
+    def mps(self) -> list[MpsResident]:
+        """Control daemons and servers, whosever they are."""
+        pids = (int(name) for name in os.listdir(self._proc) if name.isdecimal())  # noqa: PTH208
+        found = (who for pid in pids if (who := self.find(pid)))
+        return [self._mps(who) for who in found if who.name == _MPS and not who.defunct]
+
+    def _mps(self, who: Resident) -> MpsResident:
+        program, pipe = b"", self.variable(who.process.pid, _PIPE)
+        with suppress(OSError):
+            program = read(self._proc, who.process.pid, "cmdline").split(b"\0")[0]
+        server = program.endswith(_SERVER)
+        return MpsResident(resident=who, server=server, pipe=Path(pipe) if pipe else None)
+
+    def _began(self, ticks: int) -> datetime | None:
+        with suppress(OSError, StopIteration):
+            lines = (self._proc / "stat").read_text().splitlines()
+            boot = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+            return datetime.fromtimestamp(boot + ticks / os.sysconf("SC_CLK_TCK"), UTC)
+        return None
+
+    def _namespace(self) -> str:
+        try:
+            return str((self._proc / "self/ns/pid").readlink())
+        except OSError:
+            return _INITIAL_NAMESPACE
+
+
+def _uids(status: bytes) -> Iterator[int]:
+    """The real uid, from /proc/PID/status (proc_pid_status(5))."""
+    return (int(line.split()[1]) for line in status.splitlines() if line.startswith(b"Uid:"))

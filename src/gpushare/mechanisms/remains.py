@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files, control groups and MPS daemons of shares that are no more.
+
+They are left where a daemon lost its books, or died with shares that nobody told the next one of.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gpushare.guard import Board, Region, RegionSlot, Swap
+from gpushare.hardware.ports import Cgroups, Mps
+from gpushare.model.errors import BoardCorruptError, GpushareError, RegionCorruptError
+from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.leftover import Kind, Leftover
+from gpushare.model.share import ProcessRef
+from gpushare.model.units import Bytes, format_bytes
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the daemon knows: shares that live, shares that have ended, uids of the living."""
+
+    living: Collection[ShareId]
+    ended: Collection[ShareId] = ()
+    users: Collection[int] = ()
+
+
+@dataclass(frozen=True)
+class Remains:
+    """`regions`, `boards`, `groups`, `mps_folder`: where such things are. `pools`: their folders.
+
+    Control groups of several daemons stand side by side, so only those of shares that were ours
+    count: shares that the books or a region tell of.
+    """
+
+    regions: Path
+    boards: Path
+    pools: Sequence[Path]
+    groups: Path
+    mps_folder: Path
+    cgroups: Cgroups
+    mps: Mps
+    alive: Callable[[ProcessRef], bool]
+
+    def find(self, known: Known) -> list[Leftover]:
+        """Control groups first: a region is what tells that a group was ours."""
+        return [
+            *self._groups(known),
+            *self._regions(known),
+            *self._boards(known),
+            *self._pools(known),
+            *self._daemons(known),
+        ]
+
+    def homes(self) -> set[GpuId]:
+        """GPUs with an MPS folder of ours."""
+        return set(self.mps.holders())
+
+    def remove(self, leftover: Leftover, known: Known) -> str:
+        """Why it has to stay; "" when it is gone. What is gone already is gone."""
+        path = Path(leftover.name)
+        ways: dict[Kind, Callable[[], str]] = {
+            Kind.GROUP: lambda: self._remove_group(path),
+            Kind.REGION: lambda: self._remove_region(path),
+            Kind.BOARD: lambda: self._free_seats(path, known),
+            Kind.POOL: lambda: self._remove_pool(path),
+            Kind.MPS: lambda: self._end_daemon(GpuId(path.name), known),
+        }
+        try:
+            return ways[leftover.kind]()
+        except FileNotFoundError:
+            return ""
+        except (OSError, GpushareError) as error:
+            return str(error)
+
+    def _groups(self, known: Known) -> Iterator[Leftover]:
+        ours = {*known.ended, *(_share_of(path) for path in _files(self.regions))}
+        for path in _files(self.groups):
+            share = ShareId(path.name)
+            if path.is_dir() and share in ours and share not in known.living:
+                yield _leftover(Kind.GROUP, path, f"share {share} is no more")
+
+    def _remove_group(self, path: Path) -> str:
+        if self.cgroups.remove(path.name):
+            return ""
+        pids = ", ".join(map(str, self.cgroups.pids(path.name)))
+        return f"processes {pids} are in it: end them first"
+
+    def _regions(self, known: Known) -> Iterator[Leftover]:
+        for path in _files(self.regions):
+            if (share := _share_of(path)) not in known.living:
+                slots = self._slots(path)
+                held = Bytes(sum(sum(slot.charged.values()) for slot in slots))
+                yield _leftover(Kind.REGION, path, f"share {share} is no more", held)
+
+    def _remove_region(self, path: Path) -> str:
+        """Children of a program that is counted in it could not be counted any more."""
+        if pids := ", ".join(str(slot.pid) for slot in self._slots(path)):
+            return f"processes {pids} are counted in it: end them first"
+        Region(path).close()
+        return ""
+
+    def _slots(self, path: Path) -> Sequence[RegionSlot]:
+        with suppress(OSError, RegionCorruptError):
+            return [slot for slot in Region(path).snapshot().slots if self._living(slot)]
+        return ()
+
+    def _living(self, slot: RegionSlot) -> bool:
+        """A process of another pid namespace is not ours to judge."""
+        here = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 (follows the link)
+        strange = slot.pid_namespace != here & 0xFFFFFFFF
+        return strange or self.alive(ProcessRef(pid=slot.pid, started=slot.started))
+
+    def _boards(self, known: Known) -> Iterator[Leftover]:
+        for path in _files(self.boards):
+            with suppress(OSError, BoardCorruptError):
+                shares = [seat.policy.share for seat in Board(path).snapshot().seats]
+                gone = [share for share in shares if share not in known.living]
+                if gone or not shares:
+                    said = f"seats of {', '.join(gone)}, no more there" if gone else "it is empty"
+                    yield _leftover(Kind.BOARD, path, said)
+
+    def _free_seats(self, path: Path, known: Known) -> str:
+        """A board without seats goes too: no program of ours has it mapped any more."""
+        board, left = Board(path), False
+        for seat in board.snapshot().seats:
+            if seat.policy.share in known.living:
+                left = True
+            else:
+                board.seat(seat.number, None)
+        if not left:
+            path.unlink()
+        return ""
+
+    def _pools(self, known: Known) -> Iterator[Leftover]:
+        for folder in self.pools:
+            for path in _files(folder):
+                if path.name.isdecimal() and int(path.name) not in known.users:
+                    said = f"no share of uid {path.name} is there"
+                    yield _leftover(Kind.POOL, path, said, _enabled(path))
+
+    def _remove_pool(self, path: Path) -> str:
+        with suppress(OSError):
+            pool = Swap(path)
+            pool.reap()
+            if taken := pool.info().taken:
+                return f"living processes have {format_bytes(taken)} of it"
+        shutil.rmtree(path)
+        return ""
+
+    def _daemons(self, known: Known) -> Iterator[Leftover]:
+        for gpu, holders in self.mps.holders().items():
+            if not set(holders) & set(known.living):
+                path = self.mps_folder / gpu
+                names = ", ".join(holders)
+                said = f"it serves shares {names}, no more there" if names else "it serves no share"
+                yield _leftover(Kind.MPS, path, said, gpus=(gpu,))
+
+    def _end_daemon(self, gpu: GpuId, known: Known) -> str:
+        """The last holder to let go ends it and its servers."""
+        for holder in self.mps.holders().get(gpu, ()):
+            if holder not in known.living:
+                self.mps.release(gpu, holder)
+        self.mps.release(gpu, None)
+        return ""
+
+
+def _leftover(
+    kind: Kind, path: Path, why: str, memory: Bytes | None = None, gpus: tuple[GpuId, ...] = ()
+) -> Leftover:
+    uid, since = None, None
+    with suppress(OSError):
+        found = path.lstat()
+        uid, since = found.st_uid, datetime.fromtimestamp(found.st_mtime, UTC)
+    return Leftover(
+        kind=kind, name=str(path), why=why, memory=memory, gpus=gpus, uid=uid, since=since
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _share_of(region: Path) -> ShareId:
+    """A region that was being made has another name."""
+    return ShareId(region.name.removesuffix(".new"))
+
+
+def _enabled(path: Path) -> Bytes | None:
+    with suppress(OSError):
+        return Swap(path).info().enabled
+    return None
