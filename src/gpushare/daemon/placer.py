@@ -153,16 +153,25 @@ class Placer:
 
     async def _grant(self, unit: Unit, state: Snapshot, decisions: Sequence[Decision]) -> None:
         """Of a gang all or nobody: when one cannot be made real the others end with it."""
-        granted = []
-        for number, decision in enumerate(decisions):
-            record = Record(state=state, requests=unit, number=number, decision=decision)
-            share = self._store.shares.get(unit[number].id)
-            self._store.decisions.put(share.id, self._rig.clock.now(), record.encode())
-            granted.append(await self._executor.grant(share, decision))
-        failed = next((share for share in granted if share.state is State.FAILED), None)
-        for share in granted if failed else ():
-            if share.state.holds:
-                said = f"{failed.name} of its gang failed: {failed.reason}" if failed else ""
+        granted = 0
+        try:
+            for number, decision in enumerate(decisions):
+                record = Record(state=state, requests=unit, number=number, decision=decision)
+                share = self._store.shares.get(unit[number].id)
+                self._store.decisions.put(share.id, self._rig.clock.now(), record.encode())
+                if (await self._executor.grant(share, decision)).state is State.FAILED:
+                    break
+                granted += 1
+        finally:
+            if granted < len(unit) > 1:
+                await self._disband([request.id for request in unit])
+
+    async def _disband(self, gang: Sequence[ShareId]) -> None:
+        """What cannot be undone now is undone by a later pass."""
+        for each in gang:
+            share = self._store.shares.get(each)
+            if not share.state.ended and each not in self._executor.busy():
+                said = "another share of its gang could not be made real"
                 await self._executor.release(share, State.FAILED, said)
 
     async def _take_back(self, unit: Unit, state: Snapshot, answer: Waiting) -> bool:
