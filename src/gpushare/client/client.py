@@ -38,6 +38,7 @@ from gpushare.model.view import (
     VersionView,
 )
 
+from .audit import AuditLog
 from .config import load
 from .connection import answer
 from .policy import Rules
@@ -137,6 +138,11 @@ class Client:
     def rules(self) -> Rules:
         """Tenants, quotas and the whole policy."""
         return Rules(self._call)
+
+    @property
+    def audit(self) -> AuditLog:
+        """Records of what was done."""
+        return AuditLog(self._call)
 
     def gpus(self) -> Sequence[GpuView]:
         return self._look("/v1/gpus", GpuList).items

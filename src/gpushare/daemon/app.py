@@ -15,6 +15,7 @@ from gpushare.store import Store
 
 from . import logs, places
 from .access import Access
+from .auditor import Auditor, auditor
 from .core import Core
 from .doors import Doors, rules
 from .executor import Step
@@ -40,16 +41,19 @@ def serve(settings: Settings, step: Step = lambda _: None) -> None:
 async def _serve(settings: Settings, step: Step) -> None:
     with closing(Store(settings.state_dir)) as store:
         core = Core(store, rig(settings, store), step, turn_seconds=settings.turn_seconds)
+        audit = auditor(settings, store, core.bus, core.rig.clock)
+        audit.start(settings)
         try:
-            await _run(settings, core)
+            await _run(settings, core, audit)
         finally:
             core.members.close()
+            audit.stop()
 
 
-async def _run(settings: Settings, core: Core) -> None:
+async def _run(settings: Settings, core: Core, audit: Auditor) -> None:
     access = Access(operator=places.myself())
-    service = DaemonService(core, access, keys_of(core, access, settings))
-    app = build(service, rules=rules(settings))
+    service = DaemonService(core, access, keys_of(core, access, settings), audit)
+    app = build(service, audit, rules(settings))
     stopping = asyncio.Event()
     _on_signals(stopping.set)
     await core.reconcile()
@@ -58,7 +62,7 @@ async def _run(settings: Settings, core: Core) -> None:
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(doors.serve())
         loops = [
-            tasks.create_task(_reconcile(core, settings.reconcile_interval, notifier)),
+            tasks.create_task(_reconcile(core, audit, settings.reconcile_interval, notifier)),
             tasks.create_task(_watch_xids(core)),
             tasks.create_task(_take_turns(core)),
         ]
@@ -74,10 +78,11 @@ async def _run(settings: Settings, core: Core) -> None:
     _log.info("daemon.stopped")
 
 
-async def _reconcile(core: Core, interval: float, notifier: Notifier) -> None:
+async def _reconcile(core: Core, audit: Auditor, interval: float, notifier: Notifier) -> None:
     while True:
         await core.reconciler.rest(interval)
         await core.reconcile()
+        audit.settle()
         notifier.send("WATCHDOG=1")
 
 

@@ -4,6 +4,7 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from .audit import AuditService
 from .event import Event
 from .leftover import LeftoverService
 from .policy_view import RulesService
@@ -44,6 +45,9 @@ class Service(Protocol):
 
     @property
     def profiles(self) -> ProfileService: ...
+
+    @property
+    def audit(self) -> AuditService: ...
 
     async def create(self, request: CreateRequest, caller: Caller) -> ShareView: ...
 

@@ -98,6 +98,10 @@ class Shares:
             )
         return found[0]
 
+    def of(self, uid: int) -> set[ShareId]:
+        """Ids of all that are remembered and belong to the user."""
+        return {share.id for share in self.all() if share.uid == uid}
+
     def names(self) -> set[str]:
         """Names taken by living shares."""
         return {row[0] for row in self._db.rows(f"SELECT name FROM shares WHERE {_LIVING}")}  # noqa: S608

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every call of `/v1`: one table, from which the app and OpenAPI are made."""
 
-from . import leftovers, machine, shares, tenants, tokens
+from . import audit, leftovers, machine, shares, tenants, tokens
 
 ROUTES = (
     *shares.ROUTES,
     *machine.ROUTES,
     *tenants.ROUTES,
     *tokens.ROUTES,
+    *audit.ROUTES,
     *leftovers.ROUTES,
 )
