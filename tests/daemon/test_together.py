@@ -172,3 +172,14 @@ def test_without_waiting_others_give_back_or_it_is_refused(world, state):
             await daemon.create(60, name="again", tenant=Tenant("lab"), wait=False)
 
     live(world, state, story)
+
+
+def test_where_a_share_stands_in_line_and_what_is_borrowed_is_shown(world, state):
+    async def story(daemon):
+        govern(daemon, guaranteed=Amount(memory=Bytes(10 * GIB)))
+        await daemon.create(60, name="first", tenant=Tenant("lab"))
+        await daemon.create(60, name="second", tenant=Tenant("lab"))
+        assert (await daemon.show("first")).borrowed is True
+        assert (await daemon.show("second")).why
+
+    live(world, state, story)

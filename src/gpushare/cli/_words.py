@@ -8,7 +8,7 @@ from gpushare.model.gpu import Capability
 from gpushare.model.ids import GpuId
 from gpushare.model.share import Enforcement, State, Verification
 from gpushare.model.units import GIB, format_bytes
-from gpushare.model.view import GpuView, MemoryView, ShareView
+from gpushare.model.view import GpuView, MemoryView, MigratableView, ShareView, SuspendableView
 
 from ._gate import gate_lines
 from ._output import Column, Table, aligned, colour
@@ -27,10 +27,11 @@ def share_table(gpus: Sequence[GpuView], now: datetime) -> Table[ShareView]:
     """`gpus` give the index and model for a share's UUIDs."""
     labels = {gpu.uuid: gpu_label(gpu) for gpu in gpus}
     return Table(
-        lambda share: share.name,
-        Column("SHARE", lambda s: s.name),
+        lambda share: share.name or share.id,
+        Column("SHARE", lambda s: s.name or NONE),
         Column("ID", lambda s: s.id, wide=True),
-        Column("USER", lambda s: s.user),
+        Column("TENANT", lambda s: s.tenant or NONE, wide=True),
+        Column("USER", lambda s: s.user or NONE),
         Column("GPU", lambda s: _gpus(s, labels)),
         Column("MEMORY", lambda s: memory(s.memory)),
         Column("COMPUTE", compute),
@@ -38,7 +39,8 @@ def share_table(gpus: Sequence[GpuView], now: datetime) -> Table[ShareView]:
         Column("BY", lambda s: "+".join(s.mechanism) or NONE),
         Column("ENFORCED", lambda s: f"memory {s.enforcement.memory}", wide=True),
         Column("VERIFIED", _verified, wide=True),
-        Column("SUSPENDABLE", suspendable, wide=True),
+        Column("SUSPENDABLE", lambda s: able(s.suspendable), wide=True),
+        Column("MIGRATABLE", lambda s: able(s.migratable), wide=True),
         Column("PIDS", lambda s: ",".join(map(str, s.pids)) or NONE, wide=True),
         Column("STATE", _state),
         Column("AGE", lambda s: age(now - s.created)),
@@ -108,9 +110,11 @@ def wait_reason(share: ShareView) -> str:
 def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
     """Everything about one share, for `show`."""
     rows = [
-        ("share", f"{share.name}  ({share.id})"),
+        ("share", f"{share.name or NONE}  ({share.id})"),
         ("state", _state(share) + (f", {_note(share)}" if _note(share) else "")),
-        ("user", share.user),
+        ("user", share.user or NONE),
+        ("tenant", (share.tenant or NONE) + (", borrowed" if share.borrowed else "")),
+        *([("begins", share.begins.isoformat(timespec="minutes"))] if share.begins else []),
         ("gpus", _gpus(share, gpus)),
         ("memory", _memory_line(share.memory)),
         ("compute", compute(share)),
@@ -119,7 +123,8 @@ def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
         ("by", "+".join(share.mechanism) or NONE),
         ("holds", levels(share.enforcement)),
         ("verified", _verified(share)),
-        ("suspendable", suspendable(share)),
+        ("suspendable", able(share.suspendable)),
+        ("migratable", able(share.migratable)),
         *(("moved", line) for line in _moves(share)),
         *(("gate", line) for line in gate_lines(share.gate)),
         ("processes", ", ".join(map(str, share.pids)) or NONE),
@@ -149,8 +154,7 @@ def verification(found: Verification) -> str:
     return aligned(rows)
 
 
-def suspendable(share: ShareView) -> str:
-    found = share.suspendable
+def able(found: SuspendableView | MigratableView | None) -> str:
     if found is None:
         return NONE
     return "yes" if found.yes else f"no, because {found.because}"

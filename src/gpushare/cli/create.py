@@ -27,12 +27,13 @@ def create(
 
     \b
     gpushare create -m 8GiB --name notebook --ttl 8h
+    gpushare create -m 40GiB --name demo --at 14:00 --for 2h
     gpushare exec notebook -- jupyter lab
     eval "$(gpushare env notebook)"
     """
     request = CreateRequest(spec=spec, wait=not no_wait)
     patience = parse_duration(timeout) if timeout else None
-    if queue:
+    if queue or spec.at is not None:
         share = client().create(request)
     else:
         with Teller() as told, taken(client(), request, timeout=patience, told=told) as share:

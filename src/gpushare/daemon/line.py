@@ -7,8 +7,7 @@ from datetime import datetime
 from gpushare.model.ids import ShareId, Tenant
 from gpushare.model.share import Share, State
 from gpushare.model.spec import Gang
-from gpushare.scheduler import Request, Snapshot, Waiting
-from gpushare.scheduler.order import ordered
+from gpushare.scheduler import Request, Snapshot, Waiting, ordered
 from gpushare.store import Store
 
 Unit = tuple[Request, ...]

@@ -2,7 +2,7 @@
 """The queue: asks the scheduler, and has the executor do what it decides."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -16,15 +16,17 @@ from gpushare.scheduler import (
     Request,
     Snapshot,
     Waiting,
+    admission,
     book,
     decide,
     hindrance,
     place_gang,
+    plan,
+    rank_reason,
     regrant,
 )
-from gpushare.scheduler.reclaim import plan
 from gpushare.scheduler.relocate import relocate
-from gpushare.scheduler.tenancy import admission
+from gpushare.scheduler.tenancy import tenancy
 from gpushare.store import Store
 
 from .executor import Executor
@@ -110,6 +112,19 @@ class Placer:
     def relocate(self, share: Share, to: Sequence[str]) -> Decision:
         """The share's decision on other GPUs; raises as `scheduler.relocate` does."""
         return relocate(self._state(), share, to)
+
+    def standing(self, share: ShareId) -> tuple[str, ...]:
+        """Where a waiting share stands among those that wait, and why; empty when it does not."""
+        state = self._state()
+        line = self._line.requests(state)
+        mine = (request for request in line if request.id == share and request.spec.at is None)
+        return tuple(rank_reason(state, line, request) for request in mine)
+
+    def borrowed(self) -> Collection[ShareId] | None:
+        """Shares beyond what their tenants are guaranteed; None where there are no tenants."""
+        if not self._store.policy.current().tenants:
+            return None
+        return tenancy(self._state()).borrowed
 
     def begins(self) -> datetime | None:
         """When the next reservation begins."""

@@ -15,8 +15,7 @@ from gpushare.model.reclaim import Step
 from gpushare.model.share import Cause, Decision, Share, Tier
 from gpushare.model.tenant import Rung
 from gpushare.model.view import MOVE_SECONDS
-from gpushare.scheduler import Request, Snapshot, regrant
-from gpushare.scheduler.comeback import returning
+from gpushare.scheduler import Request, Snapshot, regrant, returning
 from gpushare.store import Store
 
 from .bus import Bus

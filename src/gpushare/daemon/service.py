@@ -3,7 +3,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+
+from msgspec.structs import replace
 
 from gpushare.delivery.host import plan as host_plan
 from gpushare.model.errors import (
@@ -67,7 +69,6 @@ class DaemonService:
         self._sight = Sight(core, access)
         self.tokens = self.identity = keys or keys_of(core, access)
         self.rules = Governor(core, access)
-        self._intake = Intake(core, lambda caller, wanted: self.rules.tenant_of(caller, wanted))
         self.audit = Records(auditor.log if auditor else None, core.store.shares.of)
         self.leftovers = Leftovers(core, access)
         self.profiles = Book(core.store, access)
@@ -77,18 +78,22 @@ class DaemonService:
     async def create(self, request: CreateRequest, caller: Caller) -> ShareView:
         holder = self._process(request.holder, caller) if request.holder is not None else None
         async with self._core.turn:
-            share = await self._intake.take(request, caller, holder)
+            share = await self._intake().take(request, caller, holder)
         return await self._answer(share)
 
     async def plan(self, spec: ShareSpec, caller: Caller) -> Plan:
-        return await self._intake.plan(spec, caller)
+        return await self._intake().plan(spec, caller)
 
     async def shares(self, caller: Caller, *, ended: bool = False) -> Sequence[ShareView]:
         found = self._store.shares.all() if ended else self._store.shares.living()
         return await self._views(found, caller)
 
     async def show(self, ref: str, caller: Caller) -> ShareView:
-        return (await self._views([self._sight.find(ref, caller)], caller))[0]
+        share = self._sight.find(ref, caller)
+        view = (await self._views([share], caller))[0]
+        if share.state is not State.QUEUED or not self._access.own(share, caller):
+            return view
+        return replace(view, why=self._core.placer.standing(share.id))
 
     async def wait(
         self, ref: str, states: Sequence[State], timeout: Seconds | None, caller: Caller
@@ -185,6 +190,9 @@ class DaemonService:
         quotas = await self.rules.quotas(caller)
         return metrics.text(self._core, shares, gpus, quotas, await self._driver())
 
+    def _intake(self) -> Intake:
+        return Intake(self._core, self.rules.tenant_of)
+
     async def _join(self, share: Share, process: ProcessRef) -> None:
         """Into the share's control group; raises CgroupError where the memory limit hangs on it."""
         assert share.decision is not None
@@ -274,13 +282,16 @@ class DaemonService:
         await self._core.observer.look(shares, age=_FRESH_SECONDS)
         queued = any(share.state is State.QUEUED for share in shares)
         waiting = self._core.placer.waiting() if queued else {}
+        borrowed = self._core.placer.borrowed()
         return [
             view if caller is None else self._sight.share(view, share, caller)
             for share in shares
-            for view in (self._one(share, waiting.get(share.id)),)
+            for view in (self._one(share, waiting.get(share.id), borrowed),)
         ]
 
-    def _one(self, share: Share, waiting: Waiting | None) -> ShareView:
+    def _one(
+        self, share: Share, waiting: Waiting | None, borrowed: Collection[ShareId] | None
+    ) -> ShareView:
         return views.share_view(
             share,
             self._core.placer.machine,
@@ -289,4 +300,5 @@ class DaemonService:
             waiting,
             delivered=self._core.observer.delivery.percent(share.id),
             idle_since=self._core.upkeep.idle.since(share.id),
+            borrowed=None if borrowed is None else share.id in borrowed,
         )

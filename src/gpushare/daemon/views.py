@@ -20,14 +20,16 @@ from gpushare.model.view import (
     GpuMemoryView,
     GpuView,
     MemoryView,
+    MigratableView,
     QueueView,
     ShareView,
     SuspendableView,
 )
 from gpushare.scheduler import Waiting
+from gpushare.scheduler.relocate import alike
 
 from .gateview import NS, gate_view
-from .ways import why_fixed
+from .ways import why_fixed, why_rooted
 
 WAITS = "waits for its turn"
 _NO_MOVE = Moved()
@@ -51,6 +53,7 @@ def share_view(
     *,
     delivered: Percent | None = None,
     idle_since: datetime | None = None,
+    borrowed: bool | None = None,
 ) -> ShareView:
     decision = share.decision or _NOTHING
     pids = tuple(process.pid for process in processes)
@@ -81,11 +84,14 @@ def share_view(
         log=share.log,
         turns=share.spec.turns,
         suspendable=_suspendable(share, seen),
+        migratable=_migratable(share, machine, seen),
         suspension=share.suspension,
         moved=_moved(share, seen),
         gate=gate_view(share, seen),
         idle_since=idle_since,
         asked=share.asked,
+        begins=share.spec.at if share.booking else None,
+        borrowed=borrowed,
     )
 
 
@@ -120,6 +126,13 @@ def for_strangers(view: ShareView, *, names: bool) -> ShareView:
         turns=view.turns,
         suspension=view.suspension,
     )
+
+
+def nearby(share: Share, machine: Machine) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """CPUs and NUMA nodes that are close to the share's GPUs."""
+    gpus = [gpu for gpu in machine.gpus if share.decision and gpu.uuid in share.decision.gpus]
+    cpus = {cpu for gpu in gpus for cpu in gpu.cpus}
+    return tuple(sorted(cpus)), tuple(sorted({gpu.numa for gpu in gpus if gpu.numa is not None}))
 
 
 def gpu_view(gpu: Gpu, machine: Machine, holding: Iterable[Share]) -> GpuView:
@@ -169,6 +182,8 @@ def _away(share: Share) -> str:
     match share.suspension.cause if share.suspension else None:
         case Cause.TURN:
             return WAITS
+        case Cause.RECLAIM:
+            return "who is guaranteed its room has it; it comes back by itself"
         case Cause.IDLE:
             return f"it was idle; gpushare resume {share.name}"
         case _:
@@ -180,6 +195,15 @@ def _suspendable(share: Share, seen: Observation) -> SuspendableView | None:
         return None
     because = why_fixed(share, seen)
     return SuspendableView(yes=not because, because=because)
+
+
+def _migratable(share: Share, machine: Machine, seen: Observation) -> MigratableView | None:
+    if share.decision is None or share.state.ended:
+        return None
+    kin = alike(machine, share.decision.gpus[0])
+    nowhere = "" if kin else "this machine has no other GPU of its model"
+    because = why_rooted(share, seen) or nowhere
+    return MigratableView(yes=not because, because=because)
 
 
 def _moved(share: Share, seen: Observation) -> dict[Tier, Moved]:

@@ -72,6 +72,13 @@ class GateView(Value):
     stuck: int
 
 
+class MigratableView(Value):
+    """Whether the share could move to another GPU now, room aside; if not, why."""
+
+    yes: bool
+    because: str = ""
+
+
 class SuspendableView(Value):
     """Whether the share's memory could leave the GPU now, and if not, why."""
 
@@ -105,11 +112,14 @@ class ShareView(Value):
     log: str | None = None
     turns: bool = False
     suspendable: SuspendableView | None = None
+    migratable: MigratableView | None = None
     suspension: Suspension | None = None
     moved: dict[Tier, Moved] = {}
     gate: GateView | None = None
     idle_since: datetime | None = None  # it has used no GPU time since then
     asked: ShareSpec | None = None  # where a policy has changed what was asked
+    begins: datetime | None = None  # a reservation that waits for its time
+    borrowed: bool | None = None  # beyond what its tenant is guaranteed; None: there are no tenants
 
 
 class GpuMemoryView(Value):
@@ -182,6 +192,14 @@ class SuspendRequest(Value):
 
 
 class ResumeRequest(Value):
+    timeout: Annotated[Seconds, Meta(ge=1, le=LONGEST_MOVE)] = MOVE_SECONDS
+
+
+class MigrateRequest(Value):
+    """`to`: GPUs by index or UUID, as many as the share has; none: the best. `timeout`: seconds
+    until it is given up."""
+
+    to: tuple[str, ...] = ()
     timeout: Annotated[Seconds, Meta(ge=1, le=LONGEST_MOVE)] = MOVE_SECONDS
 
 
