@@ -173,7 +173,7 @@ def living(house: House, prepared: Callable[[House], None] = lambda _: None) -> 
                 asyncio.create_task(server.serve([place]))
                 for server, place in zip(servers, places, strict=True)
             ]
-            while not all(server.started for server in servers):
+            while not all(server.started for server in servers):  # noqa: ASYNC110 (as in conftest)
                 await asyncio.sleep(0.01)
             ready.set()
             await asyncio.gather(*tasks)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of permissions: complete, and what really happens."""
 
+from itertools import pairwise
+
 import pytest
 
 from gpushare.api.app import build
@@ -85,7 +87,7 @@ def test_nobody_is_not_a_viewer():
 
 
 def test_a_role_has_what_the_lesser_ones_have():
-    for less, more in zip(ROLES, ROLES[1:], strict=False):
+    for less, more in pairwise(ROLES):
         assert set(scopes(less)) <= set(scopes(more))
 
 

@@ -293,7 +293,7 @@ def test_what_is_not_tls_ends_the_connection_only(house, data):
 
 def test_old_tls_is_refused(house):
     context = house.context()
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     with (
         socket.create_connection(("127.0.0.1", house.port)) as plain,

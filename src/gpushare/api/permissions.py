@@ -12,8 +12,8 @@ from gpushare.model.share import Caller
 class Need:
     """What a caller must have. `role` None: nothing, not even a name.
 
-    `scope`: what a token must be good for; None: any token is. `own`: it is about shares, and
-    others' are for operators.
+    `scope`: what a token must be good for; None: any token is. `own`: it is about what is one's
+    own, and about others' for operators only.
     """
 
     role: Role | None
@@ -62,7 +62,7 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("GET", "/v1/gpus"): Need(_LOOK, "gpus:read"),
     ("GET", "/v1/tokens"): Need(_LOOK, "tokens:read"),
     ("POST", "/v1/tokens"): Need(_LOOK, "tokens:write"),
-    ("DELETE", "/v1/tokens/{ref}"): Need(_LOOK, "tokens:write"),
+    ("DELETE", "/v1/tokens/{ref}"): Need(_LOOK),  # itself; more takes tokens:write
     ("GET", "/v1/policy"): Need(Role.OPERATOR, "policy:read"),
     ("PUT", "/v1/policy"): Need(Role.ADMIN, "policy:write"),
     ("GET", "/v1/tenants"): Need(_LOOK, "quotas:read"),
@@ -84,7 +84,7 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("GET", "/v1/metrics"): Need(_LOOK, "metrics:read"),
 }
 _UNKNOWN = Need(Role.ADMIN)
-_NOT_BY_DEFAULT = "tokens:write"  # a token that leaks must not be able to outlive its end
+WRITE_TOKENS = "tokens:write"  # by nobody's default: one that leaks must not outlive its end
 
 
 def need(method: str, path: str) -> Need:
@@ -100,4 +100,4 @@ def scopes(role: Role) -> tuple[str, ...]:
 
 def default_scopes(role: Role) -> tuple[str, ...]:
     """What a token of the role is good for unless more or less is asked."""
-    return tuple(scope for scope in scopes(role) if scope != _NOT_BY_DEFAULT)
+    return tuple(scope for scope in scopes(role) if scope != WRITE_TOKENS)

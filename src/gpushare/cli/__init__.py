@@ -26,6 +26,7 @@ COMPLETING = "_GPUSHARE_COMPLETE"  # what the shell's completion script asks for
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--socket", metavar="PATH", help="The daemon's socket.")
+@click.option("--context", "context", metavar="NAME", help="Whose daemon: one of the contexts.")
 @click.option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),
@@ -34,7 +35,7 @@ COMPLETING = "_GPUSHARE_COMPLETE"  # what the shell's completion script asks for
 )
 @click.option("--version", is_flag=True, help="Print the version and end.")
 @click.pass_context
-def command(context: click.Context, socket: str | None, color: str, *, version: bool) -> None:  # noqa: ARG001 (_connect reads the socket from the context)
+def command(ctx: click.Context, /, *, color: str, version: bool, **_: str | None) -> None:
     """Give every process a share of a GPU, and make the share real.
 
     \b
@@ -46,7 +47,7 @@ def command(context: click.Context, socket: str | None, color: str, *, version: 
     _choose_colour(color)
     if version:
         click.echo(f"gpushare {__version__}")
-    elif context.invoked_subcommand is None:
+    elif ctx.invoked_subcommand is None:
         from .status import status  # noqa: PLC0415 (start-up time)
 
         status()

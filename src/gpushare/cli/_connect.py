@@ -2,11 +2,17 @@
 """The door to the daemon; for what can be seen without one, to the same code in this process."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gpushare.model.errors import DaemonUnreachableError, GpushareError, HardwareError
+from gpushare.model.errors import (
+    DaemonUnreachableError,
+    GpushareError,
+    HardwareError,
+    UnsupportedError,
+)
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -25,16 +31,39 @@ def config(flags: Mapping[str, object] = {}) -> "Config":
 
 
 def client() -> "Client":
+    """The daemon that is meant: of this machine, or of another by its context or address."""
+    from gpushare.client import Client  # noqa: PLC0415 (start-up time)
+
+    context = click.get_current_context(silent=True)
+    named = context.find_root().params.get("context") if context else None
+    return Client(config().reachable(named))
+
+
+def local_client() -> "Client":
+    """The daemon of this machine, whatever context is meant otherwise."""
     from gpushare.client import Client  # noqa: PLC0415 (start-up time)
 
     return Client(config().reachable_socket())
 
 
+def here(there: "Client", what: str) -> None:
+    """Raises UnsupportedError when the daemon is on another machine."""
+    if not isinstance(there.where, Path):
+        raise UnsupportedError(
+            f"{what} on {there.where}",
+            "it takes files and processes of that machine",
+            "log in to it: ssh HOST gpushare …",
+        )
+
+
 def gpus() -> "Sequence[GpuView]":
     """From the daemon, or, said on stderr, straight from the driver."""
+    there = client()
     try:
-        return client().gpus()
+        return there.gpus()
     except DaemonUnreachableError:
+        if not isinstance(there.where, Path):
+            raise
         from gpushare.daemon import look  # noqa: PLC0415 (start-up time)
 
         click.echo("gpushare: no daemon; asking the driver itself", err=True)

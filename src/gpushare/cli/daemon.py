@@ -22,7 +22,7 @@ from gpushare.model.errors import (
 )
 from gpushare.model.settings import LogFormat, LogLevel
 
-from ._connect import client, config
+from ._connect import config, local_client
 from ._options import output_option
 
 if TYPE_CHECKING:
@@ -79,19 +79,20 @@ def daemon(context: click.Context, /, *, detach: bool, **flags: object) -> None:
 @output_option
 def status(*, output: "Output") -> None:
     """Say whether a daemon answers; exit code 6 when none does."""
-    found = client()
+    found = local_client()
     version = found.version()
-    lines = (f"pid      {version.pid}", f"version  {version.version}", f"socket   {found.socket}")
+    lines = (f"pid      {version.pid}", f"version  {version.version}", f"socket   {found.where}")
     output.item(version, str(version.pid), lambda: "\n".join(lines))
 
 
 @daemon.command()
 def stop() -> None:
     """End the daemon; shares and their programs go on."""
-    pid = client().version().pid
+    there = local_client()
+    pid = there.version().pid
     process = os.pidfd_open(pid)
     # Between the answer and the pidfd another process may have taken the number.
-    if client().version().pid == pid:
+    if there.version().pid == pid:
         signal.pidfd_send_signal(process, signal.SIGTERM)
     _await_end(process, pid)
     click.echo(f"gpushare: daemon {pid} has ended; shares go on", err=True)

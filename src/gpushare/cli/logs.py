@@ -11,7 +11,7 @@ import click
 
 from gpushare.model.errors import DaemonUnreachableError, NoLogError, NoSuchShareError
 
-from ._connect import client
+from ._connect import client, here
 from ._options import share_argument
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def logs(share: str, *, follow: bool, tail: int | None) -> None:
     gpushare logs -f train
     """
     there = client()
+    here(there, "cannot read logs")
     found = there.show(share)
     with _opened(found) as log:
         _print_end(log, tail)

@@ -42,6 +42,8 @@ from .audit import AuditLog
 from .config import load
 from .connection import answer
 from .policy import Rules
+from .remote import Remote
+from .tokens import Tokens
 
 T = TypeVar("T")
 _LOOK_SECONDS = 30.0
@@ -53,13 +55,13 @@ _BAD = 400
 class Client:
     """Calls raise the errors of `model.errors`. `ref` is a share's id, id prefix or name.
 
-    Without `socket` the daemon is found as the command line finds it. A client holds no
-    connection between two calls, so it survives a restart of the daemon and may be used from
-    several threads.
+    `where`: its socket, or its address and a token; without it the daemon is found as the command
+    line finds it. A client holds no connection between two calls, so it survives a restart of the
+    daemon and may be used from several threads.
     """
 
-    def __init__(self, socket: Path | str | None = None) -> None:
-        self.socket = Path(socket) if socket else load().reachable_socket()
+    def __init__(self, where: Path | str | Remote | None = None) -> None:
+        self.where = Path(where) if isinstance(where, str) else where or load().reachable()
 
     def __enter__(self) -> Self:
         return self
@@ -144,6 +146,11 @@ class Client:
         """Records of what was done."""
         return AuditLog(self._call)
 
+    @property
+    def tokens(self) -> Tokens:
+        """Tokens for callers from other machines, and logging in for one."""
+        return Tokens(self._call)
+
     def gpus(self) -> Sequence[GpuView]:
         return self._look("/v1/gpus", GpuList).items
 
@@ -160,13 +167,13 @@ class Client:
 
     def metrics(self) -> str:
         """Prometheus text."""
-        with answer(self.socket, "GET", "/v1/metrics", timeout=_LOOK_SECONDS) as response:
+        with answer(self.where, "GET", "/v1/metrics", timeout=_LOOK_SECONDS) as response:
             return response.read().decode()
 
     def events(self, since: int = 0) -> Iterator[Event]:
         """Every event after `since`, then the ones to come; ends when the daemon does."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(since)}
-        with answer(self.socket, "GET", "/v1/events", headers=headers, timeout=None) as response:
+        with answer(self.where, "GET", "/v1/events", headers=headers, timeout=None) as response:
             if response.status >= _BAD:
                 raise _refusal(_document(response.read()))
             for line in response:
@@ -192,7 +199,7 @@ class Client:
         sent = None if body is None else msgspec.json.encode(body)
         headers = {"Content-Type": "application/json"} if sent else {}
         with answer(
-            self.socket, method, target, query=query, body=sent, headers=headers, timeout=timeout
+            self.where, method, target, query=query, body=sent, headers=headers, timeout=timeout
         ) as response:
             document, status = _document(response.read()), response.status
         if status >= _BAD:

@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,14 @@ from gpushare.model.errors import BadQuantityError, ConfigError, SocketDeniedErr
 from gpushare.model.settings import Settings
 from gpushare.model.units import parse_bytes
 
-FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
+from .contexts import KEYS, LOCAL, Contexts, from_environment
+from .credentials import Credentials
+from .remote import Remote
+
+FIELDS = {each.name: each for each in msgspec.structs.fields(Settings)}
 VARIABLES = {name: f"GPUSHARE_{name.upper()}" for name in FIELDS}
 SIZES = frozenset(("swap_memory", "swap_ahead", "audit_size"))
+LISTS = frozenset(("hosts", "operators", "viewers", "oidc_operators"))  # `a,b` in variables
 DEFAULT = "default"
 _SYSTEM = "etc/gpushare"
 _SOCKET = "gpushare.sock"
@@ -30,9 +35,31 @@ class Config:
     origins: Mapping[str, str]
     files: tuple[Path, ...]
     system_socket: Path
+    contexts: Contexts
+    env: Mapping[str, str] = field(repr=False)
+
+    @property
+    def credentials(self) -> Credentials:
+        return Credentials(state_home(self.env))
+
+    def reachable(self, context: str | None = None) -> Path | Remote:
+        """The daemon to speak to, here or elsewhere: the context that is named, `--socket`,
+        GPUSHARE_HOST, GPUSHARE_CONTEXT, GPUSHARE_SOCKET, the context of the files, else this
+        machine's. Raises ConfigError, SocketDeniedError.
+        """
+        origin = self.origins["socket"]
+        if not context and origin != _flag("socket"):
+            if remote := from_environment(self.env, self.credentials):
+                return remote
+            context = self.env.get("GPUSHARE_CONTEXT")
+            if not context and origin != VARIABLES["socket"]:
+                context = self.contexts.chosen
+        if not context or context == LOCAL:
+            return self.reachable_socket()
+        return self.contexts.find(context, self.credentials)
 
     def reachable_socket(self) -> Path:
-        """The daemon to speak to: what was set, else the user's own, else the machine's."""
+        """The daemon of this machine: what was set, else the user's own, else the machine's."""
         own = self.settings.socket
         if self.origins["socket"] != DEFAULT:
             return own
@@ -55,9 +82,10 @@ def load(
     env = os.environ if env is None else env
     uid = os.geteuid() if uid is None else uid
     files = tuple(_files(env, root))
+    tables = {path: _table(path) for path in files}
     values = _defaults(env, root, uid)
     origins = dict.fromkeys(FIELDS, DEFAULT)
-    for origin, found in _sources(files, env, flags):
+    for origin, found in _sources(tables, env, flags):
         values |= found
         origins |= dict.fromkeys(found, origin) if origin else _flags(found)
     if origins["socket"] == DEFAULT:
@@ -66,7 +94,8 @@ def load(
         machine = uid == 0 and origins["state_dir"] == DEFAULT
         values["audit_file"] = (root / _LOG if machine else values["state_dir"]) / _AUDIT
     system = root / "run/gpushare" / _SOCKET
-    return Config(msgspec.convert(values, Settings, dec_hook=_decode), origins, files, system)
+    settings = msgspec.convert(values, Settings, dec_hook=_decode)
+    return Config(settings, origins, files, system, _contexts(tables), env)
 
 
 def paths(env: Mapping[str, str] | None = None, root: Path = Path("/")) -> tuple[Path, ...]:
@@ -118,10 +147,13 @@ def _defaults(env: Mapping[str, str], root: Path, uid: int) -> dict[str, Any]:
 
 
 def _sources(
-    files: tuple[Path, ...], env: Mapping[str, str], flags: Mapping[str, object]
+    tables: Mapping[Path, Mapping[str, Any]],
+    env: Mapping[str, str],
+    flags: Mapping[str, object],
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in files:
-        yield str(path), {key: _checked(key, value, str(path)) for key, value in _table(path)}
+    for path, table in tables.items():
+        found = {key: value for key, value in table.items() if key not in KEYS}
+        yield str(path), {key: _checked(key, value, str(path)) for key, value in found.items()}
     for key, variable in VARIABLES.items():
         if text := env.get(variable):
             yield variable, {key: _checked(key, text, variable)}
@@ -137,7 +169,14 @@ def _flag(key: str) -> str:
     return f"--{key.replace('_', '-')}"
 
 
-def _table(path: Path) -> list[tuple[str, Any]]:
+def _contexts(tables: Mapping[Path, Mapping[str, Any]]) -> Contexts:
+    found = Contexts()
+    for path, table in tables.items():
+        found = found.with_table(table, str(path))
+    return found
+
+
+def _table(path: Path) -> dict[str, Any]:
     import tomllib  # noqa: PLC0415 (start-up time: most users have no file)
 
     try:
@@ -145,9 +184,9 @@ def _table(path: Path) -> list[tuple[str, Any]]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read {path}", str(error), "gpushare config validate") from error
     for key in table:
-        if key not in FIELDS:
+        if key not in FIELDS and key not in KEYS:
             raise _unknown(key, path)
-    return list(table.items())
+    return table
 
 
 def _unknown(key: str, path: Path) -> ConfigError:
@@ -165,6 +204,7 @@ def _checked(key: str, value: Any, origin: str) -> Any:
     text = not origin.startswith("/")
     try:
         value = parse_bytes(value) if key in SIZES and _is_size(value) else value
+        value = value.split(",") if text and key in LISTS else value
         found = msgspec.convert(value, kind, strict=not text, dec_hook=_decode)
     except (msgspec.ValidationError, BadQuantityError) as error:
         raise ConfigError(f"cannot use {key} of {origin}", str(error), describe(key)) from error

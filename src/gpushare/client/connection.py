@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP over a unix socket, and what its failures mean."""
+"""The one door to a daemon: its unix socket, or an address; and what failures mean."""
 
 import http.client
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -16,6 +16,9 @@ from gpushare.model.errors import (
     ProtocolError,
     SocketDeniedError,
 )
+
+from . import remote
+from .remote import Remote
 
 _CONNECT_SECONDS = 5.0
 _LONGEST = 107  # bytes of a unix socket's path (unix(7))
@@ -37,7 +40,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 @contextmanager
 def answer(
-    path: Path,
+    where: Path | Remote,
     method: str,
     target: str,
     *,
@@ -47,16 +50,29 @@ def answer(
     timeout: float | None,
 ) -> Iterator[http.client.HTTPResponse]:
     """One request. Raises DaemonUnreachableError, SocketDeniedError, ProtocolError, ConfigError."""
-    if len(os.fsencode(path)) > _LONGEST:
-        raise ConfigError(f"{path} is too long for a socket", hint="set a shorter GPUSHARE_SOCKET")
     url = f"{target}?{urlencode(query)}" if query else target
-    with closing(UnixConnection(path, timeout)) as connection, _explained(path):
-        connection.request(method, url, body, {"Accept": "application/json", **headers})
+    headers = {"Accept": "application/json", **headers}
+    if isinstance(where, Remote):
+        headers |= remote.credentials(where)
+    with closing(_connection(where, timeout)) as connection, _explained(where):
+        connection.request(method, url, body, headers)
         yield connection.getresponse()
 
 
+def _connection(where: Path | Remote, timeout: float | None) -> http.client.HTTPConnection:
+    if isinstance(where, Remote):
+        return remote.connection(where, timeout)
+    if len(os.fsencode(where)) > _LONGEST:
+        raise ConfigError(f"{where} is too long for a socket", hint="set a shorter GPUSHARE_SOCKET")
+    return UnixConnection(where, timeout)
+
+
+def _explained(where: Path | Remote) -> AbstractContextManager[None]:
+    return remote.explained(where) if isinstance(where, Remote) else _at_socket(where)
+
+
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _at_socket(path: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:

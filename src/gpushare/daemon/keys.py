@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from gpushare.api.permissions import default_scopes, scopes
+from gpushare.api.permissions import WRITE_TOKENS, default_scopes, scopes
 from gpushare.model.errors import (
     ConflictError,
     NoSuchTokenError,
@@ -107,7 +107,17 @@ class Keys:
     async def revoke(self, token: str, caller: Caller) -> Token:
         found = self._store.tokens.get(token)
         if found is None or not (caller.role.covers(Role.ADMIN) or found[0].uid == caller.uid):
-            raise NoSuchTokenError(f"no token {token!r}", "it is gone, or not yours", "token ls")
+            raise NoSuchTokenError(
+                f"no token {token!r}", "it is gone, or not yours", "gpushare token ls"
+            )
+        if (
+            caller.scopes is not None
+            and WRITE_TOKENS not in caller.scopes
+            and token != caller.token
+        ):
+            raise RoleError(
+                "this token may revoke itself only", f"it lacks the scope {WRITE_TOKENS}"
+            )
         with self._store.transaction():
             gone = self._store.tokens.remove(found[0].id)
             self._bus.publish("token.revoked", f"{', '.join(gone)} by uid {caller.uid}")

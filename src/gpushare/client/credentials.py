@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens on disk: files that nobody else can read."""
+
+import os
+import stat
+from pathlib import Path
+
+from gpushare.model.errors import ConfigError
+
+
+class Credentials:
+    """What `gpushare login` has stored, one file for each machine, below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "tokens"
+
+    def path(self, host: str, port: int) -> Path:
+        return self._folder / f"{host}_{port}"
+
+    def get(self, host: str, port: int) -> str | None:
+        """Raises ConfigError when others could read it."""
+        path = self.path(host, port)
+        return read(path) if path.exists() else None
+
+    def put(self, host: str, port: int, token: str) -> Path:
+        path = self.path(host, port)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        fresh.unlink(missing_ok=True)
+        opened = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(opened, "w") as file:
+            file.write(f"{token}\n")
+        return fresh.replace(path)
+
+    def remove(self, host: str, port: int) -> bool:
+        """Whether there was one."""
+        try:
+            self.path(host, port).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def read(path: Path) -> str:
+    """A token; raises ConfigError unless the file is the caller's alone."""
+    try:
+        with path.open() as file:
+            found = os.fstat(file.fileno())
+            text = file.read(4096).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the token in {path}", str(error)) from error
+    if found.st_uid not in {os.geteuid(), 0} or found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(
+            f"others can read the token in {path}",
+            f"its mode is {stat.S_IMODE(found.st_mode):04o}, its owner uid {found.st_uid}",
+            f"make a new token, then: chmod 600 {path}",
+        )
+    return checked(text, str(path))
+
+
+def checked(text: str, where: str) -> str:
+    """A token that can stand in a header; raises ConfigError, which does not show it."""
+    if not text.isascii() or not text.isprintable() or " " in text or not text:
+        raise ConfigError(f"{where} holds no token", "a token is one word: gs_…")
+    return text
