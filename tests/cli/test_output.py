@@ -17,7 +17,7 @@ from gpushare.cli._output import aligned
 from gpushare.cli._words import age, memory, share_details, share_table
 from gpushare.model.ids import GpuId, ShareId, Tenant
 from gpushare.model.share import Enforcement, Level, Moved, State, Tier
-from gpushare.model.spec import Isolation, MechanismName, Priority
+from gpushare.model.spec import Isolation, MechanismName, MemoryAsk, Priority, ShareSpec
 from gpushare.model.units import GIB, Bytes, Percent
 from gpushare.model.view import (
     ComputeView,
@@ -145,6 +145,18 @@ def test_a_suspended_share_is_told_with_its_reason_and_times():
     assert re.search(r"state +suspended, waits for its turn", shown)
     assert re.search(r"moved +memory: out 0\.32 s \(16 GiB\), back 0\.34 s", shown)
     assert re.search(r"suspendable +no, because it uses managed memory", shown)
+
+
+def test_an_idle_share_is_told_with_its_time_and_what_was_asked():
+    share = replace(
+        view("job", State.RUNNING, Bytes(GIB), GIB, timedelta(0)),
+        idle_since=datetime.now(UTC) - timedelta(minutes=42, seconds=5),
+        asked=ShareSpec(memory=MemoryAsk(limit=Bytes(8 * GIB)), priority=Priority.HIGH),
+    )
+    shown = share_details(share, {})
+    assert re.search(r"state +running, idle 42m", shown)
+    assert re.search(r"asked +8\.0 GiB, priority high", shown)
+    assert "asked" not in share_details(replace(share, asked=None, idle_since=None), {})
 
 
 def test_colours_take_no_room():

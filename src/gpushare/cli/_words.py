@@ -117,6 +117,7 @@ def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
         *([("begins", share.begins.isoformat(timespec="minutes"))] if share.begins else []),
         ("gpus", _gpus(share, gpus)),
         ("memory", _memory_line(share.memory)),
+        *(("asked", line) for line in _asked(share)),
         ("compute", compute(share)),
         ("priority", share.priority),
         ("isolation", share.isolation),
@@ -193,7 +194,23 @@ def _state(share: ShareView) -> str:
 
 def _note(share: ShareView) -> str:
     told = {State.FAILED, State.RELEASED, State.SUSPENDED}
-    return wait_reason(share) if share.queue or share.state in told else ""
+    if share.queue or share.state in told:
+        return wait_reason(share)
+    return f"idle {age(datetime.now(UTC) - share.idle_since)}" if share.idle_since else ""
+
+
+def _asked(share: ShareView) -> list[str]:
+    """What was asked, where a policy has changed it."""
+    if share.asked is None:
+        return []
+    memory, said = share.asked.memory, []
+    if memory.limit is not None:
+        said.append(f"{gib(memory.limit)} GiB")
+    elif memory.share is not None:
+        said.append(f"{memory.share}% of memory")
+    if memory.request is not None:
+        said.append(f"{gib(memory.request)} GiB of it guaranteed")
+    return [", ".join([*said, f"priority {share.asked.priority}"])]
 
 
 def _verified(share: ShareView) -> str:
