@@ -11,6 +11,7 @@ from gpushare.api.metrics import MEASURES
 from gpushare.api.routes import ROUTES
 from gpushare.cli import command
 from gpushare.cli._catalogue import explanations
+from gpushare.cli._policy_keys import policy_keys
 from gpushare.client.config import FIELDS, VARIABLES, describe
 
 HERE = Path(__file__).resolve().parent
@@ -21,7 +22,7 @@ EXIT_CODES = (
     ("0", "done"),
     ("1", "failed"),
     ("2", "usage, configuration, or a request that can never fit"),
-    ("3", "a check says no (`verify`, `wait`)"),
+    ("3", "a check says no (`verify`, `wait`, `apply --check`)"),
     ("4", "no such share or GPU"),
     ("5", "denied"),
     ("6", "the daemon cannot be reached"),
@@ -42,6 +43,7 @@ def pages() -> dict[str, str]:
         "README.md": index(),
         "cli.md": page("Command line", cli()),
         "config.md": page("Configuration", config()),
+        "policy.md": page("Policy file", policy()),
         "errors.md": page("Errors", errors()),
         "metrics.md": page("Metrics", metrics()),
         "api.md": page("HTTP API", api()),
@@ -61,6 +63,7 @@ def index() -> str:
                 "",
                 "- [Command line](cli.md): every command, option and exit code",
                 "- [Configuration](config.md): files, keys and variables",
+                "- [Policy file](policy.md): tenants, quotas and the other rules of a machine",
                 "- [Errors](errors.md): every code, why it happens and what helps",
                 "- [Metrics](metrics.md): what Prometheus sees",
                 "- [HTTP API](api.md): the calls of `/v1`",
@@ -121,6 +124,41 @@ PLACES = {
 
 def default(name: str) -> str:
     return PLACES.get(name) or f"`{FIELDS[name].default}`"
+
+
+def policy() -> Iterator[str]:
+    yield (
+        "`gpushare apply -f FILE` sets all rules of a machine, `gpushare export` prints them. The "
+        "file is TOML, YAML or JSON, by its ending, with the same keys. Unknown keys are errors; "
+        "what the file does not say has its usual value."
+    )
+    yield ""
+    yield (
+        "Sizes are `40GiB`, `512MiB` or bytes; compute is whole percents of one GPU; times are "
+        "`90s`, `30m`, `8h`, `7d` or seconds. `[default]` is what holds for each user in no tenant."
+    )
+    yield from ("", "```toml", *EXAMPLE.strip().splitlines(), "```", "")
+    keys = ((f"`{k.name}`", k.table or "-", k.usual or "-", k.meaning) for k in policy_keys())
+    yield from table(("key", "table", "usual value", "meaning"), keys)
+
+
+EXAMPLE = """
+apiVersion = "v1"
+half_life = "14d"
+
+[default]
+limit = { memory = "20GiB", compute = 50 }
+
+[tenant.lab]
+guaranteed = { memory = "100GiB", compute = 100 }
+
+[tenant.vision]
+parent = "lab"
+groups = ["vision"]
+guaranteed = { memory = "60GiB", compute = 60 }
+gpu_hours = 500
+weight = 2
+"""
 
 
 def errors() -> Iterator[str]:

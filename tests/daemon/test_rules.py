@@ -117,9 +117,10 @@ def test_a_gpu_that_is_gone_keeps_nobody_from_another_change():
 def test_names_that_the_machine_does_not_know_are_told():
     odd = changed(ANA, users=("root", "no\0body", "none-such"), groups=("root", "none-such"))
 
-    said = [text for text in warnings(odd) if text.startswith("tenant ana:")]
+    said = [text for text in warnings(odd, TREE) if text.startswith("tenant ana:")]
 
     assert [text.rpartition(" ")[2] for text in said] == ["no\0body", "none-such", "none-such"]
+    assert not list(warnings(odd, odd))
 
 
 class Known:

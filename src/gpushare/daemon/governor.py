@@ -99,7 +99,7 @@ class Governor:
             )
         rules.check(policy, now.policy, self._core.placer.machine)
         changes = differences(now.policy, policy)
-        warnings = (*rules.warnings(policy), *self._left_behind(policy))
+        warnings = (*rules.warnings(policy, now.policy), *self._left_behind(policy))
         if changes and not dry:
             now = self._store.policy.put(policy, user_name(caller.uid), self._clock.now())
             self._core.bus.publish("policy.changed", f"revision {now.revision} by {now.by}")

@@ -89,17 +89,18 @@ def check(policy: Policy, before: Policy, machine: Machine) -> None:
         raise PolicyError("more is guaranteed than there is", "; ".join(wrong), "gpushare gpus")
 
 
-def warnings(policy: Policy) -> Iterator[str]:
-    """What is allowed but looks like a mistake: users and groups that this machine does not know.
+def warnings(policy: Policy, before: Policy) -> Iterator[str]:
+    """What is allowed but looks like a mistake: new users and groups that this machine lacks.
 
     Looked up one by one, for no name service need list them all.
     """
     for name, spec in sorted(policy.tenants.items()):
+        old = before.tenants.get(name, TenantSpec())
         for user in spec.users:
-            if not _known(pwd.getpwnam, user):
+            if user not in old.users and not _known(pwd.getpwnam, user):
                 yield f"tenant {name}: this machine has no user {user}"
         for group in spec.groups:
-            if not _known(grp.getgrnam, group):
+            if group not in old.groups and not _known(grp.getgrnam, group):
                 yield f"tenant {name}: this machine has no group {group}"
 
 
