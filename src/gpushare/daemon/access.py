@@ -50,4 +50,4 @@ class Access:
         return share is not None and self.own(share, caller)
 
 
-PRIVATE = ("token.", "policy.", "anomaly.", "audit.")
+PRIVATE = ("token.", "policy.", "anomaly.", "audit.", "leftover.")

@@ -17,19 +17,21 @@ _decode = msgspec.json.Decoder(Runs).decode
 
 
 class Profiles:
+    """Kept in memory too: every placement asks."""
+
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._known: tuple[Profile, ...] | None = None
 
     def all(self) -> tuple[Profile, ...]:
         """Alone (`beside` "") and beside each neighbour, by program."""
-        sql = "SELECT program, beside, seconds, work FROM profiles ORDER BY program, beside"
-        return tuple(
-            Profile(program=program, beside=beside, seconds=seconds, work=work)
-            for program, beside, seconds, work in self._db.rows(sql)
-        )
+        if self._known is None:
+            self._known = self._read()
+        return self._known
 
     def add(self, seen: Iterable[Profile], at: datetime) -> None:
         """Add to what is known of each pair; forget the pairs that were not seen for longest."""
+        self._known = None
         with self._db.transaction():
             for profile in seen:
                 self._add(profile, at.timestamp())
@@ -49,6 +51,13 @@ class Profiles:
             sql = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?)"
             self._db.execute(sql, program, at.timestamp(), body)
             self._forget("runs")
+
+    def _read(self) -> tuple[Profile, ...]:
+        sql = "SELECT program, beside, seconds, work FROM profiles ORDER BY program, beside"
+        return tuple(
+            Profile(program=program, beside=beside, seconds=seconds, work=work)
+            for program, beside, seconds, work in self._db.rows(sql)
+        )
 
     def _add(self, new: Profile, at: float) -> None:
         self._db.execute(

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real programs under a real daemon: their launches are counted, and make profiles."""
+
+import http.client
+import json
+import socket
+from typing import Any
+
+import pytest
+
+from support.daemon import Daemon, until
+from support.program import training
+
+
+class Unix(http.client.HTTPConnection):
+    def __init__(self, daemon: Daemon) -> None:
+        super().__init__("gpushare", timeout=20)
+        self._path = str(daemon.socket)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self._path)
+
+
+def profiles(daemon: Daemon) -> Any:
+    connection = Unix(daemon)
+    try:
+        connection.request("GET", "/v1/profiles")
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def quick(machine, short_path):
+    """A daemon whose passes are short."""
+    found = Daemon(machine, short_path)
+    found.start("--reconcile-interval", "0.2")
+    yield found
+    found.stop()
+
+
+def pairs(daemon: Daemon) -> dict[tuple[str, str], float]:
+    return {(p["program"], p["beside"]): p["work"] for p in profiles(daemon)["items"]}
+
+
+def test_programs_make_profiles_alone_and_beside_each_other(quick):
+    with training(quick, "--name", "one", "-m", "4GiB"):
+        until(lambda: ("train.py", "") in pairs(quick), "it to be seen alone")
+        with training(quick, "--name", "two", "-m", "4GiB"):
+            until(lambda: ("train.py", "train.py") in pairs(quick), "both to be seen")
+        assert all(work > 0 for work in pairs(quick).values())
+    until(lambda: profiles(quick)["runs"], "their ends to be noticed")
+    (runs,) = [one for one in profiles(quick)["runs"] if one["program"] == "train.py"]
+    assert runs["peak"] >= 2 << 30
