@@ -9,13 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch.profiler import ProfilerActivity, profile
-
 from benchmarks.gpu import machine
 from benchmarks.gpu.colocation.engine import Engine, steady
 from benchmarks.gpu.colocation.jobs import JOBS, Job, Marks
 from benchmarks.gpu.colocation.page import Page
+from torch.profiler import ProfilerActivity, profile
 
 NAMES, STEPS = ("resnet50", "gpt"), 3
 BOUNDS_US = (150, 300, 500, 1000)
