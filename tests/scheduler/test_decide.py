@@ -13,17 +13,7 @@ from gpushare.model.spec import Isolation, MechanismName, MemoryAsk, Priority, S
 from gpushare.model.units import GIB
 from gpushare.scheduler import Waiting, decide
 
-from .world import NOW, ask, gpu, holding, snapshot
-
-
-def taken(state, *requests, ttl=0):
-    """The state after each request was decided and holds its place."""
-    for number, request in enumerate(requests):
-        decision = decide(state, request)
-        assert isinstance(decision, Decision)
-        share = holding(decision, request, f"s{number}", ttl)
-        state = replace(state, shares=(*state.shares, share))
-    return state
+from .world import NOW, ask, gpu, holding, snapshot, taken
 
 
 def test_memory_is_granted_as_asked():
@@ -297,10 +287,11 @@ def test_mps_serves_one_user_at_a_time():
     assert "serves another user" in decide(state, ask(8, 30, uid=2)).waits_for
 
 
-def test_nobody_overtakes_in_the_queue():
+def test_nobody_takes_what_the_share_ahead_waits_for():
     state = replace(taken(snapshot(gpu()), ask(50)), queue=(ask(40),))
     found = decide(state, ask(1))
-    assert found == Waiting(position=2, waits_for="the share ahead of it")
+    kept = "GPU 0, kept free for the share ahead of it"
+    assert found == Waiting(position=2, waits_for=kept)
 
 
 def test_a_queue_for_one_gpu_does_not_hold_up_another():

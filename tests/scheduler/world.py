@@ -3,13 +3,15 @@
 
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from gpushare.model.gpu import Capability, Gpu, Machine
 from gpushare.model.ids import GpuId, ShareId, Tenant
 from gpushare.model.promise import Claim, Promise
 from gpushare.model.share import Decision, Level, Share, State
 from gpushare.model.spec import ComputeAsk, MechanismName, MemoryAsk, ShareSpec
 from gpushare.model.units import GIB
-from gpushare.scheduler import Request, Snapshot
+from gpushare.scheduler import Request, Snapshot, decide
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ENFORCED, COOPERATIVE = Claim(level=Level.ENFORCED), Claim(level=Level.COOPERATIVE, but="perhaps")
@@ -53,11 +55,22 @@ def holding(decision: Decision, request: Request, name: str = "other", ttl: int 
         id=ShareId(name),
         name=name,
         spec=request.spec,
-        tenant=Tenant("lin"),
+        tenant=request.tenant or Tenant("lin"),
         uid=request.uid,
         gid=request.uid,
         state=State.RUNNING,
         created=NOW,
         decision=decision,
         expires=NOW + timedelta(seconds=ttl) if ttl else None,
+        program=request.program,
     )
+
+
+def taken(state: Snapshot, *requests: Request, ttl: int = 0) -> Snapshot:
+    """The state after each request was decided and holds its place."""
+    for request in requests:
+        decision = decide(state, request)
+        assert isinstance(decision, Decision)
+        share = holding(decision, request, f"s{len(state.shares)}", ttl)
+        state = replace(state, shares=(*state.shares, share))
+    return state

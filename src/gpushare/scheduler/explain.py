@@ -9,13 +9,15 @@ from gpushare.model.units import format_bytes
 
 from .room import Room
 from .stack import Stack
+from .state import Request
 
 
 def why(
-    stack: Stack, rooms: Sequence[Room], grants: Sequence[GpuGrant], *, turns: bool
+    stack: Stack, rooms: Sequence[Room], grants: Sequence[GpuGrant], asker: Request
 ) -> tuple[str, ...]:
+    """By which mechanisms and beside whom: only of those that the asker may know of by name."""
     places = zip(rooms, grants, strict=True)
-    said = [line for room, grant in places for line in _place(room, grant, turns=turns)]
+    said = [line for room, grant in places for line in _place(room, grant, asker)]
     return (*stack.why, *said)
 
 
@@ -34,17 +36,18 @@ def _burst(spec: ShareSpec) -> list[str]:
     return ["memory between the request and the limit is not reserved: others may take it first"]
 
 
-def _place(room: Room, grant: GpuGrant, *, turns: bool) -> list[str]:
+def _place(room: Room, grant: GpuGrant, asker: Request) -> list[str]:
+    turns = asker.spec.turns
     left = format_bytes(max(0, room.free(turns=turns) - grant.request))
-    names = ", ".join(share.name for share in room.shares)
+    names = room.names(room.shares, asker)
     company = f"beside {names}" if names else "empty until now"
     place = f"on GPU {room.gpu.index} ({room.gpu.name}), {company}: {left} of its memory stay free"
-    return [place, _others(room)] if turns else [place]
+    return [place, _others(room, asker)] if turns else [place]
 
 
-def _others(room: Room) -> str:
+def _others(room: Room, asker: Request) -> str:
     """Among those that take turns only one is on the GPU, so only the largest needs room."""
-    others = ", ".join(share.name for share in room.shares if share.spec.turns)
+    others = room.names((share for share in room.shares if share.spec.turns), asker)
     if not others:
         return "it takes turns with whoever comes and asks for turns as well"
     return f"it takes turns with {others}: only the largest of them counts against the memory"

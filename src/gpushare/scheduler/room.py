@@ -1,77 +1,131 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is left on one GPU, and whether a grant fits there."""
 
+from collections.abc import Iterable
+
 from gpushare.model.gpu import ComputeMode, Gpu
 from gpushare.model.promise import Promise
 from gpushare.model.share import Share
 from gpushare.model.spec import ComputeAsk, GpuGrant, MechanismName, ShareSpec
+from gpushare.model.tenant import Visibility
 from gpushare.model.units import FULL, Bytes, Percent, format_bytes
 from gpushare.model.value import Value
 
+from .affinity import quarrel
+from .select import selectors
 from .stack import Stack
 from .state import Request, Snapshot
+
+
+class Held(Value):
+    """What is guaranteed to shares: bytes, and percent of the GPU."""
+
+    memory: Bytes = Bytes(0)
+    compute: Percent = Percent(0)
 
 
 class Room(Value):
     """One GPU with the shares on it.
 
-    `aside`: shares that are suspended, whose room others may have until they are resumed.
-    `foreign`: bytes held by programs outside any share, or left there by suspended ones.
-    `alone`: a share there suffers no other.
+    `held`: by those that take no turns; `turning`: by the largest of those that do. `aside`: shares
+    that are suspended, whose room others may have until they are resumed. `foreign`: bytes held by
+    programs outside any share, or left there by suspended ones. `alone`: a share there suffers no
+    other. `told`: anybody may know whose shares are there.
     """
 
     gpu: Gpu
     shares: tuple[Share, ...] = ()
+    held: Held = Held()
+    turning: Held = Held()
     aside: tuple[Share, ...] = ()
     alone: bool = False
     foreign: Bytes = Bytes(0)
-
-    def grants(self, *, turns: bool) -> list[GpuGrant]:
-        """Of the shares that take turns, or of the others."""
-        decisions = (s.decision for s in self.shares if s.decision and s.spec.turns == turns)
-        return [grant for d in decisions for grant in d.grants if grant.gpu == self.gpu.uuid]
+    told: bool = False
 
     def free(self, *, turns: bool = False) -> Bytes:
         """Memory for one more share; who takes turns may have what the others of his kind have."""
-        granted = sum(grant.request for grant in self.grants(turns=False))
-        largest = max((grant.request for grant in self.grants(turns=True)), default=Bytes(0))
-        shared = Bytes(0) if turns else largest
-        return Bytes(max(0, self.gpu.usable - granted - shared - self.foreign))
+        shared = Bytes(0) if turns else self.turning.memory
+        return Bytes(max(0, self.gpu.usable - self.held.memory - shared - self.foreign))
 
     def compute(self, *, turns: bool = False) -> Percent:
-        granted = sum(grant.compute_request for grant in self.grants(turns=False))
-        largest = max(
-            (grant.compute_request for grant in self.grants(turns=True)), default=Percent(0)
-        )
-        return Percent(FULL - granted - (0 if turns else largest))
+        shared = 0 if turns else self.turning.compute
+        return Percent(max(0, FULL - self.held.compute - shared))
 
-    def strangers(self, base: MechanismName, uid: int) -> list[str]:
-        """Names of other users' shares that are made real by the same base."""
+    def strangers(self, base: MechanismName, uid: int) -> list[Share]:
+        """Other users' shares that are made real by the same base."""
         return [
-            share.name
+            share
             for share in (*self.shares, *self.aside)
             if share.decision and share.decision.mechanisms[0] is base and share.uid != uid
         ]
+
+    def names(self, shares: Iterable[Share], asker: Request) -> str:
+        """Those that the asker may know of by name, the others by number."""
+        shares = list(shares)
+        known = [share.name for share in shares if self.told or knows(asker, share)]
+        hidden = len(shares) - len(known)
+        others = [f"{hidden} share{'s' * (hidden > 1)} of others"] if hidden else []
+        return ", ".join(known + others)
 
     @property
     def label(self) -> str:
         return f"GPU {self.gpu.index}"
 
 
+def knows(asker: Request, share: Share) -> bool:
+    """Whether whoever asks may know what the share is called, whatever the policy says."""
+    return not asker.tenant or asker.tenant == share.tenant
+
+
 def rooms(state: Snapshot) -> list[Room]:
-    alone = {promise.mechanism for promise in state.promises if promise.alone}
-    return [_room(state, gpu, alone) for gpu in state.machine.gpus]
+    """Every GPU as it is now; reservations are not there yet."""
+    here = {gpu.uuid: list[Share]() for gpu in state.machine.gpus}
+    for share in state.shares:
+        for uuid in share.decision.gpus if share.decision else ():
+            if uuid in here:
+                here[uuid].append(share)
+    return [room_of(state, gpu, here[gpu.uuid]) for gpu in state.machine.gpus]
 
 
-def _room(state: Snapshot, gpu: Gpu, alone: set[MechanismName]) -> Room:
-    here = [(s, s.decision) for s in state.shares if s.decision and gpu.uuid in s.decision.gpus]
-    present = [(share, decision) for share, decision in here if not share.aside]
+def room_of(state: Snapshot, gpu: Gpu, shares: Iterable[Share]) -> Room:
+    """The GPU with shares whose decisions say that they are on it."""
+    suffers_none = {promise.mechanism for promise in state.promises if promise.alone}
+    present: list[Share] = []
+    aside: list[Share] = []
+    for share in shares:
+        (aside if share.aside else present).append(share)
+    held, turning = _sums(gpu, present)
     return Room(
         gpu=gpu,
-        shares=tuple(share for share, _ in present),
-        aside=tuple(share for share, _ in here if share.aside),
-        alone=any(alone.intersection(decision.mechanisms) for _, decision in present),
+        shares=tuple(present),
+        held=held,
+        turning=turning,
+        aside=tuple(aside),
+        alone=not suffers_none.isdisjoint(_mechanisms(present)),
         foreign=state.foreign.get(gpu.uuid, Bytes(0)),
+        told=state.policy.visibility is Visibility.SHARES,
+    )
+
+
+def _mechanisms(shares: Iterable[Share]) -> set[MechanismName]:
+    return {name for s in shares if s.decision for name in s.decision.mechanisms}
+
+
+def _sums(gpu: Gpu, shares: Iterable[Share]) -> tuple[Held, Held]:
+    memory, compute, turn_memory, turn_compute = 0, 0, 0, 0
+    for share in shares:
+        for grant in share.decision.grants if share.decision else ():
+            if grant.gpu != gpu.uuid:
+                continue
+            if share.spec.turns:
+                turn_memory = max(turn_memory, grant.request)
+                turn_compute = max(turn_compute, grant.compute_request)
+            else:
+                memory += grant.request
+                compute += grant.compute_request
+    return (
+        Held(memory=Bytes(memory), compute=Percent(compute)),
+        Held(memory=Bytes(turn_memory), compute=Percent(turn_compute)),
     )
 
 
@@ -103,13 +157,22 @@ def _guaranteed(compute: ComputeAsk) -> Percent:
 
 def never(gpu: Gpu, request: Request) -> str:
     """Why the GPU could not hold the share even if it were empty; "" when it could."""
-    grant = grant_on(gpu, request.spec)
+    unlike = (selector.refusal(gpu) for selector in selectors(request.spec))
+    return next(filter(None, unlike), "") or _unusable(gpu, request) or _too_small(gpu, request)
+
+
+def _unusable(gpu: Gpu, request: Request) -> str:
     if gpu.mig_enabled and gpu.parent is None:
         return f"GPU {gpu.index} is split by MIG; its instances are shared instead"
     if gpu.parent is not None and request.spec.gpus > 1:
         return f"GPU {gpu.index} is a MIG instance, and a program can use only one of those"
     if gpu.compute_mode is ComputeMode.PROHIBITED:
         return f"GPU {gpu.index} is in compute mode prohibited"
+    return ""
+
+
+def _too_small(gpu: Gpu, request: Request) -> str:
+    grant = grant_on(gpu, request.spec)
     if grant.limit > gpu.usable:
         return f"GPU {gpu.index} has {format_bytes(gpu.usable)} for shares"
     if grant.request > grant.limit:
@@ -122,20 +185,23 @@ def refusal(room: Room, stack: Stack, request: Request) -> str:
     if room.gpu.health.lost:
         return f"{room.label}, which is lost"
     need = grant_on(room.gpu, request.spec)
-    company = unfit_company(room, stack.base, request.uid)
+    company = unfit_company(room, stack.base, request)
     return company or shortage(room, need, turns=request.spec.turns)
 
 
-def unfit_company(room: Room, base: Promise, uid: int) -> str:
+def unfit_company(room: Room, base: Promise, request: Request) -> str:
     """Who is there that cannot be beside the share; "" when nobody is."""
-    names = ", ".join(share.name for share in room.shares)
     if room.alone:
-        return f"{room.label}, which {names} has alone"
+        return f"{room.label}, which {room.names(room.shares, request)} has alone"
     if base.alone and (room.shares or room.foreign):
-        return f"{room.label} to be empty (now: {names or 'programs outside gpushare'})"
-    strangers = room.strangers(base.mechanism, uid)
-    if base.one_user and strangers:
-        return f"{room.label}, where {base.mechanism} serves another user ({', '.join(strangers)})"
+        names = room.names(room.shares, request) or "programs outside gpushare"
+        return f"{room.label} to be empty (now: {names})"
+    strangers = room.strangers(base.mechanism, request.uid) if base.one_user else []
+    if strangers:
+        names = room.names(strangers, request)
+        return f"{room.label}, where {base.mechanism} serves another user ({names})"
+    if reason := quarrel(room.shares, request):
+        return f"{room.label}, {reason}"
     return ""
 
 

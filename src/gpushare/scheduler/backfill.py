@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may pass whom: the first share that has to wait gets a place, and nobody may delay that.
+
+Its place is kept in the calendar like a reservation. Where all that is in its way ends at a known
+time, it is kept from then on; where not, what it needs and is free already is kept from now on.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from gpushare.model.errors import GpushareError
+
+from .fit import Wanted, accompanied, bare_decision, stay, want
+from .room import Room, grant_on, unfit_company
+from .seat import Unit, first, hardest_first, seat
+from .state import Request, Snapshot
+from .timeline import Calendar, Stay
+
+
+def served(calendar: Calendar, queue: Iterable[Sequence[Request]]) -> Calendar:
+    """The calendar after the queue: who fits is there, and the first who does not has a place.
+
+    Those that wait for something else than room keep nothing free: for a share to be beside, for
+    the rest of a gang, for a lost GPU, for their time.
+    """
+    for requests in queue:
+        unit = _wanted(calendar.state, requests)
+        if not unit:
+            continue
+        if seats := seat(calendar, unit, calendar.start):
+            calendar = calendar.joined(one.stay for one in seats)
+        elif kept := hold(calendar, unit):
+            return calendar.joined(kept)
+    return calendar
+
+
+def _wanted(state: Snapshot, requests: Sequence[Request]) -> Unit:
+    """Nothing for those that can never be placed, and for reservations, which have their place."""
+    if any(request.spec.at is not None and _reserved(state, request) for request in requests):
+        return ()
+    try:
+        return [want(state, request) for request in requests]
+    except GpushareError:
+        return ()
+
+
+def _reserved(state: Snapshot, request: Request) -> bool:
+    early = request.spec.at is not None and (state.now is None or state.now < request.spec.at)
+    return early or any(share.id == request.id and share.booking for share in state.booked)
+
+
+def hold(calendar: Calendar, unit: Unit) -> list[Stay]:
+    """The places that are kept for those who do not fit now."""
+    when = first(calendar, unit, calendar.start)
+    if when is None:
+        return _standing(calendar, unit)
+    seats = seat(calendar, unit, when)
+    return [replace(one.stay, kept=True, ahead=True) for one in seats]
+
+
+def _standing(calendar: Calendar, unit: Unit) -> list[Stay]:
+    """What they need, on the GPUs where they lack least.
+
+    It may be more than there is: then nothing is left of that for those who come later.
+    """
+    found: list[Stay] = []
+    for place in hardest_first(unit):
+        wanted = unit[place]
+        rooms = _likely(calendar, wanted)
+        if len(rooms) < wanted.spec.gpus:
+            return []
+        taken = rooms if _patient(calendar.state, wanted.request) else rooms[: wanted.spec.gpus]
+        kept = stay(calendar, wanted.request, bare_decision(wanted, taken), calendar.start)
+        found.append(replace(kept, begins=None, ends=None, kept=True, ahead=True))
+        calendar = calendar.joined(found[-1:])
+    return found
+
+
+def _likely(calendar: Calendar, wanted: Wanted) -> list[Room]:
+    """GPUs that only lack room, first those that lack least."""
+    there = (gpu for gpu in wanted.gpus if not gpu.health.lost)
+    rooms = [
+        calendar.room(gpu, calendar.start) for gpu in there if accompanied(calendar, wanted, gpu)
+    ]
+    return sorted(rooms, key=lambda room: (*_lacks(wanted, room), room.gpu.index))
+
+
+def _lacks(wanted: Wanted, room: Room) -> tuple[int, int, bool]:
+    need, turns = grant_on(room.gpu, wanted.spec), wanted.spec.turns
+    memory = max(0, need.request - room.free(turns=turns))
+    compute = max(0, need.compute_request - room.compute(turns=turns))
+    return memory, compute, bool(unfit_company(room, wanted.stack.base, wanted.request))
+
+
+def _patient(state: Snapshot, request: Request) -> bool:
+    """Whether it has waited so long that every GPU it could use is kept for it."""
+    if state.now is None or request.asked is None:
+        return False
+    return request.asked + timedelta(seconds=state.policy.patience) <= state.now

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests that are granted all at once or not at all."""
+
+from collections.abc import Iterable, Sequence
+
+from gpushare.model.ids import Tenant
+from gpushare.model.spec import Gang
+
+from .state import Request
+
+
+def members(queue: Iterable[Request], request: Request) -> tuple[Request, ...]:
+    """The request and those of its gang that wait already, itself last.
+
+    Where more than one gang of that name has come together, those of the newest one.
+    """
+    gang = request.spec.gang
+    if gang is None:
+        return (request,)
+    mates = [*(earlier for earlier in queue if _gang(earlier) == _gang(request)), request]
+    return tuple(mates[(len(mates) - 1) // gang.size * gang.size :])
+
+
+def missing(requests: Sequence[Request]) -> int:
+    """How many of the gang have not come yet."""
+    gang = requests[0].spec.gang
+    return 0 if gang is None else max(0, gang.size - len(requests))
+
+
+def units(queue: Iterable[Request]) -> list[tuple[Request, ...]]:
+    """The queue as it is served: a gang stands where its last share stands, if all have come."""
+    found: list[tuple[Request, ...]] = []
+    coming: dict[tuple[Tenant, Gang | None], list[Request]] = {}
+    for request in queue:
+        gang = request.spec.gang
+        together = coming.setdefault(_gang(request), []) if gang else []
+        together.append(request)
+        if gang is None or len(together) == gang.size:
+            found.append(tuple(together))
+            coming.pop(_gang(request), None)
+    return found
+
+
+def others(queue: Iterable[Request], requests: Sequence[Request]) -> tuple[Request, ...]:
+    """The queue without these requests."""
+    ids = {request.id for request in requests if request.id}
+    same = {id(request) for request in requests}
+    return tuple(one for one in queue if one.id not in ids and id(one) not in same)
+
+
+def _gang(request: Request) -> tuple[Tenant, Gang | None]:
+    return request.tenant, request.spec.gang

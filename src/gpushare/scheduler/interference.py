@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much programs slow each other down, from what was seen of them before."""
+
+from collections.abc import Iterable
+
+from gpushare.model.profile import Profile
+from gpushare.model.share import Share
+from gpushare.model.value import Value
+
+from .state import Request
+
+ENOUGH = 60.0  # seconds together, and alone, before a profile counts
+NOISE = 0.1  # a difference in slowdown that decides nothing
+_MOST = 100.0  # a program that stood still is called so many times slower
+
+
+class Meeting(Value):
+    """One program beside another; `slowdown` 1.8 is 1.8 times slower than alone."""
+
+    program: str
+    beside: str
+    slowdown: float
+    neighbour: Share
+
+
+class Interference:
+    """Slowdowns that are known, summed over all profiles of a pair."""
+
+    def __init__(self, profiles: Iterable[Profile]) -> None:
+        self._seen: dict[tuple[str, str], tuple[float, float]] = {}
+        for one in profiles:
+            seconds, work = self._seen.get((one.program, one.beside), (0.0, 0.0))
+            self._seen[one.program, one.beside] = (seconds + one.seconds, work + one.work)
+
+    def slowdown(self, program: str, beside: str) -> float | None:
+        """Rate alone over rate beside the other; None when too little was seen of it."""
+        if not program or not beside:
+            return None
+        alone, together = self._rate(program, ""), self._rate(program, beside)
+        if not alone or together is None:
+            return None
+        return min(_MOST, alone / together) if together else _MOST
+
+    def _rate(self, program: str, beside: str) -> float | None:
+        seconds, work = self._seen.get((program, beside), (0.0, 0.0))
+        return work / seconds if seconds >= ENOUGH else None
+
+    def meetings(self, request: Request, neighbours: Iterable[Share]) -> list[Meeting]:
+        """What is known of the request's program beside each neighbour, and the other way."""
+        if not self._seen or not request.program:
+            return []
+        pairs = [
+            (one, other, share)
+            for share in neighbours
+            for one, other in ((request.program, share.program), (share.program, request.program))
+        ]
+        return [
+            Meeting(program=one, beside=other, slowdown=slowdown, neighbour=share)
+            for one, other, share in pairs
+            if (slowdown := self.slowdown(one, other)) is not None
+        ]
+
+
+def harm(meetings: Iterable[Meeting]) -> float:
+    """What both sides lose, summed over the neighbours; what they seem to win is noise."""
+    return sum(max(0.0, one.slowdown - 1) for one in meetings)
