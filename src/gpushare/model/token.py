@@ -56,6 +56,9 @@ class NewToken(Value):
     token: Token
     secret: str
 
+    def __repr__(self) -> str:
+        return f"NewToken({self.token!r})"
+
 
 class TokenList(Value):
     items: tuple[Token, ...]
@@ -73,6 +76,9 @@ class LoginRequest(Value):
     """`proof`: the signed token that the issuer gave."""
 
     proof: Annotated[str, Meta(max_length=32_768)]
+
+    def __repr__(self) -> str:
+        return "LoginRequest()"
 
 
 class TokenService(Protocol):
