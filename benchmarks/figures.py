@@ -99,7 +99,7 @@ def draw_colocation(folder: Path) -> bool:
 
 
 def draw_ablation(folder: Path) -> bool:
-    rows = [row for row in colocation(folder) if row.get("quantum_us") and row["be"] != "gemm"]
+    rows = colocation(folder, "ablation")
     varied = {
         "quantum_us": [row for row in rows if row["grace_us"] == GRACE_US],
         "grace_us": [row for row in rows if row["quantum_us"] == QUANTUM_US],

@@ -165,7 +165,7 @@ def test_a_service_that_is_killed_or_stopped_shuts_nobody_out(
     tenants: Tenants, end: signal.Signals
 ) -> None:
     job = tenants.start("work", LONG, rank=Rank.LOW, floor=0)
-    service = tenants.start("work", "300000000", rank=Rank.HIGH)
+    service = tenants.start("work", "3000000000", rank=Rank.HIGH)
     tenants.until(lambda: stays_shut(tenants, 0), "it was never urgent")
     service.send_signal(end)
     tenants.until(lambda: tenants.seat(0).stuck > 0, "nobody doubts a dead program")
