@@ -4,12 +4,17 @@
 import http.client
 import json
 import socket
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from support.daemon import Daemon, until
+from support.mechanics import PROGRAM
 from support.program import training
+
+OUT_OF_MEMORY = 2
 
 
 class Unix(http.client.HTTPConnection):
@@ -42,6 +47,31 @@ def quick(machine, short_path):
 
 def pairs(daemon: Daemon) -> dict[tuple[str, str], float]:
     return {(p["program"], p["beside"]): p["work"] for p in profiles(daemon)["items"]}
+
+
+def test_a_program_that_was_refused_memory_finds_some_later(quick):
+    rules = quick.folder / "rules.toml"
+    rules.write_text('apiVersion = "v1"\n[sizing]\ngrow = true\n')
+    done = quick.gpushare("apply", "-f", rules)
+    assert done.returncode == 0, done.stderr
+    words = ("run", "--name", "job", "-m", "2GiB", "--", sys.executable, PROGRAM)
+    program = quick.spawn(*words, stdin=subprocess.PIPE)
+    with program:
+        assert program.stdout.readline() == '{"result": 0}\n'
+        first = say(program, "take 4096")
+        assert (first["result"], first["held"] < 2 << 30) == (OUT_OF_MEMORY, True)
+        until(lambda: quick.json("show", "job")["asked"], "its limit to grow")
+        second = say(program, "take 4096")
+        assert second["held"] > first["held"]
+        program.kill()
+    shown = quick.json("ps", "-a")["items"][0]
+    assert shown["asked"]["memory"]["limit"] == 2 << 30
+
+
+def say(program, line: str) -> Any:
+    program.stdin.write(f"{line}\n")
+    program.stdin.flush()
+    return json.loads(program.stdout.readline())
 
 
 def test_programs_make_profiles_alone_and_beside_each_other(quick):

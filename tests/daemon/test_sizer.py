@@ -10,7 +10,7 @@ from gpushare.mechanisms.base import Observation
 from gpushare.model.errors import UnsupportedError
 from gpushare.model.ids import GpuId
 from gpushare.model.share import State
-from gpushare.model.spec import MemoryAsk
+from gpushare.model.spec import MechanismName, MemoryAsk
 from gpushare.model.tenant import Policy, SizingPolicy
 from gpushare.model.units import GIB, MIB, Bytes, Seconds
 from gpushare.model.view import UpdateRequest
@@ -251,6 +251,21 @@ def test_what_cannot_change_is_told_once(world, state):
             await daemon.tick(100)
         assert told(daemon, "share.unsized") == ["its memory cannot change while it lives"]
         assert not told(daemon)
+
+    live(world, state, story)
+
+
+def test_under_mps_a_limit_does_not_grow_which_is_told_once(world, state):
+    async def story(daemon):
+        rule(daemon, grow=True)
+        share, _ = await daemon.run(8, mechanism=MechanismName.MPS)
+        assert MechanismName.MPS in share.mechanism
+        world.counted["train"] = counted(8)
+        for _ in range(3):
+            await daemon.tick(100)
+        (said,) = told(daemon, "share.unsized")
+        assert "the limit that they started with" in said
+        assert (await daemon.show("train")).memory.limit == room(8)
 
     live(world, state, story)
 
