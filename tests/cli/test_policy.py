@@ -112,6 +112,18 @@ def test_tenants_that_a_file_does_not_name_go_only_when_it_says_so(lab: Daemon, 
     assert lab.json("show", "mine")["tenant"] == "vision"
 
 
+def test_an_earlier_policy_is_brought_back(lab: Daemon, short_path: Path):
+    before = lab.gpushare("export").stdout
+    lab.gpushare("tenant", "rm", "speech")
+    (short_path / "old.toml").write_text(lab.gpushare("export", "--revision", "1").stdout)
+    lines = lab.gpushare("export", "--history").stdout.splitlines()
+    lab.gpushare("apply", "-f", short_path / "old.toml", "--prune")
+
+    assert [line.split()[0] for line in lines] == ["REVISION", "2", "1"]
+    assert lab.gpushare("export").stdout == before
+    assert lab.gpushare("export", "--revision", "99").returncode == 4
+
+
 def test_standard_input_is_a_file_too(daemon: Daemon):
     with daemon.spawn("apply", "-f", "-", "--format", "yaml", stdin=subprocess.PIPE) as applying:
         out, _ = applying.communicate("apiVersion: v1\nplacement: spread\n", timeout=60)

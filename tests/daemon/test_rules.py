@@ -50,7 +50,7 @@ def test_whose_a_share_is(user, groups, wanted, found):
 
 
 def test_one_belongs_to_what_lists_one_or_a_group():
-    assert mine(TREE, "bo", ("audio",)) == (SPEECH, VISION, "bo")
+    assert mine(TREE, "bo", ("audio",)) == (SPEECH, VISION)
     assert mine(Policy(), "bo", ("audio",)) == ("bo",)
 
 
@@ -58,6 +58,11 @@ def test_a_tenant_of_others_is_refused_but_to_operators():
     with pytest.raises(RoleError, match="do not belong to tenant vision"):
         tenant_of(TREE, "cy", ("audio",), VISION)
     assert tenant_of(TREE, "cy", (), VISION, operator=True) == VISION
+
+
+def test_who_is_in_a_tenant_does_not_also_stand_for_himself():
+    with pytest.raises(NoSuchTenantError):
+        tenant_of(TREE, "bo", (), Tenant("bo"))
 
 
 @pytest.mark.parametrize("operator", [False, True])
@@ -231,6 +236,27 @@ def test_one_sees_ones_own_tenants_and_those_above(world, state):
         assert [quota.tenant for quota in await rules.quotas(STRANGER)] == [LAB, SPEECH]
         assert [one.name for one in await rules.tenants(STRANGER)] == [LAB, SPEECH]
         assert [one.name for one in await rules.tenants(ME)] == [ANA, LAB, SPEECH, VISION]
+
+    live(world, state, story)
+
+
+def test_who_is_in_no_tenant_sees_what_holds_for_him(world, state):
+    async def story(daemon):
+        rules = governed(daemon)
+        await rules.put(Policy(default=TenantSpec(shares=2)), ME)
+        (found,) = await rules.quotas(STRANGER)
+        assert (found.tenant, found.named, found.max_shares, found.shares) == ("cy", False, 2, 0)
+
+    live(world, state, story)
+
+
+def test_every_policy_there_was_is_told_newest_first(world, state):
+    async def story(daemon):
+        rules = governed(daemon)
+        await rules.put(TREE, ME)
+        await rules.remove_tenant(SPEECH, ME)
+        assert [one.revision for one in await rules.policies(ME)] == [2, 1]
+        assert (await rules.policies(ME))[1].policy == TREE
 
     live(world, state, story)
 

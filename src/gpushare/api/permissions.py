@@ -64,6 +64,7 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("POST", "/v1/tokens"): Need(_LOOK, "tokens:write"),
     ("DELETE", "/v1/tokens/{ref}"): Need(_LOOK),  # itself; more takes tokens:write
     ("GET", "/v1/policy"): Need(Role.OPERATOR, "policy:read"),
+    ("GET", "/v1/policies"): Need(Role.OPERATOR, "policy:read"),
     ("PUT", "/v1/policy"): Need(Role.ADMIN, "policy:write"),
     ("GET", "/v1/tenants"): Need(_LOOK, "quotas:read"),
     ("PUT", "/v1/tenants/{ref}"): Need(Role.ADMIN, "policy:write"),

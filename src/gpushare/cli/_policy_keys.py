@@ -32,10 +32,15 @@ def policy_keys() -> Iterator[PolicyKey]:
 
 
 def _usual(kind: type[Value]) -> dict[str, object]:
+    """Tables of tenants are written without what is usual, and amounts have nothing usual."""
     whole = document(Policy())
-    return {Policy: whole, IdlePolicy: whole["idle"], SizingPolicy: whole["sizing"]}.get(
-        kind, {"weight": 1} if kind is TenantSpec else {}
-    )
+    found: dict[type[Value], dict[str, object]] = {
+        Policy: whole,
+        TenantSpec: {"weight": TenantSpec().weight},
+        IdlePolicy: whole["idle"],
+        SizingPolicy: whole["sizing"],
+    }
+    return found.get(kind, {})
 
 
 _TABLES: dict[str, type[Value]] = {

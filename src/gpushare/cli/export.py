@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """`gpushare export`: all rules of the machine as a file that `apply` reads."""
 
+from typing import TYPE_CHECKING
+
 import click
 
+from gpushare.model.errors import NotFoundError
+
 from ._connect import client
+from ._output import aligned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpushare.model.policy_view import PolicyView
 
 
 @click.command()
@@ -15,7 +25,9 @@ from ._connect import client
     default="toml",
     help="How to write it.",
 )
-def export(style: str) -> None:
+@click.option("--revision", type=int, metavar="N", help="Not those in force, but earlier ones.")
+@click.option("--history", is_flag=True, help="List the revisions: when, and by whom.")
+def export(style: str, revision: int | None, *, history: bool) -> None:
     """Print all rules of the machine: tenants, quotas, placement, what may be taken back.
 
     `gpushare apply` reads exactly this.
@@ -23,7 +35,32 @@ def export(style: str) -> None:
     \b
     gpushare export > policy.toml
     gpushare export -o yaml
+    gpushare export --history
+    gpushare export --revision 3 | gpushare apply -f - --prune
     """
     from gpushare.client.policy_file import Syntax, written  # noqa: PLC0415 (start-up time)
 
-    click.echo(written(client().rules.policy().policy, Syntax(style)), nl=False)
+    if history:
+        click.echo(aligned(_lines(client().rules.policies())))
+        return
+    chosen = client().rules.policy() if revision is None else _earlier(revision)
+    click.echo(written(chosen.policy, Syntax(style)), nl=False)
+
+
+def _lines(found: "Sequence[PolicyView]") -> list[list[str]]:
+    rows = [
+        [str(one.revision), one.at.isoformat(timespec="seconds") if one.at else "-", one.by]
+        for one in found
+    ]
+    return [["REVISION", "AT", "BY"], *rows]
+
+
+def _earlier(revision: int) -> "PolicyView":
+    for one in client().rules.policies():
+        if one.revision == revision:
+            return one
+    raise NotFoundError(
+        f"no policy has the revision {revision}",
+        "it never was, or is too old",
+        "list them: gpushare export --history",
+    )

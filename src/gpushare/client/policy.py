@@ -12,6 +12,7 @@ from gpushare.model.errors import NoSuchTenantError
 from gpushare.model.ids import Tenant
 from gpushare.model.policy_view import (
     PolicyChange,
+    PolicyList,
     PolicyView,
     QuotaList,
     QuotaView,
@@ -33,6 +34,11 @@ class Rules:
     def policy(self) -> PolicyView:
         found: PolicyView = self._call("GET", "/v1/policy", PolicyView)
         return found
+
+    def policies(self) -> Sequence[PolicyView]:
+        """The newest hundred, newest first."""
+        found: PolicyList = self._call("GET", "/v1/policies", PolicyList)
+        return found.items
 
     def put(
         self, policy: Policy, *, revision: int | None = None, dry: bool = False

@@ -20,6 +20,8 @@ from .core import Core
 from .people import Accounts, SystemAccounts
 from .views import user_name
 
+_SHOWN = 100  # newest policies
+
 
 class Governor:
     def __init__(self, core: Core, access: Access, accounts: Accounts | None = None) -> None:
@@ -38,6 +40,9 @@ class Governor:
 
     async def policy(self, caller: Caller) -> PolicyView:  # noqa: ARG002 (who may is the API's)
         return self._store.policy.newest()
+
+    async def policies(self, caller: Caller) -> Sequence[PolicyView]:  # noqa: ARG002
+        return self._store.policy.history(_SHOWN)
 
     async def put(
         self, policy: Policy, caller: Caller, *, revision: int | None = None, dry: bool = False
@@ -80,10 +85,14 @@ class Governor:
             policy=policy,
             now=now,
         )
-        within = self._store.usage.within(now, policy.period)
-        decayed = self._store.usage.decayed(now, policy.half_life)
         mine = self._seen_by(caller)
-        found = quotas.quotas(state, living, within, decayed)
+        found = quotas.quotas(
+            state,
+            living,
+            within=self._store.usage.within(now, policy.period),
+            decayed=self._store.usage.decayed(now, policy.half_life),
+            also=mine or (),
+        )
         return [one for one in found if mine is None or one.tenant in mine]
 
     def _put(

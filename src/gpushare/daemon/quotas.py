@@ -20,12 +20,14 @@ _HOUR = 3600
 def quotas(
     state: Snapshot,
     living: Sequence[Share],
+    *,
     within: Mapping[Tenant, float],
     decayed: Mapping[Tenant, float],
+    also: Iterable[Tenant] = (),
 ) -> list[QuotaView]:
     """Parents before their children, by name; users in no tenant while they have or had something.
 
-    `within`, `decayed`: GPU seconds of each tenant alone.
+    `within`, `decayed`: GPU seconds of each tenant alone. `also`: who is listed in any case.
     """
     policy = state.policy
     used, borrowed = _loads(state)
@@ -47,7 +49,7 @@ def quotas(
             max_shares=policy.spec(name).shares,
             shares=counts[name],
         )
-        for name in in_tree(policy, (*counts, *hours))
+        for name in in_tree(policy, (*counts, *hours, *also))
     ]
 
 

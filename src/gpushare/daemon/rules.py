@@ -27,9 +27,8 @@ def tenant_of(
 ) -> Tenant:
     """The tenant that a share of this user belongs to.
 
-    The one that is named, where the user belongs to it or is an operator; else the first by name
-    that lists the user, else the first that lists a group of his, else his own name. Raises
-    NoSuchTenantError, RoleError.
+    The one that is named, where the user belongs to it or is an operator; else the usual one.
+    Raises NoSuchTenantError, RoleError.
     """
     belongs = mine(policy, user, groups)
     if wanted is None or wanted in belongs:
@@ -46,11 +45,15 @@ def tenant_of(
 
 
 def mine(policy: Policy, user: str, groups: Collection[str]) -> tuple[Tenant, ...]:
-    """Every tenant that a user belongs to, the usual one first; one of his own name is his."""
+    """Every tenant that a user belongs to, the usual one first.
+
+    By name those that list the user, then those that list a group of his; a tenant of his own name
+    is his. Who is in none stands for himself.
+    """
     named = sorted(policy.tenants.items())
     by_name = [name for name, spec in named if user in {name, *spec.users}]
     by_group = [name for name, spec in named if not set(spec.groups).isdisjoint(groups)]
-    return tuple(dict.fromkeys((*by_name, *by_group, Tenant(user))))
+    return tuple(dict.fromkeys((*by_name, *by_group))) or (Tenant(user),)
 
 
 def without(policy: Policy, name: Tenant) -> dict[Tenant, TenantSpec]:

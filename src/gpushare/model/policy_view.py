@@ -64,9 +64,14 @@ class QuotaView(Value):
     shares: int
 
 
+class PolicyList(Value):
+    items: tuple[PolicyView, ...]
+    apiVersion: Literal["v1"] = "v1"  # noqa: N815 (the wire's spelling)
+
+
 class TenantList(Value):
     items: tuple[TenantView, ...]
-    apiVersion: Literal["v1"] = "v1"  # noqa: N815 (the wire's spelling)
+    apiVersion: Literal["v1"] = "v1"  # noqa: N815
 
 
 class QuotaList(Value):
@@ -83,6 +88,10 @@ class RulesService(Protocol):
     """
 
     async def policy(self, caller: Caller) -> PolicyView: ...
+
+    async def policies(self, caller: Caller) -> Sequence[PolicyView]:
+        """The newest hundred, newest first."""
+        ...
 
     async def put(
         self, policy: Policy, caller: Caller, *, revision: int | None = None, dry: bool = False

@@ -135,11 +135,11 @@ class Policy(Value):
 
 
 def _check_line(policy: Policy, name: Tenant) -> None:
-    seen, at = [name], policy.tenants[name].parent
+    seen, below, at = {name: None}, name, policy.tenants[name].parent
     while at is not None:
         if at not in policy.tenants:
-            raise PolicyError(f"tenant {seen[-1]} has the parent {at}", _NO_PARENT)
+            raise PolicyError(f"tenant {below} has the parent {at}", _NO_PARENT)
         if at in seen:
             raise PolicyError(f"tenant {at} is below itself", " in ".join([*seen, at]))
-        seen.append(at)
-        at = policy.tenants[at].parent
+        seen[at] = None
+        below, at = at, policy.tenants[at].parent

@@ -3,7 +3,13 @@
 
 from gpushare.api.route import Call, Route
 from gpushare.model.ids import Tenant
-from gpushare.model.policy_view import PolicyChange, PolicyView, QuotaList, TenantList
+from gpushare.model.policy_view import (
+    PolicyChange,
+    PolicyList,
+    PolicyView,
+    QuotaList,
+    TenantList,
+)
 from gpushare.model.service import Service
 from gpushare.model.tenant import Policy, TenantSpec
 from gpushare.model.value import Value
@@ -23,6 +29,10 @@ class PutQuery(ChangeQuery):
 
 async def _policy(service: Service, call: Call) -> Value:
     return await service.rules.policy(call.caller)
+
+
+async def _policies(service: Service, call: Call) -> Value:
+    return PolicyList(items=tuple(await service.rules.policies(call.caller)))
 
 
 async def _put(service: Service, call: Call) -> Value:
@@ -50,6 +60,8 @@ async def _quotas(service: Service, call: Call) -> Value:
 
 ROUTES = (
     Route("GET", "/v1/policy", "All rules of the machine, and who set them", _policy, PolicyView),
+    Route("GET", "/v1/policies", "The newest hundred policies, newest first", _policies,
+          PolicyList),
     Route("PUT", "/v1/policy", "Set all rules; what is not named has its usual value",
           _put, PolicyChange, takes=Policy, query=PutQuery),
     Route("GET", "/v1/tenants", "Tenants, each below its parent", _tenants, TenantList),
