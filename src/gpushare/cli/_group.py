@@ -27,6 +27,7 @@ VERBS = {
     "apply": "Set all rules of the machine from a file.",
     "export": "Print all rules of the machine as a file.",
     "clean": "Find what is left behind, and remove it.",
+    "audit": "Show, verify and export what was done and refused.",
     "token": "Make, list and revoke tokens for callers from other machines.",
     "login": "Store a token for a daemon on another machine.",
     "logout": "Forget that token, and revoke it.",

@@ -36,7 +36,7 @@ def styled(records: Sequence[Record], style: Style) -> bytes:
         body = msgspec.json.encode(RecordList(items=tuple(records)))
         return msgspec.json.format(body, indent=2) + b"\n"
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(_COLUMNS)
     writer.writerows(map(_row, records))
     return text.getvalue().encode()
@@ -45,8 +45,10 @@ def styled(records: Sequence[Record], style: Style) -> bytes:
 def part(path: Path) -> tuple[Iterator[Line], bool]:
     """The lines of an exported file, or of a whole log by the file that grows.
 
-    True beside them: it is an exported file, which may begin anywhere.
+    True beside them: it is an exported file, which may begin anywhere. Raises OSError,
+    BadSpecError.
     """
+    path.stat()
     if path.suffix in {".csv", ".json"}:
         return _lines(path), True
     files = Files(path)
@@ -73,7 +75,10 @@ def _items(path: Path) -> Sequence[Record]:
 
 def _rows(path: Path) -> list[Record]:
     with path.open(newline="", encoding="utf-8") as file:
-        return [_record(row) for row in csv.DictReader(file)]
+        rows = csv.DictReader(file)
+        if tuple(rows.fieldnames or ()) != _COLUMNS:
+            raise ValueError(f"its columns are not {', '.join(_COLUMNS)}")
+        return [_record(row) for row in rows]
 
 
 def _row(record: Record) -> list[str]:

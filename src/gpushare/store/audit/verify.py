@@ -114,6 +114,8 @@ class _Walk:
             self._at = place
             raise self._flaw(Wrong.EDITED if whole else Wrong.TRUNCATED, self.expected, said)
         reached = self.last.seq if self.last else 0
+        if not reached and not self._end:
+            raise self._flaw(Wrong.TRUNCATED, 1, "there are no records")
         if self._end and not self.reached:
             missing = f"records {reached + 1} to {self._end.seq} were there and are not"
             raise self._flaw(Wrong.TRUNCATED, reached + 1, missing)
