@@ -2,8 +2,8 @@
 """GPU seconds per tenant and hour: what quotas of GPU hours and fair shares are counted from."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 
 from gpushare.model.ids import Tenant
 from gpushare.model.units import Seconds
@@ -61,7 +61,9 @@ class Usage:
         """
         known = self._decayed
         if known is None or known.half_life != half_life or now < known.at:
-            self._decayed = known = Decayed(half_life, now, self._all())
+            rows = self._db.rows("SELECT hour, tenant, seconds FROM usage")
+            self._decayed = known = Decayed(half_life, now)
+            known.fill((_middle(hour), tenant, seconds) for hour, tenant, seconds in rows)
         return known.sums(now)
 
     def within(self, now: datetime, period: Seconds) -> dict[Tenant, float]:
@@ -69,7 +71,10 @@ class Usage:
         first = hour_of(now - timedelta(seconds=period)) + 1
         known = self._within
         if known is None or known.first != first:
-            self._within = known = Window(first, self._all(first))
+            rows = self._db.rows(
+                "SELECT tenant, sum(seconds) FROM usage WHERE hour >= ? GROUP BY tenant", first
+            )
+            self._within = known = Window(first, {Tenant(tenant): sum_ for tenant, sum_ in rows})
         return dict(known.sums)
 
     def forget(self, longest: Seconds) -> None:
@@ -83,21 +88,13 @@ class Usage:
             longest // HOUR + 2,
         )
 
-    def _all(self, first: int = 0) -> list[Charge]:
-        rows = self._db.rows("SELECT hour, tenant, seconds FROM usage WHERE hour >= ?", first)
-        return [
-            Charge(tenant=Tenant(tenant), at=_middle(hour), seconds=seconds)
-            for hour, tenant, seconds in rows
-        ]
-
 
 class Window:
     """Sums from one hour on."""
 
-    def __init__(self, first: int, charges: Iterable[Charge]) -> None:
+    def __init__(self, first: int, sums: Mapping[Tenant, float]) -> None:
         self.first = first
-        self.sums: defaultdict[Tenant, float] = defaultdict(float)
-        self.add(charges)
+        self.sums = defaultdict(float, sums)
 
     def add(self, charges: Iterable[Charge]) -> None:
         for charge in charges:
@@ -108,29 +105,36 @@ class Window:
 class Decayed:
     """Sums as they stand at `at`; all of them shrink alike, so one factor brings them to now."""
 
-    def __init__(self, half_life: Seconds, at: datetime, charges: Iterable[Charge]) -> None:
+    def __init__(self, half_life: Seconds, at: datetime) -> None:
         self.half_life, self.at = half_life, at
         self._sums: defaultdict[Tenant, float] = defaultdict(float)
-        self.add(charges)
 
     def add(self, charges: Iterable[Charge]) -> None:
-        """What lies ahead of `at`, by a clock that was set back, counts in full."""
-        for charge in charges:
-            self._sums[charge.tenant] += charge.seconds * self._weight(self.at - charge.at)
+        self.fill((charge.at.timestamp(), charge.tenant, charge.seconds) for charge in charges)
+
+    def fill(self, rows: Iterable[tuple[float, Tenant, float]]) -> None:
+        """Seconds of the epoch, tenant, GPU seconds.
+
+        What lies ahead of `at`, by a clock that was set back, counts in full.
+        """
+        at = self.at.timestamp()
+        for then, tenant, seconds in rows:
+            self._sums[tenant] += seconds * self._weight(at - then)
 
     def sums(self, now: datetime) -> dict[Tenant, float]:
-        factor = self._weight(now - self.at)
+        factor = self._weight((now - self.at).total_seconds())
         self._sums = defaultdict(float, {t: total * factor for t, total in self._sums.items()})
         self.at = max(now, self.at)
         return dict(self._sums)
 
-    def _weight(self, age: timedelta) -> float:
-        return float(0.5 ** (max(0.0, age.total_seconds()) / self.half_life))
+    def _weight(self, age: float) -> float:
+        return float(0.5 ** (max(0.0, age) / self.half_life))
 
 
 def hour_of(at: datetime) -> int:
     return int(at.timestamp() // HOUR)
 
 
-def _middle(hour: int) -> datetime:
-    return datetime.fromtimestamp((hour + 0.5) * HOUR, UTC)
+def _middle(hour: int) -> float:
+    """Seconds of the epoch."""
+    return (hour + 0.5) * HOUR
