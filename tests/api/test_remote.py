@@ -160,7 +160,14 @@ def test_pages_that_were_rebound_to_here_are_refused(house, host):
 
 def test_pages_from_elsewhere_are_refused_at_both_doors(house):
     own = f"https://localhost:{house.port}"
-    for origin in ("https://evil.example", "null", f"{own}.evil.example", "file://"):
+    for origin in (
+        "https://evil.example",
+        "null",
+        f"{own}.evil.example",
+        "file://",
+        "https://[::",
+        "",
+    ):
         answer = house.call("GET", "/v1/gpus", token=house.secret(), Origin=origin)
         assert (answer.status, answer.code) == (403, "GS1300")
     assert house.call("GET", "/v1/gpus", token=house.secret(), Origin=own).status == 200

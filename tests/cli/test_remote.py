@@ -11,6 +11,7 @@ import pytest
 
 from support.certificates import Authority
 from support.daemon import GPUSHARE, Daemon, until
+from support.issuer import CLIENT, issuing
 from support.machine import Machine
 
 
@@ -19,6 +20,7 @@ class Lab(Daemon):
 
     def __init__(self, machine: Machine, folder: Path) -> None:
         super().__init__(machine, folder)
+        self.more: dict[str, str] = {}
         self.authority = Authority(folder)
         self.pair = self.authority.issue("server", "localhost")
         self.home = folder / "home"
@@ -30,6 +32,7 @@ class Lab(Daemon):
             **super().environment,
             "GPUSHARE_TLS_CERT": str(self.pair.cert),
             "GPUSHARE_TLS_KEY": str(self.pair.key),
+            **self.more,
         }
 
     def listen(self) -> None:
@@ -115,6 +118,32 @@ def test_logging_in_stores_the_token_for_nobody_else(lab: Lab) -> None:
     assert not stored.exists()
     assert lab.gpushare("token", "ls", "-q").stdout == ""
     assert lab.away("ps").returncode == 5
+
+
+def test_logging_in_at_an_issuer_needs_no_token(machine: Machine, short_path: Path) -> None:
+    lab = Lab(machine, short_path)
+    with issuing() as issuer:
+        issuer.answers = [
+            (400, {"error": "authorization_pending"}),
+            (200, {"id_token": issuer.sign(preferred_username="nobody")}),
+        ]
+        lab.more = {"GPUSHARE_OIDC_ISSUER": issuer.url, "GPUSHARE_OIDC_CLIENT": CLIENT}
+        lab.listen()
+        done = lab.away("login", lab.host, "--oidc")
+        listed = lab.away("token", "ls", "--json")
+        issuer.answers = [(200, {"id_token": issuer.sign(preferred_username="root")})]
+        root = lab.away("login", lab.host, "--oidc")
+        lab.stop()
+
+    assert done.returncode == 0, done.stderr
+    assert "ABCD-EFGH" in done.stderr
+    [token] = json.loads(listed.stdout)["items"]
+    assert (token["user"], token["role"], token["note"]) == ("nobody", "user", "login")
+    assert (root.returncode, "no account" in root.stderr) == (5, True)
+
+
+def test_without_an_issuer_there_is_no_such_login(lab: Lab) -> None:
+    assert lab.away("login", lab.host, "--oidc").returncode == 7
 
 
 def test_a_token_that_others_can_read_is_not_used(lab: Lab) -> None:

@@ -21,10 +21,15 @@ def check(headers: Mapping[str, str], names: Container[str] | None) -> None:
             "callers use its address, or a name from the setting hosts",
             "gpushare config show",
         )
-    if origin is not None and (names is None or urlsplit(origin).netloc.lower() != host.lower()):
+    if origin is not None and (names is None or not _same(origin, host)):
         raise DeniedError(
             f"pages from {origin!r} may not ask", "only programs and pages of this machine may"
         )
+
+
+def _same(origin: str, host: str) -> bool:
+    scheme, _, place = origin.partition("://")
+    return scheme in {"http", "https"} and place.lower() == host.lower()
 
 
 def _ours(host: str, names: Container[str]) -> bool:

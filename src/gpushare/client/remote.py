@@ -35,8 +35,8 @@ class Remote:
 
 def parse(url: str) -> tuple[str, int, bool]:
     """Host, port and whether by TLS; `https://` may be left out. Raises ConfigError."""
-    parts = urlsplit(url if "://" in url else f"https://{url}")
     try:
+        parts = urlsplit(url if "://" in url else f"https://{url}")
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise _unreadable(url, str(error)) from error
