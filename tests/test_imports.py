@@ -11,7 +11,8 @@ import pytest
 from gpushare.cli._group import VERBS
 from support.daemon import Daemon
 
-OPTIONAL = {"prometheus_client", "starlette", "structlog", "uvicorn"}
+SECURE = {"cryptography", "joserfc"}
+OPTIONAL = {"prometheus_client", "starlette", "structlog", "uvicorn"} | SECURE
 SLOW = OPTIONAL | {"asyncio", "psutil", "pynvml", "rich", "sqlite3", "yaml", "importlib.metadata"}
 
 LOADED = """

@@ -2,6 +2,7 @@
 """Logins that an issuer vouches for: a real one over HTTP, and attempts to pass for it."""
 
 import asyncio
+import sys
 import time
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ import pytest
 
 from gpushare.daemon.fetch import fetch
 from gpushare.daemon.oidc import Issuer, Rules
-from gpushare.model.errors import DaemonError, UnauthenticatedError
+from gpushare.model.errors import ConfigError, DaemonError, UnauthenticatedError
 from support.issuer import KINDS, issuing
 
 
@@ -161,6 +162,13 @@ def test_roles_come_from_the_claim_that_is_set(there, clock):
         found = vouched(issuer, there.sign(uid="ana", groups=groups))
         assert (found.user, found.operator) == ("ana", operator)
     assert not vouched(issuer, there.sign(uid="ana")).operator
+
+
+def test_without_its_package_an_issuer_is_an_error_of_the_configuration(clock, monkeypatch):
+    monkeypatch.setitem(sys.modules, "joserfc", None)
+    with pytest.raises(ConfigError, match="joserfc") as refused:
+        Issuer(Rules(issuer="https://id.lab", audience="a", client="c"), clock)
+    assert "gpushare[secure]" in refused.value.hint
 
 
 @pytest.mark.parametrize("url", ["http://evil.example/x", "file:///etc/passwd", "ftp://127.0.0.1/"])

@@ -114,8 +114,11 @@ def test_events_are_for_whose_share_it_is(world, state):
         async def heard(caller):
             return [event.type async for event in daemon.service.events(0, caller)]
 
-        assert await heard(STRANGER) == []
-        assert await heard(VIEWER) == []
+        daemon.core.bus.publish("token.created", "for lin")
+        daemon.core.bus.publish("anything.new", "by lin")
+        daemon.core.bus.publish("gpu.lost", "GPU 0 is lost")
+        assert await heard(STRANGER) == ["gpu.lost"]
+        assert await heard(VIEWER) == ["gpu.lost"]
         assert "share.granted" in await heard(ME)
         assert await heard(OPERATOR) == await heard(ME)
 

@@ -29,6 +29,7 @@ from gpushare.model.view import (
     Entry,
     GpuList,
     GpuView,
+    MigrateRequest,
     Plan,
     ResumeRequest,
     ShareList,
@@ -41,6 +42,7 @@ from gpushare.model.view import (
 from .audit import AuditLog
 from .config import load
 from .connection import answer
+from .patience import patiently
 from .policy import Rules
 from .remote import Remote
 from .tokens import Tokens
@@ -128,6 +130,17 @@ class Client:
         target = _share(ref, "/resume")
         return self._call("POST", target, ShareView, body=request, timeout=patience)
 
+    def migrate(
+        self, ref: str, to: Sequence[str] = (), *, timeout: Seconds = MOVE_SECONDS
+    ) -> ShareView:
+        """Move the share's programs to the GPUs `to`, or to the best of their model.
+
+        Raises NotMigratableError, NoCapacityError, MoveTimeoutError, MoveFailedError.
+        """
+        request, patience = MigrateRequest(to=tuple(to), timeout=timeout), timeout + _ACT_SECONDS
+        target = _share(ref, "/migrate")
+        return self._call("POST", target, ShareView, body=request, timeout=patience)
+
     def update(self, ref: str, request: UpdateRequest) -> ShareView:
         """Change the share while it lives; what the request does not name stays."""
         return self._act("PATCH", _share(ref), ShareView, request)
@@ -198,13 +211,17 @@ class Client:
     ) -> T:
         sent = None if body is None else msgspec.json.encode(body)
         headers = {"Content-Type": "application/json"} if sent else {}
-        with answer(
-            self.where, method, target, query=query, body=sent, headers=headers, timeout=timeout
-        ) as response:
-            document, status = _document(response.read()), response.status
-        if status >= _BAD:
-            raise _refusal(document)
-        return _value(document, kind)
+
+        def asked() -> T:
+            with answer(
+                self.where, method, target, query=query, body=sent, headers=headers, timeout=timeout
+            ) as response:
+                document, status = _document(response.read()), response.status
+            if status >= _BAD:
+                raise _refusal(document)
+            return _value(document, kind)
+
+        return patiently(asked)
 
 
 def _share(ref: str, act: str = "") -> str:

@@ -46,8 +46,8 @@ class Access:
         if self.all(caller):
             return True
         if event.share is None:
-            return not event.type.startswith(PRIVATE)
+            return event.type.startswith(PUBLIC)
         return share is not None and self.own(share, caller)
 
 
-PRIVATE = ("token.", "policy.", "anomaly.", "audit.", "leftover.")
+PUBLIC = ("gpu.", "mps.")  # of what is about no share; the rest may name people

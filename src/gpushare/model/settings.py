@@ -129,10 +129,10 @@ class Settings(Value):
     rate_limit: Annotated[
         float,
         Meta(ge=0, description="Calls a second that each caller may keep up; 0: any number."),
-    ] = 50.0
+    ] = 100.0
     rate_burst: Annotated[
         int, Meta(ge=1, description="Calls that each caller may make at once before that counts.")
-    ] = 200
+    ] = 500
     oidc_issuer: Annotated[
         str, Meta(description="URL of the OpenID Connect issuer whose logins count; empty: none.")
     ] = ""
