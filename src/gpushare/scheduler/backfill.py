@@ -5,7 +5,7 @@ Its place is kept in the calendar like a reservation. Where all that is in its w
 time, it is kept from then on; where not, what it needs and is free already is kept from now on.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from msgspec.structs import replace
@@ -13,42 +13,34 @@ from msgspec.structs import replace
 from gpushare.model.errors import GpushareError
 
 from .fit import Wanted, accompanied, bare_decision, stay, want
+from .gang import units
 from .room import Room, grant_on, unfit_company
 from .seat import Unit, first, hardest_first, seat
 from .state import Request, Snapshot
 from .timeline import Calendar, Stay
 
 
-def served(calendar: Calendar, queue: Iterable[Sequence[Request]]) -> Calendar:
+def served(calendar: Calendar) -> Calendar:
     """The calendar after the queue: who fits is there, and the first who does not has a place.
 
     Those that wait for something else than room keep nothing free: for a share to be beside, for
-    the rest of a gang, for a lost GPU, for their time.
+    the rest of a gang, for a lost GPU.
     """
-    for requests in queue:
+    for requests in units(calendar.state):
         unit = _wanted(calendar.state, requests)
-        if not unit:
-            continue
         if seats := seat(calendar, unit, calendar.start):
             calendar = calendar.joined(one.stay for one in seats)
-        elif kept := hold(calendar, unit):
+        elif kept := hold(calendar, unit) if unit else []:
             return calendar.joined(kept)
     return calendar
 
 
 def _wanted(state: Snapshot, requests: Sequence[Request]) -> Unit:
-    """Nothing for those that can never be placed, and for reservations, which have their place."""
-    if any(request.spec.at is not None and _reserved(state, request) for request in requests):
-        return ()
+    """Nothing for those that can never be placed."""
     try:
         return [want(state, request) for request in requests]
     except GpushareError:
         return ()
-
-
-def _reserved(state: Snapshot, request: Request) -> bool:
-    early = request.spec.at is not None and (state.now is None or state.now < request.spec.at)
-    return early or any(share.id == request.id and share.booking for share in state.booked)
 
 
 def hold(calendar: Calendar, unit: Unit) -> list[Stay]:

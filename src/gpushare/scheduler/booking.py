@@ -11,7 +11,6 @@ from gpushare.model.spec import ShareSpec
 
 from .backfill import served
 from .fit import Wanted, fits, refused, want
-from .gang import units
 from .seat import first, seat
 from .state import Request, Snapshot, Waiting
 from .timeline import Calendar, Window, clock, timeline
@@ -32,7 +31,7 @@ def book(state: Snapshot, request: Request) -> Decision:
     """
     window = _window(state, request)
     wanted = want(state, request)
-    calendar = served(timeline(state, without=request.id), units(state.queue))
+    calendar = served(timeline(state, without=request.id))
     window = replace(window, start=max(window.start, calendar.start))
     seats = seat(calendar, [wanted], window.start)
     if not seats:

@@ -17,7 +17,7 @@ from gpushare.model.share import Decision
 from .backfill import served
 from .booking import claim
 from .fit import eligible, refused, want
-from .gang import members, missing, others, units
+from .gang import members, missing, others
 from .seat import Seat, Unit, seat
 from .state import Request, Snapshot, Waiting
 from .timeline import Calendar, now, timeline
@@ -56,7 +56,7 @@ def place_gang(state: Snapshot, requests: Sequence[Request]) -> tuple[Decision, 
     unit = [want(state, request) for request in requests]
     if more := missing(requests):
         return _incomplete(state, unit, more)
-    calendar = served(timeline(state), units(state.queue))
+    calendar = served(timeline(state))
     if seats := seat(calendar, unit, calendar.start):
         return tuple(one.decision(*_passed(calendar, one)) for one in seats)
     if len(unit) > 1:

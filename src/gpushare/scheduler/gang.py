@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from gpushare.model.ids import Tenant
 from gpushare.model.spec import Gang
 
-from .state import Request
+from .state import Request, Snapshot
 
 
 def members(queue: Iterable[Request], request: Request) -> tuple[Request, ...]:
@@ -27,11 +27,14 @@ def missing(requests: Sequence[Request]) -> int:
     return 0 if gang is None else max(0, gang.size - len(requests))
 
 
-def units(queue: Iterable[Request]) -> list[tuple[Request, ...]]:
-    """The queue as it is served: a gang stands where its last share stands, if all have come."""
+def units(state: Snapshot) -> list[tuple[Request, ...]]:
+    """Those who wait for room, as they are served; whoever has a reservation waits for its time.
+
+    A gang stands where its last share stands, if all have come.
+    """
     found: list[tuple[Request, ...]] = []
     coming: dict[tuple[Tenant, Gang | None], list[Request]] = {}
-    for request in queue:
+    for request in (one for one in state.queue if not _reserved(state, one)):
         gang = request.spec.gang
         together = coming.setdefault(_gang(request), []) if gang else []
         together.append(request)
@@ -39,6 +42,15 @@ def units(queue: Iterable[Request]) -> list[tuple[Request, ...]]:
             found.append(tuple(together))
             coming.pop(_gang(request), None)
     return found
+
+
+def _reserved(state: Snapshot, request: Request) -> bool:
+    """Whether its time is to come, or has come and its place is kept."""
+    at = request.spec.at
+    if at is None:
+        return False
+    kept = (share.id == request.id and share.booking is not None for share in state.booked)
+    return state.now is None or state.now < at or any(kept)
 
 
 def others(queue: Iterable[Request], requests: Sequence[Request]) -> tuple[Request, ...]:

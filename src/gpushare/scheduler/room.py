@@ -90,43 +90,41 @@ def rooms(state: Snapshot) -> list[Room]:
 def room_of(state: Snapshot, gpu: Gpu, shares: Iterable[Share]) -> Room:
     """The GPU with shares whose decisions say that they are on it."""
     suffers_none = {promise.mechanism for promise in state.promises if promise.alone}
-    present: list[Share] = []
-    aside: list[Share] = []
-    for share in shares:
-        (aside if share.aside else present).append(share)
-    held, turning = _sums(gpu, present)
+    shares = tuple(shares)
+    aside = tuple(share for share in shares if share.suspension and share.aside)
+    present = tuple(share for share in shares if share not in aside) if aside else shares
+    stacks = {share.decision.mechanisms for share in present if share.decision}
     return Room(
         gpu=gpu,
-        shares=tuple(present),
-        held=held,
-        turning=turning,
-        aside=tuple(aside),
-        alone=not suffers_none.isdisjoint(_mechanisms(present)),
+        shares=present,
+        held=_held(gpu, present),
+        turning=_turning(gpu, present),
+        aside=aside,
+        alone=not suffers_none.isdisjoint(name for stack in stacks for name in stack),
         foreign=state.foreign.get(gpu.uuid, Bytes(0)),
         told=state.policy.visibility is Visibility.SHARES,
     )
 
 
-def _mechanisms(shares: Iterable[Share]) -> set[MechanismName]:
-    return {name for s in shares if s.decision for name in s.decision.mechanisms}
-
-
-def _sums(gpu: Gpu, shares: Iterable[Share]) -> tuple[Held, Held]:
-    memory, compute, turn_memory, turn_compute = 0, 0, 0, 0
-    for share in shares:
-        for grant in share.decision.grants if share.decision else ():
-            if grant.gpu != gpu.uuid:
-                continue
-            if share.spec.turns:
-                turn_memory = max(turn_memory, grant.request)
-                turn_compute = max(turn_compute, grant.compute_request)
-            else:
-                memory += grant.request
-                compute += grant.compute_request
-    return (
-        Held(memory=Bytes(memory), compute=Percent(compute)),
-        Held(memory=Bytes(turn_memory), compute=Percent(turn_compute)),
+def _held(gpu: Gpu, shares: Iterable[Share]) -> Held:
+    grants = _grants(gpu, shares, turns=False)
+    return Held(
+        memory=Bytes(sum(grant.request for grant in grants)),
+        compute=Percent(sum(grant.compute_request for grant in grants)),
     )
+
+
+def _turning(gpu: Gpu, shares: Iterable[Share]) -> Held:
+    grants = _grants(gpu, shares, turns=True)
+    return Held(
+        memory=Bytes(max((grant.request for grant in grants), default=0)),
+        compute=Percent(max((grant.compute_request for grant in grants), default=0)),
+    )
+
+
+def _grants(gpu: Gpu, shares: Iterable[Share], *, turns: bool) -> list[GpuGrant]:
+    decisions = [s.decision for s in shares if s.decision and s.spec.turns is turns]
+    return [grant for one in decisions for grant in one.grants if grant.gpu == gpu.uuid]
 
 
 def grant_on(gpu: Gpu, spec: ShareSpec) -> GpuGrant:

@@ -52,27 +52,37 @@ class Window(Value):
 class Calendar:
     """The stays of a machine. Between two begins there is only ever more room."""
 
-    def __init__(self, state: Snapshot, stays: Mapping[GpuId, Sequence[Stay]]) -> None:
+    def __init__(
+        self,
+        state: Snapshot,
+        stays: Mapping[GpuId, Sequence[Stay]],
+        seen: Mapping[tuple[GpuId, datetime], Room] | None = None,
+    ) -> None:
         self.state, self.start = state, now(state)
-        self._stays = stays
-        self._rooms: dict[tuple[GpuId, datetime], Room] = {}
+        self._stays, self._rooms = stays, dict(seen or {})
 
     def joined(self, stays: Iterable[Stay]) -> "Calendar":
         """The calendar with more stays."""
-        return Calendar(self.state, _by_gpu(self._stays, stays))
+        return self._changed(_by_gpu(self._stays, stays))
 
     @cached_property
     def bare(self) -> "Calendar":
         """The calendar without the places that are only kept."""
         everywhere = self._stays.items()
         there = {uuid: [stay for stay in here if not stay.kept] for uuid, here in everywhere}
-        return Calendar(self.state, there)
+        return self._changed(there)
+
+    def _changed(self, stays: Mapping[GpuId, Sequence[Stay]]) -> "Calendar":
+        """What has been looked at and is not changed needs no second look."""
+        same = {uuid for uuid, here in stays.items() if len(here) == len(self._stays[uuid])}
+        seen = {key: room for key, room in self._rooms.items() if key[0] in same}
+        return Calendar(self.state, stays, seen)
 
     def room(self, gpu: Gpu, moment: datetime) -> Room:
         """The GPU at a time, now or later."""
         key = gpu.uuid, moment
         if key not in self._rooms:
-            here = (stay.share for stay in self._stays[gpu.uuid] if stay.at(moment))
+            here = [stay.share for stay in self._stays[gpu.uuid] if stay.at(moment)]
             self._rooms[key] = room_of(self.state, gpu, here)
         return self._rooms[key]
 

@@ -28,7 +28,7 @@ def position(state: Snapshot, gpus: Sequence[GpuId]) -> int:
     """Counted among those that could use the same GPUs."""
     alike = {_asked(request): request for request in state.queue}
     reach = {asked: _reach(state, request) for asked, request in alike.items()}
-    together = units(state.queue)
+    together = units(state)
     return 1 + sum(any(reach[_asked(one)].intersection(gpus) for one in unit) for unit in together)
 
 
