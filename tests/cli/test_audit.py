@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from support.daemon import Daemon
+from support.daemon import Daemon, until
+from support.program import training
 
 WITHOUT = """
 import sys
@@ -69,6 +70,18 @@ def test_ls_tells_the_whole_story(used: Daemon):
     created = next(item for item in items if item["action"] == "POST /v1/shares")
     assert created["actor"]["uid"] == os.geteuid()
     assert created["detail"]["spec.name"] == "held"
+
+
+def test_a_program_at_its_limit_stands_in_it(daemon: Daemon):
+    with training(daemon, "-m", "1GiB", "--name", "greedy", memory="2GiB"):
+        found = until(lambda: hits(daemon), "the refused allocation to be recorded")
+
+    assert found[0]["actor"]["user"] == "daemon"
+    assert "refused at its limit" in found[0]["detail"]["message"]
+
+
+def hits(daemon: Daemon) -> list[dict]:
+    return daemon.json("audit", "ls", "--action", "share.denied")["items"]
 
 
 def test_ls_can_be_narrowed(used: Daemon):

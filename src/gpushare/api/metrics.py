@@ -168,6 +168,12 @@ MEASURES = (
             ("usage_gpu_hours", "GPU hours that lose half of their weight per half-life"),
         )
     ),
+    Measure(
+        name="gpushare_anomalies_total",
+        doc="Anomalies that were told since the daemon started",
+        labels=("kind",),
+        counter=True,
+    ),
     Measure(name="gpushare_reconcile_seconds", doc="Time of the newest reconcile pass"),
     Measure(
         name="gpushare_reconcile_failures_total",

@@ -41,7 +41,7 @@ def serve(settings: Settings, step: Step = lambda _: None) -> None:
 async def _serve(settings: Settings, step: Step) -> None:
     with closing(Store(settings.state_dir)) as store:
         core = Core(store, rig(settings, store), step, turn_seconds=settings.turn_seconds)
-        audit = auditor(settings, store, core.bus, core.rig.clock)
+        audit = auditor(settings, core)
         audit.start(settings)
         try:
             await _run(settings, core, audit)

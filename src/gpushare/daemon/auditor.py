@@ -20,12 +20,12 @@ from gpushare.model.event import Event
 from gpushare.model.settings import Settings
 from gpushare.model.share import Caller
 from gpushare.model.version import __version__
-from gpushare.store import Store
 from gpushare.store.audit import DAEMON, Log, Rotation, signer
 
 from .bus import Bus
 from .clock import Clock
 from .copies import copies
+from .core import Core
 from .entry import Entry, digest, of_deed, of_event
 from .folding import Folding
 
@@ -152,24 +152,24 @@ class Auditor:
         )
 
 
-def auditor(settings: Settings, store: Store, bus: Bus, clock: Clock) -> Auditor:
-    """The one that the settings describe.
+def auditor(settings: Settings, core: Core) -> Auditor:
+    """The one that the settings describe; refusals are told to the core's lookout.
 
     Raises DaemonRunningError, DeniedError, StateError: no daemon without its audit log.
     """
 
     def complain(because: str) -> None:
-        bus.publish("audit.uncopied", f"audit records are not copied: {because}")
+        core.bus.publish("audit.uncopied", f"audit records are not copied: {because}")
 
     log = Log(
         settings.audit_file or settings.state_dir / "audit.jsonl",
-        now=clock.now,
-        marks=store.marks,
+        now=core.rig.clock.now,
+        marks=core.store.marks,
         signer=signer(settings.state_dir),
         rotation=Rotation(size=settings.audit_size, days=settings.audit_days),
         copy=copies(settings.audit_copy, complain),
     )
-    return Auditor(log, bus, clock)
+    return Auditor(log, core.bus, core.rig.clock, core.reconciler.lookout.refused)
 
 
 def _key(entry: Entry) -> _Key:

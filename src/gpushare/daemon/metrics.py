@@ -40,6 +40,10 @@ def text(
         "gpushare_shares": [Sample(value=n, labels=(state,)) for state, n in states.items()],
         "gpushare_reconcile_seconds": [Sample(value=core.pass_seconds)],
         "gpushare_reconcile_failures_total": [Sample(value=core.failed_passes)],
+        "gpushare_anomalies_total": [
+            Sample(value=number, labels=(kind,))
+            for kind, number in core.reconciler.lookout.anomalies.counts.items()
+        ],
     }
     return render(samples | _gpus(gpus) | _shares(core, shares) | _tenants(quotas))
 

@@ -20,6 +20,7 @@ from gpushare.store import Store
 
 from .bus import Bus
 from .executor import Executor
+from .lookout import Lookout
 from .members import Members
 from .mover import Mover
 from .observer import Observer
@@ -93,6 +94,14 @@ class Reconciler:
             turns=turns,
             reclaimer=reclaimer,
         )
+        self.lookout = Lookout(
+            store,
+            rig,
+            bus,
+            members=self.members,
+            observer=self.observer,
+            placer=self.placer,
+        )
 
     async def rest(self, seconds: float) -> None:
         """Wait for the next pass: `seconds`, or until a process or a share's time ends.
@@ -129,6 +138,7 @@ class Reconciler:
         census = await asyncio.to_thread(self._rig.census)
         living = self._store.shares.living()
         await self.observer.look(living)
+        await attempt(self.lookout.look(living))
         busy = self._executor.busy()
         for share in living:
             if share.id not in busy:

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small instruments of the anomaly rules: what was counted lately, and what was told already."""
+
+from collections import deque
+from collections.abc import Collection, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+_GRAIN = 64  # parts of a window: what happens a thousand times a second is not kept one by one
+
+
+class Windows(Generic[K]):
+    """How much there was of each key within the last `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._counts: dict[K, deque[tuple[float, int]]] = {}
+
+    def add(self, key: K, now: float, number: int = 1) -> None:
+        line = self._counts.setdefault(key, deque())
+        if line and now - line[-1][0] < self._seconds / _GRAIN:
+            line[-1] = (line[-1][0], line[-1][1] + number)
+        else:
+            line.append((now, number))
+
+    def totals(self, now: float) -> dict[K, int]:
+        """Of every key with anything in its window."""
+        for key, line in list(self._counts.items()):
+            while line and line[0][0] <= now - self._seconds:
+                line.popleft()
+            if not line:
+                del self._counts[key]
+        return {key: sum(number for _, number in line) for key, line in self._counts.items()}
+
+
+class Alarm(Generic[K]):
+    """Rings once for a key, and again only after it was calm for `calm` seconds."""
+
+    def __init__(self, calm: float) -> None:
+        self._calm = calm
+        self._upset: dict[K, float] = {}
+
+    def rings(self, key: K, now: float, *, high: bool, low: bool) -> bool:
+        """`high`: bad enough to tell; `low`: good enough to be over. Between them nothing moves."""
+        if key not in self._upset:
+            if high:
+                self._upset[key] = now
+            return high
+        if not low:
+            self._upset[key] = now
+        elif now - self._upset[key] >= self._calm:
+            del self._upset[key]
+        return False
+
+    def settle(self, seen: Collection[K], now: float) -> None:
+        """Keys that were not seen any more are calm."""
+        for key in self._upset.keys() - set(seen):
+            self.rings(key, now, high=False, low=True)
