@@ -221,7 +221,7 @@ def test_quotas_say_what_is_used_borrowed_and_counted(world, state):
         assert list(found) == [ANA, LAB, SPEECH, VISION]
         assert (lab.used.memory, lab.borrowed.memory) == (70 * GIB, 20 * GIB)
         assert (speech.shares, lab.shares, found[VISION].shares) == (3, 3, 0)
-        assert speech.hours == lab.hours == pytest.approx(50 / 80 + 50 / 100, rel=0.01)
+        assert speech.hours == lab.hours == pytest.approx(70 / 80, rel=0.01)
         assert speech.usage == pytest.approx(speech.hours, rel=0.01)
         assert (speech.parent, speech.named) == (LAB, True)
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpushare.daemon.usage import cut, rate, rolled_up
+from gpushare.daemon.usage import cut, had, rate, rolled_up
+from gpushare.guard import Seat, SeatPolicy
 from gpushare.model.errors import StateFullError
 from gpushare.model.ids import GpuId, ShareId, Tenant
 from gpushare.model.share import Decision, Share, State
@@ -21,6 +22,7 @@ from .sitting import ME, live, sitting
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 LAB = Tenant("lab")
+S = 10**9  # nanoseconds
 USABLE = {GpuId("GPU-0"): 80 * GIB, GpuId("GPU-1"): 80 * GIB}
 
 
@@ -49,29 +51,56 @@ def grant(gib: int, compute: int = 100, request: int = 0, gpu: str = "GPU-0") ->
 
 
 @pytest.mark.parametrize(
-    ("grants", "crowd", "delivered", "gpus"),
+    ("grants", "crowd", "taken", "gpus"),
     [
         ((grant(20, 50, 50),), 0, None, 0.5),  # compute dominates
         ((grant(60, 50, 50),), 0, None, 0.75),  # memory does
-        ((grant(20, 50, 50),), 0, 80, 0.8),  # it got more than it is guaranteed
+        ((grant(20, 50, 50),), 0, 0.8, 0.8),  # it got more than it is guaranteed
         ((grant(20),), 1, None, 1.0),  # it may take all that is left
         ((grant(20),), 4, None, 0.25),
-        ((grant(20),), 1, 10, 0.25),  # measured: it took less
+        ((grant(20),), 1, 0.1, 0.25),  # measured: it took less
         ((grant(20), grant(40, gpu="GPU-1")), 4, None, 0.75),
         ((grant(20, 50, 50, gpu="GPU-lost"),), 0, None, 0.0),
         ((grant(800, 50, 50),), 0, None, 1.0),
     ],
 )
-def test_the_dominant_fraction_of_each_gpu_counts(grants, crowd, delivered, gpus):
-    taken = dict.fromkeys((*USABLE, GpuId("GPU-lost")), crowd)
+def test_the_dominant_fraction_of_each_gpu_counts(grants, crowd, taken, gpus):
+    others = dict.fromkeys((*USABLE, GpuId("GPU-lost")), crowd)
+    parts = {} if taken is None else dict.fromkeys(USABLE, taken)
 
-    assert rate(share(*grants), USABLE, taken, delivered) == pytest.approx(gpus)
+    assert rate(share(*grants), USABLE, others, taken=parts) == pytest.approx(gpus)
+
+
+def test_memory_above_what_is_guaranteed_counts_while_it_is_used():
+    one, used = share(grant(8, 10, 10)), {GpuId("GPU-0"): 40 * GIB, GpuId("GPU-1"): 80 * GIB}
+
+    assert rate(one, USABLE, {}, used=used) == pytest.approx(0.5)
+    assert rate(one, USABLE, {}) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "part"),
+    [
+        ({}, {}, None),  # nothing is measured
+        ({}, {"wanted_ns": S, "open_ns": S, "overrun_ns": S // 2}, 0.15),
+        ({}, {"wanted_ns": S}, 0.0),  # it had no turn
+        ({"busy_ns": S}, {"busy_ns": 3 * S}, 0.2),
+        ({}, {"busy_ns": 99 * S}, 1.0),
+        ({"wanted_ns": 9, "open_ns": 9}, {}, None),  # another seat than before
+        ({"open_ns": S}, {"wanted_ns": S}, 0.0),  # forged
+    ],
+)
+def test_time_on_the_gpu_is_measured_by_the_seat(before, now, part):
+    old, new = (Seat(number=0, policy=SeatPolicy(share="a"), **it) for it in (before, now))
+
+    assert had(old, new, 10.0) == part
+    assert had(old, new, 0.0) is None
 
 
 def test_a_gpu_alone_counts_as_a_whole():
     alone = share(grant(8, 10, 10), by=MechanismName.EXCLUSIVE)
 
-    assert rate(alone, USABLE, {}, None) == 1
+    assert rate(alone, USABLE, {}) == 1
 
 
 @given(
@@ -137,6 +166,39 @@ def test_a_long_pause_between_passes_is_charged_in_full(world, state):
         await daemon.tick(1)
         await daemon.tick(5 * 3600)
         assert charged(daemon) == pytest.approx(0.5 * (5 * 3600 + 1))
+
+    live(world, state, story)
+
+
+def test_work_is_charged_as_measured_and_idleness_with_memory_alone(world, state):
+    gpu = GpuId("GPU-0")
+
+    def seat(busy: int, launches: int) -> dict:
+        policy = SeatPolicy(share="a")
+        return {gpu: Seat(number=0, policy=policy, busy_ns=busy * S, launches=launches)}
+
+    async def story(daemon):
+        await daemon.run(8)  # no compute limit: it may take all
+        world.seats = seat(0, 1)
+        await daemon.tick(10)
+        before = charged(daemon)
+        world.seats = seat(5, 2)
+        await daemon.tick(10)
+        assert charged(daemon) == pytest.approx(before + 5)
+        for _ in range(8):
+            await daemon.tick(10)  # nothing is launched: soon it is told idle
+        before = charged(daemon)
+        await daemon.tick(10)
+        assert charged(daemon) == pytest.approx(before + 1)
+
+    live(world, state, story)
+
+
+def test_a_held_share_without_programs_takes_no_compute(world, state):
+    async def story(daemon):
+        await daemon.service.create(held(compute=100), ME)
+        await daemon.tick(10)
+        assert charged(daemon) == pytest.approx(1)
 
     live(world, state, story)
 

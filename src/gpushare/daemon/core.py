@@ -24,6 +24,7 @@ from .prover import Prover
 from .reconcile import GRACE_SECONDS, Reconciler
 from .rig import Rig
 from .upkeep import Upkeep
+from .usage import Accountant
 
 TURN_SECONDS = 30.0
 _log = structlog.get_logger()
@@ -63,6 +64,7 @@ class Core:
         self.placer = self.reconciler.placer
         self.turns = self.placer.turns
         self.upkeep = Upkeep(store, rig, self.bus, self.reconciler, self._by_itself())
+        self.accountant = Accountant(store, rig.clock, self.observer, self.upkeep.idle.since)
         self.patience = Seconds(GRACE_SECONDS * 3)
         self.pass_seconds = 0.0
         self.failed_passes = 0
@@ -75,6 +77,7 @@ class Core:
             async with self.turn:
                 wrong = await self.reconciler.run()
                 wrong += await self.upkeep.run(self.placer.machine)
+                wrong += await self.accountant.run(self.placer.machine)
         except GpushareError as error:
             wrong = [error]
         except Exception as error:  # noqa: BLE001 (a mistake of ours must not end the service)

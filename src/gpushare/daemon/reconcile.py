@@ -29,7 +29,6 @@ from .placer import Placer
 from .reclaimer import Reclaimer
 from .rig import Rig
 from .turns import Turns
-from .usage import Accountant
 
 GRACE_SECONDS = 10
 # Xids that end a program under MPS end all of them; these end every program on the GPU anyway.
@@ -69,7 +68,6 @@ class Reconciler:
         self._mend_at = 0.0
         self.members = Members(rig, self._member_ended)
         self.observer = Observer(rig)
-        self.accountant = Accountant(store, rig.clock, self.observer)
         turns = Turns(store, rig, bus, self.observer, turn_seconds)
         self.parking = Parking(
             store, rig, bus, mover=mover, observer=self.observer, processes=self.processes
@@ -144,7 +142,6 @@ class Reconciler:
             if share.id not in busy:
                 await attempt(self._settle(share, census))
         await attempt(self.placer.advance())
-        await attempt(self.accountant.charge(self.placer.machine))
         self._forget()
         return wrong
 
