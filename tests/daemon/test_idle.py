@@ -216,7 +216,7 @@ def test_who_resumes_it_has_the_whole_time_again(world, state):
         rule(daemon, IdleAct.SUSPEND)
         await daemon.run(8)
         world.counted["train"] = counted(7)
-        for _ in range(8):
+        while await daemon.state("train") != State.SUSPENDED:
             await daemon.tick(100)
         await daemon.service.resume("train", ResumeRequest(), ME)
         await daemon.tick(100)

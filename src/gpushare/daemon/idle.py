@@ -125,7 +125,8 @@ class Idle:
             if act is None or (act is IdleAct.SUSPEND and moved):
                 continue
             watch.told, moved = True, moved or act is IdleAct.SUSPEND
-            await self._do(act, share, _words(signs[share.id], quiet, programs=here))
+            if await self._do(act, share, _words(signs[share.id], quiet, programs=here)):
+                del self._watches[share.id]  # it is away; who comes back begins anew
 
     async def _look(self, share: Share, now: Sign) -> _Watch:
         """Its watch begins anew whenever it has worked, or nothing tells whether it has."""
@@ -140,17 +141,22 @@ class Idle:
             await self._welcome(share, told=watch.told)
         return begun
 
-    async def _do(self, act: IdleAct, share: Share, said: str) -> None:
-        """Told whether or not it can be done; a share that cannot is not tried again and again."""
-        done = _DONE[act]
+    async def _do(self, act: IdleAct, share: Share, said: str) -> bool:
+        """Whether the share is away now.
+
+        Told whether or not it can be done; a share that cannot is not tried again and again.
+        """
+        done, away = _DONE[act], False
         try:
             if act is IdleAct.LOWER:
                 await self._acts.update(share, UpdateRequest(priority=Priority.LOW))
             elif act is IdleAct.SUSPEND:
                 await self._acts.suspend(share, SuspendRequest(timeout=PATIENCE))
+                away = True
         except GpushareError as error:
             done = f"; {_FAILED[act]}: {error}"
         self._bus.publish("share.quiet", said + done, share=share.id)
+        return away
 
     async def _welcome(self, share: Share, *, told: bool) -> None:
         said = "it works again"

@@ -3,7 +3,7 @@
 
 from datetime import datetime
 
-from gpushare.model.errors import GpuLostError, HardwareError, NoSuchGpuError
+from gpushare.model.errors import DeniedError, GpuLostError, HardwareError, NoSuchGpuError
 from gpushare.model.ids import GpuId
 
 from .nvml import Nvml
@@ -28,6 +28,6 @@ class NvmlActivity:
             samples = self._nvml.call("nvmlDeviceGetProcessUtilization", handle, after)
         except NoSuchGpuError:  # as NVML says that there are no samples
             return frozenset()
-        except HardwareError:
+        except (HardwareError, DeniedError):
             return None
         return frozenset(sample.pid for sample in samples if sample.smUtil)
