@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from gpushare.api.metrics import MEASURES
+from gpushare.api.permissions import need
 from gpushare.api.routes import ROUTES
 from gpushare.cli import command
 from gpushare.cli._catalogue import explanations
@@ -187,20 +188,46 @@ def metrics() -> Iterator[str]:
 
 def api() -> Iterator[str]:
     yield (
-        "JSON over the daemon's unix socket. Memory in bytes, compute in percent, times in RFC "
+        "JSON over the daemon's unix socket, or over TLS with `Authorization: Bearer TOKEN`. "
+        "Memory in bytes, compute in percent, times in RFC "
         '3339 UTC; `null` is not known. Every answer carries `"apiVersion": "v1"`; an error is '
         '`{"apiVersion": "v1", "error": {"code", "what", "because", "hint"}}`. '
         "`GET /v1/openapi.json` has the full schema."
     )
     yield ""
     calls = (
-        (f"`{route.method} {route.path}`", kind(route.takes), kind(route.gives), f"{route.doc}.")
+        (
+            f"`{route.method} {route.path}`",
+            kind(route.takes),
+            kind(route.gives),
+            f"{route.doc}.",
+            *asked(route.method, route.path),
+        )
         for route in ROUTES
     )
-    yield from table(("call", "takes", "gives", "does"), calls)
+    yield from table(("call", "takes", "gives", "does", "least role", "scope"), calls)
     yield ""
     yield "`GET /v1/events` streams server-sent events, from `Last-Event-ID` on;"
     yield "`GET /v1/metrics` is [Prometheus text](metrics.md)."
+    yield ""
+    yield from table(("call", "least role", "scope"), (special(path) for path in SPECIAL))
+    yield ""
+    yield "Scopes are of tokens: callers on the machine itself need none. *Own*: what is others' is"
+    yield "for operators."
+
+
+SPECIAL = ("/v1/events", "/v1/metrics", "/v1/openapi.json")
+
+
+def special(path: str) -> tuple[str, ...]:
+    return (f"`GET {path}`", *asked("GET", path))
+
+
+def asked(method: str, path: str) -> tuple[str, str]:
+    """Role and scope."""
+    row = need(method, path)
+    role = f"{row.role}, own" if row.own else str(row.role or "-")
+    return role, f"`{row.scope}`" if row.scope else "-"
 
 
 def kind(value: type | None) -> str:

@@ -2,15 +2,17 @@
 """Who may do what, and under which name."""
 
 import pytest
+from msgspec.structs import replace
 
 from gpushare.model.errors import (
     BadSpecError,
     NotYoursError,
     UsageError,
 )
+from gpushare.model.role import Role
 from gpushare.model.spec import MemoryAsk, ShareSpec
 from gpushare.model.units import GIB, Seconds
-from gpushare.model.view import CreateRequest, EnterRequest
+from gpushare.model.view import CreateRequest, EnterRequest, UpdateRequest
 
 from .sitting import ME, STRANGER, live
 
@@ -41,6 +43,22 @@ def test_nobody_enters_with_a_process_that_is_not_his(world, state):
             await daemon.service.enter("share", EnterRequest(pid=process.pid), STRANGER)
         with pytest.raises(UsageError, match="no process 999999"):
             await daemon.service.enter("share", EnterRequest(pid=999_999), ME)
+
+    live(world, state, story)
+
+
+def test_operators_act_on_shares_and_not_on_other_peoples_processes(world, state):
+    operator = replace(STRANGER, role=Role.OPERATOR)
+
+    async def story(daemon):
+        share, _ = await daemon.run(8)
+        await daemon.service.update(share.id, UpdateRequest(priority="low"), operator)
+        victim = world.spawn()  # entered, it could be ended together with the share
+        with pytest.raises(NotYoursError, match="process"):
+            await daemon.service.enter(share.id, EnterRequest(pid=victim.pid), operator)
+        spec = ShareSpec(memory=MemoryAsk(limit=GIB))
+        with pytest.raises(NotYoursError, match="process"):
+            await daemon.service.create(CreateRequest(spec=spec, holder=victim.pid), operator)
 
     live(world, state, story)
 

@@ -14,6 +14,7 @@ from gpushare.model.version import __version__
 from .route import Route
 from .routes import ROUTES
 
+_TOKEN = {"type": "http", "scheme": "bearer", "description": "Not asked for on the unix socket"}
 _REF = "#/components/schemas/{name}"
 
 
@@ -28,7 +29,8 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "gpushare", "version": __version__},
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": {"token": _TOKEN}},
+        "security": [{"token": []}],
     }
 
 

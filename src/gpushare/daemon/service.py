@@ -18,6 +18,7 @@ from gpushare.model.errors import (
 )
 from gpushare.model.event import Event
 from gpushare.model.ids import ShareId
+from gpushare.model.role import Role
 from gpushare.model.share import Caller, ProcessRef, Share, State, Verification
 from gpushare.model.spec import MechanismName, ShareSpec
 from gpushare.model.units import Seconds
@@ -227,7 +228,7 @@ class DaemonService:
         uid = self._rig.processes.uid(process) if process else None
         if process is None or uid is None:
             raise UsageError(f"no process {pid}", "it has ended or never was")
-        if uid != caller.uid and not self._access.all(caller):
+        if uid != caller.uid and not caller.role.covers(Role.ADMIN):
             raise NotYoursError(f"process {pid} is not yours", f"it belongs to uid {uid}")
         return process
 
