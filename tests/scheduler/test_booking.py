@@ -155,6 +155,13 @@ def test_once_it_is_granted_it_counts_once():
     assert isinstance(decide(state, ask(40)), Decision)
 
 
+def test_who_waits_for_a_time_is_ahead_of_nobody():
+    state = booked(one_gpu(ask(60)), at(1, 20))
+    state = replace(state, queue=(at(1, 20), at(5, 60, name="later")))
+    assert decide(state, ask(60)).position == 1
+    assert isinstance(decide(replace(state, now=later(1)), ask(1)), Waiting)
+
+
 def test_a_time_that_is_over_or_missing_is_refused():
     state = replace(one_gpu(), now=later(3))
     with pytest.raises(BadSpecError, match="over"):

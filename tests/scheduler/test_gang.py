@@ -33,6 +33,10 @@ def test_all_are_placed_together():
     assert [decision.gpus for decision in found] == [("GPU-0",), ("GPU-1",)]
 
 
+def test_a_gang_of_nobody_is_nowhere():
+    assert place_gang(two_gpus(), []) == ()
+
+
 def test_none_is_placed_where_one_does_not_fit():
     found = place_gang(two_gpus(ask(30)), gang(2))
     assert found.position == 1
@@ -102,6 +106,12 @@ def test_a_gang_that_waits_keeps_what_all_of_it_needs():
     state = replace(two_gpus(ask(30, gpu=("0",))), queue=tuple(gang(2)))
     assert isinstance(decide(state, ask(21)), Waiting)
     assert decide(state, ask(20)).gpus == ("GPU-1",)
+
+
+def test_who_can_go_anywhere_leaves_room_for_who_cannot():
+    of = Gang(name="pair", size=2)
+    found = place_gang(two_gpus(), [ask(60, gang=of), ask(60, gang=of, gpu=("0",))])
+    assert [decision.gpus for decision in found] == [("GPU-1",), ("GPU-0",)]
 
 
 def test_members_find_their_company_in_the_gang():

@@ -52,6 +52,8 @@ def place_gang(state: Snapshot, requests: Sequence[Request]) -> tuple[Decision, 
     whoever stays there goes before them. Fewer than the gang's size wait for the rest. Raises as
     `decide` does, and NeverFitsError where they would not fit together on the empty machine.
     """
+    if not requests:
+        return ()
     state = replace(state, queue=others(state.queue, requests))
     unit = [want(state, request) for request in requests]
     if more := missing(requests):

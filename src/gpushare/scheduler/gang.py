@@ -23,7 +23,7 @@ def members(queue: Iterable[Request], request: Request) -> tuple[Request, ...]:
 
 def missing(requests: Sequence[Request]) -> int:
     """How many of the gang have not come yet."""
-    gang = requests[0].spec.gang
+    gang = requests[0].spec.gang if requests else None
     return 0 if gang is None else max(0, gang.size - len(requests))
 
 

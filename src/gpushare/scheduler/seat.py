@@ -64,12 +64,15 @@ def _seat(calendar: Calendar, wanted: Wanted, choice: Choice, start: datetime) -
 
 
 def hardest_first(unit: Unit) -> list[int]:
-    """Places in the unit. Who looks for company comes last: perhaps it is in the same gang."""
+    """Places in the unit: few GPUs to choose from, many GPUs, much memory.
 
-    def ease(place: int) -> tuple[bool, int, int]:
+    Who looks for company comes last: perhaps it is in the same gang.
+    """
+
+    def ease(place: int) -> tuple[bool, int, int, int]:
         wanted = unit[place]
         memory = grant_on(wanted.gpus[0], wanted.spec).request
-        return bool(wanted.spec.near), -wanted.spec.gpus, -memory
+        return bool(wanted.spec.near), len(wanted.gpus), -wanted.spec.gpus, -memory
 
     return sorted(range(len(unit)), key=ease)
 
