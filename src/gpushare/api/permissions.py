@@ -59,6 +59,7 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("POST", "/v1/shares/{ref}/verify"): Need(_USE, "shares:write", own=True),
     ("POST", "/v1/shares/{ref}/suspend"): Need(_USE, "shares:write", own=True),
     ("POST", "/v1/shares/{ref}/resume"): Need(_USE, "shares:write", own=True),
+    ("POST", "/v1/shares/{ref}/migrate"): Need(_USE, "shares:write", own=True),
     ("GET", "/v1/gpus"): Need(_LOOK, "gpus:read"),
     ("GET", "/v1/tokens"): Need(_LOOK, "tokens:read"),
     ("POST", "/v1/tokens"): Need(_LOOK, "tokens:write"),

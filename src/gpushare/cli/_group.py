@@ -16,6 +16,7 @@ VERBS = {
     "update": "Change a share while it lives.",
     "suspend": "Take shares off the GPU for a while.",
     "resume": "Put suspended shares back.",
+    "migrate": "Move a share to another GPU.",
     "exec": "Run a program in a share that exists.",
     "env": "Print a share's environment for a shell.",
     "wait": "Wait until a share is in a state.",

@@ -137,7 +137,7 @@ class Executor:
         if intent.act is Act.RELEASE:
             await self._finish(intent, share)
             return
-        if intent.act in {Act.SUSPEND, Act.RESUME}:
+        if intent.act in {Act.SUSPEND, Act.RESUME, Act.MIGRATE}:
             await self._mover.recover(intent, share, await self._pids(share))
             return
         if intent.act is Act.ADJUST:

@@ -2,7 +2,7 @@
 """The two ways off the GPU: by the guard, which moves memory, and by the driver's checkpoint."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gpushare.guard import Failure, RegionSlot
 from gpushare.hardware.ports import Checkpoints, CheckpointState
@@ -14,7 +14,8 @@ from gpushare.model.errors import (
     MoveTimeoutError,
     NotSuspendableError,
 )
-from gpushare.model.share import Moved, Share
+from gpushare.model.ids import GpuId
+from gpushare.model.share import Moved, Share, Tier
 from gpushare.model.spec import MechanismName
 from gpushare.model.units import Bytes, format_bytes
 
@@ -35,6 +36,23 @@ def why_fixed(share: Share, seen: Observation) -> str:
     if not seen.moves.movable:
         return "it was made by a gpushare that could not move memory"
     return "; ".join(seen.moves.fixed)
+
+
+def why_rooted(share: Share, seen: Observation) -> str:
+    """Why the share could not move to another GPU now; "" when it could."""
+    stack = share.decision.mechanisms if share.decision else ()
+    if MechanismName.MPS in stack:
+        return "the driver moves no programs under MPS"
+    if MechanismName.GUARD not in stack:
+        by = "+".join(stack) or "nothing yet"
+        return f"only the guard follows to another GPU, and the share is made real by {by}"
+    if share.spec.turns:
+        return "it takes turns on its GPU"
+    if seen.moves is None:
+        return "its region cannot be read"
+    if share.suspension is not None and share.suspension.tier is Tier.MEMORY:
+        return "its memory waits for the GPU that it left; resume it first"
+    return "; ".join(seen.moves.rooted)
 
 
 class ByGuard:
@@ -130,11 +148,21 @@ class ByDriver:
         await self.undo(share, pids)
         return Moved(in_seconds=self._elapsed() - began)
 
-    async def undo(self, _: Share, pids: Sequence[int]) -> None:
-        await asyncio.to_thread(self._back, pids)
+    async def undo(self, share: Share, pids: Sequence[int]) -> None:
+        """Where it was, or on the GPUs that have become its own meanwhile."""
+        await asyncio.to_thread(self._back, pids, _moves(share))
 
     async def stay(self, _: Share) -> None:
         """What was not restored is still away."""
+
+    def remaps(self) -> str:
+        """Why the driver restores programs on no other GPUs; "" when it does."""
+        return self._checkpoints.remaps()
+
+    async def returning(self, pids: Sequence[int]) -> bool:
+        """Whether one is back already, or on its way."""
+        states = await asyncio.to_thread(lambda: [self._checkpoints.state(pid) for pid in pids])
+        return any(state not in {None, CheckpointState.CHECKPOINTED} for state in states)
 
     def _leave(self, pids: Sequence[int], seconds: float) -> None:
         """All are stopped before the first one goes: they may wait for each other."""
@@ -146,13 +174,21 @@ class ByDriver:
             if self._checkpoints.state(pid) is CheckpointState.LOCKED:
                 self._checkpoints.checkpoint(pid)
 
-    def _back(self, pids: Sequence[int]) -> None:
+    def _back(self, pids: Sequence[int], moves: Mapping[GpuId, GpuId]) -> None:
+        """None runs before all are there: they may wait for each other."""
         for pid in pids:
             if self._checkpoints.state(pid) is CheckpointState.CHECKPOINTED:
-                self._checkpoints.restore(pid)
+                self._checkpoints.restore(pid, moves)
         for pid in pids:
             if self._checkpoints.state(pid) is CheckpointState.LOCKED:
                 self._checkpoints.unlock(pid)
+
+
+def _moves(share: Share) -> dict[GpuId, GpuId]:
+    """Which GPU has taken the place of which while its programs were away."""
+    left = share.suspension.left if share.suspension else ()
+    here = share.decision.gpus if share.decision else ()
+    return {old: new for old, new in zip(left, here, strict=False) if old != new}
 
 
 def refusal(share: Share, slot: RegionSlot, moves: Moves) -> GpushareError:

@@ -13,6 +13,7 @@ from .region import (
     RegionSlot,
     RegionSnapshot,
     why_fixed,
+    why_rooted,
 )
 from .swap import Swap, SwapInfo
 
@@ -36,4 +37,5 @@ __all__ = [
     "library_path",
     "native_root",
     "why_fixed",
+    "why_rooted",
 ]

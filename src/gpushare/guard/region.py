@@ -134,6 +134,14 @@ def why_fixed(bits: int) -> tuple[str, ...]:
     return tuple(text for bit, text in enumerate(_FIXED) if bits >> bit & 1)
 
 
+_ROOTS = 0b1100001  # managed, shown to another process, another process'
+
+
+def why_rooted(bits: int) -> tuple[str, ...]:
+    """A sentence for each reason why the driver cannot move it to another GPU either."""
+    return why_fixed(bits & _ROOTS)
+
+
 class Region:
     """A region by its path. Nothing is held open between calls."""
 

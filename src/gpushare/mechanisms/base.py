@@ -10,7 +10,7 @@ from functools import reduce
 from operator import or_
 from typing import Protocol
 
-from gpushare.guard import Phase, RegionSlot, Seat, why_fixed
+from gpushare.guard import Phase, RegionSlot, Seat, why_fixed, why_rooted
 from gpushare.model.edits import Edits
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Promise
@@ -33,7 +33,16 @@ class Moves(Value):
     @property
     def fixed(self) -> tuple[str, ...]:
         """Why some of it cannot move now."""
-        return why_fixed(reduce(or_, (slot.fixed for slot in self.slots), 0))
+        return why_fixed(self._bits)
+
+    @property
+    def rooted(self) -> tuple[str, ...]:
+        """Why the driver could not move it to another GPU now."""
+        return why_rooted(self._bits)
+
+    @property
+    def _bits(self) -> int:
+        return reduce(or_, (slot.fixed for slot in self.slots), 0)
 
     @property
     def away(self) -> bool:

@@ -19,6 +19,7 @@ from .view import (
     EnterRequest,
     Entry,
     GpuView,
+    MigrateRequest,
     Plan,
     ResumeRequest,
     ShareView,
@@ -71,6 +72,10 @@ class Service(Protocol):
 
     async def resume(self, ref: str, request: ResumeRequest, caller: Caller) -> ShareView:
         """Put them back; NoCapacityError while others have the room."""
+        ...
+
+    async def migrate(self, ref: str, request: MigrateRequest, caller: Caller) -> ShareView:
+        """Move the share's programs to other GPUs of the same model."""
         ...
 
     async def update(self, ref: str, request: UpdateRequest, caller: Caller) -> ShareView:

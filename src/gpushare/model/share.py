@@ -130,9 +130,12 @@ class Tier(StrEnum):
 
 
 class Suspension(Value):
+    """`left`: the GPUs that it was taken from by the driver, where its place is on others now."""
+
     cause: Cause
     since: datetime
     tier: Tier = Tier.MEMORY
+    left: tuple[GpuId, ...] = ()
 
 
 class Moved(Value):

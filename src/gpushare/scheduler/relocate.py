@@ -16,7 +16,7 @@ from gpushare.model.errors import (
     NoSuchGpuError,
     NotMigratableError,
 )
-from gpushare.model.gpu import Gpu
+from gpushare.model.gpu import Gpu, Machine
 from gpushare.model.ids import GpuId
 from gpushare.model.share import Decision, Share
 from gpushare.model.spec import MechanismName
@@ -54,10 +54,11 @@ def relocate(state: Snapshot, share: Share, to: Sequence[str] = ()) -> Decision:
     return replace(moved, why=(*decision.why, _said(state, decision.gpus, targets)))
 
 
-def alike(state: Snapshot, gpu: GpuId) -> list[Gpu]:
+def alike(machine: Machine, gpu: GpuId) -> list[Gpu]:
     """The other GPUs that what runs on this one could move to, full or not."""
-    here = _gpu(state, gpu)
-    return [other for other in state.machine.gpus if other != here and not _unlike(here, other)]
+    here = next((other for other in machine.gpus if other.uuid == gpu), None)
+    others = [other for other in machine.gpus if other.uuid != gpu]
+    return [other for other in others if here is not None and not _unlike(here, other)]
 
 
 def _named(state: Snapshot, share: Share, to: Sequence[str]) -> list[GpuId]:
@@ -78,7 +79,7 @@ def _chosen(state: Snapshot, share: Share) -> list[GpuId]:
     assert decision is not None
     taken: list[GpuId] = []
     for old in decision.gpus:
-        others = (gpu for gpu in alike(state, old) if gpu.uuid not in decision.gpus)
+        others = (gpu for gpu in alike(state.machine, old) if gpu.uuid not in decision.gpus)
         kin = [gpu.uuid for gpu in others if _allows(share, gpu)]
         if not kin:
             raise NotMigratableError(

@@ -19,6 +19,7 @@ class Act(StrEnum):
     SUSPEND = "suspend"
     RESUME = "resume"
     ADJUST = "adjust"
+    MIGRATE = "migrate"
 
 
 class Intent(Value):

@@ -16,6 +16,7 @@ from gpushare.model.view import (
     DecisionView,
     EnterRequest,
     Entry,
+    MigrateRequest,
     Plan,
     ResumeRequest,
     ShareList,
@@ -81,6 +82,10 @@ async def _resume(service: Service, call: Call) -> Value:
     return await service.resume(call.ref, call.body, call.caller)
 
 
+async def _migrate(service: Service, call: Call) -> Value:
+    return await service.migrate(call.ref, call.body, call.caller)
+
+
 async def _update(service: Service, call: Call) -> Value:
     return await service.update(call.ref, call.body, call.caller)
 
@@ -112,6 +117,8 @@ ROUTES = (
           _suspend, ShareView, takes=SuspendRequest),
     Route("POST", "/v1/shares/{ref}/resume", "Put them back; refused while others have the room",
           _resume, ShareView, takes=ResumeRequest),
+    Route("POST", "/v1/shares/{ref}/migrate", "Move its programs to other GPUs of the same model",
+          _migrate, ShareView, takes=MigrateRequest),
     Route("PATCH", "/v1/shares/{ref}", "Change limits, priority or time of a share that lives",
           _update, ShareView, takes=UpdateRequest),
     Route("GET", "/v1/shares/{ref}/decision", "How its place was decided, and would be today",
