@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Idle shares: noticed, told, lowered, suspended."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from gpushare.model.view import ResumeRequest, UpdateRequest
 from support.shares import share
 
 from .sitting import ME, live
+from .world import Crash
 
 GPU = GpuId("GPU-0")
 
@@ -172,6 +174,32 @@ def test_another_daemon_gives_the_priority_back(world, state):
         world.counted["train"] = counted(8)
         await daemon.tick(5)
         assert (await daemon.show("train")).priority is Priority.NORMAL
+
+    live(world, state, after)
+
+
+@pytest.mark.parametrize("step", ["adjust written", "adjust acted", "adjust confirmed"])
+def test_a_daemon_that_dies_as_it_lowers_a_share_leaves_the_record_true(world, state, step):
+    def told_of(passed):
+        if passed == step:
+            raise Crash(step)
+
+    async def before(daemon):
+        rule(daemon, IdleAct.LOWER)
+        await daemon.run(8)
+        world.counted["train"] = counted(7)
+        with pytest.raises(Crash):
+            for _ in range(8):
+                await daemon.tick(100)
+
+    live(world, state, before, told_of)
+
+    async def after(daemon):
+        shown = await daemon.show("train")
+        low = step == "adjust confirmed"
+        assert shown.priority is (Priority.LOW if low else Priority.NORMAL)
+        assert (shown.asked is not None) == low
+        assert not daemon.store.intents.pending()
 
     live(world, state, after)
 
