@@ -133,12 +133,6 @@ class DaemonService:
 
     async def migrate(self, ref: str, request: MigrateRequest, caller: Caller) -> ShareView:
         async with self._core.turn:
-            share = await self._core.ready(self._holding(ref, caller))
-            await self._core.migration.migrate(share, request)
-        return await self.show(ref, caller)
-
-    async def migrate(self, ref: str, request: MigrateRequest, caller: Caller) -> ShareView:
-        async with self._core.turn:
             await self._core.ready(self._holding(ref, caller))
             await self._core.migration.migrate(self._holding(ref, caller), request)
         return await self.show(ref, caller)
