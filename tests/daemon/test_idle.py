@@ -188,9 +188,10 @@ def test_a_daemon_that_dies_as_it_lowers_a_share_leaves_the_record_true(world, s
         rule(daemon, IdleAct.LOWER)
         await daemon.run(8)
         world.counted["train"] = counted(7)
+        for _ in range(6):
+            await daemon.tick(100)
         with pytest.raises(Crash):
-            for _ in range(8):
-                await daemon.tick(100)
+            await daemon.tick(100)
 
     live(world, state, before, told_of)
 
