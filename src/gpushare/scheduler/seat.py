@@ -85,5 +85,12 @@ def first(calendar: Calendar, unit: Unit, after: datetime) -> datetime | None:
     """
     ends, bare = calendar.ends(after), calendar.bare
     halve = not any(wanted.spec.near for wanted in unit)
-    earliest = bisect_left(ends, True, key=lambda end: bool(seat(bare, unit, end))) if halve else 0
-    return next((end for end in ends[earliest:] if seat(calendar, unit, end)), None)
+    earliest = bisect_left(ends, True, key=lambda end: _possible(bare, unit, end)) if halve else 0
+    return next((end for end in ends[earliest:] if _possible(calendar, unit, end)), None)
+
+
+def _possible(calendar: Calendar, unit: Unit, start: datetime) -> bool:
+    """Whether all of them could be seated; one alone only has to be given room enough."""
+    if len(unit) > 1:
+        return bool(seat(calendar, unit, start))
+    return len(fits(calendar, unit[0], start)) >= unit[0].spec.gpus

@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from itertools import combinations
 from math import comb
 
@@ -16,6 +17,7 @@ _SETS = comb(16, 8)  # so many sets are looked through; of more only the likely 
 Worth = tuple[int, int, int]  # the worst link, the sum of links, less NUMA nodes: more is better
 
 
+@cache
 def worth(link: str) -> int:
     """A link's place among the kinds there are; 0 for one that is not known."""
     if match := re.fullmatch(r"NV(\d+)", link):
@@ -66,9 +68,15 @@ def _grown(links: Links, gpus: Sequence[Gpu], count: int) -> tuple[int, ...]:
 
 def _from(links: Links, gpus: Sequence[Gpu], first: int, count: int) -> tuple[int, ...]:
     places = [first]
+
+    def joined(place: int) -> Worth:
+        to_others = [links.between(gpus[place], gpus[other]) for other in places]
+        alike = sum(gpus[place].numa == gpus[other].numa for other in places)
+        return min(to_others), sum(to_others), alike
+
     while len(places) < count:
         rest = (place for place in range(len(gpus)) if place not in places)
-        places.append(max(rest, key=lambda place: links.worth([gpus[p] for p in (*places, place)])))
+        places.append(max(rest, key=joined))
     return tuple(sorted(places))
 
 
