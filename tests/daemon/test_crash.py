@@ -16,7 +16,13 @@ from gpushare.hardware.ports import CheckpointState
 from gpushare.model.errors import GpushareError
 from gpushare.model.share import ProcessRef, Tier
 from gpushare.model.spec import ComputeAsk, MechanismName
-from gpushare.model.view import EnterRequest, ResumeRequest, SuspendRequest, UpdateRequest
+from gpushare.model.view import (
+    EnterRequest,
+    MigrateRequest,
+    ResumeRequest,
+    SuspendRequest,
+    UpdateRequest,
+)
 
 from .sitting import ME, Sitting, sitting
 from .world import Crash, World, gone, make_world, stuck
@@ -34,6 +40,9 @@ MOVES = tuple(
     f"{act} {step}"
     for act in ("suspend", "resume", "adjust")
     for step in ("written", "acted", "confirmed")
+)
+MIGRATIONS = tuple(
+    f"migrate {step}" for step in ("written", "left", "prepared", "placed", "acted", "confirmed")
 )
 QUIET_TICKS = 6
 
@@ -61,7 +70,7 @@ class Story:
 
     async def happen(self, daemon: Sitting) -> None:
         acts = [self.run, self.run, self.hold, self.enter, self.fork, self.die, self.die]
-        acts += [self.suspend, self.resume, self.update]
+        acts += [self.suspend, self.resume, self.update, self.migrate, self.migrate]
         act = self.dice.choice([*acts, self.remove, self.tick, self.trouble, self.leave])
         try:
             await act(daemon)
@@ -91,6 +100,15 @@ class Story:
         compute = ComputeAsk(limit=self.dice.choice([20, 60, 100]))
         for share in await self._some(daemon, "running"):
             await daemon.service.update(share, UpdateRequest(compute=compute), ME)
+
+    async def migrate(self, daemon: Sitting) -> None:
+        """Now and then the driver cannot, with all of its programs or with some."""
+        closed = set(
+            self.dice.sample([gpu.uuid for gpu in self.world.gpus], self.dice.randint(0, 1))
+        )
+        self.world.checkpoints.closed = closed if self.dice.random() < 0.2 else set()
+        for share in await self._some(daemon, self.dice.choice(["running", "suspended"])):
+            await daemon.service.migrate(share, MigrateRequest(), ME)
 
     async def _some(self, daemon: Sitting, state: str) -> list[str]:
         """One share in that state, if there is one."""
@@ -198,6 +216,18 @@ def check_moves(daemon: Sitting) -> None:
     for pid, state in world.checkpoints.states.items():
         if pid in world.living() and pid not in deep:
             assert state is CheckpointState.RUNNING
+    check_places(daemon, deep)
+
+
+def check_places(daemon: Sitting, deep: set[int]) -> None:
+    """Limits and programs are on the GPUs that the records name."""
+    world = daemon.world
+    for share in daemon.store.shares.living():
+        if share.state.holds and MechanismName.GUARD in share.decision.mechanisms:
+            assert world.regions.named[share.id] == share.decision.gpus
+    for pid, at in world.checkpoints.at.items():
+        if pid in world.living() and pid not in deep:
+            assert at == world.region_of(pid)
 
 
 def check_settled(daemon: Sitting, story: Story) -> None:
@@ -261,7 +291,7 @@ def play(folder: Path, seed: int, events: int, *, with_cgroups: bool = True) -> 
     async def lives() -> int:
         left, crashed = events, crashes
         while left > 0:
-            steps = GRANTS if dice.random() < 0.7 else MOVES
+            steps = GRANTS if dice.random() < 0.7 else dice.choice([MOVES, MIGRATIONS])
             fuse = Fuse(dice.choice(steps), dice.randint(1, 3))
             happened = await one_life(world, state, story, min(left, 25), fuse)
             crashed += fuse.left == 0
@@ -279,7 +309,7 @@ def play(folder: Path, seed: int, events: int, *, with_cgroups: bool = True) -> 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_crashes_leave_nothing_behind(tmp_path, seed):
-    assert play(tmp_path, seed, 80, with_cgroups=seed % 2 == 0) > 0
+    assert play(tmp_path, seed, 200, with_cgroups=seed % 2 == 0) > 0
 
 
 @pytest.mark.slow
