@@ -112,7 +112,23 @@ def config() -> Iterator[str]:
     yield ""
     keys = ((f"`{name}`", f"`{VARIABLES[name]}`", default(name), describe(name)) for name in FIELDS)
     yield from table(("key", "variable", "default", "meaning"), keys)
+    yield ""
+    yield (
+        "Beside these, files may name daemons of other machines: `[contexts.NAME]` with `host` "
+        "and, if need be, `token_file`, `ca` and `cert`; `context = NAME` chooses one. "
+        "[How](../how-to/remote.md)."
+    )
+    yield ""
+    yield from table(("variable", "meaning"), ELSEWHERE)
 
+
+ELSEWHERE = (
+    ("`GPUSHARE_HOST`", "Address of the daemon to speak to: `https://HOST:PORT`."),
+    ("`GPUSHARE_TOKEN`", "The token for it; else the one that `gpushare login` stored."),
+    ("`GPUSHARE_CA`", "The authority that signed its certificate, instead of the system's."),
+    ("`GPUSHARE_CERT`", "A certificate of one's own and its key, where the daemon demands one."),
+    ("`GPUSHARE_CONTEXT`", "Which of the contexts is meant; `local` is this machine."),
+)
 
 PLACES = {
     "socket": "`gpushare.sock` in the runtime directory",

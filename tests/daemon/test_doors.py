@@ -19,6 +19,7 @@ def settings(tmp_path, **values):
 def test_on_this_machine_it_may_be_in_clear(place):
     with bound(place, secure=False) as listener:
         assert listener.getsockname()[1]
+        assert listener.proto == socket.IPPROTO_TCP  # else answers wait for acknowledgements
 
 
 @pytest.mark.parametrize("place", ["0.0.0.0:0", ":0", "10.255.255.1:0"])

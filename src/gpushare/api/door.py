@@ -89,8 +89,8 @@ class Door:
             )
         except OSError:
             seat.leave()
-        except asyncio.CancelledError:
-            connection.close()
+        except BaseException:
+            seat.leave()
             raise
 
     def _leave(self, seat: Seat) -> None:

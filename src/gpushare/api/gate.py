@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gpushare.model.audit import Audit, Deed
-from gpushare.model.errors import GpushareError, UnauthenticatedError
+from gpushare.model.errors import GpushareError, UnauthenticatedError, UsageError
 from gpushare.model.role import Role
 from gpushare.model.share import Caller
 from gpushare.model.token import Identity
@@ -18,6 +18,7 @@ from . import origin
 from .answers import refusal
 from .limits import Buckets, Failures
 
+LARGEST_HEAD = 16 * 1024  # bytes of a request's line and headers
 _SHOWN = 200  # characters of a stranger's path that are told
 
 
@@ -60,6 +61,7 @@ class Gate:
 
     def _admitted(self, request: Request) -> Caller | None:
         peer: Caller | None = getattr(request.state, "peer", None)
+        _check_head(request)
         origin.check(request.headers, None if peer else self._hosts)
         if peer is not None:
             return self._local(peer)
@@ -100,6 +102,19 @@ class Gate:
             await send(message)
 
         return counted
+
+
+def _check_head(request: Request) -> None:
+    """Raises UsageError; a parser bounds only what it has not read to its end."""
+    head = (
+        request.url.path,
+        request.url.query,
+        *(part for pair in request.headers.raw for part in pair),
+    )
+    if sum(map(len, head)) > LARGEST_HEAD:
+        raise UsageError(
+            "the request is too large", f"its address and headers have {LARGEST_HEAD} bytes at most"
+        )
 
 
 def _bearer(request: Request) -> str | None:

@@ -16,10 +16,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from gpushare.model.share import Caller
 
 from .door import Door, Seat
+from .gate import LARGEST_HEAD
 
 _UCRED = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 _GRACE_SECONDS = 2
-_LARGEST_HEAD = 16 * 1024  # bytes of a request's line and headers
 _HEADERS = (
     ("Cache-Control", "no-store"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
@@ -91,7 +91,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,  # who calls is who is connected
                 headers=[*_HEADERS, *([_OVER_TLS] if tls else [])],
-                h11_max_incomplete_event_size=_LARGEST_HEAD,
+                h11_max_incomplete_event_size=LARGEST_HEAD,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
         )

@@ -37,8 +37,8 @@ class Access:
         if caller.remote is not None:
             raise DeniedError(
                 "a program cannot enter a share from another machine",
-                "the share's GPUs, and the process to enter, must be on this one",
-                "run it here: ssh HOST gpushare run -- PROGRAM",
+                "a share's programs run where its GPUs are",
+                "start it there: ssh HOST gpushare run -- PROGRAM",
             )
 
     def hears(self, event: Event, share: Share | None, caller: Caller) -> bool:

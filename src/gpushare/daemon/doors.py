@@ -96,7 +96,7 @@ def bound(place: str, *, secure: bool) -> socket.socket:
     """
     host, port = _parts(place)
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError as error:
@@ -107,7 +107,9 @@ def bound(place: str, *, secure: bool) -> socket.socket:
             "tokens would be readable on the way",
             "set tls_cert and tls_key, or listen on 127.0.0.1",
         )
-    return _listening(socket.socket(family, kind | socket.SOCK_CLOEXEC), place, address)
+    # By the protocol's number asyncio knows that small answers must not be held back (TCP_NODELAY).
+    listener = socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol)
+    return _listening(listener, place, address)
 
 
 def _listening(listener: socket.socket, place: str, address: tuple[object, ...]) -> socket.socket:
