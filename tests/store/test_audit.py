@@ -247,7 +247,7 @@ def test_a_daemon_that_finds_its_log_cut_says_so_for_ever(machine: Machine):
     log = machine.log()
 
     assert [record.action for record in log.found] == ["audit.missing"]
-    assert "were there and are not" in log.found[0].detail["why"]
+    assert "no longer there" in log.found[0].detail["why"]
     log.append(LIN, "POST /v1/shares")
     log.settle()
     log.close()
@@ -428,6 +428,28 @@ def test_packed_files_are_not_read_but_named(machine: Machine):
     assert Files(machine.path).older() == []
     assert [path.name for path in Files(machine.path).packed()] == ["audit-000001.jsonl.gz"]
     assert Files(machine.path).next_name().name == "audit-000002.jsonl"
+
+
+def test_a_file_that_cannot_be_turned_over_goes_on(tmp_path: Path, monkeypatch):
+    """As after chattr +a."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    machine = Machine(tmp_path, Rotation(size=2000, heads=100))
+    monkeypatch.setattr(Path, "rename", refuse)
+    log = machine.log()
+    for _ in range(20):
+        log.append(LIN, "x")
+    assert [record.action for record in log.found] == ["audit.stuck"]
+    machine.now += timedelta(days=2)
+    monkeypatch.undo()
+    log.append(LIN, "y")
+    log.settle()
+    log.close()
+
+    assert len(Files(machine.path).older()) == 1
+    assert machine.verify().ok
 
 
 def test_two_writers_are_one_too_many(machine: Machine):

@@ -4,6 +4,7 @@
 import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 from gpushare.model.errors import DaemonRunningError, DeniedError, StateError, StateFullError
@@ -34,6 +35,7 @@ class Appender:
             ) from error
         self._own()
         self.size = os.fstat(self._fd).st_size
+        self._listed = False
 
     def write(self, line: bytes) -> None:
         """All of it or, as far as others can tell, nothing. Raises StateFullError, StateError."""
@@ -70,9 +72,12 @@ class Appender:
         return os.fstat(self._fd).st_size == self.size and self.in_place()
 
     def sync(self) -> None:
-        """Raises StateError."""
+        """The file, and once its name. Raises StateError."""
         try:
             os.fdatasync(self._fd)
+            if not self._listed:
+                _sync_folder(self.path.parent)
+                self._listed = True
         except OSError as error:
             raise _refused(self.path, error) from error
 
@@ -82,7 +87,8 @@ class Appender:
     def _own(self) -> None:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.fchmod(self._fd, MODE)
+            if stat.S_IMODE(os.fstat(self._fd).st_mode) != MODE:  # not even tried after chattr +a
+                os.fchmod(self._fd, MODE)
         except BlockingIOError:
             os.close(self._fd)
             raise DaemonRunningError(
@@ -93,6 +99,14 @@ class Appender:
         except OSError as error:
             os.close(self._fd)
             raise DeniedError(f"{self.path} is not ours", str(error), "set audit_file") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _junk(descriptor: int) -> bytes:

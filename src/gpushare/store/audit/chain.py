@@ -12,6 +12,7 @@ OPENED = "audit.opened"  # the first record of all
 CONTINUED = "audit.continued"  # the first record of a file
 RECOVERED = "audit.recovered"  # after lines that were cut off; `torn` is their SHA-256
 MISSING = "audit.missing"  # where the log did not end where it was left
+STUCK = "audit.stuck"  # where a file had to be turned over and could not
 _CONTEXT = b"gpushare audit head v1\n"  # so that the key signs nothing else by accident
 _LONGEST = 1000  # characters of one text
 _decode = msgspec.json.Decoder(Record).decode
@@ -52,6 +53,11 @@ def is_head(record: Record) -> bool:
 
 def torn(junk: bytes) -> str:
     return sha256(junk).hexdigest() if junk else ""
+
+
+def span(first: int, last: int) -> str:
+    """Records by their numbers, and the verb."""
+    return f"record {first} is" if first == last else f"records {first} to {last} are"
 
 
 def plain(text: str) -> str:

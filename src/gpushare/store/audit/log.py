@@ -7,7 +7,7 @@ last `settle` when the power fails, because only then is it known to be on the d
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -23,11 +23,13 @@ from .chain import (
     MISSING,
     OPENED,
     RECOVERED,
+    STUCK,
     line,
     plain,
     read,
     sealed,
     signed_text,
+    span,
     torn,
 )
 from .files import Files
@@ -35,6 +37,7 @@ from .marks import Marks
 from .signing import Signer
 
 DAEMON = Actor(user="daemon")
+_PATIENCE = timedelta(days=1)  # until a file that cannot be turned over is tried again
 
 
 class Rotation(Value):
@@ -68,6 +71,7 @@ class Log:
         self._copy = copy
         self._now, self._marks, self._rotation = now, marks, rotation
         self._torn, self._unsigned, self._settled = False, 0, 0
+        self._stuck_until = datetime.min.replace(tzinfo=UTC)
         self.found: list[Record] = []  # what was not as it was left, until somebody is told
         self._end, self._begun = Mark(seq=0, hash=START), now()
         self._file = Appender(path)
@@ -143,7 +147,7 @@ class Log:
         if mark is None:
             return ""
         if mark.seq > self._end.seq:
-            return f"records {self._end.seq + 1} to {mark.seq} were there and are not"
+            return f"{span(self._end.seq + 1, mark.seq)} no longer there"
         for record in self.files.backwards():
             if record.seq <= mark.seq:
                 return "" if record.hash == mark.hash else f"record {mark.seq} was another one"
@@ -161,6 +165,8 @@ class Log:
             self._rotate(why)
 
     def _due(self) -> str:
+        if self._now() < self._stuck_until:
+            return ""
         if self._file.size >= self._rotation.size:
             return "size"
         age = self._now() - self._begun
@@ -171,8 +177,10 @@ class Log:
         try:
             self.files.path.rename(self.files.next_name())
         except OSError as error:
-            raise StateError(f"cannot rename {self.files.path}", str(error)) from error
-        self._reopen(why)
+            self._stuck_until = self._now() + _PATIENCE
+            self._tell(STUCK, {"why": f"the file cannot be turned over: {error}"})
+        else:
+            self._reopen(why)
 
     def _reopen(self, why: str) -> None:
         """Go on in whatever is there now under our name; the old file is left as it is."""

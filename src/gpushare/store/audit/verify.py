@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gpushare.model.audit import START, AuditReport, Flaw, Mark, Record, Wrong
 
-from .chain import CONTINUED, RECOVERED, digest, is_head, read, signed_text, torn
+from .chain import CONTINUED, RECOVERED, digest, is_head, read, signed_text, span, torn
 from .signing import MISSING, available, genuine
 
 
@@ -117,7 +117,7 @@ class _Walk:
         if not reached and not self._end:
             raise self._flaw(Wrong.TRUNCATED, 1, "there are no records")
         if self._end and not self.reached:
-            missing = f"records {reached + 1} to {self._end.seq} were there and are not"
+            missing = f"{span(reached + 1, self._end.seq)} no longer there"
             raise self._flaw(Wrong.TRUNCATED, reached + 1, missing)
         if self._given and self._checks and not self._signed:
             raise self._flaw(Wrong.FOREIGN, reached, "no head is signed by the given key")
@@ -161,7 +161,7 @@ class _Walk:
     def _check_link(self, record: Record) -> None:
         expected = self.expected
         if expected and record.seq > expected:
-            missing = f"records {expected} to {record.seq - 1} are missing before it"
+            missing = f"{span(expected, record.seq - 1)} missing before it"
             raise self._flaw(Wrong.DELETED, record.seq, missing)
         if record.seq < expected:
             raise self._flaw(
