@@ -3,86 +3,33 @@
 
 import asyncio
 import os
-import socket
-import struct
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from gpushare.api.audited import audited
-from gpushare.daemon.auditor import Auditor
-from gpushare.daemon.copies import copies
 from gpushare.daemon.records import Records
-from gpushare.model.audit import AuditQuery, Deed
+from gpushare.model.audit import AuditQuery
 from gpushare.model.errors import NotFoundError, RoleError, StateFullError
 from gpushare.model.role import Role
-from gpushare.model.settings import AuditCopy, Settings
 from gpushare.model.share import Caller
 from gpushare.model.spec import MemoryAsk, ShareSpec
 from gpushare.model.token import NewToken, Token, TokenId, TokenRequest
 from gpushare.model.units import GIB
 from gpushare.model.view import CreateRequest, EnterRequest
-from gpushare.store.audit import Files, Log, Rotation, file_lines, search, signer, verify
+from gpushare.store.audit import Files, file_lines, search, verify
 
-from .sitting import ME, sitting
+from .keeping import deed, keeping
+from .sitting import ME
 
 CHIEF = replace(ME, role=Role.OPERATOR)
 USER = Caller(uid=4242, gid=4242, pid=1, role=Role.USER)
-
-
-class Kept:
-    """A daemon on a made-up world, with an audit log."""
-
-    def __init__(self, here, path: Path, copy=lambda _: None) -> None:
-        self.here, self.path = here, path
-        self.log = Log(
-            path,
-            now=here.world.clock.now,
-            marks=here.store.marks,
-            signer=signer(path.parent),
-            rotation=Rotation(heads=1000),
-            copy=copy,
-        )
-        self.refused: list[tuple[int, str]] = []
-        self.auditor = Auditor(
-            self.log,
-            here.core.bus,
-            here.world.clock,
-            lambda caller, code: self.refused.append((caller.uid, code)),
-        )
-        self.settings = Settings(socket=path, state_dir=path.parent, runtime_dir=path.parent)
-
-    def records(self, **query):
-        return search(Files(self.path), AuditQuery(last=10_000, **query))
-
-    def actions(self) -> list[str]:
-        return [record.action for record in self.records()]
-
-    def events(self, prefix: str = "audit.") -> list[str]:
-        return [e.type for e in self.here.store.events.since(0) if e.type.startswith(prefix)]
-
-
-@contextmanager
-def keeping(world, state: Path, **more):
-    with sitting(world, state) as here:
-        kept = Kept(here, state / "audit.jsonl", **more)
-        kept.auditor.start(kept.settings)
-        yield kept
-        kept.auditor.stop()
 
 
 @pytest.fixture
 def kept(world, state):
     with keeping(world, state) as found:
         yield found
-
-
-def deed(
-    method="POST", path="/v1/shares", ref="", caller=ME, *, body=None, answer=None, result="ok"
-):
-    return Deed(method, path, ref, caller, body, answer, result)
 
 
 def test_start_and_stop_are_signed_heads(world, state):
@@ -349,72 +296,3 @@ def test_a_daemon_sees_what_was_cut_while_it_runs(kept):
 def test_without_a_log_there_is_nothing_to_see():
     with pytest.raises(NotFoundError):
         asyncio.run(Records(None).records(AuditQuery(), CHIEF))
-
-
-@pytest.fixture
-def listening(short_path):
-    """A folder with a socket where the journal's, or syslog's, is."""
-    opened = []
-
-    def listen(name: str) -> socket.socket:
-        path = short_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        opened.append(receiver)
-        receiver.settimeout(10)
-        receiver.bind(str(path))
-        return receiver
-
-    listen.root = short_path
-    yield listen
-    for receiver in opened:
-        receiver.close()
-
-
-def test_the_journal_gets_every_record_with_its_fields(world, state, listening):
-    journal = listening("run/systemd/journal/socket")
-    copy = copies(AuditCopy.JOURNALD, pytest.fail, listening.root)
-    with keeping(world, state, copy=copy) as kept:
-        kept.auditor.tell(deed(ref="two\nlines", result="GS1301"))
-        number = len(kept.records())
-        got = [journal.recv(65536) for _ in range(number)]
-        line = kept.path.read_bytes().splitlines()[-1]
-        record = kept.records()[-1]
-
-    last = got[number - 1]
-    assert b"MESSAGE=" + line + b"\n" in last
-    assert b"PRIORITY=5\n" in last
-    assert b"GPUSHARE_AUDIT_HASH=%s\n" % record.hash.encode() in last
-    assert b"GPUSHARE_AUDIT_OBJECT\n" + struct.pack("<Q", 9) + b"two\nlines\n" in last
-
-
-def test_syslog_gets_one_line_each(world, state, listening):
-    log = listening("dev/log")
-    with keeping(world, state, copy=copies(AuditCopy.SYSLOG, pytest.fail, listening.root)) as kept:
-        first = kept.path.read_bytes().splitlines()[0]
-
-        assert log.recv(65536) == b"<86>gpushare-audit: " + first
-
-
-@pytest.mark.parametrize("kind", [AuditCopy.SYSLOG, AuditCopy.JOURNALD])
-def test_a_socket_that_is_missing_is_told_once(world, state, short_path, kind):
-    told = []
-    with keeping(world, state, copy=copies(kind, told.append, short_path)) as kept:
-        kept.auditor.tell(deed())
-
-    assert len(told) == 1
-    assert str(short_path) in told[0]
-
-
-def test_a_reader_that_does_not_read_stops_nobody(world, state, listening):
-    listening("dev/log")
-    told = []
-    with keeping(world, state, copy=copies(AuditCopy.SYSLOG, told.append, listening.root)) as kept:
-        for _ in range(3000):
-            kept.auditor.tell(deed())
-
-    assert len(told) == 1
-
-
-def test_no_copies_go_nowhere(kept):
-    assert copies(AuditCopy.NONE, pytest.fail)(kept.records()[0]) is None

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of the log: crashes, turning over, and others who move them."""
+
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gpushare.model.audit import Wrong
+from gpushare.store.audit import (
+    Files,
+    Marks,
+    Rotation,
+    file_lines,
+    public_key,
+    remembered,
+    verify,
+)
+from gpushare.store.database import Database
+from support.audit import LIN, Keeper
+
+
+@pytest.mark.parametrize("heads", [2, 100])
+def test_a_crash_at_any_byte_loses_nothing_that_was_settled(tmp_path: Path, heads: int):
+    first = Keeper(tmp_path / "first", Rotation(heads=heads))
+    log = first.log()
+    log.append(LIN, "settled")
+    log.settle()
+    safe, mark = first.path.stat().st_size, log.end
+    log.append(LIN, "not settled", detail={"with": "some words"})
+    log.append(LIN, "nor this")
+    whole = first.path.read_bytes()
+    log.close()
+
+    for size in range(safe, len(whole) + 1):
+        first.path.write_bytes(whole[:size])
+        Marks(Database(first.folder / "state.db")).put(first.path, mark)
+        again = first.log()
+        torn = bool(size) and whole[size - 1 : size] != b"\n"
+        assert [r.action for r in again.found] == (["audit.recovered"] if torn else [])
+        again.append(LIN, "goes on")
+        again.settle()
+        again.close()
+        report = verify(file_lines([first.path]), end=remembered(first.folder, first.path))
+        assert report.ok, (size, report.flaw)
+
+
+def test_a_recovery_that_is_cut_off_itself_is_recovered(keeper: Keeper):
+    keeper.fill(2)
+    good = keeper.path.read_bytes()
+    keeper.path.write_bytes(good + b'{"action":"half')
+    keeper.log().close()
+    whole = keeper.path.read_bytes()
+
+    for size in range(len(good), len(whole)):
+        keeper.path.write_bytes(whole[:size])
+        keeper.log().close()
+        assert verify(file_lines([keeper.path])).ok, size
+
+
+def test_lines_that_were_cut_off_cannot_be_taken_out_or_changed(keeper: Keeper):
+    keeper.fill(2)
+    with keeper.path.open("ab") as file:
+        file.write(b"half a li")
+    keeper.fill(1)
+    lines = keeper.lines()
+    [at] = [n for n, raw in enumerate(lines) if raw.startswith(b"half")]
+
+    keeper.put([*lines[:at], *lines[at + 1 :]])
+    assert keeper.verify().flaw.kind is Wrong.DELETED
+    keeper.put([*lines[:at], b"whole lie (cut off)\n", *lines[at + 1 :]])
+    assert keeper.verify().flaw.kind is Wrong.EDITED
+
+
+def test_files_are_turned_over_by_size_and_the_chain_goes_on(tmp_path: Path):
+    keeper = Keeper(tmp_path, Rotation(size=3000, heads=100))
+    keeper.fill(30)
+    older = Files(keeper.path).older()
+
+    assert [path.name for path in older[:2]] == ["audit-000001.jsonl", "audit-000002.jsonl"]
+    assert keeper.verify().ok
+    for path in older:
+        alone = verify(file_lines([path]), whole=False, keys=[public_key(tmp_path)])
+        assert alone.ok
+        assert alone.signed == alone.last
+    first = json.loads(keeper.lines()[0])
+    last = json.loads(older[-1].read_bytes().splitlines()[-1])
+    assert first["action"] == "audit.continued"
+    assert first["detail"]["last"] == last["hash"]
+
+
+def test_files_are_turned_over_by_age(keeper: Keeper):
+    keeper.fill(2)
+    keeper.now += timedelta(days=31)
+    keeper.fill(1)
+
+    assert len(Files(keeper.path).older()) == 1
+    assert keeper.verify().ok
+
+
+@pytest.mark.parametrize("which", [0, 1, -1])
+def test_a_whole_file_that_is_taken_away_is_missed(tmp_path: Path, which: int):
+    keeper = Keeper(tmp_path, Rotation(size=2000, heads=100))
+    keeper.fill(30)
+    Files(keeper.path).older()[which].unlink()
+
+    assert keeper.verify().flaw.kind is Wrong.DELETED
+
+
+def test_files_that_change_names_are_reordered_by_what_they_hold(tmp_path: Path):
+    keeper = Keeper(tmp_path, Rotation(size=2000, heads=100))
+    keeper.fill(20)
+    one, other, *_ = Files(keeper.path).older()
+    spare = one.with_name("spare")
+    one.rename(spare)
+    other.rename(one)
+    spare.rename(other)
+
+    assert keeper.verify().ok
+
+
+def test_a_crash_between_two_files_is_bridged(tmp_path: Path):
+    keeper = Keeper(tmp_path)
+    keeper.fill(3)
+    keeper.path.rename(Files(keeper.path).next_name())
+    keeper.fill(3)
+
+    assert keeper.verify().ok
+    keeper.path.rename(Files(keeper.path).next_name())
+    keeper.path.touch()
+    keeper.fill(3)
+    assert keeper.verify().ok
+
+
+@pytest.mark.parametrize("name", ["audit.jsonl.1", "audit.jsonl-20261123"])
+def test_a_file_that_is_renamed_under_the_daemon_is_noticed(keeper: Keeper, name: str):
+    log = keeper.log()
+    log.append(LIN, "before")
+    keeper.path.rename(keeper.path.with_name(name))
+    log.append(LIN, "after")
+    log.settle()
+    log.close()
+
+    assert keeper.verify().ok
+    first = json.loads(keeper.lines()[0])
+    assert first["action"] == "audit.continued"
+    assert "renamed" in first["detail"]["why"]
+
+
+def test_a_file_that_is_copied_and_emptied_goes_on(keeper: Keeper):
+    """As logrotate's copytruncate does."""
+    log = keeper.log()
+    log.append(LIN, "before")
+    keeper.path.with_name("audit.jsonl.1").write_bytes(keeper.path.read_bytes())
+    os.truncate(keeper.path, 0)
+    log.append(LIN, "after")
+    log.settle()
+    log.close()
+
+    assert keeper.verify().ok
+
+
+def test_lines_of_others_are_no_part_of_it(keeper: Keeper):
+    log = keeper.log()
+    log.append(LIN, "before")
+    with keeper.path.open("ab") as file:
+        file.write(b"a line of somebody else\n")
+    log.append(LIN, "after")
+    log.settle()
+    log.close()
+
+    assert log.found[0].action == "audit.missing"
+    assert keeper.verify().flaw.kind is Wrong.EDITED
+
+
+def test_packed_files_are_not_read_but_named(keeper: Keeper):
+    keeper.fill(1)
+    keeper.path.with_name("audit-000001.jsonl.gz").write_bytes(b"\x1f\x8b")
+
+    assert Files(keeper.path).older() == []
+    assert [path.name for path in Files(keeper.path).packed()] == ["audit-000001.jsonl.gz"]
+    assert Files(keeper.path).next_name().name == "audit-000002.jsonl"
+
+
+def test_a_file_that_cannot_be_turned_over_goes_on(tmp_path: Path, monkeypatch):
+    """As after chattr +a."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    keeper = Keeper(tmp_path, Rotation(size=2000, heads=100))
+    monkeypatch.setattr(Path, "rename", refuse)
+    log = keeper.log()
+    for _ in range(20):
+        log.append(LIN, "x")
+    assert [record.action for record in log.found] == ["audit.stuck"]
+    keeper.now += timedelta(days=2)
+    monkeypatch.undo()
+    log.append(LIN, "y")
+    log.settle()
+    log.close()
+
+    assert len(Files(keeper.path).older()) == 1
+    assert keeper.verify().ok

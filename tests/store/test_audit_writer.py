@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who writes the log, with what key, and on a full disk."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpushare.model.errors import DaemonRunningError, DeniedError, StateFullError, UsageError
+from gpushare.store.audit import (
+    file_lines,
+    remembered,
+    verify,
+)
+from gpushare.store.audit.signing import raw_key
+from support.audit import LIN, Keeper
+
+
+def test_two_writers_are_one_too_many(keeper: Keeper):
+    log = keeper.log()
+    with pytest.raises(DaemonRunningError):
+        keeper.log()
+    log.close()
+    keeper.log().close()
+
+
+def test_another_process_cannot_write_it_either(keeper: Keeper):
+    log = keeper.log()
+    script = (
+        "from pathlib import Path; import sys; from gpushare.store.audit.appender import Appender;"
+        "Appender(Path(sys.argv[1]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(keeper.path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    log.close()
+
+    assert "DaemonRunningError" in done.stderr
+
+
+def test_only_its_owner_writes_it_and_only_the_daemon_signs(keeper: Keeper):
+    keeper.path.parent.mkdir()
+    keeper.path.touch(0o666)
+    keeper.fill(1)
+
+    assert stat.S_IMODE(keeper.path.stat().st_mode) == 0o640
+    assert stat.S_IMODE((keeper.folder / "audit.key").stat().st_mode) == 0o600
+
+
+def test_a_key_that_others_can_read_signs_nothing(keeper: Keeper):
+    keeper.fill(1)
+    (keeper.folder / "audit.key").chmod(0o644)
+
+    with pytest.raises(DeniedError, match="others can read"):
+        keeper.log()
+
+
+def test_a_link_in_its_place_is_not_followed(keeper: Keeper, tmp_path: Path):
+    keeper.path.parent.mkdir()
+    keeper.path.symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(DeniedError):
+        keeper.log()
+
+
+@pytest.mark.parametrize("kept", [0, 1, 40])
+def test_a_full_disk_stops_nothing_for_long(keeper: Keeper, monkeypatch, kept: int):
+    """A write that is cut short leaves its beginning in the file."""
+    log = keeper.log()
+    log.append(LIN, "before")
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:kept]))
+    for _ in range(3):
+        with pytest.raises(StateFullError):
+            log.append(LIN, "lost")
+    monkeypatch.undo()
+
+    log.append(LIN, "after")
+    log.settle()
+    log.close()
+
+    assert keeper.verify().ok
+    assert b"lost" not in b"".join(
+        raw for raw in keeper.lines() if not raw.endswith(b"(cut off)\n")
+    )
+
+
+def test_without_the_package_heads_are_unsigned_and_say_why(keeper: Keeper, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    keeper.fill(6)
+    head = next(r for r in map(json.loads, keeper.lines()) if r["action"] == "audit.head")
+    report = verify(file_lines([keeper.path]))
+
+    assert "gpushare[secure]" in head["detail"]["unsigned"]
+    assert "signature" not in head["detail"]
+    assert report.ok
+    assert any("gpushare[secure]" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("text", ["", "ed25519:", "ed25519:AAAA", "AAAA", "rsa:" + "A" * 43])
+def test_what_is_no_key_is_refused(text: str):
+    with pytest.raises(UsageError):
+        raw_key(text)
+
+
+def test_a_mark_that_nobody_can_read_is_not_known(tmp_path: Path):
+    assert remembered(tmp_path, tmp_path / "audit.jsonl") is None
+
+
+def test_a_new_place_begins_a_new_chain_that_names_the_old_one(keeper: Keeper):
+    keeper.fill(3)
+    old, keeper.path = keeper.path, keeper.path.with_name("other.jsonl")
+    keeper.fill(6)
+
+    assert keeper.verify().ok
+    assert json.loads(keeper.lines()[0])["detail"]["before"].startswith(f"{old}: ")
