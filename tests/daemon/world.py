@@ -78,11 +78,15 @@ class Noted(Quiet):
     def prepare(self, share: Share, grants) -> Edits:
         self._world.broken()
         self._world.made.add((self.promise.mechanism, share.id))
+        if self.promise.mechanism is MechanismName.GUARD:
+            self._world.regions.named.setdefault(share.id, share.decision.gpus)
         return Edits(env={"VIA": self.promise.mechanism})
 
     def release(self, share: Share) -> None:
         self._world.broken()
         self._world.made.discard((self.promise.mechanism, share.id))
+        if self.promise.mechanism is MechanismName.GUARD:
+            self._world.regions.named.pop(share.id, None)
 
     def drain(self, share: Share, pids) -> None:
         self._world.drained.append((share.name, tuple(pids)))
@@ -96,6 +100,11 @@ class Noted(Quiet):
         if self.promise.mechanism is MechanismName.GUARD:
             self._world.broken()
             self._world.regions.ask(share.id, away=False)
+
+    def move(self, share: Share, grants, left) -> None:
+        self._world.broken()
+        if self.promise.mechanism is MechanismName.GUARD:
+            self._world.regions.named[share.id] = tuple(grant.gpu for grant in grants)
 
     def adjust(self, share: Share, grants) -> None:
         self._world.broken()
@@ -149,6 +158,9 @@ class World:
     busy: frozenset[int] | None = None  # pids that NVML has seen use a GPU
     counted: dict[str, Observation] = field(default_factory=dict)  # by a share's guard, by its name
     _started: int = 5000
+
+    def __post_init__(self) -> None:
+        self.checkpoints.first = self.region_of
 
     # The Gpus and Cgroups ports.
     def driver(self) -> Driver:
@@ -259,6 +271,10 @@ class World:
             clock=self.clock,
             boot=self.boot,
         )
+
+    def region_of(self, pid: int) -> tuple[GpuId, ...]:
+        """The GPUs of the share whose mark the program carries."""
+        return self.regions.named.get(self._environ(pid).get("GPUSHARE_SHARE", ""), ())
 
     def close(self) -> None:
         for ends in self.pipes.values():
