@@ -160,6 +160,14 @@ def test_a_token_may_end_itself_and_no_other(keys):
     assert asyncio.run(keys.revoke(mine.token.id, caller)).id == mine.token.id
 
 
+def test_what_was_revoked_while_its_request_was_under_way_makes_nothing(keys):
+    made = make(keys, local(keys, LIN), scopes=WRITE)
+    caller = keys.bearer(made.secret, "a")
+    asyncio.run(keys.revoke(made.token.id, ADMIN))
+    with pytest.raises(UnauthenticatedError):
+        make(keys, caller)
+
+
 def test_generations_end_together(keys):
     first = make(keys, local(keys, LIN), scopes=WRITE)
     second = make(keys, keys.bearer(first.secret, "a"), scopes=WRITE)

@@ -268,13 +268,13 @@ def test_nobody_enters_a_share_that_is_being_released(world, state):
 
 def test_only_the_owner_moves_a_share(world, state):
     async def story(daemon):
-        await daemon.run(8)
+        share, _ = await daemon.run(8)
         for act, request in (
             (daemon.service.suspend, PLAIN),
             (daemon.service.resume, BACK),
         ):
             with pytest.raises(NotYoursError):
-                await act("train", request, STRANGER)
+                await act(share.id, request, STRANGER)
 
     live(world, state, story)
 

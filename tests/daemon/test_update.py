@@ -85,9 +85,9 @@ def test_nonsense_and_strangers_are_refused(world, state):
         UpdateRequest(ttl=Seconds(0))
 
     async def story(daemon):
-        await daemon.run(8)
+        share, _ = await daemon.run(8)
         with pytest.raises(NotYoursError):
-            await daemon.service.update("train", compute(50), STRANGER)
+            await daemon.service.update(share.id, compute(50), STRANGER)
 
     live(world, state, story)
 

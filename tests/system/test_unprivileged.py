@@ -79,9 +79,15 @@ def test_users_share_a_gpu_but_not_their_shares(root_daemon: Daemon, bin_for_all
     program = [bin_for_all / "python", EXAMPLE / "train.py", "--memory", "1GiB", "--steps", "1"]
     with_others = user(SOMEONE, "run", "-m", "4GiB", "--", *program)
     assert "sees 4.00 GiB" in with_others.stdout, with_others.stderr
-    assert "mine" in user(SOMEONE, "ps").stdout
-    for words in (["rm", "--force", "mine"], ["exec", "mine", "--", "true"], ["verify", "mine"]):
-        refused = user(SOMEONE, *words)
+    seen = user(SOMEONE, "ps").stdout
+    assert "3.0 GiB" in seen  # that it is there, and how large
+    assert not [word for word in ("mine", "nobody", str(NOBODY)) if word in seen]
+    [there] = user(SOMEONE, "ps", "-q").stdout.split()
+    for words in (["rm", "--force"], ["exec"], ["verify"]):
+        tail = ["--", "true"] if words == ["exec"] else []
+        refused = user(SOMEONE, *words, there, *tail)
         assert refused.returncode == 5, (words, refused)
         assert "GS1301" in refused.stderr
+        guessed = user(SOMEONE, *words, "mine", *tail)
+        assert guessed.returncode == 4, (words, guessed)
     assert user(NOBODY, "rm", "mine").returncode == 0

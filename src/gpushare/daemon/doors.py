@@ -61,13 +61,18 @@ class Doors:
             server.stop()
 
     async def _renew(self) -> None:
+        """Take up certificates that were replaced; what is wrong with one is told once."""
+        told = ""
         while self._certificate is not None:
             await asyncio.sleep(_RENEW_SECONDS)
             try:
                 if self._certificate.renew():
                     _log.info("daemon.certificate", message="read again")
+                told = ""
             except ConfigError as error:
-                _log.warning("daemon.certificate", message=str(error))
+                if str(error) != told:
+                    _log.warning("daemon.certificate", message=str(error))
+                told = str(error)
 
 
 def rules(settings: Settings) -> Rules:

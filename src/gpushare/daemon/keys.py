@@ -202,8 +202,13 @@ class Keys:
         return person
 
     def _parent(self, caller: Caller) -> Token | None:
-        found = self._store.tokens.get(caller.token) if caller.token else None
-        return found[0] if found else None
+        """What the caller got in with; raises UnauthenticatedError when it is gone meanwhile."""
+        if caller.token is None:
+            return None
+        found = self._store.tokens.get(caller.token)
+        if found is None:
+            raise UnauthenticatedError(f"token {caller.token} is not known", "it is revoked", _NEW)
+        return found[0]
 
     def _role(self, request: TokenRequest, person: Person, caller: Caller) -> Role:
         wanted = request.role or _lesser(self._people.role(person.uid), caller.role)
