@@ -12,7 +12,7 @@ from gpushare.daemon.records import Records
 from gpushare.model.audit import AuditQuery
 from gpushare.model.errors import NotFoundError, RoleError, StateFullError
 from gpushare.model.role import Role
-from gpushare.model.share import Caller
+from gpushare.model.share import Caller, Verification
 from gpushare.model.spec import MemoryAsk, ShareSpec
 from gpushare.model.token import NewToken, Token, TokenId, TokenRequest
 from gpushare.model.units import GIB
@@ -152,6 +152,20 @@ def test_what_is_refused_again_and_again_is_counted(kept):
     records = kept.records(action="/v1/x")
     assert len(records) == 21
     assert records[-1].detail["again"] == "480"
+
+
+def test_strangers_cannot_fill_the_disk_with_paths_that_they_make_up(kept):
+    for index in range(500):
+        kept.auditor.tell(deed("GET", f"/v1/{index}", caller=None, result="GS1304"))
+
+    assert len(kept.records(actor="unknown")) == 20
+
+
+def test_limits_that_do_not_hold_are_told(kept):
+    found = Verification(at=kept.here.world.clock.now(), ok=False)
+    kept.auditor.tell(deed(path="/v1/shares/{ref}/verify", ref="train", answer=found))
+
+    assert kept.records(object="train")[0].detail == {"holds": "no"}
 
 
 def test_what_was_only_counted_is_written_at_the_end(world, state):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finding records, and handing out a part of them."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -91,6 +91,14 @@ def test_records_are_found_by_who_what_when_and_number(keeper: Keeper):
     assert found(until=START + timedelta(hours=2)) == ["s0", "s1"]
     assert found(last=2) == ["s3", "s0"]
     assert found(after=3, upto=6, last=0) == ["s2", "s3"]
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_any_moment_may_be_asked_for(filled: Keeper, moment: str):
+    at = datetime.fromisoformat(moment)
+
+    assert bool(search(Files(filled.path), AuditQuery(since=at))) is (at.year == 1)
+    assert bool(search(Files(filled.path), AuditQuery(until=at))) is (at.year > 1)
 
 
 def test_searching_goes_over_all_files(tmp_path: Path):

@@ -15,6 +15,7 @@ from .value import Value
 OK = "ok"
 HEAD = "audit.head"
 START = "0" * 64  # what the first record of all continues
+Moment = Annotated[datetime, Meta(tz=True)]
 MOST_RECORDS = 10_000  # in one answer
 
 
@@ -59,8 +60,8 @@ class AuditQuery(Value):
 
     after: Annotated[int, Meta(ge=0)] = 0
     upto: Annotated[int, Meta(ge=0)] | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     actor: str = ""
     action: str = ""
     object: str = ""

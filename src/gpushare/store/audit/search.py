@@ -28,9 +28,9 @@ def _candidates(files: Files, query: AuditQuery) -> Iterator[Record]:
     if not query.last:
         yield from _forwards(files, query)
         return
-    oldest = query.since - _CLOCK_SET_BACK if query.since else None
     for record in files.backwards():
-        if record.seq <= query.after or (oldest and record.at < oldest):
+        late = query.since is not None and record.at + _CLOCK_SET_BACK < query.since
+        if late or record.seq <= query.after:
             return
         yield record
 
