@@ -56,12 +56,16 @@ def test_whoever_waited_longer_than_the_patience_goes_first_in_its_class():
 
 def test_patience_does_not_make_a_guarantee():
     rules = policy({"ann": tenant(20), "bob": tenant()}, patience=60)
-    assert names(lab(rules, gpu()), wish("bob", name="b", minutes=99), wish("ann", name="a")) == "ab"
+    assert (
+        names(lab(rules, gpu()), wish("bob", name="b", minutes=99), wish("ann", name="a")) == "ab"
+    )
 
 
 def test_priority_goes_before_fairness_within_a_class():
     state = lab(EQUAL, gpu(), shares=(has("x", "ann", 40),))
-    assert names(state, wish("bob", name="b"), wish("ann", name="a", priority=Priority.HIGH)) == "ab"
+    assert (
+        names(state, wish("bob", name="b"), wish("ann", name="a", priority=Priority.HIGH)) == "ab"
+    )
 
 
 def test_the_tenant_that_has_less_of_its_fair_share_goes_first():
@@ -96,7 +100,11 @@ def test_many_requests_of_one_tenant_take_turns_with_those_of_another():
 def test_a_tenant_competes_with_all_that_its_parent_has():
     tree = {"lab": tenant(), "ann": tenant(parent="lab"), "bob": tenant(parent="lab")}
     state = lab(policy(tree | {"eve": tenant()}), gpu(), shares=(has("x", "ann", 40),))
-    requests = wish("bob", name="b", minutes=9), wish("eve", name="e"), wish("ann", name="a", minutes=9)
+    requests = (
+        wish("bob", name="b", minutes=9),
+        wish("eve", name="e"),
+        wish("ann", name="a", minutes=9),
+    )
     assert names(state, *requests) == "eba"
 
 

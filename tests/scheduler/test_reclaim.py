@@ -19,7 +19,7 @@ from gpushare.scheduler import (
 )
 
 from .lab import amount, aside, has, lab, policy, tenant, wish
-from .world import gpu
+from .world import NOW, gpu
 
 RULES = policy({"ann": tenant(40, 50), "bob": tenant(), "eve": tenant()})
 
@@ -75,7 +75,12 @@ def test_no_more_is_taken_than_is_needed():
 
 
 def test_the_fewest_shares_are_hit_and_then_the_least_memory_moves():
-    shares = (has("b1", "bob", 10), has("b2", "bob", 10), has("b3", "bob", 25), has("b4", "bob", 35))
+    shares = (
+        has("b1", "bob", 10),
+        has("b2", "bob", 10),
+        has("b3", "bob", 25),
+        has("b4", "bob", 35),
+    )
     state = lab(RULES, gpu(), shares=shares)
     assert acts(state, wish("ann", 20)) == ["suspend b3"]
 
@@ -178,6 +183,24 @@ def test_room_is_made_on_the_other_gpu_for_who_moves_there():
     rules = policy({"ann": tenant(110), "bob": tenant(), "eve": tenant()})
     state = lab(rules, gpu(), gpu(1), shares=shares, fixed={"b": "fixed"})
     assert acts(state, wish("ann", 60)) == ["suspend e", "migrate b"]
+
+
+def test_compute_that_makes_room_for_who_moves_is_not_given_back():
+    shares = (
+        has("a", "ann", 60, gpus=(1,)),
+        has("b1", "bob", 10, 20, gpus=(1,)),
+        has("b2", "bob", 10, 20, gpus=(1, 2)),
+        has("b3", "bob", 10, 80, gpus=(2,)),
+        has("c", "ann", 80),
+    )
+    rules = policy({"ann": tenant(150), "bob": tenant()}, min_runtime=3600)
+    state = lab(rules, gpu(), gpu(1), gpu(2), shares=shares, fixed=dict.fromkeys(("b1", "b2"), "x"))
+    young = replace(shares[3], granted=NOW)
+    state = replace(state, shares=(*shares[:3], young, shares[4]))
+    request = wish("ann", 10, 50, gpu=("1",))
+    assert acts(state, request) == ["throttle b2", "migrate b1"]
+    throttle, _ = plan(state, request)
+    assert [grant.compute_request for grant in throttle.to.grants] == [20, 0]
 
 
 def test_contexts_of_suspended_programs_stay_on_the_gpu():

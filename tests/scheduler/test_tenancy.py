@@ -76,7 +76,10 @@ def test_what_is_promised_to_a_child_is_used_up_by_nobody_else():
 
 def test_shares_that_never_borrow_are_counted_first():
     rules = policy({"ann": tenant(20)})
-    old, strict = has("old", "ann", 15, minutes=9), has("strict", "ann", 15, minutes=1, borrow=False)
+    old, strict = (
+        has("old", "ann", 15, minutes=9),
+        has("strict", "ann", 15, minutes=1, borrow=False),
+    )
     assert quota(lab(rules, gpu(), shares=(old, strict))) == {"strict"}
 
 
@@ -118,9 +121,7 @@ def test_what_is_above_a_limit_for_ever_is_refused_at_once(limit):
 
 
 def test_what_is_above_a_limit_now_waits_for_others_of_the_tenant():
-    state = lab(
-        policy({"ann": tenant(limit=amount(20))}), gpu(), shares=(has("a", "ann", 15),)
-    )
+    state = lab(policy({"ann": tenant(limit=amount(20))}), gpu(), shares=(has("a", "ann", 15),))
     assert "others of tenant ann to end" in admission(state, wish("ann", 6))
     assert admission(state, wish("ann", 5)) == ""
 
@@ -186,7 +187,9 @@ def test_guarantees_must_fit_the_machine():
 
 
 def test_what_children_are_guaranteed_must_fit_their_parent():
-    rules = policy({"lab": tenant(10), "ann": tenant(6, parent="lab"), "bob": tenant(5, parent="lab")})
+    rules = policy(
+        {"lab": tenant(10), "ann": tenant(6, parent="lab"), "bob": tenant(5, parent="lab")}
+    )
     (said,) = overcommitted(rules, lab_of(1))
     assert said.startswith("tenant lab is guaranteed 10 GiB")
 

@@ -41,7 +41,10 @@ class Turn(NamedTuple):
 
 
 class Rank(NamedTuple):
-    """Where a request stands among all; the smallest goes first."""
+    """Where a request stands among all; the smallest goes first.
+
+    Of those that have lost patience only the time counts, so nobody in their class overtakes them.
+    """
 
     borrows: bool
     calm: bool
@@ -136,7 +139,7 @@ class _Race:
             calm=turn.calm,
             waits=turn.waits,
             urgency=turn.urgency,
-            saturation=self._shares.levels(self._paths[tenant]),
+            saturation=self._shares.levels(self._paths[tenant]) if turn.calm else (),
             asked=turn.asked,
             number=turn.number,
         )
@@ -192,7 +195,7 @@ def _turn(state: Snapshot, number: int, request: Request) -> Turn:
     return Turn(
         calm=calm,
         waits=0.0 if calm else asked,
-        urgency=_URGENCY[request.spec.priority],
+        urgency=_URGENCY[request.spec.priority] if calm else 0,
         asked=asked,
         number=number,
     )

@@ -7,6 +7,7 @@ on no GPU. Of those, the way that spares whoever has less of its fair share; the
 are spared longest. Then the one that hits fewest shares, moves least memory and loses least work.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -21,6 +22,8 @@ from .search import Area, Goal, Search, Victim, Way
 from .state import Request, Snapshot
 from .steps import can_throttle
 from .tenancy import in_quota, since, tenancy
+
+_COMPARED = 8  # sets of GPUs where as many are hit
 
 
 def plan(state: Snapshot, request: Request) -> tuple[Step, ...]:
@@ -66,17 +69,32 @@ def _gentlest(
     """With these rungs, and from those who have most of their fair share."""
     searches = [Search(goal, area, rungs) for area in areas]
     searches = [search for search in searches if search.enough(victims)]
-    for last in sorted({victim.spared for victim in victims}) if searches else ():
-        taken = [victim for victim in victims if victim.spared <= last]
-        found = [(way, search) for search in searches if (way := search.best(taken))]
-        if found:
-            way, search = min(found, key=_cost)
-            return search.eased(way)
-    return ()
+    if not searches:
+        return ()
+    lines = [
+        [victim for victim in victims if victim.spared <= last]
+        for last in sorted({victim.spared for victim in victims})
+    ]
+    first = bisect_left(lines, True, key=lambda some: any(s.enough(some) for s in searches))
+    return _cheapest(searches, lines[first])
 
 
-def _cost(found: tuple[Way, Search]) -> tuple[int, list[int], int, float]:
-    return found[0].cost
+def _cheapest(searches: Sequence[Search], victims: Sequence[Victim]) -> tuple[Step, ...]:
+    """Of the sets of GPUs the one where fewest are hit; where that cannot be, it is not tried.
+
+    Of those where as many are hit, some are compared.
+    """
+    best: tuple[Way, Search] | None = None
+    compared = 0
+    for search in sorted(searches, key=lambda search: search.fewest(victims)):
+        spare = 0 if best is None else len(best[0].acts) - search.fewest(victims)
+        if spare < 0 or (spare == 0 and compared >= _COMPARED):
+            break
+        if way := search.best(victims):
+            compared += 1
+            if best is None or way.cost < best[0].cost:
+                best = way, search
+    return best[1].eased(best[0]) if best else ()
 
 
 def _victims(state: Snapshot, request: Request) -> list[Victim]:

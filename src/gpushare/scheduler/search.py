@@ -2,26 +2,25 @@
 """Looks for the least that must be done to some shares so that there is room for another."""
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations, islice
+from itertools import accumulate, combinations, islice
 from math import comb
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from gpushare.model.errors import GpushareError
-from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
 from gpushare.model.reclaim import Step
 from gpushare.model.share import Decision, Share
-from gpushare.model.spec import ShareSpec
 from gpushare.model.tenant import Rung
 from gpushare.model.units import FULL, Percent
 
 from .comeback import kept_out
 from .decide import decide
 from .load import Load
+from .room import grant_on, rooms
 from .state import Request, Snapshot
-from .steps import after, moves, throttled
+from .steps import after, has_place, may_use, moves, throttled
 from .tenancy import since
 
 _AREAS = 128  # sets of GPUs that are tried one by one; with more it is all of them at once
@@ -78,17 +77,22 @@ class Goal:
         except GpushareError:
             return False
 
+    def lack(self, area: Area) -> int:
+        """Bytes that are too few there for certain."""
+        spec = self.request.spec
+        if self._share is not None or spec.gpus != len(area):
+            return 0
+        here = [room for room in rooms(self.state) if room.gpu.uuid in area]
+        lacks = (grant_on(room.gpu, spec).request - room.free(turns=spec.turns) for room in here)
+        return sum(max(0, lack) for lack in lacks)
+
     def areas(self) -> list[Area]:
         """The sets of GPUs that it could get; all of them at once where there are too many."""
         spec = self.request.spec
-        gpus = [gpu for gpu in self.state.machine.gpus if _may_use(spec, gpu)]
+        gpus = [gpu for gpu in self.state.machine.gpus if may_use(spec, gpu)]
         if spec.gang is not None or comb(len(gpus), spec.gpus) > _AREAS:
             return [frozenset(gpu.uuid for gpu in gpus)]
         return [frozenset(gpu.uuid for gpu in some) for some in combinations(gpus, spec.gpus)]
-
-
-def _may_use(spec: ShareSpec, gpu: Gpu) -> bool:
-    return not spec.gpu or bool({gpu.uuid, str(gpu.index)} & set(spec.gpu))
 
 
 def _on(request: Request, area: Area | None) -> Request:
@@ -104,6 +108,7 @@ class Search:
     def __init__(self, goal: Goal, area: Area, rungs: Sequence[Rung]) -> None:
         self._goal, self._area, self._rungs = goal, area, frozenset(rungs)
         self._moving = Rung.MIGRATE in rungs and Rung.EVICT not in rungs
+        self._lack = goal.lack(area)
 
     def enough(self, victims: Sequence[Victim]) -> bool:
         """Whether taking from all of them makes room."""
@@ -119,15 +124,14 @@ class Search:
         """The steps, with as much compute left to those that are throttled as there can be."""
         steps = list(way.steps)
         for number, step in enumerate(way.steps):
-            for place in range(
-                len(step.to.grants) if step.rung is Rung.THROTTLE and step.to else 0
-            ):
+            grants = step.to.grants if step.rung is Rung.THROTTLE and step.to else ()
+            for place, _ in enumerate(grants):
                 steps[number] = self._most(steps, number, place)
         return tuple(steps)
 
     def _pools(self, victims: Sequence[Victim]) -> Iterator[list[Victim]]:
         """Those on the GPUs; then also others, to make room for who moves there."""
-        usable = [victim for victim in victims if victim.rungs & self._rungs]
+        usable = [victim for victim in victims if self._possible(victim)]
         near = [victim for victim in usable if victim.gpus & self._area]
         yield near
         if self._moving and len(near) < len(usable):
@@ -137,21 +141,30 @@ class Search:
         whole = self._way(pool)
         if whole is None:
             return None
-        tried = 0
-        for size in range(1, len(pool)):
-            tried += comb(len(pool), size)
-            if tried > _SETS:
-                return self._softened(self._spared(whole))
+        few = self._spared(whole)
+        for size in range(self.fewest(pool), len(few.acts) + 1):
+            if comb(len(pool), size) > _SETS:
+                break
             if found := [way for some in combinations(pool, size) if (way := self._way(some))]:
                 first = sorted(found, key=_weight)[:_COMPARED]
                 return min((self._softened(way) for way in first), key=lambda way: way.cost)
-        return self._softened(whole)
+        return self._softened(few)
+
+    def fewest(self, victims: Sequence[Victim]) -> int:
+        """No fewer of them than this many free enough memory, if all that they have is freed."""
+        freed = sorted((self._on_area(victim) for victim in victims), reverse=True)
+        sums = accumulate(freed, initial=0)
+        return max(1, next((n for n, sum_ in enumerate(sums) if sum_ >= self._lack), len(freed)))
+
+    def _on_area(self, victim: Victim) -> int:
+        grants = victim.share.decision.grants if victim.share.decision else ()
+        return sum(grant.request for grant in grants if grant.gpu in self._area)
 
     def _way(self, victims: Sequence[Victim]) -> Way | None:
         """By the harshest that may be done to each of them."""
         for order in (_STAY, _MOVE) if self._moving else (_STAY,):
             acts = tuple((v, act) for v in victims if (act := self._first(v, order)) is not None)
-            if len(acts) == len(victims) and (way := self._realised(acts)):
+            if way := self._realised(acts):
                 return way
         return None
 
@@ -171,17 +184,23 @@ class Search:
         state = after(self._goal.state, still)
         for moved in islice(self._placed(state, movers), _PLACES):
             if self._goal.met(after(state, moved), self._area):
-                return Way(acts, (*still, *moved))
+                return _way(acts, (*still, *moved))
         return None
 
     def _placed(self, state: Snapshot, movers: Sequence[Victim]) -> Iterator[tuple[Step, ...]]:
         if not movers:
             yield ()
             return
-        for to in moves(state, movers[0].share, self._left_by(movers[0])):
-            step = _step(movers[0], Rung.MIGRATE, to)
-            for rest in self._placed(after(state, (step,)), movers[1:]):
-                yield (step, *rest)
+        for steps in self._moved(state, movers[0]):
+            for rest in self._placed(after(state, steps), movers[1:]):
+                yield (*steps, *rest)
+
+    def _moved(self, state: Snapshot, victim: Victim) -> Iterator[tuple[Step, ...]]:
+        """Somewhere else; or what can be done to it where it is, if others can move instead."""
+        for to in moves(state, victim.share, self._left_by(victim)):
+            yield (_step(victim, Rung.MIGRATE, to),)
+        instead = self._first(victim, (Rung.SUSPEND, Rung.THROTTLE))
+        yield (_step(victim, instead),) if instead is not None else ()
 
     def _left_by(self, victim: Victim) -> Area:
         everywhere = len(self._area) == len(self._goal.state.machine.gpus)
@@ -190,7 +209,7 @@ class Search:
     def _spared(self, way: Way) -> Way:
         """Without those that need not be hit: the smallest are spared first."""
         for act in sorted(way.acts, key=lambda act: (act[0].load.memory, act[0].load.compute)):
-            fewer = tuple(other for other in way.acts if other is not act)
+            fewer = tuple(other for other in way.acts if other[0] is not act[0])
             way = self._realised(fewer) or way
         return way
 
@@ -212,16 +231,19 @@ class Search:
         low, high = 0, int(FULL)
         while low < high:
             middle = (low + high + 1) // 2
-            changed = [
-                *steps[:number],
-                self._left(steps[number], place, middle),
-                *steps[number + 1 :],
-            ]
-            if self._goal.met(after(self._goal.state, changed), self._area):
-                low = middle
-            else:
-                high = middle - 1
+            step = self._left(steps[number], place, middle)
+            changed = (*steps[:number], step, *steps[number + 1 :])
+            low, high = (middle, high) if self._holds(changed) else (low, middle - 1)
         return self._left(steps[number], place, low)
+
+    def _holds(self, steps: Sequence[Step]) -> bool:
+        """Whether who moves has room there, and the steps are enough."""
+        state = self._goal.state
+        for step in steps:
+            if step.rung is Rung.MIGRATE and not has_place(state, step):
+                return False
+            state = after(state, (step,))
+        return self._goal.met(state, self._area)
 
     def _left(self, step: Step, place: int, percent: int) -> Step:
         """Never more than the share has now."""
@@ -231,6 +253,12 @@ class Search:
         figures = [grant.compute_request for grant in step.to.grants]
         figures[place] = Percent(percent)
         return replace(step, to=throttled(share.decision, figures))
+
+
+def _way(acts: Acts, steps: tuple[Step, ...]) -> Way:
+    done = {step.share: step.rung for step in steps}
+    victims = [victim for victim, _ in acts if victim.share.id in done]
+    return Way(tuple((victim, done[victim.share.id]) for victim in victims), steps)
 
 
 def _weight(way: Way) -> tuple[int, float]:

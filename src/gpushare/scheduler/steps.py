@@ -7,10 +7,11 @@ from itertools import combinations
 from msgspec.structs import replace
 
 from gpushare.model.errors import GpushareError
+from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
 from gpushare.model.reclaim import Step
 from gpushare.model.share import Cause, Decision, Share, State, Suspension
-from gpushare.model.spec import MechanismName
+from gpushare.model.spec import MechanismName, ShareSpec
 from gpushare.model.tenant import Rung
 from gpushare.model.units import Bytes, Percent
 
@@ -92,14 +93,30 @@ def moves(state: Snapshot, share: Share, away: frozenset[GpuId]) -> Iterator[Dec
             continue
 
 
+def has_place(state: Snapshot, step: Step) -> bool:
+    """Whether a share that is moved has room where it is to go."""
+    share = next(share for share in state.shares if share.id == step.share)
+    try:
+        return step.to is not None and bool(relocate(state, share, step.to.gpus))
+    except GpushareError:
+        return False
+
+
 def _targets(state: Snapshot, share: Share, away: frozenset[GpuId]) -> list[GpuId]:
-    """GPUs that it is not on; it may have named those that it wants."""
-    taken = away | set(share.decision.gpus if share.decision else ())
-    free = {room.gpu.uuid: room.free(turns=share.spec.turns) for room in rooms(state)}
-    names = set(share.spec.gpu)
+    """GPUs that it is not on and that have room for something of it, tightest first.
+
+    It may have named those that it wants.
+    """
+    grants = share.decision.grants if share.decision else ()
+    taken = away | {grant.gpu for grant in grants}
+    least = min((grant.request for grant in grants if grant.gpu in away), default=0)
+    free = [(room.free(turns=share.spec.turns), room.gpu) for room in rooms(state)]
     found = [
-        gpu.uuid
-        for gpu in state.machine.gpus
-        if gpu.uuid not in taken and (not names or {gpu.uuid, str(gpu.index)} & names)
+        (left, gpu.index, gpu) for left, gpu in free if left >= least and gpu.uuid not in taken
     ]
-    return sorted(found, key=free.__getitem__)
+    return [gpu.uuid for *_, gpu in sorted(found) if may_use(share.spec, gpu)]
+
+
+def may_use(spec: ShareSpec, gpu: Gpu) -> bool:
+    """Whether it is one of those that were named, if any were."""
+    return not spec.gpu or bool({gpu.uuid, str(gpu.index)} & set(spec.gpu))
