@@ -73,6 +73,16 @@ def test_who_has_waited_longer_than_the_policys_patience_keeps_every_gpu():
     assert isinstance(decide(replace(state, queue=(hasty,)), ask(1)), Decision)
 
 
+def test_a_known_time_that_is_far_away_does_not_leave_the_other_gpus_to_others():
+    state = taken(snapshot(gpu(0), gpu(1), now=NOW), ask(50, gpu=("0",)), ttl=100 * HOUR)
+    state = taken(state, ask(40, gpu=("1",)))
+    patient = replace(ask(60), asked=NOW - timedelta(hours=1))
+    assert isinstance(decide(replace(state, queue=(ask(60),)), ask(1, gpu=("1",))), Decision)
+    assert isinstance(decide(replace(state, queue=(patient,)), ask(1, gpu=("1",))), Waiting)
+    near = replace(state, now=NOW + timedelta(hours=99), queue=(patient,))
+    assert isinstance(decide(near, ask(1, gpu=("1",))), Decision)
+
+
 def test_a_share_of_several_gpus_is_not_starved_by_small_ones():
     state = state_of(ask(20, gpu=("0",)), gpus=2, queue=(ask(gpus=2),))
     assert isinstance(decide(state, ask(1)), Waiting)

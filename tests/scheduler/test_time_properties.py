@@ -12,6 +12,8 @@ from gpushare.model.errors import GpushareError, NeverFitsError
 from gpushare.model.ids import ShareId, Tenant
 from gpushare.model.share import Decision, State
 from gpushare.model.spec import Gang
+from gpushare.model.tenant import Policy
+from gpushare.model.units import Seconds
 from gpushare.scheduler import Waiting, book, decide, place_gang
 
 from .world import NOW, ask, gpu, holding, snapshot
@@ -36,6 +38,7 @@ class Coming:
     def request(self, number, now):
         wishes = dict(self.wishes)
         tenant, gib, compute = wishes.pop("tenant"), wishes.pop("gib"), wishes.pop("compute")
+        wishes["gpus"] = 1 if wishes["turns"] else wishes["gpus"]
         slack = self.slack or 0 if self.ahead is not None else self.slack
         wishes["ttl"] = None if slack is None else (self.runs + slack) * 60
         wishes["at"] = None if self.ahead is None else now + minutes(self.ahead)
@@ -51,6 +54,7 @@ WISHES = st.fixed_dictionaries(
         "labels": st.sampled_from(LABELS),
         "apart": st.sampled_from(LABELS),
         "gpus": st.sampled_from([1, 1, 1, 2]),
+        "turns": st.sampled_from([False, False, True]),
     }
 )
 COMING = st.builds(
@@ -63,7 +67,11 @@ COMING = st.builds(
 )
 DAYS = st.lists(COMING, max_size=14)
 MACHINES = st.lists(st.sampled_from([40, 80]), min_size=2, max_size=3).map(
-    lambda sizes: snapshot(*(gpu(index, size) for index, size in enumerate(sizes)), now=NOW)
+    lambda sizes: snapshot(
+        *(gpu(index, size) for index, size in enumerate(sizes)),
+        now=NOW,
+        policy=Policy(patience=Seconds(600)),
+    )
 )
 
 
@@ -172,17 +180,25 @@ class Day:
         starts = [share.spec.at for share in self.state.booked]
         for moment in [self.now, *starts]:
             for one in self.state.machine.gpus:
-                grants = [g for g in self.grants(moment) if g.gpu == one.uuid]
-                assert sum(grant.request for grant in grants) <= one.usable
-                assert sum(grant.compute_request for grant in grants) <= 100
+                here = [(turns, g) for turns, g in self.grants(moment) if g.gpu == one.uuid]
+                assert counted((turns, grant.request) for turns, grant in here) <= one.usable
+                assert counted((turns, grant.compute_request) for turns, grant in here) <= 100
 
     def grants(self, moment):
+        """Every grant at that time, and whether it takes turns."""
         for share in self.state.shares:
             if share.expires is None or share.expires > max(moment, self.now):
-                yield from share.decision.grants
+                yield from ((share.spec.turns, grant) for grant in share.decision.grants)
         for share in self.state.booked:
             if share.spec.at <= moment < share.spec.at + timedelta(seconds=share.spec.ttl):
-                yield from share.booking.grants
+                yield from ((share.spec.turns, grant) for grant in share.booking.grants)
+
+
+def counted(amounts):
+    """All, but of those that take turns only the largest."""
+    amounts = list(amounts)
+    largest = max((amount for turns, amount in amounts if turns), default=0)
+    return largest + sum(amount for turns, amount in amounts if not turns)
 
 
 def quarrel(request, other):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may pass whom: the first share that has to wait gets a place, and nobody may delay that.
 
-Its place is kept in the calendar like a reservation. Where all that is in its way ends at a known
-time, it is kept from then on; where not, what it needs and is free already is kept from now on.
+Its place is kept in the calendar like a reservation. Where enough of what is in its way ends at a
+known time, it is kept from then on; where not, what it needs is kept from now on. Who has waited
+for long, and would have to as long again, has it kept from now on wherever it could be.
 """
 
 from collections.abc import Sequence
@@ -45,15 +46,23 @@ def _wanted(state: Snapshot, requests: Sequence[Request]) -> Unit:
 
 def hold(calendar: Calendar, unit: Unit) -> list[Stay]:
     """The places that are kept for those who do not fit now."""
-    when = first(calendar, unit, calendar.start)
-    if when is None:
-        return _standing(calendar, unit)
+    when, patience = first(calendar, unit, calendar.start), _patience(calendar.state, unit)
+    if when is None or (patience is not None and when > calendar.start + patience):
+        return _standing(calendar, unit, everywhere=patience is not None)
     seats = seat(calendar, unit, when)
     return [replace(one.stay, kept=True, ahead=True) for one in seats]
 
 
-def _standing(calendar: Calendar, unit: Unit) -> list[Stay]:
-    """What they need, on the GPUs where they lack least.
+def _patience(state: Snapshot, unit: Unit) -> timedelta | None:
+    """The policy's, where one of them has waited longer already."""
+    patience = timedelta(seconds=state.policy.patience)
+    asked = [wanted.request.asked for wanted in unit if wanted.request.asked is not None]
+    waited = state.now is not None and bool(asked) and min(asked) + patience <= state.now
+    return patience if waited else None
+
+
+def _standing(calendar: Calendar, unit: Unit, *, everywhere: bool) -> list[Stay]:
+    """What they need, on the GPUs where they lack least or on all.
 
     It may be more than there is: then nothing is left of that for those who come later.
     """
@@ -63,7 +72,7 @@ def _standing(calendar: Calendar, unit: Unit) -> list[Stay]:
         rooms = _likely(calendar, wanted)
         if len(rooms) < wanted.spec.gpus:
             return []
-        taken = rooms if _patient(calendar.state, wanted.request) else rooms[: wanted.spec.gpus]
+        taken = rooms if everywhere else rooms[: wanted.spec.gpus]
         kept = stay(calendar, wanted.request, bare_decision(wanted, taken), calendar.start)
         found.append(replace(kept, begins=None, ends=None, kept=True, ahead=True))
         calendar = calendar.joined(found[-1:])
@@ -84,10 +93,3 @@ def _lacks(wanted: Wanted, room: Room) -> tuple[int, int, bool]:
     memory = max(0, need.request - room.free(turns=turns))
     compute = max(0, need.compute_request - room.compute(turns=turns))
     return memory, compute, bool(unfit_company(room, wanted.stack.base, wanted.request))
-
-
-def _patient(state: Snapshot, request: Request) -> bool:
-    """Whether it has waited so long that every GPU it could use is kept for it."""
-    if state.now is None or request.asked is None:
-        return False
-    return request.asked + timedelta(seconds=state.policy.patience) <= state.now
