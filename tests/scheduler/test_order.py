@@ -108,14 +108,17 @@ def test_a_tenant_competes_with_all_that_its_parent_has():
     assert names(state, *requests) == "eba"
 
 
-def test_a_gang_goes_as_one():
+def test_a_gang_goes_as_one_where_its_last_share_stands():
     gang = Gang(name="train", size=2)
     requests = (
         wish("ann", name="1", minutes=9, gang=gang),
         wish("bob", name="x", minutes=8),
         wish("ann", name="2", minutes=7, gang=gang),
+        wish("eve", name="y", minutes=6),
     )
-    assert names(lab(EQUAL, gpu()), *requests) == "12x"
+    rules = policy({name: tenant() for name in ("ann", "bob", "eve")})
+    assert names(lab(rules, gpu()), *requests) == "x12y"
+    assert names(lab(policy(), gpu()), *requests) == "x12y"
 
 
 def test_a_gang_that_is_not_guaranteed_as_a_whole_borrows():

@@ -24,7 +24,7 @@ from gpushare.model.tenant import Amount
 from gpushare.model.units import FULL, Bytes, Percent
 from gpushare.model.value import Value
 
-from .load import NOTHING, Load, capacity, granted, held, need, of
+from .load import NOTHING, Load, capacity, granted, held, needs, of
 from .state import Snapshot
 from .tenancy import reserves
 
@@ -130,8 +130,9 @@ def _holdings(state: Snapshot) -> list[tuple[Tenant, Load]]:
 def _wishes(state: Snapshot) -> list[tuple[Tenant, Load]]:
     asked = {request.id for request in state.queue}
     back = [share for share in state.shares if comes_back(share) and share.id not in asked]
+    asks = zip(state.queue, needs(state, state.queue), strict=True)
     return [(share.tenant, granted(state, share)) for share in back] + [
-        (request.tenant, need(state, request)) for request in state.queue
+        (request.tenant, load) for request, load in asks
     ]
 
 

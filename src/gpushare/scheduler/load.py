@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a share counts against its tenant: what it keeps from everybody else."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import ComputeMode, Gpu, Machine
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.share import Share
-from gpushare.model.spec import GpuGrant, MechanismName
+from gpushare.model.spec import GpuGrant, MechanismName, ShareSpec
 from gpushare.model.tenant import Amount
 from gpushare.model.units import FULL, Bytes, Percent, format_bytes
 from gpushare.model.value import Value
@@ -78,6 +78,23 @@ def held(state: Snapshot) -> dict[ShareId, Load]:
 def granted(state: Snapshot, share: Share) -> Load:
     """What its decision counts, whether it is there or suspended."""
     return _granted(share, {gpu.uuid: gpu for gpu in state.machine.gpus}, _alone(state))
+
+
+def needs(state: Snapshot, requests: Iterable[Request]) -> tuple[Load, ...]:
+    """As `need`; requests that ask for the same are looked at once."""
+    found: dict[Hashable, Load] = {}
+    loads = []
+    for request in requests:
+        asked = _asked(request.spec)
+        if asked not in found:
+            found[asked] = need(state, request)
+        loads.append(found[asked])
+    return tuple(loads)
+
+
+def _asked(spec: ShareSpec) -> Hashable:
+    how = spec.isolation, spec.mechanism, spec.priority, spec.turns
+    return spec.memory, spec.compute, spec.gpus, spec.gpu, spec.select, how
 
 
 def need(state: Snapshot, request: Request) -> Load:

@@ -7,7 +7,7 @@ who has least of its fair share, and of equals who has used less lately; then th
 is made as if those before had been granted, so a tenant with fifty requests and one with one take
 turns.
 
-Without tenants it is first come, first served. A gang goes as one.
+Without tenants it is first come, first served. A gang goes as one, where its last share stands.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ from gpushare.model.tenant import Policy
 from gpushare.model.value import Value
 
 from .fairshare import Node, fair_shares, path
-from .load import Load, need, total
+from .load import Load, needs, total
 from .state import Request, Snapshot
 from .tenancy import Reserves, cover, tenancy
 
@@ -56,7 +56,7 @@ class Rank(NamedTuple):
 
 
 class Unit(Value):
-    """Requests that go together: one, or a gang. `load`: what all of them count."""
+    """Requests that go together: one, or a gang. `load`: what all of them count together."""
 
     members: tuple[Request, ...]
     load: Load
@@ -172,20 +172,20 @@ class _Line:
 
 
 def _units(state: Snapshot, requests: Sequence[Request]) -> list[Unit]:
-    gangs: dict[tuple[Tenant, str], list[tuple[int, Request]]] = {}
+    gangs: dict[tuple[Tenant, str], list[int]] = {}
     for number, request in enumerate(requests):
         gang = request.spec.gang
         key = (request.tenant, gang.name if gang else f" {number}")
-        gangs.setdefault(key, []).append((number, request))
-    return [_unit(state, members) for members in gangs.values()]
-
-
-def _unit(state: Snapshot, members: list[tuple[int, Request]]) -> Unit:
-    return Unit(
-        members=tuple(request for _, request in members),
-        load=total(need(state, request) for _, request in members),
-        turn=min(_turn(state, number, request) for number, request in members),
-    )
+        gangs.setdefault(key, []).append(number)
+    loads = needs(state, requests)
+    return [
+        Unit(
+            members=tuple(requests[number] for number in numbers),
+            load=total(loads[number] for number in numbers),
+            turn=max(_turn(state, number, requests[number]) for number in numbers),
+        )
+        for numbers in gangs.values()
+    ]
 
 
 def _turn(state: Snapshot, number: int, request: Request) -> Turn:
