@@ -81,9 +81,9 @@ def _sharing(rows: list[Row]) -> str | None:
 
 def solo_table(folder: Path) -> str | None:
     found: dict[tuple[str, float], Row] = {}
-    for row in colocation(folder):
+    for row in sorted(colocation(folder), key=lambda row: row["requests"]):
         if "response" in row:
-            found[row["lc"], row["load"]] = row
+            found[row["lc"], row["load"]] = row  # the most requests come last
     head = ["service", "load", "response p50, p99", "service p50, p99"]
     if not found:
         return None
@@ -147,6 +147,43 @@ def _times_longer(found: Row) -> list[str]:
 
 def _beside_solo(row: Row, name: str, unit: str) -> str:
     return f"{row['pace'][name]:.0f} ({row['solo_pace'][name]:.0f}) {unit}"
+
+
+def kernels_table(folder: Path) -> str | None:
+    found = part(folder, "kernels")
+    if found is None:
+        return None
+    bounds = next(iter(found.values()))["longer_than_us"]
+    return table(
+        ["job", "kernels a step", *(f"time in those above {us} µs" for us in bounds), "longest"],
+        (
+            [
+                job, each["kernels_per_step"],
+                *(f"{100 * each['longer_than_us'][us]:.0f} %" for us in bounds),
+                f"{max(each['longest_us'].values()):.0f} µs",
+            ]
+            for job, each in found.items()
+        ),
+    )  # fmt: skip
+
+
+def crowd_table(folder: Path) -> str | None:
+    """Against the services without MPS, before and after."""
+    found = part(folder, "crowd")
+    if found is None:
+        return None
+    names = list(found["native_ms"][0])
+    native = {name: statistics.fmean(each[name] for each in found["native_ms"]) for name in names}
+    return table(
+        [
+            "programs beside it that do nothing",
+            *(f"{name}: request / without MPS" for name in names),
+        ],
+        (
+            [row["idle"], *(f"{row['ms'][name] / native[name]:.3f}" for name in names)]
+            for row in found["rows"]
+        ),
+    )
 
 
 def alone_table(folder: Path) -> str | None:
@@ -307,6 +344,8 @@ TABLES: dict[str, Callable[[Path], str | None]] = {
     "alone": alone_table,
     "ceilings": ceilings_table,
     "pace": pace_table,
+    "kernels": kernels_table,
+    "crowd": crowd_table,
     "peers": peers_table,
     "caps": caps_table,
     "caps_peers": caps_peers_table,
