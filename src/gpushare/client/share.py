@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import TypedDict, Unpack
 
 from gpushare.model.errors import ConflictError, UnsupportedError
 from gpushare.model.units import Seconds
@@ -20,39 +21,42 @@ from gpushare.model.view import CreateRequest, ShareView
 
 from .affinity import settle
 from .client import Client
-from .spec import AUTO, spec
+from .spec import spec
 from .take import apply, enter, taken
 
 MARK = "GPUSHARE_SHARE"  # the daemon sets it in every program of a share
 _NOT_INITIALIZED = 3  # CUDA_ERROR_NOT_INITIALIZED of cuda.h
 
 
+class Wishes(TypedDict, total=False):
+    """What `client.spec.spec` takes."""
+
+    memory: str | int | None
+    memory_request: str | int | None
+    compute: str | int | None
+    compute_request: str | int | None
+    priority: str
+    isolation: str
+    gpus: int
+    gpu: Iterable[str | int]
+    mechanism: str
+    name: str | None
+    ttl: str | int | None
+    labels: Mapping[str, str]
+    allow_unverified: bool
+    turns: bool
+    tenant: str | None
+    borrow: bool
+    at: str | datetime | None
+    gang: str | None
+    near: Mapping[str, str]
+    apart: Mapping[str, str]
+    select: Iterable[str]
+
+
 @contextmanager
 def share(
-    *,
-    memory: str | int | None = None,
-    compute: str | int | None = None,
-    priority: str = "normal",
-    isolation: str = "any",
-    gpus: int = 1,
-    gpu: Iterable[str | int] = (),
-    mechanism: str = AUTO,
-    name: str | None = None,
-    ttl: str | int | None = None,
-    labels: Mapping[str, str] = {},
-    memory_request: str | int | None = None,
-    compute_request: str | int | None = None,
-    wait: bool = True,
-    timeout: int | None = None,
-    allow_unverified: bool = False,
-    turns: bool = False,
-    tenant: str | None = None,
-    borrow: bool = True,
-    at: str | datetime | None = None,
-    gang: str | None = None,
-    near: Mapping[str, str] = {},
-    apart: Mapping[str, str] = {},
-    select: Iterable[str] = (),
+    *, wait: bool = True, timeout: int | None = None, **wishes: Unpack[Wishes]
 ) -> Iterator[ShareView]:
     """Run the rest of this program in a share of a GPU; before CUDA starts.
 
@@ -62,8 +66,7 @@ def share(
 
     `memory` in bytes or as `8GiB`, `20%`; `compute` in percent; `timeout` in seconds; with `turns`
     others like it use the same GPU memory in between; the rest as `gpushare run --help` has it.
-    Raises
-    ConflictError when CUDA runs already, UnsupportedError where a program cannot start again
+    Raises ConflictError when CUDA runs already, UnsupportedError where a program cannot start again
     (interactive sessions, notebooks), and what `gpushare run` says.
     """
     client = Client()
@@ -72,29 +75,7 @@ def share(
         return
     _check_early()
     arguments = _again()
-    wanted = spec(
-        memory=memory,
-        memory_request=memory_request,
-        compute=compute,
-        compute_request=compute_request,
-        priority=priority,
-        isolation=isolation,
-        gpus=gpus,
-        gpu=gpu,
-        mechanism=mechanism,
-        name=name,
-        ttl=ttl,
-        labels=labels,
-        allow_unverified=allow_unverified,
-        turns=turns,
-        tenant=tenant,
-        borrow=borrow,
-        at=at,
-        gang=gang,
-        near=near,
-        apart=apart,
-        select=select,
-    )
+    wanted = spec(**wishes)
     program = os.path.basename(sys.argv[0] or "python")  # noqa: PTH119 (may be -c or -m)
     request = CreateRequest(spec=wanted, holder=os.getpid(), wait=wait, program=program)
     _start_again(client, request, arguments, None if timeout is None else Seconds(timeout))
