@@ -2,7 +2,8 @@
 """`gpushare run`: take a share, become the program."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import click
 from msgspec.structs import replace
@@ -12,13 +13,13 @@ from gpushare.client.take import enter, taken
 from gpushare.model.errors import UsageError
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import Seconds, parse_duration
-from gpushare.model.view import CreateRequest, Plan
+from gpushare.model.view import CreateRequest, Plan, ShareView
 
 from ._connect import client
 from ._detach import Herald, leave
 from ._errors import FAILED
 from ._launch import Teller, become, log_file, program, tell_unheld
-from ._options import output_option, spec_options
+from ._options import affinity_option, output_option, spec_options
 from ._output import Output, aligned
 from ._words import levels
 
@@ -32,6 +33,7 @@ _FAILED_BEFORE = 125  # docker's word for "the tool failed, not the program"
 @click.option("-d", "--detach", is_flag=True, help="Run in the background; see gpushare logs.")
 @click.option("--explain", is_flag=True, help="Say why it lands where it does, then run.")
 @click.option("--dry-run", is_flag=True, help="Only say what would happen.")
+@affinity_option
 @output_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
@@ -43,6 +45,7 @@ def run(
     output: Output,
     *,
     no_wait: bool,
+    no_affinity: bool,
     detach: bool,
     explain: bool,
     dry_run: bool,
@@ -71,18 +74,23 @@ def run(
     request = CreateRequest(
         spec=spec, holder=os.getpid(), wait=not no_wait, program=program_name(command)
     )
+    start = partial(_start, path, command, near=not no_affinity)
     if detach:
-        _detach(path, command, request, patience, output)
+        _detach(start, request, patience, output)
         return
     with Teller() as told, taken(client(), request, timeout=patience, told=told) as share:
         told.done()
         tell_unheld(share)
-        become(path, command, enter(client(), share, os.getpid(), _preload()))
+        start(share)
+
+
+def _start(path: str, command: Sequence[str], share: ShareView, *, near: bool) -> None:
+    preload = os.environ.get("LD_PRELOAD", "")
+    become(path, command, enter(client(), share, os.getpid(), preload), near=near)
 
 
 def _detach(
-    path: str,
-    command: Sequence[str],
+    start: Callable[[ShareView], None],
     request: CreateRequest,
     patience: Seconds | None,
     output: Output,
@@ -95,11 +103,7 @@ def _detach(
     mine = replace(request, holder=os.getpid(), log=str(log))
     with begun.failures(), taken(client(), mine, timeout=patience, told=begun) as share:
         begun(share)
-        become(path, command, enter(client(), share, os.getpid(), _preload()))
-
-
-def _preload() -> str:
-    return os.environ.get("LD_PRELOAD", "")
+        start(share)
 
 
 def _explain(plan: Plan, output: Output, *, aside: bool) -> None:
