@@ -127,6 +127,11 @@ def test_a_choice_of_its_own_is_left_to_the_program(mover: Mover) -> None:
     assert process.communicate("go\n", timeout=60)[0].split() == ["0", "0"]
 
 
+def test_a_map_names_all_gpus_whatever_the_daemon_was_shown(mover: Mover) -> None:
+    shown = mover.machine.python(LIST, env={"CUDA_VISIBLE_DEVICES": "1"})
+    assert shown.stdout.split() == mover.gpus
+
+
 def test_a_gpu_that_the_region_has_not_is_refused(mover: Mover) -> None:
     with pytest.raises(NoSuchGpuError, match="number 1"):
         mover.region.move(1, mover.grant(1))

@@ -6,6 +6,7 @@ What restores elsewhere came with CUDA 13.0; an older driver restores where it w
 """
 
 import ctypes
+import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 
@@ -131,6 +132,7 @@ def _cuda() -> ctypes.CDLL:
         raise UnsupportedError(
             "this driver cannot checkpoint programs", "that needs driver 570 or newer"
         )
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # a map of GPUs names all of them
     cuda.cuInit(0)
     return cuda
 
