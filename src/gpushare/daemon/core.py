@@ -20,6 +20,7 @@ from .executor import Executor, Step
 from .idle import Acts
 from .migration import Migration
 from .mover import Mover
+from .observer import Observer
 from .prover import Prover
 from .reconcile import GRACE_SECONDS, Reconciler
 from .rig import Rig
@@ -44,7 +45,8 @@ class Core:
         self.store, self.rig = store, rig
         self.turn = asyncio.Lock()
         self.bus = Bus(store, rig.clock)
-        self.prover = Prover(store, rig, self.bus)
+        self.observer = Observer(rig)
+        self.prover = Prover(store, rig, self.bus, self.observer)
         self.mover = Mover(store, rig, self.bus, step)
         self.executor = Executor(
             store,
@@ -56,11 +58,16 @@ class Core:
             step=step,
         )
         self.reconciler = Reconciler(
-            store, rig, self.bus, self.executor, mover=self.mover, turn_seconds=turn_seconds
+            store,
+            rig,
+            self.bus,
+            self.executor,
+            mover=self.mover,
+            observer=self.observer,
+            turn_seconds=turn_seconds,
         )
         self.migration = Migration(self.mover, self.executor, self.reconciler)
         self.members = self.reconciler.members
-        self.observer = self.reconciler.observer
         self.placer = self.reconciler.placer
         self.turns = self.placer.turns
         self.upkeep = Upkeep(store, rig, self.bus, self.reconciler, self._by_itself())

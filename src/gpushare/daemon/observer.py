@@ -2,9 +2,11 @@
 """What the mechanisms see of the shares, never older than asked for."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
 
 import structlog
+from msgspec.structs import replace
 
 from gpushare.mechanisms.base import Observation
 from gpushare.model.errors import GpushareError
@@ -14,17 +16,32 @@ from gpushare.model.share import Share
 from .delivery import Delivery
 from .rig import Rig
 
+T = TypeVar("T")
 _log = structlog.get_logger()
 
 
 class Observer:
+    """`last` leaves out what the probe was refused: it tries to be."""
+
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
         self._seen: dict[ShareId, tuple[float, Observation]] = {}
+        self._probed: dict[ShareId, int] = {}
         self.delivery = Delivery()
 
     def last(self, share: ShareId) -> Observation:
-        return self._seen[share][1] if share in self._seen else Observation()
+        seen = self._seen[share][1] if share in self._seen else Observation()
+        if seen.denied is None or share not in self._probed:
+            return seen
+        return replace(seen, denied=max(0, seen.denied - self._probed[share]))
+
+    async def probing(self, share: Share, probe: Awaitable[T]) -> T:
+        """Wait for a probe of the share and count what it was refused."""
+        before = (await asyncio.to_thread(self._one, share)).denied or 0
+        found = await probe
+        after = (await asyncio.to_thread(self._one, share)).denied or 0
+        self._probed[share.id] = self._probed.get(share.id, 0) + max(0, after - before)
+        return found
 
     async def look(self, shares: Sequence[Share], *, age: float = 0) -> None:
         """Observe each share that was not observed within `age` seconds."""
@@ -40,6 +57,7 @@ class Observer:
         """Forget every other share."""
         living = {share.id for share in shares}
         self._seen = {share: seen for share, seen in self._seen.items() if share in living}
+        self._probed = {share: n for share, n in self._probed.items() if share in living}
         self.delivery.keep(living)
 
     def _at(self, share: ShareId) -> float:

@@ -10,12 +10,14 @@ from gpushare.model.units import FULL
 from gpushare.store import Store
 
 from .bus import Bus
+from .observer import Observer
 from .rig import Rig
 
 
 class Prover:
-    def __init__(self, store: Store, rig: Rig, bus: Bus) -> None:
+    def __init__(self, store: Store, rig: Rig, bus: Bus, observer: Observer) -> None:
         self._store, self._rig, self._bus = store, rig, bus
+        self._observer = observer
 
     async def prove(self, share: Share, edits: Edits) -> Verification | None:
         """The proof of the share's stack, from this boot or made now; None: it could not be tried.
@@ -35,7 +37,8 @@ class Prover:
 
     async def probe(self, share: Share, edits: Edits, *, fill: bool = False) -> Verification:
         """Try to break this very share."""
-        found = await asyncio.to_thread(self._rig.probe, share, edits, fill=fill)
+        run = asyncio.to_thread(self._rig.probe, share, edits, fill=fill)
+        found = await self._observer.probing(share, run)
         kind = "share.verified" if found.ok else "share.broken"
         self._bus.publish(kind, _summary(found), share=share.id)
         return found

@@ -57,6 +57,7 @@ class Reconciler:
         executor: Executor,
         *,
         mover: Mover,
+        observer: Observer,
         turn_seconds: float,
     ) -> None:
         self._store, self._rig, self._bus, self._executor = store, rig, bus, executor
@@ -67,7 +68,7 @@ class Reconciler:
         self._over: set[tuple[ShareId, GpuId]] = set()
         self._mend_at = 0.0
         self.members = Members(rig, self._member_ended)
-        self.observer = Observer(rig)
+        self.observer = observer
         turns = Turns(store, rig, bus, self.observer, turn_seconds)
         self.parking = Parking(
             store, rig, bus, mover=mover, observer=self.observer, processes=self.processes
