@@ -51,6 +51,12 @@ def test_without_a_known_time_nothing_is_taken_of_what_the_first_lacks():
     assert isinstance(decide(state, ask(1, 1)), Waiting)
 
 
+def test_who_only_has_a_place_kept_is_nobodys_neighbour():
+    big = ask(10, 50, name="big")
+    found = decide(state_of(ask(10, 60), queue=(big,)), ask(20))
+    assert "on GPU 0 (Sim), beside s0: 50 GiB of its memory stay free" in found.why
+
+
 def test_the_gpu_where_it_fits_first_is_kept():
     state = taken(snapshot(gpu(0), gpu(1), now=NOW), ask(50, gpu=("0",)), ttl=2 * HOUR)
     state = replace(taken(state, ask(50, gpu=("1",)), ttl=HOUR), queue=(ask(60),))

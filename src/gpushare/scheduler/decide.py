@@ -17,7 +17,7 @@ from gpushare.model.share import Decision
 from .backfill import served
 from .booking import claim
 from .fit import eligible, refused, want
-from .gang import members, missing, others
+from .gang import members, missing, without
 from .seat import Seat, Unit, seat
 from .state import Request, Snapshot, Waiting
 from .timeline import Calendar, now, timeline
@@ -54,7 +54,7 @@ def place_gang(state: Snapshot, requests: Sequence[Request]) -> tuple[Decision, 
     """
     if not requests:
         return ()
-    state = replace(state, queue=others(state.queue, requests))
+    state = replace(state, queue=without(state.queue, requests))
     unit = [want(state, request) for request in requests]
     if more := missing(requests):
         return _incomplete(state, unit, more)
@@ -87,8 +87,10 @@ def _passed(calendar: Calendar, found: Seat) -> Iterator[str]:
     wanted, chosen = found.wanted, {room.gpu.uuid for room in found.choice.rooms}
     window = calendar.until(wanted.spec, calendar.start)
     kept = [gpu for gpu in wanted.gpus if calendar.keeps(gpu)]
-    reasons = (refused(calendar, wanted, gpu, window) for gpu in kept if gpu.uuid not in chosen)
-    yield from [f"not {reason}" for reason in reasons if "kept free" in reason][:_SAID]
+    others = (gpu for gpu in kept if gpu.uuid not in chosen)
+    fitting = (gpu for gpu in others if not refused(calendar.bare, wanted, gpu, window))
+    reasons = (refused(calendar, wanted, gpu, window) for gpu in fitting)
+    yield from [f"not {reason}" for reason in reasons if reason][:_SAID]
     if any(calendar.keeps(gpu, ahead=True) for gpu in kept):
         yield "it goes before the share ahead of it, and does not delay that"
 

@@ -80,10 +80,10 @@ def _too_much(spec: ShareSpec) -> str:
 
 
 def fits(calendar: Calendar, wanted: Wanted, start: datetime) -> list[Room]:
-    """GPUs that the share can have from then on for as long as it asks."""
+    """GPUs that the share can have from then on for as long as it asks, with who is there."""
     window = calendar.until(wanted.spec, start)
     free = (gpu for gpu in wanted.gpus if not refused(calendar, wanted, gpu, window))
-    return [calendar.room(gpu, start) for gpu in free]
+    return [calendar.real.room(gpu, start) for gpu in free]
 
 
 def refused(calendar: Calendar, wanted: Wanted, gpu: Gpu, window: Window) -> str:

@@ -53,7 +53,7 @@ def _reserved(state: Snapshot, request: Request) -> bool:
     return state.now is None or state.now < at or any(kept)
 
 
-def others(queue: Iterable[Request], requests: Sequence[Request]) -> tuple[Request, ...]:
+def without(queue: Iterable[Request], requests: Sequence[Request]) -> tuple[Request, ...]:
     """The queue without these requests."""
     ids = {request.id for request in requests if request.id}
     same = {id(request) for request in requests}

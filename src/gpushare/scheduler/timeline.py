@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is on which GPU at what time: shares until they end, and places that are kept free."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
@@ -68,13 +68,22 @@ class Calendar:
     @cached_property
     def bare(self) -> "Calendar":
         """The calendar without the places that are only kept."""
+        return self._only(lambda stay: not stay.kept)
+
+    @cached_property
+    def real(self) -> "Calendar":
+        """The calendar without the place of the first who waits: who will be there for sure."""
+        return self._only(lambda stay: not stay.ahead)
+
+    def _only(self, wanted: Callable[[Stay], bool]) -> "Calendar":
         everywhere = self._stays.items()
-        there = {uuid: [stay for stay in here if not stay.kept] for uuid, here in everywhere}
-        return self._changed(there)
+        return self._changed({uuid: list(filter(wanted, here)) for uuid, here in everywhere})
 
     def _changed(self, stays: Mapping[GpuId, Sequence[Stay]]) -> "Calendar":
         """What has been looked at and is not changed needs no second look."""
         same = {uuid for uuid, here in stays.items() if len(here) == len(self._stays[uuid])}
+        if len(same) == len(stays):
+            return self
         seen = {key: room for key, room in self._rooms.items() if key[0] in same}
         return Calendar(self.state, stays, seen)
 
