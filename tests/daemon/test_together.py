@@ -183,3 +183,15 @@ def test_where_a_share_stands_in_line_and_what_is_borrowed_is_shown(world, state
         assert (await daemon.show("second")).why
 
     live(world, state, story)
+
+
+def test_a_new_policy_is_there_at_once_for_those_who_wait(world, state):
+    async def story(daemon):
+        govern(daemon, limit=Amount(memory=Bytes(10 * GIB)))
+        await daemon.create(10, name="first", tenant=Tenant("lab"))
+        await daemon.create(10, name="second", tenant=Tenant("lab"))
+        assert await daemon.state("second") == State.QUEUED
+        await daemon.service.rules.put(Policy(tenants={Tenant("lab"): TenantSpec()}), ME)
+        assert await daemon.state("second") == State.GRANTED
+
+    live(world, state, story)

@@ -3,10 +3,11 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 
-from gpushare.model.errors import ConflictError
+from gpushare.model.errors import ConflictError, GpushareError
 from gpushare.model.ids import Tenant
 from gpushare.model.policy_form import differences
 from gpushare.model.policy_view import PolicyChange, PolicyView, QuotaView, TenantView
@@ -48,7 +49,7 @@ class Governor:
         self, policy: Policy, caller: Caller, *, revision: int | None = None, dry: bool = False
     ) -> PolicyChange:
         async with self._core.turn:
-            return self._put(policy, caller, revision=revision, dry=dry)
+            return await self._set(policy, caller, revision=revision, dry=dry)
 
     async def tenants(self, caller: Caller) -> Sequence[TenantView]:
         policy = self._store.policy.current()
@@ -65,14 +66,14 @@ class Governor:
         async with self._core.turn:
             now = self._store.policy.current()
             if name == rules.DEFAULT:
-                return self._put(replace(now, default=spec), caller, revision=revision)
+                return await self._set(replace(now, default=spec), caller, revision=revision)
             tenants = {**now.tenants, name: spec}
-            return self._put(replace(now, tenants=tenants), caller, revision=revision)
+            return await self._set(replace(now, tenants=tenants), caller, revision=revision)
 
     async def remove_tenant(self, name: Tenant, caller: Caller) -> PolicyChange:
         async with self._core.turn:
             now = self._store.policy.current()
-            return self._put(replace(now, tenants=rules.without(now, name)), caller)
+            return await self._set(replace(now, tenants=rules.without(now, name)), caller)
 
     async def quotas(self, caller: Caller) -> Sequence[QuotaView]:
         await self._core.placer.refresh()
@@ -94,6 +95,16 @@ class Governor:
             also=mine or (),
         )
         return [one for one in found if mine is None or one.tenant in mine]
+
+    async def _set(
+        self, policy: Policy, caller: Caller, *, revision: int | None = None, dry: bool = False
+    ) -> PolicyChange:
+        """Those who wait are looked at anew; what goes wrong with one of them a pass will tell."""
+        change = self._put(policy, caller, revision=revision, dry=dry)
+        if change.changes and not dry:
+            with suppress(GpushareError):
+                await self._core.placer.advance()
+        return change
 
     def _put(
         self, policy: Policy, caller: Caller, *, revision: int | None = None, dry: bool = False
