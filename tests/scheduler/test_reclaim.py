@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How borrowed capacity is taken back, and given back."""
 
+import pytest
 from msgspec.structs import replace
 
 from gpushare.model.share import Cause, Decision
@@ -15,8 +16,10 @@ from gpushare.scheduler import (
     plan,
     returned,
     returning,
+    saturation,
     why_no_plan,
 )
+from gpushare.scheduler.tenancy import tenancy
 
 from .lab import amount, aside, has, lab, policy, tenant, wish
 from .world import NOW, gpu
@@ -132,6 +135,15 @@ def test_compute_is_taken_back_only_as_far_as_needed():
     left = {step.share: step.to.grants[0].compute_request for step in steps}
     assert len(left) == 1
     assert sum(left.values()) == 10
+
+
+def test_a_throttled_share_has_borrowed_still():
+    rules = policy({"ann": tenant(20, 50), "bob": tenant(30, 20)})
+    old, young = has("b1", "bob", 20, 80, minutes=90), has("b2", "bob", 20, 20, minutes=30)
+    state = lab(rules, gpu(), shares=(old, young))
+    assert acts(state, wish("ann", 20, 50)) == ["throttle b1"]
+    assert tenancy(state).quota == {"b2"}
+    assert tenancy(after(state, plan(state, wish("ann", 20, 50)))).quota == {"b2"}
 
 
 def test_a_share_without_guard_cannot_be_throttled():
@@ -297,3 +309,35 @@ def test_room_for_a_gang_is_made_for_all_of_it_or_not_at_all():
     third = wish("ann", 21, name="3", gang=gang)
     assert plan(replace(state, queue=(first,)), third) == ()
     assert "borrow" in why_no_plan(replace(state, queue=(first,)), third)
+
+
+def test_the_example_of_the_explanation():
+    """docs/explanation/fairness.md works this through; keep the two alike."""
+    rules = policy(
+        {
+            "lab": tenant(100, weight=3),
+            "ann": tenant(40, parent="lab"),
+            "bob": tenant(40, parent="lab"),
+            "guests": tenant(),
+        }
+    )
+    shares = (
+        has("a1", "ann", 40, minutes=90),
+        has("a2", "ann", 20, minutes=80),
+        has("a3", "ann", 10, minutes=70),
+        has("g1", "guests", 60, gpus=(1,), minutes=60),
+    )
+    request = wish("bob", 40, name="b1")
+    state = lab(rules, gpu(), gpu(1), shares=shares)
+    waiting = replace(state, queue=(request,))
+    assert tenancy(state).quota == {"a1", "a2"}
+    assert saturation(waiting, "lab") == pytest.approx(70 / 110)
+    assert saturation(waiting, "guests") == pytest.approx(60 / 50)
+    assert acts(state, request) == ["suspend g1"]
+    fixed = replace(state, fixed={"g1": "it uses managed memory"})
+    assert acts(fixed, request) == ["evict g1"]
+    gone = after(state, plan(state, request))
+    placed = has("b1", "bob", 40, gpus=(1,))
+    full = replace(gone, shares=(*gone.shares, placed))
+    back = next(share for share in full.shares if share.id == "g1")
+    assert returning(full, back) == "60 GiB of memory on GPU 1 (40 GiB free)"

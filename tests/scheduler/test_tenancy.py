@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from gpushare.model.errors import QuotaError
 from gpushare.model.gpu import ComputeMode, GpuHealth
 from gpushare.model.share import Cause
-from gpushare.model.spec import ComputeAsk, MechanismName, MemoryAsk, ShareSpec
+from gpushare.model.spec import ComputeAsk, Gang, MechanismName, MemoryAsk, ShareSpec
 from gpushare.model.units import GIB
 from gpushare.scheduler import Request, admission, overcommitted
 from gpushare.scheduler.load import NOTHING, capacity
@@ -137,6 +137,27 @@ def test_limits_hold_for_users_in_no_tenant_each():
     state = lab(rules, gpu(), shares=(has("a", "ann", 15),))
     assert admission(state, wish("ann", 6))
     assert admission(state, wish("eve", 6)) == ""
+
+
+def test_a_gang_is_within_its_limit_as_a_whole():
+    gang = Gang(name="train", size=2)
+    first, second = (wish("ann", 15, name=name, gang=gang) for name in "12")
+    state = lab(policy({"ann": tenant(limit=amount(40))}), gpu(), queue=(first,))
+    assert admission(state, second) == ""
+    held = replace(state, shares=(has("a", "ann", 15),))
+    assert "it would have 45 GiB" in admission(held, second)
+    small = replace(state, policy=policy({"ann": tenant(limit=amount(20))}))
+    with pytest.raises(QuotaError):
+        admission(small, second)
+
+
+def test_users_in_no_tenant_may_have_a_parent():
+    rules = policy({"guests": tenant(20, limit=amount(30))}, default=tenant(parent="guests"))
+    state = lab(rules, gpu(), shares=(has("z", "zoe", 15),))
+    assert quota(state) == {"z"}
+    assert in_quota(state, wish("yan", 5))
+    assert not in_quota(state, wish("yan", 6))
+    assert "tenant guests" in admission(state, wish("yan", 16))
 
 
 def test_waiting_shares_count_against_the_number_of_shares():

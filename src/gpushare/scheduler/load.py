@@ -3,6 +3,8 @@
 
 from collections.abc import Hashable, Iterable
 
+from msgspec.structs import replace
+
 from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import ComputeMode, Gpu, Machine
 from gpushare.model.ids import GpuId, ShareId
@@ -73,6 +75,27 @@ def held(state: Snapshot) -> dict[ShareId, Load]:
     return {
         share.id: NOTHING if share.aside else _granted(share, gpus, alone) for share in state.shares
     }
+
+
+def claimed(state: Snapshot) -> dict[ShareId, Load]:
+    """As `held`, with the compute that shares had before it was taken back from them.
+
+    Whoever has borrowed stays so when it is throttled; else it could use up what younger shares of
+    its tenant are guaranteed.
+    """
+    gpus = {gpu.uuid: gpu for gpu in state.machine.gpus}
+    return held(replace(state, shares=tuple(_unthrottled(share, gpus) for share in state.shares)))
+
+
+def _unthrottled(share: Share, gpus: dict[GpuId, Gpu]) -> Share:
+    if share.decision is None:
+        return share
+    grants = tuple(
+        replace(grant, compute_request=max(grant.compute_request, asked.compute_request))
+        for grant in share.decision.grants
+        if grant.gpu in gpus and (asked := grant_on(gpus[grant.gpu], share.spec))
+    )
+    return replace(share, decision=replace(share.decision, grants=grants))
 
 
 def granted(state: Snapshot, share: Share) -> Load:

@@ -18,7 +18,7 @@ from gpushare.model.tenant import DAY, Amount, Policy, TenantSpec
 from gpushare.model.units import format_bytes
 from gpushare.model.value import Value
 
-from .load import NOTHING, Load, capacity, held, need, of, total
+from .load import NOTHING, Load, capacity, claimed, held, need, needs, of, total
 from .state import Request, Snapshot
 
 Reserves = Mapping[Tenant, Load]
@@ -39,12 +39,12 @@ class Tenancy(Value):
 def tenancy(state: Snapshot) -> Tenancy:
     """Shares are counted in the order they were granted, so a new one never turns an older one into
     a borrowed one; first of all those that do not borrow."""
-    loads = held(state)
+    loads, claims = held(state), claimed(state)
     left = reserves(state.policy)
     quota: set[ShareId] = set()
     holding = [share for share in state.shares if share.decision and not share.aside]
     for share in sorted(holding, key=_seniority):
-        rest = cover(state.policy, left, share.tenant, loads[share.id])
+        rest = cover(state.policy, left, share.tenant, claims[share.id])
         if rest is not None:
             left = rest
             quota.add(share.id)
@@ -112,7 +112,7 @@ def in_quota(state: Snapshot, request: Request) -> bool:
     for earlier in state.queue:
         if earlier not in members:
             left = cover(state.policy, left, earlier.tenant, need(state, earlier)) or left
-    wanted = total(need(state, member) for member in members)
+    wanted = total(needs(state, members))
     return cover(state.policy, left, request.tenant, wanted) is not None
 
 
@@ -130,9 +130,11 @@ def admission(state: Snapshot, request: Request) -> str:
 
     Raises QuotaError when waiting would not help: it is above a limit of the tenant or of one above
     even when that holds nothing else, or they have as many shares as they may. The number of shares
-    is looked at when a share is asked for (a request without an id), as waiting ones count.
+    is looked at when a share is asked for (a request without an id), as waiting ones count. Of a
+    gang all that have come are looked at together.
     """
-    wanted, now = need(state, request), tenancy(state).held
+    wanted = total(needs(state, together(request, state.queue)))
+    now = tenancy(state).held
     for name in state.policy.line(request.tenant):
         spec = state.policy.spec(name)
         _check_count(state, name, spec, request)
