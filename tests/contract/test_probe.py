@@ -118,8 +118,7 @@ def test_mps_keeps_its_promise_and_its_escape_is_caught(world: World) -> None:
     one = a_share(world, MPS, GUARD, compute=25)
     with world.granted(one) as edits:
         kept = judged(world, one, probed(world, one, edits))
-        limit = edits.env["CUDA_MPS_PINNED_DEVICE_MEM_LIMIT"]
-        trick = Edits(env={"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": f"{limit},1=4G"})
+        trick = Edits(env={"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": "0=4G,1=4G"})
         broken = judged(world, one, probed(world, one, edits | trick))
     assert kept.ok, kept
     assert finding(kept, "compute").delivered is Level.COOPERATIVE

@@ -255,17 +255,14 @@ def test_what_cannot_change_is_told_once(world, state):
     live(world, state, story)
 
 
-def test_under_mps_a_limit_does_not_grow_which_is_told_once(world, state):
+def test_a_limit_grows_under_mps_too(world, state):
     async def story(daemon):
         rule(daemon, grow=True)
         share, _ = await daemon.run(8, mechanism=MechanismName.MPS)
         assert MechanismName.MPS in share.mechanism
         world.counted["train"] = counted(8)
-        for _ in range(3):
-            await daemon.tick(100)
-        (said,) = told(daemon, "share.unsized")
-        assert "the limit that they started with" in said
-        assert (await daemon.show("train")).memory.limit == room(8)
+        await daemon.tick(100)
+        assert (await daemon.show("train")).memory.limit > room(8)
 
     live(world, state, story)
 

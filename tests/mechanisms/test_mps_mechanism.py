@@ -99,6 +99,12 @@ def test_with_the_guard_in_the_stack_turns_hold_the_compute_limit() -> None:
     assert edits.env["CUDA_MPS_CLIENT_PRIORITY"] == "1"
 
 
+@pytest.mark.parametrize("layer", [MechanismName.GUARD, MechanismName.DRIVER_LIMIT])
+def test_memory_that_a_layer_limits_is_not_fixed_by_mps_when_a_program_starts(layer) -> None:
+    edits = MpsMechanism(Server()).prepare(share(by=(*BY, layer)), [grant()])
+    assert "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT" in edits.unset
+
+
 def test_no_variable_is_both_set_and_unset() -> None:
     edits = MpsMechanism(Server()).prepare(share(by=BY), [grant(compute=100)])
     assert not set(edits.env) & set(edits.unset)

@@ -14,7 +14,7 @@ from gpushare.mechanisms.base import Observation
 from gpushare.model.errors import GpushareError, UnsupportedError
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.share import Share
-from gpushare.model.spec import MechanismName, MemoryAsk
+from gpushare.model.spec import MemoryAsk
 from gpushare.model.tenant import SizingPolicy
 from gpushare.model.units import MIB, Bytes, format_bytes
 from gpushare.model.value import Value
@@ -218,7 +218,6 @@ class Sizer:
 
     async def _make(self, share: Share, change: Change) -> bool:
         try:
-            _check_grows(share, change)
             await self._update(share, UpdateRequest(memory=change.memory))
         except UnsupportedError as error:
             self._unable.add(share.id)
@@ -229,18 +228,6 @@ class Sizer:
         self._lines[share.id].free_at = self._clock.elapsed() + PAUSE
         self._bus.publish("share.sized", change.why, share=share.id)
         return True
-
-
-def _check_grows(share: Share, change: Change) -> None:
-    """MPS reads its own limit from a program's environment, once; raises UnsupportedError."""
-    decision = share.decision
-    if decision is None or MechanismName.MPS not in decision.mechanisms:
-        return
-    if (change.memory.limit or 0) > min(grant.limit for grant in decision.grants):
-        raise UnsupportedError(
-            f"the memory of share {share.name} cannot grow while its programs run",
-            "MPS holds them to the limit that they started with",
-        )
 
 
 def need_of(

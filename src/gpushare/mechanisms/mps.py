@@ -6,7 +6,7 @@ under MPS has one GPU. Shares of several GPUs are time-sliced.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from gpushare.hardware.ports import Mps, MpsControl, MpsState
 from gpushare.model.edits import Edits
@@ -63,7 +63,7 @@ class MpsMechanism(Quiet):
         edits = visible(grants)
         mine = {
             "CUDA_MPS_PIPE_DIRECTORY": str(place.pipe),
-            **limits(grant, share.spec.priority, turns=_turns(share)),
+            **limits(grant, share.spec.priority, layers=_layers(share)),
         }
         unset = tuple(name for name in MPS_VARIABLES if name not in mine)
         return Edits(env={**edits.env, **mine}, unset=unset)
@@ -134,22 +134,27 @@ class MpsMechanism(Quiet):
         return "its server was in FAULT and its last client is gone"
 
 
-def limits(grant: GpuGrant, priority: Priority, *, turns: bool = False) -> dict[str, str]:
-    """What the client side of MPS reads. `turns`: the guard holds the compute limit, exactly.
+def limits(
+    grant: GpuGrant, priority: Priority, *, layers: Collection[MechanismName] = ()
+) -> dict[str, str]:
+    """What the client side of MPS reads, once, when a program starts.
 
-    Device 0 and no other: an entry for a device the client does not see drops every limit without
-    an error (measured on driver 580).
+    So what a layer holds is left to the layer, which can change it while programs run. Device 0 and
+    no other: an entry for a device the client does not see drops every limit without an error
+    (measured on driver 580).
     """
-    found = {"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": f"0={max(1, grant.limit // MIB)}M"}
-    if grant.compute < FULL and not turns:
+    found = {}
+    if not layers:
+        found["CUDA_MPS_PINNED_DEVICE_MEM_LIMIT"] = f"0={max(1, grant.limit // MIB)}M"
+    if grant.compute < FULL and MechanismName.GUARD not in layers:
         found["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] = str(grant.compute)
     if priority is Priority.LOW:
         found["CUDA_MPS_CLIENT_PRIORITY"] = "1"
     return found
 
 
-def _turns(share: Share) -> bool:
-    return share.decision is not None and MechanismName.GUARD in share.decision.mechanisms
+def _layers(share: Share) -> tuple[MechanismName, ...]:
+    return share.decision.mechanisms[1:] if share.decision else ()
 
 
 def _gpus(share: Share) -> tuple[GpuId, ...]:
