@@ -176,3 +176,22 @@ def test_a_ladder_without_the_step_that_is_needed_takes_nothing(world, state, ru
         assert await daemon.state("train") == State.RUNNING
 
     live(world, state, story)
+
+
+def test_who_was_put_aside_and_is_guaranteed_now_has_others_give_back(world, state):
+    async def story(daemon):
+        govern(daemon, policy(60))
+        await daemon.run(60, name="train", tenant=BATCH)
+        await daemon.tick(120)
+        _, evaluation = await daemon.run(60, name="eval", tenant=RESEARCH)
+        await daemon.tick(120)
+        assert await daemon.state("train") == State.SUSPENDED
+        owed = Amount(memory=Bytes(60 * GIB))
+        govern(daemon, Policy(tenants={BATCH: TenantSpec(guaranteed=owed), RESEARCH: TenantSpec()}))
+        await daemon.tick(120)
+        await daemon.tick()
+        assert await daemon.state("train") == State.RUNNING
+        assert await daemon.state("eval") == State.SUSPENDED
+        assert evaluation.pid in world.living()
+
+    live(world, state, story)

@@ -15,7 +15,7 @@ from gpushare.model.reclaim import Step
 from gpushare.model.share import Cause, Decision, Share, Tier
 from gpushare.model.tenant import Rung
 from gpushare.model.view import MOVE_SECONDS
-from gpushare.scheduler import Request, Snapshot, regrant, returning
+from gpushare.scheduler import Request, Snapshot, plan, regrant, returned, returning
 from gpushare.store import Store
 
 from .bus import Bus
@@ -115,9 +115,14 @@ class Reclaimer:
         return await self._tried(share, self._executor.adjust(share, decision))
 
     async def _come_back(self, state: Snapshot, share: Share) -> bool:
-        if returning(state, share):
+        """One that has come to be within its tenant's guarantee has others give back for it."""
+        if not returning(state, share):
+            return await self._tried(share, self._parking.resume(share, MOVE_SECONDS))
+        if self.leaving():
             return False
-        return await self._tried(share, self._parking.resume(share, MOVE_SECONDS))
+        steps = plan(state, returned(share))
+        await self.take(steps, returned(share))
+        return bool(steps)
 
     async def _tried(self, share: Share, act: Awaitable[object]) -> bool:
         """Also of one that failed everything may look different afterwards."""
