@@ -31,6 +31,7 @@ struct stand {
     uint64_t overrun_seen[GS_SEATS];
     int turn;  /* the party whose turn it is */
     bool used; /* and whether it was let use it: nothing else may have kept it out */
+    uint64_t used_ns, given_back; /* in this turn */
     uint64_t turn_end, at, needed_at;
     bool conducts;
 };
@@ -132,8 +133,13 @@ static void spend(struct party *party, uint64_t ns)
     age(party, ns);
 }
 
-static void refund(struct party *party, uint64_t ns)
+/* Never more than half of a turn: who was charged nothing would keep its turn for ever. */
+static void refund(struct stand *stand, uint64_t ns)
 {
+    struct party *party = &stand->party[stand->turn];
+    uint64_t most = stand->used_ns / 2 - stand->given_back;
+    ns = ns < most ? ns : most;
+    stand->given_back += ns;
     uint64_t aged = ns * GS_FULL / party->weight;
     party->budget += (int64_t)ns;
     party->virtual -= aged < party->virtual ? aged : party->virtual;
@@ -150,7 +156,7 @@ static void pay_overrun(struct stand *stand, int party, uint64_t ns)
         return;
     }
     spend(&stand->party[party], ns / 2);
-    refund(&stand->party[stand->turn], ns / 2);
+    refund(stand, ns / 2);
 }
 
 /* What a party's work ran on after its turn since the last look; of shares that go together, the longest. */
@@ -160,7 +166,8 @@ static uint64_t new_overrun(struct stand *stand, const struct gs_board *board, i
     for (int i = 0; i < GS_SEATS; i++) {
         if (party_of(board, i) != party)
             continue;
-        uint64_t seen = GS_READ(board->seat[i].overrun_ns), ns = seen - stand->overrun_seen[i];
+        uint64_t seen = GS_READ(board->seat[i].overrun_ns), before = stand->overrun_seen[i];
+        uint64_t ns = seen > before ? seen - before : 0; /* a new share in the seat counts from nothing */
         stand->overrun_seen[i] = seen;
         longest = ns > longest ? ns : longest;
     }
@@ -201,8 +208,10 @@ static void charge(struct stand *stand, struct gs_board *board, uint64_t passed)
             stand->used = true;
         }
     }
-    if (stand->turn != NOBODY)
-        (stand->used ? spend : age)(&stand->party[stand->turn], passed);
+    if (stand->turn == NOBODY)
+        return;
+    (stand->used ? spend : age)(&stand->party[stand->turn], passed);
+    stand->used_ns += stand->used ? passed : 0;
 }
 
 static bool limited(const struct party *party)
@@ -344,6 +353,7 @@ static uint64_t conduct(struct stand *stand, struct gs_ride *ride, uint64_t now)
     welcome(stand);
     if (!goes_on(stand, now)) {
         stand->turn = choose(stand);
+        stand->used_ns = stand->given_back = 0;
         stand->turn_end = now + (stand->turn == NOBODY ? 0 : turn_length(stand, stand->turn));
     }
     show_turn(stand, board, now);

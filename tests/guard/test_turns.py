@@ -103,6 +103,22 @@ def test_who_takes_turns_no_longer_is_not_kept_out(tenants: Tenants) -> None:
     assert finish(freed) > 0
 
 
+def test_nobody_pays_for_what_a_share_that_has_ended_ran_over(tenants: Tenants) -> None:
+    tenants.start("work", KERNEL)
+    tenants.start("work", KERNEL, limit=4000, request=4000)
+    gone = tenants.start("work", LONG, limit=2500, request=2500)
+    tenants.until(lambda: tenants.seat(2).overrun_ns > 0, "it runs over nowhere")
+    time.sleep(1)  # until its new limit is charged for
+    gone.kill()
+    gone.wait()
+    tenants.leave(2)
+    tenants.start("work", KERNEL, number=2, limit=2500, request=2500)
+    rest, other, new = measured(tenants, 0, 1, 2)
+    assert abs(other - 40) <= POINTS
+    assert abs(new - 25) <= POINTS
+    assert abs(rest - 35) <= POINTS
+
+
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
 def test_turns_go_on_when_their_conductor_does_not(tenants: Tenants, end: signal.Signals) -> None:
     first = tenants.start("work", KERNEL, limit=2500, request=2500)
