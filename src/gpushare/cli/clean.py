@@ -72,7 +72,8 @@ def clean(
         return
     output.items(chosen, _table())
     if check and chosen:
-        raise CheckFailedError(f"{len(chosen)} things are left behind", hint="gpushare clean --yes")
+        many = "1 thing is" if len(chosen) == 1 else f"{len(chosen)} things are"
+        raise CheckFailedError(f"{many} left behind", hint="gpushare clean --yes")
     if any(one.ours for one in chosen) and output.human:
         click.echo("gpushare: nothing was touched; remove what is ours: --yes", err=True)
 
