@@ -293,6 +293,8 @@ def play(folder: Path, seed: int, events: int, *, with_cgroups: bool = True) -> 
         while left > 0:
             steps = GRANTS if dice.random() < 0.7 else dice.choice([MOVES, MIGRATIONS])
             fuse = Fuse(dice.choice(steps), dice.randint(1, 3))
+            if left == events:  # so that no story goes without one
+                fuse = Fuse(GRANTS[0], 1)
             happened = await one_life(world, state, story, min(left, 25), fuse)
             crashed += fuse.left == 0
             left -= max(1, happened)
