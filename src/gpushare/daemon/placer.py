@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from gpushare.scheduler import (
     book,
     decide,
     hindrance,
+    in_quota,
     place_gang,
     plan,
     rank_reason,
@@ -41,6 +43,17 @@ from .turns import Turns
 
 Outcome = Decision | Waiting
 Failed = Waiting | GpushareError
+
+
+@dataclass
+class _Round:
+    """Who waits already, and whether the next one may be within a guarantee.
+
+    Those who are go before those who are not, so after the first who is not nobody is.
+    """
+
+    ahead: list[Request]
+    owed: bool
 
 
 class Placer:
@@ -145,26 +158,32 @@ class Placer:
 
     async def advance(self) -> None:
         """Serve those who wait, in their order; give back what was taken and is free again."""
-        ahead: list[Request] = []
-        for unit in self._line.units(self._state()):
-            await self._serve(unit, ahead)
         state = self._state()
+        turn = _Round([], state.policy.guarantees)
+        for unit in self._line.units(state):
+            if await self._serve(unit, replace(state, queue=tuple(turn.ahead)), turn):
+                state = self._state()
         await self._reclaimer.give_back(replace(state, queue=self._line.requests(state)))
         await self.turns.settle(self.machine)
 
-    async def _serve(self, unit: Unit, ahead: list[Request]) -> None:
-        state = self._state(ahead)
-        answer = self._answer(unit, state)
-        if isinstance(answer, Waiting) and await self._take_back(unit, state, answer):
-            state = self._state(ahead)
+    async def _serve(self, unit: Unit, state: Snapshot, turn: _Round) -> bool:
+        """True when the state is another now."""
+        answer, taken = self._answer(unit, state), False
+        if isinstance(answer, Waiting) and turn.owed and not isinstance(answer, Held):
+            taken = await self._take_back(unit, state)
+            turn.owed = taken or bool(unit[0].spec.at) or in_quota(state, unit[-1])
+        if taken:
+            state = self._state(turn.ahead)
             answer = self._answer(unit, state)
+        if isinstance(answer, Waiting):
+            turn.ahead += () if isinstance(answer, Held) else unit
+            return taken
         if isinstance(answer, GpushareError):
             for request in unit:
                 await self._executor.fail(self._store.shares.get(request.id), answer)
-        elif isinstance(answer, Waiting):
-            ahead += () if isinstance(answer, Held) else unit
         else:
             await self._grant(unit, state, answer)
+        return True
 
     async def _grant(self, unit: Unit, state: Snapshot, decisions: Sequence[Decision]) -> None:
         """Of a gang all or nobody: when one cannot be made real the others end with it."""
@@ -189,9 +208,9 @@ class Placer:
                 said = "another share of its gang could not be made real"
                 await self._executor.release(share, State.FAILED, said)
 
-    async def _take_back(self, unit: Unit, state: Snapshot, answer: Waiting) -> bool:
+    async def _take_back(self, unit: Unit, state: Snapshot) -> bool:
         """True when something was taken back for the unit."""
-        if isinstance(answer, Held) or self._room_comes(unit, state):
+        if self._room_comes(unit, state):
             return False
         mates = (*state.queue, *unit[:-1])
         steps = plan(replace(state, queue=mates), unit[-1])

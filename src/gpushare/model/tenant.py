@@ -122,6 +122,12 @@ class Policy(Value):
         if self.default.parent is not None and self.default.parent not in self.tenants:
             raise PolicyError(f"default has the parent {self.default.parent}", _NO_PARENT)
 
+    @property
+    def guarantees(self) -> bool:
+        """Whether anything is guaranteed to anybody."""
+        owed = (spec.guaranteed for spec in (*self.tenants.values(), self.default))
+        return any(amount.memory or amount.compute for amount in owed)
+
     def spec(self, tenant: Tenant) -> TenantSpec:
         """What holds for a tenant, or for a user in none."""
         return self.tenants.get(tenant, self.default)
