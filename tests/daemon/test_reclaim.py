@@ -4,6 +4,7 @@
 import signal
 
 import pytest
+from msgspec.structs import replace
 
 from gpushare.guard import Failure
 from gpushare.model.ids import Tenant
@@ -80,6 +81,19 @@ def test_nobody_gives_back_before_the_least_runtime(world, state):
     live(world, state, story)
 
 
+def test_one_that_nobody_has_looked_at_yet_is_not_ended_for_that(world, state):
+    async def story(daemon):
+        rules = policy()
+        govern(daemon, replace(rules, min_runtime=Seconds(0)))
+        await daemon.run(60, name="train", tenant=BATCH)
+        await daemon.create(60, name="eval", tenant=RESEARCH)
+        assert world.signals == []
+        assert await daemon.state("train") == State.SUSPENDED
+        assert await daemon.state("eval") == State.GRANTED
+
+    live(world, state, story)
+
+
 def test_what_cannot_be_suspended_is_ended_one_at_a_time(world, state):
     async def story(daemon):
         govern(daemon, policy(30))
@@ -140,8 +154,6 @@ def test_a_share_moves_to_another_gpu_where_it_must_not_be_suspended(tmp_path):
 
 
 def _anywhere(spec):
-    from msgspec.structs import replace  # noqa: PLC0415
-
     return replace(spec, gpu=())
 
 
