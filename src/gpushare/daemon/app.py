@@ -62,7 +62,8 @@ async def _run(settings: Settings, core: Core, audit: Auditor) -> None:
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(doors.serve())
         loops = [
-            tasks.create_task(_reconcile(core, audit, settings.reconcile_interval, notifier)),
+            tasks.create_task(_reconcile(core, audit, settings.reconcile_interval)),
+            tasks.create_task(notifier.beat()),
             tasks.create_task(_watch_xids(core)),
             tasks.create_task(_take_turns(core)),
         ]
@@ -78,12 +79,11 @@ async def _run(settings: Settings, core: Core, audit: Auditor) -> None:
     _log.info("daemon.stopped")
 
 
-async def _reconcile(core: Core, audit: Auditor, interval: float, notifier: Notifier) -> None:
+async def _reconcile(core: Core, audit: Auditor, interval: float) -> None:
     while True:
         await core.reconciler.rest(interval)
         await core.reconcile()
         audit.settle()
-        notifier.send("WATCHDOG=1")
 
 
 async def _watch_xids(core: Core) -> None:

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tells systemd how the daemon is (sd_notify(3))."""
 
+import asyncio
 import os
 import socket
+from contextlib import suppress
+
+_PATIENCE = 1.0  # seconds; the kernel queues ten messages (net.unix.max_dgram_qlen)
 
 
 class Notifier:
@@ -17,10 +21,21 @@ class Notifier:
     def from_environment(cls) -> "Notifier":
         return cls(os.environ.get("NOTIFY_SOCKET", ""), os.environ.get("WATCHDOG_USEC", ""))
 
+    async def beat(self) -> None:
+        """Say for ever that the daemon is alive, as often as its watchdog wants.
+
+        Not once a pass: one may take as long as a large program takes to leave the GPU.
+        """
+        while self.watchdog_seconds:
+            self.send("WATCHDOG=1")
+            await asyncio.sleep(self.watchdog_seconds / 3)
+
     def send(self, state: str) -> None:
-        """READY=1, WATCHDOG=1, STOPPING=1, STATUS=…"""
+        """READY=1, WATCHDOG=1, STOPPING=1, STATUS=…; lost where nobody reads what came before."""
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            sender.settimeout(_PATIENCE)
             sender.connect(self._address)
-            sender.send(state.encode())
+            with suppress(TimeoutError):
+                sender.send(state.encode())
