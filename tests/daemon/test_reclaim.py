@@ -207,3 +207,24 @@ def test_who_was_put_aside_and_is_guaranteed_now_has_others_give_back(world, sta
         assert evaluation.pid in world.living()
 
     live(world, state, story)
+
+
+def test_one_that_fails_to_come_back_does_not_keep_the_others_away(world, state):
+    async def story(daemon):
+        govern(daemon, policy(70))
+        await daemon.run(30, name="first", tenant=BATCH)
+        await daemon.run(30, name="second", tenant=BATCH)
+        await daemon.tick(120)
+        _, evaluation = await daemon.run(70, name="eval", tenant=RESEARCH)
+        assert await daemon.state("first") == await daemon.state("second") == State.SUSPENDED
+        world.end(evaluation)
+        world.regions.full = True
+        await daemon.tick()
+        assert await daemon.state("first") == State.SUSPENDED
+        world.regions.full = False
+        await daemon.tick()
+        assert await daemon.state("second") == State.RUNNING
+        await daemon.tick(61)
+        assert await daemon.state("first") == State.RUNNING
+
+    live(world, state, story)

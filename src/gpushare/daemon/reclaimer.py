@@ -49,6 +49,7 @@ class Reclaimer:
         self._processes, self._stop = processes, stop
         self.leaving = leaving
         self._balked: dict[tuple[ShareId, Rung], tuple[float, str]] = {}
+        self._failed: dict[ShareId, float] = {}
 
     async def take(self, steps: Sequence[Step], request: Request) -> None:
         """Do what was planned for the request, as far as it can be done."""
@@ -104,8 +105,10 @@ class Reclaimer:
     def _taken(self, state: Snapshot) -> list[Share]:
         """Who has had something taken back, the one that was first first."""
         found = [s for s in state.shares if _away(s) or (not s.aside and _throttled(s))]
-        busy = self._executor.busy()
-        return sorted((s for s in found if s.id not in busy), key=lambda share: share.created)
+        fresh = self._rig.clock.elapsed() - _BALKED_SECONDS
+        self._failed = {share: at for share, at in self._failed.items() if at > fresh}
+        skipped = {*self._executor.busy(), *self._failed}
+        return sorted((s for s in found if s.id not in skipped), key=lambda share: share.created)
 
     async def _restore(self, state: Snapshot, share: Share) -> bool:
         try:
@@ -125,11 +128,12 @@ class Reclaimer:
         return bool(steps)
 
     async def _tried(self, share: Share, act: Awaitable[object]) -> bool:
-        """Also of one that failed everything may look different afterwards."""
+        """True in any case: also when it failed all may look different. Others come first then."""
         try:
             await act
         except GpushareError as error:
             _log.warning("return.failed", share=share.id, error=str(error))
+            self._failed[share.id] = self._rig.clock.elapsed()
         return True
 
     def _name(self, request: Request) -> str:
