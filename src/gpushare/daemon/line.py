@@ -4,14 +4,13 @@
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 
-from gpushare.model.ids import ShareId, Tenant
+from gpushare.model.ids import ShareId
 from gpushare.model.share import Share, State
-from gpushare.model.spec import Gang
 from gpushare.scheduler import Request, Snapshot, Waiting, ordered
+from gpushare.scheduler.gang import grouped
 from gpushare.store import Store
 
 Unit = tuple[Request, ...]
-_Mates = tuple[Tenant, Gang]
 
 
 class Held(Waiting):
@@ -26,18 +25,7 @@ class Line:
 
     def units(self, state: Snapshot) -> list[Unit]:
         """What is served at once: one request, or a gang when all of it has come."""
-        found: list[Unit] = []
-        coming: dict[_Mates, list[Request]] = {}
-        for request in self.requests(state):
-            gang = request.spec.gang
-            if gang is None:
-                found.append((request,))
-                continue
-            together = coming.setdefault((request.tenant, gang), [])
-            together.append(request)
-            if len(together) == gang.size:
-                found.append(tuple(coming.pop((request.tenant, gang))))
-        return found
+        return grouped(self.requests(state))
 
     def requests(self, state: Snapshot) -> tuple[Request, ...]:
         """Reservations whose time has come go first: their places were promised."""

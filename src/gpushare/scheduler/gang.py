@@ -28,13 +28,15 @@ def missing(requests: Sequence[Request]) -> int:
 
 
 def units(state: Snapshot) -> list[tuple[Request, ...]]:
-    """Those who wait for room, as they are served; whoever has a reservation waits for its time.
+    """Those who wait for room, as they are served; whoever has a reservation waits for its time."""
+    return grouped(request for request in state.queue if not _reserved(state, request))
 
-    A gang stands where its last share stands, if all have come.
-    """
+
+def grouped(requests: Iterable[Request]) -> list[tuple[Request, ...]]:
+    """What is served at once: one, or a gang, where its last share stands, if all have come."""
     found: list[tuple[Request, ...]] = []
     coming: dict[tuple[Tenant, Gang | None], list[Request]] = {}
-    for request in (one for one in state.queue if not _reserved(state, one)):
+    for request in requests:
         gang = request.spec.gang
         together = coming.setdefault(_gang(request), []) if gang else []
         together.append(request)
