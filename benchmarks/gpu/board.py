@@ -44,13 +44,13 @@ class Policy:
 class Board:
     folder: Path
     uuid: str
-    library: ctypes.CDLL
+    guard: ctypes.CDLL
 
     @classmethod
-    def create(cls, folder: Path, uuid: str, library: ctypes.CDLL) -> "Board":
+    def create(cls, folder: Path, uuid: str, guard: ctypes.CDLL) -> "Board":
         folder.mkdir(exist_ok=True)
-        board = cls(folder, uuid, library)
-        code = library.gpushare_board_create(str(board.path).encode(), uuid.encode())
+        board = cls(folder, uuid, guard)
+        code = guard.gpushare_board_create(str(board.path).encode(), uuid.encode())
         if code:
             raise OSError(-code, "the board could not be made")
         return board
@@ -63,7 +63,7 @@ class Board:
         share = f"bench-{number}".encode()
         wish = _Policy(share, policy.rank, policy.limit, policy.request, policy.quantum_us)
         wish.floor, wish.grace_us = policy.floor, policy.grace_us
-        code = self.library.gpushare_board_seat(
+        code = self.guard.gpushare_board_seat(
             str(self.path).encode(), ctypes.c_uint(number), ctypes.byref(wish)
         )
         if code:

@@ -32,20 +32,20 @@ static struct {
     cuDevicePrimaryCtxRelease_v2_fn *release;
     cuCtxSetCurrent_fn *set;
     cuGetProcAddress_v2_fn *address;
-    void *library;
+    void *handle;
 } cu;
 
 static void load(void)
 {
-    cu.library = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
-    CHECK(cu.library);
-    cu.alloc = dlsym(cu.library, "cuMemAlloc_v2");
-    cu.free = dlsym(cu.library, "cuMemFree_v2");
-    cu.info = dlsym(cu.library, "cuMemGetInfo_v2");
-    cu.retain = dlsym(cu.library, "cuDevicePrimaryCtxRetain");
-    cu.release = dlsym(cu.library, "cuDevicePrimaryCtxRelease_v2");
-    cu.set = dlsym(cu.library, "cuCtxSetCurrent");
-    cu.address = dlsym(cu.library, "cuGetProcAddress_v2");
+    cu.handle = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+    CHECK(cu.handle);
+    cu.alloc = dlsym(cu.handle, "cuMemAlloc_v2");
+    cu.free = dlsym(cu.handle, "cuMemFree_v2");
+    cu.info = dlsym(cu.handle, "cuMemGetInfo_v2");
+    cu.retain = dlsym(cu.handle, "cuDevicePrimaryCtxRetain");
+    cu.release = dlsym(cu.handle, "cuDevicePrimaryCtxRelease_v2");
+    cu.set = dlsym(cu.handle, "cuCtxSetCurrent");
+    cu.address = dlsym(cu.handle, "cuGetProcAddress_v2");
 }
 
 static void start(CUdevice device)
@@ -83,8 +83,8 @@ static void by_dlsym(void)
     CHECK(cu.alloc(NULL, MIB) == CUDA_ERROR_INVALID_VALUE && used() == 2 * MIB);
     CHECK(cu.free(0) == CUDA_ERROR_INVALID_VALUE);
     CHECK(dlvsym(RTLD_DEFAULT, "getpid", "GLIBC_2.2.5") == (void *)getpid);
-    CHECK(!dlsym(cu.library, "cuNoSuchCall") && dlerror());
-    CHECK(dlsym(cu.library, "cuMemAlloc_v2") && !dlerror());
+    CHECK(!dlsym(cu.handle, "cuNoSuchCall") && dlerror());
+    CHECK(dlsym(cu.handle, "cuMemAlloc_v2") && !dlerror());
 }
 
 static void by_small_blocks(void)
@@ -257,7 +257,7 @@ static void without_traces(void)
     start(0);
     errno = 4711;
     CHECK(cu.alloc(&a, 10 * MIB) == CUDA_SUCCESS && cu.alloc(&a, 99 * MIB) == CUDA_ERROR_OUT_OF_MEMORY);
-    CHECK(errno == 4711 && dlsym(cu.library, "cuMemAlloc_v2") && errno == 4711);
+    CHECK(errno == 4711 && dlsym(cu.handle, "cuMemAlloc_v2") && errno == 4711);
     CHECK(open_files() == files && umask(0) == mask);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* these handle signals themselves */
     for (int signal = 1; signal < 32; signal++) {
