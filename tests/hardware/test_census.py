@@ -11,7 +11,9 @@ from gpushare.model.share import ProcessRef
 
 PARENT = """
 import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+code = "print('ready', flush=True); input()"
+child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()  # while it is in the middle of exec, it has no environment
 print(child.pid, flush=True)
 input()
 """
