@@ -12,7 +12,8 @@ from gpushare.model.share import ProcessRef
 PARENT = """
 import subprocess, sys
 code = "print('ready', flush=True); input()"
-child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+pipe = subprocess.PIPE
+child = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe)
 child.stdout.readline()  # while it is in the middle of exec, it has no environment
 print(child.pid, flush=True)
 input()
