@@ -34,7 +34,8 @@ struct gs_seat_policy {
     uint32_t quantum_us;     /* low rank: the most GPU time between two looks at the word */
     uint32_t floor;          /* low rank: what urgent work leaves it at least, in basis points */
     uint32_t grace_us;       /* high rank: pauses shorter than this are bridged; 0: learned; 1: none is */
-    uint32_t reserved[6];
+    uint32_t slice_us;       /* where contexts take turns: how long its programs have the GPU; 0: as the driver likes */
+    uint32_t reserved[5];
 };
 
 /* One share on this GPU. Times are nanoseconds of CLOCK_MONOTONIC or sums of them. */
@@ -62,7 +63,8 @@ struct gs_seat {
     uint64_t stuck;        /* times that urgent work was overruled because nothing moved */
     uint64_t floors;       /* low rank: times it ran beside urgent work to not starve */
     uint64_t launches;     /* work handed to the GPU: launches and copies, gated or not */
-    uint64_t counters_reserved[10];
+    uint64_t slice_us;     /* the time slice that was asked of the driver last; 0: its own */
+    uint64_t counters_reserved[9];
 };
 
 /* One process. Who owns a seat's urgent bit is the rider whose `urgent` is that bit's number plus one. */

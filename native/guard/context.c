@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "device.h"
-#include "gate.h"
 #include "fixed.h"
+#include "gate.h"
+#include "group.h"
 #include "halt.h"
 #include "heap.h"
 #include "ledger.h"
@@ -153,7 +154,9 @@ static CUresult retain(CUcontext *context, CUdevice device)
     uint64_t price = gs_context_bytes(place.gpu);
     if (!enter(place.gpu, price))
         return gs_refuse(place.gpu);
+    gs_groups_begin(place.gpu);
     CUresult result = cuda()->cuDevicePrimaryCtxRetain(context, device);
+    gs_groups_end();
     if (result != CUDA_SUCCESS) {
         leave(place.gpu, price);
         return result;
@@ -217,7 +220,9 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
         struct gs_place place = {.gpu = gs_gpu_taken(on), .device = on};           \
         uint64_t price = place.gpu < 0 ? 0 : (cost);                               \
         bool paid = place.gpu < 0 || enter(place.gpu, price);                      \
+        gs_groups_begin(place.gpu);                                                   \
         CUresult result = paid ? call : gs_refuse(place.gpu);                      \
+        gs_groups_end();                                                           \
         if (place.gpu >= 0 && result == CUDA_SUCCESS)                              \
             remember((CUcontext)*(handle), &place, price);                         \
         else if (place.gpu >= 0 && paid)                                           \

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "region.h"
+#include "slice.h"
 
 #define MS 1000000ull
 #define LOOK_NS (2 * MS)
@@ -71,11 +72,15 @@ static void shut_again(struct gs_ride *ride, uint32_t bits)
 static void run_beside(struct gs_ride *ride, uint32_t word)
 {
     uint64_t part = WINDOW_NS * ride->seat->policy.floor / GS_FULL;
-    struct timespec nap = {0, (long)(part < WINDOW_NS / 2 ? part : WINDOW_NS / 2)};
+    /* Where contexts take turns, it has to wait for one; and a short one would be less than its part. */
+    uint64_t open = part + gs_slice_of_urgent(ride);
+    struct timespec nap = {0, (long)(open < WINDOW_NS / 2 ? open : WINDOW_NS / 2)};
     if (part == 0)
         return;
+    gs_slice_usual(ride);
     gs_seat_open(ride->seat, word & GS_SHUT_URGENT);
     nanosleep(&nap, NULL);
+    gs_slice_again(ride);
     shut_again(ride, word & GS_SHUT_URGENT);
     ride->seat->floors++;
 }

@@ -8,6 +8,7 @@
 #include "context.h"
 #include "fixed.h"
 #include "graph.h"
+#include "group.h"
 #include "halt.h"
 #include "heap.h"
 #include "ipc.h"
@@ -27,6 +28,7 @@ static void forget_everything(void)
     gs_limit_forget();
     gs_ledger_forget();
     gs_context_forget();
+    gs_groups_forget();
     gs_pools_forget();
     gs_graph_forget();
     gs_vmm_forget();

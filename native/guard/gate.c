@@ -6,6 +6,7 @@
 #include "marks.h"
 #include "meter.h"
 #include "region.h"
+#include "slice.h"
 #include "urgent.h"
 
 #define US 1000ull
@@ -81,6 +82,8 @@ static void put_fence(struct gs_ride *ride, CUstream stream)
 {
     if (in_turns(ride))
         gs_mark(ride, ride->gpu, stream);
+    if (beside_urgent(ride))
+        gs_slice_beside_urgent(ride);
     CUresult result = cuda()->cuStreamWaitValue32_v2(stream, GS_READ(ride->word), 0, CU_STREAM_WAIT_VALUE_EQ);
     if (result == CUDA_ERROR_NOT_SUPPORTED || result == CUDA_ERROR_INVALID_VALUE)
         GS_WRITE(ride->word, 0); /* this driver or stream cannot: from now on the host waits */
@@ -122,6 +125,8 @@ void gs_gate_before(struct gs_pass *pass)
     count(ride);
     if (ride->seat->policy.rank == GS_HIGH)
         gs_urgent_launch(ride, pass->stream);
+    else if (!beside_urgent(ride))
+        gs_slice_usual(ride);
     if (!beside_urgent(ride) && !in_turns(ride))
         return;
     pass->ride = ride;

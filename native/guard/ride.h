@@ -42,6 +42,8 @@ struct gs_ride {
     struct gs_lane lanes[GS_LANES];
     struct gs_burst burst;
     CUstream newest;    /* the stream of its newest launch under a gate */
+    uint32_t sliced;    /* the time slice that was set, see slice.c */
+    uint64_t sliced_at; /* when that was looked at, ns */
     uint64_t active_at; /* its newest launch under a gate, ns */
     uint64_t fences;    /* looks at the word that it put into streams */
     int gpu;            /* in the region */

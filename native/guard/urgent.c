@@ -3,6 +3,7 @@
 
 #include "capture.h"
 #include "keeper.h"
+#include "slice.h"
 
 #define US 1000ull
 #define LOOK_NS (1000 * US)
@@ -87,6 +88,7 @@ static void raise_bit(struct gs_ride *ride)
     ride->seat->raises++;
     gs_keeper_wake();
     gs_watcher_wake();
+    gs_slice_urgent(ride);
 }
 
 /* Wants the lock. */

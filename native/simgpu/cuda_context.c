@@ -104,6 +104,7 @@ static CUresult open_context(CUcontext ctx, int ordinal, unsigned int flags)
     ctx->alive = true;
     ctx->streams = gs_stream_new(ctx, 0, 0);
     ctx->streams->legacy = true;
+    gs_group_made(ctx);
     return CUDA_SUCCESS;
 }
 

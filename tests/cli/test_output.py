@@ -119,17 +119,19 @@ def test_what_the_gate_counted_is_shown_by_rank():
         raised=4.0,
         grace=0.00008,
         stuck=1,
+        slice=0.00008,
     )
     assert gate_lines(gate) == [
         "longest launch 1.5 ms",
         "waited 3 times, 20 ms in all",
         "5 turns: throttled 1.5 s of 2.0 s, ran 1 ms over",
+        "has the GPU for 80 us at once",
         "makes way within 150 us, looked 7 times, ran 2 times to not starve",
     ]
     assert gate_lines(replace(gate, rank=Priority.HIGH))[-1] == (
         "went first 9 times, 4.0 s in all, bridges pauses of 80 us, overruled 1 times"
     )
-    assert len(gate_lines(replace(gate, rank=Priority.NORMAL))) == 3
+    assert len(gate_lines(replace(gate, rank=Priority.NORMAL))) == 4
     assert gate_lines(None) == []
 
 

@@ -26,6 +26,7 @@ class Tenants:
     def __init__(self, machine: Machine, uuid: GpuId, folder: Path, program: Path) -> None:
         self.machine, self._uuid, self._folder, self._program = machine, uuid, folder, program
         self.board = Board.create(folder / uuid, uuid)
+        self.environment = {"LD_PRELOAD": str(library_path())}
         self._seats: dict[int, SeatPolicy] = {}
         self._running: list[subprocess.Popen[str]] = []
 
@@ -45,7 +46,7 @@ class Tenants:
         if movable:
             region.set_flags(Flag.MOVABLE)
         env = {
-            "LD_PRELOAD": str(library_path()),
+            **self.environment,
             "GPUSHARE_REGION": str(region.path),
             "GPUSHARE_BOARDS": str(self._folder),
             "GPUSHARE_GUARD_LOG": str(self._folder / "log"),
@@ -69,6 +70,11 @@ class Tenants:
     def change(self, number: int, **policy: object) -> None:
         self._seats[number] = SeatPolicy(share=self._seats[number].share, **policy)
         self.board.seat(number, self._seats[number])
+
+    def log(self) -> str:
+        """What the guards said."""
+        path = self._folder / "log"
+        return path.read_text() if path.exists() else ""
 
     def until(self, holds: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + 60

@@ -117,8 +117,9 @@ def test_arrivals_are_the_same_for_every_configuration_and_differ_by_seed() -> N
 
 def test_a_variation_that_is_the_usual_is_measured_once() -> None:
     base = configurations.chosen(["mps", "gpushare/mps"])
-    made = configurations.variants(base, [50, 150], [0, 300])
-    assert [(each.quantum_us, each.grace_us) for each in made if each.guard] == [
-        (50, 0), (150, 0), (150, 300),
+    made = configurations.variants(base, [50, 150], [0, 300], [0, 80])
+    varied = [(each.quantum_us, each.grace_us, each.slice_us) for each in made if each.guard]
+    assert varied == [
+        (50, 0, 80), (150, 0, 80), (150, 300, 80), (150, 0, 0),
     ]  # fmt: skip
     assert [each.name for each in made if not each.guard] == ["mps"]

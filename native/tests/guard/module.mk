@@ -35,9 +35,13 @@ $(GUARD_TESTS)/libnext.so: $(BUILD)/obj/tests/guard/next_library.o
 	@mkdir -p $(@D)
 	$(CC) -shared $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+$(GUARD_TESTS)/libkernel_module.so: $(BUILD)/obj/tests/guard/kernel_module.o
+	@mkdir -p $(@D)
+	$(CC) -shared $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 test-guard: export ASAN_OPTIONS = verify_asan_link_order=0:detect_leaks=0
 test-guard: export TSAN_OPTIONS = suppressions=$(abspath tests/guard/tsan.supp)
-test-guard: $(addprefix $(GUARD_TESTS)/,map_test region_test hooks_test linked_test libnext.so) $(BUILD)/guard/libgpushare.so $(GUARD_SIMULATED)
+test-guard: $(addprefix $(GUARD_TESTS)/,map_test region_test hooks_test linked_test libnext.so libkernel_module.so) $(BUILD)/guard/libgpushare.so $(GUARD_SIMULATED)
 	timeout 60 $(GUARD_TESTS)/map_test
 	timeout 100 $(GUARD_TESTS)/region_test
 	timeout 200 $(GUARD_TESTS)/hooks_test all $(GUARD_LIBRARY) $(abspath $(dir $(GUARD_DRIVER))) \

@@ -151,6 +151,11 @@ MEASURES = (
         labels=_SHARE,
         counter=True,
     ),
+    Measure(
+        name="gpushare_share_gate_slice_seconds",
+        doc="Time slice that holds now; 0: the driver's own",
+        labels=_SHARE,
+    ),
     *(
         Measure(name=f"gpushare_tenant_{name}", doc=doc, labels=("tenant",))
         for name, doc in (

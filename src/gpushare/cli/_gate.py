@@ -19,6 +19,8 @@ def gate_lines(gate: GateView | None) -> list[str]:
             f"{gate.turns} turns: throttled {_span(gate.throttled)} of {_span(gate.wanted)}, "
             f"ran {_span(gate.overrun)} over"
         )
+    if gate.slice:
+        lines.append(f"has the GPU for {_span(gate.slice)} at once")
     return lines + _by_rank(gate)
 
 

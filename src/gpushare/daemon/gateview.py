@@ -36,4 +36,5 @@ def gate_view(share: Share, seen: Observation) -> GateView | None:
         raised=total("raised_ns") / NS,
         grace=max(seat.grace_ns for seat in seats) / NS,
         stuck=total("stuck"),
+        slice=max(seat.slice_us for seat in seats) / _US,
     )

@@ -54,6 +54,7 @@ def rig(settings: Settings, store: Store) -> Rig:
                 quantum=settings.gate_quantum,
                 floor=settings.best_effort_minimum,
                 grace=settings.gate_grace,
+                slice=settings.gate_slice,
             ),
             swap=_swapping(settings, host, runtime),
         ),

@@ -24,6 +24,7 @@ _GATE = {
     "gpushare_share_gate_raised_seconds_total": "raised",
     "gpushare_share_gate_grace_seconds": "grace",
     "gpushare_share_gate_stuck_total": "stuck",
+    "gpushare_share_gate_slice_seconds": "slice",
 }
 
 

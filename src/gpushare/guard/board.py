@@ -36,7 +36,8 @@ class SeatPolicy(Value):
 
     `quantum_us`: low rank, the most GPU time between two looks at the word. `floor`: low rank,
     what urgent work leaves it at least. `grace_us`: high rank, the longest pause that is bridged;
-    0: learned.
+    0: learned. `slice_us`: how long its programs have the GPU where contexts take turns and a low
+    and a high rank meet; 0: as the driver likes.
     """
 
     share: ShareId
@@ -46,6 +47,7 @@ class SeatPolicy(Value):
     quantum_us: int = 150
     floor: int = 200
     grace_us: int = 0
+    slice_us: int = 0
 
 
 class Seat(Value):
@@ -54,7 +56,8 @@ class Seat(Value):
     `wanted_ns`: time under turns in which it had or wanted work, of which `open_ns` its word was
     open; `overrun_ns`: work that ran on after its turn. `busy_ns`: GPU time as far as measured,
     which it is where work is held back. `launches`: work handed to the GPU, copies too; an older
-    guard counts none. `waiting`: threads that wait for the GPU now.
+    guard counts none. `slice_us`: the time slice that holds now; 0: the driver's own. `waiting`:
+    threads that wait for the GPU now.
     """
 
     number: int
@@ -75,6 +78,7 @@ class Seat(Value):
     stuck: int = 0
     floors: int = 0
     launches: int = 0
+    slice_us: int = 0
     waiting: int = 0
 
 
@@ -167,6 +171,7 @@ def _seat(number: int, raw: layout.Seat, waiting: int) -> Seat:
         quantum_us=said.quantum_us,
         floor=said.floor,
         grace_us=said.grace_us,
+        slice_us=said.slice_us,
     )
     counters = {name: getattr(raw, name) for name in _COUNTERS}
     return Seat(number=number, policy=policy, waiting=waiting, **counters)
@@ -181,6 +186,7 @@ def _raw(policy: SeatPolicy) -> layout.SeatPolicy:
         policy.quantum_us,
         policy.floor,
         policy.grace_us,
+        policy.slice_us,
     )
 
 

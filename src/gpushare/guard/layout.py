@@ -117,7 +117,8 @@ class SeatPolicy(ctypes.Structure):
         ("quantum_us", ctypes.c_uint32),
         ("floor", ctypes.c_uint32),
         ("grace_us", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32 * 6),
+        ("slice_us", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32 * 5),
     ]
 
 
@@ -147,7 +148,8 @@ class Seat(ctypes.Structure):
         ("stuck", ctypes.c_uint64),
         ("floors", ctypes.c_uint64),
         ("launches", ctypes.c_uint64),
-        ("counters_reserved", ctypes.c_uint64 * 10),
+        ("slice_us", ctypes.c_uint64),
+        ("counters_reserved", ctypes.c_uint64 * 9),
     ]
 
 

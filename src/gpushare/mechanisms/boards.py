@@ -19,15 +19,24 @@ from gpushare.model.units import FULL
 from gpushare.model.value import Value
 
 _POINTS = 100  # basis points of a percent
+_URGENT_SLICE = 10_000  # us: most requests are done within it
 _RANKS = {Priority.LOW: Rank.LOW, Priority.NORMAL: Rank.NORMAL, Priority.HIGH: Rank.HIGH}
 
 
 class Gate(Value):
-    """How work is held back. Times in microseconds, `floor` in percent; `grace` 0: learned."""
+    """How work is held back. Times in microseconds, `floor` in percent.
+
+    `grace` 0: learned. `slice`: a job's beside urgent work; 0: as the driver likes.
+    """
 
     quantum: int = 150
     floor: int = 2
     grace: int = 0
+    slice: int = 80
+
+    def slice_of(self, priority: Priority) -> int:
+        by_priority = {Priority.LOW: self.slice, Priority.HIGH: _URGENT_SLICE}
+        return by_priority.get(priority, 0) if self.slice else 0
 
 
 class Boards:
@@ -105,4 +114,5 @@ class Boards:
             quantum_us=self._gate.quantum,
             floor=self._gate.floor * _POINTS,
             grace_us=self._gate.grace,
+            slice_us=self._gate.slice_of(share.spec.priority),
         )

@@ -86,6 +86,15 @@ class Settings(Value):
             "work does not fill; 0: learned from the pauses there are.",
         ),
     ] = 0
+    gate_slice: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="Microseconds that low-priority work has the GPU at once beside "
+            "high-priority work, where contexts take turns; 0: as long as the driver likes.",
+        ),
+    ] = 80
     swap_memory: Annotated[
         Bytes | None,
         Meta(description="Host memory for what suspended shares had on GPUs; 0: none is kept."),

@@ -51,7 +51,8 @@ class GateView(Value):
     """How the share's work is let onto its GPUs, over all of them; times in seconds.
 
     `quantum`, `floor`, `fences`, `floors`: low priority. `raises`, `raised`, `grace`, `stuck`:
-    high priority. `wanted`, `throttled`, `overrun`, `turns`: while compute is given in turns.
+    high priority. `slice`: the time slice that was asked of the driver; 0: its own.
+    `wanted`, `throttled`, `overrun`, `turns`: while compute is given in turns.
     """
 
     rank: Priority
@@ -70,6 +71,7 @@ class GateView(Value):
     raised: float
     grace: float
     stuck: int
+    slice: float
 
 
 class MigratableView(Value):

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "slice.h"
+
+#include "group.h"
+
+#define US 1000ull
+#define MS 1000000ull
+#define LOOK_NS (10 * MS)
+#define ACTIVE_NS (20 * MS)
+#define CROWDED_US 1000 /* between several jobs: to change over takes 160 µs (H200), which short slices would lose */
+
+static void set(struct gs_ride *ride, uint32_t us)
+{
+    gs_groups_slice(ride->gpu, us);
+    GS_WRITE(ride->sliced, gs_groups_sliced(ride->gpu));
+    GS_WRITE(ride->seat->slice_us, ride->sliced);
+}
+
+/* Several urgent programs do not shut each other out for longer than they would without us. */
+void gs_slice_urgent(struct gs_ride *ride)
+{
+    uint32_t urgent = __atomic_load_n(&ride->board->urgent, __ATOMIC_RELAXED);
+    set(ride, urgent & (urgent - 1) ? 0 : ride->seat->policy.slice_us);
+}
+
+void gs_slice_usual(struct gs_ride *ride)
+{
+    if (__builtin_expect(GS_READ(ride->sliced) != 0, 0))
+        set(ride, 0);
+}
+
+static bool competes(const struct gs_ride *ride, const struct gs_rider *rider, uint64_t now)
+{
+    if (rider == ride->rider || GS_READ(rider->pid) <= 0 || rider->seat >= GS_SEATS)
+        return false;
+    const struct gs_seat *seat = &ride->board->seat[rider->seat];
+    return seat->policy.rank != GS_HIGH && !(GS_READ(seat->word) & GS_SHUT_TURN) &&
+           (GS_READ(rider->busy) || GS_READ(rider->want_ns) + ACTIVE_NS > now);
+}
+
+static bool is_crowded(const struct gs_ride *ride, uint64_t now)
+{
+    for (uint32_t i = 0; i < ride->board->riders_high && i < GS_RIDERS; i++)
+        if (competes(ride, &ride->board->rider[i], now))
+            return true;
+    return false;
+}
+
+void gs_slice_again(struct gs_ride *ride)
+{
+    uint32_t us = ride->seat->policy.slice_us;
+    set(ride, us && us < CROWDED_US && is_crowded(ride, gs_now()) ? CROWDED_US : us);
+}
+
+void gs_slice_beside_urgent(struct gs_ride *ride)
+{
+    uint64_t now = gs_now();
+    GS_WRITE(ride->rider->want_ns, now);
+    if (now - GS_READ(ride->sliced_at) < LOOK_NS)
+        return;
+    GS_WRITE(ride->sliced_at, now);
+    gs_slice_again(ride);
+}
+
+uint64_t gs_slice_of_urgent(const struct gs_ride *ride)
+{
+    uint32_t longest = 0;
+    for (int i = 0; i < GS_SEATS && GS_READ(ride->sliced); i++) {
+        const struct gs_seat_policy *policy = &ride->board->seat[i].policy;
+        if (policy->share[0] && policy->rank == GS_HIGH && policy->slice_us > longest)
+            longest = policy->slice_us;
+    }
+    return longest * US;
+}
