@@ -10,7 +10,8 @@ LOW, NORMAL, HIGH = 0, 1, 2
 FULL = 10000  # compute is counted in basis points
 _COUNTERS = (  # of struct gs_seat in native/guard/board.h, from byte 192 on
     "wanted_ns", "open_ns", "overrun_ns", "busy_ns", "waits", "waited_ns", "fences", "longest_ns",
-    "raises", "raised_ns", "grace_ns", "stuck", "floors",
+    "raises", "raised_ns", "grace_ns", "stuck", "floors", "launches",
+    "slice_us",
 )  # fmt: skip
 _AT = 192
 
@@ -24,7 +25,8 @@ class _Policy(ctypes.Structure):
         ("quantum_us", ctypes.c_uint32),
         ("floor", ctypes.c_uint32),
         ("grace_us", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32 * 6),
+        ("slice_us", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32 * 5),
     ]
 
 
@@ -38,6 +40,7 @@ class Policy:
     quantum_us: int = 150
     floor: int = 200
     grace_us: int = 0
+    slice_us: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Board:
     def seat(self, number: int, policy: Policy) -> None:
         share = f"bench-{number}".encode()
         wish = _Policy(share, policy.rank, policy.limit, policy.request, policy.quantum_us)
-        wish.floor, wish.grace_us = policy.floor, policy.grace_us
+        wish.floor, wish.grace_us, wish.slice_us = policy.floor, policy.grace_us, policy.slice_us
         code = self.guard.gpushare_board_seat(
             str(self.path).encode(), ctypes.c_uint(number), ctypes.byref(wish)
         )

@@ -28,6 +28,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=10.0, help="of one window")
     parser.add_argument("--quanta", default="", help="also vary the guard's quantum, in µs")
     parser.add_argument("--graces", default="", help="and its grace; 1: none")
+    parser.add_argument("--slices", default="", help="and a job's time slice; 0: the driver's")
     parser.add_argument("--alone", action="store_true", help="also each program alone, guarded")
     parser.add_argument("--sequential", action="store_true", help="few programs at once")
     parser.add_argument("--into", default="colocation", help="the file of results: NAME.json")
@@ -54,8 +55,8 @@ def stages(chosen: list[Configuration], sequential: bool) -> list[list[Configura
 def main() -> int:
     options = arguments()
     chosen = configurations.chosen(options.configurations.split(","))
-    graces, quanta = _numbers(options.graces), _numbers(options.quanta)
-    chosen = configurations.variants(chosen, quanta, graces)
+    varied = (_numbers(each) for each in (options.quanta, options.graces, options.slices))
+    chosen = configurations.variants(chosen, *varied)
     plan = Plan(
         pairs=pairs(options.pairs),
         stages=stages(sorted(chosen, key=lambda each: each.stage), options.sequential),

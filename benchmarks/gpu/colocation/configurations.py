@@ -3,10 +3,15 @@
 
 from dataclasses import dataclass, replace
 
+SLICE_US, SERVICE_SLICE_US = 80, 10_000
+
 
 @dataclass(frozen=True)
 class Configuration:
-    """`quantum_us` and `grace_us` are the guard's; grace 0 lets it learn."""
+    """`quantum_us`, `grace_us` and `slice_us` (the job's) are the guard's; grace 0 lets it learn.
+
+    Slices matter where contexts take turns; 0 leaves the driver's, to the service as well.
+    """
 
     name: str
     mps: bool = False
@@ -15,6 +20,7 @@ class Configuration:
     threads: int | None = None  # percent for the best-effort job
     quantum_us: int = 150
     grace_us: int = 0
+    slice_us: int = SLICE_US
 
     @property
     def stage(self) -> tuple[bool, bool]:
@@ -23,12 +29,16 @@ class Configuration:
 
     @property
     def headline(self) -> bool:
-        return self.guard and self.mps
+        return self.guard and self.threads is None
 
     @property
     def job(self) -> tuple[bool, int | None]:
         """What makes a best-effort program of its own necessary."""
         return self.client_priority, self.threads
+
+    @property
+    def service_slice_us(self) -> int:
+        return SERVICE_SLICE_US if self.slice_us else 0
 
     @property
     def job_environment(self) -> dict[str, str]:
@@ -62,14 +72,15 @@ def chosen(names: list[str]) -> list[Configuration]:
 
 
 def variants(
-    base: list[Configuration], quanta: list[int], graces: list[int]
+    base: list[Configuration], quanta: list[int], graces: list[int], slices: list[int]
 ) -> list[Configuration]:
-    """Guarded configurations once per quantum and once per grace; the others as they are."""
+    """Guarded configurations once per quantum, grace and slice; the others as they are."""
     made = []
     for each in base:
-        if not each.guard or not (quanta or graces):
+        if not each.guard or not (quanta or graces or slices):
             made.append(each)
             continue
         made += [replace(each, quantum_us=quantum) for quantum in quanta]
         made += [replace(each, grace_us=grace) for grace in graces]
+        made += [replace(each, slice_us=own) for own in slices]
     return list(dict.fromkeys(made))

@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.gpu import machine
 
 MODULE = "benchmarks.gpu.colocation"
-KEY = ("lc", "be", "configuration", "load", "quantum_us", "grace_us")
+KEY = ("lc", "be", "configuration", "load", "quantum_us", "grace_us", "slice_us")
 
 
 def empty() -> dict[str, Any]:

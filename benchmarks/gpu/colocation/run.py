@@ -112,7 +112,8 @@ class Case:
 
     def key(self) -> dict[str, Any]:
         own = self.configuration
-        guard = {"quantum_us": own.quantum_us, "grace_us": own.grace_us} if own.guard else {}
+        names = ("quantum_us", "grace_us", "slice_us") if own.guard else ()
+        guard = {name: getattr(own, name) for name in names}
         return {
             "lc": self.lc,
             "be": self.be,
@@ -184,9 +185,8 @@ def _shown(made: dict[str, Any]) -> str:
     ]
     wrong = made["wrong_requests"] + made["wrong_checks"]
     flags = [" SATURATED"] * made["saturated"] + [f" {wrong} WRONG"] * bool(wrong)
-    name = (
-        f"{made['configuration']} {made.get('quantum_us', '')} {made.get('grace_us', '')}".strip()
-    )
+    varied = (made.get(each, "") for each in ("quantum_us", "grace_us", "slice_us"))
+    name = " ".join(str(each) for each in (made["configuration"], *varied)).strip()
     return (
         f"  {made['lc']} + {made['be']} at {made['load']}, {name}: "
         + ", ".join([*figures, f"be {made['be_share']}"])

@@ -18,7 +18,7 @@ GIB = 1 << 30
 CONTEXT = 527 << 20  # what a context costs on an H200; nothing here comes near a limit
 SHARE = 60 * GIB
 SERVICE_SEAT, FIRST_JOB_SEAT = 0, 1
-LEVELS = ("longest_ns", "grace_ns")
+LEVELS = ("longest_ns", "grace_ns", "slice_us")
 
 Counters = dict[str, dict[str, int]]
 
@@ -36,8 +36,10 @@ class Stage:
         """Sets the guard's policy; the best-effort program of the configuration."""
         if self.board:
             own = {"quantum_us": configuration.quantum_us, "grace_us": configuration.grace_us}
-            self.board.seat(SERVICE_SEAT, Policy(rank=HIGH, **own))
-            self.board.seat(self.seat_of(configuration), Policy(rank=LOW, **own))
+            service = Policy(rank=HIGH, slice_us=configuration.service_slice_us, **own)
+            job = Policy(rank=LOW, slice_us=configuration.slice_us, **own)
+            self.board.seat(SERVICE_SEAT, service)
+            self.board.seat(self.seat_of(configuration), job)
         return self.jobs[configuration.job]
 
     def gate(self, configuration: Configuration) -> Counters:
