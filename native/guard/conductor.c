@@ -5,6 +5,7 @@
 
 #include "lease.h"
 #include "region.h"
+#include "slice.h"
 
 #define US 1000ull
 #define MS 1000000ull
@@ -145,31 +146,38 @@ static void refund(struct stand *stand, uint64_t ns)
     party->virtual -= aged < party->virtual ? aged : party->virtual;
 }
 
+/* Work that ran on after its turn; `alone`: contexts take turns, so nobody else had the GPU meanwhile. */
+struct overrun {
+    uint64_t ns;
+    bool alone;
+};
+
 /*
- * Work that ran on into another's turn had half of the GPU, and took twice as long for it. The other half is all that
- * the other one had of its own turn: if it were charged for more, the GPU would idle for as long in the end.
+ * Work that ran on into another's turn, beside that one's, had half of the GPU, and took twice as long for it. The
+ * other half is all that the other one had of its own turn: if it were charged for more, the GPU would idle for as
+ * long in the end.
  */
-static void pay_overrun(struct stand *stand, int party, uint64_t ns)
+static void pay_overrun(struct stand *stand, int party, struct overrun over)
 {
-    if (stand->turn == NOBODY || stand->turn == party || !stand->used) {
-        spend(&stand->party[party], ns);
-        return;
-    }
-    spend(&stand->party[party], ns / 2);
-    refund(stand, ns / 2);
+    bool shared = stand->turn != NOBODY && stand->turn != party && stand->used;
+    uint64_t ns = shared && !over.alone ? over.ns / 2 : over.ns;
+    spend(&stand->party[party], ns);
+    if (shared)
+        refund(stand, ns);
 }
 
-/* What a party's work ran on after its turn since the last look; of shares that go together, the longest. */
-static uint64_t new_overrun(struct stand *stand, const struct gs_board *board, int party)
+/* Of a party since the last look; of shares that go together, the longest. */
+static struct overrun new_overrun(struct stand *stand, const struct gs_board *board, int party)
 {
-    uint64_t longest = 0;
+    struct overrun longest = {0};
     for (int i = 0; i < GS_SEATS; i++) {
         if (party_of(board, i) != party)
             continue;
         uint64_t seen = GS_READ(board->seat[i].overrun_ns), before = stand->overrun_seen[i];
         uint64_t ns = seen > before ? seen - before : 0; /* a new share in the seat counts from nothing */
         stand->overrun_seen[i] = seen;
-        longest = ns > longest ? ns : longest;
+        if (ns > longest.ns)
+            longest = (struct overrun){ns, gs_slice_is_of_turns(&board->seat[i])};
     }
     return longest;
 }
@@ -184,9 +192,9 @@ static void keep_books(struct stand *stand, const struct gs_board *board, uint64
         party->budget += (int64_t)(passed * party->limit / GS_FULL);
         if (party->budget > 2 * full_budget(party))
             party->budget = 2 * full_budget(party);
-        uint64_t overrun = new_overrun(stand, board, i);
+        struct overrun overrun = new_overrun(stand, board, i);
         /* What was queued before the limit was is not the limit's: at 10 % its debt would take seconds to pay. */
-        if (overrun && stand->at - party->limited_at > GRACE_NS)
+        if (overrun.ns && stand->at - party->limited_at > GRACE_NS)
             pay_overrun(stand, i, overrun);
     }
 }

@@ -126,7 +126,7 @@ void gs_gate_before(struct gs_pass *pass)
     if (ride->seat->policy.rank == GS_HIGH)
         gs_urgent_launch(ride, pass->stream);
     else if (!beside_urgent(ride))
-        gs_slice_usual(ride);
+        (in_turns(ride) ? gs_slice_in_turns : gs_slice_usual)(ride);
     if (!beside_urgent(ride) && !in_turns(ride))
         return;
     pass->ride = ride;

@@ -7,13 +7,17 @@
 #define MS 1000000ull
 #define LOOK_NS (10 * MS)
 #define ACTIVE_NS (20 * MS)
+#define TURN_US 20000
 #define CROWDED_US 1000 /* between several jobs: to change over takes 160 µs (H200), which short slices would lose */
 
 static void set(struct gs_ride *ride, uint32_t us)
 {
     gs_groups_slice(ride->gpu, us);
-    GS_WRITE(ride->sliced, gs_groups_sliced(ride->gpu));
-    GS_WRITE(ride->seat->slice_us, ride->sliced);
+    uint32_t now = gs_groups_sliced(ride->gpu);
+    if (GS_READ(ride->sliced) == now)
+        return;
+    GS_WRITE(ride->sliced, now);
+    GS_WRITE(ride->seat->slice_us, now);
 }
 
 /* Several urgent programs do not shut each other out for longer than they would without us. */
@@ -27,6 +31,17 @@ void gs_slice_usual(struct gs_ride *ride)
 {
     if (__builtin_expect(GS_READ(ride->sliced) != 0, 0))
         set(ride, 0);
+}
+
+void gs_slice_in_turns(struct gs_ride *ride)
+{
+    if (GS_READ(ride->sliced) != TURN_US)
+        set(ride, TURN_US);
+}
+
+bool gs_slice_is_of_turns(const struct gs_seat *seat)
+{
+    return GS_READ(seat->slice_us) == TURN_US;
 }
 
 static bool competes(const struct gs_ride *ride, const struct gs_rider *rider, uint64_t now)

@@ -15,10 +15,16 @@ void gs_slice_urgent(struct gs_ride *ride);
 /* Low rank, with every look beside urgent work. */
 void gs_slice_beside_urgent(struct gs_ride *ride);
 
-/* As the driver likes. Cheap while that is so. */
+/* As the driver likes. Cheap while that is so, and so is the next. */
 void gs_slice_usual(struct gs_ride *ride);
 
-/* Low rank, when that is over. */
+/* In turns: what runs over the end of one is to be done before others begin. */
+void gs_slice_in_turns(struct gs_ride *ride);
+
+/* Whether a share's programs have such slices: then their work does not run beside others'. */
+bool gs_slice_is_of_turns(const struct gs_seat *seat);
+
+/* Low rank, after a time as the driver likes. */
 void gs_slice_again(struct gs_ride *ride);
 
 /* How long urgent work may have the GPU at once, in ns; 0 where the driver's slices hold, or contexts take no turns. */

@@ -14,7 +14,7 @@ from .test_gate import LONG, SHORT, Tenants, finish, tenants
 
 __all__ = ["tenants"]  # the fixture
 
-DRIVER, JOB, CROWDED, SERVICE = 2048, 80, 1000, 10_000  # microseconds
+DRIVER, JOB, CROWDED, SERVICE, TURN = 2048, 80, 1000, 10_000, 20_000  # microseconds
 
 
 @pytest.fixture
@@ -79,6 +79,7 @@ def test_what_the_kernel_module_refuses_is_not_asked_again(tenants: Tenants, ask
     job = tenants.start("work", LONG, rank=Rank.LOW, slice_us=1)
     tenants.until(lambda: asked.of(job) == [1], "it was never asked")
     tenants.until(lambda: "refused" in tenants.log(), "nobody says so")
+    tenants.until(lambda: tenants.seat(1).launches > 20, "it does not go on")
     assert finish(job) > 0
     assert tenants.log().count("refused") == 1
 
@@ -88,3 +89,11 @@ def test_without_a_wish_nothing_is_asked(tenants: Tenants, asked: Asked) -> None
     job = tenants.start("work", LONG, rank=Rank.LOW)
     tenants.until(lambda: tenants.seat(1).fences > 20, "it does not look")
     assert asked.of(job) + asked.of(service) == [DRIVER, DRIVER]
+
+
+def test_work_in_turns_is_not_cut_at_the_end_of_one(tenants: Tenants, asked: Asked) -> None:
+    job = tenants.start("work", LONG, limit=5000, request=5000)
+    other = tenants.start("work", SHORT)
+    tenants.until(lambda: asked.of(job) + asked.of(other) == [TURN, TURN], "slices stay")
+    assert finish(job) > 0
+    tenants.until(lambda: asked.of(other) == [DRIVER], "alone it still takes turns")
