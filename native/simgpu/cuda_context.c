@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Contexts: what they cost, who may have one, which is current. */
+#include "cuda_group.h"
 #include "cuda_sim.h"
 
 enum { STACK = 128 };

@@ -3,6 +3,8 @@
  * What the real library says to its kernel module about a new context's channel group: how long a time slice is to be
  * (NVA06C_CTRL_CMD_SET_TIMESLICE, 2048 µs with driver 580). Here nobody hears it but libraries that stand in between.
  */
+#include "cuda_group.h"
+
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <unistd.h>

@@ -246,7 +246,6 @@ bool gs_mps_serves(const gs_mps_server *server, int device);
 gs_mps_client *gs_mps_me(void);
 uint32_t gs_mps_sms(const gs_device *device);
 CUresult gs_mps_health(CUcontext ctx);
-void gs_group_made(CUcontext ctx); /* cuda_group.c */
 
 /* cuda_charge.c: physical memory against the machine's limits */
 CUresult gs_charge(int device, uint64_t bytes, bool managed);

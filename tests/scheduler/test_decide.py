@@ -67,14 +67,20 @@ def test_a_whole_gpu_with_a_wish_about_compute_is_guarded(wish):
 
 
 @pytest.mark.parametrize("priority", [Priority.LOW, Priority.HIGH])
-def test_a_priority_prefers_programs_that_run_at_the_same_time(priority):
+def test_a_priority_prefers_turns_that_can_be_cut_short(priority):
     found = decide(snapshot(gpu()), ask(8, priority=priority))
-    assert found.mechanisms == (MechanismName.MPS, MechanismName.GUARD)
+    assert found.mechanisms == (MechanismName.TIMESLICE, MechanismName.GUARD)
     assert any(f"priority {priority}" in reason for reason in found.why)
     assert f"on it guard: it keeps priority {priority}" in found.why
-    alone = decide(snapshot(gpu(), has=("timeslice", "guard")), ask(8, priority=priority))
-    assert alone.mechanisms[0] is MechanismName.TIMESLICE
-    assert any("keeps the priority" in reason for reason in alone.why)
+
+
+@pytest.mark.parametrize("priority", [Priority.LOW, Priority.HIGH])
+def test_without_the_guard_only_mps_knows_priorities(priority):
+    found = decide(snapshot(gpu(), has=("timeslice", "mps")), ask(8, priority=priority))
+    assert found.mechanisms == (MechanismName.MPS,)
+    neither = decide(snapshot(gpu(), has=("timeslice",)), ask(8, priority=priority))
+    assert neither.mechanisms == (MechanismName.TIMESLICE,)
+    assert any("neither the guard nor MPS" in reason for reason in neither.why)
 
 
 def test_of_shares_that_take_turns_only_the_largest_needs_room():
