@@ -195,7 +195,7 @@ def threads(programs: list[str], options: argparse.Namespace) -> list[dict[str, 
 def measure(options: argparse.Namespace, body: dict[str, Any]) -> Iterator[None]:
     """Fills `body`; each step leaves it worth saving."""
     both = any(kind != "none" for kind in options.neighbours)
-    body |= {"base": options.base, "rows": [], "mps_threads": []}
+    body |= {"base": options.base, **machine.stamp(), "rows": [], "mps_threads": []}
     with pair(options.programs, options.base, both) as here:
         whole = {n: unlimited(here.first, n, options.seconds) for n in options.programs}
         if here.second:

@@ -2,7 +2,7 @@
 #ifndef GS_SIM_CUDA_GROUP_H
 #define GS_SIM_CUDA_GROUP_H
 
-#include "gs_cuda.h"
+#include "cuda_sim.h"
 
 /* A context has a channel group of its own now, unless it is a client of MPS. */
 void gs_group_made(CUcontext ctx);
