@@ -85,8 +85,8 @@ def _bases(spec: ShareSpec, *, guarded: bool) -> Iterator[tuple[MechanismName, s
     elif spec.priority is not Priority.NORMAL and guarded:
         yield TIMESLICE, f"priority {spec.priority} is kept best where long kernels can be cut"
     elif spec.priority is not Priority.NORMAL:
-        yield MPS, f"without the guard only MPS keeps priority {spec.priority}, between its programs"
-        yield TIMESLICE, f"neither the guard nor MPS can be used here to keep priority {spec.priority}"
+        yield MPS, f"without the guard only MPS knows priority {spec.priority}"
+        yield TIMESLICE, f"neither the guard nor MPS is here to keep priority {spec.priority}"
     elif spec.compute.limit < FULL and guarded:
         yield MPS, f"with a compute limit of {spec.compute.limit} % programs run at the same time"
         yield TIMESLICE, "MPS cannot be used here; the guard holds the compute limit all the same"
