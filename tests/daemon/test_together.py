@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gangs, reservations and limits of tenants, as the daemon keeps them."""
 
+import contextlib
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,8 @@ from gpushare.model.tenant import Amount, Policy, TenantSpec
 from gpushare.model.units import GIB, Bytes, Seconds
 
 from .sitting import ME, live
+from .test_crash import Fuse
+from .world import Crash
 
 PAIR = Gang(name="pair", size=2)
 HOUR = Seconds(3600)
@@ -56,6 +59,25 @@ def test_a_gang_of_which_one_cannot_be_made_real_is_not_granted(world, state):
         assert world.made == set()
 
     live(world, state, story)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("at", ["grant written", "grant acted", "grant confirmed"])
+def test_a_daemon_that_is_killed_leaves_no_part_of_a_gang(world, state, at, count):
+    async def begin(daemon):
+        await daemon.create(8, name="one", gang=PAIR)
+        with contextlib.suppress(Crash):
+            await daemon.create(8, name="other", gang=PAIR)
+
+    async def go_on(daemon):
+        states = {await daemon.state("one"), await daemon.state("other")}
+        assert len(states) == 1
+        await daemon.tick()
+        await daemon.tick()
+        assert await daemon.state("one") == await daemon.state("other") == State.GRANTED
+
+    live(world, state, begin, Fuse(at, count))
+    live(world, state, go_on)
 
 
 def test_a_reservation_has_its_place_at_its_time(world, state):

@@ -6,7 +6,7 @@ need only what the intent holds, and both may be repeated, because mechanisms ar
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -28,6 +28,7 @@ from .mover import Mover
 Step = Callable[[str], None]
 Prove = Callable[[Share, Edits], Awaitable[Verification | None]]
 _REMEMBERED = 100  # failures; who asked reads his at once
+_OF_ANOTHER = "another share of its gang could not be made real"
 _log = structlog.get_logger()
 
 
@@ -51,22 +52,29 @@ class Executor:
         self._edits: dict[ShareId, Edits] = {}
         self._failures: dict[ShareId, GpushareError] = {}
 
-    async def grant(self, share: Share, decision: Decision) -> Share:
-        """Make the decision real; the share is granted afterwards, or failed with the reason."""
-        intent = Intent(share=share.id, act=Act.GRANT, decision=decision)
-        intent = self._store.intents.open(intent)
+    async def grant(self, wanted: Sequence[tuple[Share, Decision]]) -> None:
+        """Make the decisions real: all shares are granted at once afterwards, or all have failed.
+
+        So nobody is left with a part of a gang, whenever the daemon ends.
+        """
+        with self._store.transaction():
+            intents = [
+                self._store.intents.open(Intent(share=share.id, act=Act.GRANT, decision=decision))
+                for share, decision in wanted
+            ]
         self._step("grant written")
-        candidate = replace(share, decision=decision)
-        try:
-            edits = await asyncio.to_thread(self._mechanisms.prepare, candidate)
-            self._step("grant acted")
-            verified = await self._prove(candidate, edits)
-        except GpushareError as error:
-            return await self._give_up(intent, candidate, error)
-        self._edits[share.id] = edits
-        granted = self._granted(intent, share, verified)
+        made: list[tuple[Intent, Edits, Verification | None]] = []
+        for intent, (share, decision) in zip(intents, wanted, strict=True):
+            candidate = replace(share, decision=decision)
+            try:
+                edits = await asyncio.to_thread(self._mechanisms.prepare, candidate)
+                self._step("grant acted")
+                made.append((intent, edits, await self._prove(candidate, edits)))
+            except GpushareError as error:
+                await self._give_up(intents, intent, error)
+                return
+        self._granted(made)
         self._step("grant confirmed")
-        return granted
 
     async def edits(self, share: Share) -> Edits:
         """What a program of the share must carry."""
@@ -103,7 +111,7 @@ class Executor:
         return self._failures.get(share)
 
     async def fail(self, share: Share, error: GpushareError) -> Share:
-        self._remember(share, error)
+        self._remember(share.id, error)
         return await self.release(share, State.FAILED, str(error))
 
     def busy(self) -> set[ShareId]:
@@ -165,35 +173,45 @@ class Executor:
         self._step("release confirmed")
         return ended
 
-    async def _give_up(self, intent: Intent, share: Share, error: GpushareError) -> Share:
-        self._remember(share, error)
-        failed = replace(intent, act=Act.RELEASE, to=State.FAILED, reason=str(error))
+    async def _give_up(self, gang: Sequence[Intent], at: Intent, error: GpushareError) -> None:
+        """End all, for one could not be made real. What cannot be undone now stays journaled."""
+        self._remember(at.share, error)
+        failed = []
         with self._store.transaction():
-            self._store.intents.confirm(intent)
-            failed = self._store.intents.open(failed)
-        return await self._finish(failed, share)
+            for intent in gang:
+                self._store.intents.confirm(intent)
+                reason = str(error) if intent is at else _OF_ANOTHER
+                release = replace(intent, act=Act.RELEASE, to=State.FAILED, reason=reason)
+                failed.append(self._store.intents.open(release))
+        for intent in failed:
+            share = replace(self._store.shares.get(intent.share), decision=intent.decision)
+            with suppress(GpushareError):
+                await self._finish(intent, share)
+        if not self._store.shares.get(at.share).state.ended:
+            raise error
 
-    def _remember(self, share: Share, error: GpushareError) -> None:
-        self._failures[share.id] = error
+    def _remember(self, share: ShareId, error: GpushareError) -> None:
+        self._failures[share] = error
         while len(self._failures) > _REMEMBERED:
             del self._failures[next(iter(self._failures))]
 
-    def _granted(self, intent: Intent, share: Share, verified: Verification | None) -> Share:
+    def _granted(self, made: Sequence[tuple[Intent, Edits, Verification | None]]) -> None:
         now = self._clock.now()
         with self._store.transaction():
-            self._store.intents.confirm(intent)
-            granted = self._store.shares.move(
-                share.id,
-                State.GRANTED,
-                decision=intent.decision,
-                verified=verified,
-                expires=_expiry(share, now),
-                granted=now,
-                booking=None,
-                reason="",
-            )
-            self._bus.publish("share.granted", _how(intent.decision), share=share.id)
-        return granted
+            for intent, _, verified in made:
+                self._store.intents.confirm(intent)
+                self._store.shares.move(
+                    intent.share,
+                    State.GRANTED,
+                    decision=intent.decision,
+                    verified=verified,
+                    expires=_expiry(self._store.shares.get(intent.share), now),
+                    granted=now,
+                    booking=None,
+                    reason="",
+                )
+                self._bus.publish("share.granted", _how(intent.decision), share=intent.share)
+        self._edits |= {intent.share: edits for intent, edits, _ in made}
 
     def _end(self, share: ShareId, to: State, reason: str) -> Share:
         """A share that had a fault has failed, also when the fault was told while it ended."""

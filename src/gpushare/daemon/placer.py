@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import Machine
 from gpushare.model.ids import ShareId
-from gpushare.model.share import Decision, Share, State
+from gpushare.model.share import Decision, Share
 from gpushare.model.spec import ShareSpec
 from gpushare.scheduler import (
     Request,
@@ -187,26 +187,11 @@ class Placer:
 
     async def _grant(self, unit: Unit, state: Snapshot, decisions: Sequence[Decision]) -> None:
         """Of a gang all or nobody: when one cannot be made real the others end with it."""
-        granted = 0
-        try:
-            for number, decision in enumerate(decisions):
-                record = Record(state=state, requests=unit, number=number, decision=decision)
-                share = self._store.shares.get(unit[number].id)
-                self._store.decisions.put(share.id, self._rig.clock.now(), record.encode())
-                if (await self._executor.grant(share, decision)).state is State.FAILED:
-                    break
-                granted += 1
-        finally:
-            if granted < len(unit) > 1:
-                await self._disband([request.id for request in unit])
-
-    async def _disband(self, gang: Sequence[ShareId]) -> None:
-        """What cannot be undone now is undone by a later pass."""
-        for each in gang:
-            share = self._store.shares.get(each)
-            if not share.state.ended and each not in self._executor.busy():
-                said = "another share of its gang could not be made real"
-                await self._executor.release(share, State.FAILED, said)
+        for number, decision in enumerate(decisions):
+            record = Record(state=state, requests=unit, number=number, decision=decision)
+            self._store.decisions.put(unit[number].id, self._rig.clock.now(), record.encode())
+        shares = [self._store.shares.get(request.id) for request in unit]
+        await self._executor.grant(list(zip(shares, decisions, strict=True)))
 
     async def _take_back(self, unit: Unit, state: Snapshot) -> bool:
         """True when something was taken back for the unit."""
