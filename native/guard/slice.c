@@ -33,48 +33,71 @@ void gs_slice_usual(struct gs_ride *ride)
         set(ride, 0);
 }
 
-void gs_slice_in_turns(struct gs_ride *ride)
-{
-    if (GS_READ(ride->sliced) != TURN_US)
-        set(ride, TURN_US);
-}
-
 bool gs_slice_is_of_turns(const struct gs_seat *seat)
 {
     return GS_READ(seat->slice_us) == TURN_US;
 }
 
-static bool competes(const struct gs_ride *ride, const struct gs_rider *rider, uint64_t now)
+static bool is_active(const struct gs_rider *rider, uint64_t now)
 {
-    if (rider == ride->rider || GS_READ(rider->pid) <= 0 || rider->seat >= GS_SEATS)
-        return false;
-    const struct gs_seat *seat = &ride->board->seat[rider->seat];
-    return seat->policy.rank != GS_HIGH && !(GS_READ(seat->word) & GS_SHUT_TURN) &&
-           (GS_READ(rider->busy) || GS_READ(rider->want_ns) + ACTIVE_NS > now);
+    return GS_READ(rider->pid) > 0 && (GS_READ(rider->busy) || GS_READ(rider->want_ns) + ACTIVE_NS > now);
 }
 
-static bool is_crowded(const struct gs_ride *ride, uint64_t now)
+/* Whether the seat's programs may run when ours do. */
+typedef bool company(const struct gs_seat *ours, const struct gs_seat *theirs);
+
+static bool beside(const struct gs_seat *ours, const struct gs_seat *theirs)
 {
-    for (uint32_t i = 0; i < ride->board->riders_high && i < GS_RIDERS; i++)
-        if (competes(ride, &ride->board->rider[i], now))
+    (void)ours;
+    return theirs->policy.rank != GS_HIGH && !(GS_READ(theirs->word) & GS_SHUT_TURN);
+}
+
+static bool in_one_turn(const struct gs_seat *ours, const struct gs_seat *theirs)
+{
+    return ours == theirs || (!gs_capped(&ours->policy) && !gs_capped(&theirs->policy));
+}
+
+static bool has_company(const struct gs_ride *ride, company *is_company, uint64_t now)
+{
+    for (uint32_t i = 0; i < ride->board->riders_high && i < GS_RIDERS; i++) {
+        const struct gs_rider *rider = &ride->board->rider[i];
+        if (rider != ride->rider && rider->seat < GS_SEATS && is_active(rider, now) &&
+            is_company(ride->seat, &ride->board->seat[rider->seat]))
             return true;
+    }
     return false;
+}
+
+/* Now and then is often enough to look who is there. */
+static bool is_time(struct gs_ride *ride, uint64_t now)
+{
+    if (now - GS_READ(ride->sliced_at) < LOOK_NS)
+        return false;
+    GS_WRITE(ride->sliced_at, now);
+    return true;
+}
+
+void gs_slice_in_turns(struct gs_ride *ride)
+{
+    uint64_t now = gs_now();
+    if (!is_time(ride, now))
+        return;
+    bool urgent = __atomic_load_n(&ride->board->urgent, __ATOMIC_RELAXED);
+    set(ride, urgent || has_company(ride, in_one_turn, now) ? 0 : TURN_US);
 }
 
 void gs_slice_again(struct gs_ride *ride)
 {
     uint32_t us = ride->seat->policy.slice_us;
-    set(ride, us && us < CROWDED_US && is_crowded(ride, gs_now()) ? CROWDED_US : us);
+    set(ride, us && us < CROWDED_US && has_company(ride, beside, gs_now()) ? CROWDED_US : us);
 }
 
 void gs_slice_beside_urgent(struct gs_ride *ride)
 {
     uint64_t now = gs_now();
     GS_WRITE(ride->rider->want_ns, now);
-    if (now - GS_READ(ride->sliced_at) < LOOK_NS)
-        return;
-    GS_WRITE(ride->sliced_at, now);
-    gs_slice_again(ride);
+    if (is_time(ride, now))
+        gs_slice_again(ride);
 }
 
 uint64_t gs_slice_of_urgent(const struct gs_ride *ride)

@@ -15,10 +15,13 @@ void gs_slice_urgent(struct gs_ride *ride);
 /* Low rank, with every look beside urgent work. */
 void gs_slice_beside_urgent(struct gs_ride *ride);
 
-/* As the driver likes. Cheap while that is so, and so is the next. */
+/* As the driver likes. Cheap while that is so. */
 void gs_slice_usual(struct gs_ride *ride);
 
-/* In turns: what runs over the end of one is to be done before others begin. */
+/*
+ * In turns: what runs over the end of one is to be done before others begin. Not beside urgent work, which waits for no
+ * turns, nor for programs that share their turn.
+ */
 void gs_slice_in_turns(struct gs_ride *ride);
 
 /* Whether a share's programs have such slices: then their work does not run beside others'. */

@@ -97,3 +97,17 @@ def test_work_in_turns_is_not_cut_at_the_end_of_one(tenants: Tenants, asked: Ask
     tenants.until(lambda: asked.of(job) + asked.of(other) == [TURN, TURN], "slices stay")
     assert finish(job) > 0
     tenants.until(lambda: asked.of(other) == [DRIVER], "alone it still takes turns")
+
+
+def test_programs_that_share_a_turn_keep_the_drivers_slices(tenants: Tenants, asked: Asked) -> None:
+    job = tenants.start("work", LONG, limit=5000, request=5000)
+    both = [tenants.start("work", SHORT) for _ in range(2)]
+    tenants.until(lambda: asked.of(job) == [TURN], "its slice stays")
+    tenants.until(lambda: [asked.of(each) for each in both] == [[DRIVER]] * 2, "one has more")
+
+
+def test_beside_urgent_work_turns_keep_the_drivers_slices(tenants: Tenants, asked: Asked) -> None:
+    job = tenants.start("work", LONG, limit=5000, request=5000)
+    tenants.until(lambda: asked.of(job) == [TURN], "its slice stays")
+    tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, slice_us=SERVICE)
+    tenants.until(lambda: asked.of(job) == [DRIVER], "urgent work waits for it")
