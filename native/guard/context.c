@@ -220,7 +220,7 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
         struct gs_place place = {.gpu = gs_gpu_taken(on), .device = on};           \
         uint64_t price = place.gpu < 0 ? 0 : (cost);                               \
         bool paid = place.gpu < 0 || enter(place.gpu, price);                      \
-        gs_groups_begin(place.gpu);                                                   \
+        gs_groups_begin(place.gpu);                                                \
         CUresult result = paid ? call : gs_refuse(place.gpu);                      \
         gs_groups_end();                                                           \
         if (place.gpu >= 0 && result == CUDA_SUCCESS)                              \

@@ -177,9 +177,8 @@ void gs_rides_context_ends(CUcontext context)
 {
     pthread_mutex_lock(&lock);
     for (int gpu = 0; gpu < GS_GPUS; gpu++)
-        if (ride_of(gpu)->ready && ride_of(gpu)->context == context) {
+        if (ride_of(gpu)->ready && ride_of(gpu)->context == context)
             __atomic_store_n(&ride_of(gpu)->ready, 0, __ATOMIC_RELEASE);
-        }
     pthread_mutex_unlock(&lock);
 }
 
