@@ -315,7 +315,7 @@ static void begin(struct stand *stand, struct gs_board *board, uint64_t now)
     stand->turn = NOBODY;
     stand->at = stand->needed_at = now;
     for (int i = 0; i < GS_SEATS; i++)
-        stand->overrun_seen[i] = board->seat[i].overrun_ns;
+        stand->overrun_seen[i] = GS_READ(board->seat[i].overrun_ns);
     __atomic_store_n(&board->turns, 1, __ATOMIC_SEQ_CST);
 }
 

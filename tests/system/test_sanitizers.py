@@ -47,8 +47,7 @@ def _sanitized(build: Path, region: Path, **more: str) -> dict[str, str]:
         "GPUSHARE_REGION": str(region),
         "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0",
         "TSAN_OPTIONS": f"suppressions={ROOT / 'native/tests/guard/tsan.supp'}",
-        **more,
-    }
+    } | more
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -64,8 +63,11 @@ def test_every_path_is_clean(build: Path, machine: Machine, tmp_path: Path, scen
 
 
 TENANTS = (
-    (("work", "900000"), SeatPolicy(share=ShareId("job"), rank=Rank.LOW)),
-    (("serve", "300000", "1500"), SeatPolicy(share=ShareId("service"), rank=Rank.HIGH)),
+    (("work", "900000"), SeatPolicy(share=ShareId("job"), rank=Rank.LOW, slice_us=80)),
+    (
+        ("serve", "300000", "1500"),
+        SeatPolicy(share=ShareId("service"), rank=Rank.HIGH, slice_us=10_000),
+    ),
     (("graph", "400000"), SeatPolicy(share=ShareId("graphs"), limit=3000, request=3000)),
     (("poll", "500000", "900"), SeatPolicy(share=ShareId("poller"), limit=5000, request=5000)),
 )
@@ -74,11 +76,17 @@ TENANTS = (
 def test_urgent_work_and_turns_are_clean(build: Path, machine: Machine, tmp_path: Path) -> None:
     board = Board.create(tmp_path / CARD, CARD)
     running = []
+    module = build / "tests" / "guard" / "libkernel_module.so"
+    more = {
+        "GPUSHARE_BOARDS": str(tmp_path),
+        "LD_PRELOAD": f"{build / 'guard' / 'libgpushare.so'}:{module}",
+        "GS_SLICES": str(tmp_path / "slices"),
+    }
     for number, (work, policy) in enumerate(TENANTS):
         board.seat(number, policy)
         grant = RegionGrant(uuid=CARD, limit=Bytes(ROOM + CONTEXT), seat=number)
         region = Region.create(tmp_path / policy.share, [grant])
-        env = _sanitized(build, region.path, GPUSHARE_BOARDS=str(tmp_path))
+        env = _sanitized(build, region.path, **more)
         program = build / "tests" / "guard" / "gate_test"
         running.append(machine.start(program, *work, env=env, stdin=subprocess.PIPE))
     time.sleep(4)
@@ -87,4 +95,7 @@ def test_urgent_work_and_turns_are_clean(build: Path, machine: Machine, tmp_path
         assert (process.returncode, err) == (0, "")
         assert out.startswith("ready\n")
     job, service, *limited = board.snapshot().seats
+    asked = {line.split()[-1] for line in (tmp_path / "slices").read_text().splitlines()}
+    assert "10000" in asked
+    assert asked & {"80", "1000"}  # as its neighbours happen to be busy
     assert min(job.fences, service.raises, *(seat.turns for seat in limited)) > 0
