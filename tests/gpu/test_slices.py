@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the driver's library says how long its contexts have the GPU, and takes other values."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tests.contract.test_sharing import Sharing, finish, until
+
+from gpushare.guard import Board
+from gpushare.model.spec import Priority
+from support.machine import real
+from support.mechanics import World
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture
+def world(short_path: Path) -> World:
+    return World(real(), short_path)
+
+
+@pytest.fixture
+def sharing(world: World) -> Iterator[Sharing]:
+    with ExitStack() as stack:
+        yield Sharing(world, stack)
+
+
+def test_slices_by_rank_are_taken(sharing: Sharing, world: World) -> None:
+    service, _ = sharing.start("serve", "300000", "700", priority=Priority.HIGH)
+    job, _ = sharing.start("work", "5000000", priority=Priority.LOW)
+
+    def slices() -> list[int]:
+        board = Board(world.folder / "boards" / world.snapshot().gpus[0].uuid)
+        return [seat.slice_us for seat in board.snapshot().seats]
+
+    until(lambda: slices() == [10_000, 80], "the driver's own slices stay")
+    assert finish(job) > 0
+    assert finish(service) > 0
