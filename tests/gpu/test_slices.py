@@ -9,6 +9,8 @@ import pytest
 from tests.contract.test_sharing import Sharing, finish, until
 
 from gpushare.guard import Board
+from gpushare.hardware.memory import HostMemory
+from gpushare.mechanisms.shared import seen_by_gpus
 from gpushare.model.spec import Priority
 from support.machine import real
 from support.mechanics import World
@@ -31,8 +33,10 @@ def test_slices_by_rank_are_taken(sharing: Sharing, world: World) -> None:
     service, _ = sharing.start("serve", "300000", "700", priority=Priority.HIGH)
     job, _ = sharing.start("work", "5000000", priority=Priority.LOW)
 
+    boards = seen_by_gpus(HostMemory(Path("/")), world.folder / "boards")
+    board = Board(boards / world.snapshot().gpus[0].uuid)
+
     def slices() -> list[int]:
-        board = Board(world.folder / "boards" / world.snapshot().gpus[0].uuid)
         return [seat.slice_us for seat in board.snapshot().seats]
 
     until(lambda: slices() == [10_000, 80], "the driver's own slices stay")
