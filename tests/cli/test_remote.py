@@ -164,7 +164,8 @@ def test_contexts_name_machines(lab: Lab) -> None:
     config = lab.home / ".config/gpushare/config.toml"
     config.parent.mkdir(parents=True)
     config.write_text(
-        f'context = "lab"\n[contexts.lab]\nhost = "{lab.host}"\n'
+        f'context = "lab"\nsocket = "{lab.home / "nobody"}"\n'  # not that of this machine's daemon
+        f'[contexts.lab]\nhost = "{lab.host}"\n'
         f'token_file = "{file}"\nca = "{lab.authority.cert}"\n'
     )
     alone = {"GPUSHARE_HOST": "", "GPUSHARE_CA": ""}
