@@ -20,13 +20,6 @@ static void set(struct gs_ride *ride, uint32_t us)
     GS_WRITE(ride->seat->slice_us, now);
 }
 
-/* Several urgent programs do not shut each other out for longer than they would without us. */
-void gs_slice_urgent(struct gs_ride *ride)
-{
-    uint32_t urgent = __atomic_load_n(&ride->board->urgent, __ATOMIC_RELAXED);
-    set(ride, urgent & (urgent - 1) ? 0 : ride->seat->policy.slice_us);
-}
-
 void gs_slice_usual(struct gs_ride *ride)
 {
     if (__builtin_expect(GS_READ(ride->sliced) != 0, 0))
@@ -77,6 +70,27 @@ static bool is_time(struct gs_ride *ride, uint64_t now)
     return true;
 }
 
+/* Whether all others are jobs; programs that do not make way are not to lose by a long slice, nor other urgent ones. */
+static bool is_among_jobs(const struct gs_ride *ride)
+{
+    bool jobs = false;
+    for (uint32_t i = 0; i < ride->board->riders_high && i < GS_RIDERS; i++) {
+        const struct gs_rider *rider = &ride->board->rider[i];
+        if (rider == ride->rider || GS_READ(rider->pid) <= 0 || rider->seat >= GS_SEATS)
+            continue;
+        if (ride->board->seat[rider->seat].policy.rank != GS_LOW)
+            return false;
+        jobs = true;
+    }
+    return jobs;
+}
+
+void gs_slice_urgent(struct gs_ride *ride)
+{
+    if (is_time(ride, gs_now()))
+        set(ride, is_among_jobs(ride) ? ride->seat->policy.slice_us : 0);
+}
+
 void gs_slice_in_turns(struct gs_ride *ride)
 {
     uint64_t now = gs_now();
@@ -102,11 +116,11 @@ void gs_slice_beside_urgent(struct gs_ride *ride)
 
 uint64_t gs_slice_of_urgent(const struct gs_ride *ride)
 {
-    uint32_t longest = 0;
+    uint64_t longest = 0;
     for (int i = 0; i < GS_SEATS && GS_READ(ride->sliced); i++) {
-        const struct gs_seat_policy *policy = &ride->board->seat[i].policy;
-        if (policy->share[0] && policy->rank == GS_HIGH && policy->slice_us > longest)
-            longest = policy->slice_us;
+        const struct gs_seat *seat = &ride->board->seat[i];
+        uint64_t us = seat->policy.share[0] && seat->policy.rank == GS_HIGH ? GS_READ(seat->slice_us) : 0;
+        longest = us > longest ? us : longest;
     }
     return longest * US;
 }

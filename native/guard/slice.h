@@ -9,7 +9,7 @@
 
 #include "ride.h"
 
-/* High rank, at the begin of a burst. */
+/* High rank, at the begin of a burst: long where all others are jobs. */
 void gs_slice_urgent(struct gs_ride *ride);
 
 /* Low rank, with every look beside urgent work. */

@@ -68,6 +68,16 @@ def test_several_services_keep_the_drivers_slices(tenants: Tenants, asked: Asked
     tenants.until(lambda: [asked.of(each) for each in both] == [[DRIVER]] * 2, "one has more")
 
 
+def test_a_service_has_long_slices_only_among_jobs(tenants: Tenants, asked: Asked) -> None:
+    service = tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, slice_us=SERVICE)
+    tenants.until(lambda: tenants.seat(0).raises > 50, "it is never urgent")
+    assert asked.of(service) == [DRIVER]
+    tenants.start("work", LONG, rank=Rank.LOW, slice_us=JOB)
+    tenants.until(lambda: asked.of(service) == [SERVICE], "its slice stays")
+    tenants.start("work", LONG, rank=Rank.NORMAL)
+    tenants.until(lambda: asked.of(service) == [DRIVER], "who makes no way loses by it")
+
+
 def test_a_new_context_gets_the_slice_of_the_old_one(tenants: Tenants, asked: Asked) -> None:
     tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, slice_us=SERVICE)
     job = tenants.start("again", LONG, rank=Rank.LOW, slice_us=JOB)
