@@ -99,12 +99,13 @@ uint32_t gs_board_urgent_bit(struct gs_board *board, int place)
 {
     struct gs_rider *rider = &board->rider[place];
     uint32_t used = __atomic_load_n(&board->urgent, __ATOMIC_SEQ_CST);
-    while (!rider->urgent && (~used & GS_SHUT_URGENT)) {
+    while (!GS_READ(rider->urgent) && (~used & GS_SHUT_URGENT)) {
         uint32_t bit = ~used & GS_SHUT_URGENT & -(~used & GS_SHUT_URGENT);
         if (__atomic_compare_exchange_n(&board->urgent, &used, used | bit, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
             GS_WRITE(rider->urgent, (uint32_t)__builtin_ctz(bit) + 1);
     }
-    return rider->urgent ? 1u << (rider->urgent - 1) : 0;
+    uint32_t number = GS_READ(rider->urgent);
+    return number ? 1u << (number - 1) : 0;
 }
 
 void gs_board_leave(struct gs_board *board, int place)
