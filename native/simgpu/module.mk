@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 SIMGPU := $(BUILD)/simgpu
-SIM_IMAGE_SRC := image.c slot.c busy.c
-SIM_IMAGE_OBJ := $(call objects,simgpu,$(SIM_IMAGE_SRC))
-SIM_CUDA_SRC := $(filter-out $(SIM_IMAGE_SRC),$(notdir $(wildcard simgpu/cuda_*.c)))
-SIM_CUDA_OBJ := $(call objects,simgpu,$(SIM_CUDA_SRC))
-SIM_MACHINE_OBJ := $(call objects,simgpu,machine.c machine_spec.c)
+sim_objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(addprefix simgpu/,$(1))))
+
+# What every library and tool of the simulated machine shares.
+SIM_IMAGE_OBJ := $(call sim_objects,machine/image.c machine/slot.c machine/busy.c)
+SIM_MACHINE_OBJ := $(call sim_objects,machine/tool.c machine/spec.c)
+SIM_CUDA_OBJ := $(call sim_objects,cuda/*/*.c)
+
+$(BUILD)/obj/simgpu/%.o $(BUILD)/obj/tests/simgpu/%.o: override CFLAGS += -Isimgpu
 
 ALL += $(SIMGPU)/libcuda.so.1 $(SIMGPU)/gpushare-sim-machine
-TESTS += test-simgpu
 
 $(SIMGPU)/libcuda.so.1: $(SIM_CUDA_OBJ) $(SIM_IMAGE_OBJ)
 	@mkdir -p $(@D)
@@ -17,4 +19,4 @@ $(SIMGPU)/gpushare-sim-machine: $(SIM_MACHINE_OBJ) $(SIM_IMAGE_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-include tests/simgpu/module.mk
+include simgpu/nvml/module.mk simgpu/mps/module.mk tests/simgpu/cuda/module.mk

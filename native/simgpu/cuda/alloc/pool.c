@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory pools and stream-ordered allocation. */
+#include "cuda/core/sim.h"
+
+#include <unistd.h>
+
+enum { STEP = 32 << 20 }; /* a pool grows in 32 MiB pieces */
+
+struct CUmemPoolHandle_st {
+    int device;
+    bool builtin;
+    int fd; /* imported: the memory of another process */
+    gs_heap *heap;
+    uint64_t used, used_high, reserved_high, threshold, max_size;
+    uint64_t reuse[4];
+    CUmemPoolProps props;
+    CUmemoryPool next;
+};
+static CUmemoryPool pools;
+
+static CUmemoryPool pool_new(int device, const CUmemPoolProps *props)
+{
+    CUmemoryPool pool = gs_handle_new(KIND_POOL, sizeof *pool);
+    pool->device = device;
+    pool->fd = -1;
+    pool->props = *props;
+    pool->max_size = props->maxSize;
+    pool->heap = gs_heap_new(device, STEP);
+    pool->next = pools;
+    pools = pool;
+    pool->reuse[1] = pool->reuse[2] = pool->reuse[3] = 1;
+    return pool;
+}
+
+CUmemoryPool gs_default_pool(int device)
+{
+    CUmemPoolProps props = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                            .location = {CU_MEM_LOCATION_TYPE_DEVICE, gs_ordinal_of(device)}};
+    if (!sim.default_pool[device]) {
+        sim.default_pool[device] = pool_new(device, &props);
+        sim.default_pool[device]->builtin = true;
+    }
+    return sim.default_pool[device];
+}
+
+bool gs_pool_exportable(CUmemoryPool pool)
+{
+    return pool->fd < 0 && pool->props.handleTypes & CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+}
+
+CUmemoryPool gs_pool_imported(int fd)
+{
+    CUmemoryPool pool = pool_new(sim.visible[0], &(CUmemPoolProps){.allocType = CU_MEM_ALLOCATION_TYPE_PINNED});
+    pool->fd = fd;
+    return pool;
+}
+
+int gs_pool_file(CUmemoryPool pool)
+{
+    return pool->fd;
+}
+
+static CUmemoryPool current_pool(int device)
+{
+    return sim.pool[device] ? sim.pool[device] : gs_default_pool(device);
+}
+
+CUresult gs_pool_alloc(CUmemoryPool pool, size_t size, CUdeviceptr *at)
+{
+    CHECK(size > 0 && pool->fd < 0, CUDA_ERROR_INVALID_VALUE); /* an imported pool only gives what is exported */
+    CHECK(!pool->max_size || pool->used + size <= pool->max_size, CUDA_ERROR_OUT_OF_MEMORY);
+    CUresult result = gs_heap_alloc(pool->heap, size, at);
+    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+        gs_heap_trim(pool->heap, 0); /* its own free memory may be in the way */
+        result = gs_heap_alloc(pool->heap, size, at);
+    }
+    TRY(result);
+    pool->used += size;
+    pool->used_high = MAX(pool->used_high, pool->used);
+    pool->reserved_high = MAX(pool->reserved_high, gs_heap_reserved(pool->heap));
+    gs_range_add(&(gs_range){.base = *at, .size = size, .kind = RANGE_POOL, .device = pool->device,
+                             .pool = pool, .heap = pool->heap});
+    return CUDA_SUCCESS;
+}
+
+CUresult gs_pool_free(CUdeviceptr at)
+{
+    gs_range *range = gs_range_at(at);
+    CHECK(range && range->kind == RANGE_POOL, CUDA_ERROR_INVALID_VALUE);
+    range->pool->used -= range->size;
+    gs_heap_free(range->heap, at);
+    gs_range_remove(range);
+    return CUDA_SUCCESS;
+}
+
+void gs_pools_settle(CUcontext ctx)
+{
+    if (!ctx)
+        return;
+    for (CUmemoryPool pool = pools; pool; pool = pool->next)
+        if (pool->device == ctx->device)
+            gs_heap_trim(pool->heap, pool->threshold);
+}
+
+static CUresult async_alloc(CUcontext ctx, CUmemoryPool pool, CUdeviceptr *at, size_t size, CUstream handle)
+{
+    CUstream stream;
+    CHECK(at, CUDA_ERROR_INVALID_VALUE);
+    TRY(gs_stream_of(ctx, handle, &stream));
+    if (stream->capture) {
+        gs_op op = {.type = OP_ALLOC, .ctx = ctx, .memory = {.pool = pool, .size = size}};
+        TRY(gs_graph_memory_reserve(ctx, &op));
+        TRY(gs_capture_op(stream, &op));
+        *at = op.memory.at;
+        return CUDA_SUCCESS;
+    }
+    return gs_pool_alloc(pool, size, at);
+}
+
+CUresult cuMemAllocAsync(CUdeviceptr *at, size_t size, CUstream stream)
+{
+    ENTER(NEED_CONTEXT);
+    return async_alloc(call.ctx, current_pool(call.ctx->device), at, size, stream);
+}
+
+CUresult cuMemAllocFromPoolAsync(CUdeviceptr *at, size_t size, CUmemoryPool pool, CUstream stream)
+{
+    ENTER(NEED_CONTEXT);
+    CHECK(gs_handle_is(pool, KIND_POOL), CUDA_ERROR_INVALID_VALUE);
+    return async_alloc(call.ctx, pool, at, size, stream);
+}
+
+CUresult cuMemFreeAsync(CUdeviceptr at, CUstream handle)
+{
+    CUstream stream;
+    ENTER(NEED_CONTEXT);
+    TRY(gs_stream_of(call.ctx, handle, &stream));
+    gs_range *range = gs_range_at(at);
+    CHECK(range, CUDA_ERROR_INVALID_VALUE);
+    gs_op op = {.type = OP_FREE, .memory = {.at = at}};
+    if (range->kind == RANGE_POOL || range->kind == RANGE_GRAPH || stream->capture)
+        return gs_submit(stream->ctx, stream, &op);
+    CHECK(range->kind == RANGE_ALLOC || range->kind == RANGE_SMALL || (range->kind == RANGE_IPC && range->pool),
+          CUDA_ERROR_INVALID_VALUE);
+    TRY(gs_stream_wait(&call, stream));
+    return gs_free(at);
+}
+
+CUresult cuMemPoolCreate(CUmemoryPool *pool, const CUmemPoolProps *props)
+{
+    gs_device *device;
+    ENTER(NEED_INIT);
+    CHECK(pool && props && props->allocType == CU_MEM_ALLOCATION_TYPE_PINNED, CUDA_ERROR_INVALID_VALUE);
+    CHECK(props->location.type == CU_MEM_LOCATION_TYPE_DEVICE, CUDA_ERROR_NOT_SUPPORTED);
+    TRY(gs_ordinal(props->location.id, &device));
+    *pool = pool_new(sim.visible[props->location.id], props);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemPoolDestroy(CUmemoryPool pool)
+{
+    ENTER(NEED_INIT);
+    CHECK(gs_handle_is(pool, KIND_POOL) && !pool->builtin, CUDA_ERROR_INVALID_VALUE);
+    if (sim.pool[pool->device] == pool)
+        sim.pool[pool->device] = NULL;
+    for (size_t i = gs_range_count(); i-- > 0;)
+        if (gs_range_nth(i)->pool == pool && gs_range_nth(i)->kind == RANGE_IPC)
+            gs_free_imported(gs_range_nth(i));
+        else if (gs_range_nth(i)->pool == pool)
+            gs_range_remove(gs_range_nth(i));
+    for (CUmemoryPool *link = &pools; *link; link = &(*link)->next)
+        if (*link == pool) {
+            *link = pool->next;
+            break;
+        }
+    if (pool->fd >= 0)
+        close(pool->fd);
+    gs_heap_destroy(pool->heap);
+    gs_handle_free(pool);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t keep)
+{
+    ENTER(NEED_INIT);
+    CHECK(gs_handle_is(pool, KIND_POOL), CUDA_ERROR_INVALID_VALUE);
+    gs_heap_trim(pool->heap, keep);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attribute, void *value)
+{
+    ENTER(NEED_INIT);
+    CHECK(gs_handle_is(pool, KIND_POOL) && value, CUDA_ERROR_INVALID_VALUE);
+    uint64_t *number = value;
+    switch (attribute) {
+    case CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES:
+    case CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC:
+    case CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES:
+        *(int *)value = (int)pool->reuse[attribute];
+        return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD: *number = pool->threshold; return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT: *number = gs_heap_reserved(pool->heap); return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH: *number = pool->reserved_high; return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_USED_MEM_CURRENT: *number = pool->used; return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_USED_MEM_HIGH: *number = pool->used_high; return CUDA_SUCCESS;
+    default: return CUDA_ERROR_INVALID_VALUE;
+    }
+}
+
+CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attribute, void *value)
+{
+    ENTER(NEED_INIT);
+    CHECK(gs_handle_is(pool, KIND_POOL) && value, CUDA_ERROR_INVALID_VALUE);
+    switch (attribute) {
+    case CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES:
+    case CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC:
+    case CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES:
+        pool->reuse[attribute] = *(int *)value != 0;
+        return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
+        pool->threshold = *(uint64_t *)value;
+        return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
+        CHECK(*(uint64_t *)value == 0, CUDA_ERROR_INVALID_VALUE);
+        pool->reserved_high = gs_heap_reserved(pool->heap);
+        return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
+        CHECK(*(uint64_t *)value == 0, CUDA_ERROR_INVALID_VALUE);
+        pool->used_high = pool->used;
+        return CUDA_SUCCESS;
+    default:
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+}
+
+static CUresult device_of(const CUmemLocation *location, int *device)
+{
+    CHECK(location, CUDA_ERROR_INVALID_VALUE);
+    CHECK(location->type == CU_MEM_LOCATION_TYPE_DEVICE, CUDA_ERROR_NOT_SUPPORTED);
+    CHECK(location->id >= 0 && location->id < sim.count, CUDA_ERROR_INVALID_DEVICE);
+    *device = sim.visible[location->id];
+    return CUDA_SUCCESS;
+}
+
+static CUresult set_current(int device, CUmemoryPool pool)
+{
+    CHECK(gs_handle_is(pool, KIND_POOL) && pool->device == device, CUDA_ERROR_INVALID_VALUE);
+    sim.pool[device] = pool->builtin ? NULL : pool;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceSetMemPool(CUdevice ordinal, CUmemoryPool pool)
+{
+    gs_device *device;
+    ENTER(NEED_INIT);
+    TRY(gs_ordinal(ordinal, &device));
+    return set_current(sim.visible[ordinal], pool);
+}
+
+CUresult cuDeviceGetMemPool(CUmemoryPool *pool, CUdevice ordinal)
+{
+    gs_device *device;
+    ENTER(NEED_INIT);
+    CHECK(pool, CUDA_ERROR_INVALID_VALUE);
+    TRY(gs_ordinal(ordinal, &device));
+    *pool = current_pool(sim.visible[ordinal]);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice ordinal)
+{
+    gs_device *device;
+    ENTER(NEED_INIT);
+    CHECK(pool, CUDA_ERROR_INVALID_VALUE);
+    TRY(gs_ordinal(ordinal, &device));
+    *pool = gs_default_pool(sim.visible[ordinal]);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemGetDefaultMemPool(CUmemoryPool *pool, CUmemLocation *location, CUmemAllocationType type)
+{
+    int device;
+    ENTER(NEED_INIT);
+    CHECK(pool && type == CU_MEM_ALLOCATION_TYPE_PINNED, CUDA_ERROR_INVALID_VALUE);
+    TRY(device_of(location, &device));
+    *pool = gs_default_pool(device);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemGetMemPool(CUmemoryPool *pool, CUmemLocation *location, CUmemAllocationType type)
+{
+    int device;
+    ENTER(NEED_INIT);
+    CHECK(pool && type == CU_MEM_ALLOCATION_TYPE_PINNED, CUDA_ERROR_INVALID_VALUE);
+    TRY(device_of(location, &device));
+    *pool = current_pool(device);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemSetMemPool(CUmemLocation *location, CUmemAllocationType type, CUmemoryPool pool)
+{
+    int device;
+    ENTER(NEED_INIT);
+    CHECK(type == CU_MEM_ALLOCATION_TYPE_PINNED, CUDA_ERROR_INVALID_VALUE);
+    TRY(device_of(location, &device));
+    return set_current(device, pool);
+}
+
+CUresult cuMemPoolSetAccess(CUmemoryPool pool, const CUmemAccessDesc *list, size_t count)
+{
+    ENTER(NEED_INIT);
+    CHECK(gs_handle_is(pool, KIND_POOL) && (list || !count), CUDA_ERROR_INVALID_VALUE);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemPoolGetAccess(CUmemAccess_flags *flags, CUmemoryPool pool, CUmemLocation *location)
+{
+    ENTER(NEED_INIT);
+    CHECK(flags && location && gs_handle_is(pool, KIND_POOL), CUDA_ERROR_INVALID_VALUE);
+    *flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+    return CUDA_SUCCESS;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading what a module is made of: kernel names and parameters out of PTX text and ELF cubins. */
+#include "cuda/core/sim.h"
+
+#include <ctype.h>
+#include <elf.h>
+
+static uint32_t type_size(const char *type)
+{
+    int bits = 0;
+    for (const char *c = type; *c; c++)
+        if (isdigit((unsigned char)*c))
+            bits = bits * 10 + (*c - '0');
+    return bits ? (uint32_t)bits / 8 : 4;
+}
+
+static bool word_char(char c)
+{
+    return isalnum((unsigned char)c) || c == '_' || c == '$' || c == '%' || c == '.';
+}
+
+static const char *next_word(const char *text, char *word, size_t size)
+{
+    size_t n = 0;
+    while (isspace((unsigned char)*text))
+        text++;
+    while (word_char(*text) && n + 1 < size)
+        word[n++] = *text++;
+    word[n] = '\0';
+    return text;
+}
+
+/* ".param .align 8 .b8 name[24]": at the end of it, its size and alignment. */
+static const char *read_variable(const char *text, char *name, uint32_t *size, uint32_t *align)
+{
+    char word[160];
+    *align = *size = 0;
+    for (;;) {
+        text = next_word(text, word, sizeof word);
+        if (!*word)
+            return NULL;
+        if (strcmp(word, ".align") == 0) {
+            text = next_word(text, word, sizeof word);
+            *align = (uint32_t)atoi(word);
+        } else if (*word == '.' && strchr("bsuf", word[1]) && isdigit((unsigned char)word[2])) {
+            *size = type_size(word + 1);
+        } else if (*word != '.' && !isdigit((unsigned char)*word)) {
+            snprintf(name, sizeof word, "%s", word);
+            break;
+        }
+    }
+    while (isspace((unsigned char)*text))
+        text++;
+    if (*text == '[')
+        *size *= (uint32_t)strtoul(text + 1, (char **)&text, 0);
+    return text;
+}
+
+static void read_params(CUfunction function, const char *text)
+{
+    char name[160];
+    uint32_t at = 0, size, align;
+    const char *end = strchr(text, ')');
+    function->params = 0;
+    while (function->params < 64 && (text = strstr(text, ".param")) && text < end) {
+        text = read_variable(text + 6, name, &size, &align);
+        if (!text)
+            return;
+        align = align ? align : MAX(size, 1u);
+        at = (at + align - 1) / align * align;
+        function->offset[function->params] = at;
+        function->size[function->params++] = size;
+        at += size;
+    }
+}
+
+static void read_globals(CUmodule module, const char *text)
+{
+    char name[160];
+    uint32_t size, align;
+    while ((text = strstr(text, ".global"))) {
+        /* Instructions such as ld.global.u32 hold the word as well. */
+        bool declares = isspace((unsigned char)text[-1]) && isspace((unsigned char)text[7]);
+        text += 7;
+        if (!declares || !read_variable(text, name, &size, &align) || !size)
+            continue;
+        gs_global *global = calloc(1, sizeof *global);
+        snprintf(global->name, sizeof global->name, "%s", name);
+        global->size = size;
+        global->next = module->globals;
+        module->globals = global;
+    }
+}
+
+bool gs_ptx_parse(CUmodule module, const char *text)
+{
+    char name[160];
+    const char *at = text;
+    if (!strstr(text, ".version") || !strstr(text, ".target"))
+        return false;
+    while ((at = strstr(at, ".entry"))) {
+        at = next_word(at + 6, name, sizeof name);
+        if (!*name)
+            continue;
+        CUfunction function = gs_module_add(module, name, strlen(name), 0);
+        while (isspace((unsigned char)*at))
+            at++;
+        if (*at == '(')
+            read_params(function, at);
+    }
+    read_globals(module, text);
+    module->closed = true;
+    return true;
+}
+
+enum { KPARAM_FORMAT = 4, KPARAM_INFO = 0x17 };
+
+/* .nv.info.KERNEL: entries {format, attribute, size, bytes}; a parameter is {index, ordinal, offset, size << 18}. */
+static void read_info(CUfunction function, const unsigned char *at, const unsigned char *end)
+{
+    function->params = 0;
+    while (at + 4 <= end) {
+        uint16_t size = (uint16_t)(at[2] | at[3] << 8);
+        if (at[0] == KPARAM_FORMAT && at[1] == KPARAM_INFO && size == 12 && at + 16 <= end) {
+            uint16_t ordinal, offset;
+            uint32_t packed;
+            memcpy(&ordinal, at + 8, 2);
+            memcpy(&offset, at + 10, 2);
+            memcpy(&packed, at + 12, 4);
+            if (ordinal < 64) {
+                function->offset[ordinal] = offset;
+                function->size[ordinal] = packed >> 18;
+                function->params = MAX(function->params, ordinal + 1);
+            }
+        }
+        at += at[0] == KPARAM_FORMAT ? 4 + size : 4;
+    }
+}
+
+bool gs_elf_parse(CUmodule module, const unsigned char *image)
+{
+    const Elf64_Ehdr *header = (const Elf64_Ehdr *)image;
+    const Elf64_Shdr *sections = (const Elf64_Shdr *)(image + header->e_shoff);
+    if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_shstrndx >= header->e_shnum)
+        return false;
+    const char *names = (const char *)image + sections[header->e_shstrndx].sh_offset;
+    for (int i = 0; i < header->e_shnum; i++) {
+        const char *name = names + sections[i].sh_name;
+        if (strncmp(name, ".nv.info.", 9) != 0)
+            continue;
+        CUfunction function = gs_module_add(module, name + 9, strlen(name + 9), -1);
+        read_info(function, image + sections[i].sh_offset, image + sections[i].sh_offset + sections[i].sh_size);
+    }
+    module->closed = true;
+    return true;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Entry points without behaviour here exist all the same and say so; a real definition replaces the weak one. */
+#include "cuda/core/sim.h"
+
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#ifdef __clang__
+#pragma GCC diagnostic ignored "-Wc2x-extensions"
+#endif
+
+#define X(name, symbol, since, params)                                   \
+    __attribute__((weak, visibility("default"))) CUresult symbol params  \
+    {                                                                    \
+        return CUDA_ERROR_NOT_SUPPORTED;                                 \
+    }
+#define PTSZ(name, symbol, since, params, args) X(name, symbol, since, params)
+#define PTDS PTSZ
+#include "cuda/api.def"

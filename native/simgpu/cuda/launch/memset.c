@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cuMemset*. */
+#include "cuda/core/sim.h"
+
+static CUresult fill(CUcontext ctx, CUstream handle, CUDA_MEMSET_NODE_PARAMS params)
+{
+    CUstream stream;
+    TRY(gs_stream_of(ctx, handle, &stream));
+    CHECK(params.dst % params.elementSize == 0, CUDA_ERROR_INVALID_VALUE);
+    if (!params.width || !params.height)
+        return CUDA_SUCCESS;
+    if (params.height == 1)
+        params.pitch = params.width * params.elementSize;
+    CUDA_MEMCPY3D extent = gs_copy_linear(params.dst, params.dst, params.width * params.elementSize);
+    extent.Height = params.height;
+    extent.srcPitch = extent.dstPitch = params.pitch;
+    extent.srcMemoryType = extent.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+    TRY(gs_copy_check(&extent));
+    gs_op op = {.type = OP_MEMSET, .memset = params};
+    return gs_submit(ctx, stream, &op);
+}
+
+/* The plain forms do not wait either: cuMemset is asynchronous to the host on device memory. */
+#define FLAT(bits, type)                                                                              \
+    CUresult cuMemsetD##bits##_v2(CUdeviceptr at, type value, size_t n)                               \
+    {                                                                                                 \
+        ENTER(NEED_CONTEXT);                                                                          \
+        TRY(gs_capture_unsafe());                                                                     \
+        return fill(call.ctx, NULL, (CUDA_MEMSET_NODE_PARAMS){at, 0, value, bits / 8, n, 1});         \
+    }                                                                                                 \
+    CUresult cuMemsetD##bits##Async(CUdeviceptr at, type value, size_t n, CUstream stream)            \
+    {                                                                                                 \
+        ENTER(NEED_CONTEXT);                                                                          \
+        return fill(call.ctx, stream, (CUDA_MEMSET_NODE_PARAMS){at, 0, value, bits / 8, n, 1});       \
+    }                                                                                                 \
+    CUresult cuMemsetD2D##bits##_v2(CUdeviceptr at, size_t pitch, type value, size_t w, size_t h)     \
+    {                                                                                                 \
+        ENTER(NEED_CONTEXT);                                                                          \
+        TRY(gs_capture_unsafe());                                                                     \
+        return fill(call.ctx, NULL, (CUDA_MEMSET_NODE_PARAMS){at, pitch, value, bits / 8, w, h});     \
+    }                                                                                                 \
+    CUresult cuMemsetD2D##bits##Async(CUdeviceptr at, size_t pitch, type value, size_t w, size_t h,   \
+                                      CUstream stream)                                                \
+    {                                                                                                 \
+        ENTER(NEED_CONTEXT);                                                                          \
+        return fill(call.ctx, stream, (CUDA_MEMSET_NODE_PARAMS){at, pitch, value, bits / 8, w, h});   \
+    }
+FLAT(8, unsigned char)
+FLAT(16, unsigned short)
+FLAT(32, unsigned int)
