@@ -39,12 +39,14 @@ native:
 demo: setup ## Share one GPU between three programs and prove the limits (simulated without a GPU)
 	@$(BIN)/python examples/01-three-programs/demo.py
 
-check: setup ## Lint, format, types, layers, generated documentation, native warnings
+check: setup ## Lint, format, types, layers, generated documentation, spelling, prose
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/reference/generate.py --check
+	$(BIN)/codespell
+	$(BIN)/python scripts/check_prose.py
 
 test: setup $(VENV)/.group-thirdparty test-native ## Unit, property, contract and native tests
 	@$(PYTEST) -m '$(QUICK)' -n $(JOBS)

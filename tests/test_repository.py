@@ -2,15 +2,19 @@
 """What holds for the whole repository, whoever changes it."""
 
 import ast
+import importlib.util
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PROSE = ROOT / "scripts/check_prose.py"
 SOURCE = {".py", ".c", ".h", ".def", ".mk", ".sh", ".toml", ".yaml", ".sql", ".service"}
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
 LONGEST_FILE = 400
@@ -99,6 +103,34 @@ def test_nothing_is_left_to_do_in_the_code() -> None:
         if marker.search(line)
     ]
     assert not left, named(left)
+
+
+def prose() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("check_prose", PROSE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "found"),
+    [
+        ("a.md", "Ask again.\nNot once more.\n", [2]),
+        ("a.md", "Not once\nmore.\n", [1]),
+        ("a.md", "Not `once more`, [here](once%20more.md)\n```\nonce more\n```\n", []),
+        ("a.md", "Not once more. <!-- prose: allow -->\n", []),
+        ("a.py", 'once_more = more  # once\n# more\n"""Once more."""\n', [1, 3]),
+        ("a.py", "if once: more = once - 1\n", []),
+        ("a.c", '/* not once\n * more */ int once; more("once more");\n', [1, 2]),
+    ],
+)
+def test_prose_is_checked_where_a_person_reads_it(path, text, found) -> None:
+    checker = prose()
+    rules = checker.rules_of({"once more": "'again'"}, r"\b")
+    assert [hit.line for hit in checker.hits(path, text, rules)] == found
 
 
 def verbs() -> list[str]:
