@@ -8,7 +8,7 @@ from pathlib import Path
 
 LOW, NORMAL, HIGH = 0, 1, 2
 FULL = 10000  # compute is counted in basis points
-_COUNTERS = (  # of struct gs_seat in native/guard/board.h, from byte 192 on
+_COUNTERS = (  # of struct gs_seat in native/guard/share/gpu_page.h, from byte 192 on
     "wanted_ns", "open_ns", "overrun_ns", "busy_ns", "waits", "waited_ns", "fences", "longest_ns",
     "raises", "raised_ns", "grace_ns", "stuck", "floors", "launches",
     "slice_us",
@@ -32,7 +32,7 @@ class _Policy(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Policy:
-    """Basis points and microseconds, as in native/guard/board.h."""
+    """Basis points and microseconds, as in native/guard/share/gpu_page.h."""
 
     rank: int = NORMAL
     limit: int = FULL

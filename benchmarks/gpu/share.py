@@ -16,10 +16,10 @@ from .board import Board
 NATIVE = Path(os.environ.get("GPUSHARE_NATIVE", Path(__file__).parents[2] / "native" / "build"))
 GUARD = NATIVE / "guard" / "libgpushare.so"
 PROBE = NATIVE / "probe" / "gpushare-probe"
-MOVABLE, AHEAD = 1, 2  # enum gs_region_flag in native/guard/region.h
+MOVABLE, AHEAD = 1, 2  # enum gs_region_flag in native/guard/share/region.h
 RUNS, LEAVES, AWAY, RETURNS = range(4)  # enum gs_phase
 FAILURES = ("none", "fixed", "host memory", "gpu memory", "driver")
-_GPU, _HEADER, _UUID, _GPUS = 512, 512, 64, 16  # sizes in native/guard/region.h
+_GPU, _HEADER, _UUID, _GPUS = 512, 512, 64, 16  # sizes in native/guard/share/region.h
 
 
 class _Grant(ctypes.Structure):

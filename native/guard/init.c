@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "dl.h"
-#include "limit.h"
-#include "ride.h"
+#include "charge/charge.h"
+#include "driver/dlsym.h"
+#include "schedule/process/attachment.h"
 
 /* Not left to the first allocation: after an exec the region must forget what the old program held. */
 __attribute__((constructor)) static void start(void)

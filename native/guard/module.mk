@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-GUARD_SOURCES := $(wildcard guard/*.c)
+GUARD_SOURCES := $(wildcard guard/*.c guard/*/*.c guard/*/*/*.c)
 GUARD_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(GUARD_SOURCES))
 
+$(BUILD)/obj/guard/%.o: override CFLAGS += -Iguard
+
 # Its tail calls are what makes RTLD_NEXT mean the caller's next.
-$(BUILD)/obj/guard/dl.o: override CFLAGS += -O2
+$(BUILD)/obj/guard/driver/dlsym.o: override CFLAGS += -O2
 
 # Sanitizers call dlsym before they can check anything.
 ifneq ($(SAN),)
-$(BUILD)/obj/guard/dl.o $(BUILD)/obj/guard/elf.o: override CFLAGS += -fno-sanitize=all
+$(BUILD)/obj/guard/driver/dlsym.o $(BUILD)/obj/guard/base/elf.o: override CFLAGS += -fno-sanitize=all
 endif
 
 # -Bsymbolic: our own references must mean us even where the program exports the same names.

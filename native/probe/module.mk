@@ -4,6 +4,8 @@ PROBE_OBJ := $(call objects,probe,$(notdir $(wildcard probe/*.c)))
 
 ALL += $(PROBE)
 
+$(BUILD)/obj/probe/%.o: override CFLAGS += -Iguard
+
 $(PROBE): $(PROBE_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@

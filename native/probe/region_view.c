@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../guard/region.h"
+#include "share/region.h"
 
 static const struct gs_region *region;
 static const char *path = "";

@@ -27,7 +27,9 @@ def board(tmp_path: Path) -> Board:
 @pytest.mark.skipif(not has_compiler(), reason="compares with the C header: needs a C compiler")
 def test_mirrors_the_c_header(tmp_path: Path) -> None:
     ours = mirrored(LAYOUTS) | {"magic": layout.BOARD_MAGIC, "version": layout.BOARD_VERSION}
-    assert ours == in_c(tmp_path, "board.h", LAYOUTS, ("GS_BOARD_MAGIC", "GS_BOARD_VERSION"))
+    assert ours == in_c(
+        tmp_path, "share/gpu_page.h", LAYOUTS, ("GS_BOARD_MAGIC", "GS_BOARD_VERSION")
+    )
 
 
 def test_is_empty_when_it_is_made(board: Board) -> None:

@@ -134,7 +134,7 @@ LAYOUTS = {
 @pytest.mark.skipif(not has_compiler(), reason="compares with the C header: needs a C compiler")
 def test_mirrors_the_c_header(tmp_path: Path) -> None:
     ours = mirrored(LAYOUTS) | {"magic": layout.MAGIC, "version": layout.VERSION}
-    told = in_c(tmp_path, "region.h", LAYOUTS, ("GS_REGION_MAGIC", "GS_REGION_VERSION"))
+    told = in_c(tmp_path, "share/region.h", LAYOUTS, ("GS_REGION_MAGIC", "GS_REGION_VERSION"))
     assert ours == told
 
 

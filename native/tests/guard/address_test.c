@@ -8,7 +8,7 @@
 
 #include "check.h"
 #include "gs_cuda.h"
-#include "region.h"
+#include "share/region.h"
 
 static const int versions[] = {2000, 3020, 7000, 11020, 11040, 12000, 12040, 12080, 13000};
 static cuGetProcAddress_v2_fn *address;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "map.h"
+#include "base/map.h"
 
 enum { KEYS = 600, STEPS = 200000 };
 

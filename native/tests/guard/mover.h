@@ -10,7 +10,7 @@
 
 #include "check.h"
 #include "gs_cuda.h"
-#include "region.h"
+#include "share/region.h"
 
 #define MIB (1ull << 20)
 #define OK(call) GIVES(call, CUDA_SUCCESS)

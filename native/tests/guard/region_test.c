@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "process.h"
-#include "region.h"
+#include "base/process.h"
+#include "share/region.h"
 
 #define MIB (1ull << 20)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layouts of regions and boards: mirrors of native/guard/region.h and board.h.
+"""The layouts of regions and boards: mirrors of native/guard/share/region.h and gpu_page.h.
 
 A test compares them with the C headers.
 """

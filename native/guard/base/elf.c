@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/elf.h"
+
+#include <elf.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tables {
+    const ElfW(Sym) *symbols;
+    const char *strings;
+    const uint32_t *gnu_hash;
+    const uint32_t *hash;
+};
+
+static struct tables read_tables(const struct link_map *object)
+{
+    struct tables tables = {0};
+    for (const ElfW(Dyn) *at = object->l_ld; at->d_tag != DT_NULL; at++) {
+        /* glibc relocates these in place, the vdso does not. */
+        uintptr_t address = at->d_un.d_ptr;
+        const void *table = (const void *)(address < object->l_addr ? address + object->l_addr : address);
+        if (at->d_tag == DT_SYMTAB)
+            tables.symbols = table;
+        else if (at->d_tag == DT_STRTAB)
+            tables.strings = table;
+        else if (at->d_tag == DT_GNU_HASH)
+            tables.gnu_hash = table;
+        else if (at->d_tag == DT_HASH)
+            tables.hash = table;
+    }
+    return tables;
+}
+
+static uint32_t gnu_hash(const char *name)
+{
+    uint32_t hash = 5381;
+    while (*name)
+        hash = hash * 33 + (unsigned char)*name++;
+    return hash;
+}
+
+/* Not strcmp: another preloaded library may have that and be asking us for the real one just now. */
+static bool same(const char *a, const char *b)
+{
+    while (*a && *a == *b) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
+static bool is_function(const struct tables *tables, uint32_t index, const char *name)
+{
+    const ElfW(Sym) *symbol = &tables->symbols[index];
+    return symbol->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
+           same(tables->strings + symbol->st_name, name);
+}
+
+static const ElfW(Sym) *look_up(const struct tables *tables, const char *name)
+{
+    const uint32_t *table = tables->gnu_hash;
+    uint32_t buckets = table[0], first = table[1], words = table[2], hash = gnu_hash(name);
+    const uint32_t *bucket = table + 4 + words * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
+    const uint32_t *chain = bucket + buckets;
+    uint32_t index = buckets ? bucket[hash % buckets] : 0;
+    for (; index >= first && index; index++) {
+        uint32_t link = chain[index - first];
+        if ((link | 1) == (hash | 1) && is_function(tables, index, name))
+            return &tables->symbols[index];
+        if (link & 1)
+            break;
+    }
+    return NULL;
+}
+
+static const ElfW(Sym) *look_up_sysv(const struct tables *tables, const char *name)
+{
+    uint32_t count = tables->hash[1]; /* the number of chains is the number of symbols */
+    for (uint32_t index = 1; index < count; index++)
+        if (is_function(tables, index, name))
+            return &tables->symbols[index];
+    return NULL;
+}
+
+static void *defined_in(const struct link_map *object, const char *name)
+{
+    struct tables tables = read_tables(object);
+    if (!tables.symbols || !tables.strings || !(tables.gnu_hash || tables.hash))
+        return NULL;
+    const ElfW(Sym) *symbol = tables.gnu_hash ? look_up(&tables, name) : look_up_sysv(&tables, name);
+    return symbol ? (void *)(object->l_addr + symbol->st_value) : NULL;
+}
+
+void *gs_next_definition(const char *symbol)
+{
+    /* Not dl_iterate_phdr: who interposes that finds the real one by asking us. */
+    const struct link_map *us = _r_debug.r_map, *object;
+    /* _DYNAMIC is our own: every shared object has one. */
+    while (us && us->l_ld != _DYNAMIC)
+        us = us->l_next;
+    void *found = NULL;
+    for (object = us; object && !found; object = object->l_next)
+        found = object == us ? NULL : defined_in(object, symbol);
+    /* Before us: we were loaded late, by dlopen. */
+    for (object = _r_debug.r_map; object != us && !found; object = object->l_next)
+        found = defined_in(object, symbol);
+    return found;
+}

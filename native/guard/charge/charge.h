@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * This process' part in the share: reserve before the driver is called, give back when it fails or frees.
+ * A GPU is its index in the region.
+ */
+#ifndef GS_CHARGE_H
+#define GS_CHARGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * How the driver takes memory for a request. EXACT: as asked (it is a multiple of the granularity already).
+ * BLOCK: the driver hands out 2 MiB pages; a request above 1 MiB has pages of its own, others are cut
+ * from shared pages. Small requests are therefore summed per process and charged by whole pages, which is
+ * exact but for fragmentation: at most one page off when small blocks are freed in the order they came.
+ */
+enum gs_model { GS_EXACT, GS_BLOCK };
+
+struct gs_usage {
+    uint64_t limit, used, cached;
+};
+
+/* True when GPUSHARE_REGION named a region and it could be mapped. */
+bool gs_active(void);
+
+/* That region, or NULL; it stays mapped for good. */
+struct gs_region *gs_shared_region(void);
+
+/* This process' slot in it; NULL until it holds anything. */
+struct gs_region_slot *gs_shared_slot(void);
+
+/* The region's GPU with this UUID, or -1. */
+int gs_gpu_by_uuid(const unsigned char uuid[16]);
+int gs_gpu_by_name(const char *uuid);
+
+uint64_t gs_context_bytes(int gpu);
+
+bool gs_take(enum gs_model model, int gpu, uint64_t bytes);
+void gs_give(enum gs_model model, int gpu, uint64_t bytes);
+
+/* Charges what exists already, whatever the limit says. */
+void gs_force(int gpu, uint64_t bytes);
+
+struct gs_usage gs_usage(int gpu);
+
+void gs_count_denied(int gpu);
+void gs_count_unlisted(void);
+void gs_count_unhooked(const char *symbol);
+
+void gs_limit_forget(void);
+
+#endif

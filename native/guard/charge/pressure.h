@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What happens at the limit: return what this process only caches, try once more, then refuse. */
+#ifndef GS_PRESSURE_H
+#define GS_PRESSURE_H
+
+#include "charge/charge.h"
+#include "driver/real.h"
+
+/* Reserves, if need be after trimming this process' pools and graph memory on that GPU. */
+bool gs_claim(enum gs_model model, int gpu, uint64_t bytes);
+
+/* Trims this process' pools and graph memory on a GPU. Wants none of their locks held. */
+void gs_relieve(int gpu);
+
+/* Brings the charges for pools and graph memory on a GPU up to date. */
+void gs_settle(int gpu);
+
+/* Counts a refusal; the answer to give. */
+CUresult gs_refuse(int gpu);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The driver's own functions, one pointer per row of hooks.def, and our exports of the same names. */
+#ifndef GS_REAL_H
+#define GS_REAL_H
+
+#include <stdbool.h>
+
+#pragma GCC visibility push(default)
+#include "driver/legacy.h"
+#include "gs_cuda.h"
+#include "gs_nvml.h"
+
+nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t, nvmlMemory_t *);
+nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t, nvmlMemory_v2_t *);
+nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t, char *, unsigned);
+#pragma GCC visibility pop
+
+#define ORIGINAL(symbol) __typeof__(symbol) *symbol;
+
+struct gs_cuda {
+#define HOOK(name, symbol, since) ORIGINAL(symbol)
+#define STREAM(name, symbol, since) ORIGINAL(symbol) ORIGINAL(symbol##_ptsz)
+#define DEFAULT(name, symbol, since) ORIGINAL(symbol) ORIGINAL(symbol##_ptds)
+#define ALIAS(name, symbol, since)
+#define CALL(symbol) ORIGINAL(symbol)
+#define NVML_HOOK(symbol)
+#define NVML_CALL(symbol)
+#include "hooks.def"
+#undef HOOK
+#undef STREAM
+#undef DEFAULT
+#undef ALIAS
+#undef CALL
+#undef NVML_HOOK
+#undef NVML_CALL
+};
+
+struct gs_nvml {
+#define HOOK(name, symbol, since)
+#define STREAM(name, symbol, since)
+#define DEFAULT(name, symbol, since)
+#define ALIAS(name, symbol, since)
+#define CALL(symbol)
+#define NVML_HOOK(symbol) ORIGINAL(symbol)
+#define NVML_CALL(symbol) ORIGINAL(symbol)
+#include "hooks.def"
+#undef HOOK
+#undef STREAM
+#undef DEFAULT
+#undef ALIAS
+#undef CALL
+#undef NVML_HOOK
+#undef NVML_CALL
+};
+
+#undef ORIGINAL
+
+extern struct gs_cuda gs_cuda;
+extern struct gs_nvml gs_nvml;
+extern bool gs_cuda_ready, gs_nvml_ready;
+
+void gs_resolve_cuda(void);
+void gs_resolve_nvml(void);
+
+/* What the driver lacks answers "not supported"; nothing here is NULL. */
+static inline const struct gs_cuda *cuda(void)
+{
+    if (!__atomic_load_n(&gs_cuda_ready, __ATOMIC_ACQUIRE))
+        gs_resolve_cuda();
+    return &gs_cuda;
+}
+
+static inline const struct gs_nvml *nvml(void)
+{
+    if (!__atomic_load_n(&gs_nvml_ready, __ATOMIC_ACQUIRE))
+        gs_resolve_nvml();
+    return &gs_nvml;
+}
+
+/*
+ * What a program gets for a pointer that dlsym or cuGetProcAddress returned for a name that we interpose: our
+ * wrapper of exactly that function. A function that we do not know is counted and returned as it is.
+ */
+void *gs_wrapper(void *function, const char *name);
+
+/* Whether this is one of our own exports. */
+bool gs_is_wrapper(void *function);
+
+/* Whether a symbol (as dlsym takes it) or a name (as cuGetProcAddress takes it) is one we interpose. */
+bool gs_hooks_symbol(const char *symbol);
+bool gs_hooks_name(const char *name);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/real.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "base/export.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "charge/charge.h"
+#include "driver/dlsym.h"
+
+struct gs_cuda gs_cuda;
+struct gs_nvml gs_nvml;
+bool gs_cuda_ready, gs_nvml_ready;
+
+struct row {
+    const char *name, *symbol;
+    int since;
+    unsigned streams; /* bits: the CU_GET_PROC_ADDRESS_* flags under which the name means this symbol */
+    void **original;
+    void *wrapper; /* NULL for functions that are only called */
+};
+
+enum {
+    PER_THREAD_SINCE = 7000,
+    PER_THREAD = 1 << CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM,
+    LEGACY = 1 << CU_GET_PROC_ADDRESS_DEFAULT | 1 << CU_GET_PROC_ADDRESS_LEGACY_STREAM,
+};
+
+#define ORIGINAL(symbol) (void **)&gs_cuda.symbol
+#define ROW(name, symbol, since, streams) {#name, #symbol, since, streams, ORIGINAL(symbol), (void *)symbol},
+#define HOOK(name, symbol, since) ROW(name, symbol, since, LEGACY | PER_THREAD)
+#define TWINS(name, symbol, twin, since) \
+    ROW(name, symbol, since, LEGACY)     \
+    ROW(name, twin, since > PER_THREAD_SINCE ? since : PER_THREAD_SINCE, PER_THREAD)
+#define STREAM(name, symbol, since) TWINS(name, symbol, symbol##_ptsz, since)
+#define DEFAULT(name, symbol, since) TWINS(name, symbol, symbol##_ptds, since)
+#define ALIAS(name, symbol, since) HOOK(name, symbol, since)
+#define CALL(symbol) {NULL, #symbol, 0, 0, ORIGINAL(symbol), NULL},
+#define NVML_HOOK(symbol)
+#define NVML_CALL(symbol)
+static const struct row cuda_rows[] = {
+#include "hooks.def"
+};
+#undef HOOK
+#undef STREAM
+#undef DEFAULT
+#undef ALIAS
+#undef CALL
+#undef NVML_HOOK
+#undef NVML_CALL
+
+#define HOOK(name, symbol, since)
+#define STREAM(name, symbol, since)
+#define DEFAULT(name, symbol, since)
+#define ALIAS(name, symbol, since)
+#define CALL(symbol)
+#define NVML_HOOK(symbol) {NULL, #symbol, 0, 0, (void **)&gs_nvml.symbol, (void *)symbol},
+#define NVML_CALL(symbol) {NULL, #symbol, 0, 0, (void **)&gs_nvml.symbol, NULL},
+static const struct row nvml_rows[] = {
+#include "hooks.def"
+};
+
+enum {
+    CUDA_ROWS = sizeof cuda_rows / sizeof *cuda_rows,
+    NVML_ROWS = sizeof nvml_rows / sizeof *nvml_rows,
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct gs_map wrappers;
+
+static CUresult cuda_lacks(void)
+{
+    return CUDA_ERROR_NOT_SUPPORTED;
+}
+
+static nvmlReturn_t nvml_lacks(void)
+{
+    return NVML_ERROR_FUNCTION_NOT_FOUND;
+}
+
+static void learn(void *function, void *wrapper)
+{
+    uint64_t key = (uintptr_t)function;
+    /* Rows stand oldest first, so a driver that answers an older version keeps that version's wrapper. */
+    if (function && wrapper && !gs_map_find(&wrappers, GS_WRAPPER, key))
+        gs_map_put(&wrappers, &(struct gs_entry){.space = GS_WRAPPER, .key = key, .owner = wrapper});
+}
+
+static void resolve_rows(void *library, const struct row *rows, int count, void *lacking)
+{
+    for (int i = 0; i < count; i++) {
+        void *function = gs_next_dlsym()(library, rows[i].symbol);
+        *rows[i].original = function ? function : lacking;
+        learn(function, rows[i].wrapper);
+        learn(rows[i].wrapper, rows[i].wrapper);
+    }
+    /* A failed lookup of ours must not be found by the program's next dlerror(). */
+    dlerror();
+}
+
+static void *proc_address(const struct row *row, unsigned flags)
+{
+    void *function = NULL;
+    CUdriverProcAddressQueryResult status;
+    CUresult result = gs_cuda.cuGetProcAddress_v2 != (void *)cuda_lacks
+        ? gs_cuda.cuGetProcAddress_v2(row->name, &function, row->since, flags, &status)
+        : gs_cuda.cuGetProcAddress(row->name, &function, row->since, flags);
+    return result == CUDA_SUCCESS ? function : NULL;
+}
+
+/* cuGetProcAddress may answer other pointers than the exported ones. */
+static void resolve_proc_addresses(void)
+{
+    for (int i = 0; i < CUDA_ROWS; i++) {
+        const struct row *row = &cuda_rows[i];
+        for (unsigned flags = 0; row->streams >> flags; flags++) {
+            void *function = row->streams >> flags & 1 ? proc_address(row, flags) : NULL;
+            if (function && *row->original == (void *)cuda_lacks)
+                *row->original = function;
+            learn(function, row->wrapper);
+        }
+    }
+}
+
+/* Holds the library from now on: a program may close it, but our pointers into it must stay good. */
+static void *hold(const char *library)
+{
+    void *handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
+    if (!handle)
+        dlerror();
+    return handle;
+}
+
+void gs_resolve_cuda(void)
+{
+    pthread_mutex_lock(&lock);
+    if (!gs_cuda_ready) {
+        void *library = hold("libcuda.so.1");
+        resolve_rows(library ? library : RTLD_NEXT, cuda_rows, CUDA_ROWS, (void *)cuda_lacks);
+        if (library)
+            resolve_proc_addresses();
+        __atomic_store_n(&gs_cuda_ready, library != NULL, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void gs_resolve_nvml(void)
+{
+    pthread_mutex_lock(&lock);
+    if (!gs_nvml_ready) {
+        void *library = hold("libnvidia-ml.so.1");
+        resolve_rows(library ? library : RTLD_NEXT, nvml_rows, NVML_ROWS, (void *)nvml_lacks);
+        __atomic_store_n(&gs_nvml_ready, library != NULL, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void *gs_wrapper(void *function, const char *name)
+{
+    pthread_mutex_lock(&lock);
+    const struct gs_entry *entry = gs_map_find(&wrappers, GS_WRAPPER, (uintptr_t)function);
+    void *wrapper = entry ? entry->owner : NULL;
+    pthread_mutex_unlock(&lock);
+    if (!wrapper)
+        gs_count_unhooked(name);
+    return wrapper ? wrapper : function;
+}
+
+bool gs_is_wrapper(void *function)
+{
+    for (int i = 0; i < CUDA_ROWS; i++)
+        if (cuda_rows[i].wrapper == function)
+            return true;
+    for (int i = 0; i < NVML_ROWS; i++)
+        if (nvml_rows[i].wrapper == function)
+            return true;
+    return false;
+}
+
+bool gs_hooks_symbol(const char *symbol)
+{
+    for (int i = 0; i < CUDA_ROWS && symbol[0] == 'c'; i++)
+        if (cuda_rows[i].wrapper && strcmp(cuda_rows[i].symbol, symbol) == 0)
+            return true;
+    for (int i = 0; i < NVML_ROWS && symbol[0] == 'n'; i++)
+        if (nvml_rows[i].wrapper && strcmp(nvml_rows[i].symbol, symbol) == 0)
+            return true;
+    return false;
+}
+
+bool gs_hooks_name(const char *name)
+{
+    for (int i = 0; i < CUDA_ROWS; i++)
+        if (cuda_rows[i].name && strcmp(cuda_rows[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static CUresult handed_out(CUresult result, const char *name, void **function)
+{
+    if (result != CUDA_SUCCESS || !function || !*function || !gs_active())
+        return result;
+    if (gs_hooks_name(name))
+        *function = gs_wrapper(*function, name);
+    return result;
+}
+
+CUresult cuGetProcAddress(const char *name, void **function, int version, cuuint64_t flags)
+{
+    return handed_out(cuda()->cuGetProcAddress(name, function, version, flags), name, function);
+}
+
+CUresult cuGetProcAddress_v2(const char *name, void **function, int version, cuuint64_t flags,
+                             CUdriverProcAddressQueryResult *status)
+{
+    return handed_out(cuda()->cuGetProcAddress_v2(name, function, version, flags, status), name, function);
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hooks/setup/context.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "charge/charge.h"
+#include "charge/device.h"
+#include "charge/ledger.h"
+#include "charge/pressure.h"
+#include "charge/unmovable.h"
+#include "driver/quiesce.h"
+#include "schedule/gate.h"
+#include "schedule/timing/channel_group.h"
+#include "share/region.h"
+#include "swap/blocks/heap.h"
+#include "swap/suspend/suspend_thread.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int open_contexts[GS_GPUS];
+static CUcontext primary[GS_GPUS];
+
+static void count(int gpu)
+{
+    pthread_mutex_lock(&lock);
+    open_contexts[gpu]++;
+    pthread_mutex_unlock(&lock);
+}
+
+static bool any_open(int gpu)
+{
+    pthread_mutex_lock(&lock);
+    bool open = open_contexts[gpu] > 0;
+    pthread_mutex_unlock(&lock);
+    return open;
+}
+
+/* Each context takes its memory anew (driver 580: the second of a process costs what the first did). */
+static bool enter(int gpu, uint64_t price)
+{
+    bool entered = gs_take(GS_EXACT, gpu, price);
+    if (entered)
+        count(gpu);
+    return entered;
+}
+
+static bool lives_in_context(const struct gs_entry *entry)
+{
+    return !entry->pool && (entry->space == GS_POINTER || entry->space == GS_ARRAY || entry->space == GS_MIPMAP ||
+                            entry->space == GS_DEVICE_HEAP);
+}
+
+static bool dies_with_gpu(const struct gs_entry *entry, const void *gpu)
+{
+    return lives_in_context(entry) && entry->gpu == *(const int *)gpu;
+}
+
+static bool dies_with_context(const struct gs_entry *entry, const void *context)
+{
+    return lives_in_context(entry) && entry->owner == context;
+}
+
+static void release_entry(const struct gs_entry *entry)
+{
+    gs_fixed_drop(entry->fixed);
+    gs_give(GS_BLOCK, entry->gpu, entry->bytes);
+}
+
+static void leave(int gpu, uint64_t price)
+{
+    pthread_mutex_lock(&lock);
+    bool last = open_contexts[gpu] > 0 && --open_contexts[gpu] == 0;
+    pthread_mutex_unlock(&lock);
+    if (last) {
+        gs_ledger_sweep(dies_with_gpu, &gpu, release_entry);
+        gs_heap_ended(gpu, NULL);
+        gs_mover_lost_context();
+        gs_settle(gpu);
+    }
+    gs_give(GS_EXACT, gpu, price);
+}
+
+/* Records a context that was counted and paid for; a handle that was known counts once. */
+static void remember(CUcontext context, const struct gs_place *place, uint64_t price)
+{
+    struct gs_entry old, entry = {.space = GS_CONTEXT, .key = (uintptr_t)context, .gpu = (int8_t)place->gpu,
+                                  .bytes = price, .pool = (void *)(intptr_t)place->device};
+    if (gs_ledger_put(&entry, &old))
+        leave(old.gpu, old.bytes);
+    gs_mover_start();
+}
+
+static void gone(void *context, bool with_its_memory)
+{
+    struct gs_entry entry;
+    if (!gs_ledger_take(GS_CONTEXT, (uintptr_t)context, &entry))
+        return;
+    if (with_its_memory) {
+        gs_ledger_sweep(dies_with_context, context, release_entry);
+        gs_heap_ended(entry.gpu, context);
+    }
+    leave(entry.gpu, entry.bytes);
+}
+
+struct gs_place gs_place_current(void)
+{
+    struct gs_place place = {.gpu = -1};
+    if (!gs_active() || cuda()->cuCtxGetCurrent(&place.context) != CUDA_SUCCESS || !place.context ||
+        cuda()->cuCtxGetDevice(&place.device) != CUDA_SUCCESS)
+        return place;
+    place.gpu = gs_gpu_taken(place.device);
+    struct gs_entry known;
+    if (place.gpu >= 0 && !gs_ledger_find(GS_CONTEXT, (uintptr_t)place.context, &known)) {
+        /* Made by a way that we do not see, such as a green context's own or an export table. */
+        uint64_t price = any_open(place.gpu) ? 0 : gs_context_bytes(place.gpu);
+        gs_force(place.gpu, price);
+        count(place.gpu);
+        remember(place.context, &place, price);
+    }
+    return place;
+}
+
+struct gs_place gs_place_of_stream(CUstream stream)
+{
+    CUcontext context;
+    struct gs_entry known;
+    bool named = stream && stream != CU_STREAM_LEGACY && stream != CU_STREAM_PER_THREAD;
+    if (named && gs_active() && cuda()->cuStreamGetCtx(stream, &context) == CUDA_SUCCESS &&
+        gs_ledger_find(GS_CONTEXT, (uintptr_t)context, &known))
+        return (struct gs_place){.gpu = known.gpu, .context = context, .device = (CUdevice)(intptr_t)known.pool};
+    return gs_place_current();
+}
+
+static bool primary_known(int gpu)
+{
+    struct gs_entry known;
+    return primary[gpu] && gs_ledger_find(GS_CONTEXT, (uintptr_t)primary[gpu], &known);
+}
+
+/* Contexts come and go only while the process may use the GPU; the mover makes them current in its own thread. */
+#define OUTSIDE_MOVES(act)  \
+    GS_INSIDE(({            \
+        gs_mover_pause();   \
+        CUresult end = act; \
+        gs_mover_go_on();   \
+        end;                \
+    }))
+
+static CUresult retain(CUcontext *context, CUdevice device)
+{
+    struct gs_place place = {.gpu = gs_gpu_taken(device), .device = device};
+    if (place.gpu < 0 || primary_known(place.gpu))
+        return cuda()->cuDevicePrimaryCtxRetain(context, device);
+    uint64_t price = gs_context_bytes(place.gpu);
+    if (!enter(place.gpu, price))
+        return gs_refuse(place.gpu);
+    gs_groups_begin(place.gpu);
+    CUresult result = cuda()->cuDevicePrimaryCtxRetain(context, device);
+    gs_groups_end();
+    if (result != CUDA_SUCCESS) {
+        leave(place.gpu, price);
+        return result;
+    }
+    primary[place.gpu] = *context;
+    remember(*context, &place, price);
+    return result;
+}
+
+CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device)
+{
+    return GS_INSIDE(retain(context, device));
+}
+
+static CUresult primary_released(CUresult result, CUdevice device)
+{
+    int gpu = gs_gpu_of(device), active = 1;
+    unsigned int flags;
+    if (result == CUDA_SUCCESS && gpu >= 0 && primary[gpu] &&
+        cuda()->cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS && !active)
+        gone(primary[gpu], true);
+    return result;
+}
+
+/* The context may end with the call. */
+static void before_end(CUdevice device)
+{
+    int gpu = gs_gpu_of(device);
+    if (gs_gate_armed && gpu >= 0 && primary[gpu])
+        gs_gate_context_ends(primary[gpu]);
+}
+
+CUresult cuDevicePrimaryCtxRelease(CUdevice device)
+{
+    before_end(device);
+    return OUTSIDE_MOVES(primary_released(cuda()->cuDevicePrimaryCtxRelease(device), device));
+}
+
+CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
+{
+    before_end(device);
+    return OUTSIDE_MOVES(primary_released(cuda()->cuDevicePrimaryCtxRelease_v2(device), device));
+}
+
+CUresult cuDevicePrimaryCtxReset(CUdevice device)
+{
+    before_end(device);
+    return OUTSIDE_MOVES(primary_released(cuda()->cuDevicePrimaryCtxReset(device), device));
+}
+
+CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
+{
+    before_end(device);
+    return OUTSIDE_MOVES(primary_released(cuda()->cuDevicePrimaryCtxReset_v2(device), device));
+}
+
+/* Runs a creating call: paid for before, recorded after. */
+#define CREATE(handle, on, cost, call)                                             \
+    do {                                                                           \
+        gs_enter();                                                                \
+        struct gs_place place = {.gpu = gs_gpu_taken(on), .device = on};           \
+        uint64_t price = place.gpu < 0 ? 0 : (cost);                               \
+        bool paid = place.gpu < 0 || enter(place.gpu, price);                      \
+        gs_groups_begin(place.gpu);                                                \
+        CUresult result = paid ? call : gs_refuse(place.gpu);                      \
+        gs_groups_end();                                                           \
+        if (place.gpu >= 0 && result == CUDA_SUCCESS)                              \
+            remember((CUcontext)*(handle), &place, price);                         \
+        else if (place.gpu >= 0 && paid)                                           \
+            leave(place.gpu, price);                                               \
+        gs_leave();                                                                \
+        return result;                                                             \
+    } while (0)
+#define CREATE_CONTEXT(call) CREATE(context, device, gs_context_bytes(place.gpu), call)
+
+CUresult cuCtxCreate(CUcontext *context, unsigned int flags, CUdevice device)
+{
+    CREATE_CONTEXT(cuda()->cuCtxCreate(context, flags, device));
+}
+
+CUresult cuCtxCreate_v2(CUcontext *context, unsigned int flags, CUdevice device)
+{
+    CREATE_CONTEXT(cuda()->cuCtxCreate_v2(context, flags, device));
+}
+
+CUresult cuCtxCreate_v3(CUcontext *context, CUexecAffinityParam *affinity, int count, unsigned int flags,
+                        CUdevice device)
+{
+    CREATE_CONTEXT(cuda()->cuCtxCreate_v3(context, affinity, count, flags, device));
+}
+
+CUresult cuCtxCreate_v4(CUcontext *context, CUctxCreateParams *parameters, unsigned int flags, CUdevice device)
+{
+    CREATE_CONTEXT(cuda()->cuCtxCreate_v4(context, parameters, flags, device));
+}
+
+CUresult cuGreenCtxCreate(CUgreenCtx *context, CUdevResourceDesc resource, CUdevice device, unsigned int flags)
+{
+    /* It lives inside the primary context, which has paid. */
+    CREATE(context, device, any_open(place.gpu) ? 0 : gs_context_bytes(place.gpu),
+           cuda()->cuGreenCtxCreate(context, resource, device, flags));
+}
+
+static CUresult destroyed(CUresult result, void *context)
+{
+    if (result == CUDA_SUCCESS)
+        gone(context, true);
+    return result;
+}
+
+CUresult cuCtxDestroy(CUcontext context)
+{
+    if (gs_gate_armed)
+        gs_gate_context_ends(context);
+    return OUTSIDE_MOVES(destroyed(cuda()->cuCtxDestroy(context), context));
+}
+
+CUresult cuCtxDestroy_v2(CUcontext context)
+{
+    if (gs_gate_armed)
+        gs_gate_context_ends(context);
+    return OUTSIDE_MOVES(destroyed(cuda()->cuCtxDestroy_v2(context), context));
+}
+
+/* What was allocated in a green context belongs to the primary context and stays. */
+CUresult cuGreenCtxDestroy(CUgreenCtx green)
+{
+    CUcontext context = NULL;
+    gs_enter();
+    cuda()->cuCtxFromGreenCtx(&context, green);
+    CUresult result = cuda()->cuGreenCtxDestroy(green);
+    if (result == CUDA_SUCCESS) {
+        gone(context, false);
+        gone(green, false);
+    }
+    gs_leave();
+    return result;
+}
+
+void gs_context_forget(void)
+{
+    lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    memset(open_contexts, 0, sizeof open_contexts);
+    memset(primary, 0, sizeof primary);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A share that has moved to another GPU cannot change the environment of programs that run: what they start inherits
+ * the names of the GPUs that it came from. So before the driver reads those they are set right.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "charge/charge.h"
+#include "driver/real.h"
+#include "share/region.h"
+
+static const char VARIABLE[] = "CUDA_VISIBLE_DEVICES";
+enum { LIST = GS_GPUS * GS_UUID };
+
+static bool has_moved(const struct gs_region *region)
+{
+    bool moved = false;
+    for (uint32_t g = 0; g < region->gpu_count; g++)
+        moved = moved || __atomic_load_n(&region->gpu[g].moves, __ATOMIC_RELAXED);
+    return moved;
+}
+
+static void names(const struct gs_region *region, char list[LIST])
+{
+    size_t at = 0;
+    for (uint32_t g = 0; g < region->gpu_count && at < LIST; g++)
+        at += (size_t)snprintf(list + at, LIST - at, "%s%.*s", g ? "," : "", GS_UUID - 1, region->gpu[g].uuid);
+}
+
+/* Some of them, or ordinals, are the program's own choice, of which nobody knows what it means elsewhere. */
+static bool names_all(const char *told, uint32_t count)
+{
+    uint32_t uuids = strncmp(told, "GPU-", 4) == 0;
+    for (const char *at = told; (at = strchr(at, ',')); at++)
+        uuids += strncmp(at + 1, "GPU-", 4) == 0;
+    return uuids == count;
+}
+
+static void follow(void)
+{
+    char list[LIST] = "";
+    const struct gs_region *region = gs_shared_region();
+    const char *told = getenv(VARIABLE);
+    if (!region || !told || !has_moved(region) || !names_all(told, region->gpu_count))
+        return;
+    names(region, list);
+    if (strcmp(told, list) != 0)
+        setenv(VARIABLE, list, 1);
+}
+
+CUresult cuInit(unsigned int flags)
+{
+    follow();
+    return cuda()->cuInit(flags);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The gate in front of every launch, on the thread that launches, so that order, lifetimes and errors stay the
+ * driver's own. Work of low rank and of shares that take turns gets looks at its seat's word between it (fences):
+ * the GPU itself stops at the next one when the word is not 0, however much is queued behind.
+ */
+#ifndef GS_GATE_H
+#define GS_GATE_H
+
+#include "schedule/process/attachment.h"
+
+/* One launch on its way. */
+struct gs_pass {
+    struct gs_ride *ride; /* NULL: nothing gates it */
+    CUstream stream;
+    uint64_t key; /* the kind of work, as the meter knows it */
+    int sample;
+};
+
+/* Waits on the host for the share's turn. Before gs_enter(): whoever waits here holds up no suspension. */
+void gs_gate_wait(CUstream stream);
+
+void gs_gate_before(struct gs_pass *pass);
+void gs_gate_after(struct gs_pass *pass, CUresult result);
+
+/* A copy of urgent work announces the launch that follows. */
+void gs_gate_copies(CUstream stream);
+
+/* Whether work in this stream runs beside urgent work now, so that large pieces of it had better be small ones. */
+bool gs_gate_divides(CUstream stream);
+
+/* Around calls that wait for the GPU; `stream`: what they wait for, or NULL where that is not known. */
+struct gs_ride *gs_gate_sync_begins(const CUstream *stream);
+void gs_gate_sync_ended(struct gs_ride *begun);
+
+/* Somebody asked for the end of work that still runs or waits. */
+void gs_gate_asked(void);
+
+/* The context is about to go, and with it its streams and events. */
+void gs_gate_context_ends(CUcontext context);
+
+/* Kinds of work: a kernel with its number of blocks, or a graph. */
+static inline uint64_t gs_kind(const void *what, uint64_t blocks)
+{
+    return ((uint64_t)(uintptr_t)what ^ blocks * 0xff51afd7ed558ccdull) | 1;
+}
+
+#endif

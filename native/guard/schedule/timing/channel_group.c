@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schedule/timing/channel_group.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include "base/elf.h"
+#include "base/export.h"
+#include "base/log.h"
+#include "charge/charge.h"
+#include "share/gpu_page.h"
+#include "share/region.h"
+
+enum { GROUPS = 64, UNKNOWN = -2 };
+
+/* NVOS54_PARAMETERS of the open kernel modules. */
+struct control {
+    uint32_t client, object, command, flags;
+    uint64_t parameters; /* an address */
+    uint32_t size, status;
+};
+static_assert(sizeof(struct control) == 32, "the kernel module's layout");
+
+#define RM_CONTROL _IOWR('F', 0x2a, struct control)
+#define SET_TIMESLICE 0xa06c0103u
+
+struct group {
+    int fd;
+    dev_t device; /* what the descriptor was open on: programs may close and reuse it */
+    uint32_t client, object;
+    int gpu;
+    uint64_t own, now; /* microseconds */
+};
+
+typedef int gs_ioctl(int fd, unsigned long request, ...);
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct group groups[GROUPS];
+static unsigned known; /* atomic */
+static uint32_t asked[GS_GPUS];
+static bool stale[GS_GPUS]; /* atomic: a group came after it was asked for */
+static __thread int making = UNKNOWN;
+
+static gs_ioctl *next_ioctl(void)
+{
+    static void *found;
+    void *next = __atomic_load_n(&found, __ATOMIC_RELAXED);
+    if (!next) {
+        next = gs_next_definition("ioctl");
+        __atomic_store_n(&found, next, __ATOMIC_RELAXED);
+    }
+    return (gs_ioctl *)next;
+}
+
+static dev_t device_of(int fd)
+{
+    struct stat file;
+    return fstat(fd, &file) == 0 && S_ISCHR(file.st_mode) ? file.st_rdev : 0;
+}
+
+void gs_groups_begin(int gpu)
+{
+    making = gpu;
+}
+
+void gs_groups_end(void)
+{
+    making = UNKNOWN;
+}
+
+static int gpu_of_context(void)
+{
+    const struct gs_region *region = making == UNKNOWN ? gs_shared_region() : NULL;
+    return region && region->gpu_count == 1 ? 0 : making;
+}
+
+/* Wants the lock. A full table loses the oldest: its context is the likeliest to be gone. */
+static struct group *place_for(uint32_t client, uint32_t object)
+{
+    for (unsigned i = 0; i < known; i++)
+        if (groups[i].client == client && groups[i].object == object)
+            return &groups[i];
+    if (known == GROUPS)
+        memmove(&groups[0], &groups[1], (GROUPS - 1) * sizeof *groups);
+    else
+        __atomic_store_n(&known, known + 1, __ATOMIC_RELAXED);
+    return &groups[known - 1];
+}
+
+static void note(int fd, const struct control *control)
+{
+    int gpu = gpu_of_context();
+    uint64_t us;
+    if (gpu < 0)
+        return;
+    memcpy(&us, (const void *)(uintptr_t)control->parameters, sizeof us);
+    pthread_mutex_lock(&lock);
+    *place_for(control->client, control->object) =
+        (struct group){fd, device_of(fd), control->client, control->object, gpu, us, us};
+    __atomic_store_n(&stale[gpu], true, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&lock);
+}
+
+static bool sets_slice(const struct control *control)
+{
+    return control->command == SET_TIMESLICE && control->status == 0 && control->size == sizeof(uint64_t) &&
+           control->parameters;
+}
+
+GS_EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+    va_list rest;
+    va_start(rest, request);
+    void *argument = va_arg(rest, void *);
+    va_end(rest);
+    int result = next_ioctl()(fd, request, argument);
+    if (request == RM_CONTROL && result == 0 && sets_slice(argument)) {
+        int kept_errno = errno;
+        note(fd, argument);
+        errno = kept_errno;
+    }
+    return result;
+}
+
+/* False: the group is gone, or the kernel module does not let us. */
+static bool change(struct group *group, uint64_t us)
+{
+    struct control control = {group->client, group->object, SET_TIMESLICE, 0, (uintptr_t)&us, sizeof us, 0};
+    if (device_of(group->fd) != group->device || next_ioctl()(group->fd, RM_CONTROL, &control) != 0)
+        return false;
+    if (control.status)
+        gs_log("a time slice of %llu us was refused (status %#x)", (unsigned long long)us, control.status);
+    group->now = us;
+    return control.status == 0;
+}
+
+/* Wants the lock. */
+static void apply(int gpu, uint32_t us)
+{
+    for (unsigned i = 0; i < known;) {
+        struct group *group = &groups[i];
+        uint64_t value = us ? us : group->own;
+        if (group->gpu != gpu || group->now == value || change(group, value))
+            i++;
+        else
+            *group = groups[__atomic_sub_fetch(&known, 1, __ATOMIC_RELAXED)];
+    }
+}
+
+void gs_groups_slice(int gpu, uint32_t us)
+{
+    if (!GS_READ(known) || (GS_READ(asked[gpu]) == us && !GS_READ(stale[gpu])))
+        return;
+    int kept_errno = errno;
+    pthread_mutex_lock(&lock);
+    GS_WRITE(stale[gpu], false);
+    GS_WRITE(asked[gpu], us);
+    apply(gpu, us);
+    pthread_mutex_unlock(&lock);
+    errno = kept_errno;
+}
+
+uint32_t gs_groups_sliced(int gpu)
+{
+    return GS_READ(known) ? GS_READ(asked[gpu]) : 0;
+}
+
+/* The parent's groups stay the parent's. */
+void gs_groups_forget(void)
+{
+    lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    known = 0;
+    memset(asked, 0, sizeof asked);
+    making = UNKNOWN;
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    next_ioctl();
+}

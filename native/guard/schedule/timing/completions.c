@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schedule/timing/completions.h"
+
+#include <string.h>
+
+#include "driver/capture_state.h"
+#include "schedule/process/timer_thread.h"
+#include "share/region.h"
+
+enum { MARKS = 64 };
+#define MS 1000000ull
+#define LOOK_NS (1 * MS)
+#define BASE_NS (2000 * MS) /* an interval between events is a float: it loses microseconds after some seconds */
+
+/* One GPU's marks, oldest first, and an event whose time on the host's clock is known. */
+struct track {
+    pthread_mutex_t lock;
+    CUcontext context;
+    CUstream stream; /* the keeper's own */
+    CUevent base, mark[MARKS];
+    uint64_t base_ns;
+    unsigned first, count;
+    uint64_t shut_at, counted; /* of the newest closed turn: how much of its overrun is in the books */
+};
+
+static struct track tracks[GS_GPUS] = {[0 ... GS_GPUS - 1] = {.lock = PTHREAD_MUTEX_INITIALIZER}};
+
+/* Wants the lock and the context current. */
+static bool has_events(struct track *track, CUcontext context)
+{
+    if (track->context)
+        return track->context == context;
+    if (cuda()->cuStreamCreate(&track->stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS ||
+        cuda()->cuEventCreate(&track->base, CU_EVENT_DEFAULT) != CUDA_SUCCESS)
+        return false;
+    for (int i = 0; i < MARKS; i++)
+        if (cuda()->cuEventCreate(&track->mark[i], CU_EVENT_DEFAULT) != CUDA_SUCCESS)
+            return false;
+    track->context = context;
+    return true;
+}
+
+void gs_mark(struct gs_ride *ride, int gpu, CUstream stream)
+{
+    struct track *track = &tracks[gpu];
+    CUcontext context;
+    if (gs_capturing() || cuda()->cuCtxGetCurrent(&context) != CUDA_SUCCESS || context != ride->context ||
+        pthread_mutex_trylock(&track->lock) != 0)
+        return;
+    if (track->count < MARKS && has_events(track, context) &&
+        cuda()->cuEventRecord(track->mark[(track->first + track->count) % MARKS], stream) == CUDA_SUCCESS &&
+        track->count++ == 0)
+        gs_watcher_wake();
+    pthread_mutex_unlock(&track->lock);
+}
+
+/* Wants the lock. The moment at which the wait returns is a few microseconds after the event's own. */
+static void set_base(struct track *track)
+{
+    if (cuda()->cuEventRecord(track->base, track->stream) == CUDA_SUCCESS &&
+        cuda()->cuEventSynchronize(track->base) == CUDA_SUCCESS)
+        track->base_ns = gs_now();
+}
+
+/* Wants the lock. Work that ended at `end` ran on if its turn was over by then and no new one had begun. */
+static void book(struct track *track, struct gs_seat *seat, uint64_t end)
+{
+    uint64_t shut = __atomic_load_n(&seat->shut_at, __ATOMIC_SEQ_CST);
+    uint64_t opened = __atomic_load_n(&seat->opened_at, __ATOMIC_SEQ_CST);
+    if (shut != track->shut_at) {
+        track->shut_at = shut;
+        track->counted = 0;
+    }
+    bool over = shut && end > shut && (opened < shut || end < opened);
+    if (!over || end - shut <= track->counted)
+        return;
+    __atomic_add_fetch(&seat->overrun_ns, end - shut - track->counted, __ATOMIC_RELAXED);
+    track->counted = end - shut;
+}
+
+/* Wants the lock. */
+static void read_marks(struct track *track, struct gs_seat *seat)
+{
+    float ms;
+    for (; track->count; track->first = (track->first + 1) % MARKS, track->count--) {
+        CUevent mark = track->mark[track->first];
+        if (cuda()->cuEventQuery(mark) == CUDA_ERROR_NOT_READY)
+            return;
+        if (track->base_ns && cuda()->cuEventElapsedTime(&ms, track->base, mark) == CUDA_SUCCESS)
+            book(track, seat, track->base_ns + (uint64_t)(int64_t)((double)ms * 1e6));
+    }
+}
+
+uint64_t gs_marks_tick(struct gs_ride *ride, int gpu, uint64_t now)
+{
+    struct track *track = &tracks[gpu];
+    if (gs_capturing())
+        return UINT64_MAX;
+    pthread_mutex_lock(&track->lock);
+    read_marks(track, ride->seat);
+    if (track->context && now - track->base_ns > BASE_NS && now - GS_READ(ride->active_at) < BASE_NS)
+        set_base(track);
+    bool waits = track->count > 0;
+    pthread_mutex_unlock(&track->lock);
+    return waits ? now + LOOK_NS : UINT64_MAX;
+}
+
+void gs_marks_forget_context(CUcontext context)
+{
+    for (int gpu = 0; gpu < GS_GPUS; gpu++) {
+        pthread_mutex_lock(&tracks[gpu].lock);
+        if (tracks[gpu].context == context)
+            tracks[gpu] = (struct track){.lock = tracks[gpu].lock};
+        pthread_mutex_unlock(&tracks[gpu].lock);
+    }
+}
+
+void gs_marks_forget(void)
+{
+    for (int gpu = 0; gpu < GS_GPUS; gpu++)
+        tracks[gpu] = (struct track){.lock = PTHREAD_MUTEX_INITIALIZER};
+}

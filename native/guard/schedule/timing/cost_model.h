@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How long launches take on the GPU, learned from pairs of events around some launches of each kernel and grid. */
+#ifndef GS_COST_MODEL_H
+#define GS_COST_MODEL_H
+
+#include "schedule/process/attachment.h"
+
+/* ns; 0: not known yet. */
+uint64_t gs_meter_estimate(uint64_t key);
+
+/* Begins a measurement if this launch is one of those to be measured; a number for gs_meter_end(), or -1. */
+int gs_meter_begin(uint64_t key, CUstream stream);
+void gs_meter_end(int sample, CUstream stream, bool launched, struct gs_ride *ride);
+
+/* The context and its events are about to go. */
+void gs_meter_forget_context(CUcontext context);
+void gs_meter_forget(void);
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The region as a file: made, mapped and tended by the daemon. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/export.h"
+#include "base/shared_file.h"
+#include "share/region.h"
+
+enum { REAP_SECONDS = 1 };
+
+static bool sound(const struct gs_region *region)
+{
+    return region->magic == GS_REGION_MAGIC && region->version == GS_REGION_VERSION &&
+           region->header_size == offsetof(struct gs_region, gpu) &&
+           region->gpu_size == sizeof(struct gs_region_gpu) &&
+           region->slot_size == sizeof(struct gs_region_slot) && region->gpu_count <= GS_GPUS &&
+           region->slot_count == GS_SLOTS && region->slots_high <= GS_SLOTS;
+}
+
+static struct gs_region *map_fd(int fd)
+{
+    struct gs_region *region =
+        mmap(NULL, sizeof *region, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return region == MAP_FAILED ? NULL : region;
+}
+
+struct gs_region *gs_region_map(const char *path)
+{
+    struct stat info;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return NULL;
+    bool whole = fstat(fd, &info) == 0 && info.st_size == (off_t)sizeof(struct gs_region);
+    struct gs_region *region = whole ? map_fd(fd) : NULL;
+    int error = whole ? errno : EBADMSG;
+    close(fd);
+    if (region && !sound(region)) {
+        gs_region_unmap(region);
+        region = NULL;
+        error = EBADMSG;
+    }
+    errno = error;
+    return region;
+}
+
+void gs_region_unmap(struct gs_region *region)
+{
+    munmap(region, sizeof *region);
+}
+
+static void init_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(lock, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+}
+
+struct wanted {
+    const struct gpushare_grant *grants;
+    unsigned count;
+};
+
+static void fill(void *content, const void *with)
+{
+    struct gs_region *region = content;
+    const struct wanted *wanted = with;
+    region->version = GS_REGION_VERSION;
+    region->header_size = offsetof(struct gs_region, gpu);
+    region->gpu_size = sizeof(struct gs_region_gpu);
+    region->slot_size = sizeof(struct gs_region_slot);
+    region->gpu_count = wanted->count;
+    region->slot_count = GS_SLOTS;
+    for (unsigned g = 0; g < wanted->count; g++) {
+        const struct gpushare_grant *grant = &wanted->grants[g];
+        memcpy(region->gpu[g].uuid, grant->uuid, GS_UUID - 1);
+        region->gpu[g].limit = grant->limit;
+        region->gpu[g].context = grant->context;
+        region->gpu[g].seat = grant->seat;
+    }
+    init_lock(&region->lock);
+    region->magic = GS_REGION_MAGIC;
+}
+
+GS_EXPORT int gpushare_region_create(const char *path, const struct gpushare_grant *grants,
+                                     unsigned count)
+{
+    const struct wanted wanted = {grants, count};
+    if (count == 0 || count > GS_GPUS)
+        return -EINVAL;
+    return gs_shared_file_make(path, sizeof(struct gs_region), fill, &wanted);
+}
+
+static int find_gpu(const struct gs_region *region, const char *uuid)
+{
+    for (uint32_t g = 0; g < region->gpu_count; g++)
+        if (strncmp(region->gpu[g].uuid, uuid, GS_UUID) == 0)
+            return (int)g;
+    return -ENODEV;
+}
+
+/*
+ * Neither maps nor locks: the file belongs to the share's user, who could hold the lock or cut the file short and
+ * take the daemon down with it. An aligned word needs no lock.
+ */
+static int open_policy(const char *path, struct gs_region *copy)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return -errno;
+    if (pread(fd, copy, sizeof *copy, 0) == (ssize_t)sizeof *copy && sound(copy))
+        return fd;
+    close(fd);
+    return -EBADMSG;
+}
+
+static bool put(int fd, size_t at, const void *value, size_t size)
+{
+    return pwrite(fd, value, size, (off_t)at) == (ssize_t)size;
+}
+
+static size_t gpu_at(int gpu, size_t field)
+{
+    return offsetof(struct gs_region, gpu) + (size_t)gpu * sizeof(struct gs_region_gpu) + field;
+}
+
+GS_EXPORT int gpushare_region_set_limit(const char *path, const char *uuid, uint64_t limit)
+{
+    struct gs_region copy;
+    int fd = open_policy(path, &copy);
+    if (fd < 0)
+        return fd;
+    int gpu = find_gpu(&copy, uuid), result = gpu < 0 ? gpu : 0;
+    if (gpu >= 0) {
+        uint64_t generation = copy.gpu[gpu].generation + 1;
+        if (!put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, limit)), &limit, 8) ||
+            !put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, generation)), &generation, 8))
+            result = -EIO;
+    }
+    close(fd);
+    return result;
+}
+
+GS_EXPORT int gpushare_region_set_flags(const char *path, uint32_t flags)
+{
+    struct gs_region copy;
+    int fd = open_policy(path, &copy);
+    if (fd < 0)
+        return fd;
+    bool done = put(fd, offsetof(struct gs_region, flags), &flags, sizeof flags);
+    close(fd);
+    return done ? 0 : -EIO;
+}
+
+/* The parity of `halt` is the wish; asking twice is one wish. `keep` stands before whoever obeys can read it. */
+static int wish(const char *path, bool away, uint64_t keep)
+{
+    struct gs_region copy;
+    int fd = open_policy(path, &copy);
+    if (fd < 0)
+        return fd;
+    bool done = true;
+    for (uint32_t g = 0; away && g < copy.gpu_count; g++)
+        done = done && put(fd, gpu_at((int)g, offsetof(struct gs_region_gpu, keep)), &keep, 8);
+    uint32_t halt = copy.halt + ((copy.halt & 1) != away);
+    done = done && put(fd, offsetof(struct gs_region, halt), &halt, sizeof halt);
+    close(fd);
+    return done ? 0 : -EIO;
+}
+
+GS_EXPORT int gpushare_region_suspend(const char *path, uint64_t keep)
+{
+    return wish(path, true, keep);
+}
+
+GS_EXPORT int gpushare_region_resume(const char *path)
+{
+    return wish(path, false, 0);
+}
+
+/* `moves` last: whoever sees it sees the rest. */
+static bool put_move(int fd, int gpu, const struct gpushare_grant *grant, uint64_t moves)
+{
+    char name[GS_UUID] = {0};
+    memcpy(name, grant->uuid, GS_UUID - 1);
+    return put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, uuid)), name, sizeof name) &&
+           put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, limit)), &grant->limit, 8) &&
+           put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, context)), &grant->context, 8) &&
+           put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, seat)), &grant->seat, 8) &&
+           put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, moves)), &moves, 8);
+}
+
+GS_EXPORT int gpushare_region_move(const char *path, unsigned gpu, const struct gpushare_grant *grant)
+{
+    struct gs_region copy;
+    int fd = open_policy(path, &copy);
+    if (fd < 0)
+        return fd;
+    bool known = gpu < copy.gpu_count;
+    bool done = known && put_move(fd, (int)gpu, grant, copy.gpu[gpu].moves + 1);
+    close(fd);
+    return done ? 0 : known ? -EIO : -ENODEV;
+}
+
+GS_EXPORT int gpushare_region_reap(const char *path)
+{
+    struct gs_region *region = gs_region_map(path);
+    if (!region)
+        return -errno;
+    int swept = -ETIMEDOUT;
+    if (gs_region_lock_within(region, REAP_SECONDS)) {
+        swept = gs_region_sweep(region);
+        gs_region_unlock(region);
+    }
+    gs_region_unmap(region);
+    return swept;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pool as files: made, sized, touched ahead and tended by the daemon. The files belong to the tenant, who could
+ * cut them short, so the table is read and written, never mapped.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/export.h"
+#include "base/prefault.h"
+#include "base/process.h"
+#include "share/swap_pool.h"
+
+enum { HEADER = offsetof(struct gs_swap, owner) };
+
+struct pool {
+    int table, data;
+    struct gs_swap *copy; /* as it was when it was opened */
+};
+
+static void leave(struct pool *pool)
+{
+    free(pool->copy);
+    if (pool->table >= 0)
+        close(pool->table);
+    if (pool->data >= 0)
+        close(pool->data);
+}
+
+static int read_table(struct pool *pool)
+{
+    pool->copy = calloc(1, sizeof *pool->copy);
+    if (!pool->copy)
+        return -ENOMEM;
+    bool whole = pread(pool->table, pool->copy, sizeof *pool->copy, 0) == (ssize_t)sizeof *pool->copy;
+    return whole && gs_swap_sound(pool->copy) ? 0 : -EBADMSG;
+}
+
+/* 0, or a negative errno with nothing left open. */
+static int enter(const char *folder, struct pool *pool)
+{
+    *pool = (struct pool){.table = gs_swap_open(folder, "table", 0), .data = -1};
+    int result = pool->table < 0 ? pool->table : read_table(pool);
+    if (result == 0)
+        result = pool->data = gs_swap_open(folder, "data", 0);
+    if (result < 0)
+        leave(pool);
+    return result < 0 ? result : 0;
+}
+
+#define WRITE(pool, field, value)                                                                    \
+    (pwrite((pool)->table, &(__typeof__((pool)->copy->field)){value}, sizeof (pool)->copy->field,    \
+            offsetof(struct gs_swap, field)) == (ssize_t)sizeof (pool)->copy->field)
+
+static int fill(int table, uint64_t unit)
+{
+    struct gs_swap header = {.magic = GS_SWAP_MAGIC, .version = GS_SWAP_VERSION, .header_size = HEADER, .unit = unit};
+    /* The pages are taken now: a full file system must fail here, not as SIGBUS inside a tenant's program. */
+    int error = posix_fallocate(table, 0, sizeof header);
+    if (error)
+        return -error;
+    return pwrite(table, &header, HEADER, 0) == HEADER ? 0 : -EIO;
+}
+
+static int make(const char *folder, uint64_t unit)
+{
+    int data = gs_swap_open(folder, "data", O_CREAT);
+    if (data < 0)
+        return data;
+    int table = gs_swap_open(folder, "table", O_CREAT);
+    int result = table < 0 ? table : fill(table, unit);
+    if (table >= 0)
+        close(table);
+    close(data);
+    return result;
+}
+
+GS_EXPORT int gpushare_swap_create(const char *folder, uint64_t bytes, uint64_t unit)
+{
+    struct pool there;
+    if (!unit || unit % 4096)
+        return -EINVAL;
+    int result = enter(folder, &there);
+    if (result == 0)
+        leave(&there);
+    else if (result == -ENOENT)
+        result = make(folder, unit);
+    return result < 0 ? result : gpushare_swap_enable(folder, bytes);
+}
+
+/* Pages of free units go now; those of the others when their owners give them back. */
+static int shrink(const struct pool *pool, uint32_t units)
+{
+    uint64_t unit = pool->copy->unit;
+    for (uint32_t i = units; i < pool->copy->count; i++)
+        if (!pool->copy->owner[i].owner)
+            fallocate(pool->data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(i * unit), (off_t)unit);
+    return pool->copy->ready <= units || WRITE(pool, ready, units) ? 0 : -EIO;
+}
+
+static int resize(const struct pool *pool, uint64_t units)
+{
+    off_t size = (off_t)(units * pool->copy->unit);
+    if (units > GS_SWAP_UNITS)
+        return -ENOSPC;
+    /* The file never gets smaller: who has a unit mapped may be about to use it. */
+    if (lseek(pool->data, 0, SEEK_END) < size && ftruncate(pool->data, size) < 0)
+        return -errno;
+    if (!WRITE(pool, count, (uint32_t)units))
+        return -EIO;
+    return shrink(pool, (uint32_t)units);
+}
+
+GS_EXPORT int gpushare_swap_enable(const char *folder, uint64_t bytes)
+{
+    struct pool pool;
+    int result = enter(folder, &pool);
+    if (result < 0)
+        return result;
+    result = resize(&pool, bytes / pool.copy->unit);
+    leave(&pool);
+    return result;
+}
+
+static int64_t touch(const struct pool *pool, uint64_t wanted, unsigned threads)
+{
+    uint64_t unit = pool->copy->unit, from = pool->copy->ready;
+    uint64_t until = wanted < pool->copy->count ? wanted : pool->copy->count;
+    if (until <= from)
+        return (int64_t)(from * unit);
+    size_t bytes = (until - from) * unit;
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, pool->data, (off_t)(from * unit));
+    if (at == MAP_FAILED)
+        return -errno;
+    madvise(at, bytes, MADV_HUGEPAGE);
+    int error = gs_touch(at, bytes, pool->data, (off_t)(from * unit), threads);
+    munmap(at, bytes);
+    if (error)
+        return -error;
+    return WRITE(pool, ready, (uint32_t)until) ? (int64_t)(until * unit) : -EIO;
+}
+
+GS_EXPORT int64_t gpushare_swap_touch(const char *folder, uint64_t bytes, unsigned threads)
+{
+    struct pool pool;
+    int64_t result = enter(folder, &pool);
+    if (result < 0)
+        return result;
+    result = touch(&pool, bytes / pool.copy->unit, threads);
+    leave(&pool);
+    return result;
+}
+
+static bool left_by_the_dead(const struct gs_swap_unit *unit, uint32_t pid_namespace)
+{
+    return unit->owner && unit->owner >> 32 == pid_namespace &&
+           !gs_process_alive((pid_t)(uint32_t)unit->owner, unit->start);
+}
+
+static int reap(const struct pool *pool)
+{
+    static const struct gs_swap_unit nobodys;
+    uint32_t pid_namespace = gs_process_namespace();
+    int freed = 0;
+    for (size_t i = 0; i < GS_SWAP_UNITS; i++)
+        if (left_by_the_dead(&pool->copy->owner[i], pid_namespace))
+            freed += pwrite(pool->table, &nobodys, sizeof nobodys, (off_t)(HEADER + i * sizeof nobodys)) > 0;
+    return !freed || WRITE(pool, given, pool->copy->given + 1) ? freed : -EIO;
+}
+
+GS_EXPORT int gpushare_swap_reap(const char *folder)
+{
+    struct pool pool;
+    int result = enter(folder, &pool);
+    if (result < 0)
+        return result;
+    result = reap(&pool);
+    leave(&pool);
+    return result;
+}
+
+GS_EXPORT int gpushare_swap_info(const char *folder, struct gpushare_swap_info *info)
+{
+    struct pool pool;
+    int result = enter(folder, &pool);
+    if (result < 0)
+        return result;
+    const struct gs_swap *copy = pool.copy;
+    *info = (struct gpushare_swap_info){copy->unit, copy->count * copy->unit, copy->ready * copy->unit, 0};
+    for (size_t i = 0; i < GS_SWAP_UNITS; i++)
+        info->taken += copy->owner[i].owner ? copy->unit : 0;
+    leave(&pool);
+    return 0;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "swap/blocks/cache.h"
+
+#include <string.h>
+
+#include "charge/charge.h"
+#include "share/region.h"
+
+enum { KINDS = 256 };
+#define ALWAYS (1ull << 30) /* may be cached unless that is more than half of the limit */
+
+static struct gs_block *kinds[KINDS]; /* newest first, several sizes in each */
+static struct gs_block *oldest, *newest;
+static uint64_t bytes_here[GS_GPUS];
+
+static struct gs_block **kind_of(uint64_t bytes)
+{
+    return &kinds[bytes / GS_PAGE % KINDS];
+}
+
+static uint64_t add(uint64_t *counter, uint64_t by)
+{
+    return __atomic_add_fetch(counter, by, __ATOMIC_RELAXED);
+}
+
+/* Counted for the share, and for the process, so that the count of a dead one can be taken back. */
+static uint64_t counted(int gpu, uint64_t by)
+{
+    struct gs_region_slot *slot = gs_shared_slot();
+    add(&bytes_here[gpu], by);
+    if (slot)
+        add(&slot->cached, by);
+    return add(&gs_shared_region()->gpu[gpu].cached, by);
+}
+
+uint64_t gs_cached_here(int gpu)
+{
+    return __atomic_load_n(&bytes_here[gpu], __ATOMIC_RELAXED);
+}
+
+void gs_cache_leave(struct gs_block *block)
+{
+    struct gs_block **link = kind_of(block->bytes);
+    while (*link != block)
+        link = &(*link)->next;
+    *link = block->next;
+    *(block->older ? &block->older->newer : &oldest) = block->newer;
+    *(block->newer ? &block->newer->older : &newest) = block->older;
+    block->older = block->newer = block->next = NULL;
+    counted(block->gpu, 0 - block->bytes);
+}
+
+static bool usable(const struct gs_block *block, const struct gs_place *place, uint64_t bytes)
+{
+    return block->bytes == bytes && block->gpu == place->gpu && block->device == place->device;
+}
+
+struct gs_block *gs_cache_take(const struct gs_place *place, uint64_t bytes)
+{
+    struct gs_block *block = *kind_of(bytes);
+    while (block && !usable(block, place, bytes))
+        block = block->next;
+    if (!block)
+        return NULL;
+    gs_cache_leave(block);
+    block->context = place->context;
+    block->use = GS_HELD;
+    return block;
+}
+
+static void drop(struct gs_block *block)
+{
+    gs_cache_leave(block);
+    gs_block_end(block);
+}
+
+static uint64_t bound(int gpu)
+{
+    uint64_t limit = __atomic_load_n(&gs_shared_region()->gpu[gpu].limit, __ATOMIC_RELAXED);
+    uint64_t most = limit / 8 > ALWAYS ? limit / 8 : ALWAYS;
+    return most < limit / 2 ? most : limit / 2;
+}
+
+static bool drop_oldest(int gpu)
+{
+    struct gs_block *block = oldest;
+    while (block && block->gpu != gpu)
+        block = block->newer;
+    if (block)
+        drop(block);
+    return block != NULL;
+}
+
+void gs_cache_put(struct gs_block *block)
+{
+    int gpu = block->gpu;
+    struct gs_block **kind = kind_of(block->bytes);
+    block->use = GS_CACHED;
+    block->next = *kind;
+    *kind = block;
+    block->older = newest;
+    *(newest ? &newest->newer : &oldest) = block;
+    newest = block;
+    uint64_t now = counted(gpu, block->bytes), most = bound(gpu);
+    while (now > most && drop_oldest(gpu))
+        now = __atomic_load_n(&gs_shared_region()->gpu[gpu].cached, __ATOMIC_RELAXED);
+}
+
+void gs_cache_trim(int gpu)
+{
+    for (struct gs_block *block = oldest, *after; block; block = after) {
+        after = block->newer;
+        if (gpu < 0 || block->gpu == gpu)
+            drop(block);
+    }
+}
+
+void gs_cache_forget(void)
+{
+    memset(kinds, 0, sizeof kinds);
+    memset(bytes_here, 0, sizeof bytes_here);
+    oldest = newest = NULL;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "swap/blocks/chunk.h"
+
+#include "charge/device.h"
+
+enum { DEVICES = 64 };
+
+static int attribute(CUdevice_attribute which, CUdevice device)
+{
+    int value = 0;
+    return cuda()->cuDeviceGetAttribute(&value, which, device) == CUDA_SUCCESS ? value : 0;
+}
+
+/* Asked once per device: the answers do not change. Bit 0: known, 1: possible, 2: exportable, 3: RDMA. */
+static unsigned traits(CUdevice device)
+{
+    static unsigned char known[DEVICES];
+    if (device < 0 || device >= DEVICES)
+        return 0;
+    unsigned char bits = __atomic_load_n(&known[device], __ATOMIC_RELAXED);
+    if (bits)
+        return bits;
+    bits = 1;
+    bits |= attribute(CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, device) ? 2 : 0;
+    bits |= attribute(CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED, device) ? 4 : 0;
+    bits |= attribute(CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED, device) ? 8 : 0;
+    __atomic_store_n(&known[device], bits, __ATOMIC_RELAXED);
+    return bits;
+}
+
+bool gs_pieces_possible(CUdevice device)
+{
+    return traits(device) & 2;
+}
+
+CUresult gs_piece_create(struct gs_piece *piece, CUdevice device)
+{
+    CUmemAllocationProp properties = {
+        .type = CU_MEM_ALLOCATION_TYPE_PINNED,
+        .location = {CU_MEM_LOCATION_TYPE_DEVICE, device},
+        .requestedHandleTypes =
+            traits(device) & 4 ? CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR : CU_MEM_HANDLE_TYPE_NONE,
+        .allocFlags.gpuDirectRDMACapable = (traits(device) & 8) != 0,
+    };
+    return cuda()->cuMemCreate(&piece->handle, piece->bytes, &properties, 0);
+}
+
+CUresult gs_piece_map(struct gs_piece *piece, CUdeviceptr at)
+{
+    CUresult result = cuda()->cuMemMap(at, piece->bytes, 0, piece->handle, 0);
+    if (result == CUDA_SUCCESS)
+        piece->here = true;
+    else
+        cuda()->cuMemRelease(piece->handle);
+    return result;
+}
+
+static bool reaches(CUdevice device, CUdevice other)
+{
+    int can = 0;
+    return device != other && gs_gpu_of(other) >= 0 &&
+           cuda()->cuDeviceCanAccessPeer(&can, other, device) == CUDA_SUCCESS && can;
+}
+
+CUresult gs_pieces_open(CUdeviceptr at, uint64_t bytes, CUdevice device)
+{
+    CUmemAccessDesc who[DEVICES];
+    size_t count = 1;
+    int devices = 1;
+    who[0] = (CUmemAccessDesc){{CU_MEM_LOCATION_TYPE_DEVICE, device}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    cuda()->cuDeviceGetCount(&devices);
+    for (CUdevice other = 0; other < devices && count < DEVICES; other++)
+        if (reaches(device, other)) {
+            who[count] = who[0];
+            who[count++].location.id = other;
+        }
+    CUresult result = cuda()->cuMemSetAccess(at, bytes, who, count);
+    if (result != CUDA_SUCCESS && count > 1)
+        result = cuda()->cuMemSetAccess(at, bytes, who, 1);
+    return result;
+}
+
+CUresult gs_piece_drop(struct gs_piece *piece, CUdeviceptr at)
+{
+    if (!piece->here)
+        return CUDA_SUCCESS;
+    CUresult result = cuda()->cuMemUnmap(at, piece->bytes);
+    if (result == CUDA_SUCCESS)
+        result = cuda()->cuMemRelease(piece->handle);
+    piece->here = false;
+    return result;
+}

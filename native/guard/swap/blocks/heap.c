@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "swap/blocks/heap.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "charge/charge.h"
+#include "charge/pressure.h"
+#include "driver/capture_state.h"
+#include "driver/quiesce.h"
+#include "swap/blocks/cache.h"
+#include "swap/blocks/suballoc.h"
+
+/* Freed while a stream was captured, when the driver must not be asked to wait. Guarded by the blocks' lock. */
+static struct {
+    CUdeviceptr *pointer;
+    size_t count, room;
+} limbo;
+
+bool gs_movable(void)
+{
+    return gs_halt_armed;
+}
+
+bool gs_heap_serves(const struct gs_place *place)
+{
+    return gs_movable() && place->gpu >= 0 && gs_pieces_possible(place->device);
+}
+
+static bool into_limbo(CUdeviceptr pointer)
+{
+    if (limbo.count == limbo.room) {
+        size_t larger = limbo.room ? limbo.room * 2 : 16;
+        CUdeviceptr *moved = realloc(limbo.pointer, larger * sizeof *moved);
+        if (!moved)
+            return false;
+        limbo.pointer = moved;
+        limbo.room = larger;
+    }
+    limbo.pointer[limbo.count++] = pointer;
+    return true;
+}
+
+/* No work uses it any more. Wants the lock. */
+static void settle(CUdeviceptr pointer)
+{
+    struct gs_block *block = gs_block_at(pointer);
+    if (!block || (block->parts && !gs_part_give(block, pointer)))
+        return;
+    if (block->shown) /* others may still look at it */
+        gs_block_end(block);
+    else
+        gs_cache_put(block);
+}
+
+/* Wants the lock. */
+static void settle_limbo(void)
+{
+    while (limbo.count)
+        settle(limbo.pointer[--limbo.count]);
+}
+
+/* Waits for the work of a context, which need not be the current one. */
+static CUresult wait_for(CUcontext context)
+{
+    CUcontext current = NULL;
+    cuda()->cuCtxGetCurrent(&current);
+    if (current == context)
+        return cuda()->cuCtxSynchronize();
+    cuda()->cuCtxSetCurrent(context);
+    CUresult result = cuda()->cuCtxSynchronize();
+    cuda()->cuCtxSetCurrent(current);
+    return result;
+}
+
+static void empty_limbo(void)
+{
+    gs_blocks_lock();
+    bool empty = limbo.count == 0;
+    gs_blocks_unlock();
+    if (empty || gs_capturing() || cuda()->cuCtxSynchronize() != CUDA_SUCCESS)
+        return;
+    gs_blocks_lock();
+    settle_limbo();
+    gs_blocks_unlock();
+}
+
+static struct gs_block *cached(const struct gs_place *place, uint64_t bytes)
+{
+    gs_blocks_lock();
+    struct gs_block *block = gs_cache_take(place, bytes);
+    gs_blocks_unlock();
+    return block;
+}
+
+/* A GPU may be full though the share is not: by others' memory, or by what we only cache. */
+static CUresult make(const struct gs_place *place, uint64_t bytes, struct gs_block **block)
+{
+    if (!gs_claim(GS_EXACT, place->gpu, bytes))
+        return gs_refuse(place->gpu);
+    CUresult result = gs_block_make(place, bytes, block);
+    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+        gs_relieve(place->gpu);
+        result = gs_block_make(place, bytes, block);
+    }
+    if (result != CUDA_SUCCESS)
+        gs_give(GS_EXACT, place->gpu, bytes);
+    return result;
+}
+
+static CUresult obtain(const struct gs_place *place, uint64_t bytes, struct gs_block **block)
+{
+    *block = cached(place, bytes);
+    if (*block)
+        return CUDA_SUCCESS;
+    empty_limbo();
+    return make(place, bytes, block);
+}
+
+/* Far from the driver's own. */
+static uint64_t fresh_id(void)
+{
+    static uint64_t newest = 1ull << 62;
+    return __atomic_add_fetch(&newest, 1, __ATOMIC_RELAXED);
+}
+
+static CUresult large(const struct gs_place *place, uint64_t bytes, CUdeviceptr *pointer)
+{
+    struct gs_block *block;
+    uint64_t whole = bytes > UINT64_MAX - GS_PAGE ? UINT64_MAX : (bytes + GS_PAGE - 1) / GS_PAGE * GS_PAGE;
+    CUresult result = obtain(place, whole, &block);
+    if (result == CUDA_SUCCESS) {
+        block->asked = bytes;
+        block->id = fresh_id();
+        *pointer = block->at;
+    }
+    return result;
+}
+
+static CUdeviceptr part(const struct gs_place *place, uint64_t bytes, struct gs_block *fresh)
+{
+    gs_blocks_lock();
+    bool begun = !fresh || gs_parts_begin(fresh);
+    CUdeviceptr at = begun ? gs_part_take(place, bytes, fresh_id()) : 0;
+    if (!begun)
+        gs_cache_put(fresh);
+    gs_blocks_unlock();
+    return at;
+}
+
+static CUresult small(const struct gs_place *place, uint64_t bytes, CUdeviceptr *pointer)
+{
+    struct gs_block *fresh;
+    *pointer = part(place, bytes, NULL);
+    if (*pointer)
+        return CUDA_SUCCESS;
+    CUresult result = obtain(place, GS_PAGE, &fresh);
+    if (result != CUDA_SUCCESS)
+        return result;
+    *pointer = part(place, bytes, fresh);
+    return *pointer ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUresult gs_heap_alloc(const struct gs_place *place, uint64_t bytes, CUdeviceptr *pointer)
+{
+    CUdeviceptr got = 0;
+    gs_enter();
+    CUresult result = bytes > GS_SMALL ? large(place, bytes, &got) : small(place, bytes, &got);
+    gs_leave();
+    if (result == CUDA_SUCCESS)
+        *pointer = got;
+    return result;
+}
+
+/* The block whose allocation begins exactly there and is held. Wants the lock. */
+static struct gs_block *begins(CUdeviceptr pointer)
+{
+    CUdeviceptr at;
+    uint64_t asked;
+    struct gs_block *block = gs_block_at(pointer);
+    if (!block)
+        return NULL;
+    if (block->parts)
+        return gs_part_at(block, pointer, &at, &asked) && at == pointer ? block : NULL;
+    return block->use == GS_HELD && block->at == pointer ? block : NULL;
+}
+
+static CUresult after_waiting(CUdeviceptr pointer, CUcontext context)
+{
+    CUresult result = wait_for(context);
+    gs_blocks_lock();
+    struct gs_block *block = gs_block_at(pointer);
+    if (result == CUDA_SUCCESS) {
+        settle_limbo();
+        settle(pointer);
+    } else if (block && !block->parts) {
+        block->use = GS_HELD;
+    }
+    gs_blocks_unlock();
+    return result;
+}
+
+static bool freed(CUdeviceptr pointer, CUresult *result)
+{
+    gs_blocks_lock();
+    struct gs_block *block = begins(pointer);
+    bool later = block && gs_capturing() && into_limbo(pointer);
+    CUcontext context = block ? block->context : NULL;
+    if (block && !block->parts)
+        block->use = GS_FREED;
+    gs_blocks_unlock();
+    if (!block)
+        return false;
+    *result = later ? CUDA_SUCCESS : after_waiting(pointer, context);
+    return true;
+}
+
+bool gs_heap_free(CUdeviceptr pointer, CUresult *result)
+{
+    if (!gs_movable() || !pointer)
+        return false;
+    gs_enter();
+    bool ours = freed(pointer, result);
+    gs_leave();
+    return ours;
+}
+
+bool gs_heap_find(CUdeviceptr address, struct gs_allocation *found)
+{
+    if (!gs_movable())
+        return false;
+    gs_blocks_lock();
+    const struct gs_block *block = gs_block_at(address);
+    if (block)
+        *found = (struct gs_allocation){block->at, block->asked, block->id, block->context, block->device};
+    bool ours = block && (block->parts ? gs_part_at(block, address, &found->at, &found->bytes)
+                                       : block->use == GS_HELD && address - block->at < block->asked);
+    if (ours && block->parts)
+        found->id = gs_part_id(block, found->at);
+    gs_blocks_unlock();
+    return ours;
+}
+
+void gs_heap_trim(int gpu)
+{
+    gs_blocks_lock();
+    gs_cache_trim(gpu);
+    gs_blocks_unlock();
+}
+
+static void end(struct gs_block *block)
+{
+    if (block->use == GS_CACHED)
+        gs_cache_leave(block);
+    if (block->parts)
+        gs_parts_leave(block);
+    gs_block_end(block);
+}
+
+/* Those that go may wait in limbo. Wants the lock. */
+static void out_of_limbo(const struct gs_block *block)
+{
+    for (size_t i = 0; i < limbo.count;)
+        if (gs_block_at(limbo.pointer[i]) == block)
+            limbo.pointer[i] = limbo.pointer[--limbo.count];
+        else
+            i++;
+}
+
+void gs_heap_ended(int gpu, CUcontext context)
+{
+    struct gs_block *block;
+    if (!gs_movable())
+        return;
+    gs_blocks_lock();
+    for (size_t i = 0; (block = gs_block_number(i));) {
+        if (block->gpu == gpu && (!context || block->context == context)) {
+            out_of_limbo(block);
+            end(block);
+        } else {
+            i++;
+        }
+    }
+    gs_blocks_unlock();
+}
+
+void gs_heap_forget(void)
+{
+    gs_cache_forget();
+    gs_parts_forget();
+    gs_blocks_forget();
+    memset(&limbo, 0, sizeof limbo);
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "swap/store/host_pool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/prefault.h"
+#include "driver/real.h"
+#include "share/gpu_page.h"
+#include "share/swap_pool.h"
+
+#define OWN_UNIT (32ull << 20)
+#define HUGE_PAGE (2ull << 20)
+#define OF_LATE 3000000000ull /* ns */
+
+enum { TOUCHERS = 8 };
+
+struct mapped {
+    unsigned char *at;
+    bool registered;
+};
+
+static struct gs_swap *pool;
+static int data = -1;
+static struct mapped *mapped; /* per unit of the pool: it stays mapped and registered for the next time */
+static unsigned registered_units;
+static unsigned next[2]; /* where to look for a free unit that is not, that is registered */
+static bool looked, broken; /* a pool was named that cannot be used: then there is none */
+
+static struct gs_swap *named(void)
+{
+    const char *folder = getenv("GPUSHARE_SWAP");
+    if (looked || !folder || !*folder)
+        return pool;
+    looked = true;
+    mapped = calloc(GS_SWAP_UNITS, sizeof *mapped);
+    pool = mapped ? gs_swap_map(folder, &data) : NULL;
+    broken = !pool;
+    if (pool)
+        gs_swap_forget_own(pool);
+    else
+        gs_log("cannot use the pool %s: %s; this process cannot be suspended", folder, strerror(errno));
+    return pool;
+}
+
+uint64_t gs_host_unit(void)
+{
+    return named() ? pool->unit : OWN_UNIT;
+}
+
+static unsigned char *map_unit(unsigned unit)
+{
+    if (mapped[unit].at)
+        return mapped[unit].at;
+    void *at = mmap(NULL, pool->unit, PROT_READ | PROT_WRITE, MAP_SHARED, data, (off_t)(unit * pool->unit));
+    if (at == MAP_FAILED)
+        return NULL;
+    madvise(at, pool->unit, MADV_HUGEPAGE);
+    madvise(at, pool->unit, MADV_DONTFORK);
+    return mapped[unit].at = at;
+}
+
+static bool ready(unsigned unit, unsigned char *at)
+{
+    return mapped[unit].registered || unit < __atomic_load_n(&pool->ready, __ATOMIC_RELAXED) ||
+           gs_touch(at, pool->unit, data, (off_t)(unit * pool->unit), TOUCHERS) == 0;
+}
+
+/* The lowest free unit of a kind, so that processes that come and go use the same ones; -1 when there is none. */
+static int find_free(bool registered)
+{
+    unsigned count = __atomic_load_n(&pool->count, __ATOMIC_RELAXED);
+    if (registered && !registered_units)
+        return -1;
+    for (unsigned unit = next[registered]; unit < count && unit < GS_SWAP_UNITS; unit++)
+        if (mapped[unit].registered == registered && gs_swap_take(pool, unit)) {
+            next[registered] = unit + 1;
+            return (int)unit;
+        }
+    next[registered] = 0; /* others give units back too */
+    return -1;
+}
+
+static bool take_from_pool(struct gs_host *host)
+{
+    int unit = find_free(true);
+    if (unit < 0)
+        unit = find_free(false);
+    if (unit < 0)
+        return false;
+    unsigned char *at = map_unit((unsigned)unit);
+    if (at && ready((unsigned)unit, at)) {
+        *host = (struct gs_host){.at = at, .unit = unit, .registered = mapped[unit].registered};
+        return true;
+    }
+    gs_swap_give(pool, (unsigned)unit);
+    return false;
+}
+
+/* Huge pages make touching and registering cheap, and want their alignment. */
+static unsigned char *map_own(void)
+{
+    unsigned char *at = mmap(NULL, OWN_UNIT + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        return NULL;
+    size_t head = (HUGE_PAGE - (uintptr_t)at % HUGE_PAGE) % HUGE_PAGE;
+    if (head)
+        munmap(at, head);
+    munmap(at + head + OWN_UNIT, HUGE_PAGE - head);
+    madvise(at + head, OWN_UNIT, MADV_HUGEPAGE);
+    madvise(at + head, OWN_UNIT, MADV_DONTFORK);
+    return at + head;
+}
+
+static bool take_own(struct gs_host *host)
+{
+    unsigned char *at = broken ? NULL : map_own();
+    if (!at)
+        return false;
+    *host = (struct gs_host){.at = at, .unit = -1};
+    if (gs_touch(at, OWN_UNIT, -1, 0, TOUCHERS) == 0)
+        return true;
+    munmap(at, OWN_UNIT);
+    return false;
+}
+
+bool gs_host_take(struct gs_host *host)
+{
+    return named() ? take_from_pool(host) : take_own(host);
+}
+
+static void unregister(unsigned char *at)
+{
+    cuda()->cuMemHostUnregister(at);
+    registered_units--;
+}
+
+/* A unit that the pool no longer has is let go for good. */
+static void let_go(unsigned unit)
+{
+    if (mapped[unit].registered)
+        unregister(mapped[unit].at);
+    munmap(mapped[unit].at, pool->unit);
+    mapped[unit] = (struct mapped){0};
+    fallocate(data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(unit * pool->unit), (off_t)pool->unit);
+}
+
+void gs_host_give(struct gs_host *host)
+{
+    if (!host->at)
+        return;
+    if (host->unit >= 0) {
+        if ((unsigned)host->unit >= __atomic_load_n(&pool->count, __ATOMIC_RELAXED))
+            let_go((unsigned)host->unit);
+        gs_swap_give(pool, (unsigned)host->unit);
+        next[false] = next[true] = 0;
+    } else {
+        if (host->registered)
+            unregister(host->at);
+        munmap(host->at, OWN_UNIT);
+    }
+    *host = (struct gs_host){0};
+}
+
+static bool registered(unsigned char *at)
+{
+    CUresult result = cuda()->cuMemHostRegister_v2(at, gs_host_unit(), CU_MEMHOSTREGISTER_PORTABLE);
+    registered_units += result == CUDA_SUCCESS;
+    return result == CUDA_SUCCESS || result == CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+}
+
+void gs_host_register(struct gs_host *host)
+{
+    if (host->registered)
+        return;
+    host->registered = registered(host->at);
+    if (host->unit >= 0)
+        mapped[host->unit].registered = host->registered;
+}
+
+/* Each process begins somewhere else: who leaves at the same time as others is to find units of its own. */
+static unsigned first_ahead(unsigned end)
+{
+    return (unsigned)((uint64_t)(unsigned)getpid() * 2654435761u % end);
+}
+
+bool gs_host_register_ahead(uint64_t bytes)
+{
+    if (!named() || registered_units * pool->unit >= bytes)
+        return false;
+    unsigned end = __atomic_load_n(&pool->ready, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < end; i++) {
+        unsigned unit = (first_ahead(end) + i) % end;
+        if (mapped[unit].registered || !map_unit(unit))
+            continue;
+        return mapped[unit].registered = registered(mapped[unit].at);
+    }
+    return false;
+}
+
+void gs_host_unregistered(void)
+{
+    registered_units = 0;
+    for (unsigned unit = 0; mapped && unit < GS_SWAP_UNITS; unit++)
+        mapped[unit].registered = false;
+}
+
+uint64_t gs_host_registered(void)
+{
+    return registered_units * gs_host_unit();
+}
+
+bool gs_host_is_own(void)
+{
+    return !named() && !broken;
+}
+
+uint64_t gs_host_left(void)
+{
+    struct sysinfo machine;
+    if (named())
+        return gs_swap_free(pool) * pool->unit;
+    return broken || sysinfo(&machine) < 0 ? 0 : (machine.freeram + machine.bufferram) * (uint64_t)machine.mem_unit;
+}
+
+uint64_t gs_host_most(void)
+{
+    if (named())
+        return __atomic_load_n(&pool->count, __ATOMIC_RELAXED) * pool->unit;
+    return broken ? 0 : UINT64_MAX;
+}
+
+bool gs_host_scarce(void)
+{
+    return named() && gs_host_left() < gs_host_most() / 2;
+}
+
+uint32_t gs_host_given(void)
+{
+    return named() ? __atomic_load_n(&pool->given, __ATOMIC_SEQ_CST) : 0;
+}
+
+void gs_host_returns(void)
+{
+    if (named())
+        __atomic_store_n(&pool->returning_ns, gs_now(), __ATOMIC_SEQ_CST);
+}
+
+bool gs_host_someone_returns(void)
+{
+    return named() && gs_now() - __atomic_load_n(&pool->returning_ns, __ATOMIC_SEQ_CST) < OF_LATE;
+}
+
+void gs_host_forget(void)
+{
+    if (pool) {
+        munmap(pool, sizeof *pool);
+        close(data);
+    }
+    pool = NULL;
+    mapped = NULL; /* what it points to was not copied to the child, or is in an unknown state */
+    looked = broken = false;
+    registered_units = next[false] = next[true] = 0;
+    data = -1;
+}

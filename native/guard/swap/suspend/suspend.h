@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Off the GPU and back, as the region wishes. Only the mover calls this. */
+#ifndef GS_SUSPEND_H
+#define GS_SUSPEND_H
+
+#include "share/region.h"
+
+/* Does what `halt` says, if it has not been done or refused yet. */
+void gs_obey(struct gs_region *region, struct gs_region_slot *slot);
+
+void gs_obey_forget(void);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "swap/suspend/suspend_thread.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "charge/charge.h"
+#include "driver/quiesce.h"
+#include "swap/suspend/prestage.h"
+#include "swap/suspend/suspend.h"
+
+enum { TICK_US = 10000 };
+
+/* Of the use of contexts while the program runs. Nobody halts while holding it. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool started;
+
+static void tick(struct gs_region *region, struct gs_region_slot *slot)
+{
+    gs_obey(region, slot);
+    if (gs_halted())
+        return;
+    pthread_mutex_lock(&lock);
+    gs_readiness_tick(region, slot);
+    pthread_mutex_unlock(&lock);
+}
+
+static void *move(void *nothing)
+{
+    prctl(PR_SET_NAME, "gpushare-mover");
+    for (;;) {
+        struct gs_region_slot *slot = gs_shared_slot();
+        if (slot)
+            tick(gs_shared_region(), slot);
+        usleep(TICK_US);
+    }
+    return nothing;
+}
+
+/* Signals of the program are not the mover's to take. */
+static void start(void)
+{
+    pthread_t thread;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&thread, NULL, move, NULL);
+    if (error == 0)
+        pthread_detach(thread);
+    else
+        gs_log("cannot start the mover thread (%d); this process cannot be suspended", error);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void gs_mover_start(void)
+{
+    if (gs_halt_armed && !__atomic_exchange_n(&started, true, __ATOMIC_SEQ_CST))
+        start();
+}
+
+void gs_mover_pause(void)
+{
+    if (gs_halt_armed)
+        pthread_mutex_lock(&lock);
+}
+
+void gs_mover_go_on(void)
+{
+    if (gs_halt_armed)
+        pthread_mutex_unlock(&lock);
+}
+
+void gs_mover_lost_context(void)
+{
+    gs_readiness_lost();
+}
+
+void gs_mover_forget(void)
+{
+    lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    started = false;
+    gs_obey_forget();
+    gs_readiness_forget();
+}
