@@ -84,3 +84,23 @@ def test_every_metric_has_its_place() -> None:
 def test_every_call_has_its_place() -> None:
     text = page("api.md")
     assert not [r.path for r in ROUTES if f"`{r.method} {r.path}`" not in text]
+
+
+DOCS = REFERENCE.parent
+
+
+def linked(index: Path) -> list[Path]:
+    targets = re.findall(r"\]\(([^):#\s]+\.md)\)", index.read_text("utf-8"))
+    return [(index.parent / target).resolve() for target in targets]
+
+
+def test_the_index_of_decisions_lists_each_once_in_order() -> None:
+    index = (DOCS / "adr/README.md").read_text("utf-8")
+    rows = re.findall(r"^\| \[\d+\]\((\S+)\)", index, re.MULTILINE)
+    assert rows == sorted(path.name for path in (DOCS / "adr").glob("0*.md"))
+
+
+def test_every_page_is_linked_from_an_index() -> None:
+    known = {page for index in DOCS.rglob("README.md") for page in linked(index)}
+    lost = set(DOCS.rglob("*.md")) - known - {DOCS / "README.md"}
+    assert not lost
