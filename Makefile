@@ -44,6 +44,7 @@ check: setup ## Lint, format, types, layers, generated documentation, spelling, 
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_includes.py
 	$(BIN)/python docs/reference/generate.py --check
 	$(BIN)/codespell
 	$(BIN)/python scripts/check_prose.py

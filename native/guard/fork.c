@@ -8,6 +8,7 @@
 #include "charge/unmovable.h"
 #include "driver/capture_state.h"
 #include "driver/quiesce.h"
+#include "hooks/memory/graph_memory.h"
 #include "hooks/memory/ipc.h"
 #include "hooks/memory/pool.h"
 #include "hooks/memory/vmm.h"
@@ -15,21 +16,25 @@
 #include "hooks/work/graph.h"
 #include "schedule/decide/arbiter.h"
 #include "schedule/process/attachment.h"
+#include "schedule/process/poll_thread.h"
 #include "schedule/process/timer_thread.h"
 #include "schedule/timing/channel_group.h"
 #include "schedule/timing/completions.h"
 #include "schedule/timing/cost_model.h"
+#include "share/attach.h"
 #include "swap/blocks/heap.h"
 #include "swap/suspend/suspend_thread.h"
 
 /* Another thread may have held any of their locks at the fork, so each starts from nothing. */
 static void forget_everything(void)
 {
-    gs_limit_forget();
+    gs_charge_forget();
+    gs_attach_forget();
     gs_ledger_forget();
     gs_context_forget();
     gs_groups_forget();
     gs_pools_forget();
+    gs_graph_memory_forget();
     gs_graph_forget();
     gs_vmm_forget();
     gs_captures_forget();
@@ -37,7 +42,8 @@ static void forget_everything(void)
     gs_marks_forget();
     gs_conductor_forget();
     gs_rides_forget();
-    gs_keeper_forget();
+    gs_timer_thread_forget();
+    gs_poll_thread_forget();
     gs_heap_forget();
     gs_ipc_forget();
     gs_fixed_forget();

@@ -1,7 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "charge/charge.h"
+#include "charge/pressure.h"
 #include "driver/dlsym.h"
+#include "driver/quiesce.h"
+#include "fork.h"
+#include "hooks/memory/graph_memory.h"
+#include "hooks/memory/pool.h"
 #include "schedule/process/attachment.h"
+#include "schedule/rounds.h"
+#include "share/attach.h"
+#include "swap/blocks/heap.h"
+#include "swap/suspend/suspend.h"
+
+void gs_region_opened(const struct gs_region *region)
+{
+    gs_pressure_add((struct gs_shrinker){gs_pools_trim, gs_pools_settle});
+    gs_pressure_add((struct gs_shrinker){gs_graph_trim, gs_graph_settle});
+    gs_pressure_add((struct gs_shrinker){gs_heap_trim, NULL});
+    gs_suspend_announces(gs_rides_drain);
+    gs_rounds_start();
+    if (region->flags & GS_REGION_MOVABLE)
+        gs_halt_arm(region->halt & 1);
+    gs_watch_forks();
+}
 
 /* Not left to the first allocation: after an exec the region must forget what the old program held. */
 __attribute__((constructor)) static void start(void)

@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
-#include "share/gpu_page.h"
 
 enum { AWAKE, NAPS, SLEEPS };
 

@@ -21,21 +21,6 @@ struct gs_usage {
     uint64_t limit, used, cached;
 };
 
-/* True when GPUSHARE_REGION named a region and it could be mapped. */
-bool gs_active(void);
-
-/* That region, or NULL; it stays mapped for good. */
-struct gs_region *gs_shared_region(void);
-
-/* This process' slot in it; NULL until it holds anything. */
-struct gs_region_slot *gs_shared_slot(void);
-
-/* The region's GPU with this UUID, or -1. */
-int gs_gpu_by_uuid(const unsigned char uuid[16]);
-int gs_gpu_by_name(const char *uuid);
-
-uint64_t gs_context_bytes(int gpu);
-
 bool gs_take(enum gs_model model, int gpu, uint64_t bytes);
 void gs_give(enum gs_model model, int gpu, uint64_t bytes);
 
@@ -45,9 +30,7 @@ void gs_force(int gpu, uint64_t bytes);
 struct gs_usage gs_usage(int gpu);
 
 void gs_count_denied(int gpu);
-void gs_count_unlisted(void);
-void gs_count_unhooked(const char *symbol);
 
-void gs_limit_forget(void);
+void gs_charge_forget(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "charge/device.h"
 
-#include "charge/charge.h"
+#include "share/attach.h"
 
 enum { DEVICES = 128, UNKNOWN = 0, UNLISTED = 1, LISTED = 2 };
 

@@ -3,29 +3,37 @@
 
 #include <unistd.h>
 
-#include "hooks/memory/pool.h"
-#include "hooks/work/graph.h"
-#include "share/region.h"
-#include "swap/blocks/heap.h"
+#include "driver/quiesce.h"
+#include "share/attach.h"
 
-enum { PATIENCE = 25, PAUSE_US = 2000 };
+enum { PATIENCE = 25, PAUSE_US = 2000, SHRINKERS = 4 };
+
+/* Filled before anything is charged, read-only from then on. */
+static struct gs_shrinker shrinkers[SHRINKERS];
+static unsigned count;
+
+void gs_pressure_add(struct gs_shrinker shrinker)
+{
+    if (count < SHRINKERS)
+        shrinkers[count++] = shrinker;
+}
 
 void gs_relieve(int gpu)
 {
     /* A capture in progress elsewhere must not be spoilt by calls that the program did not make. */
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
     bool relaxed = cuda()->cuThreadExchangeStreamCaptureMode(&mode) == CUDA_SUCCESS;
-    gs_pools_trim(gpu);
-    gs_graph_trim(gpu);
-    gs_heap_trim(gpu);
+    for (unsigned i = 0; i < count; i++)
+        shrinkers[i].trim(gpu);
     if (relaxed)
         cuda()->cuThreadExchangeStreamCaptureMode(&mode);
 }
 
 void gs_settle(int gpu)
 {
-    gs_pools_settle(gpu);
-    gs_graph_settle(gpu);
+    for (unsigned i = 0; i < count; i++)
+        if (shrinkers[i].settle)
+            shrinkers[i].settle(gpu);
 }
 
 /* Other processes of the share see the pressure within 10 ms and let go of what they only cache. */

@@ -9,6 +9,15 @@
 /* Reserves, if need be after trimming this process' pools and graph memory on that GPU. */
 bool gs_claim(enum gs_model model, int gpu, uint64_t bytes);
 
+/* Something of this process' that holds charged memory which it can do without; NULL: it has nothing to settle. */
+struct gs_shrinker {
+    void (*trim)(int gpu);
+    void (*settle)(int gpu);
+};
+
+/* From gs_region_opened() only. They are trimmed in the order in which they were added. */
+void gs_pressure_add(struct gs_shrinker shrinker);
+
 /* Trims this process' pools and graph memory on a GPU. Wants none of their locks held. */
 void gs_relieve(int gpu);
 

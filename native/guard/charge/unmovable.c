@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "charge/charge.h"
+#include "share/attach.h"
 
 enum { KINDS = 8 };
 

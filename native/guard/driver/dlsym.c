@@ -8,8 +8,8 @@
 
 #include "base/elf.h"
 #include "base/export.h"
-#include "charge/charge.h"
 #include "driver/real.h"
+#include "share/attach.h"
 
 typedef void *gs_dlvsym(void *handle, const char *symbol, const char *version);
 

@@ -9,8 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "charge/charge.h"
-#include "share/region.h"
+#include "share/attach.h"
 
 enum { COUNTERS = 64, POLL_MS = 10, SETTLE_US = 50 };
 

@@ -12,6 +12,11 @@
 /* False unless the share's memory can be moved: then entering costs one load. */
 extern bool gs_halt_armed;
 
+static inline bool gs_movable(void)
+{
+    return gs_halt_armed;
+}
+
 void gs_halt_enter(void);
 void gs_halt_leave(void);
 

@@ -5,11 +5,9 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "base/export.h"
-#include "base/log.h"
 #include "base/map.h"
-#include "charge/charge.h"
 #include "driver/dlsym.h"
+#include "share/attach.h"
 
 struct gs_cuda gs_cuda;
 struct gs_nvml gs_nvml;

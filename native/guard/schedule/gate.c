@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schedule/gate.h"
 
+#include "base/clock.h"
 #include "driver/capture_state.h"
 #include "schedule/decide/preempt.h"
 #include "schedule/process/timer_thread.h"
@@ -47,7 +48,7 @@ static void wish(struct gs_ride *ride)
     uint64_t now = gs_now();
     GS_WRITE(ride->active_at, now);
     __atomic_store_n(&ride->rider->want_ns, now, __ATOMIC_SEQ_CST);
-    gs_keeper_wake();
+    gs_timer_thread_wake();
 }
 
 static uint32_t waits_for(const struct gs_ride *ride)
@@ -59,7 +60,7 @@ static void wait_shut(struct gs_ride *ride, uint32_t bits)
 {
     uint64_t begun = gs_now();
     __atomic_add_fetch(&ride->rider->busy, 1, __ATOMIC_SEQ_CST);
-    gs_keeper_wake();
+    gs_timer_thread_wake();
     while (__atomic_load_n(&ride->seat->word, __ATOMIC_SEQ_CST) & bits)
         gs_seat_wait(ride->seat, bits, WAIT_NS);
     __atomic_sub_fetch(&ride->rider->busy, 1, __ATOMIC_SEQ_CST);
@@ -89,7 +90,7 @@ static void put_fence(struct gs_ride *ride, CUstream stream)
         GS_WRITE(ride->word, 0); /* this driver or stream cannot: from now on the host waits */
     __atomic_add_fetch(&ride->fences, 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(&ride->seat->fences, 1, __ATOMIC_RELAXED);
-    gs_keeper_wake();
+    gs_timer_thread_wake();
 }
 
 /* A look at the word before the quantum would be exceeded. What is not known is taken to fill one. */

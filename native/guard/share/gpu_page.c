@@ -10,19 +10,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/process.h"
 
 static_assert(offsetof(struct gs_board, seat) == 256, "the header is 256 bytes");
 static_assert(sizeof(struct gs_seat) == 384, "a seat is 384 bytes");
 static_assert(offsetof(struct gs_seat, word) % 64 == 0, "the word begins a cache line");
 static_assert(sizeof(struct gs_rider) == 128, "a rider is 128 bytes");
-
-uint64_t gs_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static bool mine(const struct gs_rider *rider, int32_t pid, uint32_t namespace, uint64_t start)
 {

@@ -131,8 +131,6 @@ void gs_seat_open(struct gs_seat *seat, uint32_t bits);
 /* Waits while any of the bits is set, at most that long. */
 void gs_seat_wait(struct gs_seat *seat, uint32_t bits, uint64_t at_most_ns);
 
-uint64_t gs_now(void); /* ns of CLOCK_MONOTONIC */
-
 /* Words that others write and read meanwhile, where no order matters. */
 #define GS_READ(word) __atomic_load_n(&(word), __ATOMIC_RELAXED)
 #define GS_WRITE(word, value) __atomic_store_n(&(word), value, __ATOMIC_RELAXED)

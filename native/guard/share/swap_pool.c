@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/process.h"
-#include "share/gpu_page.h"
 
 bool gs_swap_sound(const struct gs_swap *swap)
 {

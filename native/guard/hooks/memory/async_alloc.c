@@ -5,10 +5,11 @@
 #include "charge/unmovable.h"
 #include "driver/quiesce.h"
 #include "hooks/memory/alloc.h"
+#include "hooks/memory/graph_memory.h"
 #include "hooks/memory/pool.h"
 #include "hooks/memory/pools.h"
 #include "hooks/setup/context.h"
-#include "hooks/work/graph.h"
+#include "share/attach.h"
 #include "swap/blocks/heap.h"
 
 struct request {

@@ -5,6 +5,7 @@
 #include "charge/charge.h"
 #include "charge/device.h"
 #include "charge/pressure.h"
+#include "share/attach.h"
 #include "swap/blocks/cache.h"
 
 static uint64_t smaller(uint64_t a, uint64_t b)

@@ -3,11 +3,11 @@
 
 #include <stdlib.h>
 
-#include "charge/charge.h"
 #include "charge/device.h"
 #include "charge/growth.h"
 #include "charge/ledger.h"
 #include "hooks/memory/pools.h"
+#include "share/attach.h"
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gs_pool *first;

@@ -13,6 +13,7 @@
 #include "charge/pressure.h"
 #include "charge/unmovable.h"
 #include "driver/quiesce.h"
+#include "share/attach.h"
 #include "swap/blocks/heap.h"
 
 struct physical {

@@ -12,7 +12,7 @@
 #include "driver/quiesce.h"
 #include "schedule/gate.h"
 #include "schedule/timing/channel_group.h"
-#include "share/region.h"
+#include "share/attach.h"
 #include "swap/blocks/heap.h"
 #include "swap/suspend/suspend_thread.h"
 

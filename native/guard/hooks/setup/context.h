@@ -3,15 +3,9 @@
 #ifndef GS_CONTEXT_H
 #define GS_CONTEXT_H
 
-#include "driver/real.h"
+#include "driver/place.h"
 
 /* Where an allocation of the calling thread would go. */
-struct gs_place {
-    int gpu; /* -1: not limited */
-    CUcontext context;
-    CUdevice device;
-};
-
 struct gs_place gs_place_current(void);
 
 /* Where a stream's allocations go. */

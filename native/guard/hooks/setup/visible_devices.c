@@ -8,9 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "charge/charge.h"
 #include "driver/real.h"
-#include "share/region.h"
+#include "share/attach.h"
 
 static const char VARIABLE[] = "CUDA_VISIBLE_DEVICES";
 enum { LIST = GS_GPUS * GS_UUID };

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "schedule/timing/timeslice.h"
 #include "share/lease.h"
 #include "share/region.h"

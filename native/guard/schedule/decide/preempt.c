@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schedule/decide/preempt.h"
 
+#include "base/clock.h"
 #include "driver/capture_state.h"
+#include "schedule/process/poll_thread.h"
 #include "schedule/process/timer_thread.h"
 #include "schedule/timing/timeslice.h"
 
@@ -86,8 +88,8 @@ static void raise_bit(struct gs_ride *ride)
     gs_board_shut(ride->board, bit_of(ride));
     __atomic_store_n(&burst->raised, 1, __ATOMIC_SEQ_CST);
     ride->seat->raises++;
-    gs_keeper_wake();
-    gs_watcher_wake();
+    gs_timer_thread_wake();
+    gs_poll_thread_wake();
     gs_slice_urgent(ride);
 }
 
@@ -151,7 +153,7 @@ static void fall(struct gs_ride *ride, uint64_t launches, uint64_t now)
         burst->linger_launches = launches;
         burst->linger_until = now + bridged;
         __atomic_store_n(&burst->lingers, true, __ATOMIC_SEQ_CST);
-        gs_keeper_hurry();
+        gs_timer_thread_hurry();
         return;
     }
     drop_bit(ride);

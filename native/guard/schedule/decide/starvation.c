@@ -3,6 +3,7 @@
 
 #include <time.h>
 
+#include "base/clock.h"
 #include "schedule/timing/timeslice.h"
 #include "share/region.h"
 

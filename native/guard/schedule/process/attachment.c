@@ -8,11 +8,10 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "charge/charge.h"
 #include "charge/device.h"
 #include "driver/capture_state.h"
 #include "schedule/process/timer_thread.h"
-#include "share/region.h"
+#include "share/attach.h"
 
 bool gs_gate_armed;
 
@@ -187,7 +186,7 @@ void gs_rides_drain(bool drains)
     for (int gpu = 0; gpu < GS_GPUS; gpu++)
         if (gs_ride_number(gpu)) {
             __atomic_store_n(&ride_of(gpu)->rider->draining, drains, __ATOMIC_SEQ_CST);
-            gs_keeper_hurry();
+            gs_timer_thread_hurry();
         }
 }
 

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two threads of a process that takes turns or is urgent.
- *
- * The keeper keeps times: turns, grace, the floor. It never calls the driver: a launch that waits for room in a full
- * queue holds the driver's locks, and only the keeper can open the word that the queue waits for.
- * The watcher asks the driver what is done.
+ * The thread of a process that takes turns or is urgent that keeps times: turns, grace, the floor. It never calls the
+ * driver: a launch that waits for room in a full queue holds the driver's locks, and only this thread can open the word
+ * that the queue waits for.
  */
 #ifndef GS_TIMER_THREAD_H
 #define GS_TIMER_THREAD_H
 
-void gs_keeper_wake(void);
+#include <stdint.h>
+
+/* What it does: looks, and says until when it need not look again. Before it is woken for the first time. */
+void gs_timer_thread_serves(uint64_t (*look)(uint64_t now));
+
+void gs_timer_thread_wake(void);
 
 /* A time that it keeps has changed. */
-void gs_keeper_hurry(void);
+void gs_timer_thread_hurry(void);
 
-void gs_watcher_wake(void);
-
-void gs_keeper_forget(void);
+void gs_timer_thread_forget(void);
 
 #endif

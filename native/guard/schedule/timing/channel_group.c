@@ -13,9 +13,8 @@
 #include "base/elf.h"
 #include "base/export.h"
 #include "base/log.h"
-#include "charge/charge.h"
+#include "share/attach.h"
 #include "share/gpu_page.h"
-#include "share/region.h"
 
 enum { GROUPS = 64, UNKNOWN = -2 };
 

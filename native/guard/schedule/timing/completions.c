@@ -3,8 +3,9 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "driver/capture_state.h"
-#include "schedule/process/timer_thread.h"
+#include "schedule/process/poll_thread.h"
 #include "share/region.h"
 
 enum { MARKS = 64 };
@@ -50,7 +51,7 @@ void gs_mark(struct gs_ride *ride, int gpu, CUstream stream)
     if (track->count < MARKS && has_events(track, context) &&
         cuda()->cuEventRecord(track->mark[(track->first + track->count) % MARKS], stream) == CUDA_SUCCESS &&
         track->count++ == 0)
-        gs_watcher_wake();
+        gs_poll_thread_wake();
     pthread_mutex_unlock(&track->lock);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schedule/timing/timeslice.h"
 
+#include "base/clock.h"
 #include "schedule/timing/channel_group.h"
 
 #define US 1000ull

@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "charge/charge.h"
-#include "share/region.h"
-#include "swap/blocks/ipc_export.h"
+#include "share/attach.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gs_block **blocks; /* by address */
@@ -159,7 +158,6 @@ void gs_block_end(struct gs_block *block)
 {
     take_out(block);
     release(block);
-    gs_hide(block);
     gs_give(GS_EXACT, block->gpu, block->bytes);
     free(block);
 }

@@ -6,6 +6,7 @@
 #ifndef GS_BLOCK_H
 #define GS_BLOCK_H
 
+#include "driver/place.h"
 #include "swap/blocks/chunk.h"
 
 enum gs_use { GS_HELD, GS_FREED, GS_CACHED };

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-#include "charge/charge.h"
-#include "share/region.h"
+#include "share/attach.h"
 
 enum { KINDS = 256 };
 #define ALWAYS (1ull << 30) /* may be cached unless that is more than half of the limit */

@@ -3,7 +3,7 @@
 #ifndef GS_CHUNK_H
 #define GS_CHUNK_H
 
-#include "hooks/setup/context.h"
+#include "driver/real.h"
 
 #define GS_PAGE (2ull << 20)
 #define GS_PIECE (64ull << 20)

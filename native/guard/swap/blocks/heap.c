@@ -9,6 +9,7 @@
 #include "driver/capture_state.h"
 #include "driver/quiesce.h"
 #include "swap/blocks/cache.h"
+#include "swap/blocks/ipc_export.h"
 #include "swap/blocks/suballoc.h"
 
 /* Freed while a stream was captured, when the driver must not be asked to wait. Guarded by the blocks' lock. */
@@ -16,11 +17,6 @@ static struct {
     CUdeviceptr *pointer;
     size_t count, room;
 } limbo;
-
-bool gs_movable(void)
-{
-    return gs_halt_armed;
-}
 
 bool gs_heap_serves(const struct gs_place *place)
 {
@@ -41,6 +37,12 @@ static bool into_limbo(CUdeviceptr pointer)
     return true;
 }
 
+static void end_block(struct gs_block *block)
+{
+    gs_hide(block);
+    gs_block_end(block);
+}
+
 /* No work uses it any more. Wants the lock. */
 static void settle(CUdeviceptr pointer)
 {
@@ -48,7 +50,7 @@ static void settle(CUdeviceptr pointer)
     if (!block || (block->parts && !gs_part_give(block, pointer)))
         return;
     if (block->shown) /* others may still look at it */
-        gs_block_end(block);
+        end_block(block);
     else
         gs_cache_put(block);
 }
@@ -254,7 +256,7 @@ static void end(struct gs_block *block)
         gs_cache_leave(block);
     if (block->parts)
         gs_parts_leave(block);
-    gs_block_end(block);
+    end_block(block);
 }
 
 /* Those that go may wait in limbo. Wants the lock. */

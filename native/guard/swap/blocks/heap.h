@@ -6,10 +6,7 @@
 #ifndef GS_HEAP_H
 #define GS_HEAP_H
 
-#include "hooks/setup/context.h"
-
-/* Whether the share's memory is to be movable; decided when the program starts. */
-bool gs_movable(void);
+#include "driver/place.h"
 
 /* Whether an allocation there can come from here. */
 bool gs_heap_serves(const struct gs_place *place);

@@ -9,10 +9,10 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/prefault.h"
 #include "driver/real.h"
-#include "share/gpu_page.h"
 #include "share/swap_pool.h"
 
 #define OWN_UNIT (32ull << 20)

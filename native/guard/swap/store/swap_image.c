@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "share/gpu_page.h"
+#include "base/clock.h"
 #include "swap/store/host_pool.h"
 
 #define PATIENCE 30000000000ull /* ns in which others return but give nothing back */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "swap/suspend/prestage.h"
 
+#include "base/clock.h"
 #include "driver/quiesce.h"
-#include "share/gpu_page.h"
 #include "swap/blocks/block.h"
 #include "swap/blocks/heap.h"
 #include "swap/store/host_pool.h"

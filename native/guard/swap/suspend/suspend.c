@@ -4,13 +4,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "charge/charge.h"
+#include "base/clock.h"
 #include "charge/pressure.h"
 #include "charge/unmovable.h"
 #include "driver/capture_state.h"
 #include "driver/quiesce.h"
-#include "schedule/process/attachment.h"
-#include "share/gpu_page.h"
+#include "share/attach.h"
 #include "swap/blocks/block.h"
 #include "swap/blocks/heap.h"
 #include "swap/store/host_pool.h"
@@ -28,6 +27,13 @@ enum { PAUSE_US = 1000 };
 static uint32_t obeyed; /* the newest `halt` that was done or refused */
 static bool is_away;
 static uint64_t retry_at;
+
+static void (*announce)(bool drains); /* set before there is anything to suspend */
+
+void gs_suspend_announces(void (*to)(bool drains))
+{
+    announce = to;
+}
 
 static void publish(uint32_t *word, uint32_t value)
 {
@@ -149,10 +155,10 @@ static bool undone(void)
 /* What is queued may stand behind the share's next turn, and launches behind that: so there is to be one. */
 static enum gs_failure halt_and_leave(const struct gs_region *region, const uint64_t keep[GS_GPUS], uint64_t *moved)
 {
-    gs_rides_drain(true);
+    announce(true);
     enum gs_failure failure = halt();
     enum gs_drained drained = failure ? GS_GAVE_UP : gs_drain(wants_to_leave);
-    gs_rides_drain(false);
+    announce(false);
     if (drained == GS_GAVE_UP)
         return GS_FAILED_DRIVER;
     failure = drained == GS_BROKEN ? GS_FAILED_DRIVER : leave(region, keep, moved);

@@ -5,6 +5,9 @@
 
 #include "share/region.h"
 
+/* Who is to know that the process is about to be suspended, or is not any more, and lets its queued work end. */
+void gs_suspend_announces(void (*to)(bool drains));
+
 /* Does what `halt` says, if it has not been done or refused yet. */
 void gs_obey(struct gs_region *region, struct gs_region_slot *slot);
 

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "charge/charge.h"
 #include "driver/quiesce.h"
+#include "share/attach.h"
 #include "swap/suspend/prestage.h"
 #include "swap/suspend/suspend.h"
 

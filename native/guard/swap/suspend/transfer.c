@@ -3,8 +3,8 @@
 
 #include <unistd.h>
 
-#include "charge/charge.h"
-#include "share/gpu_page.h"
+#include "base/clock.h"
+#include "share/attach.h"
 #include "swap/blocks/block.h"
 #include "swap/store/copy_queue.h"
 #include "swap/store/host_pool.h"

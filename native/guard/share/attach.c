@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "share/attach.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static struct gs_region *region;
+static int slot = -1;
+
+static int digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 :
+           c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static bool parse_uuid(const char *name, unsigned char uuid[16])
+{
+    const char *at = strchr(name, '-');
+    int digits = 0;
+    for (; at && *at && digits < 32; at++) {
+        if (digit(*at) < 0)
+            continue;
+        uuid[digits / 2] = (unsigned char)(uuid[digits / 2] << 4 | digit(*at));
+        digits++;
+    }
+    return digits == 32;
+}
+
+static void open_region(void)
+{
+    int kept_errno = errno;
+    const char *path = getenv("GPUSHARE_REGION");
+    struct gs_region *mapped = path && *path ? gs_region_map(path) : NULL;
+    if (path && *path && !mapped)
+        gs_log("cannot map the region %s: %s; this process is not limited", path, strerror(errno));
+    if (mapped) {
+        unsigned char uuid[16] = {0};
+        for (uint32_t g = 0; g < mapped->gpu_count; g++)
+            if (!parse_uuid(mapped->gpu[g].uuid, uuid))
+                gs_log("the region names no UUID but %s", mapped->gpu[g].uuid);
+        if (mapped->slots_high && gs_region_lock(mapped)) {
+            gs_region_forget(mapped, getpid());
+            gs_region_unlock(mapped);
+        }
+        region = mapped;
+        gs_region_opened(mapped);
+    }
+    errno = kept_errno;
+}
+
+bool gs_active(void)
+{
+    pthread_once(&once, open_region);
+    return region != NULL;
+}
+
+struct gs_region *gs_shared_region(void)
+{
+    return gs_active() ? region : NULL;
+}
+
+struct gs_region_slot *gs_shared_slot(void)
+{
+    int mine = __atomic_load_n(&slot, __ATOMIC_ACQUIRE);
+    return mine < 0 ? NULL : &region->slot[mine];
+}
+
+/* Read anew each time: the share may have moved. */
+int gs_gpu_by_uuid(const unsigned char uuid[16])
+{
+    unsigned char here[16] = {0};
+    for (uint32_t g = 0; gs_active() && g < region->gpu_count; g++)
+        if (parse_uuid(region->gpu[g].uuid, here) && memcmp(here, uuid, 16) == 0)
+            return (int)g;
+    return -1;
+}
+
+int gs_gpu_by_name(const char *name)
+{
+    unsigned char uuid[16] = {0};
+    return parse_uuid(name, uuid) ? gs_gpu_by_uuid(uuid) : -1;
+}
+
+uint64_t gs_context_bytes(int gpu)
+{
+    return __atomic_load_n(&region->gpu[gpu].context, __ATOMIC_RELAXED);
+}
+
+bool gs_attach_join(void)
+{
+    if (slot < 0)
+        __atomic_store_n(&slot, gs_region_join(region, getpid()), __ATOMIC_RELEASE);
+    if (slot < 0)
+        gs_log("the share has more processes than the region has room for");
+    return slot >= 0;
+}
+
+int gs_attach_slot(void)
+{
+    return slot;
+}
+
+void gs_count_unlisted(void)
+{
+    __atomic_add_fetch(&region->unlisted, 1, __ATOMIC_RELAXED);
+}
+
+void gs_count_unhooked(const char *symbol)
+{
+    gs_log("%s: the driver offers a version of it that the guard does not know", symbol);
+    __atomic_add_fetch(&region->unhooked, 1, __ATOMIC_RELAXED);
+}
+
+void gs_attach_forget(void)
+{
+    slot = -1;
+}
