@@ -13,8 +13,8 @@ import pytest
 from gpushare.api.metrics import MEASURES
 from gpushare.api.routes import ROUTES
 from gpushare.cli import command
-from gpushare.cli._catalogue import WORDS
-from gpushare.client.config import FIELDS, VARIABLES
+from gpushare.cli._format.error_texts import WORDS
+from gpushare.config.sources import FIELDS, VARIABLES
 from gpushare.model.errors import catalogue
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpushare.cli._group import VERBS
+from gpushare.cli._group import VERBS, Verb
 from support.daemon import Daemon
 
 SECURE = {"cryptography", "joserfc"}
@@ -66,9 +66,9 @@ def without_extra(*arguments: str, env: dict[str, str]) -> subprocess.CompletedP
     return python(WITHOUT.format(names=OPTIONAL), *arguments, env=env)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_loads_nothing_slow_before_it_runs(verb: str) -> None:
-    assert not loaded(IMPORTED, f"gpushare.cli.{verb}") & SLOW
+@pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
+def test_a_verb_loads_nothing_slow_before_it_runs(verb: Verb) -> None:
+    assert not loaded(IMPORTED, f"gpushare.cli.{verb.module}") & SLOW
 
 
 def test_the_version_is_printed_without_reading_anything() -> None:
@@ -94,7 +94,7 @@ def test_looking_at_shares_loads_nothing_slow(daemon: Daemon, arguments: tuple[s
 
 def test_a_command_loads_no_other_verb(daemon: Daemon) -> None:
     found = loaded(LOADED, "ps", env=daemon.environment)
-    others = {f"gpushare.cli.{verb}" for verb in VERBS if verb != "ps"}
+    others = {f"gpushare.cli.{verb.module}" for name, verb in VERBS.items() if name != "ps"}
 
     assert not found & others
 

@@ -11,9 +11,9 @@ from gpushare.api.metrics import MEASURES
 from gpushare.api.permissions import need
 from gpushare.api.routes import ROUTES
 from gpushare.cli import command
-from gpushare.cli._catalogue import explanations
-from gpushare.cli._policy_keys import policy_keys
-from gpushare.client.config import FIELDS, VARIABLES, describe
+from gpushare.cli._format.error_texts import explanations
+from gpushare.cli._format.policy_keys import policy_keys
+from gpushare.config.sources import FIELDS, VARIABLES, describe
 
 HERE = Path(__file__).resolve().parent
 WIDTH = 100

@@ -9,18 +9,19 @@ with gpushare.share(memory="8GiB", compute=50):
 
 from typing import TYPE_CHECKING
 
-from .model.version import __version__
+from gpushare.model.version import __version__
 
 if TYPE_CHECKING:
-    from .client import Client, share
-    from .model.errors import GpushareError
+    from gpushare.client import Client
+    from gpushare.model.errors import GpushareError
+    from gpushare.session.python_api import share
 
 __all__ = ["Client", "GpushareError", "__version__", "share"]
 
 _HOMES = {
     "Client": "gpushare.client",
     "GpushareError": "gpushare.model.errors",
-    "share": "gpushare.client",
+    "share": "gpushare.session.python_api",
 }
 
 

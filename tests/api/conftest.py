@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from daemon.sitting import Sitting, sitting
-from daemon.world import make_world
 from gpushare.api import Server, build
-from gpushare.daemon.places import listen
+from gpushare.daemon.base.paths import listen
+from support.world.session import Sitting, sitting
+from support.world.world import make_world
 
 
 @dataclass

@@ -12,18 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from daemon.sitting import ME, Sitting, sitting
-from daemon.world import UID, make_world
 from gpushare.api import Certificate, RemoteServer, Rules, Server, build
-from gpushare.daemon.access import Access
-from gpushare.daemon.doors import bound
-from gpushare.daemon.keys import Keys
-from gpushare.daemon.people import People, Person
-from gpushare.daemon.places import listen
-from gpushare.daemon.service import DaemonService
-from gpushare.model.role import Role
-from gpushare.model.token import NewToken, TokenRequest
+from gpushare.daemon.access.access import Access
+from gpushare.daemon.access.accounts import People, Person
+from gpushare.daemon.access.tokens import Keys
+from gpushare.daemon.base.paths import listen
+from gpushare.daemon.listeners import bound
+from gpushare.daemon.services.service import DaemonService
+from gpushare.model.access.role import Role
+from gpushare.model.access.token import NewToken, TokenRequest
 from support.certificates import Authority, Pair
+from support.world.session import ME, Sitting, sitting
+from support.world.world import UID, make_world
 
 from .conftest import Answer, UnixConnection
 

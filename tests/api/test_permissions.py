@@ -7,8 +7,8 @@ import pytest
 
 from gpushare.api.app import build
 from gpushare.api.permissions import NEEDS, Need, default_scopes, need, scopes
+from gpushare.model.access.role import Role
 from gpushare.model.errors import RoleError, UnauthenticatedError
-from gpushare.model.role import Role
 from gpushare.model.share import Caller
 
 from .remote import ANA

@@ -11,11 +11,11 @@ from datetime import timedelta
 
 import pytest
 
+from gpushare.api import acceptor
 from gpushare.api import app as api_app
-from gpushare.api import door
 from gpushare.api.server import RemoteProtocol
+from gpushare.model.access.role import Role
 from gpushare.model.errors import ConfigError
-from gpushare.model.role import Role
 from gpushare.model.units import GIB
 from support.certificates import Authority
 
@@ -252,7 +252,7 @@ def test_a_connection_is_good_for_many_requests(house):
 
 
 def test_one_address_cannot_take_every_seat(house, monkeypatch):
-    monkeypatch.setattr(door, "EACH", 3)
+    monkeypatch.setattr(acceptor, "EACH", 3)
     kept = [house.raw() for _ in range(3)]
     with pytest.raises((OSError, ssl.SSLError)):
         house.raw()
@@ -274,8 +274,8 @@ def _eventually(condition):
 
 
 def test_who_only_knocks_leaves_the_seat(house, monkeypatch):
-    monkeypatch.setattr(door, "HANDSHAKE_SECONDS", 0.05)
-    monkeypatch.setattr(door, "EACH", 2)
+    monkeypatch.setattr(acceptor, "HANDSHAKE_SECONDS", 0.05)
+    monkeypatch.setattr(acceptor, "EACH", 2)
     for _ in range(6):
         with socket.create_connection(("127.0.0.1", house.port), timeout=20) as peer:
             assert _rest(peer) == b""

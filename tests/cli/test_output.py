@@ -11,10 +11,10 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from gpushare.cli._gate import gate_lines
-from gpushare.cli._launch import tell_unheld
-from gpushare.cli._output import aligned
-from gpushare.cli._words import age, memory, share_details, share_table
+from gpushare.cli._format.output import aligned
+from gpushare.cli._format.scheduling import gate_lines
+from gpushare.cli._format.shares import age, memory, share_details, share_table
+from gpushare.cli.shares._launch import tell_unheld
 from gpushare.model.ids import GpuId, ShareId, Tenant
 from gpushare.model.share import Enforcement, Level, Moved, State, Tier
 from gpushare.model.spec import Isolation, MechanismName, MemoryAsk, Priority, ShareSpec

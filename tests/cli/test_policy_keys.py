@@ -3,8 +3,8 @@
 
 import pytest
 
-from gpushare.cli._policy_keys import MEANINGS, policy_keys
-from gpushare.model.tenant import Amount, IdlePolicy, Policy, SizingPolicy, TenantSpec
+from gpushare.cli._format.policy_keys import MEANINGS, policy_keys
+from gpushare.model.policy.tenant import Amount, IdlePolicy, Policy, SizingPolicy, TenantSpec
 
 
 @pytest.mark.parametrize("kind", [Policy, TenantSpec, Amount, IdlePolicy, SizingPolicy])

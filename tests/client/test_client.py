@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 
 from gpushare.client import Client
-from gpushare.client.spec import changes, spec
-from gpushare.client.take import taken
 from gpushare.model.errors import (
     ConfigError,
     ConflictError,
@@ -27,6 +25,8 @@ from gpushare.model.errors import (
 from gpushare.model.share import State
 from gpushare.model.units import Seconds
 from gpushare.model.view import CreateRequest
+from gpushare.session.acquire import taken
+from gpushare.session.spec_options import changes, spec
 
 SHARE = {
     "id": "0123456789ab",

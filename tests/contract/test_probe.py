@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from gpushare.delivery.host import environment
-from gpushare.mechanisms.judge import judge, probe_arguments
 from gpushare.model.edits import Edits
 from gpushare.model.share import Decision, Enforcement, Finding, Level, Share, Verification
 from gpushare.model.spec import MechanismName
 from gpushare.model.units import GIB, MIB
 from gpushare.model.verification import OUT_OF_MEMORY, ProbeReport
+from gpushare.verification.verdict import judge, probe_arguments
 from support.machine import NATIVE, Machine
 from support.mechanics import World
 from support.shares import grant, share

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from .world import make_world
+from support.world.world import make_world
 
 
 @pytest.fixture

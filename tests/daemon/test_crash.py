@@ -23,9 +23,8 @@ from gpushare.model.view import (
     SuspendRequest,
     UpdateRequest,
 )
-
-from .sitting import ME, Sitting, sitting
-from .world import Crash, World, gone, make_world, stuck
+from support.world.session import ME, Sitting, sitting
+from support.world.world import Crash, World, gone, make_world, stuck
 
 GRANTS = (
     "grant written",

@@ -13,9 +13,8 @@ from gpushare.model.errors import (
 )
 from gpushare.model.ids import GpuId
 from gpushare.model.share import Finding, Level, State, Verification
-
-from .sitting import ME, live
-from .world import stuck
+from support.world.session import ME, live
+from support.world.world import stuck
 
 BROKEN = Verification(
     at=datetime(2026, 11, 23, tzinfo=UTC),

@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gpushare.daemon.leftovers import daemons
-from gpushare.hardware.residents import MpsResident, Resident
+from gpushare.daemon.services.leftovers import daemons
+from gpushare.hardware.linux.residents import MpsResident, Resident
 from gpushare.model.errors import RoleError, UsageError
 from gpushare.model.leftover import CleanRequest, Kind, Leftover, Outcome
 from gpushare.model.share import ProcessRef
 from gpushare.model.units import GIB
-
-from .sitting import ME, STRANGER, live
+from support.world.session import ME, STRANGER, live
 
 FILE = Leftover(kind=Kind.REGION, name="/run/x/regions/a", why="share a is no more")
 GROUP = Leftover(kind=Kind.GROUP, name="/sys/x/a", why="share a is no more")

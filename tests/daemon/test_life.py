@@ -12,8 +12,7 @@ from gpushare.model.errors import (
 )
 from gpushare.model.share import State
 from gpushare.model.view import EnterRequest
-
-from .sitting import ME, live
+from support.world.session import ME, live
 
 
 def test_a_program_has_its_share_while_it_lives(world, state):

@@ -9,8 +9,8 @@ import pytest
 from tests.contract.test_sharing import Sharing, finish, until
 
 from gpushare.guard import Board
-from gpushare.hardware.memory import HostMemory
-from gpushare.mechanisms.shared import seen_by_gpus
+from gpushare.hardware.linux.host_memory import HostMemory
+from gpushare.mechanisms.shm_paths import seen_by_gpus
 from gpushare.model.spec import Priority
 from support.machine import real
 from support.mechanics import World

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpushare.guard import Region, RegionGrant, library_path
-from gpushare.guard.board import Board, Rank, SeatPolicy
+from gpushare.guard.gpu_page import Board, Rank, SeatPolicy
 from gpushare.model.errors import NoSuchGpuError
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.units import GIB, MIB, Bytes

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpushare.guard import Region, RegionGrant, library_path
-from gpushare.guard.board import Board, Rank, Seat, SeatPolicy
+from gpushare.guard.gpu_page import Board, Rank, Seat, SeatPolicy
 from gpushare.guard.region import Flag, Phase
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.units import GIB, Bytes

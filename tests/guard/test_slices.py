@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpushare.guard import library_path
-from gpushare.guard.board import Rank
+from gpushare.guard.gpu_page import Rank
 
 from .test_gate import LONG, SHORT, Tenants, finish, tenants
 

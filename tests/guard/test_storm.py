@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from gpushare.guard import Region
-from gpushare.guard.board import Rank
+from gpushare.guard.gpu_page import Rank
 from gpushare.model.units import Bytes
 
 from .test_gate import Tenants, finish, tenants

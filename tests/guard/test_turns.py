@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gpushare.guard.board import Rank, Seat
+from gpushare.guard.gpu_page import Rank, Seat
 
 from .test_gate import Tenants, finish, tenants
 

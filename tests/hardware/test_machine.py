@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from gpushare.hardware.capabilities import detect
-from gpushare.hardware.topology import cpu_affinity, numa_node, parse_cpus, pci_address
+from gpushare.hardware.nvidia.topology import cpu_affinity, numa_node, parse_cpus, pci_address
 from gpushare.model.gpu import Gpu, GpuHealth
 from gpushare.model.ids import GpuId
 from gpushare.model.spec import MechanismName
@@ -105,7 +105,7 @@ def test_a_newer_driver_limits_control_groups(machine: Machine, short_path: Path
         one["reason"] for one in found["capabilities"] if one["mechanism"] == "driver-limit"
     ]
     probe = machine.python(
-        "from gpushare.hardware.cgroups import FsCgroups; import os; c = FsCgroups();"
+        "from gpushare.hardware.linux.cgroups import FsCgroups; import os; c = FsCgroups();"
         "print(os.geteuid() == 0 and c.version == 2 and not c.reason())"
     )
     assert (reason == "") is (probe.stdout.strip() == "True"), reason

@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from gpushare.hardware.cgroups import FsCgroups
+from gpushare.hardware.linux.cgroups import FsCgroups
+from gpushare.hardware.linux.processes import ProcProcesses
 from gpushare.hardware.ports import ProbeRun
 from gpushare.hardware.probe import ProbeRunner
-from gpushare.hardware.processes import ProcProcesses
 
 Start = Callable[..., ProbeRun]
 ENV = {"PATH": os.environ["PATH"]}

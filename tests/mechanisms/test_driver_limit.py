@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gpushare.hardware.cgroups import FsCgroups
+from gpushare.hardware.linux.cgroups import FsCgroups
 from gpushare.hardware.ports import MemoryLimit
 from gpushare.mechanisms.driver_limit import DriverLimit
 from gpushare.mechanisms.stack import Mechanisms

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from gpushare.hardware.cgroups import FsCgroups
-from gpushare.hardware.mps import MpsDaemons
-from gpushare.hardware.processes import ProcProcesses
+from gpushare.hardware.linux.cgroups import FsCgroups
+from gpushare.hardware.linux.processes import ProcProcesses
+from gpushare.hardware.mps.daemons import MpsDaemons
 from gpushare.mechanisms.mps import MpsMechanism
 from gpushare.model.share import Share
 from gpushare.model.spec import MechanismName

@@ -6,11 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from gpushare.guard import Board, Flag, Phase, Rank, Region
-from gpushare.hardware.memory import HostMemory
-from gpushare.hardware.processes import ProcProcesses
-from gpushare.mechanisms.boards import Boards, Gate
-from gpushare.mechanisms.guard import Guard
-from gpushare.mechanisms.pools import Pools, Swapping
+from gpushare.hardware.linux.host_memory import HostMemory
+from gpushare.hardware.linux.processes import ProcProcesses
+from gpushare.mechanisms.guard.gpu_pages import Boards, Gate
+from gpushare.mechanisms.guard.guard import Guard
+from gpushare.mechanisms.guard.swap_pools import Pools, Swapping
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
 from gpushare.model.ids import GpuId
 from gpushare.model.spec import MechanismName, Priority

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gpushare.hardware.mps import MpsDaemons
+from gpushare.hardware.linux.processes import ProcProcesses
+from gpushare.hardware.mps.daemons import MpsDaemons
 from gpushare.hardware.ports import MpsClient, MpsPlace, MpsServer, MpsState
-from gpushare.hardware.processes import ProcProcesses
 from gpushare.mechanisms.mps import MpsMechanism, limits
 from gpushare.model.errors import MpsError, MpsStuckError, UnsupportedError
 from gpushare.model.ids import GpuId
@@ -60,8 +60,6 @@ class Server:
 
     def terminate(self, client: MpsClient) -> None:
         self.log.append(f"terminate {client.pid}")
-
-    def set_defaults(self, defaults: object) -> None: ...
 
     def restart(self, gpu: GpuId) -> None:
         self.log.append("restart")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gpushare.hardware.cgroups import FsCgroups
 from gpushare.hardware.host import Host
+from gpushare.hardware.linux.cgroups import FsCgroups
 from gpushare.mechanisms import Mechanisms, load
 from gpushare.mechanisms.timeslice import Timeslice
 from gpushare.model.edits import Edits

@@ -10,8 +10,7 @@ from gpushare.model.share import Decision
 from gpushare.model.spec import ComputeAsk, Isolation, MechanismName, MemoryAsk, ShareSpec
 from gpushare.model.units import GIB
 from gpushare.scheduler import Request, Waiting, decide
-
-from .world import USUAL, gpu, holding, snapshot
+from support.scheduling.values import USUAL, gpu, holding, snapshot
 
 MEMORY = st.one_of(
     st.just(MemoryAsk()),

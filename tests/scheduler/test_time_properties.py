@@ -10,13 +10,12 @@ from msgspec.structs import replace
 
 from gpushare.model.errors import GpushareError, NeverFitsError
 from gpushare.model.ids import ShareId, Tenant
+from gpushare.model.policy.tenant import Policy
 from gpushare.model.share import Decision, State
 from gpushare.model.spec import Gang
-from gpushare.model.tenant import Policy
 from gpushare.model.units import Seconds
 from gpushare.scheduler import Waiting, book, decide, place_gang
-
-from .world import NOW, ask, gpu, holding, snapshot
+from support.scheduling.values import NOW, ask, gpu, holding, snapshot
 
 LABELS = [{}, {}, {}, {"app": "web"}, {"app": "job"}]
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gpushare.model.ids import Tenant
-from gpushare.model.tenant import Amount, Placement, Policy, TenantSpec
+from gpushare.model.policy.tenant import Amount, Placement, Policy, TenantSpec
 from gpushare.model.units import GIB
 from gpushare.store import Store
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gpushare.mechanisms.shared import shared
+from gpushare.mechanisms.shm_paths import shared
 
 from .machine import Machine
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from gpushare.hardware.cgroups import FsCgroups
-from gpushare.hardware.mps import MpsDaemons
-from gpushare.hardware.processes import ProcProcesses
+from gpushare.hardware.linux.cgroups import FsCgroups
+from gpushare.hardware.linux.processes import ProcProcesses
+from gpushare.hardware.mps.daemons import MpsDaemons
 from gpushare.model.edits import Edits
 from gpushare.model.gpu import Machine as Snapshot
 from gpushare.model.share import Share

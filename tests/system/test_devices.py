@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gpushare.hardware.cgroups import FsCgroups
-from gpushare.hardware.devices import CgroupDevices
+from gpushare.hardware.linux.cgroups import FsCgroups
+from gpushare.hardware.linux.device_filter import CgroupDevices
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
 from gpushare.model.units import GIB, Bytes

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A GPU's board: one file, mapped by every process of every share that uses the GPU. Who may launch work now, and
- * why not, stands here; gpushare.guard.board mirrors the layout.
+ * why not, stands here; gpushare.guard.gpu_page mirrors the layout.
  *
  * Invariants:
  * 1. A seat's word is 0 exactly when its programs may run. The GPU itself polls it, so closing it stops work that

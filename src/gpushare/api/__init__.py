@@ -2,7 +2,7 @@
 """HTTP over a unix socket and TLS for a Service it is given. No policy, no state."""
 
 from .app import build
-from .gate import Rules
+from .request_filter import Rules
 from .server import RemoteServer, Server
 from .tls import Certificate
 

@@ -12,19 +12,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
+from gpushare.model.access.role import Role
 from gpushare.model.audit import Audit
 from gpushare.model.errors import BadSpecError, GpushareError, NotFoundError, UsageError
-from gpushare.model.role import Role
 from gpushare.model.service import Service
 from gpushare.model.share import Caller
 
-from .answers import JsonResponse, refusal
 from .audited import Unheard, audited
 from .events import stream
-from .gate import Gate, Rules
 from .metrics import CONTENT_TYPE
 from .openapi import document
 from .permissions import need
+from .request_filter import Gate, Rules
+from .responses import JsonResponse, refusal
 from .route import Call, Route
 from .routes import ROUTES
 

@@ -3,8 +3,8 @@
 
 from dataclasses import dataclass
 
+from gpushare.model.access.role import Role
 from gpushare.model.errors import RoleError, UnauthenticatedError
-from gpushare.model.role import Role
 from gpushare.model.share import Caller
 
 

@@ -15,8 +15,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gpushare.model.share import Caller
 
-from .door import Door, Seat
-from .gate import LARGEST_HEAD
+from .acceptor import Door, Seat
+from .request_filter import LARGEST_HEAD
 
 _UCRED = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 _GRACE_SECONDS = 2

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from gpushare import __version__
+from gpushare.cli._format.output import JSON
 
 from ._errors import FAILED, report
 from ._group import VerbGroup
-from ._output import JSON
 
 __all__ = ["command", "main"]
 COMPLETING = "_GPUSHARE_COMPLETE"  # what the shell's completion script asks for

@@ -17,13 +17,14 @@ from gpushare.model.errors import (
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from gpushare.client import Client, Config
+    from gpushare.client import Client
+    from gpushare.config.sources import Config
     from gpushare.model.view import GpuView
 
 
 def config(flags: Mapping[str, object] = {}) -> "Config":
     """What files, variables and the command line's own flags say."""
-    from gpushare.client import load  # noqa: PLC0415 (start-up time)
+    from gpushare.config.sources import load  # noqa: PLC0415 (start-up time)
 
     context = click.get_current_context(silent=True)
     socket = context.find_root().params.get("socket") if context else None

@@ -3,41 +3,49 @@
 
 from collections import UserDict
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
+
+class Verb(NamedTuple):
+    """Where a command is, as a module of `gpushare.cli`, and its line in the list of commands."""
+
+    module: str
+    summary: str
+
+
 VERBS = {
-    "run": "Run a program in a share of a GPU.",
-    "create": "Hold a share without a program.",
-    "rm": "Release shares.",
-    "ps": "List shares and the queue.",
-    "show": "Show everything about one share.",
-    "update": "Change a share while it lives.",
-    "suspend": "Take shares off the GPU for a while.",
-    "resume": "Put suspended shares back.",
-    "migrate": "Move a share to another GPU.",
-    "exec": "Run a program in a share that exists.",
-    "env": "Print a share's environment for a shell.",
-    "wait": "Wait until a share is in a state.",
-    "logs": "Show the output of a detached program.",
-    "verify": "Try to break a share's limits and report.",
-    "gpus": "List the GPUs and what they can do.",
-    "tenant": "List and change tenants: whom quotas are about.",
-    "quota": "Show what tenants may have and have, and change it.",
-    "apply": "Set all rules of the machine from a file.",
-    "export": "Print all rules of the machine as a file.",
-    "clean": "Find what is left behind, and remove it.",
-    "audit": "Show, verify and export what was done and refused.",
-    "token": "Make, list and revoke tokens for callers from other machines.",
-    "login": "Store a token for a daemon on another machine.",
-    "logout": "Forget that token, and revoke it.",
-    "daemon": "Serve shares of this machine's GPUs.",
-    "config": "Show, check and find the configuration.",
-    "simulate": "Run anything on a simulated NVIDIA machine.",
-    "explain": "Explain an error code.",
-    "completion": "Print a completion script for a shell.",
-    "version": "Print the versions of client and daemon.",
+    "run": Verb("shares.run", "Run a program in a share of a GPU."),
+    "create": Verb("shares.create", "Hold a share without a program."),
+    "rm": Verb("shares.rm", "Release shares."),
+    "ps": Verb("shares.ps", "List shares and the queue."),
+    "show": Verb("shares.show", "Show everything about one share."),
+    "update": Verb("shares.update", "Change a share while it lives."),
+    "suspend": Verb("shares.suspend", "Take shares off the GPU for a while."),
+    "resume": Verb("shares.resume", "Put suspended shares back."),
+    "migrate": Verb("shares.migrate", "Move a share to another GPU."),
+    "exec": Verb("shares.exec", "Run a program in a share that exists."),
+    "env": Verb("shares.env", "Print a share's environment for a shell."),
+    "wait": Verb("shares.wait", "Wait until a share is in a state."),
+    "logs": Verb("shares.logs", "Show the output of a detached program."),
+    "verify": Verb("shares.verify", "Try to break a share's limits and report."),
+    "gpus": Verb("gpus.gpus", "List the GPUs and what they can do."),
+    "tenant": Verb("policy.tenant", "List and change tenants: whom quotas are about."),
+    "quota": Verb("policy.quota", "Show what tenants may have and have, and change it."),
+    "apply": Verb("policy.apply", "Set all rules of the machine from a file."),
+    "export": Verb("policy.export", "Print all rules of the machine as a file."),
+    "clean": Verb("daemon.clean", "Find what is left behind, and remove it."),
+    "audit": Verb("audit.audit", "Show, verify and export what was done and refused."),
+    "token": Verb("access.token", "Make, list and revoke tokens for callers from other machines."),
+    "login": Verb("access.login", "Store a token for a daemon on another machine."),
+    "logout": Verb("access.logout", "Forget that token, and revoke it."),
+    "daemon": Verb("daemon.daemon", "Serve shares of this machine's GPUs."),
+    "config": Verb("daemon.config", "Show, check and find the configuration."),
+    "simulate": Verb("gpus.simulate", "Run anything on a simulated NVIDIA machine."),
+    "explain": Verb("explain", "Explain an error code."),
+    "completion": Verb("completion", "Print a completion script for a shell."),
+    "version": Verb("version", "Print the versions of client and daemon."),
 }
 ALIASES = {"ls": "ps", "list": "ps", "remove": "rm", "inspect": "show"}
 
@@ -52,7 +60,7 @@ class Verbs(UserDict[str, click.Command]):
     def __getitem__(self, verb: str) -> click.Command:
         if verb not in VERBS:
             raise KeyError(verb)
-        module = import_module(f"gpushare.cli.{verb}")
+        module = import_module(f"gpushare.cli.{VERBS[verb].module}")
         command = getattr(module, f"{verb}_" if verb == "exec" else verb)
         assert isinstance(command, click.Command)
         return command
@@ -72,7 +80,7 @@ class VerbGroup(click.Group):
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+            formatter.write_dl([(name, verb.summary) for name, verb in VERBS.items()])
 
     def resolve_command(
         self, context: click.Context, args: list[str]

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from gpushare.client.spec import AUTO, spec
+from gpushare.cli._format.output import JSON, Format, Output
 from gpushare.model.errors import BadSpecError
 from gpushare.model.spec import Isolation, MechanismName, Priority
+from gpushare.session.spec_options import AUTO, spec
 
 from ._connect import complete_gpu, complete_share
-from ._output import JSON, Format, Output
 
 Command = Callable[..., Any]
 

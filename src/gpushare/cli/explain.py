@@ -5,21 +5,21 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpushare.cli._format.output import Column, Output, Table
 from gpushare.model.errors import NotFoundError
 
 from ._options import output_option
-from ._output import Column, Output, Table
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from ._catalogue import Explanation
+    from gpushare.cli._format.error_texts import Explanation
 
 
 def _codes(_: click.Context, __: click.Parameter, incomplete: str) -> "list[CompletionItem]":
     from click.shell_completion import CompletionItem  # noqa: PLC0415 (start-up time)
 
-    from ._catalogue import explanations  # noqa: PLC0415 (start-up time)
+    from gpushare.cli._format.error_texts import explanations  # noqa: PLC0415 (start-up time)
 
     found = (each for each in explanations() if each.code.startswith(incomplete.upper()))
     return [CompletionItem(each.code, help=each.meaning) for each in found]
@@ -35,7 +35,7 @@ def explain(code: str | None, output: Output) -> None:
     gpushare explain GS1702
     gpushare explain
     """
-    from ._catalogue import explanations  # noqa: PLC0415 (start-up time)
+    from gpushare.cli._format.error_texts import explanations  # noqa: PLC0415 (start-up time)
 
     found = {each.code: each for each in explanations()}
     if code is None:

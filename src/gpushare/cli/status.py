@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpushare.cli._format.shares import gpu_label
 from gpushare.model.errors import DaemonUnreachableError
 from gpushare.model.share import State
 
 from ._connect import client, gpus
-from ._words import gpu_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,13 +4,13 @@
 import click
 
 from gpushare import __version__
+from gpushare.cli._format.output import Output
 from gpushare.model.errors import DaemonError
 from gpushare.model.value import Value
 from gpushare.model.view import VersionView
 
 from ._connect import client
 from ._options import output_option
-from ._output import Output
 
 
 class Versions(Value):

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The typed client, and shares for the Python program that asks."""
+"""The daemon's API as typed calls."""
 
 from .client import Client
-from .config import Config, load
-from .share import share
 
-__all__ = ["Client", "Config", "load", "share"]
+__all__ = ["Client"]

@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from gpushare.config.address import Remote
+from gpushare.config.sources import load
 from gpushare.model.errors import ErrorBody, ProtocolError, WaitTimeoutError, from_body
 from gpushare.model.event import Event
 from gpushare.model.leftover import (
@@ -40,11 +42,9 @@ from gpushare.model.view import (
 )
 
 from .audit import AuditLog
-from .config import load
 from .connection import answer
-from .patience import patiently
 from .policy import Rules
-from .remote import Remote
+from .retry import patiently
 from .tokens import Tokens
 
 T = TypeVar("T")

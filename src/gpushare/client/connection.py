@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
+from gpushare.config.address import Remote
 from gpushare.model.errors import (
     ConfigError,
     DaemonUnreachableError,
@@ -18,7 +19,6 @@ from gpushare.model.errors import (
 )
 
 from . import remote
-from .remote import Remote
 
 _CONNECT_SECONDS = 5.0
 _LONGEST = 107  # bytes of a unix socket's path (unix(7))

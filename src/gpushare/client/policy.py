@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from gpushare.model.errors import NoSuchTenantError
 from gpushare.model.ids import Tenant
-from gpushare.model.policy_view import (
+from gpushare.model.policy.tenant import Policy, TenantSpec
+from gpushare.model.policy.view import (
     PolicyChange,
     PolicyList,
     PolicyView,
@@ -19,7 +20,6 @@ from gpushare.model.policy_view import (
     TenantList,
     TenantView,
 )
-from gpushare.model.tenant import Policy, TenantSpec
 
 DEFAULT = Tenant("default")  # stands for users in no tenant
 _SECONDS = 60.0

@@ -5,52 +5,11 @@ import http.client
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from urllib.parse import urlsplit
 
+from gpushare.config.address import Remote
 from gpushare.model.errors import ConfigError, DaemonUnreachableError, ProtocolError
 
-PORT = 7443
 _CONNECT_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class Remote:
-    """`ca`: the authority to trust instead of the system's; `cert`: a certificate of one's own and
-    its key, in one PEM file.
-    """
-
-    host: str
-    port: int = PORT
-    secure: bool = True
-    token: str | None = field(default=None, repr=False)
-    ca: Path | None = None
-    cert: Path | None = None
-
-    def __str__(self) -> str:
-        name = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.secure else 'http'}://{name}:{self.port}"
-
-
-def parse(url: str) -> tuple[str, int, bool]:
-    """Host, port and whether by TLS; `https://` may be left out. Raises ConfigError."""
-    try:
-        parts = urlsplit(url if "://" in url else f"https://{url}")
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise _unreadable(url, str(error)) from error
-    if parts.scheme not in {"http", "https"} or not host:
-        raise _unreadable(url, "it is not https://HOST:PORT")
-    if parts.username or parts.password or parts.path.strip("/") or parts.query:
-        raise _unreadable(url, "there is more in it than a host and a port")
-    if parts.scheme == "http" and not _here(host):
-        raise ConfigError(
-            f"will not speak to {host} in clear",
-            "the token would be readable on the way",
-            f"https://{host}:{PORT}",
-        )
-    return host, port or PORT, parts.scheme == "https"
 
 
 def connection(there: Remote, timeout: float | None) -> http.client.HTTPConnection:
@@ -125,16 +84,3 @@ def explained(there: Remote) -> Iterator[None]:
         raise ProtocolError(
             f"{there} does not speak HTTP", f"{type(error).__name__} {error}", "check the port"
         ) from error
-
-
-def _here(host: str) -> bool:
-    from ipaddress import ip_address  # noqa: PLC0415 (start-up time)
-
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _unreadable(url: str, because: str) -> ConfigError:
-    return ConfigError(f"cannot use the address {url!r}", because, f"https://HOST:{PORT}")

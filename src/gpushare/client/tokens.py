@@ -6,7 +6,14 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from gpushare.model.token import Login, LoginRequest, NewToken, Token, TokenList, TokenRequest
+from gpushare.model.access.token import (
+    Login,
+    LoginRequest,
+    NewToken,
+    Token,
+    TokenList,
+    TokenRequest,
+)
 
 _SECONDS = 60.0
 

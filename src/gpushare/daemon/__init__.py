@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from gpushare.model.settings import Settings
+from gpushare.config.settings import Settings
 from gpushare.model.view import GpuView
 
 __all__ = ["look", "serve"]
@@ -21,9 +21,8 @@ def serve(settings: Settings) -> None:
 
 def look(runtime_dir: Path) -> tuple[GpuView, ...]:
     """The GPUs as the driver tells, without a daemon; raises HardwareError."""
+    from gpushare.daemon.present.views import gpu_view  # noqa: PLC0415 (start-up time)
     from gpushare.hardware.host import Host  # noqa: PLC0415 (start-up time)
-
-    from .views import gpu_view  # noqa: PLC0415 (start-up time)
 
     machine = Host.open(runtime_dir).machine()
     return tuple(gpu_view(gpu, machine, ()) for gpu in machine.gpus)

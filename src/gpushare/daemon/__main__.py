@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from gpushare.model.settings import Settings
+from gpushare.config.settings import Settings
 
 from . import serve
 

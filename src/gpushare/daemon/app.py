@@ -9,20 +9,20 @@ from contextlib import closing, suppress
 import structlog
 
 from gpushare.api import build
+from gpushare.config.settings import Settings
+from gpushare.daemon.access.access import Access
+from gpushare.daemon.access.tokens import keys_of
+from gpushare.daemon.acts.executor import Step
+from gpushare.daemon.audit.writer import Auditor, auditor
+from gpushare.daemon.base.systemd import Notifier
+from gpushare.daemon.loop.core import Core
+from gpushare.daemon.services.service import DaemonService
 from gpushare.model.errors import GpushareError
-from gpushare.model.settings import Settings
 from gpushare.store import Store
 
-from . import logs, places
-from .access import Access
-from .auditor import Auditor, auditor
-from .core import Core
-from .doors import Doors, rules
-from .executor import Step
-from .keys import keys_of
-from .machine import rig
-from .notify import Notifier
-from .service import DaemonService
+from .base import logs, paths
+from .host_wiring import rig
+from .listeners import Doors, rules
 
 _XID_SECONDS = 1.0
 _TURN_SECONDS = 0.25
@@ -51,7 +51,7 @@ async def _serve(settings: Settings, step: Step) -> None:
 
 
 async def _run(settings: Settings, core: Core, audit: Auditor) -> None:
-    access = Access(operator=places.myself())
+    access = Access(operator=paths.myself())
     service = DaemonService(core, access, keys_of(core, access, settings), audit)
     app = build(service, audit, rules(settings))
     stopping = asyncio.Event()

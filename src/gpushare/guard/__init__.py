@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The preloaded guard as Python sees it."""
 
-from .board import Board, BoardSnapshot, Rank, Seat, SeatPolicy
+from .gpu_page import Board, BoardSnapshot, Rank, Seat, SeatPolicy
 from .native import library, library_path, native_root
 from .region import (
     Failure,
@@ -15,7 +15,7 @@ from .region import (
     why_fixed,
     why_rooted,
 )
-from .swap import Swap, SwapInfo
+from .swap_pool import Swap, SwapInfo
 
 __all__ = [
     "Board",

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpushare.guard import library_path
+from gpushare.hardware.linux.cgroups import FsCgroups
+from gpushare.hardware.linux.device_filter import CgroupDevices
+from gpushare.hardware.linux.host_memory import HostMemory
+from gpushare.hardware.linux.processes import ProcProcesses
+from gpushare.hardware.mps.daemons import MpsDaemons
+from gpushare.hardware.nvidia.gpus import NvmlGpus
+from gpushare.hardware.nvidia.memory_limits import NvmlMemoryLimits
+from gpushare.hardware.nvidia.nvml import Nvml
 from gpushare.model.errors import GuardMissingError, NoDriverError
 from gpushare.model.gpu import Machine
 from gpushare.model.ids import GpuId
 from gpushare.model.units import Bytes
 
 from .capabilities import detect
-from .cgroups import FsCgroups
-from .devices import CgroupDevices
-from .gpus import NvmlGpus
-from .limits import NvmlMemoryLimits
-from .memory import HostMemory
-from .mps import MpsDaemons
-from .nvml import Nvml
 from .probe import ProbeRunner, probe_program
-from .processes import ProcProcesses
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import Bytes
 
-from .base import Observation, Quiet
+from .mechanism import Observation, Quiet
 
 
 class DriverLimit(Quiet):

@@ -17,8 +17,8 @@ from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.value import Value
 
-from .base import Quiet
-from .visible import HIDDEN, visible
+from .mechanism import Quiet
+from .visible_devices import HIDDEN, visible
 
 
 class _Before(Value):

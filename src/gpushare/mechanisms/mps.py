@@ -17,8 +17,8 @@ from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName, Priority
 from gpushare.model.units import FULL, MIB
 
-from .base import Observation, Quiet
-from .visible import HIDDEN, MPS_VARIABLES, visible
+from .mechanism import Observation, Quiet
+from .visible_devices import HIDDEN, MPS_VARIABLES, visible
 
 _LOOK_EVERY = 5.0  # seconds; a look starts the control tool
 

@@ -5,16 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gpushare.hardware.host import Host
+from gpushare.mechanisms.guard.gpu_pages import Boards, Gate
+from gpushare.mechanisms.guard.guard import Guard
+from gpushare.mechanisms.guard.swap_pools import Pools, Swapping
 from gpushare.model.ids import GpuId
 from gpushare.model.units import Bytes
 
-from .boards import Boards, Gate
 from .driver_limit import DriverLimit
 from .exclusive import Exclusive
-from .guard import Guard
 from .mps import MpsMechanism
-from .pools import Pools, Swapping
-from .shared import seen_by_gpus
+from .shm_paths import seen_by_gpus
 from .stack import Mechanisms
 from .timeslice import Timeslice
 

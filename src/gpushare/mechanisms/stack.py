@@ -16,8 +16,8 @@ from gpushare.model.share import Decision, Share
 from gpushare.model.spec import MechanismName
 from gpushare.model.units import Bytes
 
-from .base import Mechanism, Observation
-from .visible import devices
+from .mechanism import Mechanism, Observation
+from .visible_devices import devices
 
 
 class Mechanisms:

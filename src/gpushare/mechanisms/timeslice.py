@@ -8,8 +8,8 @@ from gpushare.model.promise import Claim, Promise
 from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 
-from .base import Quiet
-from .visible import HIDDEN, visible
+from .mechanism import Quiet
+from .visible_devices import HIDDEN, visible
 
 
 class Timeslice(Quiet):

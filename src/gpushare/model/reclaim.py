@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How borrowed capacity is taken back."""
 
+from gpushare.model.policy.tenant import Rung
+
 from .ids import ShareId
 from .share import Decision
-from .tenant import Rung
 from .value import Value
 
 

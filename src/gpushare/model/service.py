@@ -4,14 +4,15 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from gpushare.model.access.token import Identity, TokenService
+from gpushare.model.policy.view import RulesService
+
 from .audit import AuditService
 from .event import Event
 from .leftover import LeftoverService
-from .policy_view import RulesService
 from .profile import ProfileService
 from .share import Caller, State, Verification
 from .spec import ShareSpec
-from .token import Identity, TokenService
 from .units import Seconds
 from .view import (
     CreateRequest,

@@ -4,11 +4,14 @@
 from datetime import datetime
 from enum import StrEnum, unique
 
+from gpushare.model.access.role import Role
+
 from .ids import GpuId, ShareId, Tenant
-from .role import Role
 from .spec import GpuGrant, MechanismName, ShareSpec
 from .units import Bytes
 from .value import Value
+
+WAITS_FOR_TURN = "waits for its turn"  # the reason of a share that others keep off the GPU
 
 
 @unique

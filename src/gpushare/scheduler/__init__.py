@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decides where shares land. Pure: no clock, no machine, no I/O."""
 
-from .booking import book
-from .change import hindrance, regrant
-from .comeback import returned, returning
-from .decide import decide, place_gang
-from .fairshare import saturation
-from .order import ordered, rank_reason
-from .reclaim import plan, why_no_plan
-from .select import Selector, selectors
-from .state import Request, Snapshot, Waiting
-from .steps import after
-from .tenancy import admission, in_quota, overcommitted
+from gpushare.scheduler.order.fairshare import saturation
+from gpushare.scheduler.order.order import ordered, rank_reason
+from gpushare.scheduler.order.tenancy import admission, in_quota, overcommitted
+from gpushare.scheduler.placing.actions import after
+from gpushare.scheduler.placing.booking import book
+from gpushare.scheduler.placing.change import hindrance, regrant
+from gpushare.scheduler.placing.decide import decide, place_gang
+from gpushare.scheduler.reclaim.reclaim import plan, why_no_plan
+from gpushare.scheduler.reclaim.resume import returned, returning
+from gpushare.scheduler.request.select import Selector, selectors
+from gpushare.scheduler.request.state import Request, Snapshot, Waiting
 
 __all__ = [
     "Request",

@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from gpushare.model.errors import DeniedError
+from gpushare.store.audit.marks import Marks
 
-from .audit.marks import Marks
 from .contexts import Contexts
 from .database import Database
 from .decisions import Decisions

@@ -5,8 +5,8 @@ from datetime import datetime
 
 import msgspec
 
-from gpushare.model.policy_view import PolicyView
-from gpushare.model.tenant import Policy
+from gpushare.model.policy.tenant import Policy
+from gpushare.model.policy.view import PolicyView
 
 from .database import Database
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from gpushare.model.token import Token, TokenId
+from gpushare.model.access.token import Token, TokenId
 
 from .database import Database
 

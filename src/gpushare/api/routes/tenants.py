@@ -3,15 +3,9 @@
 
 from gpushare.api.route import Call, Route
 from gpushare.model.ids import Tenant
-from gpushare.model.policy_view import (
-    PolicyChange,
-    PolicyList,
-    PolicyView,
-    QuotaList,
-    TenantList,
-)
+from gpushare.model.policy.tenant import Policy, TenantSpec
+from gpushare.model.policy.view import PolicyChange, PolicyList, PolicyView, QuotaList, TenantList
 from gpushare.model.service import Service
-from gpushare.model.tenant import Policy, TenantSpec
 from gpushare.model.value import Value
 
 

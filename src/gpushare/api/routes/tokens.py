@@ -2,8 +2,7 @@
 """Calls about tokens, and logging in for one."""
 
 from gpushare.api.route import Call, Route
-from gpushare.model.service import Service
-from gpushare.model.token import (
+from gpushare.model.access.token import (
     Login,
     LoginRequest,
     NewToken,
@@ -11,6 +10,7 @@ from gpushare.model.token import (
     TokenList,
     TokenRequest,
 )
+from gpushare.model.service import Service
 from gpushare.model.value import Value
 
 

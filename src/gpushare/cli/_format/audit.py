@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How audit records look on a terminal."""
+
+from gpushare.model.audit import AuditReport, Record
+
+from .output import Column, Table
+
+
+def record_table() -> Table[Record]:
+    return Table(
+        lambda record: str(record.seq),
+        Column("SEQ", lambda record: str(record.seq)),
+        Column("TIME", when),
+        Column("USER", lambda record: _safe(record.actor.user)),
+        Column("TOKEN", lambda record: record.actor.token or "-", wide=True),
+        Column("ACTION", lambda record: _safe(record.action)),
+        Column("OBJECT", lambda record: _safe(record.object) or "-"),
+        Column("RESULT", lambda record: record.result),
+        Column("HASH", lambda record: record.hash[:16], wide=True),
+        Column("DETAIL", detail),
+    )
+
+
+def one_line(record: Record) -> str:
+    """For who follows: columns cannot be as wide as what is still to come."""
+    words = (record.actor.user, record.action, record.object, record.result)
+    shown = (str(record.seq), when(record), *map(_safe, words), detail(record))
+    return "  ".join(filter(None, shown))
+
+
+def when(record: Record) -> str:
+    return record.at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def detail(record: Record) -> str:
+    """In one line; signatures are for machines."""
+    shown = {key: text for key, text in record.detail.items() if key != "signature"}
+    return " ".join(f"{_safe(key)}={_quoted(_safe(text))}" for key, text in shown.items())
+
+
+def _safe(text: str) -> str:
+    """So that nobody writes the next line, or a colour, into an operator's terminal."""
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if " " in text else text
+
+
+def report_words(report: AuditReport) -> str:
+    signed = f"signed up to {report.signed}" if report.signed else "not signed"
+    verdict = "holds" if report.ok else "does NOT hold"
+    lines = [
+        f"records  {report.first} to {report.last}, {signed}",
+        f"chain    {verdict}",
+        f"head     {report.hash or '-'}",
+    ]
+    lines += [f"key      {report.key}"] if report.key else []
+    lines += [f"file     {path}" for path in report.files]
+    if flaw := report.flaw:
+        lines.append(f"wrong    {flaw.kind} at {flaw.file}:{flaw.line}: {flaw.because}")
+    return "\n".join([*lines, *(f"note     {note}" for note in report.notes)])

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shares and GPUs in words for people."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from gpushare.model.gpu import Capability
+from gpushare.model.ids import GpuId
+from gpushare.model.share import Enforcement, State, Verification
+from gpushare.model.units import GIB, format_bytes
+from gpushare.model.view import GpuView, MemoryView, MigratableView, ShareView, SuspendableView
+
+from .output import Column, Table, aligned, colour
+from .scheduling import gate_lines
+
+NONE = "-"
+_STATE_COLOURS = {
+    State.RUNNING: "green",
+    State.FAILED: "red",
+    State.QUEUED: "yellow",
+    State.SUSPENDED: "cyan",
+}
+_AGES = (("d", 86400), ("h", 3600), ("m", 60))
+
+
+def share_table(gpus: Sequence[GpuView], now: datetime) -> Table[ShareView]:
+    """`gpus` give the index and model for a share's UUIDs."""
+    labels = {gpu.uuid: gpu_label(gpu) for gpu in gpus}
+    return Table(
+        lambda share: share.name or share.id,
+        Column("SHARE", lambda s: s.name or NONE),
+        Column("ID", lambda s: s.id, wide=True),
+        Column("TENANT", lambda s: s.tenant or NONE, wide=True),
+        Column("USER", lambda s: s.user or NONE),
+        Column("GPU", lambda s: _gpus(s, labels)),
+        Column("MEMORY", lambda s: memory(s.memory)),
+        Column("COMPUTE", compute),
+        Column("PRIORITY", lambda s: s.priority),
+        Column("BY", lambda s: "+".join(s.mechanism) or NONE),
+        Column("ENFORCED", lambda s: f"memory {s.enforcement.memory}", wide=True),
+        Column("VERIFIED", _verified, wide=True),
+        Column("SUSPENDABLE", lambda s: able(s.suspendable), wide=True),
+        Column("MIGRATABLE", lambda s: able(s.migratable), wide=True),
+        Column("PIDS", lambda s: ",".join(map(str, s.pids)) or NONE, wide=True),
+        Column("STATE", _state),
+        Column("AGE", lambda s: age(now - s.created)),
+        Column("", _note),
+    )
+
+
+def gpu_table() -> Table[GpuView]:
+    return Table(
+        lambda gpu: gpu.uuid,
+        Column("GPU", lambda g: str(g.index)),
+        Column("NAME", lambda g: g.name + (" (simulated)" if g.simulated else "")),
+        Column("UUID", lambda g: g.uuid, wide=True),
+        Column("MEMORY", lambda g: f"{gib(g.memory.used)} / {gib(g.memory.total)} GiB"),
+        Column("GRANTED", lambda g: f"{gib(g.memory.granted)} GiB"),
+        Column("COMPUTE", lambda g: f"{g.compute.granted}%"),
+        Column("BUSY", lambda g: NONE if g.compute.used is None else f"{g.compute.used}%"),
+        Column("HEALTH", _health),
+        Column("MECHANISMS", lambda g: _available(g.mechanisms)),
+        Column("DRIVER", lambda g: g.driver, wide=True),
+        Column("PIDS", lambda g: ",".join(str(p.pid) for p in g.processes) or NONE, wide=True),
+    )
+
+
+def gpu_label(gpu: GpuView) -> str:
+    return f"{gpu.index} {gpu.name.removeprefix('NVIDIA ')}"
+
+
+def gib(value: int) -> str:
+    return f"{value / GIB:.1f}"
+
+
+def memory(view: MemoryView) -> str:
+    if view.limit is None:
+        return NONE
+    if view.used is None:
+        return f"{gib(view.limit)} GiB"
+    return f"{gib(view.used)} / {gib(view.limit)} GiB"
+
+
+def compute(share: ShareView) -> str:
+    limit = share.compute.limit
+    if limit is None:
+        return NONE
+    delivered = share.compute.delivered
+    return f"{limit}%" if delivered is None else f"{delivered} / {limit}%"
+
+
+def age(span: timedelta) -> str:
+    """The largest whole unit: `3m`."""
+    seconds = max(0, int(span.total_seconds()))
+    for unit, length in _AGES:
+        if seconds >= length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def wait_reason(share: ShareView) -> str:
+    """`waits for 8 GiB of memory on GPU 0 (~10m)`."""
+    if share.queue is None:
+        return share.reason
+    eta = share.queue.eta
+    soon = f" (~{age(eta - datetime.now(UTC))})" if eta else ""
+    return f"waits for {share.queue.waits_for or 'its turn'}{soon}"
+
+
+def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
+    """Everything about one share, for `show`."""
+    rows = [
+        ("share", f"{share.name or NONE}  ({share.id})"),
+        ("state", _state(share) + (f", {_note(share)}" if _note(share) else "")),
+        ("user", share.user or NONE),
+        ("tenant", (share.tenant or NONE) + (", borrowed" if share.borrowed else "")),
+        *([("begins", share.begins.isoformat(timespec="minutes"))] if share.begins else []),
+        ("gpus", _gpus(share, gpus)),
+        ("memory", _memory_line(share.memory)),
+        *(("asked", line) for line in _asked(share)),
+        ("compute", compute(share)),
+        ("priority", share.priority),
+        ("isolation", share.isolation),
+        ("by", "+".join(share.mechanism) or NONE),
+        ("holds", levels(share.enforcement)),
+        ("verified", _verified(share)),
+        ("suspendable", able(share.suspendable)),
+        ("migratable", able(share.migratable)),
+        *(("moved", line) for line in _moves(share)),
+        *(("gate", line) for line in gate_lines(share.gate)),
+        ("processes", ", ".join(map(str, share.pids)) or NONE),
+        ("created", share.created.isoformat(timespec="seconds")),
+        *([("expires", share.expires.isoformat(timespec="seconds"))] if share.expires else []),
+        *([("log", share.log)] if share.log else []),
+        *(("why", line) for line in share.why),
+        *(("not safe from", line) for line in share.unprotected),
+        *([("simulated", "yes")] if share.simulated else []),
+    ]
+    return aligned(rows)
+
+
+def levels(held: Enforcement) -> str:
+    return (
+        f"memory {held.memory}, compute {held.compute}, faults {held.fault}, devices {held.devices}"
+    )
+
+
+def verification(found: Verification) -> str:
+    """One row per dimension: promised, delivered, evidence."""
+    rows = [("", "DIMENSION", "PROMISED", "DELIVERED", "EVIDENCE")]
+    rows += [
+        ("ok" if f.ok else "NO", f.dimension, f.promised, f.delivered, f.evidence)
+        for f in found.findings
+    ]
+    return aligned(rows)
+
+
+def able(found: SuspendableView | MigratableView | None) -> str:
+    if found is None:
+        return NONE
+    return "yes" if found.yes else f"no, because {found.because}"
+
+
+def _memory_line(view: MemoryView) -> str:
+    cached = f", {_size(view.cached)} of it cached" if view.cached else ""
+    return f"{memory(view)}{cached}, peak {_size(view.peak)}"
+
+
+def _moves(share: ShareView) -> list[str]:
+    """The newest suspend and resume by each tier."""
+    lines = []
+    for tier, moved in share.moved.items():
+        ways = (
+            ("out", moved.out_seconds, moved.out_bytes),
+            ("back", moved.in_seconds, moved.in_bytes),
+        )
+        said = [
+            f"{way} {seconds:.2f} s" + (f" ({format_bytes(size)})" if size else "")
+            for way, seconds, size in ways
+            if seconds is not None
+        ]
+        lines.append(f"{tier}: {', '.join(said)}")
+    return lines
+
+
+def _gpus(share: ShareView, labels: Mapping[GpuId, str]) -> str:
+    return ", ".join(labels.get(gpu, gpu) for gpu in share.gpus) or NONE
+
+
+def _state(share: ShareView) -> str:
+    text = f"queued #{share.queue.position}" if share.queue else str(share.state)
+    return colour(text, fg=_STATE_COLOURS.get(share.state))
+
+
+def _note(share: ShareView) -> str:
+    told = {State.FAILED, State.RELEASED, State.SUSPENDED}
+    if share.queue or share.state in told:
+        return wait_reason(share)
+    return f"idle {age(datetime.now(UTC) - share.idle_since)}" if share.idle_since else ""
+
+
+def _asked(share: ShareView) -> list[str]:
+    """What was asked, where a policy has changed it."""
+    if share.asked is None:
+        return []
+    memory, said = share.asked.memory, []
+    if memory.limit is not None:
+        said.append(f"{gib(memory.limit)} GiB")
+    elif memory.share is not None:
+        said.append(f"{memory.share}% of memory")
+    if memory.request is not None:
+        said.append(f"{gib(memory.request)} GiB of it guaranteed")
+    return [", ".join([*said, f"priority {share.asked.priority}"])]
+
+
+def _verified(share: ShareView) -> str:
+    if share.verified is None:
+        return "not yet"
+    return "yes" if share.verified.ok else "NO: a promise does not hold"
+
+
+def _health(gpu: GpuView) -> str:
+    if gpu.health.lost:
+        return colour("lost", fg="red")
+    found = [f"Xid {xid}" for xid in gpu.health.xids[-1:]]
+    found += [f"{gpu.health.ecc} ECC errors"] if gpu.health.ecc else []
+    return ", ".join(found) or "ok"
+
+
+def _available(mechanisms: Sequence[Capability]) -> str:
+    return ", ".join(found.mechanism for found in mechanisms if found.available) or NONE
+
+
+def _size(value: int | None) -> str:
+    return NONE if value is None else format_bytes(value)

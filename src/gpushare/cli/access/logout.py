@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare logout`: the stored token of a machine, forgotten and revoked."""
+
+import click
+
+from gpushare.model.errors import GpushareError
+
+from ._remote_daemon import meant
+
+
+@click.command()
+@click.argument("host", required=False)
+def logout(host: str | None) -> None:
+    """Forget the token for HOST, and revoke it there.
+
+    \b
+    gpushare logout gpu1.lab
+    """
+    from gpushare.client import Client  # noqa: PLC0415 (start-up time)
+
+    there, stored = meant(host)
+    token = stored.get(there.host, there.port)
+    if token is None:
+        click.echo(f"gpushare: no token for {there} is stored", err=True)
+        return
+    stored.remove(there.host, there.port)
+    try:
+        Client(there).tokens.revoke(token.split("_")[1])
+    except (GpushareError, IndexError) as error:
+        click.echo(f"gpushare: it is forgotten here, but not revoked there: {error}", err=True)
+    else:
+        click.echo(f"gpushare: the token for {there} is forgotten and revoked", err=True)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare token`: for callers from other machines."""
+
+import os
+from datetime import UTC, datetime
+
+import click
+
+from gpushare.cli._connect import client
+from gpushare.cli._format.output import Column, Output, Table
+from gpushare.cli._format.shares import NONE, age
+from gpushare.cli._options import output_option
+from gpushare.model.access.role import Role
+from gpushare.model.access.token import DEFAULT_TTL, LONGEST_TTL, SHORTEST_TTL, Token, TokenRequest
+from gpushare.model.errors import BadQuantityError
+from gpushare.model.units import Seconds, parse_duration
+
+
+@click.group()
+def token() -> None:
+    """Make, list and revoke tokens for callers from other machines."""
+
+
+@token.command()
+@click.option("--user", help="Whom it acts as, by name or uid; for others than you: admins.")
+@click.option("--role", type=click.Choice([*map(str, Role)]), help="At most yours.")
+@click.option(
+    "--scope",
+    "scopes",
+    metavar="NOUN:VERB",
+    multiple=True,
+    help="What it is good for, such as metrics:read; may be given again. Else all that its role"
+    " needs, but for making tokens.",
+)
+@click.option(
+    "--ttl", metavar="TIME", help="How long it lasts: 12h, 30d (the default), up to 365d."
+)
+@click.option("--note", default="", help="What it is for.")
+@output_option
+def create(
+    *,
+    user: str | None,
+    role: str | None,
+    scopes: tuple[str, ...],
+    ttl: str | None,
+    note: str,
+    output: Output,
+) -> None:
+    """Make a token and print it, this once: the daemon keeps only its hash.
+
+    \b
+    gpushare token create --ttl 8h --note laptop > token && chmod 600 token
+    gpushare token create --role viewer --scope metrics:read --note prometheus
+    gpushare token create --user lin --role user
+    """
+    made = client().tokens.create(
+        TokenRequest(
+            user=user,
+            role=Role(role) if role else None,
+            scopes=scopes,
+            ttl=_ttl(ttl),
+            note=note,
+        )
+    )
+    output.item(made, made.token.id, lambda: made.secret)
+    if os.isatty(1):
+        click.echo("gpushare: it is shown only now; keep it where nobody else can read", err=True)
+
+
+@token.command()
+@output_option
+def ls(*, output: Output) -> None:
+    """List your tokens, without their secrets; as an admin everyone's.
+
+    \b
+    gpushare token ls
+    gpushare token ls -o json | jq '.items[] | {id, user, expires}'
+    """
+    output.items(client().tokens.list(), _table(datetime.now(UTC)))
+
+
+@token.command()
+@click.argument("tokens", metavar="ID...", nargs=-1, required=True)
+def revoke(tokens: tuple[str, ...]) -> None:
+    """Revoke tokens by their ids, and what was made with them: from now on they open nothing.
+
+    \b
+    gpushare token revoke 3f9c20d1a5b7
+    """
+    there = client()
+    for one in tokens:
+        gone = there.tokens.revoke(one)
+        click.echo(f"gpushare: token {gone.id} of {gone.user} is revoked", err=True)
+
+
+def _ttl(text: str | None) -> Seconds:
+    ttl = DEFAULT_TTL if text is None else parse_duration(text)
+    if not SHORTEST_TTL <= ttl <= LONGEST_TTL:
+        raise BadQuantityError("life of a token", str(text), "from 60s to 365d")
+    return ttl
+
+
+def _table(now: datetime) -> Table[Token]:
+    return Table(
+        lambda token: token.id,
+        Column("ID", lambda t: t.id),
+        Column("USER", lambda t: t.user),
+        Column("ROLE", lambda t: t.role),
+        Column("EXPIRES", lambda t: _left(t, now)),
+        Column("USED", lambda t: f"{age(now - t.used)} ago" if t.used else "never"),
+        Column("CREATED", lambda t: t.created.isoformat(timespec="seconds"), wide=True),
+        Column("SCOPES", lambda t: ",".join(t.scopes), wide=True),
+        Column("MADE WITH", lambda t: t.parent or NONE, wide=True),
+        Column("NOTE", lambda t: t.note),
+    )
+
+
+def _left(token: Token, now: datetime) -> str:
+    return f"in {age(token.expires - now)}" if token.expires > now else "has expired"

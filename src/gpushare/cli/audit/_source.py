@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit log: from the daemon or, without one, from its files."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from gpushare.cli._connect import client, config
+from gpushare.model.audit import AuditQuery, AuditReport, Record
+from gpushare.model.errors import (
+    BadQuantityError,
+    DaemonUnreachableError,
+    DeniedError,
+    NotFoundError,
+)
+from gpushare.model.units import parse_duration
+
+if TYPE_CHECKING:
+    from gpushare.config.settings import Settings
+
+
+class Source(Protocol):
+    """Where records come from."""
+
+    def records(self, query: AuditQuery) -> Sequence[Record]: ...
+
+    def every(self, query: AuditQuery) -> Iterator[Record]: ...
+
+    def verify(self, *, partial: bool = False) -> AuditReport: ...
+
+    def heads(self) -> Sequence[Record]: ...
+
+    def sign(self) -> Record | None:
+        """A head over everything until now; None where nobody can sign."""
+        ...
+
+
+def source() -> Source:
+    """The daemon's log, or its files as they lie on this machine, which is said on stderr."""
+    there = client()
+    try:
+        there.version()
+    except DaemonUnreachableError:
+        settings = config().settings
+        if not isinstance(there.where, Path) or not settings.audit_file:
+            raise
+        click.echo(f"gpushare: no daemon; reading {settings.audit_file} itself", err=True)
+        return Filed(settings, settings.audit_file)
+    return there.audit
+
+
+class Filed:
+    """The log without its daemon."""
+
+    def __init__(self, settings: "Settings", path: Path) -> None:
+        from gpushare.store.audit import Files  # noqa: PLC0415 (start-up time)
+
+        self._state, self._path, self._files = settings.state_dir, path, Files(path)
+
+    def records(self, query: AuditQuery) -> Sequence[Record]:
+        from gpushare.store.audit import search  # noqa: PLC0415 (start-up time)
+
+        with readable(self._path):
+            return search(self._files, query)
+
+    def every(self, query: AuditQuery) -> Iterator[Record]:
+        from msgspec.structs import replace  # noqa: PLC0415 (start-up time)
+
+        while found := self.records(replace(query, last=0)):
+            yield from found
+            query = replace(query, after=found[-1].seq)
+
+    def verify(self, *, partial: bool = False) -> AuditReport:
+        from gpushare.store import audit  # noqa: PLC0415 (start-up time)
+
+        with readable(self._path):
+            files, end = self._files.all(), audit.remembered(self._state, self._path)
+            if not files and end is None:
+                raise NotFoundError(f"no audit log at {self._path}", hint="gpushare config show")
+            notes = [f"{path} is compressed, and not read" for path in self._files.packed()]
+            if end is None:
+                notes.append("the daemon's books could not be read: the end may be missing")
+            key = audit.public_key(self._state)
+            return audit.verify(
+                audit.file_lines(files),
+                keys=[key] if key else [],
+                whole=not partial,
+                end=end,
+                notes=tuple(notes),
+            )
+
+    def heads(self) -> Sequence[Record]:
+        return self.records(AuditQuery(action="audit.head"))
+
+    def sign(self) -> None:
+        return None
+
+
+def verified_part(path: Path, keys: Sequence[str], *, partial: bool) -> AuditReport:
+    """A log that was copied from somewhere, or an exported part of one."""
+    from gpushare.store import audit  # noqa: PLC0415 (start-up time)
+
+    with readable(path):
+        lines, alone = audit.part(path)
+        return audit.verify(lines, keys=keys, whole=not (alone or partial))
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Raises DeniedError, NotFoundError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFoundError(f"no file {error.filename or path}") from error
+    except OSError as error:
+        raise DeniedError(
+            f"cannot read {error.filename or path}", error.strerror or str(error), "ask as root"
+        ) from error
+
+
+def moment(text: str | None, now: datetime) -> datetime | None:
+    """Read `2h` (so long ago), or a date and time; raises BadQuantityError."""
+    if text is None:
+        return None
+    try:
+        return now - timedelta(seconds=parse_duration(text))
+    except (BadQuantityError, OverflowError):
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadQuantityError(
+            "time", text, "write a time such as 2h, 7d, 2026-12-01 or 2026-12-01T08:00"
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=now.tzinfo)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare config`: what is set, where it comes from, and whether it is right."""
+
+from pathlib import Path
+
+import click
+
+from gpushare.cli._connect import config as loaded
+from gpushare.cli._format.output import Column, Output, Table
+from gpushare.cli._options import output_option
+from gpushare.model.value import Value
+
+
+class Setting(Value):
+    """One key as it is in force."""
+
+    key: str
+    value: str
+    origin: str
+
+
+class ConfigFile(Value):
+    """One file that is read if it exists; later ones win."""
+
+    path: str
+    exists: bool
+
+
+@click.group()
+def config() -> None:
+    """Show, check and find the configuration."""
+
+
+@config.command()
+@click.option("--origin", is_flag=True, help="Say where each value comes from.")
+@output_option
+def show(*, origin: bool, output: Output) -> None:
+    """Print every setting that is in force.
+
+    \b
+    gpushare config show --origin
+    gpushare config show -o json
+    """
+    found = loaded()
+    settings = [
+        Setting(key=key, value=str(getattr(found.settings, key)), origin=where)
+        for key, where in found.origins.items()
+    ]
+    output.items(settings, _settings(origin=origin))
+
+
+@config.command()
+def validate() -> None:
+    """Check every file and variable; exit code 2 when one is wrong."""
+    files = loaded().files
+    click.echo(f"gpushare: {len(files)} files and the environment are right", err=True)
+
+
+@config.command()
+@output_option
+def path(*, output: Output) -> None:
+    """Print the files that are read, in order; later ones win."""
+    from gpushare.config.sources import paths  # noqa: PLC0415 (start-up time)
+
+    files = [ConfigFile(path=str(each), exists=Path(each).exists()) for each in paths()]
+    output.items(files, _files())
+
+
+def _settings(*, origin: bool) -> Table[Setting]:
+    return Table(
+        lambda setting: setting.key,
+        Column("KEY", lambda setting: setting.key),
+        Column("VALUE", lambda setting: setting.value),
+        Column("ORIGIN", lambda setting: setting.origin, wide=not origin),
+    )
+
+
+def _files() -> Table[ConfigFile]:
+    return Table(
+        lambda file: file.path,
+        Column("FILE", lambda file: file.path),
+        Column("EXISTS", lambda file: "yes" if file.exists else "no"),
+    )

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare daemon`: serve shares, here or in the background; see and stop the one that runs."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gpushare.cli._connect import config, local_client
+from gpushare.cli._options import output_option
+from gpushare.config.settings import LogFormat, LogLevel
+from gpushare.model.errors import (
+    DaemonError,
+    DaemonRunningError,
+    ErrorBody,
+    GpushareError,
+    WaitTimeoutError,
+    from_body,
+)
+
+if TYPE_CHECKING:
+    from gpushare.cli._format.output import Output
+    from gpushare.client import Client
+    from gpushare.config.sources import Config
+
+_ERROR = re.compile(  # as `_errors` prints it
+    r"^error: (?P<what>.*)\n(because: (?P<because>.*)\n)?(hint: (?P<hint>.*)\n)?code: (?P<code>.*)",
+    re.MULTILINE,
+)
+_START_SECONDS = 30.0
+_STOP_SECONDS = 30.0
+_LAST_WORDS = 2000  # characters of the log that an error quotes
+
+
+@click.group(invoke_without_command=True)
+@click.option("--socket", type=click.Path(), help="Where to listen.")
+@click.option("--listen", metavar="HOST:PORT", help="Also for callers from other machines.")
+@click.option("--state-dir", type=click.Path(), help="Where the books are kept.")
+@click.option("--runtime-dir", type=click.Path(), help="Where regions and MPS pipes lie.")
+@click.option(
+    "--log-level", type=click.Choice([*map(str, LogLevel)]), help="The least that is logged."
+)
+@click.option(
+    "--log-format", type=click.Choice([*map(str, LogFormat)]), help="For people or machines."
+)
+@click.option("--reconcile-interval", type=float, help="Seconds between looks at the machine.")
+@click.option("--mps-protocol", type=int, help="What MPS daemons speak: 2, or 3 from driver 615.")
+@click.option("-d", "--detach", is_flag=True, help="Go on in the background once it answers.")
+@click.pass_context
+def daemon(context: click.Context, /, *, detach: bool, **flags: object) -> None:
+    """Serve shares of this machine's GPUs until SIGTERM or Ctrl-C.
+
+    \b
+    gpushare daemon                    # in the foreground, log on stderr
+    gpushare daemon --detach           # in the background
+    gpushare daemon status
+    gpushare daemon stop
+
+    Without root it serves you alone; as root everybody on the machine. Shares and their programs
+    go on while no daemon runs; the next one finds them.
+    """
+    if context.invoked_subcommand:
+        return
+    found = config(flags)
+    if detach:
+        _detach(found)
+    else:
+        _serve(found)
+
+
+@daemon.command()
+@output_option
+def status(*, output: "Output") -> None:
+    """Say whether a daemon answers; exit code 6 when none does."""
+    found = local_client()
+    version = found.version()
+    lines = (f"pid      {version.pid}", f"version  {version.version}", f"socket   {found.where}")
+    output.item(version, str(version.pid), lambda: "\n".join(lines))
+
+
+@daemon.command()
+def stop() -> None:
+    """End the daemon; shares and their programs go on."""
+    there = local_client()
+    pid = there.version().pid
+    process = os.pidfd_open(pid)
+    # Between the answer and the pidfd another process may have taken the number.
+    if there.version().pid == pid:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+    _await_end(process, pid)
+    click.echo(f"gpushare: daemon {pid} has ended; shares go on", err=True)
+
+
+def _serve(found: "Config") -> None:
+    from gpushare.daemon import serve  # noqa: PLC0415 (start-up time)
+
+    try:
+        serve(found.settings)
+    except ModuleNotFoundError as error:
+        raise DaemonError(
+            "cannot serve", f"the package {error.name} is missing", "pip install 'gpushare[daemon]'"
+        ) from error
+
+
+def _detach(found: "Config") -> None:
+    from gpushare.client import Client  # noqa: PLC0415 (start-up time)
+
+    settings = found.settings
+    there = Client(settings.socket)
+    if pid := _answering(there):
+        raise DaemonRunningError(
+            f"a daemon answers on {settings.socket}", f"its pid is {pid}", "gpushare daemon status"
+        )
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = settings.state_dir / "daemon.log"
+    said = log.stat().st_size if log.exists() else 0
+    process = _start(found, log)
+    deadline = time.monotonic() + _START_SECONDS
+    while not _answering(there):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise _failure(_last_words(log, said), log)
+        time.sleep(0.02)
+    click.echo(f"gpushare: daemon {process.pid} answers on {settings.socket}; log: {log}", err=True)
+
+
+def _start(found: "Config", log: Path) -> subprocess.Popen[bytes]:
+    # What has no option comes from the same files and variables again.
+    options = {parameter.name for parameter in daemon.params}
+    flags = [
+        f"--{name.replace('_', '-')}={getattr(found.settings, name)}"
+        for name in found.settings.__struct_fields__
+        if name in options
+    ]
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "gpushare.cli", "daemon", *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd="/",
+        )
+
+
+def _answering(there: "Client") -> int | None:
+    try:
+        return there.version().pid
+    except GpushareError:
+        return None
+
+
+def _failure(said: str, log: Path) -> GpushareError:
+    """The error that the daemon ended with, as if it had been raised here."""
+    if found := _ERROR.search(said):
+        return from_body(ErrorBody(**found.groupdict("")))
+    return DaemonError("the daemon did not start", said, f"its log: {log}")
+
+
+def _last_words(log: Path, since: int) -> str:
+    """What it wrote after its first `since` bytes, which earlier daemons wrote."""
+    return log.read_bytes()[since:].decode(errors="replace")[-_LAST_WORDS:].strip()
+
+
+def _await_end(process: int, pid: int) -> None:
+    from select import select  # noqa: PLC0415 (start-up time)
+
+    try:
+        if not select([process], [], [], _STOP_SECONDS)[0]:
+            raise WaitTimeoutError(f"daemon {pid} does not end", hint=f"kill -9 {pid}")
+    finally:
+        os.close(process)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare gpus`: the GPUs, what is granted on them, and what they can do."""
+
+from collections.abc import Sequence
+
+import click
+
+from gpushare.cli import _connect
+from gpushare.cli._format.output import Output, aligned
+from gpushare.cli._format.shares import NONE, gpu_label, gpu_table
+from gpushare.cli._options import output_option, watch_option
+from gpushare.model.view import GpuView
+
+
+@click.command()
+@click.option("--topology", is_flag=True, help="How the GPUs are linked to each other.")
+@click.option("--capabilities", is_flag=True, help="Every mechanism, and why one is missing.")
+@watch_option
+@output_option
+def gpus(*, topology: bool, capabilities: bool, watch: bool, output: Output) -> None:
+    """List the GPUs; works without a daemon too.
+
+    \b
+    gpushare gpus
+    gpushare gpus --capabilities
+    gpushare gpus -o json | jq '.items[].memory'
+    """
+
+    def show() -> None:
+        found = _connect.gpus()
+        if not found:
+            click.echo("gpushare: no NVIDIA GPU here; try gpushare simulate h200-1", err=True)
+        if topology:
+            click.echo(_topology(found))
+        elif capabilities:
+            click.echo(_capabilities(found))
+        else:
+            output.items(found, gpu_table())
+
+    output.watch(show, again=watch)
+
+
+def _topology(found: Sequence[GpuView]) -> str:
+    head = ["GPU", *(str(gpu.index) for gpu in found)]
+    rows = [
+        [gpu_label(gpu), *("X" if gpu is to else gpu.topology.get(to.uuid, NONE) for to in found)]
+        for gpu in found
+    ]
+    return aligned([head, *rows])
+
+
+def _capabilities(found: Sequence[GpuView]) -> str:
+    rows = [
+        [gpu_label(gpu), known.mechanism, "yes" if known.available else "no", known.reason]
+        for gpu in found
+        for known in gpu.mechanisms
+    ]
+    return aligned([["GPU", "MECHANISM", "HERE", "WHY"], *rows])

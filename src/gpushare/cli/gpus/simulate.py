@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare simulate`: run anything on a simulated NVIDIA machine."""
+
+import os
+
+import click
+
+from gpushare.cli._errors import FAILED
+
+_FAILED_BEFORE = 125  # docker's word for "the tool failed, not the program"
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.argument("profile", required=False)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("--list", "listing", is_flag=True, help="List the profiles and end.")
+@click.pass_context
+def simulate(
+    context: click.Context, profile: str | None, command: tuple[str, ...], listing: bool
+) -> None:
+    """Run COMMAND on a simulated machine, by default a shell.
+
+    \b
+    gpushare simulate h200-1 -- gpustat
+    gpushare simulate dgx-h100 -- sh -c 'gpushare daemon & sleep 1; gpushare gpus'
+    gpushare simulate --list
+
+    The machine lasts as long as COMMAND. The exit code is COMMAND's own; 126 when it cannot be
+    executed, 127 when it is not found, 128 + n when signal n ended it, 125 when gpushare failed.
+    """
+    context.find_root().meta[FAILED] = _FAILED_BEFORE
+    if listing:
+        _list()
+        return
+    if profile is None:
+        raise click.UsageError("name a PROFILE; --list shows them")
+    wanted = list(command[1:] if command[:1] == ("--",) else command)
+    context.exit(_run(profile, wanted or [os.environ.get("SHELL", "/bin/sh")]))
+
+
+def _list() -> None:
+    from gpushare.hardware.simulated import profiles  # noqa: PLC0415 (start-up time)
+
+    found = profiles()
+    width = max(map(len, found))
+    for name, profile in found.items():
+        click.echo(f"{name:<{width}}  {profile.description}")
+
+
+def _run(profile: str, command: list[str]) -> int:
+    from gpushare.hardware.simulated import machine, run_child, signals_held  # noqa: PLC0415
+
+    with signals_held(), machine(profile) as simulated:
+        click.echo(f"gpushare: simulated machine {profile}", err=True)
+        return run_child(command, simulated.environment())

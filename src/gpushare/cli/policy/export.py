@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare export`: all rules of the machine as a file that `apply` reads."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from gpushare.cli._connect import client
+from gpushare.cli._format.output import aligned
+from gpushare.model.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpushare.model.policy.view import PolicyView
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    "style",
+    type=click.Choice(["toml", "yaml", "json"]),
+    default="toml",
+    help="How to write it.",
+)
+@click.option("--revision", type=int, metavar="N", help="Not those in force, but earlier ones.")
+@click.option("--history", is_flag=True, help="List the revisions: when, and by whom.")
+def export(style: str, revision: int | None, *, history: bool) -> None:
+    """Print all rules of the machine: tenants, quotas, placement, what may be taken back.
+
+    `gpushare apply` reads exactly this.
+
+    \b
+    gpushare export > policy.toml
+    gpushare export -o yaml
+    gpushare export --history
+    gpushare export --revision 3 | gpushare apply -f - --prune
+    """
+    from gpushare.config.policy_file import Syntax, written  # noqa: PLC0415 (start-up time)
+
+    if history:
+        click.echo(aligned(_lines(client().rules.policies())))
+        return
+    chosen = client().rules.policy() if revision is None else _earlier(revision)
+    click.echo(written(chosen.policy, Syntax(style)), nl=False)
+
+
+def _lines(found: "Sequence[PolicyView]") -> list[list[str]]:
+    rows = [
+        [str(one.revision), one.at.isoformat(timespec="seconds") if one.at else "-", one.by]
+        for one in found
+    ]
+    return [["REVISION", "AT", "BY"], *rows]
+
+
+def _earlier(revision: int) -> "PolicyView":
+    for one in client().rules.policies():
+        if one.revision == revision:
+            return one
+    raise NotFoundError(
+        f"no policy has the revision {revision}",
+        "it never was, or is too old",
+        "list them: gpushare export --history",
+    )

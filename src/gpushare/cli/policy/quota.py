@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare quota`: what tenants may have, and what they have."""
+
+import click
+from msgspec.structs import replace
+
+from gpushare.cli._connect import client
+from gpushare.cli._format.output import Output
+from gpushare.cli._format.policy import changed, quota_table
+from gpushare.cli._options import output_option, watch_option
+from gpushare.model.errors import UsageError
+from gpushare.model.policy.tenant import Amount, TenantSpec
+
+from ._options import Quota, quota_options, tenant_argument
+
+
+@click.group()
+def quota() -> None:
+    """Show what tenants may have and have, and change it."""
+
+
+@quota.command()
+@watch_option
+@output_option
+def ls(*, watch: bool, output: Output) -> None:
+    """Show guarantees, limits and use of tenants, each below its parent.
+
+    Figures of a tenant include those below it. GPU HOURS are of the policy's period; USAGE is
+    GPU hours that lose half of their weight with each half-life, and decides who is served first.
+    Whoever is no operator sees his own tenants and those above them.
+
+    \b
+    gpushare quota ls
+    gpushare quota ls -w
+    gpushare quota ls -o json | jq '.items[] | {tenant, used, limit}'
+    """
+
+    def show() -> None:
+        found = client().rules.quotas()
+        output.items(found, quota_table(found))
+
+    output.watch(show, again=watch)
+
+
+@quota.command(name="set")
+@tenant_argument
+@quota_options
+@output_option
+def set_(tenant: str, *, quota: Quota, output: Output) -> None:
+    """Change what TENANT may have; what is not given stays, `none` takes it away.
+
+    `default` is what holds for each user in no tenant.
+
+    \b
+    gpushare quota set vision --memory 120GiB --max-shares 10
+    gpushare quota set vision --guaranteed-memory 40GiB --guaranteed-compute 100
+    gpushare quota set default --memory 20GiB --gpu-hours 100
+    """
+    if not quota:
+        raise UsageError("nothing to change", hint=f"gpushare quota set {tenant} --memory 40GiB")
+    changed(client().rules.change_tenant(tenant, quota), output, tenant)
+
+
+@quota.command()
+@tenant_argument
+@output_option
+def rm(tenant: str, *, output: Output) -> None:
+    """Take every limit and guarantee from TENANT; the tenant itself stays.
+
+    \b
+    gpushare quota rm vision
+    """
+    changed(client().rules.change_tenant(tenant, _free), output, tenant)
+
+
+def _free(spec: TenantSpec) -> TenantSpec:
+    return replace(spec, guaranteed=Amount(), limit=Amount(), gpu_hours=None, shares=None)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare tenant`: users, groups and projects whom quotas are about."""
+
+from collections.abc import Sequence
+
+import click
+from msgspec.structs import replace
+
+from gpushare.cli._connect import client
+from gpushare.cli._format.output import Output
+from gpushare.cli._format.policy import changed, tenant_details, tenant_table
+from gpushare.cli._options import output_option
+from gpushare.model.errors import UsageError
+from gpushare.model.ids import Tenant
+from gpushare.model.policy.tenant import TenantSpec
+
+from ._options import Quota, cleared, names, quota_options, tenant_argument
+
+
+@click.group()
+def tenant() -> None:
+    """List and change tenants: users, groups and projects that quotas are about."""
+
+
+@tenant.command()
+@output_option
+def ls(*, output: Output) -> None:
+    """List tenants, each below its parent; yours alone unless you are an operator.
+
+    \b
+    gpushare tenant ls
+    gpushare tenant ls -o json
+    """
+    found = client().rules.tenants()
+    output.items(found, tenant_table(found))
+
+
+@tenant.command()
+@tenant_argument
+@output_option
+def show(tenant: str, *, output: Output) -> None:
+    """Show what is set about one TENANT; `default` is what holds for users in none.
+
+    \b
+    gpushare tenant show vision
+    """
+    found = client().rules.tenant(tenant)
+    output.item(found, found.name, lambda: tenant_details(found))
+
+
+@tenant.command(name="set")
+@tenant_argument
+@click.option("--parent", metavar="TENANT", help="Below which tenant; none: below no other.")
+@click.option("--user", "users", metavar="NAME", multiple=True, help="All of its users, anew.")
+@click.option("--group", "groups", metavar="NAME", multiple=True, help="All of its groups, anew.")
+@click.option("--weight", type=click.IntRange(1, 1000), help="Its part beside its siblings.")
+@quota_options
+@output_option
+def set_(
+    tenant: str,
+    parent: str | None,
+    users: Sequence[str],
+    groups: Sequence[str],
+    weight: int | None,
+    *,
+    quota: Quota,
+    output: Output,
+) -> None:
+    """Make TENANT, or change what is given about it; `none` takes something away.
+
+    `default` is what holds for users in no tenant.
+
+    \b
+    gpushare tenant set vision --parent lab --group vision --weight 2
+    gpushare tenant set vision --guaranteed-memory 40GiB --max-shares 10
+    gpushare tenant set vision --user none
+    """
+
+    def change(spec: TenantSpec) -> TenantSpec:
+        above = spec.parent if parent is None else cleared(parent)
+        return replace(
+            quota(spec),
+            parent=None if above is None else Tenant(above),
+            users=names(users) if users else spec.users,
+            groups=names(groups) if groups else spec.groups,
+            weight=weight or spec.weight,
+        )
+
+    changed(client().rules.change_tenant(tenant, change, new=True), output, tenant)
+
+
+@tenant.command()
+@click.argument("tenants", metavar="TENANT...", nargs=-1)
+@output_option
+def rm(tenants: Sequence[str], *, output: Output) -> None:
+    """Remove TENANTs. Their shares go on, and count as those of a user in no tenant.
+
+    \b
+    gpushare tenant rm vision
+    """
+    if not tenants:
+        raise UsageError("no tenant is named", hint="gpushare tenant ls")
+    for name in tenants:
+        changed(client().rules.remove_tenant(name), output, name)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Become a program of a share: find it first, enter, exec. Nothing of ours stays in between."""
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import click
+
+from gpushare.cli._format.shares import wait_reason
+from gpushare.model.errors import ProgramNotExecutableError, ProgramNotFoundError
+from gpushare.model.share import Level
+from gpushare.model.spec import MechanismName
+from gpushare.model.units import FULL
+from gpushare.model.view import Entry, ShareView
+
+
+def program(name: str) -> str:
+    """The path that exec will run; raises ProgramNotFoundError, ProgramNotExecutableError."""
+    if found := shutil.which(name):
+        return found
+    if os.sep in name and Path(name).is_dir():
+        raise ProgramNotExecutableError(f"cannot execute {name}", "it is a folder")
+    if os.sep in name and Path(name).exists():
+        raise ProgramNotExecutableError(
+            f"cannot execute {name}", "permission denied", f"chmod +x {name}"
+        )
+    because = "there is no such file" if os.sep in name else "it is not on PATH"
+    raise ProgramNotFoundError(f"no program {name!r}", because, "check the spelling")
+
+
+def become(path: str, argv: Sequence[str], entry: Entry, *, near: bool = True) -> None:
+    """Exec the program in the share's environment; returns only by an error.
+
+    `near`: on the CPUs that are close to its GPUs.
+    """
+    from gpushare.session.acquire import apply  # noqa: PLC0415 (start-up time)
+
+    if near and entry.cpus:
+        from gpushare.session.cpu_affinity import settle  # noqa: PLC0415 (start-up time)
+
+        settle(entry)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Python ignores these two, and exec would hand that on.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execve(path, list(argv), apply(entry, dict(os.environ)))  # noqa: S606
+    except FileNotFoundError as error:
+        raise ProgramNotFoundError(f"cannot start {path}", "its interpreter is missing") from error
+    except OSError as error:
+        raise ProgramNotExecutableError(f"cannot execute {path}", str(error.strerror)) from error
+
+
+class Teller:
+    """Says on stderr what a queued share waits for: in place on a tty, else a line a change."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._inline = sys.stderr.isatty()
+
+    def __call__(self, share: ShareView) -> None:
+        position = share.queue.position if share.queue else 1
+        text = f"gpushare: {share.name} is queued #{position}, {wait_reason(share)}".rstrip(", ")
+        if text != self._last:
+            click.echo(f"\r\x1b[K{text}" if self._inline else text, err=True, nl=not self._inline)
+        self._last = text
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.done()
+
+    def done(self) -> None:
+        if self._last and self._inline:
+            click.echo("\r\x1b[K", err=True, nl=False)
+        self._last = ""
+
+
+def tell_unheld(share: ShareView) -> None:
+    """Say on stderr that nothing holds the compute limit; alone on its GPU a share needs none."""
+    limit, alone = share.compute.limit, MechanismName.EXCLUSIVE in share.mechanism
+    if share.enforcement.compute is Level.NONE and limit and limit < FULL and not alone:
+        click.echo(
+            f"gpushare: nothing holds the compute limit of {limit} %: {'; '.join(share.why[:1])}",
+            err=True,
+        )
+
+
+def log_file(name: str, environment: Mapping[str, str]) -> Path:
+    """Where a detached program's output goes; a new file in the user's own state."""
+    from gpushare.config.sources import state_home  # noqa: PLC0415 (start-up time)
+
+    folder = state_home(environment) / "logs"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder / f"{name}-{os.getpid()}.log"

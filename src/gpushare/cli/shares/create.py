@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare create`: hold a share without a program."""
+
+import click
+
+from gpushare.cli._connect import client
+from gpushare.cli._format.output import Output
+from gpushare.cli._options import output_option, spec_options
+from gpushare.model.spec import ShareSpec
+from gpushare.model.units import parse_duration
+from gpushare.model.view import CreateRequest
+from gpushare.session.acquire import taken
+
+from ._launch import Teller, tell_unheld
+
+
+@click.command()
+@spec_options
+@click.option("--no-wait", is_flag=True, help="Fail with exit code 75 instead of queueing.")
+@click.option("--queue", is_flag=True, help="Return at once; the share may still be queued.")
+@click.option("--timeout", metavar="TIME", help="Wait in the queue at most this long.")
+@output_option
+def create(
+    spec: ShareSpec, timeout: str | None, output: Output, *, no_wait: bool, queue: bool
+) -> None:
+    """Hold a share until it is removed or its --ttl ends, and print its name.
+
+    \b
+    gpushare create -m 8GiB --name notebook --ttl 8h
+    gpushare create -m 40GiB --name demo --at 14:00 --for 2h
+    gpushare exec notebook -- jupyter lab
+    eval "$(gpushare env notebook)"
+    """
+    request = CreateRequest(spec=spec, wait=not no_wait)
+    patience = parse_duration(timeout) if timeout else None
+    if queue or spec.at is not None:
+        share = client().create(request)
+    else:
+        with Teller() as told, taken(client(), request, timeout=patience, told=told) as share:
+            told.done()
+            tell_unheld(share)
+    output.item(share, share.name, lambda: share.name)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare env`: a share's environment, for a shell to read."""
+
+import os
+import shlex
+
+import click
+import msgspec
+
+from gpushare.cli._connect import client
+from gpushare.cli._options import share_argument
+from gpushare.model.view import EnterRequest, Entry
+
+
+@click.command()
+@share_argument
+@click.option(
+    "--shell",
+    type=click.Choice(["bash", "fish", "json"]),
+    default="bash",
+    help="Whose words to print; bash is right for any POSIX shell.",
+)
+def env(share: str, shell: str) -> None:
+    """Print what puts a shell, and all that it starts, into SHARE.
+
+    The shell itself becomes a member of the share, which is in use until the shell ends.
+
+    \b
+    eval "$(gpushare env notebook)"
+    gpushare env notebook --shell fish | source
+    """
+    request = EnterRequest(pid=os.getppid(), preload=os.environ.get("LD_PRELOAD", ""))
+    entry = client().enter(share, request)
+    if shell == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(entry), indent=2))
+        return
+    click.echo("\n".join(_fish(entry) if shell == "fish" else _posix(entry)))
+
+
+def _posix(entry: Entry) -> list[str]:
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in entry.env.items()]
+    return [f"unset {name}" for name in entry.unset] + exports
+
+
+def _fish(entry: Entry) -> list[str]:
+    exports = [f"set -gx {name} {_fish_quoted(value)}" for name, value in entry.env.items()]
+    return [f"set -e {name}" for name in entry.unset] + exports
+
+
+def _fish_quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

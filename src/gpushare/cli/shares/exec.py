@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare exec`: become a program of a share that exists."""
+
+import os
+
+import click
+
+from gpushare.cli._connect import client
+from gpushare.cli._options import affinity_option, share_argument
+from gpushare.model.errors import UsageError
+from gpushare.model.view import EnterRequest
+
+from ._launch import become, program
+
+
+@click.command("exec", context_settings={"allow_interspersed_args": False})
+@share_argument
+@affinity_option
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def exec_(share: str, command: tuple[str, ...], *, no_affinity: bool) -> None:
+    """Run COMMAND in SHARE, beside whatever runs in it.
+
+    \b
+    gpushare exec notebook -- jupyter lab
+    gpushare exec train-1 -- nvidia-smi
+    """
+    words = command[1:] if command[:1] == ("--",) else command
+    if not words:
+        raise UsageError("no COMMAND to run", hint=f"gpushare exec {share} -- python")
+    path = program(words[0])
+    request = EnterRequest(pid=os.getpid(), preload=os.environ.get("LD_PRELOAD", ""))
+    become(path, words, client().enter(share, request), near=not no_affinity)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare logs`: the output of programs that run in the background."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from gpushare.cli._connect import client, here
+from gpushare.cli._options import share_argument
+from gpushare.model.errors import DaemonUnreachableError, NoLogError, NoSuchShareError
+
+if TYPE_CHECKING:
+    from gpushare.client import Client
+    from gpushare.model.view import ShareView
+
+_LOOK_SECONDS = 0.2
+
+
+@click.command()
+@share_argument
+@click.option("-f", "--follow", is_flag=True, help="Go on until the share ends.")
+@click.option("-n", "--tail", metavar="N", type=click.IntRange(0), help="Only the last N lines.")
+def logs(share: str, *, follow: bool, tail: int | None) -> None:
+    """Print what the program of SHARE wrote, both its stdout and its stderr.
+
+    \b
+    gpushare run -d --name train -m 8GiB -- python train.py
+    gpushare logs -f train
+    """
+    there = client()
+    here(there, "cannot read logs")
+    found = there.show(share)
+    with _opened(found) as log:
+        _print_end(log, tail)
+        if follow:
+            for text in _growth(log, lambda: _ended(there, found)):
+                _print(text)
+
+
+def _opened(found: "ShareView") -> BinaryIO:
+    if found.log is None:
+        raise NoLogError(
+            f"share {found.name} has no log",
+            "its program writes to the terminal it was started on",
+            "start it in the background: gpushare run --detach",
+        )
+    try:
+        return open(found.log, "rb")  # noqa: PTH123 (closed by the caller)
+    except OSError as error:
+        raise NoLogError(f"cannot read {found.log}", error.strerror or str(error)) from error
+
+
+def _print_end(log: BinaryIO, lines: int | None) -> None:
+    if lines is None:
+        while text := log.read(1 << 16):
+            _print(text)
+    else:
+        _print(b"".join(deque(log, lines)))
+
+
+def _growth(log: BinaryIO, ended: Callable[[], bool]) -> Iterator[bytes]:
+    """What is written to the log until the share has ended, and the rest of it."""
+    last = False
+    while True:
+        if text := log.read():
+            yield text
+        elif last:
+            return
+        else:
+            last = ended()
+            time.sleep(0 if last else _LOOK_SECONDS)
+
+
+def _ended(there: "Client", found: "ShareView") -> bool:
+    """A daemon that restarts ends no share."""
+    try:
+        return there.show(found.id).state.ended
+    except NoSuchShareError:
+        return True
+    except DaemonUnreachableError:
+        return False
+
+
+def _print(text: bytes) -> None:
+    sys.stdout.buffer.write(text)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare ps`: shares and the queue."""
+
+from datetime import UTC, datetime
+
+import click
+
+from gpushare.cli._connect import client, gpu_names
+from gpushare.cli._format.output import Output
+from gpushare.cli._format.shares import share_table
+from gpushare.cli._options import output_option, watch_option
+from gpushare.model.errors import BadSpecError
+from gpushare.model.view import ShareView
+
+
+@click.command()
+@click.option("-a", "--all", "ended", is_flag=True, help="Also shares that have ended.")
+@click.option(
+    "--filter", "filters", metavar="KEY=VALUE", multiple=True, help="user, state, name or priority."
+)
+@watch_option
+@output_option
+def ps(*, ended: bool, filters: tuple[str, ...], watch: bool, output: Output) -> None:
+    """List shares and the queue, in order of arrival.
+
+    \b
+    gpushare ps
+    gpushare ps -a --filter user=lin
+    gpushare ps -w -o jsonl
+    """
+    wanted = [_filter(text) for text in filters]
+
+    def show() -> None:
+        found = [s for s in client().shares(ended=ended) if _matches(s, wanted)]
+        gpus = gpu_names() if output.human else ()
+        output.items(found, share_table(gpus, datetime.now(UTC)))
+
+    output.watch(show, again=watch)
+
+
+def _filter(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or key not in {"user", "state", "name", "priority"}:
+        raise BadSpecError(
+            f"cannot filter by {text!r}", "", "write user=, state=, name= or priority= and a value"
+        )
+    return key, value
+
+
+def _matches(share: ShareView, wanted: list[tuple[str, str]]) -> bool:
+    return all(getattr(share, key) == value for key, value in wanted)

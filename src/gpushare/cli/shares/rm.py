@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare rm`: release shares."""
+
+import click
+
+from gpushare.cli._connect import client, complete_share
+from gpushare.cli._errors import report
+from gpushare.model.errors import GpushareError
+
+
+@click.command()
+@click.argument("shares", nargs=-1, required=True, shell_complete=complete_share)
+@click.option("-f", "--force", is_flag=True, help="End the share's programs first.")
+@click.pass_context
+def rm(context: click.Context, shares: tuple[str, ...], *, force: bool) -> None:
+    """Release SHARES: held ones, queued ones, and with --force those in use.
+
+    \b
+    gpushare rm notebook
+    gpushare rm -f train-1 train-2
+    """
+    code = 0
+    for share in shares:
+        try:
+            click.echo(client().remove(share, force=force).name)
+        except GpushareError as error:
+            code = code or report(error)
+    context.exit(code)

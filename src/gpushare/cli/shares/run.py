@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gpushare run`: take a share, become the program."""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import click
+from msgspec.structs import replace
+
+from gpushare.cli._connect import client
+from gpushare.cli._errors import FAILED
+from gpushare.cli._format.output import Output, aligned
+from gpushare.cli._format.shares import levels
+from gpushare.cli._options import affinity_option, output_option, spec_options
+from gpushare.model.errors import UsageError
+from gpushare.model.spec import ShareSpec
+from gpushare.model.units import Seconds, parse_duration
+from gpushare.model.view import CreateRequest, Plan, ShareView
+from gpushare.session.acquire import enter, taken
+from gpushare.session.program_name import program_name
+
+from ._detach import Herald, leave
+from ._launch import Teller, become, log_file, program, tell_unheld
+
+_FAILED_BEFORE = 125  # docker's word for "the tool failed, not the program"
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@spec_options
+@click.option("--no-wait", is_flag=True, help="Fail with exit code 75 instead of queueing.")
+@click.option("--timeout", metavar="TIME", help="Wait in the queue at most this long.")
+@click.option("-d", "--detach", is_flag=True, help="Run in the background; see gpushare logs.")
+@click.option("--explain", is_flag=True, help="Say why it lands where it does, then run.")
+@click.option("--dry-run", is_flag=True, help="Only say what would happen.")
+@affinity_option
+@output_option
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def run(
+    context: click.Context,
+    spec: ShareSpec,
+    command: tuple[str, ...],
+    timeout: str | None,
+    output: Output,
+    *,
+    no_wait: bool,
+    no_affinity: bool,
+    detach: bool,
+    explain: bool,
+    dry_run: bool,
+) -> None:
+    """Run COMMAND in a share of a GPU, and release the share when it ends.
+
+    gpushare becomes the program: signals, terminal and exit code are the program's own. Before
+    that, it ends with 75 when there is no capacity (--no-wait), 124 when the queue took too long,
+    126 when COMMAND cannot be executed, 127 when it is not found, 125 when gpushare itself failed.
+
+    \b
+    gpushare run -m 8GiB -c 50 -- python train.py
+    gpushare run -m 20% -p low --name sweep -d -- ./sweep.sh
+    gpushare run -n 2 --no-wait -- torchrun --nproc-per-node 2 train.py
+    gpushare run -m 8GiB --dry-run
+    """
+    context.find_root().meta[FAILED] = _FAILED_BEFORE
+    if dry_run or explain:
+        _explain(client().plan(spec), output, aside=not dry_run)
+    if dry_run:
+        return
+    if not command:
+        raise UsageError("no COMMAND to run", hint="gpushare run -m 8GiB -- python train.py")
+    path = program(command[0])
+    patience = parse_duration(timeout) if timeout else None
+    request = CreateRequest(
+        spec=spec, holder=os.getpid(), wait=not no_wait, program=program_name(command)
+    )
+    start = partial(_start, path, command, near=not no_affinity)
+    if detach:
+        _detach(start, request, patience, output)
+        return
+    with Teller() as told, taken(client(), request, timeout=patience, told=told) as share:
+        told.done()
+        tell_unheld(share)
+        start(share)
+
+
+def _start(path: str, command: Sequence[str], share: ShareView, *, near: bool) -> None:
+    preload = os.environ.get("LD_PRELOAD", "")
+    become(path, command, enter(client(), share, os.getpid(), preload), near=near)
+
+
+def _detach(
+    start: Callable[[ShareView], None],
+    request: CreateRequest,
+    patience: Seconds | None,
+    output: Output,
+) -> None:
+    log = log_file(request.program, os.environ)
+    begun = leave(log)
+    if not isinstance(begun, Herald):
+        output.item(begun, begun.name, lambda: begun.name)
+        return
+    mine = replace(request, holder=os.getpid(), log=str(log))
+    with begun.failures(), taken(client(), mine, timeout=patience, told=begun) as share:
+        begun(share)
+        start(share)
+
+
+def _explain(plan: Plan, output: Output, *, aside: bool) -> None:
+    """`aside`: on stderr, for stdout belongs to the program."""
+    if aside or output.human:
+        click.echo(_words(plan), err=aside)
+    else:
+        output.item(plan, "", str)
+
+
+def _words(plan: Plan) -> str:
+    if plan.decision is None:
+        return f"it would wait for {plan.waits_for}"
+    rows = [("by", "+".join(plan.decision.mechanisms))]
+    rows += [("why", line) for line in plan.decision.why]
+    rows += [("holds", levels(plan.decision.enforcement))]
+    rows += [("not safe from", line) for line in plan.decision.unprotected]
+    return aligned(rows)

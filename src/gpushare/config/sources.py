@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where settings come from: defaults, files, variables, flags, in this order; the last wins."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gpushare.model.errors import BadQuantityError, ConfigError, SocketDeniedError
+from gpushare.model.units import parse_bytes
+
+from .address import Remote
+from .contexts import KEYS, LOCAL, Contexts, from_environment
+from .credentials import Credentials
+from .settings import Settings
+
+FIELDS = {each.name: each for each in msgspec.structs.fields(Settings)}
+VARIABLES = {name: f"GPUSHARE_{name.upper()}" for name in FIELDS}
+SIZES = frozenset(("swap_memory", "swap_ahead", "audit_size"))
+LISTS = frozenset(("hosts", "operators", "viewers", "oidc_operators"))  # `a,b` in variables
+DEFAULT = "default"
+_SYSTEM = "etc/gpushare"
+_SOCKET = "gpushare.sock"
+_LOG, _AUDIT = "var/log/gpushare", "audit.jsonl"
+
+
+@dataclass(frozen=True)
+class Config:
+    """`origins`: for each key the file, variable or flag that it came from."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    files: tuple[Path, ...]
+    system_socket: Path
+    contexts: Contexts
+    env: Mapping[str, str] = field(repr=False)
+
+    @property
+    def credentials(self) -> Credentials:
+        return Credentials(state_home(self.env))
+
+    def reachable(self, context: str | None = None) -> Path | Remote:
+        """The daemon to speak to, here or elsewhere: the context that is named, `--socket`,
+        GPUSHARE_HOST, GPUSHARE_CONTEXT, GPUSHARE_SOCKET, the context of the files, else this
+        machine's. Raises ConfigError, SocketDeniedError.
+        """
+        origin = self.origins["socket"]
+        if not context and origin != _flag("socket"):
+            if remote := from_environment(self.env, self.credentials):
+                return remote
+            context = self.env.get("GPUSHARE_CONTEXT")
+            if not context and origin != VARIABLES["socket"]:
+                context = self.contexts.chosen
+        if not context or context == LOCAL:
+            return self.reachable_socket()
+        return self.contexts.find(context, self.credentials)
+
+    def reachable_socket(self) -> Path:
+        """The daemon of this machine: what was set, else the user's own, else the machine's."""
+        own = self.settings.socket
+        if self.origins["socket"] != DEFAULT:
+            return own
+        if not _reachable(own) and self.system_socket.exists():
+            return self.system_socket
+        _check_owner(own.parent)
+        return own
+
+
+def load(
+    flags: Mapping[str, object] = {},
+    env: Mapping[str, str] | None = None,
+    root: Path = Path("/"),
+    uid: int | None = None,
+) -> Config:
+    """Read every source. Raises ConfigError, which names the source and the key.
+
+    `flags` by key; None stands for a flag that was not given.
+    """
+    env = os.environ if env is None else env
+    uid = os.geteuid() if uid is None else uid
+    files = tuple(_files(env, root))
+    tables = {path: _table(path) for path in files}
+    values = _defaults(env, root, uid)
+    origins = dict.fromkeys(FIELDS, DEFAULT)
+    for origin, found in _sources(tables, env, flags):
+        values |= found
+        origins |= dict.fromkeys(found, origin) if origin else _flags(found)
+    if origins["socket"] == DEFAULT:
+        values["socket"] = values["runtime_dir"] / _SOCKET
+    if origins["audit_file"] == DEFAULT:
+        machine = uid == 0 and origins["state_dir"] == DEFAULT
+        values["audit_file"] = (root / _LOG if machine else values["state_dir"]) / _AUDIT
+    system = root / "run/gpushare" / _SOCKET
+    settings = msgspec.convert(values, Settings, dec_hook=_decode)
+    return Config(settings, origins, files, system, _contexts(tables), env)
+
+
+def paths(env: Mapping[str, str] | None = None, root: Path = Path("/")) -> tuple[Path, ...]:
+    """Files that are read, in order, whether they exist or not."""
+    env = os.environ if env is None else env
+    system = root / _SYSTEM
+    fragments = sorted((system / "conf.d").glob("*.toml"))
+    return (system / "config.toml", *fragments, _home(env, "CONFIG", ".config") / "config.toml")
+
+
+def state_home(env: Mapping[str, str] | None = None) -> Path:
+    """Where a user's own state goes (XDG base directory specification)."""
+    return _home(os.environ if env is None else env, "STATE", ".local/state")
+
+
+def describe(name: str) -> str:
+    """What the key is about."""
+    kind: Any = FIELDS[name].type
+    return str(kind.__metadata__[0].description)
+
+
+def _files(env: Mapping[str, str], root: Path) -> Iterator[Path]:
+    return (path for path in paths(env, root) if _reachable(path))
+
+
+def _reachable(path: Path) -> bool:
+    """`su` and `sudo` keep HOME: a home that is not ours to enter holds no settings of ours."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
+
+
+def _home(env: Mapping[str, str], what: str, fallback: str) -> Path:
+    chosen = env.get(f"XDG_{what}_HOME", "")
+    # A relative path in a base directory variable is to be ignored, says the specification.
+    base = Path(chosen) if chosen.startswith("/") else Path(env.get("HOME") or "/") / fallback
+    return base / "gpushare"
+
+
+def _defaults(env: Mapping[str, str], root: Path, uid: int) -> dict[str, Any]:
+    if uid == 0:
+        runtime, state = root / "run/gpushare", root / "var/lib/gpushare"
+    else:
+        given = env.get("XDG_RUNTIME_DIR", "")
+        runtime = Path(given) / "gpushare" if given else root / "tmp" / f"gpushare-{uid}"
+        state = state_home(env)
+    return {"state_dir": state, "runtime_dir": runtime}
+
+
+def _sources(
+    tables: Mapping[Path, Mapping[str, Any]],
+    env: Mapping[str, str],
+    flags: Mapping[str, object],
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, table in tables.items():
+        found = {key: value for key, value in table.items() if key not in KEYS}
+        yield str(path), {key: _checked(key, value, str(path)) for key, value in found.items()}
+    for key, variable in VARIABLES.items():
+        if text := env.get(variable):
+            yield variable, {key: _checked(key, text, variable)}
+    given = {key: value for key, value in flags.items() if value is not None}
+    yield "", {key: _checked(key, value, _flag(key)) for key, value in given.items()}
+
+
+def _flags(found: Mapping[str, object]) -> dict[str, str]:
+    return {key: _flag(key) for key in found}
+
+
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
+
+
+def _contexts(tables: Mapping[Path, Mapping[str, Any]]) -> Contexts:
+    found = Contexts()
+    for path, table in tables.items():
+        found = found.with_table(table, str(path))
+    return found
+
+
+def _table(path: Path) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 (start-up time: most users have no file)
+
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read {path}", str(error), "gpushare config validate") from error
+    for key in table:
+        if key not in FIELDS and key not in KEYS:
+            raise _unknown(key, path)
+    return table
+
+
+def _unknown(key: str, path: Path) -> ConfigError:
+    from difflib import get_close_matches  # noqa: PLC0415 (start-up time)
+
+    near = get_close_matches(key, FIELDS, 1, 0)
+    return ConfigError(
+        f"unknown key {key!r} in {path}", "gpushare has no such setting", f"did you mean {near[0]}?"
+    )
+
+
+def _checked(key: str, value: Any, origin: str) -> Any:
+    """The value in its type; text from variables and flags may stand for numbers."""
+    kind = FIELDS[key].type
+    text = not origin.startswith("/")
+    try:
+        value = parse_bytes(value) if key in SIZES and _is_size(value) else value
+        value = value.split(",") if text and key in LISTS else value
+        found = msgspec.convert(value, kind, strict=not text, dec_hook=_decode)
+    except (msgspec.ValidationError, BadQuantityError) as error:
+        raise ConfigError(f"cannot use {key} of {origin}", str(error), describe(key)) from error
+    if isinstance(found, Path):
+        found = found.expanduser()
+        if not found.is_absolute() and not text:
+            raise ConfigError(f"cannot use {key} of {origin}", "the path is not absolute")
+        return found.absolute()
+    return found
+
+
+def _is_size(value: Any) -> bool:
+    """`64GiB`; plain digits are bytes already, and may be 0."""
+    return isinstance(value, str) and not value.isdecimal()
+
+
+def _decode(kind: type, value: object) -> object:
+    if isinstance(value, kind):
+        return value
+    if kind is Path and isinstance(value, str) and value:
+        return Path(value)
+    raise msgspec.ValidationError(f"Expected a path, got {value!r}")
+
+
+def _check_owner(folder: Path) -> None:
+    """Anyone can make a folder in /tmp and wait there for us."""
+    try:
+        owner = folder.lstat().st_uid
+    except OSError:
+        return
+    if owner not in {0, os.geteuid()}:
+        raise SocketDeniedError(
+            f"{folder} is not yours", f"it belongs to uid {owner}", "set XDG_RUNTIME_DIR"
+        )

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may do what: everyone sees that shares exist; only owner and operators touch them."""
+
+from dataclasses import dataclass
+
+from gpushare.model.access.role import Role
+from gpushare.model.errors import DeniedError, NotYoursError
+from gpushare.model.event import Event
+from gpushare.model.share import Caller, Share
+
+
+@dataclass(frozen=True)
+class Access:
+    """`operator` is the uid the daemon runs as."""
+
+    operator: int
+
+    def all(self, caller: Caller) -> bool:
+        """Whether everyone's shares are the caller's to act on."""
+        return caller.role.covers(Role.OPERATOR)
+
+    def own(self, share: Share, caller: Caller) -> bool:
+        return self.all(caller) or caller.uid == share.uid
+
+    def check(self, share: Share, caller: Caller) -> Share:
+        """Raises NotYoursError, which does not say whose it is."""
+        if not self.own(share, caller):
+            raise NotYoursError(
+                f"share {share.id} is not yours",
+                "it belongs to another user",
+                "see yours: gpushare ps",
+            )
+        return share
+
+    def here(self, caller: Caller) -> None:
+        """Raises DeniedError for who is not on this machine and names a process by its pid."""
+        if caller.remote is not None:
+            raise DeniedError(
+                "a program cannot enter a share from another machine",
+                "a share's programs run where its GPUs are",
+                "start it there: ssh HOST gpushare run -- PROGRAM",
+            )
+
+    def hears(self, event: Event, share: Share | None, caller: Caller) -> bool:
+        """Whether an event is for the caller's ears; `share` is what it is about, if known."""
+        if self.all(caller):
+            return True
+        if event.share is None:
+            return event.type.startswith(PUBLIC)
+        return share is not None and self.own(share, caller)
+
+
+PUBLIC = ("gpu.", "mps.")  # of what is about no share; the rest may name people

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The users of this machine, and what they may do here."""
+
+import grp
+import os
+import pwd
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from gpushare.model.access.role import Role
+from gpushare.model.errors import UnauthenticatedError, UsageError
+from gpushare.model.value import Value
+
+FRESH_SECONDS = 30.0  # how long a change of groups may go unnoticed
+FIRST_UID = 1000  # below are the system's own accounts (login.defs(5), UID_MIN)
+
+
+class Person(Value):
+    """`groups`: names of all groups that they are in."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: frozenset[str] = frozenset()
+
+
+class Accounts(Protocol):
+    """Where users are looked up; None: there is no such user."""
+
+    def by_uid(self, uid: int) -> Person | None: ...
+
+    def by_name(self, name: str) -> Person | None: ...
+
+
+class People:
+    """`myself` is the uid the daemon works as: it and root are admins.
+
+    `operators`, `viewers`: names of groups; who is in both is an operator. `elapsed` is a clock
+    in seconds.
+    """
+
+    def __init__(
+        self,
+        myself: int,
+        accounts: Accounts,
+        elapsed: Callable[[], float],
+        *,
+        operators: Iterable[str] = (),
+        viewers: Iterable[str] = (),
+    ) -> None:
+        self.myself = myself
+        self._admins = {0, myself}
+        self._accounts, self._elapsed = accounts, elapsed
+        self._operators, self._viewers = frozenset(operators), frozenset(viewers)
+        self._known: dict[int, tuple[float, Person | None]] = {}
+
+    def role(self, uid: int) -> Role:
+        if uid in self._admins:
+            return Role.ADMIN
+        if not self._operators | self._viewers:
+            return Role.USER
+        person = self.by_uid(uid)
+        groups = person.groups if person else frozenset()
+        if groups & self._operators:
+            return Role.OPERATOR
+        return Role.VIEWER if groups & self._viewers else Role.USER
+
+    def by_uid(self, uid: int) -> Person | None:
+        now = self._elapsed()
+        seen, person = self._known.get(uid, (-FRESH_SECONDS, None))
+        if now - seen >= FRESH_SECONDS:
+            person = self._accounts.by_uid(uid)
+            self._known[uid] = (now, person)
+        return person
+
+    def of(self, uid: int) -> Person:
+        """Who has the uid; without an account they are called by it."""
+        return self.by_uid(uid) or Person(name=str(uid), uid=uid, gid=uid)
+
+    def outsider(self, user: str) -> Person:
+        """Whose account a name from outside stands for; raises UnauthenticatedError.
+
+        Never one of the system's: who may choose a name elsewhere must not become root here.
+        """
+        person = self._accounts.by_name(user)
+        if person is None or person.uid in self._admins or person.uid < FIRST_UID:
+            raise UnauthenticatedError(
+                f"{user!r} has no account on this machine",
+                "a login stands for the account of the same name",
+                "ask who administers it for an account",
+            )
+        return person
+
+    def named(self, user: str) -> Person:
+        """By name, or by uid in digits; raises UsageError."""
+        person = self._accounts.by_name(user)
+        if person is None and user.isdecimal():
+            person = self.by_uid(int(user))
+        if person is None:
+            raise UsageError(
+                f"no user {user!r}", "this machine has no such account", "getent passwd"
+            )
+        return person
+
+
+class SystemAccounts:
+    """Implements Accounts by the machine's name service."""
+
+    def by_uid(self, uid: int) -> Person | None:
+        try:
+            return _person(pwd.getpwuid(uid))
+        except (KeyError, OverflowError):
+            return None
+
+    def by_name(self, name: str) -> Person | None:
+        try:
+            return _person(pwd.getpwnam(name))
+        except (KeyError, ValueError):
+            return None
+
+
+def _person(entry: pwd.struct_passwd) -> Person:
+    gids = os.getgrouplist(entry.pw_name, entry.pw_gid)
+    return Person(
+        name=entry.pw_name,
+        uid=entry.pw_uid,
+        gid=entry.pw_gid,
+        groups=frozenset(name for gid in gids if (name := _group(gid))),
+    )
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return ""

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logins that an OpenID Connect issuer vouches for (OpenID Connect Core 1.0, RFC 7519)."""
+
+import asyncio
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gpushare.model.access.token import Login
+from gpushare.model.errors import ConfigError, DaemonError, GpushareError, UnauthenticatedError
+from gpushare.model.units import Seconds
+from gpushare.model.value import Value
+
+from .https import fetch
+
+ALGORITHMS = ("RS256", "ES256", "EdDSA", "Ed25519")  # never "none", never a shared secret
+SESSION = Seconds(8 * 3600)
+LEEWAY_SECONDS = 60
+_FRESH_SECONDS = 3600.0  # how old the issuer's keys may be
+_PAUSE_SECONDS = 10.0  # between two looks because of keys that are not known
+_WELL_KNOWN = "/.well-known/openid-configuration"
+
+Fetch = Callable[[str], dict[str, Any]]
+
+
+class Voucher(Value):
+    """Whom the issuer names, and whether it says that they are an operator."""
+
+    user: str
+    operator: bool = False
+
+
+@dataclass(frozen=True)
+class Rules:
+    """`user_claim` names the account; `operators` are values of `role_claim`."""
+
+    issuer: str
+    audience: str
+    client: str
+    user_claim: str = "preferred_username"
+    role_claim: str = ""
+    operators: tuple[str, ...] = ()
+
+
+class Issuer:
+    """Raises ConfigError where joserfc is not installed."""
+
+    session = SESSION
+
+    def __init__(self, rules: Rules, elapsed: Callable[[], float], fetched: Fetch = fetch) -> None:
+        self._rules, self._elapsed, self._fetch = rules, elapsed, fetched
+        self._jose = _jose()
+        self._keys: Any = None
+        self._looked = -_FRESH_SECONDS
+        self._one = asyncio.Lock()
+
+    @property
+    def login(self) -> Login:
+        return Login(issuer=self._rules.issuer, client=self._rules.client)
+
+    async def vouch(self, proof: str, now: datetime) -> Voucher:
+        """Whom a signed token names; raises UnauthenticatedError, DaemonError."""
+        try:
+            claims = self._claims(await self._decoded(proof), now)
+        except (self._jose.errors.JoseError, ValueError, TypeError, KeyError) as error:
+            because = str(error) or type(error).__name__
+            raise UnauthenticatedError(
+                "this login is not believed", because, "log in again: gpushare login HOST --oidc"
+            ) from error
+        return self._voucher(claims)
+
+    async def _decoded(self, proof: str) -> dict[str, Any]:
+        """Its claims, once the signature is known to be the issuer's."""
+        await self._look(_FRESH_SECONDS)
+        try:
+            return self._opened(proof)
+        except self._jose.errors.InvalidKeyIdError:
+            await self._look(_PAUSE_SECONDS)  # the issuer may have changed its keys
+            return self._opened(proof)
+
+    def _opened(self, proof: str) -> dict[str, Any]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # EdDSA is an old name for Ed25519 (RFC 9864)
+            found = self._jose.jwt.decode(proof, self._keys, algorithms=ALGORITHMS)
+        claims: dict[str, Any] = found.claims
+        return claims
+
+    async def _look(self, age: float) -> None:
+        """Fetch the keys anew unless they are younger than `age` seconds."""
+        async with self._one:
+            if self._elapsed() - self._looked < age:
+                return
+            try:
+                self._keys = await asyncio.to_thread(self._fetched)
+            except (OSError, ValueError, KeyError, TypeError, self._jose.errors.JoseError) as error:
+                if self._keys is None:
+                    raise _silent(self._rules.issuer, error) from error
+            self._looked = self._elapsed()
+
+    def _fetched(self) -> Any:
+        issuer = self._rules.issuer
+        about = self._fetch(issuer.rstrip("/") + _WELL_KNOWN)
+        if about["issuer"] != issuer:
+            raise ValueError(f"it calls itself {about['issuer']!r}")
+        return self._jose.jwk.KeySet.import_key_set(self._fetch(about["jwks_uri"]))
+
+    def _claims(self, claims: dict[str, Any], now: datetime) -> dict[str, Any]:
+        self._jose.jwt.JWTClaimsRegistry(
+            now=int(now.timestamp()),
+            leeway=LEEWAY_SECONDS,
+            iss={"essential": True, "value": self._rules.issuer},
+            aud={"essential": True, "value": self._rules.audience},
+            exp={"essential": True},
+        ).validate(claims)
+        return claims
+
+    def _voucher(self, claims: Mapping[str, Any]) -> Voucher:
+        user = claims.get(self._rules.user_claim)
+        if not isinstance(user, str) or not user:
+            raise UnauthenticatedError(
+                "this login names nobody",
+                f"it has no claim {self._rules.user_claim!r}",
+                "the daemon's settings: oidc_user_claim",
+            )
+        says = claims.get(self._rules.role_claim) if self._rules.role_claim else None
+        roles = says if isinstance(says, list) else [says]
+        return Voucher(user=user, operator=any(role in self._rules.operators for role in roles))
+
+
+class _Jose:
+    """joserfc's parts, imported only where there is an issuer."""
+
+    def __init__(self) -> None:
+        from joserfc import errors, jwk, jwt  # noqa: PLC0415 (an optional package)
+
+        self.errors, self.jwk, self.jwt = errors, jwk, jwt
+
+
+def _jose() -> _Jose:
+    try:
+        return _Jose()
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "cannot use oidc_issuer",
+            f"the package {error.name} is missing",
+            "pip install 'gpushare[secure]'",
+        ) from error
+
+
+def _silent(issuer: str, error: Exception) -> GpushareError:
+    return DaemonError(
+        f"the issuer {issuer} cannot be asked", str(error) or type(error).__name__, "try again"
+    )

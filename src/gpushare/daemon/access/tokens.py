@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who calls, and the tokens that say so. Implements `model.token.TokenService` and `Identity`."""
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from gpushare.api.permissions import WRITE_TOKENS, default_scopes, scopes
+from gpushare.config.settings import Settings
+from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.loop.core import Core
+from gpushare.hardware.ports import Clock
+from gpushare.model.access.role import Role
+from gpushare.model.access.token import Login, LoginRequest, NewToken, Token, TokenId, TokenRequest
+from gpushare.model.errors import (
+    ConflictError,
+    NoSuchTokenError,
+    RoleError,
+    UnauthenticatedError,
+    UnsupportedError,
+    UsageError,
+)
+from gpushare.model.share import Caller
+from gpushare.store import Store
+
+from .access import Access
+from .accounts import People, Person, SystemAccounts
+from .oidc import Issuer, Rules
+
+MOST = 200  # living tokens that act as one user
+_SECRET_BYTES = 32
+_USED_EVERY = timedelta(minutes=10)
+_REMEMBERED = timedelta(days=30)  # how long one that has expired is still listed
+_NOBODY = hashlib.sha256(b"").digest()
+_NEW = "make a new one: gpushare token create"
+
+
+class Keys:
+    """`issuer`: whom logins are believed from; None: nobody."""
+
+    def __init__(
+        self, store: Store, people: People, bus: Bus, clock: Clock, issuer: Issuer | None = None
+    ) -> None:
+        self._store, self._people, self._bus, self._clock = store, people, bus, clock
+        self._issuer = issuer
+        self._bells: dict[str, asyncio.Event] = {}
+
+    def local(self, peer: Caller) -> Caller:
+        return replace(peer, role=self._people.role(peer.uid))
+
+    def bearer(self, secret: str, address: str) -> Caller:
+        token, person = self._opened(secret)
+        now = self._clock.now()
+        if token.used is None or abs(now - token.used) >= _USED_EVERY:
+            self._store.tokens.used(token, now)
+        return Caller(
+            uid=person.uid,
+            gid=person.gid,
+            pid=0,
+            role=_lesser(token.role, self._people.role(token.maker)),
+            token=token.id,
+            remote=address,
+            scopes=token.scopes,
+        )
+
+    async def ended(self, caller: Caller) -> None:
+        bell = self._bells.setdefault(caller.token or "", asyncio.Event())
+        found = self._store.tokens.get(caller.token) if caller.token else None
+        if caller.token and found is None:
+            return
+        left = (found[0].expires - self._clock.now()).total_seconds() if found else None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                await bell.wait()
+
+    async def create(self, request: TokenRequest, caller: Caller) -> NewToken:
+        person, parent = self._subject(request.user, caller), self._parent(caller)
+        role = self._role(request, person, caller)
+        now = self._clock.now()
+        expires = now + timedelta(seconds=request.ttl)
+        return self._made(
+            Token(
+                id=_new_id(),
+                user=person.name,
+                uid=person.uid,
+                role=role,
+                scopes=_scopes(request.scopes, role, caller),
+                created=now,
+                expires=min(expires, parent.expires) if parent else expires,
+                maker=parent.maker if parent else caller.uid,
+                parent=parent.id if parent else None,
+                note=request.note,
+            ),
+            f"by uid {caller.uid}",
+        )
+
+    async def list(self, caller: Caller) -> tuple[Token, ...]:
+        every = caller.role.covers(Role.ADMIN)
+        return tuple(self._store.tokens.all() if every else self._store.tokens.of(caller.uid))
+
+    async def revoke(self, token: str, caller: Caller) -> Token:
+        found = self._store.tokens.get(token)
+        if found is None or not (caller.role.covers(Role.ADMIN) or found[0].uid == caller.uid):
+            raise NoSuchTokenError(
+                f"no token {token!r}", "it is gone, or not yours", "gpushare token ls"
+            )
+        if (
+            caller.scopes is not None
+            and WRITE_TOKENS not in caller.scopes
+            and token != caller.token
+        ):
+            raise RoleError(
+                "this token may revoke itself only", f"it lacks the scope {WRITE_TOKENS}"
+            )
+        with self._store.transaction():
+            gone = self._store.tokens.remove(found[0].id)
+            self._bus.publish("token.revoked", f"{', '.join(gone)} by uid {caller.uid}")
+        self._ring(gone)
+        return found[0]
+
+    async def login(self) -> Login:
+        return self._issuer.login if self._issuer else Login()
+
+    async def exchange(self, request: LoginRequest) -> NewToken:
+        if self._issuer is None:
+            raise UnsupportedError(
+                "there is no login here",
+                "no issuer is set (oidc_issuer)",
+                "make a token on the machine: gpushare token create",
+            )
+        voucher = await self._issuer.vouch(request.proof, self._clock.now())
+        person = self._people.outsider(voucher.user)
+        own = self._people.role(person.uid)
+        role = Role.OPERATOR if voucher.operator or own.covers(Role.OPERATOR) else own
+        now = self._clock.now()
+        return self._made(
+            Token(
+                id=_new_id(),
+                user=person.name,
+                uid=person.uid,
+                role=role,
+                scopes=default_scopes(role),
+                created=now,
+                expires=now + timedelta(seconds=self._issuer.session),
+                maker=self._people.myself,
+                note="login",
+            ),
+            f"for who logged in as {voucher.user}",
+        )
+
+    def _made(self, token: Token, how: str) -> NewToken:
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        with self._store.transaction():
+            self._store.tokens.forget(token.created - _REMEMBERED)
+            self._check_number(token)
+            self._store.tokens.add(token, _digest(secret))
+            self._bus.publish(
+                "token.created", f"{token.id} acts as {token.user} ({token.role}), {how}"
+            )
+        return NewToken(token=token, secret=f"gs_{token.id}_{secret}")
+
+    def _check_number(self, token: Token) -> None:
+        living = [t for t in self._store.tokens.of(token.uid) if t.expires > token.created]
+        if len(living) >= MOST:
+            raise ConflictError(
+                f"{token.user} has {len(living)} tokens",
+                "that is the most there may be",
+                "gpushare token revoke ID",
+            )
+
+    def _opened(self, secret: str) -> tuple[Token, Person]:
+        """The token and whom it acts as; raises UnauthenticatedError."""
+        _, _, rest = secret.partition("gs_")
+        identity, _, word = rest.partition("_")
+        token, digest = self._store.tokens.get(identity) or (None, _NOBODY)
+        if not hmac.compare_digest(_digest(word), digest) or token is None:
+            raise UnauthenticatedError("the token is not known", "it is wrong or revoked", _NEW)
+        if token.expires <= self._clock.now():
+            when = f"{token.expires:%Y-%m-%d %H:%M} UTC"
+            raise UnauthenticatedError(f"token {token.id} has expired", f"it was {when}", _NEW)
+        person = self._people.of(token.uid)
+        if person.name != token.user:
+            raise UnauthenticatedError(
+                f"token {token.id} acts as nobody", f"there is no user {token.user} any more", _NEW
+            )
+        return token, person
+
+    def _subject(self, user: str | None, caller: Caller) -> Person:
+        person = self._people.of(caller.uid) if user is None else self._people.named(user)
+        if person.uid != caller.uid and not caller.role.covers(Role.ADMIN):
+            raise RoleError(
+                f"a token for {person.name} is not yours to make",
+                "it takes the role admin",
+                "make your own: leave out --user",
+            )
+        return person
+
+    def _parent(self, caller: Caller) -> Token | None:
+        """What the caller got in with; raises UnauthenticatedError when it is gone meanwhile."""
+        if caller.token is None:
+            return None
+        found = self._store.tokens.get(caller.token)
+        if found is None:
+            raise UnauthenticatedError(f"token {caller.token} is not known", "it is revoked", _NEW)
+        return found[0]
+
+    def _role(self, request: TokenRequest, person: Person, caller: Caller) -> Role:
+        wanted = request.role or _lesser(self._people.role(person.uid), caller.role)
+        if not caller.role.covers(wanted):
+            raise RoleError(
+                f"a {caller.role} cannot make a token of an {wanted}",
+                "a token can do no more than its maker",
+                f"--role {caller.role}",
+            )
+        return wanted
+
+    def _ring(self, gone: Sequence[TokenId]) -> None:
+        for token in gone:
+            if bell := self._bells.pop(token, None):
+                bell.set()
+
+
+def keys_of(core: Core, access: Access, settings: Settings | None = None) -> Keys:
+    """As the settings say; without any, roles come from uids alone and there is no login."""
+    clock = core.rig.clock
+    people = People(
+        access.operator,
+        SystemAccounts(),
+        clock.elapsed,
+        operators=settings.operators if settings else (),
+        viewers=settings.viewers if settings else (),
+    )
+    issuer = None
+    if settings and settings.oidc_issuer:
+        issuer = Issuer(_rules(settings), clock.elapsed)
+    return Keys(core.store, people, core.bus, clock, issuer)
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        issuer=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+        client=settings.oidc_client or settings.oidc_audience,
+        user_claim=settings.oidc_user_claim,
+        role_claim=settings.oidc_role_claim,
+        operators=settings.oidc_operators,
+    )
+
+
+def _scopes(wanted: Sequence[str], role: Role, caller: Caller) -> tuple[str, ...]:
+    """Raises UsageError, RoleError."""
+    allowed = scopes(role)
+    if unknown := [scope for scope in wanted if scope not in allowed]:
+        raise UsageError(
+            f"a {role} has no use for the scope {unknown[0]!r}",
+            "there is no such scope, or it takes another role",
+            f"one of: {', '.join(allowed)}",
+        )
+    have = allowed if caller.scopes is None else caller.scopes
+    if beyond := [scope for scope in wanted if scope not in have]:
+        raise RoleError(
+            f"this token cannot give {beyond[0]} away", "it lacks it", "make it on the machine"
+        )
+    return tuple(scope for scope in wanted or default_scopes(role) if scope in have)
+
+
+def _lesser(one: Role, other: Role) -> Role:
+    return one if other.covers(one) else other
+
+
+def _new_id() -> TokenId:
+    return TokenId(secrets.token_hex(6))
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

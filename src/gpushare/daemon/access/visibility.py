@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a caller gets to see of what is not theirs: that it is there and how large, unless the
+policy says more."""
+
+from msgspec.structs import replace
+
+from gpushare.daemon.loop.core import Core
+from gpushare.daemon.present.views import for_strangers
+from gpushare.model.errors import NoSuchShareError
+from gpushare.model.event import Event
+from gpushare.model.gpu import GpuProcess
+from gpushare.model.policy.tenant import Visibility
+from gpushare.model.share import Caller, Share
+from gpushare.model.view import DecisionView, GpuView, ShareView
+
+from .access import Access
+
+
+class Sight:
+    def __init__(self, core: Core, access: Access) -> None:
+        self._store, self._processes = core.store, core.rig.processes
+        self._access = access
+
+    def find(self, ref: str, caller: Caller) -> Share:
+        """By id, id prefix or name; raises NoSuchShareError also for names that are hidden."""
+        share = self._store.shares.find(ref)
+        hidden = not self._open(caller) and not self._access.own(share, caller)
+        if hidden and ref == share.name:
+            raise NoSuchShareError(
+                f"no share {ref!r}", "none of yours has this name", "list them: gpushare ps -a"
+            )
+        return share
+
+    def own(self, ref: str, caller: Caller) -> Share:
+        """One that the caller may act on; raises NotYoursError too."""
+        return self._access.check(self.find(ref, caller), caller)
+
+    def share(self, view: ShareView, share: Share, caller: Caller) -> ShareView:
+        if self._access.own(share, caller):
+            return view
+        return for_strangers(view, names=self._open(caller))
+
+    def gpu(self, view: GpuView, caller: Caller) -> GpuView:
+        """Processes of others have no pid here."""
+        if self._open(caller):
+            return view
+        mine = (process for process in view.processes if self._mine(process, caller))
+        return replace(view, processes=tuple(mine))
+
+    def decision(self, view: DecisionView, caller: Caller) -> DecisionView:
+        """Others' shares that it was decided beside have no name here."""
+        return view if self._open(caller) else replace(view, shares=())
+
+    def hears(self, event: Event, caller: Caller) -> bool:
+        try:
+            share = self._store.shares.get(event.share) if event.share else None
+        except NoSuchShareError:
+            share = None
+        return self._access.hears(event, share, caller)
+
+    def _open(self, caller: Caller) -> bool:
+        """Whether the caller may know whose shares are whose."""
+        policy = self._store.policy.current()
+        return self._access.all(caller) or policy.visibility is Visibility.SHARES
+
+    def _mine(self, process: GpuProcess, caller: Caller) -> bool:
+        found = self._processes.find(process.pid)
+        return found is not None and self._processes.uid(found) == caller.uid

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sets shares aside and lets them come back, those that take turns as well as the others."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec.structs import replace
+
+from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.observe.observer import Observer
+from gpushare.model.share import Cause, ProcessRef, Share, Suspension, Tier
+from gpushare.model.units import Bytes
+from gpushare.store import Store
+
+from .transitions import Mover
+
+Processes = Callable[[Share], Awaitable[Sequence[ProcessRef]]]
+
+
+class Parking:
+    """`processes`: all of a share's, looked for anew."""
+
+    def __init__(
+        self,
+        store: Store,
+        rig: Rig,
+        bus: Bus,
+        *,
+        mover: Mover,
+        observer: Observer,
+        processes: Processes,
+    ) -> None:
+        self._store, self._rig, self._bus = store, rig, bus
+        self._mover, self._observer, self._processes = mover, observer, processes
+
+    async def suspend(self, share: Share, tier: Tier, seconds: float, cause: Cause) -> None:
+        """Off the GPU; raises as `Mover.suspend` does."""
+        if share.suspension is not None:
+            await self._set_aside(share, cause)
+            return
+        pids = [process.pid for process in await self._processes(share)]
+        seen = self._observer.last(share.id)
+        share = await self._mover.suspend(share, tier, pids, seen, seconds, cause=cause)
+        await self._observer.look([share])
+
+    async def resume(self, share: Share, seconds: float) -> None:
+        """Back, or in line for its turn; raises as `Mover.resume` does."""
+        assert share.suspension is not None
+        if share.spec.turns:
+            again = replace(share.suspension, cause=Cause.TURN)
+            self._store.shares.update(share.id, suspension=again)
+            return
+        pids = [process.pid for process in await self._processes(share)]
+        await self._mover.resume(share, pids, seconds)
+
+    async def _set_aside(self, share: Share, cause: Cause) -> None:
+        """It waits for its turn, so it is off the GPU already, or on its way.
+
+        Asked anew, so that what was let stay there leaves too.
+        """
+        await asyncio.to_thread(self._rig.mechanisms.resume, share)
+        await asyncio.to_thread(self._rig.mechanisms.suspend, share, Bytes(0))
+        suspension = Suspension(cause=cause, since=self._rig.clock.now())
+        with self._store.transaction():
+            self._store.shares.update(share.id, suspension=suspension)
+            self._bus.publish("share.suspended", "it was waiting for its turn", share=share.id)

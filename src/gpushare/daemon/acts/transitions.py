@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes shares off the GPU and puts them back, each act journaled: intent, act, confirm.
+
+A leave that was cut short is undone, a return is finished: both are one wish, to be on the GPU.
+A move to another GPU is a leave until the share's limits stand there, and a return from then on.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import asdict, replace
+
+from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.base.host_ports import Rig
+from gpushare.mechanisms.mechanism import Observation
+from gpushare.model.errors import GpushareError
+from gpushare.model.ids import GpuId
+from gpushare.model.share import Cause, Decision, Moved, Share, State, Suspension, Tier
+from gpushare.model.units import format_bytes
+from gpushare.store import Act, Intent, Store
+
+from .suspend_methods import ByDriver, ByGuard
+
+Step = Callable[[str], None]
+
+
+class Mover:
+    """`step` is told each point at which a crash may happen."""
+
+    def __init__(self, store: Store, rig: Rig, bus: Bus, step: Step = lambda _: None) -> None:
+        self._store, self._rig, self._bus, self._step = store, rig, bus, step
+        self._driver = ByDriver(rig.checkpoints, rig.clock.elapsed)
+        self._ways: dict[Tier, ByGuard | ByDriver] = {
+            Tier.MEMORY: ByGuard(rig),
+            Tier.DEEP: self._driver,
+        }
+
+    async def suspend(
+        self,
+        share: Share,
+        tier: Tier,
+        pids: Sequence[int],
+        seen: Observation,
+        seconds: float,
+        *,
+        cause: Cause = Cause.USER,
+    ) -> Share:
+        """Raises NotSuspendableError, HostMemoryError, MoveTimeoutError, MoveFailedError.
+
+        The programs run on then, as before.
+        """
+        way = self._ways[tier]
+        way.check(share, seen)
+        intent = self._open(share, Act.SUSPEND, tier)
+        self._step("suspend written")
+        try:
+            moved = await way.leave(share, pids, seconds)
+        except GpushareError:
+            await way.undo(share, pids)
+            self._store.intents.confirm(intent)
+            raise
+        self._step("suspend acted")
+        suspension = Suspension(cause=cause, since=self._rig.clock.now(), tier=tier)
+        with self._store.transaction():
+            self._store.intents.confirm(intent)
+            share = self._store.shares.move(
+                share.id,
+                State.SUSPENDED,
+                suspension=suspension,
+                moved={**share.moved, tier: _newer(share.moved.get(tier), moved)},
+            )
+            self._bus.publish("share.suspended", _how(moved), share=share.id)
+        self._step("suspend confirmed")
+        return share
+
+    async def resume(self, share: Share, pids: Sequence[int], seconds: float) -> Share:
+        """Raises MoveTimeoutError, MoveFailedError; the share stays suspended then."""
+        assert share.suspension is not None
+        tier = share.suspension.tier
+        way = self._ways[tier]
+        intent = self._open(share, Act.RESUME, tier)
+        self._step("resume written")
+        try:
+            moved = await way.come_back(share, pids, seconds)
+        except GpushareError:
+            await way.stay(share)
+            self._store.intents.confirm(intent)
+            raise
+        self._step("resume acted")
+        share = self._back(intent, share, tier, moved)
+        self._step("resume confirmed")
+        return share
+
+    async def returning(self, pids: Sequence[int]) -> bool:
+        """Whether the driver has one of them on a GPU."""
+        return await self._driver.returning(pids)
+
+    def remaps(self) -> str:
+        """Why no share can move to another GPU here; "" when some can."""
+        return self._driver.remaps()
+
+    async def migrate(
+        self, share: Share, to: Decision, pids: Sequence[int], seconds: float
+    ) -> Share:
+        """To the GPUs of `to`. Raises NotSuspendableError, MoveTimeoutError, MoveFailedError.
+
+        The programs run on where they were then, unless some have come there and others could not:
+        those wait for a resume.
+        """
+        intent = self._open(replace(share, decision=to), Act.MIGRATE, Tier.DEEP)
+        self._step("migrate written")
+        try:
+            out = await self._driver.leave(share, pids, seconds)
+            self._step("migrate left")
+            await asyncio.to_thread(self._rig.mechanisms.move, share, to)
+        except GpushareError:
+            await self._stay_where_it_is(intent, share, pids)
+            raise
+        self._step("migrate prepared")
+        before, (intent, share) = share, self._placed(intent, share, out)
+        self._step("migrate placed")
+        try:
+            back = await self._driver.come_back(share, pids, seconds)
+        except GpushareError:
+            await self._not_arrived(intent, before, pids)
+            raise
+        self._step("migrate acted")
+        share = self._back(intent, share, Tier.DEEP, back)
+        self._step("migrate confirmed")
+        return share
+
+    async def reassign(self, share: Share, to: Decision) -> Share:
+        """Other GPUs for one that the driver has taken off its own; it comes back there."""
+        assert share.suspension is not None
+        assert share.decision is not None
+        left = share.suspension.left or share.decision.gpus
+        intent = self._open(replace(share, decision=to), Act.MIGRATE, Tier.DEEP)
+        self._step("migrate written")
+        try:
+            await asyncio.to_thread(self._rig.mechanisms.move, share, to)
+        except GpushareError:
+            await self._stay_where_it_is(intent, share, ())
+            raise
+        self._step("migrate prepared")
+        suspension = replace(share.suspension, left=left)
+        with self._store.transaction():
+            self._store.intents.confirm(intent)
+            share = self._store.shares.update(share.id, decision=to, suspension=suspension)
+            self._bus.publish("share.migrated", _whither(left, to), share=share.id)
+        self._step("migrate confirmed")
+        return share
+
+    async def recover(self, intent: Intent, share: Share, pids: Sequence[int]) -> None:
+        if intent.act is Act.MIGRATE:
+            await self._unmove(intent, share, pids)
+            return
+        try:
+            await self._ways[intent.tier].undo(share, pids)
+        except GpushareError as error:
+            self._not_back(intent, share, error)
+            return
+        self._step("undo acted")
+        if intent.act is Act.RESUME:
+            self._back(intent, share, intent.tier, Moved())
+            return
+        with self._store.transaction():
+            self._store.intents.confirm(intent)
+            self._bus.publish("share.undone", "a suspend that was cut short", share=share.id)
+
+    async def _unmove(self, intent: Intent, there: Share, pids: Sequence[int]) -> None:
+        """One that has ended meanwhile leaves nothing on the GPUs that it would have come to."""
+        share = self._store.shares.get(there.id)
+        if share.state.ended:
+            await asyncio.to_thread(self._rig.mechanisms.release, there)
+            self._store.intents.confirm(intent)
+            return
+        await self._stay_where_it_is(intent, share, pids)
+        self._bus.publish("share.undone", "a move that was cut short", share=share.id)
+
+    def _not_back(self, intent: Intent, share: Share, error: GpushareError) -> None:
+        """Other GPUs may refuse it for ever: it stays suspended, to be resumed or moved again.
+
+        Raises the error where it comes back to its own.
+        """
+        if share.suspension is None or not share.suspension.left:
+            raise error
+        with self._store.transaction():
+            self._store.intents.confirm(intent)
+            self._bus.publish("share.suspended", f"it did not come back: {error}", share=share.id)
+
+    def _placed(self, intent: Intent, share: Share, out: Moved) -> tuple[Intent, Share]:
+        """What was a leave until now is a return to the other GPUs from now on."""
+        assert share.decision is not None
+        left = share.decision.gpus
+        away = Suspension(cause=Cause.USER, since=self._rig.clock.now(), tier=Tier.DEEP, left=left)
+        moved = {**share.moved, Tier.DEEP: _newer(share.moved.get(Tier.DEEP), out)}
+        with self._store.transaction():
+            self._store.intents.confirm(intent)
+            share = self._store.shares.move(
+                share.id, State.SUSPENDED, decision=intent.decision, suspension=away, moved=moved
+            )
+            return self._open(share, Act.RESUME, Tier.DEEP), share
+
+    async def _not_arrived(self, intent: Intent, before: Share, pids: Sequence[int]) -> None:
+        """Nobody has come there: all go back. Otherwise the rest is to follow."""
+        if await self._driver.returning(pids):
+            self._store.intents.confirm(intent)
+            return
+        state = State.RUNNING if before.members else State.GRANTED
+        with self._store.transaction():
+            self._store.intents.confirm(intent)
+            share = self._store.shares.move(
+                before.id, state, decision=before.decision, suspension=None
+            )
+            undo = self._store.intents.open(replace(intent, act=Act.MIGRATE))
+        await self._stay_where_it_is(undo, share, pids)
+
+    async def _stay_where_it_is(self, intent: Intent, share: Share, pids: Sequence[int]) -> None:
+        """`share` as it is recorded: nothing has come to the GPUs of the intent yet."""
+        assert share.decision is not None
+        there = replace(share, decision=intent.decision)
+        await asyncio.to_thread(self._rig.mechanisms.move, there, share.decision)
+        if share.suspension is None:
+            await self._driver.undo(share, pids)
+        self._step("undo acted")
+        self._store.intents.confirm(intent)
+
+    def _open(self, share: Share, act: Act, tier: Tier) -> Intent:
+        assert share.decision is not None
+        intent = Intent(share=share.id, act=act, decision=share.decision, tier=tier)
+        return self._store.intents.open(intent)
+
+    def _back(self, intent: Intent, share: Share, tier: Tier, moved: Moved) -> Share:
+        """A share without programs is granted; the next pass sees whether it has any."""
+        state = State.RUNNING if share.members else State.GRANTED
+        with self._store.transaction():
+            self._store.intents.confirm(intent)
+            if not (found := self._store.shares.get(share.id)).state.ended:
+                found = self._store.shares.move(
+                    share.id,
+                    state,
+                    suspension=None,
+                    granted=self._rig.clock.now(),
+                    moved={**share.moved, tier: _newer(share.moved.get(tier), moved)},
+                )
+                self._tell_back(share, moved)
+        return found
+
+    def _tell_back(self, share: Share, moved: Moved) -> None:
+        left = share.suspension.left if share.suspension else ()
+        if left and share.decision is not None:
+            where = _whither(left, share.decision)
+            said = ", ".join(part for part in (where, _how(moved)) if part)
+            self._bus.publish("share.migrated", said, share=share.id)
+        else:
+            self._bus.publish("share.resumed", _how(moved), share=share.id)
+
+
+def _newer(old: Moved | None, new: Moved) -> Moved:
+    """What the new one does not tell stays."""
+    known = {name: value for name, value in asdict(new).items() if value is not None}
+    return replace(old or Moved(), **known)
+
+
+def _whither(left: Sequence[GpuId], to: Decision) -> str:
+    return f"from {', '.join(left)} to {', '.join(to.gpus)}"
+
+
+def _how(moved: Moved) -> str:
+    seconds = moved.out_seconds if moved.in_seconds is None else moved.in_seconds
+    size = moved.out_bytes if moved.in_bytes is None else moved.in_bytes
+    said = [f"in {seconds:.2f} s"] if seconds is not None else []
+    said += [f"{format_bytes(size)} copied"] if size is not None else []
+    return ", ".join(said)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Implements `model.audit.AuditService`: shows records to those whom they are about."""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+
+from gpushare.model.access.role import Role
+from gpushare.model.audit import HEAD, AuditQuery, AuditReport, Record
+from gpushare.model.errors import NotFoundError, RoleError
+from gpushare.model.ids import ShareId
+from gpushare.model.share import Caller
+from gpushare.store.audit import Log, file_lines, search, verify
+
+
+class Records:
+    """`log` None: none is kept. `shares_of`: ids of the shares of a uid."""
+
+    def __init__(
+        self, log: Log | None, shares_of: Callable[[int], Collection[ShareId]] = lambda _: ()
+    ) -> None:
+        self._log, self._shares_of = log, shares_of
+
+    async def records(self, query: AuditQuery, caller: Caller) -> Sequence[Record]:
+        log = self._kept()
+        allowed = self._all if caller.role.covers(Role.OPERATOR) else self._own(caller)
+        return await asyncio.to_thread(search, log.files, query, allowed)
+
+    async def verify(self, caller: Caller, *, partial: bool = False) -> AuditReport:
+        log = self._kept(caller)
+        log.settle()
+        keys, end = [log.signer.key] if log.signer.key else [], log.end
+        notes = tuple(f"{path} is compressed, and not read" for path in log.files.packed())
+        lines = file_lines(log.files.all())
+        return await asyncio.to_thread(
+            verify, lines, keys=keys, whole=not partial, end=end, growing=True, notes=notes
+        )
+
+    async def heads(self, caller: Caller) -> Sequence[Record]:
+        log = self._kept(caller)
+        return await asyncio.to_thread(search, log.files, AuditQuery(action=HEAD))
+
+    async def sign(self, caller: Caller) -> Record:
+        return self._kept(caller).head("asked")
+
+    def _kept(self, operator: Caller | None = None) -> Log:
+        """Raises RoleError where the caller would have to be an operator; NotFoundError."""
+        if operator and not operator.role.covers(Role.OPERATOR):
+            raise RoleError(
+                "the audit log is for operators",
+                "it says what everybody does",
+                "see your own records: gpushare audit ls",
+            )
+        if self._log is None:
+            raise NotFoundError("no audit log is kept here")
+        return self._log
+
+    def _own(self, caller: Caller) -> Callable[[Record], bool]:
+        """What they did, and what was done with their shares."""
+        shares = frozenset(map(str, self._shares_of(caller.uid)))
+        return lambda record: record.actor.uid == caller.uid or record.object in shares
+
+    def _all(self, _: Record) -> bool:
+        return True

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What calls and events come to in the audit log: who, what, about what; and nothing secret."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import PurePath
+
+import msgspec
+
+from gpushare.config.settings import Settings
+from gpushare.daemon.present.views import user_name
+from gpushare.model.audit import OK, Actor, Deed
+from gpushare.model.errors import DeniedError
+from gpushare.model.event import Event
+from gpushare.model.share import Caller
+from gpushare.model.value import Value
+from gpushare.store.audit import DAEMON
+
+# Names of what requests and answers hold that may be told; whatever has another name may not.
+_TOLD = frozenset(
+    "spec memory compute request limit priority isolation mechanism gpus gpu ttl turns borrow at"  # noqa: SIM905 (words are read, a list of them is not)
+    " gang select allow_unverified name program wait holder pid deep timeout force role user scopes"
+    " tenant parent users groups guaranteed gpu_hours shares weight".split()
+)
+_DENIED = DeniedError.code[:4]  # GS13: all that are denials
+# Turns come every few seconds, and are nobody's decision but the clock's.
+_QUIET = frozenset({"share.waits", "share.turn"})
+_OURS = "audit."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A record to be."""
+
+    at: datetime
+    actor: Actor
+    action: str
+    object: str
+    result: str
+    detail: dict[str, str]
+
+
+def of_deed(deed: Deed, at: datetime) -> Entry | None:
+    """None for what need not be kept: looks that were allowed."""
+    if deed.method == "GET" and not deed.result.startswith(_DENIED):
+        return None
+    detail = dict(_told(deed.body)) | _answered(deed.answer)
+    if deed.caller and deed.caller.remote is not None:
+        detail["from"] = deed.caller.remote
+    action = f"{deed.method} {deed.path}"
+    about = _about(deed.answer) or deed.ref
+    return Entry(at, actor(deed.caller), action, about, deed.result, detail)
+
+
+def of_event(event: Event) -> Entry | None:
+    """None for what the log says by itself, and for what comes by the clock."""
+    if event.type in _QUIET or event.type.startswith(_OURS):
+        return None
+    detail = {"message": event.message} | ({"gpu": event.gpu} if event.gpu else {})
+    return Entry(event.at, DAEMON, event.type, event.share or event.gpu or "", OK, detail)
+
+
+def actor(caller: Caller | None) -> Actor:
+    if caller is None:
+        return Actor(user="unknown")
+    return Actor(user=user_name(caller.uid), uid=caller.uid, token=caller.token)
+
+
+def digest(settings: Settings) -> str:
+    """Tells whether a daemon was started with other settings, and not what they are."""
+    return sha256(msgspec.json.encode(settings, enc_hook=str, order="sorted")).hexdigest()
+
+
+def _told(body: object, path: str = "") -> Iterator[tuple[str, str]]:
+    plain = msgspec.to_builtins(body, enc_hook=str) if isinstance(body, Value) else body
+    if isinstance(plain, dict):
+        for key, value in plain.items():
+            if key in _TOLD:
+                yield from _told(value, f"{path}.{key}" if path else key)
+    elif isinstance(plain, list | tuple):
+        if plain:
+            yield path, ", ".join(map(str, plain))
+    elif plain and path:
+        yield path, PurePath(str(plain)).name if path == "program" else str(plain)
+
+
+def _about(answer: object) -> str:
+    """The id of what an answer is about: a share's, or a token's, which is no secret."""
+    answer = getattr(answer, "token", answer)
+    return str(getattr(answer, "id", None) or getattr(answer, "share", None) or "")
+
+
+def _answered(answer: object) -> dict[str, str]:
+    found = {"name": getattr(answer, "name", "")}
+    if getattr(answer, "ok", None) is False:
+        found["holds"] = "no"
+    return {key: str(value) for key, value in found.items() if value}

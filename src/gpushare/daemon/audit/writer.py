@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps the audit log: hears the API's edge and the bus, and sees to it that nothing is lost.
+
+While the log cannot be written, what happens is kept in memory, and nobody may change anything
+until it stands in the log: `ready` refuses. What the daemon does by itself goes on, because shares
+must end and GPUs be given back.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import structlog
+
+from gpushare.config.settings import Settings
+from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.loop.core import Core
+from gpushare.hardware.ports import Clock
+from gpushare.model.audit import OK, Deed, Record
+from gpushare.model.errors import GpushareError, StateFullError
+from gpushare.model.event import Event
+from gpushare.model.share import Caller
+from gpushare.model.version import __version__
+from gpushare.store.audit import DAEMON, Log, Rotation, signer
+
+from .dedupe import Folding
+from .entries import Entry, digest, of_deed, of_event
+from .forward import copies
+
+_MOST_WAITING = 10_000  # records in memory while the disk is full
+_CHANGES_NOTHING = frozenset({"POST /v1/plan"})
+_log = structlog.get_logger()
+Refusals = Callable[[Caller, str], None]
+_Key = tuple[int | None, str | None, str, str]
+
+
+class Auditor:
+    """Implements `model.audit.Audit`. `refused` is told every refusal of a call, and its code."""
+
+    def __init__(
+        self, log: Log, bus: Bus, clock: Clock, refused: Refusals = lambda _, __: None
+    ) -> None:
+        self.log, self._bus, self._clock = log, bus, clock
+        self._refused = refused
+        self._waiting: deque[Entry] = deque()
+        self._lost = 0
+        self._folding: Folding[_Key, Entry] = Folding(clock.elapsed)
+
+    def start(self, settings: Settings) -> None:
+        """From now on everything is heard."""
+        self._bus.copy = self._heard
+        self._daemon("daemon.started", {"settings": digest(settings)})
+        with suppress(GpushareError):  # it is tried again with the next record
+            self.log.head("start")
+        self.settle()
+
+    def stop(self) -> None:
+        for entry, more in self._folding.all():
+            self._write(_folded(entry, more))
+        self._daemon("daemon.stopped", {})
+        try:
+            self.log.head("stop")
+        except GpushareError as error:
+            _log.error("audit.unfinished", error=str(error), unwritten=len(self._waiting))
+        self.log.close()
+
+    def ready(self) -> None:
+        """Raises StateFullError while what happened before is not written down."""
+        if self._waiting and (error := self._catch_up()):
+            raise StateFullError(
+                "nothing can be changed now",
+                f"it could not be recorded: {error}",
+                error.hint,
+            ) from error
+
+    def tell(self, deed: Deed) -> None:
+        if deed.result != OK and deed.caller:
+            self._refused(deed.caller, deed.result)
+        entry = of_deed(deed, self._clock.now())
+        if entry is None:
+            return
+        foldable = entry.result != OK or entry.action in _CHANGES_NOTHING
+        if not foldable or self._folding.admit(_key(entry), entry):
+            self._write(entry)
+
+    def settle(self) -> None:
+        """Once a pass: what waits, what was only counted; and all of it onto the disk."""
+        for entry, more in self._folding.due():
+            self._write(_folded(entry, more))
+        if self._waiting and self._catch_up():
+            return
+        try:
+            self.log.settle()
+        except GpushareError as error:
+            _log.error("audit.unsettled", error=str(error))
+        found, self.log.found = self.log.found, []
+        for record in found:
+            self._bus.publish(record.action, _words(record))
+
+    def _heard(self, event: Event) -> None:
+        if entry := of_event(event):
+            self._write(entry)
+
+    def _daemon(self, action: str, detail: dict[str, str]) -> None:
+        about = {"version": __version__, "pid": str(os.getpid()), **detail}
+        self._write(Entry(self._clock.now(), DAEMON, action, "", OK, about))
+
+    def _write(self, entry: Entry) -> None:
+        """In order: after what waits."""
+        if self._waiting:
+            self._keep(entry)
+            return
+        try:
+            self._append(entry)
+        except GpushareError as error:
+            self._keep(entry)
+            _log.error("audit.blocked", error=str(error), code=error.code)
+            with suppress(GpushareError):  # the books may be on the same disk
+                self._bus.publish("audit.blocked", f"{error}; acts are refused until it works")
+
+    def _keep(self, entry: Entry) -> None:
+        if len(self._waiting) < _MOST_WAITING:
+            self._waiting.append(entry)
+        else:
+            self._lost += 1
+
+    def _catch_up(self) -> GpushareError | None:
+        """Write down what waits; what is in the way."""
+        try:
+            while self._waiting:
+                self._append(self._waiting[0])
+                self._waiting.popleft()
+            if self._lost:
+                lost, self._lost = self._lost, 0
+                self._daemon("audit.lost", {"records": str(lost)})
+        except GpushareError as error:
+            return error
+        with suppress(GpushareError):
+            self._bus.publish("audit.written", "what waited is in the audit log now")
+        return None
+
+    def _append(self, entry: Entry) -> None:
+        self.log.append(
+            entry.actor,
+            entry.action,
+            entry.object,
+            result=entry.result,
+            detail=entry.detail,
+            at=entry.at,
+        )
+
+
+def auditor(settings: Settings, core: Core) -> Auditor:
+    """The one that the settings describe; refusals are told to the core's lookout.
+
+    Raises DaemonRunningError, DeniedError, StateError: no daemon without its audit log.
+    """
+
+    def complain(because: str) -> None:
+        core.bus.publish("audit.uncopied", f"audit records are not copied: {because}")
+
+    log = Log(
+        settings.audit_file or settings.state_dir / "audit.jsonl",
+        now=core.rig.clock.now,
+        marks=core.store.marks,
+        signer=signer(settings.state_dir),
+        rotation=Rotation(size=settings.audit_size, days=settings.audit_days),
+        copy=copies(settings.audit_copy, complain),
+    )
+    return Auditor(log, core.bus, core.rig.clock, core.reconciler.lookout.refused)
+
+
+def _key(entry: Entry) -> _Key:
+    """Whom nobody knows is one and the same, or made-up paths would fill the disk."""
+    actor = entry.actor
+    action = "" if actor.uid is None else entry.action
+    return actor.uid, actor.token, action, entry.result
+
+
+def _folded(entry: Entry, more: int) -> Entry:
+    return replace(entry, detail={**entry.detail, "again": str(more)})
+
+
+def _words(record: Record) -> str:
+    return record.detail.get("why") or "lines of the audit log were cut off in a crash"

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events: kept in the store, and a bell for whoever waits for the next one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import structlog
+
+from gpushare.hardware.ports import Clock
+from gpushare.model.event import Event
+from gpushare.model.ids import GpuId, ShareId
+from gpushare.store import Store
+
+_log = structlog.get_logger()
+
+
+class Bus:
+    """`copy` is given every event, before what it tells is committed."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+        self.copy: Callable[[Event], None] = lambda _: None
+        self._bell = asyncio.Event()
+        self._closed = False
+
+    def publish(
+        self,
+        kind: str,
+        message: str,
+        *,
+        share: ShareId | None = None,
+        gpu: GpuId | None = None,
+    ) -> Event:
+        """Keep the event and wake everyone who waits; also inside a transaction."""
+        now = self._clock.now()
+        event = self._store.events.add(now, kind, message, share=share, gpu=gpu)
+        about = {"share": share, "gpu": gpu}
+        _log.info(kind, message=message, **{key: it for key, it in about.items() if it})
+        self.copy(event)
+        self._ring()
+        return event
+
+    def close(self) -> None:
+        """End every `follow`, so that no connection holds up the shutdown."""
+        self._closed = True
+        self._ring()
+
+    async def changed(self) -> None:
+        """Return after the next event."""
+        await self._bell.wait()
+
+    async def follow(self, since: int) -> AsyncIterator[Event]:
+        """Every event after `since`, then the ones to come."""
+        while True:
+            bell = self._bell
+            for event in self._store.events.since(since):
+                since = event.seq
+                yield event
+            if self._closed:
+                return
+            await bell.wait()
+
+    def _ring(self) -> None:
+        self._bell.set()
+        self._bell = asyncio.Event()

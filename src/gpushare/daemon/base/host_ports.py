@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything of the machine that the daemon uses, in one value."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from signal import Signals
+from typing import Protocol
+
+from gpushare.hardware.linux.census import Census
+from gpushare.hardware.linux.residents import Residents
+from gpushare.hardware.ports import Cgroups, Checkpoints, Clock, Gpus, Processes
+from gpushare.mechanisms.leftovers import Known
+from gpushare.mechanisms.stack import Mechanisms
+from gpushare.model.edits import Edits
+from gpushare.model.gpu import Gpu, GpuProcess, Machine
+from gpushare.model.ids import GpuId
+from gpushare.model.leftover import Leftover
+from gpushare.model.share import ProcessRef, Share, Verification
+from gpushare.model.units import Bytes
+
+
+class Probe(Protocol):
+    """Tries to break a share's limits; `fill` also measures, where nobody else is in the way."""
+
+    def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Verification: ...
+
+    def contexts(self) -> dict[GpuId, tuple[str, Bytes]]:
+        """Driver and bytes of one CUDA context, for every GPU where it could be measured."""
+        ...
+
+
+class Remains(Protocol):
+    """What is left of shares that are no more; see `mechanisms.remains`."""
+
+    @property
+    def mps_folder(self) -> Path: ...
+
+    def homes(self) -> set[GpuId]: ...
+
+    def find(self, known: Known) -> list[Leftover]: ...
+
+    def remove(self, leftover: Leftover, known: Known) -> str: ...
+
+
+@dataclass(frozen=True)
+class Rig:
+    """`machine` looks at all of it, given what one CUDA context costs per GPU.
+
+    `programs` are a GPU's processes that belong to shares or to strangers, `busy` the pids that
+    used a GPU since a time (None: nothing tells). `signal` sends one through a pidfd. `boot` is the
+    kernel's boot id.
+    """
+
+    gpus: Gpus
+    processes: Processes
+    census: Callable[[], Census]
+    cgroups: Cgroups
+    mechanisms: Mechanisms
+    machine: Callable[[Mapping[GpuId, Bytes]], Machine]
+    programs: Callable[[Gpu], Sequence[GpuProcess]]
+    busy: Callable[[GpuId, datetime], frozenset[int] | None]
+    probe: Probe
+    checkpoints: Checkpoints
+    residents: Residents
+    remains: Remains
+    signal: Callable[[ProcessRef, Signals], None]
+    clock: Clock
+    boot: str

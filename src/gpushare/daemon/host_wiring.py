@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rig of the machine we run on."""
+
+import os
+import signal
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from signal import Signals
+
+from gpushare.config.settings import Settings
+from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.base.paths import myself, private_folder
+from gpushare.hardware.host import Host
+from gpushare.hardware.linux.census import Census
+from gpushare.hardware.linux.clock import SystemClock
+from gpushare.hardware.linux.residents import Residents
+from gpushare.hardware.nvidia.activity import NvmlActivity
+from gpushare.hardware.nvidia.checkpoint import CudaCheckpoints
+from gpushare.hardware.ports import Activity, Processes
+from gpushare.mechanisms.guard.gpu_pages import Gate
+from gpushare.mechanisms.guard.swap_pools import Swapping
+from gpushare.mechanisms.leftovers import Remains
+from gpushare.mechanisms.registry import load
+from gpushare.mechanisms.shm_paths import seen_by_gpus, shared
+from gpushare.model.gpu import Gpu, GpuProcess
+from gpushare.model.ids import GpuId
+from gpushare.model.share import ProcessRef
+from gpushare.model.units import Bytes
+from gpushare.store import Store
+from gpushare.verification.run import Probing
+
+_INITIAL_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO of linux/proc_ns.h
+_MPS = "nvidia-cuda-mps"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def rig(settings: Settings, store: Store) -> Rig:
+    """Nothing is asked of the driver yet; raises DeniedError when a folder cannot be ours."""
+    # Programs of other users reach their regions and MPS pipes below the daemon's folder.
+    runtime = private_folder(settings.runtime_dir, 0o711 if myself() == 0 else 0o700)
+    host, clock = Host.open(runtime, mps_protocol=settings.mps_protocol), SystemClock()
+    return Rig(
+        gpus=host.gpus,
+        processes=host.processes,
+        census=Census,
+        cgroups=host.cgroups,
+        mechanisms=load(
+            host,
+            runtime,
+            context=lambda gpu: _cost(store, gpu),
+            gate=Gate(
+                quantum=settings.gate_quantum,
+                floor=settings.best_effort_minimum,
+                grace=settings.gate_grace,
+                slice=settings.gate_slice,
+            ),
+            swap=_swapping(settings, host, runtime),
+        ),
+        machine=host.machine,
+        programs=_programs,
+        busy=partial(_busy, NvmlActivity(host.nvml)),
+        probe=Probing(host, clock),
+        checkpoints=CudaCheckpoints(),
+        residents=Residents(),
+        remains=_remains(settings, host, runtime),
+        signal=partial(_signal, host.processes),
+        clock=clock,
+        boot=_BOOT_ID.read_text().strip(),
+    )
+
+
+def _swapping(settings: Settings, host: Host, runtime: Path) -> Swapping:
+    """Half of the machine's memory unless said otherwise."""
+    memory = settings.swap_memory
+    return Swapping(
+        folder=settings.swap_dir or runtime / "swap",
+        memory=Bytes(host.memory.total() // 2) if memory is None else memory,
+        ahead=settings.swap_ahead,
+    )
+
+
+def _remains(settings: Settings, host: Host, runtime: Path) -> Remains:
+    pools = settings.swap_dir or runtime / "swap"
+    return Remains(
+        regions=runtime / "regions",
+        boards=seen_by_gpus(host.memory, runtime / "boards"),
+        pools=(pools, shared(pools)),
+        groups=host.cgroups.folder("share").parent,
+        mps_folder=runtime / "mps",
+        cgroups=host.cgroups,
+        mps=host.mps,
+        alive=host.processes.alive,
+    )
+
+
+def _cost(store: Store, gpu: GpuId) -> Bytes:
+    return store.contexts.all().get(gpu, Bytes(0))
+
+
+def _programs(gpu: Gpu) -> list[GpuProcess]:
+    """Less the servers of MPS, and those that ended just now.
+
+    In a pid namespace of our own the driver's numbers mean other processes than ours.
+    """
+    if not (gpu.simulated or _initial()):
+        return []
+    names = ((process, _name(process.pid)) for process in gpu.processes)
+    return [process for process, name in names if name and not name.startswith(_MPS)]
+
+
+def _busy(activity: Activity, gpu: GpuId, since: datetime) -> frozenset[int] | None:
+    """None also in a pid namespace of our own, but for a simulated machine's."""
+    return activity.busy(gpu, since) if "GPUSHARE_SIM_MACHINE" in os.environ or _initial() else None
+
+
+def _initial() -> bool:
+    return str(Path("/proc/self/ns/pid").readlink()) == _INITIAL_NAMESPACE
+
+
+def _name(pid: int) -> str:
+    """What the kernel calls the process (proc_pid_comm(5)); empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _signal(processes: Processes, process: ProcessRef, number: Signals) -> None:
+    """Through a pidfd: never to a later process of the same pid."""
+    descriptor = processes.open(process)
+    if descriptor is None:
+        return
+    try:
+        signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the daemon can be spoken to: its socket, and an address of the network if one is set."""
+
+import asyncio
+import ipaddress
+import socket
+from contextlib import suppress
+
+import structlog
+from starlette.applications import Starlette
+
+from gpushare.api import Certificate, RemoteServer, Rules, Server
+from gpushare.config.settings import Settings
+from gpushare.model.errors import ConfigError, DeniedError
+
+from .base import paths
+
+_RENEW_SECONDS = 10.0
+_log = structlog.get_logger()
+
+
+class Doors:
+    """Opened when made, so that a place that is taken is known at once; served by `serve`.
+
+    Raises DaemonRunningError, DeniedError, ConfigError.
+    """
+
+    def __init__(self, app: Starlette, settings: Settings, *, shared: bool) -> None:
+        self._socket = settings.socket
+        self._certificate = certificate(settings)
+        self._servers: list[tuple[Server, socket.socket]] = []
+        try:
+            self._open(app, settings, shared=shared)
+        except BaseException:
+            for _, listener in self._servers:
+                listener.close()
+            raise
+
+    def _open(self, app: Starlette, settings: Settings, *, shared: bool) -> None:
+        if settings.listen:
+            listener = bound(settings.listen, secure=self._certificate is not None)
+            tls = self._certificate.context if self._certificate else None
+            self._servers.append((RemoteServer(app, tls), listener))
+            host, port = listener.getsockname()[:2]
+            _log.info("daemon.listens", host=host, port=port, tls=tls is not None)
+        self._servers.append((Server(app), paths.listen(settings.socket, shared=shared)))
+
+    async def serve(self) -> None:
+        """Until `stop`."""
+        renewing = asyncio.ensure_future(self._renew())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for server, place in self._servers:
+                    tasks.create_task(server.serve([place]))
+        finally:
+            renewing.cancel()
+            self._socket.unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        for server, _ in self._servers:
+            server.stop()
+
+    async def _renew(self) -> None:
+        """Take up certificates that were replaced; what is wrong with one is told once."""
+        told = ""
+        while self._certificate is not None:
+            await asyncio.sleep(_RENEW_SECONDS)
+            try:
+                if self._certificate.renew():
+                    _log.info("daemon.certificate", message="read again")
+                told = ""
+            except ConfigError as error:
+                if str(error) != told:
+                    _log.warning("daemon.certificate", message=str(error))
+                told = str(error)
+
+
+def rules(settings: Settings) -> Rules:
+    """What remote callers must keep to."""
+    own = {"localhost", socket.gethostname().lower()}
+    return Rules(
+        rate=settings.rate_limit,
+        burst=settings.rate_burst,
+        hosts=frozenset(own | {name.lower() for name in settings.hosts}),
+    )
+
+
+def certificate(settings: Settings) -> Certificate | None:
+    """Raises ConfigError when only a part of it is set."""
+    if settings.tls_cert is None and settings.tls_key is None:
+        return None
+    if settings.tls_cert is None or settings.tls_key is None:
+        raise ConfigError("tls_cert and tls_key belong together", "one of them is not set")
+    return Certificate(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+
+
+def bound(place: str, *, secure: bool) -> socket.socket:
+    """A socket that listens on `HOST:PORT`; in clear on this machine's own addresses only.
+
+    Raises ConfigError, DeniedError.
+    """
+    host, port = _parts(place)
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {place}", str(error)) from error
+    if not secure and not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
+        raise ConfigError(
+            f"will not listen on {place} in clear",
+            "tokens would be readable on the way",
+            "set tls_cert and tls_key, or listen on 127.0.0.1",
+        )
+    # By the protocol's number asyncio knows that small answers must not be held back (TCP_NODELAY).
+    listener = socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol)
+    return _listening(listener, place, address)
+
+
+def _listening(listener: socket.socket, place: str, address: tuple[object, ...]) -> socket.socket:
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if listener.family == socket.AF_INET6:
+            with suppress(OSError):
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise DeniedError(f"cannot listen on {place}", str(error), "use --listen") from error
+    return listener
+
+
+def _parts(place: str) -> tuple[str | None, int]:
+    """`HOST:PORT`, `[ADDRESS]:PORT` or `:PORT`; raises ConfigError."""
+    host, colon, port = place.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"cannot listen on {place!r}", hint="write listen = HOST:PORT")
+    return host.strip("[]") or None, int(port)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks at shares, strangers and quotas once a pass, and tells what is not as it should be."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.observe.observer import Observer
+from gpushare.daemon.observe.share_processes import Members
+from gpushare.daemon.placement.placement import Placer
+from gpushare.daemon.placement.snapshots import Snapshots
+from gpushare.daemon.policies.anomalies import Anomalies, Counter, Sight
+from gpushare.daemon.policies.quotas import quotas
+from gpushare.daemon.present.views import user_name
+from gpushare.model.errors import DeniedError, NeverFitsError
+from gpushare.model.ids import GpuId, ShareId, Tenant
+from gpushare.model.policy.tenant import Policy, TenantSpec
+from gpushare.model.policy.view import QuotaView
+from gpushare.model.share import Caller, Share, State
+from gpushare.model.units import Bytes
+from gpushare.store import Store
+
+_QUOTA_SECONDS = 60.0
+_DENIED_SECONDS = 60.0  # between two events about one share's refused allocations
+_PROBES = frozenset({NeverFitsError.code})
+_DENIALS = DeniedError.code[:4]
+
+
+class Lookout:
+    """`anomalies` has what was found so far."""
+
+    def __init__(
+        self,
+        store: Store,
+        rig: Rig,
+        bus: Bus,
+        *,
+        members: Members,
+        observer: Observer,
+        placer: Placer,
+    ) -> None:
+        self._store, self._rig, self._bus = store, rig, bus
+        self._members, self._observer, self._placer = members, observer, placer
+        self._snapshots = Snapshots(store, rig, members, observer)
+        self.anomalies = Anomalies()
+        self._hits = Hits()
+        self._asked_at = float("-inf")
+
+    def refused(self, caller: Caller, code: str) -> None:
+        """A call was refused; that there is no room now is no reason to look twice."""
+        if code.startswith(_DENIALS) or code in _PROBES:
+            self.anomalies.refused(self._rig.clock.elapsed(), user_name(caller.uid))
+
+    async def look(self, living: Sequence[Share]) -> None:
+        """`living`: every share, just observed."""
+        now, policy = self._rig.clock.elapsed(), self._store.policy.current()
+        sights = list(self._sights(living))
+        for share, number in self._hits.look(now, sights):
+            said = f"{number} allocations were refused at its limit"
+            self._bus.publish("share.denied", said, share=share)
+        found = self.anomalies.look(
+            now,
+            sights,
+            strangers=self._strangers(living),
+            full=self._full(now, policy, living),
+            min_runtime=policy.min_runtime,
+        )
+        for each in found:
+            self._bus.publish(f"anomaly.{each.kind}", each.why, share=each.share, gpu=each.gpu)
+
+    def _sights(self, living: Sequence[Share]) -> Iterator[Sight]:
+        now = self._rig.clock.now()
+        waiting = {share.tenant for share in living if share.state is State.QUEUED}
+        for share in living:
+            if share.state.holds:
+                yield self._sight(share, now, crowded=bool(waiting - {share.tenant}))
+
+    def _sight(self, share: Share, now: datetime, *, crowded: bool) -> Sight:
+        seen = self._observer.last(share.id)
+        launches = [seat.launches for seat in seen.seats.values()]
+        since = share.granted or share.created
+        return Sight(
+            share=share.id,
+            name=share.name,
+            tenant=share.tenant,
+            user=user_name(share.uid),
+            program=share.program,
+            denied=seen.denied,
+            launches=sum(launches) if launches else None,
+            used=Bytes(sum(seen.used.values())) if seen.used else None,
+            programs=bool(self._members.shown(share)),
+            held=max(0.0, (now - since).total_seconds()),
+            crowded=crowded,
+        )
+
+    def _strangers(self, living: Sequence[Share]) -> dict[GpuId, frozenset[int]]:
+        holding = [share for share in living if share.state.holds]
+        ours = {process.pid for share in holding for process in self._members.shown(share)}
+        shared = {gpu for share in holding if share.decision for gpu in share.decision.gpus}
+        return {
+            gpu.uuid: frozenset(p.pid for p in self._rig.programs(gpu) if p.pid not in ours)
+            for gpu in self._placer.machine.gpus
+            if gpu.uuid in shared and not gpu.health.lost
+        }
+
+    def _full(
+        self, now: float, policy: Policy, living: Sequence[Share]
+    ) -> Mapping[Tenant, float] | None:
+        """Now and then, and only where there are limits."""
+        if now - self._asked_at < _QUOTA_SECONDS or not any(map(_limited, _specs(policy))):
+            return None
+        self._asked_at = now
+        at = self._rig.clock.now()
+        found = quotas(
+            self._snapshots.take(self._placer.machine),
+            living,
+            within=self._store.usage.within(at, policy.period),
+            decayed={},
+        )
+        parts = {quota.tenant: _part(quota) for quota in found}
+        return {tenant: part for tenant, part in parts.items() if part is not None}
+
+
+class Hits:
+    """Refused allocations, told of each share once a minute at most."""
+
+    def __init__(self) -> None:
+        self._counter = Counter()
+        self._untold: dict[ShareId, int] = {}
+        self._told: dict[ShareId, float] = {}
+
+    def look(self, now: float, sights: Sequence[Sight]) -> Iterator[tuple[ShareId, int]]:
+        """Shares and how many since the last time."""
+        here = {sight.share for sight in sights}
+        for sight in sights:
+            if grown := self._counter.grown(sight, sight.denied):
+                self._untold[sight.share] = self._untold.get(sight.share, 0) + grown
+        for share in list(self._untold):
+            waited = now - self._told.get(share, float("-inf"))
+            if waited >= _DENIED_SECONDS or share not in here:
+                self._told[share] = now
+                yield share, self._untold.pop(share)
+        self._counter.keep(here)
+        self._told = {share: at for share, at in self._told.items() if share in here}
+
+
+def _specs(policy: Policy) -> Iterator[TenantSpec]:
+    yield policy.default
+    yield from policy.tenants.values()
+
+
+def _limited(spec: TenantSpec) -> bool:
+    amounts = (spec.limit.memory, spec.limit.compute, spec.gpu_hours)
+    return any(amount is not None for amount in amounts)
+
+
+def _part(quota: QuotaView) -> float | None:
+    """How much of its tightest limit the tenant has; None: it has no limit, or may have nothing."""
+    pairs = (
+        (quota.used.memory, quota.limit.memory),
+        (quota.used.compute, quota.limit.compute),
+        (quota.hours, quota.gpu_hours),
+    )
+    return max((has / most for has, most in pairs if most and has is not None), default=None)

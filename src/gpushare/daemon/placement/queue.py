@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who waits for a place, in the order in which they go."""
+
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
+
+from gpushare.model.ids import ShareId
+from gpushare.model.share import Share, State
+from gpushare.scheduler import Request, Snapshot, Waiting, ordered
+from gpushare.scheduler.request.gang import grouped
+from gpushare.store import Store
+
+Unit = tuple[Request, ...]
+
+
+class Held(Waiting):
+    """By limits of its own tenant, or until its time: it is in nobody's way."""
+
+
+class Line:
+    """`busy`: shares with an act that is not confirmed."""
+
+    def __init__(self, store: Store, busy: Callable[[], Collection[ShareId]]) -> None:
+        self._store, self._busy = store, busy
+
+    def units(self, state: Snapshot) -> list[Unit]:
+        """What is served at once: one request, or a gang when all of it has come."""
+        return grouped(self.requests(state))
+
+    def requests(self, state: Snapshot) -> tuple[Request, ...]:
+        """Reservations whose time has come go first: their places were promised."""
+        queued = [request_of(share) for share in self._queued()]
+        now = [request for request in queued if not ahead_of_time(request, state.now)]
+        due = tuple(request for request in now if request.spec.at is not None)
+        return (*due, *ordered(state, [request for request in now if request.spec.at is None]))
+
+    def before(self, state: Snapshot, request: Request) -> tuple[Request, ...]:
+        """Who goes before one that is about to ask."""
+        line = self.requests(state)
+        due = tuple(one for one in line if one.spec.at is not None)
+        rest = ordered(state, (*line[len(due) :], request))
+        return (*due, *rest[: rest.index(request)])
+
+    def early(self, now: datetime | None) -> list[Request]:
+        """Reservations whose time has not come."""
+        queued = (request_of(share) for share in self._queued())
+        return [request for request in queued if ahead_of_time(request, now)]
+
+    def incomplete(self, state: Snapshot) -> list[Request]:
+        """Shares of gangs of which others have not come yet."""
+        served = {request.id for unit in self.units(state) for request in unit}
+        return [request for request in self.requests(state) if request.id not in served]
+
+    def _queued(self) -> Iterable[Share]:
+        busy = self._busy()
+        living = self._store.shares.living()
+        return [s for s in living if s.state is State.QUEUED and s.id not in busy]
+
+
+def request_of(share: Share) -> Request:
+    return Request(
+        spec=share.spec,
+        uid=share.uid,
+        tenant=share.tenant,
+        id=share.id,
+        asked=share.created,
+        program=share.program,
+    )
+
+
+def ahead_of_time(request: Request, now: datetime | None) -> bool:
+    return request.spec.at is not None and now is not None and now < request.spec.at

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the scheduler may know, put together from records, machine and observations."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from gpushare.daemon.acts.suspend_methods import why_fixed, why_rooted
+from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.observe.observer import Observer
+from gpushare.daemon.observe.share_processes import Members
+from gpushare.daemon.policies.usage import rolled_up
+from gpushare.mechanisms.mechanism import Observation
+from gpushare.model.gpu import Gpu, Machine
+from gpushare.model.ids import ShareId, Tenant
+from gpushare.model.policy.tenant import Policy, Rung
+from gpushare.model.share import Share, State, Tier
+from gpushare.model.units import Bytes
+from gpushare.scheduler import Request, Snapshot
+from gpushare.store import Act, Store
+
+_HOUR = 3600
+
+
+class Snapshots:
+    """`balks`: shares that refused a moment ago what they had been asked."""
+
+    def __init__(
+        self,
+        store: Store,
+        rig: Rig,
+        members: Members,
+        observer: Observer,
+        balks: Callable[[], Mapping[Rung, Mapping[ShareId, str]]] = dict,
+    ) -> None:
+        self._store, self._rig = store, rig
+        self._members, self._observer = members, observer
+        self._balks = balks
+
+    def take(self, machine: Machine, queue: Sequence[Request] = ()) -> Snapshot:
+        """The state now. `queue` goes before the request at hand."""
+        living = self._store.shares.living()
+        holding = self._present(share for share in living if share.state.holds)
+        policy, now, balks = self._store.policy.current(), self._rig.clock.now(), self._balks()
+        return Snapshot(
+            machine=machine,
+            shares=holding,
+            queue=tuple(queue),
+            booked=tuple(s for s in living if s.state is State.QUEUED and s.booking is not None),
+            promises=self._rig.mechanisms.promises(),
+            foreign={gpu.uuid: self._foreign(machine, gpu, holding) for gpu in machine.gpus},
+            now=now,
+            policy=policy,
+            usage=rolled_up(policy, self._store.usage.decayed(now, policy.half_life)),
+            hours=self._hours(policy, now),
+            fixed=self._why(why_fixed, holding) | dict(balks.get(Rung.SUSPEND, {})),
+            rooted=self._rooted(holding) | dict(balks.get(Rung.MIGRATE, {})),
+            profiles=self._store.profiles.all(),
+        )
+
+    def _hours(self, policy: Policy, now: datetime) -> dict[Tenant, float]:
+        used = rolled_up(policy, self._store.usage.within(now, policy.period))
+        return {tenant: seconds / _HOUR for tenant, seconds in used.items()}
+
+    def _present(self, holding: Iterable[Share]) -> tuple[Share, ...]:
+        """One whose return was begun has its room, although it is not back yet."""
+        pending = self._store.intents.pending()
+        coming = {intent.share for intent in pending if intent.act is Act.RESUME}
+        return tuple(
+            replace(share, suspension=None) if share.id in coming else share for share in holding
+        )
+
+    def _rooted(self, holding: Sequence[Share]) -> dict[ShareId, str]:
+        if because := self._rig.checkpoints.remaps():
+            return {share.id: because for share in holding}
+        return self._why(why_rooted, holding)
+
+    def _why(
+        self, why: Callable[[Share, Observation], str], holding: Sequence[Share]
+    ) -> dict[ShareId, str]:
+        found = ((share.id, why(share, self._observer.last(share.id))) for share in holding)
+        return {share: because for share, because in found if because}
+
+    def _foreign(self, machine: Machine, gpu: Gpu, holding: Sequence[Share]) -> Bytes:
+        """Memory of programs outside any share, as far as the driver names them.
+
+        And what suspended ones leave behind.
+        """
+        ours = {process.pid for share in holding for process in self._members.shown(share)}
+        others = (p for p in self._rig.programs(gpu) if p.pid not in ours)
+        left = sum(self._left(machine, gpu, share) for share in holding if share.aside)
+        return Bytes(sum(process.memory or 0 for process in others) + left)
+
+    def _left(self, machine: Machine, gpu: Gpu, share: Share) -> int:
+        """The contexts of its programs, and what was let stay while it waited for its turn."""
+        moves = self._observer.last(share.id).moves
+        deep = share.suspension is not None and share.suspension.tier is Tier.DEEP
+        if moves is None or deep or share.decision is None or gpu.uuid not in share.decision.gpus:
+            return 0
+        stays = sum(max(0, slot.movable - slot.away) for slot in moves.slots)
+        return len(moves.slots) * machine.context.get(gpu.uuid, Bytes(0)) + stays

@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules about what is not as it should be. They look, tell once, and act on nothing.
+
+All times are seconds of a clock that never jumps.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum, unique
+from statistics import median
+
+from gpushare.model.ids import GpuId, ShareId, Tenant
+from gpushare.model.units import GIB, Bytes, format_bytes
+from gpushare.model.value import Value
+
+from .hysteresis import Alarm, Windows
+
+HOUR = 3600.0
+
+
+@unique
+class Kind(StrEnum):
+    PROBING = "probing"
+    MEMORY = "out-of-memory"
+    PATTERN = "pattern"
+    OUTSIDE = "outside"
+    EDGE = "quota-edge"
+
+
+class Anomaly(Value):
+    kind: Kind
+    why: str
+    share: ShareId | None = None
+    gpu: GpuId | None = None
+
+
+class Sight(Value):
+    """One share that holds, as it is seen now.
+
+    `denied` and `launches` are counters, None: nobody counts. `held`: seconds since it got its
+    place. `crowded`: somebody of another tenant waits for one.
+    """
+
+    share: ShareId
+    name: str
+    tenant: Tenant
+    user: str
+    program: str = ""
+    denied: int | None = None
+    launches: int | None = None
+    used: Bytes | None = None
+    programs: bool = False
+    held: float = 0.0
+    crowded: bool = False
+
+
+class Anomalies:
+    """`look` is called once a pass, `refused` whenever a call was."""
+
+    def __init__(self) -> None:
+        self._probing, self._memory = Probing(), OutOfMemory()
+        self._patterns, self._outside, self._edges = Patterns(), Outside(), Edges()
+        self.counts: dict[Kind, int] = dict.fromkeys(Kind, 0)
+
+    def refused(self, now: float, user: str) -> None:
+        self._probing.refused(now, user)
+
+    def look(
+        self,
+        now: float,
+        sights: Sequence[Sight],
+        *,
+        strangers: Mapping[GpuId, frozenset[int]] = {},
+        full: Mapping[Tenant, float] | None = None,
+        min_runtime: float = 0.0,
+    ) -> list[Anomaly]:
+        """What is new.
+
+        `strangers`: pids outside every share, per GPU with shares. `full`: how much of its limit
+        each limited tenant has, 1.0 being all; None: as before.
+        """
+        found = [
+            *self._probing.look(now, sights),
+            *self._memory.look(now, sights),
+            *self._patterns.look(now, sights),
+            *self._outside.look(now, strangers),
+            *self._edges.look(now, sights, full, min_runtime),
+        ]
+        for anomaly in found:
+            self.counts[anomaly.kind] += 1
+        return found
+
+
+class Counter:
+    """What a counter of a tenant's region has grown by; one that was set back begins anew."""
+
+    YOUNG = 60.0  # what an older share has counted before it was first seen was told before
+
+    def __init__(self) -> None:
+        self._last: dict[ShareId, int] = {}
+
+    def grown(self, sight: Sight, value: int | None) -> int:
+        if value is None:
+            return 0
+        before = self._last.get(sight.share, 0 if sight.held < self.YOUNG else value)
+        self._last[sight.share] = value
+        return max(0, value - before)
+
+    def keep(self, shares: set[ShareId]) -> None:
+        self._last = {share: value for share, value in self._last.items() if share in shares}
+
+
+class Probing:
+    """Many refusals in a short time: somebody tries how far they get."""
+
+    WINDOW, DENIED, REFUSED, CALM = 60.0, 200, 15, 600.0
+
+    def __init__(self) -> None:
+        self._denied: Windows[ShareId] = Windows(self.WINDOW)
+        self._refused: Windows[str] = Windows(self.WINDOW)
+        self._counter = Counter()
+        self._alarm: Alarm[str] = Alarm(self.CALM)
+
+    def refused(self, now: float, user: str) -> None:
+        self._refused.add(user, now)
+
+    def look(self, now: float, sights: Sequence[Sight]) -> Iterator[Anomaly]:
+        for sight in sights:
+            if grown := self._counter.grown(sight, sight.denied):
+                self._denied.add(sight.share, now, grown)
+        self._counter.keep({sight.share for sight in sights})
+        denied, refused = self._denied.totals(now), self._refused.totals(now)
+        names = {sight.share: sight.name for sight in sights}
+        for share, number in denied.items():
+            if share in names and self._rings(share, now, number, self.DENIED):
+                why = f"{number} allocations of {names[share]} were refused within a minute"
+                yield Anomaly(kind=Kind.PROBING, why=why, share=share)
+        for user, number in refused.items():
+            if self._rings(f"user {user}", now, number, self.REFUSED):
+                why = f"{number} requests of {user} were refused within a minute"
+                yield Anomaly(kind=Kind.PROBING, why=why)
+        self._alarm.settle({*denied, *(f"user {user}" for user in refused)}, now)
+
+    def _rings(self, key: str, now: float, number: int, most: int) -> bool:
+        return self._alarm.rings(key, now, high=number >= most, low=number < most / 3)
+
+
+class OutOfMemory:
+    """A program is refused memory and ends, again and again: it will not fit the next time either.
+
+    Programs of one name and user are one, because each `run` has a share of its own.
+    """
+
+    WINDOW, SOON, TIMES, CALM = 1800.0, 30.0, 3, 3600.0
+
+    def __init__(self) -> None:
+        self._counter = Counter()
+        self._short: dict[ShareId, tuple[float, Sight]] = {}
+        self._ends: Windows[tuple[str, str]] = Windows(self.WINDOW)
+        self._alarm: Alarm[tuple[str, str]] = Alarm(self.CALM)
+
+    def look(self, now: float, sights: Sequence[Sight]) -> Iterator[Anomaly]:
+        for sight in sights:
+            if self._counter.grown(sight, sight.denied):
+                self._short[sight.share] = (now, sight)
+        running = {sight.share for sight in sights if sight.programs}
+        for share, (at, sight) in list(self._short.items()):
+            if share not in running and now - at <= self.SOON:
+                self._ends.add((sight.user, sight.program or sight.name), now)
+            if share not in running or now - at > self.SOON:
+                del self._short[share]
+        self._counter.keep({sight.share for sight in sights})
+        yield from self._told(now)
+
+    def _told(self, now: float) -> Iterator[Anomaly]:
+        ends = self._ends.totals(now)
+        for (user, program), number in ends.items():
+            if self._alarm.rings((user, program), now, high=number >= self.TIMES, low=number < 2):
+                why = f"{program} of {user} ended {number} times just after it was refused memory"
+                yield Anomaly(kind=Kind.MEMORY, why=why)
+        self._alarm.settle(ends.keys(), now)
+
+
+class Series:
+    """The newest samples of one figure, and whether it has left what was usual."""
+
+    LENGTH, LEAST, IN_A_ROW = 60, 20, 3
+    STEADY = 0.25  # the middle deviation, of the median
+
+    def __init__(self, least: float, times: float) -> None:
+        self._least, self._times = least, times
+        self._samples: deque[float] = deque(maxlen=self.LENGTH)
+        self._far = 0
+
+    def add(self, value: float) -> float | None:
+        """The median that it has left for some samples in a row, else None."""
+        usual = self._usual()
+        far = usual is not None and value >= self._times * usual
+        self._far = self._far + 1 if far else 0
+        self._samples.append(value)
+        return usual if self._far >= self.IN_A_ROW else None
+
+    def _usual(self) -> float | None:
+        """None while there is no habit: too few samples, too little, or too unsteady."""
+        if len(self._samples) < self.LEAST:
+            return None
+        middle = median(self._samples)
+        spread = median(abs(sample - middle) for sample in self._samples)
+        steady = middle >= self._least and spread <= self.STEADY * middle
+        return middle if steady else None
+
+
+class Patterns:
+    """A share that did the same for ten minutes suddenly does much more, or has much more memory.
+
+    Less is not told: it has ended, or is idle.
+    """
+
+    EVERY, CALM = 30.0, 1800.0
+    LAUNCHES, LAUNCHES_TIMES = 1.0, 5.0  # a second
+    MEMORY, MEMORY_TIMES = float(GIB), 2.0
+
+    def __init__(self) -> None:
+        self._at = float("-inf")
+        self._counter = Counter()
+        self._rates: dict[ShareId, Series] = {}
+        self._sizes: dict[ShareId, Series] = {}
+        self._alarm: Alarm[tuple[ShareId, str]] = Alarm(self.CALM)
+
+    def look(self, now: float, sights: Sequence[Sight]) -> Iterator[Anomaly]:
+        passed = now - self._at
+        if passed < self.EVERY:
+            return
+        self._at = now
+        for sight in sights:
+            yield from self._launches(now, sight, passed)
+            yield from self._memory(now, sight)
+        shares = {sight.share for sight in sights}
+        self._counter.keep(shares)
+        for book in (self._rates, self._sizes):
+            for gone in book.keys() - shares:
+                del book[gone]
+        self._alarm.settle({(s, what) for s in shares for what in ("launches", "memory")}, now)
+
+    def _launches(self, now: float, sight: Sight, passed: float) -> Iterator[Anomaly]:
+        grown = self._counter.grown(sight, sight.launches)
+        if sight.launches is None:
+            return
+        series = self._rates.setdefault(sight.share, Series(self.LAUNCHES, self.LAUNCHES_TIMES))
+        rate = grown / passed
+        usual = series.add(rate)
+        if self._rings(now, sight, "launches", usual):
+            why = f"{sight.name} launches {rate:.0f} times a second, usually {usual:.0f}"
+            yield Anomaly(kind=Kind.PATTERN, why=why, share=sight.share)
+
+    def _memory(self, now: float, sight: Sight) -> Iterator[Anomaly]:
+        if sight.used is None:
+            return
+        series = self._sizes.setdefault(sight.share, Series(self.MEMORY, self.MEMORY_TIMES))
+        usual = series.add(sight.used)
+        if self._rings(now, sight, "memory", usual):
+            before = format_bytes(int(usual or 0))
+            why = f"{sight.name} has {format_bytes(sight.used)} of memory, usually {before}"
+            yield Anomaly(kind=Kind.PATTERN, why=why, share=sight.share)
+
+    def _rings(self, now: float, sight: Sight, what: str, usual: float | None) -> bool:
+        high = usual is not None
+        return self._alarm.rings((sight.share, what), now, high=high, low=not high)
+
+
+class Outside:
+    """Programs that use a GPU with shares on it, and are in none of them."""
+
+    PATIENCE, CALM = 15.0, 600.0  # a program that has just begun is found in its share soon
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[GpuId, int], float] = {}
+        self._alarm: Alarm[GpuId] = Alarm(self.CALM)
+
+    def look(self, now: float, strangers: Mapping[GpuId, frozenset[int]]) -> Iterator[Anomaly]:
+        there = {(gpu, pid) for gpu, pids in strangers.items() for pid in pids}
+        self._since = {key: self._since.get(key, now) for key in there}
+        for gpu, pids in strangers.items():
+            long = sorted(pid for pid in pids if now - self._since[gpu, pid] >= self.PATIENCE)
+            if self._alarm.rings(gpu, now, high=bool(long), low=not pids):
+                said = ", ".join(map(str, long))
+                why = f"outside every share: process {said} uses a GPU that shares are on"
+                yield Anomaly(kind=Kind.OUTSIDE, why=why, gpu=gpu)
+        self._alarm.settle(strangers.keys(), now)
+
+
+class Edges:
+    """Living at the edge of a quota: at the limit for hours, or giving shares back and taking new
+    ones just before they could be taken away, while others wait.
+    """
+
+    HIGH, LOW, HOURS, CALM = 0.95, 0.85, 4.0, 3600.0
+    EARLY, ROUNDS = 0.5, 10  # of the least time that a share keeps its place; within an hour
+
+    def __init__(self) -> None:
+        self._full: dict[Tenant, float] = {}
+        self._since: dict[Tenant, float] = {}
+        self._seen: dict[ShareId, Sight] = {}
+        self._rounds: Windows[Tenant] = Windows(HOUR)
+        self._alarm: Alarm[tuple[Tenant, str]] = Alarm(self.CALM)
+
+    def look(
+        self,
+        now: float,
+        sights: Sequence[Sight],
+        full: Mapping[Tenant, float] | None,
+        min_runtime: float,
+    ) -> Iterator[Anomaly]:
+        if full is not None:
+            self._full = dict(full)
+        yield from self._limits(now)
+        self._count(now, sights, min_runtime)
+        rounds = self._rounds.totals(now)
+        yield from self._circles(now, rounds)
+        seen = {(tenant, "limit") for tenant in self._full}
+        self._alarm.settle(seen | {(tenant, "rounds") for tenant in rounds}, now)
+
+    def _limits(self, now: float) -> Iterator[Anomaly]:
+        at = {tenant for tenant, part in self._full.items() if part >= self.HIGH}
+        self._since = {tenant: self._since.get(tenant, now) for tenant in at}
+        for tenant, part in self._full.items():
+            long = tenant in at and now - self._since[tenant] >= self.HOURS * HOUR
+            if self._alarm.rings((tenant, "limit"), now, high=long, low=part < self.LOW):
+                why = f"tenant {tenant} has had {part:.0%} of its limit for {self.HOURS:g} hours"
+                yield Anomaly(kind=Kind.EDGE, why=why)
+
+    def _count(self, now: float, sights: Sequence[Sight], min_runtime: float) -> None:
+        """Shares that ended when they had nearly used up the time in which they are safe."""
+        here = {sight.share: sight for sight in sights}
+        for share in self._seen.keys() - here.keys():
+            last = self._seen[share]
+            if last.crowded and self.EARLY * min_runtime <= last.held <= min_runtime:
+                self._rounds.add(last.tenant, now)
+        self._seen = here
+
+    def _circles(self, now: float, rounds: Mapping[Tenant, int]) -> Iterator[Anomaly]:
+        for tenant, number in rounds.items():
+            high, low = number >= self.ROUNDS, number < self.ROUNDS / 3
+            if self._alarm.rings((tenant, "rounds"), now, high=high, low=low):
+                why = (
+                    f"tenant {tenant} gave {number} shares back within an hour, each shortly before"
+                    " it could be reclaimed, while others waited"
+                )
+                yield Anomaly(kind=Kind.EDGE, why=why)

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory limits that follow what programs need, as the policy allows. The deciding part is pure.
+
+A limit grows into memory that is guaranteed to nobody; a request, which is what is guaranteed,
+shrinks to what was seen to be needed, and goes back up to what was asked when it is.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from gpushare.daemon.base.bus import Bus
+from gpushare.hardware.ports import Clock
+from gpushare.mechanisms.mechanism import Observation
+from gpushare.model.errors import GpushareError, UnsupportedError
+from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.policy.tenant import SizingPolicy
+from gpushare.model.share import Share
+from gpushare.model.spec import MemoryAsk
+from gpushare.model.units import MIB, Bytes, format_bytes
+from gpushare.model.value import Value
+from gpushare.model.view import UpdateRequest
+from gpushare.scheduler import Snapshot
+from gpushare.scheduler.capacity.room import grant_on, rooms
+
+PAUSE = 20.0  # seconds between two changes of a share: what a change does must be seen first
+LEAST = Bytes(256 * MIB)  # no request shrinks below this
+_WORTH = 64 * MIB  # no smaller change is made
+_BUCKETS = 16
+
+
+class Need(Value):
+    """What a share has on each of its GPUs and what it was asked to have, in bytes.
+
+    `used`: on the GPU where it is most; `kept`: of that, freed and only kept. `peak`: the most over
+    the policy's watch; None: not watched for as long. `denied`: refused memory since the last look.
+    """
+
+    limit: Bytes
+    request: Bytes
+    asked_limit: Bytes
+    asked_request: Bytes
+    used: Bytes
+    kept: Bytes = Bytes(0)
+    peak: Bytes | None = None
+    denied: bool = False
+
+
+class Change(Value):
+    memory: MemoryAsk
+    why: str
+
+
+def advice(policy: SizingPolicy, share: Share, need: Need, room: Bytes) -> Change | None:
+    """What to change about a share with programs, if anything.
+
+    `room`: what it may hold on each GPU without touching what is guaranteed to, or in use by,
+    others. A share that borrows nothing is never shrunk: its owner asked to be certain.
+    """
+    change = None
+    if policy.grow:
+        change = _growth(policy, need, room) or _return(need, room)
+    if change is None and policy.shrink and share.spec.borrow and not share.spec.turns:
+        change = _shrinkage(policy, need) or _regain(need, room)
+    return change
+
+
+def _growth(policy: SizingPolicy, need: Need, room: Bytes) -> Change | None:
+    near = (need.used - need.kept) * 100 >= need.limit * 95
+    most = min(int(need.asked_limit * policy.grow_to), room)
+    limit = min(need.limit + need.limit // 4, most) // MIB * MIB
+    if not (near or need.denied) or limit < need.limit + _WORTH:
+        return None
+    because = "it was refused memory" if need.denied else "it is near its limit"
+    return _change(limit, need.request, f"limit up to {format_bytes(limit)}: {because}")
+
+
+def _return(need: Need, room: Bytes) -> Change | None:
+    """What it grew into is wanted by those to whom it is guaranteed."""
+    limit = max(need.asked_limit, need.request, need.used, min(need.limit, room))
+    if limit > need.limit - _WORTH:
+        return None
+    why = f"limit back to {format_bytes(limit)}: the rest is guaranteed to others now"
+    return _change(limit, need.request, why)
+
+
+def _shrinkage(policy: SizingPolicy, need: Need) -> Change | None:
+    if need.peak is None:
+        return None
+    wanted = max(LEAST, _and_a_tenth(max(need.peak, need.used)))
+    if wanted > need.request - max(_WORTH, need.request // 10):
+        return None
+    peak = format_bytes(need.peak)
+    why = f"{format_bytes(wanted)} guaranteed: it used {peak} at most in {policy.watch // 60} min"
+    return _change(need.limit, wanted, why)
+
+
+def _regain(need: Need, room: Bytes) -> Change | None:
+    wanted = min(need.asked_request, need.limit, room, _and_a_tenth(need.used))
+    if need.used <= need.request or wanted < need.request + _WORTH:
+        return None
+    why = f"{format_bytes(wanted)} guaranteed again: it uses {format_bytes(need.used)}"
+    return _change(need.limit, wanted, why)
+
+
+def _and_a_tenth(value: int) -> int:
+    """In whole MiB."""
+    return -(-value * 11 // 10 // MIB) * MIB
+
+
+def _change(limit: int, request: int, why: str) -> Change:
+    return Change(memory=MemoryAsk(limit=Bytes(limit), request=Bytes(request)), why=why)
+
+
+def room_for(state: Snapshot, share: Share, used: Mapping[ShareId, Mapping[GpuId, Bytes]]) -> Bytes:
+    """What the share may hold on each of its GPUs: what others neither are guaranteed nor use."""
+    others = tuple(other for other in state.shares if other.id != share.id)
+    mine = share.decision.gpus if share.decision else ()
+    found = []
+    for room in rooms(replace(state, shares=others)):
+        gpu = room.gpu.uuid
+        if gpu in mine:
+            beyond = sum(_beyond(other, gpu, used.get(other.id, {})) for other in room.shares)
+            booked = sum(_booked(other, gpu) for other in state.booked)
+            found.append(room.free(turns=share.spec.turns) - beyond - booked)
+    return Bytes(max(0, min(found, default=0)))
+
+
+def _beyond(other: Share, gpu: GpuId, used: Mapping[GpuId, Bytes]) -> int:
+    """What it uses there that is not guaranteed to it."""
+    grants = other.decision.grants if other.decision else ()
+    return max(0, used.get(gpu, 0) - sum(grant.request for grant in grants if grant.gpu == gpu))
+
+
+def _booked(other: Share, gpu: GpuId) -> int:
+    grants = other.booking.grants if other.booking else ()
+    return sum(grant.request for grant in grants if grant.gpu == gpu)
+
+
+class Line:
+    """The most that one share used lately, in a bounded number of figures."""
+
+    def __init__(self, at: float, seen: Observation) -> None:
+        self.begun = self.free_at = at
+        self._most: deque[tuple[int, int]] = deque(maxlen=_BUCKETS + 1)
+        self._peak, self._denied = _most(seen.peak), seen.denied
+
+    def note(self, at: float, watch: float, seen: Observation) -> bool:
+        """Whether memory was refused since the last look. A spike in between counts as seen."""
+        peak, before = _most(seen.peak), self._peak
+        level = max(_most(seen.used), peak if peak > before else 0)
+        bucket = int(at * _BUCKETS / watch)
+        if self._most and self._most[-1][0] == bucket:
+            level = max(level, self._most.pop()[1])
+        self._most.append((bucket, level))
+        denied = (seen.denied or 0) > (self._denied or 0)
+        self._peak, self._denied = peak, seen.denied
+        return denied
+
+    def peak(self, at: float, watch: float) -> Bytes | None:
+        if at - self.begun < watch:
+            return None
+        return Bytes(max(level for _, level in self._most))
+
+
+class Sizer:
+    """Called once a pass. `update` changes a share by itself, as the core does."""
+
+    def __init__(
+        self, bus: Bus, clock: Clock, update: Callable[[Share, UpdateRequest], Awaitable[None]]
+    ) -> None:
+        self._bus, self._clock, self._update = bus, clock, update
+        self._lines: dict[ShareId, Line] = {}
+        self._unable: set[ShareId] = set()
+
+    async def run(
+        self,
+        policy: SizingPolicy,
+        shares: Sequence[Share],
+        seen: Mapping[ShareId, Observation],
+        take: Callable[[], Snapshot],
+    ) -> None:
+        """`shares`: those with programs on the GPU. `take`: the state, after each change anew."""
+        living = {share.id for share in shares}
+        self._lines = {share: line for share, line in self._lines.items() if share in living}
+        self._unable &= living
+        if not (policy.grow or policy.shrink):
+            self._lines.clear()
+        elif shares:
+            await self._size(policy, shares, seen, take)
+
+    async def _size(
+        self,
+        policy: SizingPolicy,
+        shares: Sequence[Share],
+        seen: Mapping[ShareId, Observation],
+        take: Callable[[], Snapshot],
+    ) -> None:
+        used, state = {share: found.used for share, found in seen.items()}, take()
+        for share in shares:
+            need = self._note(policy, share, seen[share.id], state)
+            change = need and advice(policy, share, need, room_for(state, share, used))
+            if change and await self._make(share, change):
+                state = take()
+
+    def _note(
+        self, policy: SizingPolicy, share: Share, seen: Observation, state: Snapshot
+    ) -> Need | None:
+        """None: nothing can be said of it yet, or it was changed just now."""
+        at = self._clock.elapsed()
+        line = self._lines.setdefault(share.id, Line(at, seen))
+        denied = line.note(at, policy.watch, seen)
+        if share.id in self._unable or at < line.free_at:
+            return None
+        return need_of(share, seen, state, line.peak(at, policy.watch), denied=denied)
+
+    async def _make(self, share: Share, change: Change) -> bool:
+        try:
+            await self._update(share, UpdateRequest(memory=change.memory))
+        except UnsupportedError as error:
+            self._unable.add(share.id)
+            self._bus.publish("share.unsized", str(error), share=share.id)
+            return False
+        except GpushareError:  # others were faster, or it is in the middle of something
+            return False
+        self._lines[share.id].free_at = self._clock.elapsed() + PAUSE
+        self._bus.publish("share.sized", change.why, share=share.id)
+        return True
+
+
+def need_of(
+    share: Share, seen: Observation, state: Snapshot, peak: Bytes | None, *, denied: bool
+) -> Need | None:
+    """None: its memory is not counted, or its GPUs differ."""
+    grants = share.decision.grants if share.decision else ()
+    gpus = [gpu for gpu in state.machine.gpus if gpu.uuid in {grant.gpu for grant in grants}]
+    if not seen.used or len({(grant.limit, grant.request) for grant in grants}) != 1 or not gpus:
+        return None
+    asked = [grant_on(gpu, share.asked or share.spec) for gpu in gpus]
+    used = _most(seen.used)
+    return Need(
+        limit=grants[0].limit,
+        request=grants[0].request,
+        asked_limit=min(grant.limit for grant in asked),
+        asked_request=min(grant.request for grant in asked),
+        used=used,
+        kept=Bytes((seen.cached or 0) * used // max(1, sum(seen.used.values()))),
+        peak=peak,
+        denied=denied,
+    )
+
+
+def _most(by_gpu: Mapping[GpuId, Bytes]) -> Bytes:
+    return max(by_gpu.values(), default=Bytes(0))

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How fast programs are alone and beside each other, from the counters of their seats."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+
+from gpushare.daemon.observe.observer import Observer
+from gpushare.guard import Rank, Seat
+from gpushare.guard.gpu_page import FULL_SEAT
+from gpushare.hardware.ports import Clock
+from gpushare.model.errors import NoSuchShareError
+from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.profile import Profile
+from gpushare.model.share import Share
+from gpushare.model.units import Bytes
+from gpushare.model.value import Value
+from gpushare.store import Store
+
+LONGEST = 30.0  # seconds between two looks; over a longer pause nobody knows what happened
+
+
+class Look(Value):
+    """A share on one GPU. `launches`: handed over so far; None: nobody counts them.
+
+    `paced`: a limit or several GPUs set its pace, and so say nothing of its neighbours.
+    """
+
+    share: ShareId
+    program: str
+    launches: int | None
+    rank: Rank = Rank.NORMAL
+    paced: bool = False
+
+
+def compare(before: Sequence[Look], now: Sequence[Look], seconds: float) -> Iterator[Profile]:
+    """What two looks at everybody on one GPU tell: who worked alone, or beside one other.
+
+    Who stands behind a neighbour by its priority is slow on purpose, which no placement helps.
+    """
+    known = {look.share: look.launches for look in before}
+    worked: list[tuple[Look, int]] = []
+    for look in now:
+        since = known.get(look.share)
+        if since is None or look.launches is None or look.launches < since:
+            return
+        if look.launches > since:
+            worked.append((look, look.launches - since))
+    for look, work in worked:
+        others = [other for other, _ in worked if other is not look]
+        if len(others) <= 1 and _tells(look, others):
+            beside = others[0].program if others else ""
+            yield Profile(program=look.program, beside=beside, seconds=seconds, work=work)
+
+
+def _tells(look: Look, others: Sequence[Look]) -> bool:
+    named = all(one.program for one in (look, *others))
+    return named and not look.paced and all(other.rank <= look.rank for other in others)
+
+
+class Profiler:
+    """Called once a pass. A run whose end no daemon saw is not counted."""
+
+    def __init__(self, store: Store, observer: Observer, clock: Clock) -> None:
+        self._store, self._observer, self._clock = store, observer, clock
+        self._looks: dict[GpuId, Sequence[Look]] = {}
+        self._at = 0.0
+        self._peaks: dict[ShareId, Bytes | None] = {}
+
+    def run(self, gpus: Mapping[GpuId, bool]) -> None:
+        """`gpus`: all of them, and whether programs outside any share are on each."""
+        holding = [share for share in self._store.shares.living() if share.state.holds]
+        now = self._clock.elapsed()
+        looks = {gpu: self._look(gpu, holding) for gpu, foreign in gpus.items() if not foreign}
+        if 0 < (seconds := now - self._at) <= LONGEST:
+            self._keep(looks, seconds)
+        self._looks, self._at = looks, now
+        self._notice_ends(holding)
+
+    def _keep(self, looks: Mapping[GpuId, Sequence[Look]], seconds: float) -> None:
+        seen = [
+            profile
+            for gpu, found in looks.items()
+            for profile in compare(self._looks.get(gpu, ()), found, seconds)
+        ]
+        if seen:
+            self._store.profiles.add(seen, self._clock.now())
+
+    def _look(self, gpu: GpuId, holding: Sequence[Share]) -> Sequence[Look]:
+        present = [s for s in holding if s.decision and gpu in s.decision.gpus]
+        return [
+            _look(share, self._observer.last(share.id).seats.get(gpu))
+            for share in present
+            if share.suspension is None
+        ]
+
+    def _notice_ends(self, holding: Sequence[Share]) -> None:
+        for gone in self._peaks.keys() - {share.id for share in holding}:
+            peak = self._peaks.pop(gone)
+            with suppress(NoSuchShareError):
+                self._notice_end(self._store.shares.get(gone), peak)
+        for share in holding:
+            peaks = self._observer.last(share.id).peak
+            self._peaks[share.id] = Bytes(sum(peaks.values())) if peaks else None
+
+    def _notice_end(self, share: Share, peak: Bytes | None) -> None:
+        if share.program and share.started and share.ended:
+            seconds = max(0.0, (share.ended - share.started).total_seconds())
+            self._store.profiles.ended(share.program, seconds, peak, share.ended)
+
+
+def _look(share: Share, seat: Seat | None) -> Look:
+    several = share.decision is not None and len(share.decision.grants) > 1
+    if seat is None:
+        return Look(share=share.id, program=share.program, launches=None)
+    return Look(
+        share=share.id,
+        program=share.program,
+        launches=seat.launches,
+        rank=seat.policy.rank,
+        paced=several or share.spec.turns or seat.policy.limit < FULL_SEAT,
+    )

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who has had how much of the GPUs: charged once a pass, by what a share keeps from others or uses.
+
+A share is charged for the larger of its part of the memory and its part of the compute: whoever
+takes either away leaves nobody else room for both. Of both it is what is guaranteed to it or, where
+it uses more, what it uses. Compute is measured where work is given in turns or held back; elsewhere
+a share that works and may take all that is left counts as one of as many such shares on the GPU.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from gpushare.daemon.observe.observer import Observer
+from gpushare.guard import Seat
+from gpushare.hardware.ports import Clock
+from gpushare.model.errors import GpushareError, NotFoundError
+from gpushare.model.gpu import Machine
+from gpushare.model.ids import GpuId, ShareId, Tenant
+from gpushare.model.policy.tenant import Policy
+from gpushare.model.share import Share, State
+from gpushare.model.spec import GpuGrant, MechanismName
+from gpushare.model.units import FULL, Bytes, Seconds
+from gpushare.store import Charge, Store
+
+_HALF_LIVES = 10  # after so many, a thousandth is left: it may be forgotten
+_NS = 1e9
+
+
+@dataclass(frozen=True)
+class _Meter:
+    """`paid`: by the clock that never jumps. `rate`: GPUs, from the newest look at the seats."""
+
+    paid: float
+    rate: float
+    seats: Mapping[GpuId, Seat] = field(default_factory=dict)
+
+
+class Accountant:
+    """`run` is called once a pass, after shares have come and gone.
+
+    `quiet`: since when a share has used no GPU time; None: it works, or nobody can tell.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        observer: Observer,
+        quiet: Callable[[ShareId], datetime | None],
+    ) -> None:
+        self._store, self._clock, self._observer, self._quiet = store, clock, observer, quiet
+        self._meters: dict[ShareId, _Meter] = {}
+        self._last: float | None = None
+        self._forgotten_at = 0.0
+
+    async def run(self, machine: Machine) -> list[GpushareError]:
+        """What went wrong; what could not be written, or measured, is charged by a later pass."""
+        try:
+            if machine.gpus:
+                self._charge(machine)
+        except GpushareError as error:
+            return [error]
+        return []
+
+    def _charge(self, machine: Machine) -> None:
+        now, at = self._clock.elapsed(), self._clock.now()
+        holding = [share for share in self._store.shares.living() if share.state.holds]
+        rates = self._rates(machine, holding, now)
+        charges = [*self._ended(holding, now, at), *self._held(holding, rates, now, at)]
+        if charges:
+            self._store.usage.add(charges, at)
+        self._meters = {
+            share.id: _Meter(now, rates[share.id], self._observer.last(share.id).seats)
+            for share in holding
+        }
+        self._last = now
+        self._forget(now)
+
+    def _held(
+        self, holding: Sequence[Share], rates: Mapping[ShareId, float], now: float, at: datetime
+    ) -> Iterator[Charge]:
+        for share in holding:
+            meter = self._meters.get(share.id)
+            seconds = now - meter.paid if meter else self._unseen(share, now, at)
+            yield from cut(share.tenant, at, seconds, rates[share.id])
+
+    def _unseen(self, share: Share, now: float, at: datetime) -> float:
+        """Seconds that a share has had its place, when this daemon meets it first.
+
+        While no daemon ran nobody could take the place away, so it is charged as well; but not for
+        longer than the machine is up.
+        """
+        until = self._store.usage.until()
+        since = share.granted or share.started or at
+        known = max(since, until) if until and self._last is None else since
+        longest = now if self._last is None else now - self._last
+        return min(longest, max(0.0, (at - known).total_seconds()))
+
+    def _ended(self, holding: Sequence[Share], now: float, at: datetime) -> Iterator[Charge]:
+        """What shares had between the last pass and their end."""
+        for gone in self._meters.keys() - {share.id for share in holding}:
+            try:
+                share = self._store.shares.get(gone)
+            except NotFoundError:
+                continue
+            meter = self._meters[gone]
+            over = (at - share.ended).total_seconds() if share.ended else 0.0
+            seconds = max(0.0, now - meter.paid - max(0.0, over))
+            yield from cut(share.tenant, at - timedelta(seconds=over), seconds, meter.rate)
+
+    def _rates(
+        self, machine: Machine, holding: Sequence[Share], now: float
+    ) -> dict[ShareId, float]:
+        usable = {gpu.uuid: gpu.usable for gpu in machine.gpus if not gpu.health.lost}
+        present = [share for share in holding if share.suspension is None]
+        taken = {share.id: self._taken(share, now) for share in present}
+        crowd = Counter(
+            grant.gpu
+            for share in present
+            for grant in _grants(share)
+            if _takes_rest(grant) and grant.gpu not in taken[share.id]
+        )
+        rates = dict.fromkeys((share.id for share in holding), 0.0)
+        for share in present:
+            used = self._observer.last(share.id).used
+            rates[share.id] = rate(share, usable, crowd, used=used, taken=taken[share.id])
+        return rates
+
+    def _taken(self, share: Share, now: float) -> dict[GpuId, float]:
+        """The part of each GPU's time that the share had since the last pass, where known."""
+        if share.state is not State.RUNNING or self._quiet(share.id) is not None:
+            return dict.fromkeys((grant.gpu for grant in _grants(share)), 0.0)
+        meter = self._meters.get(share.id)
+        if meter is None:
+            return {}
+        seats = self._observer.last(share.id).seats
+        parts = (
+            (gpu, had(meter.seats[gpu], seat, now - meter.paid))
+            for gpu, seat in seats.items()
+            if gpu in meter.seats
+        )
+        return {gpu: part for gpu, part in parts if part is not None}
+
+    def _forget(self, now: float) -> None:
+        if now - self._forgotten_at >= timedelta(days=1).total_seconds():
+            policy = self._store.policy.current()
+            longest = max(policy.period, _HALF_LIVES * policy.half_life)
+            self._store.usage.forget(Seconds(longest))
+            self._forgotten_at = now
+
+
+def had(before: Seat, now: Seat, seconds: float) -> float | None:
+    """The part of the time in which a share had its GPU, between two looks; None: not measured.
+
+    Programs can write these counters: whoever forges them is charged for his guarantees at least.
+    """
+    if seconds <= 0:
+        return None
+    if now.wanted_ns > before.wanted_ns:
+        taken = now.open_ns + now.overrun_ns - before.open_ns - before.overrun_ns
+    elif now.busy_ns > before.busy_ns:
+        taken = now.busy_ns - before.busy_ns
+    else:
+        return None
+    return max(0.0, min(1.0, taken / _NS / seconds))
+
+
+def rate(
+    share: Share,
+    usable: Mapping[GpuId, Bytes],
+    crowd: Mapping[GpuId, int],
+    *,
+    used: Mapping[GpuId, Bytes] = {},
+    taken: Mapping[GpuId, float] = {},
+) -> float:
+    """How many GPUs the share is as good as, from 0 to the number of its own.
+
+    `usable`: bytes on each GPU that works. `crowd`: shares on it that take the compute that is
+    left and are not measured. `used`: bytes that the share uses. `taken`: the part of each GPU's
+    time that it had, where measured.
+    """
+
+    def memory(grant: GpuGrant) -> float:
+        held = max(grant.request, used.get(grant.gpu, 0))
+        return held / usable[grant.gpu] if usable[grant.gpu] else 0.0
+
+    def compute(grant: GpuGrant) -> float:
+        if _takes_rest(grant) and grant.gpu not in taken:
+            return 1 / crowd[grant.gpu]
+        return max(grant.compute_request / FULL, taken.get(grant.gpu, 0.0))
+
+    alone = share.decision is not None and MechanismName.EXCLUSIVE in share.decision.mechanisms
+    return sum(
+        1.0 if alone else min(1.0, max(memory(grant), compute(grant)))
+        for grant in _grants(share)
+        if grant.gpu in usable
+    )
+
+
+def _takes_rest(grant: GpuGrant) -> bool:
+    return grant.compute == FULL and grant.compute_request == 0
+
+
+def _grants(share: Share) -> tuple[GpuGrant, ...]:
+    return share.decision.grants if share.decision else ()
+
+
+def cut(tenant: Tenant, until: datetime, seconds: float, rate: float) -> Iterator[Charge]:
+    """Charges for so many seconds before a time, one for each hour that they reach into."""
+    while seconds > 0 and rate > 0:
+        into = until.timestamp() % 3600 or 3600.0
+        piece = min(seconds, into)
+        begin = until - timedelta(seconds=piece)
+        yield Charge(tenant=tenant, at=begin + (until - begin) / 2, seconds=piece * rate)
+        until, seconds = begin, seconds - piece
+
+
+def rolled_up(policy: Policy, sums: Mapping[Tenant, float]) -> dict[Tenant, float]:
+    """With what is of a tenant's children counted for it too."""
+    found: defaultdict[Tenant, float] = defaultdict(float)
+    for tenant, amount in sums.items():
+        for above in policy.line(tenant):
+            found[above] += amount
+    return dict(found)

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records as the API shows them."""
+
+import pwd
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cache
+
+from msgspec.structs import replace
+
+from gpushare.daemon.acts.suspend_methods import why_fixed, why_rooted
+from gpushare.mechanisms.mechanism import Observation
+from gpushare.model.gpu import Gpu, GpuProcess, Machine
+from gpushare.model.ids import GpuId, Tenant
+from gpushare.model.share import (
+    WAITS_FOR_TURN,
+    Cause,
+    Decision,
+    Enforcement,
+    Moved,
+    ProcessRef,
+    Share,
+    Tier,
+)
+from gpushare.model.spec import GpuGrant
+from gpushare.model.units import Bytes, Percent
+from gpushare.model.view import (
+    ComputeView,
+    GpuComputeView,
+    GpuMemoryView,
+    GpuView,
+    MemoryView,
+    MigratableView,
+    QueueView,
+    ShareView,
+    SuspendableView,
+)
+from gpushare.scheduler import Waiting
+from gpushare.scheduler.placing.relocate import alike
+
+from .scheduling_view import NS, gate_view
+
+_NO_MOVE = Moved()
+_NOTHING = Decision(grants=(), mechanisms=(), enforcement=Enforcement())
+
+
+@cache
+def user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def share_view(
+    share: Share,
+    machine: Machine,
+    seen: Observation,
+    processes: Sequence[ProcessRef],
+    waiting: Waiting | None,
+    *,
+    delivered: Percent | None = None,
+    idle_since: datetime | None = None,
+    borrowed: bool | None = None,
+) -> ShareView:
+    decision = share.decision or _NOTHING
+    pids = tuple(process.pid for process in processes)
+    gpus = [gpu for gpu in machine.gpus if gpu.uuid in decision.gpus]
+    return ShareView(
+        id=share.id,
+        name=share.name,
+        tenant=share.tenant,
+        user=user_name(share.uid),
+        state=share.state,
+        priority=share.spec.priority,
+        isolation=share.spec.isolation,
+        mechanism=decision.mechanisms,
+        gpus=decision.gpus,
+        memory=_memory(share, gpus, seen, pids),
+        compute=_compute(share, delivered),
+        enforcement=decision.enforcement,
+        verified=share.verified,
+        pids=pids,
+        created=share.created,
+        started=share.started,
+        expires=share.expires,
+        reason=share.reason or (waiting.waits_for if waiting else _away(share)),
+        queue=_queue(waiting),
+        simulated=any(gpu.simulated for gpu in gpus or machine.gpus),
+        why=decision.why,
+        unprotected=decision.unprotected,
+        log=share.log,
+        turns=share.spec.turns,
+        suspendable=_suspendable(share, seen),
+        migratable=_migratable(share, machine, seen),
+        suspension=share.suspension,
+        moved=_moved(share, seen),
+        gate=gate_view(share, seen),
+        idle_since=idle_since,
+        asked=share.asked,
+        begins=share.spec.at if share.booking else None,
+        borrowed=borrowed,
+    )
+
+
+def for_strangers(view: ShareView, *, names: bool) -> ShareView:
+    """What another user may know of a share: that it is there and what it holds.
+
+    `names`: also what it is called, whose it is, and how much it uses. Named field by field, so
+    that what is added to the view stays hidden.
+    """
+    memory, queue = view.memory, view.queue
+    return ShareView(
+        id=view.id,
+        name=view.name if names else "",
+        tenant=view.tenant if names else Tenant(""),
+        user=view.user if names else "",
+        state=view.state,
+        priority=view.priority,
+        isolation=view.isolation,
+        mechanism=view.mechanism,
+        gpus=view.gpus,
+        memory=memory if names else replace(memory, used=None, peak=None, cached=None),
+        compute=view.compute if names else replace(view.compute, delivered=None),
+        enforcement=view.enforcement,
+        verified=None,
+        pids=(),
+        created=view.created,
+        started=view.started,
+        expires=view.expires,
+        reason="",
+        queue=queue and replace(queue, waits_for=""),
+        simulated=view.simulated,
+        turns=view.turns,
+        suspension=view.suspension,
+    )
+
+
+def nearby(share: Share, machine: Machine) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """CPUs and NUMA nodes that are close to the share's GPUs."""
+    gpus = [gpu for gpu in machine.gpus if share.decision and gpu.uuid in share.decision.gpus]
+    cpus = {cpu for gpu in gpus for cpu in gpu.cpus}
+    return tuple(sorted(cpus)), tuple(sorted({gpu.numa for gpu in gpus if gpu.numa is not None}))
+
+
+def gpu_view(gpu: Gpu, machine: Machine, holding: Iterable[Share]) -> GpuView:
+    plain, turns = _granted(gpu, holding)
+    return GpuView(
+        uuid=gpu.uuid,
+        index=gpu.index,
+        name=gpu.name,
+        memory=GpuMemoryView(
+            total=gpu.memory_total,
+            reserved=gpu.memory_reserved,
+            granted=Bytes(
+                sum(grant.request for grant in plain)
+                + max((grant.request for grant in turns), default=0)
+            ),
+            used=gpu.memory_used,
+        ),
+        compute=GpuComputeView(
+            granted=Percent(
+                sum(grant.compute_request for grant in plain)
+                + max((grant.compute_request for grant in turns), default=0)
+            ),
+            used=gpu.utilisation,
+        ),
+        mechanisms=machine.capabilities,
+        mig=tuple(other.uuid for other in machine.gpus if other.parent == gpu.uuid),
+        topology=machine.links.get(gpu.uuid, {}),
+        health=gpu.health,
+        driver=gpu.driver,
+        processes=gpu.processes,
+        simulated=gpu.simulated,
+    )
+
+
+def _granted(gpu: Gpu, holding: Iterable[Share]) -> tuple[list[GpuGrant], list[GpuGrant]]:
+    """Of the shares that have their room now; apart those that take turns, who share theirs."""
+    plain: list[GpuGrant] = []
+    turns: list[GpuGrant] = []
+    for share in holding:
+        if share.decision and not share.aside:
+            here = (grant for grant in share.decision.grants if grant.gpu == gpu.uuid)
+            (turns if share.spec.turns else plain).extend(here)
+    return plain, turns
+
+
+def _away(share: Share) -> str:
+    match share.suspension.cause if share.suspension else None:
+        case Cause.TURN:
+            return WAITS_FOR_TURN
+        case Cause.RECLAIM:
+            return "who is guaranteed its room has it; it comes back by itself"
+        case Cause.IDLE:
+            return f"it was idle; gpushare resume {share.name}"
+        case _:
+            return ""
+
+
+def _suspendable(share: Share, seen: Observation) -> SuspendableView | None:
+    if share.decision is None or share.state.ended:
+        return None
+    because = why_fixed(share, seen)
+    return SuspendableView(yes=not because, because=because)
+
+
+def _migratable(share: Share, machine: Machine, seen: Observation) -> MigratableView | None:
+    if share.decision is None or share.state.ended:
+        return None
+    kin = alike(machine, share.decision.gpus[0])
+    nowhere = "" if kin else "this machine has no other GPU of its model"
+    because = why_rooted(share, seen) or nowhere
+    return MigratableView(yes=not because, because=because)
+
+
+def _moved(share: Share, seen: Observation) -> dict[Tier, Moved]:
+    """As recorded; a share that takes turns moves without the record, so the newest is asked."""
+    slots = seen.moves.slots if seen.moves else ()
+    if not share.spec.turns or not any(slot.out_ns for slot in slots):
+        return share.moved
+    kept = share.moved.get(Tier.MEMORY, _NO_MOVE)
+    newest = replace(
+        kept,
+        out_seconds=max(slot.out_ns for slot in slots) / NS,
+        in_seconds=max(slot.in_ns for slot in slots) / NS or kept.in_seconds,
+    )
+    return {**share.moved, Tier.MEMORY: newest}
+
+
+def _memory(
+    share: Share, gpus: Sequence[Gpu], seen: Observation, pids: Sequence[int]
+) -> MemoryView:
+    if share.decision is None:
+        asked = share.spec.memory
+        wanted = None if asked.limit is None else Bytes(asked.limit * share.spec.gpus)
+        return MemoryView(request=asked.request or wanted, limit=wanted, used=None, peak=None)
+    grants = share.decision.grants
+    return MemoryView(
+        request=Bytes(sum(grant.request for grant in grants)),
+        limit=Bytes(sum(grant.limit for grant in grants)),
+        used=_sum(seen.used) if seen.used else _driver_says(gpus, pids),
+        peak=_sum(seen.peak) if seen.peak else None,
+        cached=seen.cached,
+    )
+
+
+def _driver_says(gpus: Sequence[Gpu], pids: Sequence[int]) -> Bytes | None:
+    """Memory of the processes as NVML lists them; None when it does not say."""
+    ours: list[GpuProcess] = [p for gpu in gpus for p in gpu.processes if p.pid in pids]
+    if any(process.memory is None for process in ours):
+        return None
+    return Bytes(sum(process.memory or 0 for process in ours))
+
+
+def _compute(share: Share, delivered: Percent | None) -> ComputeView:
+    grants = share.decision.grants if share.decision else ()
+    request = grants[0].compute_request if grants else share.spec.compute.request
+    return ComputeView(request=request, limit=share.spec.compute.limit, delivered=delivered)
+
+
+def _queue(waiting: Waiting | None) -> QueueView | None:
+    if waiting is None:
+        return None
+    return QueueView(position=waiting.position, waits_for=waiting.waits_for, eta=waiting.eta)
+
+
+def _sum(by_gpu: dict[GpuId, Bytes]) -> Bytes:
+    return Bytes(sum(by_gpu.values()))

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon's numbers as samples of the metrics table."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from gpushare.api.metrics import Sample, render
+from gpushare.daemon.loop.core import Core
+from gpushare.model.policy.view import QuotaView
+from gpushare.model.version import __version__
+from gpushare.model.view import GpuView, ShareView
+
+_GATE = {
+    "gpushare_share_gate_waits_total": "waits",
+    "gpushare_share_gate_waited_seconds_total": "waited",
+    "gpushare_share_gate_longest_launch_seconds": "longest_launch",
+    "gpushare_share_gate_busy_seconds_total": "busy",
+    "gpushare_share_gate_quantum_seconds": "quantum",
+    "gpushare_share_gate_throttled_seconds_total": "throttled",
+    "gpushare_share_gate_overrun_seconds_total": "overrun",
+    "gpushare_share_gate_floors_total": "floors",
+    "gpushare_share_gate_raises_total": "raises",
+    "gpushare_share_gate_raised_seconds_total": "raised",
+    "gpushare_share_gate_grace_seconds": "grace",
+    "gpushare_share_gate_stuck_total": "stuck",
+    "gpushare_share_gate_slice_seconds": "slice",
+}
+
+
+def text(
+    core: Core,
+    shares: Sequence[ShareView],
+    gpus: Sequence[GpuView],
+    quotas: Sequence[QuotaView],
+    driver: str,
+) -> bytes:
+    states = Counter(share.state for share in shares)
+    samples: dict[str, Iterable[Sample]] = {
+        "gpushare_info": [Sample(value=1, labels=(__version__, driver))],
+        "gpushare_shares": [Sample(value=n, labels=(state,)) for state, n in states.items()],
+        "gpushare_reconcile_seconds": [Sample(value=core.pass_seconds)],
+        "gpushare_reconcile_failures_total": [Sample(value=core.failed_passes)],
+        "gpushare_anomalies_total": [
+            Sample(value=number, labels=(kind,))
+            for kind, number in core.reconciler.lookout.anomalies.counts.items()
+        ],
+    }
+    return render(samples | _gpus(gpus) | _shares(core, shares) | _tenants(quotas))
+
+
+def _gpus(gpus: Sequence[GpuView]) -> dict[str, Iterable[Sample]]:
+    def each(values: Iterable[float | None]) -> list[Sample]:
+        pairs = zip(gpus, values, strict=True)
+        return [
+            Sample(value=value, labels=(gpu.uuid, str(gpu.index)))
+            for gpu, value in pairs
+            if value is not None
+        ]
+
+    return {
+        "gpushare_gpu_memory_total_bytes": each(gpu.memory.total for gpu in gpus),
+        "gpushare_gpu_memory_reserved_bytes": each(gpu.memory.reserved for gpu in gpus),
+        "gpushare_gpu_memory_granted_bytes": each(gpu.memory.granted for gpu in gpus),
+        "gpushare_gpu_memory_used_bytes": each(gpu.memory.used for gpu in gpus),
+        "gpushare_gpu_compute_granted_ratio": each(gpu.compute.granted / 100 for gpu in gpus),
+        "gpushare_gpu_utilisation_ratio": each(
+            None if gpu.compute.used is None else gpu.compute.used / 100 for gpu in gpus
+        ),
+        "gpushare_gpu_lost": each(float(gpu.health.lost) for gpu in gpus),
+    }
+
+
+def _shares(core: Core, shares: Sequence[ShareView]) -> dict[str, Iterable[Sample]]:
+    def each(values: Iterable[float | None]) -> list[Sample]:
+        pairs = zip(shares, values, strict=True)
+        return [
+            Sample(value=value, labels=(share.id, share.name, share.user))
+            for share, value in pairs
+            if value is not None
+        ]
+
+    return {
+        "gpushare_share_memory_limit_bytes": each(share.memory.limit for share in shares),
+        "gpushare_share_memory_used_bytes": each(share.memory.used for share in shares),
+        "gpushare_share_memory_peak_bytes": each(share.memory.peak for share in shares),
+        "gpushare_share_denied_total": each(core.observer.last(s.id).denied for s in shares),
+        "gpushare_share_processes": each(len(share.pids) for share in shares),
+        "gpushare_share_memory_cached_bytes": each(share.memory.cached for share in shares),
+        "gpushare_share_compute_limit_ratio": each(_ratio(s.compute.limit) for s in shares),
+        "gpushare_share_compute_delivered_ratio": each(_ratio(s.compute.delivered) for s in shares),
+        "gpushare_share_suspendable": each(
+            float(share.suspendable.yes) if share.suspendable else None for share in shares
+        ),
+        "gpushare_share_suspend_seconds": _moves(shares, "out_seconds"),
+        "gpushare_share_resume_seconds": _moves(shares, "in_seconds"),
+        **{name: each(_gate(share, field) for share in shares) for name, field in _GATE.items()},
+    }
+
+
+def _tenants(quotas: Sequence[QuotaView]) -> dict[str, Iterable[Sample]]:
+    def each(value: Callable[[QuotaView], float | None]) -> list[Sample]:
+        pairs = ((quota.tenant, value(quota)) for quota in quotas)
+        return [Sample(value=it, labels=(name,)) for name, it in pairs if it is not None]
+
+    amounts = {
+        f"gpushare_tenant_{what}_{kind}_{unit}": each(_figure(field, what, scale))
+        for what, unit, scale in (("memory", "bytes", 1), ("compute", "ratio", 100))
+        for kind, field in _AMOUNTS.items()
+    }
+    return {
+        **amounts,
+        "gpushare_tenant_shares": each(lambda quota: quota.shares),
+        "gpushare_tenant_gpu_hours": each(lambda quota: quota.hours),
+        "gpushare_tenant_gpu_hours_limit": each(lambda quota: quota.gpu_hours),
+        "gpushare_tenant_usage_gpu_hours": each(lambda quota: quota.usage),
+    }
+
+
+_AMOUNTS = {
+    "guaranteed": "guaranteed",
+    "limit": "limit",
+    "granted": "used",
+    "borrowed": "borrowed",
+}
+
+
+def _figure(field: str, what: str, scale: int) -> Callable[[QuotaView], float | None]:
+    def value(quota: QuotaView) -> float | None:
+        found: int | None = getattr(getattr(quota, field), what)
+        return None if found is None else found / scale
+
+    return value
+
+
+def _moves(shares: Sequence[ShareView], field: str) -> list[Sample]:
+    return [
+        Sample(value=value, labels=(share.id, share.name, share.user, tier))
+        for share in shares
+        for tier, moved in share.moved.items()
+        if (value := getattr(moved, field)) is not None
+    ]
+
+
+def _gate(share: ShareView, field: str) -> float | None:
+    return None if share.gate is None else float(getattr(share.gate, field))
+
+
+def _ratio(percent: int | None) -> float | None:
+    return None if percent is None else percent / 100

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What past runs say of programs, for operators to read."""
+
+from collections.abc import Sequence
+
+from gpushare.daemon.access.access import Access
+from gpushare.model.errors import RoleError
+from gpushare.model.profile import Profile, Runs
+from gpushare.model.share import Caller
+from gpushare.store import Store
+
+
+class Book:
+    """Everybody's programs stand in it."""
+
+    def __init__(self, store: Store, access: Access) -> None:
+        self._profiles, self._access = store.profiles, access
+
+    async def all(self, caller: Caller) -> Sequence[Profile]:
+        self._check(caller)
+        return self._profiles.all()
+
+    async def runs(self, caller: Caller) -> Sequence[Runs]:
+        self._check(caller)
+        return self._profiles.runs()
+
+    def _check(self, caller: Caller) -> None:
+        if not self._access.all(caller):
+            raise RoleError(
+                "profiles are for operators",
+                "they tell what everybody runs",
+                "ask an operator of this machine",
+            )

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A conversation with one MPS control daemon."""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from gpushare.hardware.ports import MpsClient, MpsServer
+from gpushare.model.errors import MpsError, MpsStuckError
+
+from .dialect import Dialect
+from .log import blamed
+
+HELP = "gpushare explain GS1504"
+STUCK_HELP = "gpushare explain GS1505"
+
+
+class MpsShell:
+    """Implements MpsControl by running the control tool once per command."""
+
+    def __init__(
+        self, tool: str, env: Mapping[str, str], speech: Dialect, log: Path, patience: float
+    ) -> None:
+        self._tool, self._env, self._speech = tool, env, speech
+        self._log, self._patience = log, patience
+
+    def servers(self) -> tuple[MpsServer, ...]:
+        return self._speech.servers(self._ask)
+
+    def clients(self) -> tuple[MpsClient, ...]:
+        return self._speech.clients(self._ask)
+
+    def terminate(self, client: MpsClient) -> None:
+        self._speech.terminate(self._ask, client)
+
+    def blame(self) -> tuple[int, ...]:
+        found: dict[int, None] = {}
+        for log in sorted(self._log.rglob("server.log")):
+            with log.open(errors="replace") as lines:
+                found.update(dict.fromkeys(blamed(lines)))
+        return tuple(found)
+
+    def quit(self) -> None:
+        """Ask the daemon to end; it may take its time."""
+        self._ask("quit")
+
+    def _ask(self, command: str) -> str:
+        legacy = self._speech.protocol < 3
+        words = [] if legacy else ["-q"] if command == "quit" else command.split()
+        try:
+            done = subprocess.run(
+                [self._tool, *words],
+                input=f"{command}\n" if legacy else "",
+                env=dict(self._env),
+                capture_output=True,
+                text=True,
+                timeout=self._patience,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise MpsStuckError(
+                "the MPS control daemon does not answer",
+                f"{command!r} took longer than {self._patience:g} s",
+                STUCK_HELP,
+            ) from error
+        if done.returncode:
+            because = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
+            raise MpsError(f"the MPS control daemon refused {command!r}", because, HELP)
+        return done.stdout

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MPS control daemons of ours: one per GPU, each with its own pipe and log directory.
+
+One daemon per GPU, because a fault reaches every client of a server and, until all of them have
+left, new clients of its healthy GPUs too (NVIDIA MPS docs, error containment).
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from gpushare.hardware.ports import MpsPlace, Processes
+from gpushare.model.errors import MpsError, MpsStuckError
+from gpushare.model.ids import GpuId
+from gpushare.model.share import ProcessRef
+from gpushare.model.value import Value
+
+from .control import HELP, STUCK_HELP, MpsShell
+from .dialect import dialect
+
+BINARY = "nvidia-cuda-mps-control"
+_COMM = BINARY[:15].encode()  # what the kernel keeps of a program's name; both have the same
+# A guard inside the daemon would charge the share that happens to start it.
+_NOT_INHERITED = ("LD_PRELOAD", "GPUSHARE_REGION", "GPUSHARE_SHARE", "CUDA_VISIBLE_DEVICES")
+_SOCKET_PATH_MAX = 107
+
+
+class _Record(Value):
+    """The daemon that was started for a GPU, and the protocol it speaks."""
+
+    process: ProcessRef
+    protocol: int
+
+
+class MpsDaemons:
+    """Implements the Mps port below `folder`. Threads may share it.
+
+    <folder>/<GPU>/{pipe,log}: the daemon's; /daemon: its record; /holders/: one empty file per
+    holder. `protocol`: of daemons started from now on; 2 is every release's default, 3 needs
+    driver 615. `patience`: seconds to wait for an answer, a start or an end.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        processes: Processes,
+        env: Mapping[str, str] | None = None,
+        *,
+        root: Path = Path("/"),
+        protocol: int = 2,
+        patience: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder, self._processes, self._root = folder, processes, root
+        self._env = dict(os.environ if env is None else env)
+        self._protocol, self._patience, self._clock = protocol, patience, clock
+        self._children: set[int] = set()
+        self._lock = threading.RLock()
+
+    def binary(self) -> str | None:
+        """The control tool on PATH."""
+        return shutil.which(BINARY, path=self._env.get("PATH"))
+
+    def acquire(self, gpu: GpuId, holder: str) -> MpsPlace:
+        holders = self._home(gpu) / "holders"
+        with self._lock, _folders(holders):
+            holders.mkdir(parents=True, exist_ok=True)
+            (holders / holder).touch()
+            if self._daemon(gpu) is None:
+                self._start(gpu)
+        return self._place(gpu)
+
+    def release(self, gpu: GpuId, holder: str | None) -> None:
+        home = self._home(gpu)
+        with self._lock, _folders(home):
+            if holder is not None:
+                (home / "holders" / holder).unlink(missing_ok=True)
+            if home.is_dir() and not any((home / "holders").glob("*")):
+                self._stop(gpu)
+                shutil.rmtree(home)
+
+    def holders(self) -> dict[GpuId, tuple[str, ...]]:
+        if not self._folder.is_dir():
+            return {}
+        return {
+            GpuId(home.name): tuple(sorted(one.name for one in (home / "holders").glob("*")))
+            for home in sorted(self._folder.iterdir())
+        }
+
+    def control(self, gpu: GpuId) -> MpsShell:
+        daemon = self._daemon(gpu)
+        if daemon is None:
+            what = f"no MPS control daemon runs for {gpu}"
+            raise MpsError(what, "it ended or was killed", HELP)
+        environment = self._environment(gpu, daemon.protocol)
+        speech, log = dialect(daemon.protocol), self._place(gpu).log
+        return MpsShell(self._tool(), environment, speech, log, self._patience)
+
+    def restart(self, gpu: GpuId) -> None:
+        with self._lock, _folders(self._home(gpu)):
+            self._stop(gpu)
+            self._start(gpu)
+
+    def _home(self, gpu: GpuId) -> Path:
+        return self._folder / gpu
+
+    def _place(self, gpu: GpuId) -> MpsPlace:
+        home = self._home(gpu)
+        return MpsPlace(gpu=gpu, pipe=home / "pipe", log=home / "log")
+
+    def _tool(self) -> str:
+        if found := self.binary():
+            return found
+        raise MpsError("MPS is not installed", f"{BINARY} is not on PATH", HELP)
+
+    def _environment(self, gpu: GpuId, protocol: int) -> dict[str, str]:
+        """What a daemon, and the tool that talks to it, run under."""
+        kept = {
+            name: value
+            for name, value in self._env.items()
+            if name not in _NOT_INHERITED and not name.startswith("CUDA_MPS_")
+        }
+        return {
+            **kept,
+            "CUDA_MPS_PIPE_DIRECTORY": str(self._place(gpu).pipe),
+            "CUDA_MPS_LOG_DIRECTORY": str(self._place(gpu).log),
+            # Said in so many words: the operator may have set another one for his own daemon.
+            "CUDA_MPS_PROTOCOL_VERSION": str(protocol),
+        }
+
+    def _start(self, gpu: GpuId) -> None:
+        place, tool = self._place(gpu), self._tool()
+        if len(os.fsencode(place.pipe / "control_privileged")) > _SOCKET_PATH_MAX:
+            raise MpsError("the MPS pipe directory's path is too long", str(place.pipe))
+        # Without a record it will be searched for, should we die before writing the new one.
+        (self._home(gpu) / "daemon").unlink(missing_ok=True)
+        for folder in (place.pipe, place.log):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            # Clients of every user must get through, whatever our umask is.
+            folder.chmod(0o755)
+        self._home(gpu).chmod(0o755)
+        env = {**self._environment(gpu, self._protocol), "CUDA_VISIBLE_DEVICES": gpu}
+        pid = self._spawn(tool, env, place.log / "daemon.out")
+        if process := self._processes.find(pid):
+            record = _Record(process=process, protocol=self._protocol)
+            (self._home(gpu) / "daemon").write_bytes(msgspec.json.encode(record))
+        self._await_answer(place)
+
+    def _spawn(self, tool: str, env: Mapping[str, str], output: Path) -> int:
+        """In the foreground and a session of its own: its pid is the daemon's from the start."""
+        redirect = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(output), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ]
+        pid = os.posix_spawn(tool, [tool, "-f"], env, file_actions=redirect, setsid=True)
+        self._children.add(pid)
+        return pid
+
+    def _await_answer(self, place: MpsPlace) -> None:
+        """Until its socket answers; a socket that is there may not be listening yet."""
+        deadline = self._clock() + self._patience
+        while self._clock() < deadline:
+            if self._daemon(place.gpu) is None:
+                because = (place.log / "daemon.out").read_text(errors="replace").strip()
+                raise MpsError("the MPS control daemon ended as it started", because, HELP)
+            if (place.pipe / "control").exists() and self._answers(place.gpu):
+                return
+            time.sleep(0.02)
+        raise MpsStuckError("the MPS control daemon does not come up", str(place.log), STUCK_HELP)
+
+    def _answers(self, gpu: GpuId) -> bool:
+        try:
+            self.control(gpu).servers()
+        except MpsStuckError:
+            raise
+        except MpsError:
+            return False
+        return True
+
+    def _daemon(self, gpu: GpuId) -> _Record | None:
+        """The GPU's living daemon, by its record or, when we died before writing one, by search."""
+        record = self._home(gpu) / "daemon"
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            known = msgspec.json.decode(record.read_bytes(), type=_Record)
+            self._reap(known.process.pid)
+            return known if self._processes.alive(known.process) else None
+        found = (known for program, known in self._family(gpu) if program == BINARY)
+        return next(found, None) if self._place(gpu).pipe.is_dir() else None
+
+    def _family(self, gpu: GpuId) -> Iterator[tuple[str, _Record]]:
+        """The GPU's daemon and its servers, orphans too, by the pipe directory they started on."""
+        pipe = str(self._place(gpu).pipe)
+        for entry in (self._root / "proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if (entry / "comm").read_bytes().strip() != _COMM:
+                    continue
+                program = Path(_words(entry / "cmdline")[0]).name
+                environment = dict(word.partition("=")[::2] for word in _words(entry / "environ"))
+                process = self._processes.find(int(entry.name))
+                if process and environment.get("CUDA_MPS_PIPE_DIRECTORY") == pipe:
+                    protocol = int(environment.get("CUDA_MPS_PROTOCOL_VERSION", "2"))
+                    yield program, _Record(process=process, protocol=protocol)
+
+    def _stop(self, gpu: GpuId) -> None:
+        """Ask first; whoever is left after that, orphaned servers included, is killed."""
+        if daemon := self._daemon(gpu):
+            with contextlib.suppress(MpsError):
+                self.control(gpu).quit()
+                self._ended(daemon.process)
+        for _, left in list(self._family(gpu)):
+            self._kill(left.process)
+            self._ended(left.process)
+
+    def _kill(self, process: ProcessRef) -> None:
+        descriptor = self._processes.open(process)
+        if descriptor is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            os.close(descriptor)
+
+    def _ended(self, process: ProcessRef) -> bool:
+        deadline = self._clock() + self._patience
+        while self._clock() < deadline:
+            self._reap(process.pid)
+            if not self._processes.alive(process):
+                return True
+            time.sleep(0.02)
+        return False
+
+    def _reap(self, pid: int) -> None:
+        """Collect a daemon that is our child; a predecessor's belongs to init."""
+        if pid in self._children and os.waitpid(pid, os.WNOHANG) != (0, 0):
+            self._children.discard(pid)
+
+
+@contextlib.contextmanager
+def _folders(folder: Path) -> Iterator[None]:
+    """Trouble with our own files is MPS trouble to the caller."""
+    try:
+        yield
+    except OSError as error:
+        raise MpsError(
+            f"cannot keep MPS files in {folder}", error.strerror or str(error)
+        ) from error
+
+
+def _words(path: Path) -> list[str]:
+    return path.read_bytes().decode(errors="replace").strip("\0").split("\0")

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Control groups of shares."""
+
+from typing import Protocol
+
+
+class Cgroups(Protocol):
+    """The control groups of shares, below one parent that is ours; named by share id."""
+
+    def reason(self) -> str:
+        """Why control groups cannot be used here; empty when they can."""
+        ...
+
+    def create(self, name: str) -> str:
+        """Make the group if it is missing and return its absolute path; raises CgroupError."""
+        ...
+
+    def add(self, name: str, pid: int) -> bool:
+        """False where the kernel does not let us move the process, or it is gone."""
+        ...
+
+    def pids(self, name: str) -> tuple[int, ...]:
+        """Who is in the group now; empty when there is no such group."""
+        ...
+
+    def remove(self, name: str) -> bool:
+        """True when the group is gone; False while processes are in it."""
+        ...

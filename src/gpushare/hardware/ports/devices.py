@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Device nodes of GPUs."""
+
+from collections.abc import Collection
+from typing import Protocol
+
+from gpushare.model.ids import GpuId
+
+
+class Devices(Protocol):
+    """Which GPUs' device nodes the processes of a control group may open."""
+
+    def reason(self) -> str:
+        """Why nothing can hold them back here; empty when something can."""
+        ...
+
+    def confine(self, name: str, gpus: Collection[GpuId]) -> None:
+        """To these GPUs, from now on and for processes that join; raises CgroupError."""
+        ...

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running gpushare-probe."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from gpushare.model.value import Value
+
+
+class ProbeRun(Value):
+    """How a probe ended: its JSON text, or why there is none."""
+
+    report: bytes = b""
+    failure: str = ""
+
+
+class Probe(Protocol):
+    def run(
+        self, args: Sequence[str], env: Mapping[str, str], uid: int, gid: int, cgroup: str | None
+    ) -> ProbeRun:
+        """Run gpushare-probe to its end as a program of a share would run; GuardMissingError.
+
+        `env` is its whole environment. `cgroup`: the name of the control group it starts in.
+        """
+        ...

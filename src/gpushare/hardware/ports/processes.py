@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes, told apart by pid and start time."""
+
+from typing import Protocol
+
+from gpushare.model.share import ProcessRef
+
+
+class Processes(Protocol):
+    """Processes that cannot be confused with later ones of the same pid."""
+
+    def find(self, pid: int) -> ProcessRef | None:
+        """None: no such process, or a zombie."""
+        ...
+
+    def alive(self, process: ProcessRef) -> bool: ...
+
+    def uid(self, process: ProcessRef) -> int | None:
+        """Real uid; None when the process is gone."""
+        ...
+
+    def open(self, process: ProcessRef) -> int | None:
+        """A pidfd that becomes readable when the process ends; None when it is gone already."""
+        ...

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The preloaded library: counts every allocation of the share and refuses what is over its limit,
+lets its work onto the GPU when it is its turn, and takes its memory off the GPU when asked."""
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gpushare.guard import Flag, Region, RegionGrant, RegionSlot, library_path
+from gpushare.hardware.ports import Processes
+from gpushare.mechanisms.mechanism import Moves, Observation, Quiet
+from gpushare.model.edits import Edits
+from gpushare.model.errors import HardwareError, RegionCorruptError
+from gpushare.model.ids import GpuId
+from gpushare.model.promise import Claim, Promise
+from gpushare.model.share import Level, ProcessRef, Share
+from gpushare.model.spec import GpuGrant, MechanismName
+from gpushare.model.units import Bytes
+
+from .gpu_pages import Boards
+from .swap_pools import Pools
+
+
+class Guard(Quiet):
+    """`folder`: where regions live. `context`: bytes one CUDA context costs on a GPU.
+
+    `pools`: host memory for what leaves the GPU.
+
+    The daemon never takes a region's lock: the file is its user's, and what a robust mutex links
+    to would be his to choose. So what dead processes were charged is left out here, and swept by
+    the share's own processes.
+    """
+
+    promise = Promise(
+        mechanism=MechanismName.GUARD,
+        memory=Claim(
+            level=Level.COOPERATIVE,
+            but="A program that sets out to escapes the memory limit: by clearing LD_PRELOAD, by "
+            "being linked statically, or by talking to the driver's device files itself.",
+        ),
+        compute=Claim(
+            level=Level.COOPERATIVE,
+            but="The compute limit is held by turns, measured in GPU time; a program that drops "
+            "the preload takes its own, and one launch runs on to its end.",
+        ),
+        layer=True,
+    )
+
+    def __init__(
+        self,
+        folder: Path,
+        context: Callable[[GpuId], Bytes],
+        processes: Processes,
+        *,
+        boards: Boards,
+        pools: Pools,
+    ) -> None:
+        self._folder, self._context, self._processes = folder, context, processes
+        self._boards, self._pools = boards, pools
+
+    def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
+        """A region that is there is kept: programs of the share may be counted in it."""
+        library, path = library_path(), self._path(share)
+        if path.exists():
+            self.adjust(share, grants)
+        else:
+            self._create(path, share, grants)
+        env = {
+            "GPUSHARE_REGION": str(path),
+            "GPUSHARE_SHARE": share.id,
+            "GPUSHARE_BOARDS": str(self._boards.folder),
+        }
+        if pool := self._pools.open(share.uid, share.gid, self._movable(share.uid)):
+            env["GPUSHARE_SWAP"] = str(pool)
+        return Edits(env=env, preload=(str(library),))
+
+    def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
+        region = Region.open(self._path(share))
+        seats = {gpu.uuid: gpu.seat for gpu in region.snapshot().gpus}
+        for grant in grants:
+            region.set_limit(grant.gpu, grant.limit)
+            # A region without a seat was made when the board was full, or by an older daemon.
+            if (seat := seats.get(grant.gpu)) is not None:
+                self._boards.take(share, grant, seat)
+
+    def release(self, share: Share) -> None:
+        for path in (self._path(share), self._fresh(share)):
+            Region(path).close()
+        self._boards.leave(share.id, share.decision.gpus if share.decision else ())
+        self._pools.close(share.uid, self._movable(share.uid))
+
+    def suspend(self, share: Share, keep: Bytes) -> None:
+        Region(self._path(share)).suspend(keep)
+
+    def resume(self, share: Share) -> None:
+        Region(self._path(share)).resume()
+
+    def move(self, share: Share, grants: Sequence[GpuGrant], left: Sequence[GpuId]) -> None:
+        region = Region.open(self._path(share))
+        here = [gpu.uuid for gpu in region.snapshot().gpus]
+        for number, (grant, gpu) in enumerate(zip(grants, here, strict=True)):
+            if grant.gpu != gpu:
+                region.move(number, self._grant(share, grant))
+        self._boards.leave(share.id, left)
+
+    def mend(self) -> tuple[str, ...]:
+        self._pools.reap()
+        return ()
+
+    def observe(self, share: Share) -> Observation:
+        path = self._path(share)
+        try:
+            seen = Region(path).snapshot()
+        except OSError as error:
+            return Observation(fault=f"the share's region cannot be read: {error}")
+        except RegionCorruptError as error:
+            return Observation(fault=str(error))
+        slots = [slot for slot in seen.slots if self._living(slot)]
+        return Observation(
+            used={gpu.uuid: _charged(slots, gpu.uuid) for gpu in seen.gpus},
+            peak={gpu.uuid: gpu.peak for gpu in seen.gpus},
+            pids=tuple(slot.pid for slot in slots if _ours(slot)),
+            denied=sum(gpu.denied for gpu in seen.gpus),
+            cached=Bytes(sum(gpu.cached for gpu in seen.gpus)),
+            seats=self._boards.look(share.id, [gpu.uuid for gpu in seen.gpus]),
+            moves=Moves(halt=seen.halt, slots=tuple(slots), movable=Flag.MOVABLE in seen.flags),
+        )
+
+    def _living(self, slot: RegionSlot) -> bool:
+        """A pid means nothing outside its namespace; such a one counts until it ends itself."""
+        return not _ours(slot) or self._processes.alive(
+            ProcessRef(pid=slot.pid, started=slot.started)
+        )
+
+    def _path(self, share: Share) -> Path:
+        return self._folder / share.id
+
+    def _fresh(self, share: Share) -> Path:
+        return self._folder / f"{share.id}.new"
+
+    def _create(self, path: Path, share: Share, grants: Sequence[GpuGrant]) -> None:
+        """Under another name first: a region that can be seen is complete and its user's."""
+        fresh = self._fresh(share)
+        try:
+            # Every user may reach his own region; nobody may list the others'.
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+            region = Region.create(fresh, [self._grant(share, grant) for grant in grants])
+            region.set_flags(self._pools.flags)
+            if os.geteuid() == 0:
+                os.chown(fresh, share.uid, share.gid)
+            fresh.rename(path)
+        except OSError as error:
+            raise HardwareError(
+                f"cannot make the share's region {path}", error.strerror or str(error)
+            ) from error
+
+    def _grant(self, share: Share, grant: GpuGrant) -> RegionGrant:
+        return RegionGrant(
+            uuid=grant.gpu,
+            limit=grant.limit,
+            context=self._context(grant.gpu),
+            seat=self._boards.take(share, grant, None),
+        )
+
+    def _movable(self, uid: int) -> Bytes:
+        """What all shares of the user may have on GPUs at most."""
+        total = 0
+        for path in self._folder.glob("*") if self._folder.is_dir() else ():
+            with contextlib.suppress(OSError, RegionCorruptError):
+                if path.stat().st_uid == uid:
+                    total += sum(Region(path).limits().values())
+        return Bytes(total)
+
+
+def _charged(slots: Sequence[RegionSlot], gpu: GpuId) -> Bytes:
+    return Bytes(sum(slot.charged.get(gpu, 0) for slot in slots))
+
+
+def _ours(slot: RegionSlot) -> bool:
+    """Whether the process counts in our own pid namespace."""
+    namespace = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 (follows the link)
+    return slot.pid_namespace == namespace & 0xFFFFFFFF

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Host memory for suspended shares, one pool per user, all of them together within one bound."""
+
+import contextlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from gpushare.guard import Flag, Swap
+from gpushare.hardware.ports import HostMemory
+from gpushare.mechanisms.shm_paths import ours, shared
+from gpushare.model.errors import HostMemoryError
+from gpushare.model.units import GIB, Bytes
+from gpushare.model.value import Value
+
+_LEAST = GIB  # a file system with less room than this is not worth a pool
+_THREADS = 8
+_SYSTEM = Path("/run")  # below it we may mount; elsewhere the table of mounts is left alone
+
+
+class Swapping(Value):
+    """`folder` None: no pools. `memory`: the most for all users. `ahead`: kept ready per user."""
+
+    folder: Path | None = None
+    memory: Bytes = Bytes(0)
+    ahead: Bytes = Bytes(0)
+
+
+class Pools:
+    """Without a pool the guard takes memory of the program's own, which nobody has made ready."""
+
+    def __init__(self, host: HostMemory, swapping: Swapping) -> None:
+        self._host, self._swapping = host, swapping
+        self._touching: dict[Path, threading.Thread] = {}
+
+    @property
+    def flags(self) -> Flag:
+        """What programs do with their memory: it can always be moved."""
+        return Flag.MOVABLE | (Flag.AHEAD if self._swapping.ahead else Flag(0))
+
+    def open(self, uid: int, gid: int, wanted: Bytes) -> Path | None:
+        """The user's pool, of `wanted` bytes as far as there are so many; None: there is none."""
+        folder = self._folder()
+        if folder is None:
+            return None
+        pool = Swap(folder / str(uid))
+        try:
+            if size := self._size(pool, wanted):
+                self._sized(pool, size, uid, gid)
+        except (OSError, HostMemoryError):
+            return None
+        self._ready(pool, size)
+        return pool.path if size else None
+
+    def reap(self) -> None:
+        """Free what dead programs had."""
+        for folder in self._folders():
+            for table in folder.glob("*/table"):
+                with contextlib.suppress(OSError):
+                    Swap(table.parent).reap()
+
+    def close(self, uid: int, wanted: Bytes) -> None:
+        """Give back what the user's remaining shares do not need."""
+        for parent in self._folders():
+            pool = Swap(parent / str(uid))
+            if not pool.path.exists():
+                continue
+            if not wanted:
+                shutil.rmtree(pool.path, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    parent.rmdir()
+                continue
+            with contextlib.suppress(OSError, HostMemoryError):
+                pool.reap()
+                pool.enable(self._size(pool, wanted))
+
+    def _folder(self) -> Path | None:
+        """Where pools can be: in memory, and large enough to be worth it."""
+        chosen = self._swapping.folder
+        if chosen is None or self._swapping.memory < _LEAST:
+            return None
+        return next((folder for folder in self._folders() if self._usable(folder)), None)
+
+    def _folders(self) -> list[Path]:
+        """Where pools can be: as chosen, else in the machine's shared memory."""
+        chosen = self._swapping.folder
+        return [] if chosen is None else [chosen, shared(chosen)]
+
+    def _usable(self, folder: Path) -> bool:
+        try:
+            if not ours(folder):
+                return False
+            folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+            if os.geteuid() == 0 and folder.is_relative_to(_SYSTEM):
+                self._host.mount(folder, self._swapping.memory)
+            good = self._host.in_memory(folder) and self._host.room(folder) >= _LEAST
+        except OSError:
+            return False
+        if not good:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        return good
+
+    def _size(self, pool: Swap, wanted: Bytes) -> Bytes:
+        """In whole units: what the others leave of the bound and of the file system."""
+        others = sum(size for path, size in self._enabled(pool.path.parent) if path != pool.path)
+        data = pool.path / "data"
+        own = data.stat().st_blocks * 512 if data.exists() else 0
+        room = self._host.room(pool.path.parent) + own
+        return Bytes(max(0, min(wanted, self._swapping.memory - others, room)))
+
+    def _enabled(self, folder: Path) -> Iterator[tuple[Path, Bytes]]:
+        for table in folder.glob("*/table"):
+            with contextlib.suppress(OSError):
+                yield table.parent, Swap(table.parent).info().enabled
+
+    def _sized(self, pool: Swap, size: Bytes, uid: int, gid: int) -> None:
+        try:
+            pool.enable(size)
+        except OSError:  # there is none, or its making was cut short
+            self._make(pool, size, uid, gid)
+
+    def _make(self, pool: Swap, size: Bytes, uid: int, gid: int) -> None:
+        """The files are the user's alone: the kernel zeroes pages between one file and another."""
+        shutil.rmtree(pool.path, ignore_errors=True)
+        pool.path.mkdir(mode=0o711)
+        Swap.create(pool.path, size)
+        if os.geteuid() == 0:
+            for path in pool.path.iterdir():
+                os.chown(path, uid, gid, follow_symlinks=False)
+
+    def _ready(self, pool: Swap, size: Bytes) -> None:
+        """Touching takes a second for every few GiB, so nobody waits for it."""
+        running = self._touching.get(pool.path)
+        ahead = Bytes(min(size, self._swapping.ahead))
+        if ahead and (running is None or not running.is_alive()):
+            thread = threading.Thread(target=_touch, args=(pool, ahead), daemon=True)
+            self._touching[pool.path] = thread
+            thread.start()
+
+
+def _touch(pool: Swap, ahead: Bytes) -> None:
+    with contextlib.suppress(OSError, HostMemoryError):
+        pool.touch(ahead, _THREADS)

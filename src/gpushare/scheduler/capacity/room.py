@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is left on one GPU, and whether a grant fits there."""
+
+from collections.abc import Iterable
+
+from gpushare.model.gpu import ComputeMode, Gpu
+from gpushare.model.policy.tenant import Visibility
+from gpushare.model.promise import Promise
+from gpushare.model.share import Share
+from gpushare.model.spec import ComputeAsk, GpuGrant, MechanismName, ShareSpec
+from gpushare.model.units import FULL, Bytes, Percent, format_bytes
+from gpushare.model.value import Value
+from gpushare.scheduler.request.affinity import quarrel
+from gpushare.scheduler.request.mechanisms import Stack
+from gpushare.scheduler.request.select import selectors
+from gpushare.scheduler.request.state import Request, Snapshot
+
+
+class Held(Value):
+    """What is guaranteed to shares: bytes, and percent of the GPU."""
+
+    memory: Bytes = Bytes(0)
+    compute: Percent = Percent(0)
+
+
+class Room(Value):
+    """One GPU with the shares on it.
+
+    `held`: by those that take no turns; `turning`: by the largest of those that do. `aside`: shares
+    that are suspended, whose room others may have until they are resumed. `foreign`: bytes held by
+    programs outside any share, or left there by suspended ones. `alone`: a share there suffers no
+    other. `told`: anybody may know whose shares are there.
+    """
+
+    gpu: Gpu
+    shares: tuple[Share, ...] = ()
+    held: Held = Held()
+    turning: Held = Held()
+    aside: tuple[Share, ...] = ()
+    alone: bool = False
+    foreign: Bytes = Bytes(0)
+    told: bool = False
+
+    def free(self, *, turns: bool = False) -> Bytes:
+        """Memory for one more share; who takes turns may have what the others of his kind have."""
+        shared = Bytes(0) if turns else self.turning.memory
+        return Bytes(max(0, self.gpu.usable - self.held.memory - shared - self.foreign))
+
+    def compute(self, *, turns: bool = False) -> Percent:
+        shared = 0 if turns else self.turning.compute
+        return Percent(max(0, FULL - self.held.compute - shared))
+
+    def strangers(self, base: MechanismName, uid: int) -> list[Share]:
+        """Other users' shares that are made real by the same base."""
+        return [
+            share
+            for share in (*self.shares, *self.aside)
+            if share.decision and share.decision.mechanisms[0] is base and share.uid != uid
+        ]
+
+    def names(self, shares: Iterable[Share], asker: Request) -> str:
+        """Those that the asker may know of by name, the others by number."""
+        shares = list(shares)
+        known = [share.name for share in shares if self.told or knows(asker, share)]
+        hidden = len(shares) - len(known)
+        others = [f"{hidden} share{'s' * (hidden > 1)} of others"] if hidden else []
+        return ", ".join(known + others)
+
+    @property
+    def label(self) -> str:
+        return f"GPU {self.gpu.index}"
+
+
+def knows(asker: Request, share: Share) -> bool:
+    """Whether whoever asks may know what the share is called, whatever the policy says."""
+    return not asker.tenant or asker.tenant == share.tenant
+
+
+def rooms(state: Snapshot) -> list[Room]:
+    """Every GPU as it is now; reservations are not there yet."""
+    here = {gpu.uuid: list[Share]() for gpu in state.machine.gpus}
+    for share in state.shares:
+        for uuid in share.decision.gpus if share.decision else ():
+            if uuid in here:
+                here[uuid].append(share)
+    return [room_of(state, gpu, here[gpu.uuid]) for gpu in state.machine.gpus]
+
+
+def room_of(state: Snapshot, gpu: Gpu, shares: Iterable[Share]) -> Room:
+    """The GPU with shares whose decisions say that they are on it."""
+    suffers_none = {promise.mechanism for promise in state.promises if promise.alone}
+    shares = tuple(shares)
+    aside = tuple(share for share in shares if share.suspension and share.aside)
+    present = tuple(share for share in shares if share not in aside) if aside else shares
+    stacks = {share.decision.mechanisms for share in present if share.decision}
+    return Room(
+        gpu=gpu,
+        shares=present,
+        held=_held(gpu, present),
+        turning=_turning(gpu, present),
+        aside=aside,
+        alone=not suffers_none.isdisjoint(name for stack in stacks for name in stack),
+        foreign=state.foreign.get(gpu.uuid, Bytes(0)),
+        told=state.policy.visibility is Visibility.SHARES,
+    )
+
+
+def _held(gpu: Gpu, shares: Iterable[Share]) -> Held:
+    grants = _grants(gpu, shares, turns=False)
+    return Held(
+        memory=Bytes(sum(grant.request for grant in grants)),
+        compute=Percent(sum(grant.compute_request for grant in grants)),
+    )
+
+
+def _turning(gpu: Gpu, shares: Iterable[Share]) -> Held:
+    grants = _grants(gpu, shares, turns=True)
+    return Held(
+        memory=Bytes(max((grant.request for grant in grants), default=0)),
+        compute=Percent(max((grant.compute_request for grant in grants), default=0)),
+    )
+
+
+def _grants(gpu: Gpu, shares: Iterable[Share], *, turns: bool) -> list[GpuGrant]:
+    decisions = [s.decision for s in shares if s.decision and s.spec.turns is turns]
+    return [grant for one in decisions for grant in one.grants if grant.gpu == gpu.uuid]
+
+
+def grant_on(gpu: Gpu, spec: ShareSpec) -> GpuGrant:
+    """What the spec means on this GPU.
+
+    Memory is guaranteed up to its request, which is the limit unless said otherwise. Compute is
+    guaranteed only where some was asked for.
+    """
+    limit = gpu.usable
+    if spec.memory.limit is not None:
+        limit = spec.memory.limit
+    elif spec.memory.share is not None:
+        limit = Bytes(gpu.usable * spec.memory.share // FULL)
+    return GpuGrant(
+        gpu=gpu.uuid,
+        limit=limit,
+        request=limit if spec.memory.request is None else spec.memory.request,
+        compute=spec.compute.limit,
+        compute_request=_guaranteed(spec.compute),
+    )
+
+
+def _guaranteed(compute: ComputeAsk) -> Percent:
+    if compute.request is not None:
+        return compute.request
+    return compute.limit if compute.limit < FULL else Percent(0)
+
+
+def never(gpu: Gpu, request: Request) -> str:
+    """Why the GPU could not hold the share even if it were empty; "" when it could."""
+    unlike = (selector.refusal(gpu) for selector in selectors(request.spec))
+    return next(filter(None, unlike), "") or _unusable(gpu, request) or _too_small(gpu, request)
+
+
+def _unusable(gpu: Gpu, request: Request) -> str:
+    if gpu.mig_enabled and gpu.parent is None:
+        return f"GPU {gpu.index} is split by MIG; its instances are shared instead"
+    if gpu.parent is not None and request.spec.gpus > 1:
+        return f"GPU {gpu.index} is a MIG instance, and a program can use only one of those"
+    if gpu.compute_mode is ComputeMode.PROHIBITED:
+        return f"GPU {gpu.index} is in compute mode prohibited"
+    return ""
+
+
+def _too_small(gpu: Gpu, request: Request) -> str:
+    grant = grant_on(gpu, request.spec)
+    if grant.limit > gpu.usable:
+        return f"GPU {gpu.index} has {format_bytes(gpu.usable)} for shares"
+    if grant.request > grant.limit:
+        return f"on GPU {gpu.index} the limit is {format_bytes(grant.limit)}, below the request"
+    return ""
+
+
+def refusal(room: Room, stack: Stack, request: Request) -> str:
+    """What the share would have to wait for on this GPU; "" when it fits now."""
+    if room.gpu.health.lost:
+        return f"{room.label}, which is lost"
+    need = grant_on(room.gpu, request.spec)
+    company = unfit_company(room, stack.base, request)
+    return company or shortage(room, need, turns=request.spec.turns)
+
+
+def unfit_company(room: Room, base: Promise, request: Request) -> str:
+    """Who is there that cannot be beside the share; "" when nobody is."""
+    if room.alone:
+        return f"{room.label}, which {room.names(room.shares, request)} has alone"
+    if base.alone and (room.shares or room.foreign):
+        names = room.names(room.shares, request) or "programs outside gpushare"
+        return f"{room.label} to be empty (now: {names})"
+    strangers = room.strangers(base.mechanism, request.uid) if base.one_user else []
+    if strangers:
+        names = room.names(strangers, request)
+        return f"{room.label}, where {base.mechanism} serves another user ({names})"
+    if reason := quarrel(room.shares, request):
+        return f"{room.label}, {reason}"
+    return ""
+
+
+def shortage(room: Room, need: GpuGrant, *, turns: bool) -> str:
+    """What is too little there; "" when nothing is."""
+    memory, compute = room.free(turns=turns), room.compute(turns=turns)
+    if need.request > memory:
+        return (
+            f"{format_bytes(need.request)} of memory on {room.label} ({format_bytes(memory)} free)"
+        )
+    if need.compute_request > compute:
+        return f"{need.compute_request} % of compute on {room.label} ({compute} % free)"
+    return ""

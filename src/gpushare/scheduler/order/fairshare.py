@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of the machine would be fair for each tenant, and how much of that it has.
+
+First everybody gets what it is guaranteed, as far as it wants it. What is left is divided among
+siblings that want more, in rounds until nobody wants more or nothing is left, in proportion to
+
+    P = max(W + K (W - U), 0)
+
+W is the tenant's weight over the weights of all siblings that want something, U the part of the
+machine that it has used lately: who has used more than its weight says gets less for a while.
+Memory and compute are divided each by itself; a tenant is as saturated as it is in the one of which
+it has more.
+"""
+
+from collections.abc import Iterable, Sequence
+from math import inf, log
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from gpushare.model.ids import Tenant
+from gpushare.model.policy.tenant import Amount
+from gpushare.model.share import Cause, Share
+from gpushare.model.units import FULL, Bytes, Percent
+from gpushare.model.value import Value
+from gpushare.scheduler.request.state import Snapshot
+
+from .load import NOTHING, Load, capacity, granted, held, needs, of
+from .tenancy import reserves
+
+K = 1.0  # how much past use counts against weights
+CRUMB = 1e-9  # of the machine: rounding, not worth another round
+
+
+class Node(NamedTuple):
+    """A tenant with all that is below it, or (`own`) what it has and wants beside its children."""
+
+    tenant: Tenant
+    own: bool = False
+
+
+class Parts(NamedTuple):
+    """Fractions of the machine."""
+
+    memory: float = 0.0
+    compute: float = 0.0
+
+
+class Claim(NamedTuple):
+    """One sibling's: what it is owed and wants, its weight, and the part it has used lately."""
+
+    owed: Parts
+    wanted: Parts
+    weight: int
+    used: float
+
+
+class FairShares(Value):
+    """Per node what it holds, wants, and fairly had; `whole` is the machine.
+
+    `used`: the part of the machine that it has used lately, over its weight.
+    """
+
+    whole: Load
+    held: dict[Node, Load]
+    wanted: dict[Node, Load]
+    fair: dict[Node, Parts]
+    used: dict[Node, float]
+
+    def saturation(self, node: Node) -> float:
+        """Held over fair, of what it has more; inf: it wants something and nothing is left."""
+        has, wants = (
+            _parts(of_it.get(node, NOTHING), self.whole) for of_it in (self.held, self.wanted)
+        )
+        fair = self.fair.get(node, Parts())
+        return max(_ratio(*one) for one in zip(has, fair, wants, strict=True))
+
+    def levels(self, nodes: Iterable[Node]) -> tuple[float, ...]:
+        """How full a tenant is, from its root down; equally full ones by what they have used."""
+        return tuple(
+            figure for node in nodes for figure in (self.saturation(node), self.used.get(node, 0.0))
+        )
+
+    def with_more(self, nodes: Iterable[Node], load: Load) -> "FairShares":
+        """As if the nodes held so much more of what they want."""
+        more = {node: self.held.get(node, NOTHING) + load for node in nodes}
+        return replace(self, held=self.held | more)
+
+
+def _ratio(has: float, fair: float, wants: float) -> float:
+    if fair > CRUMB:
+        return has / fair
+    return inf if has or wants else 0.0
+
+
+def saturation(state: Snapshot, tenant: Tenant) -> float:
+    """What a tenant and its children hold over their fair share: 1.0 is just that.
+
+    0: it holds nothing. inf: it holds or wants something, and has used so much that none is left.
+    """
+    return fair_shares(state).saturation(Node(tenant))
+
+
+def path(state: Snapshot, tenant: Tenant) -> tuple[Node, ...]:
+    """From the root above a tenant down to its own; saturations are compared in that order."""
+    above = (Node(name) for name in reversed(state.policy.line(tenant)))
+    return (*above, Node(tenant, own=True))
+
+
+def fair_shares(state: Snapshot) -> FairShares:
+    """Of all who hold or want something; who waits wants, and so does who is to come back."""
+    has = _sums(state, _holdings(state))
+    wants = _wanted(state, has)
+    whole = capacity(state.machine)
+    claims = _claims(state, wants, whole)
+    return FairShares(
+        whole=whole,
+        held=has,
+        wanted=wants,
+        fair=_allotted(state, claims),
+        used={node: claim.used / claim.weight for node, claim in claims.items()},
+    )
+
+
+def _holdings(state: Snapshot) -> list[tuple[Tenant, Load]]:
+    loads = held(state)
+    return [(share.tenant, loads[share.id]) for share in state.shares]
+
+
+def _wishes(state: Snapshot) -> list[tuple[Tenant, Load]]:
+    asked = {request.id for request in state.queue}
+    back = [share for share in state.shares if comes_back(share) and share.id not in asked]
+    asks = zip(state.queue, needs(state, state.queue), strict=True)
+    return [(share.tenant, granted(state, share)) for share in back] + [
+        (request.tenant, load) for request, load in asks
+    ]
+
+
+def comes_back(share: Share) -> bool:
+    """Whether it was suspended to take back what it had borrowed."""
+    return share.suspension is not None and share.suspension.cause is Cause.RECLAIM
+
+
+def _sums(state: Snapshot, loads: Iterable[tuple[Tenant, Load]]) -> dict[Node, Load]:
+    sums: dict[Node, Load] = {}
+    for tenant, load in loads:
+        for node in path(state, tenant):
+            sums[node] = sums.get(node, NOTHING) + load
+    return sums
+
+
+def _wanted(state: Snapshot, has: dict[Node, Load]) -> dict[Node, Load]:
+    """What each has and waits for, as far as limits let it: deepest first, as parents want it."""
+    own: dict[Tenant, Load] = {}
+    for tenant, load in (*_holdings(state), *_wishes(state)):
+        own[tenant] = own.get(tenant, NOTHING) + load
+    found = {Node(tenant, own=True): load for tenant, load in own.items()}
+    everyone = {name for tenant in own for name in state.policy.line(tenant)}
+    for tenant in sorted(everyone, key=lambda name: (-len(state.policy.line(name)), name)):
+        spec = state.policy.spec(tenant)
+        wish = _capped(own.get(tenant, NOTHING), spec.limit, has.get(Node(tenant), NOTHING))
+        found[Node(tenant)] = wish
+        if spec.parent is not None:
+            own[spec.parent] = own.get(spec.parent, NOTHING) + wish
+    return found
+
+
+def _capped(wish: Load, limit: Amount, has: Load) -> Load:
+    memory = wish.memory if limit.memory is None else min(wish.memory, limit.memory)
+    compute = wish.compute if limit.compute is None else min(wish.compute, limit.compute)
+    return Load(memory=Bytes(max(memory, has.memory)), compute=Percent(max(compute, has.compute)))
+
+
+def _allotted(state: Snapshot, claims: dict[Node, Claim]) -> dict[Node, Parts]:
+    """The machine divided among the roots, what each gets among its children, and so on down."""
+    fair: dict[Node, Parts] = {}
+    pools = [(Parts(1.0, 1.0), _below(state, claims, None))]
+    while pools:
+        pool, nodes = pools.pop()
+        for node, part in zip(nodes, divided(pool, [claims[n] for n in nodes]), strict=True):
+            fair[node] = part
+            if not node.own:
+                pools.append((part, _below(state, claims, node.tenant)))
+    return fair
+
+
+def _below(state: Snapshot, nodes: Iterable[Node], parent: Tenant | None) -> list[Node]:
+    """Who shares what the parent has: its children, and the parent for itself."""
+
+    def above(node: Node) -> Tenant | None:
+        return node.tenant if node.own else state.policy.spec(node.tenant).parent
+
+    return sorted(node for node in nodes if above(node) == parent)
+
+
+def _claims(state: Snapshot, wants: dict[Node, Load], whole: Load) -> dict[Node, Claim]:
+    spare, window = reserves(state.policy), _window(state, whole)
+    found = {}
+    for node, wish in wants.items():
+        spec = state.policy.spec(node.tenant)
+        owed = spare.get(node.tenant, NOTHING) if node.own else of(spec.guaranteed)
+        found[node] = Claim(
+            owed=_parts(owed, whole),
+            wanted=_parts(wish, whole),
+            weight=1 if node.own else spec.weight,
+            used=_used(state, node) / window,
+        )
+    return found
+
+
+def _used(state: Snapshot, node: Node) -> float:
+    """GPU seconds, decayed."""
+    used = state.usage.get(node.tenant, 0.0)
+    if node.own:
+        tenants = state.policy.tenants.items()
+        below = [name for name, child in tenants if child.parent == node.tenant]
+        used -= sum(state.usage.get(name, 0.0) for name in below)
+    return max(0.0, used)
+
+
+def _window(state: Snapshot, whole: Load) -> float:
+    """What decayed usage comes to when every GPU is used all the time, in GPU seconds."""
+    return max(whole.compute / FULL, 1.0) * state.policy.half_life / log(2)
+
+
+def _parts(load: Load, whole: Load) -> Parts:
+    return Parts(load.memory / max(whole.memory, 1), load.compute / max(whole.compute, 1))
+
+
+def divided(pool: Parts, claims: Sequence[Claim]) -> list[Parts]:
+    """What of the pool is fair for each of the siblings."""
+    weights = [float(claim.weight) for claim in claims]
+    fractions = [weight / sum(weights) for weight in weights]
+    pairs = zip(fractions, claims, strict=True)
+    portions = [max(part + K * (part - claim.used), 0.0) for part, claim in pairs]
+    memory = [(claim.owed.memory, claim.wanted.memory) for claim in claims]
+    compute = [(claim.owed.compute, claim.wanted.compute) for claim in claims]
+    found = zip(
+        _rounds(pool.memory, memory, portions, weights),
+        _rounds(pool.compute, compute, portions, weights),
+        strict=True,
+    )
+    return [Parts(*both) for both in found]
+
+
+def _rounds(
+    pool: float,
+    claims: Sequence[tuple[float, float]],
+    portions: Sequence[float],
+    weights: Sequence[float],
+) -> list[float]:
+    """One dimension. Who has no portion gets what others leave, by weight."""
+    got = [min(owed, wanted) for owed, wanted in claims]
+    if sum(got) > pool:
+        return [part * pool / sum(got) for part in got]
+    left = pool - sum(got)
+    while left > CRUMB:
+        hungry = [n for n, (_, wanted) in enumerate(claims) if wanted - got[n] > CRUMB]
+        by = portions if any(portions[n] for n in hungry) else weights
+        if not hungry:
+            break
+        among = sum(by[n] for n in hungry)
+        more = {n: min(left * by[n] / among, claims[n][1] - got[n]) for n in hungry}
+        got = [part + more.get(n, 0.0) for n, part in enumerate(got)]
+        left -= sum(more.values())
+    return got

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who goes first.
+
+What is within a guarantee goes before what would borrow. In each of these two classes go first
+those that have waited longer than the policy's patience, the longest first; then by priority; then
+who has least of its fair share, and of equals who has used less lately; then the oldest. The order
+is made as if those before had been granted, so a tenant with fifty requests and one with one take
+turns.
+
+Without tenants it is first come, first served. A gang goes as one, where its last share stands.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heappop, heappush
+from math import inf
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from gpushare.model.ids import Tenant
+from gpushare.model.policy.tenant import Policy
+from gpushare.model.spec import Priority
+from gpushare.model.value import Value
+from gpushare.scheduler.request.state import Request, Snapshot
+
+from .fairshare import Node, fair_shares, path
+from .load import Load, needs, total
+from .tenancy import Reserves, cover, tenancy
+
+_URGENCY = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+
+
+class Turn(NamedTuple):
+    """Where a request stands among those of its tenant and class; the smallest goes first."""
+
+    calm: bool  # it has not waited longer than the policy's patience
+    waits: float  # since when, if it has
+    urgency: int
+    asked: float
+    number: int
+
+
+class Rank(NamedTuple):
+    """Where a request stands among all; the smallest goes first.
+
+    Of those that have lost patience only the time counts, so nobody in their class overtakes them.
+    """
+
+    borrows: bool
+    calm: bool
+    waits: float
+    urgency: int
+    saturation: tuple[float, ...]
+    asked: float
+    number: int
+
+
+class Unit(Value):
+    """Requests that go together: one, or a gang. `load`: what all of them count together."""
+
+    members: tuple[Request, ...]
+    load: Load
+    turn: Turn
+
+    @property
+    def tenant(self) -> Tenant:
+        return self.members[0].tenant
+
+
+def ordered(state: Snapshot, requests: Sequence[Request]) -> tuple[Request, ...]:
+    """The requests, first the one that goes first; equal ones stay as they are.
+
+    `requests` is everybody who waits, shares to come back included; `state.queue` is not looked at.
+    Give each of them to `decide` with those before it, that still wait, as the queue.
+    """
+    return tuple(member for _, unit in _ranked(state, requests) for member in unit.members)
+
+
+def rank_reason(state: Snapshot, requests: Sequence[Request], request: Request) -> str:
+    """One sentence: where the request stands among those that wait, and why not before."""
+    before: tuple[Rank, Unit] | None = None
+    position = 0
+    for rank, unit in _ranked(state, requests):
+        if request in unit.members:
+            position += unit.members.index(request) + 1
+            return f"{position} of {len(requests)}: {_reason(state.policy, before, (rank, unit))}"
+        position += len(unit.members)
+        before = rank, unit
+    return "it does not wait"
+
+
+def _ranked(state: Snapshot, requests: Sequence[Request]) -> Iterator[tuple[Rank, Unit]]:
+    units = _units(state, requests)
+    if not state.policy.tenants:
+        yield from sorted((_arrival(unit), unit) for unit in units)
+        return
+    race = _Race(replace(state, queue=tuple(requests)), units)
+    while race.ranks:
+        yield race.next()
+
+
+def _arrival(unit: Unit) -> Rank:
+    turn = unit.turn
+    return Rank(False, True, 0, 0, (), turn.asked, turn.number)
+
+
+class _Race:
+    """Grants one request after the other, on paper, and knows which of each tenant is next."""
+
+    def __init__(self, state: Snapshot, units: Iterable[Unit]) -> None:
+        self._state, self._shares = state, fair_shares(state)
+        self._left: Reserves = tenancy(state).left
+        self._lines: dict[Tenant, _Line] = {}
+        for unit in units:
+            self._lines.setdefault(unit.tenant, _Line()).add(unit)
+        self._paths = {tenant: path(state, tenant) for tenant in self._lines}
+        self.ranks = {tenant: self._rank(tenant) for tenant in self._lines}
+
+    def next(self) -> tuple[Rank, Unit]:
+        tenant = min(self.ranks, key=self.ranks.__getitem__)
+        rank, unit = self.ranks[tenant], self._lines[tenant].pop()
+        self._shares = self._shares.with_more(self._paths[tenant], unit.load)
+        self._left = cover(self._state.policy, self._left, tenant, unit.load) or self._left
+        self._look_again(self._paths[tenant][0])
+        return rank, unit
+
+    def _look_again(self, root: Node) -> None:
+        """A grant changes where those stand that have the same root, and nobody else."""
+        for tenant in [name for name in self.ranks if self._paths[name][0] == root]:
+            if self._lines[tenant].empty:
+                del self.ranks[tenant]
+            else:
+                self.ranks[tenant] = self._rank(tenant)
+
+    def _rank(self, tenant: Tenant) -> Rank:
+        borrows, turn = self._lines[tenant].head(self._state.policy, self._left)
+        return Rank(
+            borrows=borrows,
+            calm=turn.calm,
+            waits=turn.waits,
+            urgency=turn.urgency,
+            saturation=self._shares.levels(self._paths[tenant]) if turn.calm else (),
+            asked=turn.asked,
+            number=turn.number,
+        )
+
+
+class _Line:
+    """One tenant's requests. What is not within its guarantee once is not later either."""
+
+    def __init__(self) -> None:
+        self._hopeful: list[tuple[Turn, Unit]] = []
+        self._borrowing: list[tuple[Turn, Unit]] = []
+
+    def add(self, unit: Unit) -> None:
+        heappush(self._hopeful, (unit.turn, unit))
+
+    def head(self, policy: Policy, left: Reserves) -> tuple[bool, Turn]:
+        while self._hopeful:
+            turn, unit = self._hopeful[0]
+            if cover(policy, left, unit.tenant, unit.load) is not None:
+                return False, turn
+            heappush(self._borrowing, heappop(self._hopeful))
+        return True, self._borrowing[0][0]
+
+    def pop(self) -> Unit:
+        return heappop(self._hopeful or self._borrowing)[1]
+
+    @property
+    def empty(self) -> bool:
+        return not (self._hopeful or self._borrowing)
+
+
+def _units(state: Snapshot, requests: Sequence[Request]) -> list[Unit]:
+    gangs: dict[tuple[Tenant, str], list[int]] = {}
+    for number, request in enumerate(requests):
+        gang = request.spec.gang
+        key = (request.tenant, gang.name if gang else f" {number}")
+        gangs.setdefault(key, []).append(number)
+    loads = needs(state, requests)
+    return [
+        Unit(
+            members=tuple(requests[number] for number in numbers),
+            load=total(loads[number] for number in numbers),
+            turn=max(_turn(state, number, requests[number]) for number in numbers),
+        )
+        for numbers in gangs.values()
+    ]
+
+
+def _turn(state: Snapshot, number: int, request: Request) -> Turn:
+    asked = inf if request.asked is None else request.asked.timestamp()
+    now = 0.0 if state.now is None else state.now.timestamp()
+    calm = now - asked <= state.policy.patience
+    return Turn(
+        calm=calm,
+        waits=0.0 if calm else asked,
+        urgency=_URGENCY[request.spec.priority] if calm else 0,
+        asked=asked,
+        number=number,
+    )
+
+
+def _reason(policy: Policy, before: tuple[Rank, Unit] | None, this: tuple[Rank, Unit]) -> str:
+    if before is None:
+        return "nobody goes before it"
+    if not policy.tenants:
+        return "first come, first served"
+    return f"the one before it {_advantage(policy, before, this)}"
+
+
+def _advantage(policy: Policy, before: tuple[Rank, Unit], this: tuple[Rank, Unit]) -> str:
+    (ahead, other), (rank, unit) = before, this
+    if rank.borrows and not ahead.borrows:
+        return "is within its tenant's guarantee, and this one would borrow"
+    if (rank.calm, rank.waits) != (ahead.calm, ahead.waits):
+        return f"has waited longer, and more than {policy.patience} s"
+    if rank.urgency != ahead.urgency:
+        return f"has priority {other.members[0].spec.priority}"
+    if unit.tenant != other.tenant and rank.saturation != ahead.saturation:
+        return "is of a tenant that has, or had lately, less of its fair share"
+    return "came earlier"

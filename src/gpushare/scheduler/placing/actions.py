@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be done to one share to take back what it has borrowed, and the state afterwards."""
+
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+
+from msgspec.structs import replace
+
+from gpushare.model.errors import GpushareError
+from gpushare.model.gpu import Gpu
+from gpushare.model.ids import GpuId
+from gpushare.model.policy.tenant import Rung
+from gpushare.model.reclaim import Step
+from gpushare.model.share import Cause, Decision, Share, State, Suspension
+from gpushare.model.spec import MechanismName, ShareSpec
+from gpushare.model.units import Bytes, Percent
+from gpushare.scheduler.capacity.room import rooms
+from gpushare.scheduler.request.state import Snapshot
+
+from .relocate import relocate
+
+
+def after(state: Snapshot, steps: Iterable[Step]) -> Snapshot:
+    """The state when the steps are done."""
+    for step in steps:
+        state = _done(state, step)
+    return state
+
+
+def _done(state: Snapshot, step: Step) -> Snapshot:
+    share = next(share for share in state.shares if share.id == step.share)
+    if step.rung is Rung.SUSPEND:
+        return _put(_with_leftovers(state, share), _suspended(state, share))
+    if step.rung is Rung.EVICT:
+        return _put(state, share, gone=True)
+    return _put(state, replace(share, decision=step.to))
+
+
+def _put(state: Snapshot, share: Share, *, gone: bool = False) -> Snapshot:
+    shares = ((() if gone else (share,)) if s.id == share.id else (s,) for s in state.shares)
+    return replace(state, shares=tuple(share for found in shares for share in found))
+
+
+def _suspended(state: Snapshot, share: Share) -> Share:
+    suspension = Suspension(cause=Cause.RECLAIM, since=state.now or share.created)
+    return replace(share, state=State.SUSPENDED, suspension=suspension)
+
+
+def _with_leftovers(state: Snapshot, share: Share) -> Snapshot:
+    """Contexts stay on the GPU: one for each program that is known."""
+    programs = max(len(share.members), int(share.state is State.RUNNING))
+    gpus = share.decision.gpus if share.decision else ()
+    left = {
+        gpu: Bytes(state.foreign.get(gpu, 0) + programs * state.machine.context.get(gpu, 0))
+        for gpu in gpus
+    }
+    return replace(state, foreign=state.foreign | left)
+
+
+def can_throttle(share: Share) -> bool:
+    """Its guaranteed compute can be lowered while it runs.
+
+    Of shares that take turns only the largest counts, so lowering one frees nothing for certain.
+    """
+    decision = share.decision
+    if decision is None or share.spec.turns or MechanismName.GUARD not in decision.mechanisms:
+        return False
+    return any(grant.compute_request for grant in decision.grants)
+
+
+def throttled(decision: Decision, most: Iterable[int]) -> Decision:
+    """The decision with no more compute guaranteed than said, GPU by GPU, in percent."""
+    grants = (
+        replace(grant, compute_request=Percent(min(grant.compute_request, top)))
+        for grant, top in zip(decision.grants, most, strict=True)
+    )
+    return replace(decision, grants=tuple(grants))
+
+
+def moves(state: Snapshot, share: Share, away: frozenset[GpuId]) -> Iterator[Decision]:
+    """Decisions that put what the share has on those GPUs elsewhere, tightest place first.
+
+    It keeps its mechanisms and its other GPUs.
+    """
+    decision = share.decision
+    assert decision is not None
+    leaves = [gpu for gpu in decision.gpus if gpu in away]
+    for targets in combinations(_targets(state, share, away), len(leaves)):
+        to = dict(zip(leaves, targets, strict=True))
+        try:
+            yield relocate(state, share, [to.get(gpu, gpu) for gpu in decision.gpus])
+        except GpushareError:
+            continue
+
+
+def has_place(state: Snapshot, step: Step) -> bool:
+    """Whether a share that is moved has room where it is to go."""
+    share = next(share for share in state.shares if share.id == step.share)
+    try:
+        return step.to is not None and bool(relocate(state, share, step.to.gpus))
+    except GpushareError:
+        return False
+
+
+def _targets(state: Snapshot, share: Share, away: frozenset[GpuId]) -> list[GpuId]:
+    """GPUs that it is not on and that have room for something of it, tightest first.
+
+    It may have named those that it wants.
+    """
+    grants = share.decision.grants if share.decision else ()
+    taken = away | {grant.gpu for grant in grants}
+    least = min((grant.request for grant in grants if grant.gpu in away), default=0)
+    free = [(room.free(turns=share.spec.turns), room.gpu) for room in rooms(state)]
+    found = [
+        (left, gpu.index, gpu) for left, gpu in free if left >= least and gpu.uuid not in taken
+    ]
+    return [gpu.uuid for *_, gpu in sorted(found) if may_use(share.spec, gpu)]
+
+
+def may_use(spec: ShareSpec, gpu: Gpu) -> bool:
+    """Whether it is one of those that were named, if any were."""
+    return not spec.gpu or bool({gpu.uuid, str(gpu.index)} & set(spec.gpu))

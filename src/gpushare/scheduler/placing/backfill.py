@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may pass whom: the first share that has to wait gets a place, and nobody may delay that.
+
+Its place is kept in the calendar like a reservation. Where enough of what is in its way ends at a
+known time, it is kept from then on; where not, what it needs is kept from now on. Who has waited
+for long, and would have to as long again, has it kept from now on wherever it could be.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from gpushare.model.errors import GpushareError
+from gpushare.scheduler.capacity.room import Room, grant_on, unfit_company
+from gpushare.scheduler.capacity.timeline import Calendar, Stay
+from gpushare.scheduler.request.gang import units
+from gpushare.scheduler.request.state import Request, Snapshot
+
+from .assign import Unit, first, hardest_first, seat
+from .fit import Wanted, accompanied, bare_decision, stay, want
+
+
+def served(calendar: Calendar) -> Calendar:
+    """The calendar after the queue: who fits is there, and the first who does not has a place.
+
+    Those that wait for something else than room keep nothing free: for a share to be beside, for
+    the rest of a gang, for a lost GPU.
+    """
+    for requests in units(calendar.state):
+        unit = _wanted(calendar.state, requests)
+        if seats := seat(calendar, unit, calendar.start):
+            calendar = calendar.joined(one.stay for one in seats)
+        elif kept := hold(calendar, unit) if unit else []:
+            return calendar.joined(kept)
+    return calendar
+
+
+def _wanted(state: Snapshot, requests: Sequence[Request]) -> Unit:
+    """Nothing for those that can never be placed."""
+    try:
+        return [want(state, request) for request in requests]
+    except GpushareError:
+        return ()
+
+
+def hold(calendar: Calendar, unit: Unit) -> list[Stay]:
+    """The places that are kept for those who do not fit now."""
+    when, patience = first(calendar, unit, calendar.start), _patience(calendar.state, unit)
+    if when is None or (patience is not None and when > calendar.start + patience):
+        return _standing(calendar, unit, everywhere=patience is not None)
+    seats = seat(calendar, unit, when)
+    return [replace(one.stay, kept=True, ahead=True) for one in seats]
+
+
+def _patience(state: Snapshot, unit: Unit) -> timedelta | None:
+    """The policy's, where one of them has waited longer already."""
+    patience = timedelta(seconds=state.policy.patience)
+    asked = [wanted.request.asked for wanted in unit if wanted.request.asked is not None]
+    waited = state.now is not None and bool(asked) and min(asked) + patience <= state.now
+    return patience if waited else None
+
+
+def _standing(calendar: Calendar, unit: Unit, *, everywhere: bool) -> list[Stay]:
+    """What they need, on the GPUs where they lack least or on all.
+
+    It may be more than there is: then nothing is left of that for those who come later.
+    """
+    found: list[Stay] = []
+    for place in hardest_first(unit):
+        wanted = unit[place]
+        rooms = _likely(calendar, wanted)
+        if len(rooms) < wanted.spec.gpus:
+            return []
+        taken = rooms if everywhere else rooms[: wanted.spec.gpus]
+        kept = stay(calendar, wanted.request, bare_decision(wanted, taken), calendar.start)
+        found.append(replace(kept, begins=None, ends=None, kept=True, ahead=True))
+        calendar = calendar.joined(found[-1:])
+    return found
+
+
+def _likely(calendar: Calendar, wanted: Wanted) -> list[Room]:
+    """GPUs that only lack room, first those that lack least."""
+    there = (gpu for gpu in wanted.gpus if not gpu.health.lost)
+    rooms = [
+        calendar.room(gpu, calendar.start) for gpu in there if accompanied(calendar, wanted, gpu)
+    ]
+    return sorted(rooms, key=lambda room: (*_lacks(wanted, room), room.gpu.index))
+
+
+def _lacks(wanted: Wanted, room: Room) -> tuple[int, int, bool]:
+    need, turns = grant_on(room.gpu, wanted.spec), wanted.spec.turns
+    memory = max(0, need.request - room.free(turns=turns))
+    compute = max(0, need.compute_request - room.compute(turns=turns))
+    return memory, compute, bool(unfit_company(room, wanted.stack.base, wanted.request))

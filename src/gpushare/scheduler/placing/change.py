@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may change about a share that has its place: its grants, and coming back to them. Pure."""
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from gpushare.model.errors import NeverFitsError, NoCapacityError, UnsupportedError
+from gpushare.model.gpu import Gpu
+from gpushare.model.promise import Promise
+from gpushare.model.share import Decision, Share
+from gpushare.model.spec import GpuGrant, MechanismName, ShareSpec
+from gpushare.scheduler.capacity.room import grant_on, never, shortage, unfit_company
+from gpushare.scheduler.capacity.timeline import Calendar, Window, timeline
+from gpushare.scheduler.request.mechanisms import Stack
+from gpushare.scheduler.request.state import Request, Snapshot
+
+from .fit import Wanted
+
+
+def hindrance(state: Snapshot, share: Share) -> str:
+    """What a suspended share would have to wait for before it can come back; "" for nothing.
+
+    It also waits for reservations that begin before it ends.
+    """
+    decision = share.decision
+    assert decision is not None
+    calendar, wanted = _without(state, share), _as_wanted(state, share, decision)
+    grants = {grant.gpu: grant for grant in decision.grants}
+    for gpu in wanted.gpus:
+        if gpu.health.lost:
+            return f"GPU {gpu.index}, which is lost"
+        if reason := _hindered(calendar, wanted, gpu, grants[gpu.uuid], share):
+            return reason
+    return ""
+
+
+def _hindered(calendar: Calendar, wanted: Wanted, gpu: Gpu, grant: GpuGrant, share: Share) -> str:
+    """Company or shortage there, as long as the share will be."""
+    turns = wanted.spec.turns
+    for moment in _moments(calendar, gpu, share):
+        room = calendar.room(gpu, moment)
+        company = unfit_company(room, wanted.stack.base, wanted.request)
+        if reason := company or shortage(room, grant, turns=turns):
+            return reason
+    return ""
+
+
+def regrant(state: Snapshot, share: Share, spec: ShareSpec) -> Decision:
+    """The share's decision under another spec, on the GPUs and by the mechanisms it has.
+
+    Raises UnsupportedError where its mechanisms cannot change that, NeverFitsError where its GPUs
+    are too small, NoCapacityError where others have what it wants, or will have it by reservation.
+    """
+    assert share.decision is not None
+    _check_mechanisms(share, share.decision, spec)
+    calendar = _without(state, share)
+    gpus = _as_wanted(state, share, share.decision).gpus
+    grants = tuple(_changed(calendar, gpu, share, spec) for gpu in gpus)
+    return replace(share.decision, grants=grants)
+
+
+def _changed(calendar: Calendar, gpu: Gpu, share: Share, spec: ShareSpec) -> GpuGrant:
+    request = Request(spec=replace(spec, select=()), uid=share.uid)
+    if reason := never(gpu, request):
+        raise NeverFitsError("the share can never be as large as that", reason, "gpushare gpus")
+    grant = grant_on(gpu, spec)
+    if share.aside:
+        return grant
+    rooms = (calendar.room(gpu, moment) for moment in _moments(calendar, gpu, share))
+    short = (shortage(room, grant, turns=spec.turns) for room in rooms)
+    if reason := next(filter(None, short), ""):
+        raise NoCapacityError(
+            "the share cannot grow now", f"it would need {reason}", "see who has it: gpushare ps"
+        )
+    return grant
+
+
+def _without(state: Snapshot, share: Share) -> Calendar:
+    others = tuple(other for other in state.shares if other.id != share.id)
+    return timeline(replace(state, shares=others), without=share.id)
+
+
+def _moments(calendar: Calendar, gpu: Gpu, share: Share) -> list[datetime]:
+    end = share.expires
+    over = end is not None and end <= calendar.start
+    return calendar.moments(gpu, Window(start=calendar.start, end=None if over else end))
+
+
+def _as_wanted(state: Snapshot, share: Share, decision: Decision) -> Wanted:
+    """The share as one who asks for the places that it has, in the order of its grants."""
+    known = {promise.mechanism: promise for promise in state.promises}
+    names = decision.mechanisms
+    promises = tuple(known.get(name, Promise(mechanism=name)) for name in names)
+    gpus = {gpu.uuid: gpu for gpu in state.machine.gpus}
+    return Wanted(
+        request=Request(spec=share.spec, uid=share.uid, tenant=share.tenant, id=share.id),
+        stack=Stack(promises=promises),
+        gpus=tuple(gpus[grant.gpu] for grant in decision.grants if grant.gpu in gpus),
+    )
+
+
+def _check_mechanisms(share: Share, decision: Decision, spec: ShareSpec) -> None:
+    stack, old = decision.mechanisms, share.spec
+    guarded = MechanismName.GUARD in stack
+    limited = guarded or MechanismName.DRIVER_LIMIT in stack
+    wishes = (
+        ("compute", spec.compute != old.compute and not guarded),
+        ("priority", spec.priority is not old.priority and not guarded),
+        ("memory", spec.memory != old.memory and not limited),
+    )
+    for what, impossible in wishes:
+        if impossible:
+            raise UnsupportedError(
+                f"the {what} of share {share.name} cannot change while it lives",
+                f"{'+'.join(stack)} cannot change it",
+                "release it and ask anew: gpushare rm",
+            )

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a share lands, or what it waits for. Pure: same state and request, same answer.
+
+The queue is served in its order. The first who does not fit has a place kept for it, later ones may
+pass where they do not delay it: so a big share at the head is never starved by small ones, and what
+it cannot use meanwhile is used by others.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from msgspec.structs import replace
+
+from gpushare.model.errors import NeverFitsError
+from gpushare.model.gpu import GpuHealth
+from gpushare.model.share import Decision
+from gpushare.scheduler.capacity.timeline import Calendar, now, timeline
+from gpushare.scheduler.request.gang import members, missing, without
+from gpushare.scheduler.request.state import Request, Snapshot, Waiting
+
+from .assign import Seat, Unit, seat
+from .backfill import served
+from .booking import claim
+from .fit import eligible, refused, want
+from .waiting import position, waiting
+
+__all__ = ["decide", "eligible", "place_gang"]
+
+_SAID = 2  # GPUs that are kept for others and named
+
+
+def decide(state: Snapshot, request: Request) -> Decision | Waiting:
+    """Place the request now, or say what it waits for.
+
+    A share of a gang gets its part of the answer to the gang, which is those who wait already and
+    the one at hand; grant it only together with `place_gang`. A share with a time to begin waits
+    for that; then it gets what `book` has found for it.
+
+    Raises NoGpuError, NoSuchGpuError, UnsupportedError, BadSpecError for a selector, or
+    NeverFitsError: waiting would not help.
+    """
+    if request.spec.at is not None and (answer := claim(state, request)):
+        return answer
+    together = members(state.queue, request)
+    answers = place_gang(state, together)
+    return answers if isinstance(answers, Waiting) else answers[-1]
+
+
+def place_gang(state: Snapshot, requests: Sequence[Request]) -> tuple[Decision, ...] | Waiting:
+    """Place requests at the same time, each with its decision in their order, or none of them.
+
+    For the daemon: all waiting shares of one tenant and gang. They are left out of `state.queue`;
+    whoever stays there goes before them. Fewer than the gang's size wait for the rest. Raises as
+    `decide` does, and NeverFitsError where they would not fit together on the empty machine.
+    """
+    if not requests:
+        return ()
+    state = replace(state, queue=without(state.queue, requests))
+    unit = [want(state, request) for request in requests]
+    if more := missing(requests):
+        return _incomplete(state, unit, more)
+    calendar = served(timeline(state))
+    if seats := seat(calendar, unit, calendar.start):
+        return tuple(one.decision(*_passed(calendar, one)) for one in seats)
+    if len(unit) > 1:
+        _check_ever(state, unit)
+    answer = waiting(calendar, unit, _position(state, unit))
+    return replace(answer, waits_for=f"{_gang(unit)}{answer.waits_for}")
+
+
+def _incomplete(state: Snapshot, unit: Unit, more: int) -> Waiting:
+    gang = unit[0].spec.gang
+    name = gang.name if gang else ""
+    return Waiting(position=_position(state, unit), waits_for=f"{more} more of gang {name} to come")
+
+
+def _position(state: Snapshot, unit: Unit) -> int:
+    return position(state, [gpu.uuid for wanted in unit for gpu in wanted.gpus])
+
+
+def _gang(unit: Unit) -> str:
+    gang = unit[0].spec.gang
+    return f"gang {gang.name}: " if gang else ""
+
+
+def _passed(calendar: Calendar, found: Seat) -> Iterator[str]:
+    """Places that are kept for others, and whom it goes before."""
+    wanted, chosen = found.wanted, {room.gpu.uuid for room in found.choice.rooms}
+    window = calendar.until(wanted.spec, calendar.start)
+    kept = [gpu for gpu in wanted.gpus if calendar.keeps(gpu)]
+    others = (gpu for gpu in kept if gpu.uuid not in chosen)
+    fitting = (gpu for gpu in others if not refused(calendar.bare, wanted, gpu, window))
+    reasons = (refused(calendar, wanted, gpu, window) for gpu in fitting)
+    yield from [f"not {reason}" for reason in reasons if reason][:_SAID]
+    if any(calendar.keeps(gpu, ahead=True) for gpu in kept):
+        yield "it goes before the share ahead of it, and does not delay that"
+
+
+def _check_ever(state: Snapshot, unit: Unit) -> None:
+    """Raises where a gang could not be placed if nobody else were there."""
+    gpus = tuple(replace(gpu, health=GpuHealth()) for gpu in state.machine.gpus)
+    machine = replace(state.machine, gpus=gpus)
+    empty = replace(state, machine=machine, shares=(), booked=(), queue=(), foreign={})
+    alone = [want(empty, _without_company(wanted.request)) for wanted in unit]
+    if not seat(timeline(empty), alone, now(empty)):
+        raise NeverFitsError(
+            f"{len(unit)} shares of {_gang(unit).removesuffix(': ')} will never fit together here",
+            "they do not fit on the empty machine",
+            "see what the GPUs have: gpushare gpus",
+        )
+
+
+def _without_company(request: Request) -> Request:
+    return replace(request, spec=replace(request.spec, near={}))

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which GPUs a request could ever use, and which of them it could use at a time."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from gpushare.model.errors import NeverFitsError, NoGpuError, NoSuchGpuError
+from gpushare.model.gpu import Gpu
+from gpushare.model.ids import GpuId
+from gpushare.model.share import Decision, Share, State
+from gpushare.model.spec import ShareSpec
+from gpushare.model.units import format_bytes
+from gpushare.model.value import Value
+from gpushare.scheduler.capacity.room import Room, grant_on, never, refusal
+from gpushare.scheduler.capacity.timeline import Calendar, Stay, Window, told
+from gpushare.scheduler.request.affinity import companions, lonely
+from gpushare.scheduler.request.mechanisms import Stack, choose
+from gpushare.scheduler.request.state import Request, Snapshot
+
+
+class Wanted(Value):
+    """A request, the mechanisms that would make it real, and the GPUs that could ever hold it."""
+
+    request: Request
+    stack: Stack
+    gpus: tuple[Gpu, ...]
+
+    @property
+    def spec(self) -> ShareSpec:
+        return self.request.spec
+
+
+def want(state: Snapshot, request: Request) -> Wanted:
+    """What the request comes to on this machine; raises as `decide` does."""
+    gpus = _able(state, request)
+    return Wanted(request=request, stack=choose(state, request.spec), gpus=gpus)
+
+
+def eligible(state: Snapshot, request: Request) -> set[GpuId]:
+    """GPUs that could hold the request if they were empty; raises as `decide` does."""
+    return {gpu.uuid for gpu in _able(state, request)}
+
+
+def _able(state: Snapshot, request: Request) -> tuple[Gpu, ...]:
+    gpus = _selected(state, request.spec)
+    reasons = {gpu.uuid: never(gpu, request) for gpu in gpus}
+    usable = tuple(gpu for gpu in gpus if not reasons[gpu.uuid])
+    if len(usable) < request.spec.gpus:
+        raise NeverFitsError(
+            _too_much(request.spec),
+            "; ".join(reason for reason in reasons.values() if reason)
+            or f"only {len(gpus)} can be used",
+            "see what the GPUs have: gpushare gpus",
+        )
+    return usable
+
+
+def _selected(state: Snapshot, spec: ShareSpec) -> list[Gpu]:
+    gpus = state.machine.gpus
+    if not gpus:
+        raise NoGpuError("this machine has no GPU", hint="try one: gpushare simulate h200-1 -- …")
+    if not spec.gpu:
+        return list(gpus)
+    named = {gpu.uuid: gpu for gpu in (_named(gpus, name) for name in spec.gpu)}
+    return list(named.values())
+
+
+def _named(gpus: Sequence[Gpu], name: str) -> Gpu:
+    for gpu in gpus:
+        if name in {gpu.uuid, str(gpu.index)}:
+            return gpu
+    known = ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in gpus)
+    raise NoSuchGpuError(f"no GPU {name!r}", f"this machine has {known}", "gpushare gpus")
+
+
+def _too_much(spec: ShareSpec) -> str:
+    memory = f" with {format_bytes(spec.memory.limit)}" if spec.memory.limit else ""
+    return f"{spec.gpus} GPU{'s' * (spec.gpus > 1)}{memory} will never be free here"
+
+
+def fits(calendar: Calendar, wanted: Wanted, start: datetime) -> list[Room]:
+    """GPUs that the share can have from then on for as long as it asks, with who is there."""
+    window = calendar.until(wanted.spec, start)
+    free = (gpu for gpu in wanted.gpus if not refused(calendar, wanted, gpu, window))
+    return [calendar.real.room(gpu, start) for gpu in free]
+
+
+def refused(calendar: Calendar, wanted: Wanted, gpu: Gpu, window: Window) -> str:
+    """What the share would have to wait for on this GPU; "" when it can have it all the time."""
+    first = calendar.room(gpu, window.start)
+    if not first.gpu.health.lost and (missed := lonely(first.shares, wanted.request)):
+        return missed
+    for moment in calendar.moments(gpu, window):
+        if reason := refusal(calendar.room(gpu, moment), wanted.stack, wanted.request):
+            return _kept(calendar, wanted, gpu, moment) or reason
+    return ""
+
+
+def _kept(calendar: Calendar, wanted: Wanted, gpu: Gpu, moment: datetime) -> str:
+    """What those who are there leave to wish for; if nothing, for whom the GPU is kept."""
+    kept = calendar.kept(gpu, moment)
+    if not kept:
+        return ""
+    short = refusal(calendar.bare.room(gpu, moment), wanted.stack, wanted.request)
+    return short or f"GPU {gpu.index}, {told(calendar, kept[0], wanted.request)}"
+
+
+def accompanied(calendar: Calendar, wanted: Wanted, gpu: Gpu) -> bool:
+    """Whether those are there now that the request wants to be beside."""
+    here = calendar.room(gpu, calendar.start).shares
+    return not wanted.spec.near or bool(companions(here, wanted.request))
+
+
+def stay(calendar: Calendar, request: Request, decision: Decision, start: datetime) -> Stay:
+    """The request as a share that has its place from then on."""
+    share = Share(
+        id=request.id,
+        name=request.spec.name or request.id or "a share",
+        spec=request.spec,
+        tenant=request.tenant,
+        uid=request.uid,
+        gid=request.uid,
+        state=State.GRANTED,
+        created=start,
+        decision=decision,
+        program=request.program,
+    )
+    window = calendar.until(request.spec, start)
+    return Stay(share=share, begins=start, ends=window.end)
+
+
+def bare_decision(wanted: Wanted, rooms: Sequence[Room]) -> Decision:
+    """The places alone, without words."""
+    grants = tuple(grant_on(room.gpu, wanted.spec) for room in rooms)
+    return Decision(grants=grants, mechanisms=wanted.stack.names)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which of the GPUs that fit a share gets, and why those: by links, neighbours, then the policy."""
+
+from collections.abc import Mapping, Sequence
+
+from gpushare.model.ids import GpuId
+from gpushare.model.policy.tenant import Placement
+from gpushare.model.value import Value
+from gpushare.scheduler.capacity.room import Room, knows
+from gpushare.scheduler.request.interference import NOISE, Interference, Meeting, harm
+from gpushare.scheduler.request.mechanisms import whole_memory
+from gpushare.scheduler.request.state import Snapshot
+from gpushare.scheduler.request.topology import Links, best
+
+from .fit import Wanted
+
+Meetings = Mapping[GpuId, Sequence[Meeting]]
+
+
+class Choice(Value):
+    """The GPUs that were chosen, in order of their index, and the sentences about it."""
+
+    rooms: tuple[Room, ...]
+    why: tuple[str, ...] = ()
+
+
+def pick(state: Snapshot, wanted: Wanted, fits: Sequence[Room]) -> Choice:
+    """Of at least as many GPUs as the share needs."""
+    known = Interference(state.profiles)
+    met = {room.gpu.uuid: known.meetings(wanted.request, room.shares) for room in fits}
+    chosen = _best(state, wanted, fits, met)
+    usual = _best(state, wanted, fits, {}) if any(met.values()) else chosen
+    avoided = [room for room in usual if room not in chosen and met[room.gpu.uuid]]
+    harmed = [_avoided(wanted, room, met[room.gpu.uuid]) for room in avoided]
+    return Choice(rooms=chosen, why=(*_reason(state, wanted, fits, chosen), *harmed))
+
+
+def _best(state: Snapshot, wanted: Wanted, fits: Sequence[Room], met: Meetings) -> tuple[Room, ...]:
+    links = Links(state.machine)
+    losses = {room.gpu.uuid: harm(met.get(room.gpu.uuid, ())) for room in fits}
+    least = min(losses.values())
+    whole = [room.gpu for room in fits if not room.shares]
+
+    def rank(room: Room) -> tuple[float, ...]:
+        loss = losses[room.gpu.uuid]
+        broken = 0 if room.shares else links.joined(room.gpu, whole)
+        harmed = loss if loss >= least + NOISE else 0.0
+        return harmed, *_placed(state, wanted, room), broken, room.gpu.index
+
+    ranked = sorted(fits, key=rank)
+    places = best(links, [room.gpu for room in ranked], wanted.spec.gpus)
+    return tuple(sorted((ranked[place] for place in places), key=lambda r: r.gpu.index))
+
+
+def _placed(state: Snapshot, wanted: Wanted, room: Room) -> tuple[int, int, int]:
+    """Pack: fill GPUs that are in use already, so that others stay whole. Spread: the other way.
+
+    Who asks for no size means a GPU, and gets a MIG instance only when nothing else is free.
+    """
+    piece = whole_memory(wanted.spec) and room.gpu.parent is not None
+    free = room.free(turns=wanted.spec.turns)
+    if state.policy.placement is Placement.SPREAD:
+        return piece, len(room.shares), -free
+    return piece, free, 0
+
+
+def _reason(
+    state: Snapshot, wanted: Wanted, fits: Sequence[Room], chosen: Sequence[Room]
+) -> list[str]:
+    """Why those; nothing where there was no choice."""
+    many = len(chosen) > 1
+    names = f"GPU{'s' * many} {', '.join(str(room.gpu.index) for room in chosen)}"
+    if len(wanted.gpus) == len(chosen):
+        return [_joined(state, names, chosen)] if many else []
+    if len(fits) == len(chosen):
+        return [f"{names} {'are' if many else 'is'} all that fits now"]
+    if many:
+        return [_joined(state, names, chosen)]
+    if state.policy.placement is Placement.SPREAD:
+        return [f"spread: of the GPUs that fit, {names} is the emptiest"]
+    return [f"packed: of the GPUs that fit, {names} is the fullest"]
+
+
+def _joined(state: Snapshot, names: str, chosen: Sequence[Room]) -> str:
+    worst = Links(state.machine).worst([room.gpu for room in chosen])
+    return f"{names} are joined by {worst} at worst" if worst else f"{names}: links are not known"
+
+
+def _avoided(wanted: Wanted, room: Room, meetings: Sequence[Meeting]) -> str:
+    """The worst that is known of a GPU where the share would have been put otherwise."""
+    worst = max(meetings, key=lambda one: (one.slowdown, one.program, one.beside))
+    one, other = worst.program, worst.beside
+    if not (room.told or knows(wanted.request, worst.neighbour)):
+        mine = wanted.request.program
+        one, other = (one, "a program of others") if one == mine else ("a program of others", other)
+    return f"not {room.label}, where {one} ran {worst.slowdown:.1f} times slower beside {other}"

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What those wait for who do not fit, and until when."""
+
+from collections.abc import Hashable, Sequence
+from datetime import datetime
+
+from gpushare.model.errors import GpushareError
+from gpushare.model.ids import GpuId
+from gpushare.scheduler.capacity.timeline import Calendar
+from gpushare.scheduler.request.gang import units
+from gpushare.scheduler.request.mechanisms import choose
+from gpushare.scheduler.request.state import Request, Snapshot, Waiting
+
+from .assign import Unit, first, hardest_first, seated
+from .fit import eligible, refused
+
+_NAMED = 2  # reasons that a waiting share is told in full
+
+
+def waiting(calendar: Calendar, unit: Unit, place: int) -> Waiting:
+    """What is in the way, and for who comes next also when that is known to end."""
+    eta = first(calendar, unit, calendar.start) if place == 1 else None
+    lacks = lacking(calendar, unit, calendar.start)
+    return Waiting(position=place, waits_for=lacks, eta=eta)
+
+
+def position(state: Snapshot, gpus: Sequence[GpuId]) -> int:
+    """Counted among those that could use the same GPUs."""
+    alike = {_asked(request): request for request in state.queue}
+    reach = {asked: _reach(state, request) for asked, request in alike.items()}
+    together = units(state)
+    return 1 + sum(any(reach[_asked(one)].intersection(gpus) for one in unit) for unit in together)
+
+
+def _asked(request: Request) -> Hashable:
+    """All of a request that says which GPUs it can use."""
+    spec = request.spec
+    how = spec.isolation, spec.mechanism, spec.priority, spec.turns
+    return spec.memory, spec.compute, spec.gpus, spec.gpu, spec.select, how
+
+
+def _reach(state: Snapshot, request: Request) -> set[GpuId]:
+    """GPUs that a waiting request could use; none when it can never be placed."""
+    try:
+        choose(state, request.spec)
+        return eligible(state, request)
+    except GpushareError:
+        return set()
+
+
+def lacking(calendar: Calendar, unit: Unit, start: datetime) -> str:
+    """What the first who finds no seat would need; those before it have theirs meanwhile."""
+    calendar, found = seated(calendar, unit, start)
+    wanted = unit[hardest_first(unit)[len(found)]]
+    window = calendar.until(wanted.spec, start)
+    reasons = {refused(calendar, wanted, gpu, window) for gpu in wanted.gpus} - {""}
+    named, more = sorted(reasons)[:_NAMED], len(reasons) - _NAMED
+    others = [f"one of {more} more like it"] if more > 0 else []
+    return " or ".join(named + others) or f"{wanted.spec.gpus} GPUs at the same time"

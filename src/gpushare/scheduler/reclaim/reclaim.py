@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How borrowed capacity is taken back for who is guaranteed it.
+
+Only requests within a guarantee take back, and only from shares that have borrowed. Of all ways to
+make room the gentlest is taken: a rung of the ladder is used only when the rungs below it make room
+on no GPU. Of those, the way that spares whoever has less of its fair share; the tenant's own shares
+are spared longest. Then the one that hits fewest shares, moves least memory and loses least work.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from gpushare.model.policy.tenant import Rung
+from gpushare.model.reclaim import Step
+from gpushare.model.share import Share
+from gpushare.scheduler.order.fairshare import fair_shares, path
+from gpushare.scheduler.order.load import held
+from gpushare.scheduler.order.tenancy import in_quota, since, tenancy
+from gpushare.scheduler.placing.actions import can_throttle
+from gpushare.scheduler.request.state import Request, Snapshot
+
+from .search import Area, Goal, Search, Victim, Way
+
+_COMPARED = 8  # sets of GPUs where as many are hit
+
+
+def plan(state: Snapshot, request: Request) -> tuple[Step, ...]:
+    """What to do, in this order, so that the request fits; empty: nothing, see `why_no_plan`.
+
+    `state.queue` is who goes before it. When all steps are done `decide` places the request, unless
+    the state has changed meanwhile. A request with the id of a suspended share, as `returned` makes
+    it, means its return. Nothing within a guarantee is touched, and no more taken than is needed.
+    """
+    return _planned(state, request)[0]
+
+
+def why_no_plan(state: Snapshot, request: Request) -> str:
+    """One sentence: why nothing is taken back for the request; "" when there is a plan."""
+    return _planned(state, request)[1]
+
+
+def _planned(state: Snapshot, request: Request) -> tuple[tuple[Step, ...], str]:
+    state = replace(state, queue=tuple(r for r in state.queue if not _same(r, request)))
+    goal = Goal(state, request)
+    if goal.met(state):
+        return (), "there is room for it"
+    if not in_quota(state, request):
+        return (), "it would borrow, and only for what is guaranteed others give back"
+    victims = _victims(state, request)
+    if not victims:
+        return (), "nobody has borrowed anything for long enough to give it back"
+    ladder = tuple(rung for rung in Rung if rung in state.policy.ladder)
+    areas = [area for area in goal.areas() if Search(goal, area, ladder).enough(victims)]
+    for height in range(1, len(ladder) + 1 if areas else 0):
+        if steps := _gentlest(goal, areas, victims, ladder[:height]):
+            return tuple(_told(state, victims, step) for step in steps), ""
+    return (), "what may be taken back from others would not make room for it"
+
+
+def _same(one: Request, other: Request) -> bool:
+    return one == other or (bool(one.id) and one.id == other.id)
+
+
+def _gentlest(
+    goal: Goal, areas: Sequence[Area], victims: Sequence[Victim], rungs: tuple[Rung, ...]
+) -> tuple[Step, ...]:
+    """With these rungs, and from those who have most of their fair share."""
+    searches = [Search(goal, area, rungs) for area in areas]
+    searches = [search for search in searches if search.enough(victims)]
+    if not searches:
+        return ()
+    lines = [
+        [victim for victim in victims if victim.spared <= last]
+        for last in sorted({victim.spared for victim in victims})
+    ]
+    first = bisect_left(lines, True, key=lambda some: any(s.enough(some) for s in searches))
+    return _cheapest(searches, lines[first])
+
+
+def _cheapest(searches: Sequence[Search], victims: Sequence[Victim]) -> tuple[Step, ...]:
+    """Of the sets of GPUs the one where fewest are hit; where that cannot be, it is not tried.
+
+    Of those where as many are hit, some are compared.
+    """
+    best: tuple[Way, Search] | None = None
+    compared = 0
+    for search in sorted(searches, key=lambda search: search.fewest(victims)):
+        spare = 0 if best is None else len(best[0].acts) - search.fewest(victims)
+        if spare < 0 or (spare == 0 and compared >= _COMPARED):
+            break
+        if way := search.best(victims):
+            compared += 1
+            if best is None or way.cost < best[0].cost:
+                best = way, search
+    return best[1].eased(best[0]) if best else ()
+
+
+def _victims(state: Snapshot, request: Request) -> list[Victim]:
+    """Who has borrowed and has had its place long enough; who is taken from first comes first."""
+    borrowed, loads = tenancy(state).borrowed, held(state)
+    fair = fair_shares(replace(state, queue=(*state.queue, request)))
+    found = []
+    for share in state.shares:
+        if share.id in borrowed and share.spec.borrow and _settled(state, share):
+            high = tuple(-level for level in fair.levels(path(state, share.tenant)))
+            spared = share.tenant == request.tenant, high
+            found.append(Victim(share, loads[share.id], spared, _rungs(state, share)))
+    return sorted(found, key=lambda victim: (victim.spared, -since(victim.share)))
+
+
+def _settled(state: Snapshot, share: Share) -> bool:
+    return state.now is None or state.now.timestamp() - since(share) >= state.policy.min_runtime
+
+
+def _rungs(state: Snapshot, share: Share) -> frozenset[Rung]:
+    possible = {
+        Rung.THROTTLE: can_throttle(share),
+        Rung.SUSPEND: share.id not in state.fixed,
+        Rung.MIGRATE: share.id not in state.rooted,
+        Rung.EVICT: True,
+    }
+    return frozenset(rung for rung in state.policy.ladder if possible[rung])
+
+
+def _told(state: Snapshot, victims: Sequence[Victim], step: Step) -> Step:
+    victim = next(victim for victim in victims if victim.share.id == step.share)
+    said = f"it has borrowed, and who is guaranteed the room asks for it: {_act(state, step)}"
+    return replace(step, why="; ".join((said, *_excuses(state, victim, step.rung))))
+
+
+def _act(state: Snapshot, step: Step) -> str:
+    match step.rung, step.to:
+        case Rung.THROTTLE, to if to is not None:
+            figures = " and ".join(f"{grant.compute_request} %" for grant in to.grants)
+            return f"of its guaranteed compute {figures} are left"
+        case Rung.MIGRATE, to if to is not None:
+            names = {gpu.uuid: f"GPU {gpu.index}" for gpu in state.machine.gpus}
+            return f"moved to {' and '.join(names[gpu] for gpu in to.gpus)}"
+        case Rung.SUSPEND, _:
+            return "suspended until there is room again"
+    return "ended"
+
+
+def _excuses(state: Snapshot, victim: Victim, rung: Rung) -> list[str]:
+    """Why it is not something gentler."""
+    fixed, rooted = (why.get(victim.share.id) for why in (state.fixed, state.rooted))
+    found = []
+    if fixed and rung in {Rung.MIGRATE, Rung.EVICT}:
+        found.append(f"it cannot be suspended: {fixed}")
+    if rooted and rung is Rung.EVICT:
+        found.append(f"it cannot move: {rooted}")
+    return found or (["nothing gentler is enough"] if rung is not Rung.THROTTLE else [])

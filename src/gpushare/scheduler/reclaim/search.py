@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks for the least that must be done to some shares so that there is room for another."""
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, combinations, islice
+from math import comb
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from gpushare.model.errors import GpushareError
+from gpushare.model.ids import GpuId
+from gpushare.model.policy.tenant import Rung
+from gpushare.model.reclaim import Step
+from gpushare.model.share import Decision, Share
+from gpushare.model.units import FULL, Percent
+from gpushare.scheduler.capacity.room import grant_on, rooms
+from gpushare.scheduler.order.load import Load
+from gpushare.scheduler.order.tenancy import since
+from gpushare.scheduler.placing.actions import after, has_place, may_use, moves, throttled
+from gpushare.scheduler.placing.decide import decide
+from gpushare.scheduler.request.state import Request, Snapshot
+
+from .resume import kept_out
+
+_AREAS = 128  # sets of GPUs that are tried one by one; with more it is all of them at once
+_SETS = 128  # sets of victims that are tried; with more they are spared one by one
+_PLACES = 32  # ways to move victims elsewhere that are tried
+_COMPARED = 8  # sets of victims of the same size that are compared in full
+_STAY = (Rung.EVICT, Rung.SUSPEND, Rung.MIGRATE, Rung.THROTTLE)
+_MOVE = (Rung.MIGRATE, Rung.SUSPEND, Rung.THROTTLE)
+HARSH = {rung: number for number, rung in enumerate(Rung)}
+
+Area = frozenset[GpuId]
+Acts = tuple[tuple["Victim", Rung], ...]
+
+
+class Victim(NamedTuple):
+    """`spared`: the smallest is taken from first."""
+
+    share: Share
+    load: Load
+    spared: tuple[bool, tuple[float, ...]]
+    rungs: frozenset[Rung]
+
+    @property
+    def gpus(self) -> Area:
+        return frozenset(self.share.decision.gpus if self.share.decision else ())
+
+
+class Way(NamedTuple):
+    """Acts that make room, and the steps that they come to."""
+
+    acts: Acts
+    steps: tuple[Step, ...]
+
+    @property
+    def cost(self) -> tuple[int, list[int], int, float]:
+        """Shares hit, how harshly, bytes moved, work lost; the smallest is best."""
+        harsh = sorted((HARSH[rung] for _, rung in self.acts), reverse=True)
+        moved = [v.load.memory for v, rung in self.acts if rung in {Rung.SUSPEND, Rung.MIGRATE}]
+        return len(self.acts), harsh, sum(moved), -sum(since(v.share) for v, _ in self.acts)
+
+
+class Goal:
+    """What the steps are for: that a request is placed, or that a suspended share is back."""
+
+    def __init__(self, state: Snapshot, request: Request) -> None:
+        self.state, self.request = state, request
+        self._share = next((s for s in state.shares if s.id == request.id and s.aside), None)
+
+    def met(self, state: Snapshot, area: Area | None = None) -> bool:
+        if self._share is not None:
+            return not kept_out(state, self._share)
+        try:
+            return isinstance(decide(state, _on(self.request, area)), Decision)
+        except GpushareError:
+            return False
+
+    def lack(self, area: Area) -> int:
+        """Bytes that are too few there for certain."""
+        spec = self.request.spec
+        if self._share is not None or spec.gpus != len(area):
+            return 0
+        here = [room for room in rooms(self.state) if room.gpu.uuid in area]
+        lacks = (grant_on(room.gpu, spec).request - room.free(turns=spec.turns) for room in here)
+        return sum(max(0, lack) for lack in lacks)
+
+    def areas(self) -> list[Area]:
+        """The sets of GPUs that it could get; all of them at once where there are too many."""
+        spec = self.request.spec
+        gpus = [gpu for gpu in self.state.machine.gpus if may_use(spec, gpu)]
+        if spec.gang is not None or comb(len(gpus), spec.gpus) > _AREAS:
+            return [frozenset(gpu.uuid for gpu in gpus)]
+        return [frozenset(gpu.uuid for gpu in some) for some in combinations(gpus, spec.gpus)]
+
+
+def _on(request: Request, area: Area | None) -> Request:
+    """The request bound to the area; a gang is never bound, for its members share it out."""
+    if area is None or request.spec.gang is not None:
+        return request
+    return replace(request, spec=replace(request.spec, gpu=tuple(sorted(area))))
+
+
+class Search:
+    """For room on one set of GPUs, with nothing harsher than the last of the rungs."""
+
+    def __init__(self, goal: Goal, area: Area, rungs: Sequence[Rung]) -> None:
+        self._goal, self._area, self._rungs = goal, area, frozenset(rungs)
+        self._moving = Rung.MIGRATE in rungs and Rung.EVICT not in rungs
+        self._lack = goal.lack(area)
+
+    def enough(self, victims: Sequence[Victim]) -> bool:
+        """Whether taking from all of them makes room."""
+        return any(self._way(pool) for pool in self._pools(victims))
+
+    def best(self, victims: Sequence[Victim]) -> Way | None:
+        for pool in self._pools(victims):
+            if way := self._smallest(pool):
+                return way
+        return None
+
+    def eased(self, way: Way) -> tuple[Step, ...]:
+        """The steps, with as much compute left to those that are throttled as there can be."""
+        steps = list(way.steps)
+        for number, step in enumerate(way.steps):
+            grants = step.to.grants if step.rung is Rung.THROTTLE and step.to else ()
+            for place, _ in enumerate(grants):
+                steps[number] = self._most(steps, number, place)
+        return tuple(steps)
+
+    def _pools(self, victims: Sequence[Victim]) -> Iterator[list[Victim]]:
+        """Those on the GPUs; then also others, to make room for who moves there."""
+        usable = [victim for victim in victims if self._possible(victim)]
+        near = [victim for victim in usable if victim.gpus & self._area]
+        yield near
+        if self._moving and len(near) < len(usable):
+            yield usable
+
+    def _smallest(self, pool: Sequence[Victim]) -> Way | None:
+        whole = self._way(pool)
+        if whole is None:
+            return None
+        few = self._spared(whole)
+        for size in range(self.fewest(pool), len(few.acts) + 1):
+            if comb(len(pool), size) > _SETS:
+                break
+            if found := [way for some in combinations(pool, size) if (way := self._way(some))]:
+                first = sorted(found, key=_weight)[:_COMPARED]
+                return min((self._softened(way) for way in first), key=lambda way: way.cost)
+        return self._softened(few)
+
+    def fewest(self, victims: Sequence[Victim]) -> int:
+        """No fewer of them than this many free enough memory, if all that they have is freed."""
+        freed = sorted((self._on_area(victim) for victim in victims), reverse=True)
+        sums = accumulate(freed, initial=0)
+        return max(1, next((n for n, sum_ in enumerate(sums) if sum_ >= self._lack), len(freed)))
+
+    def _on_area(self, victim: Victim) -> int:
+        grants = victim.share.decision.grants if victim.share.decision else ()
+        return sum(grant.request for grant in grants if grant.gpu in self._area)
+
+    def _way(self, victims: Sequence[Victim]) -> Way | None:
+        """By the harshest that may be done to each of them."""
+        for order in (_STAY, _MOVE) if self._moving else (_STAY,):
+            acts = tuple((v, act) for v in victims if (act := self._first(v, order)) is not None)
+            if way := self._realised(acts):
+                return way
+        return None
+
+    def _first(self, victim: Victim, order: Sequence[Rung]) -> Rung | None:
+        possible = self._possible(victim)
+        return next((rung for rung in order if rung in possible), None)
+
+    def _possible(self, victim: Victim) -> frozenset[Rung]:
+        """Who is elsewhere gains nothing by moving."""
+        far = frozenset() if victim.gpus & self._area else frozenset({Rung.MIGRATE})
+        return (victim.rungs & self._rungs) - far
+
+    def _realised(self, acts: Acts) -> Way | None:
+        still = tuple(_step(victim, rung) for victim, rung in acts if rung is not Rung.MIGRATE)
+        movers = [victim for victim, rung in acts if rung is Rung.MIGRATE]
+        movers.sort(key=lambda victim: -victim.load.memory)
+        state = after(self._goal.state, still)
+        for moved in islice(self._placed(state, movers), _PLACES):
+            if self._goal.met(after(state, moved), self._area):
+                return _way(acts, (*still, *moved))
+        return None
+
+    def _placed(self, state: Snapshot, movers: Sequence[Victim]) -> Iterator[tuple[Step, ...]]:
+        if not movers:
+            yield ()
+            return
+        for steps in self._moved(state, movers[0]):
+            for rest in self._placed(after(state, steps), movers[1:]):
+                yield (*steps, *rest)
+
+    def _moved(self, state: Snapshot, victim: Victim) -> Iterator[tuple[Step, ...]]:
+        """Somewhere else; or what can be done to it where it is, if others can move instead."""
+        for to in moves(state, victim.share, self._left_by(victim)):
+            yield (_step(victim, Rung.MIGRATE, to),)
+        instead = self._first(victim, (Rung.SUSPEND, Rung.THROTTLE))
+        yield (_step(victim, instead),) if instead is not None else ()
+
+    def _left_by(self, victim: Victim) -> Area:
+        everywhere = len(self._area) == len(self._goal.state.machine.gpus)
+        return victim.gpus if everywhere else self._area
+
+    def _spared(self, way: Way) -> Way:
+        """Without those that need not be hit: the smallest are spared first."""
+        for act in sorted(way.acts, key=lambda act: (act[0].load.memory, act[0].load.compute)):
+            fewer = tuple(other for other in way.acts if other[0] is not act[0])
+            way = self._realised(fewer) or way
+        return way
+
+    def _softened(self, way: Way) -> Way:
+        """With a gentler act for each share where that is still enough."""
+        for victim, rung in reversed(way.acts):
+            for gentler in Rung:
+                if gentler is rung:
+                    break
+                if gentler in self._possible(victim):
+                    acts = tuple((v, gentler if v is victim else act) for v, act in way.acts)
+                    if softer := self._realised(acts):
+                        way = softer
+                        break
+        return way
+
+    def _most(self, steps: Sequence[Step], number: int, place: int) -> Step:
+        """The step that leaves most to the share on one of its GPUs; more leaves less room."""
+        low, high = 0, int(FULL)
+        while low < high:
+            middle = (low + high + 1) // 2
+            step = self._left(steps[number], place, middle)
+            changed = (*steps[:number], step, *steps[number + 1 :])
+            low, high = (middle, high) if self._holds(changed) else (low, middle - 1)
+        return self._left(steps[number], place, low)
+
+    def _holds(self, steps: Sequence[Step]) -> bool:
+        """Whether who moves has room there, and the steps are enough."""
+        state = self._goal.state
+        for step in steps:
+            if step.rung is Rung.MIGRATE and not has_place(state, step):
+                return False
+            state = after(state, (step,))
+        return self._goal.met(state, self._area)
+
+    def _left(self, step: Step, place: int, percent: int) -> Step:
+        """Never more than the share has now."""
+        share = next(share for share in self._goal.state.shares if share.id == step.share)
+        assert share.decision is not None
+        assert step.to is not None
+        figures = [grant.compute_request for grant in step.to.grants]
+        figures[place] = Percent(percent)
+        return replace(step, to=throttled(share.decision, figures))
+
+
+def _way(acts: Acts, steps: tuple[Step, ...]) -> Way:
+    done = {step.share: step.rung for step in steps}
+    victims = [victim for victim, _ in acts if victim.share.id in done]
+    return Way(tuple((victim, done[victim.share.id]) for victim in victims), steps)
+
+
+def _weight(way: Way) -> tuple[int, float]:
+    """A first guess at what it costs: what the shares have, and how old they are."""
+    return sum(v.load.memory for v, _ in way.acts), -sum(since(v.share) for v, _ in way.acts)
+
+
+def _step(victim: Victim, rung: Rung, to: Decision | None = None) -> Step:
+    decision = victim.share.decision
+    if rung is Rung.THROTTLE and decision is not None:
+        to = throttled(decision, (0 for _ in decision.grants))
+    return Step(share=victim.share.id, rung=rung, why="", to=to)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logging in at an OpenID Connect issuer without a browser here: device grant (RFC 8628)."""
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from gpushare.config.address import parse
+from gpushare.model.errors import DaemonError, UnauthenticatedError, WaitTimeoutError
+
+GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+_WELL_KNOWN = "/.well-known/openid-configuration"
+_SECONDS, _LARGEST = 10.0, 1 << 20
+_SLOWER = 5  # seconds more between two tries when the issuer asks for it (section 3.5)
+
+_REFUSALS = frozenset((400, 401, 403, 429))  # with the reason as JSON (RFC 6749, section 5.2)
+
+Told = Callable[[str, str], None]
+
+
+def proof(
+    issuer: str, client: str, told: Told, *, sleep: Callable[[float], None] = time.sleep
+) -> str:
+    """A token that the issuer has signed for whoever opens the page and enters the code.
+
+    `told` gets the page's address and the code. Raises UnauthenticatedError, WaitTimeoutError,
+    DaemonError, ConfigError.
+    """
+    about = _ask(issuer.rstrip("/") + _WELL_KNOWN)
+    begun = _ask(
+        _place(about, "device_authorization_endpoint", issuer),
+        {"client_id": client, "scope": "openid profile"},
+    )
+    try:
+        told(
+            begun.get("verification_uri_complete") or begun["verification_uri"], begun["user_code"]
+        )
+        form = {"grant_type": GRANT, "device_code": begun["device_code"], "client_id": client}
+        pause, left = int(begun.get("interval", 5)), int(begun["expires_in"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _strange(issuer, error) from error
+    return _wait(_place(about, "token_endpoint", issuer), form, pause, left, sleep)
+
+
+def _wait(
+    place: str, form: Mapping[str, str], pause: int, left: int, sleep: Callable[[float], None]
+) -> str:
+    while left > 0:
+        sleep(pause)
+        left -= pause
+        found = _ask(place, form)
+        match found.get("error"):
+            case None:
+                return str(found.get("id_token") or found["access_token"])
+            case "authorization_pending":
+                continue
+            case "slow_down":
+                pause += _SLOWER
+            case refused:
+                raise UnauthenticatedError(
+                    "the issuer did not let you in", str(refused), "gpushare login HOST --oidc"
+                )
+    raise WaitTimeoutError("nobody logged in", "the code has expired", "gpushare login HOST --oidc")
+
+
+def _ask(url: str, form: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The answer; a refusal of the grant (HTTP 400) is one too."""
+    scheme, _, rest = url.partition("://")
+    parse(f"{scheme}://{rest.partition('/')[0]}")  # refuses what is neither https nor here
+    body = urlencode(form).encode() if form else None
+    request = urllib.request.Request(url, body, {"Accept": "application/json"})  # noqa: S310
+    try:
+        with _answer(request) as answer:
+            return _document(answer.read(_LARGEST))
+    except (OSError, msgspec.DecodeError) as error:
+        raise _strange(url, error) from error
+
+
+def _answer(request: urllib.request.Request) -> Any:
+    """Also of a refusal; never from elsewhere than asked."""
+    opener = urllib.request.build_opener(_NoDetours)
+    try:
+        return opener.open(request, timeout=_SECONDS)
+    except urllib.error.HTTPError as error:
+        if error.code in _REFUSALS:
+            return error
+        raise
+
+
+class _NoDetours(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def _document(text: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    return found
+
+
+def _place(about: Mapping[str, Any], name: str, issuer: str) -> str:
+    if not isinstance(found := about.get(name), str):
+        raise DaemonError(
+            f"the issuer {issuer} has no {name}",
+            "it does not offer the device grant",
+            "make a token on the machine: gpushare token create",
+        )
+    return found
+
+
+def _strange(where: str, error: Exception) -> DaemonError:
+    return DaemonError(f"cannot log in at {where}", str(error) or type(error).__name__)

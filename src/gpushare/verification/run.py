@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the probe as a program of a share would run, and has what it saw judged."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from gpushare.delivery.host import environment
+from gpushare.hardware.host import Host
+from gpushare.hardware.ports import Clock
+from gpushare.model.edits import Edits
+from gpushare.model.gpu import Gpu
+from gpushare.model.ids import GpuId
+from gpushare.model.share import Share, Verification
+from gpushare.model.units import Bytes
+from gpushare.model.verification import ProbeReport
+
+from .verdict import judge, probe_arguments, same_gpu
+
+# The daemon's own environment is no tenant's: what would choose another GPU, MPS or region is left.
+_NOT_INHERITED = ("LD_PRELOAD", "GPUSHARE_REGION", "GPUSHARE_SHARE", "CUDA_VISIBLE_DEVICES")
+
+
+@dataclass(frozen=True)
+class Probing:
+    host: Host
+    clock: Clock
+    environ: Callable[[], Mapping[str, str]] = lambda: os.environ
+
+    def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Verification:
+        """`fill`: also measure, which needs a share and GPUs that nobody else uses now."""
+        assert share.decision is not None
+        gpus = {gpu.uuid: gpu for gpu in self.host.gpus.gpus()}
+        ran = self.host.probe.run(
+            probe_arguments(share.decision, fill=fill),
+            environment(edits, self._inherited()),
+            share.uid,
+            share.gid,
+            share.id if edits.cgroup else None,
+        )
+        return judge(share.decision, ran.report, ran.failure, gpus, self.clock.now())
+
+    def contexts(self) -> dict[GpuId, tuple[str, Bytes]]:
+        """Driver and bytes of one CUDA context on each GPU, outside every share.
+
+        Inside one it may be smaller: under MPS it shrinks with the multiprocessors (driver 580).
+        """
+        gpus = {gpu.uuid: gpu for gpu in self.host.gpus.gpus()}
+        env, uid, gid = self._inherited(), os.geteuid(), os.getegid()
+        ran = self.host.probe.run(("--context-only",), env, uid, gid, None)
+        return _contexts(ran.report, gpus)
+
+    def _inherited(self) -> dict[str, str]:
+        return {name: value for name, value in self.environ().items() if name not in _NOT_INHERITED}
+
+
+def _contexts(report: bytes, gpus: Mapping[GpuId, Gpu]) -> dict[GpuId, tuple[str, Bytes]]:
+    try:
+        seen = msgspec.json.decode(report or b"{}", type=ProbeReport).devices
+    except msgspec.DecodeError:
+        return {}
+    return {
+        gpu.uuid: (gpu.driver, device.context)
+        for gpu in gpus.values()
+        for device in seen
+        if device.context and same_gpu(gpu.uuid, device.uuid)
+    }

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every request passes first, at each of the two doors."""
+
+import asyncio
+import json
+
+import pytest
+
+from gpushare.api.request_filter import Gate, Rules
+from gpushare.model.access.role import Role
+from gpushare.model.errors import UnauthenticatedError
+from gpushare.model.share import Caller
+
+
+class Names:
+    """Knows one token, and users by their uids."""
+
+    def local(self, peer):
+        return Caller(uid=peer.uid, gid=0, pid=1, role=Role.USER if peer.uid else Role.ADMIN)
+
+    def bearer(self, secret, address):
+        if secret != "good":
+            raise UnauthenticatedError("the token is not known")
+        return Caller(uid=5, gid=5, pid=0, token="t", remote=address)
+
+
+class Heard(list):
+    """An audit log."""
+
+    def ready(self) -> None: ...
+
+    def tell(self, deed) -> None:
+        self.append(deed)
+
+
+class Clock:
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class Door:
+    """A gate with nothing behind it but an answer of one status."""
+
+    def __init__(self, status: int = 200, **rules) -> None:
+        self.clock, self.audit, self.passed, self.status = Clock(), Heard(), [], status
+        self.gate = Gate(self._behind, Names(), self.audit, Rules(elapsed=self.clock, **rules))
+
+    async def _behind(self, scope, receive, send):
+        self.passed.append(scope["state"]["caller"])
+        await send({"type": "http.response.start", "status": self.status, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    def ask(self, headers=(), path="/v1/gpus", **state) -> tuple[int, dict]:
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "query_string": b"",
+            "headers": [(b"host", b"localhost"), *headers],
+            "state": state,
+        }
+        asyncio.run(self.gate(scope, None, send))
+        found = dict(sent[0]["headers"])
+        return sent[0]["status"], {name.decode(): value.decode() for name, value in found.items()}
+
+
+def peer(uid: int) -> Caller:
+    return Caller(uid=uid, gid=uid, pid=9)
+
+
+def token(secret: str) -> list[tuple[bytes, bytes]]:
+    return [(b"authorization", f"Bearer {secret}".encode())]
+
+
+def test_each_user_of_the_socket_has_his_own_pace_and_admins_none():
+    door = Door(rate=1, burst=3)
+    assert [door.ask(peer=peer(7))[0] for _ in range(4)] == [200, 200, 200, 429]
+    assert door.ask(peer=peer(8))[0] == 200
+    assert all(door.ask(peer=peer(0))[0] == 200 for _ in range(20))
+    door.clock.seconds += 1
+    assert door.ask(peer=peer(7))[0] == 200
+
+
+def test_behind_the_gate_it_is_known_who_calls():
+    door = Door()
+    door.ask(peer=peer(7))
+    door.ask(remote="10.0.0.1", headers=token("good"))
+    door.ask(remote="10.0.0.1")
+    assert [caller and (caller.uid, caller.remote) for caller in door.passed] == [
+        (7, None),
+        (5, "10.0.0.1"),
+        None,
+    ]
+
+
+def test_the_socket_looks_at_no_token_and_the_network_at_no_peer():
+    door = Door()
+    assert door.ask(peer=peer(7), headers=token("bad"))[0] == 200
+    assert door.passed[0].uid == 7
+    assert door.ask(remote="10.0.0.1", headers=token("bad"))[0] == 401
+
+
+@pytest.mark.parametrize(
+    "scheme", [b"Basic good", b"good", b"Bearer", b"bearer  ", b"BearerX good"]
+)
+def test_other_proofs_are_none(scheme):
+    door = Door()
+    status, _ = door.ask(remote="10.0.0.1", headers=[(b"authorization", scheme)])
+    assert status == 401 or door.passed == [None]
+
+
+def test_wrong_tokens_are_audited_without_the_token_until_the_address_has_to_wait():
+    door = Door()
+    codes = [door.ask(remote="10.0.0.1", headers=token("guess"))[0] for _ in range(20)]
+    assert codes == [401] * 10 + [429] * 10
+    assert len(door.audit) == 10
+    assert {(deed.caller, deed.result, deed.path) for deed in door.audit} == {
+        (None, "GS1304", "/v1/gpus")
+    }
+    assert "guess" not in repr(door.audit)
+
+
+def test_who_is_refused_behind_the_gate_for_lack_of_a_name_has_failed():
+    door = Door(status=401)
+    codes = [door.ask(remote="10.0.0.1")[0] for _ in range(12)]
+    assert codes == [401] * 10 + [429] * 2
+    assert door.ask(remote="10.0.0.2")[0] == 401
+
+
+def test_refusals_say_when_to_come_back():
+    door = Door(rate=0.1, burst=1)
+    door.ask(peer=peer(7))
+    status, headers = door.ask(peer=peer(7))
+    assert (status, headers["retry-after"]) == (429, "10")
+
+
+def test_heads_are_small():
+    door = Door()
+    assert door.ask(peer=peer(0), headers=[(b"x", b"y" * 20_000)])[0] == 400
+    assert door.ask(peer=peer(0), path="/" + "x" * 20_000)[0] == 400
+    assert door.ask(peer=peer(0), headers=[(b"x", b"y" * 2_000)])[0] == 200
+
+
+def test_what_is_no_request_passes_to_who_knows_it():
+    seen = []
+
+    async def behind(scope, receive, send):
+        seen.append(scope["type"])
+
+    gate = Gate(behind, Names(), Heard(), Rules())
+    asyncio.run(gate({"type": "lifespan"}, None, None))
+    assert seen == ["lifespan"]
+
+
+def test_errors_have_the_shape_of_all_errors():
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"",
+        "headers": [(b"host", b"evil.example")],
+        "state": {"remote": "10.0.0.1"},
+    }
+    asyncio.run(Door().gate(scope, None, send))
+    body = json.loads(sent[1]["body"])
+    assert body["apiVersion"] == "v1"
+    assert body["error"]["code"] == "GS1300"

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls that come too often are made again, and not for ever."""
+
+import pytest
+
+from gpushare.client.retry import PAUSES, patiently
+from gpushare.model.errors import NoCapacityError, RateLimitedError
+
+
+class Daemon:
+    def __init__(self, *answers) -> None:
+        self.answers = list(answers)
+
+    def __call__(self):
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_a_call_that_came_too_soon_is_made_again():
+    slept = []
+    ask = Daemon(RateLimitedError("slow"), RateLimitedError("slow"), "done")
+    assert patiently(ask, sleep=slept.append) == "done"
+    assert [low / 2 <= nap <= low * 1.5 for low, nap in zip(PAUSES, slept, strict=False)]
+    assert len(slept) == 2
+
+
+def test_patience_has_an_end():
+    ask = Daemon(*[RateLimitedError("slow")] * 9)
+    with pytest.raises(RateLimitedError):
+        patiently(ask, sleep=lambda _: None)
+    assert len(ask.answers) == 9 - len(PAUSES) - 1
+
+
+def test_other_refusals_are_final():
+    with pytest.raises(NoCapacityError):
+        patiently(Daemon(NoCapacityError("full")), sleep=pytest.fail)

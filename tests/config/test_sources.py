@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where settings come from, and who wins."""
+
+from pathlib import Path
+
+import pytest
+
+from gpushare.config.settings import LogLevel
+from gpushare.config.sources import FIELDS, VARIABLES, describe, load
+from gpushare.model.errors import ConfigError
+from gpushare.model.units import GIB
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_root_serves_the_machine_and_a_user_himself(tmp_path: Path) -> None:
+    root = load({}, {}, tmp_path, uid=0).settings
+    user = load(
+        {}, {"HOME": "/home/ana", "XDG_RUNTIME_DIR": "/run/user/7"}, tmp_path, uid=7
+    ).settings
+
+    assert root.socket == tmp_path / "run/gpushare/gpushare.sock"
+    assert root.state_dir == tmp_path / "var/lib/gpushare"
+    assert user.socket == Path("/run/user/7/gpushare/gpushare.sock")
+    assert user.state_dir == Path("/home/ana/.local/state/gpushare")
+
+
+def test_a_user_without_a_runtime_folder_gets_one_of_his_own(tmp_path: Path) -> None:
+    assert load({}, {}, tmp_path, uid=7).settings.runtime_dir == tmp_path / "tmp/gpushare-7"
+
+
+def test_the_socket_lies_in_the_runtime_folder_unless_it_is_set(tmp_path: Path) -> None:
+    env = {"GPUSHARE_RUNTIME_DIR": "/srv/run"}
+
+    assert load({}, env, tmp_path).settings.socket == Path("/srv/run/gpushare.sock")
+    assert load({"socket": "/srv/sock"}, env, tmp_path).settings.socket == Path("/srv/sock")
+
+
+def test_each_source_beats_the_one_before(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    env = {"XDG_CONFIG_HOME": str(home)}
+    flags: dict[str, object] = {"log_level": None}
+    seen = [load(flags, env, tmp_path).settings.log_level]
+
+    write(tmp_path / "etc/gpushare/config.toml", 'log_level = "debug"')
+    seen.append(load(flags, env, tmp_path).settings.log_level)
+    write(tmp_path / "etc/gpushare/conf.d/10-more.toml", 'log_level = "warning"')
+    seen.append(load(flags, env, tmp_path).settings.log_level)
+    write(home / "gpushare/config.toml", 'log_level = "error"')
+    seen.append(load(flags, env, tmp_path).settings.log_level)
+    env["GPUSHARE_LOG_LEVEL"] = "info"
+    seen.append(load(flags, env, tmp_path).settings.log_level)
+    flags["log_level"] = "debug"
+    seen.append(load(flags, env, tmp_path).settings.log_level)
+
+    assert seen == ["info", "debug", "warning", "error", "info", "debug"]
+
+
+def test_every_value_says_where_it_comes_from(tmp_path: Path) -> None:
+    file = write(tmp_path / "etc/gpushare/config.toml", "reconcile_interval = 5")
+    found = load({"socket": "/s"}, {"GPUSHARE_STATE_DIR": "/srv/state"}, tmp_path)
+
+    assert found.settings.reconcile_interval == 5
+    assert found.origins["reconcile_interval"] == str(file)
+    assert found.origins["state_dir"] == "GPUSHARE_STATE_DIR"
+    assert found.origins["socket"] == "--socket"
+    assert found.origins["log_level"] == "default"
+
+
+def test_an_unknown_key_is_an_error_that_names_file_key_and_neighbour(tmp_path: Path) -> None:
+    file = write(tmp_path / "etc/gpushare/config.toml", 'log_levle = "info"')
+
+    with pytest.raises(ConfigError) as refused:
+        load({}, {}, tmp_path)
+
+    assert str(file) in refused.value.what
+    assert "log_levle" in refused.value.what
+    assert "log_level" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "log_level = 'loud'",
+        "log_level = 3",
+        "reconcile_interval = 0",
+        "reconcile_interval = '5'",
+        "socket = 'relative/sock'",
+        "socket = ''",
+        "socket = 7",
+        "this is not toml",
+    ],
+)
+def test_a_wrong_value_in_a_file_is_an_error_that_names_the_file(tmp_path: Path, text: str) -> None:
+    file = write(tmp_path / "etc/gpushare/config.toml", text)
+
+    with pytest.raises(ConfigError, match=str(file)):
+        load({}, {}, tmp_path)
+
+
+def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="GPUSHARE_RECONCILE_INTERVAL"):
+        load({}, {"GPUSHARE_RECONCILE_INTERVAL": "soon"}, tmp_path)
+
+
+def test_an_empty_variable_sets_nothing(tmp_path: Path) -> None:
+    assert load({}, {"GPUSHARE_LOG_LEVEL": ""}, tmp_path).settings.log_level is LogLevel.INFO
+
+
+def test_the_machine_serves_users_who_run_no_daemon(tmp_path: Path) -> None:
+    system = tmp_path / "run/gpushare/gpushare.sock"
+    own = tmp_path / "tmp/gpushare-7/gpushare.sock"
+    env = {"HOME": str(tmp_path)}
+    before = load({}, env, tmp_path, uid=7).reachable_socket()
+    write(system, "")
+    while_only_the_machine_serves = load({}, env, tmp_path, uid=7).reachable_socket()
+    write(own, "")
+    while_both_serve = load({}, env, tmp_path, uid=7).reachable_socket()
+
+    assert (before, while_only_the_machine_serves, while_both_serve) == (own, system, own)
+
+
+def test_a_socket_that_was_set_is_the_one_that_is_asked(tmp_path: Path) -> None:
+    write(tmp_path / "run/gpushare/gpushare.sock", "")
+
+    found = load({"socket": "/srv/sock"}, {}, tmp_path, uid=7)
+
+    assert found.reachable_socket() == Path("/srv/sock")
+
+
+def test_every_key_has_a_variable_and_a_description() -> None:
+    assert VARIABLES.keys() == FIELDS.keys()
+    assert all(describe(name) for name in FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("64GiB", 64 * GIB), ("0", 0), ("1024", 1024), ("512M", 512 << 20)]
+)
+def test_sizes_are_written_as_on_the_command_line(tmp_path: Path, text: str, size: int) -> None:
+    assert load({}, {"GPUSHARE_SWAP_MEMORY": text}, tmp_path).settings.swap_memory == size
+    write(tmp_path / "etc/gpushare/config.toml", f'swap_ahead = "{text}"')
+    if not text.isdecimal():
+        assert load({}, {}, tmp_path).settings.swap_ahead == size
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("GPUSHARE_SWAP_MEMORY", "much"),
+        ("GPUSHARE_GATE_QUANTUM", "1"),
+        ("GPUSHARE_BEST_EFFORT_MINIMUM", "51"),
+        ("GPUSHARE_GATE_GRACE", "-1"),
+        ("GPUSHARE_TURN_SECONDS", "0"),
+    ],
+)
+def test_settings_out_of_their_bounds_are_refused(tmp_path: Path, variable: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=variable):
+        load({}, {variable: text}, tmp_path)

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Idle shares: noticed, told, lowered, suspended."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpushare.daemon.policies.idle import Sign, verdict, worked
+from gpushare.guard import Seat, SeatPolicy
+from gpushare.mechanisms.mechanism import Observation
+from gpushare.model.ids import GpuId
+from gpushare.model.policy.tenant import IdleAct, IdlePolicy, Policy
+from gpushare.model.share import Cause, State
+from gpushare.model.spec import Priority
+from gpushare.model.units import Seconds
+from gpushare.model.view import ResumeRequest, UpdateRequest
+from support.shares import share
+from support.world.session import ME, live
+from support.world.world import Crash
+
+GPU = GpuId("GPU-0")
+
+
+def counted(launches: int, **more) -> Observation:
+    """What a guard has counted."""
+    seat = Seat(number=0, policy=SeatPolicy(share="x"), launches=launches, **more)
+    return Observation(seats={GPU: seat})
+
+
+def rule(daemon, act: IdleAct, after: int = 600) -> None:
+    policy = Policy(idle=IdlePolicy(after=Seconds(after), act=act))
+    daemon.store.policy.put(policy, "root", daemon.world.clock.now())
+
+
+def told(daemon, kind: str = "share.quiet") -> list[str]:
+    return [event.message for event in daemon.store.events.since(0) if event.type == kind]
+
+
+signs = st.builds(
+    Sign,
+    handed=st.none() | st.integers(0, 3),
+    waiting=st.booleans(),
+    busy=st.none() | st.booleans(),
+)
+
+
+@given(signs, signs)
+def test_quiet_is_said_only_where_something_tells(before, now):
+    found = worked(before, now)
+    if found is False:
+        assert now.handed == before.handed
+        assert not now.waiting
+        assert not now.busy
+        assert now.handed is not None or now.busy is not None
+    if now.busy or now.waiting:
+        assert found is True
+
+
+@given(st.floats(0, 10_000), st.booleans(), st.booleans(), st.sampled_from(IdleAct))
+def test_nothing_is_due_too_early_twice_or_without_a_policy(quiet, programs, told, act):
+    one = share()
+    policy = IdlePolicy(after=Seconds(600), act=act)
+    found = verdict(policy, one, quiet, programs=programs, told=told)
+    assert verdict(IdlePolicy(act=act), one, quiet, programs=programs, told=told) is None
+    assert (found is not None) == (quiet >= 600 and not told)
+    if found and not programs:
+        assert found is IdleAct.NOTIFY
+
+
+def test_a_quiet_program_is_told_once_and_shown(world, state):
+    async def story(daemon):
+        rule(daemon, IdleAct.NOTIFY)
+        share, _ = await daemon.run(8)
+        world.counted["train"] = counted(7)
+        for _ in range(8):
+            await daemon.tick(100)
+        (said,) = told(daemon)
+        assert said == "idle for 10 min: its programs gave the GPU nothing to do"
+        shown = await daemon.show(share.id)
+        assert (world.clock.now() - shown.idle_since).total_seconds() == 700
+        assert shown.state is State.RUNNING
+
+    live(world, state, story)
+
+
+def test_who_launches_waits_or_is_seen_by_nvml_is_not_idle(world, state):
+    async def story(daemon):
+        rule(daemon, IdleAct.SUSPEND)
+        _, process = await daemon.run(8)
+        for number in range(10):
+            world.counted["train"] = counted(number)
+            await daemon.tick(100)
+        for _ in range(10):
+            world.counted["train"] = counted(9, waiting=1)
+            await daemon.tick(100)
+        world.counted["train"] = counted(9)
+        world.busy = frozenset({process.pid})
+        for _ in range(10):
+            await daemon.tick(100)
+        assert not told(daemon)
+        assert (await daemon.show("train")).idle_since is None
+
+    live(world, state, story)
+
+
+def test_where_nothing_tells_nobody_is_idle(world, state):
+    async def story(daemon):
+        rule(daemon, IdleAct.SUSPEND)
+        await daemon.run(8)
+        for _ in range(10):
+            await daemon.tick(100)
+        assert not told(daemon)
+
+    live(world, state, story)
+
+
+def test_without_a_guard_nvml_says_who_is_idle(world, state):
+    async def story(daemon):
+        rule(daemon, IdleAct.NOTIFY)
+        world.busy = frozenset()
+        await daemon.run(None)
+        for _ in range(8):
+            await daemon.tick(100)
+        assert told(daemon) == ["idle for 10 min: NVML saw none of its programs use the GPU"]
+
+    live(world, state, story)
+
+
+def test_off_unless_switched_on(world, state):
+    async def story(daemon):
+        await daemon.run(8)
+        world.counted["train"] = counted(7)
+        for _ in range(30):
+            await daemon.tick(100)
+        assert not told(daemon)
+        assert (await daemon.show("train")).idle_since is not None
+
+    live(world, state, story)
+
+
+def test_a_lowered_share_has_its_priority_back_when_it_works(world, state):
+    async def story(daemon):
+        rule(daemon, IdleAct.LOWER)
+        await daemon.run(8, priority=Priority.HIGH)
+        world.counted["train"] = counted(7)
+        for _ in range(8):
+            await daemon.tick(100)
+        low = await daemon.show("train")
+        assert low.priority is Priority.LOW
+        assert low.asked.priority is Priority.HIGH
+        assert told(daemon)[0].endswith("its priority is low until it works again")
+        world.counted["train"] = counted(8)
+        await daemon.tick(5)
+        back = await daemon.show("train")
+        assert (back.priority, back.asked) == (Priority.HIGH, None)
+        assert told(daemon, "share.works") == ["it works again; its priority is high again"]
+
+    live(world, state, story)
+
+
+def test_another_daemon_gives_the_priority_back(world, state):
+    async def before(daemon):
+        rule(daemon, IdleAct.LOWER)
+        await daemon.run(8)
+        world.counted["train"] = counted(7)
+        for _ in range(8):
+            await daemon.tick(100)
+        assert (await daemon.show("train")).priority is Priority.LOW
+
+    live(world, state, before)
+
+    async def after(daemon):
+        world.counted["train"] = counted(8)
+        await daemon.tick(5)
+        assert (await daemon.show("train")).priority is Priority.NORMAL
+
+    live(world, state, after)
+
+
+@pytest.mark.parametrize("step", ["adjust written", "adjust acted", "adjust confirmed"])
+def test_a_daemon_that_dies_as_it_lowers_a_share_leaves_the_record_true(world, state, step):
+    def told_of(passed):
+        if passed == step:
+            raise Crash(step)
+
+    async def before(daemon):
+        rule(daemon, IdleAct.LOWER)
+        await daemon.run(8)
+        world.counted["train"] = counted(7)
+        for _ in range(6):
+            await daemon.tick(100)
+        with pytest.raises(Crash):
+            await daemon.tick(100)
+
+    live(world, state, before, told_of)
+
+    async def after(daemon):
+        shown = await daemon.show("train")
+        low = step == "adjust confirmed"
+        assert shown.priority is (Priority.LOW if low else Priority.NORMAL)
+        assert (shown.asked is not None) == low
+        assert not daemon.store.intents.pending()
+
+    live(world, state, after)
+
+
+def test_what_the_owner_asks_meanwhile_stays(world, state):
+    async def story(daemon):
+        rule(daemon, IdleAct.LOWER)
+        await daemon.run(8)
+        world.counted["train"] = counted(7)
+        for _ in range(8):
+            await daemon.tick(100)
+        await daemon.service.update("train", UpdateRequest(priority=Priority.LOW), ME)
+        assert (await daemon.show("train")).asked is None
+        world.counted["train"] = counted(8)
+        await daemon.tick(5)
+        assert (await daemon.show("train")).priority is Priority.LOW
+
+    live(world, state, story)
+
+
+def test_a_suspended_share_waits_for_somebody_to_resume_it(world, state):
+    async def story(daemon):
+        rule(daemon, IdleAct.SUSPEND)
+        share, _ = await daemon.run(60)
+        world.counted["train"] = counted(7)
+        for _ in range(8):
+            await daemon.tick(100)
+        away = await daemon.show(share.id)
+        assert (away.state, away.suspension.cause) == (State.SUSPENDED, Cause.IDLE)
+        assert "gpushare resume train" in away.reason
+        other, _ = await daemon.run(60, name="other")
+        assert other.state is State.RUNNING, "its room is for others meanwhile"
+        for _ in range(3):
+            await daemon.tick(100)
+        assert await daemon.state(share.id) == State.SUSPENDED
+
+    live(world, state, story)
+
+
+def test_who_resumes_it_has_the_whole_time_again(world, state):
+    async def story(daemon):
+        rule(daemon, IdleAct.SUSPEND)
+        await daemon.run(8)
+        world.counted["train"] = counted(7)
+        while await daemon.state("train") != State.SUSPENDED:
+            await daemon.tick(100)
+        await daemon.service.resume("train", ResumeRequest(), ME)
+        await daemon.tick(100)
+        assert await daemon.state("train") == State.RUNNING
+        for _ in range(8):
+            await daemon.tick(100)
+        assert await daemon.state("train") == State.SUSPENDED
+
+    live(world, state, story)
+
+
+def test_what_cannot_be_done_is_told_once(world, state):
+    world.regions.fixed = 0b1
+
+    async def story(daemon):
+        rule(daemon, IdleAct.SUSPEND)
+        await daemon.run(8)
+        world.counted["train"] = counted(7)
+        for _ in range(20):
+            await daemon.tick(100)
+        (said,) = told(daemon)
+        assert "it stays on the GPU" in said
+        assert "managed memory" in said
+        assert await daemon.state("train") == State.RUNNING
+
+    live(world, state, story)
+
+
+def test_a_held_share_without_programs_is_only_told(world, state):
+    async def story(daemon):
+        rule(daemon, IdleAct.SUSPEND)
+        await daemon.create(8, name="desk")
+        for _ in range(8):
+            await daemon.tick(100)
+        assert told(daemon) == ["it has no program, for 10 min"]
+        assert await daemon.state("desk") == State.GRANTED
+
+    live(world, state, story)
+
+
+def test_one_share_is_suspended_in_a_pass(world, state):
+    async def story(daemon):
+        rule(daemon, IdleAct.SUSPEND)
+        for name in ("a", "b"):
+            await daemon.run(8, name=name)
+            world.counted[name] = counted(7)
+        for _ in range(7):
+            await daemon.tick(100)
+        assert [await daemon.state(name) for name in "ab"] == [State.SUSPENDED, State.RUNNING]
+        await daemon.tick(5)
+        assert await daemon.state("b") == State.SUSPENDED
+
+    live(world, state, story)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the probe is refused is not held against the share."""
+
+import asyncio
+
+from gpushare.daemon.observe.observer import Observer
+from gpushare.mechanisms.mechanism import Observation
+from support.shares import share
+
+
+class Rig:
+    """A region whose counter of refusals the test sets."""
+
+    denied = 0
+
+    class Clock:
+        @staticmethod
+        def elapsed() -> float:
+            return 0.0
+
+    clock = Clock()
+
+    @property
+    def mechanisms(self):
+        return self
+
+    def observe(self, _) -> Observation:
+        return Observation(denied=self.denied)
+
+
+def test_only_what_programs_were_refused_is_counted():
+    rig, one = Rig(), share()
+    observer = Observer(rig)
+
+    async def probe() -> str:
+        rig.denied += 7
+        return "proof"
+
+    async def story() -> None:
+        rig.denied = 1
+        assert await observer.probing(one, probe()) == "proof"
+        rig.denied += 2
+        await observer.look([one])
+        assert observer.last(one.id).denied == 3
+
+    asyncio.run(story())

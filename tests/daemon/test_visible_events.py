@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is told: events, metrics, plans."""
+
+import asyncio
+
+from gpushare.model.spec import MemoryAsk, ShareSpec
+from gpushare.model.units import GIB
+from support.world.session import ME, STRANGER, live
+
+
+def test_events_tell_the_story_from_any_point(world, state):
+    async def story(daemon):
+        share, process = await daemon.run(8)
+        world.end(process)
+        await daemon.tick()
+        daemon.core.bus.close()
+        told = [e.type for e in daemon.store.events.since(0) if e.share == share.id]
+        assert told == [
+            "share.queued",
+            "share.verified",
+            "share.granted",
+            "share.running",
+            "share.released",
+        ]
+
+    live(world, state, story)
+
+
+async def hear(daemon, caller):
+    return [event.type async for event in daemon.service.events(0, caller)]
+
+
+def test_followers_hear_what_comes(world, state):
+    async def story(daemon):
+        listening = asyncio.create_task(hear(daemon, ME))
+        await daemon.create(8)
+        daemon.core.bus.close()
+        assert (await listening)[-1] == "share.granted"
+
+    live(world, state, story)
+
+
+def test_strangers_hear_nothing_of_others(world, state):
+    async def story(daemon):
+        await daemon.create(8)
+        listening = asyncio.create_task(hear(daemon, STRANGER))
+        await asyncio.sleep(0)
+        daemon.core.bus.close()
+        assert await listening == []
+
+    live(world, state, story)
+
+
+def test_a_share_above_its_limit_by_the_drivers_count_is_told_once(world, state):
+    async def story(daemon):
+        share, process = await daemon.run(8)
+        world.occupy(process, 9)
+        await daemon.tick()
+        await daemon.tick()
+        told = [e for e in daemon.store.events.since(0) if e.type == "share.over"]
+        assert [(e.share, e.message) for e in told] == [
+            (share.id, "holds 9 GiB of GPU 0, above its limit")
+        ]
+
+    live(world, state, story)
+
+
+def test_metrics_have_the_shares(world, state):
+    async def story(daemon):
+        await daemon.create(8)
+        text = (await daemon.service.metrics(ME)).decode()
+        assert 'gpushare_shares{state="granted"} 1.0' in text
+        assert 'gpushare_gpu_memory_granted_bytes{gpu="GPU-0",index="0"} 8.589934592e+09' in text
+
+    live(world, state, story)
+
+
+def test_a_plan_changes_nothing(world, state):
+    async def story(daemon):
+        spec = ShareSpec(memory=MemoryAsk(limit=60 * GIB))
+        plan = await daemon.service.plan(spec, ME)
+        assert plan.decision.gpus == ("GPU-0",)
+        await daemon.create(60)
+        assert "60 GiB of memory" in (await daemon.service.plan(spec, ME)).waits_for
+        assert len(await daemon.service.shares(ME)) == 1
+
+    live(world, state, story)

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MPS daemons of ours, started, lost, stuck and found again on a simulated machine."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gpushare.hardware.linux.processes import ProcProcesses
+from gpushare.hardware.mps.daemons import BINARY, MpsDaemons
+from gpushare.model.errors import MpsError, MpsStuckError
+from gpushare.model.ids import GpuId
+from gpushare.model.share import ProcessRef
+from support.machine import Machine
+
+GPU = GpuId("GPU-51600000-0000-4000-8000-000000000001")
+
+
+def daemons(machine: Machine, folder: Path, **options: object) -> MpsDaemons:
+    return MpsDaemons(folder, ProcProcesses(), machine.environment, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def mps(machine: Machine, short_path: Path) -> Iterator[MpsDaemons]:
+    found = daemons(machine, short_path)
+    yield found
+    for gpu, holders in found.holders().items():
+        for holder in (*holders, None):
+            found.release(gpu, holder)
+
+
+def daemon_of(folder: Path, gpu: GpuId = GPU) -> ProcessRef:
+    record = msgspec.json.decode((folder / gpu / "daemon").read_bytes())
+    return msgspec.convert(record["process"], ProcessRef)
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().strip("\0").split("\0")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def test_the_first_holder_starts_it_and_the_last_stops_it(
+    mps: MpsDaemons, short_path: Path
+) -> None:
+    place = mps.acquire(GPU, "a")
+    assert mps.acquire(GPU, "b") == place
+    assert mps.acquire(GPU, "b") == place, "holding twice is holding once"
+    assert mps.holders() == {GPU: ("a", "b")}
+    assert mps.control(GPU).servers() == ()
+    assert mps.control(GPU).clients() == ()
+    daemon = daemon_of(short_path)
+    mps.release(GPU, "a")
+    assert ProcProcesses().alive(daemon)
+    mps.release(GPU, "b")
+    assert not ProcProcesses().alive(daemon)
+    assert mps.holders() == {}
+    mps.release(GPU, "b")
+
+
+def test_it_inherits_nothing_that_would_charge_a_share(machine: Machine, short_path: Path) -> None:
+    ours = {"LD_PRELOAD": "", "GPUSHARE_REGION": "/r", "CUDA_MPS_CLIENT_PRIORITY": "1"}
+    environment = {**machine.environment, **ours, "CUDA_VISIBLE_DEVICES": "7"}
+    mps = MpsDaemons(short_path, ProcProcesses(), environment)
+    place = mps.acquire(GPU, "a")
+    seen = environment_of(daemon_of(short_path).pid)
+    mps.release(GPU, "a")
+    assert not set(ours) & set(seen)
+    assert seen["CUDA_VISIBLE_DEVICES"] == GPU
+    assert seen["CUDA_MPS_PIPE_DIRECTORY"] == str(place.pipe)
+
+
+def test_a_dead_daemon_is_an_error_and_comes_back(mps: MpsDaemons, short_path: Path) -> None:
+    mps.acquire(GPU, "a")
+    os.kill(daemon_of(short_path).pid, signal.SIGKILL)
+    while ProcProcesses().find(daemon_of(short_path).pid):
+        time.sleep(0.01)
+    with pytest.raises(MpsError) as caught:
+        mps.control(GPU).servers()
+    assert not caught.value.retryable
+    mps.acquire(GPU, "a")
+    assert mps.control(GPU).servers() == ()
+
+
+def test_a_stuck_daemon_is_told_apart_and_is_killed(machine: Machine, short_path: Path) -> None:
+    mps = daemons(machine, short_path, patience=0.6)
+    daemons(machine, short_path).acquire(GPU, "a")
+    daemon = daemon_of(short_path)
+    os.kill(daemon.pid, signal.SIGSTOP)
+    with pytest.raises(MpsStuckError) as caught:
+        mps.control(GPU).servers()
+    assert caught.value.retryable
+    mps.release(GPU, "a")
+    assert not ProcProcesses().alive(daemon)
+    assert mps.holders() == {}
+
+
+def test_a_successor_finds_the_daemon_of_its_predecessor(
+    machine: Machine, mps: MpsDaemons, short_path: Path
+) -> None:
+    mps.acquire(GPU, "a")
+    daemon = daemon_of(short_path)
+    successor = daemons(machine, short_path)
+    assert successor.holders() == {GPU: ("a",)}
+    successor.acquire(GPU, "b")
+    assert daemon_of(short_path) == daemon
+
+
+def test_a_daemon_whose_record_was_never_written_is_found(
+    machine: Machine, mps: MpsDaemons, short_path: Path
+) -> None:
+    mps.acquire(GPU, "a")
+    daemon = daemon_of(short_path)
+    (short_path / GPU / "daemon").unlink()
+    successor = daemons(machine, short_path)
+    assert successor.control(GPU).servers() == ()
+    successor.release(GPU, "a")
+    assert not ProcProcesses().alive(daemon)
+
+
+def test_a_reused_pid_is_not_taken_for_the_daemon(mps: MpsDaemons, short_path: Path) -> None:
+    mps.acquire(GPU, "a")
+    real = (short_path / GPU / "daemon").read_bytes()
+    forged = {"process": {"pid": os.getpid(), "started": 1}, "protocol": 2}
+    (short_path / GPU / "daemon").write_bytes(msgspec.json.encode(forged))
+    with pytest.raises(MpsError):
+        mps.control(GPU)
+    (short_path / GPU / "daemon").write_bytes(real)
+
+
+def test_a_daemon_that_cannot_start_says_why(machine: Machine, short_path: Path) -> None:
+    environment = {**machine.environment}
+    del environment["GPUSHARE_SIM_MACHINE"]
+    mps = MpsDaemons(short_path, ProcProcesses(), environment)
+    with pytest.raises(MpsError) as caught:
+        mps.acquire(GPU, "a")
+    assert "no CUDA driver" in caught.value.because
+    mps.release(GPU, "a")
+    assert mps.holders() == {}
+
+
+def test_mps_may_not_be_installed(short_path: Path) -> None:
+    mps = MpsDaemons(short_path, ProcProcesses(), {"PATH": str(short_path)})
+    assert mps.binary() is None
+    with pytest.raises(MpsError) as caught:
+        mps.acquire(GPU, "a")
+    assert BINARY in caught.value.because
+
+
+def test_a_path_too_long_for_a_socket_is_said_before(machine: Machine, short_path: Path) -> None:
+    mps = daemons(machine, short_path / ("x" * 80))
+    with pytest.raises(MpsError) as caught:
+        mps.acquire(GPU, "a")
+    assert "too long" in caught.value.what
+
+
+def test_two_gpus_have_two_daemons(short_path: Path) -> None:
+    from support.machine import simulated  # noqa: PLC0415
+
+    with simulated("a10-2") as machine:
+        mps = daemons(machine, short_path)
+        listed = machine.python(
+            "from gpushare.hardware.nvidia.nvml import Nvml;"
+            "from gpushare.hardware.nvidia.gpus import NvmlGpus;"
+            "print(*(gpu.uuid for gpu in NvmlGpus(Nvml()).gpus()))"
+        )
+        one, other = map(GpuId, listed.stdout.split())
+        assert mps.acquire(one, "a").pipe != mps.acquire(other, "b").pipe
+        assert daemon_of(short_path, one) != daemon_of(short_path, other)
+        mps.release(one, "a")
+        assert mps.holders() == {other: ("b",)}
+        mps.release(other, "b")
+
+
+@pytest.mark.parametrize("machine", ["h200-r615"], indirect=True)
+def test_the_third_protocol(machine: Machine, short_path: Path) -> None:
+    daemons(machine, short_path, protocol=3).acquire(GPU, "a")
+    mps = daemons(machine, short_path)
+    assert mps.control(GPU).servers() == (), "spoken to as it was started, not as we would start it"
+    assert mps.control(GPU).clients() == ()
+    daemon = daemon_of(short_path)
+    mps.release(GPU, "a")
+    assert not ProcProcesses().alive(daemon)
+
+
+def test_the_log_is_read_for_blame(mps: MpsDaemons) -> None:
+    place = mps.acquire(GPU, "a")
+    assert mps.control(GPU).blame() == ()
+    line = "[x Server 7] Client {PID: 41, Context ID: 0} raised a fatal GPU exception\n"
+    (place.log / "server.log").write_text(line)
+    assert mps.control(GPU).blame() == (41,)
+
+
+def test_a_restart_is_another_daemon_with_the_same_holders(
+    mps: MpsDaemons, short_path: Path
+) -> None:
+    mps.acquire(GPU, "a")
+    first = daemon_of(short_path)
+    mps.restart(GPU)
+    assert daemon_of(short_path) != first
+    assert not ProcProcesses().alive(first)
+    assert mps.holders() == {GPU: ("a",)}
+
+
+def test_without_a_holder_only_an_abandoned_daemon_ends(mps: MpsDaemons, short_path: Path) -> None:
+    mps.acquire(GPU, "a")
+    mps.release(GPU, None)
+    assert mps.holders() == {GPU: ("a",)}
+    (short_path / GPU / "holders" / "a").unlink()
+    mps.release(GPU, None)
+    assert mps.holders() == {}
+
+
+def test_files_that_cannot_be_kept_are_our_error(machine: Machine, short_path: Path) -> None:
+    (short_path / "mps").write_text("a file")
+    with pytest.raises(MpsError) as caught:
+        daemons(machine, short_path / "mps").acquire(GPU, "a")
+    assert "Not a directory" in caught.value.because

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Specs from the words that people write."""
+
+import pytest
+
+from gpushare.model.errors import BadQuantityError, BadSpecError
+from gpushare.model.spec import ComputeAsk, Isolation, MechanismName, MemoryAsk, Priority
+from gpushare.model.units import GIB
+from gpushare.session.spec_options import changes, spec
+
+
+def test_words_become_a_spec() -> None:
+    found = spec(
+        memory="8GiB",
+        memory_request="4GiB",
+        compute="40%",
+        compute_request=20,
+        priority="high",
+        isolation="strong",
+        gpus=2,
+        gpu=(0, "GPU-1"),
+        mechanism="mps",
+        name="train",
+        ttl="2h",
+        labels={"team": "a"},
+    )
+
+    assert (found.memory.limit, found.memory.request) == (8 * GIB, 4 * GIB)
+    assert (found.compute.limit, found.compute.request) == (40, 20)
+    assert found.priority is Priority.HIGH
+    assert found.isolation is Isolation.STRONG
+    assert found.gpu == ("0", "GPU-1")
+    assert found.mechanism is MechanismName.MPS
+    assert found.ttl == 7200
+
+
+def test_memory_may_be_bytes_or_a_percentage() -> None:
+    assert spec(memory=GIB).memory.limit == GIB
+    assert spec(memory="20%").memory.share == 20
+
+
+def test_nothing_asked_is_a_whole_gpu_by_any_mechanism() -> None:
+    found = spec()
+
+    assert (found.memory.limit, found.compute.limit, found.mechanism) == (None, 100, None)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"memory": "lots"},
+        {"memory": "-1GiB"},
+        {"memory": "101%"},
+        {"compute": "0"},
+        {"compute": "12.5"},
+        {"ttl": "soon"},
+        {"ttl": 0},
+    ],
+)
+def test_malformed_quantities_are_refused(words) -> None:
+    with pytest.raises(BadQuantityError) as refused:
+        spec(**words)
+
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"memory": 0},
+        {"priority": "urgent"},
+        {"isolation": "total"},
+        {"mechanism": "magic"},
+        {"gpus": 0},
+        {"gpus": 2, "gpu": ("0",)},
+        {"memory": "1GiB", "memory_request": "2GiB"},
+        {"compute": 10, "compute_request": 20},
+    ],
+)
+def test_specs_that_cannot_be_are_refused(words) -> None:
+    with pytest.raises(BadSpecError):
+        spec(**words)
+
+
+def test_changes_name_only_what_changes() -> None:
+    found = changes(compute="25%", ttl="2h")
+    assert found.compute == ComputeAsk(limit=25)
+    assert (found.memory, found.priority, found.ttl) == (None, None, 7200)
+    assert changes(memory="8GiB", memory_request="2GiB").memory == MemoryAsk(
+        limit=8 * GIB, request=2 * GIB
+    )
+    assert changes(priority="low").priority is Priority.LOW
+
+
+@pytest.mark.parametrize("wish", [{"memory_request": "1GiB"}, {"compute_request": "10"}])
+def test_a_request_changes_with_its_limit(wish: dict[str, str]) -> None:
+    with pytest.raises(BadSpecError, match="together"):
+        changes(**wish)
+
+
+@pytest.mark.parametrize(
+    ("wish", "error"),
+    [
+        ({"compute": "0"}, BadQuantityError),
+        ({"memory": "lots"}, BadQuantityError),
+        ({"priority": "urgent"}, BadSpecError),
+        ({"ttl": "soon"}, BadQuantityError),
+    ],
+)
+def test_changes_that_make_no_sense_are_refused(wish: dict[str, str], error: type) -> None:
+    with pytest.raises(error):
+        changes(**wish)
+
+
+def test_turns_are_asked_for() -> None:
+    assert spec(turns=True).turns
+    assert not spec().turns

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One life of a daemon on a world, and the calls a user makes on it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gpushare.daemon.access.access import Access
+from gpushare.daemon.services.service import DaemonService
+from gpushare.model.access.role import Role
+from gpushare.model.share import Caller, ProcessRef
+from gpushare.model.spec import ComputeAsk, MemoryAsk, ShareSpec
+from gpushare.model.units import GIB
+from gpushare.model.view import CreateRequest, EnterRequest, ShareView
+from support.world.world import UID, World
+
+ME = Caller(uid=UID, gid=UID, pid=1, role=Role.ADMIN)
+STRANGER = Caller(uid=UID + 7, gid=UID + 7, pid=1)
+
+
+class Sitting:
+    def __init__(self, world: World, state: Path, step: Callable[[str], None]) -> None:
+        self.world = world
+        self.core = world.core(state, step)
+        self.service = DaemonService(self.core, Access(operator=UID))
+        self.store = self.core.store
+
+    async def tick(self, seconds: float = 2) -> None:
+        self.world.clock.pass_by(seconds)
+        await self.core.reconcile()
+
+    async def create(
+        self, gib: int | None = 8, *, holder: ProcessRef | None = None, wait: bool = True, **spec
+    ) -> ShareView:
+        memory = MemoryAsk() if gib is None else MemoryAsk(limit=gib * GIB)
+        compute = ComputeAsk(limit=spec.pop("compute", 100))
+        request = CreateRequest(
+            spec=ShareSpec(memory=memory, compute=compute, **spec),
+            holder=holder.pid if holder else None,
+            wait=wait,
+            program="train.py",
+        )
+        return await self.service.create(request, ME)
+
+    async def run(self, gib: int | None = 8, **spec) -> tuple[ShareView, ProcessRef]:
+        """As `gpushare run` does: hold, wait, enter, become the program."""
+        process = self.world.spawn()
+        share = await self.create(gib, holder=process, **spec)
+        if share.state not in {"granted", "suspended"}:
+            return share, process
+        entry = await self.service.enter(share.id, EnterRequest(pid=process.pid), ME)
+        self.world.enter(process, entry.env)
+        return await self.show(share.id), process
+
+    async def show(self, ref: str) -> ShareView:
+        return await self.service.show(ref, ME)
+
+    async def state(self, ref: str) -> str:
+        return (await self.show(ref)).state
+
+
+@contextmanager
+def sitting(world: World, state: Path, step: Callable[[str], None] = lambda _: None) -> Any:
+    found = Sitting(world, state, step)
+    try:
+        yield found
+    finally:
+        found.core.members.close()
+        found.store.close()
+
+
+def live(
+    world: World,
+    state: Path,
+    story: Callable[[Sitting], Awaitable[Any]],
+    step: Callable[[str], None] = lambda _: None,
+) -> Any:
+    """A daemon starts, the story happens to it, and it goes."""
+
+    async def life() -> Any:
+        with sitting(world, state, step) as here:
+            await here.core.reconcile()
+            return await story(here)
+
+    return asyncio.run(life())

@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A machine that outlives daemons: processes in a /proc of its own, mechanisms that are only noted.
+
+What a daemon did stays in the world when the daemon is dropped at any point, as after a crash.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.loop.core import Core
+from gpushare.hardware.linux.census import Census
+from gpushare.hardware.linux.processes import ProcProcesses
+from gpushare.hardware.linux.residents import Residents
+from gpushare.hardware.ports import Driver, Xid
+from gpushare.mechanisms.mechanism import Observation, Quiet
+from gpushare.mechanisms.stack import Mechanisms
+from gpushare.model.edits import Edits
+from gpushare.model.errors import GpuLostError, MpsStuckError
+from gpushare.model.gpu import Capability, Gpu, GpuHealth, GpuProcess, Machine
+from gpushare.model.ids import GpuId
+from gpushare.model.promise import Claim, Promise
+from gpushare.model.share import Level, ProcessRef, Share, Verification
+from gpushare.model.spec import MechanismName
+from gpushare.model.units import GIB, Bytes
+from gpushare.store import Store
+from support.world.leftovers import Remains
+from support.world.moves import Checkpoints, Regions
+
+UID = os.geteuid()
+HERE = (MechanismName.EXCLUSIVE, MechanismName.TIMESLICE, MechanismName.MPS, MechanismName.GUARD)
+PROMISES = {
+    MechanismName.EXCLUSIVE: Promise(mechanism=MechanismName.EXCLUSIVE, alone=True),
+    MechanismName.TIMESLICE: Promise(mechanism=MechanismName.TIMESLICE),
+    MechanismName.MPS: Promise(mechanism=MechanismName.MPS, max_gpus=1, one_user=True),
+    MechanismName.GUARD: Promise(
+        mechanism=MechanismName.GUARD, memory=Claim(level=Level.COOPERATIVE), layer=True
+    ),
+}
+
+
+TURN_SECONDS = 30.0
+KEPT = Verification(at=datetime(2026, 11, 23, tzinfo=UTC), ok=True)
+
+
+class Crash(BaseException):
+    """The daemon dies here."""
+
+
+@dataclass
+class WorldClock:
+    wall: datetime = datetime(2026, 11, 23, tzinfo=UTC)
+    seconds: float = 1000.0
+
+    def now(self) -> datetime:
+        return self.wall
+
+    def elapsed(self) -> float:
+        return self.seconds
+
+    def pass_by(self, seconds: float) -> None:
+        self.wall += timedelta(seconds=seconds)
+        self.seconds += seconds
+
+
+class Noted(Quiet):
+    """A mechanism whose acts are kept in the world."""
+
+    def __init__(self, world: "World", promise: Promise) -> None:
+        self._world, self.promise = world, promise
+
+    def prepare(self, share: Share, grants) -> Edits:
+        self._world.broken()
+        self._world.made.add((self.promise.mechanism, share.id))
+        if self.promise.mechanism is MechanismName.GUARD:
+            self._world.regions.named.setdefault(share.id, share.decision.gpus)
+        return Edits(env={"VIA": self.promise.mechanism})
+
+    def release(self, share: Share) -> None:
+        self._world.broken()
+        self._world.made.discard((self.promise.mechanism, share.id))
+        if self.promise.mechanism is MechanismName.GUARD:
+            self._world.regions.named.pop(share.id, None)
+
+    def drain(self, share: Share, pids) -> None:
+        self._world.drained.append((share.name, tuple(pids)))
+
+    def suspend(self, share: Share, keep: Bytes) -> None:
+        if self.promise.mechanism is MechanismName.GUARD:
+            self._world.broken()
+            self._world.regions.ask(share.id, away=True, keep=keep)
+
+    def resume(self, share: Share) -> None:
+        if self.promise.mechanism is MechanismName.GUARD:
+            self._world.broken()
+            self._world.regions.ask(share.id, away=False)
+
+    def move(self, share: Share, grants, left) -> None:
+        self._world.broken()
+        if self.promise.mechanism is MechanismName.GUARD:
+            self._world.regions.named[share.id] = tuple(grant.gpu for grant in grants)
+
+    def adjust(self, share: Share, grants) -> None:
+        self._world.broken()
+        self._world.adjusted.append((self.promise.mechanism, share.name, grants[0].compute))
+
+    def observe(self, share: Share) -> Observation:
+        seen = Observation(fault=self._world.fault, pids=self._world.claimed)
+        if self.promise.mechanism is not MechanismName.GUARD:
+            return seen
+        pids = self._world.programs_of(share.id)
+        moves = self._world.regions.look(share.id, pids, self._world.clock)
+        seen = replace(seen, pids=(*seen.pids, *pids), moves=moves, seats=self._world.seats)
+        return seen | self._world.counted.get(share.name, Observation())
+
+
+class Processes(ProcProcesses):
+    """As the real ones, but a process here is only a folder: its pidfd is a pipe's end."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(world.root)
+        self._world = world
+
+    def open(self, process: ProcessRef) -> int | None:
+        if not self.alive(process):
+            return None
+        return os.dup(self._world.pipes[process.pid][0])
+
+
+@dataclass
+class World:
+    root: Path
+    gpus: tuple[Gpu, ...]
+    clock: WorldClock = field(default_factory=WorldClock)
+    made: set[tuple[MechanismName, str]] = field(default_factory=set)
+    groups: dict[str, set[int]] = field(default_factory=dict)
+    drained: list = field(default_factory=list)
+    signals: list = field(default_factory=list)
+    pipes: dict[int, tuple[int, int]] = field(default_factory=dict)
+    fault: str = ""
+    claimed: tuple[int, ...] = ()  # pids that stand in a share's region
+    trouble: Callable[[], None] = lambda: None
+    proof: Verification = KEPT
+    probed: list = field(default_factory=list)
+    boot: str = "boot-1"
+    with_cgroups: bool = True
+    regions: Regions = field(default_factory=Regions)
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    adjusted: list = field(default_factory=list)
+    seats: dict = field(default_factory=dict)
+    remains: Remains = field(default_factory=Remains)
+    busy: frozenset[int] | None = None  # pids that NVML has seen use a GPU
+    counted: dict[str, Observation] = field(default_factory=dict)  # by a share's guard, by its name
+    _started: int = 5000
+
+    def __post_init__(self) -> None:
+        self.checkpoints.first = self.region_of
+
+    # The Gpus and Cgroups ports.
+    def driver(self) -> Driver:
+        return Driver(version="580.1", cuda=13000, simulated=True)
+
+    def xids(self, timeout: float) -> tuple[Xid, ...]:
+        return ()
+
+    def reason(self) -> str:
+        return "" if self.with_cgroups else "none here"
+
+    def create(self, name: str) -> str:
+        self.groups.setdefault(name, set())
+        return f"/sys/fs/cgroup/gpushare/{name}"
+
+    def add(self, name: str, pid: int) -> bool:
+        self.groups[name].add(pid)
+        return True
+
+    def pids(self, name: str) -> tuple[int, ...]:
+        return tuple(pid for pid in self.groups.get(name, ()) if self._folder(pid).is_dir())
+
+    def remove(self, name: str) -> bool:
+        if self.pids(name):
+            return False
+        self.groups.pop(name, None)
+        return True
+
+    # Processes.
+    def spawn(
+        self, parent: int = 1, environ: Mapping[str, str] = {}, pid: int = 0, uid: int = UID
+    ) -> ProcessRef:
+        """A process starts; it is in its parent's control group."""
+        self._started += 1
+        pid = pid or self._started
+        folder = self._folder(pid)
+        folder.mkdir(parents=True)
+        inherited = self._environ(parent) | environ
+        rest = " ".join(["0"] * 17)
+        (folder / "environ").write_text("".join(f"{k}={v}\0" for k, v in inherited.items()))
+        (folder / "status").write_text(f"Name:\tx\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
+        (folder / "stat").write_text(f"{pid} (a (b) c) S {parent} {rest} {self._started} 0 0")
+        self.pipes[pid] = os.pipe()
+        for group in self.groups.values():
+            if parent in group:
+                group.add(pid)
+        return ProcessRef(pid=pid, started=self._started)
+
+    def end(self, process: ProcessRef) -> None:
+        """A process ends; its children become init's."""
+        for child in (self.root / "proc").iterdir():
+            stat = (child / "stat").read_text()
+            (child / "stat").write_text(stat.replace(f") S {process.pid} ", ") S 1 "))
+        for name in ("environ", "status", "stat"):
+            (self._folder(process.pid) / name).unlink()
+        self._folder(process.pid).rmdir()
+        for group in self.groups.values():
+            group.discard(process.pid)
+        for descriptor in self.pipes.pop(process.pid):
+            os.close(descriptor)
+
+    def enter(self, process: ProcessRef, env: Mapping[str, str]) -> None:
+        """The process becomes a program with this environment."""
+        text = "".join(f"{key}={value}\0" for key, value in env.items())
+        (self._folder(process.pid) / "environ").write_text(text)
+
+    def programs_of(self, share: str) -> tuple[int, ...]:
+        """Living programs that carry the share's mark."""
+        mark = {"GPUSHARE_SHARE": share}
+        return tuple(pid for pid in self.pipes if self._environ(pid).items() >= mark.items())
+
+    def living(self) -> set[int]:
+        return set(self.pipes)
+
+    def broken(self) -> None:
+        self.trouble()
+
+    def occupy(self, process: ProcessRef, gib: int) -> None:
+        """The process has memory on the first GPU."""
+        first, *rest = self.gpus
+        one = GpuProcess(pid=process.pid, memory=Bytes(gib * GIB))
+        self.gpus = (replace(first, processes=(*first.processes, one)), *rest)
+
+    def lose(self, gpu: int) -> None:
+        lost = list(self.gpus)
+        lost[gpu] = replace(lost[gpu], health=GpuHealth(lost=True))
+        self.gpus = tuple(lost)
+
+    def core(self, state: Path, step: Callable[[str], None] = lambda _: None) -> Core:
+        """A daemon on this world."""
+        return Core(Store(state), self.rig(), step, turn_seconds=TURN_SECONDS)
+
+    def rig(self) -> Rig:
+        return Rig(
+            gpus=self,
+            processes=Processes(self),
+            census=lambda: Census(self.root),
+            cgroups=self,
+            mechanisms=Mechanisms([Noted(self, PROMISES[name]) for name in HERE], self),
+            machine=self._machine,
+            probe=Prober(self),
+            checkpoints=self.checkpoints,
+            residents=Residents(self.root),
+            remains=self.remains,
+            programs=lambda gpu: gpu.processes,
+            busy=lambda _, __: self.busy,
+            signal=lambda process, number: self.signals.append((process.pid, number)),
+            clock=self.clock,
+            boot=self.boot,
+        )
+
+    def region_of(self, pid: int) -> tuple[GpuId, ...]:
+        """The GPUs of the share whose mark the program carries."""
+        return self.regions.named.get(self._environ(pid).get("GPUSHARE_SHARE", ""), ())
+
+    def close(self) -> None:
+        for ends in self.pipes.values():
+            for descriptor in ends:
+                os.close(descriptor)
+
+    def _machine(self, context: Mapping[GpuId, Bytes]) -> Machine:
+        capabilities = tuple(Capability(mechanism=name, available=True) for name in HERE)
+        return Machine(gpus=self.gpus, capabilities=capabilities, context=dict(context))
+
+    def _folder(self, pid: int) -> Path:
+        return self.root / "proc" / str(pid)
+
+    def _environ(self, pid: int) -> dict[str, str]:
+        folder = self._folder(pid)
+        text = (folder / "environ").read_text() if folder.is_dir() else ""
+        return dict(pair.split("=", 1) for pair in text.split("\0") if pair)
+
+
+@dataclass
+class Prober:
+    world: World
+
+    def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Verification:
+        self.world.probed.append(share.decision.mechanisms)
+        return self.world.proof
+
+    def contexts(self) -> dict[GpuId, tuple[str, Bytes]]:
+        return {gpu.uuid: ("580.1", Bytes(GIB // 2)) for gpu in self.world.gpus}
+
+
+def make_world(root: Path, gpus: int = 1, gib: int = 80) -> World:
+    (root / "proc").mkdir(parents=True)
+    return World(
+        root=root,
+        gpus=tuple(
+            Gpu(
+                uuid=GpuId(f"GPU-{index}"),
+                index=index,
+                name="World",
+                memory_total=Bytes(gib * GIB),
+                driver="580.1",
+                simulated=True,
+            )
+            for index in range(gpus)
+        ),
+    )
+
+
+def stuck() -> None:
+    raise MpsStuckError("the MPS control daemon does not answer", "it is stuck")
+
+
+def gone() -> None:
+    raise GpuLostError("the GPU has fallen off the bus")
