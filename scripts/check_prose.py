@@ -21,7 +21,9 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 ALLOWED = "prose: allow"
-NOT_PROSE = re.compile(r"^(```|~~~).*?^\1|`[^`\n]*\n?[^`\n]*`|\]\([^)\s]*\)", re.DOTALL | re.MULTILINE)
+NOT_PROSE = re.compile(
+    r"^(```|~~~).*?^\1|`[^`\n]*\n?[^`\n]*`|\]\([^)\s]*\)", re.DOTALL | re.MULTILINE
+)
 C_PROSE = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.DOTALL)
 PYTHON_PROSE = {
     number
