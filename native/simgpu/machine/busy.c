@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* When a device was busy: an interval that grows, and a short history in buckets. */
-#include "machine/image.h"
+#include "machine/busy.h"
 
 #include <time.h>
 
@@ -58,8 +57,8 @@ uint64_t gs_busy_in(const gs_busy *busy, uint64_t from, uint64_t to)
     uint64_t sum = overlap(busy->start, busy->end, from, to);
     for (int i = 0; i < GS_BUCKETS; i++) {
         uint64_t begin = (uint64_t)busy->epoch[i] * GS_BUCKET_NS;
-        uint64_t seen = overlap(begin, begin + GS_BUCKET_NS, from, to);
-        sum += busy->bucket[i] * seen / GS_BUCKET_NS;
+        uint64_t part = overlap(begin, begin + GS_BUCKET_NS, from, to);
+        sum += busy->bucket[i] * part / GS_BUCKET_NS;
     }
     return sum > to - from ? to - from : sum;
 }

@@ -1,45 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine image: one file, mapped by every process of a simulated machine.
+ * Purpose: the machine image: one file, mapped by every process of a simulated machine.
+ * Owner: `gpushare-sim-machine create` makes it; each process owns its slot.
+ * Threads: every field is read and written under gs_image_lock() unless it says otherwise. The lock is robust.
+ * Limits: the GS_MAX_* constants below; the layout is the same for every program of one build.
  *
- * libcuda.so.1, libnvidia-ml.so.1, the MPS daemon and gpushare-sim-machine share it; nothing about the machine
- * is kept anywhere else. Every field is read and written under gs_image_lock() unless it says otherwise.
+ * Model: libcuda.so.1, libnvidia-ml.so.1, the MPS daemon and gpushare-sim-machine share the image, and no other state
+ * of the machine exists.
  *
  * Invariants
- * 1. A process slot belongs to the process that holds the slot's byte lock on the image file (an open file
- *    description lock). The kernel drops it however the process ends, so a slot whose lock is free is dead,
- *    and gs_image_reap() gives back what it held. pid and start time are what NVML reports.
- * 2. Memory in use on a device = reserved + sum over living slots of slot.use[device].bytes. There is no
- *    second counter that could disagree.
- * 3. A device is a physical GPU, or a MIG instance that names its parent. Both are entries of devices[];
- *    a process is charged on the entry it computes on.
- *
- * `gpushare-sim-machine create IMAGE < spec` reads lines `key=value` (# starts a comment):
- *   driver=580.159.03       driver version                    cuda=13000          newest CUDA it speaks
- *   vbios=96.00.99.00.01    nvml=13.580.159.03                kernel=6.8          host kernel (dmem backend)
- *   gpus=2                  physical GPUs; then, per GPU i (`gpu.*` sets it for all):
- *   gpu.i.uuid=GPU-8-4-4-4-12 (default: made from the index)  gpu.i.name=NVIDIA H200
- *   gpu.i.arch=hopper       gpu.i.cc=9.0                      gpu.i.sms=132
- *   gpu.i.memory=150754820096 bytes                           gpu.i.reserved=...  driver-reserved bytes
- *   gpu.i.context=...       bytes one context costs           gpu.i.bar1=...      bytes
- *   gpu.i.pci=0000:19:00.0  gpu.i.pci_id=0x233510de           gpu.i.pci_subsystem=0x18be10de
- *   gpu.i.numa=0            gpu.i.serial=...                  gpu.i.board=...     part number
- *   gpu.i.memory_bus=6144   bits    gpu.i.l2=62914560 bytes   gpu.i.shared=233472 bytes per SM
- *   gpu.i.threads_per_sm=2048       gpu.i.regs_per_sm=65536   gpu.i.shared_optin=232448
- *   gpu.i.link=55000000000  host link, bytes/s                gpu.i.bandwidth=4800000000000 device memory, bytes/s
- *   gpu.i.pcie_gen=5        gpu.i.pcie_width=16               gpu.i.nvlinks=18
- *   gpu.i.clock_sm=1980     gpu.i.clock_mem=3201  MHz, max    gpu.i.power_limit=700000 mW
- *   gpu.i.temp=38           degrees C                         gpu.i.fan=-1        percent, -1 passive
- *   gpu.i.compute_mode=default|prohibited|exclusive           gpu.i.persistence=1
- *   gpu.i.ecc=1             gpu.i.mig_capable=1               gpu.i.mig=1         MIG mode now
- *   gpu.i.vgpu=none|host|guest                                gpu.i.sm_chunk=8    SMs of a static partition
- *   mig.j.gpu=0 mig.j.uuid=MIG-... mig.j.profile=1g.18gb mig.j.memory=... mig.j.sms=16 mig.j.gi=7 mig.j.ci=0
- *   mig.j.start=0 mig.j.size=1 (memory slices)
- *   vgpu.k.id=1149 vgpu.k.name=NVIDIA L4-8Q vgpu.k.class=Quadro vgpu.k.memory=... vgpu.k.instances=3
- *
- * `gpushare-sim-machine show IMAGE` prints the same keys and what runs now.
- * `gpushare-sim-machine fault IMAGE gpu=0 [pid=N] xid=31 | lost=1 | ecc=1 | throttle=0x8 | clear` and
- * `... fault IMAGE driver_mismatch=1 | mps_stuck=1` (MPS daemons answer nothing); `clear` without gpu heals everything.
+ * 1. A slot belongs to the process that holds its byte lock on the image file (an open file description lock). The
+ *    kernel releases the lock however the process ends. A slot whose lock is free belongs to an ended process, and
+ *    gs_image_reap() (slot.h) frees what it held. pid and start time are what NVML reports.
+ * 2. Memory in use on a device = reserved + the sum of slot.use[device].bytes over all slots. There is no second
+ *    counter that could disagree, so nothing needs repair when the owner of the lock dies.
+ * 3. A device is a physical GPU, or a MIG instance that names its parent. Both are entries of devices[]. A process is
+ *    charged on the device it computes on.
  */
 #ifndef GS_SIM_IMAGE_H
 #define GS_SIM_IMAGE_H
@@ -48,6 +24,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "machine/busy.h"
 
 enum {
     GS_IMAGE_VERSION = 1,
@@ -60,21 +38,11 @@ enum {
     GS_MAX_LIMITS = 64,
     GS_MAX_VGPU_TYPES = 16,
     GS_MAX_XIDS = 64,
-    GS_BUCKETS = 24,
     GS_PATH = 256,
 };
 #define GS_IMAGE_MAGIC 0x4d495347u /* "GSIM" */
-#define GS_BUCKET_NS 100000000ull
 #define GS_NO_LIMIT UINT64_MAX
-#define GS_GRANULE (2ull << 20) /* physical memory is handed out in 2 MiB pieces, as the driver does */
-
-/* When something was busy: the interval that may still grow, and 2.4 s of history in 100 ms buckets. */
-typedef struct gs_busy {
-    uint64_t start, end;  /* CLOCK_MONOTONIC ns; the newest contiguous interval, may lie in the future */
-    uint64_t total_ns;    /* sum of all intervals, the newest included */
-    uint32_t bucket[GS_BUCKETS];    /* ns busy in that bucket */
-    uint32_t epoch[GS_BUCKETS];     /* which 100 ms the bucket stands for */
-} gs_busy;
+#define GS_GRANULE (2ull << 20) /* physical memory comes in granules of 2 MiB, as in the driver */
 
 typedef enum { GS_VGPU_NONE = 0, GS_VGPU_HOST = 1, GS_VGPU_GUEST = 2 } gs_vgpu;
 
@@ -108,11 +76,11 @@ typedef struct gs_device {
     uint32_t slice_start, slice_size;
 
     /* faults */
-    bool lost;            /* fell off the bus */
+    bool lost;            /* no longer on the bus */
     bool ecc_uncorrectable;
     uint64_t ecc_volatile, ecc_aggregate; /* uncorrectable errors counted */
     uint64_t throttle;    /* NVML clocks event reasons forced on */
-    uint64_t fault_seq;   /* raised by every fatal fault; a context that is older is dead */
+    uint64_t fault_seq;   /* incremented by every fatal fault; older contexts are broken */
     int32_t fault_pid;    /* 0: every process */
     int32_t fault_result; /* CUresult its calls answer from then on */
 
@@ -147,8 +115,8 @@ typedef struct gs_slot {
     gs_checkpoint_state checkpoint;
     uint32_t in_call;    /* threads inside the driver now; a lock waits for zero */
     int32_t restore_tid;
-    uint64_t checkpointed[GS_MAX_DEVICES]; /* bytes that left the device */
-    int32_t device_map[GS_MAX_DEVICES];    /* where a device's memory went at restore; -1: same */
+    uint64_t checkpointed[GS_MAX_DEVICES]; /* bytes that were moved off the device */
+    int32_t device_map[GS_MAX_DEVICES];    /* the device that holds this device's memory after a restore; -1: itself */
 
     gs_use use[GS_MAX_DEVICES];
 } gs_slot;
@@ -172,9 +140,9 @@ typedef struct gs_mps_server {
     uint32_t thread_percentage;            /* 1..100, for clients that connect from now on */
     uint64_t pinned_limit[GS_MAX_DEVICES]; /* GS_NO_LIMIT: none */
     int32_t priority;                      /* default client priority: 0 normal, 1 below normal */
-    uint64_t fault_seq;                    /* raised by a fatal fault of any client */
+    uint64_t fault_seq;                    /* incremented by a fatal fault of any client */
     uint64_t fault_devices;                /* bit per device */
-    int32_t fault_pid;                     /* who caused it */
+    int32_t fault_pid;                     /* the client that caused it */
 } gs_mps_server;
 
 typedef struct gs_mps_client {
@@ -185,7 +153,7 @@ typedef struct gs_mps_client {
     int32_t priority;
     uint64_t pinned_limit[GS_MAX_DEVICES];
     bool terminated; /* terminate_client: its next call answers CUDA_ERROR_MPS_CLIENT_TERMINATED */
-    bool faulted;    /* lives on after a fault; new clients wait until it is gone */
+    bool faulted;    /* still connected after a fault; new clients wait until it has left */
     char name_space[72];
 } gs_mps_client;
 
@@ -239,39 +207,16 @@ typedef struct gs_image {
     gs_slot slots[GS_MAX_SLOTS];
 } gs_image;
 
-/* The image GPUSHARE_SIM_MACHINE names, mapped once per process; NULL (errno says why) without one. */
+/* The image that GPUSHARE_SIM_MACHINE names, mapped once per process; NULL (errno says why) without one. */
 gs_image *gs_image_attach(void);
-/* Map the image at `path`; *fd (if not NULL) receives the descriptor, which must stay open for slot locks. */
+/* Maps the image at `path`; *fd (if not NULL) receives the descriptor, which must stay open for slot locks. */
 gs_image *gs_image_open(const char *path, int *fd);
+extern int gs_image_fd; /* of gs_image_attach() */
 void gs_image_lock(gs_image *image);
 void gs_image_unlock(gs_image *image);
-
-/* Under the lock: free the slots, MPS clients, servers and daemons of processes that ended. */
-void gs_image_reap(gs_image *image);
-/* Under the lock: this process' slot, taken at the first call; NULL when the table is full. */
-gs_slot *gs_slot_mine(gs_image *image);
-/* Under the lock: the living slot of a process; NULL when it does not use the machine. */
-gs_slot *gs_slot_of(gs_image *image, pid_t pid);
 
 /* Under the lock: bytes in use on a device: reserved, every process, and for a GPU its MIG instances. */
 uint64_t gs_device_used(const gs_image *image, int device);
 int gs_device_by_uuid(const gs_image *image, const char *uuid); /* -1: none */
-/* Under the lock: the tightest hard limit on this process and device, and what counts against it. */
-const gs_limit *gs_limit_of(const gs_image *image, const gs_slot *slot, int device);
-uint64_t gs_limit_used(const gs_image *image, const gs_limit *limit);
-/* True when the process' cgroup file says it stands in `cgroup` or (unless `leaf`) below it. */
-bool gs_cgroup_holds(const char *cgroup, const char *proc_cgroup, bool leaf);
-
-/* Under the lock: note a fatal fault. `result` is what the contexts it kills answer. pid 0: all. */
-void gs_device_fault(gs_image *image, int device, pid_t pid, uint32_t xid, int result);
-
-/* Under the lock: log an Xid that kills nothing. */
-void gs_device_note_xid(gs_image *image, int device, pid_t pid, uint32_t xid);
-
-void gs_busy_add(gs_busy *busy, uint64_t start, uint64_t end);
-/* Nanoseconds busy in [from, to); both within the last 2 s. */
-uint64_t gs_busy_in(const gs_busy *busy, uint64_t from, uint64_t to);
-uint64_t gs_now_ns(void);              /* CLOCK_MONOTONIC */
-uint64_t gs_process_start(pid_t pid);  /* clock ticks since boot; 0: no such process, or a zombie */
 
 #endif

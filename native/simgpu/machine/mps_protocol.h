@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a CUDA process says to the MPS daemon: one request and one reply over
- * AF_UNIX SOCK_SEQPACKET at <CUDA_MPS_PIPE_DIRECTORY>/control. The connection stays open as long as the
- * client lives, so the daemon sees it leave.
+ * Purpose: messages between a CUDA process, or the control tool, and the MPS daemon: one request and one reply over
+ *   AF_UNIX SOCK_SEQPACKET at <CUDA_MPS_PIPE_DIRECTORY>/control.
+ * Owner: the connection is the client: the daemon sees it leave when the connection closes.
+ * Threads: a client sends one request per connection.
+ * Limits: the daemon takes pid and uid from the kernel (SO_PEERCRED), not from the request.
  *
- * The daemon checks the peer (SO_PEERCRED), starts or chooses a server, fills image.clients[] and answers with
- * the indices. Limits travel through the image: the client takes min(its environment, server) for the
- * thread percentage, and its own pinned-memory string, if it has one, before the server's (as the real
- * client-side limit does).
+ * The daemon starts or chooses a server, fills image.clients[] and answers with the indices. Limits travel through the
+ * image: the client uses the smaller thread percentage of its environment and the server, and its own pinned-memory
+ * limit, if it has one, before the server's, as the real client does.
  */
 #ifndef GS_SIM_MPS_PROTOCOL_H
 #define GS_SIM_MPS_PROTOCOL_H

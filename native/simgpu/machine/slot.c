@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which processes use the machine, and what is given back when one ends. */
-#include "machine/image.h"
+#include "machine/slot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,34 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-extern int gs_image_fd;
+#include "machine/process.h"
 
 static gs_slot *mine;
-
-static size_t read_file(const char *path, char *text, size_t size)
-{
-    FILE *file = fopen(path, "re");
-    size_t length = file ? fread(text, 1, size - 1, file) : 0;
-    if (file)
-        fclose(file);
-    text[length] = '\0';
-    return length;
-}
-
-uint64_t gs_process_start(pid_t pid)
-{
-    char path[48], text[1024];
-    unsigned long long start = 0;
-    char state = 'Z';
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    if (!read_file(path, text, sizeof text))
-        return 0;
-    const char *rest = strrchr(text, ')'); /* the command may hold spaces and brackets */
-    if (!rest || sscanf(rest + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-                        &state, &start) != 2)
-        return 0;
-    return state == 'Z' || state == 'X' ? 0 : start;
-}
 
 static struct flock slot_byte(const gs_image *image, const gs_slot *slot)
 {
@@ -90,7 +64,7 @@ void gs_image_reap(gs_image *image)
 
 static void describe(gs_slot *slot)
 {
-    const char *pretended = getenv("GPUSHARE_SIM_CGROUP");
+    const char *cgroup = getenv("GPUSHARE_SIM_CGROUP");
     slot->pid = getpid();
     slot->uid = getuid();
     slot->start_time = gs_process_start(slot->pid);
@@ -98,11 +72,11 @@ static void describe(gs_slot *slot)
     slot->heap_fd = -1;
     for (int i = 0; i < GS_MAX_DEVICES; i++)
         slot->device_map[i] = -1;
-    read_file("/proc/self/cmdline", slot->name, sizeof slot->name);
-    if (pretended && *pretended)
-        snprintf(slot->cgroup, sizeof slot->cgroup, "0::%s\n", pretended);
+    gs_read_file("/proc/self/cmdline", slot->name, sizeof slot->name);
+    if (cgroup && *cgroup)
+        snprintf(slot->cgroup, sizeof slot->cgroup, "0::%s\n", cgroup);
     else
-        read_file("/proc/self/cgroup", slot->cgroup, sizeof slot->cgroup);
+        gs_read_file("/proc/self/cgroup", slot->cgroup, sizeof slot->cgroup);
 }
 
 gs_slot *gs_slot_mine(gs_image *image)
@@ -129,7 +103,6 @@ gs_slot *gs_slot_of(gs_image *image, pid_t pid)
     return NULL;
 }
 
-/* After fork the child shares the parent's lock; it must neither keep it alive nor pass for the parent. */
 void gs_slot_forget_after_fork(void)
 {
     if (gs_image_fd >= 0)

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The description of a machine as key=value lines (the keys stand in image.h). */
 #include "machine/spec.h"
 
 #include <stddef.h>
@@ -181,29 +180,29 @@ static void name_gpus(gs_image *image)
 }
 
 /* A MIG instance is its GPU with less memory and fewer SMs. */
-static bool cut_instances(gs_image *image)
+static bool make_instances(gs_image *image)
 {
     for (int i = GS_MAX_GPUS; i < GS_MAX_DEVICES; i++) {
-        gs_device cut = image->devices[i];
-        if (!cut.present)
+        gs_device given = image->devices[i];
+        if (!given.present)
             continue;
-        if (cut.parent < 0 || cut.parent >= (int)image->gpus || !*cut.uuid)
+        if (given.parent < 0 || given.parent >= (int)image->gpus || !*given.uuid)
             return false;
         gs_device *device = &image->devices[i];
-        *device = image->devices[cut.parent];
-        device->parent = cut.parent;
-        device->memory = cut.memory;
-        device->reserved = cut.reserved;
-        device->sms = cut.sms;
-        device->gi = cut.gi;
-        device->ci = cut.ci;
-        device->slice_start = cut.slice_start;
-        device->slice_size = cut.slice_size;
+        *device = image->devices[given.parent];
+        device->parent = given.parent;
+        device->memory = given.memory;
+        device->reserved = given.reserved;
+        device->sms = given.sms;
+        device->gi = given.gi;
+        device->ci = given.ci;
+        device->slice_start = given.slice_start;
+        device->slice_size = given.slice_size;
         device->mig = false;
-        snprintf(device->uuid, sizeof device->uuid, "%s", cut.uuid);
-        snprintf(device->mig_profile, sizeof device->mig_profile, "%s", cut.mig_profile);
-        snprintf(device->name, sizeof device->name, "%.60s MIG %s", image->devices[cut.parent].name,
-                 cut.mig_profile);
+        snprintf(device->uuid, sizeof device->uuid, "%s", given.uuid);
+        snprintf(device->mig_profile, sizeof device->mig_profile, "%s", given.mig_profile);
+        snprintf(device->name, sizeof device->name, "%.60s MIG %s", image->devices[given.parent].name,
+                 given.mig_profile);
     }
     return true;
 }
@@ -220,12 +219,12 @@ bool gs_machine_read(gs_image *image, FILE *spec)
         if (value)
             *value++ = '\0';
         if (!value || !set(image, line, value)) {
-            fprintf(stderr, "gpushare-sim-machine: line %d: cannot use \"%s\"\n", number, line);
+            fprintf(stderr, "gpushare-sim-machine: line %d: invalid key or value \"%s\"\n", number, line);
             return false;
         }
     }
     name_gpus(image);
-    if (!cut_instances(image)) {
+    if (!make_instances(image)) {
         fprintf(stderr, "gpushare-sim-machine: a MIG instance needs gpu= and uuid=\n");
         return false;
     }

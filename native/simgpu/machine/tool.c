@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gpushare-sim-machine: make, show and break a simulated machine (usage and keys: image.h). */
-#include "gs_cuda.h"
-#include "machine/spec.h"
+/* gpushare-sim-machine: create, show and break a simulated machine (usage and keys: spec.h). */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,20 +10,25 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gs_cuda.h"
+#include "machine/fault.h"
+#include "machine/slot.h"
+#include "machine/spec.h"
+
 static int fail(const char *what)
 {
     fprintf(stderr, "gpushare-sim-machine: %s: %s\n", what, strerror(errno));
     return 1;
 }
 
-static void make_lock(pthread_mutex_t *lock)
+static void init_lock(pthread_mutex_t *lock)
 {
-    pthread_mutexattr_t how;
-    pthread_mutexattr_init(&how);
-    pthread_mutexattr_setpshared(&how, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&how, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(lock, &how);
-    pthread_mutexattr_destroy(&how);
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(lock, &attributes);
+    pthread_mutexattr_destroy(&attributes);
 }
 
 static uint64_t wall_ns(void)
@@ -41,7 +44,7 @@ static int create(const char *path)
     gs_image *image;
     if (file < 0)
         return fail(path);
-    /* Processes of every user share the machine, whatever the umask. */
+    /* Processes of every user share the machine, independent of the umask. */
     if (fchmod(file, 0666) != 0 || ftruncate(file, sizeof *image) != 0)
         return fail(path);
     image = mmap(NULL, sizeof *image, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
@@ -51,7 +54,7 @@ static int create(const char *path)
         unlink(path);
         return 2;
     }
-    make_lock(&image->lock);
+    init_lock(&image->lock);
     image->version = GS_IMAGE_VERSION;
     image->size = sizeof *image;
     image->boot_ns = wall_ns();
@@ -85,38 +88,38 @@ static int show(gs_image *image)
     return 0;
 }
 
-typedef struct wish {
+typedef struct request {
     int gpu, pid, xid, lost, ecc, mismatch, mps_stuck;
     bool clear;
     long long throttle;
-} wish;
+} request;
 
-static bool read_wish(wish *wish, int count, char **words)
+static bool read_request(request *request, int count, char **words)
 {
-    *wish = (struct wish){.gpu = -1, .throttle = -1, .lost = -1, .mismatch = -1, .mps_stuck = -1};
+    *request = (struct request){.gpu = -1, .throttle = -1, .lost = -1, .mismatch = -1, .mps_stuck = -1};
     for (int i = 0; i < count; i++) {
         const char *word = words[i];
         if (strcmp(word, "clear") == 0)
-            wish->clear = true;
-        else if (sscanf(word, "gpu=%d", &wish->gpu) != 1 && sscanf(word, "pid=%d", &wish->pid) != 1
-                 && sscanf(word, "xid=%d", &wish->xid) != 1 && sscanf(word, "lost=%d", &wish->lost) != 1
-                 && sscanf(word, "ecc=%d", &wish->ecc) != 1
-                 && sscanf(word, "driver_mismatch=%d", &wish->mismatch) != 1
-                 && sscanf(word, "mps_stuck=%d", &wish->mps_stuck) != 1
-                 && sscanf(word, "throttle=%lli", &wish->throttle) != 1)
+            request->clear = true;
+        else if (sscanf(word, "gpu=%d", &request->gpu) != 1 && sscanf(word, "pid=%d", &request->pid) != 1
+                 && sscanf(word, "xid=%d", &request->xid) != 1 && sscanf(word, "lost=%d", &request->lost) != 1
+                 && sscanf(word, "ecc=%d", &request->ecc) != 1
+                 && sscanf(word, "driver_mismatch=%d", &request->mismatch) != 1
+                 && sscanf(word, "mps_stuck=%d", &request->mps_stuck) != 1
+                 && sscanf(word, "throttle=%lli", &request->throttle) != 1)
             return false;
     }
-    return wish->gpu < GS_MAX_DEVICES;
+    return request->gpu < GS_MAX_DEVICES;
 }
 
-static void heal(gs_device *device)
+static void clear_faults(gs_device *device)
 {
     device->lost = device->ecc_uncorrectable = false;
     device->throttle = 0;
     device->fault_result = 0;
 }
 
-/* Which result the contexts on the GPU answer after an Xid (0: they go on). */
+/* What the contexts on the GPU answer after an Xid; 0: they keep working. */
 static int xid_result(int xid)
 {
     switch (xid) {
@@ -130,48 +133,48 @@ static int xid_result(int xid)
     }
 }
 
-static void break_gpu(gs_image *image, const wish *wish)
+static void break_gpu(gs_image *image, const request *request)
 {
-    gs_device *device = &image->devices[wish->gpu];
-    if (wish->throttle >= 0)
-        device->throttle = (uint64_t)wish->throttle;
-    if (wish->lost >= 0)
-        device->lost = wish->lost != 0;
-    if (wish->lost > 0)
-        gs_device_fault(image, wish->gpu, 0, 79, CUDA_ERROR_UNKNOWN);
-    if (wish->ecc > 0) {
+    gs_device *device = &image->devices[request->gpu];
+    if (request->throttle >= 0)
+        device->throttle = (uint64_t)request->throttle;
+    if (request->lost >= 0)
+        device->lost = request->lost != 0;
+    if (request->lost > 0)
+        gs_device_fault(image, request->gpu, 0, 79, CUDA_ERROR_UNKNOWN);
+    if (request->ecc > 0) {
         device->ecc_uncorrectable = true;
         device->ecc_volatile++;
         device->ecc_aggregate++;
-        gs_device_fault(image, wish->gpu, wish->pid, 48, CUDA_ERROR_ECC_UNCORRECTABLE);
+        gs_device_fault(image, request->gpu, request->pid, 48, CUDA_ERROR_ECC_UNCORRECTABLE);
     }
-    if (wish->xid && !xid_result(wish->xid))
-        gs_device_note_xid(image, wish->gpu, wish->pid, (uint32_t)wish->xid);
-    else if (wish->xid)
-        gs_device_fault(image, wish->gpu, wish->pid, (uint32_t)wish->xid, xid_result(wish->xid));
+    if (request->xid && !xid_result(request->xid))
+        gs_device_note_xid(image, request->gpu, request->pid, (uint32_t)request->xid);
+    else if (request->xid)
+        gs_device_fault(image, request->gpu, request->pid, (uint32_t)request->xid, xid_result(request->xid));
 }
 
 static int fault(gs_image *image, int count, char **words)
 {
-    wish wish;
-    if (!read_wish(&wish, count, words) || (wish.gpu >= 0 && !image->devices[wish.gpu].present)) {
-        fprintf(stderr, "gpushare-sim-machine: fault wants gpu=N and xid=N, lost=1, ecc=1, throttle=MASK, "
-                        "driver_mismatch=1, mps_stuck=1 or clear\n");
+    request request;
+    if (!read_request(&request, count, words) || (request.gpu >= 0 && !image->devices[request.gpu].present)) {
+        fprintf(stderr, "usage: gpushare-sim-machine fault IMAGE [gpu=N] [pid=N] xid=N | lost=1 | ecc=1 | throttle=MASK |\n"
+                        "       driver_mismatch=1 | mps_stuck=1 | clear\n");
         return 2;
     }
     gs_image_lock(image);
     gs_image_reap(image);
-    if (wish.mismatch >= 0)
-        image->driver_mismatch = wish.mismatch != 0;
-    if (wish.mps_stuck >= 0)
-        image->mps_stuck = wish.mps_stuck != 0;
-    for (int i = 0; wish.clear && i < GS_MAX_DEVICES; i++)
-        if (wish.gpu < 0 || wish.gpu == i)
-            heal(&image->devices[i]);
-    if (wish.clear && wish.gpu < 0)
+    if (request.mismatch >= 0)
+        image->driver_mismatch = request.mismatch != 0;
+    if (request.mps_stuck >= 0)
+        image->mps_stuck = request.mps_stuck != 0;
+    for (int i = 0; request.clear && i < GS_MAX_DEVICES; i++)
+        if (request.gpu < 0 || request.gpu == i)
+            clear_faults(&image->devices[i]);
+    if (request.clear && request.gpu < 0)
         image->driver_mismatch = image->mps_stuck = false;
-    if (wish.gpu >= 0)
-        break_gpu(image, &wish);
+    if (request.gpu >= 0)
+        break_gpu(image, &request);
     gs_image_unlock(image);
     return 0;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // nvidia-cuda-mps-server: holds the GPU for its clients and writes down who comes, goes and breaks it.
 #include "mps/mps.h"
+#include "machine/slot.h"
 
 #include <grp.h>
 #include <signal.h>

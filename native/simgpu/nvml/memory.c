@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory of a device, and the limits per cgroup that driver 615 brought.
 #include "nvml/api.h"
+#include "machine/cgroup.h"
+#include "machine/slot.h"
 
 #include <string.h>
 #include <sys/stat.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who uses a device, how much memory they hold and how busy they keep it.
 #include "nvml/api.h"
+#include "machine/slot.h"
 
 #include <time.h>
 

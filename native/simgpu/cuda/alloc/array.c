@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Arrays and mipmaps. They are kept as plain rows, so copies in and out move real bytes. */
-#include "cuda/core/sim.h"
-
-#include <sys/mman.h>
-
-struct CUarray_st {
-    CUDA_ARRAY3D_DESCRIPTOR descriptor;
-    gs_plane plane;
-    gs_chunk *chunk; /* NULL: a level of a mipmap */
-    uint64_t size;
-    CUcontext ctx;
-};
+/* Entry points of arrays and mipmaps. */
+#include "cuda/core/context.h"
+#include "cuda/core/device.h"
+#include "cuda/core/entry.h"
+#include "cuda/core/handle.h"
+#include "cuda/memory/array.h"
+#include "cuda/stream/capture.h"
+#include "cuda/stream/wait.h"
 
 struct CUmipmappedArray_st {
     CUarray levels[32];
@@ -24,86 +20,21 @@ struct CUmipmappedArray_st {
 #define ARRAY(array) CHECK(gs_handle_is(array, KIND_ARRAY), CUDA_ERROR_INVALID_HANDLE)
 #define MIPMAP(mipmap) CHECK(gs_handle_is(mipmap, KIND_MIPMAP), CUDA_ERROR_INVALID_HANDLE)
 
-static size_t element_size(const CUDA_ARRAY3D_DESCRIPTOR *descriptor)
-{
-    switch ((int)descriptor->Format) {
-    case CU_AD_FORMAT_UNSIGNED_INT8: case CU_AD_FORMAT_SIGNED_INT8: case CU_AD_FORMAT_NV12:
-        return descriptor->NumChannels;
-    case CU_AD_FORMAT_UNSIGNED_INT16: case CU_AD_FORMAT_SIGNED_INT16: case CU_AD_FORMAT_HALF:
-        return 2 * descriptor->NumChannels;
-    case CU_AD_FORMAT_UNSIGNED_INT32: case CU_AD_FORMAT_SIGNED_INT32: case CU_AD_FORMAT_FLOAT:
-        return 4 * descriptor->NumChannels;
-    default:
-        return 0;
-    }
-}
-
-static gs_plane shape(const CUDA_ARRAY3D_DESCRIPTOR *descriptor)
-{
-    size_t pitch = (descriptor->Width * element_size(descriptor) + 511) / 512 * 512;
-    return (gs_plane){0, pitch, MAX(descriptor->Height, 1), MAX(descriptor->Depth, 1)};
-}
-
-static uint64_t bytes_of(const CUDA_ARRAY3D_DESCRIPTOR *descriptor)
-{
-    gs_plane plane = shape(descriptor);
-    return plane.pitch * plane.height * plane.depth;
-}
-
-static bool sensible(const CUDA_ARRAY3D_DESCRIPTOR *descriptor)
-{
-    unsigned int channels = descriptor->NumChannels;
-    return descriptor->Width && element_size(descriptor) && (channels == 1 || channels == 2 || channels == 4)
-           && descriptor->Width <= 131072 && descriptor->Height <= 131072 && descriptor->Depth <= 16384;
-}
-
 static CUresult place(CUcontext ctx, uint64_t size, gs_chunk **chunk, CUdeviceptr *at)
 {
-    uint64_t whole = (size + GS_GRANULE - 1) / GS_GRANULE * GS_GRANULE;
     TRY(gs_capture_unsafe());
-    TRY(gs_chunk_new(ctx->device, whole, false, chunk));
-    *at = gs_arena_take(whole, GS_GRANULE, 0);
-    if (*at && gs_chunk_map(*chunk, 0, *at, whole, PROT_READ | PROT_WRITE))
-        return CUDA_SUCCESS;
-    gs_chunk_drop(*chunk);
-    return CUDA_ERROR_OUT_OF_MEMORY;
-}
-
-static void remove_bytes(gs_chunk *chunk, CUdeviceptr at)
-{
-    gs_arena_unmap(at, chunk->size);
-    gs_arena_give(at, chunk->size);
-    gs_chunk_drop(chunk);
-}
-
-static CUarray array_new(CUcontext ctx, const CUDA_ARRAY3D_DESCRIPTOR *descriptor, gs_chunk *chunk, CUdeviceptr at)
-{
-    CUarray array = gs_handle_new(KIND_ARRAY, sizeof *array);
-    array->descriptor = *descriptor;
-    array->plane = shape(descriptor);
-    array->plane.at = at;
-    array->chunk = chunk;
-    array->size = bytes_of(descriptor);
-    array->ctx = ctx;
-    return array;
+    TRY(gs_chunk_new(ctx->device, gs_granules(size), false, chunk));
+    return gs_chunk_place(*chunk, at) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 static CUresult create(CUcontext ctx, CUarray *array, const CUDA_ARRAY3D_DESCRIPTOR *descriptor)
 {
     gs_chunk *chunk;
     CUdeviceptr at;
-    CHECK(array && sensible(descriptor), CUDA_ERROR_INVALID_VALUE);
-    TRY(place(ctx, bytes_of(descriptor), &chunk, &at));
-    *array = array_new(ctx, descriptor, chunk, at);
+    CHECK(array && gs_array_valid(descriptor), CUDA_ERROR_INVALID_VALUE);
+    TRY(place(ctx, gs_array_bytes(descriptor), &chunk, &at));
+    *array = gs_array_new(ctx, descriptor, chunk, at);
     return CUDA_SUCCESS;
-}
-
-bool gs_array_plane(CUarray array, gs_plane *plane)
-{
-    if (!gs_handle_is(array, KIND_ARRAY))
-        return false;
-    *plane = array->plane;
-    return true;
 }
 
 CUresult cuArrayCreate_v2(CUarray *array, const CUDA_ARRAY_DESCRIPTOR *flat)
@@ -128,8 +59,8 @@ CUresult cuArrayDestroy(CUarray array)
     ARRAY(array);
     CHECK(array->chunk, CUDA_ERROR_INVALID_HANDLE);
     if (gs_context_health(array->ctx) == CUDA_SUCCESS)
-        gs_context_wait(&call, array->ctx);
-    remove_bytes(array->chunk, array->plane.at);
+        gs_context_wait(array->ctx);
+    gs_chunk_remove(array->chunk, array->plane.at);
     gs_handle_free(array);
     return CUDA_SUCCESS;
 }
@@ -185,10 +116,10 @@ CUresult cuMipmappedArrayCreate(CUmipmappedArray *mipmap, const CUDA_ARRAY3D_DES
     CUdeviceptr at;
     uint64_t size = 0;
     ENTER(NEED_CONTEXT);
-    CHECK(mipmap && base && sensible(base) && levels > 0 && levels <= 32, CUDA_ERROR_INVALID_VALUE);
+    CHECK(mipmap && base && gs_array_valid(base) && levels > 0 && levels <= 32, CUDA_ERROR_INVALID_VALUE);
     for (unsigned int i = 0; i < levels; i++) {
         CUDA_ARRAY3D_DESCRIPTOR level = level_shape(base, i);
-        size += bytes_of(&level);
+        size += gs_array_bytes(&level);
     }
     TRY(place(call.ctx, size, &chunk, &at));
     *mipmap = gs_handle_new(KIND_MIPMAP, sizeof **mipmap);
@@ -196,8 +127,8 @@ CUresult cuMipmappedArrayCreate(CUmipmappedArray *mipmap, const CUDA_ARRAY3D_DES
                                             .descriptor = *base};
     for (unsigned int i = 0; i < levels; i++) {
         CUDA_ARRAY3D_DESCRIPTOR level = level_shape(base, i);
-        (*mipmap)->levels[i] = array_new(call.ctx, &level, NULL, at);
-        at += bytes_of(&level);
+        (*mipmap)->levels[i] = gs_array_new(call.ctx, &level, NULL, at);
+        at += gs_array_bytes(&level);
     }
     return CUDA_SUCCESS;
 }
@@ -217,7 +148,7 @@ CUresult cuMipmappedArrayDestroy(CUmipmappedArray mipmap)
     MIPMAP(mipmap);
     for (unsigned int i = 0; i < mipmap->count; i++)
         gs_handle_free(mipmap->levels[i]);
-    remove_bytes(mipmap->chunk, mipmap->at);
+    gs_chunk_remove(mipmap->chunk, mipmap->at);
     gs_handle_free(mipmap);
     return CUDA_SUCCESS;
 }

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Page-locked host memory, and hints about managed memory. */
-#include "cuda/core/sim.h"
+#include "cuda/core/context.h"
+#include "cuda/core/entry.h"
+#include "cuda/memory/range.h"
+#include "cuda/stream/stream.h"
+#include "cuda/stream/wait.h"
 
 #include <sys/mman.h>
 
@@ -32,7 +36,7 @@ CUresult cuMemFreeHost(void *memory)
     ENTER(NEED_CONTEXT);
     gs_range *range = gs_range_at((uintptr_t)memory);
     CHECK(range && range->kind == RANGE_HOST, CUDA_ERROR_INVALID_VALUE);
-    TRY(gs_context_wait(&call, call.ctx));
+    TRY(gs_context_wait(call.ctx));
     munmap(memory, range->size);
     gs_range_remove(range);
     return CUDA_SUCCESS;
@@ -59,7 +63,7 @@ CUresult cuMemHostUnregister(void *memory)
     ENTER(NEED_CONTEXT);
     gs_range *range = gs_range_at((uintptr_t)memory);
     CHECK(range && range->kind == RANGE_REGISTERED, CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED);
-    TRY(gs_context_wait(&call, call.ctx));
+    TRY(gs_context_wait(call.ctx));
     gs_range_remove(range);
     return CUDA_SUCCESS;
 }

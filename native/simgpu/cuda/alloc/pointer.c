@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a pointer is. */
-#include "cuda/core/sim.h"
+/* Attributes of pointers. */
+#include "cuda/core/device.h"
+#include "cuda/core/entry.h"
+#include "cuda/memory/range.h"
 
 static bool on_host(const gs_range *range)
 {
@@ -66,7 +68,7 @@ static size_t width(CUpointer_attribute attribute)
     }
 }
 
-/* For memory CUDA does not know this form answers zeros and success: frameworks tell host pointers by it. */
+/* Memory unknown to CUDA gives zeros and success: frameworks recognize host pointers by it. */
 CUresult cuPointerGetAttributes(unsigned int count, CUpointer_attribute *attributes, void **values, CUdeviceptr at)
 {
     ENTER(NEED_INIT);

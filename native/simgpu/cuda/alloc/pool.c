@@ -1,106 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory pools and stream-ordered allocation. */
-#include "cuda/core/sim.h"
-
-#include <unistd.h>
-
-enum { STEP = 32 << 20 }; /* a pool grows in 32 MiB pieces */
-
-struct CUmemPoolHandle_st {
-    int device;
-    bool builtin;
-    int fd; /* imported: the memory of another process */
-    gs_heap *heap;
-    uint64_t used, used_high, reserved_high, threshold, max_size;
-    uint64_t reuse[4];
-    CUmemPoolProps props;
-    CUmemoryPool next;
-};
-static CUmemoryPool pools;
-
-static CUmemoryPool pool_new(int device, const CUmemPoolProps *props)
-{
-    CUmemoryPool pool = gs_handle_new(KIND_POOL, sizeof *pool);
-    pool->device = device;
-    pool->fd = -1;
-    pool->props = *props;
-    pool->max_size = props->maxSize;
-    pool->heap = gs_heap_new(device, STEP);
-    pool->next = pools;
-    pools = pool;
-    pool->reuse[1] = pool->reuse[2] = pool->reuse[3] = 1;
-    return pool;
-}
-
-CUmemoryPool gs_default_pool(int device)
-{
-    CUmemPoolProps props = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
-                            .location = {CU_MEM_LOCATION_TYPE_DEVICE, gs_ordinal_of(device)}};
-    if (!sim.default_pool[device]) {
-        sim.default_pool[device] = pool_new(device, &props);
-        sim.default_pool[device]->builtin = true;
-    }
-    return sim.default_pool[device];
-}
-
-bool gs_pool_exportable(CUmemoryPool pool)
-{
-    return pool->fd < 0 && pool->props.handleTypes & CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
-}
-
-CUmemoryPool gs_pool_imported(int fd)
-{
-    CUmemoryPool pool = pool_new(sim.visible[0], &(CUmemPoolProps){.allocType = CU_MEM_ALLOCATION_TYPE_PINNED});
-    pool->fd = fd;
-    return pool;
-}
-
-int gs_pool_file(CUmemoryPool pool)
-{
-    return pool->fd;
-}
-
-static CUmemoryPool current_pool(int device)
-{
-    return sim.pool[device] ? sim.pool[device] : gs_default_pool(device);
-}
-
-CUresult gs_pool_alloc(CUmemoryPool pool, size_t size, CUdeviceptr *at)
-{
-    CHECK(size > 0 && pool->fd < 0, CUDA_ERROR_INVALID_VALUE); /* an imported pool only gives what is exported */
-    CHECK(!pool->max_size || pool->used + size <= pool->max_size, CUDA_ERROR_OUT_OF_MEMORY);
-    CUresult result = gs_heap_alloc(pool->heap, size, at);
-    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
-        gs_heap_trim(pool->heap, 0); /* its own free memory may be in the way */
-        result = gs_heap_alloc(pool->heap, size, at);
-    }
-    TRY(result);
-    pool->used += size;
-    pool->used_high = MAX(pool->used_high, pool->used);
-    pool->reserved_high = MAX(pool->reserved_high, gs_heap_reserved(pool->heap));
-    gs_range_add(&(gs_range){.base = *at, .size = size, .kind = RANGE_POOL, .device = pool->device,
-                             .pool = pool, .heap = pool->heap});
-    return CUDA_SUCCESS;
-}
-
-CUresult gs_pool_free(CUdeviceptr at)
-{
-    gs_range *range = gs_range_at(at);
-    CHECK(range && range->kind == RANGE_POOL, CUDA_ERROR_INVALID_VALUE);
-    range->pool->used -= range->size;
-    gs_heap_free(range->heap, at);
-    gs_range_remove(range);
-    return CUDA_SUCCESS;
-}
-
-void gs_pools_settle(CUcontext ctx)
-{
-    if (!ctx)
-        return;
-    for (CUmemoryPool pool = pools; pool; pool = pool->next)
-        if (pool->device == ctx->device)
-            gs_heap_trim(pool->heap, pool->threshold);
-}
+/* Entry points of memory pools and of stream-ordered allocation. */
+#include "cuda/core/context.h"
+#include "cuda/core/device.h"
+#include "cuda/core/entry.h"
+#include "cuda/core/handle.h"
+#include "cuda/graph/op.h"
+#include "cuda/memory/allocation.h"
+#include "cuda/memory/graph_memory.h"
+#include "cuda/memory/pool.h"
+#include "cuda/stream/capture.h"
+#include "cuda/stream/stream.h"
+#include "cuda/stream/submit.h"
+#include "cuda/stream/wait.h"
+#include "cuda/work/types.h"
 
 static CUresult async_alloc(CUcontext ctx, CUmemoryPool pool, CUdeviceptr *at, size_t size, CUstream handle)
 {
@@ -109,7 +21,7 @@ static CUresult async_alloc(CUcontext ctx, CUmemoryPool pool, CUdeviceptr *at, s
     TRY(gs_stream_of(ctx, handle, &stream));
     if (stream->capture) {
         gs_op op = {.type = OP_ALLOC, .ctx = ctx, .memory = {.pool = pool, .size = size}};
-        TRY(gs_graph_memory_reserve(ctx, &op));
+        TRY(gs_graph_memory_reserve(ctx->device, size, &op.memory.at));
         TRY(gs_capture_op(stream, &op));
         *at = op.memory.at;
         return CUDA_SUCCESS;
@@ -120,7 +32,7 @@ static CUresult async_alloc(CUcontext ctx, CUmemoryPool pool, CUdeviceptr *at, s
 CUresult cuMemAllocAsync(CUdeviceptr *at, size_t size, CUstream stream)
 {
     ENTER(NEED_CONTEXT);
-    return async_alloc(call.ctx, current_pool(call.ctx->device), at, size, stream);
+    return async_alloc(call.ctx, gs_pool_current(call.ctx->device), at, size, stream);
 }
 
 CUresult cuMemAllocFromPoolAsync(CUdeviceptr *at, size_t size, CUmemoryPool pool, CUstream stream)
@@ -142,7 +54,7 @@ CUresult cuMemFreeAsync(CUdeviceptr at, CUstream handle)
         return gs_submit(stream->ctx, stream, &op);
     CHECK(range->kind == RANGE_ALLOC || range->kind == RANGE_SMALL || (range->kind == RANGE_IPC && range->pool),
           CUDA_ERROR_INVALID_VALUE);
-    TRY(gs_stream_wait(&call, stream));
+    TRY(gs_stream_wait(stream));
     return gs_free(at);
 }
 
@@ -153,7 +65,7 @@ CUresult cuMemPoolCreate(CUmemoryPool *pool, const CUmemPoolProps *props)
     CHECK(pool && props && props->allocType == CU_MEM_ALLOCATION_TYPE_PINNED, CUDA_ERROR_INVALID_VALUE);
     CHECK(props->location.type == CU_MEM_LOCATION_TYPE_DEVICE, CUDA_ERROR_NOT_SUPPORTED);
     TRY(gs_ordinal(props->location.id, &device));
-    *pool = pool_new(sim.visible[props->location.id], props);
+    *pool = gs_pool_new(sim.visible[props->location.id], props);
     return CUDA_SUCCESS;
 }
 
@@ -168,15 +80,7 @@ CUresult cuMemPoolDestroy(CUmemoryPool pool)
             gs_free_imported(gs_range_nth(i));
         else if (gs_range_nth(i)->pool == pool)
             gs_range_remove(gs_range_nth(i));
-    for (CUmemoryPool *link = &pools; *link; link = &(*link)->next)
-        if (*link == pool) {
-            *link = pool->next;
-            break;
-        }
-    if (pool->fd >= 0)
-        close(pool->fd);
-    gs_heap_destroy(pool->heap);
-    gs_handle_free(pool);
+    gs_pool_destroy(pool);
     return CUDA_SUCCESS;
 }
 
@@ -264,7 +168,7 @@ CUresult cuDeviceGetMemPool(CUmemoryPool *pool, CUdevice ordinal)
     ENTER(NEED_INIT);
     CHECK(pool, CUDA_ERROR_INVALID_VALUE);
     TRY(gs_ordinal(ordinal, &device));
-    *pool = current_pool(sim.visible[ordinal]);
+    *pool = gs_pool_current(sim.visible[ordinal]);
     return CUDA_SUCCESS;
 }
 
@@ -274,7 +178,7 @@ CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice ordinal)
     ENTER(NEED_INIT);
     CHECK(pool, CUDA_ERROR_INVALID_VALUE);
     TRY(gs_ordinal(ordinal, &device));
-    *pool = gs_default_pool(sim.visible[ordinal]);
+    *pool = gs_pool_default(sim.visible[ordinal]);
     return CUDA_SUCCESS;
 }
 
@@ -284,7 +188,7 @@ CUresult cuMemGetDefaultMemPool(CUmemoryPool *pool, CUmemLocation *location, CUm
     ENTER(NEED_INIT);
     CHECK(pool && type == CU_MEM_ALLOCATION_TYPE_PINNED, CUDA_ERROR_INVALID_VALUE);
     TRY(device_of(location, &device));
-    *pool = gs_default_pool(device);
+    *pool = gs_pool_default(device);
     return CUDA_SUCCESS;
 }
 
@@ -294,7 +198,7 @@ CUresult cuMemGetMemPool(CUmemoryPool *pool, CUmemLocation *location, CUmemAlloc
     ENTER(NEED_INIT);
     CHECK(pool && type == CU_MEM_ALLOCATION_TYPE_PINNED, CUDA_ERROR_INVALID_VALUE);
     TRY(device_of(location, &device));
-    *pool = current_pool(device);
+    *pool = gs_pool_current(device);
     return CUDA_SUCCESS;
 }
 

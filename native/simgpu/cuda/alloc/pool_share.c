@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pools shared between processes. All device memory of a process lies in one memfd, so the shareable handle of
- * a pool is that descriptor, and an exported pointer says where in it. The importer is charged nothing.
+ * Pools shared between processes. All pool memory of a process is in one memfd, so the shareable handle of a pool is
+ * that descriptor, and an exported pointer is an offset in it. The importer is not charged.
  */
-#include "cuda/core/sim.h"
+#include "cuda/core/entry.h"
+#include "cuda/core/handle.h"
+#include "cuda/memory/pool.h"
+#include "cuda/memory/range.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct exported {
@@ -24,7 +25,7 @@ CUresult cuMemPoolExportToShareableHandle(void *out, CUmemoryPool pool, CUmemAll
     ENTER(NEED_INIT);
     CHECK(out && gs_handle_is(pool, KIND_POOL) && flags == 0, CUDA_ERROR_INVALID_VALUE);
     CHECK(type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR && gs_pool_exportable(pool), CUDA_ERROR_INVALID_VALUE);
-    int fd = fcntl(gs_heap_file(), F_DUPFD_CLOEXEC, 0);
+    int fd = fcntl(gs_chunk_file(), F_DUPFD_CLOEXEC, 0);
     CHECK(fd >= 0, CUDA_ERROR_OPERATING_SYSTEM);
     *(int *)out = fd;
     return CUDA_SUCCESS;
@@ -41,7 +42,7 @@ CUresult cuMemPoolImportFromShareableHandle(CUmemoryPool *pool, void *handle, CU
           CUDA_ERROR_INVALID_VALUE);
     int fd = fcntl((int)(intptr_t)handle, F_DUPFD_CLOEXEC, 0);
     CHECK(fd >= 0, CUDA_ERROR_OPERATING_SYSTEM);
-    *pool = gs_pool_imported(fd);
+    *pool = gs_pool_import(fd);
     return CUDA_SUCCESS;
 }
 
@@ -61,20 +62,17 @@ CUresult cuMemPoolExportPointer(CUmemPoolPtrExportData *out, CUdeviceptr at)
 CUresult cuMemPoolImportPointer(CUdeviceptr *at, CUmemoryPool pool, CUmemPoolPtrExportData *in)
 {
     exported data;
+    CUdeviceptr base;
     ENTER(NEED_CONTEXT);
-    CHECK(at && in && gs_handle_is(pool, KIND_POOL) && gs_pool_file(pool) >= 0, CUDA_ERROR_INVALID_VALUE);
+    CHECK(at && in && gs_handle_is(pool, KIND_POOL) && pool->fd >= 0, CUDA_ERROR_INVALID_VALUE);
     memcpy(&data, in, sizeof data);
     CHECK(data.magic == MAGIC, CUDA_ERROR_INVALID_VALUE);
-    int fd = fcntl(gs_pool_file(pool), F_DUPFD_CLOEXEC, 0);
+    int fd = fcntl(pool->fd, F_DUPFD_CLOEXEC, 0);
     CHECK(fd >= 0, CUDA_ERROR_OPERATING_SYSTEM);
     gs_chunk *chunk = gs_chunk_import(data.device, data.chunk_size, fd, (off_t)data.offset);
-    CUdeviceptr base = gs_arena_take(data.chunk_size, GS_GRANULE, 0);
-    if (!base || !gs_chunk_map(chunk, 0, base, data.chunk_size, PROT_READ | PROT_WRITE)) {
-        gs_chunk_drop(chunk);
-        return CUDA_ERROR_MAP_FAILED;
-    }
-    *at = base + data.inside;
-    gs_range_add(&(gs_range){.base = *at, .size = data.length, .kind = RANGE_IPC, .ctx = call.ctx,
-                             .device = data.device, .chunk = chunk, .chunk_offset = data.inside, .pool = pool});
+    CHECK(gs_chunk_place(chunk, &base), CUDA_ERROR_MAP_FAILED);
+    gs_range *range = gs_range_import(call.ctx, chunk, base, data.inside, data.length);
+    range->pool = pool;
+    *at = range->base;
     return CUDA_SUCCESS;
 }

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Virtual memory management: addresses, physical chunks, and what is mapped where with which access. */
-#include "cuda/core/sim.h"
+/* Virtual memory management: reserved addresses, physical chunks, and mappings with their access. */
+#include "cuda/core/context.h"
+#include "cuda/core/device.h"
+#include "cuda/core/entry.h"
+#include "cuda/core/handle.h"
+#include "cuda/memory/arena.h"
+#include "cuda/memory/range.h"
+#include "cuda/stream/wait.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -170,7 +176,7 @@ CUresult cuMemUnmap(CUdeviceptr at, size_t size)
     ENTER(NEED_INIT);
     for (int i = 0; i < sim.count; i++)
         if (sim.primary[i] && sim.primary[i]->alive && gs_context_health(sim.primary[i]) == CUDA_SUCCESS)
-            gs_context_wait(&call, sim.primary[i]);
+            gs_context_wait(sim.primary[i]);
     return each(at, size, 0, unmap);
 }
 
@@ -229,20 +235,6 @@ CUresult cuMemExportToShareableHandle(void *out, CUmemGenericAllocationHandle ha
     CHECK(fd >= 0, CUDA_ERROR_OPERATING_SYSTEM);
     *(int *)out = fd;
     return CUDA_SUCCESS;
-}
-
-/* An exported chunk says in its name what it is ("/memfd:simgpu-chunk:DEVICE:SIZE (deleted)"). */
-gs_chunk *gs_chunk_from_fd(int fd)
-{
-    char path[64], name[128] = "";
-    int device;
-    unsigned long long size;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    if (readlink(path, name, sizeof name - 1) < 0
-        || sscanf(name, "/memfd:simgpu-chunk:%d:%llu", &device, &size) != 2)
-        return NULL;
-    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    return own < 0 ? NULL : gs_chunk_import(device, size, own, 0);
 }
 
 CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle, void *from,

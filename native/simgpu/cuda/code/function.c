@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kernels as values: attributes, parameters, occupancy. */
-#include "cuda/core/sim.h"
-
-CUresult gs_function_of(CUcontext ctx, CUfunction handle, CUfunction *function)
-{
-    CHECK(gs_handle_is(handle, KIND_FUNCTION), CUDA_ERROR_INVALID_HANDLE);
-    CHECK(handle->library || handle->module->ctx == ctx, CUDA_ERROR_INVALID_HANDLE);
-    *function = handle;
-    return CUDA_SUCCESS;
-}
+/* Entry points of kernels: attributes, parameters, occupancy. */
+#include "cuda/core/context.h"
+#include "cuda/core/device.h"
+#include "cuda/core/entry.h"
+#include "cuda/core/handle.h"
+#include "cuda/core/mps_client.h"
+#include "cuda/work/kernel.h"
 
 #define FUNCTION(handle) CHECK(gs_handle_is(handle, KIND_FUNCTION), CUDA_ERROR_INVALID_HANDLE)
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading what a module is made of: kernel names and parameters out of PTX text and ELF cubins. */
-#include "cuda/core/sim.h"
+#include "cuda/code/image.h"
 
 #include <ctype.h>
 #include <elf.h>
@@ -30,7 +29,7 @@ static const char *next_word(const char *text, char *word, size_t size)
     return text;
 }
 
-/* ".param .align 8 .b8 name[24]": at the end of it, its size and alignment. */
+/* Reads ".param .align 8 .b8 name[24]" and returns the text behind it. */
 static const char *read_variable(const char *text, char *name, uint32_t *size, uint32_t *align)
 {
     char word[160];
@@ -79,7 +78,7 @@ static void read_globals(CUmodule module, const char *text)
     char name[160];
     uint32_t size, align;
     while ((text = strstr(text, ".global"))) {
-        /* Instructions such as ld.global.u32 hold the word as well. */
+        /* Instructions such as ld.global.u32 contain the word too. */
         bool declares = isspace((unsigned char)text[-1]) && isspace((unsigned char)text[7]);
         text += 7;
         if (!declares || !read_variable(text, name, &size, &align) || !size)

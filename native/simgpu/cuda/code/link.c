@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The run-time linker: what it is given, one after the other, is what it makes. */
-#include "cuda/core/sim.h"
+/* The run-time linker: its output is its inputs, one after another. */
+#include "cuda/core/entry.h"
+#include "cuda/core/handle.h"
 
 struct CUlinkState_st {
     char *text;
@@ -30,7 +31,7 @@ CUresult cuLinkAddData_v2(CUlinkState state, CUjitInputType type, void *data, si
     ENTER(NEED_INIT);
     LINK(state);
     CHECK(data && size, CUDA_ERROR_INVALID_VALUE);
-    /* Binaries cannot be joined here; the first one stands for the whole. */
+    /* Binaries cannot be concatenated: the first one is the output. */
     if (state->size && memcmp(state->text, "\177ELF", 4) == 0)
         return CUDA_SUCCESS;
     if (state->size && state->text[state->size - 1] == '\0')

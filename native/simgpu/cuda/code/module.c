@@ -1,34 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Modules, libraries and their kernels. A CUkernel is a CUfunction that no context owns. */
-#include "cuda/core/sim.h"
+#include "cuda/code/module.h"
+
+#include "cuda/code/image.h"
+#include "cuda/core/context.h"
+#include "cuda/core/entry.h"
+#include "cuda/core/handle.h"
+#include "cuda/memory/allocation.h"
+#include "cuda/stream/wait.h"
 
 enum { FATBIN = 0xba55ed50u, FATBIN_WRAPPER = 0x466243b1u };
 
 typedef struct fatbin_header { uint32_t magic; uint16_t version, header_size; uint64_t size; } fatbin_header;
 typedef struct fatbin_entry { uint16_t kind, version; uint32_t header_size; uint64_t size; } fatbin_entry;
 
-CUfunction gs_module_add(CUmodule module, const char *name, size_t length, int params)
-{
-    for (CUfunction known = module->functions; known; known = known->next)
-        if (strlen(known->name) == length && strncmp(known->name, name, length) == 0)
-            return known;
-    CUfunction function = gs_handle_new(KIND_FUNCTION, sizeof *function);
-    function->module = module;
-    function->library = module->library;
-    function->params = params;
-    function->attributes[CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK] = 1024;
-    function->attributes[CU_FUNC_ATTRIBUTE_NUM_REGS] = 32;
-    function->attributes[CU_FUNC_ATTRIBUTE_PTX_VERSION] = 90;
-    function->attributes[CU_FUNC_ATTRIBUTE_BINARY_VERSION] = 90;
-    function->attributes[CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES] = 49152;
-    function->attributes[CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT] = -1;
-    snprintf(function->name, sizeof function->name, "%.*s", (int)length, name);
-    function->next = module->functions;
-    module->functions = function;
-    return function;
-}
-
-/* Compressed entries hide their names: such a module answers to every name. */
 static void read_fatbin(CUmodule module, const unsigned char *image)
 {
     const fatbin_header *header = (const fatbin_header *)image;
@@ -88,15 +72,15 @@ void gs_modules_free(CUcontext ctx)
 static CUresult load(CUcontext ctx, CUmodule *module, const void *image)
 {
     CHECK(module && image, CUDA_ERROR_INVALID_VALUE);
-    CUmodule fresh = gs_handle_new(KIND_MODULE, sizeof *fresh);
-    fresh->ctx = ctx;
-    CUresult result = read_image(fresh, image);
+    CUmodule loaded = gs_handle_new(KIND_MODULE, sizeof *loaded);
+    loaded->ctx = ctx;
+    CUresult result = read_image(loaded, image);
     if (result != CUDA_SUCCESS) {
-        drop(fresh);
+        drop(loaded);
         return result;
     }
-    fresh->next = ctx->modules;
-    ctx->modules = *module = fresh;
+    loaded->next = ctx->modules;
+    ctx->modules = *module = loaded;
     return CUDA_SUCCESS;
 }
 
@@ -104,14 +88,14 @@ static char *read_all(const char *path)
 {
     FILE *file = path ? fopen(path, "re") : NULL;
     char *text = NULL;
-    size_t size = 0, got;
+    size_t size = 0, count;
     if (!file)
         return NULL;
     do {
         text = realloc(text, size + (1 << 16) + 1);
-        got = fread(text + size, 1, 1 << 16, file);
-        size += got;
-    } while (got);
+        count = fread(text + size, 1, 1 << 16, file);
+        size += count;
+    } while (count);
     text[size] = '\0';
     fclose(file);
     return text;
@@ -150,7 +134,7 @@ CUresult cuModuleUnload(CUmodule module)
     ENTER(NEED_INIT);
     CHECK(gs_handle_is(module, KIND_MODULE), CUDA_ERROR_INVALID_HANDLE);
     CUmodule *link = &module->ctx->modules;
-    gs_context_wait(&call, module->ctx);
+    gs_context_wait(module->ctx);
     while (*link != module)
         link = &(*link)->next;
     *link = module->next;
@@ -238,7 +222,6 @@ CUresult cuModuleGetGlobal_v2(CUdeviceptr *at, size_t *size, CUmodule module, co
     return find_global(call.ctx, module, name, at, size);
 }
 
-/* A library is a module no context owns. */
 static CUresult load_library(CUlibrary *library, const void *image)
 {
     CHECK(library && image, CUDA_ERROR_INVALID_VALUE);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Device attributes: what follows from the machine, and what is the same on every recent GPU. */
-#include "cuda/core/sim.h"
+/* Device attributes: those of the machine, and those that are the same on every recent GPU. */
+#include "cuda/core/device.h"
+#include "cuda/core/entry.h"
+#include "cuda/core/mps_client.h"
 
 #define FIXED(name, value) [CU_DEVICE_ATTRIBUTE_##name] = value
 
@@ -71,7 +73,7 @@ static bool from_machine(const gs_device *device, CUdevice_attribute attribute, 
     FROM(CLUSTER_LAUNCH, device->cc_major >= 9);
     FROM(TENSOR_MAP_ACCESS_SUPPORTED, device->cc_major >= 9);
     FROM(HOST_NUMA_ID, device->numa);
-    FROM(MPS_ENABLED, gs_mps_me() != NULL);
+    FROM(MPS_ENABLED, gs_mps_self() != NULL);
     default: return false;
     }
 #undef FROM

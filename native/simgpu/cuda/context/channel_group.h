@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef GS_SIM_CUDA_GROUP_H
-#define GS_SIM_CUDA_GROUP_H
+/*
+ * Purpose: report a new context's channel group to the kernel module, as the real library does.
+ * Owner: one descriptor of /dev/null per process, never closed.
+ * Threads: under sim.lock.
+ * Limits: nothing reads the report except libraries that interpose ioctl().
+ */
+#ifndef GS_SIM_CUDA_CHANNEL_GROUP_H
+#define GS_SIM_CUDA_CHANNEL_GROUP_H
 
-#include "cuda/core/sim.h"
+#include "cuda/core/driver.h"
 
-/* A context has a channel group of its own now, unless it is a client of MPS. */
-void gs_group_made(CUcontext ctx);
+void gs_channel_group_new(CUcontext ctx); /* clients of MPS have no group of their own */
 
 #endif

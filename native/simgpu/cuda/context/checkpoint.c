@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The checkpoint API. It acts on another process through the machine image: while a process is not RUNNING its
- * calls sleep (gs_enter), its memory is charged to nobody but for a residue, and its bytes wait in host memory,
- * where they have been all along. Locking waits for calls in progress and for work on the GPU.
+ * The checkpoint API. It acts on another process through the machine image: while a process is not RUNNING its calls
+ * sleep (core/entry.c). A checkpoint releases its memory charge except for a small residue; the bytes stay in the
+ * process' memfds, which are host memory. Locking waits for calls in progress and for work on the GPU.
  */
-#include "cuda/core/sim.h"
+#include "cuda/core/device.h"
+#include "machine/slot.h"
 
 #include <limits.h>
 #include <linux/futex.h>
@@ -26,8 +27,8 @@ static void set_state(gs_slot *slot, gs_checkpoint_state state)
         syscall(SYS_futex, &slot->checkpoint, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-/* Finds the process and checks that it is in `state`; leaves the image locked on success. */
-static CUresult seize(int pid, gs_checkpoint_state state, gs_slot **slot)
+/* Finds the process and checks that it is in `state`. On success the image stays locked. */
+static CUresult lock_in_state(int pid, gs_checkpoint_state state, gs_slot **slot)
 {
     CHECK(machine(), CUDA_ERROR_NO_DEVICE);
     gs_image_lock(machine());
@@ -41,7 +42,7 @@ static CUresult seize(int pid, gs_checkpoint_state state, gs_slot **slot)
     return result;
 }
 
-static bool quiet(const gs_slot *slot)
+static bool idle(const gs_slot *slot)
 {
     uint64_t now = gs_now_ns();
     for (int i = 0; i < GS_MAX_DEVICES; i++)
@@ -53,14 +54,14 @@ static bool quiet(const gs_slot *slot)
 CUresult cuCheckpointProcessLock(int pid, CUcheckpointLockArgs *args)
 {
     gs_slot *slot;
-    uint64_t give_up = args && args->timeoutMs ? gs_now_ns() + args->timeoutMs * 1000000ull : UINT64_MAX;
-    TRY(seize(pid, GS_RUNNING, &slot));
+    uint64_t deadline = args && args->timeoutMs ? gs_now_ns() + args->timeoutMs * 1000000ull : UINT64_MAX;
+    TRY(lock_in_state(pid, GS_RUNNING, &slot));
     set_state(slot, GS_LOCKED);
     gs_image_unlock(machine());
-    while (!quiet(slot)) {
+    while (!idle(slot)) {
         if (slot->pid != pid)
             return CUDA_ERROR_INVALID_VALUE;
-        if (gs_now_ns() > give_up) {
+        if (gs_now_ns() > deadline) {
             set_state(slot, GS_RUNNING);
             return CUDA_ERROR_NOT_READY;
         }
@@ -81,7 +82,7 @@ CUresult cuCheckpointProcessCheckpoint(int pid, CUcheckpointCheckpointArgs *args
 {
     gs_slot *slot;
     (void)args;
-    TRY(seize(pid, GS_LOCKED, &slot));
+    TRY(lock_in_state(pid, GS_LOCKED, &slot));
     bool unsupported = has_managed(slot);
     for (int i = 0; !unsupported && i < GS_MAX_DEVICES; i++) {
         slot->checkpointed[i] = slot->use[i].bytes;
@@ -93,22 +94,12 @@ CUresult cuCheckpointProcessCheckpoint(int pid, CUcheckpointCheckpointArgs *args
     return unsupported ? CUDA_ERROR_NOT_SUPPORTED : CUDA_SUCCESS;
 }
 
-static int named(const CUuuid *uuid)
+static int device_by_uuid(const CUuuid *uuid)
 {
+    CUuuid candidate;
     for (int i = 0; i < GS_MAX_DEVICES; i++) {
         const gs_device *device = &machine()->devices[i];
-        unsigned char bytes[16] = {0};
-        int digits = 0;
-        const char *at = strchr(device->uuid, '-');
-        for (; device->present && at && *at && digits < 32; at++) {
-            char one[2] = {*at, 0};
-            unsigned int value;
-            if (sscanf(one, "%x", &value) == 1 && *at != '-') {
-                bytes[digits / 2] |= (unsigned char)(value << (digits % 2 ? 0 : 4));
-                digits++;
-            }
-        }
-        if (digits == 32 && memcmp(bytes, uuid->bytes, 16) == 0)
+        if (device->present && gs_uuid(device->uuid, &candidate) && memcmp(&candidate, uuid, sizeof candidate) == 0)
             return i;
     }
     return -1;
@@ -119,9 +110,9 @@ static bool seen_by_driver(int device)
     return device < (int)machine()->gpus && machine()->devices[device].present && !machine()->devices[device].lost;
 }
 
-static CUresult put_pair(const CUcheckpointGpuPair *pair, int *target, bool *taken)
+static CUresult add_pair(const CUcheckpointGpuPair *pair, int *target, bool *taken)
 {
-    int from = named(&pair->oldUuid), to = named(&pair->newUuid);
+    int from = device_by_uuid(&pair->oldUuid), to = device_by_uuid(&pair->newUuid);
     CHECK(from >= 0 && to >= 0 && target[from] < 0 && !taken[to], CUDA_ERROR_INVALID_VALUE);
     CHECK(strcmp(machine()->devices[from].name, machine()->devices[to].name) == 0, CUDA_ERROR_INVALID_VALUE);
     target[from] = to;
@@ -130,8 +121,8 @@ static CUresult put_pair(const CUcheckpointGpuPair *pair, int *target, bool *tak
 }
 
 /*
- * Where each device goes. A map names every GPU that the driver has, whatever CUDA_VISIBLE_DEVICES says, each once on
- * either side, and joins only chips of one kind (driver 580; NVIDIA's cuda-python tests).
+ * The target of each device. A map names every GPU of the driver, independent of CUDA_VISIBLE_DEVICES, once on each
+ * side, and joins only GPUs of one kind (driver 580; NVIDIA's cuda-python tests).
  */
 static CUresult read_map(const CUcheckpointRestoreArgs *args, int *target)
 {
@@ -140,7 +131,7 @@ static CUresult read_map(const CUcheckpointRestoreArgs *args, int *target)
     for (int i = 0; i < GS_MAX_DEVICES; i++)
         target[i] = given ? -1 : i;
     for (unsigned int k = 0; given && k < args->gpuPairsCount; k++)
-        TRY(put_pair(&args->gpuPairs[k], target, taken));
+        TRY(add_pair(&args->gpuPairs[k], target, taken));
     for (int i = 0; i < GS_MAX_DEVICES; i++)
         CHECK(target[i] >= 0 || !seen_by_driver(i), CUDA_ERROR_INVALID_VALUE);
     return CUDA_SUCCESS;
@@ -185,7 +176,7 @@ CUresult cuCheckpointProcessRestore(int pid, CUcheckpointRestoreArgs *args)
 {
     gs_slot *slot;
     int target[GS_MAX_DEVICES];
-    TRY(seize(pid, GS_CHECKPOINTED, &slot));
+    TRY(lock_in_state(pid, GS_CHECKPOINTED, &slot));
     gs_image_reap(machine());
     CUresult result = plan(slot, args, target);
     if (result == CUDA_SUCCESS) {
@@ -200,7 +191,7 @@ CUresult cuCheckpointProcessUnlock(int pid, CUcheckpointUnlockArgs *args)
 {
     gs_slot *slot;
     (void)args;
-    TRY(seize(pid, GS_LOCKED, &slot));
+    TRY(lock_in_state(pid, GS_LOCKED, &slot));
     set_state(slot, GS_RUNNING);
     gs_image_unlock(machine());
     return CUDA_SUCCESS;
@@ -224,6 +215,6 @@ CUresult cuCheckpointProcessGetRestoreThreadId(int pid, int *thread)
     const gs_slot *slot = gs_slot_of(machine(), pid);
     gs_image_unlock(machine());
     CHECK(slot, CUDA_ERROR_INVALID_VALUE);
-    *thread = pid; /* the main thread serves it */
+    *thread = pid; /* the main thread restores */
     return CUDA_SUCCESS;
 }

@@ -1,65 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Contexts: what they cost, who may have one, which is current. */
+#include "cuda/context/context.h"
+
+#include "cuda/code/module.h"
 #include "cuda/context/channel_group.h"
-#include "cuda/core/sim.h"
-
-enum { STACK = 128 };
-static __thread CUcontext stack[STACK];
-static __thread int depth;
-
-CUcontext gs_context_current(void)
-{
-    return depth ? stack[depth - 1] : NULL;
-}
-
-static bool alive(CUcontext ctx)
-{
-    return gs_handle_is(ctx, KIND_CONTEXT) && ctx->alive;
-}
-
-static CUresult device_health(CUcontext ctx)
-{
-    const gs_device *device = gs_device_of(ctx->device);
-    const gs_device *card = device->parent < 0 ? device : &sim.image->devices[device->parent];
-    if (card->lost)
-        return CUDA_ERROR_UNKNOWN;
-    if (ctx->fault_device != gs_home(ctx->device)) { /* restored elsewhere: old faults of that GPU are not ours */
-        ctx->fault_device = gs_home(ctx->device);
-        ctx->fault_seq = device->fault_seq;
-    }
-    if (device->fault_seq == ctx->fault_seq)
-        return gs_mps_health(ctx);
-    if (device->fault_result && (device->fault_pid == 0 || device->fault_pid == sim.slot->pid))
-        return (CUresult)device->fault_result;
-    CUresult by_others = gs_mps_health(ctx);
-    ctx->fault_seq = device->fault_seq;
-    return by_others;
-}
-
-/* Once broken a context stays broken, as on a real GPU. */
-CUresult gs_context_health(CUcontext ctx)
-{
-    CHECK(alive(ctx), CUDA_ERROR_CONTEXT_IS_DESTROYED);
-    if (!ctx->broken)
-        ctx->broken = device_health(ctx);
-    return ctx->broken;
-}
-
-static bool same_server(const gs_slot *other)
-{
-    const gs_mps_client *me = gs_mps_me();
-    return me && other->mps_client >= 0 && sim.image->clients[other->mps_client].server == me->server;
-}
+#include "cuda/core/charge.h"
+#include "cuda/core/context.h"
+#include "cuda/core/device.h"
+#include "cuda/core/entry.h"
+#include "cuda/core/handle.h"
+#include "cuda/core/mps_client.h"
+#include "cuda/memory/allocation.h"
+#include "cuda/memory/heap.h"
+#include "cuda/stream/stream.h"
+#include "cuda/stream/wait.h"
+#include "cuda/work/types.h"
+#include "machine/slot.h"
 
 static bool server_holds_gpu(int device)
 {
-    for (int i = 0; !gs_mps_me() && i < GS_MAX_MPS_SERVERS; i++)
+    for (int i = 0; !gs_mps_self() && i < GS_MAX_MPS_SERVERS; i++)
         if (sim.image->servers[i].pid && gs_mps_serves(&sim.image->servers[i], device))
             return true;
     return false;
 }
 
-/* Under the image lock: may this process have a context there now? */
+/* Under the image lock: whether the compute mode of the device allows this process a context now. */
 static CUresult admit(int device)
 {
     const gs_device *target = gs_device_of(device);
@@ -70,7 +35,7 @@ static CUresult admit(int device)
     CHECK(!server_holds_gpu(device), CUDA_ERROR_DEVICE_UNAVAILABLE);
     for (int i = 0; i < GS_MAX_SLOTS; i++) {
         const gs_slot *other = &sim.image->slots[i];
-        if (other->pid && other != sim.slot && other->use[gs_home(device)].contexts && !same_server(other))
+        if (other->pid && other != sim.slot && other->use[gs_home(device)].contexts && !gs_mps_neighbor(other))
             return CUDA_ERROR_DEVICE_UNAVAILABLE;
     }
     return CUDA_SUCCESS;
@@ -87,7 +52,7 @@ static CUresult occupy(CUcontext ctx)
     gs_use_of(ctx->device)->contexts++;
     ctx->fault_seq = gs_device_of(ctx->device)->fault_seq;
     ctx->fault_device = gs_home(ctx->device);
-    ctx->server_fault_seq = gs_mps_me() ? sim.image->servers[gs_mps_me()->server].fault_seq : 0;
+    ctx->server_fault_seq = gs_mps_self() ? sim.image->servers[gs_mps_self()->server].fault_seq : 0;
     gs_image_unlock(sim.image);
     return CUDA_SUCCESS;
 }
@@ -105,7 +70,7 @@ static CUresult open_context(CUcontext ctx, int ordinal, unsigned int flags)
     ctx->alive = true;
     ctx->streams = gs_stream_new(ctx, 0, 0);
     ctx->streams->legacy = true;
-    gs_group_made(ctx);
+    gs_channel_group_new(ctx);
     return CUDA_SUCCESS;
 }
 
@@ -154,7 +119,7 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice ordinal)
     CHECK(ctx && ctx->refs > 0, CUDA_ERROR_INVALID_CONTEXT);
     if (--ctx->refs > 0)
         return CUDA_SUCCESS;
-    gs_context_wait(&call, ctx);
+    gs_context_wait(ctx);
     close_context(ctx);
     return CUDA_SUCCESS;
 }
@@ -173,7 +138,7 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice ordinal)
     if (!ctx || !ctx->alive)
         return CUDA_SUCCESS;
     int refs = ctx->refs;
-    gs_context_wait(&call, ctx);
+    gs_context_wait(ctx);
     close_context(ctx);
     ctx->refs = refs;
     return CUDA_SUCCESS;
@@ -216,15 +181,16 @@ static CUresult create(CUcontext *ctx, unsigned int flags, CUdevice ordinal)
     gs_device *device;
     CHECK(ctx && !(flags & ~CU_CTX_FLAGS_MASK), CUDA_ERROR_INVALID_VALUE);
     TRY(gs_ordinal(ordinal, &device));
-    CHECK(depth < STACK, CUDA_ERROR_INVALID_VALUE);
-    CUcontext fresh = gs_handle_new(KIND_CONTEXT, sizeof *fresh);
-    CUresult result = open_context(fresh, ordinal, flags);
-    if (result != CUDA_SUCCESS) {
-        gs_handle_free(fresh);
-        return result;
+    CUcontext created = gs_handle_new(KIND_CONTEXT, sizeof *created);
+    CUresult result = gs_context_push(created) ? open_context(created, ordinal, flags) : CUDA_ERROR_INVALID_VALUE;
+    if (result == CUDA_SUCCESS) {
+        *ctx = created;
+        return CUDA_SUCCESS;
     }
-    stack[depth++] = *ctx = fresh;
-    return CUDA_SUCCESS;
+    if (gs_context_current() == created)
+        gs_context_pop();
+    gs_handle_free(created);
+    return result;
 }
 
 CUresult cuCtxCreate_v2(CUcontext *ctx, unsigned int flags, CUdevice ordinal)
@@ -237,14 +203,14 @@ CUresult cuCtxCreate_v3(CUcontext *ctx, CUexecAffinityParam *affinity, int count
                         CUdevice ordinal)
 {
     ENTER(NEED_INIT);
-    CHECK(count == 0 || (affinity && gs_mps_me()), CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY);
+    CHECK(count == 0 || (affinity && gs_mps_self()), CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY);
     return create(ctx, flags, ordinal);
 }
 
 CUresult cuCtxCreate_v4(CUcontext *ctx, CUctxCreateParams *params, unsigned int flags, CUdevice ordinal)
 {
     ENTER(NEED_INIT);
-    CHECK(!params || !params->numExecAffinityParams || gs_mps_me(), CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY);
+    CHECK(!params || !params->numExecAffinityParams || gs_mps_self(), CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY);
     CHECK(!params || !params->cigParams, CUDA_ERROR_NOT_SUPPORTED);
     return create(ctx, flags, ordinal);
 }
@@ -252,11 +218,11 @@ CUresult cuCtxCreate_v4(CUcontext *ctx, CUctxCreateParams *params, unsigned int 
 CUresult cuCtxDestroy_v2(CUcontext ctx)
 {
     ENTER(NEED_INIT);
-    CHECK(alive(ctx) && !ctx->primary, CUDA_ERROR_INVALID_CONTEXT);
-    gs_context_wait(&call, ctx);
+    CHECK(gs_context_alive(ctx) && !ctx->primary, CUDA_ERROR_INVALID_CONTEXT);
+    gs_context_wait(ctx);
     close_context(ctx);
-    if (depth && stack[depth - 1] == ctx)
-        depth--;
+    if (gs_context_current() == ctx)
+        gs_context_pop();
     gs_handle_free(ctx);
     return CUDA_SUCCESS;
 }
@@ -269,8 +235,7 @@ CUresult cuCtxDestroy(CUcontext ctx)
 CUresult cuCtxPushCurrent_v2(CUcontext ctx)
 {
     ENTER(NEED_INIT);
-    CHECK(alive(ctx) && depth < STACK, CUDA_ERROR_INVALID_CONTEXT);
-    stack[depth++] = ctx;
+    CHECK(gs_context_alive(ctx) && gs_context_push(ctx), CUDA_ERROR_INVALID_CONTEXT);
     return CUDA_SUCCESS;
 }
 
@@ -282,10 +247,10 @@ CUresult cuCtxPushCurrent(CUcontext ctx)
 CUresult cuCtxPopCurrent_v2(CUcontext *ctx)
 {
     ENTER(NEED_INIT);
-    CHECK(depth && stack[depth - 1], CUDA_ERROR_INVALID_CONTEXT);
-    depth--;
+    CUcontext popped = gs_context_pop();
+    CHECK(popped, CUDA_ERROR_INVALID_CONTEXT);
     if (ctx)
-        *ctx = stack[depth];
+        *ctx = popped;
     return CUDA_SUCCESS;
 }
 
@@ -297,11 +262,10 @@ CUresult cuCtxPopCurrent(CUcontext *ctx)
 CUresult cuCtxSetCurrent(CUcontext ctx)
 {
     ENTER(NEED_INIT);
-    CHECK(!ctx || alive(ctx), CUDA_ERROR_INVALID_CONTEXT);
-    if (depth)
-        depth--;
+    CHECK(!ctx || gs_context_alive(ctx), CUDA_ERROR_INVALID_CONTEXT);
+    gs_context_pop();
     if (ctx)
-        stack[depth++] = ctx;
+        gs_context_push(ctx);
     return CUDA_SUCCESS;
 }
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Devices as cuDeviceGet* sees them. */
-#include "cuda/core/sim.h"
+#include "cuda/core/device.h"
+#include "cuda/core/charge.h"
+#include "cuda/core/entry.h"
+#include "cuda/core/mps_client.h"
 
 CUresult cuGetErrorName(CUresult error, const char **text)
 {
@@ -24,21 +27,6 @@ CUresult cuGetErrorString(CUresult error, const char **text)
     }
     *text = NULL;
     return CUDA_ERROR_INVALID_VALUE;
-}
-
-CUresult gs_ordinal(CUdevice ordinal, gs_device **device)
-{
-    CHECK(ordinal >= 0 && ordinal < sim.count, CUDA_ERROR_INVALID_DEVICE);
-    *device = gs_device_of(sim.visible[ordinal]);
-    return CUDA_SUCCESS;
-}
-
-int gs_ordinal_of(int device)
-{
-    for (int i = 0; i < sim.count; i++)
-        if (sim.visible[i] == device)
-            return i;
-    return -1;
 }
 
 CUresult cuDeviceGetCount(int *count)
@@ -68,23 +56,6 @@ CUresult cuDeviceGetName(char *name, int length, CUdevice ordinal)
     return CUDA_SUCCESS;
 }
 
-/* "GPU-xxxxxxxx-..." to 16 bytes. */
-static CUuuid uuid_bytes(const char *text)
-{
-    CUuuid uuid = {{0}};
-    int digit = 0;
-    const char *from = strchr(text, '-');
-    for (from = from ? from + 1 : text; *from && digit < 32; from++) {
-        unsigned int value;
-        char one[2] = {*from, 0};
-        if (sscanf(one, "%x", &value) == 1) {
-            uuid.bytes[digit / 2] = (char)(uuid.bytes[digit / 2] | (int)value << (digit % 2 ? 0 : 4));
-            digit++;
-        }
-    }
-    return uuid;
-}
-
 /* The first form names the physical GPU, the second the MIG instance. */
 static CUresult get_uuid(CUuuid *uuid, CUdevice ordinal, bool instance)
 {
@@ -93,7 +64,7 @@ static CUresult get_uuid(CUuuid *uuid, CUdevice ordinal, bool instance)
     TRY(gs_ordinal(ordinal, &device));
     if (device->parent >= 0 && !instance)
         device = &sim.image->devices[device->parent];
-    *uuid = uuid_bytes(device->uuid);
+    gs_uuid(device->uuid, uuid);
     return CUDA_SUCCESS;
 }
 
@@ -179,7 +150,7 @@ CUresult cuDeviceGetExecAffinitySupport(int *supported, CUexecAffinityType type,
     ENTER(NEED_INIT);
     CHECK(supported, CUDA_ERROR_INVALID_VALUE);
     TRY(gs_ordinal(ordinal, &device));
-    *supported = type == CU_EXEC_AFFINITY_TYPE_SM_COUNT && gs_mps_me() != NULL;
+    *supported = type == CU_EXEC_AFFINITY_TYPE_SM_COUNT && gs_mps_self() != NULL;
     return CUDA_SUCCESS;
 }
 

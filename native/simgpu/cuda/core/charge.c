@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Physical memory: what this process may take, and what the machine still has. */
-#include "cuda/core/sim.h"
+#include "cuda/core/charge.h"
+
+#include "cuda/core/device.h"
+#include "cuda/core/mps_client.h"
+#include "machine/cgroup.h"
+#include "machine/slot.h"
 
 static uint64_t pinned_limit(int device)
 {
-    const gs_mps_client *me = gs_mps_me();
-    return me ? me->pinned_limit[device] : GS_NO_LIMIT;
+    const gs_mps_client *client = gs_mps_self();
+    return client ? client->pinned_limit[device] : GS_NO_LIMIT;
 }
 
 static bool cgroup_limits_exist(void)
@@ -30,7 +34,7 @@ static bool fits(int device, uint64_t bytes)
     return gs_device_used(sim.image, device) + bytes <= sim.image->devices[device].memory;
 }
 
-static uint64_t room(int device)
+static uint64_t unused(int device)
 {
     uint64_t used = gs_device_used(sim.image, device), memory = sim.image->devices[device].memory;
     return used < memory ? memory - used : 0;
@@ -80,7 +84,7 @@ void gs_memory_info(int device, uint64_t *available, uint64_t *total)
     uint64_t own = sim.slot->use[device].bytes, pinned = pinned_limit(device);
     const gs_limit *limit = cgroup_limits_exist() ? gs_limit_of(sim.image, sim.slot, device) : NULL;
     *total = sim.image->devices[device].memory - sim.image->devices[device].reserved;
-    *available = room(device);
+    *available = unused(device);
     if (pinned != GS_NO_LIMIT)
         *available = MIN(*available, pinned > own ? pinned - own : 0);
     if (limit && limit->hard != GS_NO_LIMIT) {
@@ -90,21 +94,4 @@ void gs_memory_info(int device, uint64_t *available, uint64_t *total)
             *total = MIN(*total, limit->hard);
     }
     gs_image_unlock(sim.image);
-}
-
-/* A restore may have moved this process' memory to another GPU; its handles keep naming the one they began on. */
-int gs_home(int device)
-{
-    int moved = sim.slot ? sim.slot->device_map[device] : -1;
-    return moved >= 0 ? moved : device;
-}
-
-gs_device *gs_device_of(int device)
-{
-    return &sim.image->devices[gs_home(device)];
-}
-
-gs_use *gs_use_of(int device)
-{
-    return &sim.slot->use[gs_home(device)];
 }

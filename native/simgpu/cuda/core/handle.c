@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Live handles, so that a wrong or stale one is an error and not a crash. */
-#include "cuda/core/sim.h"
+/* An open-addressing hash table. A freed entry points to `sim`, so that a search goes on past it. */
+#include "cuda/core/handle.h"
 
 static struct entry {
-    void *handle; /* NULL: free, &sim: was used */
+    void *handle; /* NULL: never used; &sim: freed */
     gs_kind kind;
 } *table;
 static size_t capacity, used;

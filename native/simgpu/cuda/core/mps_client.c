@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The MPS client inside the driver. */
-#include "cuda/core/sim.h"
+#include "cuda/core/mps_client.h"
+
+#include "cuda/core/device.h"
 #include "machine/mps_protocol.h"
 
 #include <errno.h>
@@ -8,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static int dial(void)
+static int connect_to_daemon(void)
 {
     const char *directory = getenv("CUDA_MPS_PIPE_DIRECTORY");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -23,13 +24,13 @@ static int dial(void)
     return -1;
 }
 
-static int number(const char *name, int without)
+static int number(const char *name, int otherwise)
 {
     const char *text = getenv(name);
-    return text && *text ? atoi(text) : without;
+    return text && *text ? atoi(text) : otherwise;
 }
 
-static gs_mps_request introduction(void)
+static gs_mps_request connect_request(void)
 {
     const char *pinned = getenv("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT");
     gs_mps_request request = {
@@ -73,14 +74,14 @@ static bool read_limits(const char *text, uint64_t *limit)
     return true;
 }
 
-/* An entry for an invisible device silently drops every limit: so does the real driver (580, H200). */
-static void limit_memory(gs_mps_client *me)
+/* An entry for an invisible device drops every limit without an error, as the real driver does (580, H200). */
+static void limit_memory(gs_mps_client *client)
 {
     const char *text = getenv("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT");
-    if (!text || !*text || read_limits(text, me->pinned_limit))
+    if (!text || !*text || read_limits(text, client->pinned_limit))
         return;
     for (int i = 0; i < GS_MAX_DEVICES; i++)
-        me->pinned_limit[i] = GS_NO_LIMIT;
+        client->pinned_limit[i] = GS_NO_LIMIT;
 }
 
 bool gs_mps_serves(const gs_mps_server *server, int device)
@@ -102,20 +103,20 @@ static void see_only_served(const gs_mps_server *server)
 
 CUresult gs_mps_join(void)
 {
-    gs_mps_request request = introduction();
+    gs_mps_request request = connect_request();
     gs_mps_reply reply = {0};
-    int fd = dial();
+    int fd = connect_to_daemon();
     if (fd < 0)
-        return CUDA_SUCCESS; /* no daemon there: the process gets the whole GPU, as on a real machine */
-    ssize_t got = -1;
+        return CUDA_SUCCESS; /* no daemon: the process uses the GPU without MPS, as on a real machine */
+    ssize_t received = -1;
     if (send(fd, &request, sizeof request, MSG_NOSIGNAL) == sizeof request)
         do
-            got = recv(fd, &reply, sizeof reply, 0);
-        while (got < 0 && errno == EINTR);
-    if (got != sizeof reply || reply.magic != GS_MPS_MAGIC || reply.result != 0
+            received = recv(fd, &reply, sizeof reply, 0);
+        while (received < 0 && errno == EINTR);
+    if (received != sizeof reply || reply.magic != GS_MPS_MAGIC || reply.result != 0
         || reply.client < 0 || reply.client >= GS_MAX_MPS_CLIENTS) {
         close(fd);
-        return got == sizeof reply && reply.result ? (CUresult)reply.result : CUDA_ERROR_MPS_CONNECTION_FAILED;
+        return received == sizeof reply && reply.result ? (CUresult)reply.result : CUDA_ERROR_MPS_CONNECTION_FAILED;
     }
     gs_image_lock(sim.image);
     sim.slot->mps_client = reply.client;
@@ -126,7 +127,7 @@ CUresult gs_mps_join(void)
     return sim.count > 0 ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;
 }
 
-gs_mps_client *gs_mps_me(void)
+gs_mps_client *gs_mps_self(void)
 {
     return sim.slot && sim.slot->mps_client >= 0 ? &sim.image->clients[sim.slot->mps_client] : NULL;
 }
@@ -137,27 +138,33 @@ gs_mps_client *gs_mps_me(void)
  */
 uint32_t gs_mps_sms(const gs_device *device)
 {
-    const gs_mps_client *me = gs_mps_me();
-    if (!me || !me->thread_percentage || me->thread_percentage >= 100)
+    const gs_mps_client *client = gs_mps_self();
+    if (!client || !client->thread_percentage || client->thread_percentage >= 100)
         return device->sms;
-    uint32_t share = device->sms * me->thread_percentage / 100 & ~1u;
+    uint32_t share = device->sms * client->thread_percentage / 100 & ~1u;
     return MIN(device->sms, MAX(share, 8u));
 }
 
-CUresult gs_mps_health(CUcontext ctx)
+bool gs_mps_neighbor(const gs_slot *other)
 {
-    const gs_mps_client *me = gs_mps_me();
-    if (!me)
+    const gs_mps_client *client = gs_mps_self();
+    return client && other->mps_client >= 0 && sim.image->clients[other->mps_client].server == client->server;
+}
+
+CUresult gs_mps_health(uint64_t *seen)
+{
+    const gs_mps_client *client = gs_mps_self();
+    if (!client)
         return CUDA_SUCCESS;
-    const gs_mps_server *server = &sim.image->servers[me->server];
-    if (me->terminated)
+    const gs_mps_server *server = &sim.image->servers[client->server];
+    if (client->terminated)
         return CUDA_ERROR_MPS_CLIENT_TERMINATED;
-    if (server->fault_seq == ctx->server_fault_seq)
+    if (server->fault_seq == *seen)
         return CUDA_SUCCESS;
-    /* Every client connected to a device of the fault dies of it, nobody is told who caused it. */
+    /* The fault is fatal to every client with a context on a device of the fault. */
     for (int i = 0; i < GS_MAX_DEVICES; i++)
         if (server->fault_devices >> i & 1 && sim.slot->use[i].contexts)
             return (CUresult)sim.image->devices[i].fault_result;
-    ctx->server_fault_seq = server->fault_seq;
+    *seen = server->fault_seq;
     return CUDA_SUCCESS;
 }

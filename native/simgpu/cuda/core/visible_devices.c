@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CUDA_VISIBLE_DEVICES: which devices of the machine this process sees, in which order. */
-#include "cuda/core/sim.h"
+#include "cuda/core/visible_devices.h"
+
+#include "cuda/core/device.h"
 
 static int first_instance(int gpu)
 {
@@ -19,16 +20,16 @@ static int usable(int gpu)
 
 static int by_prefix(const char *uuid, size_t length)
 {
-    int found = -1;
+    int match = -1;
     for (int i = 0; i < GS_MAX_DEVICES; i++) {
         const gs_device *device = &sim.image->devices[i];
         if (!device->present || strncmp(device->uuid, uuid, length) != 0)
             continue;
-        if (found >= 0)
-            return -1; /* an ambiguous abbreviation names nothing */
-        found = i;
+        if (match >= 0)
+            return -1; /* an ambiguous abbreviation is invalid */
+        match = i;
     }
-    return found;
+    return match;
 }
 
 /* "MIG-GPU-<uuid>/<gi>/<ci>", the form before driver 470. */
@@ -58,8 +59,8 @@ static int resolve(const char *token)
     if (strncmp(token, "MIG-", 4) == 0)
         return gs_device_by_uuid(sim.image, token);
     if (strncmp(token, "GPU-", 4) == 0) {
-        int found = by_prefix(token, strlen(token));
-        return found < 0 || sim.image->devices[found].parent >= 0 ? found : usable(found);
+        int device = by_prefix(token, strlen(token));
+        return device < 0 || sim.image->devices[device].parent >= 0 ? device : usable(device);
     }
     return -1;
 }
@@ -74,31 +75,23 @@ static void every_device(void)
             sim.visible[sim.count++] = usable(i);
 }
 
-static bool known(int device)
-{
-    for (int i = 0; i < sim.count; i++)
-        if (sim.visible[i] == device)
-            return true;
-    return false;
-}
-
 void gs_visible_devices(void)
 {
-    const char *wanted = getenv("CUDA_VISIBLE_DEVICES");
+    const char *variable = getenv("CUDA_VISIBLE_DEVICES");
     char list[2048], *rest = list, *token;
     sim.count = 0;
-    if (!wanted) {
+    if (!variable) {
         every_device();
         return;
     }
-    snprintf(list, sizeof list, "%s", wanted);
+    snprintf(list, sizeof list, "%s", variable);
     while ((token = strsep(&rest, ",")) && sim.count < GS_MAX_DEVICES) {
         token += strspn(token, " ");
         int device = resolve(token);
         if (device < 0)
             return; /* an invalid entry hides everything after it */
-        if (known(device)) {
-            sim.count = 0; /* naming a device twice is an error: none is visible */
+        if (gs_ordinal_of(device) >= 0) {
+            sim.count = 0; /* a duplicate makes every device invisible */
             return;
         }
         sim.visible[sim.count++] = device;

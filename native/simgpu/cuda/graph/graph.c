@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Graphs: nodes, edges, clones. A node is an operation and what it comes after. */
-#include "cuda/core/sim.h"
+#include "cuda/graph/graph.h"
+
+#include "cuda/core/entry.h"
+#include "cuda/core/handle.h"
+#include "cuda/memory/graph_memory.h"
 
 #define GRAPH(graph) CHECK(gs_handle_is(graph, KIND_GRAPH), CUDA_ERROR_INVALID_VALUE)
 #define NODE(node) CHECK(gs_handle_is(node, KIND_NODE), CUDA_ERROR_INVALID_VALUE)
@@ -54,16 +57,16 @@ CUresult gs_graph_add(CUgraph graph, const CUgraphNode *after, size_t count, gs_
 {
     GRAPH(graph);
     TRY(check_all(graph, after, count));
-    CUgraphNode fresh = gs_handle_new(KIND_NODE, sizeof *fresh);
-    fresh->graph = graph;
-    fresh->op = malloc(sizeof *op);
-    *fresh->op = *op;
+    CUgraphNode added = gs_handle_new(KIND_NODE, sizeof *added);
+    added->graph = graph;
+    added->op = malloc(sizeof *op);
+    *added->op = *op;
     for (size_t i = 0; i < count; i++)
-        gs_frontier_add(&fresh->after, after[i]);
-    graph->nodes = realloc(graph->nodes, (graph->count + 1) * sizeof fresh);
-    graph->nodes[graph->count++] = fresh;
+        gs_frontier_add(&added->after, after[i]);
+    graph->nodes = realloc(graph->nodes, (graph->count + 1) * sizeof added);
+    graph->nodes[graph->count++] = added;
     if (node)
-        *node = fresh;
+        *node = added;
     return CUDA_SUCCESS;
 }
 
@@ -156,8 +159,8 @@ CUresult cuGraphNodeGetType(CUgraphNode node, CUgraphNodeType *type)
     return CUDA_SUCCESS;
 }
 
-/* The query grammar of graphs: with NULL the number, else as many as asked for, the rest NULL. */
-static CUresult give(CUgraphNode *out, size_t *room, const CUgraphNode *nodes, size_t count)
+/* Queries of graphs: without an array the number, else up to *room nodes, and NULL in the rest of the array. */
+static CUresult copy_out(CUgraphNode *out, size_t *room, const CUgraphNode *nodes, size_t count)
 {
     CHECK(room, CUDA_ERROR_INVALID_VALUE);
     for (size_t i = 0; out && i < *room; i++)
@@ -170,7 +173,7 @@ CUresult cuGraphGetNodes(CUgraph graph, CUgraphNode *nodes, size_t *room)
 {
     ENTER(NEED_INIT);
     GRAPH(graph);
-    return give(nodes, room, graph->nodes, graph->count);
+    return copy_out(nodes, room, graph->nodes, graph->count);
 }
 
 CUresult cuGraphGetRootNodes(CUgraph graph, CUgraphNode *nodes, size_t *room)
@@ -181,7 +184,7 @@ CUresult cuGraphGetRootNodes(CUgraph graph, CUgraphNode *nodes, size_t *room)
     for (size_t i = 0; i < graph->count; i++)
         if (!graph->nodes[i]->after.count)
             gs_frontier_add(&roots, graph->nodes[i]);
-    CUresult result = give(nodes, room, roots.nodes, roots.count);
+    CUresult result = copy_out(nodes, room, roots.nodes, roots.count);
     free(roots.nodes);
     return result;
 }
@@ -206,7 +209,7 @@ CUresult cuGraphNodeGetDependencies(CUgraphNode node, CUgraphNode *nodes, size_t
 {
     ENTER(NEED_INIT);
     NODE(node);
-    return give(nodes, room, node->after.nodes, node->after.count);
+    return copy_out(nodes, room, node->after.nodes, node->after.count);
 }
 
 CUresult cuGraphNodeGetDependentNodes(CUgraphNode node, CUgraphNode *nodes, size_t *room)
@@ -218,7 +221,7 @@ CUresult cuGraphNodeGetDependentNodes(CUgraphNode node, CUgraphNode *nodes, size
         for (size_t k = 0; k < node->graph->nodes[i]->after.count; k++)
             if (node->graph->nodes[i]->after.nodes[k] == node)
                 gs_frontier_add(&later, node->graph->nodes[i]);
-    CUresult result = give(nodes, room, later.nodes, later.count);
+    CUresult result = copy_out(nodes, room, later.nodes, later.count);
     free(later.nodes);
     return result;
 }
@@ -255,7 +258,7 @@ CUresult cuGraphRemoveDependencies(CUgraph graph, const CUgraphNode *from, const
     return CUDA_SUCCESS;
 }
 
-/* Edge data carries nothing here: every edge is an ordinary one. */
+/* Edge data is always zero: every edge is an ordinary dependency. */
 CUresult cuGraphGetEdges_v2(CUgraph graph, CUgraphNode *from, CUgraphNode *to, CUgraphEdgeData *data, size_t *room)
 {
     CUresult result = cuGraphGetEdges(graph, from, to, room);
@@ -309,4 +312,19 @@ CUresult cuGraphDestroyNode(CUgraphNode node)
     graph->count = kept;
     node_free(node);
     return CUDA_SUCCESS;
+}
+
+CUresult cuGraphRetainUserObject(CUgraph graph, CUuserObject object, unsigned int count, unsigned int move)
+{
+    ENTER(NEED_INIT);
+    GRAPH(graph);
+    CHECK(count && move <= 1, CUDA_ERROR_INVALID_VALUE);
+    return gs_user_object_keep(&graph->kept, object, count, move);
+}
+
+CUresult cuGraphReleaseUserObject(CUgraph graph, CUuserObject object, unsigned int count)
+{
+    ENTER(NEED_INIT);
+    GRAPH(graph);
+    return gs_user_object_release(&graph->kept, object, count);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* User objects: something of the program's that lives as long as a graph needs it. */
-#include "cuda/core/sim.h"
+#include "cuda/graph/user_object.h"
+
+#include "cuda/core/entry.h"
+#include "cuda/core/handle.h"
 
 struct CUuserObject_st {
     void *object;
@@ -56,24 +58,20 @@ CUresult cuUserObjectRelease(CUuserObject object, unsigned int count)
     return CUDA_SUCCESS;
 }
 
-CUresult cuGraphRetainUserObject(CUgraph graph, CUuserObject object, unsigned int count, unsigned int move)
+CUresult gs_user_object_keep(gs_kept **list, CUuserObject object, unsigned int count, bool move)
 {
-    ENTER(NEED_INIT);
     OBJECT(object);
-    CHECK(gs_handle_is(graph, KIND_GRAPH) && count && move <= 1, CUDA_ERROR_INVALID_VALUE);
     gs_kept *kept = malloc(sizeof *kept);
-    *kept = (gs_kept){object, count, graph->kept};
-    graph->kept = kept;
+    *kept = (gs_kept){object, count, *list};
+    *list = kept;
     object->references += move ? 0 : count;
     return CUDA_SUCCESS;
 }
 
-CUresult cuGraphReleaseUserObject(CUgraph graph, CUuserObject object, unsigned int count)
+CUresult gs_user_object_release(gs_kept **list, CUuserObject object, unsigned int count)
 {
-    ENTER(NEED_INIT);
     OBJECT(object);
-    CHECK(gs_handle_is(graph, KIND_GRAPH), CUDA_ERROR_INVALID_VALUE);
-    for (gs_kept **link = &graph->kept; *link; link = &(*link)->next) {
+    for (gs_kept **link = list; *link; link = &(*link)->next) {
         gs_kept *kept = *link;
         if (kept->object != object || kept->count < count)
             continue;

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What else can be said about nodes: attributes of kernels, events and children of executable graphs. */
-#include "cuda/core/sim.h"
+/* Attributes of kernel nodes, events of executable graphs, and the DOT output. */
+#include "cuda/core/entry.h"
+#include "cuda/core/handle.h"
+#include "cuda/graph/graph.h"
+#include "cuda/launch/graph_exec.h"
+#include "cuda/work/kernel.h"
 
 static bool is_kernel(CUgraphNode node)
 {
     return gs_handle_is(node, KIND_NODE) && node->op->type == OP_KERNEL;
 }
 
-/* Priority is kept; the rest only tunes caches and clusters, which have no effect on time here. */
+/* Only the priority is kept: the other attributes tune caches and clusters, which are not simulated. */
 CUresult cuGraphKernelNodeGetAttribute(CUgraphNode node, CUkernelNodeAttrID attribute, CUkernelNodeAttrValue *value)
 {
     ENTER(NEED_INIT);
@@ -58,7 +62,7 @@ CUresult cuGraphExecEventWaitNodeSetEvent(CUgraphExec exec, CUgraphNode node, CU
 static const char *kind(const gs_op *op)
 {
     static const char *const names[] = {"EMPTY", "KERNEL", "MEMCPY", "MEMSET", "HOST", "EVENT_RECORD", "EVENT_WAIT",
-                                        "WRITE_VALUE", "WAIT_VALUE", "MEM_ALLOC", "MEM_FREE", "GRAPH", "LAUNCH"};
+                                        "WRITE_VALUE", "WAIT_VALUE", "MEM_ALLOC", "MEM_FREE", "GRAPH"};
     return names[op->type];
 }
 

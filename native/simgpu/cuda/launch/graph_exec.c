@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Executable graphs: the nodes in an order that respects every edge, launched one after the other. */
-#include "cuda/core/sim.h"
+#include "cuda/launch/graph_exec.h"
+
+#include "cuda/core/entry.h"
+#include "cuda/core/handle.h"
+#include "cuda/graph/graph.h"
+#include "cuda/memory/graph_memory.h"
+#include "cuda/stream/stream.h"
+#include "cuda/stream/submit.h"
 
 typedef struct step {
     CUgraphNode node; /* of the graph it was made from; only compared */
@@ -138,17 +144,17 @@ CUresult cuGraphUpload(CUgraphExec exec, CUstream stream)
     return gs_stream_of(call.ctx, stream, &stream);
 }
 
-/* Memory first: a launch that cannot have its memory does nothing at all. */
+/* Memory first: a launch without enough memory has no effect. */
 static CUresult map_memory(CUgraphExec exec)
 {
     bool free_first = exec->flags & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
     for (size_t i = 0; i < exec->count; i++)
         if (exec->steps[i].op->type == OP_ALLOC)
-            TRY(gs_graph_memory_map(exec->steps[i].op, free_first));
+            TRY(gs_graph_memory_map(exec->steps[i].op->memory.at, free_first));
     return CUDA_SUCCESS;
 }
 
-CUresult gs_graph_launch(CUstream stream, CUgraphExec exec)
+static CUresult launch(CUstream stream, CUgraphExec exec)
 {
     EXEC(exec);
     TRY(map_memory(exec));
@@ -157,7 +163,7 @@ CUresult gs_graph_launch(CUstream stream, CUgraphExec exec)
             continue;
         gs_op *op = gs_op_copy(exec->steps[i].op);
         CUresult result = gs_submit(stream->ctx, stream, op);
-        free(op); /* what it owned went with the submission */
+        free(op); /* gs_submit() took over what it owned */
         TRY(result);
     }
     return CUDA_SUCCESS;
@@ -170,7 +176,7 @@ CUresult cuGraphLaunch(CUgraphExec exec, CUstream handle)
     EXEC(exec);
     TRY(gs_stream_of(call.ctx, handle, &stream));
     CHECK(!stream->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
-    return gs_graph_launch(stream, exec);
+    return launch(stream, exec);
 }
 
 static bool same_shape(const struct CUgraphExec_st *a, const struct CUgraphExec_st *b, size_t *where)
@@ -183,22 +189,22 @@ static bool same_shape(const struct CUgraphExec_st *a, const struct CUgraphExec_
 
 CUresult cuGraphExecUpdate_v2(CUgraphExec exec, CUgraph graph, CUgraphExecUpdateResultInfo *info)
 {
-    struct CUgraphExec_st fresh = {0};
+    struct CUgraphExec_st updated = {0};
     size_t where = 0;
     ENTER(NEED_INIT);
     EXEC(exec);
     CHECK(info && gs_handle_is(graph, KIND_GRAPH), CUDA_ERROR_INVALID_VALUE);
     *info = (CUgraphExecUpdateResultInfo){0};
-    if (!order(&fresh, graph) || !same_shape(exec, &fresh, &where)) {
-        info->result = fresh.count == exec->count ? CU_GRAPH_EXEC_UPDATE_ERROR_NODE_TYPE_CHANGED
+    if (!order(&updated, graph) || !same_shape(exec, &updated, &where)) {
+        info->result = updated.count == exec->count ? CU_GRAPH_EXEC_UPDATE_ERROR_NODE_TYPE_CHANGED
                                                   : CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED;
-        info->errorNode = fresh.count == exec->count ? fresh.steps[where].node : NULL;
-        clear(&fresh);
+        info->errorNode = updated.count == exec->count ? updated.steps[where].node : NULL;
+        clear(&updated);
         return CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
     }
     clear(exec);
-    exec->steps = fresh.steps;
-    exec->count = fresh.count;
+    exec->steps = updated.steps;
+    exec->count = updated.count;
     return CUDA_SUCCESS;
 }
 

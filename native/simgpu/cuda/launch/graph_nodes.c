@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kinds of graph nodes: made, read, changed. */
-#include "cuda/core/sim.h"
+/* Entry points that add, read and change graph nodes, one set per kind. */
+#include "cuda/context/context.h"
+#include "cuda/core/context.h"
+#include "cuda/core/entry.h"
+#include "cuda/core/handle.h"
+#include "cuda/graph/graph.h"
+#include "cuda/launch/graph_exec.h"
+#include "cuda/memory/graph_memory.h"
+#include "cuda/memory/range.h"
+#include "cuda/work/copy.h"
+#include "cuda/work/kernel.h"
 
 static CUresult make_kernel(CUcontext ctx, const CUDA_KERNEL_NODE_PARAMS *params, gs_op *op)
 {
@@ -27,11 +36,7 @@ static CUresult make_memset(CUcontext ctx, const CUDA_MEMSET_NODE_PARAMS *params
 {
     CHECK(params && (params->elementSize == 1 || params->elementSize == 2 || params->elementSize == 4)
               && params->width && params->height, CUDA_ERROR_INVALID_VALUE);
-    CUDA_MEMCPY3D extent = gs_copy_linear(params->dst, params->dst, params->width * params->elementSize);
-    extent.srcMemoryType = extent.dstMemoryType = CU_MEMORYTYPE_DEVICE;
-    extent.Height = params->height;
-    extent.srcPitch = extent.dstPitch = params->height > 1 ? params->pitch : 0;
-    TRY(gs_copy_check(&extent));
+    TRY(gs_memset_check(params));
     *op = (gs_op){.type = OP_MEMSET, .ctx = ctx, .memset = *params};
     return CUDA_SUCCESS;
 }
@@ -51,7 +56,7 @@ static CUresult make_alloc(CUDA_MEM_ALLOC_NODE_PARAMS *params, gs_op *op)
           CUDA_ERROR_INVALID_VALUE);
     TRY(gs_primary(params->poolProps.location.id, &ctx));
     *op = (gs_op){.type = OP_ALLOC, .ctx = ctx, .memory = {.size = params->bytesize}};
-    TRY(gs_graph_memory_reserve(ctx, op));
+    TRY(gs_graph_memory_reserve(ctx->device, params->bytesize, &op->memory.at));
     params->dptr = op->memory.at;
     return CUDA_SUCCESS;
 }

@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Launches, host callbacks, values written and awaited by streams. */
-#include "cuda/core/sim.h"
+/* Entry points of launches, host callbacks, and values that streams write and wait for. */
+#include "cuda/core/context.h"
+#include "cuda/core/device.h"
+#include "cuda/core/entry.h"
+#include "cuda/core/mps_client.h"
+#include "cuda/memory/range.h"
+#include "cuda/stream/stream.h"
+#include "cuda/stream/submit.h"
+#include "cuda/work/kernel.h"
+#include "cuda/work/types.h"
 
 static CUresult geometry(const gs_kernel *kernel)
 {
-    uint64_t threads = (uint64_t)kernel->block[0] * kernel->block[1] * kernel->block[2];
+    uint64_t threads = gs_kernel_threads(kernel);
     CHECK(kernel->grid[0] && kernel->grid[1] && kernel->grid[2] && threads, CUDA_ERROR_INVALID_VALUE);
     CHECK(kernel->grid[0] <= 0x7fffffff && kernel->grid[1] <= 65535 && kernel->grid[2] <= 65535,
           CUDA_ERROR_INVALID_VALUE);
@@ -53,8 +61,8 @@ CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned int gx, unsigne
     ENTER(NEED_CONTEXT);
     const gs_device *device = gs_device_of(call.ctx->device);
     uint64_t threads = (uint64_t)bx * by * bz, blocks = (uint64_t)gx * gy * gz;
-    uint64_t room = (uint64_t)gs_mps_sms(device) * MAX(1, device->threads_per_sm / MAX(threads, 1));
-    CHECK(blocks <= room, CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
+    uint64_t resident = (uint64_t)gs_mps_sms(device) * MAX(1, device->threads_per_sm / MAX(threads, 1));
+    CHECK(blocks <= resident, CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
     gs_kernel kernel = {.grid = {gx, gy, gz}, .block = {bx, by, bz}, .shared = shared};
     return launch(call.ctx, function, kernel, stream, params, NULL);
 }

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The forms of cuMemcpy* and cuMemset*: all become one operation on a stream. */
-#include "cuda/core/sim.h"
+/* Entry points of cuMemcpy*: all become one operation on a stream. */
+#include "cuda/core/context.h"
+#include "cuda/core/entry.h"
+#include "cuda/graph/op.h"
+#include "cuda/stream/capture.h"
+#include "cuda/stream/stream.h"
+#include "cuda/stream/submit.h"
+#include "cuda/stream/wait.h"
+#include "cuda/work/copy.h"
 
 static CUresult async(CUcontext ctx, CUstream handle, const CUDA_MEMCPY3D *copy)
 {
@@ -13,13 +20,13 @@ static CUresult async(CUcontext ctx, CUstream handle, const CUDA_MEMCPY3D *copy)
     return gs_submit(ctx, stream, &op);
 }
 
-static CUresult sync(gs_call *call, const CUDA_MEMCPY3D *copy)
+static CUresult sync(CUcontext ctx, const CUDA_MEMCPY3D *copy)
 {
     CUstream stream;
     TRY(gs_capture_unsafe());
-    TRY(gs_stream_of(call->ctx, NULL, &stream));
-    TRY(async(call->ctx, NULL, copy));
-    return gs_stream_wait(call, stream);
+    TRY(gs_stream_of(ctx, NULL, &stream));
+    TRY(async(ctx, NULL, copy));
+    return gs_stream_wait(stream);
 }
 
 static CUDA_MEMCPY3D typed(CUmemorytype to_type, CUdeviceptr to, CUmemorytype from_type, CUdeviceptr from, size_t n)
@@ -41,7 +48,7 @@ static CUDA_MEMCPY3D typed(CUmemorytype to_type, CUdeviceptr to, CUmemorytype fr
     {                                                                                       \
         ENTER(NEED_CONTEXT);                                                                \
         CUDA_MEMCPY3D copy = typed(TO(to), FROM(from), n);                                  \
-        return sync(&call, &copy);                                                          \
+        return sync(call.ctx, &copy);                                                          \
     }                                                                                       \
     CUresult async_name(to_type to, from_type from, size_t n, CUstream stream)              \
     {                                                                                       \
@@ -60,7 +67,7 @@ CUresult cuMemcpyPeer(CUdeviceptr to, CUcontext to_ctx, CUdeviceptr from, CUcont
     TRY(gs_context_health(to_ctx));
     TRY(gs_context_health(from_ctx));
     CUDA_MEMCPY3D copy = typed(DEVICE(to), DEVICE(from), n);
-    return sync(&call, &copy);
+    return sync(call.ctx, &copy);
 }
 
 CUresult cuMemcpyPeerAsync(CUdeviceptr to, CUcontext to_ctx, CUdeviceptr from, CUcontext from_ctx, size_t n,
@@ -92,35 +99,35 @@ CUresult cuMemcpyDtoA_v2(CUarray to, size_t at, CUdeviceptr from, size_t n)
 {
     ENTER(NEED_CONTEXT);
     CUDA_MEMCPY3D copy = array_side(typed(DEVICE(0), DEVICE(from), n), to, at, NULL, 0);
-    return sync(&call, &copy);
+    return sync(call.ctx, &copy);
 }
 
 CUresult cuMemcpyAtoD_v2(CUdeviceptr to, CUarray from, size_t at, size_t n)
 {
     ENTER(NEED_CONTEXT);
     CUDA_MEMCPY3D copy = array_side(typed(DEVICE(to), DEVICE(0), n), NULL, 0, from, at);
-    return sync(&call, &copy);
+    return sync(call.ctx, &copy);
 }
 
 CUresult cuMemcpyHtoA_v2(CUarray to, size_t at, const void *from, size_t n)
 {
     ENTER(NEED_CONTEXT);
     CUDA_MEMCPY3D copy = array_side(typed(DEVICE(0), HOST(from), n), to, at, NULL, 0);
-    return sync(&call, &copy);
+    return sync(call.ctx, &copy);
 }
 
 CUresult cuMemcpyAtoH_v2(void *to, CUarray from, size_t at, size_t n)
 {
     ENTER(NEED_CONTEXT);
     CUDA_MEMCPY3D copy = array_side(typed(HOST(to), DEVICE(0), n), NULL, 0, from, at);
-    return sync(&call, &copy);
+    return sync(call.ctx, &copy);
 }
 
 CUresult cuMemcpyAtoA_v2(CUarray to, size_t to_at, CUarray from, size_t from_at, size_t n)
 {
     ENTER(NEED_CONTEXT);
     CUDA_MEMCPY3D copy = array_side(typed(DEVICE(0), DEVICE(0), n), to, to_at, from, from_at);
-    return sync(&call, &copy);
+    return sync(call.ctx, &copy);
 }
 
 CUresult cuMemcpyHtoAAsync_v2(CUarray to, size_t at, const void *from, size_t n, CUstream stream)
@@ -153,7 +160,7 @@ CUresult cuMemcpy2D_v2(const CUDA_MEMCPY2D *flat)
     ENTER(NEED_CONTEXT);
     CHECK(flat, CUDA_ERROR_INVALID_VALUE);
     CUDA_MEMCPY3D copy = from_2d(flat);
-    return sync(&call, &copy);
+    return sync(call.ctx, &copy);
 }
 
 CUresult cuMemcpy2DUnaligned_v2(const CUDA_MEMCPY2D *flat)
@@ -173,7 +180,7 @@ CUresult cuMemcpy3D_v2(const CUDA_MEMCPY3D *copy)
 {
     ENTER(NEED_CONTEXT);
     CHECK(copy, CUDA_ERROR_INVALID_VALUE);
-    return sync(&call, copy);
+    return sync(call.ctx, copy);
 }
 
 CUresult cuMemcpy3DAsync_v2(const CUDA_MEMCPY3D *copy, CUstream stream)
@@ -183,7 +190,7 @@ CUresult cuMemcpy3DAsync_v2(const CUDA_MEMCPY3D *copy, CUstream stream)
     return async(call.ctx, stream, copy);
 }
 
-/* The peer form differs only in the two contexts, which unified addressing makes unnecessary. */
+/* The peer form adds only the two contexts, which unified addressing makes unnecessary. */
 CUresult cuMemcpy3DPeer(const CUDA_MEMCPY3D_PEER *copy)
 {
     _Static_assert(sizeof(CUDA_MEMCPY3D_PEER) == sizeof(CUDA_MEMCPY3D), "same layout");

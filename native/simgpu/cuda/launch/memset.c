@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cuMemset*. */
-#include "cuda/core/sim.h"
+/* Entry points of cuMemset*: all become one operation on a stream. */
+#include "cuda/core/entry.h"
+#include "cuda/graph/op.h"
+#include "cuda/stream/capture.h"
+#include "cuda/stream/stream.h"
+#include "cuda/stream/submit.h"
+#include "cuda/work/copy.h"
 
 static CUresult fill(CUcontext ctx, CUstream handle, CUDA_MEMSET_NODE_PARAMS params)
 {
@@ -11,16 +16,12 @@ static CUresult fill(CUcontext ctx, CUstream handle, CUDA_MEMSET_NODE_PARAMS par
         return CUDA_SUCCESS;
     if (params.height == 1)
         params.pitch = params.width * params.elementSize;
-    CUDA_MEMCPY3D extent = gs_copy_linear(params.dst, params.dst, params.width * params.elementSize);
-    extent.Height = params.height;
-    extent.srcPitch = extent.dstPitch = params.pitch;
-    extent.srcMemoryType = extent.dstMemoryType = CU_MEMORYTYPE_DEVICE;
-    TRY(gs_copy_check(&extent));
+    TRY(gs_memset_check(&params));
     gs_op op = {.type = OP_MEMSET, .memset = params};
     return gs_submit(ctx, stream, &op);
 }
 
-/* The plain forms do not wait either: cuMemset is asynchronous to the host on device memory. */
+/* The synchronous forms do not wait: cuMemset on device memory is asynchronous with respect to the host. */
 #define FLAT(bits, type)                                                                              \
     CUresult cuMemsetD##bits##_v2(CUdeviceptr at, type value, size_t n)                               \
     {                                                                                                 \

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Memory of graphs. A node's address is fixed when the node is made; physical memory comes at the launch and
- * stays with the device for the next launch until cuDeviceGraphMemTrim.
- */
-#include "cuda/core/sim.h"
+#include "cuda/memory/graph_memory.h"
 
 #include <sys/mman.h>
+
+#include "cuda/core/device.h"
+#include "cuda/core/entry.h"
+#include "cuda/memory/arena.h"
+#include "cuda/memory/range.h"
 
 typedef struct spare {
     gs_chunk *chunk;
@@ -17,34 +18,32 @@ static struct account {
     uint64_t used, used_high, reserved, reserved_high;
 } accounts[GS_MAX_DEVICES];
 
-static void plain(CUdeviceptr at, uint64_t size)
+/* Reserved addresses can be touched without harm and are not charged. */
+static void map_uncharged(CUdeviceptr at, uint64_t size)
 {
-    /* Harmless to touch, charged to nobody: the address is the node's, the memory not yet. */
-    mmap(gs_bytes(at), size, PROT_READ | PROT_WRITE,
-         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    mmap(gs_bytes(at), size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
-CUresult gs_graph_memory_reserve(CUcontext ctx, gs_op *op)
+CUresult gs_graph_memory_reserve(int device, size_t size, CUdeviceptr *at)
 {
-    CHECK(op->memory.size, CUDA_ERROR_INVALID_VALUE);
-    uint64_t whole = (op->memory.size + GS_GRANULE - 1) / GS_GRANULE * GS_GRANULE;
-    op->memory.at = gs_arena_take(whole, GS_GRANULE, 0);
-    CHECK(op->memory.at, CUDA_ERROR_OUT_OF_MEMORY);
-    plain(op->memory.at, whole);
-    gs_range_add(&(gs_range){.base = op->memory.at, .size = op->memory.size, .kind = RANGE_GRAPH,
-                             .device = ctx->device, .chunk_offset = whole});
+    CHECK(size, CUDA_ERROR_INVALID_VALUE);
+    uint64_t whole = gs_granules(size);
+    *at = gs_arena_take(whole, GS_GRANULE, 0);
+    CHECK(*at, CUDA_ERROR_OUT_OF_MEMORY);
+    map_uncharged(*at, whole);
+    gs_range_add(&(gs_range){.base = *at, .size = size, .kind = RANGE_GRAPH, .device = device, .chunk_offset = whole});
     return CUDA_SUCCESS;
 }
 
-static CUresult find_chunk(int device, uint64_t whole, gs_chunk **chunk)
+static CUresult spare_or_new_chunk(int device, uint64_t whole, gs_chunk **chunk)
 {
     struct account *account = &accounts[device];
     for (spare **link = &account->spares; *link; link = &(*link)->next)
         if ((*link)->chunk->size == whole) {
-            spare *found = *link;
-            *chunk = found->chunk;
-            *link = found->next;
-            free(found);
+            spare *match = *link;
+            *chunk = match->chunk;
+            *link = match->next;
+            free(match);
             return CUDA_SUCCESS;
         }
     TRY(gs_chunk_new(device, whole, false, chunk));
@@ -53,14 +52,14 @@ static CUresult find_chunk(int device, uint64_t whole, gs_chunk **chunk)
     return CUDA_SUCCESS;
 }
 
-CUresult gs_graph_memory_map(const gs_op *op, bool free_first)
+CUresult gs_graph_memory_map(CUdeviceptr at, bool free_first)
 {
-    gs_range *range = gs_range_at(op->memory.at);
+    gs_range *range = gs_range_at(at);
     CHECK(range, CUDA_ERROR_INVALID_VALUE);
     if (range->chunk && free_first)
         TRY(gs_graph_memory_free(range->base));
-    CHECK(!range->chunk, CUDA_ERROR_INVALID_VALUE); /* still allocated by the launch before */
-    TRY(find_chunk(range->device, range->chunk_offset, &range->chunk));
+    CHECK(!range->chunk, CUDA_ERROR_INVALID_VALUE); /* the previous launch allocated it */
+    TRY(spare_or_new_chunk(range->device, range->chunk_offset, &range->chunk));
     gs_chunk_map(range->chunk, 0, range->base, range->chunk_offset, PROT_READ | PROT_WRITE);
     struct account *account = &accounts[range->device];
     account->used += range->size;
@@ -77,7 +76,7 @@ CUresult gs_graph_memory_free(CUdeviceptr at)
     accounts[range->device].spares = kept;
     accounts[range->device].used -= range->size;
     range->chunk = NULL;
-    plain(range->base, range->chunk_offset);
+    map_uncharged(range->base, range->chunk_offset);
     return CUDA_SUCCESS;
 }
 
@@ -85,7 +84,7 @@ void gs_graph_memory_forget(CUdeviceptr at)
 {
     gs_range *range = gs_range_at(at);
     if (!range || range->chunk)
-        return; /* still in use by the program, who may free it later */
+        return; /* the program still uses it and may free it later */
     gs_arena_unmap(range->base, range->chunk_offset);
     gs_arena_give(range->base, range->chunk_offset);
     gs_range_remove(range);
@@ -98,11 +97,11 @@ CUresult cuDeviceGraphMemTrim(CUdevice ordinal)
     TRY(gs_ordinal(ordinal, &device));
     struct account *account = &accounts[sim.visible[ordinal]];
     while (account->spares) {
-        spare *gone = account->spares;
-        account->spares = gone->next;
-        account->reserved -= gone->chunk->size;
-        gs_chunk_drop(gone->chunk);
-        free(gone);
+        spare *first = account->spares;
+        account->spares = first->next;
+        account->reserved -= first->chunk->size;
+        gs_chunk_drop(first->chunk);
+        free(first);
     }
     return CUDA_SUCCESS;
 }

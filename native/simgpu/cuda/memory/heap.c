@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Small blocks out of bigger chunks: cuMemAlloc below 1 MiB, and memory pools. */
-#include "cuda/core/sim.h"
+#include "cuda/memory/heap.h"
 
-#include <sys/mman.h>
 
 enum { ALIGNMENT = 512 };
 
@@ -12,19 +10,19 @@ typedef struct block {
     struct block *next;
 } block;
 
-typedef struct piece {
+typedef struct slab {
     gs_chunk *chunk;
     CUdeviceptr at;
     uint64_t size;
     int busy; /* blocks */
     block *blocks;
-    struct piece *next;
-} piece;
+    struct slab *next;
+} slab;
 
 struct gs_heap {
     int device;
     uint64_t step, reserved;
-    piece *pieces;
+    slab *slabs;
 };
 
 gs_heap *gs_heap_new(int device, uint64_t step)
@@ -40,9 +38,9 @@ uint64_t gs_heap_reserved(const gs_heap *heap)
     return heap->reserved;
 }
 
-static block *take(piece *piece, uint64_t size)
+static block *take(slab *slab, uint64_t size)
 {
-    for (block *block = piece->blocks; block; block = block->next) {
+    for (block *block = slab->blocks; block; block = block->next) {
         if (block->busy || block->size < size)
             continue;
         if (block->size > size) {
@@ -52,7 +50,7 @@ static block *take(piece *piece, uint64_t size)
             block->size = size;
         }
         block->busy = true;
-        piece->busy++;
+        slab->busy++;
         return block;
     }
     return NULL;
@@ -63,35 +61,31 @@ static uint64_t round_up(uint64_t size, uint64_t step)
     return (size + step - 1) / step * step;
 }
 
+/* A whole step, or the smallest chunk that fits when a step does not. */
 static CUresult grow(gs_heap *heap, uint64_t size)
 {
-    uint64_t whole = round_up(size, heap->step);
     gs_chunk *chunk;
-    if (gs_chunk_new(heap->device, whole, false, &chunk) != CUDA_SUCCESS) {
-        whole = round_up(size, GS_GRANULE); /* a full step no longer fits */
-        TRY(gs_chunk_new(heap->device, whole, false, &chunk));
-    }
-    piece *fresh = calloc(1, sizeof *fresh);
-    fresh->chunk = chunk;
-    fresh->size = whole;
-    fresh->at = gs_arena_take(whole, GS_GRANULE, 0);
-    fresh->blocks = malloc(sizeof *fresh->blocks);
-    *fresh->blocks = (block){0, whole, false, NULL};
-    fresh->next = heap->pieces;
-    heap->pieces = fresh;
+    CUdeviceptr at;
+    if (gs_chunk_new(heap->device, round_up(size, heap->step), false, &chunk) != CUDA_SUCCESS)
+        TRY(gs_chunk_new(heap->device, gs_granules(size), false, &chunk));
+    uint64_t whole = chunk->size;
+    CHECK(gs_chunk_place(chunk, &at), CUDA_ERROR_OUT_OF_MEMORY);
+    slab *added = calloc(1, sizeof *added);
+    *added = (slab){.chunk = chunk, .at = at, .size = whole, .blocks = malloc(sizeof *added->blocks), .next = heap->slabs};
+    *added->blocks = (block){0, whole, false, NULL};
+    heap->slabs = added;
     heap->reserved += whole;
-    return fresh->at && gs_chunk_map(chunk, 0, fresh->at, whole, PROT_READ | PROT_WRITE)
-               ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    return CUDA_SUCCESS;
 }
 
 CUresult gs_heap_alloc(gs_heap *heap, uint64_t size, CUdeviceptr *at)
 {
     size = round_up(size, ALIGNMENT);
     for (int attempt = 0; attempt < 2; attempt++) {
-        for (piece *piece = heap->pieces; piece; piece = piece->next) {
-            block *block = take(piece, size);
+        for (slab *slab = heap->slabs; slab; slab = slab->next) {
+            block *block = take(slab, size);
             if (block) {
-                *at = piece->at + block->offset;
+                *at = slab->at + block->offset;
                 return CUDA_SUCCESS;
             }
         }
@@ -101,12 +95,12 @@ CUresult gs_heap_alloc(gs_heap *heap, uint64_t size, CUdeviceptr *at)
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
-static piece *piece_of(const gs_heap *heap, CUdeviceptr at)
+static slab *slab_of(const gs_heap *heap, CUdeviceptr at)
 {
-    piece *piece = heap->pieces;
-    while (piece && at - piece->at >= piece->size)
-        piece = piece->next;
-    return piece;
+    slab *slab = heap->slabs;
+    while (slab && at - slab->at >= slab->size)
+        slab = slab->next;
+    return slab;
 }
 
 static void join(block *block)
@@ -121,37 +115,35 @@ static void join(block *block)
 
 void gs_heap_free(gs_heap *heap, CUdeviceptr at)
 {
-    piece *piece = piece_of(heap, at);
-    block *before = NULL, *block = piece->blocks;
-    while (block->offset != at - piece->at) {
+    slab *slab = slab_of(heap, at);
+    block *before = NULL, *block = slab->blocks;
+    while (block->offset != at - slab->at) {
         before = block;
         block = block->next;
     }
     block->busy = false;
-    piece->busy--;
+    slab->busy--;
     join(block);
     if (before)
         join(before);
 }
 
-static void drop(gs_heap *heap, piece **link)
+static void drop(gs_heap *heap, slab **link)
 {
-    piece *piece = *link;
-    *link = piece->next;
-    heap->reserved -= piece->size;
-    gs_arena_unmap(piece->at, piece->size);
-    gs_arena_give(piece->at, piece->size);
-    gs_chunk_drop(piece->chunk);
-    for (block *block = piece->blocks, *next; block; block = next) {
+    slab *slab = *link;
+    *link = slab->next;
+    heap->reserved -= slab->size;
+    gs_chunk_remove(slab->chunk, slab->at);
+    for (block *block = slab->blocks, *next; block; block = next) {
         next = block->next;
         free(block);
     }
-    free(piece);
+    free(slab);
 }
 
 void gs_heap_trim(gs_heap *heap, uint64_t keep)
 {
-    for (piece **link = &heap->pieces; *link && heap->reserved > keep;)
+    for (slab **link = &heap->slabs; *link && heap->reserved > keep;)
         if ((*link)->busy == 0)
             drop(heap, link);
         else
@@ -160,14 +152,14 @@ void gs_heap_trim(gs_heap *heap, uint64_t keep)
 
 void gs_heap_destroy(gs_heap *heap)
 {
-    while (heap->pieces)
-        drop(heap, &heap->pieces);
+    while (heap->slabs)
+        drop(heap, &heap->slabs);
     free(heap);
 }
 
 gs_chunk *gs_heap_chunk(const gs_heap *heap, CUdeviceptr at, uint64_t *offset)
 {
-    piece *piece = piece_of(heap, at);
-    *offset = at - piece->at;
-    return piece->chunk;
+    slab *slab = slab_of(heap, at);
+    *offset = at - slab->at;
+    return slab->chunk;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What lies at an address: ranges that never overlap, sorted by base. */
-#include "cuda/core/sim.h"
+#include "cuda/memory/range.h"
 
 static gs_range **ranges;
 static size_t count, capacity;
@@ -65,4 +64,11 @@ size_t gs_range_count(void)
 gs_range *gs_range_nth(size_t i)
 {
     return ranges[i];
+}
+
+gs_range *gs_range_import(CUcontext ctx, gs_chunk *chunk, CUdeviceptr base, uint64_t inside, uint64_t length)
+{
+    gs_range range = {.base = base + inside, .size = length, .kind = RANGE_IPC, .ctx = ctx,
+                      .device = chunk->device, .chunk = chunk, .chunk_offset = inside};
+    return gs_range_add(&range);
 }

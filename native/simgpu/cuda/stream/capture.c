@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stream capture: operations become nodes instead of work. */
-#include "cuda/core/sim.h"
+#include "cuda/stream/capture.h"
+
+#include "cuda/core/context.h"
 
 static gs_capture *captures;
 static __thread CUstreamCaptureMode thread_mode;
 
-static void set_frontier(gs_frontier *frontier, const CUgraphNode *nodes, size_t count)
+void gs_frontier_set(gs_frontier *frontier, const CUgraphNode *nodes, size_t count)
 {
     frontier->count = 0;
     for (size_t i = 0; i < count; i++)
@@ -17,11 +18,11 @@ CUresult gs_capture_op(CUstream stream, gs_op *op)
     CUgraphNode node;
     CHECK(stream->capture->status == CU_STREAM_CAPTURE_STATUS_ACTIVE, CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
     TRY(gs_graph_add(stream->capture->graph, stream->frontier.nodes, stream->frontier.count, op, &node));
-    set_frontier(&stream->frontier, &node, 1);
+    gs_frontier_set(&stream->frontier, &node, 1);
     return CUDA_SUCCESS;
 }
 
-/* The legacy stream would wait for the capturing one, which cannot be: the capture breaks. */
+/* The legacy stream cannot wait for a capturing stream: the capture is invalidated. */
 CUresult gs_capture_forbids(CUcontext ctx)
 {
     CUresult result = CUDA_SUCCESS;
@@ -61,7 +62,7 @@ CUresult gs_capture_wait(CUstream stream, CUevent event)
     CHECK(capture->status != CU_STREAM_CAPTURE_STATUS_NONE, CUDA_ERROR_CAPTURED_EVENT);
     CHECK(!stream->capture || stream->capture == capture, CUDA_ERROR_STREAM_CAPTURE_MERGE);
     CHECK(!stream->legacy, CUDA_ERROR_STREAM_CAPTURE_IMPLICIT);
-    stream->capture = capture; /* a fork: the stream captures too from now on */
+    stream->capture = capture; /* a fork: this stream captures too */
     for (size_t i = 0; i < event->frontier.count; i++)
         gs_frontier_add(&stream->frontier, event->frontier.nodes[i]);
     return CUDA_SUCCESS;
@@ -71,180 +72,23 @@ CUresult gs_capture_record(CUstream stream, CUevent event)
 {
     CHECK(stream->capture->status == CU_STREAM_CAPTURE_STATUS_ACTIVE, CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
     event->capture = stream->capture;
-    set_frontier(&event->frontier, stream->frontier.nodes, stream->frontier.count);
+    gs_frontier_set(&event->frontier, stream->frontier.nodes, stream->frontier.count);
     return CUDA_SUCCESS;
 }
 
-static CUresult begin(CUcontext ctx, CUstream handle, CUstreamCaptureMode mode, CUgraph graph)
+void gs_capture_begin(CUstream stream, CUstreamCaptureMode mode, CUgraph graph)
 {
-    CUstream stream;
-    CHECK(mode <= CU_STREAM_CAPTURE_MODE_RELAXED, CUDA_ERROR_INVALID_VALUE);
-    TRY(gs_stream_of(ctx, handle, &stream));
-    CHECK(!stream->legacy, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
-    CHECK(!stream->capture, CUDA_ERROR_ILLEGAL_STATE);
-    gs_capture *capture = calloc(1, sizeof *capture); /* kept: events may name it after it has ended */
+    gs_capture *capture = calloc(1, sizeof *capture);
     *capture = (gs_capture){.graph = graph ? graph : gs_graph_new(), .borrowed = graph != NULL, .mode = mode,
                             .status = CU_STREAM_CAPTURE_STATUS_ACTIVE, .id = ++sim.next_id, .origin = stream,
                             .thread = pthread_self(), .next = captures};
     captures = stream->capture = capture;
     stream->frontier.count = 0;
-    return CUDA_SUCCESS;
 }
 
-CUresult cuStreamBeginCapture_v2(CUstream stream, CUstreamCaptureMode mode)
+CUstreamCaptureMode gs_capture_exchange_mode(CUstreamCaptureMode mode)
 {
-    ENTER(NEED_CONTEXT);
-    return begin(call.ctx, stream, mode, NULL);
-}
-
-CUresult cuStreamBeginCapture(CUstream stream)
-{
-    return cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL);
-}
-
-CUresult cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph, const CUgraphNode *after,
-                                     const CUgraphEdgeData *data, size_t count, CUstreamCaptureMode mode)
-{
-    (void)data;
-    CUstream captured;
-    ENTER(NEED_CONTEXT);
-    CHECK(gs_handle_is(graph, KIND_GRAPH) && (after || !count), CUDA_ERROR_INVALID_VALUE);
-    TRY(begin(call.ctx, stream, mode, graph));
-    TRY(gs_stream_of(call.ctx, stream, &captured));
-    set_frontier(&captured->frontier, after, count);
-    return CUDA_SUCCESS;
-}
-
-/* Work of joined streams must have come back to the origin. */
-static bool unjoined(const gs_capture *capture)
-{
-    CUgraph graph = capture->graph;
-    for (size_t i = 0; i < graph->count && !capture->borrowed; i++)
-        graph->nodes[i]->mark = 0;
-    for (size_t i = 0; i < graph->count; i++)
-        for (size_t k = 0; k < graph->nodes[i]->after.count; k++)
-            graph->nodes[i]->after.nodes[k]->mark = 1;
-    for (size_t i = 0; i < capture->origin->frontier.count; i++)
-        capture->origin->frontier.nodes[i]->mark = 1;
-    for (size_t i = 0; i < graph->count; i++)
-        if (!graph->nodes[i]->mark && !capture->borrowed)
-            return true;
-    return false;
-}
-
-static void leave(gs_capture *capture)
-{
-    capture->status = CU_STREAM_CAPTURE_STATUS_NONE;
-    for (CUstream stream = capture->origin->ctx->streams; stream; stream = stream->next)
-        if (stream->capture == capture) {
-            stream->capture = NULL;
-            stream->frontier.count = 0;
-        }
-}
-
-CUresult cuStreamEndCapture(CUstream handle, CUgraph *graph)
-{
-    CUstream stream;
-    ENTER(NEED_CONTEXT);
-    TRY(gs_stream_of(call.ctx, handle, &stream));
-    CHECK(graph, CUDA_ERROR_INVALID_VALUE);
-    gs_capture *capture = stream->capture;
-    *graph = NULL;
-    CHECK(capture, CUDA_ERROR_ILLEGAL_STATE);
-    CHECK(capture->origin == stream, CUDA_ERROR_STREAM_CAPTURE_UNMATCHED);
-    CHECK(capture->mode == CU_STREAM_CAPTURE_MODE_RELAXED || pthread_equal(capture->thread, pthread_self()),
-          CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD);
-    CUresult result = capture->status == CU_STREAM_CAPTURE_STATUS_INVALIDATED
-                          ? CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
-                      : unjoined(capture) ? CUDA_ERROR_STREAM_CAPTURE_UNJOINED : CUDA_SUCCESS;
-    leave(capture);
-    if (result == CUDA_SUCCESS)
-        *graph = capture->graph;
-    else if (!capture->borrowed)
-        gs_graph_free(capture->graph);
-    return result;
-}
-
-CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode *mode)
-{
-    ENTER(NEED_INIT);
-    CHECK(mode && *mode <= CU_STREAM_CAPTURE_MODE_RELAXED, CUDA_ERROR_INVALID_VALUE);
     CUstreamCaptureMode before = thread_mode;
-    thread_mode = *mode;
-    *mode = before;
-    return CUDA_SUCCESS;
-}
-
-static CUresult peek(CUcontext ctx, CUstream handle, CUstream *stream)
-{
-    if (handle == CU_STREAM_LEGACY || (!handle && !gs_per_thread_default)) {
-        *stream = ctx->streams;
-        return CUDA_SUCCESS;
-    }
-    return gs_stream_of(ctx, handle, stream);
-}
-
-CUresult cuStreamIsCapturing(CUstream handle, CUstreamCaptureStatus *status)
-{
-    CUstream stream;
-    ENTER(NEED_CONTEXT);
-    CHECK(status, CUDA_ERROR_INVALID_VALUE);
-    TRY(peek(call.ctx, handle, &stream));
-    *status = stream->capture ? stream->capture->status : CU_STREAM_CAPTURE_STATUS_NONE;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuStreamGetCaptureInfo_v3(CUstream handle, CUstreamCaptureStatus *status, cuuint64_t *id, CUgraph *graph,
-                                   const CUgraphNode **after, const CUgraphEdgeData **data, size_t *count)
-{
-    CUstream stream;
-    ENTER(NEED_CONTEXT);
-    CHECK(status, CUDA_ERROR_INVALID_VALUE);
-    TRY(peek(call.ctx, handle, &stream));
-    *status = stream->capture ? stream->capture->status : CU_STREAM_CAPTURE_STATUS_NONE;
-    if (*status != CU_STREAM_CAPTURE_STATUS_ACTIVE)
-        return CUDA_SUCCESS;
-    if (id)
-        *id = stream->capture->id;
-    if (graph)
-        *graph = stream->capture->graph;
-    if (after)
-        *after = stream->frontier.nodes;
-    if (data)
-        *data = NULL;
-    if (count)
-        *count = stream->frontier.count;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuStreamGetCaptureInfo_v2(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id, CUgraph *graph,
-                                   const CUgraphNode **after, size_t *count)
-{
-    return cuStreamGetCaptureInfo_v3(stream, status, id, graph, after, NULL, count);
-}
-
-CUresult cuStreamGetCaptureInfo(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id)
-{
-    return cuStreamGetCaptureInfo_v3(stream, status, id, NULL, NULL, NULL, NULL);
-}
-
-CUresult cuStreamUpdateCaptureDependencies(CUstream handle, CUgraphNode *nodes, size_t count, unsigned int flags)
-{
-    CUstream stream;
-    ENTER(NEED_CONTEXT);
-    TRY(gs_stream_of(call.ctx, handle, &stream));
-    CHECK(stream->capture, CUDA_ERROR_ILLEGAL_STATE);
-    CHECK((nodes || !count) && flags <= CU_STREAM_SET_CAPTURE_DEPENDENCIES, CUDA_ERROR_INVALID_VALUE);
-    if (flags == CU_STREAM_SET_CAPTURE_DEPENDENCIES)
-        stream->frontier.count = 0;
-    for (size_t i = 0; i < count; i++)
-        gs_frontier_add(&stream->frontier, nodes[i]);
-    return CUDA_SUCCESS;
-}
-
-CUresult cuStreamUpdateCaptureDependencies_v2(CUstream stream, CUgraphNode *nodes, const CUgraphEdgeData *data,
-                                              size_t count, unsigned int flags)
-{
-    (void)data;
-    return cuStreamUpdateCaptureDependencies(stream, nodes, count, flags);
+    thread_mode = mode;
+    return before;
 }

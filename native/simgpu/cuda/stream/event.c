@@ -1,8 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Events. */
-#include "cuda/core/sim.h"
+/* Entry points of events, and events shared with other processes. */
+#include "cuda/core/context.h"
+#include "cuda/core/entry.h"
+#include "cuda/core/handle.h"
+#include "cuda/graph/op.h"
+#include "cuda/memory/ipc_handle.h"
+#include "cuda/memory/pool.h"
+#include "cuda/stream/capture.h"
+#include "cuda/stream/event_clock.h"
+#include "cuda/stream/stream.h"
+#include "cuda/stream/submit.h"
+#include "cuda/stream/wait.h"
+#include "cuda/work/types.h"
+#include "cuda/work/worker.h"
 
-CUevent gs_event_new(CUcontext ctx, unsigned int flags)
+static CUevent event_new(CUcontext ctx, unsigned int flags)
 {
     CUevent event = gs_handle_new(KIND_EVENT, sizeof *event);
     event->ctx = ctx;
@@ -17,7 +29,7 @@ CUresult cuEventCreate(CUevent *event, unsigned int flags)
     ENTER(NEED_CONTEXT);
     CHECK(event && !(flags & ~7u), CUDA_ERROR_INVALID_VALUE);
     CHECK(!(flags & CU_EVENT_INTERPROCESS) || flags & CU_EVENT_DISABLE_TIMING, CUDA_ERROR_INVALID_VALUE);
-    *event = gs_event_new(call.ctx, flags);
+    *event = event_new(call.ctx, flags);
     return flags & CU_EVENT_INTERPROCESS ? gs_event_share(*event) : CUDA_SUCCESS;
 }
 
@@ -83,7 +95,7 @@ CUresult cuEventSynchronize(CUevent event)
         CHECK(gs_handle_is(event, KIND_EVENT), CUDA_ERROR_INVALID_HANDLE);
         TRY(gs_context_health(event->ctx));
     }
-    TRY(gs_wait_until(&call, *event->time, event->ctx));
+    TRY(gs_wait_until(*event->time, event->ctx));
     gs_pools_settle(call.ctx ? call.ctx : gs_context_current());
     return CUDA_SUCCESS;
 }
@@ -104,4 +116,27 @@ CUresult cuEventElapsedTime_v2(float *milliseconds, CUevent start, CUevent end)
 CUresult cuEventElapsedTime(float *milliseconds, CUevent start, CUevent end)
 {
     return cuEventElapsedTime_v2(milliseconds, start, end);
+}
+
+CUresult cuIpcGetEventHandle(CUipcEventHandle *handle, CUevent event)
+{
+    ENTER(NEED_INIT);
+    CHECK(gs_handle_is(event, KIND_EVENT), CUDA_ERROR_INVALID_HANDLE);
+    CHECK(handle && event->clock_fd >= 0, CUDA_ERROR_INVALID_VALUE);
+    gs_ipc_handle exported = gs_ipc_handle_of(event->clock_fd, event->ctx->device);
+    memset(handle, 0, sizeof *handle);
+    memcpy(handle, &exported, sizeof exported);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuIpcOpenEventHandle(CUevent *event, CUipcEventHandle handle)
+{
+    gs_ipc_handle imported;
+    ENTER(NEED_CONTEXT);
+    CHECK(event, CUDA_ERROR_INVALID_VALUE);
+    CHECK(gs_ipc_handle_read(&imported, &handle), CUDA_ERROR_INVALID_VALUE);
+    int fd = gs_ipc_handle_open(&imported);
+    CHECK(fd >= 0, CUDA_ERROR_MAP_FAILED);
+    *event = event_new(call.ctx, CU_EVENT_INTERPROCESS | CU_EVENT_DISABLE_TIMING);
+    return gs_event_map(*event, fd);
 }

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Streams, and waiting for them. */
-#include "cuda/core/sim.h"
+#include "cuda/stream/stream.h"
 
-#include <time.h>
-
-__thread int gs_per_thread_default;
+#include "cuda/core/context.h"
+#include "cuda/core/entry.h"
+#include "cuda/core/handle.h"
+#include "cuda/memory/pool.h"
+#include "cuda/stream/capture.h"
+#include "cuda/stream/submit.h"
+#include "cuda/stream/wait.h"
+#include "cuda/work/order.h"
+#include "cuda/work/worker.h"
 
 CUstream gs_stream_new(CUcontext ctx, unsigned int flags, int priority)
 {
@@ -32,10 +37,10 @@ static CUstream per_thread(CUcontext ctx)
     for (CUstream stream = ctx->streams; stream; stream = stream->next)
         if (stream->per_thread && pthread_equal(stream->owner, pthread_self()))
             return stream;
-    CUstream fresh = gs_stream_new(ctx, 0, 0);
-    fresh->per_thread = true;
-    fresh->owner = pthread_self();
-    return fresh;
+    CUstream created = gs_stream_new(ctx, 0, 0);
+    created->per_thread = true;
+    created->owner = pthread_self();
+    return created;
 }
 
 CUresult gs_stream_of(CUcontext ctx, CUstream handle, CUstream *stream)
@@ -53,78 +58,6 @@ CUresult gs_stream_of(CUcontext ctx, CUstream handle, CUstream *stream)
     CHECK(gs_handle_is(handle, KIND_STREAM), CUDA_ERROR_INVALID_HANDLE);
     *stream = handle;
     return gs_context_health(handle->ctx);
-}
-
-/* The legacy stream and every blocking stream of its context wait for each other. */
-uint64_t gs_stream_ready(CUstream stream)
-{
-    uint64_t ready = MAX(gs_now_ns(), stream->tail);
-    if (stream->flags & CU_STREAM_NON_BLOCKING)
-        return ready;
-    if (!stream->legacy)
-        return MAX(ready, stream->ctx->streams->tail);
-    for (CUstream other = stream->next; other; other = other->next)
-        if (!(other->flags & CU_STREAM_NON_BLOCKING))
-            ready = MAX(ready, other->tail);
-    return ready;
-}
-
-CUresult gs_wait_until(gs_call *call, uint64_t time, CUcontext ctx)
-{
-    /* In slices, so that a fault that strikes meanwhile ends the wait. */
-    for (uint64_t now = gs_now_ns(); now < time; now = gs_now_ns()) {
-        uint64_t until = MIN(time, now + 20000000);
-        struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
-        pthread_mutex_unlock(&sim.lock);
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
-        pthread_mutex_lock(&sim.lock);
-        TRY(gs_context_health(ctx));
-    }
-    (void)call;
-    return gs_context_health(ctx);
-}
-
-/* Whether something that was queued by then still is: who waits does not wait for what comes meanwhile. */
-static bool behind(CUstream stream, uint64_t sequence)
-{
-    return stream->first && stream->first->sequence <= sequence;
-}
-
-static bool queued(CUcontext ctx, uint64_t sequence)
-{
-    for (CUstream stream = ctx->streams; stream; stream = stream->next)
-        if (behind(stream, sequence))
-            return true;
-    return false;
-}
-
-CUresult gs_stream_wait(gs_call *call, CUstream stream)
-{
-    CUcontext ctx = stream->ctx;
-    uint64_t now = sim.sequence;
-    while (gs_handle_is(stream, KIND_STREAM) && (stream->legacy ? queued(ctx, now) : behind(stream, now))) {
-        gs_sleep_queue();
-        TRY(gs_context_health(ctx));
-    }
-    CHECK(gs_handle_is(stream, KIND_STREAM), CUDA_ERROR_INVALID_HANDLE);
-    TRY(gs_wait_until(call, gs_stream_ready(stream), ctx));
-    gs_pools_settle(ctx);
-    return CUDA_SUCCESS;
-}
-
-CUresult gs_context_wait(gs_call *call, CUcontext ctx)
-{
-    TRY(gs_context_health(ctx));
-    uint64_t last = 0, now = sim.sequence;
-    while (queued(ctx, now)) {
-        gs_sleep_queue();
-        TRY(gs_context_health(ctx));
-    }
-    for (CUstream stream = ctx->streams; stream; stream = stream->next)
-        last = MAX(last, stream->tail);
-    TRY(gs_wait_until(call, last, ctx));
-    gs_pools_settle(ctx);
-    return CUDA_SUCCESS;
 }
 
 static CUresult create(CUcontext ctx, CUstream *stream, unsigned int flags, int priority)
@@ -167,8 +100,7 @@ CUresult cuStreamQuery(CUstream handle)
     ENTER(NEED_CONTEXT);
     TRY(gs_stream_of(call.ctx, handle, &stream));
     CHECK(!stream->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
-    bool busy = stream->legacy ? queued(stream->ctx, sim.sequence) : stream->first != NULL;
-    CHECK(!busy && gs_stream_ready(stream) <= gs_now_ns(), CUDA_ERROR_NOT_READY);
+    CHECK(!gs_stream_queued(stream, sim.sequence) && gs_stream_ready(stream) <= gs_now_ns(), CUDA_ERROR_NOT_READY);
     gs_pools_settle(stream->ctx);
     return CUDA_SUCCESS;
 }
@@ -182,7 +114,7 @@ CUresult cuStreamSynchronize(CUstream handle)
         stream->capture->status = CU_STREAM_CAPTURE_STATUS_INVALIDATED;
         return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     }
-    return gs_stream_wait(&call, stream);
+    return gs_stream_wait(stream);
 }
 
 CUresult cuStreamWaitEvent(CUstream handle, CUevent event, unsigned int flags)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connections: a CUDA process asks for a server, waits while there is none for it, and leaves by closing.
 #include "mps/mps.h"
+#include "machine/slot.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The control daemon: takes its pipe directory, listens, and ends with its servers.
 #include "mps/mps.h"
+#include "machine/process.h"
+#include "machine/slot.h"
 
 #include <errno.h>
 #include <fcntl.h>

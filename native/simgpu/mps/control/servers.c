@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Servers: real processes, started for a uid (v2) or by name (v3), described in the image.
 #include "mps/mps.h"
+#include "machine/process.h"
 
 #include <libgen.h>
 #include <limits.h>

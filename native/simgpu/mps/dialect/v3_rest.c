@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // v3: clients, devices, partitions, features, memory accounting.
 #include "mps/dialect/v3.h"
+#include "machine/cgroup.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine.h"
+#include "machine/slot.h"
 
 #include <signal.h>
 #include <sys/wait.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CUDA programs as clients of the MPS daemon: what they see, how they are limited, what one does to another. */
 #include "machine.h"
+#include "machine/slot.h"
 
 static char pipes[256], logs[512];
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Several processes on one machine: capacity, death, sharing, compute modes, limits. */
 #include "machine.h"
+#include "machine/process.h"
+#include "machine/slot.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who gets the GPU when. All figures are the timeline's own, so none depends on how fast the test runs. */
 #include "machine.h"
+#include "machine/slot.h"
 
 enum { MS = 1000000 };
 

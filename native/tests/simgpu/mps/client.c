@@ -3,6 +3,8 @@
 // stays until its standard input ends. `fault` on standard input breaks device 0 as this client.
 #include "machine/image.h"
 #include "machine/mps_protocol.h"
+#include "machine/fault.h"
+#include "machine/slot.h"
 
 #include <stdio.h>
 #include <stdlib.h>

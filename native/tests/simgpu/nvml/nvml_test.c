@@ -2,6 +2,7 @@
 // The simulated NVML from outside: every export refuses nonsense, and what the image says comes out.
 #include "gs_nvml.h"
 #include "machine/image.h"
+#include "machine/slot.h"
 
 #include <stdio.h>
 #include <stdlib.h>

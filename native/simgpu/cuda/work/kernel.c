@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Kernels. Their code is not run; their time is. A kernel whose name contains "spin" lasts as many nanoseconds
- * as its first 64-bit parameter says, any other as long as its grid suggests. A few names do real work on the
- * memory, so that tests can follow bytes through copies, graphs and checkpoints:
- *   gs_fill(u64 at, u32 value, u64 words)      gs_saxpy(u64 y, u64 x, f32 a, u64 n)      y += a * x
- *   gs_poke(u64 at, u32 value)                 an address that is not mapped is Xid 31
- */
-#include "cuda/core/sim.h"
+#include "cuda/work/kernel.h"
+
+#include "cuda/core/context.h"
+#include "cuda/core/device.h"
+#include "cuda/core/handle.h"
+#include "cuda/memory/arena.h"
+#include "cuda/memory/range.h"
+#include "machine/fault.h"
 
 static const void *parameter(const gs_kernel *kernel, int i)
 {
@@ -32,15 +32,31 @@ static bool named(const gs_kernel *kernel, const char *name, int params)
     return strcmp(kernel->function->name, name) == 0 && kernel->function->params == params;
 }
 
+uint64_t gs_kernel_threads(const gs_kernel *kernel)
+{
+    return (uint64_t)kernel->block[0] * kernel->block[1] * kernel->block[2];
+}
+
+static uint64_t blocks_of(const gs_kernel *kernel)
+{
+    return (uint64_t)kernel->grid[0] * kernel->grid[1] * kernel->grid[2];
+}
+
+uint32_t gs_kernel_sms(CUcontext ctx, const gs_kernel *kernel)
+{
+    const gs_device *device = gs_device_of(ctx->device);
+    uint64_t per_sm = MAX(1, device->threads_per_sm / MAX(gs_kernel_threads(kernel), 1));
+    return (uint32_t)MIN(device->sms, (blocks_of(kernel) + per_sm - 1) / per_sm);
+}
+
 uint64_t gs_kernel_ns(CUcontext ctx, const gs_kernel *kernel)
 {
     const gs_device *device = gs_device_of(ctx->device);
-    uint64_t threads = (uint64_t)kernel->block[0] * kernel->block[1] * kernel->block[2];
-    uint64_t blocks = (uint64_t)kernel->grid[0] * kernel->grid[1] * kernel->grid[2];
+    uint64_t threads = gs_kernel_threads(kernel) * blocks_of(kernel);
     uint64_t at_once = (uint64_t)MAX(device->sms, 1u) * MAX(device->threads_per_sm, 1u);
     if (strstr(kernel->function->name, "spin") && kernel->size >= 8)
         return u64(kernel, 0);
-    return 2000 + (threads * blocks + at_once - 1) / at_once * 2000;
+    return 2000 + (threads + at_once - 1) / at_once * 2000;
 }
 
 static bool mapped(CUdeviceptr at, uint64_t size)
@@ -114,17 +130,17 @@ static CUresult from_buffer(void **extra, gs_kernel *kernel)
     return CUDA_SUCCESS;
 }
 
-/* Parameters are copied at the call: the caller may reuse its memory at once. */
-CUresult gs_kernel_pack(CUcontext ctx, CUfunction handle, void **params, void **extra, gs_kernel *kernel)
+/* Parameters are copied during the call: the caller may reuse its memory immediately. */
+CUresult gs_kernel_pack(CUcontext ctx, CUfunction function, void **params, void **extra, gs_kernel *kernel)
 {
-    CUfunction function;
-    TRY(gs_function_of(ctx, handle, &function));
+    CHECK(gs_handle_is(function, KIND_FUNCTION), CUDA_ERROR_INVALID_HANDLE);
+    CHECK(function->library || function->ctx == ctx, CUDA_ERROR_INVALID_HANDLE);
     CHECK(!params || !extra, CUDA_ERROR_INVALID_VALUE);
     kernel->function = function;
     if (extra)
         return from_buffer(extra, kernel);
     int count = function->params;
-    if (count < 0) /* unknown binary: only the length of a spin is of interest */
+    if (count < 0) /* unknown binary: only the duration of a spin kernel is read */
         count = params && strstr(function->name, "spin") ? 1 : 0;
     CHECK(params || count == 0, CUDA_ERROR_INVALID_VALUE);
     if (function->params < 0 && count) {

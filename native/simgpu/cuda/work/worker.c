@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What cannot be timed at submission: host callbacks, waits on values, and whatever stands behind them. One
- * thread takes the oldest operation that may run. An operation may run when
- * 1. nothing older waits in its stream,
- * 2. nothing older waits in a stream it is ordered with (the legacy stream and blocking ones), and
- * 3. what it waits for has come: the time, the event, the value.
- */
-#include "cuda/core/sim.h"
+#include "cuda/work/worker.h"
 
 #include <signal.h>
 #include <time.h>
 
-enum { VALUE_LOOK_NS = 20000 }; /* values in memory change without telling anybody */
+#include "cuda/core/context.h"
+#include "cuda/core/handle.h"
+#include "cuda/memory/arena.h"
+#include "cuda/work/execute.h"
+#include "cuda/work/order.h"
+
+/* Values in memory change without a signal, so they are polled. */
+enum { POLL_NS = 20000, NAP_NS = 20000000, MAX_BUSY = 256 };
 
 static pthread_cond_t changed;
 static bool started;
@@ -32,19 +32,6 @@ static bool satisfied(const CUstreamMemOpValueParams *wait)
     }
 }
 
-static bool behind_others(CUstream stream, uint64_t sequence)
-{
-    if (stream->flags & CU_STREAM_NON_BLOCKING)
-        return false;
-    CUstream legacy = stream->ctx->streams;
-    if (!stream->legacy)
-        return legacy->first && legacy->first->sequence < sequence;
-    for (CUstream other = legacy->next; other; other = other->next)
-        if (!(other->flags & CU_STREAM_NON_BLOCKING) && other->first && other->first->sequence < sequence)
-            return true;
-    return false;
-}
-
 static bool event_waits(const gs_op *op)
 {
     return op->type == OP_WAIT && op->event.sequence && gs_handle_is(op->event.event, KIND_EVENT)
@@ -53,17 +40,17 @@ static bool event_waits(const gs_op *op)
 
 bool gs_must_queue(CUstream stream, const gs_op *op)
 {
-    /* A value is looked at when the stream gets there: it may have changed by then. */
+    /* A value counts when the stream reaches the wait: it may have changed by then. */
     if (op->type == OP_VALUE_WAIT && (gs_stream_ready(stream) > gs_now_ns() || !satisfied(&op->value)))
         return true;
     if (op->type == OP_HOST)
         return true;
-    return stream->first || event_waits(op) || behind_others(stream, op->sequence);
+    return stream->first || event_waits(op) || gs_stream_behind(stream, op->sequence);
 }
 
 static bool may_run(CUstream stream, const gs_op *op)
 {
-    if (behind_others(stream, op->sequence) || event_waits(op))
+    if (gs_stream_behind(stream, op->sequence) || event_waits(op))
         return false;
     if (op->type != OP_HOST && op->type != OP_VALUE_WAIT)
         return true;
@@ -110,8 +97,8 @@ static bool run_one(CUcontext ctx)
     return false;
 }
 
-/* Contexts with queued work, so the worker need not know where contexts are kept. */
-static CUcontext busy[256];
+/* Contexts with queued work. */
+static CUcontext busy[MAX_BUSY];
 static int busy_count;
 
 static bool step(void)
@@ -133,15 +120,15 @@ static void nap_until(uint64_t until)
     pthread_cond_timedwait(&changed, &sim.lock, &at);
 }
 
-/* When the head of a queue may be able to run. */
-static uint64_t next_look(void)
+/* When the head of a queue may become able to run. */
+static uint64_t next_wake(void)
 {
-    uint64_t now = gs_now_ns(), next = now + 20000000;
+    uint64_t now = gs_now_ns(), next = now + NAP_NS;
     for (int i = 0; i < busy_count; i++)
         for (CUstream stream = busy[i]->streams; stream; stream = stream->next) {
             const gs_op *op = stream->first;
             if (op && op->type == OP_VALUE_WAIT && gs_stream_ready(stream) <= now)
-                next = MIN(next, now + VALUE_LOOK_NS);
+                next = MIN(next, now + POLL_NS);
             else if (op && (op->type == OP_HOST || op->type == OP_VALUE_WAIT))
                 next = MIN(next, MAX(now, gs_stream_ready(stream)));
         }
@@ -155,19 +142,19 @@ static void *work(void *nothing)
         if (!waiting)
             pthread_cond_wait(&changed, &sim.lock);
         else if (!step())
-            nap_until(next_look());
+            nap_until(next_wake());
     return nothing;
 }
 
 static void start(void)
 {
-    pthread_condattr_t how;
+    pthread_condattr_t clock;
     pthread_t thread;
     sigset_t all, before;
-    pthread_condattr_init(&how);
-    pthread_condattr_setclock(&how, CLOCK_MONOTONIC);
-    pthread_cond_init(&changed, &how);
-    sigfillset(&all); /* the program's signals are not ours to take */
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&changed, &clock);
+    sigfillset(&all); /* the program's own threads handle its signals */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     if (pthread_create(&thread, NULL, work, NULL) == 0)
         pthread_detach(thread);
@@ -177,26 +164,25 @@ static void start(void)
 
 void gs_queue(CUstream stream, gs_op *op)
 {
-    gs_op *kept = malloc(sizeof *kept);
-    *kept = *op; /* what it owns moves along */
-    kept->next = NULL;
+    gs_op *queued = malloc(sizeof *queued);
+    *queued = *op; /* takes over what it owns */
+    queued->next = NULL;
     if (!started)
         start();
     if (stream->last)
-        stream->last->next = kept;
+        stream->last->next = queued;
     else
-        stream->first = kept;
-    stream->last = kept;
+        stream->first = queued;
+    stream->last = queued;
     waiting++;
     int i = 0;
     while (i < busy_count && busy[i] != stream->ctx)
         i++;
-    if (i == busy_count && busy_count < 256)
+    if (i == busy_count && busy_count < MAX_BUSY)
         busy[busy_count++] = stream->ctx;
     pthread_cond_broadcast(&changed);
 }
 
-/* The stream goes away, or its context is broken: what it still wanted to do is forgotten. */
 void gs_queue_drop(CUstream stream)
 {
     while (stream->first) {
@@ -211,5 +197,5 @@ void gs_queue_drop(CUstream stream)
 
 void gs_sleep_queue(void)
 {
-    nap_until(gs_now_ns() + 20000000);
+    nap_until(gs_now_ns() + NAP_NS);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Entry points without behaviour here exist all the same and say so; a real definition replaces the weak one. */
-#include "cuda/core/sim.h"
+/* Every entry point of the table exists. Those without a definition return CUDA_ERROR_NOT_SUPPORTED. */
+#include "cuda/core/driver.h"
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #ifdef __clang__

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a context remembers: flags, limits, cache preference, peers. */
-#include "cuda/core/sim.h"
+/* Entry points for the state of a context: flags, limits, cache preference, peers. */
+#include "cuda/core/context.h"
+#include "cuda/core/device.h"
+#include "cuda/core/entry.h"
+#include "cuda/core/mps_client.h"
+#include "cuda/stream/wait.h"
 
-static CUresult which(const gs_call *call, CUcontext given, CUcontext *ctx)
+/* The given context, or the current one for NULL. */
+static CUresult resolve(CUcontext *ctx)
 {
-    *ctx = given ? given : call->ctx;
+    *ctx = *ctx ? *ctx : gs_context_current();
     CHECK(*ctx, CUDA_ERROR_INVALID_CONTEXT);
     return gs_context_health(*ctx);
 }
@@ -21,7 +26,7 @@ CUresult cuCtxGetDevice_v2(CUdevice *ordinal, CUcontext ctx)
 {
     ENTER(NEED_INIT);
     CHECK(ordinal, CUDA_ERROR_INVALID_VALUE);
-    TRY(which(&(gs_call){.ctx = gs_context_current()}, ctx, &ctx));
+    TRY(resolve(&ctx));
     *ordinal = ctx->ordinal;
     return CUDA_SUCCESS;
 }
@@ -46,7 +51,7 @@ CUresult cuCtxGetId(CUcontext ctx, unsigned long long *id)
 {
     ENTER(NEED_INIT);
     CHECK(id, CUDA_ERROR_INVALID_VALUE);
-    TRY(which(&(gs_call){.ctx = gs_context_current()}, ctx, &ctx));
+    TRY(resolve(&ctx));
     *id = ctx->id;
     return CUDA_SUCCESS;
 }
@@ -55,7 +60,7 @@ CUresult cuCtxGetApiVersion(CUcontext ctx, unsigned int *version)
 {
     ENTER(NEED_INIT);
     CHECK(version, CUDA_ERROR_INVALID_VALUE);
-    TRY(which(&(gs_call){.ctx = gs_context_current()}, ctx, &ctx));
+    TRY(resolve(&ctx));
     *version = 3020;
     return CUDA_SUCCESS;
 }
@@ -63,14 +68,14 @@ CUresult cuCtxGetApiVersion(CUcontext ctx, unsigned int *version)
 CUresult cuCtxSynchronize(void)
 {
     ENTER(NEED_CONTEXT);
-    return gs_context_wait(&call, call.ctx);
+    return gs_context_wait(call.ctx);
 }
 
 CUresult cuCtxSynchronize_v2(CUcontext ctx)
 {
     ENTER(NEED_INIT);
-    TRY(which(&(gs_call){.ctx = gs_context_current()}, ctx, &ctx));
-    return gs_context_wait(&call, ctx);
+    TRY(resolve(&ctx));
+    return gs_context_wait(ctx);
 }
 
 CUresult cuCtxSetLimit(CUlimit limit, size_t value)

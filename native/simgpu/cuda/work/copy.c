@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copies and fills: one description (CUDA_MEMCPY3D) for every form, real bytes. */
-#include "cuda/core/sim.h"
+#include "cuda/work/copy.h"
 
 #include <sys/mman.h>
+
+#include "cuda/core/context.h"
+#include "cuda/memory/arena.h"
+#include "cuda/memory/array.h"
+#include "cuda/memory/range.h"
+#include "cuda/work/timeline.h"
 
 typedef struct side {
     CUdeviceptr at; /* address of the first byte */
     size_t pitch, slice;
     bool on_device;
-    bool read_only; /* lies on the reading side */
 } side;
 
 static bool in_device_memory(CUdeviceptr at)
@@ -23,7 +27,7 @@ static side from_array(CUarray array, size_t x, size_t y, size_t z)
     if (!gs_array_plane(array, &plane))
         return (side){0};
     return (side){plane.at + x + plane.pitch * (y + plane.height * z), plane.pitch,
-                  plane.pitch * plane.height, true, false};
+                  plane.pitch * plane.height, true};
 }
 
 static side linear(CUmemorytype type, const void *host, CUdeviceptr device, const size_t at[3], size_t pitch,
@@ -33,7 +37,7 @@ static side linear(CUmemorytype type, const void *host, CUdeviceptr device, cons
     pitch = pitch ? pitch : copy->WidthInBytes + at[0];
     size_t slice = pitch * (height ? height : copy->Height + at[1]);
     return (side){base + at[0] + pitch * at[1] + slice * at[2], pitch, slice,
-                  type != CU_MEMORYTYPE_HOST && in_device_memory(base), false};
+                  type != CU_MEMORYTYPE_HOST && in_device_memory(base)};
 }
 
 static side source(const CUDA_MEMCPY3D *copy)
@@ -52,7 +56,7 @@ static side target(const CUDA_MEMCPY3D *copy)
                   (size_t[]){copy->dstXInBytes, copy->dstY, copy->dstZ}, copy->dstPitch, copy->dstHeight, copy);
 }
 
-/* Device addresses must be backed from the first byte to the last. Only mappings may be crossed. */
+/* Every byte of a device address range must have memory. Only VMM mappings may be crossed. */
 static bool backed(CUdeviceptr at, uint64_t size)
 {
     while (size > 0) {
@@ -75,7 +79,7 @@ static bool usable(side side, CUmemorytype type, const CUDA_MEMCPY3D *copy)
         return false;
     if (type == CU_MEMORYTYPE_HOST || type == CU_MEMORYTYPE_ARRAY)
         return true;
-    /* Unified addressing lets any host pointer stand for a "device" one. */
+    /* With unified addressing any host pointer is also a "device" pointer. */
     if (gs_bytes(side.at) == (void *)(uintptr_t)side.at)
         return type == CU_MEMORYTYPE_UNIFIED || backed(side.at, span);
     return backed(side.at, span);
@@ -88,6 +92,15 @@ CUresult gs_copy_check(const CUDA_MEMCPY3D *copy)
     CHECK(usable(source(copy), copy->srcMemoryType, copy) && usable(target(copy), copy->dstMemoryType, copy),
           CUDA_ERROR_INVALID_VALUE);
     return CUDA_SUCCESS;
+}
+
+CUresult gs_memset_check(const CUDA_MEMSET_NODE_PARAMS *fill)
+{
+    CUDA_MEMCPY3D extent = gs_copy_linear(fill->dst, fill->dst, fill->width * fill->elementSize);
+    extent.srcMemoryType = extent.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+    extent.Height = fill->height;
+    extent.srcPitch = extent.dstPitch = fill->height > 1 ? fill->pitch : 0;
+    return gs_copy_check(&extent);
 }
 
 void gs_copy_run(const CUDA_MEMCPY3D *copy)
@@ -125,8 +138,8 @@ static void fill_row(unsigned char *row, const CUDA_MEMSET_NODE_PARAMS *fill)
             ((uint32_t *)row)[i] = fill->value;
 }
 
-/* Zeroing whole granules gives their pages back instead of touching them. */
-static bool fill_by_hole(const CUDA_MEMSET_NODE_PARAMS *fill)
+/* Zeroing whole granules frees their pages instead of touching them. */
+static bool punch_hole(const CUDA_MEMSET_NODE_PARAMS *fill)
 {
     uint64_t size = fill->width * fill->elementSize;
     return fill->value == 0 && fill->height == 1 && size >= GS_GRANULE && fill->dst % 4096 == 0 && size % 4096 == 0
@@ -135,7 +148,7 @@ static bool fill_by_hole(const CUDA_MEMSET_NODE_PARAMS *fill)
 
 void gs_memset_run(const CUDA_MEMSET_NODE_PARAMS *fill)
 {
-    if (fill_by_hole(fill))
+    if (punch_hole(fill))
         return;
     for (size_t y = 0; y < fill->height; y++)
         fill_row((unsigned char *)gs_bytes(fill->dst) + y * fill->pitch, fill);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What cuGetProcAddress answers, out of the table cuda/api.def. A row with a per-thread form gets a wrapper
- * that makes the per-thread stream the default while the plain function runs.
+ * cuGetProcAddress, from the table cuda/api.def. A row with a per-thread form gets a wrapper that makes the per-thread
+ * stream the default while the plain function runs.
  */
-#include "cuda/core/sim.h"
+#include "cuda/core/driver.h"
 
 #define API __attribute__((visibility("default")))
 
@@ -40,13 +40,13 @@ static CUresult look_up(const char *name, void **function, int version, cuuint64
                         CUdriverProcAddressQueryResult *status)
 {
     const entry *best = NULL;
-    bool known = false;
+    bool exists = false;
     const gs_image *image = gs_image_attach();
     int newest = image ? (int)image->cuda : CUDA_VERSION;
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
         if (strcmp(entries[i].name, name) != 0)
             continue;
-        known = true;
+        exists = true;
         if (entries[i].since <= version && entries[i].since <= newest)
             best = &entries[i];
     }
@@ -54,7 +54,7 @@ static CUresult look_up(const char *name, void **function, int version, cuuint64
     *function = best ? per_thread ? best->per_thread : best->plain : NULL;
     if (status)
         *status = best    ? CU_GET_PROC_ADDRESS_SUCCESS
-                  : known ? CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT
+                  : exists ? CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT
                           : CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
     return best ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
 }
@@ -65,7 +65,7 @@ CUresult cuGetProcAddress(const char *name, void **function, int version, cuuint
     return look_up(name, function, version, flags, NULL);
 }
 
-/* This form succeeds when it could say in `status` why there is no such function. */
+/* With `status` this form succeeds, and `status` tells why a function is missing. */
 CUresult cuGetProcAddress_v2(const char *name, void **function, int version, cuuint64_t flags,
                              CUdriverProcAddressQueryResult *status)
 {
@@ -74,7 +74,7 @@ CUresult cuGetProcAddress_v2(const char *name, void **function, int version, cuu
     return status ? CUDA_SUCCESS : result;
 }
 
-/* The private tables have no public layout; programs must live without them. */
+/* The private tables have no public layout, so there are none. */
 CUresult cuGetExportTable(const void **table, const CUuuid *id)
 {
     CHECK(table && id, CUDA_ERROR_INVALID_VALUE);

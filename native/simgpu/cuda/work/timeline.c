@@ -1,23 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * When a kernel starts and ends. Processes without MPS share the GPU by turns, so each proceeds at 1/n of its
- * speed while n are busy; clients of one MPS server run side by side as long as their SMs suffice. What is
- * assigned is not revised when somebody else comes later.
- */
-#include "cuda/core/sim.h"
+#include "cuda/work/timeline.h"
+
+#include "cuda/core/context.h"
+#include "cuda/core/device.h"
+#include "cuda/core/mps_client.h"
 
 typedef struct rival {
     uint64_t tail;
     uint32_t demand;
-    bool neighbour; /* client of the same MPS server */
-    bool behind;    /* of lower client priority than this process */
+    bool neighbor; /* client of the same MPS server */
+    bool lower;    /* of lower client priority than this process */
 } rival;
-
-static bool neighbours(const gs_slot *other)
-{
-    const gs_mps_client *me = gs_mps_me();
-    return me && other->mps_client >= 0 && sim.image->clients[other->mps_client].server == me->server;
-}
 
 static int priority(const gs_slot *slot)
 {
@@ -30,29 +23,29 @@ static int gather(int device, uint64_t start, rival *rivals)
     for (int i = 0; i < GS_MAX_SLOTS; i++) {
         const gs_slot *other = &sim.image->slots[i];
         if (other->pid && other != sim.slot && other->use[device].tail > start)
-            rivals[count++] = (rival){other->use[device].tail, other->use[device].demand, neighbours(other),
+            rivals[count++] = (rival){other->use[device].tail, other->use[device].demand, gs_mps_neighbor(other),
                                       priority(other) > priority(sim.slot)};
     }
     return count;
 }
 
-/* The part of its full speed this process has at time `at`; *until: as long as that stays so. */
+/* The fraction of its full speed that this process has at time `at`; *until is when it may change. */
 static double speed(const rival *rivals, int count, uint64_t at, uint32_t demand, uint32_t sms, uint64_t *until)
 {
-    int turns = 1;
-    uint32_t wanted = demand;
+    int sharers = 1;
+    uint32_t total = demand;
     *until = UINT64_MAX;
     for (int i = 0; i < count; i++) {
         if (rivals[i].tail <= at)
             continue;
         *until = MIN(*until, rivals[i].tail);
-        if (rivals[i].neighbour) /* who stands behind gets what is left: mostly out of the way */
-            wanted += rivals[i].behind ? rivals[i].demand / 4 : rivals[i].demand;
+        if (rivals[i].neighbor)
+            total += rivals[i].lower ? rivals[i].demand / 4 : rivals[i].demand;
         else
-            turns++;
+            sharers++;
     }
-    double crowd = wanted > sms ? (double)sms / wanted : 1.0;
-    return crowd / turns;
+    double crowding = total > sms ? (double)sms / total : 1.0;
+    return crowding / sharers;
 }
 
 static uint64_t finish(int device, uint64_t start, uint64_t duration, uint32_t demand)
@@ -86,7 +79,6 @@ uint64_t gs_timeline_kernel(CUcontext ctx, uint64_t ready, uint64_t duration, ui
     uint32_t allowed = gs_mps_sms(gs_device_of(ctx->device)), demand = MAX(1u, MIN(sms, allowed));
     if (sms > allowed)
         duration = duration * sms / allowed;
-    /* Kernels that fill the GPU follow each other whatever their stream; small ones run side by side. */
     if (demand * 2 > allowed && use->tail > ready)
         ready = use->tail;
     uint64_t end = finish(gs_home(ctx->device), ready, duration, demand);

@@ -1,33 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations: what a stream does, in order. */
-#include "cuda/core/sim.h"
+#include "cuda/work/execute.h"
 
-gs_op *gs_op_copy(const gs_op *op)
-{
-    gs_op *copy = malloc(sizeof *copy);
-    *copy = *op;
-    copy->next = NULL;
-    if (op->type == OP_KERNEL && op->kernel.params) {
-        copy->kernel.params = malloc(op->kernel.size + 1);
-        memcpy(copy->kernel.params, op->kernel.params, op->kernel.size);
-    }
-    return copy;
-}
-
-void gs_op_clear(gs_op *op)
-{
-    if (op->type == OP_KERNEL)
-        free(op->kernel.params);
-}
+#include "cuda/core/context.h"
+#include "cuda/core/handle.h"
+#include "cuda/memory/allocation.h"
+#include "cuda/memory/arena.h"
+#include "cuda/memory/graph_memory.h"
+#include "cuda/work/copy.h"
+#include "cuda/work/kernel.h"
+#include "cuda/work/order.h"
+#include "cuda/work/timeline.h"
 
 static void run_kernel(CUstream stream, const gs_op *op)
 {
     const gs_kernel *kernel = &op->kernel;
-    const gs_device *device = gs_device_of(stream->ctx->device);
-    uint64_t threads = (uint64_t)kernel->block[0] * kernel->block[1] * kernel->block[2];
-    uint64_t blocks = (uint64_t)kernel->grid[0] * kernel->grid[1] * kernel->grid[2];
-    uint64_t fit = MAX(1, device->threads_per_sm / MAX(threads, 1));
-    uint32_t sms = (uint32_t)MIN(device->sms, (blocks + fit - 1) / fit);
+    uint32_t sms = gs_kernel_sms(stream->ctx, kernel);
     uint64_t duration = gs_kernel_ns(stream->ctx, kernel);
     stream->tail = gs_timeline_kernel(stream->ctx, gs_stream_ready(stream), duration, sms);
     gs_kernel_run(stream->ctx, kernel);
@@ -77,27 +64,9 @@ CUresult gs_execute(CUstream stream, gs_op *op)
             stream->tail = MAX(stream->tail, *op->event.event->time);
         break;
     case OP_VALUE_WRITE: write_value(&op->value); break;
-    case OP_ALLOC: return gs_graph_memory_map(op, false);
+    case OP_ALLOC: return gs_graph_memory_map(op->memory.at, false);
     case OP_FREE: return gs_free(op->memory.at);
-    case OP_LAUNCH: return gs_graph_launch(stream, op->launch);
     default: break;
     }
     return CUDA_SUCCESS;
-}
-
-CUresult gs_submit(CUcontext ctx, CUstream stream, gs_op *op)
-{
-    op->ctx = ctx;
-    if (stream->capture)
-        return gs_capture_op(stream, op);
-    op->sequence = ++sim.sequence;
-    if (gs_must_queue(stream, op)) {
-        if (op->type == OP_RECORD)
-            op->event.event->queued = op->sequence;
-        gs_queue(stream, op);
-        return CUDA_SUCCESS;
-    }
-    CUresult result = gs_execute(stream, op);
-    gs_op_clear(op);
-    return result;
 }

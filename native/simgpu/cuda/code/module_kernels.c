@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cuda/code/module_kernels.h"
+
+#include "cuda/core/handle.h"
+
+CUfunction gs_module_add(CUmodule module, const char *name, size_t length, int params)
+{
+    for (CUfunction known = module->functions; known; known = known->next)
+        if (strlen(known->name) == length && strncmp(known->name, name, length) == 0)
+            return known;
+    CUfunction function = gs_handle_new(KIND_FUNCTION, sizeof *function);
+    function->ctx = module->ctx;
+    function->module = module;
+    function->library = module->library;
+    function->params = params;
+    function->attributes[CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK] = 1024;
+    function->attributes[CU_FUNC_ATTRIBUTE_NUM_REGS] = 32;
+    function->attributes[CU_FUNC_ATTRIBUTE_PTX_VERSION] = 90;
+    function->attributes[CU_FUNC_ATTRIBUTE_BINARY_VERSION] = 90;
+    function->attributes[CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES] = 49152;
+    function->attributes[CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT] = -1;
+    snprintf(function->name, sizeof function->name, "%.*s", (int)length, name);
+    function->next = module->functions;
+    module->functions = function;
+    return function;
+}
