@@ -36,7 +36,17 @@ LADDERS: Mapping[str, Ladder] = {
         ("hooks/work",),
         (TOP,),
     ),
-    "simgpu": (("machine",), ("cuda", "nvml", "mps")),
+    "simgpu": (
+        ("machine",),
+        ("cuda/core", "nvml", "mps"),
+        ("cuda/memory", "cuda/symbols"),
+        ("cuda/graph",),
+        ("cuda/work",),
+        ("cuda/stream",),
+        ("cuda/alloc", "cuda/code"),
+        ("cuda/context",),
+        ("cuda/launch",),
+    ),
 }
 _INCLUDE = re.compile(r'\s*#\s*include\s+"([^"]+)"')
 
