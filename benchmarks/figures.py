@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m benchmarks.figures [FOLDER]`: draws what was measured, beside the results."""
+"""`python -m benchmarks.figures [FOLDER]`: draws the results, in their folder."""
 
 import statistics
 import sys
@@ -76,7 +76,7 @@ def scatter(axes: Axes, rows: list[Row], pair: tuple[str, str], kind: str) -> No
     axes.set_yscale("log")
     plain(axes)
     axes.set_xlim(0, 1.05)
-    axes.set_title(f"{pair[0]} beside {pair[1]}")
+    axes.set_title(f"{pair[0]} next to {pair[1]}")
     axes.set_xlabel("throughput of the job / solo")
     axes.set_ylabel(f"{kind} p99 / solo")
 

@@ -176,7 +176,7 @@ def crowd_table(folder: Path) -> str | None:
     native = {name: statistics.fmean(each[name] for each in found["native_ms"]) for name in names}
     return table(
         [
-            "programs beside it that do nothing",
+            "idle programs on the GPU",
             *(f"{name}: request / without MPS" for name in names),
         ],
         (

@@ -3,8 +3,8 @@
 
 Nothing is started and no GPU is needed: `decide` is a function. Goal: 5 ms at the median. `fits` is
 placed at once, `waits` is not, `waits for a set` asks for four GPUs, `passes` goes before the first
-in the queue. With `ends` every share has said how long it stays at most, so that the time when the
-first in the queue fits has to be looked for.
+in the queue. With `ends` every share has a ttl, so the scheduler
+has to find the time when the first in the queue fits.
 """
 
 import json

@@ -30,6 +30,7 @@ PYTHON_PROSE = {
     for name in ("COMMENT", "STRING", "FSTRING_MIDDLE")
     if (number := getattr(tokenize, name, None)) is not None
 }
+BRACES = re.compile(r"\{[^{}\n]*\}")
 MARKS = re.compile(r"^[ \t]*(?:#|//|/?\*)|\\\n", re.MULTILINE)
 
 
@@ -78,7 +79,8 @@ def python_spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def python_prose(text: str) -> str:
-    return only(text, python_spans(text))
+    """Without what f-strings and formats hold in braces, which is code."""
+    return BRACES.sub(lambda found: blank(found[0]), only(text, python_spans(text)))
 
 
 def c_prose(text: str) -> str:

@@ -10,7 +10,7 @@ _ARGUMENTS = 64  # bytes of every argument struct; zeroed ones ask for what is u
 
 
 class Checkpoint:
-    """Needs no context of its own; the process may be anybody's of the same user."""
+    """Needs no context of its own; the process may be any of the same user."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self._lib = ctypes.c_int(pid), ctypes.CDLL("libcuda.so.1")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What MPS costs a service beside programs that do nothing: `python -m benchmarks.gpu.crowd`.
+"""What MPS costs a service next to idle programs: `python -m benchmarks.gpu.crowd`.
 
 No guard, no job. Programs with 1 GiB and no work come, then go; requests come back to back.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What requests really cost on the card, without the guard: the facts its accounting stands on."""
+"""What requests really cost on the GPU, without the guard: the facts behind its accounting."""
 
 import ctypes
 import os
@@ -88,7 +88,7 @@ def fragments(cuda: Cuda) -> dict[str, int]:
 
 
 def release_lag(cuda: Cuda) -> dict[str, int]:
-    """Bytes by which the card's use exceeds 1 GiB while 1 GiB is freed and taken anew, by path."""
+    """Bytes of use above 1 GiB while 1 GiB is freed and allocated again, by path."""
     ways = {
         "cuMemAlloc": (cuda.alloc, cuda.free),
         "cuMemCreate": (cuda.create, cuda.release),

@@ -109,7 +109,7 @@ def main() -> None:
         held += fill(framework, first, least)
     if not limit:
         held = [framework.take(2 * MIB)]
-    time.sleep(0.2)  # for whoever watches the card
+    time.sleep(0.2)  # for the process that watches the GPU
     taken = sum(framework.size(block) for block in held)
     print(json.dumps({"held": taken, **framework.allocator()}))
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long the kernels of the jobs are alone: `python -m benchmarks.gpu.kernels`.
 
-Nobody can cut a kernel, so this is what urgent work waits for at worst.
+A kernel cannot be interrupted, so this is the longest wait of high-priority work.
 """
 
 import sys

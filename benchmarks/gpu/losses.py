@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A training job whose every bit can be repeated: `losses GIB` holds so much ballast beside it.
+"""A training job whose every bit can be repeated: `losses GIB` holds that much ballast as well.
 
 Trains from the first line of standard input on: `{"until": N}` so many steps, `{}` until the next
 line. Then it tells the checksums of all losses, of the weights and of the ballast.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two jobs that do not fit beside each other take turns: `python -m benchmarks.gpu.overcommit`.
+"""Two jobs that do not fit together take turns: `python -m benchmarks.gpu.overcommit`.
 
 Each wants 100 GiB (or 72 % of a smaller GPU). One after the other would take the sum of their
 times alone; that is what the whole is compared with.
@@ -99,7 +99,7 @@ def prepare(jobs: list[Job], keep: int) -> list[int]:
 
 @contextmanager
 def two(gib: int, swap: Swap | None) -> Iterator[list[Job]]:
-    """The second is told to be off the GPU before it starts."""
+    """The second starts suspended."""
     with ExitStack() as stack:
         jobs: list[Job] = []
         for name in ("first", "second"):

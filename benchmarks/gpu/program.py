@@ -60,7 +60,7 @@ class Program:
         words = self.heard(patience)
         if words is None:
             self._process.kill()
-            raise RuntimeError(f"{self.name} said nothing for {patience:.0f} s")
+            raise RuntimeError(f"{self.name} printed nothing for {patience:.0f} s")
         return words
 
     def tell(self, words: object) -> None:

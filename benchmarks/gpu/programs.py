@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two real programs under two shares at once: ResNet-50 training beside transformer inference.
+"""Two real programs under two shares at once: ResNet-50 training and transformer inference.
 
 Everything goes through `gpushare daemon`, `run`, `ps` and `verify`, over time-slicing and over MPS.
 """
@@ -51,7 +51,7 @@ class Site:
         end = time.monotonic() + PATIENCE
         while not condition():
             if time.monotonic() > end:
-                raise TimeoutError(f"waited in vain for {what}")
+                raise TimeoutError(f"timed out waiting for {what}")
             time.sleep(0.2)
 
 

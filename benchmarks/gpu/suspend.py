@@ -180,7 +180,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gib", type=int, default=16)
     parser.add_argument("--times", type=int, default=5, help="warm moves")
     parser.add_argument("--cycles", type=int, default=100)
-    parser.add_argument("--ballast", type=int, default=2, help="GiB beside the training job")
+    parser.add_argument("--ballast", type=int, default=2, help="GiB next to the training job")
     parser.add_argument("--checkpoints", type=int, default=1)
     return parser.parse_args()
 

@@ -162,7 +162,7 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
-            raise DemoError(f"waited {PATIENCE} s in vain for {what}")
+            raise DemoError(f"timed out after {PATIENCE} s waiting for {what}")
         time.sleep(0.05)
 
 

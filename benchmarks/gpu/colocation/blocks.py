@@ -67,7 +67,7 @@ class Transformer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """One token against a full cache; the newest place in it is written anew each time."""
+    """One token against a full cache; the newest place in it is written again each time."""
 
     keys: torch.Tensor
     values: torch.Tensor

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the models need of a device; the CPU stands in for a GPU in smoke runs."""
+"""What the models need of a device; the CPU replaces a GPU in smoke runs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext

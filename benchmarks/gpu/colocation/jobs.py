@@ -144,7 +144,7 @@ def gpt(engine: Engine, marks: Marks, smoke: bool) -> Job:
 
 
 def gemm(engine: Engine, marks: Marks, smoke: bool) -> Job:
-    """One kernel of 11 ms on an H200 after another: what nobody can cut."""
+    """One kernel of 11 ms on an H200 after another: which cannot be interrupted."""
     side = 64 if smoke else 16384
     left, right = (
         torch.randn((side, side), device=engine.device, dtype=engine.brain()) for _ in range(2)

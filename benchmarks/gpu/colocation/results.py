@@ -14,7 +14,7 @@ def empty() -> dict[str, Any]:
 
 
 class Results:
-    """`part` names the file: what is to be compared is measured at once and stands in one."""
+    """`part` names the file: what is to be compared is measured together and is in one file."""
 
     def __init__(self, part: str) -> None:
         self._part = part

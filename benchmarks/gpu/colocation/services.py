@@ -33,7 +33,7 @@ class Service:
         self._engine.wait()
 
     def expect(self) -> None:
-        """What the answers are while nobody else is there; once everything is built."""
+        """The answers without a neighbour, once everything is built."""
         self._expected = [self._kept(i) for i in range(INPUTS)]
 
     def _kept(self, i: int) -> torch.Tensor:

@@ -59,7 +59,7 @@ def p99(times: Times) -> float:
 
 
 def interval(blocks: list[Times], base: list[Times]) -> tuple[float, float]:
-    """95 % of p99(blocks) / p99(base), by drawing whole blocks anew.
+    """95 % of p99(blocks) / p99(base), by resampling whole blocks.
 
     The same seconds are drawn on both sides, where both have them: one schedule made them.
     """
