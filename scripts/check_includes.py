@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check the `#include "..."` lines of the native trees: downwards only, and no circles.
 
-A tree is divided into rooms, which are in a ladder from the lowest to the highest step. A file
+A tree is divided into rooms, which form a ladder from the lowest to the highest step. A file
 may include files of its own room and of rooms on lower steps. Rooms on the same step do not know
 each other. A file belongs to the most deeply nested room that holds it. Tables (`.def`) are data,
 which every room may include. A header and the source of the same name count as one file: such files

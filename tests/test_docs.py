@@ -104,3 +104,18 @@ def test_every_page_is_linked_from_an_index() -> None:
     known = {page for index in DOCS.rglob("README.md") for page in linked(index)}
     lost = set(DOCS.rglob("*.md")) - known - {DOCS / "README.md"}
     assert not lost
+
+
+def folders(root: Path) -> set[str]:
+    """Folders with sources in them, as paths below the root."""
+    files = [*root.rglob("*.py"), *root.rglob("*.c")]
+    return {path.parent.relative_to(root).as_posix() for path in files} - {"."}
+
+
+@pytest.mark.parametrize("root", ["src/gpushare", "src/gpushare/daemon", "native/guard"])
+def test_the_architecture_page_lists_every_room(root: str) -> None:
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    rooms = folders(DOCS.parent / root)
+    if root.startswith("src"):
+        rooms = {room for room in rooms if "/" not in room and not room.startswith("_")}
+    assert not [room for room in rooms if f"`{room}`" not in text]
