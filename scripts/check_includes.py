@@ -39,9 +39,9 @@ LADDERS: Mapping[str, Ladder] = {
     "simgpu": (
         ("machine",),
         ("cuda/core", "nvml", "mps"),
-        ("cuda/memory", "cuda/symbols"),
-        ("cuda/graph",),
-        ("cuda/work",),
+        ("cuda/memory", "cuda/symbols", "mps/control", "mps/server"),
+        ("cuda/graph", "mps/dialect"),
+        ("cuda/work", "mps/daemon"),
         ("cuda/stream",),
         ("cuda/alloc", "cuda/code"),
         ("cuda/context",),

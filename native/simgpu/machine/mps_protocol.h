@@ -43,4 +43,6 @@ typedef struct gs_mps_reply {
     int32_t reserved[3];
 } gs_mps_reply;
 
+int gs_mps_connect(const char *directory); /* a socket to the daemon of that pipe directory; -1: none */
+
 #endif

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What users write: sizes, percentages, devices, limits.
-#include "mps/mps.h"
+#include "mps/config.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "mps/state.h"
 
 bool mps_parse_bytes(const char *text, uint64_t *bytes) {
     char *unit;
@@ -71,7 +72,7 @@ void mps_limits_clear(mps_limits *limits) {
     limits->priority = MPS_UNSET;
 }
 
-// Setting an entry again moves it to the end, where it wins.
+// A repeated entry moves to the end, where it takes precedence.
 bool mps_limits_pin(mps_limits *limits, const char *device, uint64_t bytes) {
     int count = 0;
     for (int i = 0; i < MPS_MAX_PINNED && limits->pinned[i].device[0] != '\0'; i++)

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// control.log and server.log, in the form driver 580 writes them.
-#include "mps/mps.h"
+#include "mps/log.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "mps/state.h"
 
 static int log_fd = -1;
 static const char *log_role = "Control";

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-SIM_MPS_SHARED_OBJ := $(call sim_objects,mps/log.c mps/paths.c)
-SIM_MPS_CONTROL_OBJ := $(call sim_objects,mps/config.c mps/control/*.c mps/dialect/*.c) $(SIM_MPS_SHARED_OBJ)
-SIM_MPS_SERVER_OBJ := $(call sim_objects,mps/server.c) $(SIM_MPS_SHARED_OBJ)
+SIM_MPS_CONTROL_OBJ := $(call sim_objects,mps/*.c mps/control/*.c mps/dialect/*.c mps/daemon/*.c)
+SIM_MPS_SERVER_OBJ := $(call sim_objects,$(addprefix mps/,log.c paths.c state.c server/*.c))
 
 ALL += $(SIMGPU)/nvidia-cuda-mps-control $(SIMGPU)/nvidia-cuda-mps-server
 

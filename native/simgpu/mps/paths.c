@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the daemon lives.
-#include "mps/mps.h"
+#include "mps/paths.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "mps/state.h"
 
 void mps_make_directory(const char *path) {
     char part[GS_PATH];

@@ -6,23 +6,7 @@
 
 #include <errno.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
-
-static int connect_to_daemon(void)
-{
-    const char *directory = getenv("CUDA_MPS_PIPE_DIRECTORY");
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int length = snprintf(address.sun_path, sizeof address.sun_path, "%s/control",
-                          directory && *directory ? directory : "/tmp/nvidia-mps");
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && length < (int)sizeof address.sun_path
-        && connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
-        return fd;
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
 
 static int number(const char *name, int otherwise)
 {
@@ -105,7 +89,8 @@ CUresult gs_mps_join(void)
 {
     gs_mps_request request = connect_request();
     gs_mps_reply reply = {0};
-    int fd = connect_to_daemon();
+    const char *directory = getenv("CUDA_MPS_PIPE_DIRECTORY");
+    int fd = gs_mps_connect(directory && *directory ? directory : "/tmp/nvidia-mps");
     if (fd < 0)
         return CUDA_SUCCESS; /* no daemon: the process uses the GPU without MPS, as on a real machine */
     ssize_t received = -1;

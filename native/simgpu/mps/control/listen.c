@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sockets in the pipe directory. v2 has one; v3 one per server and namespace:
-//   <pipe>/control  <pipe>/SERVER/control  <pipe>/SERVER/NAMESPACE/control
-#include "mps/mps.h"
+#include "mps/control/listen.h"
 
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "mps/paths.h"
+#include "mps/state.h"
 
 static int bind_socket(const char *path) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -16,7 +17,7 @@ static int bind_socket(const char *path) {
     unlink(path);
     const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 128) == 0) {
-        chmod(path, 0666); // clients of every user come here; who may stay is decided by SO_PEERCRED
+        chmod(path, 0666); // clients of every user connect; SO_PEERCRED decides which are admitted
         return fd;
     }
     if (fd >= 0) close(fd);
@@ -48,7 +49,7 @@ static void close_listener(mps_listener *listener) {
     listener->path[0] = '\0';
 }
 
-// Namespaces go before the server's own socket, so that its directory is empty when it is its turn.
+// Namespaces are removed before the server's own socket, so that its directory is empty.
 void mps_unlisten(int server, const char *name) {
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < MPS_MAX_LISTENERS; i++) {

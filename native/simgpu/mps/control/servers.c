@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Servers: real processes, started for a uid (v2) or by name (v3), described in the image.
-#include "mps/mps.h"
-#include "machine/process.h"
+#include "mps/control/servers.h"
 
 #include <libgen.h>
 #include <limits.h>
@@ -10,6 +8,13 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "machine/process.h"
+#include "mps/config.h"
+#include "mps/control/listen.h"
+#include "mps/log.h"
+#include "mps/paths.h"
+#include "mps/state.h"
 
 static int free_entry(void) {
     for (int i = 0; i < GS_MAX_MPS_SERVERS; i++)
@@ -29,7 +34,7 @@ static void set_number(const char *name, unsigned long long value) {
     setenv(name, text, 1);
 }
 
-// In the child: the server's program stands beside the daemon's.
+// In the child. The server's program is in the folder of the daemon's.
 static void become_server(const mps_server *server) {
     sigset_t none;
     char path[PATH_MAX] = "", program[PATH_MAX + 32], log[GS_PATH + MPS_NAME + 1];
@@ -112,7 +117,7 @@ int mps_server_clients(const mps_server *server) {
     return count;
 }
 
-// Clients of a server that is ended under them are cut off.
+// Its remaining clients are terminated.
 void mps_server_stop(mps_server *server) {
     for (int i = 0; i < GS_MAX_MPS_CLIENTS; i++)
         if (mps.image->clients[i].pid != 0 && mps.image->clients[i].server == server->index)
@@ -135,4 +140,20 @@ void mps_servers_forget_dead(void) {
         mps_server *server = &mps.servers[i];
         if (server->used && waitpid(server->pid, &status, WNOHANG) == server->pid) forget(server, status);
     }
+}
+
+uint64_t mps_every_device(void) {
+    uint64_t devices = 0;
+    for (int i = 0; i < mps.device_count; i++) devices |= 1ull << mps.devices[i];
+    return devices;
+}
+
+bool mps_terminate_client(mps_server *server, pid_t pid) {
+    for (int i = 0; i < GS_MAX_MPS_CLIENTS; i++) {
+        gs_mps_client *client = &mps.image->clients[i];
+        if (client->pid != pid || client->terminated || (server != NULL && client->server != server->index)) continue;
+        client->terminated = true;
+        return true;
+    }
+    return false;
 }

@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // The v2 dialect: one command a line. Answers as driver 580 gives them where they are known.
-#include "mps/mps.h"
+#include "mps/dialect/v2.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "mps/config.h"
+#include "mps/control/partition.h"
+#include "mps/control/servers.h"
+#include "mps/dialect/words.h"
+#include "mps/log.h"
+#include "mps/state.h"
+
 typedef struct {
     const char *name;
-    unsigned branch; // the driver that brought it
+    unsigned branch; // the driver that introduced it
     int least, most; // words after the name
     void (*run)(int count, char **words, FILE *out);
 } command;
-
-int mps_words(char *line, char **words) {
-    int count = 0;
-    char *rest = line, *word;
-    while (count < MPS_MAX_WORDS && (word = strsep(&rest, " \t")) != NULL)
-        if (*word != '\0') words[count++] = word;
-    return count;
-}
 
 static mps_server *server_named(const char *text, FILE *out) {
     pid_t pid;
@@ -47,14 +46,12 @@ static void get_server_status(int count, char **words, FILE *out) {
 static void start_server(int count, char **words, FILE *out) {
     char *end;
     const unsigned long uid = strtoul(words[1], &end, 10);
-    uint64_t devices = 0;
     if (strcmp(words[0], "-uid") != 0 || *end != '\0' || (count == 3 && strcmp(words[2], "-mlopart") != 0)) {
         invalid(words[count - 1], out);
         return;
     }
-    if (mps_server_by_uid((uint32_t)uid) != NULL) return; // it runs already
-    for (int i = 0; i < mps.device_count; i++) devices |= 1ull << mps.devices[i];
-    mps_server_start("", (uint32_t)uid, &mps.defaults, devices);
+    if (mps_server_by_uid((uint32_t)uid) != NULL) return; // already running
+    mps_server_start("", (uint32_t)uid, &mps.defaults, mps_every_device());
 }
 
 static void list_clients(const mps_server *server, FILE *out) {
@@ -120,7 +117,7 @@ static void get_percentage(int count, char **words, FILE *out) {
     if (server != NULL) fprintf(out, "%u.0\n", mps_server_entry(server)->thread_percentage);
 }
 
-// Whole GiB, rounded down, whatever was set: a quirk the real tool has too (seen on 595.91.07).
+// Whole GiB, rounded down, as the real tool prints it (595.91.07).
 static void print_limit(uint64_t bytes, FILE *out) {
     if (bytes != GS_NO_LIMIT) fprintf(out, "%lluG\n", (unsigned long long)(bytes >> 30));
 }
@@ -143,7 +140,7 @@ static void set_memory(int count, char **words, FILE *out) {
     if (server == NULL) return;
     const int device = mps_device_of(words[1]);
     if (count == 3 && !mps_parse_bytes(words[2], &bytes)) invalid(words[2], out);
-    else if (device >= 0) mps_server_entry(server)->pinned_limit[device] = bytes; // an unknown device is not told
+    else if (device >= 0) mps_server_entry(server)->pinned_limit[device] = bytes; // an unknown device is ignored
 }
 
 static void get_memory(int count, char **words, FILE *out) {
@@ -158,8 +155,7 @@ static void terminate_client(int count, char **words, FILE *out) {
     (void)count;
     mps_server *server = server_named(words[0], out);
     if (server == NULL) return;
-    const bool done = mps_parse_pid(words[1], &pid) && mps_terminate_client(server, pid);
-    if (done) fprintf(out, "0\n");
+    if (mps_parse_pid(words[1], &pid) && mps_terminate_client(server, pid)) fprintf(out, "0\n");
     else fprintf(out, "Failed to find client %s\n", words[1]);
 }
 
@@ -210,6 +206,30 @@ static void device_query(int count, char **words, FILE *out) {
     }
 }
 
+static void sm_partition(int count, char **words, FILE *out) {
+    char name[96];
+    const int device = mps_device_of(words[1]);
+    const int value = count == 3 ? atoi(words[2]) : 0;
+    if (device < 0 || value <= 0) fprintf(out, "Failed: invalid value \"%s\"\n", words[count - 1]);
+    else if (strcmp(words[0], "add") == 0 && mps_partition_add(device, (uint32_t)value, name, sizeof name))
+        fprintf(out, "%s\n", name);
+    else if (strcmp(words[0], "rm") != 0 || !mps_partition_remove(device, value))
+        fprintf(out, "Failed to %s partition (static partitioning is %s)\n", words[0],
+                mps.static_partitioning ? "on" : "off");
+}
+
+static void lspart(int count, char **words, FILE *out) {
+    (void)count, (void)words;
+    fprintf(out, "%-42s %-10s %-8s %s\n", "GPU", "PARTITION", "CHUNKS", "SMS");
+    for (int i = 0; i < MPS_MAX_PARTITIONS; i++) {
+        const mps_partition *partition = &mps.partitions[i];
+        if (partition->chunks == 0) continue;
+        const gs_device *gpu = &mps.image->devices[partition->device];
+        fprintf(out, "%-42s %-10d %-8u %u\n", gpu->uuid, partition->id, partition->chunks,
+                partition->chunks * gpu->sm_chunk);
+    }
+}
+
 static const command commands[] = {
     {"get_server_list", 0, 0, 0, get_server_list},
     {"get_server_status", 0, 1, 1, get_server_status},
@@ -230,8 +250,8 @@ static const command commands[] = {
     {"set_default_client_priority", 0, 1, 1, set_default_priority},
     {"get_default_client_priority", 0, 0, 0, get_default_priority},
     {"device_query", 0, 0, 2, device_query},
-    {"sm_partition", 590, 2, 3, mps_sm_partition},
-    {"lspart", 590, 0, 0, mps_lspart},
+    {"sm_partition", 590, 2, 3, sm_partition},
+    {"lspart", 590, 0, 0, lspart},
 };
 
 void mps_v2(char *line, FILE *out) {
@@ -240,11 +260,11 @@ void mps_v2(char *line, FILE *out) {
     const int count = mps_words(line, words);
     const unsigned branch = (unsigned)atoi(mps.image->driver);
     for (size_t i = 0; count > 0 && i < sizeof commands / sizeof *commands; i++) {
-        const command *found = &commands[i];
-        if (strcmp(found->name, words[0]) != 0 || found->branch > branch) continue;
-        if (count - 1 < found->least || count - 1 > found->most)
+        const command *command = &commands[i];
+        if (strcmp(command->name, words[0]) != 0 || command->branch > branch) continue;
+        if (count - 1 < command->least || count - 1 > command->most)
             fprintf(out, "Failed: wrong number of arguments for \"%s\"\n", words[0]);
-        else found->run(count - 1, words + 1, out);
+        else command->run(count - 1, words + 1, out);
         mps_log("%s", whole);
         return;
     }

@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // v3: named servers and their namespaces.
-#include "mps/dialect/v3.h"
+#include "mps/dialect/v3_server.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "mps/config.h"
+#include "mps/control/listen.h"
+#include "mps/control/servers.h"
+#include "mps/dialect/v3_call.h"
+#include "mps/state.h"
 
 static const mps_limits unlimited = {.priority = MPS_UNSET};
 
 uint64_t v3_devices(const char *list) {
     uint64_t devices = 0;
     char text[1024], *rest = text, *token;
-    for (int i = 0; list == NULL && i < mps.device_count; i++) devices |= 1ull << mps.devices[i];
-    snprintf(text, sizeof text, "%s", list == NULL ? "" : list);
-    while (list != NULL && (token = strsep(&rest, ",")) != NULL) {
+    if (list == NULL) return mps_every_device();
+    snprintf(text, sizeof text, "%s", list);
+    while ((token = strsep(&rest, ",")) != NULL) {
         const int device = mps_device_of(token);
         if (device >= 0) devices |= 1ull << device;
     }
@@ -32,7 +38,6 @@ bool v3_namespace_create(int server, const char *name, const mps_limits *limits)
     return mps_listen(server, name, path, limits, false);
 }
 
-// A server without a valid device is created, and gone at once: its sockets go with its process.
 mps_server *v3_server_create(const char *name, uint32_t uid, const mps_limits *limits, uint64_t devices) {
     char path[LONG_PATH];
     mps_server *server = mps_server_start(name, uid, limits, devices);
@@ -87,7 +92,7 @@ static void list(const v3_call *call) {
     }
 }
 
-// Binds clients that come from now on.
+// Applies to clients that connect later.
 static void set(const v3_call *call) {
     mps_server *server = find(call, name_of(call));
     if (server == NULL || !v3_limits(call, &server->limits)) return;

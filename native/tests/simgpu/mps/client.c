@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A CUDA process as the MPS daemon sees one: takes a slot, asks for a server, says what it got and
-// stays until its standard input ends. `fault` on standard input breaks device 0 as this client.
+// A CUDA process as the MPS daemon sees one: claims a slot, asks for a server, prints the reply and
+// runs until its standard input ends. `fault` on standard input raises a fault on device 0 as this client.
 #include "machine/image.h"
 #include "machine/mps_protocol.h"
 #include "machine/fault.h"
@@ -10,15 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
-
-static int dial(void) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof address.sun_path, "%s/control", getenv("CUDA_MPS_PIPE_DIRECTORY"));
-    const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    return connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ? fd : -1;
-}
 
 static gs_slot *use_device(gs_image *image) {
     gs_image_lock(image);
@@ -29,9 +21,9 @@ static gs_slot *use_device(gs_image *image) {
     return slot;
 }
 
-static int number(const char *name, int without) {
+static int number(const char *name, int otherwise) {
     const char *text = getenv(name);
-    return text != NULL ? atoi(text) : without;
+    return text != NULL ? atoi(text) : otherwise;
 }
 
 static void report(gs_image *image, gs_slot *slot, const gs_mps_reply *reply) {
@@ -49,7 +41,7 @@ int main(void) {
     char line[64];
     gs_mps_reply reply = {0};
     gs_image *image = gs_image_attach();
-    const int fd = dial();
+    const int fd = gs_mps_connect(getenv("CUDA_MPS_PIPE_DIRECTORY"));
     if (image == NULL || fd < 0) return printf("no daemon\n") < 0;
     gs_slot *slot = use_device(image);
     const gs_mps_request request = {.magic = GS_MPS_MAGIC, .protocol = GS_MPS_PROTOCOL, .verb = GS_MPS_CONNECT,
@@ -57,7 +49,7 @@ int main(void) {
                                     .thread_percentage = number("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE", 0),
                                     .priority = number("CUDA_MPS_CLIENT_PRIORITY", GS_MPS_DEFAULT_PRIORITY)};
     if (send(fd, &request, sizeof request, 0) != sizeof request) return 1;
-    if (recv(fd, &reply, sizeof reply, 0) != sizeof reply) return printf("hung up\n") < 0;
+    if (recv(fd, &reply, sizeof reply, 0) != sizeof reply) return printf("no reply\n") < 0;
     report(image, slot, &reply);
     while (fgets(line, sizeof line, stdin) != NULL)
         if (strcmp(line, "fault\n") == 0) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What users write to MPS: sizes, percentages, limits, and nonsense of each.
-#include "mps/mps.h"
-
 #include <stdlib.h>
 #include <string.h>
 
-mps_state mps;
+#include "mps/config.h"
+#include "mps/state.h"
+
 
 static int failures;
 #define EXPECT(condition)                                                      \

@@ -6,7 +6,7 @@ $(MPS_TESTS)/client: $(call objects,tests/simgpu/mps,client.c) $(SIM_IMAGE_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-$(MPS_TESTS)/config_test: $(call objects,tests/simgpu/mps,config_test.c) $(call sim_objects,mps/config.c) $(SIM_IMAGE_OBJ)
+$(MPS_TESTS)/config_test: $(call objects,tests/simgpu/mps,config_test.c) $(call sim_objects,mps/config.c mps/state.c) $(SIM_IMAGE_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 

@@ -1,27 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 // nvidia-cuda-mps-control: the daemon with -d or -f, else the tool that talks to it.
-#include "mps/mps.h"
-
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "machine/image.h"
+#include "mps/daemon/daemon.h"
+#include "mps/daemon/tool.h"
+#include "mps/paths.h"
+#include "mps/state.h"
+
 typedef struct {
     bool daemon, foreground, version, help;
-    int first; // the first word that is no option: a v3 command
+    int first; // index of the first word that is not an option: a v3 command
 } options;
 
 static bool is(const char *word, const char *brief, const char *full) {
     return strcmp(word, brief) == 0 || strcmp(word, full) == 0;
 }
 
-static bool option(options *found, const char *word, const char *next) {
-    if (is(word, "-d", "--daemon")) found->daemon = true;
-    else if (is(word, "-f", "--foreground")) found->foreground = true;
-    else if (is(word, "-v", "--version")) found->version = true;
-    else if (is(word, "-h", "--help")) found->help = true;
+static bool set_option(options *options, const char *word, const char *next) {
+    if (is(word, "-d", "--daemon")) options->daemon = true;
+    else if (is(word, "-f", "--foreground")) options->foreground = true;
+    else if (is(word, "-v", "--version")) options->version = true;
+    else if (is(word, "-h", "--help")) options->help = true;
     else if (is(word, "-S", "--static-partitioning")) mps.static_partitioning = true;
     else if (is(word, "-m", "--multiuser") || strcmp(word, "-multiuser-server") == 0) mps.multiuser = true;
     else if (is(word, "-p", "--protocol") && next != NULL) mps.protocol = atoi(next);
@@ -35,18 +39,18 @@ static bool takes_value(const char *word) {
 }
 
 static options read_options(int argc, char **argv) {
-    options found = {.first = argc};
+    options options = {.first = argc};
     for (int i = 1; i < argc; i++) {
-        if (!option(&found, argv[i], i + 1 < argc ? argv[i + 1] : NULL)) {
-            found.first = i;
+        if (!set_option(&options, argv[i], i + 1 < argc ? argv[i + 1] : NULL)) {
+            options.first = i;
             break;
         }
         i += takes_value(argv[i]);
     }
-    return found;
+    return options;
 }
 
-// The variable wins over the flag; releases before 615 know only protocol 2.
+// The variable overrides the flag. Releases before 615 have only protocol 2.
 static bool choose_protocol(void) {
     const char *variable = getenv("CUDA_MPS_PROTOCOL_VERSION");
     if (variable != NULL && *variable != '\0') mps.protocol = atoi(variable);
@@ -65,7 +69,7 @@ static int start_in_background(void) {
         if (chdir("/") != 0) _exit(1);
         dup2(null, 0);
         dup2(null, 1);
-        exit(mps_daemon_run(ready[1])); // stderr stays until the daemon is up, to say why it is not
+        exit(mps_daemon_run(ready[1])); // stderr stays open until the daemon listens, for its errors
     }
     close(ready[1]);
     if (pid > 0 && read(ready[0], &byte, 1) == 1) return 0;
@@ -80,8 +84,8 @@ static int usage(void) {
 }
 
 int main(int argc, char **argv) {
-    const options found = read_options(argc, argv);
-    if (found.help) return usage();
+    const options options = read_options(argc, argv);
+    if (options.help) return usage();
     mps.image = gs_image_attach();
     if (mps.image == NULL) {
         fprintf(stderr, "Cannot initialize MPS: no CUDA driver\n");
@@ -93,8 +97,8 @@ int main(int argc, char **argv) {
         return 1;
     }
     mps_directories(mps.pipe, mps.log, mps.protocol);
-    if (found.version) return printf("CUDA MPS Control binary version: %u\n", mps.image->cuda) < 0;
-    if (found.daemon) return start_in_background();
-    if (found.foreground) return mps_daemon_run(-1);
-    return mps_tool_run(argc - found.first, argv + found.first);
+    if (options.version) return printf("CUDA MPS Control binary version: %u\n", mps.image->cuda) < 0;
+    if (options.daemon) return start_in_background();
+    if (options.foreground) return mps_daemon_run(-1);
+    return mps_tool_run(argc - options.first, argv + options.first);
 }

@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// nvidia-cuda-mps-server: holds the GPU for its clients and writes down who comes, goes and breaks it.
-#include "mps/mps.h"
-#include "machine/slot.h"
-
+// nvidia-cuda-mps-server: holds the GPU for its clients and logs who connects, leaves and faults.
 #include <grp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { LOOK_EVERY_MS = 100 };
-static const uint64_t context_bytes = 30ull << 20; // what NVML shows for a server without clients, about
+#include "machine/image.h"
+#include "machine/slot.h"
+#include "mps/log.h"
+#include "mps/paths.h"
+#include "mps/state.h"
 
-mps_state mps;
-static volatile sig_atomic_t asked_to_end;
+enum { POLL_MS = 100 };
+static const uint64_t context_bytes = 30ull << 20; // about what NVML shows for a server without clients
+
+static volatile sig_atomic_t end_requested;
 
 typedef struct {
     pid_t pid;
     bool terminated;
-} seen_client;
-static seen_client seen[GS_MAX_MPS_CLIENTS];
-static uint64_t seen_fault;
+} known_client;
+static known_client known[GS_MAX_MPS_CLIENTS];
+static uint64_t known_fault;
 
-static void on_signal(int number) { asked_to_end = number; }
+static void on_signal(int number) { end_requested = number; }
 
 static uint64_t from_environment(const char *name) {
     const char *text = getenv(name);
@@ -50,7 +52,7 @@ static void announce(const gs_mps_server *server, uint64_t devices) {
     mps_log("Server has started");
 }
 
-// Memory but no CUDA context of its own: on an exclusive GPU the clients' contexts are the server's.
+// Memory but no CUDA context: on an exclusive GPU the clients' contexts count as the server's.
 static bool take_devices(uint64_t devices) {
     gs_slot *slot = gs_slot_mine(mps.image);
     for (int i = 0; slot != NULL && i < GS_MAX_DEVICES; i++)
@@ -62,31 +64,31 @@ static void note_arrivals(int index) {
     for (int i = 0; i < GS_MAX_MPS_CLIENTS; i++) {
         const gs_mps_client *client = &mps.image->clients[i];
         const pid_t now = client->pid != 0 && client->server == index ? client->pid : 0;
-        if (seen[i].pid != 0 && seen[i].pid != now)
-            mps_log("Client {PID: %d, Context ID: 0} disconnected", (int)seen[i].pid);
-        if (now != 0 && seen[i].pid != now) {
+        if (known[i].pid != 0 && known[i].pid != now)
+            mps_log("Client {PID: %d, Context ID: 0} disconnected", (int)known[i].pid);
+        if (now != 0 && known[i].pid != now) {
             mps_log("Received new client request for {PID: %d, Context ID: 0}", (int)now);
             mps_log("Client {PID: %d, Context ID: 0} connected", (int)now);
-            seen[i].terminated = false;
+            known[i].terminated = false;
         }
-        seen[i].pid = now;
-        if (now != 0 && client->terminated && !seen[i].terminated)
+        known[i].pid = now;
+        if (now != 0 && client->terminated && !known[i].terminated)
             mps_log("Client {PID: %d, Context ID: 0} was terminated by the control daemon", (int)now);
-        seen[i].terminated = client->terminated;
+        known[i].terminated = client->terminated;
     }
 }
 
 static void note_faults(const gs_mps_server *server) {
-    if (server->fault_seq == seen_fault) return;
-    seen_fault = server->fault_seq;
-    // The devices are forgotten with the last client, who may have been quicker than this look.
+    if (server->fault_seq == known_fault) return;
+    known_fault = server->fault_seq;
+    // The devices are cleared with the last client, which may have left before this check.
     const int device = server->fault_devices != 0 ? __builtin_ctzll(server->fault_devices) : 0;
     mps_log("Client {PID: %d, Context ID: 0} raised a fatal GPU exception on device %s", server->fault_pid,
             mps.image->devices[device].uuid);
     mps_log("Server enters state FAULT until every connected client has left");
 }
 
-// An orphan serves its clients to the end: no new ones can reach it.
+// A server whose daemon has ended serves its clients until they leave: new ones cannot reach it.
 static bool needed(int index, const gs_mps_server *server) {
     if (server->pid != getpid()) return false;
     const gs_mps_daemon *daemon = &mps.image->daemons[server->daemon];
@@ -96,7 +98,7 @@ static bool needed(int index, const gs_mps_server *server) {
     return false;
 }
 
-static bool look(int index) {
+static bool check(int index) {
     gs_image_lock(mps.image);
     gs_image_reap(mps.image);
     const gs_mps_server *server = &mps.image->servers[index];
@@ -104,22 +106,22 @@ static bool look(int index) {
     note_faults(server);
     const bool stay = needed(index, server);
     gs_image_unlock(mps.image);
-    return stay && asked_to_end == 0 && !mps_machine_gone(gs_image_fd);
+    return stay && end_requested == 0 && !mps_machine_gone(gs_image_fd);
 }
 
 static bool start(int index, uint64_t devices) {
     gs_image_lock(mps.image);
     gs_mps_server *server = &mps.image->servers[index];
-    const bool good = server->pid == getpid() && devices != 0 && take_devices(devices);
-    if (good) {
+    const bool ready = server->pid == getpid() && devices != 0 && take_devices(devices);
+    if (ready) {
         announce(server, devices);
         server->state = GS_MPS_ACTIVE;
-        seen_fault = server->fault_seq;
+        known_fault = server->fault_seq;
     } else {
         mps_log("Failed to initialize: no CUDA-capable device is detected");
     }
     gs_image_unlock(mps.image);
-    return good;
+    return ready;
 }
 
 int main(void) {
@@ -136,7 +138,7 @@ int main(void) {
     mps_log("Startup");
     if (!drop_privileges((uint32_t)from_environment("GPUSHARE_SIM_MPS_UID"))) return 1;
     if (!start(index, from_environment("GPUSHARE_SIM_MPS_DEVICES"))) return 1;
-    while (look(index)) usleep(LOOK_EVERY_MS * 1000);
+    while (check(index)) usleep(POLL_MS * 1000);
     mps_log("Server is shutting down");
     return 0;
 }

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connections: a CUDA process asks for a server, waits while there is none for it, and leaves by closing.
-#include "mps/mps.h"
-#include "machine/slot.h"
+#include "mps/daemon/peers.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "machine/image.h"
+#include "machine/slot.h"
+#include "mps/config.h"
+#include "mps/control/servers.h"
+#include "mps/dialect/v2.h"
+#include "mps/dialect/v3.h"
+#include "mps/log.h"
+#include "mps/state.h"
 
 enum {
     NO_SERVER = 805,
@@ -35,34 +43,28 @@ static bool live_elsewhere(const mps_server *server, uint32_t uid) {
     return server->used && mps_server_entry(server) != NULL && !mps.multiuser && server->uid != uid;
 }
 
-// v2 has one server at a time: another user's must be empty and gone before this user's starts.
-static bool others_in_the_way(uint32_t uid) {
-    bool found = false;
+// v2 has one server at a time: another user's server must be empty and ended before this user's starts.
+static bool others_run(uint32_t uid) {
+    bool running = false;
     for (int i = 0; mps.protocol == 2 && i < GS_MAX_MPS_SERVERS; i++)
         if (live_elsewhere(&mps.servers[i], uid)) {
-            found = true;
+            running = true;
             if (mps_server_clients(&mps.servers[i]) == 0) mps_server_stop(&mps.servers[i]);
         }
-    return found;
-}
-
-static uint64_t every_device(void) {
-    uint64_t devices = 0;
-    for (int i = 0; i < mps.device_count; i++) devices |= 1ull << mps.devices[i];
-    return devices;
+    return running;
 }
 
 static mps_server *start_for(uint32_t uid) {
     char name[MPS_NAME] = "";
     if (mps.protocol == 3) snprintf(name, sizeof name, "uid_%u", uid);
-    return mps_server_start(name, uid, &mps.defaults, every_device());
+    return mps_server_start(name, uid, &mps.defaults, mps_every_device());
 }
 
 static mps_server *route(const mps_peer *peer) {
     const mps_listener *listener = &mps.listeners[peer->listener];
     if (listener->server >= 0) return &mps.servers[listener->server];
     mps_server *server = mps_server_by_uid(peer->request.uid);
-    if (server == NULL && !others_in_the_way(peer->request.uid)) server = start_for(peer->request.uid);
+    if (server == NULL && !others_run(peer->request.uid)) server = start_for(peer->request.uid);
     return server;
 }
 
@@ -158,7 +160,7 @@ static void answer_command(mps_peer *peer) {
     free(text);
 }
 
-// The kernel, not the request, says who is calling.
+// The kernel, not the request, names the caller.
 static bool identify(mps_peer *peer) {
     struct ucred caller;
     socklen_t size = sizeof caller;
@@ -178,9 +180,9 @@ void mps_peer_drop(mps_peer *peer) {
 }
 
 void mps_peer_request(mps_peer *peer) {
-    const ssize_t got = recv(peer->fd, &peer->request, sizeof peer->request, MSG_DONTWAIT);
-    if (got != sizeof peer->request || !identify(peer)) {
-        if (got > 0) mps_log("User did not send valid credentials");
+    const ssize_t received = recv(peer->fd, &peer->request, sizeof peer->request, MSG_DONTWAIT);
+    if (received != sizeof peer->request || !identify(peer)) {
+        if (received > 0) mps_log("User did not send valid credentials");
         mps_peer_drop(peer);
         return;
     }
@@ -190,14 +192,4 @@ void mps_peer_request(mps_peer *peer) {
     }
     answer_command(peer);
     if (!mps.quitting) mps_peer_drop(peer);
-}
-
-bool mps_terminate_client(mps_server *server, pid_t pid) {
-    for (int i = 0; i < GS_MAX_MPS_CLIENTS; i++) {
-        gs_mps_client *client = &mps.image->clients[i];
-        if (client->pid != pid || client->terminated || (server != NULL && client->server != server->index)) continue;
-        client->terminated = true;
-        return true;
-    }
-    return false;
 }

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // v3: clients, devices, partitions, features, memory accounting.
-#include "mps/dialect/v3.h"
-#include "machine/cgroup.h"
+#include "mps/dialect/v3_resources.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "machine/cgroup.h"
+#include "mps/config.h"
+#include "mps/control/partition.h"
+#include "mps/control/servers.h"
+#include "mps/dialect/v3_call.h"
+#include "mps/state.h"
 
 static void list_clients(const v3_call *call) {
     const char *only = v3_option(call, "--server");
@@ -35,11 +41,11 @@ void v3_client(v3_call *call) {
     }
     const char *name = v3_option(call, "--server");
     mps_server *server = name == NULL ? NULL : mps_server_by_name(name);
-    const char *wanted = call->name_count > 0 ? call->names[0] : "";
+    const char *pid_text = call->name_count > 0 ? call->names[0] : "";
     if (strcmp(call->verb, "terminate") != 0) v3_error(call, "unknown verb \"client %s\"", call->verb);
     else if (name != NULL && server == NULL) v3_error(call, "no server \"%s\"", name);
-    else if (!mps_parse_pid(wanted, &pid) || !mps_terminate_client(server, pid))
-        v3_error(call, "no client \"%s\"", wanted);
+    else if (!mps_parse_pid(pid_text, &pid) || !mps_terminate_client(server, pid))
+        v3_error(call, "no client \"%s\"", pid_text);
 }
 
 void v3_device(v3_call *call) {
@@ -79,17 +85,17 @@ static int number(const v3_call *call, const char *key) {
     return text == NULL ? 0 : atoi(text);
 }
 
-// v3 needs no mode for partitions: creating the first one switches it on.
+// v3 has no mode for partitions: the first one enables them.
 void v3_sm_partition(v3_call *call) {
     char name[96];
-    const char *wanted = v3_option(call, "--device");
-    const int device = mps_device_of(wanted == NULL ? "0" : wanted);
+    const char *device_text = v3_option(call, "--device");
+    const int device = mps_device_of(device_text == NULL ? "0" : device_text);
     if (strcmp(call->verb, "list") == 0) {
         list_partitions(call);
         return;
     }
     if (device < 0) {
-        v3_error(call, "no device \"%s\"", wanted);
+        v3_error(call, "no device \"%s\"", device_text);
         return;
     }
     mps.static_partitioning = true;
@@ -129,7 +135,7 @@ void v3_feature(v3_call *call) {
     else if (!v3_feature_set(name, on)) v3_error(call, "no feature \"%s\"", name);
 }
 
-// What each memory limit holds and how much of it is used, as the accounting backend sees it.
+// Each memory limit and its use, as the accounting backend counts it.
 void v3_memacct(v3_call *call) {
     if (strcmp(call->verb, "list") != 0) {
         v3_error(call, "unknown verb \"memacct %s\"", call->verb);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The control daemon: takes its pipe directory, listens, and ends with its servers.
-#include "mps/mps.h"
-#include "machine/process.h"
-#include "machine/slot.h"
+#include "mps/daemon/daemon.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,17 +15,28 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LOOK_EVERY_MS = 500, LOOK_OFTEN_MS = 10, GRACE_MS = 2000 };
+#include "machine/image.h"
+#include "machine/process.h"
+#include "machine/slot.h"
+#include "mps/config.h"
+#include "mps/control/listen.h"
+#include "mps/control/servers.h"
+#include "mps/daemon/peers.h"
+#include "mps/dialect/v3_file.h"
+#include "mps/log.h"
+#include "mps/paths.h"
+#include "mps/state.h"
 
-mps_state mps = {.image_fd = -1};
-static bool asked_to_end;
+enum { IDLE_POLL_MS = 500, BUSY_POLL_MS = 10, GRACE_MS = 2000 };
 
-static int complain(const char *what) {
+static bool end_requested;
+
+static int print_error(const char *what) {
     fprintf(stderr, "%s\n", what);
     return 1;
 }
 
-// Held until the process ends, whoever kills it: no second daemon can take the directory before.
+// Held until the process ends, so that no second daemon can use the directory.
 static bool lock_directory(void) {
     char path[GS_PATH + 16];
     snprintf(path, sizeof path, "%s/control_lock", mps.pipe);
@@ -45,10 +54,10 @@ static void write_pid_file(void) {
     fprintf(file, "%d\n", (int)getpid());
     fclose(file);
     in_pipe(path, "log");
-    mkfifo(path, 0600); // the servers' log pipe of the real tool: whoever reads it waits
+    mkfifo(path, 0600); // the servers' log pipe of the real tool: readers of it block
 }
 
-static bool enter_image(void) {
+static bool register_daemon(void) {
     gs_image_lock(mps.image);
     gs_image_reap(mps.image);
     mps.self = -1;
@@ -64,17 +73,17 @@ static bool enter_image(void) {
     return mps.self >= 0;
 }
 
-static int open_for_business(void) {
+static int start(void) {
     const mps_limits none = {.priority = MPS_UNSET};
     mps_make_directory(mps.pipe);
     mps_make_directory(mps.log);
-    if (!lock_directory()) return complain("An instance of this daemon is already running");
+    if (!lock_directory()) return print_error("An instance of this daemon is already running");
     mps_find_devices(getenv("CUDA_VISIBLE_DEVICES"));
     mps_limits_from_environment(&mps.defaults);
     mps_log_open(mps.log, "control.log", "Control");
-    if (!enter_image()) return complain("Too many MPS control daemons on this machine");
+    if (!register_daemon()) return print_error("Too many MPS control daemons on this machine");
     write_pid_file();
-    if (!mps_listen(-1, "", mps.pipe, &none, false)) return complain("Failed to create the control socket");
+    if (!mps_listen(-1, "", mps.pipe, &none, false)) return print_error("Failed to create the control socket");
     mps_log("Starting control daemon using socket %s/control", mps.pipe);
     mps_log("To connect CUDA applications to this daemon, set env CUDA_MPS_PIPE_DIRECTORY=%s", mps.pipe);
     mps_log("CUDA MPS Control binary version: %u", mps.image->cuda);
@@ -95,10 +104,10 @@ static int watch_signals(void) {
 static void read_signals(int fd) {
     struct signalfd_siginfo info;
     while (read(fd, &info, sizeof info) == sizeof info)
-        if (info.ssi_signo != SIGCHLD) asked_to_end = true;
+        if (info.ssi_signo != SIGCHLD) end_requested = true;
 }
 
-static void take_connection(int listener) {
+static void accept_connection(int listener) {
     const int fd = accept4(mps.listeners[listener].fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) return;
     for (int i = 0; i < MPS_MAX_PEERS; i++) {
@@ -109,7 +118,7 @@ static void take_connection(int listener) {
     close(fd);
 }
 
-static bool anyone_waits(void) {
+static bool has_pending(void) {
     for (int i = 0; i < MPS_MAX_PEERS; i++)
         if (mps.peers[i].state == PEER_PENDING) return true;
     return false;
@@ -140,10 +149,10 @@ static void handle(const watch *watch) {
         if (watch->fds[i].revents == 0) continue;
         const int owner = watch->owner[i];
         if (owner < 0) read_signals(watch->fds[i].fd);
-        else if (owner < MPS_MAX_LISTENERS) take_connection(owner);
+        else if (owner < MPS_MAX_LISTENERS) accept_connection(owner);
         else if (mps.peers[owner - MPS_MAX_LISTENERS].state == PEER_SILENT)
             mps_peer_request(&mps.peers[owner - MPS_MAX_LISTENERS]);
-        else mps_peer_drop(&mps.peers[owner - MPS_MAX_LISTENERS]); // a client says nothing more: it left
+        else mps_peer_drop(&mps.peers[owner - MPS_MAX_LISTENERS]); // a client sends nothing more: it left
     }
 }
 
@@ -166,24 +175,24 @@ static void count_clients(void) {
         if (mps.servers[i].used) clients_left += mps_server_clients(&mps.servers[i]);
 }
 
-// `quit` waits until the clients have left, or as long as it was told; a signal does not wait.
-static bool time_to_end(void) {
-    if (asked_to_end || mps_machine_gone(mps.image_fd)) return true;
+// `quit` waits until the clients have left, at most for the given time; a signal does not wait.
+static bool should_end(void) {
+    if (end_requested || mps_machine_gone(mps.image_fd)) return true;
     if (!mps.quitting) return false;
     locked(count_clients);
     return clients_left == 0 || (mps.quit_at != 0 && gs_now_ns() >= mps.quit_at);
 }
 
-static void serve_until_the_end(int signals) {
+static void serve(int signals) {
     static watch watch;
-    while (!time_to_end()) {
+    while (!should_end()) {
         if (mps.image->mps_stuck) {
-            poll(&(struct pollfd){.fd = signals, .events = POLLIN}, 1, LOOK_OFTEN_MS * 10);
+            poll(&(struct pollfd){.fd = signals, .events = POLLIN}, 1, BUSY_POLL_MS * 10);
             read_signals(signals);
             continue;
         }
         gather(&watch, signals);
-        poll(watch.fds, (nfds_t)watch.count, anyone_waits() || mps.quitting ? LOOK_OFTEN_MS : LOOK_EVERY_MS);
+        poll(watch.fds, (nfds_t)watch.count, has_pending() || mps.quitting ? BUSY_POLL_MS : IDLE_POLL_MS);
         handle(&watch);
         locked(mps_servers_forget_dead);
         mps_serve_pending();
@@ -198,41 +207,41 @@ static void end_servers(void) {
         alive = 0;
         locked(mps_servers_forget_dead);
         for (int i = 0; i < GS_MAX_MPS_SERVERS; i++) alive += mps.servers[i].used;
-        if (alive > 0) usleep(LOOK_OFTEN_MS * 1000);
+        if (alive > 0) usleep(BUSY_POLL_MS * 1000);
     }
     for (int i = 0; i < GS_MAX_MPS_SERVERS; i++)
         if (mps.servers[i].used) kill(mps.servers[i].pid, SIGKILL);
 }
 
-static void close_business(void) {
-    static const char *const left[] = {"control", "control_lock", "log", "nvidia-cuda-mps-control.pid"};
+static void end(void) {
+    static const char *const files[] = {"control", "control_lock", "log", "nvidia-cuda-mps-control.pid"};
     char path[GS_PATH + 64];
     end_servers();
     mps_log("Exit");
     gs_image_lock(mps.image);
     memset(&mps.image->daemons[mps.self], 0, sizeof mps.image->daemons[mps.self]);
     gs_image_unlock(mps.image);
-    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
-        in_pipe(path, left[i]);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        in_pipe(path, files[i]);
         unlink(path);
     }
 }
 
-// Lets go of the caller's error stream too: whoever reads it to its end must not wait for the daemon.
+// Releases the caller's error stream too: a caller that reads it to the end must not wait for the daemon.
 static bool leave_caller(int ready) {
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    const bool told = write(ready, "", 1) == 1;
+    const bool reported = write(ready, "", 1) == 1;
     close(ready);
-    return null >= 0 && dup2(null, 2) >= 0 && told;
+    return null >= 0 && dup2(null, 2) >= 0 && reported;
 }
 
 int mps_daemon_run(int ready) {
     const int signals = watch_signals();
-    int refused = open_for_business();
+    int refused = start();
     if (refused == 0 && mps.apply != NULL) refused = !mps_v3_apply(mps.apply, stderr);
     if (refused != 0) return refused;
     if (ready >= 0 && !leave_caller(ready)) return 1;
-    serve_until_the_end(signals);
-    close_business();
+    serve(signals);
+    end();
     return 0;
 }
