@@ -96,8 +96,11 @@ def linked(index: Path) -> list[Path]:
 
 def test_the_index_of_decisions_lists_each_once_in_order() -> None:
     index = (DOCS / "adr/README.md").read_text("utf-8")
-    rows = re.findall(r"^\| \[\d+\]\((\S+)\)", index, re.MULTILINE)
-    assert rows == sorted(path.name for path in (DOCS / "adr").glob("0*.md"))
+    rows = re.findall(r"^\| \[(\d+)\]\((\S+)\) \| (.*) \|$", index, re.MULTILINE)
+    decisions = sorted((DOCS / "adr").glob("0*.md"))
+    assert [path for _, path, _ in rows] == [path.name for path in decisions]
+    titles = [path.read_text("utf-8").splitlines()[0] for path in decisions]
+    assert [f"# {number}: {title}" for number, _, title in rows] == titles
 
 
 def test_every_page_is_linked_from_an_index() -> None:
