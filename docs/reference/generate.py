@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""generate.py [--check]: write the reference from the code, or say which pages are out of date."""
+"""generate.py [--check]: write the reference from the code, or list the pages that are out of date."""
 
 import sys
 from collections.abc import Iterator
@@ -23,18 +23,18 @@ EXIT_CODES = (
     ("0", "done"),
     ("1", "failed"),
     ("2", "usage, configuration, or a request that can never fit"),
-    ("3", "a check says no (`verify`, `wait`, `apply --check`)"),
+    ("3", "a check failed (`verify`, `wait`, `apply --check`)"),
     ("4", "no such share or GPU"),
     ("5", "denied"),
     ("6", "the daemon cannot be reached"),
     ("7", "driver or hardware is missing or failed, or a limit does not hold"),
     ("75", "no capacity now (`--no-wait`)"),
-    ("124", "the time to wait ran out"),
-    ("125", "`run`, `exec`: gpushare failed before the program began, for another reason"),
-    ("126", "`run`, `exec`: the program may not be executed"),
+    ("124", "timed out"),
+    ("125", "`run`, `exec`: gpushare failed before the program started, for another reason"),
+    ("126", "`run`, `exec`: the program cannot be executed"),
     ("127", "`run`, `exec`: the program does not exist"),
     ("130", "ended by Ctrl-C"),
-    ("141", "the reader of the output went away"),
+    ("141", "the reader of the output closed it"),
 )
 
 
@@ -60,13 +60,13 @@ def index() -> str:
         "Reference",
         iter(
             (
-                "Made from the code, so it cannot drift; `make docs` writes it.",
+                "Generated from the code by `make docs`.",
                 "",
                 "- [Command line](cli.md): every command, option and exit code",
                 "- [Configuration](config.md): files, keys and variables",
                 "- [Policy file](policy.md): tenants, quotas and the other rules of a machine",
                 "- [Errors](errors.md): every code, why it happens and what helps",
-                "- [Metrics](metrics.md): what Prometheus sees",
+                "- [Metrics](metrics.md): the metrics for Prometheus",
                 "- [HTTP API](api.md): the calls of `/v1`",
             )
         ),
@@ -107,15 +107,15 @@ def config() -> Iterator[str]:
         "Later sources win: defaults, `/etc/gpushare/config.toml`, "
         "`/etc/gpushare/conf.d/*.toml` in alphabetical order, "
         "`$XDG_CONFIG_HOME/gpushare/config.toml`, environment variables, flags. Unknown keys are "
-        "errors. `gpushare config show --origin` says where each value comes from."
+        "errors. `gpushare config show --origin` shows the origin of each value."
     )
     yield ""
     keys = ((f"`{name}`", f"`{VARIABLES[name]}`", default(name), describe(name)) for name in FIELDS)
     yield from table(("key", "variable", "default", "meaning"), keys)
     yield ""
     yield (
-        "Beside these, files may name daemons of other machines: `[contexts.NAME]` with `host` "
-        "and, if need be, `token_file`, `ca` and `cert`; `context = NAME` chooses one. "
+        "Files may also name daemons on other machines: `[contexts.NAME]` with `host` and, if needed, "
+        "`token_file`, `ca` and `cert`; `context = NAME` selects one. "
         "[How](../how-to/remote.md)."
     )
     yield ""
@@ -123,11 +123,11 @@ def config() -> Iterator[str]:
 
 
 ELSEWHERE = (
-    ("`GPUSHARE_HOST`", "Address of the daemon to speak to: `https://HOST:PORT`."),
-    ("`GPUSHARE_TOKEN`", "The token for it; else the one that `gpushare login` stored."),
+    ("`GPUSHARE_HOST`", "Address of the daemon to use: `https://HOST:PORT`."),
+    ("`GPUSHARE_TOKEN`", "The token for it; by default the one that `gpushare login` stored."),
     ("`GPUSHARE_CA`", "The authority that signed its certificate, instead of the system's."),
-    ("`GPUSHARE_CERT`", "A certificate of one's own and its key, where the daemon demands one."),
-    ("`GPUSHARE_CONTEXT`", "Which of the contexts is meant; `local` is this machine."),
+    ("`GPUSHARE_CERT`", "The client's certificate and key, if the daemon requires one."),
+    ("`GPUSHARE_CONTEXT`", "The context to use; `local` is this machine."),
 )
 
 PLACES = {
@@ -145,18 +145,18 @@ def default(name: str) -> str:
 
 def policy() -> Iterator[str]:
     yield (
-        "`gpushare apply -f FILE` sets all rules of a machine, `gpushare export` prints them. The "
-        "file is TOML, YAML or JSON, by its ending, with the same keys. Unknown keys are errors; "
-        "what the file does not say has its usual value."
+        "`gpushare apply -f FILE` sets the policy of a machine, `gpushare export` prints it. The "
+        "file is TOML, YAML or JSON, according to its suffix, with the same keys. Unknown keys are errors; "
+        "keys that the file does not contain have their defaults."
     )
     yield ""
     yield (
         "Sizes are `40GiB`, `512MiB` or bytes; compute is whole percents of one GPU; times are "
-        "`90s`, `30m`, `8h`, `7d` or seconds. `[default]` is what holds for each user in no tenant."
+        "`90s`, `30m`, `8h`, `7d` or seconds. `[default]` applies to each user in no tenant."
     )
     yield from ("", "```toml", *EXAMPLE.strip().splitlines(), "```", "")
     keys = ((f"`{k.name}`", k.table or "-", k.usual or "-", k.meaning) for k in policy_keys())
-    yield from table(("key", "table", "usual value", "meaning"), keys)
+    yield from table(("key", "table", "default", "meaning"), keys)
 
 
 EXAMPLE = """
@@ -179,9 +179,9 @@ weight = 2
 
 
 def errors() -> Iterator[str]:
-    yield "Every error carries a code. `gpushare explain CODE` prints what stands here."
+    yield "Every error carries a code. `gpushare explain CODE` prints this text."
     for error in explanations():
-        again = " It may pass by itself." if error.retryable else ""
+        again = " It may be temporary." if error.retryable else ""
         yield from ("", f"## {error.code}", "", f"**{error.meaning}** {error.why}", "")
         yield from (f"What helps: {error.help}", "")
         yield f"`{error.name}`, exit code {error.exit_code}, HTTP status {error.status}.{again}"
@@ -206,7 +206,7 @@ def api() -> Iterator[str]:
     yield (
         "JSON over the daemon's unix socket, or over TLS with `Authorization: Bearer TOKEN`. "
         "Memory in bytes, compute in percent, times in RFC "
-        '3339 UTC; `null` is not known. Every answer carries `"apiVersion": "v1"`; an error is '
+        '3339 UTC; `null` means unknown. Every answer has `"apiVersion": "v1"`; an error is '
         '`{"apiVersion": "v1", "error": {"code", "what", "because", "hint"}}`. '
         "`GET /v1/openapi.json` has the full schema."
     )
@@ -221,15 +221,15 @@ def api() -> Iterator[str]:
         )
         for route in ROUTES
     )
-    yield from table(("call", "takes", "gives", "does", "least role", "scope"), calls)
+    yield from table(("call", "takes", "gives", "does", "minimum role", "scope"), calls)
     yield ""
     yield "`GET /v1/events` streams server-sent events, from `Last-Event-ID` on;"
     yield "`GET /v1/metrics` is [Prometheus text](metrics.md)."
     yield ""
-    yield from table(("call", "least role", "scope"), (special(path) for path in SPECIAL))
+    yield from table(("call", "minimum role", "scope"), (special(path) for path in SPECIAL))
     yield ""
-    yield "Scopes are of tokens: callers on the machine itself need none. *Own*: what is others' is"
-    yield "for operators."
+    yield "Scopes apply to tokens: callers on the machine itself need none. *Own*: shares of other users"
+    yield "require the role operator."
 
 
 SPECIAL = ("/v1/events", "/v1/metrics", "/v1/openapi.json")
@@ -263,7 +263,7 @@ def row(cells: tuple[str, ...]) -> str:
 
 
 def stale() -> list[str]:
-    """Pages whose text is not what the code says."""
+    """Pages whose text differs from what the code generates."""
     found = pages()
     return [
         name
