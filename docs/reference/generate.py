@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""generate.py [--check]: write the reference from the code, or list the pages that are out of date."""
+"""generate.py [--check]: write the reference from the code, or list outdated pages."""
 
 import sys
 from collections.abc import Iterator
@@ -114,8 +114,8 @@ def config() -> Iterator[str]:
     yield from table(("key", "variable", "default", "meaning"), keys)
     yield ""
     yield (
-        "Files may also name daemons on other machines: `[contexts.NAME]` with `host` and, if needed, "
-        "`token_file`, `ca` and `cert`; `context = NAME` selects one. "
+        "Files may also name daemons on other machines: `[contexts.NAME]` with `host` and, if "
+        "needed, `token_file`, `ca` and `cert`; `context = NAME` selects one. "
         "[How](../how-to/remote.md)."
     )
     yield ""
@@ -146,8 +146,8 @@ def default(name: str) -> str:
 def policy() -> Iterator[str]:
     yield (
         "`gpushare apply -f FILE` sets the policy of a machine, `gpushare export` prints it. The "
-        "file is TOML, YAML or JSON, according to its suffix, with the same keys. Unknown keys are errors; "
-        "keys that the file does not contain have their defaults."
+        "file is TOML, YAML or JSON, according to its suffix, with the same keys. Unknown keys are "
+        "errors; keys that the file does not contain have their defaults."
     )
     yield ""
     yield (
@@ -228,8 +228,8 @@ def api() -> Iterator[str]:
     yield ""
     yield from table(("call", "minimum role", "scope"), (special(path) for path in SPECIAL))
     yield ""
-    yield "Scopes apply to tokens: callers on the machine itself need none. *Own*: shares of other users"
-    yield "require the role operator."
+    yield "Scopes apply to tokens: callers on the machine itself need none. *Own*: shares of other"
+    yield "users require the role operator."
 
 
 SPECIAL = ("/v1/events", "/v1/metrics", "/v1/openapi.json")
