@@ -8,7 +8,7 @@ from pathlib import Path
 
 LOW, NORMAL, HIGH = 0, 1, 2
 FULL = 10000  # compute is counted in basis points
-_COUNTERS = (  # of struct gs_seat in native/guard/share/gpu_page.h, from byte 192 on
+_COUNTERS = (  # of struct gs_share_slot in native/guard/share/gpu_page.h, from byte 192 on
     "wanted_ns", "open_ns", "overrun_ns", "busy_ns", "waits", "waited_ns", "fences", "longest_ns",
     "raises", "raised_ns", "grace_ns", "stuck", "floors", "launches",
     "slice_us",
@@ -53,7 +53,7 @@ class Board:
     def create(cls, folder: Path, uuid: str, guard: ctypes.CDLL) -> "Board":
         folder.mkdir(exist_ok=True)
         board = cls(folder, uuid, guard)
-        code = guard.gpushare_board_create(str(board.path).encode(), uuid.encode())
+        code = guard.gpushare_gpu_page_create(str(board.path).encode(), uuid.encode())
         if code:
             raise OSError(-code, "the board could not be made")
         return board
@@ -66,7 +66,7 @@ class Board:
         share = f"bench-{number}".encode()
         wish = _Policy(share, policy.rank, policy.limit, policy.request, policy.quantum_us)
         wish.floor, wish.grace_us, wish.slice_us = policy.floor, policy.grace_us, policy.slice_us
-        code = self.guard.gpushare_board_seat(
+        code = self.guard.gpushare_gpu_page_set_share(
             str(self.path).encode(), ctypes.c_uint(number), ctypes.byref(wish)
         )
         if code:

@@ -32,23 +32,23 @@ static void forget_everything(void)
     gs_attach_forget();
     gs_ledger_forget();
     gs_context_forget();
-    gs_groups_forget();
+    gs_channel_groups_forget();
     gs_pools_forget();
     gs_graph_memory_forget();
     gs_graph_forget();
     gs_vmm_forget();
     gs_captures_forget();
-    gs_meter_forget();
-    gs_marks_forget();
-    gs_conductor_forget();
-    gs_rides_forget();
+    gs_cost_model_forget();
+    gs_completions_forget();
+    gs_arbiter_forget();
+    gs_attachments_forget();
     gs_timer_thread_forget();
     gs_poll_thread_forget();
     gs_heap_forget();
     gs_ipc_forget();
-    gs_fixed_forget();
-    gs_mover_forget();
-    gs_halt_forget();
+    gs_unmovable_forget();
+    gs_suspend_thread_forget();
+    gs_quiesce_forget();
 }
 
 void gs_watch_forks(void)

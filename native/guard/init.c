@@ -16,10 +16,10 @@ void gs_region_opened(const struct gs_region *region)
     gs_pressure_add((struct gs_shrinker){gs_pools_trim, gs_pools_settle});
     gs_pressure_add((struct gs_shrinker){gs_graph_trim, gs_graph_settle});
     gs_pressure_add((struct gs_shrinker){gs_heap_trim, NULL});
-    gs_suspend_announces(gs_rides_drain);
+    gs_suspend_announces(gs_attachments_drain);
     gs_rounds_start();
     if (region->flags & GS_REGION_MOVABLE)
-        gs_halt_arm(region->halt & 1);
+        gs_quiesce_arm(region->suspend & 1);
     gs_watch_forks();
 }
 
@@ -28,5 +28,5 @@ __attribute__((constructor)) static void start(void)
 {
     gs_next_dlsym();
     gs_active();
-    gs_ride_start();
+    gs_attachments_start();
 }

@@ -47,7 +47,7 @@ void region_open(void)
 
 bool region_attached(void)
 {
-    for (uint32_t slot = 0; region && slot < GS_SLOTS; slot++)
+    for (uint32_t slot = 0; region && slot < GS_REGION_SLOTS; slot++)
         if (__atomic_load_n(&region->slot[slot].pid, __ATOMIC_RELAXED) == getpid())
             return true;
     return false;

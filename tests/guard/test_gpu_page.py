@@ -12,10 +12,10 @@ from support.layouts import has_compiler, in_c, mirrored
 GPU = GpuId("GPU-11111111-2222-3333-4444-555555555555")
 ONE = SeatPolicy(share=ShareId("0123456789ab"), rank=Rank.LOW, limit=2500, request=1000)
 LAYOUTS = {
-    "gs_seat_policy": layout.SeatPolicy,
-    "gs_seat": layout.Seat,
-    "gs_rider": layout.Rider,
-    "gs_board": (layout.Board, layout.BoardHeader),
+    "gs_share_policy": layout.SeatPolicy,
+    "gs_share_slot": layout.Seat,
+    "gs_process_slot": layout.Rider,
+    "gs_gpu_page": (layout.Board, layout.BoardHeader),
 }
 
 
@@ -28,7 +28,7 @@ def board(tmp_path: Path) -> Board:
 def test_mirrors_the_c_header(tmp_path: Path) -> None:
     ours = mirrored(LAYOUTS) | {"magic": layout.BOARD_MAGIC, "version": layout.BOARD_VERSION}
     assert ours == in_c(
-        tmp_path, "share/gpu_page.h", LAYOUTS, ("GS_BOARD_MAGIC", "GS_BOARD_VERSION")
+        tmp_path, "share/gpu_page.h", LAYOUTS, ("GS_GPU_PAGE_MAGIC", "GS_GPU_PAGE_VERSION")
     )
 
 
@@ -55,7 +55,7 @@ def test_a_seat_is_given_changed_and_freed(board: Board) -> None:
 def test_counters_of_a_seat_are_read(board: Board) -> None:
     board.seat(1, ONE)
     with board.path.open("r+b") as file:
-        base = layout.Board.seat.offset + layout.ctypes.sizeof(layout.Seat)
+        base = layout.Board.share_slot.offset + layout.ctypes.sizeof(layout.Seat)
         file.seek(base + layout.Seat.busy_ns.offset)
         file.write((77).to_bytes(8, "little"))
     assert board.snapshot().seats[0].busy_ns == 77

@@ -167,7 +167,7 @@ def test_limits_are_read_alone(region: Region, tmp_path: Path) -> None:
 
 
 def test_reads_how_a_process_moves(region: Region) -> None:
-    put_slot(region, pid=7, phase=Phase.AWAY, fixed=0b101, failure=2, away=5, moved=6, out_ns=9)
+    put_slot(region, pid=7, phase=Phase.AWAY, unmovable=0b101, failure=2, away=5, moved=6, out_ns=9)
     (slot,) = region.snapshot().slots
     assert (slot.phase, slot.failure) == (Phase.AWAY, Failure.HOST_MEMORY)
     assert (slot.away, slot.moved, slot.out_ns) == (5, 6, 9)
@@ -175,7 +175,7 @@ def test_reads_how_a_process_moves(region: Region) -> None:
 
 
 def test_what_no_guard_writes_counts_as_running(region: Region) -> None:
-    put_slot(region, pid=7, phase=99, fixed=1 << 31, failure=99)
+    put_slot(region, pid=7, phase=99, unmovable=1 << 31, failure=99)
     (slot,) = region.snapshot().slots
     assert (slot.phase, slot.failure, why_fixed(slot.fixed)) == (Phase.RUNS, Failure.NONE, ())
 

@@ -210,9 +210,9 @@ def test_how_programs_move_is_observed(guard: Guard) -> None:
     me = ProcProcesses().find(os.getpid())
     guard.suspend(ONE, Bytes(0))
     put_gpu(region, cached=5 * MIB)
-    put_slot(region, pid=me.pid, start=me.started, phase=Phase.LEAVES, fixed=1)
+    put_slot(region, pid=me.pid, start=me.started, phase=Phase.LEAVES, unmovable=1)
     seen = guard.observe(ONE)
     assert (seen.cached, seen.moves.away, seen.moves.back) == (5 * MIB, False, False)
     assert seen.moves.fixed == ("it uses managed memory",)
-    put_slot(region, pid=me.pid, start=me.started, phase=Phase.AWAY, halt_seen=1)
+    put_slot(region, pid=me.pid, start=me.started, phase=Phase.AWAY, suspend_seen=1)
     assert guard.observe(ONE).moves.away

@@ -12,7 +12,7 @@ static size_t home(const struct gs_map *map, uint64_t space, uint64_t key)
 }
 
 /* Where the key is, or the empty place where it would go. */
-static struct gs_entry *seat(const struct gs_map *map, uint64_t space, uint64_t key)
+static struct gs_entry *position(const struct gs_map *map, uint64_t space, uint64_t key)
 {
     size_t at = home(map, space, key);
     while (map->entries[at].space != GS_NOTHING &&
@@ -30,7 +30,7 @@ static bool grow(struct gs_map *map)
     for (size_t i = 0; i < map->room; i++) {
         const struct gs_entry *entry = &map->entries[i];
         if (entry->space != GS_NOTHING)
-            *seat(&larger, entry->space, entry->key) = *entry;
+            *position(&larger, entry->space, entry->key) = *entry;
     }
     free(map->entries);
     *map = larger;
@@ -41,7 +41,7 @@ bool gs_map_put(struct gs_map *map, const struct gs_entry *entry)
 {
     if (map->count * 2 >= map->room && !grow(map))
         return false;
-    struct gs_entry *place = seat(map, entry->space, entry->key);
+    struct gs_entry *place = position(map, entry->space, entry->key);
     map->count += place->space == GS_NOTHING;
     *place = *entry;
     return true;
@@ -51,7 +51,7 @@ struct gs_entry *gs_map_find(const struct gs_map *map, enum gs_space space, uint
 {
     if (!map->room)
         return NULL;
-    struct gs_entry *place = seat(map, space, key);
+    struct gs_entry *place = position(map, space, key);
     return place->space == GS_NOTHING ? NULL : place;
 }
 

@@ -27,7 +27,7 @@ struct gs_entry {
     void *pool;
     int8_t gpu;
     uint8_t space;
-    uint8_t fixed; /* enum gs_fixed: why it cannot be moved, 0 for what does not matter */
+    uint8_t unmovable; /* enum gs_unmovable: why it cannot be moved, 0 for what does not matter */
 };
 
 struct gs_map {

@@ -67,7 +67,7 @@ static unsigned start(struct work *work, pthread_t *thread, unsigned threads)
     return started;
 }
 
-int gs_touch(void *memory, size_t bytes, int file, off_t at, unsigned threads)
+int gs_prefault(void *memory, size_t bytes, int file, off_t at, unsigned threads)
 {
     pthread_t thread[THREADS];
     struct work work = {.memory = memory, .bytes = bytes, .file = file, .at = at};

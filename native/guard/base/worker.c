@@ -14,75 +14,75 @@
 
 enum { AWAKE, NAPS, SLEEPS };
 
-static void rest(struct gs_clerk *clerk, uint32_t seen, uint64_t until)
+static void rest(struct gs_worker *worker, uint32_t seen, uint64_t until)
 {
     uint64_t now = gs_now(), left = until > now ? until - now : 0;
     struct timespec nap = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
     if (left == 0)
         return;
-    __atomic_store_n(&clerk->state, until == UINT64_MAX ? SLEEPS : NAPS, __ATOMIC_SEQ_CST);
-    syscall(SYS_futex, &clerk->bell, FUTEX_WAIT_PRIVATE, seen, until == UINT64_MAX ? NULL : &nap, NULL, 0);
-    __atomic_store_n(&clerk->state, AWAKE, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&worker->state, until == UINT64_MAX ? SLEEPS : NAPS, __ATOMIC_SEQ_CST);
+    syscall(SYS_futex, &worker->wakeups, FUTEX_WAIT_PRIVATE, seen, until == UINT64_MAX ? NULL : &nap, NULL, 0);
+    __atomic_store_n(&worker->state, AWAKE, __ATOMIC_SEQ_CST);
 }
 
 static void *serve(void *argument)
 {
-    struct gs_clerk *clerk = argument;
+    struct gs_worker *worker = argument;
     /* The kernel rounds sleeps by 50 us for other threads; a turn's end wants to be met. */
     prctl(PR_SET_TIMERSLACK, 1000);
-    prctl(PR_SET_NAME, clerk->name);
+    prctl(PR_SET_NAME, worker->name);
     for (;;) {
-        uint32_t seen = __atomic_load_n(&clerk->bell, __ATOMIC_SEQ_CST);
-        rest(clerk, seen, clerk->tend(gs_now()));
+        uint32_t seen = __atomic_load_n(&worker->wakeups, __ATOMIC_SEQ_CST);
+        rest(worker, seen, worker->round(gs_now()));
     }
     return NULL;
 }
 
-/* Signals of the program are not the clerk's to take. */
-static void start(struct gs_clerk *clerk)
+/* Signals of the program are not the worker's to take. */
+static void start(struct gs_worker *worker)
 {
     pthread_t thread;
     sigset_t all, before;
     sigfillset(&all);
-    pthread_mutex_lock(&clerk->lock);
-    if (!clerk->started) {
+    pthread_mutex_lock(&worker->lock);
+    if (!worker->started) {
         pthread_sigmask(SIG_SETMASK, &all, &before);
-        int error = pthread_create(&thread, NULL, serve, clerk);
+        int error = pthread_create(&thread, NULL, serve, worker);
         if (error == 0)
             pthread_detach(thread);
         else
-            gs_log("cannot start the thread %s (%d)", clerk->name, error);
+            gs_log("cannot start the thread %s (%d)", worker->name, error);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
-        __atomic_store_n(&clerk->started, true, __ATOMIC_RELEASE);
+        __atomic_store_n(&worker->started, true, __ATOMIC_RELEASE);
     }
-    pthread_mutex_unlock(&clerk->lock);
+    pthread_mutex_unlock(&worker->lock);
 }
 
-static void ring(struct gs_clerk *clerk, int shallowest)
+static void notify(struct gs_worker *worker, int shallowest)
 {
-    if (!__atomic_load_n(&clerk->started, __ATOMIC_ACQUIRE))
-        start(clerk);
-    __atomic_add_fetch(&clerk->bell, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&clerk->state, __ATOMIC_SEQ_CST) < shallowest)
+    if (!__atomic_load_n(&worker->started, __ATOMIC_ACQUIRE))
+        start(worker);
+    __atomic_add_fetch(&worker->wakeups, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&worker->state, __ATOMIC_SEQ_CST) < shallowest)
         return;
     int kept_errno = errno;
-    syscall(SYS_futex, &clerk->bell, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    syscall(SYS_futex, &worker->wakeups, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     errno = kept_errno;
 }
 
-void gs_clerk_wake(struct gs_clerk *clerk)
+void gs_worker_wake(struct gs_worker *worker)
 {
-    ring(clerk, SLEEPS);
+    notify(worker, SLEEPS);
 }
 
-void gs_clerk_hurry(struct gs_clerk *clerk)
+void gs_worker_hurry(struct gs_worker *worker)
 {
-    ring(clerk, NAPS);
+    notify(worker, NAPS);
 }
 
-void gs_clerk_forget(struct gs_clerk *clerk)
+void gs_worker_forget(struct gs_worker *worker)
 {
-    clerk->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    clerk->state = AWAKE;
-    clerk->started = false;
+    worker->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    worker->state = AWAKE;
+    worker->started = false;
 }

@@ -57,7 +57,7 @@ static bool reserve(int gpu, uint64_t bytes)
     return reserved;
 }
 
-bool gs_take(enum gs_model model, int gpu, uint64_t bytes)
+bool gs_charge(enum gs_model model, int gpu, uint64_t bytes)
 {
     pthread_mutex_lock(&lock);
     bool taken = reserve(gpu, price(model, gpu, bytes, false));
@@ -67,7 +67,7 @@ bool gs_take(enum gs_model model, int gpu, uint64_t bytes)
     return taken;
 }
 
-void gs_give(enum gs_model model, int gpu, uint64_t bytes)
+void gs_uncharge(enum gs_model model, int gpu, uint64_t bytes)
 {
     struct gs_region *region = gs_shared_region();
     pthread_mutex_lock(&lock);
@@ -80,7 +80,7 @@ void gs_give(enum gs_model model, int gpu, uint64_t bytes)
     pthread_mutex_unlock(&lock);
 }
 
-void gs_force(int gpu, uint64_t bytes)
+void gs_charge_forced(int gpu, uint64_t bytes)
 {
     struct gs_region *region = gs_shared_region();
     pthread_mutex_lock(&lock);

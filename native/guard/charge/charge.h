@@ -21,11 +21,11 @@ struct gs_usage {
     uint64_t limit, used, cached;
 };
 
-bool gs_take(enum gs_model model, int gpu, uint64_t bytes);
-void gs_give(enum gs_model model, int gpu, uint64_t bytes);
+bool gs_charge(enum gs_model model, int gpu, uint64_t bytes);
+void gs_uncharge(enum gs_model model, int gpu, uint64_t bytes);
 
 /* Charges what exists already, whatever the limit says. */
-void gs_force(int gpu, uint64_t bytes);
+void gs_charge_forced(int gpu, uint64_t bytes);
 
 struct gs_usage gs_usage(int gpu);
 

@@ -7,44 +7,44 @@
 #define COARSE (32ull << 20)
 #define FINE (64ull << 10)
 
-struct gs_account gs_account_new(int gpu)
+struct gs_growth gs_growth_new(int gpu)
 {
-    return (struct gs_account){.lock = PTHREAD_MUTEX_INITIALIZER, .gpu = gpu, .grain = COARSE};
+    return (struct gs_growth){.lock = PTHREAD_MUTEX_INITIALIZER, .gpu = gpu, .grain = COARSE};
 }
 
-uint64_t gs_account_growth(const struct gs_account *account, uint64_t bytes, uint64_t used)
+uint64_t gs_growth_estimate(const struct gs_growth *growth, uint64_t bytes, uint64_t used)
 {
-    uint64_t spare = account->charged > used ? account->charged - used : 0;
+    uint64_t spare = growth->charged > used ? growth->charged - used : 0;
     if (bytes <= spare)
         return 0;
-    uint64_t missing = bytes - spare, over = missing % account->grain;
-    return over && missing <= UINT64_MAX - account->grain ? missing - over + account->grain : missing;
+    uint64_t missing = bytes - spare, over = missing % growth->grain;
+    return over && missing <= UINT64_MAX - growth->grain ? missing - over + growth->grain : missing;
 }
 
-static void learn(struct gs_account *account, uint64_t grown)
+static void learn(struct gs_growth *growth, uint64_t grown)
 {
     uint64_t step = grown & -grown;
-    if (step >= FINE && step < account->grain)
-        account->grain = step;
+    if (step >= FINE && step < growth->grain)
+        growth->grain = step;
 }
 
-bool gs_account_settle(struct gs_account *account, uint64_t reserved, uint64_t claimed)
+bool gs_growth_settle(struct gs_growth *growth, uint64_t reserved, uint64_t claimed)
 {
-    uint64_t have = account->charged + claimed;
-    if (reserved > account->charged)
-        learn(account, reserved - account->charged);
-    if (reserved > have && !gs_take(GS_EXACT, account->gpu, reserved - have))
+    uint64_t have = growth->charged + claimed;
+    if (reserved > growth->charged)
+        learn(growth, reserved - growth->charged);
+    if (reserved > have && !gs_charge(GS_EXACT, growth->gpu, reserved - have))
         return false;
     if (reserved < have)
-        gs_give(GS_EXACT, account->gpu, have - reserved);
-    account->charged = reserved;
+        gs_uncharge(GS_EXACT, growth->gpu, have - reserved);
+    growth->charged = reserved;
     return true;
 }
 
-void gs_account_force(struct gs_account *account, uint64_t reserved, uint64_t claimed)
+void gs_growth_settle_forced(struct gs_growth *growth, uint64_t reserved, uint64_t claimed)
 {
-    if (gs_account_settle(account, reserved, claimed))
+    if (gs_growth_settle(growth, reserved, claimed))
         return;
-    gs_force(account->gpu, reserved - account->charged - claimed);
-    account->charged = reserved;
+    gs_charge_forced(growth->gpu, reserved - growth->charged - claimed);
+    growth->charged = reserved;
 }

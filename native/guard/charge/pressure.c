@@ -18,7 +18,7 @@ void gs_pressure_add(struct gs_shrinker shrinker)
         shrinkers[count++] = shrinker;
 }
 
-void gs_relieve(int gpu)
+void gs_reclaim(int gpu)
 {
     /* A capture in progress elsewhere must not be spoilt by calls that the program did not make. */
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
@@ -46,17 +46,17 @@ static bool taken_from_others(enum gs_model model, int gpu, uint64_t bytes)
         __atomic_add_fetch(&region->pressure, 1, __ATOMIC_SEQ_CST);
     for (int i = 0; i < PATIENCE && !taken && __atomic_load_n(cached, __ATOMIC_RELAXED); i++) {
         usleep(PAUSE_US);
-        taken = gs_take(model, gpu, bytes);
+        taken = gs_charge(model, gpu, bytes);
     }
-    return taken || gs_take(model, gpu, bytes);
+    return taken || gs_charge(model, gpu, bytes);
 }
 
-bool gs_claim(enum gs_model model, int gpu, uint64_t bytes)
+bool gs_charge_or_reclaim(enum gs_model model, int gpu, uint64_t bytes)
 {
-    if (gs_take(model, gpu, bytes))
+    if (gs_charge(model, gpu, bytes))
         return true;
-    gs_relieve(gpu);
-    return gs_take(model, gpu, bytes) || (gs_movable() && taken_from_others(model, gpu, bytes));
+    gs_reclaim(gpu);
+    return gs_charge(model, gpu, bytes) || (gs_movable() && taken_from_others(model, gpu, bytes));
 }
 
 CUresult gs_refuse(int gpu)

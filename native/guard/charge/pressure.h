@@ -7,7 +7,7 @@
 #include "driver/real.h"
 
 /* Reserves, if need be after trimming this process' pools and graph memory on that GPU. */
-bool gs_claim(enum gs_model model, int gpu, uint64_t bytes);
+bool gs_charge_or_reclaim(enum gs_model model, int gpu, uint64_t bytes);
 
 /* Something of this process' that holds charged memory which it can do without; NULL: it has nothing to settle. */
 struct gs_shrinker {
@@ -19,7 +19,7 @@ struct gs_shrinker {
 void gs_pressure_add(struct gs_shrinker shrinker);
 
 /* Trims this process' pools and graph memory on a GPU. Wants none of their locks held. */
-void gs_relieve(int gpu);
+void gs_reclaim(int gpu);
 
 /* Brings the charges for pools and graph memory on a GPU up to date. */
 void gs_settle(int gpu);

@@ -21,20 +21,20 @@ static void change(uint32_t kind, uint64_t by)
     *count += by;
     pthread_mutex_unlock(&lock);
     if (!same)
-        gs_fixed_now();
+        gs_unmovable_now();
 }
 
-void gs_fixed_add(uint32_t kind)
+void gs_unmovable_add(uint32_t kind)
 {
     change(kind, 1);
 }
 
-void gs_fixed_drop(uint32_t kind)
+void gs_unmovable_drop(uint32_t kind)
 {
     change(kind, UINT64_MAX);
 }
 
-uint32_t gs_fixed_now(void)
+uint32_t gs_unmovable_now(void)
 {
     uint32_t bits = 0;
     struct gs_region_slot *slot = gs_shared_slot();
@@ -42,12 +42,12 @@ uint32_t gs_fixed_now(void)
     for (int kind = 0; kind < KINDS; kind++)
         bits |= held[kind] ? 1u << kind : 0;
     if (slot)
-        __atomic_store_n(&slot->fixed, bits, __ATOMIC_RELAXED);
+        __atomic_store_n(&slot->unmovable, bits, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&lock);
     return bits;
 }
 
-void gs_fixed_forget(void)
+void gs_unmovable_forget(void)
 {
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     memset(held, 0, sizeof held);

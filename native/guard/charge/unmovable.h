@@ -8,12 +8,12 @@
 #include "share/region.h"
 
 /* One more, one less of a kind. Nothing is no kind. */
-void gs_fixed_add(uint32_t kind);
-void gs_fixed_drop(uint32_t kind);
+void gs_unmovable_add(uint32_t kind);
+void gs_unmovable_drop(uint32_t kind);
 
 /* The kinds of which there are any. */
-uint32_t gs_fixed_now(void);
+uint32_t gs_unmovable_now(void);
 
-void gs_fixed_forget(void);
+void gs_unmovable_forget(void);
 
 #endif

@@ -18,11 +18,11 @@ struct counter {
     _Alignas(64) uint32_t inside;
 };
 
-bool gs_halt_armed;
+bool gs_quiesce_armed;
 
 static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER; /* of the next two */
-static uint32_t halted; /* a futex: 1 while nobody may enter */
-static bool by_mover;   /* the mover has halted us and will end it */
+static uint32_t quiesced; /* a futex: 1 while nobody may enter */
+static bool by_suspend_thread; /* the suspend thread has quiesced us and will end it */
 static struct counter counters[COUNTERS];
 static bool touched;
 static uint32_t next_counter;
@@ -36,14 +36,14 @@ static struct counter *own(void)
     return mine;
 }
 
-/* A process that was born into a suspended share may have no mover yet, so whoever waits looks for itself. */
+/* A process that was born into a suspended share may have no suspend thread yet, so whoever waits looks for itself. */
 static void end_if_over(void)
 {
     const struct gs_region *region = gs_shared_region();
     pthread_mutex_lock(&changing);
-    bool over = !by_mover && !(__atomic_load_n(&region->halt, __ATOMIC_SEQ_CST) & 1);
+    bool over = !by_suspend_thread && !(__atomic_load_n(&region->suspend, __ATOMIC_SEQ_CST) & 1);
     if (over)
-        __atomic_store_n(&halted, 0, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&quiesced, 0, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&changing);
 }
 
@@ -51,22 +51,22 @@ static void wait_outside(void)
 {
     int kept_errno = errno;
     struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
-    while (gs_halted()) {
-        syscall(SYS_futex, &halted, FUTEX_WAIT_PRIVATE, 1, &pause, NULL, 0);
+    while (gs_is_quiesced()) {
+        syscall(SYS_futex, &quiesced, FUTEX_WAIT_PRIVATE, 1, &pause, NULL, 0);
         end_if_over();
     }
     errno = kept_errno;
 }
 
-/* Counted first, then looked: gs_halt() sets first, then counts. One of the two sees the other. */
-void gs_halt_enter(void)
+/* Counted first, then looked: gs_quiesce() sets first, then counts. One of the two sees the other. */
+void gs_quiesce_enter(void)
 {
     if (depth++)
         return;
     struct counter *counter = own();
     for (;;) {
         __atomic_fetch_add(&counter->inside, 1, __ATOMIC_SEQ_CST);
-        if (!__atomic_load_n(&halted, __ATOMIC_SEQ_CST))
+        if (!__atomic_load_n(&quiesced, __ATOMIC_SEQ_CST))
             break;
         __atomic_fetch_sub(&counter->inside, 1, __ATOMIC_SEQ_CST);
         wait_outside();
@@ -75,32 +75,32 @@ void gs_halt_enter(void)
         __atomic_store_n(&touched, true, __ATOMIC_RELAXED);
 }
 
-void gs_halt_leave(void)
+void gs_quiesce_leave(void)
 {
     if (depth == 0 || --depth) /* 0: it entered before we were armed */
         return;
     __atomic_fetch_sub(&mine->inside, 1, __ATOMIC_SEQ_CST);
 }
 
-bool gs_halted(void)
+bool gs_is_quiesced(void)
 {
-    return __atomic_load_n(&halted, __ATOMIC_SEQ_CST) != 0;
+    return __atomic_load_n(&quiesced, __ATOMIC_SEQ_CST) != 0;
 }
 
-bool gs_halt_touched(void)
+bool gs_quiesce_touched(void)
 {
     return __atomic_load_n(&touched, __ATOMIC_SEQ_CST);
 }
 
-void gs_halt_touch(void)
+void gs_quiesce_touch(void)
 {
     __atomic_store_n(&touched, true, __ATOMIC_SEQ_CST);
 }
 
-void gs_halt_arm(bool away)
+void gs_quiesce_arm(bool away)
 {
-    __atomic_store_n(&halted, away, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&gs_halt_armed, true, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&quiesced, away, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&gs_quiesce_armed, true, __ATOMIC_SEQ_CST);
 }
 
 static bool empty(void)
@@ -111,16 +111,16 @@ static bool empty(void)
     return inside == 0;
 }
 
-bool gs_halt(bool (*wanted)(void))
+bool gs_quiesce(bool (*wanted)(void))
 {
     pthread_mutex_lock(&changing);
-    by_mover = true;
-    __atomic_store_n(&halted, 1, __ATOMIC_SEQ_CST);
+    by_suspend_thread = true;
+    __atomic_store_n(&quiesced, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&changing);
     while (!empty()) {
         if (!wanted()) {
-            gs_unhalt();
-            gs_halt_touch();
+            gs_quiesce_end();
+            gs_quiesce_touch();
             return false;
         }
         usleep(SETTLE_US);
@@ -128,24 +128,24 @@ bool gs_halt(bool (*wanted)(void))
     return true;
 }
 
-void gs_unhalt(void)
+void gs_quiesce_end(void)
 {
     pthread_mutex_lock(&changing);
     __atomic_store_n(&touched, false, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&halted, 0, __ATOMIC_SEQ_CST);
-    by_mover = false;
+    __atomic_store_n(&quiesced, 0, __ATOMIC_SEQ_CST);
+    by_suspend_thread = false;
     pthread_mutex_unlock(&changing);
-    syscall(SYS_futex, &halted, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+    syscall(SYS_futex, &quiesced, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
-void gs_halt_forget(void)
+void gs_quiesce_forget(void)
 {
-    if (!gs_halt_armed)
+    if (!gs_quiesce_armed)
         return;
     changing = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     memset(counters, 0, sizeof counters);
-    by_mover = false;
+    by_suspend_thread = false;
     depth = 0;
     touched = false;
-    gs_halt_arm(gs_shared_region()->halt & 1);
+    gs_quiesce_arm(gs_shared_region()->suspend & 1);
 }

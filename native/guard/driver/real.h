@@ -15,14 +15,14 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t, nvmlMemory_v2_t *);
 nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t, char *, unsigned);
 #pragma GCC visibility pop
 
-#define ORIGINAL(symbol) __typeof__(symbol) *symbol;
+#define REAL(symbol) __typeof__(symbol) *symbol;
 
 struct gs_cuda {
-#define HOOK(name, symbol, since) ORIGINAL(symbol)
-#define STREAM(name, symbol, since) ORIGINAL(symbol) ORIGINAL(symbol##_ptsz)
-#define DEFAULT(name, symbol, since) ORIGINAL(symbol) ORIGINAL(symbol##_ptds)
+#define HOOK(name, symbol, since) REAL(symbol)
+#define STREAM(name, symbol, since) REAL(symbol) REAL(symbol##_ptsz)
+#define DEFAULT(name, symbol, since) REAL(symbol) REAL(symbol##_ptds)
 #define ALIAS(name, symbol, since)
-#define CALL(symbol) ORIGINAL(symbol)
+#define CALL(symbol) REAL(symbol)
 #define NVML_HOOK(symbol)
 #define NVML_CALL(symbol)
 #include "hooks.def"
@@ -41,8 +41,8 @@ struct gs_nvml {
 #define DEFAULT(name, symbol, since)
 #define ALIAS(name, symbol, since)
 #define CALL(symbol)
-#define NVML_HOOK(symbol) ORIGINAL(symbol)
-#define NVML_CALL(symbol) ORIGINAL(symbol)
+#define NVML_HOOK(symbol) REAL(symbol)
+#define NVML_CALL(symbol) REAL(symbol)
 #include "hooks.def"
 #undef HOOK
 #undef STREAM
@@ -53,7 +53,7 @@ struct gs_nvml {
 #undef NVML_CALL
 };
 
-#undef ORIGINAL
+#undef REAL
 
 extern struct gs_cuda gs_cuda;
 extern struct gs_nvml gs_nvml;

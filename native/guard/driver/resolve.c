@@ -17,7 +17,7 @@ struct row {
     const char *name, *symbol;
     int since;
     unsigned streams; /* bits: the CU_GET_PROC_ADDRESS_* flags under which the name means this symbol */
-    void **original;
+    void **real;
     void *wrapper; /* NULL for functions that are only called */
 };
 
@@ -27,8 +27,8 @@ enum {
     LEGACY = 1 << CU_GET_PROC_ADDRESS_DEFAULT | 1 << CU_GET_PROC_ADDRESS_LEGACY_STREAM,
 };
 
-#define ORIGINAL(symbol) (void **)&gs_cuda.symbol
-#define ROW(name, symbol, since, streams) {#name, #symbol, since, streams, ORIGINAL(symbol), (void *)symbol},
+#define REAL(symbol) (void **)&gs_cuda.symbol
+#define ROW(name, symbol, since, streams) {#name, #symbol, since, streams, REAL(symbol), (void *)symbol},
 #define HOOK(name, symbol, since) ROW(name, symbol, since, LEGACY | PER_THREAD)
 #define TWINS(name, symbol, twin, since) \
     ROW(name, symbol, since, LEGACY)     \
@@ -36,7 +36,7 @@ enum {
 #define STREAM(name, symbol, since) TWINS(name, symbol, symbol##_ptsz, since)
 #define DEFAULT(name, symbol, since) TWINS(name, symbol, symbol##_ptds, since)
 #define ALIAS(name, symbol, since) HOOK(name, symbol, since)
-#define CALL(symbol) {NULL, #symbol, 0, 0, ORIGINAL(symbol), NULL},
+#define CALL(symbol) {NULL, #symbol, 0, 0, REAL(symbol), NULL},
 #define NVML_HOOK(symbol)
 #define NVML_CALL(symbol)
 static const struct row cuda_rows[] = {
@@ -91,7 +91,7 @@ static void resolve_rows(void *library, const struct row *rows, int count, void 
 {
     for (int i = 0; i < count; i++) {
         void *function = gs_next_dlsym()(library, rows[i].symbol);
-        *rows[i].original = function ? function : lacking;
+        *rows[i].real = function ? function : lacking;
         learn(function, rows[i].wrapper);
         learn(rows[i].wrapper, rows[i].wrapper);
     }
@@ -116,8 +116,8 @@ static void resolve_proc_addresses(void)
         const struct row *row = &cuda_rows[i];
         for (unsigned flags = 0; row->streams >> flags; flags++) {
             void *function = row->streams >> flags & 1 ? proc_address(row, flags) : NULL;
-            if (function && *row->original == (void *)cuda_lacks)
-                *row->original = function;
+            if (function && *row->real == (void *)cuda_lacks)
+                *row->real = function;
             learn(function, row->wrapper);
         }
     }

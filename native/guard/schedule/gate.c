@@ -15,196 +15,197 @@
 #define LONG_NS (200 * US)         /* a launch that may be what a turn's end finds running */
 #define WAIT_NS (50000 * US)
 
-static struct gs_lane *lane_of(struct gs_ride *ride, CUstream stream)
+static struct gs_stream_load *stream_load_of(struct gs_attachment *attachment, CUstream stream)
 {
     size_t at = (size_t)(((uintptr_t)stream * 0x9e3779b97f4a7c15ull) >> 58);
-    struct gs_lane *lane = &ride->lanes[at % GS_LANES];
-    if (GS_READ(lane->stream) != stream) { /* another stream's: a look too many does no harm */
-        GS_WRITE(lane->stream, stream);
-        GS_WRITE(lane->load, UINT64_MAX / 2);
+    struct gs_stream_load *stream_load = &attachment->stream_loads[at % GS_STREAM_LOADS];
+    if (GS_READ(stream_load->stream) != stream) { /* another stream's: a look too many does no harm */
+        GS_WRITE(stream_load->stream, stream);
+        GS_WRITE(stream_load->load, UINT64_MAX / 2);
     }
-    return lane;
+    return stream_load;
 }
 
-static bool beside_urgent(const struct gs_ride *ride)
+static bool others_preempt(const struct gs_attachment *attachment)
 {
-    return ride->seat->policy.rank == GS_LOW && __atomic_load_n(&ride->board->urgent, __ATOMIC_RELAXED);
+    return attachment->share->policy.rank == GS_LOW &&
+           __atomic_load_n(&attachment->page->preempt_bits, __ATOMIC_RELAXED);
 }
 
-static bool in_turns(const struct gs_ride *ride)
+static bool in_turns(const struct gs_attachment *attachment)
 {
-    const struct gs_seat_policy *policy = &ride->seat->policy;
-    return gs_takes_turns(policy) && (gs_capped(policy) || __atomic_load_n(&ride->board->turns, __ATOMIC_RELAXED));
+    const struct gs_share_policy *policy = &attachment->share->policy;
+    return gs_takes_turns(policy) && (gs_capped(policy) || __atomic_load_n(&attachment->page->turns, __ATOMIC_RELAXED));
 }
 
-static uint64_t quantum(const struct gs_ride *ride)
+static uint64_t quantum(const struct gs_attachment *attachment)
 {
-    return beside_urgent(ride) ? ride->seat->policy.quantum_us * US : TURN_QUANTUM_NS;
+    return others_preempt(attachment) ? attachment->share->policy.quantum_us * US : TURN_QUANTUM_NS;
 }
 
-/* The conductor has to know of the wish before it can give a turn. */
-static void wish(struct gs_ride *ride)
+/* The arbiter has to know of the wish before it can give a turn. */
+static void wish(struct gs_attachment *attachment)
 {
     uint64_t now = gs_now();
-    GS_WRITE(ride->active_at, now);
-    __atomic_store_n(&ride->rider->want_ns, now, __ATOMIC_SEQ_CST);
+    GS_WRITE(attachment->active_at, now);
+    __atomic_store_n(&attachment->process->want_ns, now, __ATOMIC_SEQ_CST);
     gs_timer_thread_wake();
 }
 
-static uint32_t waits_for(const struct gs_ride *ride)
+static uint32_t waits_for(const struct gs_attachment *attachment)
 {
-    return GS_SHUT_TURN | (GS_READ(ride->word) ? 0 : GS_SHUT_URGENT);
+    return GS_CLOSED_TURN | (GS_READ(attachment->gate) ? 0 : GS_CLOSED_PREEMPT);
 }
 
-static void wait_shut(struct gs_ride *ride, uint32_t bits)
+static void wait_until_open(struct gs_attachment *attachment, uint32_t bits)
 {
     uint64_t begun = gs_now();
-    __atomic_add_fetch(&ride->rider->busy, 1, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&attachment->process->busy, 1, __ATOMIC_SEQ_CST);
     gs_timer_thread_wake();
-    while (__atomic_load_n(&ride->seat->word, __ATOMIC_SEQ_CST) & bits)
-        gs_seat_wait(ride->seat, bits, WAIT_NS);
-    __atomic_sub_fetch(&ride->rider->busy, 1, __ATOMIC_SEQ_CST);
-    __atomic_add_fetch(&ride->seat->waits, 1, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&ride->seat->waited_ns, gs_now() - begun, __ATOMIC_RELAXED);
+    while (__atomic_load_n(&attachment->share->gate, __ATOMIC_SEQ_CST) & bits)
+        gs_share_slot_wait(attachment->share, bits, WAIT_NS);
+    __atomic_sub_fetch(&attachment->process->busy, 1, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&attachment->share->waits, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&attachment->share->waited_ns, gs_now() - begun, __ATOMIC_RELAXED);
 }
 
 void gs_gate_wait(CUstream stream)
 {
-    struct gs_ride *ride = gs_is_captured(stream) ? NULL : gs_ride_here();
-    if (!ride || !(in_turns(ride) || (!GS_READ(ride->word) && beside_urgent(ride))))
+    struct gs_attachment *attachment = gs_is_captured(stream) ? NULL : gs_attachment_here();
+    if (!attachment || !(in_turns(attachment) || (!GS_READ(attachment->gate) && others_preempt(attachment))))
         return;
-    wish(ride);
-    uint32_t bits = waits_for(ride);
-    if (__atomic_load_n(&ride->seat->word, __ATOMIC_SEQ_CST) & bits)
-        wait_shut(ride, bits);
+    wish(attachment);
+    uint32_t bits = waits_for(attachment);
+    if (__atomic_load_n(&attachment->share->gate, __ATOMIC_SEQ_CST) & bits)
+        wait_until_open(attachment, bits);
 }
 
-static void put_fence(struct gs_ride *ride, CUstream stream)
+static void put_fence(struct gs_attachment *attachment, CUstream stream)
 {
-    if (in_turns(ride))
-        gs_mark(ride, ride->gpu, stream);
-    if (beside_urgent(ride))
-        gs_slice_beside_urgent(ride);
-    CUresult result = cuda()->cuStreamWaitValue32_v2(stream, GS_READ(ride->word), 0, CU_STREAM_WAIT_VALUE_EQ);
+    if (in_turns(attachment))
+        gs_completions_record(attachment, attachment->gpu, stream);
+    if (others_preempt(attachment))
+        gs_timeslice_low(attachment);
+    CUresult result = cuda()->cuStreamWaitValue32_v2(stream, GS_READ(attachment->gate), 0, CU_STREAM_WAIT_VALUE_EQ);
     if (result == CUDA_ERROR_NOT_SUPPORTED || result == CUDA_ERROR_INVALID_VALUE)
-        GS_WRITE(ride->word, 0); /* this driver or stream cannot: from now on the host waits */
-    __atomic_add_fetch(&ride->fences, 1, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&ride->seat->fences, 1, __ATOMIC_RELAXED);
+        GS_WRITE(attachment->gate, 0); /* this driver or stream cannot: from now on the host waits */
+    __atomic_add_fetch(&attachment->fences, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&attachment->share->fences, 1, __ATOMIC_RELAXED);
     gs_timer_thread_wake();
 }
 
-/* A look at the word before the quantum would be exceeded. What is not known is taken to fill one. */
-static void fence(struct gs_ride *ride, struct gs_pass *pass)
+/* A look at the gate before the quantum would be exceeded. What is not known is taken to fill one. */
+static void fence(struct gs_attachment *attachment, struct gs_pass *pass)
 {
-    uint64_t most = quantum(ride), known = gs_meter_estimate(pass->key), ns = known ? known : most;
-    struct gs_lane *lane = lane_of(ride, pass->stream);
-    uint64_t load = __atomic_load_n(&lane->load, __ATOMIC_RELAXED) + ns;
-    if (load > most && GS_READ(ride->word)) {
-        put_fence(ride, pass->stream);
+    uint64_t most = quantum(attachment), known = gs_cost_model_estimate(pass->key), ns = known ? known : most;
+    struct gs_stream_load *stream_load = stream_load_of(attachment, pass->stream);
+    uint64_t load = __atomic_load_n(&stream_load->load, __ATOMIC_RELAXED) + ns;
+    if (load > most && GS_READ(attachment->gate)) {
+        put_fence(attachment, pass->stream);
         load = ns;
     }
-    __atomic_store_n(&lane->load, load, __ATOMIC_RELAXED);
-    GS_WRITE(ride->newest, pass->stream);
-    __atomic_add_fetch(&ride->seat->busy_ns, known, __ATOMIC_RELAXED);
-    pass->sample = gs_meter_begin(pass->key, pass->stream);
+    __atomic_store_n(&stream_load->load, load, __ATOMIC_RELAXED);
+    GS_WRITE(attachment->newest_stream, pass->stream);
+    __atomic_add_fetch(&attachment->share->busy_ns, known, __ATOMIC_RELAXED);
+    pass->sample = gs_cost_model_begin(pass->key, pass->stream);
     /* A launch that waits for room in the queue is a wish too. */
-    __atomic_add_fetch(&ride->rider->busy, 1, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&attachment->process->busy, 1, __ATOMIC_SEQ_CST);
 }
 
 /* Whether a share is idle, and how fast it is, has to be seen where nothing holds it back, too. */
-static void count(struct gs_ride *ride)
+static void count(struct gs_attachment *attachment)
 {
-    __atomic_add_fetch(&ride->seat->launches, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&attachment->share->launches, 1, __ATOMIC_RELAXED);
 }
 
 void gs_gate_before(struct gs_pass *pass)
 {
-    struct gs_ride *ride = gs_is_captured(pass->stream) ? NULL : gs_ride_here();
+    struct gs_attachment *attachment = gs_is_captured(pass->stream) ? NULL : gs_attachment_here();
     pass->sample = -1;
-    if (!ride)
+    if (!attachment)
         return;
-    count(ride);
-    if (ride->seat->policy.rank == GS_HIGH)
-        gs_urgent_launch(ride, pass->stream);
-    else if (!beside_urgent(ride))
-        (in_turns(ride) ? gs_slice_in_turns : gs_slice_usual)(ride);
-    if (!beside_urgent(ride) && !in_turns(ride))
+    count(attachment);
+    if (attachment->share->policy.rank == GS_HIGH)
+        gs_preempt_launch(attachment, pass->stream);
+    else if (!others_preempt(attachment))
+        (in_turns(attachment) ? gs_timeslice_in_turns : gs_timeslice_default)(attachment);
+    if (!others_preempt(attachment) && !in_turns(attachment))
         return;
-    pass->ride = ride;
-    fence(ride, pass);
+    pass->attachment = attachment;
+    fence(attachment, pass);
 }
 
 void gs_gate_after(struct gs_pass *pass, CUresult result)
 {
-    if (!pass->ride)
+    if (!pass->attachment)
         return;
-    __atomic_sub_fetch(&pass->ride->rider->busy, 1, __ATOMIC_SEQ_CST);
-    gs_meter_end(pass->sample, pass->stream, result == CUDA_SUCCESS, pass->ride);
-    if (in_turns(pass->ride) && gs_meter_estimate(pass->key) > LONG_NS)
-        gs_mark(pass->ride, pass->ride->gpu, pass->stream);
+    __atomic_sub_fetch(&pass->attachment->process->busy, 1, __ATOMIC_SEQ_CST);
+    gs_cost_model_end(pass->sample, pass->stream, result == CUDA_SUCCESS, pass->attachment);
+    if (in_turns(pass->attachment) && gs_cost_model_estimate(pass->key) > LONG_NS)
+        gs_completions_record(pass->attachment, pass->attachment->gpu, pass->stream);
 }
 
 void gs_gate_copies(CUstream stream)
 {
-    struct gs_ride *ride = gs_is_captured(stream) ? NULL : gs_ride_here();
-    if (!ride)
+    struct gs_attachment *attachment = gs_is_captured(stream) ? NULL : gs_attachment_here();
+    if (!attachment)
         return;
-    count(ride);
-    if (ride->seat->policy.rank == GS_HIGH)
-        gs_urgent_launch(ride, stream);
+    count(attachment);
+    if (attachment->share->policy.rank == GS_HIGH)
+        gs_preempt_launch(attachment, stream);
 }
 
-bool gs_gate_divides(CUstream stream)
+bool gs_gate_splits(CUstream stream)
 {
-    struct gs_ride *ride = gs_is_captured(stream) ? NULL : gs_ride_here();
-    return ride && beside_urgent(ride);
+    struct gs_attachment *attachment = gs_is_captured(stream) ? NULL : gs_attachment_here();
+    return attachment && others_preempt(attachment);
 }
 
 /* A mark tells when work ended only while the work still runs. */
-static void mark_running(struct gs_ride *ride, CUstream stream)
+static void record_running(struct gs_attachment *attachment, CUstream stream)
 {
     if (!gs_capturing() && cuda()->cuStreamQuery(stream) == CUDA_ERROR_NOT_READY)
-        gs_mark(ride, ride->gpu, stream);
+        gs_completions_record(attachment, attachment->gpu, stream);
 }
 
-struct gs_ride *gs_gate_sync_begins(const CUstream *stream)
+struct gs_attachment *gs_gate_sync_begins(const CUstream *stream)
 {
-    struct gs_ride *ride = gs_ride_here();
-    if (!ride || !gs_takes_turns(&ride->seat->policy))
+    struct gs_attachment *attachment = gs_attachment_here();
+    if (!attachment || !gs_takes_turns(&attachment->share->policy))
         return NULL;
     /* Also while there are no turns: they may begin before the wait ends. */
-    __atomic_add_fetch(&ride->rider->busy, 1, __ATOMIC_SEQ_CST);
-    if (in_turns(ride)) {
-        wish(ride);
-        mark_running(ride, stream ? *stream : GS_READ(ride->newest));
+    __atomic_add_fetch(&attachment->process->busy, 1, __ATOMIC_SEQ_CST);
+    if (in_turns(attachment)) {
+        wish(attachment);
+        record_running(attachment, stream ? *stream : GS_READ(attachment->newest_stream));
     }
-    return ride;
+    return attachment;
 }
 
 void gs_gate_asked(void)
 {
-    struct gs_ride *ride = gs_ride_here();
-    if (ride && in_turns(ride))
-        wish(ride);
+    struct gs_attachment *attachment = gs_attachment_here();
+    if (attachment && in_turns(attachment))
+        wish(attachment);
 }
 
-void gs_gate_sync_ended(struct gs_ride *begun)
+void gs_gate_sync_ended(struct gs_attachment *begun)
 {
-    struct gs_ride *ride = begun ? begun : gs_ride_here();
+    struct gs_attachment *attachment = begun ? begun : gs_attachment_here();
     if (begun)
-        __atomic_sub_fetch(&begun->rider->busy, 1, __ATOMIC_SEQ_CST);
-    if (ride && ride->seat->policy.rank == GS_HIGH)
-        gs_urgent_synced(ride);
+        __atomic_sub_fetch(&begun->process->busy, 1, __ATOMIC_SEQ_CST);
+    if (attachment && attachment->share->policy.rank == GS_HIGH)
+        gs_preempt_synced(attachment);
 }
 
 void gs_gate_context_ends(CUcontext context)
 {
-    gs_meter_forget_context(context);
-    gs_marks_forget_context(context);
+    gs_cost_model_forget_context(context);
+    gs_completions_forget_context(context);
     for (int gpu = 0; gpu < GS_GPUS; gpu++) {
-        struct gs_ride *ride = gs_ride_number(gpu);
-        if (ride)
-            gs_urgent_forget_streams(ride);
+        struct gs_attachment *attachment = gs_attachment_of(gpu);
+        if (attachment)
+            gs_preempt_forget_streams(attachment);
     }
-    gs_rides_context_ends(context);
+    gs_attachments_context_ends(context);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The gate in front of every launch, on the thread that launches, so that order, lifetimes and errors stay the
- * driver's own. Work of low rank and of shares that take turns gets looks at its seat's word between it (fences):
- * the GPU itself stops at the next one when the word is not 0, however much is queued behind.
+ * driver's own. Work of low rank and of shares that take turns gets looks at its share slot's gate between it (fences):
+ * the GPU itself stops at the next one when the gate is not 0, however much is queued behind.
  */
 #ifndef GS_GATE_H
 #define GS_GATE_H
@@ -11,9 +11,9 @@
 
 /* One launch on its way. */
 struct gs_pass {
-    struct gs_ride *ride; /* NULL: nothing gates it */
+    struct gs_attachment *attachment; /* NULL: nothing gates it */
     CUstream stream;
-    uint64_t key; /* the kind of work, as the meter knows it */
+    uint64_t key; /* the kind of work, as the cost model knows it */
     int sample;
 };
 
@@ -23,15 +23,15 @@ void gs_gate_wait(CUstream stream);
 void gs_gate_before(struct gs_pass *pass);
 void gs_gate_after(struct gs_pass *pass, CUresult result);
 
-/* A copy of urgent work announces the launch that follows. */
+/* A copy of high-priority work announces the launch that follows. */
 void gs_gate_copies(CUstream stream);
 
-/* Whether work in this stream runs beside urgent work now, so that large pieces of it had better be small ones. */
-bool gs_gate_divides(CUstream stream);
+/* Whether work in this stream runs next to high-priority work now, so that large parts had better be small ones. */
+bool gs_gate_splits(CUstream stream);
 
 /* Around calls that wait for the GPU; `stream`: what they wait for, or NULL where that is not known. */
-struct gs_ride *gs_gate_sync_begins(const CUstream *stream);
-void gs_gate_sync_ended(struct gs_ride *begun);
+struct gs_attachment *gs_gate_sync_begins(const CUstream *stream);
+void gs_gate_sync_ended(struct gs_attachment *begun);
 
 /* Somebody asked for the end of work that still runs or waits. */
 void gs_gate_asked(void);

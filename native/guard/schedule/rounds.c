@@ -10,7 +10,7 @@
 #include "schedule/timing/completions.h"
 #include "share/region.h"
 
-typedef uint64_t look(struct gs_ride *ride, int gpu, uint64_t now);
+typedef uint64_t look(struct gs_attachment *attachment, int gpu, uint64_t now);
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -21,24 +21,24 @@ static uint64_t each(look *look, uint64_t now)
 {
     uint64_t next = UINT64_MAX;
     for (int gpu = 0; gpu < GS_GPUS; gpu++) {
-        struct gs_ride *ride = gs_ride_number(gpu);
-        if (ride)
-            next = earlier(next, look(ride, gpu, now));
+        struct gs_attachment *attachment = gs_attachment_of(gpu);
+        if (attachment)
+            next = earlier(next, look(attachment, gpu, now));
     }
     return next;
 }
 
-static uint64_t keep(struct gs_ride *ride, int gpu, uint64_t now)
+static uint64_t keep(struct gs_attachment *attachment, int gpu, uint64_t now)
 {
-    uint64_t next = earlier(gs_urgent_keep(ride, now), gs_floor_tick(ride, gpu, now));
-    return earlier(next, gs_conductor_tick(ride, gpu, now));
+    uint64_t next = earlier(gs_preempt_timer_tick(attachment, now), gs_starvation_tick(attachment, gpu, now));
+    return earlier(next, gs_arbiter_tick(attachment, gpu, now));
 }
 
-static uint64_t poll(struct gs_ride *ride, int gpu, uint64_t now)
+static uint64_t poll(struct gs_attachment *attachment, int gpu, uint64_t now)
 {
     /* Questions about the legacy stream are about the current context's. */
-    cuda()->cuCtxSetCurrent(ride->context);
-    return earlier(gs_urgent_watch(ride, now), gs_marks_tick(ride, gpu, now));
+    cuda()->cuCtxSetCurrent(attachment->context);
+    return earlier(gs_preempt_poll_tick(attachment, now), gs_completions_tick(attachment, gpu, now));
 }
 
 static uint64_t keep_all(uint64_t now)

@@ -13,38 +13,39 @@
 #include "base/clock.h"
 #include "base/process.h"
 
-static_assert(offsetof(struct gs_board, seat) == 256, "the header is 256 bytes");
-static_assert(sizeof(struct gs_seat) == 384, "a seat is 384 bytes");
-static_assert(offsetof(struct gs_seat, word) % 64 == 0, "the word begins a cache line");
-static_assert(sizeof(struct gs_rider) == 128, "a rider is 128 bytes");
+static_assert(offsetof(struct gs_gpu_page, share_slot) == 256, "the header is 256 bytes");
+static_assert(sizeof(struct gs_share_slot) == 384, "a share slot is 384 bytes");
+static_assert(offsetof(struct gs_share_slot, gate) % 64 == 0, "the gate begins a cache line");
+static_assert(sizeof(struct gs_process_slot) == 128, "a process slot is 128 bytes");
 
-static bool mine(const struct gs_rider *rider, int32_t pid, uint32_t namespace, uint64_t start)
+static bool mine(const struct gs_process_slot *process, int32_t pid, uint32_t namespace, uint64_t start)
 {
-    return GS_READ(rider->pid) == pid && rider->pid_namespace == namespace && rider->start == start;
+    return GS_READ(process->pid) == pid && process->pid_namespace == namespace && process->start == start;
 }
 
 /* The pid is set last and cleared first: whoever sees it sees the rest. */
-static void fill(struct gs_rider *rider, int32_t pid, uint32_t namespace, uint64_t start)
+static void fill(struct gs_process_slot *process, int32_t pid, uint32_t namespace, uint64_t start)
 {
-    rider->pid_namespace = namespace;
-    rider->start = start;
-    GS_WRITE(rider->urgent, 0);
-    GS_WRITE(rider->busy, 0);
-    GS_WRITE(rider->draining, 0);
-    __atomic_store_n(&rider->until_ns, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&rider->beat_ns, gs_now(), __ATOMIC_RELAXED);
-    __atomic_store_n(&rider->pid, pid, __ATOMIC_RELEASE);
+    process->pid_namespace = namespace;
+    process->start = start;
+    GS_WRITE(process->preempt_bit, 0);
+    GS_WRITE(process->busy, 0);
+    GS_WRITE(process->draining, 0);
+    __atomic_store_n(&process->until_ns, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&process->beat_ns, gs_now(), __ATOMIC_RELAXED);
+    __atomic_store_n(&process->pid, pid, __ATOMIC_RELEASE);
 }
 
-static int claim(struct gs_board *board)
+static int claim(struct gs_gpu_page *page)
 {
-    for (uint32_t i = 0; i < GS_RIDERS; i++) {
+    for (uint32_t i = 0; i < GS_PROCESS_SLOTS; i++) {
         int32_t free = 0;
-        if (!__atomic_compare_exchange_n(&board->rider[i].pid, &free, -1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        if (!__atomic_compare_exchange_n(&page->process_slot[i].pid, &free, -1, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_RELAXED))
             continue;
-        uint32_t high = __atomic_load_n(&board->riders_high, __ATOMIC_RELAXED);
-        while (high <= i && !__atomic_compare_exchange_n(&board->riders_high, &high, i + 1, false, __ATOMIC_ACQ_REL,
-                                                         __ATOMIC_RELAXED))
+        uint32_t high = __atomic_load_n(&page->process_slots_high, __ATOMIC_RELAXED);
+        while (high <= i && !__atomic_compare_exchange_n(&page->process_slots_high, &high, i + 1, false,
+                                                         __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
             ;
         return (int)i;
     }
@@ -52,125 +53,126 @@ static int claim(struct gs_board *board)
 }
 
 /* An exec keeps pid and start time: what the old program left raised is opened. */
-static void drop_bits(struct gs_board *board, struct gs_rider *rider)
+static void drop_bits(struct gs_gpu_page *page, struct gs_process_slot *process)
 {
-    uint32_t number = GS_READ(rider->urgent);
+    uint32_t number = GS_READ(process->preempt_bit);
     if (!number)
         return;
-    GS_WRITE(rider->urgent, 0);
-    __atomic_store_n(&rider->until_ns, 0, __ATOMIC_SEQ_CST);
-    gs_board_open(board, 1u << (number - 1));
-    __atomic_and_fetch(&board->urgent, ~(1u << (number - 1)), __ATOMIC_SEQ_CST);
+    GS_WRITE(process->preempt_bit, 0);
+    __atomic_store_n(&process->until_ns, 0, __ATOMIC_SEQ_CST);
+    gs_gpu_page_open(page, 1u << (number - 1));
+    __atomic_and_fetch(&page->preempt_bits, ~(1u << (number - 1)), __ATOMIC_SEQ_CST);
 }
 
-static int find_or_claim(struct gs_board *board, int32_t pid, uint32_t namespace, uint64_t start)
+static int find_or_claim(struct gs_gpu_page *page, int32_t pid, uint32_t namespace, uint64_t start)
 {
-    for (uint32_t i = 0; i < board->riders_high && i < GS_RIDERS; i++)
-        if (mine(&board->rider[i], pid, namespace, start)) {
-            drop_bits(board, &board->rider[i]);
+    for (uint32_t i = 0; i < page->process_slots_high && i < GS_PROCESS_SLOTS; i++)
+        if (mine(&page->process_slot[i], pid, namespace, start)) {
+            drop_bits(page, &page->process_slot[i]);
             return (int)i;
         }
-    int free = claim(board);
-    return free < 0 && gs_board_sweep(board) ? claim(board) : free;
+    int free = claim(page);
+    return free < 0 && gs_gpu_page_sweep(page) ? claim(page) : free;
 }
 
-int gs_board_join(struct gs_board *board, uint32_t seat)
+int gs_gpu_page_join(struct gs_gpu_page *page, uint32_t slot)
 {
     int kept_errno = errno;
     int32_t pid = getpid();
     uint32_t namespace = gs_process_namespace();
     uint64_t start = gs_process_start(pid);
-    int place = find_or_claim(board, pid, namespace, start);
-    if (place >= 0) {
-        board->rider[place].seat = seat;
-        fill(&board->rider[place], pid, namespace, start);
+    int number = find_or_claim(page, pid, namespace, start);
+    if (number >= 0) {
+        page->process_slot[number].share_slot = slot;
+        fill(&page->process_slot[number], pid, namespace, start);
     }
     errno = kept_errno;
-    return place;
+    return number;
 }
 
-uint32_t gs_board_urgent_bit(struct gs_board *board, int place)
+uint32_t gs_gpu_page_preempt_bit(struct gs_gpu_page *page, int number)
 {
-    struct gs_rider *rider = &board->rider[place];
-    uint32_t used = __atomic_load_n(&board->urgent, __ATOMIC_SEQ_CST);
-    while (!GS_READ(rider->urgent) && (~used & GS_SHUT_URGENT)) {
-        uint32_t bit = ~used & GS_SHUT_URGENT & -(~used & GS_SHUT_URGENT);
-        if (__atomic_compare_exchange_n(&board->urgent, &used, used | bit, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-            GS_WRITE(rider->urgent, (uint32_t)__builtin_ctz(bit) + 1);
+    struct gs_process_slot *process = &page->process_slot[number];
+    uint32_t used = __atomic_load_n(&page->preempt_bits, __ATOMIC_SEQ_CST);
+    while (!GS_READ(process->preempt_bit) && (~used & GS_CLOSED_PREEMPT)) {
+        uint32_t bit = ~used & GS_CLOSED_PREEMPT & -(~used & GS_CLOSED_PREEMPT);
+        if (__atomic_compare_exchange_n(&page->preempt_bits, &used, used | bit, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST))
+            GS_WRITE(process->preempt_bit, (uint32_t)__builtin_ctz(bit) + 1);
     }
-    uint32_t number = GS_READ(rider->urgent);
-    return number ? 1u << (number - 1) : 0;
+    uint32_t own = GS_READ(process->preempt_bit);
+    return own ? 1u << (own - 1) : 0;
 }
 
-void gs_board_leave(struct gs_board *board, int place)
+void gs_gpu_page_leave(struct gs_gpu_page *page, int number)
 {
-    drop_bits(board, &board->rider[place]);
-    __atomic_store_n(&board->rider[place].pid, 0, __ATOMIC_RELEASE);
+    drop_bits(page, &page->process_slot[number]);
+    __atomic_store_n(&page->process_slot[number].pid, 0, __ATOMIC_RELEASE);
 }
 
-void gs_board_hush(struct gs_board *board, int place)
+void gs_gpu_page_retire(struct gs_gpu_page *page, int number)
 {
-    drop_bits(board, &board->rider[place]);
+    drop_bits(page, &page->process_slot[number]);
 }
 
-int gs_board_sweep(struct gs_board *board)
+int gs_gpu_page_sweep(struct gs_gpu_page *page)
 {
     int kept_errno = errno, swept = 0;
     uint32_t namespace = gs_process_namespace();
-    for (uint32_t i = 0; i < board->riders_high && i < GS_RIDERS; i++) {
-        struct gs_rider *rider = &board->rider[i];
-        int32_t pid = __atomic_load_n(&rider->pid, __ATOMIC_ACQUIRE);
-        /* A pid means nothing outside its namespace; such a rider is not ours to judge. */
-        if (pid <= 0 || rider->pid_namespace != namespace || gs_process_alive(pid, rider->start))
+    for (uint32_t i = 0; i < page->process_slots_high && i < GS_PROCESS_SLOTS; i++) {
+        struct gs_process_slot *process = &page->process_slot[i];
+        int32_t pid = __atomic_load_n(&process->pid, __ATOMIC_ACQUIRE);
+        /* A pid means nothing outside its namespace; such a process slot is not ours to judge. */
+        if (pid <= 0 || process->pid_namespace != namespace || gs_process_alive(pid, process->start))
             continue;
-        gs_board_leave(board, (int)i);
+        gs_gpu_page_leave(page, (int)i);
         swept++;
     }
     errno = kept_errno;
     return swept;
 }
 
-static bool taken(const struct gs_seat *seat)
+static bool taken(const struct gs_share_slot *slot)
 {
-    return seat->policy.share[0] != '\0';
+    return slot->policy.share[0] != '\0';
 }
 
-void gs_seat_shut(struct gs_seat *seat, uint32_t bits)
+void gs_share_slot_close(struct gs_share_slot *slot, uint32_t bits)
 {
-    __atomic_or_fetch(&seat->word, bits, __ATOMIC_SEQ_CST);
+    __atomic_or_fetch(&slot->gate, bits, __ATOMIC_SEQ_CST);
 }
 
-void gs_seat_open(struct gs_seat *seat, uint32_t bits)
+void gs_share_slot_open(struct gs_share_slot *slot, uint32_t bits)
 {
-    uint32_t before = __atomic_fetch_and(&seat->word, ~bits, __ATOMIC_SEQ_CST);
-    if ((before & bits) && __atomic_load_n(&seat->sleepers, __ATOMIC_SEQ_CST))
-        syscall(SYS_futex, &seat->word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+    uint32_t before = __atomic_fetch_and(&slot->gate, ~bits, __ATOMIC_SEQ_CST);
+    if ((before & bits) && __atomic_load_n(&slot->sleepers, __ATOMIC_SEQ_CST))
+        syscall(SYS_futex, &slot->gate, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
-void gs_board_shut(struct gs_board *board, uint32_t bits)
+void gs_gpu_page_close(struct gs_gpu_page *page, uint32_t bits)
 {
-    for (int i = 0; i < GS_SEATS; i++)
-        if (taken(&board->seat[i]) && board->seat[i].policy.rank == GS_LOW)
-            gs_seat_shut(&board->seat[i], bits);
+    for (int i = 0; i < GS_SHARE_SLOTS; i++)
+        if (taken(&page->share_slot[i]) && page->share_slot[i].policy.rank == GS_LOW)
+            gs_share_slot_close(&page->share_slot[i], bits);
 }
 
-void gs_board_open(struct gs_board *board, uint32_t bits)
+void gs_gpu_page_open(struct gs_gpu_page *page, uint32_t bits)
 {
-    for (int i = 0; i < GS_SEATS; i++)
-        if (__atomic_load_n(&board->seat[i].word, __ATOMIC_RELAXED) & bits)
-            gs_seat_open(&board->seat[i], bits);
+    for (int i = 0; i < GS_SHARE_SLOTS; i++)
+        if (__atomic_load_n(&page->share_slot[i].gate, __ATOMIC_RELAXED) & bits)
+            gs_share_slot_open(&page->share_slot[i], bits);
 }
 
-void gs_seat_wait(struct gs_seat *seat, uint32_t bits, uint64_t at_most_ns)
+void gs_share_slot_wait(struct gs_share_slot *slot, uint32_t bits, uint64_t at_most_ns)
 {
     int kept_errno = errno;
     uint64_t until = gs_now() + at_most_ns, now;
-    __atomic_add_fetch(&seat->sleepers, 1, __ATOMIC_SEQ_CST);
-    uint32_t word;
-    while (((word = __atomic_load_n(&seat->word, __ATOMIC_SEQ_CST)) & bits) && (now = gs_now()) < until) {
+    __atomic_add_fetch(&slot->sleepers, 1, __ATOMIC_SEQ_CST);
+    uint32_t gate;
+    while (((gate = __atomic_load_n(&slot->gate, __ATOMIC_SEQ_CST)) & bits) && (now = gs_now()) < until) {
         struct timespec left = {(time_t)((until - now) / 1000000000u), (long)((until - now) % 1000000000u)};
-        syscall(SYS_futex, &seat->word, FUTEX_WAIT, word, &left, NULL, 0);
+        syscall(SYS_futex, &slot->gate, FUTEX_WAIT, gate, &left, NULL, 0);
     }
-    __atomic_sub_fetch(&seat->sleepers, 1, __ATOMIC_SEQ_CST);
+    __atomic_sub_fetch(&slot->sleepers, 1, __ATOMIC_SEQ_CST);
     errno = kept_errno;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who conducts: a role that has to be renewed, so that a process that is stopped or killed loses it. */
+/* The role of arbiter: a role that has to be renewed, so that a process that is stopped or killed loses it. */
 #ifndef GS_LEASE_H
 #define GS_LEASE_H
 
@@ -8,7 +8,7 @@
 #define GS_LEASE_NS 40000000ull
 
 /* Takes it if it is free or expired, renews it if it is ours already; whether it is ours now. */
-bool gs_lease_take(struct gs_board *board, int place, uint64_t now);
-void gs_lease_drop(struct gs_board *board, int place);
+bool gs_lease_take(struct gs_gpu_page *page, int number, uint64_t now);
+void gs_lease_drop(struct gs_gpu_page *page, int number);
 
 #endif

@@ -14,7 +14,7 @@
 #define GS_REGION_MAGIC 0x4e4f494745525347ull /* "GSREGION" */
 #define GS_REGION_VERSION 2u
 
-enum { GS_GPUS = 16, GS_SLOTS = 1024, GS_UUID = 64 };
+enum { GS_GPUS = 16, GS_REGION_SLOTS = 1024, GS_UUID = 64 };
 
 enum gs_region_flag {
     GS_REGION_MOVABLE = 1 << 0, /* back allocations with blocks that can leave the GPU */
@@ -26,7 +26,7 @@ struct gs_region_gpu {
     uint64_t limit;
     uint64_t context;
     uint64_t generation;
-    uint64_t seat; /* on the GPU's board, plus one; 0: it has none */
+    uint64_t share_slot; /* on the GPU page, plus one; 0: it has none */
     uint64_t keep; /* bytes that may stay on the GPU while the share is suspended */
     uint64_t moves; /* grows when the share's memory here has come to another GPU, which `uuid` names then */
     uint64_t policy_reserved[18];
@@ -42,19 +42,19 @@ struct gs_region_gpu {
 enum gs_phase { GS_RUNS, GS_LEAVES, GS_AWAY, GS_RETURNS };
 
 /* Why a process' memory cannot be moved; bits. gpushare.guard.region has the sentences. */
-enum gs_fixed {
-    GS_FIXED_MANAGED = 1 << 0,
-    GS_FIXED_POOL = 1 << 1,     /* stream-ordered allocation */
-    GS_FIXED_ARRAY = 1 << 2,
-    GS_FIXED_GRAPH = 1 << 3,    /* graphs that allocate */
-    GS_FIXED_MAPPED = 1 << 4,   /* cuMemCreate by the program itself */
-    GS_FIXED_EXPORTED = 1 << 5, /* shown to another process */
-    GS_FIXED_IMPORTED = 1 << 6,
-    GS_FIXED_LEGACY = 1 << 7,   /* allocated before, or past, the guard's own blocks */
+enum gs_unmovable {
+    GS_UNMOVABLE_MANAGED = 1 << 0,
+    GS_UNMOVABLE_POOL = 1 << 1,     /* stream-ordered allocation */
+    GS_UNMOVABLE_ARRAY = 1 << 2,
+    GS_UNMOVABLE_GRAPH = 1 << 3,    /* graphs that allocate */
+    GS_UNMOVABLE_MAPPED = 1 << 4,   /* cuMemCreate by the program itself */
+    GS_UNMOVABLE_EXPORTED = 1 << 5, /* shown to another process */
+    GS_UNMOVABLE_IMPORTED = 1 << 6,
+    GS_UNMOVABLE_LEGACY = 1 << 7,   /* allocated before, or past, the guard's own blocks */
 };
 
 /* Why the newest suspend or resume failed. */
-enum gs_failure { GS_NO_FAILURE, GS_FAILED_FIXED, GS_FAILED_HOST_MEMORY, GS_FAILED_GPU_MEMORY, GS_FAILED_DRIVER };
+enum gs_failure { GS_NO_FAILURE, GS_FAILED_UNMOVABLE, GS_FAILED_HOST_MEMORY, GS_FAILED_GPU_MEMORY, GS_FAILED_DRIVER };
 
 struct gs_region_slot {
     int32_t pid; /* 0: free */
@@ -62,9 +62,9 @@ struct gs_region_slot {
     uint64_t start; /* clock ticks since boot */
     uint64_t charged[GS_GPUS];
     uint32_t phase;   /* enum gs_phase */
-    uint32_t fixed;   /* bits of enum gs_fixed */
+    uint32_t unmovable;   /* bits of enum gs_unmovable */
     uint32_t failure; /* enum gs_failure */
-    uint32_t halt_seen; /* the newest `halt` it has obeyed or refused */
+    uint32_t suspend_seen; /* the newest `suspend` it has obeyed or refused */
     uint64_t away;    /* bytes that are not on the GPU now */
     uint64_t host;    /* bytes of host memory it has ready or in use for that */
     uint64_t moved;   /* bytes copied by the newest suspend or resume */
@@ -89,19 +89,19 @@ struct gs_region {
         unsigned char lock_space[64];
     };
     uint32_t flags;    /* policy: bits of enum gs_region_flag */
-    uint32_t halt;     /* policy: odd: be off the GPU; even: run. Grows by one with every change */
+    uint32_t suspend;     /* policy: odd: be off the GPU; even: run. Grows by one with every change */
     uint32_t pressure; /* grows when a process of the share needs what others only cache */
     uint32_t policy_padding;
     unsigned char header_reserved[368];
     struct gs_region_gpu gpu[GS_GPUS];
-    struct gs_region_slot slot[GS_SLOTS];
+    struct gs_region_slot slot[GS_REGION_SLOTS];
 };
 
 struct gpushare_grant {
     char uuid[GS_UUID];
     uint64_t limit;
     uint64_t context;
-    uint64_t seat; /* plus one; 0: none */
+    uint64_t share_slot; /* plus one; 0: none */
 };
 
 /*

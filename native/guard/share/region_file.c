@@ -20,7 +20,7 @@ static bool sound(const struct gs_region *region)
            region->header_size == offsetof(struct gs_region, gpu) &&
            region->gpu_size == sizeof(struct gs_region_gpu) &&
            region->slot_size == sizeof(struct gs_region_slot) && region->gpu_count <= GS_GPUS &&
-           region->slot_count == GS_SLOTS && region->slots_high <= GS_SLOTS;
+           region->slot_count == GS_REGION_SLOTS && region->slots_high <= GS_REGION_SLOTS;
 }
 
 static struct gs_region *map_fd(int fd)
@@ -78,13 +78,13 @@ static void fill(void *content, const void *with)
     region->gpu_size = sizeof(struct gs_region_gpu);
     region->slot_size = sizeof(struct gs_region_slot);
     region->gpu_count = wanted->count;
-    region->slot_count = GS_SLOTS;
+    region->slot_count = GS_REGION_SLOTS;
     for (unsigned g = 0; g < wanted->count; g++) {
         const struct gpushare_grant *grant = &wanted->grants[g];
         memcpy(region->gpu[g].uuid, grant->uuid, GS_UUID - 1);
         region->gpu[g].limit = grant->limit;
         region->gpu[g].context = grant->context;
-        region->gpu[g].seat = grant->seat;
+        region->gpu[g].share_slot = grant->share_slot;
     }
     init_lock(&region->lock);
     region->magic = GS_REGION_MAGIC;
@@ -160,7 +160,7 @@ GS_EXPORT int gpushare_region_set_flags(const char *path, uint32_t flags)
     return done ? 0 : -EIO;
 }
 
-/* The parity of `halt` is the wish; asking twice is one wish. `keep` stands before whoever obeys can read it. */
+/* The parity of `suspend` is the wish; asking twice is one wish. `keep` stands before whoever obeys can read it. */
 static int wish(const char *path, bool away, uint64_t keep)
 {
     struct gs_region copy;
@@ -170,8 +170,8 @@ static int wish(const char *path, bool away, uint64_t keep)
     bool done = true;
     for (uint32_t g = 0; away && g < copy.gpu_count; g++)
         done = done && put(fd, gpu_at((int)g, offsetof(struct gs_region_gpu, keep)), &keep, 8);
-    uint32_t halt = copy.halt + ((copy.halt & 1) != away);
-    done = done && put(fd, offsetof(struct gs_region, halt), &halt, sizeof halt);
+    uint32_t suspend = copy.suspend + ((copy.suspend & 1) != away);
+    done = done && put(fd, offsetof(struct gs_region, suspend), &suspend, sizeof suspend);
     close(fd);
     return done ? 0 : -EIO;
 }
@@ -194,7 +194,7 @@ static bool put_move(int fd, int gpu, const struct gpushare_grant *grant, uint64
     return put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, uuid)), name, sizeof name) &&
            put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, limit)), &grant->limit, 8) &&
            put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, context)), &grant->context, 8) &&
-           put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, seat)), &grant->seat, 8) &&
+           put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, share_slot)), &grant->share_slot, 8) &&
            put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, moves)), &moves, 8);
 }
 

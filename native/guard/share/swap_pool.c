@@ -72,7 +72,7 @@ unsigned gs_swap_free(const struct gs_swap *swap)
     return free;
 }
 
-/* Who takes units: asked of /proc once, as a suspension takes hundreds. Only the mover takes any. */
+/* Who takes units: asked of /proc once, as a suspension takes hundreds. Only the suspend thread takes any. */
 static const struct gs_swap_unit *caller(void)
 {
     static struct gs_swap_unit me;

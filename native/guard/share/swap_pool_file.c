@@ -137,7 +137,7 @@ static int64_t touch(const struct pool *pool, uint64_t wanted, unsigned threads)
     if (at == MAP_FAILED)
         return -errno;
     madvise(at, bytes, MADV_HUGEPAGE);
-    int error = gs_touch(at, bytes, pool->data, (off_t)(from * unit), threads);
+    int error = gs_prefault(at, bytes, pool->data, (off_t)(from * unit), threads);
     munmap(at, bytes);
     if (error)
         return -error;

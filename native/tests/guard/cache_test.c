@@ -231,7 +231,7 @@ static void read_and_answer(const struct letter *letter)
     OK(cuIpcOpenMemHandle_v2(&large, letter->large, 1));
     OK(cuIpcOpenMemHandle_v2(&small, letter->small, 1));
     OK(cuIpcOpenMemHandle_v2(&again, letter->large, 1));
-    CHECK(again == large && word(&slot()->fixed) == GS_FIXED_IMPORTED);
+    CHECK(again == large && word(&slot()->unmovable) == GS_UNMOVABLE_IMPORTED);
     CHECK(number(&slot()->charged[0]) == region->gpu[0].context); /* it belongs to who made it */
     check_pattern(large, 130 * MIB, 1);
     check_pattern(small, 800, 2);
@@ -241,7 +241,7 @@ static void read_and_answer(const struct letter *letter)
     check_pattern(large + 64 * MIB, 2 * MIB, 7);
     OK(cuIpcCloseMemHandle(again));
     OK(cuIpcCloseMemHandle(small));
-    CHECK(word(&slot()->fixed) == 0);
+    CHECK(word(&slot()->unmovable) == 0);
     CHECK(cuIpcCloseMemHandle(large) != CUDA_SUCCESS);
     _exit(0);
 }
@@ -267,13 +267,13 @@ static void other_processes_may_look(void)
     child_ends_well(child);
     check_pattern(large + 64 * MIB, 2 * MIB, 7);
     check_pattern(small, 800, 8);
-    CHECK(word(&slot()->fixed) == GS_FIXED_EXPORTED);
+    CHECK(word(&slot()->unmovable) == GS_UNMOVABLE_EXPORTED);
     OK(cuMemFree_v2(large));
     OK(cuMemFree_v2(before));
     OK(cuMemFree_v2(small));
     size_t free, total;
     OK(cuMemGetInfo_v2(&free, &total)); /* which looks who is dead */
-    CHECK(word(&slot()->fixed) == 0 && used() == 0);
+    CHECK(word(&slot()->unmovable) == 0 && used() == 0);
 }
 
 static const struct {

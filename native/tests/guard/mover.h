@@ -68,9 +68,9 @@ static inline uint64_t number(const uint64_t *at)
 
 static inline void settle(void)
 {
-    for (int i = 0; i < 60000 && word(&slot()->halt_seen) != word(&region->halt); i++)
+    for (int i = 0; i < 60000 && word(&slot()->suspend_seen) != word(&region->suspend); i++)
         usleep(1000);
-    CHECK(word(&slot()->halt_seen) == word(&region->halt));
+    CHECK(word(&slot()->suspend_seen) == word(&region->suspend));
 }
 
 static inline uint32_t suspend(uint64_t keep)
@@ -91,7 +91,7 @@ static inline uint32_t resume(void)
 
 static inline void moves(void)
 {
-    CHECK(word(&slot()->fixed) == 0);
+    CHECK(word(&slot()->unmovable) == 0);
     CHECK(suspend(0) == GS_NO_FAILURE);
     CHECK(resume() == GS_NO_FAILURE);
 }

@@ -32,8 +32,8 @@ static void never_moves(void)
 
 static void refuses(uint32_t why)
 {
-    CHECK(word(&slot()->fixed) == why);
-    CHECK(suspend(0) == GS_FAILED_FIXED);
+    CHECK(word(&slot()->unmovable) == why);
+    CHECK(suspend(0) == GS_FAILED_UNMOVABLE);
     CHECK(resume() == GS_NO_FAILURE);
 }
 
@@ -64,25 +64,25 @@ static void refuses_what_cannot_move(void)
     write_pattern(plain, 3 * MIB, 4);
     moves();
     OK(cuMemAllocManaged(&at, 2 * MIB, CU_MEM_ATTACH_GLOBAL));
-    refuses(GS_FIXED_MANAGED);
+    refuses(GS_UNMOVABLE_MANAGED);
     OK(cuMemFree_v2(at));
     OK(cuMemAllocAsync(&at, 2 * MIB, NULL));
-    refuses(GS_FIXED_POOL);
+    refuses(GS_UNMOVABLE_POOL);
     OK(cuMemFreeAsync(at, NULL));
     OK(cuStreamSynchronize(NULL));
     OK(cuArrayCreate_v2(&array, &flat));
-    refuses(GS_FIXED_ARRAY);
+    refuses(GS_UNMOVABLE_ARRAY);
     OK(cuArrayDestroy(array));
     OK(cuMemCreate(&handle, 2 * MIB, &properties, 0));
-    refuses(GS_FIXED_MAPPED);
+    refuses(GS_UNMOVABLE_MAPPED);
     OK(cuMemRelease(handle));
     OK(cuGraphInstantiateWithFlags(&exec, graph_that_allocates(), 0));
     OK(cuGraphLaunch(exec, NULL));
-    refuses(GS_FIXED_GRAPH);
+    refuses(GS_UNMOVABLE_GRAPH);
     OK(cuGraphExecDestroy(exec));
     OK(cuMemAlloc_v2(&at, 2 * MIB));
     OK(cuIpcGetMemHandle(&ticket, at));
-    refuses(GS_FIXED_EXPORTED);
+    refuses(GS_UNMOVABLE_EXPORTED);
     OK(cuMemFree_v2(at));
     moves();
     check_pattern(plain, 3 * MIB, 4);

@@ -255,10 +255,10 @@ static void runs_out_of_slots(void)
 {
     struct gs_region *region = fresh();
     CHECK(gs_region_lock(region));
-    for (int s = 0; s < GS_SLOTS; s++)
+    for (int s = 0; s < GS_REGION_SLOTS; s++)
         region->slot[s] = (struct gs_region_slot){.pid = 1, .start = gs_process_start(1),
                                                   .pid_namespace = gs_process_namespace()};
-    region->slots_high = GS_SLOTS;
+    region->slots_high = GS_REGION_SLOTS;
     CHECK(gs_region_join(region, getpid()) == -1);
     region->slot[7].start++; /* now it is somebody dead */
     CHECK(gs_region_join(region, getpid()) == 7);

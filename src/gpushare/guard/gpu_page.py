@@ -101,14 +101,14 @@ class Board:
     def create(cls, path: Path, gpu: GpuId) -> "Board":
         """Make the file, replacing one that is there; raises OSError as open() does."""
         board = cls(path)
-        board._check(library().gpushare_board_create(os.fsencode(path), gpu.encode()))
+        board._check(library().gpushare_gpu_page_create(os.fsencode(path), gpu.encode()))
         return board
 
     def seat(self, number: int, policy: SeatPolicy | None) -> None:
         """Give the seat to a share, change what is said of it, or (None) free it."""
         said = layout.SeatPolicy() if policy is None else _raw(policy)
         path = os.fsencode(self.path)
-        self._check(library().gpushare_board_seat(path, number, ctypes.byref(said)))
+        self._check(library().gpushare_gpu_page_set_share(path, number, ctypes.byref(said)))
 
     def snapshot(self) -> BoardSnapshot:
         """Raises BoardCorruptError for a file that is no board, OSError as open() does."""
@@ -116,14 +116,14 @@ class Board:
         waiting = _waiting(raw)
         seats = (
             _seat(number, seat, waiting[number])
-            for number, seat in enumerate(raw.seat)
+            for number, seat in enumerate(raw.share_slot)
             if seat.policy.share
         )
         return BoardSnapshot(
             uuid=GpuId(raw.header.uuid.decode(errors="replace")),
             seats=tuple(seats),
             turns=bool(raw.header.turns),
-            urgent=raw.header.urgent,
+            urgent=raw.header.preempt_bits,
         )
 
     def _check(self, result: int) -> None:
@@ -150,14 +150,22 @@ class Board:
 
 _OTHERS = {"number", "policy", "waiting"}
 _COUNTERS = tuple(name for name in Seat.__struct_fields__ if name not in _OTHERS)
+_STORED = {  # what they are called in the file's layout
+    "word": "gate",
+    "raises": "preemptions",
+    "raised_ns": "preempt_ns",
+    "stuck": "overrides",
+    "floors": "starvation_runs",
+    "slice_us": "timeslice_us",
+}
 
 
 def _waiting(raw: layout.Board) -> Counter[int]:
     """By seat; a rider counts until somebody finds it dead."""
     found: Counter[int] = Counter()
-    for rider in raw.rider[: min(raw.header.riders_high, layout.MAX_RIDERS)]:
+    for rider in raw.process_slot[: min(raw.header.process_slots_high, layout.MAX_RIDERS)]:
         if rider.pid > 0:
-            found[rider.seat] += rider.busy
+            found[rider.share_slot] += rider.busy
     return found
 
 
@@ -169,11 +177,11 @@ def _seat(number: int, raw: layout.Seat, waiting: int) -> Seat:
         limit=said.limit,
         request=said.request,
         quantum_us=said.quantum_us,
-        floor=said.floor,
+        floor=said.minimum,
         grace_us=said.grace_us,
-        slice_us=said.slice_us,
+        slice_us=said.timeslice_us,
     )
-    counters = {name: getattr(raw, name) for name in _COUNTERS}
+    counters = {name: getattr(raw, _STORED.get(name, name)) for name in _COUNTERS}
     return Seat(number=number, policy=policy, waiting=waiting, **counters)
 
 

@@ -52,6 +52,6 @@ def _load(path: Path) -> ctypes.CDLL:
     loaded.gpushare_region_resume.argtypes = [text]
     loaded.gpushare_region_move.argtypes = [text, seat, ctypes.c_void_p]
     loaded.gpushare_region_reap.argtypes = [text]
-    loaded.gpushare_board_create.argtypes = [text, text]
-    loaded.gpushare_board_seat.argtypes = [text, seat, ctypes.c_void_p]
+    loaded.gpushare_gpu_page_create.argtypes = [text, text]
+    loaded.gpushare_gpu_page_set_share.argtypes = [text, seat, ctypes.c_void_p]
     return loaded

@@ -224,7 +224,7 @@ class Region:
             unlisted=raw.header.unlisted,
             unhooked=raw.header.unhooked,
             flags=Flag(raw.header.flags & sum(Flag)),
-            halt=raw.header.halt,
+            halt=raw.header.suspend,
         )
 
     def close(self) -> None:
@@ -297,7 +297,7 @@ def _gpu(raw: layout.Gpu, uuid: GpuId) -> RegionGpu:
         denied=raw.denied,
         allocations=raw.allocations,
         cached=raw.cached,
-        seat=raw.seat - 1 if 0 < raw.seat <= layout.MAX_SEATS else None,
+        seat=raw.share_slot - 1 if 0 < raw.share_slot <= layout.MAX_SEATS else None,
     )
 
 
@@ -313,9 +313,9 @@ def _slot(raw: layout.Slot, uuids: Sequence[GpuId]) -> RegionSlot:
         pid_namespace=raw.pid_namespace,
         charged={uuid: Bytes(raw.charged[index]) for index, uuid in enumerate(uuids)},
         phase=_member(Phase, raw.phase),
-        fixed=raw.fixed,
+        fixed=raw.unmovable,
         failure=_member(Failure, raw.failure),
-        seen=raw.halt_seen,
+        seen=raw.suspend_seen,
         away=raw.away,
         host=raw.host,
         moved=raw.moved,

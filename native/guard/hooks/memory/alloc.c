@@ -14,11 +14,12 @@
 
 enum { PITCH_ALIGNMENT = 512 };
 
-void gs_keep_fixed(const struct gs_place *place, enum gs_space space, uint64_t key, uint64_t bytes, uint32_t fixed)
+void gs_keep_unmovable(const struct gs_place *place, enum gs_space space, uint64_t key, uint64_t bytes,
+                       uint32_t unmovable)
 {
     struct gs_entry old, entry = {.space = (uint8_t)space, .key = key, .bytes = bytes, .owner = place->context,
-                                  .gpu = (int8_t)place->gpu, .fixed = (uint8_t)fixed};
-    gs_fixed_add(fixed);
+                                  .gpu = (int8_t)place->gpu, .unmovable = (uint8_t)unmovable};
+    gs_unmovable_add(unmovable);
     if (gs_ledger_put(&entry, &old))
         gs_release(&old);
 }
@@ -26,17 +27,17 @@ void gs_keep_fixed(const struct gs_place *place, enum gs_space space, uint64_t k
 void gs_keep(const struct gs_place *place, enum gs_space space, uint64_t key, uint64_t bytes)
 {
     bool array = space == GS_ARRAY || space == GS_MIPMAP;
-    gs_keep_fixed(place, space, key, bytes,
-                  array ? GS_FIXED_ARRAY : space == GS_POINTER ? GS_FIXED_LEGACY : 0);
+    gs_keep_unmovable(place, space, key, bytes,
+                      array ? GS_UNMOVABLE_ARRAY : space == GS_POINTER ? GS_UNMOVABLE_LEGACY : 0);
 }
 
 void gs_release(const struct gs_entry *entry)
 {
-    gs_fixed_drop(entry->fixed);
+    gs_unmovable_drop(entry->unmovable);
     if (entry->pool)
         gs_pool_returned(entry);
     else
-        gs_give(GS_BLOCK, entry->gpu, entry->bytes);
+        gs_uncharge(GS_BLOCK, entry->gpu, entry->bytes);
 }
 
 static CUresult kept(CUresult result, const struct gs_place *place, uint64_t bytes, const CUdeviceptr *pointer)
@@ -44,7 +45,7 @@ static CUresult kept(CUresult result, const struct gs_place *place, uint64_t byt
     if (result == CUDA_SUCCESS)
         gs_keep(place, GS_POINTER, *pointer, bytes);
     else
-        gs_give(GS_BLOCK, place->gpu, bytes);
+        gs_uncharge(GS_BLOCK, place->gpu, bytes);
     return result;
 }
 
@@ -55,7 +56,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t bytes)
         return cuda()->cuMemAlloc_v2(pointer, bytes);
     if (gs_heap_serves(&place))
         return gs_heap_alloc(&place, bytes, pointer);
-    if (!gs_claim(GS_BLOCK, place.gpu, bytes))
+    if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))
         return gs_refuse(place.gpu);
     return kept(GS_INSIDE(cuda()->cuMemAlloc_v2(pointer, bytes)), &place, bytes, pointer);
 }
@@ -65,21 +66,21 @@ CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t bytes, unsigned int flag
     struct gs_place place = gs_place_current();
     if (place.gpu < 0)
         return cuda()->cuMemAllocManaged(pointer, bytes, flags);
-    if (!gs_claim(GS_BLOCK, place.gpu, bytes))
+    if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))
         return gs_refuse(place.gpu);
     CUresult result = GS_INSIDE(cuda()->cuMemAllocManaged(pointer, bytes, flags));
     if (result == CUDA_SUCCESS)
-        gs_keep_fixed(&place, GS_POINTER, *pointer, bytes, GS_FIXED_MANAGED);
+        gs_keep_unmovable(&place, GS_POINTER, *pointer, bytes, GS_UNMOVABLE_MANAGED);
     else
-        gs_give(GS_BLOCK, place.gpu, bytes);
+        gs_uncharge(GS_BLOCK, place.gpu, bytes);
     return result;
 }
 
 /* The pitch is the driver's to choose; a guess is reserved and corrected when it is known. */
 static CUresult pitched(const struct gs_place *place, uint64_t guess, uint64_t taken, CUdeviceptr pointer)
 {
-    gs_give(GS_BLOCK, place->gpu, guess);
-    if (gs_claim(GS_BLOCK, place->gpu, taken)) {
+    gs_uncharge(GS_BLOCK, place->gpu, guess);
+    if (gs_charge_or_reclaim(GS_BLOCK, place->gpu, taken)) {
         gs_keep(place, GS_POINTER, pointer, taken);
         return CUDA_SUCCESS;
     }
@@ -102,7 +103,7 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, s
             *pitch = row;
         return result;
     }
-    if (!gs_claim(GS_BLOCK, place.gpu, guess))
+    if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, guess))
         return gs_refuse(place.gpu);
     CUresult result = cuda()->cuMemAllocPitch_v2(pointer, pitch, width, height, element);
     if (result == CUDA_SUCCESS && gs_times(*pitch, height) > guess)
@@ -127,12 +128,12 @@ CUresult cuCtxSetLimit(CUlimit limit, size_t value)
     if (place.gpu < 0)
         return cuda()->cuCtxSetLimit(limit, value);
     uint64_t more = value > DEFAULT_HEAP ? value - DEFAULT_HEAP : 0;
-    if (!gs_claim(GS_BLOCK, place.gpu, more))
+    if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, more))
         return gs_refuse(place.gpu);
     CUresult result = cuda()->cuCtxSetLimit(limit, value);
     if (result == CUDA_SUCCESS)
         gs_keep(&place, GS_DEVICE_HEAP, (uintptr_t)place.context, more);
     else
-        gs_give(GS_BLOCK, place.gpu, more);
+        gs_uncharge(GS_BLOCK, place.gpu, more);
     return result;
 }

@@ -9,7 +9,8 @@
 void gs_keep(const struct gs_place *place, enum gs_space space, uint64_t key, uint64_t bytes);
 
 /* The same of memory that cannot be moved for a reason of its own. */
-void gs_keep_fixed(const struct gs_place *place, enum gs_space space, uint64_t key, uint64_t bytes, uint32_t fixed);
+void gs_keep_unmovable(const struct gs_place *place, enum gs_space space, uint64_t key, uint64_t bytes,
+                       uint32_t unmovable);
 
 /* Gives back what a pointer or array cost. */
 void gs_release(const struct gs_entry *entry);

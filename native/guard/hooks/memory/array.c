@@ -79,14 +79,14 @@ static CUresult made(CUresult result, const struct gs_place *place, enum gs_spac
     if (result == CUDA_SUCCESS)
         gs_keep(place, space, (uintptr_t)handle, bytes);
     else
-        gs_give(GS_BLOCK, place->gpu, bytes);
+        gs_uncharge(GS_BLOCK, place->gpu, bytes);
     return result;
 }
 
 #define CREATE_ARRAY(space, size, call)                                      \
     do {                                                                     \
         uint64_t bytes = size;                                               \
-        if (!gs_claim(GS_BLOCK, place.gpu, bytes))                           \
+        if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))                           \
             return gs_refuse(place.gpu);                                     \
         CUresult result = GS_INSIDE(call);                                   \
         return made(result, &place, space, bytes, result == CUDA_SUCCESS ? *array : NULL); \

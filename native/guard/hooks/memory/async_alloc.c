@@ -47,14 +47,14 @@ static bool idle(CUstream stream)
 static void record(struct gs_pool *pool, const struct request *want)
 {
     struct gs_entry old, entry = {.space = GS_POINTER, .key = *want->pointer, .bytes = want->bytes,
-                                  .pool = pool, .gpu = (int8_t)pool->account.gpu,
-                                  .fixed = GS_FIXED_POOL};
+                                  .pool = pool, .gpu = (int8_t)pool->growth.gpu,
+                                  .unmovable = GS_UNMOVABLE_POOL};
     pool->outstanding += want->bytes;
-    gs_fixed_add(GS_FIXED_POOL);
+    gs_unmovable_add(GS_UNMOVABLE_POOL);
     if (!gs_ledger_put(&entry, &old))
         return;
     if (old.pool)
-        gs_fixed_drop(old.fixed);
+        gs_unmovable_drop(old.unmovable);
     else
         gs_release(&old);
 }
@@ -63,12 +63,12 @@ static void record(struct gs_pool *pool, const struct request *want)
 static void undo(struct gs_pool *pool, const struct request *want, uint64_t claimed)
 {
     CUstream stream = actual_stream(want);
-    uint64_t reserved = pool->account.charged + claimed;
+    uint64_t reserved = pool->growth.charged + claimed;
     cuda()->cuMemFreeAsync(*want->pointer, stream);
     cuda()->cuStreamSynchronize(stream);
     cuda()->cuMemPoolTrimTo(pool->handle, 0);
     gs_pool_read(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &reserved);
-    gs_account_force(&pool->account, reserved, claimed);
+    gs_growth_settle_forced(&pool->growth, reserved, claimed);
 }
 
 /*
@@ -80,16 +80,16 @@ static enum outcome attempt(struct gs_pool *pool, const struct request *want, bo
 {
     CUdeviceptr before = want->pointer ? *want->pointer : 0;
     gs_pool_settle(pool);
-    uint64_t used = pool->account.charged, reserved;
+    uint64_t used = pool->growth.charged, reserved;
     if (trusting)
         gs_pool_read(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT, &used);
-    uint64_t claimed = gs_account_growth(&pool->account, want->bytes, used);
-    if (!gs_take(GS_EXACT, pool->account.gpu, claimed))
+    uint64_t claimed = gs_growth_estimate(&pool->growth, want->bytes, used);
+    if (!gs_charge(GS_EXACT, pool->growth.gpu, claimed))
         return REFUSED;
     *result = allocate(want);
     if (!gs_pool_read(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &reserved))
-        reserved = pool->account.charged + (*result == CUDA_SUCCESS ? claimed : 0);
-    if (!gs_account_settle(&pool->account, reserved, claimed)) {
+        reserved = pool->growth.charged + (*result == CUDA_SUCCESS ? claimed : 0);
+    if (!gs_growth_settle(&pool->growth, reserved, claimed)) {
         undo(pool, want, claimed);
         *want->pointer = before;
         return GREW_TOO_MUCH;
@@ -102,11 +102,11 @@ static enum outcome attempt(struct gs_pool *pool, const struct request *want, bo
 /* All that the request could take is claimed; a small one may be served from what the pool has left. */
 static bool attempted(struct gs_pool *pool, const struct request *want, CUresult *result)
 {
-    pthread_mutex_lock(&pool->account.lock);
+    pthread_mutex_lock(&pool->growth.lock);
     enum outcome outcome = attempt(pool, want, false, result);
     if (outcome == REFUSED && want->bytes <= SMALL)
         outcome = attempt(pool, want, true, result);
-    pthread_mutex_unlock(&pool->account.lock);
+    pthread_mutex_unlock(&pool->growth.lock);
     return outcome == DONE;
 }
 
@@ -131,17 +131,17 @@ static CUresult stream_ordered(const struct request *want)
         return allocate(want);
     }
     struct gs_pool *pool = pool_of(want);
-    if (!pool || pool->account.gpu < 0)
+    if (!pool || pool->growth.gpu < 0)
         return allocate(want);
     CUresult result;
     if (attempted(pool, want, &result))
         return result;
     /* Frees that the stream has not reached yet hold the memory that trimming is to return. */
     cuda()->cuStreamSynchronize(actual_stream(want));
-    gs_relieve(pool->account.gpu);
+    gs_reclaim(pool->growth.gpu);
     if (attempted(pool, want, &result))
         return result;
-    return gs_refuse(pool->account.gpu);
+    return gs_refuse(pool->growth.gpu);
 }
 
 CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t bytes, CUstream stream)

@@ -10,14 +10,14 @@
 #include "share/attach.h"
 
 /* One GPU's graph memory in this process. */
-struct ground {
-    struct gs_account account;
+struct graph_pool {
+    struct gs_growth growth;
     CUdevice device;
     uint64_t trims; /* a trim takes the memory of every graph that is not running */
     bool used;
 };
 
-static struct ground grounds[GS_GPUS];
+static struct graph_pool graph_pools[GS_GPUS];
 static bool nodes_exist;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -26,60 +26,60 @@ void gs_graph_gets_memory(void)
     __atomic_store_n(&nodes_exist, true, __ATOMIC_RELAXED);
 }
 
-static struct ground *ground_of(int gpu, CUdevice device)
+static struct graph_pool *graph_pool_of(int gpu, CUdevice device)
 {
-    struct ground *ground = &grounds[gpu];
+    struct graph_pool *graph_pool = &graph_pools[gpu];
     pthread_mutex_lock(&lock);
-    if (!ground->used) {
-        ground->account = gs_account_new(gpu);
-        ground->device = device;
-        ground->trims = 1;
-        __atomic_store_n(&ground->used, true, __ATOMIC_RELEASE);
+    if (!graph_pool->used) {
+        graph_pool->growth = gs_growth_new(gpu);
+        graph_pool->device = device;
+        graph_pool->trims = 1;
+        __atomic_store_n(&graph_pool->used, true, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&lock);
-    return ground;
+    return graph_pool;
 }
 
-static uint64_t read(const struct ground *ground, CUgraphMem_attribute what, uint64_t otherwise)
+static uint64_t read(const struct graph_pool *graph_pool, CUgraphMem_attribute what, uint64_t otherwise)
 {
     cuuint64_t value = 0;
-    CUresult result = cuda()->cuDeviceGetGraphMemAttribute(ground->device, what, &value);
+    CUresult result = cuda()->cuDeviceGetGraphMemAttribute(graph_pool->device, what, &value);
     return result == CUDA_SUCCESS ? value : otherwise;
 }
 
-static uint64_t reserved(const struct ground *ground)
+static uint64_t reserved(const struct graph_pool *graph_pool)
 {
-    return read(ground, CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT, ground->account.charged);
+    return read(graph_pool, CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT, graph_pool->growth.charged);
 }
 
 /* Launches cannot be undone, so what they took is charged; in-flight claims of other threads stay on top. */
-static void settle(struct ground *ground, uint64_t claimed)
+static void settle(struct graph_pool *graph_pool, uint64_t claimed)
 {
-    pthread_mutex_lock(&ground->account.lock);
-    gs_account_force(&ground->account, reserved(ground), claimed);
-    pthread_mutex_unlock(&ground->account.lock);
+    pthread_mutex_lock(&graph_pool->growth.lock);
+    gs_growth_settle_forced(&graph_pool->growth, reserved(graph_pool), claimed);
+    pthread_mutex_unlock(&graph_pool->growth.lock);
 }
 
-static struct ground *in_use(int gpu)
+static struct graph_pool *in_use(int gpu)
 {
-    return __atomic_load_n(&grounds[gpu].used, __ATOMIC_ACQUIRE) ? &grounds[gpu] : NULL;
+    return __atomic_load_n(&graph_pools[gpu].used, __ATOMIC_ACQUIRE) ? &graph_pools[gpu] : NULL;
 }
 
 void gs_graph_settle(int gpu)
 {
     if (in_use(gpu))
-        settle(&grounds[gpu], 0);
+        settle(&graph_pools[gpu], 0);
 }
 
 static void trimmed(int gpu)
 {
-    __atomic_add_fetch(&grounds[gpu].trims, 1, __ATOMIC_RELAXED);
-    settle(&grounds[gpu], 0);
+    __atomic_add_fetch(&graph_pools[gpu].trims, 1, __ATOMIC_RELAXED);
+    settle(&graph_pools[gpu], 0);
 }
 
 void gs_graph_trim(int gpu)
 {
-    if (in_use(gpu) && cuda()->cuDeviceGraphMemTrim(grounds[gpu].device) == CUDA_SUCCESS)
+    if (in_use(gpu) && cuda()->cuDeviceGraphMemTrim(graph_pools[gpu].device) == CUDA_SUCCESS)
         trimmed(gpu);
 }
 
@@ -143,14 +143,14 @@ struct gs_graph_need *gs_graph_measure(CUgraph graph)
 
 static uint64_t missing(const struct gs_graph_need *need, int gpu)
 {
-    struct ground *ground = ground_of(gpu, need->device[gpu]);
-    if (need->held_since[gpu] == __atomic_load_n(&ground->trims, __ATOMIC_RELAXED))
+    struct graph_pool *graph_pool = graph_pool_of(gpu, need->device[gpu]);
+    if (need->held_since[gpu] == __atomic_load_n(&graph_pool->trims, __ATOMIC_RELAXED))
         return 0;
-    pthread_mutex_lock(&ground->account.lock);
-    uint64_t used = read(ground, CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT, 0);
-    gs_account_force(&ground->account, reserved(ground), 0);
-    uint64_t grown = gs_account_growth(&ground->account, need->bytes[gpu], used);
-    pthread_mutex_unlock(&ground->account.lock);
+    pthread_mutex_lock(&graph_pool->growth.lock);
+    uint64_t used = read(graph_pool, CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT, 0);
+    gs_growth_settle_forced(&graph_pool->growth, reserved(graph_pool), 0);
+    uint64_t grown = gs_growth_estimate(&graph_pool->growth, need->bytes[gpu], used);
+    pthread_mutex_unlock(&graph_pool->growth.lock);
     return grown;
 }
 
@@ -159,10 +159,10 @@ static int claim(const struct gs_graph_need *need, uint64_t claimed[GS_GPUS])
 {
     for (int gpu = 0; gpu < GS_GPUS; gpu++) {
         claimed[gpu] = need->bytes[gpu] ? missing(need, gpu) : 0;
-        if (gs_take(GS_EXACT, gpu, claimed[gpu]))
+        if (gs_charge(GS_EXACT, gpu, claimed[gpu]))
             continue;
         while (gpu-- > 0)
-            gs_give(GS_EXACT, gpu, claimed[gpu]);
+            gs_uncharge(GS_EXACT, gpu, claimed[gpu]);
         return gpu + 1;
     }
     return -1;
@@ -173,9 +173,9 @@ void gs_graph_settle_need(struct gs_graph_need *need, const uint64_t claimed[GS_
     for (int gpu = 0; gpu < GS_GPUS; gpu++) {
         if (!need->bytes[gpu])
             continue;
-        settle(ground_of(gpu, need->device[gpu]), claimed[gpu]);
+        settle(graph_pool_of(gpu, need->device[gpu]), claimed[gpu]);
         if (holds)
-            need->held_since[gpu] = __atomic_load_n(&grounds[gpu].trims, __ATOMIC_RELAXED);
+            need->held_since[gpu] = __atomic_load_n(&graph_pools[gpu].trims, __ATOMIC_RELAXED);
     }
 }
 
@@ -184,7 +184,7 @@ int gs_graph_claim(const struct gs_graph_need *need, uint64_t claimed[GS_GPUS])
     int full = claim(need, claimed);
     if (full < 0)
         return full;
-    gs_relieve(full);
+    gs_reclaim(full);
     return claim(need, claimed);
 }
 
@@ -192,6 +192,6 @@ void gs_graph_memory_forget(void)
 {
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     for (int gpu = 0; gpu < GS_GPUS; gpu++)
-        grounds[gpu] = (struct ground){0};
+        graph_pools[gpu] = (struct graph_pool){0};
     nodes_exist = false;
 }

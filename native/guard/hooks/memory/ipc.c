@@ -26,24 +26,25 @@ struct opened {
     CUdeviceptr base;
     unsigned times;
     struct opened *next;
-    CUmemGenericAllocationHandle handle[]; /* one per piece */
+    CUmemGenericAllocationHandle handle[]; /* one per chunk */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct opened *first;
 
-static void unmap(struct opened *opened, unsigned pieces, uint64_t bytes)
+static void unmap(struct opened *opened, unsigned chunks, uint64_t bytes)
 {
     if (bytes)
         cuda()->cuMemUnmap(opened->base, bytes);
-    for (unsigned i = 0; i < pieces; i++)
+    for (unsigned i = 0; i < chunks; i++)
         cuda()->cuMemRelease(opened->handle[i]);
     cuda()->cuMemAddressFree(opened->base, opened->ticket.bytes);
 }
 
-static CUresult map_piece(struct opened *opened, unsigned number, uint64_t at, int pidfd, const struct gs_shown_piece *piece)
+static CUresult map_chunk(struct opened *opened, unsigned number, uint64_t at, int pidfd,
+                          const struct gs_ipc_chunk *chunk)
 {
-    int fd = (int)syscall(SYS_pidfd_getfd, pidfd, piece->fd, 0);
+    int fd = (int)syscall(SYS_pidfd_getfd, pidfd, chunk->fd, 0);
     if (fd < 0)
         return CUDA_ERROR_MAP_FAILED;
     CUresult result = cuda()->cuMemImportFromShareableHandle(&opened->handle[number], (void *)(intptr_t)fd,
@@ -51,22 +52,22 @@ static CUresult map_piece(struct opened *opened, unsigned number, uint64_t at, i
     close(fd);
     if (result != CUDA_SUCCESS)
         return result;
-    result = cuda()->cuMemMap(opened->base + at, piece->bytes, 0, opened->handle[number], 0);
+    result = cuda()->cuMemMap(opened->base + at, chunk->bytes, 0, opened->handle[number], 0);
     if (result != CUDA_SUCCESS)
         cuda()->cuMemRelease(opened->handle[number]);
     return result;
 }
 
-static CUresult map_pieces(struct opened *opened, int pidfd, const struct gs_shown_piece *piece)
+static CUresult map_chunks(struct opened *opened, int pidfd, const struct gs_ipc_chunk *chunk)
 {
     uint64_t at = 0;
     CUdevice device = 0;
     CUresult result = cuda()->cuCtxGetDevice(&device);
     unsigned done = 0;
     while (result == CUDA_SUCCESS && done < opened->ticket.count) {
-        result = map_piece(opened, done, at, pidfd, &piece[done]);
+        result = map_chunk(opened, done, at, pidfd, &chunk[done]);
         if (result == CUDA_SUCCESS)
-            at += piece[done++].bytes;
+            at += chunk[done++].bytes;
     }
     CUmemAccessDesc us = {{CU_MEM_LOCATION_TYPE_DEVICE, device}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
     if (result == CUDA_SUCCESS)
@@ -76,11 +77,11 @@ static CUresult map_pieces(struct opened *opened, int pidfd, const struct gs_sho
     return result;
 }
 
-/* The exporter's list of pieces; it is believed no further than the ticket. */
-static struct gs_shown_piece *fetch_list(const struct gs_ticket *ticket, int pidfd)
+/* The exporter's list of chunks; it is believed no further than the ticket. */
+static struct gs_ipc_chunk *fetch_list(const struct gs_ticket *ticket, int pidfd)
 {
-    size_t bytes = ticket->count * sizeof(struct gs_shown_piece);
-    struct gs_shown_piece *list = malloc(bytes ? bytes : 1);
+    size_t bytes = ticket->count * sizeof(struct gs_ipc_chunk);
+    struct gs_ipc_chunk *list = malloc(bytes ? bytes : 1);
     int fd = (int)syscall(SYS_pidfd_getfd, pidfd, ticket->list, 0);
     uint64_t sum = 0;
     bool whole = list && fd >= 0 && pread(fd, list, bytes, 0) == (ssize_t)bytes;
@@ -98,11 +99,11 @@ static CUresult map(struct opened *opened)
 {
     int pidfd = (int)syscall(SYS_pidfd_open, opened->ticket.pid, 0);
     bool same = pidfd >= 0 && gs_process_start(opened->ticket.pid) == opened->ticket.start;
-    struct gs_shown_piece *list = same ? fetch_list(&opened->ticket, pidfd) : NULL;
+    struct gs_ipc_chunk *list = same ? fetch_list(&opened->ticket, pidfd) : NULL;
     CUresult result = list ? cuda()->cuMemAddressReserve(&opened->base, opened->ticket.bytes, GS_PAGE, 0, 0)
                            : CUDA_ERROR_MAP_FAILED;
     if (result == CUDA_SUCCESS)
-        result = map_pieces(opened, pidfd, list);
+        result = map_chunks(opened, pidfd, list);
     if (pidfd >= 0)
         close(pidfd);
     free(list);
@@ -136,7 +137,7 @@ static CUresult open_ticket(CUdeviceptr *pointer, const struct gs_ticket *ticket
         }
         opened->next = first;
         first = opened;
-        gs_fixed_add(GS_FIXED_IMPORTED);
+        gs_unmovable_add(GS_UNMOVABLE_IMPORTED);
     }
     opened->times++;
     *pointer = opened->base + ticket->offset;
@@ -147,7 +148,7 @@ static CUresult open_ticket(CUdeviceptr *pointer, const struct gs_ticket *ticket
 static CUresult native_opened(CUresult result)
 {
     if (result == CUDA_SUCCESS && gs_movable())
-        gs_fixed_add(GS_FIXED_IMPORTED);
+        gs_unmovable_add(GS_UNMOVABLE_IMPORTED);
     return result;
 }
 
@@ -195,7 +196,7 @@ static bool close_pointer(CUdeviceptr pointer)
     *link = opened->next;
     unmap(opened, opened->ticket.count, opened->ticket.bytes);
     free(opened);
-    gs_fixed_drop(GS_FIXED_IMPORTED);
+    gs_unmovable_drop(GS_UNMOVABLE_IMPORTED);
     return true;
 }
 
@@ -203,7 +204,7 @@ static CUresult close_native(CUdeviceptr pointer)
 {
     CUresult result = cuda()->cuIpcCloseMemHandle(pointer);
     if (result == CUDA_SUCCESS && gs_movable())
-        gs_fixed_drop(GS_FIXED_IMPORTED);
+        gs_unmovable_drop(GS_UNMOVABLE_IMPORTED);
     return result;
 }
 
@@ -223,7 +224,8 @@ static CUresult show(CUipcMemHandle *handle, const struct gs_allocation *allocat
     struct gs_ticket ticket;
     gs_blocks_lock();
     struct gs_block *block = gs_block_at(allocation->at);
-    CUresult result = block ? gs_show(block, allocation->at - block->at, &ticket) : CUDA_ERROR_INVALID_VALUE;
+    uint64_t offset = block ? allocation->at - block->at : 0;
+    CUresult result = block ? gs_ipc_export_block(block, offset, &ticket) : CUDA_ERROR_INVALID_VALUE;
     gs_blocks_unlock();
     if (result == CUDA_SUCCESS)
         memcpy(handle, &ticket, sizeof ticket);

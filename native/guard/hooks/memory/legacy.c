@@ -8,7 +8,7 @@ static CUresult kept(CUresult result, const struct gs_place *place, uint64_t byt
     if (result == CUDA_SUCCESS)
         gs_keep(place, GS_POINTER, *pointer, bytes);
     else
-        gs_give(GS_BLOCK, place->gpu, bytes);
+        gs_uncharge(GS_BLOCK, place->gpu, bytes);
     return result;
 }
 
@@ -17,7 +17,7 @@ CUresult cuMemAlloc(CUdeviceptr_v1 *pointer, unsigned int bytes)
     struct gs_place place = gs_place_current();
     if (place.gpu < 0)
         return cuda()->cuMemAlloc(pointer, bytes);
-    if (!gs_claim(GS_BLOCK, place.gpu, bytes))
+    if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))
         return gs_refuse(place.gpu);
     return kept(cuda()->cuMemAlloc(pointer, bytes), &place, bytes, pointer);
 }
@@ -29,7 +29,7 @@ CUresult cuMemAllocPitch(CUdeviceptr_v1 *pointer, unsigned int *pitch, unsigned 
     if (place.gpu < 0)
         return cuda()->cuMemAllocPitch(pointer, pitch, width, height, element);
     uint64_t bytes = ((uint64_t)width + 511) / 512 * 512 * height;
-    if (!gs_claim(GS_BLOCK, place.gpu, bytes))
+    if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))
         return gs_refuse(place.gpu);
     return kept(cuda()->cuMemAllocPitch(pointer, pitch, width, height, element), &place, bytes, pointer);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a program is told of its pointers: its own allocations, not the blocks and pieces behind them. */
+/* What a program is told of its pointers: its own allocations, not the blocks and chunks behind them. */
 #include "swap/blocks/heap.h"
 
 CUresult cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size, CUdeviceptr pointer)

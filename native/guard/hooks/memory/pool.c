@@ -35,7 +35,7 @@ struct gs_pool *gs_pool_register(CUmemoryPool handle, int gpu)
     pthread_mutex_lock(&list_lock);
     struct gs_pool *pool = find(handle);
     if (!pool && (pool = malloc(sizeof *pool))) {
-        *pool = (struct gs_pool){.handle = handle, .account = gs_account_new(gpu), .next = first};
+        *pool = (struct gs_pool){.handle = handle, .growth = gs_growth_new(gpu), .next = first};
         first = pool;
     }
     pthread_mutex_unlock(&list_lock);
@@ -55,7 +55,7 @@ void gs_pool_settle(struct gs_pool *pool)
 {
     uint64_t reserved;
     if (!pool->destroyed && gs_pool_read(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &reserved))
-        gs_account_force(&pool->account, reserved, 0);
+        gs_growth_settle_forced(&pool->growth, reserved, 0);
 }
 
 static void each(int gpu, void (*act)(struct gs_pool *))
@@ -64,11 +64,11 @@ static void each(int gpu, void (*act)(struct gs_pool *))
     struct gs_pool *pool = first;
     pthread_mutex_unlock(&list_lock);
     for (; pool; pool = pool->next) {
-        if (pool->account.gpu < 0 || (gpu >= 0 && pool->account.gpu != gpu))
+        if (pool->growth.gpu < 0 || (gpu >= 0 && pool->growth.gpu != gpu))
             continue;
-        pthread_mutex_lock(&pool->account.lock);
+        pthread_mutex_lock(&pool->growth.lock);
         act(pool);
-        pthread_mutex_unlock(&pool->account.lock);
+        pthread_mutex_unlock(&pool->growth.lock);
     }
 }
 
@@ -99,11 +99,11 @@ void gs_pools_synchronised(void)
 void gs_pool_returned(const struct gs_entry *entry)
 {
     struct gs_pool *pool = entry->pool;
-    pthread_mutex_lock(&pool->account.lock);
+    pthread_mutex_lock(&pool->growth.lock);
     pool->outstanding -= entry->bytes;
     if (pool->destroyed && pool->outstanding == 0)
-        gs_account_force(&pool->account, 0, 0);
-    pthread_mutex_unlock(&pool->account.lock);
+        gs_growth_settle_forced(&pool->growth, 0, 0);
+    pthread_mutex_unlock(&pool->growth.lock);
     __atomic_store_n(&freed_since_sync, true, __ATOMIC_RELAXED);
 }
 
@@ -125,12 +125,12 @@ CUresult cuMemPoolCreate(CUmemoryPool *handle, const CUmemPoolProps *properties)
 /* What is still allocated from a destroyed pool stays, and stays charged, until the last of it is freed. */
 static void destroyed(struct gs_pool *pool)
 {
-    uint64_t left = gs_account_growth(&(struct gs_account){.grain = pool->account.grain}, pool->outstanding, 0);
+    uint64_t left = gs_growth_estimate(&(struct gs_growth){.grain = pool->growth.grain}, pool->outstanding, 0);
     pthread_mutex_lock(&list_lock);
     pool->destroyed = true;
     pthread_mutex_unlock(&list_lock);
-    if (left < pool->account.charged)
-        gs_account_force(&pool->account, left, 0);
+    if (left < pool->growth.charged)
+        gs_growth_settle_forced(&pool->growth, left, 0);
 }
 
 CUresult cuMemPoolDestroy(CUmemoryPool handle)
@@ -138,21 +138,21 @@ CUresult cuMemPoolDestroy(CUmemoryPool handle)
     struct gs_pool *pool = gs_pool_known(handle);
     if (!pool)
         return cuda()->cuMemPoolDestroy(handle);
-    pthread_mutex_lock(&pool->account.lock);
+    pthread_mutex_lock(&pool->growth.lock);
     CUresult result = cuda()->cuMemPoolDestroy(handle);
     if (result == CUDA_SUCCESS)
         destroyed(pool);
-    pthread_mutex_unlock(&pool->account.lock);
+    pthread_mutex_unlock(&pool->growth.lock);
     return result;
 }
 
 static CUresult changed(CUresult result, CUmemoryPool handle)
 {
     struct gs_pool *pool = gs_pool_known(handle);
-    if (pool && pool->account.gpu >= 0) {
-        pthread_mutex_lock(&pool->account.lock);
+    if (pool && pool->growth.gpu >= 0) {
+        pthread_mutex_lock(&pool->growth.lock);
         gs_pool_settle(pool);
-        pthread_mutex_unlock(&pool->account.lock);
+        pthread_mutex_unlock(&pool->growth.lock);
     }
     return result;
 }
@@ -178,7 +178,7 @@ CUresult cuMemPoolImportFromShareableHandle(CUmemoryPool *handle, void *shared, 
 }
 
 /* A pool that a program asks for is remembered with its GPU: allocation from it may name it and nothing else. */
-static CUresult shown(CUresult result, const CUmemoryPool *handle, int gpu)
+static CUresult remembered(CUresult result, const CUmemoryPool *handle, int gpu)
 {
     if (result == CUDA_SUCCESS && handle && gs_active())
         gs_pool_register(*handle, gpu);
@@ -187,22 +187,22 @@ static CUresult shown(CUresult result, const CUmemoryPool *handle, int gpu)
 
 CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *handle, CUdevice device)
 {
-    return shown(cuda()->cuDeviceGetDefaultMemPool(handle, device), handle, gs_gpu_of(device));
+    return remembered(cuda()->cuDeviceGetDefaultMemPool(handle, device), handle, gs_gpu_of(device));
 }
 
 CUresult cuDeviceGetMemPool(CUmemoryPool *handle, CUdevice device)
 {
-    return shown(cuda()->cuDeviceGetMemPool(handle, device), handle, gs_gpu_of(device));
+    return remembered(cuda()->cuDeviceGetMemPool(handle, device), handle, gs_gpu_of(device));
 }
 
 CUresult cuMemGetDefaultMemPool(CUmemoryPool *handle, CUmemLocation *location, CUmemAllocationType type)
 {
     CUresult result = cuda()->cuMemGetDefaultMemPool(handle, location, type);
-    return shown(result, handle, gs_gpu_at(location));
+    return remembered(result, handle, gs_gpu_at(location));
 }
 
 CUresult cuMemGetMemPool(CUmemoryPool *handle, CUmemLocation *location, CUmemAllocationType type)
 {
     CUresult result = cuda()->cuMemGetMemPool(handle, location, type);
-    return shown(result, handle, gs_gpu_at(location));
+    return remembered(result, handle, gs_gpu_at(location));
 }

@@ -7,7 +7,7 @@
 #include "driver/real.h"
 
 struct gs_pool {
-    struct gs_account account; /* its lock guards all of this */
+    struct gs_growth growth; /* its lock guards all of this */
     CUmemoryPool handle;
     uint64_t outstanding; /* bytes of pointers not yet freed */
     bool destroyed;

@@ -37,8 +37,8 @@ static void free_unused(struct physical *memory)
 {
     if (memory->handles || memory->mappings)
         return;
-    gs_give(GS_EXACT, memory->gpu, memory->bytes);
-    gs_fixed_drop(GS_FIXED_MAPPED);
+    gs_uncharge(GS_EXACT, memory->gpu, memory->bytes);
+    gs_unmovable_drop(GS_UNMOVABLE_MAPPED);
     free(memory);
 }
 
@@ -79,15 +79,15 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t bytes, const C
     int gpu = properties ? gs_gpu_at(&properties->location) : -1;
     if (gpu < 0)
         return cuda()->cuMemCreate(handle, bytes, properties, flags);
-    if (!gs_claim(GS_EXACT, gpu, bytes))
+    if (!gs_charge_or_reclaim(GS_EXACT, gpu, bytes))
         return gs_refuse(gpu);
     struct physical *memory = malloc(sizeof *memory);
     if (!memory) {
-        gs_give(GS_EXACT, gpu, bytes);
+        gs_uncharge(GS_EXACT, gpu, bytes);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     *memory = (struct physical){.bytes = bytes, .gpu = gpu};
-    gs_fixed_add(GS_FIXED_MAPPED);
+    gs_unmovable_add(GS_UNMOVABLE_MAPPED);
     CUresult result = GS_INSIDE(cuda()->cuMemCreate(handle, bytes, properties, flags));
     return created(result, result == CUDA_SUCCESS ? *handle : 0, memory);
 }

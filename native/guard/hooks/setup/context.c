@@ -38,7 +38,7 @@ static bool any_open(int gpu)
 /* Each context takes its memory anew (driver 580: the second of a process costs what the first did). */
 static bool enter(int gpu, uint64_t price)
 {
-    bool entered = gs_take(GS_EXACT, gpu, price);
+    bool entered = gs_charge(GS_EXACT, gpu, price);
     if (entered)
         count(gpu);
     return entered;
@@ -62,8 +62,8 @@ static bool dies_with_context(const struct gs_entry *entry, const void *context)
 
 static void release_entry(const struct gs_entry *entry)
 {
-    gs_fixed_drop(entry->fixed);
-    gs_give(GS_BLOCK, entry->gpu, entry->bytes);
+    gs_unmovable_drop(entry->unmovable);
+    gs_uncharge(GS_BLOCK, entry->gpu, entry->bytes);
 }
 
 static void leave(int gpu, uint64_t price)
@@ -74,10 +74,10 @@ static void leave(int gpu, uint64_t price)
     if (last) {
         gs_ledger_sweep(dies_with_gpu, &gpu, release_entry);
         gs_heap_ended(gpu, NULL);
-        gs_mover_lost_context();
+        gs_suspend_thread_lost_context();
         gs_settle(gpu);
     }
-    gs_give(GS_EXACT, gpu, price);
+    gs_uncharge(GS_EXACT, gpu, price);
 }
 
 /* Records a context that was counted and paid for; a handle that was known counts once. */
@@ -87,7 +87,7 @@ static void remember(CUcontext context, const struct gs_place *place, uint64_t p
                                   .bytes = price, .pool = (void *)(intptr_t)place->device};
     if (gs_ledger_put(&entry, &old))
         leave(old.gpu, old.bytes);
-    gs_mover_start();
+    gs_suspend_thread_start();
 }
 
 static void gone(void *context, bool with_its_memory)
@@ -113,7 +113,7 @@ struct gs_place gs_place_current(void)
     if (place.gpu >= 0 && !gs_ledger_find(GS_CONTEXT, (uintptr_t)place.context, &known)) {
         /* Made by a way that we do not see, such as a green context's own or an export table. */
         uint64_t price = any_open(place.gpu) ? 0 : gs_context_bytes(place.gpu);
-        gs_force(place.gpu, price);
+        gs_charge_forced(place.gpu, price);
         count(place.gpu);
         remember(place.context, &place, price);
     }
@@ -137,12 +137,12 @@ static bool primary_known(int gpu)
     return primary[gpu] && gs_ledger_find(GS_CONTEXT, (uintptr_t)primary[gpu], &known);
 }
 
-/* Contexts come and go only while the process may use the GPU; the mover makes them current in its own thread. */
-#define OUTSIDE_MOVES(act)  \
+/* Contexts come and go only while the process may use the GPU; the suspend thread makes them current for itself. */
+#define OUTSIDE_TRANSFERS(act)  \
     GS_INSIDE(({            \
-        gs_mover_pause();   \
+        gs_suspend_thread_pause();   \
         CUresult end = act; \
-        gs_mover_go_on();   \
+        gs_suspend_thread_go_on();   \
         end;                \
     }))
 
@@ -154,9 +154,9 @@ static CUresult retain(CUcontext *context, CUdevice device)
     uint64_t price = gs_context_bytes(place.gpu);
     if (!enter(place.gpu, price))
         return gs_refuse(place.gpu);
-    gs_groups_begin(place.gpu);
+    gs_channel_groups_begin(place.gpu);
     CUresult result = cuda()->cuDevicePrimaryCtxRetain(context, device);
-    gs_groups_end();
+    gs_channel_groups_end();
     if (result != CUDA_SUCCESS) {
         leave(place.gpu, price);
         return result;
@@ -192,25 +192,25 @@ static void before_end(CUdevice device)
 CUresult cuDevicePrimaryCtxRelease(CUdevice device)
 {
     before_end(device);
-    return OUTSIDE_MOVES(primary_released(cuda()->cuDevicePrimaryCtxRelease(device), device));
+    return OUTSIDE_TRANSFERS(primary_released(cuda()->cuDevicePrimaryCtxRelease(device), device));
 }
 
 CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
 {
     before_end(device);
-    return OUTSIDE_MOVES(primary_released(cuda()->cuDevicePrimaryCtxRelease_v2(device), device));
+    return OUTSIDE_TRANSFERS(primary_released(cuda()->cuDevicePrimaryCtxRelease_v2(device), device));
 }
 
 CUresult cuDevicePrimaryCtxReset(CUdevice device)
 {
     before_end(device);
-    return OUTSIDE_MOVES(primary_released(cuda()->cuDevicePrimaryCtxReset(device), device));
+    return OUTSIDE_TRANSFERS(primary_released(cuda()->cuDevicePrimaryCtxReset(device), device));
 }
 
 CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
 {
     before_end(device);
-    return OUTSIDE_MOVES(primary_released(cuda()->cuDevicePrimaryCtxReset_v2(device), device));
+    return OUTSIDE_TRANSFERS(primary_released(cuda()->cuDevicePrimaryCtxReset_v2(device), device));
 }
 
 /* Runs a creating call: paid for before, recorded after. */
@@ -220,9 +220,9 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
         struct gs_place place = {.gpu = gs_gpu_taken(on), .device = on};           \
         uint64_t price = place.gpu < 0 ? 0 : (cost);                               \
         bool paid = place.gpu < 0 || enter(place.gpu, price);                      \
-        gs_groups_begin(place.gpu);                                                \
+        gs_channel_groups_begin(place.gpu);                                                \
         CUresult result = paid ? call : gs_refuse(place.gpu);                      \
-        gs_groups_end();                                                           \
+        gs_channel_groups_end();                                                           \
         if (place.gpu >= 0 && result == CUDA_SUCCESS)                              \
             remember((CUcontext)*(handle), &place, price);                         \
         else if (place.gpu >= 0 && paid)                                           \
@@ -271,14 +271,14 @@ CUresult cuCtxDestroy(CUcontext context)
 {
     if (gs_gate_armed)
         gs_gate_context_ends(context);
-    return OUTSIDE_MOVES(destroyed(cuda()->cuCtxDestroy(context), context));
+    return OUTSIDE_TRANSFERS(destroyed(cuda()->cuCtxDestroy(context), context));
 }
 
 CUresult cuCtxDestroy_v2(CUcontext context)
 {
     if (gs_gate_armed)
         gs_gate_context_ends(context);
-    return OUTSIDE_MOVES(destroyed(cuda()->cuCtxDestroy_v2(context), context));
+    return OUTSIDE_TRANSFERS(destroyed(cuda()->cuCtxDestroy_v2(context), context));
 }
 
 /* What was allocated in a green context belongs to the primary context and stays. */

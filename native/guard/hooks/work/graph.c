@@ -17,26 +17,26 @@ static bool graphs_with_memory(void)
     return __atomic_load_n(&graphs_exist, __ATOMIC_RELAXED);
 }
 
-typedef CUresult starter(gs_graph_call *original, CUgraphExec graph, CUstream stream, CUstream actual);
+typedef CUresult starter(gs_graph_call *real, CUgraphExec graph, CUstream stream, CUstream actual);
 
 /* What the graph allocates is claimed before it is started. */
-static CUresult with_memory(starter *start, gs_graph_call *original, CUgraphExec graph, CUstream stream,
+static CUresult with_memory(starter *start, gs_graph_call *real, CUgraphExec graph, CUstream stream,
                             CUstream actual, struct gs_graph_need *need)
 {
     uint64_t claimed[GS_GPUS];
     int full = gs_graph_claim(need, claimed);
     if (full >= 0)
         return gs_refuse(full);
-    CUresult result = start(original, graph, stream, actual);
+    CUresult result = start(real, graph, stream, actual);
     gs_graph_settle_need(need, claimed, result == CUDA_SUCCESS);
     return result;
 }
 
-static CUresult upload(gs_graph_call *original, CUgraphExec graph, CUstream stream, CUstream actual)
+static CUresult upload(gs_graph_call *real, CUgraphExec graph, CUstream stream, CUstream actual)
 {
     (void)actual;
     gs_enter();
-    CUresult result = original(graph, stream);
+    CUresult result = real(graph, stream);
     gs_leave();
     return result;
 }
@@ -47,10 +47,10 @@ static struct gs_graph_need *need_of(CUgraphExec graph)
     return gs_ledger_find(GS_GRAPH, (uintptr_t)graph, &entry) ? entry.owner : NULL;
 }
 
-static CUresult run(starter *start, gs_graph_call *original, CUgraphExec graph, CUstream stream, CUstream actual)
+static CUresult run(starter *start, gs_graph_call *real, CUgraphExec graph, CUstream stream, CUstream actual)
 {
     struct gs_graph_need *need = graphs_with_memory() ? need_of(graph) : NULL;
-    return need ? with_memory(start, original, graph, stream, actual, need) : start(original, graph, stream, actual);
+    return need ? with_memory(start, real, graph, stream, actual, need) : start(real, graph, stream, actual);
 }
 
 static CUstream own(CUstream stream)
@@ -89,7 +89,7 @@ CUresult cuGraphExecDestroy(CUgraphExec graph)
         return result;
     }
     gs_graph_settle_need(entry.owner, (uint64_t[GS_GPUS]){0}, false);
-    gs_fixed_drop(GS_FIXED_GRAPH);
+    gs_unmovable_drop(GS_UNMOVABLE_GRAPH);
     free(entry.owner);
     return result;
 }
@@ -107,7 +107,7 @@ static CUresult instantiated(CUresult result, const CUgraphExec *graph, struct g
     if (gs_ledger_put(&entry, &old))
         free(old.owner);
     else
-        gs_fixed_add(GS_FIXED_GRAPH);
+        gs_unmovable_add(GS_UNMOVABLE_GRAPH);
     __atomic_store_n(&graphs_exist, true, __ATOMIC_RELAXED);
     return result;
 }

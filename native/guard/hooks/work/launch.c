@@ -16,7 +16,7 @@
         if (__builtin_expect(gs_gate_armed, 0))                               \
             gs_gate_before(&pass);                                            \
         CUresult result = call;                                               \
-        if (__builtin_expect(pass.ride != NULL, 0))                           \
+        if (__builtin_expect(pass.attachment != NULL, 0))                           \
             gs_gate_after(&pass, result);                                     \
         gs_leave();                                                           \
         return result;                                                        \

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Copies over the link, which may be large. Beside urgent work they are made in pieces with looks at the word between
- * them: one after another in a stream they are the same copy.
+ * Copies over the link, which may be large. Next to high-priority work they are made in parts with looks at the gate
+ * between them: one after another in a stream they are the same copy.
  */
 #include "driver/quiesce.h"
 #include "schedule/gate.h"
 
-enum { PIECE = 8 << 20 };
+enum { PART_BYTES = 8 << 20 };
 
 static size_t part(size_t bytes, size_t done)
 {
-    return bytes - done < PIECE ? bytes - done : PIECE;
+    return bytes - done < PART_BYTES ? bytes - done : PART_BYTES;
 }
 
 #define GATED(on, bytes, call)                                                     \
@@ -25,15 +25,15 @@ static size_t part(size_t bytes, size_t done)
         outcome;                                                                   \
     })
 
-#define BULK(symbol, on, to_type, from_type)                                                               \
+#define SPLIT(symbol, on, to_type, from_type)                                                               \
     CUresult symbol(to_type to, from_type from, size_t bytes, CUstream s)                                  \
     {                                                                                                      \
         CUresult result = CUDA_SUCCESS;                                                                    \
         if (__builtin_expect(gs_gate_armed, 0))                                                            \
             gs_gate_copies(on);                                                                            \
-        if (bytes <= PIECE || !gs_gate_armed || !gs_gate_divides(on))                                      \
+        if (bytes <= PART_BYTES || !gs_gate_armed || !gs_gate_splits(on))                                      \
             return GS_INSIDE(cuda()->symbol(to, from, bytes, s));                                          \
-        for (size_t done = 0; done < bytes && result == CUDA_SUCCESS; done += PIECE)                       \
+        for (size_t done = 0; done < bytes && result == CUDA_SUCCESS; done += PART_BYTES)                       \
             result = GATED(on, part(bytes, done), cuda()->symbol(to + done, from + done, part(bytes, done), s)); \
         return result;                                                                                     \
     }
@@ -43,9 +43,9 @@ static inline CUstream own(CUstream stream)
     return stream ? stream : CU_STREAM_PER_THREAD;
 }
 
-BULK(cuMemcpyAsync, s, CUdeviceptr, CUdeviceptr)
-BULK(cuMemcpyAsync_ptsz, own(s), CUdeviceptr, CUdeviceptr)
-BULK(cuMemcpyHtoDAsync_v2, s, CUdeviceptr, const void *)
-BULK(cuMemcpyHtoDAsync_v2_ptsz, own(s), CUdeviceptr, const void *)
-BULK(cuMemcpyDtoHAsync_v2, s, void *, CUdeviceptr)
-BULK(cuMemcpyDtoHAsync_v2_ptsz, own(s), void *, CUdeviceptr)
+SPLIT(cuMemcpyAsync, s, CUdeviceptr, CUdeviceptr)
+SPLIT(cuMemcpyAsync_ptsz, own(s), CUdeviceptr, CUdeviceptr)
+SPLIT(cuMemcpyHtoDAsync_v2, s, CUdeviceptr, const void *)
+SPLIT(cuMemcpyHtoDAsync_v2_ptsz, own(s), CUdeviceptr, const void *)
+SPLIT(cuMemcpyDtoHAsync_v2, s, void *, CUdeviceptr)
+SPLIT(cuMemcpyDtoHAsync_v2_ptsz, own(s), void *, CUdeviceptr)

@@ -8,7 +8,7 @@
 #define WAIT(on, call)                                                                        \
     do {                                                                                      \
         bool gated = __builtin_expect(gs_gate_armed, 0);                                      \
-        struct gs_ride *begun = gated ? gs_gate_sync_begins(on) : NULL;                       \
+        struct gs_attachment *begun = gated ? gs_gate_sync_begins(on) : NULL;                       \
         CUresult result = call;                                                               \
         if (gated)                                                                            \
             gs_gate_sync_ended(begun);                                                        \
@@ -70,12 +70,12 @@ CUresult cuEventQuery(CUevent event)
 /* A stream that is gone must not be asked about. */
 static void forget(CUstream stream)
 {
-    struct gs_ride *ride = gs_gate_armed ? gs_ride_here() : NULL;
-    if (!ride)
+    struct gs_attachment *attachment = gs_gate_armed ? gs_attachment_here() : NULL;
+    if (!attachment)
         return;
-    gs_urgent_forget_stream(ride, stream);
-    if (GS_READ(ride->newest) == stream)
-        GS_WRITE(ride->newest, NULL);
+    gs_preempt_forget_stream(attachment, stream);
+    if (GS_READ(attachment->newest_stream) == stream)
+        GS_WRITE(attachment->newest_stream, NULL);
 }
 
 CUresult cuStreamDestroy(CUstream stream)

@@ -11,14 +11,14 @@
 #define US 1000ull
 #define MS 1000000ull
 
-enum { OTHERS = GS_SEATS, PARTIES, NOBODY = -1 };
+enum { OTHERS = GS_SHARE_SLOTS, ACCOUNTS, NONE = -1 };
 
 static const uint64_t ROUND_NS = 40 * MS, SHORTEST_NS = 2 * MS, LOOK_NS = 1 * MS, WISH_NS = 20 * MS;
 static const uint64_t PATIENCE_NS = 200 * MS; /* turns go on that long after the last wish for one */
 static const uint64_t GRACE_NS = 500 * MS;
 
-/* A seat with a limit or guarantee, or (the last one) all others together. Amounts are ns of GPU. */
-struct party {
+/* A share slot with a limit or guarantee, or (the last one) all others together. Amounts are ns of GPU. */
+struct account {
     int64_t budget;
     uint64_t virtual;
     uint64_t limited_at;    /* since when the limit is what it is */
@@ -26,125 +26,125 @@ struct party {
     bool wants, wanted;
 };
 
-/* What one conductor knows of one GPU. */
-struct stand {
-    struct party party[PARTIES];
-    bool seat_wants[GS_SEATS];
-    uint64_t overrun_seen[GS_SEATS];
-    int turn;  /* the party whose turn it is */
+/* What one arbiter knows of one GPU. */
+struct arbiter_state {
+    struct account account[ACCOUNTS];
+    bool slot_wants[GS_SHARE_SLOTS];
+    uint64_t overrun_seen[GS_SHARE_SLOTS];
+    int turn;  /* the account whose turn it is */
     bool used; /* and whether it was let use it: nothing else may have kept it out */
     uint64_t used_ns, given_back; /* in this turn */
     uint64_t turn_end, at, needed_at;
-    bool conducts;
+    bool holds_lease;
 };
 
-static struct stand stands[GS_GPUS];
+static struct arbiter_state states[GS_GPUS];
 
-static bool is_taken(const struct gs_seat *seat)
+static bool is_taken(const struct gs_share_slot *slot)
 {
-    return seat->policy.share[0] && gs_takes_turns(&seat->policy);
+    return slot->policy.share[0] && gs_takes_turns(&slot->policy);
 }
 
-static int party_of(const struct gs_board *board, int seat)
+static int account_of(const struct gs_gpu_page *page, int slot)
 {
-    return gs_capped(&board->seat[seat].policy) ? seat : OTHERS;
+    return gs_capped(&page->share_slot[slot].policy) ? slot : OTHERS;
 }
 
-static bool rider_wants(const struct gs_rider *rider, uint64_t now)
+static bool process_wants(const struct gs_process_slot *process, uint64_t now)
 {
-    return GS_READ(rider->pid) > 0 &&
-           (GS_READ(rider->busy) || GS_READ(rider->draining) || GS_READ(rider->want_ns) + WISH_NS > now);
+    return GS_READ(process->pid) > 0 &&
+           (GS_READ(process->busy) || GS_READ(process->draining) || GS_READ(process->want_ns) + WISH_NS > now);
 }
 
-static void see_wishes(struct stand *stand, const struct gs_board *board, uint64_t now)
+static void see_wishes(struct arbiter_state *state, const struct gs_gpu_page *page, uint64_t now)
 {
-    memset(stand->seat_wants, 0, sizeof stand->seat_wants);
-    for (uint32_t i = 0; i < board->riders_high && i < GS_RIDERS; i++) {
-        const struct gs_rider *rider = &board->rider[i];
-        if (rider->seat < GS_SEATS && rider_wants(rider, now))
-            stand->seat_wants[rider->seat] = true;
+    memset(state->slot_wants, 0, sizeof state->slot_wants);
+    for (uint32_t i = 0; i < page->process_slots_high && i < GS_PROCESS_SLOTS; i++) {
+        const struct gs_process_slot *process = &page->process_slot[i];
+        if (process->share_slot < GS_SHARE_SLOTS && process_wants(process, now))
+            state->slot_wants[process->share_slot] = true;
     }
 }
 
-static uint32_t weight_of(const struct gs_seat_policy *policy)
+static uint32_t weight_of(const struct gs_share_policy *policy)
 {
     uint32_t weight = policy->request ? policy->request : policy->limit;
     return weight ? weight : 1;
 }
 
 /* Whether anybody with a limit or guarantee wants a turn. */
-static bool see_parties(struct stand *stand, const struct gs_board *board, uint64_t now)
+static bool see_accounts(struct arbiter_state *state, const struct gs_gpu_page *page, uint64_t now)
 {
     uint32_t promised = 0;
     bool needed = false;
-    for (int i = 0; i < PARTIES; i++) {
-        stand->party[i].wanted = stand->party[i].wants;
-        stand->party[i].wants = false;
+    for (int i = 0; i < ACCOUNTS; i++) {
+        state->account[i].wanted = state->account[i].wants;
+        state->account[i].wants = false;
     }
-    for (int i = 0; i < GS_SEATS; i++) {
-        const struct gs_seat_policy *policy = &board->seat[i].policy;
-        if (!is_taken(&board->seat[i]) || !stand->seat_wants[i])
+    for (int i = 0; i < GS_SHARE_SLOTS; i++) {
+        const struct gs_share_policy *policy = &page->share_slot[i].policy;
+        if (!is_taken(&page->share_slot[i]) || !state->slot_wants[i])
             continue;
-        struct party *party = &stand->party[party_of(board, i)];
-        party->wants = true;
-        if (party == &stand->party[OTHERS])
+        struct account *account = &state->account[account_of(page, i)];
+        account->wants = true;
+        if (account == &state->account[OTHERS])
             continue;
-        if (party->limit != policy->limit)
-            party->limited_at = now;
-        party->limit = policy->limit;
-        party->weight = weight_of(policy);
+        if (account->limit != policy->limit)
+            account->limited_at = now;
+        account->limit = policy->limit;
+        account->weight = weight_of(policy);
         promised += policy->request;
         needed = true;
     }
-    stand->party[OTHERS].limit = GS_FULL;
-    stand->party[OTHERS].weight = promised + 500 < GS_FULL ? GS_FULL - promised : 500;
+    state->account[OTHERS].limit = GS_FULL;
+    state->account[OTHERS].weight = promised + 500 < GS_FULL ? GS_FULL - promised : 500;
     return needed;
 }
 
-static uint64_t lowest(const struct stand *stand)
+static uint64_t lowest(const struct arbiter_state *state)
 {
     uint64_t least = UINT64_MAX;
-    for (int i = 0; i < PARTIES; i++)
-        if (stand->party[i].wants && stand->party[i].wanted && stand->party[i].virtual < least)
-            least = stand->party[i].virtual;
+    for (int i = 0; i < ACCOUNTS; i++)
+        if (state->account[i].wants && state->account[i].wanted && state->account[i].virtual < least)
+            least = state->account[i].virtual;
     return least == UINT64_MAX ? 0 : least;
 }
 
 /* Who was away has saved up nothing. */
-static void welcome(struct stand *stand)
+static void welcome(struct arbiter_state *state)
 {
-    uint64_t least = lowest(stand);
-    for (int i = 0; i < PARTIES; i++)
-        if (stand->party[i].wants && !stand->party[i].wanted && stand->party[i].virtual < least)
-            stand->party[i].virtual = least;
+    uint64_t least = lowest(state);
+    for (int i = 0; i < ACCOUNTS; i++)
+        if (state->account[i].wants && !state->account[i].wanted && state->account[i].virtual < least)
+            state->account[i].virtual = least;
 }
 
-static int64_t full_budget(const struct party *party)
+static int64_t full_budget(const struct account *account)
 {
-    return (int64_t)(ROUND_NS * party->limit / GS_FULL);
+    return (int64_t)(ROUND_NS * account->limit / GS_FULL);
 }
 
-static void age(struct party *party, uint64_t ns)
+static void age(struct account *account, uint64_t ns)
 {
-    party->virtual += ns * GS_FULL / party->weight;
+    account->virtual += ns * GS_FULL / account->weight;
 }
 
-static void spend(struct party *party, uint64_t ns)
+static void spend(struct account *account, uint64_t ns)
 {
-    party->budget -= (int64_t)ns;
-    age(party, ns);
+    account->budget -= (int64_t)ns;
+    age(account, ns);
 }
 
 /* Never more than half of a turn: who was charged nothing would keep its turn for ever. */
-static void refund(struct stand *stand, uint64_t ns)
+static void refund(struct arbiter_state *state, uint64_t ns)
 {
-    struct party *party = &stand->party[stand->turn];
-    uint64_t most = stand->used_ns / 2 - stand->given_back;
+    struct account *account = &state->account[state->turn];
+    uint64_t most = state->used_ns / 2 - state->given_back;
     ns = ns < most ? ns : most;
-    stand->given_back += ns;
-    uint64_t aged = ns * GS_FULL / party->weight;
-    party->budget += (int64_t)ns;
-    party->virtual -= aged < party->virtual ? aged : party->virtual;
+    state->given_back += ns;
+    uint64_t aged = ns * GS_FULL / account->weight;
+    account->budget += (int64_t)ns;
+    account->virtual -= aged < account->virtual ? aged : account->virtual;
 }
 
 /* Work that ran on after its turn; `alone`: contexts take turns, so nobody else had the GPU meanwhile. */
@@ -158,87 +158,87 @@ struct overrun {
  * other half is all that the other one had of its own turn: if it were charged for more, the GPU would idle for as
  * long in the end.
  */
-static void pay_overrun(struct stand *stand, int party, struct overrun over)
+static void pay_overrun(struct arbiter_state *state, int account, struct overrun over)
 {
-    bool shared = stand->turn != NOBODY && stand->turn != party && stand->used;
+    bool shared = state->turn != NONE && state->turn != account && state->used;
     uint64_t ns = shared && !over.alone ? over.ns / 2 : over.ns;
-    spend(&stand->party[party], ns);
+    spend(&state->account[account], ns);
     if (shared)
-        refund(stand, ns);
+        refund(state, ns);
 }
 
-/* Of a party since the last look; of shares that go together, the longest. */
-static struct overrun new_overrun(struct stand *stand, const struct gs_board *board, int party)
+/* Of an account since the last look; of shares that go together, the longest. */
+static struct overrun new_overrun(struct arbiter_state *state, const struct gs_gpu_page *page, int account)
 {
     struct overrun longest = {0};
-    for (int i = 0; i < GS_SEATS; i++) {
-        if (party_of(board, i) != party)
+    for (int i = 0; i < GS_SHARE_SLOTS; i++) {
+        if (account_of(page, i) != account)
             continue;
-        uint64_t seen = GS_READ(board->seat[i].overrun_ns), before = stand->overrun_seen[i];
-        uint64_t ns = seen > before ? seen - before : 0; /* a new share in the seat counts from nothing */
-        stand->overrun_seen[i] = seen;
+        uint64_t seen = GS_READ(page->share_slot[i].overrun_ns), before = state->overrun_seen[i];
+        uint64_t ns = seen > before ? seen - before : 0; /* a new share in the slot counts from nothing */
+        state->overrun_seen[i] = seen;
         if (ns > longest.ns)
-            longest = (struct overrun){ns, gs_slice_is_of_turns(&board->seat[i])};
+            longest = (struct overrun){ns, gs_timeslice_is_of_turns(&page->share_slot[i])};
     }
     return longest;
 }
 
 /* Budgets grow with the time that passed, and pay for what ran on after its turn. */
-static void keep_books(struct stand *stand, const struct gs_board *board, uint64_t passed)
+static void settle_accounts(struct arbiter_state *state, const struct gs_gpu_page *page, uint64_t passed)
 {
-    for (int i = 0; i < PARTIES; i++) {
-        struct party *party = &stand->party[i];
-        if (!party->weight)
+    for (int i = 0; i < ACCOUNTS; i++) {
+        struct account *account = &state->account[i];
+        if (!account->weight)
             continue;
-        party->budget += (int64_t)(passed * party->limit / GS_FULL);
-        if (party->budget > 2 * full_budget(party))
-            party->budget = 2 * full_budget(party);
-        struct overrun overrun = new_overrun(stand, board, i);
+        account->budget += (int64_t)(passed * account->limit / GS_FULL);
+        if (account->budget > 2 * full_budget(account))
+            account->budget = 2 * full_budget(account);
+        struct overrun overrun = new_overrun(state, page, i);
         /* What was queued before the limit was is not the limit's: at 10 % its debt would take seconds to pay. */
-        if (overrun.ns && stand->at - party->limited_at > GRACE_NS)
-            pay_overrun(stand, i, overrun);
+        if (overrun.ns && state->at - account->limited_at > GRACE_NS)
+            pay_overrun(state, i, overrun);
     }
 }
 
 /*
- * What urgent work takes of a turn is not charged to the limit, but it is over all the same: a share that urgent work
- * keeps out would else be next for ever.
+ * What high-priority work takes of a turn is not charged to the limit, but it is over all the same: a share that
+ * high-priority work keeps out would else be next for ever.
  */
-static void charge(struct stand *stand, struct gs_board *board, uint64_t passed)
+static void charge_turn(struct arbiter_state *state, struct gs_gpu_page *page, uint64_t passed)
 {
-    stand->used = false;
-    for (int i = 0; i < GS_SEATS; i++) {
-        struct gs_seat *seat = &board->seat[i];
-        if (!is_taken(seat) || !stand->seat_wants[i])
+    state->used = false;
+    for (int i = 0; i < GS_SHARE_SLOTS; i++) {
+        struct gs_share_slot *slot = &page->share_slot[i];
+        if (!is_taken(slot) || !state->slot_wants[i])
             continue;
-        seat->wanted_ns += passed;
-        if (__atomic_load_n(&seat->word, __ATOMIC_RELAXED) == 0 && stand->turn == party_of(board, i)) {
-            seat->open_ns += passed;
-            stand->used = true;
+        slot->wanted_ns += passed;
+        if (__atomic_load_n(&slot->gate, __ATOMIC_RELAXED) == 0 && state->turn == account_of(page, i)) {
+            slot->open_ns += passed;
+            state->used = true;
         }
     }
-    if (stand->turn == NOBODY)
+    if (state->turn == NONE)
         return;
-    (stand->used ? spend : age)(&stand->party[stand->turn], passed);
-    stand->used_ns += stand->used ? passed : 0;
+    (state->used ? spend : age)(&state->account[state->turn], passed);
+    state->used_ns += state->used ? passed : 0;
 }
 
-static bool limited(const struct party *party)
+static bool limited(const struct account *account)
 {
-    return party->limit < GS_FULL;
+    return account->limit < GS_FULL;
 }
 
-static bool may_begin(const struct party *party)
+static bool may_begin(const struct account *account)
 {
-    return party->wants && (!limited(party) || party->budget >= full_budget(party) / 2);
+    return account->wants && (!limited(account) || account->budget >= full_budget(account) / 2);
 }
 
-static int choose(const struct stand *stand)
+static int choose(const struct arbiter_state *state)
 {
-    int best = NOBODY;
-    for (int i = 0; i < PARTIES; i++)
-        if (may_begin(&stand->party[i]) &&
-            (best == NOBODY || stand->party[i].virtual < stand->party[best].virtual))
+    int best = NONE;
+    for (int i = 0; i < ACCOUNTS; i++)
+        if (may_begin(&state->account[i]) &&
+            (best == NONE || state->account[i].virtual < state->account[best].virtual))
             best = i;
     return best;
 }
@@ -249,148 +249,149 @@ static uint64_t within(uint64_t value, uint64_t least, uint64_t most)
 }
 
 /* Its part of a round, as far as its budget lasts. */
-static uint64_t turn_length(const struct stand *stand, int turn)
+static uint64_t turn_length(const struct arbiter_state *state, int turn)
 {
     uint64_t sum = 0;
-    const struct party *party = &stand->party[turn];
-    for (int i = 0; i < PARTIES; i++)
-        sum += stand->party[i].wants ? stand->party[i].weight : 0;
-    uint64_t part = within(ROUND_NS * party->weight / (sum ? sum : 1), SHORTEST_NS, ROUND_NS);
-    if (!limited(party))
+    const struct account *account = &state->account[turn];
+    for (int i = 0; i < ACCOUNTS; i++)
+        sum += state->account[i].wants ? state->account[i].weight : 0;
+    uint64_t part = within(ROUND_NS * account->weight / (sum ? sum : 1), SHORTEST_NS, ROUND_NS);
+    if (!limited(account))
         return part;
     /* While the turn lasts the budget also grows. */
-    uint64_t affords = party->budget > 0 ? (uint64_t)party->budget * GS_FULL / (GS_FULL - party->limit) : 0;
+    uint64_t affords = account->budget > 0 ? (uint64_t)account->budget * GS_FULL / (GS_FULL - account->limit) : 0;
     return affords < part ? affords : part;
 }
 
-static bool goes_on(const struct stand *stand, uint64_t now)
+static bool goes_on(const struct arbiter_state *state, uint64_t now)
 {
-    const struct party *party = stand->turn == NOBODY ? NULL : &stand->party[stand->turn];
-    return party && party->wants && now < stand->turn_end && (!limited(party) || party->budget > 0);
+    const struct account *account = state->turn == NONE ? NULL : &state->account[state->turn];
+    return account && account->wants && now < state->turn_end && (!limited(account) || account->budget > 0);
 }
 
-static void set_turn(struct gs_seat *seat, bool open, uint64_t now)
+static void set_turn(struct gs_share_slot *slot, bool open, uint64_t now)
 {
-    bool is_open = !(__atomic_load_n(&seat->word, __ATOMIC_RELAXED) & GS_SHUT_TURN);
+    bool is_open = !(__atomic_load_n(&slot->gate, __ATOMIC_RELAXED) & GS_CLOSED_TURN);
     if (open == is_open)
         return;
     if (open) {
-        seat->turns++;
-        __atomic_store_n(&seat->opened_at, now, __ATOMIC_SEQ_CST);
-        gs_seat_open(seat, GS_SHUT_TURN);
+        slot->turns++;
+        __atomic_store_n(&slot->opened_at, now, __ATOMIC_SEQ_CST);
+        gs_share_slot_open(slot, GS_CLOSED_TURN);
     } else {
-        gs_seat_shut(seat, GS_SHUT_TURN);
-        __atomic_store_n(&seat->shut_at, now, __ATOMIC_SEQ_CST);
+        gs_share_slot_close(slot, GS_CLOSED_TURN);
+        __atomic_store_n(&slot->closed_at, now, __ATOMIC_SEQ_CST);
     }
 }
 
-static bool drains(const struct gs_board *board, int seat)
+static bool drains(const struct gs_gpu_page *page, int slot)
 {
-    for (uint32_t i = 0; i < board->riders_high && i < GS_RIDERS; i++)
-        if (GS_READ(board->rider[i].pid) > 0 && board->rider[i].seat == (uint32_t)seat &&
-            GS_READ(board->rider[i].draining))
+    for (uint32_t i = 0; i < page->process_slots_high && i < GS_PROCESS_SLOTS; i++)
+        if (GS_READ(page->process_slot[i].pid) > 0 && page->process_slot[i].share_slot == (uint32_t)slot &&
+            GS_READ(page->process_slot[i].draining))
             return true;
     return false;
 }
 
 /* Those whose turn is over first: there is never a moment with two turns. */
-static void show_turn(const struct stand *stand, struct gs_board *board, uint64_t now)
+static void show_turn(const struct arbiter_state *state, struct gs_gpu_page *page, uint64_t now)
 {
     for (int open = 0; open < 2; open++)
-        for (int i = 0; i < GS_SEATS; i++) {
+        for (int i = 0; i < GS_SHARE_SLOTS; i++) {
             /*
              * Who takes no turns (any more), or does not want the GPU, is left alone: work that it may have queued
              * without our seeing is not held up.
              */
-            bool its_turn = !is_taken(&board->seat[i]) || party_of(board, i) == stand->turn ||
-                            !stand->seat_wants[i] || drains(board, i);
+            bool its_turn = !is_taken(&page->share_slot[i]) || account_of(page, i) == state->turn ||
+                            !state->slot_wants[i] || drains(page, i);
             if (its_turn == open)
-                set_turn(&board->seat[i], open, now);
+                set_turn(&page->share_slot[i], open, now);
         }
 }
 
-static void begin(struct stand *stand, struct gs_board *board, uint64_t now)
+static void begin(struct arbiter_state *state, struct gs_gpu_page *page, uint64_t now)
 {
-    memset(stand, 0, sizeof *stand);
-    stand->conducts = true;
-    stand->turn = NOBODY;
-    stand->at = stand->needed_at = now;
-    for (int i = 0; i < GS_SEATS; i++)
-        stand->overrun_seen[i] = GS_READ(board->seat[i].overrun_ns);
-    __atomic_store_n(&board->turns, 1, __ATOMIC_SEQ_CST);
+    memset(state, 0, sizeof *state);
+    state->holds_lease = true;
+    state->turn = NONE;
+    state->at = state->needed_at = now;
+    for (int i = 0; i < GS_SHARE_SLOTS; i++)
+        state->overrun_seen[i] = GS_READ(page->share_slot[i].overrun_ns);
+    __atomic_store_n(&page->turns, 1, __ATOMIC_SEQ_CST);
 }
 
 /* Nobody needs turns: everybody may run. */
-static uint64_t dissolve(struct stand *stand, struct gs_ride *ride)
+static uint64_t dissolve(struct arbiter_state *state, struct gs_attachment *attachment)
 {
-    __atomic_store_n(&ride->board->turns, 0, __ATOMIC_SEQ_CST);
-    for (int i = 0; i < GS_SEATS; i++)
-        set_turn(&ride->board->seat[i], true, gs_now());
-    stand->conducts = false;
-    gs_lease_drop(ride->board, ride->place);
+    __atomic_store_n(&attachment->page->turns, 0, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < GS_SHARE_SLOTS; i++)
+        set_turn(&attachment->page->share_slot[i], true, gs_now());
+    state->holds_lease = false;
+    gs_lease_drop(attachment->page, attachment->slot_number);
     return UINT64_MAX;
 }
 
 /* The moment at which somebody who wants a turn can afford one. */
-static uint64_t next_budget(const struct stand *stand, uint64_t now)
+static uint64_t next_budget(const struct arbiter_state *state, uint64_t now)
 {
     uint64_t next = now + ROUND_NS;
-    for (int i = 0; i < PARTIES; i++) {
-        const struct party *party = &stand->party[i];
-        int64_t missing = full_budget(party) / 2 - party->budget;
-        if (!party->wants || !party->limit)
+    for (int i = 0; i < ACCOUNTS; i++) {
+        const struct account *account = &state->account[i];
+        int64_t missing = full_budget(account) / 2 - account->budget;
+        if (!account->wants || !account->limit)
             continue;
-        uint64_t at = now + (missing > 0 ? (uint64_t)missing * GS_FULL / party->limit : 0);
+        uint64_t at = now + (missing > 0 ? (uint64_t)missing * GS_FULL / account->limit : 0);
         next = at < next ? at : next;
     }
     return next;
 }
 
-static uint64_t conduct(struct stand *stand, struct gs_ride *ride, uint64_t now)
+static uint64_t arbitrate(struct arbiter_state *state, struct gs_attachment *attachment, uint64_t now)
 {
-    struct gs_board *board = ride->board;
-    uint64_t passed = now - stand->at < ROUND_NS ? now - stand->at : ROUND_NS;
-    stand->at = now;
-    board->passes++;
-    charge(stand, board, passed);
-    see_wishes(stand, board, now);
-    if (see_parties(stand, board, now))
-        stand->needed_at = now;
-    else if (now - stand->needed_at > PATIENCE_NS)
-        return dissolve(stand, ride);
-    keep_books(stand, board, passed);
-    welcome(stand);
-    if (!goes_on(stand, now)) {
-        stand->turn = choose(stand);
-        stand->used_ns = stand->given_back = 0;
-        stand->turn_end = now + (stand->turn == NOBODY ? 0 : turn_length(stand, stand->turn));
+    struct gs_gpu_page *page = attachment->page;
+    uint64_t passed = now - state->at < ROUND_NS ? now - state->at : ROUND_NS;
+    state->at = now;
+    page->passes++;
+    charge_turn(state, page, passed);
+    see_wishes(state, page, now);
+    if (see_accounts(state, page, now))
+        state->needed_at = now;
+    else if (now - state->needed_at > PATIENCE_NS)
+        return dissolve(state, attachment);
+    settle_accounts(state, page, passed);
+    welcome(state);
+    if (!goes_on(state, now)) {
+        state->turn = choose(state);
+        state->used_ns = state->given_back = 0;
+        state->turn_end = now + (state->turn == NONE ? 0 : turn_length(state, state->turn));
     }
-    show_turn(stand, board, now);
-    uint64_t next = stand->turn == NOBODY ? next_budget(stand, now) : stand->turn_end;
+    show_turn(state, page, now);
+    uint64_t next = state->turn == NONE ? next_budget(state, now) : state->turn_end;
     return next < now + LOOK_NS ? within(next, now + 50 * US, UINT64_MAX) : now + LOOK_NS;
 }
 
-static bool wants_turns(const struct gs_ride *ride, uint64_t now)
+static bool wants_turns(const struct gs_attachment *attachment, uint64_t now)
 {
-    return __atomic_load_n(&ride->board->turns, __ATOMIC_RELAXED) ||
-           (gs_capped(&ride->seat->policy) && gs_takes_turns(&ride->seat->policy) && rider_wants(ride->rider, now));
+    return __atomic_load_n(&attachment->page->turns, __ATOMIC_RELAXED) ||
+           (gs_capped(&attachment->share->policy) && gs_takes_turns(&attachment->share->policy) &&
+            process_wants(attachment->process, now));
 }
 
-uint64_t gs_conductor_tick(struct gs_ride *ride, int gpu, uint64_t now)
+uint64_t gs_arbiter_tick(struct gs_attachment *attachment, int gpu, uint64_t now)
 {
-    struct stand *stand = &stands[gpu];
-    if (!stand->conducts && !wants_turns(ride, now))
+    struct arbiter_state *state = &states[gpu];
+    if (!state->holds_lease && !wants_turns(attachment, now))
         return UINT64_MAX;
-    if (!gs_lease_take(ride->board, ride->place, now)) {
-        stand->conducts = false;
+    if (!gs_lease_take(attachment->page, attachment->slot_number, now)) {
+        state->holds_lease = false;
         return now + GS_LEASE_NS / 2;
     }
-    if (!stand->conducts)
-        begin(stand, ride->board, now);
-    return conduct(stand, ride, now);
+    if (!state->holds_lease)
+        begin(state, attachment->page, now);
+    return arbitrate(state, attachment, now);
 }
 
-void gs_conductor_forget(void)
+void gs_arbiter_forget(void)
 {
-    memset(stands, 0, sizeof stands);
+    memset(states, 0, sizeof states);
 }

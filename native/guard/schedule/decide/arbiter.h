@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Turns: while a share with a compute limit or guarantee wants the GPU, one share at a time may use it (shares without
- * either go together). Any guard's keeper can give the turns; the one that holds the board's lease does.
+ * either go together). Any guard's timer thread can give the turns; the one that holds the GPU page's lease does.
  *
  * Two accounts per share decide. Its budget grows at its limit's rate and shrinks while its turn lasts and by what ran
  * on after it: without budget no turn. Its virtual time grows by what it used over what it is entitled to: the lowest
@@ -13,9 +13,9 @@
 
 #include "schedule/process/attachment.h"
 
-/* The keeper's look; until when it need not look again. */
-uint64_t gs_conductor_tick(struct gs_ride *ride, int gpu, uint64_t now);
+/* The timer thread's look; until when it need not look again. */
+uint64_t gs_arbiter_tick(struct gs_attachment *attachment, int gpu, uint64_t now);
 
-void gs_conductor_forget(void);
+void gs_arbiter_forget(void);
 
 #endif

@@ -11,42 +11,42 @@
 #define LOOK_NS (1000 * US)
 #define DROWSY_NS (50000 * US)
 #define BLIND_NS (20000 * US)   /* nothing was launched for so long and nobody may ask the GPU: it is done */
-#define SWITCH_NS (150 * US)    /* what it costs urgent work to find others on the GPU, see learned_grace() */
+#define SWITCH_NS (150 * US)    /* what it costs high-priority work to find others on the GPU, see learned_grace() */
 #define GRACE_LIMIT_NS (300 * US)
 
 static __thread CUstream newest_stream;
-static __thread uint64_t newest_burst;
+static __thread uint64_t newest_period;
 
-static uint32_t bit_of(struct gs_ride *ride)
+static uint32_t bit_of(struct gs_attachment *attachment)
 {
-    return gs_board_urgent_bit(ride->board, ride->place);
+    return gs_gpu_page_preempt_bit(attachment->page, attachment->slot_number);
 }
 
 /* Wants the lock. */
-static void track(struct gs_burst *burst, CUstream stream)
+static void track(struct gs_busy_period *period, CUstream stream)
 {
-    for (int i = 0; i < burst->count; i++)
-        if (burst->streams[i] == stream)
+    for (int i = 0; i < period->count; i++)
+        if (period->streams[i] == stream)
             return;
-    if (burst->count < GS_TRACKED)
-        burst->streams[burst->count++] = stream;
+    if (period->count < GS_TRACKED)
+        period->streams[period->count++] = stream;
     else
-        burst->untracked = true;
+        period->untracked = true;
 }
 
-static void learn_gap(struct gs_burst *burst, uint64_t now)
+static void learn_gap(struct gs_busy_period *period, uint64_t now)
 {
-    uint64_t gap = burst->idle_at ? now - burst->idle_at : 0;
+    uint64_t gap = period->idle_at ? now - period->idle_at : 0;
     if (gap)
-        burst->gaps[burst->gap_count++ % GS_GAPS] = gap < UINT32_MAX ? (uint32_t)gap : UINT32_MAX;
+        period->gaps[period->gap_count++ % GS_GAPS] = gap < UINT32_MAX ? (uint32_t)gap : UINT32_MAX;
 }
 
 /* What pauses like the newest ones cost in all if a pause of `grace` is bridged: time nobody uses, and disturbances. */
-static uint64_t cost(const struct gs_burst *burst, uint32_t count, uint64_t grace)
+static uint64_t cost(const struct gs_busy_period *period, uint32_t count, uint64_t grace)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < count; i++)
-        sum += burst->gaps[i] <= grace ? burst->gaps[i] : grace + SWITCH_NS;
+        sum += period->gaps[i] <= grace ? period->gaps[i] : grace + SWITCH_NS;
     return sum;
 }
 
@@ -54,13 +54,13 @@ static uint64_t cost(const struct gs_burst *burst, uint32_t count, uint64_t grac
  * Bridging is worth it for programs that pause shortly and regularly; where pauses come at random, waiting longer
  * makes the next launch no likelier, and the cheapest grace is none.
  */
-static uint64_t learned_grace(const struct gs_burst *burst)
+static uint64_t learned_grace(const struct gs_busy_period *period)
 {
     static const uint64_t choices[] = {0, 20 * US, 50 * US, 100 * US, 200 * US, GRACE_LIMIT_NS};
-    uint32_t count = burst->gap_count < GS_GAPS ? burst->gap_count : GS_GAPS;
+    uint32_t count = period->gap_count < GS_GAPS ? period->gap_count : GS_GAPS;
     uint64_t best = 100 * US, least = UINT64_MAX;
     for (unsigned i = 0; count >= 8 && i < sizeof choices / sizeof *choices; i++) {
-        uint64_t price = cost(burst, count, choices[i]);
+        uint64_t price = cost(period, count, choices[i]);
         if (price < least) {
             least = price;
             best = choices[i];
@@ -69,190 +69,190 @@ static uint64_t learned_grace(const struct gs_burst *burst)
     return best;
 }
 
-static uint64_t grace(const struct gs_ride *ride)
+static uint64_t grace(const struct gs_attachment *attachment)
 {
-    uint32_t fixed = ride->seat->policy.grace_us;
-    return fixed == 0 ? learned_grace(&ride->burst) : (fixed - 1) * US;
+    uint32_t fixed = attachment->share->policy.grace_us;
+    return fixed == 0 ? learned_grace(&attachment->busy_period) : (fixed - 1) * US;
 }
 
 /* Wants the lock. */
-static void raise_bit(struct gs_ride *ride)
+static void begin(struct gs_attachment *attachment)
 {
-    struct gs_burst *burst = &ride->burst;
+    struct gs_busy_period *period = &attachment->busy_period;
     uint64_t now = gs_now();
-    learn_gap(burst, now);
-    GS_WRITE(burst->raised_at, now);
-    GS_WRITE(burst->lingers, false);
-    __atomic_store_n(&ride->rider->beat_ns, now, __ATOMIC_RELAXED);
-    __atomic_store_n(&ride->rider->until_ns, UINT64_MAX, __ATOMIC_SEQ_CST);
-    gs_board_shut(ride->board, bit_of(ride));
-    __atomic_store_n(&burst->raised, 1, __ATOMIC_SEQ_CST);
-    ride->seat->raises++;
+    learn_gap(period, now);
+    GS_WRITE(period->begun_at, now);
+    GS_WRITE(period->in_grace, false);
+    __atomic_store_n(&attachment->process->beat_ns, now, __ATOMIC_RELAXED);
+    __atomic_store_n(&attachment->process->until_ns, UINT64_MAX, __ATOMIC_SEQ_CST);
+    gs_gpu_page_close(attachment->page, bit_of(attachment));
+    __atomic_store_n(&period->begun, 1, __ATOMIC_SEQ_CST);
+    attachment->share->preemptions++;
     gs_timer_thread_wake();
     gs_poll_thread_wake();
-    gs_slice_urgent(ride);
+    gs_timeslice_high(attachment);
 }
 
 /* Wants the lock. */
-static void drop_bit(struct gs_ride *ride)
+static void end(struct gs_attachment *attachment)
 {
-    struct gs_burst *burst = &ride->burst;
-    __atomic_store_n(&burst->raised, 0, __ATOMIC_SEQ_CST);
-    GS_WRITE(burst->lingers, false);
-    __atomic_store_n(&ride->rider->until_ns, 0, __ATOMIC_SEQ_CST);
-    gs_board_open(ride->board, bit_of(ride));
-    ride->seat->raised_ns += burst->idle_at > burst->raised_at ? burst->idle_at - burst->raised_at : 0;
+    struct gs_busy_period *period = &attachment->busy_period;
+    __atomic_store_n(&period->begun, 0, __ATOMIC_SEQ_CST);
+    GS_WRITE(period->in_grace, false);
+    __atomic_store_n(&attachment->process->until_ns, 0, __ATOMIC_SEQ_CST);
+    gs_gpu_page_open(attachment->page, bit_of(attachment));
+    attachment->share->preempt_ns += period->idle_at > period->begun_at ? period->idle_at - period->begun_at : 0;
 }
 
-static void first_of_burst(struct gs_ride *ride, CUstream stream)
+static void first_of_period(struct gs_attachment *attachment, CUstream stream)
 {
-    struct gs_burst *burst = &ride->burst;
-    pthread_mutex_lock(&burst->lock);
-    if (burst->lingers) { /* still shut: nobody came in between */
-        learn_gap(burst, gs_now());
-        GS_WRITE(burst->lingers, false);
+    struct gs_busy_period *period = &attachment->busy_period;
+    pthread_mutex_lock(&period->lock);
+    if (period->in_grace) { /* still closed: nobody came in between */
+        learn_gap(period, gs_now());
+        GS_WRITE(period->in_grace, false);
     }
-    if (!burst->raised) {
-        burst->count = 0;
-        burst->untracked = false;
-        raise_bit(ride);
+    if (!period->begun) {
+        period->count = 0;
+        period->untracked = false;
+        begin(attachment);
     }
-    track(burst, stream);
+    track(period, stream);
     newest_stream = stream;
-    newest_burst = burst->raised_at;
-    pthread_mutex_unlock(&burst->lock);
+    newest_period = period->begun_at;
+    pthread_mutex_unlock(&period->lock);
 }
 
-void gs_urgent_launch(struct gs_ride *ride, CUstream stream)
+void gs_preempt_launch(struct gs_attachment *attachment, CUstream stream)
 {
-    struct gs_burst *burst = &ride->burst;
-    /* Before the look at `raised`: whoever drops the bit looks at both in the other order (fall()). */
-    __atomic_add_fetch(&burst->launches, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&burst->raised, __ATOMIC_SEQ_CST) && !__atomic_load_n(&burst->lingers, __ATOMIC_RELAXED) &&
-        newest_stream == stream && newest_burst == GS_READ(burst->raised_at))
+    struct gs_busy_period *period = &attachment->busy_period;
+    /* Before the look at `begun`: whoever drops the bit looks at both in the other order (work_ended()). */
+    __atomic_add_fetch(&period->launches, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&period->begun, __ATOMIC_SEQ_CST) && !__atomic_load_n(&period->in_grace, __ATOMIC_RELAXED) &&
+        newest_stream == stream && newest_period == GS_READ(period->begun_at))
         return;
-    first_of_burst(ride, stream);
+    first_of_period(attachment, stream);
 }
 
-static bool all_idle(const struct gs_burst *burst)
+static bool all_idle(const struct gs_busy_period *period)
 {
-    for (int i = 0; i < burst->count; i++)
-        if (cuda()->cuStreamQuery(burst->streams[i]) == CUDA_ERROR_NOT_READY)
+    for (int i = 0; i < period->count; i++)
+        if (cuda()->cuStreamQuery(period->streams[i]) == CUDA_ERROR_NOT_READY)
             return false;
-    return !burst->untracked;
+    return !period->untracked;
 }
 
 /* Wants the lock. The work is done: opens now, or when the grace is over. */
-static void fall(struct gs_ride *ride, uint64_t launches, uint64_t now)
+static void work_ended(struct gs_attachment *attachment, uint64_t launches, uint64_t now)
 {
-    struct gs_burst *burst = &ride->burst;
-    uint64_t bridged = grace(ride);
-    burst->idle_at = now;
-    ride->seat->grace_ns = bridged;
+    struct gs_busy_period *period = &attachment->busy_period;
+    uint64_t bridged = grace(attachment);
+    period->idle_at = now;
+    attachment->share->grace_ns = bridged;
     if (bridged) {
-        burst->linger_launches = launches;
-        burst->linger_until = now + bridged;
-        __atomic_store_n(&burst->lingers, true, __ATOMIC_SEQ_CST);
+        period->grace_launches = launches;
+        period->grace_until = now + bridged;
+        __atomic_store_n(&period->in_grace, true, __ATOMIC_SEQ_CST);
         gs_timer_thread_hurry();
         return;
     }
-    drop_bit(ride);
-    if (__atomic_load_n(&burst->launches, __ATOMIC_SEQ_CST) != launches)
-        raise_bit(ride); /* somebody launched meanwhile, into a stream of the burst, and saw the bit still raised */
+    end(attachment);
+    if (__atomic_load_n(&period->launches, __ATOMIC_SEQ_CST) != launches)
+        begin(attachment); /* somebody launched meanwhile, into a stream of the period, and saw the bit still set */
 }
 
-void gs_urgent_synced(struct gs_ride *ride)
+void gs_preempt_synced(struct gs_attachment *attachment)
 {
-    struct gs_burst *burst = &ride->burst;
-    if (!__atomic_load_n(&burst->raised, __ATOMIC_RELAXED) || gs_capturing())
+    struct gs_busy_period *period = &attachment->busy_period;
+    if (!__atomic_load_n(&period->begun, __ATOMIC_RELAXED) || gs_capturing())
         return;
-    pthread_mutex_lock(&burst->lock);
-    uint64_t launches = __atomic_load_n(&burst->launches, __ATOMIC_SEQ_CST);
-    if (burst->raised && !burst->lingers && all_idle(burst))
-        fall(ride, launches, gs_now());
-    pthread_mutex_unlock(&burst->lock);
+    pthread_mutex_lock(&period->lock);
+    uint64_t launches = __atomic_load_n(&period->launches, __ATOMIC_SEQ_CST);
+    if (period->begun && !period->in_grace && all_idle(period))
+        work_ended(attachment, launches, gs_now());
+    pthread_mutex_unlock(&period->lock);
 }
 
 /* Work that nobody waited for: asks the GPU once nothing new came since the last look. Wants the lock. */
-static void look(struct gs_ride *ride, uint64_t now)
+static void look(struct gs_attachment *attachment, uint64_t now)
 {
-    struct gs_burst *burst = &ride->burst;
-    uint64_t launches = __atomic_load_n(&burst->launches, __ATOMIC_SEQ_CST);
-    if (launches != burst->seen) {
-        burst->seen = launches;
-        GS_WRITE(ride->active_at, now);
+    struct gs_busy_period *period = &attachment->busy_period;
+    uint64_t launches = __atomic_load_n(&period->launches, __ATOMIC_SEQ_CST);
+    if (launches != period->seen) {
+        period->seen = launches;
+        GS_WRITE(attachment->active_at, now);
         return;
     }
-    bool blind = gs_capturing() || burst->untracked;
-    if (blind ? now - GS_READ(ride->active_at) > BLIND_NS : all_idle(burst))
-        fall(ride, launches, now);
+    bool blind = gs_capturing() || period->untracked;
+    if (blind ? now - GS_READ(attachment->active_at) > BLIND_NS : all_idle(period))
+        work_ended(attachment, launches, now);
 }
 
 /* Wants the lock. A launch that came while the bit was about to linger did not end the grace itself. */
-static void end_of_grace(struct gs_ride *ride)
+static void end_of_grace(struct gs_attachment *attachment)
 {
-    struct gs_burst *burst = &ride->burst;
-    uint64_t launches = burst->linger_launches;
-    GS_WRITE(burst->lingers, false);
-    if (__atomic_load_n(&burst->launches, __ATOMIC_SEQ_CST) != launches)
+    struct gs_busy_period *period = &attachment->busy_period;
+    uint64_t launches = period->grace_launches;
+    GS_WRITE(period->in_grace, false);
+    if (__atomic_load_n(&period->launches, __ATOMIC_SEQ_CST) != launches)
         return;
-    drop_bit(ride);
-    if (__atomic_load_n(&burst->launches, __ATOMIC_SEQ_CST) != launches)
-        raise_bit(ride);
+    end(attachment);
+    if (__atomic_load_n(&period->launches, __ATOMIC_SEQ_CST) != launches)
+        begin(attachment);
 }
 
-/* Between bursts both stay at a nap: the next launch is not to pay for waking them. */
-static uint64_t next_look(const struct gs_burst *burst, uint64_t now)
+/* Between busy periods both stay at a nap: the next launch is not to pay for waking them. */
+static uint64_t next_look(const struct gs_busy_period *period, uint64_t now)
 {
-    return GS_READ(burst->raised) || now - GS_READ(burst->raised_at) < DROWSY_NS ? now + LOOK_NS : UINT64_MAX;
+    return GS_READ(period->begun) || now - GS_READ(period->begun_at) < DROWSY_NS ? now + LOOK_NS : UINT64_MAX;
 }
 
 /* Signs of life come from here: they say that the process is not stopped, not that its driver answers. */
-uint64_t gs_urgent_keep(struct gs_ride *ride, uint64_t now)
+uint64_t gs_preempt_timer_tick(struct gs_attachment *attachment, uint64_t now)
 {
-    struct gs_burst *burst = &ride->burst;
-    if (!__atomic_load_n(&burst->raised, __ATOMIC_RELAXED))
-        return next_look(burst, now);
-    __atomic_store_n(&ride->rider->beat_ns, now, __ATOMIC_RELAXED);
+    struct gs_busy_period *period = &attachment->busy_period;
+    if (!__atomic_load_n(&period->begun, __ATOMIC_RELAXED))
+        return next_look(period, now);
+    __atomic_store_n(&attachment->process->beat_ns, now, __ATOMIC_RELAXED);
     /* A launch holds the lock for a moment; a synchronisation while it asks the driver. */
-    if (pthread_mutex_trylock(&burst->lock) != 0)
+    if (pthread_mutex_trylock(&period->lock) != 0)
         return now + LOOK_NS / 10;
-    if (burst->raised && burst->lingers && now >= burst->linger_until)
-        end_of_grace(ride);
-    uint64_t next = burst->raised && burst->lingers ? burst->linger_until : next_look(burst, now);
-    pthread_mutex_unlock(&burst->lock);
+    if (period->begun && period->in_grace && now >= period->grace_until)
+        end_of_grace(attachment);
+    uint64_t next = period->begun && period->in_grace ? period->grace_until : next_look(period, now);
+    pthread_mutex_unlock(&period->lock);
     return next;
 }
 
-uint64_t gs_urgent_watch(struct gs_ride *ride, uint64_t now)
+uint64_t gs_preempt_poll_tick(struct gs_attachment *attachment, uint64_t now)
 {
-    struct gs_burst *burst = &ride->burst;
-    if (!__atomic_load_n(&burst->raised, __ATOMIC_RELAXED))
-        return next_look(burst, now);
-    pthread_mutex_lock(&burst->lock);
-    if (burst->raised && !burst->lingers)
-        look(ride, now);
-    pthread_mutex_unlock(&burst->lock);
-    return next_look(burst, now);
+    struct gs_busy_period *period = &attachment->busy_period;
+    if (!__atomic_load_n(&period->begun, __ATOMIC_RELAXED))
+        return next_look(period, now);
+    pthread_mutex_lock(&period->lock);
+    if (period->begun && !period->in_grace)
+        look(attachment, now);
+    pthread_mutex_unlock(&period->lock);
+    return next_look(period, now);
 }
 
-void gs_urgent_forget_stream(struct gs_ride *ride, CUstream stream)
+void gs_preempt_forget_stream(struct gs_attachment *attachment, CUstream stream)
 {
-    struct gs_burst *burst = &ride->burst;
-    pthread_mutex_lock(&burst->lock);
-    for (int i = 0; i < burst->count; i++)
-        if (burst->streams[i] == stream)
-            burst->streams[i] = burst->streams[--burst->count];
-    pthread_mutex_unlock(&burst->lock);
+    struct gs_busy_period *period = &attachment->busy_period;
+    pthread_mutex_lock(&period->lock);
+    for (int i = 0; i < period->count; i++)
+        if (period->streams[i] == stream)
+            period->streams[i] = period->streams[--period->count];
+    pthread_mutex_unlock(&period->lock);
     newest_stream = NULL;
-    newest_burst = 0;
+    newest_period = 0;
 }
 
-void gs_urgent_forget_streams(struct gs_ride *ride)
+void gs_preempt_forget_streams(struct gs_attachment *attachment)
 {
-    pthread_mutex_lock(&ride->burst.lock);
-    ride->burst.count = 0;
-    pthread_mutex_unlock(&ride->burst.lock);
+    pthread_mutex_lock(&attachment->busy_period.lock);
+    attachment->busy_period.count = 0;
+    pthread_mutex_unlock(&attachment->busy_period.lock);
     newest_stream = NULL;
-    newest_burst = 0;
+    newest_period = 0;
 }

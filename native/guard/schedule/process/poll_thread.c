@@ -3,19 +3,19 @@
 
 #include "base/worker.h"
 
-static struct gs_clerk thread = GS_CLERK("gpushare-watch", NULL);
+static struct gs_worker thread = GS_WORKER("gpushare-poll", NULL);
 
 void gs_poll_thread_serves(uint64_t (*look)(uint64_t now))
 {
-    thread.tend = look;
+    thread.round = look;
 }
 
 void gs_poll_thread_wake(void)
 {
-    gs_clerk_wake(&thread);
+    gs_worker_wake(&thread);
 }
 
 void gs_poll_thread_forget(void)
 {
-    gs_clerk_forget(&thread);
+    gs_worker_forget(&thread);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The thread of a process that takes turns or is urgent that asks the driver what is done. */
+/* The thread that asks the driver what is done, in a process that takes turns or is urgent. */
 #ifndef GS_POLL_THREAD_H
 #define GS_POLL_THREAD_H
 

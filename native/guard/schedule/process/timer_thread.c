@@ -3,24 +3,24 @@
 
 #include "base/worker.h"
 
-static struct gs_clerk thread = GS_CLERK("gpushare-keeper", NULL);
+static struct gs_worker thread = GS_WORKER("gpushare-timer", NULL);
 
 void gs_timer_thread_serves(uint64_t (*look)(uint64_t now))
 {
-    thread.tend = look;
+    thread.round = look;
 }
 
 void gs_timer_thread_wake(void)
 {
-    gs_clerk_wake(&thread);
+    gs_worker_wake(&thread);
 }
 
 void gs_timer_thread_hurry(void)
 {
-    gs_clerk_hurry(&thread);
+    gs_worker_hurry(&thread);
 }
 
 void gs_timer_thread_forget(void)
 {
-    gs_clerk_forget(&thread);
+    gs_worker_forget(&thread);
 }

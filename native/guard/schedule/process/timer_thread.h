@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The thread of a process that takes turns or is urgent that keeps times: turns, grace, the floor. It never calls the
- * driver: a launch that waits for room in a full queue holds the driver's locks, and only this thread can open the word
- * that the queue waits for.
+ * The thread that keeps times in a process that takes turns or is urgent: turns, grace, the starvation guard. It never
+ * calls the driver: a launch that waits for room in a full queue holds the driver's locks, and only this thread can
+ * open the gate that the queue waits for.
  */
 #ifndef GS_TIMER_THREAD_H
 #define GS_TIMER_THREAD_H

@@ -16,7 +16,7 @@
 #include "share/attach.h"
 #include "share/gpu_page.h"
 
-enum { GROUPS = 64, UNKNOWN = -2 };
+enum { CHANNEL_GROUPS = 64, UNKNOWN = -2 };
 
 /* NVOS54_PARAMETERS of the open kernel modules. */
 struct control {
@@ -29,7 +29,7 @@ static_assert(sizeof(struct control) == 32, "the kernel module's layout");
 #define RM_CONTROL _IOWR('F', 0x2a, struct control)
 #define SET_TIMESLICE 0xa06c0103u
 
-struct group {
+struct channel_group {
     int fd;
     dev_t device; /* what the descriptor was open on: programs may close and reuse it */
     uint32_t client, object;
@@ -40,7 +40,7 @@ struct group {
 typedef int gs_ioctl(int fd, unsigned long request, ...);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct group groups[GROUPS];
+static struct channel_group channel_groups[CHANNEL_GROUPS];
 static unsigned known; /* atomic */
 static uint32_t asked[GS_GPUS];
 static bool stale[GS_GPUS]; /* atomic: a group came after it was asked for */
@@ -63,12 +63,12 @@ static dev_t device_of(int fd)
     return fstat(fd, &file) == 0 && S_ISCHR(file.st_mode) ? file.st_rdev : 0;
 }
 
-void gs_groups_begin(int gpu)
+void gs_channel_groups_begin(int gpu)
 {
     making = gpu;
 }
 
-void gs_groups_end(void)
+void gs_channel_groups_end(void)
 {
     making = UNKNOWN;
 }
@@ -80,16 +80,16 @@ static int gpu_of_context(void)
 }
 
 /* Wants the lock. A full table loses the oldest: its context is the likeliest to be gone. */
-static struct group *place_for(uint32_t client, uint32_t object)
+static struct channel_group *place_for(uint32_t client, uint32_t object)
 {
     for (unsigned i = 0; i < known; i++)
-        if (groups[i].client == client && groups[i].object == object)
-            return &groups[i];
-    if (known == GROUPS)
-        memmove(&groups[0], &groups[1], (GROUPS - 1) * sizeof *groups);
+        if (channel_groups[i].client == client && channel_groups[i].object == object)
+            return &channel_groups[i];
+    if (known == CHANNEL_GROUPS)
+        memmove(&channel_groups[0], &channel_groups[1], (CHANNEL_GROUPS - 1) * sizeof *channel_groups);
     else
         __atomic_store_n(&known, known + 1, __ATOMIC_RELAXED);
-    return &groups[known - 1];
+    return &channel_groups[known - 1];
 }
 
 static void note(int fd, const struct control *control)
@@ -101,7 +101,7 @@ static void note(int fd, const struct control *control)
     memcpy(&us, (const void *)(uintptr_t)control->parameters, sizeof us);
     pthread_mutex_lock(&lock);
     *place_for(control->client, control->object) =
-        (struct group){fd, device_of(fd), control->client, control->object, gpu, us, us};
+        (struct channel_group){fd, device_of(fd), control->client, control->object, gpu, us, us};
     __atomic_store_n(&stale[gpu], true, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&lock);
 }
@@ -128,13 +128,13 @@ GS_EXPORT int ioctl(int fd, unsigned long request, ...)
 }
 
 /* False: the group is gone, or the kernel module does not let us. */
-static bool change(struct group *group, uint64_t us)
+static bool change(struct channel_group *group, uint64_t us)
 {
     struct control control = {group->client, group->object, SET_TIMESLICE, 0, (uintptr_t)&us, sizeof us, 0};
     if (device_of(group->fd) != group->device || next_ioctl()(group->fd, RM_CONTROL, &control) != 0)
         return false;
     if (control.status)
-        gs_log("a time slice of %llu us was refused (status %#x)", (unsigned long long)us, control.status);
+        gs_log("a timeslice of %llu us was refused (status %#x)", (unsigned long long)us, control.status);
     group->now = us;
     return control.status == 0;
 }
@@ -143,16 +143,16 @@ static bool change(struct group *group, uint64_t us)
 static void apply(int gpu, uint32_t us)
 {
     for (unsigned i = 0; i < known;) {
-        struct group *group = &groups[i];
+        struct channel_group *group = &channel_groups[i];
         uint64_t value = us ? us : group->own;
         if (group->gpu != gpu || group->now == value || change(group, value))
             i++;
         else
-            *group = groups[__atomic_sub_fetch(&known, 1, __ATOMIC_RELAXED)];
+            *group = channel_groups[__atomic_sub_fetch(&known, 1, __ATOMIC_RELAXED)];
     }
 }
 
-void gs_groups_slice(int gpu, uint32_t us)
+void gs_channel_groups_set_timeslice(int gpu, uint32_t us)
 {
     if (!GS_READ(known) || (GS_READ(asked[gpu]) == us && !GS_READ(stale[gpu])))
         return;
@@ -165,13 +165,13 @@ void gs_groups_slice(int gpu, uint32_t us)
     errno = kept_errno;
 }
 
-uint32_t gs_groups_sliced(int gpu)
+uint32_t gs_channel_groups_timeslice(int gpu)
 {
     return GS_READ(known) ? GS_READ(asked[gpu]) : 0;
 }
 
 /* The parent's groups stay the parent's. */
-void gs_groups_forget(void)
+void gs_channel_groups_forget(void)
 {
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     known = 0;

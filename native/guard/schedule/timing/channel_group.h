@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The channel groups of this process' contexts, and how long each keeps a GPU that others want too (its time slice).
+ * The channel groups of this process' contexts, and how long each keeps a GPU that others want too (its timeslice).
  *
  * The driver's library says so to the kernel module when it makes a context: control NVA06C_CTRL_CMD_SET_TIMESLICE of
  * the open kernel modules (ctrla06c.h, 2048 µs with driver 580). The guard sees that call go by and can repeat it with
- * another value. At the end of a slice the GPU stops even in the middle of a kernel; it changes over in about 160 µs
+ * another value. At the end of a timeslice the GPU stops even in the middle of a kernel; it changes over in about 160 µs
  * (H200). Clients of MPS have no groups of their own, and where the call is not seen nothing is ever set.
  */
 #ifndef GS_CHANNEL_GROUP_H
@@ -13,15 +13,15 @@
 #include <stdint.h>
 
 /* Whose contexts the calling thread makes in between; -1: of a GPU that is none of ours. */
-void gs_groups_begin(int gpu);
-void gs_groups_end(void);
+void gs_channel_groups_begin(int gpu);
+void gs_channel_groups_end(void);
 
 /* Microseconds; 0: what the driver had set. Costs a look while nothing changed. Keeps errno. */
-void gs_groups_slice(int gpu, uint32_t us);
+void gs_channel_groups_set_timeslice(int gpu, uint32_t us);
 
 /* What was last asked for; 0: what the driver had set, or there is nothing to set. */
-uint32_t gs_groups_sliced(int gpu);
+uint32_t gs_channel_groups_timeslice(int gpu);
 
-void gs_groups_forget(void);
+void gs_channel_groups_forget(void);
 
 #endif

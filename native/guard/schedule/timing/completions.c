@@ -8,7 +8,7 @@
 #include "schedule/process/poll_thread.h"
 #include "share/region.h"
 
-enum { MARKS = 64 };
+enum { COMPLETIONS = 64 };
 #define MS 1000000ull
 #define LOOK_NS (1 * MS)
 #define BASE_NS (2000 * MS) /* an interval between events is a float: it loses microseconds after some seconds */
@@ -17,11 +17,11 @@ enum { MARKS = 64 };
 struct track {
     pthread_mutex_t lock;
     CUcontext context;
-    CUstream stream; /* the keeper's own */
-    CUevent base, mark[MARKS];
+    CUstream stream; /* the poll thread's own */
+    CUevent base, completion[COMPLETIONS];
     uint64_t base_ns;
     unsigned first, count;
-    uint64_t shut_at, counted; /* of the newest closed turn: how much of its overrun is in the books */
+    uint64_t closed_at, counted; /* of the newest closed turn: how much of its overrun is in the books */
 };
 
 static struct track tracks[GS_GPUS] = {[0 ... GS_GPUS - 1] = {.lock = PTHREAD_MUTEX_INITIALIZER}};
@@ -34,22 +34,22 @@ static bool has_events(struct track *track, CUcontext context)
     if (cuda()->cuStreamCreate(&track->stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS ||
         cuda()->cuEventCreate(&track->base, CU_EVENT_DEFAULT) != CUDA_SUCCESS)
         return false;
-    for (int i = 0; i < MARKS; i++)
-        if (cuda()->cuEventCreate(&track->mark[i], CU_EVENT_DEFAULT) != CUDA_SUCCESS)
+    for (int i = 0; i < COMPLETIONS; i++)
+        if (cuda()->cuEventCreate(&track->completion[i], CU_EVENT_DEFAULT) != CUDA_SUCCESS)
             return false;
     track->context = context;
     return true;
 }
 
-void gs_mark(struct gs_ride *ride, int gpu, CUstream stream)
+void gs_completions_record(struct gs_attachment *attachment, int gpu, CUstream stream)
 {
     struct track *track = &tracks[gpu];
     CUcontext context;
-    if (gs_capturing() || cuda()->cuCtxGetCurrent(&context) != CUDA_SUCCESS || context != ride->context ||
+    if (gs_capturing() || cuda()->cuCtxGetCurrent(&context) != CUDA_SUCCESS || context != attachment->context ||
         pthread_mutex_trylock(&track->lock) != 0)
         return;
-    if (track->count < MARKS && has_events(track, context) &&
-        cuda()->cuEventRecord(track->mark[(track->first + track->count) % MARKS], stream) == CUDA_SUCCESS &&
+    if (track->count < COMPLETIONS && has_events(track, context) &&
+        cuda()->cuEventRecord(track->completion[(track->first + track->count) % COMPLETIONS], stream) == CUDA_SUCCESS &&
         track->count++ == 0)
         gs_poll_thread_wake();
     pthread_mutex_unlock(&track->lock);
@@ -64,49 +64,49 @@ static void set_base(struct track *track)
 }
 
 /* Wants the lock. Work that ended at `end` ran on if its turn was over by then and no new one had begun. */
-static void book(struct track *track, struct gs_seat *seat, uint64_t end)
+static void book(struct track *track, struct gs_share_slot *slot, uint64_t end)
 {
-    uint64_t shut = __atomic_load_n(&seat->shut_at, __ATOMIC_SEQ_CST);
-    uint64_t opened = __atomic_load_n(&seat->opened_at, __ATOMIC_SEQ_CST);
-    if (shut != track->shut_at) {
-        track->shut_at = shut;
+    uint64_t shut = __atomic_load_n(&slot->closed_at, __ATOMIC_SEQ_CST);
+    uint64_t opened = __atomic_load_n(&slot->opened_at, __ATOMIC_SEQ_CST);
+    if (shut != track->closed_at) {
+        track->closed_at = shut;
         track->counted = 0;
     }
     bool over = shut && end > shut && (opened < shut || end < opened);
     if (!over || end - shut <= track->counted)
         return;
-    __atomic_add_fetch(&seat->overrun_ns, end - shut - track->counted, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&slot->overrun_ns, end - shut - track->counted, __ATOMIC_RELAXED);
     track->counted = end - shut;
 }
 
 /* Wants the lock. */
-static void read_marks(struct track *track, struct gs_seat *seat)
+static void read_completions(struct track *track, struct gs_share_slot *slot)
 {
     float ms;
-    for (; track->count; track->first = (track->first + 1) % MARKS, track->count--) {
-        CUevent mark = track->mark[track->first];
-        if (cuda()->cuEventQuery(mark) == CUDA_ERROR_NOT_READY)
+    for (; track->count; track->first = (track->first + 1) % COMPLETIONS, track->count--) {
+        CUevent completion = track->completion[track->first];
+        if (cuda()->cuEventQuery(completion) == CUDA_ERROR_NOT_READY)
             return;
-        if (track->base_ns && cuda()->cuEventElapsedTime(&ms, track->base, mark) == CUDA_SUCCESS)
-            book(track, seat, track->base_ns + (uint64_t)(int64_t)((double)ms * 1e6));
+        if (track->base_ns && cuda()->cuEventElapsedTime(&ms, track->base, completion) == CUDA_SUCCESS)
+            book(track, slot, track->base_ns + (uint64_t)(int64_t)((double)ms * 1e6));
     }
 }
 
-uint64_t gs_marks_tick(struct gs_ride *ride, int gpu, uint64_t now)
+uint64_t gs_completions_tick(struct gs_attachment *attachment, int gpu, uint64_t now)
 {
     struct track *track = &tracks[gpu];
     if (gs_capturing())
         return UINT64_MAX;
     pthread_mutex_lock(&track->lock);
-    read_marks(track, ride->seat);
-    if (track->context && now - track->base_ns > BASE_NS && now - GS_READ(ride->active_at) < BASE_NS)
+    read_completions(track, attachment->share);
+    if (track->context && now - track->base_ns > BASE_NS && now - GS_READ(attachment->active_at) < BASE_NS)
         set_base(track);
     bool waits = track->count > 0;
     pthread_mutex_unlock(&track->lock);
     return waits ? now + LOOK_NS : UINT64_MAX;
 }
 
-void gs_marks_forget_context(CUcontext context)
+void gs_completions_forget_context(CUcontext context)
 {
     for (int gpu = 0; gpu < GS_GPUS; gpu++) {
         pthread_mutex_lock(&tracks[gpu].lock);
@@ -116,7 +116,7 @@ void gs_marks_forget_context(CUcontext context)
     }
 }
 
-void gs_marks_forget(void)
+void gs_completions_forget(void)
 {
     for (int gpu = 0; gpu < GS_GPUS; gpu++)
         tracks[gpu] = (struct track){.lock = PTHREAD_MUTEX_INITIALIZER};

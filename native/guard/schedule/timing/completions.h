@@ -6,13 +6,13 @@
 #include "schedule/process/attachment.h"
 
 /* An event behind what the stream has been given. */
-void gs_mark(struct gs_ride *ride, int gpu, CUstream stream);
+void gs_completions_record(struct gs_attachment *attachment, int gpu, CUstream stream);
 
-/* Reads what has come to pass; until when the keeper need not look again. */
-uint64_t gs_marks_tick(struct gs_ride *ride, int gpu, uint64_t now);
+/* Reads what has come to pass; until when the poll thread need not look again. */
+uint64_t gs_completions_tick(struct gs_attachment *attachment, int gpu, uint64_t now);
 
 /* The context and its events are about to go. */
-void gs_marks_forget_context(CUcontext context);
-void gs_marks_forget(void);
+void gs_completions_forget_context(CUcontext context);
+void gs_completions_forget(void);
 
 #endif

@@ -19,7 +19,7 @@ struct sample {
     CUevent begin, end;
     CUcontext context;
     uint64_t key;
-    struct gs_ride *ride;
+    struct gs_attachment *attachment;
     bool live;
 };
 
@@ -39,7 +39,7 @@ static struct kind *find(uint64_t key)
     return &kinds[at]; /* full here: the newest kind takes the place of the oldest */
 }
 
-uint64_t gs_meter_estimate(uint64_t key)
+uint64_t gs_cost_model_estimate(uint64_t key)
 {
     const struct kind *kind = find(key);
     return __atomic_load_n(&kind->key, __ATOMIC_RELAXED) == key ? __atomic_load_n(&kind->ns, __ATOMIC_RELAXED) : 0;
@@ -69,8 +69,8 @@ static void read_sample(struct sample *sample)
         return;
     uint64_t ns = (uint64_t)((double)ms * 1e6);
     learn(sample->key, ns ? ns : 1);
-    if (ns > sample->ride->seat->longest_ns)
-        sample->ride->seat->longest_ns = ns;
+    if (ns > sample->attachment->share->longest_ns)
+        sample->attachment->share->longest_ns = ns;
 }
 
 /* Wants the lock. Events belong to a context. */
@@ -108,8 +108,8 @@ static int free_sample(void)
     return -1;
 }
 
-/* Never waits: what is busy is measured another time. Held until gs_meter_end(). */
-int gs_meter_begin(uint64_t key, CUstream stream)
+/* Never waits: what is busy is measured another time. Held until gs_cost_model_end(). */
+int gs_cost_model_begin(uint64_t key, CUstream stream)
 {
     if (gs_capturing() || !wanted(key) || pthread_mutex_trylock(&lock) != 0)
         return -1;
@@ -122,16 +122,16 @@ int gs_meter_begin(uint64_t key, CUstream stream)
     return -1;
 }
 
-void gs_meter_end(int i, CUstream stream, bool launched, struct gs_ride *ride)
+void gs_cost_model_end(int i, CUstream stream, bool launched, struct gs_attachment *attachment)
 {
     if (i < 0)
         return;
-    samples[i].ride = ride;
+    samples[i].attachment = attachment;
     samples[i].live = launched && cuda()->cuEventRecord(samples[i].end, stream) == CUDA_SUCCESS;
     pthread_mutex_unlock(&lock);
 }
 
-void gs_meter_forget_context(CUcontext context)
+void gs_cost_model_forget_context(CUcontext context)
 {
     pthread_mutex_lock(&lock);
     for (int i = 0; i < SAMPLES; i++)
@@ -140,7 +140,7 @@ void gs_meter_forget_context(CUcontext context)
     pthread_mutex_unlock(&lock);
 }
 
-void gs_meter_forget(void)
+void gs_cost_model_forget(void)
 {
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     memset(kinds, 0, sizeof kinds);

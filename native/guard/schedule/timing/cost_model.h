@@ -6,14 +6,14 @@
 #include "schedule/process/attachment.h"
 
 /* ns; 0: not known yet. */
-uint64_t gs_meter_estimate(uint64_t key);
+uint64_t gs_cost_model_estimate(uint64_t key);
 
-/* Begins a measurement if this launch is one of those to be measured; a number for gs_meter_end(), or -1. */
-int gs_meter_begin(uint64_t key, CUstream stream);
-void gs_meter_end(int sample, CUstream stream, bool launched, struct gs_ride *ride);
+/* Begins a measurement if this launch is one of those to be measured; a number for gs_cost_model_end(), or -1. */
+int gs_cost_model_begin(uint64_t key, CUstream stream);
+void gs_cost_model_end(int sample, CUstream stream, bool launched, struct gs_attachment *attachment);
 
 /* The context and its events are about to go. */
-void gs_meter_forget_context(CUcontext context);
-void gs_meter_forget(void);
+void gs_cost_model_forget_context(CUcontext context);
+void gs_cost_model_forget(void);
 
 #endif

@@ -84,8 +84,8 @@ struct gs_block *gs_block_number(size_t place)
 static void release(struct gs_block *block)
 {
     CUdeviceptr at = block->at;
-    for (unsigned i = 0; i < block->count; at += block->piece[i++].bytes)
-        gs_piece_drop(&block->piece[i], at);
+    for (unsigned i = 0; i < block->count; at += block->chunk[i++].bytes)
+        gs_chunk_drop(&block->chunk[i], at);
     cuda()->cuMemAddressFree(block->at, block->bytes);
 }
 
@@ -93,29 +93,29 @@ static CUresult fill(struct gs_block *block)
 {
     CUdeviceptr at = block->at;
     for (unsigned i = 0; i < block->count; i++) {
-        CUresult result = gs_piece_create(&block->piece[i], block->device);
+        CUresult result = gs_chunk_create(&block->chunk[i], block->device);
         if (result == CUDA_SUCCESS)
-            result = gs_piece_map(&block->piece[i], at);
+            result = gs_chunk_map(&block->chunk[i], at);
         if (result != CUDA_SUCCESS)
             return result;
-        at += block->piece[i].bytes;
+        at += block->chunk[i].bytes;
     }
-    return gs_pieces_open(block->at, block->bytes, block->device);
+    return gs_chunks_open(block->at, block->bytes, block->device);
 }
 
 static struct gs_block *described(const struct gs_place *place, uint64_t bytes)
 {
-    unsigned pieces = (unsigned)((bytes + GS_PIECE - 1) / GS_PIECE);
-    struct gs_block *block = calloc(1, sizeof *block + pieces * sizeof *block->piece);
+    unsigned chunks = (unsigned)((bytes + GS_CHUNK - 1) / GS_CHUNK);
+    struct gs_block *block = calloc(1, sizeof *block + chunks * sizeof *block->chunk);
     if (!block)
         return NULL;
     block->bytes = bytes;
     block->context = place->context;
     block->device = place->device;
     block->gpu = place->gpu;
-    block->count = pieces;
-    for (unsigned i = 0; i < pieces; i++)
-        block->piece[i].bytes = i + 1 < pieces ? GS_PIECE : bytes - i * GS_PIECE;
+    block->count = chunks;
+    for (unsigned i = 0; i < chunks; i++)
+        block->chunk[i].bytes = i + 1 < chunks ? GS_CHUNK : bytes - i * GS_CHUNK;
     return block;
 }
 
@@ -158,7 +158,7 @@ void gs_block_end(struct gs_block *block)
 {
     take_out(block);
     release(block);
-    gs_give(GS_EXACT, block->gpu, block->bytes);
+    gs_uncharge(GS_EXACT, block->gpu, block->bytes);
     free(block);
 }
 

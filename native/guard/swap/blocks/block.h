@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Device memory that can be moved: an address range that stays, made of pieces that come and go. Every function but
+ * Device memory that can be moved: an address range that stays, made of chunks that come and go. Every function but
  * gs_block_make() wants the blocks locked.
  */
 #ifndef GS_BLOCK_H
@@ -11,8 +11,8 @@
 
 enum gs_use { GS_HELD, GS_FREED, GS_CACHED };
 
-struct gs_parts;
-struct gs_shown;
+struct gs_suballocs;
+struct gs_ipc_export;
 
 struct gs_block {
     CUdeviceptr at;
@@ -23,12 +23,12 @@ struct gs_block {
     CUdevice device;
     int gpu;
     enum gs_use use;        /* freed: waits until work that may use it is over */
-    struct gs_shown *shown; /* to other processes; NULL: to none */
-    struct gs_parts *parts; /* small allocations are cut from it; NULL: it is one */
+    struct gs_ipc_export *ipc_export; /* to other processes; NULL: to none */
+    struct gs_suballocs *suballocs; /* small allocations are cut from it; NULL: it is one */
     struct gs_block *older, *newer; /* among the cached */
     struct gs_block *next;          /* cached: of the same kind of size; with parts: of all with parts */
     unsigned count;
-    struct gs_piece piece[];
+    struct gs_chunk chunk[];
 };
 
 void gs_blocks_lock(void);

@@ -28,12 +28,12 @@ static unsigned traits(CUdevice device)
     return bits;
 }
 
-bool gs_pieces_possible(CUdevice device)
+bool gs_chunks_possible(CUdevice device)
 {
     return traits(device) & 2;
 }
 
-CUresult gs_piece_create(struct gs_piece *piece, CUdevice device)
+CUresult gs_chunk_create(struct gs_chunk *chunk, CUdevice device)
 {
     CUmemAllocationProp properties = {
         .type = CU_MEM_ALLOCATION_TYPE_PINNED,
@@ -42,16 +42,16 @@ CUresult gs_piece_create(struct gs_piece *piece, CUdevice device)
             traits(device) & 4 ? CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR : CU_MEM_HANDLE_TYPE_NONE,
         .allocFlags.gpuDirectRDMACapable = (traits(device) & 8) != 0,
     };
-    return cuda()->cuMemCreate(&piece->handle, piece->bytes, &properties, 0);
+    return cuda()->cuMemCreate(&chunk->handle, chunk->bytes, &properties, 0);
 }
 
-CUresult gs_piece_map(struct gs_piece *piece, CUdeviceptr at)
+CUresult gs_chunk_map(struct gs_chunk *chunk, CUdeviceptr at)
 {
-    CUresult result = cuda()->cuMemMap(at, piece->bytes, 0, piece->handle, 0);
+    CUresult result = cuda()->cuMemMap(at, chunk->bytes, 0, chunk->handle, 0);
     if (result == CUDA_SUCCESS)
-        piece->here = true;
+        chunk->here = true;
     else
-        cuda()->cuMemRelease(piece->handle);
+        cuda()->cuMemRelease(chunk->handle);
     return result;
 }
 
@@ -62,7 +62,7 @@ static bool reaches(CUdevice device, CUdevice other)
            cuda()->cuDeviceCanAccessPeer(&can, other, device) == CUDA_SUCCESS && can;
 }
 
-CUresult gs_pieces_open(CUdeviceptr at, uint64_t bytes, CUdevice device)
+CUresult gs_chunks_open(CUdeviceptr at, uint64_t bytes, CUdevice device)
 {
     CUmemAccessDesc who[DEVICES];
     size_t count = 1;
@@ -80,13 +80,13 @@ CUresult gs_pieces_open(CUdeviceptr at, uint64_t bytes, CUdevice device)
     return result;
 }
 
-CUresult gs_piece_drop(struct gs_piece *piece, CUdeviceptr at)
+CUresult gs_chunk_drop(struct gs_chunk *chunk, CUdeviceptr at)
 {
-    if (!piece->here)
+    if (!chunk->here)
         return CUDA_SUCCESS;
-    CUresult result = cuda()->cuMemUnmap(at, piece->bytes);
+    CUresult result = cuda()->cuMemUnmap(at, chunk->bytes);
     if (result == CUDA_SUCCESS)
-        result = cuda()->cuMemRelease(piece->handle);
-    piece->here = false;
+        result = cuda()->cuMemRelease(chunk->handle);
+    chunk->here = false;
     return result;
 }

@@ -16,30 +16,30 @@
 static struct {
     CUdeviceptr *pointer;
     size_t count, room;
-} limbo;
+} deferred;
 
 bool gs_heap_serves(const struct gs_place *place)
 {
-    return gs_movable() && place->gpu >= 0 && gs_pieces_possible(place->device);
+    return gs_movable() && place->gpu >= 0 && gs_chunks_possible(place->device);
 }
 
-static bool into_limbo(CUdeviceptr pointer)
+static bool defer(CUdeviceptr pointer)
 {
-    if (limbo.count == limbo.room) {
-        size_t larger = limbo.room ? limbo.room * 2 : 16;
-        CUdeviceptr *moved = realloc(limbo.pointer, larger * sizeof *moved);
+    if (deferred.count == deferred.room) {
+        size_t larger = deferred.room ? deferred.room * 2 : 16;
+        CUdeviceptr *moved = realloc(deferred.pointer, larger * sizeof *moved);
         if (!moved)
             return false;
-        limbo.pointer = moved;
-        limbo.room = larger;
+        deferred.pointer = moved;
+        deferred.room = larger;
     }
-    limbo.pointer[limbo.count++] = pointer;
+    deferred.pointer[deferred.count++] = pointer;
     return true;
 }
 
 static void end_block(struct gs_block *block)
 {
-    gs_hide(block);
+    gs_ipc_unexport(block);
     gs_block_end(block);
 }
 
@@ -47,19 +47,19 @@ static void end_block(struct gs_block *block)
 static void settle(CUdeviceptr pointer)
 {
     struct gs_block *block = gs_block_at(pointer);
-    if (!block || (block->parts && !gs_part_give(block, pointer)))
+    if (!block || (block->suballocs && !gs_suballoc_give(block, pointer)))
         return;
-    if (block->shown) /* others may still look at it */
+    if (block->ipc_export) /* others may still look at it */
         end_block(block);
     else
         gs_cache_put(block);
 }
 
 /* Wants the lock. */
-static void settle_limbo(void)
+static void settle_deferred(void)
 {
-    while (limbo.count)
-        settle(limbo.pointer[--limbo.count]);
+    while (deferred.count)
+        settle(deferred.pointer[--deferred.count]);
 }
 
 /* Waits for the work of a context, which need not be the current one. */
@@ -75,15 +75,15 @@ static CUresult wait_for(CUcontext context)
     return result;
 }
 
-static void empty_limbo(void)
+static void free_deferred(void)
 {
     gs_blocks_lock();
-    bool empty = limbo.count == 0;
+    bool empty = deferred.count == 0;
     gs_blocks_unlock();
     if (empty || gs_capturing() || cuda()->cuCtxSynchronize() != CUDA_SUCCESS)
         return;
     gs_blocks_lock();
-    settle_limbo();
+    settle_deferred();
     gs_blocks_unlock();
 }
 
@@ -98,15 +98,15 @@ static struct gs_block *cached(const struct gs_place *place, uint64_t bytes)
 /* A GPU may be full though the share is not: by others' memory, or by what we only cache. */
 static CUresult make(const struct gs_place *place, uint64_t bytes, struct gs_block **block)
 {
-    if (!gs_claim(GS_EXACT, place->gpu, bytes))
+    if (!gs_charge_or_reclaim(GS_EXACT, place->gpu, bytes))
         return gs_refuse(place->gpu);
     CUresult result = gs_block_make(place, bytes, block);
     if (result == CUDA_ERROR_OUT_OF_MEMORY) {
-        gs_relieve(place->gpu);
+        gs_reclaim(place->gpu);
         result = gs_block_make(place, bytes, block);
     }
     if (result != CUDA_SUCCESS)
-        gs_give(GS_EXACT, place->gpu, bytes);
+        gs_uncharge(GS_EXACT, place->gpu, bytes);
     return result;
 }
 
@@ -115,7 +115,7 @@ static CUresult obtain(const struct gs_place *place, uint64_t bytes, struct gs_b
     *block = cached(place, bytes);
     if (*block)
         return CUDA_SUCCESS;
-    empty_limbo();
+    free_deferred();
     return make(place, bytes, block);
 }
 
@@ -139,11 +139,11 @@ static CUresult large(const struct gs_place *place, uint64_t bytes, CUdeviceptr 
     return result;
 }
 
-static CUdeviceptr part(const struct gs_place *place, uint64_t bytes, struct gs_block *fresh)
+static CUdeviceptr suballocate(const struct gs_place *place, uint64_t bytes, struct gs_block *fresh)
 {
     gs_blocks_lock();
-    bool begun = !fresh || gs_parts_begin(fresh);
-    CUdeviceptr at = begun ? gs_part_take(place, bytes, fresh_id()) : 0;
+    bool begun = !fresh || gs_suballocs_begin(fresh);
+    CUdeviceptr at = begun ? gs_suballoc_take(place, bytes, fresh_id()) : 0;
     if (!begun)
         gs_cache_put(fresh);
     gs_blocks_unlock();
@@ -153,13 +153,13 @@ static CUdeviceptr part(const struct gs_place *place, uint64_t bytes, struct gs_
 static CUresult small(const struct gs_place *place, uint64_t bytes, CUdeviceptr *pointer)
 {
     struct gs_block *fresh;
-    *pointer = part(place, bytes, NULL);
+    *pointer = suballocate(place, bytes, NULL);
     if (*pointer)
         return CUDA_SUCCESS;
     CUresult result = obtain(place, GS_PAGE, &fresh);
     if (result != CUDA_SUCCESS)
         return result;
-    *pointer = part(place, bytes, fresh);
+    *pointer = suballocate(place, bytes, fresh);
     return *pointer ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
@@ -182,8 +182,8 @@ static struct gs_block *begins(CUdeviceptr pointer)
     struct gs_block *block = gs_block_at(pointer);
     if (!block)
         return NULL;
-    if (block->parts)
-        return gs_part_at(block, pointer, &at, &asked) && at == pointer ? block : NULL;
+    if (block->suballocs)
+        return gs_suballoc_at(block, pointer, &at, &asked) && at == pointer ? block : NULL;
     return block->use == GS_HELD && block->at == pointer ? block : NULL;
 }
 
@@ -193,9 +193,9 @@ static CUresult after_waiting(CUdeviceptr pointer, CUcontext context)
     gs_blocks_lock();
     struct gs_block *block = gs_block_at(pointer);
     if (result == CUDA_SUCCESS) {
-        settle_limbo();
+        settle_deferred();
         settle(pointer);
-    } else if (block && !block->parts) {
+    } else if (block && !block->suballocs) {
         block->use = GS_HELD;
     }
     gs_blocks_unlock();
@@ -206,9 +206,9 @@ static bool freed(CUdeviceptr pointer, CUresult *result)
 {
     gs_blocks_lock();
     struct gs_block *block = begins(pointer);
-    bool later = block && gs_capturing() && into_limbo(pointer);
+    bool later = block && gs_capturing() && defer(pointer);
     CUcontext context = block ? block->context : NULL;
-    if (block && !block->parts)
+    if (block && !block->suballocs)
         block->use = GS_FREED;
     gs_blocks_unlock();
     if (!block)
@@ -235,10 +235,10 @@ bool gs_heap_find(CUdeviceptr address, struct gs_allocation *found)
     const struct gs_block *block = gs_block_at(address);
     if (block)
         *found = (struct gs_allocation){block->at, block->asked, block->id, block->context, block->device};
-    bool ours = block && (block->parts ? gs_part_at(block, address, &found->at, &found->bytes)
+    bool ours = block && (block->suballocs ? gs_suballoc_at(block, address, &found->at, &found->bytes)
                                        : block->use == GS_HELD && address - block->at < block->asked);
-    if (ours && block->parts)
-        found->id = gs_part_id(block, found->at);
+    if (ours && block->suballocs)
+        found->id = gs_suballoc_id(block, found->at);
     gs_blocks_unlock();
     return ours;
 }
@@ -254,17 +254,17 @@ static void end(struct gs_block *block)
 {
     if (block->use == GS_CACHED)
         gs_cache_leave(block);
-    if (block->parts)
-        gs_parts_leave(block);
+    if (block->suballocs)
+        gs_suballocs_end(block);
     end_block(block);
 }
 
-/* Those that go may wait in limbo. Wants the lock. */
-static void out_of_limbo(const struct gs_block *block)
+/* Those that go may wait among the deferred frees. Wants the lock. */
+static void forget_deferred(const struct gs_block *block)
 {
-    for (size_t i = 0; i < limbo.count;)
-        if (gs_block_at(limbo.pointer[i]) == block)
-            limbo.pointer[i] = limbo.pointer[--limbo.count];
+    for (size_t i = 0; i < deferred.count;)
+        if (gs_block_at(deferred.pointer[i]) == block)
+            deferred.pointer[i] = deferred.pointer[--deferred.count];
         else
             i++;
 }
@@ -277,7 +277,7 @@ void gs_heap_ended(int gpu, CUcontext context)
     gs_blocks_lock();
     for (size_t i = 0; (block = gs_block_number(i));) {
         if (block->gpu == gpu && (!context || block->context == context)) {
-            out_of_limbo(block);
+            forget_deferred(block);
             end(block);
         } else {
             i++;
@@ -289,7 +289,7 @@ void gs_heap_ended(int gpu, CUcontext context)
 void gs_heap_forget(void)
 {
     gs_cache_forget();
-    gs_parts_forget();
+    gs_suballocs_forget();
     gs_blocks_forget();
-    memset(&limbo, 0, sizeof limbo);
+    memset(&deferred, 0, sizeof deferred);
 }

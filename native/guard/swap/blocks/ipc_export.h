@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Blocks that other processes may map. The driver exports no such memory by its IPC handles, so ours name this process
- * and a descriptor in it: of a list of the descriptors that the driver gave for each piece.
+ * and a descriptor in it: of a list of the descriptors that the driver gave for each chunk.
  */
 #ifndef GS_IPC_EXPORT_H
 #define GS_IPC_EXPORT_H
@@ -16,19 +16,19 @@ struct gs_ticket {
     uint64_t start;    /* the process', clock ticks since boot */
     uint64_t bytes;    /* of the block */
     uint64_t offset;   /* of the allocation in it */
-    uint32_t count;    /* pieces */
+    uint32_t count;    /* chunks */
     uint32_t reserved[5];
 };
 
-struct gs_shown_piece {
+struct gs_ipc_chunk {
     int32_t fd, reserved;
     uint64_t bytes;
 };
 
 /* For the allocation that begins at an offset. Wants the blocks locked. */
-CUresult gs_show(struct gs_block *block, uint64_t offset, struct gs_ticket *ticket);
+CUresult gs_ipc_export_block(struct gs_block *block, uint64_t offset, struct gs_ticket *ticket);
 
 /* The block ends: nobody can map it any more. */
-void gs_hide(struct gs_block *block);
+void gs_ipc_unexport(struct gs_block *block);
 
 #endif

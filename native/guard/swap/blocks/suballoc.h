@@ -8,22 +8,22 @@
 #define GS_SMALL (1ull << 20) /* up to here a request has no pages of its own, as natively */
 
 /* Cuts one from a block that has room for it; 0 when there is none. */
-CUdeviceptr gs_part_take(const struct gs_place *place, uint64_t bytes, uint64_t id);
+CUdeviceptr gs_suballoc_take(const struct gs_place *place, uint64_t bytes, uint64_t id);
 
 /* Makes a block one that parts are cut from; false without memory. */
-bool gs_parts_begin(struct gs_block *block);
+bool gs_suballocs_begin(struct gs_block *block);
 
 /* The part that an address lies in: its begin and length. False where nothing is allocated. */
-bool gs_part_at(const struct gs_block *block, CUdeviceptr address, CUdeviceptr *at, uint64_t *asked);
+bool gs_suballoc_at(const struct gs_block *block, CUdeviceptr address, CUdeviceptr *at, uint64_t *asked);
 
-uint64_t gs_part_id(const struct gs_block *block, CUdeviceptr at);
+uint64_t gs_suballoc_id(const struct gs_block *block, CUdeviceptr at);
 
 /* Frees a part by its first address. Then whether the block has none left; it is no longer in the parts' books then. */
-bool gs_part_give(struct gs_block *block, CUdeviceptr at);
+bool gs_suballoc_give(struct gs_block *block, CUdeviceptr at);
 
 /* The block is about to end. */
-void gs_parts_leave(struct gs_block *block);
+void gs_suballocs_end(struct gs_block *block);
 
-void gs_parts_forget(void);
+void gs_suballocs_forget(void);
 
 #endif

@@ -1,53 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "swap/store/copy_queue.h"
 
-static void note(struct gs_ferry *ferry, CUresult result)
+static void note(struct gs_copy_queue *queue, CUresult result)
 {
-    if (ferry->error == CUDA_SUCCESS)
-        ferry->error = result;
+    if (queue->error == CUDA_SUCCESS)
+        queue->error = result;
 }
 
-CUresult gs_ferry_open(struct gs_ferry *ferry, CUresult (*arrived)(const struct gs_load *, bool whole))
+CUresult gs_copy_queue_open(struct gs_copy_queue *queue, CUresult (*arrived)(const struct gs_copy_batch *, bool whole))
 {
-    *ferry = (struct gs_ferry){.arrived = arrived};
-    note(ferry, cuda()->cuStreamCreate(&ferry->stream, CU_STREAM_NON_BLOCKING));
-    for (int i = 0; i < GS_FERRY_DEPTH && ferry->error == CUDA_SUCCESS; i++)
-        note(ferry, cuda()->cuEventCreate(&ferry->event[i], CU_EVENT_DISABLE_TIMING));
-    return ferry->error;
+    *queue = (struct gs_copy_queue){.arrived = arrived};
+    note(queue, cuda()->cuStreamCreate(&queue->stream, CU_STREAM_NON_BLOCKING));
+    for (int i = 0; i < GS_COPY_QUEUE_DEPTH && queue->error == CUDA_SUCCESS; i++)
+        note(queue, cuda()->cuEventCreate(&queue->event[i], CU_EVENT_DISABLE_TIMING));
+    return queue->error;
 }
 
-bool gs_ferry_wait(struct gs_ferry *ferry)
+bool gs_copy_queue_wait(struct gs_copy_queue *queue)
 {
-    if (ferry->done == ferry->begun)
+    if (queue->done == queue->begun)
         return false;
-    unsigned place = ferry->done++ % GS_FERRY_DEPTH;
-    CUresult result = cuda()->cuEventSynchronize(ferry->event[place]);
-    note(ferry, result);
-    note(ferry, ferry->arrived(&ferry->load[place], result == CUDA_SUCCESS));
+    unsigned place = queue->done++ % GS_COPY_QUEUE_DEPTH;
+    CUresult result = cuda()->cuEventSynchronize(queue->event[place]);
+    note(queue, result);
+    note(queue, queue->arrived(&queue->batch[place], result == CUDA_SUCCESS));
     return true;
 }
 
-void gs_ferry_sent(struct gs_ferry *ferry, const struct gs_load *load)
+void gs_copy_queue_sent(struct gs_copy_queue *queue, const struct gs_copy_batch *batch)
 {
-    if (ferry->begun - ferry->done == GS_FERRY_DEPTH)
-        gs_ferry_wait(ferry);
-    unsigned place = ferry->begun % GS_FERRY_DEPTH;
-    CUresult result = cuda()->cuEventRecord(ferry->event[place], ferry->stream);
-    note(ferry, result);
+    if (queue->begun - queue->done == GS_COPY_QUEUE_DEPTH)
+        gs_copy_queue_wait(queue);
+    unsigned place = queue->begun % GS_COPY_QUEUE_DEPTH;
+    CUresult result = cuda()->cuEventRecord(queue->event[place], queue->stream);
+    note(queue, result);
     if (result != CUDA_SUCCESS)
         return;
-    ferry->load[place] = *load;
-    ferry->begun++;
+    queue->batch[place] = *batch;
+    queue->begun++;
 }
 
-CUresult gs_ferry_close(struct gs_ferry *ferry)
+CUresult gs_copy_queue_close(struct gs_copy_queue *queue)
 {
-    while (gs_ferry_wait(ferry))
+    while (gs_copy_queue_wait(queue))
         ;
-    for (int i = 0; i < GS_FERRY_DEPTH; i++)
-        if (ferry->event[i])
-            cuda()->cuEventDestroy_v2(ferry->event[i]);
-    if (ferry->stream)
-        cuda()->cuStreamDestroy_v2(ferry->stream);
-    return ferry->error;
+    for (int i = 0; i < GS_COPY_QUEUE_DEPTH; i++)
+        if (queue->event[i])
+            cuda()->cuEventDestroy_v2(queue->event[i]);
+    if (queue->stream)
+        cuda()->cuStreamDestroy_v2(queue->stream);
+    return queue->error;
 }

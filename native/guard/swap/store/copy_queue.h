@@ -5,32 +5,32 @@
 
 #include "driver/real.h"
 
-enum { GS_FERRY_DEPTH = 8 };
+enum { GS_COPY_QUEUE_DEPTH = 8 };
 
-struct gs_load {
+struct gs_copy_batch {
     void *block;
-    unsigned first, count; /* pieces */
+    unsigned first, count; /* chunks */
 };
 
-struct gs_ferry {
+struct gs_copy_queue {
     CUstream stream;
-    CUevent event[GS_FERRY_DEPTH];
-    struct gs_load load[GS_FERRY_DEPTH];
+    CUevent event[GS_COPY_QUEUE_DEPTH];
+    struct gs_copy_batch batch[GS_COPY_QUEUE_DEPTH];
     unsigned begun, done; /* loads, counted on */
-    CUresult (*arrived)(const struct gs_load *, bool whole);
+    CUresult (*arrived)(const struct gs_copy_batch *, bool whole);
     CUresult error; /* the first that happened */
 };
 
 /* For the current context. `arrived` is run after the copies of each load; whole: they all succeeded. */
-CUresult gs_ferry_open(struct gs_ferry *ferry, CUresult (*arrived)(const struct gs_load *, bool whole));
+CUresult gs_copy_queue_open(struct gs_copy_queue *queue, CUresult (*arrived)(const struct gs_copy_batch *, bool whole));
 
 /* Everything queued since the last one was for this load. May wait for older ones. */
-void gs_ferry_sent(struct gs_ferry *ferry, const struct gs_load *load);
+void gs_copy_queue_sent(struct gs_copy_queue *queue, const struct gs_copy_batch *batch);
 
 /* Waits for the oldest one; false when none is on its way. */
-bool gs_ferry_wait(struct gs_ferry *ferry);
+bool gs_copy_queue_wait(struct gs_copy_queue *queue);
 
 /* Waits for all. The first error. */
-CUresult gs_ferry_close(struct gs_ferry *ferry);
+CUresult gs_copy_queue_close(struct gs_copy_queue *queue);
 
 #endif

@@ -19,7 +19,7 @@
 #define HUGE_PAGE (2ull << 20)
 #define OF_LATE 3000000000ull /* ns */
 
-enum { TOUCHERS = 8 };
+enum { PREFAULT_THREADS = 8 };
 
 struct mapped {
     unsigned char *at;
@@ -49,7 +49,7 @@ static struct gs_swap *named(void)
     return pool;
 }
 
-uint64_t gs_host_unit(void)
+uint64_t gs_host_pool_unit(void)
 {
     return named() ? pool->unit : OWN_UNIT;
 }
@@ -69,7 +69,7 @@ static unsigned char *map_unit(unsigned unit)
 static bool ready(unsigned unit, unsigned char *at)
 {
     return mapped[unit].registered || unit < __atomic_load_n(&pool->ready, __ATOMIC_RELAXED) ||
-           gs_touch(at, pool->unit, data, (off_t)(unit * pool->unit), TOUCHERS) == 0;
+           gs_prefault(at, pool->unit, data, (off_t)(unit * pool->unit), PREFAULT_THREADS) == 0;
 }
 
 /* The lowest free unit of a kind, so that processes that come and go use the same ones; -1 when there is none. */
@@ -87,7 +87,7 @@ static int find_free(bool registered)
     return -1;
 }
 
-static bool take_from_pool(struct gs_host *host)
+static bool take_from_pool(struct gs_host_unit *host)
 {
     int unit = find_free(true);
     if (unit < 0)
@@ -96,7 +96,7 @@ static bool take_from_pool(struct gs_host *host)
         return false;
     unsigned char *at = map_unit((unsigned)unit);
     if (at && ready((unsigned)unit, at)) {
-        *host = (struct gs_host){.at = at, .unit = unit, .registered = mapped[unit].registered};
+        *host = (struct gs_host_unit){.at = at, .unit = unit, .registered = mapped[unit].registered};
         return true;
     }
     gs_swap_give(pool, (unsigned)unit);
@@ -118,19 +118,19 @@ static unsigned char *map_own(void)
     return at + head;
 }
 
-static bool take_own(struct gs_host *host)
+static bool take_own(struct gs_host_unit *host)
 {
     unsigned char *at = broken ? NULL : map_own();
     if (!at)
         return false;
-    *host = (struct gs_host){.at = at, .unit = -1};
-    if (gs_touch(at, OWN_UNIT, -1, 0, TOUCHERS) == 0)
+    *host = (struct gs_host_unit){.at = at, .unit = -1};
+    if (gs_prefault(at, OWN_UNIT, -1, 0, PREFAULT_THREADS) == 0)
         return true;
     munmap(at, OWN_UNIT);
     return false;
 }
 
-bool gs_host_take(struct gs_host *host)
+bool gs_host_pool_take(struct gs_host_unit *host)
 {
     return named() ? take_from_pool(host) : take_own(host);
 }
@@ -151,7 +151,7 @@ static void let_go(unsigned unit)
     fallocate(data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(unit * pool->unit), (off_t)pool->unit);
 }
 
-void gs_host_give(struct gs_host *host)
+void gs_host_pool_give(struct gs_host_unit *host)
 {
     if (!host->at)
         return;
@@ -165,17 +165,17 @@ void gs_host_give(struct gs_host *host)
             unregister(host->at);
         munmap(host->at, OWN_UNIT);
     }
-    *host = (struct gs_host){0};
+    *host = (struct gs_host_unit){0};
 }
 
 static bool registered(unsigned char *at)
 {
-    CUresult result = cuda()->cuMemHostRegister_v2(at, gs_host_unit(), CU_MEMHOSTREGISTER_PORTABLE);
+    CUresult result = cuda()->cuMemHostRegister_v2(at, gs_host_pool_unit(), CU_MEMHOSTREGISTER_PORTABLE);
     registered_units += result == CUDA_SUCCESS;
     return result == CUDA_SUCCESS || result == CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
 }
 
-void gs_host_register(struct gs_host *host)
+void gs_host_pool_register(struct gs_host_unit *host)
 {
     if (host->registered)
         return;
@@ -190,7 +190,7 @@ static unsigned first_ahead(unsigned end)
     return (unsigned)((uint64_t)(unsigned)getpid() * 2654435761u % end);
 }
 
-bool gs_host_register_ahead(uint64_t bytes)
+bool gs_host_pool_register_ahead(uint64_t bytes)
 {
     if (!named() || registered_units * pool->unit >= bytes)
         return false;
@@ -204,24 +204,24 @@ bool gs_host_register_ahead(uint64_t bytes)
     return false;
 }
 
-void gs_host_unregistered(void)
+void gs_host_pool_unregistered(void)
 {
     registered_units = 0;
     for (unsigned unit = 0; mapped && unit < GS_SWAP_UNITS; unit++)
         mapped[unit].registered = false;
 }
 
-uint64_t gs_host_registered(void)
+uint64_t gs_host_pool_registered(void)
 {
-    return registered_units * gs_host_unit();
+    return registered_units * gs_host_pool_unit();
 }
 
-bool gs_host_is_own(void)
+bool gs_host_pool_is_own(void)
 {
     return !named() && !broken;
 }
 
-uint64_t gs_host_left(void)
+uint64_t gs_host_pool_left(void)
 {
     struct sysinfo machine;
     if (named())
@@ -229,35 +229,35 @@ uint64_t gs_host_left(void)
     return broken || sysinfo(&machine) < 0 ? 0 : (machine.freeram + machine.bufferram) * (uint64_t)machine.mem_unit;
 }
 
-uint64_t gs_host_most(void)
+uint64_t gs_host_pool_most(void)
 {
     if (named())
         return __atomic_load_n(&pool->count, __ATOMIC_RELAXED) * pool->unit;
     return broken ? 0 : UINT64_MAX;
 }
 
-bool gs_host_scarce(void)
+bool gs_host_pool_scarce(void)
 {
-    return named() && gs_host_left() < gs_host_most() / 2;
+    return named() && gs_host_pool_left() < gs_host_pool_most() / 2;
 }
 
-uint32_t gs_host_given(void)
+uint32_t gs_host_pool_given(void)
 {
     return named() ? __atomic_load_n(&pool->given, __ATOMIC_SEQ_CST) : 0;
 }
 
-void gs_host_returns(void)
+void gs_host_pool_returns(void)
 {
     if (named())
         __atomic_store_n(&pool->returning_ns, gs_now(), __ATOMIC_SEQ_CST);
 }
 
-bool gs_host_someone_returns(void)
+bool gs_host_pool_someone_returns(void)
 {
     return named() && gs_now() - __atomic_load_n(&pool->returning_ns, __ATOMIC_SEQ_CST) < OF_LATE;
 }
 
-void gs_host_forget(void)
+void gs_host_pool_forget(void)
 {
     if (pool) {
         munmap(pool, sizeof *pool);

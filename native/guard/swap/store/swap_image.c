@@ -12,7 +12,7 @@
 enum { PAUSE_US = 1000 };
 
 struct unit {
-    struct gs_host host;
+    struct gs_host_unit host;
     uint64_t bytes; /* in it that were not returned */
 };
 
@@ -21,20 +21,20 @@ static unsigned count, room;
 static uint64_t end;
 static bool returning;
 
-uint64_t gs_image_end(void)
+uint64_t gs_swap_image_end(void)
 {
     return end;
 }
 
-uint64_t gs_image_held(void)
+uint64_t gs_swap_image_held(void)
 {
-    return count * gs_host_unit();
+    return count * gs_host_pool_unit();
 }
 
 /* A unit that was given back leaves a gap, and bytes may still be put behind its end. */
 static bool fill_gap(struct unit *unit)
 {
-    return unit->host.at || gs_host_take(&unit->host);
+    return unit->host.at || gs_host_pool_take(&unit->host);
 }
 
 static bool take(void)
@@ -48,41 +48,41 @@ static bool take(void)
         room = larger;
     }
     units[count] = (struct unit){0};
-    if (!gs_host_take(&units[count].host))
+    if (!gs_host_pool_take(&units[count].host))
         return false;
     count++;
     return true;
 }
 
-void gs_image_reserve(uint64_t bytes)
+void gs_swap_image_reserve(uint64_t bytes)
 {
-    while (end + bytes > gs_image_held() && take())
+    while (end + bytes > gs_swap_image_held() && take())
         ;
 }
 
-bool gs_image_has(uint64_t place)
+bool gs_swap_image_has(uint64_t place)
 {
-    uint64_t number = place / gs_host_unit();
+    uint64_t number = place / gs_host_pool_unit();
     return number < count && units[number].host.at;
 }
 
-bool gs_image_reserve_registered(void)
+bool gs_swap_image_reserve_registered(void)
 {
     bool taken = take();
     if (taken)
-        gs_host_register(&units[count - 1].host);
+        gs_host_pool_register(&units[count - 1].host);
     return taken;
 }
 
 static bool wait_for_unit(uint64_t number)
 {
-    uint32_t given = gs_host_given();
+    uint32_t given = gs_host_pool_given();
     uint64_t until = gs_now() + PATIENCE;
     while (!(number < count ? fill_gap(&units[number]) : take())) {
-        uint32_t now = gs_host_given();
+        uint32_t now = gs_host_pool_given();
         if (now != given)
             until = gs_now() + PATIENCE;
-        else if (!gs_host_someone_returns() || gs_now() > until)
+        else if (!gs_host_pool_someone_returns() || gs_now() > until)
             return false;
         given = now;
         usleep(PAUSE_US);
@@ -90,14 +90,14 @@ static bool wait_for_unit(uint64_t number)
     return true;
 }
 
-unsigned char *gs_image_at(uint64_t place, uint64_t *together)
+unsigned char *gs_swap_image_at(uint64_t place, uint64_t *together)
 {
-    uint64_t unit = gs_host_unit(), number = place / unit;
-    while (!gs_image_has(place))
+    uint64_t unit = gs_host_pool_unit(), number = place / unit;
+    while (!gs_swap_image_has(place))
         if (!wait_for_unit(number))
             return NULL;
     struct unit *at = &units[number];
-    gs_host_register(&at->host);
+    gs_host_pool_register(&at->host);
     *together = unit - place % unit;
     return at->host.at + place % unit;
 }
@@ -105,37 +105,37 @@ unsigned char *gs_image_at(uint64_t place, uint64_t *together)
 /* Adds to the bytes of the units that a range lies in. */
 static void count_bytes(uint64_t place, uint64_t bytes, bool gone)
 {
-    uint64_t unit = gs_host_unit();
+    uint64_t unit = gs_host_pool_unit();
     while (bytes) {
         uint64_t here = unit - place % unit < bytes ? unit - place % unit : bytes;
         struct unit *at = &units[place / unit];
         at->bytes += gone ? 0 - here : here;
         if (gone && returning && !at->bytes)
-            gs_host_give(&at->host);
+            gs_host_pool_give(&at->host);
         place += here;
         bytes -= here;
     }
 }
 
-void gs_image_append(uint64_t bytes)
+void gs_swap_image_append(uint64_t bytes)
 {
     count_bytes(end, bytes, false);
     end += bytes;
 }
 
-void gs_image_returns(bool returns)
+void gs_swap_image_returns(bool returns)
 {
     returning = returns;
     if (returns)
-        gs_host_returns();
+        gs_host_pool_returns();
 }
 
-bool gs_image_is_returning(void)
+bool gs_swap_image_is_returning(void)
 {
     return returning;
 }
 
-void gs_image_returned(uint64_t place, uint64_t bytes)
+void gs_swap_image_returned(uint64_t place, uint64_t bytes)
 {
     count_bytes(place, bytes, true);
 }
@@ -150,7 +150,7 @@ static void close_gaps(void)
     count = kept;
 }
 
-void gs_image_clear(void)
+void gs_swap_image_clear(void)
 {
     end = 0;
     returning = false;
@@ -159,24 +159,24 @@ void gs_image_clear(void)
         units[i].bytes = 0;
 }
 
-void gs_image_shrink(unsigned by)
+void gs_swap_image_shrink(unsigned by)
 {
     while (by-- && count)
-        gs_host_give(&units[--count].host);
+        gs_host_pool_give(&units[--count].host);
 }
 
-void gs_image_unregistered(void)
+void gs_swap_image_unregistered(void)
 {
     for (unsigned i = 0; i < count; i++)
         units[i].host.registered = false;
-    gs_host_unregistered();
+    gs_host_pool_unregistered();
 }
 
-void gs_image_forget(void)
+void gs_swap_image_forget(void)
 {
     units = NULL;
     count = room = 0;
     end = 0;
     returning = false;
-    gs_host_forget();
+    gs_host_pool_forget();
 }

@@ -70,8 +70,8 @@ enum gs_drained gs_drain(bool (*wanted)(void))
     while (started && !gave_up && !done_soon(&work))
         gave_up = !wanted();
     if (gave_up) {
-        gs_unhalt();
-        gs_halt_touch();
+        gs_quiesce_end();
+        gs_quiesce_touch();
     }
     if (started)
         pthread_join(thread, NULL);

@@ -26,17 +26,17 @@ static void ease(const struct gs_region *region)
     gs_heap_trim(-1);
 }
 
-/* The image is no longer what is on the GPU. Its host memory stays only where it is wanted ahead. */
+/* The swap image is no longer what is on the GPU. Its host memory stays only where it is wanted ahead. */
 static bool has_too_much(bool ahead)
 {
-    if (!gs_halt_touched() || !gs_image_held())
+    if (!gs_quiesce_touched() || !gs_swap_image_held())
         return false;
-    if (gs_image_end()) {
+    if (gs_swap_image_end()) {
         gs_blocks_lock();
-        gs_move_soil();
+        gs_transfer_mark_dirty();
         gs_blocks_unlock();
     }
-    return !ahead || gs_host_scarce();
+    return !ahead || gs_host_pool_scarce();
 }
 
 static bool some_context(CUcontext *context)
@@ -49,17 +49,18 @@ static bool some_context(CUcontext *context)
     return block != NULL;
 }
 
-/* A piece of what would be needed to suspend now. */
+/* A part of what would be needed to suspend now. */
 static void get_ready(uint64_t movable)
 {
     uint64_t begun = gs_now();
-    bool own = gs_host_is_own(), did = own ? gs_image_reserve_registered() : gs_host_register_ahead(movable);
+    bool own = gs_host_pool_is_own();
+    bool did = own ? gs_swap_image_reserve_registered() : gs_host_pool_register_ahead(movable);
     next_at = gs_now() + (did ? REST * (gs_now() - begun) : NOTHING_TO_DO);
 }
 
 static bool has_too_little(uint64_t movable)
 {
-    uint64_t held = gs_image_held(), registered = gs_host_registered();
+    uint64_t held = gs_swap_image_held(), registered = gs_host_pool_registered();
     return movable > (held > registered ? held : registered) && gs_now() >= next_at;
 }
 
@@ -70,38 +71,38 @@ static void adjust(bool shrink, uint64_t movable)
     if (!some_context(&context) || cuda()->cuCtxSetCurrent(context) != CUDA_SUCCESS)
         context = NULL;
     if (shrink)
-        gs_image_shrink(1);
+        gs_swap_image_shrink(1);
     else if (context)
         get_ready(movable);
     if (context)
         cuda()->cuCtxSetCurrent(NULL);
 }
 
-void gs_readiness_tell(struct gs_region_slot *slot)
+void gs_prestage_tell(struct gs_region_slot *slot)
 {
-    uint64_t held = gs_image_held(), registered = gs_host_registered();
+    uint64_t held = gs_swap_image_held(), registered = gs_host_pool_registered();
     __atomic_store_n(&slot->host, held > registered ? held : registered, __ATOMIC_RELAXED);
 }
 
-void gs_readiness_tick(struct gs_region *region, struct gs_region_slot *slot)
+void gs_prestage_tick(struct gs_region *region, struct gs_region_slot *slot)
 {
     bool ahead = __atomic_load_n(&region->flags, __ATOMIC_RELAXED) & GS_REGION_AHEAD;
     uint64_t movable = __atomic_load_n(&slot->movable, __ATOMIC_RELAXED);
     if (__atomic_exchange_n(&lost, false, __ATOMIC_SEQ_CST))
-        gs_image_unregistered();
+        gs_swap_image_unregistered();
     ease(region);
     bool shrink = has_too_much(ahead);
     if (shrink || (ahead && has_too_little(movable)))
         adjust(shrink, movable);
-    gs_readiness_tell(slot);
+    gs_prestage_tell(slot);
 }
 
-void gs_readiness_lost(void)
+void gs_prestage_lost(void)
 {
     __atomic_store_n(&lost, true, __ATOMIC_SEQ_CST);
 }
 
-void gs_readiness_forget(void)
+void gs_prestage_forget(void)
 {
     pressure_seen = 0;
     lost = false;

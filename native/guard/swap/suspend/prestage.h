@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the mover does while the program runs. */
+/* What the suspend thread does while the program runs. */
 #ifndef GS_PRESTAGE_H
 #define GS_PRESTAGE_H
 
 #include "share/region.h"
 
 /* Every 10 ms: has host memory ready, or gives it back, and drops caches that others need. */
-void gs_readiness_tick(struct gs_region *region, struct gs_region_slot *slot);
+void gs_prestage_tick(struct gs_region *region, struct gs_region_slot *slot);
 
 /* Publishes how much host memory the process has. */
-void gs_readiness_tell(struct gs_region_slot *slot);
+void gs_prestage_tell(struct gs_region_slot *slot);
 
 /* A GPU's last context is gone. */
-void gs_readiness_lost(void);
+void gs_prestage_lost(void);
 
-void gs_readiness_forget(void);
+void gs_prestage_forget(void);
 
 #endif

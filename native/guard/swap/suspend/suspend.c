@@ -24,7 +24,7 @@
 
 enum { PAUSE_US = 1000 };
 
-static uint32_t obeyed; /* the newest `halt` that was done or refused */
+static uint32_t obeyed; /* the newest `suspend` that was done or refused */
 static bool is_away;
 static uint64_t retry_at;
 
@@ -47,7 +47,7 @@ static void publish_long(uint64_t *word, uint64_t value)
 
 static uint32_t wish(void)
 {
-    return __atomic_load_n(&gs_shared_region()->halt, __ATOMIC_SEQ_CST);
+    return __atomic_load_n(&gs_shared_region()->suspend, __ATOMIC_SEQ_CST);
 }
 
 static bool wants_to_run(void)
@@ -82,42 +82,42 @@ static void share_out(struct gs_region *region, const struct gs_region_slot *slo
 
 static bool enough_host_memory(uint64_t bytes)
 {
-    uint64_t room = gs_image_held() > gs_image_end() ? gs_image_held() - gs_image_end() : 0;
-    return bytes <= room || bytes - room <= gs_host_left();
+    uint64_t room = gs_swap_image_held() > gs_swap_image_end() ? gs_swap_image_held() - gs_swap_image_end() : 0;
+    return bytes <= room || bytes - room <= gs_host_pool_left();
 }
 
 /* While the program still runs: has host memory ready, as far as there is any or somebody is giving some back. */
 static enum gs_failure prepare(const uint64_t keep[GS_GPUS])
 {
     gs_blocks_lock();
-    if (gs_halt_touched())
-        gs_move_soil();
-    uint64_t bytes = gs_move_size(keep), until = gs_now() + HOST_PATIENCE;
+    if (gs_quiesce_touched())
+        gs_transfer_mark_dirty();
+    uint64_t bytes = gs_transfer_size(keep), until = gs_now() + HOST_PATIENCE;
     gs_blocks_unlock();
-    while (!enough_host_memory(bytes) && !gs_host_someone_returns()) {
-        if (bytes > gs_host_most() || gs_now() > until)
+    while (!enough_host_memory(bytes) && !gs_host_pool_someone_returns()) {
+        if (bytes > gs_host_pool_most() || gs_now() > until)
             return GS_FAILED_HOST_MEMORY;
         usleep(PAUSE_US);
     }
-    gs_image_reserve(bytes);
+    gs_swap_image_reserve(bytes);
     return GS_NO_FAILURE;
 }
 
 /* Between two captures: waiting for all work would spoil one. */
-static enum gs_failure halt(void)
+static enum gs_failure quiesce(void)
 {
     uint64_t until = gs_now() + CAPTURE_PATIENCE;
     for (;;) {
         while (gs_capturing() && gs_now() < until)
             usleep(PAUSE_US);
-        bool was_touched = gs_halt_touched();
-        if (!gs_halt(wants_to_leave))
+        bool was_touched = gs_quiesce_touched();
+        if (!gs_quiesce(wants_to_leave))
             return GS_FAILED_DRIVER;
         if (!gs_capturing())
             return GS_NO_FAILURE;
-        gs_unhalt();
+        gs_quiesce_end();
         if (was_touched)
-            gs_halt_touch();
+            gs_quiesce_touch();
         if (gs_now() >= until)
             return GS_FAILED_DRIVER;
     }
@@ -127,36 +127,36 @@ static enum gs_failure halt(void)
 static void trim(const struct gs_region *region)
 {
     for (uint32_t gpu = 0; gpu < region->gpu_count; gpu++)
-        gs_relieve((int)gpu);
+        gs_reclaim((int)gpu);
 }
 
 static enum gs_failure leave(const struct gs_region *region, const uint64_t keep[GS_GPUS], uint64_t *moved)
 {
-    if (gs_fixed_now())
-        return GS_FAILED_FIXED;
+    if (gs_unmovable_now())
+        return GS_FAILED_UNMOVABLE;
     trim(region);
-    if (gs_halt_touched())
-        gs_move_soil();
-    return gs_move_out(keep, moved);
+    if (gs_quiesce_touched())
+        gs_transfer_mark_dirty();
+    return gs_transfer_out(keep, moved);
 }
 
-/* What was halted runs on; with what has left already back on the GPU. True when it does. */
+/* What was quiesced runs on; with what has left already back on the GPU. True when it does. */
 static bool undone(void)
 {
     uint64_t moved = 0;
-    if (gs_move_in(always, &moved))
+    if (gs_transfer_in(always, &moved))
         return false;
-    gs_move_soil();
-    gs_unhalt();
-    gs_halt_touch();
+    gs_transfer_mark_dirty();
+    gs_quiesce_end();
+    gs_quiesce_touch();
     return true;
 }
 
 /* What is queued may stand behind the share's next turn, and launches behind that: so there is to be one. */
-static enum gs_failure halt_and_leave(const struct gs_region *region, const uint64_t keep[GS_GPUS], uint64_t *moved)
+static enum gs_failure quiesce_and_leave(const struct gs_region *region, const uint64_t keep[GS_GPUS], uint64_t *moved)
 {
     announce(true);
-    enum gs_failure failure = halt();
+    enum gs_failure failure = quiesce();
     enum gs_drained drained = failure ? GS_GAVE_UP : gs_drain(wants_to_leave);
     announce(false);
     if (drained == GS_GAVE_UP)
@@ -171,12 +171,12 @@ static enum gs_failure try_to_leave(struct gs_region *region, struct gs_region_s
     uint64_t keep[GS_GPUS] = {0};
     share_out(region, slot, keep);
     if (is_away) /* it was on its way back */
-        return gs_move_out(keep, moved);
-    enum gs_failure failure = gs_fixed_now() ? GS_FAILED_FIXED : GS_NO_FAILURE;
+        return gs_transfer_out(keep, moved);
+    enum gs_failure failure = gs_unmovable_now() ? GS_FAILED_UNMOVABLE : GS_NO_FAILURE;
     gs_heap_trim(-1);
     if (!failure)
         failure = prepare(keep);
-    return failure ? failure : halt_and_leave(region, keep, moved);
+    return failure ? failure : quiesce_and_leave(region, keep, moved);
 }
 
 static void suspend(struct gs_region *region, struct gs_region_slot *slot, uint32_t wished)
@@ -188,39 +188,39 @@ static void suspend(struct gs_region *region, struct gs_region_slot *slot, uint3
     publish_long(&slot->moved, moved);
     publish_long(&slot->out_ns, gs_now() - begun);
     publish(&slot->failure, failure);
-    gs_readiness_tell(slot);
+    gs_prestage_tell(slot);
     publish(&slot->phase, is_away ? GS_AWAY : GS_RUNS);
-    publish(&slot->halt_seen, wished);
+    publish(&slot->suspend_seen, wished);
 }
 
 static void come_back(struct gs_region_slot *slot, uint32_t wished)
 {
     uint64_t begun = gs_now(), moved = 0;
     publish(&slot->phase, GS_RETURNS);
-    enum gs_failure failure = gs_move_in(wants_to_run, &moved);
+    enum gs_failure failure = gs_transfer_in(wants_to_run, &moved);
     if (failure && !wants_to_run())
         return; /* and leaves again at the next look */
     publish(&slot->failure, failure);
-    gs_readiness_tell(slot);
+    gs_prestage_tell(slot);
     publish_long(&slot->moved, moved);
     if (failure && !(failure == GS_FAILED_DRIVER && gs_drain(always) == GS_BROKEN)) {
         retry_at = gs_now() + RETRY;
         publish(&slot->phase, GS_AWAY);
-        publish(&slot->halt_seen, wished);
+        publish(&slot->suspend_seen, wished);
         return;
     }
     /* A context that is broken for good answers every call with its error: the program is to see that. */
-    if (gs_image_is_returning())
-        gs_move_soil();
+    if (gs_swap_image_is_returning())
+        gs_transfer_mark_dirty();
     is_away = false;
-    gs_unhalt();
+    gs_quiesce_end();
     publish_long(&slot->in_ns, gs_now() - begun);
     publish(&slot->phase, GS_RUNS);
     obeyed = wished;
-    publish(&slot->halt_seen, wished);
+    publish(&slot->suspend_seen, wished);
 }
 
-void gs_obey(struct gs_region *region, struct gs_region_slot *slot)
+void gs_suspend_obey(struct gs_region *region, struct gs_region_slot *slot)
 {
     uint32_t wished = wish();
     if (wished == obeyed)
@@ -233,15 +233,15 @@ void gs_obey(struct gs_region *region, struct gs_region_slot *slot)
     } else {
         publish(&slot->failure, GS_NO_FAILURE);
         obeyed = wished;
-        publish(&slot->halt_seen, wished);
+        publish(&slot->suspend_seen, wished);
     }
     cuda()->cuCtxSetCurrent(NULL);
 }
 
-void gs_obey_forget(void)
+void gs_suspend_forget(void)
 {
     obeyed = 0;
     is_away = false;
     retry_at = 0;
-    gs_image_forget();
+    gs_swap_image_forget();
 }

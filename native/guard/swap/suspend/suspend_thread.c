@@ -14,23 +14,23 @@
 
 enum { TICK_US = 10000 };
 
-/* Of the use of contexts while the program runs. Nobody halts while holding it. */
+/* Of the use of contexts while the program runs. Nobody quiesces while holding it. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool started;
 
 static void tick(struct gs_region *region, struct gs_region_slot *slot)
 {
-    gs_obey(region, slot);
-    if (gs_halted())
+    gs_suspend_obey(region, slot);
+    if (gs_is_quiesced())
         return;
     pthread_mutex_lock(&lock);
-    gs_readiness_tick(region, slot);
+    gs_prestage_tick(region, slot);
     pthread_mutex_unlock(&lock);
 }
 
-static void *move(void *nothing)
+static void *run(void *nothing)
 {
-    prctl(PR_SET_NAME, "gpushare-mover");
+    prctl(PR_SET_NAME, "gpushare-swap");
     for (;;) {
         struct gs_region_slot *slot = gs_shared_slot();
         if (slot)
@@ -40,48 +40,48 @@ static void *move(void *nothing)
     return nothing;
 }
 
-/* Signals of the program are not the mover's to take. */
+/* Signals of the program are not the suspend thread's to take. */
 static void start(void)
 {
     pthread_t thread;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&thread, NULL, move, NULL);
+    int error = pthread_create(&thread, NULL, run, NULL);
     if (error == 0)
         pthread_detach(thread);
     else
-        gs_log("cannot start the mover thread (%d); this process cannot be suspended", error);
+        gs_log("cannot start the suspend thread (%d); this process cannot be suspended", error);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void gs_mover_start(void)
+void gs_suspend_thread_start(void)
 {
-    if (gs_halt_armed && !__atomic_exchange_n(&started, true, __ATOMIC_SEQ_CST))
+    if (gs_quiesce_armed && !__atomic_exchange_n(&started, true, __ATOMIC_SEQ_CST))
         start();
 }
 
-void gs_mover_pause(void)
+void gs_suspend_thread_pause(void)
 {
-    if (gs_halt_armed)
+    if (gs_quiesce_armed)
         pthread_mutex_lock(&lock);
 }
 
-void gs_mover_go_on(void)
+void gs_suspend_thread_go_on(void)
 {
-    if (gs_halt_armed)
+    if (gs_quiesce_armed)
         pthread_mutex_unlock(&lock);
 }
 
-void gs_mover_lost_context(void)
+void gs_suspend_thread_lost_context(void)
 {
-    gs_readiness_lost();
+    gs_prestage_lost();
 }
 
-void gs_mover_forget(void)
+void gs_suspend_thread_forget(void)
 {
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     started = false;
-    gs_obey_forget();
-    gs_readiness_forget();
+    gs_suspend_forget();
+    gs_prestage_forget();
 }

@@ -12,17 +12,17 @@
 
 #define PATIENCE 30000000000ull /* ns without any memory coming free */
 
-enum { RUN = 16, PAUSE_US = 2000 }; /* pieces that are made together */
+enum { RUN = 16, PAUSE_US = 2000 }; /* chunks that are made together */
 
-static CUdeviceptr address(const struct gs_block *block, unsigned piece)
+static CUdeviceptr address(const struct gs_block *block, unsigned chunk)
 {
-    return block->at + piece * GS_PIECE;
+    return block->at + chunk * GS_CHUNK;
 }
 
-/* Halted, nobody adds or removes blocks, so they can be walked through without the lock. */
-#define EACH_PIECE(block, piece)                                                                \
+/* Quiesced, nobody adds or removes blocks, so they can be walked through without the lock. */
+#define EACH_CHUNK(block, chunk)                                                                \
     for (size_t n_ = 0; (block = gs_block_number(n_)); n_++)                                    \
-        for (piece = block->piece; piece < block->piece + block->count; piece++)
+        for (chunk = block->chunk; chunk < block->chunk + block->count; chunk++)
 
 static void away(uint64_t by)
 {
@@ -31,59 +31,59 @@ static void away(uint64_t by)
         __atomic_add_fetch(&slot->away, by, __ATOMIC_RELAXED);
 }
 
-struct gs_whereabouts gs_move_survey(void)
+struct gs_whereabouts gs_transfer_survey(void)
 {
     struct gs_whereabouts found = {0};
     struct gs_block *block;
-    struct gs_piece *piece;
-    EACH_PIECE(block, piece)
-        *(piece->here ? &found.here[block->gpu] : &found.away) += piece->bytes;
+    struct gs_chunk *chunk;
+    EACH_CHUNK(block, chunk)
+        *(chunk->here ? &found.here[block->gpu] : &found.away) += chunk->bytes;
     return found;
 }
 
-void gs_move_soil(void)
+void gs_transfer_mark_dirty(void)
 {
     struct gs_block *block;
-    struct gs_piece *piece;
-    EACH_PIECE(block, piece)
-        piece->stored = false;
-    gs_image_clear();
+    struct gs_chunk *chunk;
+    EACH_CHUNK(block, chunk)
+        chunk->stored = false;
+    gs_swap_image_clear();
 }
 
-/* Whether a piece has to go: the first ones do, by address, until few enough bytes are left. */
-static bool goes(const struct gs_piece *piece, uint64_t *left, uint64_t keep)
+/* Whether a chunk has to go: the first ones do, by address, until few enough bytes are left. */
+static bool goes(const struct gs_chunk *chunk, uint64_t *left, uint64_t keep)
 {
-    if (!piece->here || *left <= keep)
+    if (!chunk->here || *left <= keep)
         return false;
-    *left -= piece->bytes;
+    *left -= chunk->bytes;
     return true;
 }
 
-uint64_t gs_move_size(const uint64_t keep[GS_GPUS])
+uint64_t gs_transfer_size(const uint64_t keep[GS_GPUS])
 {
-    struct gs_whereabouts now = gs_move_survey();
+    struct gs_whereabouts now = gs_transfer_survey();
     uint64_t bytes = 0;
     struct gs_block *block;
-    struct gs_piece *piece;
-    EACH_PIECE(block, piece)
-        bytes += goes(piece, &now.here[block->gpu], keep[block->gpu]) && !piece->stored ? piece->bytes : 0;
+    struct gs_chunk *chunk;
+    EACH_CHUNK(block, chunk)
+        bytes += goes(chunk, &now.here[block->gpu], keep[block->gpu]) && !chunk->stored ? chunk->bytes : 0;
     return bytes;
 }
 
-/* Copies a piece part by part, as its place in the image lies in several units. */
-static enum gs_failure copy(struct gs_ferry *ferry, CUdeviceptr at, const struct gs_piece *piece, bool out)
+/* Copies a chunk part by part, as its place in the swap image lies in several units. */
+static enum gs_failure copy(struct gs_copy_queue *queue, CUdeviceptr at, const struct gs_chunk *chunk, bool out)
 {
-    for (uint64_t done = 0, bytes; done < piece->bytes; done += bytes) {
+    for (uint64_t done = 0, bytes; done < chunk->bytes; done += bytes) {
         uint64_t together;
         /* Waiting for host memory, let the neighbour have the memory that it waits for before it gives any. */
-        while (!gs_image_has(piece->image + done) && gs_ferry_wait(ferry))
+        while (!gs_swap_image_has(chunk->image + done) && gs_copy_queue_wait(queue))
             ;
-        unsigned char *host = gs_image_at(piece->image + done, &together);
+        unsigned char *host = gs_swap_image_at(chunk->image + done, &together);
         if (!host)
             return GS_FAILED_HOST_MEMORY;
-        bytes = together < piece->bytes - done ? together : piece->bytes - done;
-        CUresult result = out ? cuda()->cuMemcpyDtoHAsync_v2(host, at + done, bytes, ferry->stream)
-                              : cuda()->cuMemcpyHtoDAsync_v2(at + done, host, bytes, ferry->stream);
+        bytes = together < chunk->bytes - done ? together : chunk->bytes - done;
+        CUresult result = out ? cuda()->cuMemcpyDtoHAsync_v2(host, at + done, bytes, queue->stream)
+                              : cuda()->cuMemcpyHtoDAsync_v2(at + done, host, bytes, queue->stream);
         if (result != CUDA_SUCCESS)
             return GS_FAILED_DRIVER;
     }
@@ -91,75 +91,75 @@ static enum gs_failure copy(struct gs_ferry *ferry, CUdeviceptr at, const struct
 }
 
 /* Its copy is made: its memory is somebody else's. */
-static CUresult left(const struct gs_load *load, bool whole)
+static CUresult left(const struct gs_copy_batch *batch, bool whole)
 {
-    struct gs_block *block = load->block;
-    struct gs_piece *piece = &block->piece[load->first];
+    struct gs_block *block = batch->block;
+    struct gs_chunk *chunk = &block->chunk[batch->first];
     if (!whole)
         return CUDA_SUCCESS;
-    piece->stored = true;
-    CUresult result = gs_piece_drop(piece, address(block, load->first));
-    away(piece->bytes);
+    chunk->stored = true;
+    CUresult result = gs_chunk_drop(chunk, address(block, batch->first));
+    away(chunk->bytes);
     return result;
 }
 
-static enum gs_failure send_out(struct gs_ferry *ferry, struct gs_block *block, struct gs_piece *piece,
+static enum gs_failure send_out(struct gs_copy_queue *queue, struct gs_block *block, struct gs_chunk *chunk,
                                 uint64_t *moved)
 {
-    struct gs_load load = {block, (unsigned)(piece - block->piece), 1};
-    if (!piece->stored) {
-        piece->image = gs_image_end();
-        enum gs_failure failure = copy(ferry, address(block, load.first), piece, true);
+    struct gs_copy_batch batch = {block, (unsigned)(chunk - block->chunk), 1};
+    if (!chunk->stored) {
+        chunk->image = gs_swap_image_end();
+        enum gs_failure failure = copy(queue, address(block, batch.first), chunk, true);
         if (failure)
             return failure;
-        gs_image_append(piece->bytes);
-        *moved += piece->bytes;
+        gs_swap_image_append(chunk->bytes);
+        *moved += chunk->bytes;
     }
-    gs_ferry_sent(ferry, &load);
-    return ferry->error ? GS_FAILED_DRIVER : GS_NO_FAILURE;
+    gs_copy_queue_sent(queue, &batch);
+    return queue->error ? GS_FAILED_DRIVER : GS_NO_FAILURE;
 }
 
 /* The first block's context serves all blocks of a GPU. */
-static bool board_ferry(struct gs_ferry *ferry, int gpu, CUresult (*arrived)(const struct gs_load *, bool))
+static bool open_queue(struct gs_copy_queue *queue, int gpu, CUresult (*arrived)(const struct gs_copy_batch *, bool))
 {
     struct gs_block *block;
-    *ferry = (struct gs_ferry){0};
+    *queue = (struct gs_copy_queue){0};
     for (size_t n = 0; (block = gs_block_number(n)); n++)
         if (block->gpu == gpu)
             return cuda()->cuCtxSetCurrent(block->context) == CUDA_SUCCESS &&
-                   gs_ferry_open(ferry, arrived) == CUDA_SUCCESS;
+                   gs_copy_queue_open(queue, arrived) == CUDA_SUCCESS;
     return false;
 }
 
-static bool misses_pieces(int gpu)
+static bool misses_chunks(int gpu)
 {
     struct gs_block *block;
-    struct gs_piece *piece;
-    EACH_PIECE(block, piece)
-        if (block->gpu == gpu && !piece->here)
+    struct gs_chunk *chunk;
+    EACH_CHUNK(block, chunk)
+        if (block->gpu == gpu && !chunk->here)
             return true;
     return false;
 }
 
 static enum gs_failure move_gpu_out(int gpu, uint64_t here, uint64_t keep, uint64_t *moved)
 {
-    struct gs_ferry ferry;
+    struct gs_copy_queue queue;
     struct gs_block *block;
-    struct gs_piece *piece;
-    bool open = board_ferry(&ferry, gpu, left);
+    struct gs_chunk *chunk;
+    bool open = open_queue(&queue, gpu, left);
     enum gs_failure failure = open ? GS_NO_FAILURE : GS_FAILED_DRIVER;
-    EACH_PIECE(block, piece)
-        if (!failure && block->gpu == gpu && goes(piece, &here, keep))
-            failure = send_out(&ferry, block, piece, moved);
-    CUresult closed = gs_ferry_close(&ferry);
+    EACH_CHUNK(block, chunk)
+        if (!failure && block->gpu == gpu && goes(chunk, &here, keep))
+            failure = send_out(&queue, block, chunk, moved);
+    CUresult closed = gs_copy_queue_close(&queue);
     return failure ? failure : closed == CUDA_SUCCESS ? GS_NO_FAILURE : GS_FAILED_DRIVER;
 }
 
-enum gs_failure gs_move_out(const uint64_t keep[GS_GPUS], uint64_t *moved)
+enum gs_failure gs_transfer_out(const uint64_t keep[GS_GPUS], uint64_t *moved)
 {
-    struct gs_whereabouts now = gs_move_survey();
+    struct gs_whereabouts now = gs_transfer_survey();
     enum gs_failure failure = GS_NO_FAILURE;
-    gs_image_returns(false);
+    gs_swap_image_returns(false);
     for (int gpu = 0; gpu < GS_GPUS && !failure; gpu++)
         if (now.here[gpu] > keep[gpu])
             failure = move_gpu_out(gpu, now.here[gpu], keep[gpu], moved);
@@ -167,56 +167,56 @@ enum gs_failure gs_move_out(const uint64_t keep[GS_GPUS], uint64_t *moved)
 }
 
 /* What could not be filled is given back, so that it can be tried again. */
-static void unbuild(const struct gs_load *load)
+static void unbuild(const struct gs_copy_batch *batch)
 {
-    struct gs_block *block = load->block;
-    for (unsigned i = load->first; i < load->first + load->count; i++)
-        gs_piece_drop(&block->piece[i], address(block, i));
+    struct gs_block *block = batch->block;
+    for (unsigned i = batch->first; i < batch->first + batch->count; i++)
+        gs_chunk_drop(&block->chunk[i], address(block, i));
 }
 
-static CUresult returned(const struct gs_load *load, bool whole)
+static CUresult returned(const struct gs_copy_batch *batch, bool whole)
 {
-    struct gs_block *block = load->block;
+    struct gs_block *block = batch->block;
     if (!whole) {
-        unbuild(load);
+        unbuild(batch);
         return CUDA_SUCCESS;
     }
-    for (unsigned i = load->first; i < load->first + load->count; i++) {
-        struct gs_piece *piece = &block->piece[i];
-        away(0 - piece->bytes);
-        if (!gs_image_is_returning())
+    for (unsigned i = batch->first; i < batch->first + batch->count; i++) {
+        struct gs_chunk *chunk = &block->chunk[i];
+        away(0 - chunk->bytes);
+        if (!gs_swap_image_is_returning())
             continue;
-        piece->stored = false;
-        gs_image_returned(piece->image, piece->bytes);
+        chunk->stored = false;
+        gs_swap_image_returned(chunk->image, chunk->bytes);
     }
     return CUDA_SUCCESS;
 }
 
-/* Physical memory for a piece. When the GPU is full, a neighbour may be leaving it at this moment. */
-static CUresult create(struct gs_ferry *ferry, struct gs_piece *piece, CUdevice device, bool (*wanted)(void),
+/* Physical memory for a chunk. When the GPU is full, a neighbour may be leaving it at this moment. */
+static CUresult create(struct gs_copy_queue *queue, struct gs_chunk *chunk, CUdevice device, bool (*wanted)(void),
                        bool wait)
 {
     uint64_t until = gs_now() + PATIENCE;
     for (;;) {
-        CUresult result = gs_piece_create(piece, device);
+        CUresult result = gs_chunk_create(chunk, device);
         if (result != CUDA_ERROR_OUT_OF_MEMORY || !wait || !wanted() || gs_now() > until)
             return result;
-        gs_host_returns();
-        if (!gs_ferry_wait(ferry)) /* what arrives gives host memory back, which lets the neighbour go on */
+        gs_host_pool_returns();
+        if (!gs_copy_queue_wait(queue)) /* what arrives gives host memory back, which lets the neighbour go on */
             usleep(PAUSE_US);
     }
 }
 
-/* Makes and maps up to so many pieces; the first is waited for. How many there are. */
-static unsigned build(struct gs_ferry *ferry, struct gs_block *block, unsigned first, unsigned most,
+/* Makes and maps up to so many chunks; the first is waited for. How many there are. */
+static unsigned build(struct gs_copy_queue *queue, struct gs_block *block, unsigned first, unsigned most,
                       bool (*wanted)(void), CUresult *result)
 {
     unsigned built = 0;
-    while (built < most && !block->piece[first + built].here) {
-        struct gs_piece *piece = &block->piece[first + built];
-        *result = create(ferry, piece, block->device, wanted, built == 0);
+    while (built < most && !block->chunk[first + built].here) {
+        struct gs_chunk *chunk = &block->chunk[first + built];
+        *result = create(queue, chunk, block->device, wanted, built == 0);
         if (*result == CUDA_SUCCESS)
-            *result = gs_piece_map(piece, address(block, first + built));
+            *result = gs_chunk_map(chunk, address(block, first + built));
         if (*result != CUDA_SUCCESS)
             break;
         built++;
@@ -230,69 +230,69 @@ static uint64_t bytes_of(const struct gs_block *block, unsigned first, unsigned 
 {
     uint64_t bytes = 0;
     for (unsigned i = first; i < first + count; i++)
-        bytes += block->piece[i].bytes;
+        bytes += block->chunk[i].bytes;
     return bytes;
 }
 
-/* Copies into pieces that were built. Until their bytes are there they count as away. */
-static enum gs_failure fill(struct gs_ferry *ferry, struct gs_block *block, const struct gs_load *load,
+/* Copies into chunks that were built. Until their bytes are there they count as away. */
+static enum gs_failure fill(struct gs_copy_queue *queue, struct gs_block *block, const struct gs_copy_batch *batch,
                             uint64_t *moved)
 {
-    uint64_t bytes = bytes_of(block, load->first, load->count);
-    if (gs_pieces_open(address(block, load->first), bytes, block->device) != CUDA_SUCCESS)
+    uint64_t bytes = bytes_of(block, batch->first, batch->count);
+    if (gs_chunks_open(address(block, batch->first), bytes, block->device) != CUDA_SUCCESS)
         return GS_FAILED_DRIVER;
-    for (unsigned i = load->first; i < load->first + load->count; i++)
-        if (copy(ferry, address(block, i), &block->piece[i], false))
+    for (unsigned i = batch->first; i < batch->first + batch->count; i++)
+        if (copy(queue, address(block, i), &block->chunk[i], false))
             return GS_FAILED_DRIVER;
-    gs_ferry_sent(ferry, load);
+    gs_copy_queue_sent(queue, batch);
     *moved += bytes;
-    return ferry->error ? GS_FAILED_DRIVER : GS_NO_FAILURE;
+    return queue->error ? GS_FAILED_DRIVER : GS_NO_FAILURE;
 }
 
-static enum gs_failure bring_in(struct gs_ferry *ferry, struct gs_block *block, bool (*wanted)(void),
+static enum gs_failure bring_in(struct gs_copy_queue *queue, struct gs_block *block, bool (*wanted)(void),
                                 uint64_t *moved)
 {
     for (unsigned first = 0; first < block->count;) {
         unsigned rest = block->count - first;
         CUresult result = CUDA_SUCCESS;
-        if (block->piece[first].here) {
+        if (block->chunk[first].here) {
             first++;
             continue;
         }
-        struct gs_load load = {block, first, 0};
-        load.count = build(ferry, block, first, rest < RUN ? rest : RUN, wanted, &result);
-        if (!load.count)
+        struct gs_copy_batch batch = {block, first, 0};
+        batch.count = build(queue, block, first, rest < RUN ? rest : RUN, wanted, &result);
+        if (!batch.count)
             return result == CUDA_ERROR_OUT_OF_MEMORY ? GS_FAILED_GPU_MEMORY : GS_FAILED_DRIVER;
-        enum gs_failure failure = fill(ferry, block, &load, moved);
+        enum gs_failure failure = fill(queue, block, &batch, moved);
         if (failure) {
-            cuda()->cuStreamSynchronize(ferry->stream);
-            unbuild(&load);
+            cuda()->cuStreamSynchronize(queue->stream);
+            unbuild(&batch);
             return failure;
         }
-        first += load.count;
+        first += batch.count;
     }
     return GS_NO_FAILURE;
 }
 
 static enum gs_failure move_gpu_in(int gpu, bool (*wanted)(void), uint64_t *moved)
 {
-    struct gs_ferry ferry;
+    struct gs_copy_queue queue;
     struct gs_block *block;
-    bool open = board_ferry(&ferry, gpu, returned);
+    bool open = open_queue(&queue, gpu, returned);
     enum gs_failure failure = open ? GS_NO_FAILURE : GS_FAILED_DRIVER;
     for (size_t n = 0; !failure && (block = gs_block_number(n)); n++)
         if (block->gpu == gpu)
-            failure = bring_in(&ferry, block, wanted, moved);
-    CUresult closed = gs_ferry_close(&ferry);
+            failure = bring_in(&queue, block, wanted, moved);
+    CUresult closed = gs_copy_queue_close(&queue);
     return failure ? failure : closed == CUDA_SUCCESS ? GS_NO_FAILURE : GS_FAILED_DRIVER;
 }
 
-enum gs_failure gs_move_in(bool (*wanted)(void), uint64_t *moved)
+enum gs_failure gs_transfer_in(bool (*wanted)(void), uint64_t *moved)
 {
     enum gs_failure failure = GS_NO_FAILURE;
-    gs_image_returns(gs_host_scarce());
+    gs_swap_image_returns(gs_host_pool_scarce());
     for (int gpu = 0; gpu < GS_GPUS && !failure; gpu++)
-        if (misses_pieces(gpu))
+        if (misses_chunks(gpu))
             failure = move_gpu_in(gpu, wanted, moved);
     return failure;
 }
