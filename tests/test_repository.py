@@ -168,11 +168,22 @@ def links(markdown: str) -> list[str]:
     return re.findall(r"\]\(([^)#\s]+)", markdown)
 
 
-def test_both_readmes_have_the_same_sections_commands_and_links() -> None:
-    english, chinese = text("README.md"), text("README.zh-CN.md")
+CHINESE = [path for path in tracked() if path.name.endswith(".zh-CN.md")]
+
+
+@pytest.mark.parametrize("page", CHINESE, ids=lambda path: path.name)
+def test_a_chinese_page_has_the_sections_commands_and_links_of_the_english_one(page: Path) -> None:
+    original = page.with_name(page.name.replace(".zh-CN", ""))
+    english, chinese = original.read_text("utf-8"), page.read_text("utf-8")
     assert headings(english) == headings(chinese)
     assert commands(english) == commands(chinese)
-    assert sorted(links(english.replace("README.zh-CN.md", "README.md"))) == sorted(links(chinese))
+    assert f"]({page.name})" in english
+    assert same_pages(english) == same_pages(chinese)
+
+
+def same_pages(markdown: str) -> list[str]:
+    """Its links, without regard to the language of the pages."""
+    return sorted(link.replace(".zh-CN", "") for link in links(markdown))
 
 
 def test_every_link_inside_the_documentation_leads_somewhere() -> None:
