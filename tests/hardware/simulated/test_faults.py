@@ -67,7 +67,8 @@ def test_an_uncorrectable_error_is_counted_and_asks_for_a_reset(machine: Machine
 
 
 def test_nonsense_is_refused_with_what_the_tool_said():
-    with make("h200-1") as simulated, pytest.raises(HardwareError, match="usage: gpushare-sim-machine fault"):
+    usage = "usage: gpushare-sim-machine fault"
+    with make("h200-1") as simulated, pytest.raises(HardwareError, match=usage):
         simulated.fault("gpu=0", "mood=bad")
 
 
