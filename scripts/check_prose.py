@@ -31,6 +31,7 @@ PYTHON_PROSE = {
     if (number := getattr(tokenize, name, None)) is not None
 }
 BRACES = re.compile(r"\{[^{}\n]*\}")
+TABLES = {"english": r"\b", "terms": r"\b", "chinese": ""}
 MARKS = re.compile(r"^[ \t]*(?:#|//|/?\*)|\\\n", re.MULTILINE)
 
 
@@ -142,14 +143,13 @@ def files(settings: dict[str, Any]) -> Iterator[str]:
 
 
 def check(settings: dict[str, Any], names: list[str]) -> list[Hit]:
-    english = rules_of(settings["english"], r"\b")
-    chinese = rules_of(settings["chinese"], "")
-    return [
-        hit
-        for name in names
-        for rules in (english, chinese)
-        for hit in hits(name, (ROOT / name).read_text("utf-8"), rules)
-    ]
+    found: list[Hit] = []
+    for table, edge in TABLES.items():
+        rules, excepted = rules_of(settings[table], edge), settings["except"].get(table, [])
+        for name in names:
+            if not under(name, excepted):
+                found += hits(name, (ROOT / name).read_text("utf-8"), rules)
+    return found
 
 
 def main(arguments: list[str]) -> int:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu import machine, mps
-from benchmarks.gpu.board import FULL, Board, Policy
 from benchmarks.gpu.colocation.process import Jobs
 from benchmarks.gpu.colocation.progress import Profile, Trace
+from benchmarks.gpu.gpu_page import FULL, GpuPage, Policy
 from benchmarks.gpu.share import guarded, library
 
 GIB = 1 << 30
@@ -30,24 +30,24 @@ SETTLE, BEYOND, WITHIN = 1.0, 0.25, 0.02
 
 @dataclass
 class Pair:
-    """Two guarded programs whose seats the benchmark changes."""
+    """Two guarded programs whose share slots the benchmark changes."""
 
     first: Jobs
     second: Jobs | None
-    board: Board | None
+    page: GpuPage | None
 
-    def limit(self, seat: int, percent: int) -> None:
+    def limit(self, slot: int, percent: int) -> None:
         """A limited share is given all of its limit whenever it wants it."""
-        if self.board:
+        if self.page:
             points = percent * FULL // 100
-            self.board.seat(seat, Policy(limit=points, request=points if percent < 100 else 0))
+            self.page.set_share(slot, Policy(limit=points, request=points if percent < 100 else 0))
 
     def neighbour(self, kind: str, percent: int) -> None:
         if self.second:
             self.limit(SECOND, 100 - percent if kind == "rest" else 100)
 
     def counters(self) -> dict[str, int]:
-        return self.board.counters(FIRST) if self.board else {}
+        return self.page.counters(FIRST) if self.page else {}
 
 
 @contextmanager
@@ -55,15 +55,15 @@ def pair(programs: list[str], base: str, both: bool) -> Iterator[Pair]:
     with ExitStack() as stack:
         real = not machine.smoke()
         pipe = stack.enter_context(mps.daemon()) if real and base == "mps" else {}
-        board = None
+        page = None
         edits: list[dict[str, str]] = [{}, {}]
         if real:
             uuid, folder = machine.first_gpu()["uuid"], stack.enter_context(_folder())
-            board = Board.create(folder, uuid, library())
-            for seat in (FIRST, SECOND):
-                board.seat(seat, Policy())
-                made = guarded(uuid, SHARE, CONTEXT, board=board, seat=seat)
-                edits[seat] = stack.enter_context(made).edits
+            page = GpuPage.create(folder, uuid, library())
+            for slot in (FIRST, SECOND):
+                page.set_share(slot, Policy())
+                made = guarded(uuid, SHARE, CONTEXT, page=page, slot=slot)
+                edits[slot] = stack.enter_context(made).edits
         first = Jobs(programs, {**edits[FIRST], **pipe})
         stack.callback(first.end)
         second = Jobs(["gpt"], {**edits[SECOND], **pipe}) if both else None
@@ -72,12 +72,12 @@ def pair(programs: list[str], base: str, both: bool) -> Iterator[Pair]:
         for each in (first, second):
             if each:
                 each.ready()
-        yield Pair(first, second, board)
+        yield Pair(first, second, page)
 
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="gs-board-", dir="/dev/shm") as name:
+    with tempfile.TemporaryDirectory(prefix="gs-gpu-page-", dir="/dev/shm") as name:
         yield Path(name) / "boards"
 
 
@@ -164,9 +164,9 @@ def limits(
         before = made["delivered"] / 100
         rows.append({"program": name, "neighbour": kind, **made})
         print(f"  {rows[-1]}", flush=True)
-    for seat, jobs in ((FIRST, here.first), (SECOND, here.second)):
+    for slot, jobs in ((FIRST, here.first), (SECOND, here.second)):
         if jobs:
-            here.limit(seat, 100)
+            here.limit(slot, 100)
             jobs.pause()
     return rows
 

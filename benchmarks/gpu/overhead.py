@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import facts, machine
-from .board import LOW, Board, Policy
+from .gpu_page import LOW, GpuPage, Policy
 from .share import MOVABLE, guarded, library
 
 Run = Callable[[Mapping[str, str]], Mapping[str, list[float]]]
@@ -88,14 +88,14 @@ def _sides(uuid: str, context: int) -> Iterator[dict[str, Mapping[str, str]]]:
     """Without the guard; an ordinary share; one of low priority; one that can be suspended."""
     with ExitStack() as stack:
         enter = stack.enter_context
-        folder = Path(enter(tempfile.TemporaryDirectory(prefix="gs-board-", dir="/dev/shm")))
-        board = Board.create(folder / "boards", uuid, library())
+        folder = Path(enter(tempfile.TemporaryDirectory(prefix="gs-gpu-page-", dir="/dev/shm")))
+        page = GpuPage.create(folder / "boards", uuid, library())
         shares = {"with": Policy(), "low": Policy(rank=LOW), "movable": Policy()}
         found: dict[str, Mapping[str, str]] = {"without": dict(os.environ)}
-        for seat, (name, policy) in enumerate(shares.items()):
-            board.seat(seat, policy)
+        for slot, (name, policy) in enumerate(shares.items()):
+            page.set_share(slot, policy)
             flags = MOVABLE if name == "movable" else 0
-            share = enter(guarded(uuid, 32 * GIB, context, board=board, seat=seat, flags=flags))
+            share = enter(guarded(uuid, 32 * GIB, context, page=page, slot=slot, flags=flags))
             found[name] = share.environment()
         yield found
 

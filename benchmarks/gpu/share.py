@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .board import Board
+from .gpu_page import GpuPage
 
 NATIVE = Path(os.environ.get("GPUSHARE_NATIVE", Path(__file__).parents[2] / "native" / "build"))
 GUARD = NATIVE / "guard" / "libgpushare.so"
@@ -27,7 +27,7 @@ class _Grant(ctypes.Structure):
         ("uuid", ctypes.c_char * _UUID),
         ("limit", ctypes.c_uint64),
         ("context", ctypes.c_uint64),
-        ("seat", ctypes.c_uint64),
+        ("share_slot", ctypes.c_uint64),
     ]
 
 
@@ -125,16 +125,16 @@ def guarded(
     limit: int,
     context: int,
     *,
-    board: Board | None = None,
-    seat: int = 0,
+    page: GpuPage | None = None,
+    slot: int = 0,
     flags: int = 0,
     swap: Path | None = None,
 ) -> Iterator[Share]:
     """A region on one GPU; `context` is what one context costs there, in bytes."""
     with tempfile.TemporaryDirectory(prefix="gpushare-bench-") as folder:
         region = Path(folder) / "region"
-        share = Share(region, limit, context, board.folder if board else None, swap)
-        grant = _Grant(uuid.encode(), limit, context, seat + 1 if board else 0)
+        share = Share(region, limit, context, page.folder if page else None, swap)
+        grant = _Grant(uuid.encode(), limit, context, slot + 1 if page else 0)
         code = library().gpushare_region_create(str(region).encode(), ctypes.byref(grant), 1)
         if code:
             raise OSError(-code, "the region could not be made")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.gpu import machine, mps
-from benchmarks.gpu.board import HIGH, LOW, Board, Policy
+from benchmarks.gpu.gpu_page import HIGH, LOW, GpuPage, Policy
 from benchmarks.gpu.share import Share, guarded, library
 
 from .configurations import Configuration
@@ -17,7 +17,7 @@ from .process import Jobs, Services
 GIB = 1 << 30
 CONTEXT = 527 << 20  # what a context costs on an H200; nothing here comes near a limit
 SHARE = 60 * GIB
-SERVICE_SEAT, FIRST_JOB_SEAT = 0, 1
+SERVICE_SLOT, FIRST_JOB_SLOT = 0, 1
 LEVELS = ("longest_ns", "grace_ns", "slice_us")
 
 Counters = dict[str, dict[str, int]]
@@ -27,43 +27,43 @@ Counters = dict[str, dict[str, int]]
 class Stage:
     services: Services
     jobs: dict[tuple[bool, int | None], Jobs]
-    board: Board | None
+    page: GpuPage | None
 
-    def seat_of(self, configuration: Configuration) -> int:
-        return FIRST_JOB_SEAT + list(self.jobs).index(configuration.job)
+    def slot_of(self, configuration: Configuration) -> int:
+        return FIRST_JOB_SLOT + list(self.jobs).index(configuration.job)
 
     def apply(self, configuration: Configuration) -> Jobs:
         """Sets the guard's policy; the best-effort program of the configuration."""
-        if self.board:
+        if self.page:
             own = {"quantum_us": configuration.quantum_us, "grace_us": configuration.grace_us}
             service = Policy(rank=HIGH, slice_us=configuration.service_slice_us, **own)
             job = Policy(rank=LOW, slice_us=configuration.slice_us, **own)
-            self.board.seat(SERVICE_SEAT, service)
-            self.board.seat(self.seat_of(configuration), job)
+            self.page.set_share(SERVICE_SLOT, service)
+            self.page.set_share(self.slot_of(configuration), job)
         return self.jobs[configuration.job]
 
     def gate(self, configuration: Configuration) -> Counters:
-        if not self.board:
+        if not self.page:
             return {}
-        seats = {"lc": SERVICE_SEAT, "be": self.seat_of(configuration)}
-        return {name: self.board.counters(seat) for name, seat in seats.items()}
+        slots = {"lc": SERVICE_SLOT, "be": self.slot_of(configuration)}
+        return {name: self.page.counters(slot) for name, slot in slots.items()}
 
 
 def grown(before: Counters, after: Counters) -> Counters:
     """What was counted in between; for what is no sum, what it was in the end."""
     return {
-        seat: {
-            name: value - (0 if name in LEVELS else before[seat][name])
+        slot: {
+            name: value - (0 if name in LEVELS else before[slot][name])
             for name, value in found.items()
         }
-        for seat, found in after.items()
+        for slot, found in after.items()
     }
 
 
-def _share(stack: ExitStack, board: Board | None, seat: int) -> Share | None:
-    if board is None:
+def _share(stack: ExitStack, page: GpuPage | None, slot: int) -> Share | None:
+    if page is None:
         return None
-    return stack.enter_context(guarded(board.uuid, SHARE, CONTEXT, board=board, seat=seat))
+    return stack.enter_context(guarded(page.uuid, SHARE, CONTEXT, page=page, slot=slot))
 
 
 def _environment(share: Share | None, *more: Mapping[str, str]) -> dict[str, str]:
@@ -73,9 +73,9 @@ def _environment(share: Share | None, *more: Mapping[str, str]) -> dict[str, str
     return merged
 
 
-def _board(stack: ExitStack) -> Board:
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gs-board-", dir="/dev/shm"))
-    return Board.create(Path(folder) / "boards", machine.first_gpu()["uuid"], library())
+def _page(stack: ExitStack) -> GpuPage:
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gs-gpu-page-", dir="/dev/shm"))
+    return GpuPage.create(Path(folder) / "boards", machine.first_gpu()["uuid"], library())
 
 
 @contextmanager
@@ -86,22 +86,22 @@ def stage(
     with ExitStack() as stack:
         real, first = not machine.smoke(), configurations[0]
         pipe = stack.enter_context(mps.daemon()) if first.mps and real else {}
-        board = _board(stack) if first.guard and real else None
-        if board:
-            board.seat(SERVICE_SEAT, Policy(rank=HIGH))
-        lc = Services(services, _environment(_share(stack, board, SERVICE_SEAT), pipe))
+        page = _page(stack) if first.guard and real else None
+        if page:
+            page.set_share(SERVICE_SLOT, Policy(rank=HIGH))
+        lc = Services(services, _environment(_share(stack, page, SERVICE_SLOT), pipe))
         stack.callback(lc.end)
         made: dict[tuple[bool, int | None], Jobs] = {}
         for each in configurations:
             if each.job in made:
                 continue
-            seat = FIRST_JOB_SEAT + len(made)
-            if board:
-                board.seat(seat, Policy(rank=LOW))
-            env = _environment(_share(stack, board, seat), pipe, each.job_environment)
+            slot = FIRST_JOB_SLOT + len(made)
+            if page:
+                page.set_share(slot, Policy(rank=LOW))
+            env = _environment(_share(stack, page, slot), pipe, each.job_environment)
             made[each.job] = Jobs(jobs, env)
             stack.callback(made[each.job].end)
         lc.ready()
         for program in made.values():
             program.ready()
-        yield Stage(lc, made, board)
+        yield Stage(lc, made, page)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A GPU's board for benchmarks: seats whose policy changes while programs run."""
+"""A GPU page for benchmarks: share slots whose policy changes while programs run."""
 
 import ctypes
 import struct
@@ -44,36 +44,40 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Board:
+class GpuPage:
     folder: Path
     uuid: str
     guard: ctypes.CDLL
 
     @classmethod
-    def create(cls, folder: Path, uuid: str, guard: ctypes.CDLL) -> "Board":
+    def create(cls, folder: Path, uuid: str, guard: ctypes.CDLL) -> "GpuPage":
         folder.mkdir(exist_ok=True)
-        board = cls(folder, uuid, guard)
-        code = guard.gpushare_gpu_page_create(str(board.path).encode(), uuid.encode())
+        page = cls(folder, uuid, guard)
+        code = guard.gpushare_gpu_page_create(str(page.path).encode(), uuid.encode())
         if code:
-            raise OSError(-code, "the board could not be made")
-        return board
+            raise OSError(-code, "the GPU page could not be created")
+        return page
 
     @property
     def path(self) -> Path:
         return self.folder / self.uuid
 
-    def seat(self, number: int, policy: Policy) -> None:
+    def set_share(self, number: int, policy: Policy) -> None:
         share = f"bench-{number}".encode()
-        wish = _Policy(share, policy.rank, policy.limit, policy.request, policy.quantum_us)
-        wish.floor, wish.grace_us, wish.slice_us = policy.floor, policy.grace_us, policy.slice_us
+        words = _Policy(share, policy.rank, policy.limit, policy.request, policy.quantum_us)
+        words.floor, words.grace_us, words.slice_us = (
+            policy.floor,
+            policy.grace_us,
+            policy.slice_us,
+        )
         code = self.guard.gpushare_gpu_page_set_share(
-            str(self.path).encode(), ctypes.c_uint(number), ctypes.byref(wish)
+            str(self.path).encode(), ctypes.c_uint(number), ctypes.byref(words)
         )
         if code:
-            raise OSError(-code, "the seat could not be given")
+            raise OSError(-code, "the share slot could not be set")
 
     def counters(self, number: int) -> dict[str, int]:
         content = self.path.read_bytes()
-        header, seat = struct.unpack_from("<II", content, 12)
-        values = struct.unpack_from(f"<{len(_COUNTERS)}Q", content, header + number * seat + _AT)
+        header, slot = struct.unpack_from("<II", content, 12)
+        values = struct.unpack_from(f"<{len(_COUNTERS)}Q", content, header + number * slot + _AT)
         return dict(zip(_COUNTERS, values, strict=True))
