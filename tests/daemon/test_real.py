@@ -22,7 +22,7 @@ SUICIDE = """
 import os, sys
 from pathlib import Path
 from gpushare.daemon.app import serve
-from gpushare.model.settings import Settings
+from gpushare.config.settings import Settings
 
 def step(name):
     if name == sys.argv[1]:

@@ -38,7 +38,7 @@ sys.stdin.readline()
 """
 MOVE = """
 import sys
-from gpushare.hardware.checkpoint import CudaCheckpoints
+from gpushare.hardware.nvidia.checkpoint import CudaCheckpoints
 driver, pid, old, new = CudaCheckpoints(), int(sys.argv[1]), *sys.argv[2:]
 assert not driver.remaps(), driver.remaps()
 driver.lock(pid, 30)

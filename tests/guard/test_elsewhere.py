@@ -17,10 +17,10 @@ from support.machine import Machine, simulated
 from support.native import program
 
 CONTEXT = Bytes(100 * MIB)
-LIST = "from gpushare.hardware import checkpoint; print(*checkpoint._gpus())"
+LIST = "from gpushare.hardware.nvidia import checkpoint; print(*checkpoint._gpus())"
 STEP = """
 import sys
-from gpushare.hardware.checkpoint import CudaCheckpoints
+from gpushare.hardware.nvidia.checkpoint import CudaCheckpoints
 driver, (what, pid, *gpus) = CudaCheckpoints(), sys.argv[1:]
 if what == "out":
     driver.lock(int(pid), 30)

@@ -25,8 +25,8 @@ OUT_OF_MEMORY, SERVER_NOT_READY, CLIENT_TERMINATED = 2, 807, 810
 MPS, TIMESLICE = MechanismName.MPS, MechanismName.TIMESLICE
 LIMITS = """
 import sys, json, msgspec
-from gpushare.hardware.nvml import Nvml
-from gpushare.hardware.limits import NvmlMemoryLimits
+from gpushare.hardware.nvidia.nvml import Nvml
+from gpushare.hardware.nvidia.memory_limits import NvmlMemoryLimits
 limit = NvmlMemoryLimits(Nvml()).memory_limit(sys.argv[1], sys.argv[2])
 print(json.dumps(msgspec.to_builtins(limit)))
 """
@@ -35,8 +35,8 @@ import sys, msgspec
 from pathlib import Path
 from gpushare.hardware.host import Host
 from gpushare.mechanisms import load
-from gpushare.hardware.mps import MpsDaemons
-from gpushare.hardware.processes import ProcProcesses
+from gpushare.hardware.mps.daemons import MpsDaemons
+from gpushare.hardware.linux.processes import ProcProcesses
 from gpushare.mechanisms.mps import MpsMechanism
 from gpushare.model.share import Share
 folder, share = Path(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Share)

@@ -15,9 +15,9 @@ from support.program import TRAIN
 ASK = """
 import json, sys
 from datetime import UTC, datetime, timedelta
-from gpushare.hardware.activity import NvmlActivity
-from gpushare.hardware.gpus import NvmlGpus
-from gpushare.hardware.nvml import Nvml
+from gpushare.hardware.nvidia.activity import NvmlActivity
+from gpushare.hardware.nvidia.gpus import NvmlGpus
+from gpushare.hardware.nvidia.nvml import Nvml
 nvml = Nvml()
 since = datetime.now(UTC) - timedelta(seconds=10)
 found = [NvmlActivity(nvml).busy(gpu.uuid, since) for gpu in NvmlGpus(nvml).gpus()]

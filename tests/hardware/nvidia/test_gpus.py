@@ -10,9 +10,9 @@ from support.machine import Machine, clean_environment
 
 OPEN = """
 import json, msgspec
-from gpushare.hardware.gpus import NvmlGpus
-from gpushare.hardware.limits import NvmlMemoryLimits
-from gpushare.hardware.nvml import Nvml
+from gpushare.hardware.nvidia.gpus import NvmlGpus
+from gpushare.hardware.nvidia.memory_limits import NvmlMemoryLimits
+from gpushare.hardware.nvidia.nvml import Nvml
 from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import ComputeMode
 nvml = Nvml()
