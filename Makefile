@@ -72,11 +72,11 @@ bench: setup ## Benchmarks that need no GPU; writes benchmarks/results/
 bench-gpu: setup ## Benchmarks on a real GPU; writes benchmarks/results/
 	@$(BIN)/python -m benchmarks.gpu
 
-# These run in the Python that has PyTorch, and need nothing of ours but the native part.
+# These run in the Python that has PyTorch and need only the native part of gpushare.
 RESULTS ?= benchmarks/results/h200
 SHARING := $(PYTHON) -m benchmarks.gpu
 
-bench-sharing: native ## Latency beside a job, compute limits, suspension, turns; writes benchmarks/results/
+bench-sharing: native ## Latency next to a job, compute limits, suspension, turns; writes benchmarks/results/
 	$(SHARING).colocation --limit 3600
 	$(SHARING).colocation --limit 3600 --into ceilings --alone --seeds 1 --configurations \
 	  mps+priority,mps+priority+50,gpushare/mps,gpushare/mps+90,gpushare/mps+75,gpushare/mps+50
@@ -88,7 +88,7 @@ bench-sharing: native ## Latency beside a job, compute limits, suspension, turns
 	$(SHARING).suspend
 	$(SHARING).overcommit
 
-bench-smoke: ## The same on the CPU with tiny models: tries the road out, leaves no results
+bench-smoke: ## The same on the CPU with tiny models; writes no results
 	@./benchmarks/smoke $(PYTHON)
 
 bench-report: setup $(VENV)/.group-bench ## Tables of benchmarks/README.md and figures, from the results

@@ -122,3 +122,11 @@ def test_the_architecture_page_lists_every_room(root: str) -> None:
     if root.startswith("src"):
         rooms = {room for room in rooms if "/" not in room and not room.startswith("_")}
     assert not [room for room in rooms if f"`{room}`" not in text]
+
+
+def test_the_glossary_gives_each_term_one_meaning() -> None:
+    text = (DOCS.parent / "GLOSSARY.md").read_text("utf-8").split("## 中文")[0]
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \|", text, re.MULTILINE)
+    terms = [term for row in rows for term in row.replace(" (SM)", "").split(", ")]
+    repeated = {term for term in terms if terms.count(term) > 1} - {"term", "state", "---"}
+    assert not repeated
