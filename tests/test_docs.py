@@ -3,6 +3,7 @@
 
 import importlib.util
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -130,3 +131,40 @@ def test_the_glossary_gives_each_term_one_meaning() -> None:
     terms = [term for row in rows for term in row.replace(" (SM)", "").split(", ")]
     repeated = {term for term in terms if terms.count(term) > 1} - {"term", "state", "---"}
     assert not repeated
+
+
+SHOWN = re.compile(r"(?:^\s*[$#] |&& |\|\| |\()gpushare ([^|&;<>)\n]*)", re.MULTILINE)
+
+
+def shown_commands() -> list[tuple[str, str]]:
+    """Every `gpushare …` of a code block that a reader would type, up to a pipe or a program."""
+    pages = [*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md"), *DOCS.parent.glob("examples/*/*.md")]
+    return sorted(
+        {
+            (page.relative_to(DOCS.parent).as_posix(), line)
+            for page in pages
+            if page.parent != REFERENCE
+            for block in re.findall(
+                r"```(?:console|sh)\n(.*?)```", page.read_text("utf-8"), re.DOTALL
+            )
+            for line in SHOWN.findall(block)
+        }
+    )
+
+
+@pytest.mark.parametrize(("page", "line"), shown_commands())
+def test_commands_shown_in_the_documentation_exist(page: str, line: str) -> None:
+    here, words = command, iter(shlex.split(line, comments=True))
+    for word in words:
+        if word == "--":
+            return
+        if word.startswith("-"):
+            name = word.split("=")[0]
+            options = [option for option in here.params if name in option.opts]
+            assert options, f"{page}: gpushare {line} has no {name}"
+            if not getattr(options[0], "is_flag", False) and "=" not in word:
+                next(words, None)
+        elif isinstance(here, click.Group):
+            found = here.get_command(click.Context(here), word)
+            assert found is not None, f"{page}: there is no gpushare {line}"
+            here = found
