@@ -13,7 +13,10 @@ from support.daemon import Daemon
 
 SECURE = {"cryptography", "joserfc"}
 OPTIONAL = {"prometheus_client", "starlette", "structlog", "uvicorn"} | SECURE
-SLOW = OPTIONAL | {"asyncio", "psutil", "pynvml", "rich", "sqlite3", "yaml", "importlib.metadata"}
+SLOW = OPTIONAL | {
+    "asyncio", "importlib.metadata", "psutil", "pynvml", "rich", "sqlite3", "tomli_w", "wcwidth",
+    "yaml",
+}  # fmt: skip
 
 LOADED = """
 import json, os, sys

@@ -161,6 +161,21 @@ def test_an_idle_share_is_told_with_its_time_and_what_was_asked():
     assert "asked" not in share_details(replace(share, asked=None, idle_since=None), {})
 
 
+def test_a_chinese_character_takes_two_columns():
+    rows = [["SHARE", "USER"], ["训练", "lin"], ["train", "魏"], ["été", "zoë"]]
+
+    assert aligned(rows).splitlines() == [
+        "SHARE  USER",
+        "训练   lin",
+        "train  魏",
+        "été    zoë",
+    ]
+
+
+def test_control_characters_do_not_break_a_table():
+    assert aligned([["é\x07", "a"], ["bb", "c"]]).splitlines() == ["é\x07  a", "bb  c"]
+
+
 def test_colours_take_no_room():
     plain, coloured = [["STATE", "AGE"], ["ok", "1h"], ["lost", "2h"]], "\x1b[31mlost\x1b[0m"
     found = aligned([*plain[:2], [coloured, "2h"]])

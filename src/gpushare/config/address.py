@@ -39,7 +39,7 @@ def parse(url: str) -> tuple[str, int, bool]:
         raise _unreadable(url, "it is not https://HOST:PORT")
     if parts.username or parts.password or parts.path.strip("/") or parts.query:
         raise _unreadable(url, "there is more in it than a host and a port")
-    if parts.scheme == "http" and not _here(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ConfigError(
             f"will not speak to {host} in clear",
             "the token would be readable on the way",
@@ -48,7 +48,8 @@ def parse(url: str) -> tuple[str, int, bool]:
     return host, port or PORT, parts.scheme == "https"
 
 
-def _here(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine, so that plain HTTP is safe."""
     from ipaddress import ip_address  # noqa: PLC0415 (start-up time)
 
     try:

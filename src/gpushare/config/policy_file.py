@@ -2,8 +2,7 @@
 """Policy files: one document in TOML, YAML or JSON."""
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum, unique
 from pathlib import PurePath
 from typing import Any
@@ -12,8 +11,6 @@ from gpushare.model.errors import PolicyError
 from gpushare.model.policy.form import document
 from gpushare.model.policy.form import policy as from_document
 from gpushare.model.policy.tenant import Policy
-
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @unique
@@ -51,7 +48,9 @@ def written(policy: Policy, syntax: Syntax) -> str:
     if syntax is Syntax.JSON:
         return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
     if syntax is Syntax.TOML:
-        return "\n".join(_toml(found)) + "\n"
+        import tomli_w  # noqa: PLC0415 (start-up time)
+
+        return tomli_w.dumps(found)
     import yaml  # noqa: PLC0415 (start-up time)
 
     return yaml.safe_dump(found, sort_keys=False)  # ASCII: it misquotes some line ends
@@ -101,40 +100,3 @@ def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
             raise ValueError(f"the key {key!r} is there twice")
         seen[str(key)] = value
     return seen
-
-
-def _toml(found: Mapping[str, Any], at: str = "") -> Iterator[str]:
-    """Plain values first, for what stands below a table's head belongs to it."""
-    tables = {k: v for k, v in found.items() if isinstance(v, Mapping) and not _inline(k, at)}
-    for key, value in found.items():
-        if key not in tables:
-            yield f"{_key(key)} = {_literal(value)}"
-    for key, table in tables.items():
-        path = f"{at}.{_key(key)}" if at else _key(key)
-        if path != "tenant":
-            yield from ("", f"[{path}]")
-        yield from _toml(table, path)
-
-
-def _inline(key: str, at: str) -> bool:
-    """Amounts stand in one line; a tenant may be called as they are."""
-    return key in {"guaranteed", "limit"} and at not in {"", "tenant"}
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(k)} = {_literal(v)}" for k, v in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_literal, value)) + "]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return _string(value) if isinstance(value, str) else repr(value)
-
-
-def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _string(name)
-
-
-def _string(text: str) -> str:
-    """As in JSON, but that TOML also wants DEL escaped."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

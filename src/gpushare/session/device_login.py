@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from gpushare.config.address import parse
+from gpushare.config.https import send
 from gpushare.model.errors import DaemonError, UnauthenticatedError, WaitTimeoutError
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -83,18 +84,12 @@ def _ask(url: str, form: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 def _answer(request: urllib.request.Request) -> Any:
     """Also of a refusal; never from elsewhere than asked."""
-    opener = urllib.request.build_opener(_NoDetours)
     try:
-        return opener.open(request, timeout=_SECONDS)
+        return send(request, _SECONDS)
     except urllib.error.HTTPError as error:
         if error.code in _REFUSALS:
             return error
         raise
-
-
-class _NoDetours(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        return None
 
 
 def _document(text: bytes) -> dict[str, Any]:

@@ -118,8 +118,14 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _width(cell: str) -> int:
-    """Colours take no room."""
-    return len(click.unstyle(cell))
+    """Columns on a terminal: colours take none, a Chinese character takes two."""
+    text = click.unstyle(cell)
+    if text.isascii():
+        return len(text)
+    from wcwidth import wcswidth  # noqa: PLC0415 (start-up time)
+
+    width = wcswidth(text)
+    return len(text) if width < 0 else width  # negative: the text has control characters
 
 
 def _padded(cell: str, width: int) -> str:
