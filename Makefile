@@ -45,6 +45,7 @@ check: setup ## Lint, format, types, layers, generated documentation, spelling, 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_includes.py
+	@$(MAKE) --no-print-directory -s -C native format-check
 	$(BIN)/python docs/reference/generate.py --check
 	$(BIN)/codespell
 	$(BIN)/python scripts/check_prose.py

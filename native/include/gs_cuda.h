@@ -19,8 +19,10 @@ extern "C" {
 #define X(name, symbol, since, params) \
     CUresult symbol params;            \
     typedef CUresult symbol##_fn params;
-#define PTSZ(name, symbol, since, params, args) X(name, symbol, since, params) CUresult symbol##_ptsz params;
-#define PTDS(name, symbol, since, params, args) X(name, symbol, since, params) CUresult symbol##_ptds params;
+#define PTSZ(name, symbol, since, params, args) \
+    X(name, symbol, since, params) CUresult symbol##_ptsz params;
+#define PTDS(name, symbol, since, params, args) \
+    X(name, symbol, since, params) CUresult symbol##_ptds params;
 #include "cuda/api.def"
 #undef X
 #undef PTSZ

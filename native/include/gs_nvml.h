@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// The part of the NVML ABI that gpushare implements, calls or interposes, declared by us: names,
-// numbers and layouts as nvidia-ml-py 13.615 uses them. Sizes are asserted at the end.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The part of the NVML ABI that gpushare implements, calls or interposes, declared by us: names,
+ * numbers and layouts as nvidia-ml-py 13.615 uses them. Sizes are asserted at the end.
+ */
 #ifndef GS_NVML_H
 #define GS_NVML_H
 

@@ -20,7 +20,8 @@ static uint64_t pages_up(uint64_t bytes)
     return (bytes + PAGE - 1) / PAGE * PAGE;
 }
 
-static CUresult once(const struct device *device, const struct path *path, uint64_t bytes, struct holds *holds)
+static CUresult once(const struct device *device, const struct path *path, uint64_t bytes,
+                     struct holds *holds)
 {
     if (holds->count == MOST_HOLDS)
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -35,7 +36,8 @@ static CUresult once(const struct device *device, const struct path *path, uint6
 }
 
 /* The result of the last refusal; success when more than `most` was given. */
-static CUresult fill(const struct device *device, const struct path *path, uint64_t most, struct holds *holds)
+static CUresult fill(const struct device *device, const struct path *path, uint64_t most,
+                     struct holds *holds)
 {
     CUresult result = CUDA_SUCCESS;
     uint64_t chunk = PAGE;
@@ -47,7 +49,8 @@ static CUresult fill(const struct device *device, const struct path *path, uint6
     return holds->bytes >= most ? CUDA_SUCCESS : result;
 }
 
-static const char *skipped(const struct device *device, const struct path *path, uint64_t asked, enum mode mode)
+static const char *skipped(const struct device *device, const struct path *path, uint64_t asked,
+                           enum mode mode)
 {
     if (mode == ATTEMPT && path->largest && asked > path->largest(device))
         return "one such array cannot be that large";
@@ -56,7 +59,8 @@ static const char *skipped(const struct device *device, const struct path *path,
     return "";
 }
 
-static void run(const struct device *device, const struct path *path, const struct attempt *how, struct json *json)
+static void run(const struct device *device, const struct path *path, const struct attempt *how,
+                struct json *json)
 {
     enum mode mode = how->mode;
     uint64_t asked = pages_up(device->limit + 1);
@@ -64,7 +68,8 @@ static void run(const struct device *device, const struct path *path, const stru
     const char *reason = holds.list ? skipped(device, path, asked, mode) : "no memory for the list";
     CUresult result = CUDA_SUCCESS, freed = CUDA_SUCCESS;
     if (!*reason)
-        result = mode == FILL ? fill(device, path, asked, &holds) : once(device, path, asked, &holds);
+        result =
+            mode == FILL ? fill(device, path, asked, &holds) : once(device, path, asked, &holds);
     if (holds.count)
         usleep((useconds_t)how->linger * 1000);
     for (unsigned i = holds.count; i-- > 0;)

@@ -8,8 +8,9 @@
 enum mode { ATTEMPT, FILL, CONTEXT_ONLY };
 
 /*
- * ATTEMPT: one request of one page more than the limit; it must be refused, so nothing is ever held.
- * FILL: takes ever smaller chunks until one page is refused; `held` is what a program can allocate.
+ * ATTEMPT: one request of one page more than the limit; it must be refused, so nothing is ever
+ * held. FILL: takes ever smaller chunks until one page is refused; `held` is what a program can
+ * allocate.
  */
 struct attempt {
     enum mode mode;

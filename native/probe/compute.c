@@ -3,10 +3,15 @@
 
 #include <time.h>
 
-/* Short beside a turn, long beside a launch. Two turns of a tenth of a second settle who gets what. */
+/*
+ * Short beside a turn, long beside a launch. Two turns of a tenth of a second settle who gets what.
+ */
 enum { KERNEL_NS = 2000000, BATCH = 4, SETTLE_MS = 400, MEASURE_MS = 1000, FULL = 10000 };
 
-/* The guard and the simulated machine know kernels by name: gs_spin lasts its parameter in nanoseconds. */
+/*
+ * The guard and the simulated machine know kernels by name: gs_spin lasts its parameter in
+ * nanoseconds.
+ */
 static const char ptx[] = ".version 7.0\n.target sm_70\n.address_size 64\n"
                           ".visible .entry gs_spin(.param .u64 ns) {\n"
                           " .reg .pred %more;\n .reg .u64 %end, %now, %start;\n"
@@ -22,14 +27,16 @@ static int64_t now_ns(void)
 }
 
 /* Kernels that ended within the time, and the time that they took; no kernel: something failed. */
-static int64_t spin_for(const struct device *device, CUfunction spin, int64_t milliseconds, int64_t *took)
+static int64_t spin_for(const struct device *device, CUfunction spin, int64_t milliseconds,
+                        int64_t *took)
 {
     uint64_t length = KERNEL_NS;
     void *parameters[] = {&length};
     int64_t start = now_ns(), kernels = 0;
     while (now_ns() - start < milliseconds * 1000000) {
         for (int i = 0; i < BATCH; i++)
-            if (driver.cuLaunchKernel(spin, 1, 1, 1, 1, 1, 1, 0, device->stream, parameters, NULL) != CUDA_SUCCESS)
+            if (driver.cuLaunchKernel(spin, 1, 1, 1, 1, 1, 1, 0, device->stream, parameters, NULL)
+                != CUDA_SUCCESS)
                 return 0;
         if (driver.cuStreamSynchronize(device->stream) != CUDA_SUCCESS)
             return 0;
@@ -46,8 +53,8 @@ int64_t compute_measure(const struct device *device)
     int64_t took = 0, kernels = 0;
     if (!driver.cuModuleLoadData || driver.cuModuleLoadData(&module, ptx) != CUDA_SUCCESS)
         return -1;
-    if (driver.cuModuleGetFunction(&spin, module, "gs_spin") == CUDA_SUCCESS &&
-        spin_for(device, spin, SETTLE_MS, &took) > 0)
+    if (driver.cuModuleGetFunction(&spin, module, "gs_spin") == CUDA_SUCCESS
+        && spin_for(device, spin, SETTLE_MS, &took) > 0)
         kernels = spin_for(device, spin, MEASURE_MS, &took);
     driver.cuModuleUnload(module);
     int64_t share = kernels ? kernels * KERNEL_NS * FULL / took : -1;

@@ -65,7 +65,8 @@ CUresult device_open(struct device *device, int ordinal)
     device->context = nvml_context(device->uuid, before);
     result = driver.cuMemGetInfo_v2(&free, &total);
     device->free = free;
-    return result == CUDA_SUCCESS ? driver.cuStreamCreate(&device->stream, CU_STREAM_NON_BLOCKING) : result;
+    return result == CUDA_SUCCESS ? driver.cuStreamCreate(&device->stream, CU_STREAM_NON_BLOCKING)
+                                  : result;
 }
 
 void device_close(struct device *device)

@@ -5,6 +5,7 @@
 
 #include "gs_cuda.h"
 
+/* clang-format off */
 #define PROBE_CALLS(X)                                                                          \
     X(cuInit) X(cuDriverGetVersion) X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName)       \
     X(cuDeviceGetUuid_v2) X(cuDeviceTotalMem_v2) X(cuDeviceGetAttribute) X(cuMemGetInfo_v2)     \
@@ -19,6 +20,7 @@
     X(cuMipmappedArrayCreate) X(cuMipmappedArrayDestroy)                                        \
     X(cuGraphCreate) X(cuGraphDestroy) X(cuGraphAddMemAllocNode) X(cuGraphInstantiateWithFlags) \
     X(cuGraphLaunch) X(cuGraphExecDestroy) X(cuDeviceGraphMemTrim)
+/* clang-format on */
 
 /* A call the driver does not have is NULL. */
 struct driver {

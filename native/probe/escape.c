@@ -15,13 +15,28 @@ static const struct escape {
     const char *unset[VARIABLES];
 } escapes[] = {
     {"without the guard", NULL, NULL, NULL, {"LD_PRELOAD", "GPUSHARE_REGION"}},
-    {"without MPS limits", "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", NULL, NULL,
-     {"LD_PRELOAD", "GPUSHARE_REGION", "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"}},
+    {"without MPS limits",
+     "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT",
+     NULL,
+     NULL,
+     {"LD_PRELOAD", "GPUSHARE_REGION", "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT",
+      "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"}},
     /* Driver 580: an entry for a device the client does not see drops the limits of all. */
-    {"limit of an invisible device", "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", ",15=1G", NULL,
+    {"limit of an invisible device",
+     "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT",
+     ",15=1G",
+     NULL,
      {"LD_PRELOAD", "GPUSHARE_REGION"}},
-    {"without MPS", "CUDA_MPS_PIPE_DIRECTORY", NULL, "/dev/null", {"LD_PRELOAD", "GPUSHARE_REGION"}},
-    {"with all devices", "CUDA_VISIBLE_DEVICES", NULL, NULL, {"LD_PRELOAD", "GPUSHARE_REGION", "CUDA_VISIBLE_DEVICES"}},
+    {"without MPS",
+     "CUDA_MPS_PIPE_DIRECTORY",
+     NULL,
+     "/dev/null",
+     {"LD_PRELOAD", "GPUSHARE_REGION"}},
+    {"with all devices",
+     "CUDA_VISIBLE_DEVICES",
+     NULL,
+     NULL,
+     {"LD_PRELOAD", "GPUSHARE_REGION", "CUDA_VISIBLE_DEVICES"}},
 };
 
 static struct {
@@ -81,7 +96,8 @@ static void run(const struct escape *escape, char *const arguments[], char view[
 static void note_free(const char *view)
 {
     const char *uuid = view, *free;
-    while (seen_count < FREES && (uuid = strstr(uuid, "\"uuid\":\"")) && (free = strstr(uuid, "\"free\":"))) {
+    while (seen_count < FREES && (uuid = strstr(uuid, "\"uuid\":\""))
+           && (free = strstr(uuid, "\"free\":"))) {
         uuid += strlen("\"uuid\":\"");
         snprintf(seen[seen_count].uuid, sizeof seen->uuid, "%.*s", (int)strcspn(uuid, "\""), uuid);
         seen[seen_count++].free = strtoll(free + strlen("\"free\":"), NULL, 10);

@@ -6,8 +6,9 @@
 #include "json.h"
 
 /*
- * Runs this program again as each escape would, before this process has touched the driver. `arguments` go
- * along. Writes a list of {name, view}, where view is what the child printed, or null.
+ * Runs this program again as each escape would, before this process has touched the driver.
+ * `arguments` go along. Writes a list of {name, view}, where view is what the child printed, or
+ * null.
  */
 void escape_all(char *const arguments[], struct json *json);
 

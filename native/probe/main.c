@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gpushare-probe: started under a share's own edits, it tries to break them and prints what it saw as one
- * JSON object. Exit codes: 0 a report was printed, whatever it says; 2 usage; 7 no usable driver (the
- * object's "error" says why); 124 out of time.
+ * gpushare-probe: started under a share's own edits, it tries to break them and prints what it saw
+ * as one JSON object. Exit codes: 0 a report was printed, whatever it says; 2 usage; 7 no usable
+ * driver (the object's "error" says why); 124 out of time.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -58,18 +58,21 @@ static bool add_limit(char *text)
 static bool parse(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        {"attempt", no_argument, NULL, 'a'}, {"fill", no_argument, NULL, 'f'},
-        {"context-only", no_argument, NULL, 'c'}, {"limit", required_argument, NULL, 'l'},
-        {"path", required_argument, NULL, 'p'}, {"no-escapes", no_argument, NULL, 'n'},
+        {"attempt", no_argument, NULL, 'a'},       {"fill", no_argument, NULL, 'f'},
+        {"context-only", no_argument, NULL, 'c'},  {"limit", required_argument, NULL, 'l'},
+        {"path", required_argument, NULL, 'p'},    {"no-escapes", no_argument, NULL, 'n'},
         {"timeout", required_argument, NULL, 't'}, {"outside", no_argument, NULL, 'o'},
-        {"linger", required_argument, NULL, 'i'}, {"look", no_argument, NULL, 'k'},
-        {"compute", no_argument, NULL, 'u'}, {NULL, 0, NULL, 0}};
+        {"linger", required_argument, NULL, 'i'},  {"look", no_argument, NULL, 'k'},
+        {"compute", no_argument, NULL, 'u'},       {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
         switch (option) {
         case 'a': options.how.mode = ATTEMPT; break;
         case 'f': options.how.mode = FILL; break;
         case 'c': options.how.mode = CONTEXT_ONLY; break;
-        case 'l': if (!add_limit(optarg)) return false; break;
+        case 'l':
+            if (!add_limit(optarg))
+                return false;
+            break;
         case 'p': options.how.only = optarg; break;
         case 'n': options.escapes = false; break;
         case 'i': options.how.linger = atoi(optarg); break;
@@ -91,10 +94,13 @@ static uint64_t limit_of(const struct device *device)
     return device->total;
 }
 
-/* Where nothing refuses it, a request from outside the guard takes memory that others may count on. */
+/*
+ * Where nothing refuses it, a request from outside the guard takes memory that others may count on.
+ */
 static void attempt(const struct device *device, struct json *json)
 {
-    const struct attempt outside = {.mode = options.outside ? ATTEMPT : CONTEXT_ONLY, .only = paths[0].name};
+    const struct attempt outside = {.mode = options.outside ? ATTEMPT : CONTEXT_ONLY,
+                                    .only = paths[0].name};
     attempt_all(device, options.look ? &outside : &options.how, json);
 }
 

@@ -62,7 +62,8 @@ static int64_t of_this_process(const char *uuid)
     nvmlDevice_t card;
     unsigned int count = PROCESSES;
     nvmlProcessInfo_t seen[PROCESSES];
-    if (!device(uuid, &card) || !nvml.processes || nvml.processes(card, &count, seen) != NVML_SUCCESS)
+    if (!device(uuid, &card) || !nvml.processes
+        || nvml.processes(card, &count, seen) != NVML_SUCCESS)
         return -1;
     for (unsigned int i = 0; i < count; i++)
         if (seen[i].pid == (unsigned int)getpid())
@@ -71,13 +72,16 @@ static int64_t of_this_process(const char *uuid)
 }
 
 /*
- * NVML's figure for a process leaves out what the driver takes on the card for it (9 MB on driver 580), so
- * the card's own growth counts where nobody else can have caused it.
+ * NVML's figure for a process leaves out what the driver takes on the card for it (9 MB on driver
+ * 580), so the card's own growth counts where nobody else can have caused it.
  */
 int64_t nvml_context(const char *uuid, int64_t before)
 {
     int64_t own = of_this_process(uuid);
-    /* Under the guard NVML shows the share: its growth is what the guard charged, not what the card lost. */
+    /*
+     * Under the guard NVML shows the share: its growth is what the guard charged, not what the card
+     * lost.
+     */
     if (before < 0 || region_attached())
         return own;
     int64_t grown = nvml_card_used(uuid) - before;

@@ -11,7 +11,10 @@ const char *nvml_driver(void);
 /* Bytes in use on a card. */
 int64_t nvml_card_used(const char *uuid);
 
-/* Bytes that this process' context took on a card, just after it was made; `before`: nvml_card_used then. */
+/*
+ * Bytes that this process' context took on a card, just after it was made; `before`: nvml_card_used
+ * then.
+ */
 int64_t nvml_context(const char *uuid, int64_t before);
 
 #endif

@@ -2,10 +2,16 @@
 #include "paths.h"
 
 /*
- * Arrays of 16-byte texels, eight or more rows high: the driver pads lower ones to eight rows, so that a
- * row of 2 MiB takes 16 MiB (driver 580).
+ * Arrays of 16-byte texels, eight or more rows high: the driver pads lower ones to eight rows, so
+ * that a row of 2 MiB takes 16 MiB (driver 580).
  */
-enum { TEXEL = 16, ROWS_WIDTH = 16384, ROW = ROWS_WIDTH * TEXEL, SLICE_WIDTH = 4096, SLICE_HEIGHT = PAGE / TEXEL / SLICE_WIDTH };
+enum {
+    TEXEL = 16,
+    ROWS_WIDTH = 16384,
+    ROW = ROWS_WIDTH * TEXEL,
+    SLICE_WIDTH = 4096,
+    SLICE_HEIGHT = PAGE / TEXEL / SLICE_WIDTH
+};
 
 static CUresult linear(const struct device *device, uint64_t bytes, struct hold *hold)
 {
@@ -47,7 +53,10 @@ static CUresult free_async(const struct device *device, struct hold *hold)
     return result;
 }
 
-/* One pool, as a program would have: each would round up by itself. The last to leave takes it along. */
+/*
+ * One pool, as a program would have: each would round up by itself. The last to leave takes it
+ * along.
+ */
 static CUmemoryPool pool;
 static unsigned pool_users;
 
@@ -141,7 +150,8 @@ static CUresult destroy_array(const struct device *device, struct hold *hold)
 /* One level: more would add a third that the table's sizes do not show. */
 static CUresult mipmap(const struct device *device, uint64_t bytes, struct hold *hold)
 {
-    CUDA_ARRAY3D_DESCRIPTOR wish = {SLICE_WIDTH, SLICE_HEIGHT, bytes / PAGE, CU_AD_FORMAT_UNSIGNED_INT32, 4, 0};
+    CUDA_ARRAY3D_DESCRIPTOR wish = {
+        SLICE_WIDTH, SLICE_HEIGHT, bytes / PAGE, CU_AD_FORMAT_UNSIGNED_INT32, 4, 0};
     (void)device;
     return driver.cuMipmappedArrayCreate(&hold->mipmap, &wish, 1);
 }
@@ -168,10 +178,13 @@ static CUresult launch(const struct device *device, struct hold *hold)
 /* A graph's allocation without a node that frees it outlives the launch. */
 static CUresult graph(const struct device *device, uint64_t bytes, struct hold *hold)
 {
-    CUmemAccessDesc access = {{CU_MEM_LOCATION_TYPE_DEVICE, device->handle}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    CUmemAccessDesc access = {{CU_MEM_LOCATION_TYPE_DEVICE, device->handle},
+                              CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
     CUDA_MEM_ALLOC_NODE_PARAMS wish = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
                                                      .location = access.location},
-                                       .accessDescs = &access, .accessDescCount = 1, .bytesize = bytes};
+                                       .accessDescs = &access,
+                                       .accessDescCount = 1,
+                                       .bytesize = bytes};
     CUgraphNode node;
     CUresult result = driver.cuGraphCreate(&hold->graph, 0);
     if (result != CUDA_SUCCESS)

@@ -28,7 +28,8 @@ static const struct gs_region *map(int file)
     if (file < 0 || fstat(file, &status) || (uint64_t)status.st_size < sizeof(struct gs_region))
         return NULL;
     const struct gs_region *mapped = mmap(NULL, sizeof *mapped, PROT_READ, MAP_SHARED, file, 0);
-    bool ours = mapped != MAP_FAILED && mapped->magic == GS_REGION_MAGIC && mapped->version == GS_REGION_VERSION;
+    bool ours = mapped != MAP_FAILED && mapped->magic == GS_REGION_MAGIC
+                && mapped->version == GS_REGION_VERSION;
     return ours ? mapped : NULL;
 }
 

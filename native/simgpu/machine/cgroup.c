@@ -3,7 +3,10 @@
 
 #include <string.h>
 
-/* A cgroup directory without its mount point: /sys/fs/cgroup[/unified|/CONTROLLERS]/share-a -> /share-a. */
+/*
+ * A cgroup directory without its mount point: /sys/fs/cgroup[/unified|/CONTROLLERS]/share-a ->
+ * /share-a.
+ */
 static const char *inside_mount(const char *directory, const char *controllers, size_t length)
 {
     static const char root[] = "/sys/fs/cgroup";
@@ -12,7 +15,8 @@ static const char *inside_mount(const char *directory, const char *controllers, 
     directory += sizeof root - 1;
     if (length == 0)
         return strncmp(directory, "/unified/", 9) == 0 ? directory + 8 : directory;
-    if (directory[0] == '/' && strncmp(directory + 1, controllers, length) == 0 && directory[length + 1] == '/')
+    if (directory[0] == '/' && strncmp(directory + 1, controllers, length) == 0
+        && directory[length + 1] == '/')
         return directory + length + 1;
     return NULL;
 }
@@ -33,7 +37,8 @@ bool gs_cgroup_holds(const char *cgroup, const char *proc_cgroup, bool leaf)
     for (const char *line = proc_cgroup; *line;) {
         size_t length = strcspn(line, "\n");
         const char *first = memchr(line, ':', length);
-        const char *second = first ? memchr(first + 1, ':', length - (size_t)(first + 1 - line)) : NULL;
+        const char *second =
+            first ? memchr(first + 1, ':', length - (size_t)(first + 1 - line)) : NULL;
         if (second) {
             const char *above = inside_mount(cgroup, first + 1, (size_t)(second - first - 1));
             if (above && path_holds(above, second + 1, (size_t)(line + length - second - 1), leaf))
@@ -46,7 +51,8 @@ bool gs_cgroup_holds(const char *cgroup, const char *proc_cgroup, bool leaf)
 
 static bool covers(const gs_image *image, const gs_limit *limit, int device)
 {
-    return limit->present && (limit->device == device || limit->device == image->devices[device].parent);
+    return limit->present
+           && (limit->device == device || limit->device == image->devices[device].parent);
 }
 
 uint64_t gs_limit_used(const gs_image *image, const gs_limit *limit)

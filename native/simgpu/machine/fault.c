@@ -10,9 +10,12 @@ void gs_device_note_xid(gs_image *image, int device, pid_t pid, uint32_t xid)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     image->xid_seq++;
-    image->xids[image->xid_seq % GS_MAX_XIDS] = (gs_xid){
-        .seq = image->xid_seq, .device = device, .pid = pid, .xid = xid,
-        .time_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec};
+    image->xids[image->xid_seq % GS_MAX_XIDS] =
+        (gs_xid){.seq = image->xid_seq,
+                 .device = device,
+                 .pid = pid,
+                 .xid = xid,
+                 .time_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec};
 }
 
 /* A fault of one MPS client is fatal to all clients of its server. */

@@ -10,8 +10,12 @@
 
 #include "machine/image.h"
 
-/* A fatal fault. `result` is what the contexts that it breaks answer from now on. pid 0: every process. */
+/*
+ * A fatal fault. `result` is what the contexts that it breaks answer from now on. pid 0: every
+ * process.
+ */
 void gs_device_fault(gs_image *image, int device, pid_t pid, uint32_t xid, int result);
-void gs_device_note_xid(gs_image *image, int device, pid_t pid, uint32_t xid); /* an Xid that breaks nothing */
+void gs_device_note_xid(gs_image *image, int device, pid_t pid,
+                        uint32_t xid); /* an Xid that breaks nothing */
 
 #endif

@@ -24,7 +24,8 @@ gs_image *gs_image_open(const char *path, int *fd)
         image = mmap(NULL, sizeof *image, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     else
         errno = EINVAL;
-    if (image != MAP_FAILED && (image->magic != GS_IMAGE_MAGIC || image->version != GS_IMAGE_VERSION)) {
+    if (image != MAP_FAILED
+        && (image->magic != GS_IMAGE_MAGIC || image->version != GS_IMAGE_VERSION)) {
         munmap(image, sizeof *image);
         image = MAP_FAILED;
         errno = EINVAL;

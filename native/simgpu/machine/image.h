@@ -2,20 +2,23 @@
 /*
  * Purpose: the machine image: one file, mapped by every process of a simulated machine.
  * Owner: `gpushare-sim-machine create` makes it; each process owns its slot.
- * Threads: every field is read and written under gs_image_lock() unless it says otherwise. The lock is robust.
+ * Threads: every field is read and written under gs_image_lock() unless it says otherwise. The lock
+ *   is robust.
  * Limits: the GS_MAX_* constants below; the layout is the same for every program of one build.
  *
- * Model: libcuda.so.1, libnvidia-ml.so.1, the MPS daemon and gpushare-sim-machine share the image, and no other state
- * of the machine exists.
+ * Model: libcuda.so.1, libnvidia-ml.so.1, the MPS daemon and gpushare-sim-machine share the image,
+ * and no other state of the machine exists.
  *
  * Invariants
- * 1. A slot belongs to the process that holds its byte lock on the image file (an open file description lock). The
- *    kernel releases the lock however the process ends. A slot whose lock is free belongs to an ended process, and
- *    gs_image_reap() (slot.h) frees what it held. pid and start time are what NVML reports.
- * 2. Memory in use on a device = reserved + the sum of slot.use[device].bytes over all slots. There is no second
- *    counter that could disagree, so nothing needs repair when the owner of the lock dies.
- * 3. A device is a physical GPU, or a MIG instance that names its parent. Both are entries of devices[]. A process is
- *    charged on the device it computes on.
+ * 1. A slot belongs to the process that holds its byte lock on the image file (an open file
+ *    description lock). The kernel releases the lock however the process ends. A slot whose lock is
+ *    free belongs to an ended process, and gs_image_reap() (slot.h) frees what it held. pid and
+ *    start time are what NVML reports.
+ * 2. Memory in use on a device = reserved + the sum of slot.use[device].bytes over all slots. There
+ *    is no second counter that could disagree, so nothing needs repair when the owner of the lock
+ *    dies.
+ * 3. A device is a physical GPU, or a MIG instance that names its parent. Both are entries of
+ *    devices[]. A process is charged on the device it computes on.
  */
 #ifndef GS_SIM_IMAGE_H
 #define GS_SIM_IMAGE_H
@@ -100,7 +103,10 @@ typedef struct gs_use {
 
 /* As CUprocessState. */
 typedef enum {
-    GS_RUNNING = 0, GS_LOCKED = 1, GS_CHECKPOINTED = 2, GS_FAILED = 3
+    GS_RUNNING = 0,
+    GS_LOCKED = 1,
+    GS_CHECKPOINTED = 2,
+    GS_FAILED = 3
 } gs_checkpoint_state;
 
 typedef struct gs_slot {
@@ -109,14 +115,17 @@ typedef struct gs_slot {
     uint64_t start_time; /* clock ticks since boot: field 22 of /proc/PID/stat */
     char name[64];       /* argv[0], what NVML calls the process */
     char cgroup[512];    /* /proc/PID/cgroup when the process first used CUDA */
-    int32_t mps_client;  /* index in clients[], -1: not a client. NVML type: C alone, M+C as a client */
-    int32_t heap_fd;     /* the process' device memory, reachable as /proc/PID/fd/N by IPC */
+    int32_t
+        mps_client; /* index in clients[], -1: not a client. NVML type: C alone, M+C as a client */
+    int32_t heap_fd; /* the process' device memory, reachable as /proc/PID/fd/N by IPC */
 
     gs_checkpoint_state checkpoint;
-    uint32_t in_call;    /* threads inside the driver now; a lock waits for zero */
+    uint32_t in_call; /* threads inside the driver now; a lock waits for zero */
     int32_t restore_tid;
     uint64_t checkpointed[GS_MAX_DEVICES]; /* bytes that were moved off the device */
-    int32_t device_map[GS_MAX_DEVICES];    /* the device that holds this device's memory after a restore; -1: itself */
+    int32_t device_map
+        /* The device that holds this device's memory after a restore; -1: itself. */
+        [GS_MAX_DEVICES];
 
     gs_use use[GS_MAX_DEVICES];
 } gs_slot;
@@ -135,25 +144,25 @@ typedef struct gs_mps_server {
     uint64_t start_time;
     uint32_t uid;
     int32_t daemon; /* index in daemons[] */
-    char name[72];  /* v3 name; empty in v2 */
+    char name[72]; /* v3 name; empty in v2 */
     gs_mps_state state;
-    uint32_t thread_percentage;            /* 1..100, for clients that connect from now on */
+    uint32_t thread_percentage; /* 1..100, for clients that connect from now on */
     uint64_t pinned_limit[GS_MAX_DEVICES]; /* GS_NO_LIMIT: none */
-    int32_t priority;                      /* default client priority: 0 normal, 1 below normal */
-    uint64_t fault_seq;                    /* incremented by a fatal fault of any client */
-    uint64_t fault_devices;                /* bit per device */
-    int32_t fault_pid;                     /* the client that caused it */
+    int32_t priority; /* default client priority: 0 normal, 1 below normal */
+    uint64_t fault_seq; /* incremented by a fatal fault of any client */
+    uint64_t fault_devices; /* bit per device */
+    int32_t fault_pid; /* the client that caused it */
 } gs_mps_server;
 
 typedef struct gs_mps_client {
     int32_t pid; /* 0: free */
-    int32_t slot;   /* index in slots[] */
+    int32_t slot; /* index in slots[] */
     int32_t server; /* index in servers[] */
     uint32_t thread_percentage;
     int32_t priority;
     uint64_t pinned_limit[GS_MAX_DEVICES];
     bool terminated; /* terminate_client: its next call answers CUDA_ERROR_MPS_CLIENT_TERMINATED */
-    bool faulted;    /* still connected after a fault; new clients wait until it has left */
+    bool faulted; /* still connected after a fault; new clients wait until it has left */
     char name_space[72];
 } gs_mps_client;
 
@@ -207,15 +216,24 @@ typedef struct gs_image {
     gs_slot slots[GS_MAX_SLOTS];
 } gs_image;
 
-/* The image that GPUSHARE_SIM_MACHINE names, mapped once per process; NULL (errno says why) without one. */
+/*
+ * The image that GPUSHARE_SIM_MACHINE names, mapped once per process; NULL (errno says why) without
+ * one.
+ */
 gs_image *gs_image_attach(void);
-/* Maps the image at `path`; *fd (if not NULL) receives the descriptor, which must stay open for slot locks. */
+/*
+ * Maps the image at `path`; *fd (if not NULL) receives the descriptor, which must stay open for
+ * slot locks.
+ */
 gs_image *gs_image_open(const char *path, int *fd);
 extern int gs_image_fd; /* of gs_image_attach() */
 void gs_image_lock(gs_image *image);
 void gs_image_unlock(gs_image *image);
 
-/* Under the lock: bytes in use on a device: reserved, every process, and for a GPU its MIG instances. */
+/*
+ * Under the lock: bytes in use on a device: reserved, every process, and for a GPU its MIG
+ * instances.
+ */
 uint64_t gs_device_used(const gs_image *image, int device);
 int gs_device_by_uuid(const gs_image *image, const char *uuid); /* -1: none */
 

@@ -23,8 +23,12 @@ uint64_t gs_process_start(pid_t pid)
     if (!gs_read_file(path, text, sizeof text))
         return 0;
     const char *rest = strrchr(text, ')'); /* the command may hold spaces and brackets */
-    if (!rest || sscanf(rest + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-                        &state, &start) != 2)
+    if (!rest
+        || sscanf(
+               rest + 1,
+               " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+               &state, &start)
+               != 2)
         return 0;
     return state == 'Z' || state == 'X' ? 0 : start;
 }

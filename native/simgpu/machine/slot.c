@@ -23,7 +23,8 @@ static bool dead(const gs_image *image, const gs_slot *slot)
     if (slot == mine)
         return false;
     struct flock lock = slot_byte(image, slot);
-    return gs_image_fd >= 0 && fcntl(gs_image_fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+    return gs_image_fd >= 0 && fcntl(gs_image_fd, F_OFD_GETLK, &lock) == 0
+           && lock.l_type == F_UNLCK;
 }
 
 static void leave_server(gs_image *image, int client)
@@ -31,7 +32,8 @@ static void leave_server(gs_image *image, int client)
     int server = image->clients[client].server;
     memset(&image->clients[client], 0, sizeof image->clients[client]);
     for (int i = 0; i < GS_MAX_MPS_CLIENTS; i++)
-        if (image->clients[i].pid && image->clients[i].server == server && image->clients[i].faulted)
+        if (image->clients[i].pid && image->clients[i].server == server
+            && image->clients[i].faulted)
             return;
     if (image->servers[server].state == GS_MPS_FAULT) {
         image->servers[server].state = GS_MPS_ACTIVE;
@@ -47,10 +49,12 @@ static void reap_mps(gs_image *image)
             leave_server(image, i);
     }
     for (int i = 0; i < GS_MAX_MPS_SERVERS; i++)
-        if (image->servers[i].pid && gs_process_start(image->servers[i].pid) != image->servers[i].start_time)
+        if (image->servers[i].pid
+            && gs_process_start(image->servers[i].pid) != image->servers[i].start_time)
             memset(&image->servers[i], 0, sizeof image->servers[i]);
     for (int i = 0; i < GS_MAX_MPS_DAEMONS; i++)
-        if (image->daemons[i].pid && gs_process_start(image->daemons[i].pid) != image->daemons[i].start_time)
+        if (image->daemons[i].pid
+            && gs_process_start(image->daemons[i].pid) != image->daemons[i].start_time)
             memset(&image->daemons[i], 0, sizeof image->daemons[i]);
 }
 

@@ -13,40 +13,73 @@ typedef struct field {
     size_t at, size;
 } field;
 
-#define MACHINE(key, kind, member) {key, kind, offsetof(gs_image, member), sizeof(((gs_image *)0)->member)}
-#define DEVICE(key, kind, member) {key, kind, offsetof(gs_device, member), sizeof(((gs_device *)0)->member)}
+#define MACHINE(key, kind, member) \
+    {key, kind, offsetof(gs_image, member), sizeof(((gs_image *)0)->member)}
+#define DEVICE(key, kind, member) \
+    {key, kind, offsetof(gs_device, member), sizeof(((gs_device *)0)->member)}
 
 static const field machine_fields[] = {
-    MACHINE("driver", TEXT, driver), MACHINE("nvml", TEXT, nvml),     MACHINE("vbios", TEXT, vbios),
-    MACHINE("kernel", TEXT, kernel), MACHINE("cuda", U32, cuda),      MACHINE("gpus", U32, gpus),
+    MACHINE("driver", TEXT, driver), MACHINE("nvml", TEXT, nvml), MACHINE("vbios", TEXT, vbios),
+    MACHINE("kernel", TEXT, kernel), MACHINE("cuda", U32, cuda),  MACHINE("gpus", U32, gpus),
 };
 
 static const field device_fields[] = {
-    DEVICE("uuid", TEXT, uuid), DEVICE("name", TEXT, name), DEVICE("arch", TEXT, arch),
-    DEVICE("serial", TEXT, serial), DEVICE("board", TEXT, board), DEVICE("pci", TEXT, pci),
-    DEVICE("pci_id", U32, pci_id), DEVICE("pci_subsystem", U32, pci_subsystem), DEVICE("numa", I32, numa),
-    DEVICE("memory", U64, memory), DEVICE("reserved", U64, reserved), DEVICE("context", U64, context_cost),
-    DEVICE("bar1", U64, bar1), DEVICE("sms", U32, sms), DEVICE("cc", CC, cc_major),
-    DEVICE("sm_chunk", U32, sm_chunk), DEVICE("memory_bus", U32, memory_bus), DEVICE("l2", U32, l2),
-    DEVICE("shared", U32, shared_per_sm), DEVICE("shared_optin", U32, shared_optin),
-    DEVICE("threads_per_sm", U32, threads_per_sm), DEVICE("regs_per_sm", U32, regs_per_sm),
-    DEVICE("link", U64, link_bps), DEVICE("bandwidth", U64, memory_bps), DEVICE("pcie_gen", U32, pcie_gen),
-    DEVICE("pcie_width", U32, pcie_width), DEVICE("nvlinks", U32, nvlinks), DEVICE("clock_sm", U32, clock_sm),
-    DEVICE("clock_mem", U32, clock_mem), DEVICE("power_limit", U32, power_limit),
-    DEVICE("temp", U32, temperature), DEVICE("fan", I32, fan), DEVICE("compute_mode", MODE, compute_mode),
-    DEVICE("persistence", BOOL, persistence), DEVICE("ecc", BOOL, ecc), DEVICE("mig_capable", BOOL, mig_capable),
-    DEVICE("mig", BOOL, mig), DEVICE("vgpu", VGPU, vgpu),
+    DEVICE("uuid", TEXT, uuid),
+    DEVICE("name", TEXT, name),
+    DEVICE("arch", TEXT, arch),
+    DEVICE("serial", TEXT, serial),
+    DEVICE("board", TEXT, board),
+    DEVICE("pci", TEXT, pci),
+    DEVICE("pci_id", U32, pci_id),
+    DEVICE("pci_subsystem", U32, pci_subsystem),
+    DEVICE("numa", I32, numa),
+    DEVICE("memory", U64, memory),
+    DEVICE("reserved", U64, reserved),
+    DEVICE("context", U64, context_cost),
+    DEVICE("bar1", U64, bar1),
+    DEVICE("sms", U32, sms),
+    DEVICE("cc", CC, cc_major),
+    DEVICE("sm_chunk", U32, sm_chunk),
+    DEVICE("memory_bus", U32, memory_bus),
+    DEVICE("l2", U32, l2),
+    DEVICE("shared", U32, shared_per_sm),
+    DEVICE("shared_optin", U32, shared_optin),
+    DEVICE("threads_per_sm", U32, threads_per_sm),
+    DEVICE("regs_per_sm", U32, regs_per_sm),
+    DEVICE("link", U64, link_bps),
+    DEVICE("bandwidth", U64, memory_bps),
+    DEVICE("pcie_gen", U32, pcie_gen),
+    DEVICE("pcie_width", U32, pcie_width),
+    DEVICE("nvlinks", U32, nvlinks),
+    DEVICE("clock_sm", U32, clock_sm),
+    DEVICE("clock_mem", U32, clock_mem),
+    DEVICE("power_limit", U32, power_limit),
+    DEVICE("temp", U32, temperature),
+    DEVICE("fan", I32, fan),
+    DEVICE("compute_mode", MODE, compute_mode),
+    DEVICE("persistence", BOOL, persistence),
+    DEVICE("ecc", BOOL, ecc),
+    DEVICE("mig_capable", BOOL, mig_capable),
+    DEVICE("mig", BOOL, mig),
+    DEVICE("vgpu", VGPU, vgpu),
     /* MIG instances */
-    DEVICE("gpu", I32, parent), DEVICE("profile", TEXT, mig_profile), DEVICE("gi", I32, gi),
-    DEVICE("ci", I32, ci), DEVICE("start", U32, slice_start), DEVICE("size", U32, slice_size),
+    DEVICE("gpu", I32, parent),
+    DEVICE("profile", TEXT, mig_profile),
+    DEVICE("gi", I32, gi),
+    DEVICE("ci", I32, ci),
+    DEVICE("start", U32, slice_start),
+    DEVICE("size", U32, slice_size),
 };
 
 #define VGPU_TYPE(key, kind, member) \
     {key, kind, offsetof(gs_vgpu_type, member), sizeof(((gs_vgpu_type *)0)->member)}
 
 static const field vgpu_fields[] = {
-    VGPU_TYPE("id", U32, id), VGPU_TYPE("name", TEXT, name), VGPU_TYPE("class", TEXT, kind),
-    VGPU_TYPE("memory", U64, memory), VGPU_TYPE("instances", U32, instances),
+    VGPU_TYPE("id", U32, id),
+    VGPU_TYPE("name", TEXT, name),
+    VGPU_TYPE("class", TEXT, kind),
+    VGPU_TYPE("memory", U64, memory),
+    VGPU_TYPE("instances", U32, instances),
 };
 
 static const char *const modes[] = {"default", "", "prohibited", "exclusive"};
@@ -69,9 +102,7 @@ static bool store(const field *field, void *base, const char *value)
     unsigned long long number = strtoull(value, &end, 0);
     bool whole = *value && !*end;
     switch (field->kind) {
-    case TEXT:
-        snprintf(at, field->size, "%s", value);
-        return strlen(value) < field->size;
+    case TEXT: snprintf(at, field->size, "%s", value); return strlen(value) < field->size;
     case U32: *(uint32_t *)at = (uint32_t)number; return whole && number <= UINT32_MAX;
     case I32: *(int32_t *)at = (int32_t)number; return whole;
     case U64: *(uint64_t *)at = number; return whole;
@@ -135,12 +166,14 @@ static bool set(gs_image *image, const char *key, const char *value)
     if (sscanf(key, "gpu.*.%63s", rest) == 1)
         return image->gpus && set_devices(image, 0, (int)image->gpus - 1, rest, value);
     if (sscanf(key, "gpu.%d.%63s", &index, rest) == 2)
-        return index >= 0 && index < (int)image->gpus && set_devices(image, index, index, rest, value);
+        return index >= 0 && index < (int)image->gpus
+               && set_devices(image, index, index, rest, value);
     if (sscanf(key, "mig.%d.%63s", &index, rest) == 2)
         return index >= 0 && index < GS_MAX_DEVICES - GS_MAX_GPUS
                && set_devices(image, GS_MAX_GPUS + index, GS_MAX_GPUS + index, rest, value);
     if (sscanf(key, "vgpu.%d.%63s", &index, rest) == 2)
-        return index >= 0 && index < GS_MAX_VGPU_TYPES && set_vgpu_type(&image->vgpu_types[index], rest, value);
+        return index >= 0 && index < GS_MAX_VGPU_TYPES
+               && set_vgpu_type(&image->vgpu_types[index], rest, value);
     return false;
 }
 
@@ -151,14 +184,33 @@ static void defaults(gs_image *image)
     snprintf(image->vbios, sizeof image->vbios, "96.00.99.00.01");
     image->cuda = 13000;
     for (int i = 0; i < GS_MAX_DEVICES; i++)
-        image->devices[i] = (gs_device){
-            .parent = -1, .name = "NVIDIA Simulated GPU", .arch = "hopper", .numa = -1, .fan = -1,
-            .memory = 24ull << 30, .reserved = i < GS_MAX_GPUS ? 512ull << 20 : 0, .context_cost = 500ull << 20, .bar1 = 32ull << 30,
-            .sms = 132, .cc_major = 9, .sm_chunk = 8, .memory_bus = 384, .l2 = 48u << 20,
-            .shared_per_sm = 228u << 10, .shared_optin = 227u << 10, .threads_per_sm = 2048,
-            .regs_per_sm = 65536, .link_bps = 55000000000ull, .memory_bps = 900000000000ull, .pcie_gen = 5,
-            .pcie_width = 16, .clock_sm = 1980, .clock_mem = 2619, .power_limit = 350000, .temperature = 35,
-            .ecc = true};
+        image->devices[i] = (gs_device){.parent = -1,
+                                        .name = "NVIDIA Simulated GPU",
+                                        .arch = "hopper",
+                                        .numa = -1,
+                                        .fan = -1,
+                                        .memory = 24ull << 30,
+                                        .reserved = i < GS_MAX_GPUS ? 512ull << 20 : 0,
+                                        .context_cost = 500ull << 20,
+                                        .bar1 = 32ull << 30,
+                                        .sms = 132,
+                                        .cc_major = 9,
+                                        .sm_chunk = 8,
+                                        .memory_bus = 384,
+                                        .l2 = 48u << 20,
+                                        .shared_per_sm = 228u << 10,
+                                        .shared_optin = 227u << 10,
+                                        .threads_per_sm = 2048,
+                                        .regs_per_sm = 65536,
+                                        .link_bps = 55000000000ull,
+                                        .memory_bps = 900000000000ull,
+                                        .pcie_gen = 5,
+                                        .pcie_width = 16,
+                                        .clock_sm = 1980,
+                                        .clock_mem = 2619,
+                                        .power_limit = 350000,
+                                        .temperature = 35,
+                                        .ecc = true};
 }
 
 static void name_gpus(gs_image *image)
@@ -201,8 +253,8 @@ static bool make_instances(gs_image *image)
         device->mig = false;
         snprintf(device->uuid, sizeof device->uuid, "%s", given.uuid);
         snprintf(device->mig_profile, sizeof device->mig_profile, "%s", given.mig_profile);
-        snprintf(device->name, sizeof device->name, "%.60s MIG %s", image->devices[given.parent].name,
-                 given.mig_profile);
+        snprintf(device->name, sizeof device->name, "%.60s MIG %s",
+                 image->devices[given.parent].name, given.mig_profile);
     }
     return true;
 }
@@ -219,7 +271,8 @@ bool gs_machine_read(gs_image *image, FILE *spec)
         if (value)
             *value++ = '\0';
         if (!value || !set(image, line, value)) {
-            fprintf(stderr, "gpushare-sim-machine: line %d: invalid key or value \"%s\"\n", number, line);
+            fprintf(stderr, "gpushare-sim-machine: line %d: invalid key or value \"%s\"\n", number,
+                    line);
             return false;
         }
     }

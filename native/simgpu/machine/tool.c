@@ -68,10 +68,11 @@ static void show_processes(gs_image *image)
         for (int d = 0; image->slots[i].pid && d < GS_MAX_DEVICES; d++) {
             const gs_use *use = &image->slots[i].use[d];
             if (use->contexts || use->bytes)
-                printf("# process pid=%d device=%d used=%llu contexts=%u type=%s state=%d name=%s\n",
-                       image->slots[i].pid, d, (unsigned long long)use->bytes, use->contexts,
-                       image->slots[i].mps_client >= 0 ? "M+C" : "C", image->slots[i].checkpoint,
-                       image->slots[i].name);
+                printf(
+                    "# process pid=%d device=%d used=%llu contexts=%u type=%s state=%d name=%s\n",
+                    image->slots[i].pid, d, (unsigned long long)use->bytes, use->contexts,
+                    image->slots[i].mps_client >= 0 ? "M+C" : "C", image->slots[i].checkpoint,
+                    image->slots[i].name);
         }
 }
 
@@ -96,13 +97,16 @@ typedef struct request {
 
 static bool read_request(request *request, int count, char **words)
 {
-    *request = (struct request){.gpu = -1, .throttle = -1, .lost = -1, .mismatch = -1, .mps_stuck = -1};
+    *request =
+        (struct request){.gpu = -1, .throttle = -1, .lost = -1, .mismatch = -1, .mps_stuck = -1};
     for (int i = 0; i < count; i++) {
         const char *word = words[i];
         if (strcmp(word, "clear") == 0)
             request->clear = true;
-        else if (sscanf(word, "gpu=%d", &request->gpu) != 1 && sscanf(word, "pid=%d", &request->pid) != 1
-                 && sscanf(word, "xid=%d", &request->xid) != 1 && sscanf(word, "lost=%d", &request->lost) != 1
+        else if (sscanf(word, "gpu=%d", &request->gpu) != 1
+                 && sscanf(word, "pid=%d", &request->pid) != 1
+                 && sscanf(word, "xid=%d", &request->xid) != 1
+                 && sscanf(word, "lost=%d", &request->lost) != 1
                  && sscanf(word, "ecc=%d", &request->ecc) != 1
                  && sscanf(word, "driver_mismatch=%d", &request->mismatch) != 1
                  && sscanf(word, "mps_stuck=%d", &request->mps_stuck) != 1
@@ -125,10 +129,21 @@ static int xid_result(int xid)
     switch (xid) {
     case 13: return CUDA_ERROR_LAUNCH_FAILED;
     case 31: return CUDA_ERROR_ILLEGAL_ADDRESS;
-    case 43: case 45: case 69: case 109: return CUDA_ERROR_LAUNCH_FAILED;
-    case 48: case 94: case 95: return CUDA_ERROR_ECC_UNCORRECTABLE;
+    case 43:
+    case 45:
+    case 69:
+    case 109: return CUDA_ERROR_LAUNCH_FAILED;
+    case 48:
+    case 94:
+    case 95: return CUDA_ERROR_ECC_UNCORRECTABLE;
     case 74: return CUDA_ERROR_NVLINK_UNCORRECTABLE;
-    case 62: case 79: case 119: case 120: case 140: case 143: case 154: return CUDA_ERROR_UNKNOWN;
+    case 62:
+    case 79:
+    case 119:
+    case 120:
+    case 140:
+    case 143:
+    case 154: return CUDA_ERROR_UNKNOWN;
     default: return 0;
     }
 }
@@ -151,15 +166,19 @@ static void break_gpu(gs_image *image, const request *request)
     if (request->xid && !xid_result(request->xid))
         gs_device_note_xid(image, request->gpu, request->pid, (uint32_t)request->xid);
     else if (request->xid)
-        gs_device_fault(image, request->gpu, request->pid, (uint32_t)request->xid, xid_result(request->xid));
+        gs_device_fault(image, request->gpu, request->pid, (uint32_t)request->xid,
+                        xid_result(request->xid));
 }
 
 static int fault(gs_image *image, int count, char **words)
 {
     request request;
-    if (!read_request(&request, count, words) || (request.gpu >= 0 && !image->devices[request.gpu].present)) {
-        fprintf(stderr, "usage: gpushare-sim-machine fault IMAGE [gpu=N] [pid=N] xid=N | lost=1 | ecc=1 | throttle=MASK |\n"
-                        "       driver_mismatch=1 | mps_stuck=1 | clear\n");
+    if (!read_request(&request, count, words)
+        || (request.gpu >= 0 && !image->devices[request.gpu].present)) {
+        fprintf(
+            stderr,
+            "usage: gpushare-sim-machine fault IMAGE [gpu=N] [pid=N] xid=N | lost=1 | ecc=1 | throttle=MASK |\n"
+            "       driver_mismatch=1 | mps_stuck=1 | clear\n");
         return 2;
     }
     gs_image_lock(image);
@@ -184,7 +203,9 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "create") == 0)
         return create(argv[2]);
     if (argc < 3 || (strcmp(argv[1], "show") != 0 && strcmp(argv[1], "fault") != 0)) {
-        fprintf(stderr, "usage: gpushare-sim-machine create IMAGE < spec | show IMAGE | fault IMAGE WHAT...\n");
+        fprintf(
+            stderr,
+            "usage: gpushare-sim-machine create IMAGE < spec | show IMAGE | fault IMAGE WHAT...\n");
         return 2;
     }
     setenv("GPUSHARE_SIM_MACHINE", argv[2], 1);

@@ -6,11 +6,14 @@
  * Limits: the MPS_MAX_* constants.
  *
  * Model
- * 1. A peer is a connection: a CUDA process that asks for a server, or the control tool with one command.
- * 2. A listener is a socket in the pipe directory: the daemon's own, which chooses the server by user (v2), or one of a
- *    server's namespace (v3).
- * 3. A server is a child process with an entry in image.servers[]. It exists while its process does.
- * 4. A client is an entry in image.clients[] that names its slot and server. It ends with its slot (machine/slot.h).
+ * 1. A peer is a connection: a CUDA process that asks for a server, or the control tool with one
+ *    command.
+ * 2. A listener is a socket in the pipe directory: the daemon's own, which chooses the server by
+ *    user (v2), or one of a server's namespace (v3).
+ * 3. A server is a child process with an entry in image.servers[]. It exists while its process
+ *    does.
+ * 4. A client is an entry in image.clients[] that names its slot and server. It ends with its slot
+ *    (machine/slot.h).
  * 5. Limits apply to clients that connect after they were set.
  */
 #ifndef GS_SIM_MPS_STATE_H
@@ -29,34 +32,37 @@ enum {
     MPS_MAX_WORDS = 32,
 };
 
-// What a client is bound by. thread_percentage 0 and priority MPS_UNSET: nothing was set.
+/* What a client is bound by. thread_percentage 0 and priority MPS_UNSET: nothing was set. */
 enum { MPS_UNSET = -1 };
 typedef struct {
     uint32_t thread_percentage;
     int32_t priority;
-    // In the order they were set: a UUID and an ordinal of one device are two entries, the last one wins.
+    /*
+     * In the order they were set: a UUID and an ordinal of one device are two entries, the last one
+     * wins.
+     */
     struct {
         char device[64];
-        uint64_t bytes; // GS_NO_LIMIT: removed
+        uint64_t bytes; /* GS_NO_LIMIT: removed */
     } pinned[MPS_MAX_PINNED];
 } mps_limits;
 
-// A server the daemon has started, or (v3) a name clients may connect to.
+/* A server the daemon has started, or (v3) a name clients may connect to. */
 typedef struct {
     bool used;
-    char name[MPS_NAME]; // empty in v2
+    char name[MPS_NAME]; /* empty in v2 */
     uint32_t uid;
-    int index; // in image.servers[]
+    int index; /* in image.servers[] */
     pid_t pid;
     mps_limits limits;
     uint64_t devices;
 } mps_server;
 
-// A namespace of a v3 server, or the daemon's own socket (server -1, which routes by uid).
+/* A namespace of a v3 server, or the daemon's own socket (server -1, which routes by uid). */
 typedef struct {
     int fd;
-    bool route_only; // <server>/control leads to the default namespace
-    int server;      // in mps.servers[]
+    bool route_only; /* <server>/control leads to the default namespace */
+    int server; /* in mps.servers[] */
     char name[MPS_NAME];
     char path[GS_PATH];
     mps_limits limits;
@@ -78,13 +84,13 @@ typedef struct {
 typedef struct {
     gs_image *image;
     int image_fd;
-    int self; // in image.daemons[]
+    int self; /* in image.daemons[] */
     int protocol;
     bool multiuser, static_partitioning, quitting;
-    uint64_t quit_at; // CLOCK_MONOTONIC ns; 0: when the last client has left
-    const char *apply; // v3: a configuration to start with
+    uint64_t quit_at; /* CLOCK_MONOTONIC ns; 0: when the last client has left */
+    const char *apply; /* v3: a configuration to start with */
     char pipe[GS_PATH], log[GS_PATH];
-    int devices[GS_MAX_DEVICES], device_count; // ordinal -> index in the image
+    int devices[GS_MAX_DEVICES], device_count; /* ordinal -> index in the image */
     mps_limits defaults;
     mps_server servers[GS_MAX_MPS_SERVERS];
     mps_listener listeners[MPS_MAX_LISTENERS];

@@ -1,5 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// The exported face of the simulated NVML: initialisation, and one checked export per row of nvml.def.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The exported face of the simulated NVML: initialisation, and one checked export per row of
+ * nvml.def.
+ */
 #include "nvml/api.h"
 
 #include <pthread.h>
@@ -9,7 +12,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-// Tells gpushare itself that this library is not NVIDIA's.
+/* Tells gpushare itself that this library is not NVIDIA's. */
 EXPORT extern const int gpushare_simulated;
 const int gpushare_simulated = 1;
 
@@ -17,78 +20,110 @@ struct nvmlDevice_st nvml_handles[GS_MAX_DEVICES];
 static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned initialised;
 
-gs_image *nvml_image(void) { return gs_image_attach(); }
+gs_image *nvml_image(void)
+{
+    return gs_image_attach();
+}
 
-int nvml_index(nvmlDevice_t device) { return (int)(device - nvml_handles); }
+int nvml_index(nvmlDevice_t device)
+{
+    return (int)(device - nvml_handles);
+}
 
-gs_device *nvml_device(nvmlDevice_t device) { return &nvml_image()->devices[nvml_index(device)]; }
+gs_device *nvml_device(nvmlDevice_t device)
+{
+    return &nvml_image()->devices[nvml_index(device)];
+}
 
-gs_device *nvml_physical(nvmlDevice_t device) {
+gs_device *nvml_physical(nvmlDevice_t device)
+{
     gs_device *own = nvml_device(device);
     return own->parent < 0 ? own : &nvml_image()->devices[own->parent];
 }
 
-bool nvml_holds(int device, int index) {
+bool nvml_holds(int device, int index)
+{
     const gs_device *inner = &nvml_image()->devices[index];
     return inner->present && (index == device || inner->parent == device);
 }
 
-nvmlReturn_t nvml_text(const char *text, char *out, unsigned length) {
-    if (out == NULL) return NVML_ERROR_INVALID_ARGUMENT;
-    if (strlen(text) + 1 > length) return NVML_ERROR_INSUFFICIENT_SIZE;
+nvmlReturn_t nvml_text(const char *text, char *out, unsigned length)
+{
+    if (out == NULL)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    if (strlen(text) + 1 > length)
+        return NVML_ERROR_INSUFFICIENT_SIZE;
     strcpy(out, text);
     return NVML_SUCCESS;
 }
 
-unsigned nvml_percent(const gs_busy *busy) {
+unsigned nvml_percent(const gs_busy *busy)
+{
     const uint64_t second = 1000000000ull, now = gs_now_ns();
     uint64_t percent = gs_busy_in(busy, now - second, now) * 100 / second;
     return percent > 100 ? 100 : (unsigned)percent;
 }
 
-unsigned nvml_branch(const char *driver) { return (unsigned)strtoul(driver, NULL, 10); }
+unsigned nvml_branch(const char *driver)
+{
+    return (unsigned)strtoul(driver, NULL, 10);
+}
 
-nvmlReturn_t answer_nvmlInitWithFlags(unsigned flags) {
+nvmlReturn_t answer_nvmlInitWithFlags(unsigned flags)
+{
     (void)flags;
     gs_image *image = nvml_image();
-    if (image == NULL) return NVML_ERROR_DRIVER_NOT_LOADED;
-    if (image->driver_mismatch) return NVML_ERROR_LIB_RM_VERSION_MISMATCH;
+    if (image == NULL)
+        return NVML_ERROR_DRIVER_NOT_LOADED;
+    if (image->driver_mismatch)
+        return NVML_ERROR_LIB_RM_VERSION_MISMATCH;
     pthread_mutex_lock(&init_lock);
     initialised++;
     pthread_mutex_unlock(&init_lock);
     return NVML_SUCCESS;
 }
 
-nvmlReturn_t answer_nvmlShutdown(void) {
+nvmlReturn_t answer_nvmlShutdown(void)
+{
     pthread_mutex_lock(&init_lock);
     bool was = initialised > 0;
-    if (was) initialised--;
+    if (was)
+        initialised--;
     pthread_mutex_unlock(&init_lock);
     return was ? NVML_SUCCESS : NVML_ERROR_UNINITIALIZED;
 }
 
-static nvmlReturn_t begin_system(unsigned since) {
+static nvmlReturn_t begin_system(unsigned since)
+{
     pthread_mutex_lock(&init_lock);
     bool ready = initialised > 0;
     pthread_mutex_unlock(&init_lock);
-    if (!ready) return NVML_ERROR_UNINITIALIZED;
+    if (!ready)
+        return NVML_ERROR_UNINITIALIZED;
     return nvml_branch(nvml_image()->driver) < since ? NVML_ERROR_FUNCTION_NOT_FOUND : NVML_SUCCESS;
 }
 
-static bool is_handle(nvmlDevice_t device) {
-    return device >= nvml_handles && device < nvml_handles + GS_MAX_DEVICES &&
-           nvml_device(device)->present;
+static bool is_handle(nvmlDevice_t device)
+{
+    return device >= nvml_handles && device < nvml_handles + GS_MAX_DEVICES
+           && nvml_device(device)->present;
 }
 
-// Leaves the image locked when it answers NVML_SUCCESS.
-static nvmlReturn_t begin_device(unsigned since, nvmlDevice_t device, bool mig_too) {
+/* Leaves the image locked when it answers NVML_SUCCESS. */
+static nvmlReturn_t begin_device(unsigned since, nvmlDevice_t device, bool mig_too)
+{
     nvmlReturn_t refused = begin_system(since);
-    if (refused != NVML_SUCCESS) return refused;
+    if (refused != NVML_SUCCESS)
+        return refused;
     gs_image_lock(nvml_image());
-    if (!is_handle(device)) refused = NVML_ERROR_INVALID_ARGUMENT;
-    else if (nvml_physical(device)->lost) refused = NVML_ERROR_GPU_IS_LOST;
-    else if (!mig_too && nvml_device(device)->parent >= 0) refused = NVML_ERROR_NOT_SUPPORTED;
-    if (refused != NVML_SUCCESS) gs_image_unlock(nvml_image());
+    if (!is_handle(device))
+        refused = NVML_ERROR_INVALID_ARGUMENT;
+    else if (nvml_physical(device)->lost)
+        refused = NVML_ERROR_GPU_IS_LOST;
+    else if (!mig_too && nvml_device(device)->parent >= 0)
+        refused = NVML_ERROR_NOT_SUPPORTED;
+    if (refused != NVML_SUCCESS)
+        gs_image_unlock(nvml_image());
     return refused;
 }
 
@@ -105,22 +140,31 @@ static nvmlReturn_t begin_device(unsigned since, nvmlDevice_t device, bool mig_t
 
 #define NVML(scope, since, name, parameters, arguments)              \
     EXPORT nvmlReturn_t name parameters;                             \
-    EXPORT nvmlReturn_t name parameters {                            \
+    EXPORT nvmlReturn_t name parameters                              \
+    {                                                                \
         nvmlReturn_t result = BEGIN(scope, since, SPREAD arguments); \
-        if (result != NVML_SUCCESS) return result;                   \
+        if (result != NVML_SUCCESS)                                  \
+            return result;                                           \
         result = answer_##name arguments;                            \
         END_##scope return result;                                   \
     }
 #define NVML_ALIAS(name, target, parameters, arguments) \
     EXPORT nvmlReturn_t name parameters;                \
-    EXPORT nvmlReturn_t name parameters { return target arguments; }
-#define NVML_UNSUPPORTED(name)      \
-    EXPORT nvmlReturn_t name(void); \
-    EXPORT nvmlReturn_t name(void) { return begin_system(0) ? NVML_ERROR_UNINITIALIZED : NVML_ERROR_NOT_SUPPORTED; }
+    EXPORT nvmlReturn_t name parameters                 \
+    {                                                   \
+        return target arguments;                        \
+    }
+#define NVML_UNSUPPORTED(name)                                                        \
+    EXPORT nvmlReturn_t name(void);                                                   \
+    EXPORT nvmlReturn_t name(void)                                                    \
+    {                                                                                 \
+        return begin_system(0) ? NVML_ERROR_UNINITIALIZED : NVML_ERROR_NOT_SUPPORTED; \
+    }
 #include "nvml/api.def"
 
 EXPORT const char *nvmlErrorString(nvmlReturn_t result);
-EXPORT const char *nvmlErrorString(nvmlReturn_t result) {
+EXPORT const char *nvmlErrorString(nvmlReturn_t result)
+{
     switch (result) {
     case NVML_SUCCESS: return "Success";
     case NVML_ERROR_UNINITIALIZED: return "Uninitialized";

@@ -1,5 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// Events: a set remembers the newest Xid it has told, per machine; waiting looks at the image again and again.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Events: a set remembers the newest Xid it has told, per machine; waiting looks at the image again
+ * and again.
+ */
 #include "nvml/api.h"
 
 #include <stdlib.h>
@@ -12,44 +15,58 @@ struct nvmlEventSet_st {
     uint64_t kinds[GS_MAX_DEVICES];
 };
 
-static uint64_t newest(void) {
+static uint64_t newest(void)
+{
     gs_image_lock(nvml_image());
     uint64_t seq = nvml_image()->xid_seq;
     gs_image_unlock(nvml_image());
     return seq;
 }
 
-nvmlReturn_t answer_nvmlEventSetCreate(nvmlEventSet_t *out) {
-    if (out == NULL) return NVML_ERROR_INVALID_ARGUMENT;
+nvmlReturn_t answer_nvmlEventSetCreate(nvmlEventSet_t *out)
+{
+    if (out == NULL)
+        return NVML_ERROR_INVALID_ARGUMENT;
     *out = calloc(1, sizeof **out);
-    if (*out == NULL) return NVML_ERROR_MEMORY;
+    if (*out == NULL)
+        return NVML_ERROR_MEMORY;
     (*out)->told = newest();
     return NVML_SUCCESS;
 }
 
-nvmlReturn_t answer_nvmlEventSetFree(nvmlEventSet_t set) {
-    if (set == NULL) return NVML_ERROR_INVALID_ARGUMENT;
+nvmlReturn_t answer_nvmlEventSetFree(nvmlEventSet_t set)
+{
+    if (set == NULL)
+        return NVML_ERROR_INVALID_ARGUMENT;
     free(set);
     return NVML_SUCCESS;
 }
 
-static const unsigned long long supported = nvmlEventTypeXidCriticalError | nvmlEventTypeDoubleBitEccError;
+static const unsigned long long supported =
+    nvmlEventTypeXidCriticalError | nvmlEventTypeDoubleBitEccError;
 
-nvmlReturn_t answer_nvmlDeviceGetSupportedEventTypes(nvmlDevice_t device, unsigned long long *out) {
+nvmlReturn_t answer_nvmlDeviceGetSupportedEventTypes(nvmlDevice_t device, unsigned long long *out)
+{
     (void)device;
-    if (out == NULL) return NVML_ERROR_INVALID_ARGUMENT;
+    if (out == NULL)
+        return NVML_ERROR_INVALID_ARGUMENT;
     *out = supported;
     return NVML_SUCCESS;
 }
 
-nvmlReturn_t answer_nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long kinds, nvmlEventSet_t set) {
-    if (set == NULL || kinds == 0) return NVML_ERROR_INVALID_ARGUMENT;
-    if ((kinds & ~supported) != 0) return NVML_ERROR_NOT_SUPPORTED;
+nvmlReturn_t answer_nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long kinds,
+                                             nvmlEventSet_t set)
+{
+    if (set == NULL || kinds == 0)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    if ((kinds & ~supported) != 0)
+        return NVML_ERROR_NOT_SUPPORTED;
     set->kinds[nvml_index(device)] |= kinds;
     return NVML_SUCCESS;
 }
 
-static bool wanted(nvmlEventSet_t set, const gs_xid *event, nvmlEventData_t *data) {
+static bool wanted(nvmlEventSet_t set, const gs_xid *event, nvmlEventData_t *data)
+{
     const unsigned double_bit_ecc = 48;
     const gs_device *device = &nvml_image()->devices[event->device];
     const int gpu = device->parent < 0 ? event->device : device->parent;
@@ -57,12 +74,14 @@ static bool wanted(nvmlEventSet_t set, const gs_xid *event, nvmlEventData_t *dat
     *data = (nvmlEventData_t){&nvml_handles[gpu], nvmlEventTypeXidCriticalError, event->xid,
                               device->parent < 0 ? NVML_NOT_AVAILABLE : (unsigned)device->gi,
                               device->parent < 0 ? NVML_NOT_AVAILABLE : (unsigned)device->ci};
-    if ((kinds & nvmlEventTypeXidCriticalError) != 0) return true;
+    if ((kinds & nvmlEventTypeXidCriticalError) != 0)
+        return true;
     data->eventType = nvmlEventTypeDoubleBitEccError;
     return (kinds & nvmlEventTypeDoubleBitEccError) != 0 && event->xid == double_bit_ecc;
 }
 
-static bool next(nvmlEventSet_t set, nvmlEventData_t *data) {
+static bool next(nvmlEventSet_t set, nvmlEventData_t *data)
+{
     const gs_image *image = nvml_image();
     bool found = false;
     gs_image_lock(nvml_image());
@@ -74,12 +93,15 @@ static bool next(nvmlEventSet_t set, nvmlEventData_t *data) {
     return found;
 }
 
-nvmlReturn_t answer_nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsigned timeout) {
-    if (set == NULL || data == NULL) return NVML_ERROR_INVALID_ARGUMENT;
+nvmlReturn_t answer_nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsigned timeout)
+{
+    if (set == NULL || data == NULL)
+        return NVML_ERROR_INVALID_ARGUMENT;
     const uint64_t until = gs_now_ns() + timeout * 1000000ull;
     const struct timespec pause = {0, LOOK_EVERY_MS * 1000000l};
     while (!next(set, data)) {
-        if (gs_now_ns() >= until) return NVML_ERROR_TIMEOUT;
+        if (gs_now_ns() >= until)
+            return NVML_ERROR_TIMEOUT;
         nanosleep(&pause, NULL);
     }
     return NVML_SUCCESS;

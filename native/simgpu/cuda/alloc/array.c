@@ -41,7 +41,9 @@ CUresult cuArrayCreate_v2(CUarray *array, const CUDA_ARRAY_DESCRIPTOR *flat)
 {
     ENTER(NEED_CONTEXT);
     CHECK(flat, CUDA_ERROR_INVALID_VALUE);
-    CUDA_ARRAY3D_DESCRIPTOR descriptor = {.Width = flat->Width, .Height = flat->Height, .Format = flat->Format,
+    CUDA_ARRAY3D_DESCRIPTOR descriptor = {.Width = flat->Width,
+                                          .Height = flat->Height,
+                                          .Format = flat->Format,
                                           .NumChannels = flat->NumChannels};
     return create(call.ctx, array, &descriptor);
 }
@@ -79,8 +81,8 @@ CUresult cuArrayGetDescriptor_v2(CUDA_ARRAY_DESCRIPTOR *flat, CUarray array)
     ENTER(NEED_INIT);
     ARRAY(array);
     CHECK(flat, CUDA_ERROR_INVALID_VALUE);
-    *flat = (CUDA_ARRAY_DESCRIPTOR){array->descriptor.Width, array->descriptor.Height, array->descriptor.Format,
-                                    array->descriptor.NumChannels};
+    *flat = (CUDA_ARRAY_DESCRIPTOR){array->descriptor.Width, array->descriptor.Height,
+                                    array->descriptor.Format, array->descriptor.NumChannels};
     return CUDA_SUCCESS;
 }
 
@@ -89,11 +91,13 @@ static CUresult requirements(CUDA_ARRAY_MEMORY_REQUIREMENTS *out, uint64_t size,
     gs_device *device;
     CHECK(out, CUDA_ERROR_INVALID_VALUE);
     TRY(gs_ordinal(ordinal, &device));
-    *out = (CUDA_ARRAY_MEMORY_REQUIREMENTS){.alignment = 65536, .size = (size + 65535) / 65536 * 65536};
+    *out = (CUDA_ARRAY_MEMORY_REQUIREMENTS){.alignment = 65536,
+                                            .size = (size + 65535) / 65536 * 65536};
     return CUDA_SUCCESS;
 }
 
-CUresult cuArrayGetMemoryRequirements(CUDA_ARRAY_MEMORY_REQUIREMENTS *out, CUarray array, CUdevice ordinal)
+CUresult cuArrayGetMemoryRequirements(CUDA_ARRAY_MEMORY_REQUIREMENTS *out, CUarray array,
+                                      CUdevice ordinal)
 {
     ENTER(NEED_INIT);
     ARRAY(array);
@@ -110,21 +114,23 @@ static CUDA_ARRAY3D_DESCRIPTOR level_shape(const CUDA_ARRAY3D_DESCRIPTOR *base, 
     return shape;
 }
 
-CUresult cuMipmappedArrayCreate(CUmipmappedArray *mipmap, const CUDA_ARRAY3D_DESCRIPTOR *base, unsigned int levels)
+CUresult cuMipmappedArrayCreate(CUmipmappedArray *mipmap, const CUDA_ARRAY3D_DESCRIPTOR *base,
+                                unsigned int levels)
 {
     gs_chunk *chunk;
     CUdeviceptr at;
     uint64_t size = 0;
     ENTER(NEED_CONTEXT);
-    CHECK(mipmap && base && gs_array_valid(base) && levels > 0 && levels <= 32, CUDA_ERROR_INVALID_VALUE);
+    CHECK(mipmap && base && gs_array_valid(base) && levels > 0 && levels <= 32,
+          CUDA_ERROR_INVALID_VALUE);
     for (unsigned int i = 0; i < levels; i++) {
         CUDA_ARRAY3D_DESCRIPTOR level = level_shape(base, i);
         size += gs_array_bytes(&level);
     }
     TRY(place(call.ctx, size, &chunk, &at));
     *mipmap = gs_handle_new(KIND_MIPMAP, sizeof **mipmap);
-    **mipmap = (struct CUmipmappedArray_st){.count = levels, .chunk = chunk, .at = at, .size = size,
-                                            .descriptor = *base};
+    **mipmap = (struct CUmipmappedArray_st){
+        .count = levels, .chunk = chunk, .at = at, .size = size, .descriptor = *base};
     for (unsigned int i = 0; i < levels; i++) {
         CUDA_ARRAY3D_DESCRIPTOR level = level_shape(base, i);
         (*mipmap)->levels[i] = gs_array_new(call.ctx, &level, NULL, at);
@@ -153,8 +159,8 @@ CUresult cuMipmappedArrayDestroy(CUmipmappedArray mipmap)
     return CUDA_SUCCESS;
 }
 
-CUresult cuMipmappedArrayGetMemoryRequirements(CUDA_ARRAY_MEMORY_REQUIREMENTS *out, CUmipmappedArray mipmap,
-                                               CUdevice ordinal)
+CUresult cuMipmappedArrayGetMemoryRequirements(CUDA_ARRAY_MEMORY_REQUIREMENTS *out,
+                                               CUmipmappedArray mipmap, CUdevice ordinal)
 {
     ENTER(NEED_INIT);
     MIPMAP(mipmap);

@@ -11,10 +11,15 @@
 static CUresult host_alloc(CUcontext ctx, void **memory, size_t size, unsigned int flags)
 {
     CHECK(memory && size, CUDA_ERROR_INVALID_VALUE);
-    *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(*memory != MAP_FAILED, CUDA_ERROR_OUT_OF_MEMORY);
-    gs_range_add(&(gs_range){.base = (uintptr_t)*memory, .size = size, .kind = RANGE_HOST, .ctx = ctx,
-                             .device = ctx->device, .flags = flags});
+    gs_range_add(&(gs_range){.base = (uintptr_t)*memory,
+                             .size = size,
+                             .kind = RANGE_HOST,
+                             .ctx = ctx,
+                             .device = ctx->device,
+                             .flags = flags});
     return CUDA_SUCCESS;
 }
 
@@ -48,8 +53,12 @@ CUresult cuMemHostRegister_v2(void *memory, size_t size, unsigned int flags)
     CHECK(memory && size && !(flags & ~15u), CUDA_ERROR_INVALID_VALUE);
     CHECK(!gs_range_find((uintptr_t)memory) && !gs_range_find((uintptr_t)memory + size - 1),
           CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
-    gs_range_add(&(gs_range){.base = (uintptr_t)memory, .size = size, .kind = RANGE_REGISTERED,
-                             .ctx = call.ctx, .device = call.ctx->device, .flags = flags});
+    gs_range_add(&(gs_range){.base = (uintptr_t)memory,
+                             .size = size,
+                             .kind = RANGE_REGISTERED,
+                             .ctx = call.ctx,
+                             .device = call.ctx->device,
+                             .flags = flags});
     return CUDA_SUCCESS;
 }
 
@@ -99,7 +108,8 @@ static CUresult managed(CUdeviceptr at, size_t size)
     return CUDA_SUCCESS;
 }
 
-CUresult cuMemPrefetchAsync_v2(CUdeviceptr at, size_t size, CUmemLocation to, unsigned int flags, CUstream stream)
+CUresult cuMemPrefetchAsync_v2(CUdeviceptr at, size_t size, CUmemLocation to, unsigned int flags,
+                               CUstream stream)
 {
     ENTER(NEED_CONTEXT);
     CHECK(flags == 0 && to.type != CU_MEM_LOCATION_TYPE_INVALID, CUDA_ERROR_INVALID_VALUE);

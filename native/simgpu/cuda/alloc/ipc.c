@@ -17,7 +17,8 @@ CUresult cuIpcGetMemHandle(CUipcMemHandle *handle, CUdeviceptr at)
     gs_range *range = gs_range_at(at);
     CHECK(handle && range, CUDA_ERROR_INVALID_VALUE);
     CHECK(range->kind == RANGE_ALLOC || range->kind == RANGE_SMALL, CUDA_ERROR_INVALID_VALUE);
-    const gs_chunk *chunk = range->kind == RANGE_SMALL ? gs_heap_chunk(range->heap, at, &inside) : range->chunk;
+    const gs_chunk *chunk =
+        range->kind == RANGE_SMALL ? gs_heap_chunk(range->heap, at, &inside) : range->chunk;
     gs_ipc_handle exported = gs_ipc_handle_of(chunk->fd, range->device);
     exported.file_offset = (uint64_t)chunk->offset;
     exported.size = chunk->size;
@@ -35,11 +36,13 @@ CUresult cuIpcOpenMemHandle_v2(CUdeviceptr *at, CUipcMemHandle handle, unsigned 
     ENTER(NEED_CONTEXT);
     CHECK(at && flags <= CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS, CUDA_ERROR_INVALID_VALUE);
     CHECK(gs_ipc_handle_read(&imported, &handle), CUDA_ERROR_INVALID_VALUE);
-    CHECK(imported.pid != getpid(), CUDA_ERROR_INVALID_CONTEXT); /* not in the process that exported it */
+    CHECK(imported.pid != getpid(),
+          CUDA_ERROR_INVALID_CONTEXT); /* not in the process that exported it */
     CHECK(gs_ordinal_of(imported.device) >= 0, CUDA_ERROR_INVALID_DEVICE);
     int fd = gs_ipc_handle_open(&imported);
     CHECK(fd >= 0, CUDA_ERROR_MAP_FAILED);
-    gs_chunk *chunk = gs_chunk_import(imported.device, imported.size, fd, (off_t)imported.file_offset);
+    gs_chunk *chunk =
+        gs_chunk_import(imported.device, imported.size, fd, (off_t)imported.file_offset);
     CHECK(gs_chunk_place(chunk, &base), CUDA_ERROR_MAP_FAILED);
     *at = gs_range_import(call.ctx, chunk, base, imported.inside, imported.length)->base;
     return CUDA_SUCCESS;
@@ -60,7 +63,8 @@ CUresult cuIpcCloseMemHandle(CUdeviceptr at)
     return CUDA_SUCCESS;
 }
 
-CUresult cuImportExternalMemory(CUexternalMemory *memory, const CUDA_EXTERNAL_MEMORY_HANDLE_DESC *from)
+CUresult cuImportExternalMemory(CUexternalMemory *memory,
+                                const CUDA_EXTERNAL_MEMORY_HANDLE_DESC *from)
 {
     ENTER(NEED_CONTEXT);
     CHECK(memory && from, CUDA_ERROR_INVALID_VALUE);
@@ -79,7 +83,8 @@ CUresult cuExternalMemoryGetMappedBuffer(CUdeviceptr *at, CUexternalMemory memor
     ENTER(NEED_CONTEXT);
     gs_chunk *chunk = (gs_chunk *)memory;
     CHECK(gs_handle_is(chunk, KIND_CHUNK), CUDA_ERROR_INVALID_HANDLE);
-    CHECK(at && what && what->size && what->offset + what->size <= chunk->size, CUDA_ERROR_INVALID_VALUE);
+    CHECK(at && what && what->size && what->offset + what->size <= chunk->size,
+          CUDA_ERROR_INVALID_VALUE);
     chunk->refs++;
     CHECK(gs_chunk_place(chunk, &base), CUDA_ERROR_MAP_FAILED);
     *at = gs_range_import(call.ctx, chunk, base, what->offset, what->size)->base;

@@ -19,7 +19,8 @@ CUresult cuMemAlloc_v2(CUdeviceptr *at, size_t size)
     return gs_alloc(call.ctx, size, at);
 }
 
-CUresult cuMemAllocPitch_v2(CUdeviceptr *at, size_t *pitch, size_t width, size_t height, unsigned int element)
+CUresult cuMemAllocPitch_v2(CUdeviceptr *at, size_t *pitch, size_t width, size_t height,
+                            unsigned int element)
 {
     ENTER(NEED_CONTEXT);
     CHECK(at && pitch && width && height, CUDA_ERROR_INVALID_VALUE);
@@ -44,10 +45,12 @@ CUresult cuMemFree_v2(CUdeviceptr at)
 CUresult cuMemAllocManaged(CUdeviceptr *at, size_t size, unsigned int flags)
 {
     ENTER(NEED_CONTEXT);
-    CHECK(at && size && (flags == CU_MEM_ATTACH_GLOBAL || flags == CU_MEM_ATTACH_HOST), CUDA_ERROR_INVALID_VALUE);
+    CHECK(at && size && (flags == CU_MEM_ATTACH_GLOBAL || flags == CU_MEM_ATTACH_HOST),
+          CUDA_ERROR_INVALID_VALUE);
     TRY(gs_capture_unsafe());
     uint64_t whole = gs_granules(size), available, total;
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(memory != MAP_FAILED, CUDA_ERROR_OUT_OF_MEMORY);
     /* Managed memory may exceed the device: what does not fit stays in host memory. */
     gs_memory_info(call.ctx->device, &available, &total);
@@ -55,8 +58,13 @@ CUresult cuMemAllocManaged(CUdeviceptr *at, size_t size, unsigned int flags)
     if (gs_charge(call.ctx->device, whole, true) != CUDA_SUCCESS)
         whole = 0;
     *at = (uintptr_t)memory;
-    gs_range_add(&(gs_range){.base = *at, .size = size, .kind = RANGE_MANAGED, .ctx = call.ctx,
-                             .device = call.ctx->device, .flags = flags, .chunk_offset = whole});
+    gs_range_add(&(gs_range){.base = *at,
+                             .size = size,
+                             .kind = RANGE_MANAGED,
+                             .ctx = call.ctx,
+                             .device = call.ctx->device,
+                             .flags = flags,
+                             .chunk_offset = whole});
     return CUDA_SUCCESS;
 }
 

@@ -9,7 +9,8 @@ static bool on_host(const gs_range *range)
     return range->kind == RANGE_HOST || range->kind == RANGE_REGISTERED;
 }
 
-static CUresult attribute_of(const gs_range *range, CUdeviceptr at, CUpointer_attribute attribute, void *value)
+static CUresult attribute_of(const gs_range *range, CUdeviceptr at, CUpointer_attribute attribute,
+                             void *value)
 {
     switch (attribute) {
     case CU_POINTER_ATTRIBUTE_CONTEXT: *(CUcontext *)value = range->ctx; break;
@@ -23,7 +24,9 @@ static CUresult attribute_of(const gs_range *range, CUdeviceptr at, CUpointer_at
         break;
     case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS: *(unsigned int *)value = 0; break;
     case CU_POINTER_ATTRIBUTE_BUFFER_ID: *(unsigned long long *)value = range->id; break;
-    case CU_POINTER_ATTRIBUTE_IS_MANAGED: *(unsigned int *)value = range->kind == RANGE_MANAGED; break;
+    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
+        *(unsigned int *)value = range->kind == RANGE_MANAGED;
+        break;
     case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL: *(int *)value = gs_ordinal_of(range->device); break;
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
         *(unsigned int *)value = range->kind == RANGE_ALLOC || range->kind == RANGE_SMALL;
@@ -32,10 +35,13 @@ static CUresult attribute_of(const gs_range *range, CUdeviceptr at, CUpointer_at
     case CU_POINTER_ATTRIBUTE_RANGE_SIZE: *(size_t *)value = range->size; break;
     case CU_POINTER_ATTRIBUTE_MAPPED: *(unsigned int *)value = 1; break;
     case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
-        *(unsigned long long *)value = range->kind == RANGE_MAPPED ? range->chunk->prop.requestedHandleTypes : 0;
+        *(unsigned long long *)value =
+            range->kind == RANGE_MAPPED ? range->chunk->prop.requestedHandleTypes : 0;
         break;
     case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE: *(unsigned int *)value = 0; break;
-    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS: *(unsigned int *)value = CU_MEM_ACCESS_FLAGS_PROT_READWRITE; break;
+    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
+        *(unsigned int *)value = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+        break;
     case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE: *(CUmemoryPool *)value = range->pool; break;
     case CU_POINTER_ATTRIBUTE_MAPPING_SIZE: *(size_t *)value = range->size; break;
     case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR: *(CUdeviceptr *)value = range->base; break;
@@ -57,19 +63,22 @@ CUresult cuPointerGetAttribute(void *value, CUpointer_attribute attribute, CUdev
 static size_t width(CUpointer_attribute attribute)
 {
     switch (attribute) {
-    case CU_POINTER_ATTRIBUTE_MEMORY_TYPE: case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
-    case CU_POINTER_ATTRIBUTE_IS_MANAGED: case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
-    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE: case CU_POINTER_ATTRIBUTE_MAPPED:
-    case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE: case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
-    case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
-        return 4;
-    default:
-        return 8;
+    case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
+    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
+    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
+    case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
+    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
+    case CU_POINTER_ATTRIBUTE_MAPPED:
+    case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
+    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
+    case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE: return 4;
+    default: return 8;
     }
 }
 
 /* Memory unknown to CUDA gives zeros and success: frameworks recognize host pointers by it. */
-CUresult cuPointerGetAttributes(unsigned int count, CUpointer_attribute *attributes, void **values, CUdeviceptr at)
+CUresult cuPointerGetAttributes(unsigned int count, CUpointer_attribute *attributes, void **values,
+                                CUdeviceptr at)
 {
     ENTER(NEED_INIT);
     CHECK(attributes && values, CUDA_ERROR_INVALID_VALUE);
@@ -87,6 +96,7 @@ CUresult cuPointerGetAttributes(unsigned int count, CUpointer_attribute *attribu
 CUresult cuPointerSetAttribute(const void *value, CUpointer_attribute attribute, CUdeviceptr at)
 {
     ENTER(NEED_INIT);
-    CHECK(value && attribute == CU_POINTER_ATTRIBUTE_SYNC_MEMOPS && gs_range_find(at), CUDA_ERROR_INVALID_VALUE);
+    CHECK(value && attribute == CU_POINTER_ATTRIBUTE_SYNC_MEMOPS && gs_range_find(at),
+          CUDA_ERROR_INVALID_VALUE);
     return CUDA_SUCCESS;
 }

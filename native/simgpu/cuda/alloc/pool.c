@@ -14,7 +14,8 @@
 #include "cuda/stream/wait.h"
 #include "cuda/work/types.h"
 
-static CUresult async_alloc(CUcontext ctx, CUmemoryPool pool, CUdeviceptr *at, size_t size, CUstream handle)
+static CUresult async_alloc(CUcontext ctx, CUmemoryPool pool, CUdeviceptr *at, size_t size,
+                            CUstream handle)
 {
     CUstream stream;
     CHECK(at, CUDA_ERROR_INVALID_VALUE);
@@ -52,7 +53,8 @@ CUresult cuMemFreeAsync(CUdeviceptr at, CUstream handle)
     gs_op op = {.type = OP_FREE, .memory = {.at = at}};
     if (range->kind == RANGE_POOL || range->kind == RANGE_GRAPH || stream->capture)
         return gs_submit(stream->ctx, stream, &op);
-    CHECK(range->kind == RANGE_ALLOC || range->kind == RANGE_SMALL || (range->kind == RANGE_IPC && range->pool),
+    CHECK(range->kind == RANGE_ALLOC || range->kind == RANGE_SMALL
+              || (range->kind == RANGE_IPC && range->pool),
           CUDA_ERROR_INVALID_VALUE);
     TRY(gs_stream_wait(stream));
     return gs_free(at);
@@ -62,7 +64,8 @@ CUresult cuMemPoolCreate(CUmemoryPool *pool, const CUmemPoolProps *props)
 {
     gs_device *device;
     ENTER(NEED_INIT);
-    CHECK(pool && props && props->allocType == CU_MEM_ALLOCATION_TYPE_PINNED, CUDA_ERROR_INVALID_VALUE);
+    CHECK(pool && props && props->allocType == CU_MEM_ALLOCATION_TYPE_PINNED,
+          CUDA_ERROR_INVALID_VALUE);
     CHECK(props->location.type == CU_MEM_LOCATION_TYPE_DEVICE, CUDA_ERROR_NOT_SUPPORTED);
     TRY(gs_ordinal(props->location.id, &device));
     *pool = gs_pool_new(sim.visible[props->location.id], props);
@@ -104,7 +107,9 @@ CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attribute,
         *(int *)value = (int)pool->reuse[attribute];
         return CUDA_SUCCESS;
     case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD: *number = pool->threshold; return CUDA_SUCCESS;
-    case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT: *number = gs_heap_reserved(pool->heap); return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT:
+        *number = gs_heap_reserved(pool->heap);
+        return CUDA_SUCCESS;
     case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH: *number = pool->reserved_high; return CUDA_SUCCESS;
     case CU_MEMPOOL_ATTR_USED_MEM_CURRENT: *number = pool->used; return CUDA_SUCCESS;
     case CU_MEMPOOL_ATTR_USED_MEM_HIGH: *number = pool->used_high; return CUDA_SUCCESS;
@@ -133,8 +138,7 @@ CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attribute,
         CHECK(*(uint64_t *)value == 0, CUDA_ERROR_INVALID_VALUE);
         pool->used_high = pool->used;
         return CUDA_SUCCESS;
-    default:
-        return CUDA_ERROR_INVALID_VALUE;
+    default: return CUDA_ERROR_INVALID_VALUE;
     }
 }
 
@@ -182,7 +186,8 @@ CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice ordinal)
     return CUDA_SUCCESS;
 }
 
-CUresult cuMemGetDefaultMemPool(CUmemoryPool *pool, CUmemLocation *location, CUmemAllocationType type)
+CUresult cuMemGetDefaultMemPool(CUmemoryPool *pool, CUmemLocation *location,
+                                CUmemAllocationType type)
 {
     int device;
     ENTER(NEED_INIT);

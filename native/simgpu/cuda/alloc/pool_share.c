@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pools shared between processes. All pool memory of a process is in one memfd, so the shareable handle of a pool is
- * that descriptor, and an exported pointer is an offset in it. The importer is not charged.
+ * Pools shared between processes. All pool memory of a process is in one memfd, so the shareable
+ * handle of a pool is that descriptor, and an exported pointer is an offset in it. The importer is
+ * not charged.
  */
 #include "cuda/core/entry.h"
 #include "cuda/core/handle.h"
@@ -19,24 +20,27 @@ typedef struct exported {
 _Static_assert(sizeof(exported) <= sizeof(CUmemPoolPtrExportData), "fits the handle");
 enum { MAGIC = 0x52545047 };
 
-CUresult cuMemPoolExportToShareableHandle(void *out, CUmemoryPool pool, CUmemAllocationHandleType type,
-                                          unsigned long long flags)
+CUresult cuMemPoolExportToShareableHandle(void *out, CUmemoryPool pool,
+                                          CUmemAllocationHandleType type, unsigned long long flags)
 {
     ENTER(NEED_INIT);
     CHECK(out && gs_handle_is(pool, KIND_POOL) && flags == 0, CUDA_ERROR_INVALID_VALUE);
-    CHECK(type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR && gs_pool_exportable(pool), CUDA_ERROR_INVALID_VALUE);
+    CHECK(type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR && gs_pool_exportable(pool),
+          CUDA_ERROR_INVALID_VALUE);
     int fd = fcntl(gs_chunk_file(), F_DUPFD_CLOEXEC, 0);
     CHECK(fd >= 0, CUDA_ERROR_OPERATING_SYSTEM);
     *(int *)out = fd;
     return CUDA_SUCCESS;
 }
 
-CUresult cuMemPoolImportFromShareableHandle(CUmemoryPool *pool, void *handle, CUmemAllocationHandleType type,
+CUresult cuMemPoolImportFromShareableHandle(CUmemoryPool *pool, void *handle,
+                                            CUmemAllocationHandleType type,
                                             unsigned long long flags)
 {
     char path[64], name[64] = "";
     ENTER(NEED_INIT);
-    CHECK(pool && type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR && flags == 0, CUDA_ERROR_INVALID_VALUE);
+    CHECK(pool && type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR && flags == 0,
+          CUDA_ERROR_INVALID_VALUE);
     snprintf(path, sizeof path, "/proc/self/fd/%d", (int)(intptr_t)handle);
     CHECK(readlink(path, name, sizeof name - 1) > 0 && strncmp(name, "/memfd:simgpu-heap", 18) == 0,
           CUDA_ERROR_INVALID_VALUE);
@@ -51,9 +55,11 @@ CUresult cuMemPoolExportPointer(CUmemPoolPtrExportData *out, CUdeviceptr at)
     uint64_t inside;
     ENTER(NEED_INIT);
     gs_range *range = gs_range_at(at);
-    CHECK(out && range && range->kind == RANGE_POOL && gs_pool_exportable(range->pool), CUDA_ERROR_INVALID_VALUE);
+    CHECK(out && range && range->kind == RANGE_POOL && gs_pool_exportable(range->pool),
+          CUDA_ERROR_INVALID_VALUE);
     const gs_chunk *chunk = gs_heap_chunk(range->heap, at, &inside);
-    exported data = {MAGIC, range->device, (uint64_t)chunk->offset, chunk->size, inside, range->size};
+    exported data = {MAGIC,       range->device, (uint64_t)chunk->offset,
+                     chunk->size, inside,        range->size};
     memset(out, 0, sizeof *out);
     memcpy(out, &data, sizeof data);
     return CUDA_SUCCESS;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Virtual memory management: reserved addresses, physical chunks, and mappings with their access. */
+/*
+ * Virtual memory management: reserved addresses, physical chunks, and mappings with their access.
+ */
 #include "cuda/core/context.h"
 #include "cuda/core/device.h"
 #include "cuda/core/entry.h"
@@ -77,7 +79,8 @@ CUresult cuMemAddressFree(CUdeviceptr at, size_t size)
 static CUresult location(const CUmemLocation *where, int *device)
 {
     *device = -1;
-    if (where->type >= CU_MEM_LOCATION_TYPE_HOST && where->type <= CU_MEM_LOCATION_TYPE_HOST_NUMA_CURRENT)
+    if (where->type >= CU_MEM_LOCATION_TYPE_HOST
+        && where->type <= CU_MEM_LOCATION_TYPE_HOST_NUMA_CURRENT)
         return CUDA_SUCCESS;
     CHECK(where->type == CU_MEM_LOCATION_TYPE_DEVICE, CUDA_ERROR_INVALID_VALUE);
     CHECK(where->id >= 0 && where->id < sim.count, CUDA_ERROR_INVALID_DEVICE);
@@ -85,15 +88,17 @@ static CUresult location(const CUmemLocation *where, int *device)
     return CUDA_SUCCESS;
 }
 
-CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CUmemAllocationProp *prop,
-                     unsigned long long flags)
+CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size,
+                     const CUmemAllocationProp *prop, unsigned long long flags)
 {
     int device;
     gs_chunk *chunk;
     ENTER(NEED_INIT);
-    CHECK(handle && prop && prop->type == CU_MEM_ALLOCATION_TYPE_PINNED && flags == 0, CUDA_ERROR_INVALID_VALUE);
+    CHECK(handle && prop && prop->type == CU_MEM_ALLOCATION_TYPE_PINNED && flags == 0,
+          CUDA_ERROR_INVALID_VALUE);
     CHECK(size && size % GS_GRANULE == 0, CUDA_ERROR_INVALID_VALUE);
-    CHECK(!((int)prop->requestedHandleTypes & ~CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR), CUDA_ERROR_NOT_SUPPORTED);
+    CHECK(!((int)prop->requestedHandleTypes & ~CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR),
+          CUDA_ERROR_NOT_SUPPORTED);
     TRY(location(&prop->location, &device));
     TRY(gs_chunk_new(device, size, prop->requestedHandleTypes != CU_MEM_HANDLE_TYPE_NONE, &chunk));
     chunk->prop = *prop;
@@ -128,12 +133,17 @@ CUresult cuMemMap(CUdeviceptr at, size_t size, size_t offset, CUmemGenericAlloca
 {
     ENTER(NEED_INIT);
     gs_chunk *chunk = chunk_of(handle);
-    CHECK(chunk && flags == 0 && size && size % GS_GRANULE == 0 && at % GS_GRANULE == 0, CUDA_ERROR_INVALID_VALUE);
+    CHECK(chunk && flags == 0 && size && size % GS_GRANULE == 0 && at % GS_GRANULE == 0,
+          CUDA_ERROR_INVALID_VALUE);
     CHECK(offset % GS_GRANULE == 0 && offset + size <= chunk->size, CUDA_ERROR_INVALID_VALUE);
     CHECK(reserved(at, size) && !anything_mapped(at, size), CUDA_ERROR_INVALID_VALUE);
     chunk->refs++;
-    gs_range_add(&(gs_range){.base = at, .size = size, .kind = RANGE_MAPPED, .device = chunk->device,
-                             .chunk = chunk, .chunk_offset = offset});
+    gs_range_add(&(gs_range){.base = at,
+                             .size = size,
+                             .kind = RANGE_MAPPED,
+                             .device = chunk->device,
+                             .chunk = chunk,
+                             .chunk_offset = offset});
     return CUDA_SUCCESS;
 }
 
@@ -143,7 +153,8 @@ static CUresult each(CUdeviceptr at, uint64_t size, int access, void (*act)(gs_r
     CUdeviceptr end = at + size;
     for (CUdeviceptr next = at; next < end;) {
         const gs_range *range = gs_range_at(next);
-        CHECK(range && range->kind == RANGE_MAPPED && next + range->size <= end, CUDA_ERROR_INVALID_VALUE);
+        CHECK(range && range->kind == RANGE_MAPPED && next + range->size <= end,
+              CUDA_ERROR_INVALID_VALUE);
         next += range->size;
     }
     while (at < end) {
@@ -175,7 +186,8 @@ CUresult cuMemUnmap(CUdeviceptr at, size_t size)
 {
     ENTER(NEED_INIT);
     for (int i = 0; i < sim.count; i++)
-        if (sim.primary[i] && sim.primary[i]->alive && gs_context_health(sim.primary[i]) == CUDA_SUCCESS)
+        if (sim.primary[i] && sim.primary[i]->alive
+            && gs_context_health(sim.primary[i]) == CUDA_SUCCESS)
             gs_context_wait(sim.primary[i]);
     return each(at, size, 0, unmap);
 }
@@ -209,13 +221,15 @@ CUresult cuMemGetAllocationGranularity(size_t *granularity, const CUmemAllocatio
     int device;
     ENTER(NEED_INIT);
     CHECK(granularity && prop && prop->type == CU_MEM_ALLOCATION_TYPE_PINNED
-              && option <= CU_MEM_ALLOC_GRANULARITY_RECOMMENDED, CUDA_ERROR_INVALID_VALUE);
+              && option <= CU_MEM_ALLOC_GRANULARITY_RECOMMENDED,
+          CUDA_ERROR_INVALID_VALUE);
     TRY(location(&prop->location, &device));
     *granularity = GS_GRANULE;
     return CUDA_SUCCESS;
 }
 
-CUresult cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp *prop, CUmemGenericAllocationHandle handle)
+CUresult cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp *prop,
+                                                CUmemGenericAllocationHandle handle)
 {
     ENTER(NEED_INIT);
     gs_chunk *chunk = chunk_of(handle);
@@ -224,13 +238,14 @@ CUresult cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp *prop, CUmem
     return CUDA_SUCCESS;
 }
 
-CUresult cuMemExportToShareableHandle(void *out, CUmemGenericAllocationHandle handle, CUmemAllocationHandleType type,
-                                      unsigned long long flags)
+CUresult cuMemExportToShareableHandle(void *out, CUmemGenericAllocationHandle handle,
+                                      CUmemAllocationHandleType type, unsigned long long flags)
 {
     ENTER(NEED_INIT);
     gs_chunk *chunk = chunk_of(handle);
     CHECK(out && chunk && flags == 0, CUDA_ERROR_INVALID_VALUE);
-    CHECK(type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR && chunk->own_fd, CUDA_ERROR_INVALID_VALUE);
+    CHECK(type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR && chunk->own_fd,
+          CUDA_ERROR_INVALID_VALUE);
     int fd = fcntl(chunk->fd, F_DUPFD_CLOEXEC, 0);
     CHECK(fd >= 0, CUDA_ERROR_OPERATING_SYSTEM);
     *(int *)out = fd;
@@ -245,10 +260,12 @@ CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle, vo
     gs_chunk *chunk = gs_chunk_from_fd((int)(intptr_t)from);
     CHECK(chunk, CUDA_ERROR_INVALID_VALUE);
     chunk->handles = 1;
-    chunk->prop = (CUmemAllocationProp){
-        .type = CU_MEM_ALLOCATION_TYPE_PINNED, .requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
-        .location = {chunk->device < 0 ? CU_MEM_LOCATION_TYPE_HOST : CU_MEM_LOCATION_TYPE_DEVICE,
-                     chunk->device < 0 ? 0 : gs_ordinal_of(chunk->device)}};
+    chunk->prop =
+        (CUmemAllocationProp){.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                              .requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
+                              .location = {chunk->device < 0 ? CU_MEM_LOCATION_TYPE_HOST
+                                                             : CU_MEM_LOCATION_TYPE_DEVICE,
+                                           chunk->device < 0 ? 0 : gs_ordinal_of(chunk->device)}};
     *handle = (uintptr_t)chunk;
     return CUDA_SUCCESS;
 }

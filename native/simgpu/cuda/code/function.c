@@ -20,7 +20,8 @@ static CUresult get_attribute(int *value, CUfunction_attribute attribute, CUfunc
 static CUresult set_attribute(CUfunction function, CUfunction_attribute attribute, int value)
 {
     FUNCTION(function);
-    CHECK(attribute >= CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES && attribute < CU_FUNC_ATTRIBUTE_MAX,
+    CHECK(attribute >= CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+              && attribute < CU_FUNC_ATTRIBUTE_MAX,
           CUDA_ERROR_INVALID_VALUE);
     function->attributes[attribute] = value;
     return CUDA_SUCCESS;
@@ -29,7 +30,8 @@ static CUresult set_attribute(CUfunction function, CUfunction_attribute attribut
 static CUresult param_info(CUfunction function, size_t index, size_t *offset, size_t *size)
 {
     FUNCTION(function);
-    CHECK(offset && function->params >= 0 && index < (size_t)function->params, CUDA_ERROR_INVALID_VALUE);
+    CHECK(offset && function->params >= 0 && index < (size_t)function->params,
+          CUDA_ERROR_INVALID_VALUE);
     *offset = function->offset[index];
     if (size)
         *size = function->size[index];
@@ -133,7 +135,8 @@ CUresult cuKernelGetParamInfo(CUkernel kernel, size_t index, size_t *offset, siz
     return param_info((CUfunction)kernel, index, offset, size);
 }
 
-CUresult cuKernelGetAttribute(int *value, CUfunction_attribute attribute, CUkernel kernel, CUdevice ordinal)
+CUresult cuKernelGetAttribute(int *value, CUfunction_attribute attribute, CUkernel kernel,
+                              CUdevice ordinal)
 {
     gs_device *device;
     ENTER(NEED_INIT);
@@ -141,7 +144,8 @@ CUresult cuKernelGetAttribute(int *value, CUfunction_attribute attribute, CUkern
     return get_attribute(value, attribute, (CUfunction)kernel);
 }
 
-CUresult cuKernelSetAttribute(CUfunction_attribute attribute, int value, CUkernel kernel, CUdevice ordinal)
+CUresult cuKernelSetAttribute(CUfunction_attribute attribute, int value, CUkernel kernel,
+                              CUdevice ordinal)
 {
     gs_device *device;
     ENTER(NEED_INIT);
@@ -167,8 +171,9 @@ static int blocks_per_sm(CUcontext ctx, int block, size_t dynamic)
     return block < 1 || block > 1024 ? 0 : MIN(32, MIN(by_threads, by_shared));
 }
 
-CUresult cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, CUfunction function, int block,
-                                                              size_t dynamic, unsigned int flags)
+CUresult cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, CUfunction function,
+                                                              int block, size_t dynamic,
+                                                              unsigned int flags)
 {
     ENTER(NEED_CONTEXT);
     FUNCTION(function);
@@ -177,31 +182,36 @@ CUresult cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, CUfun
     return CUDA_SUCCESS;
 }
 
-CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, CUfunction function, int block, size_t dynamic)
+CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, CUfunction function, int block,
+                                                     size_t dynamic)
 {
-    return cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, function, block, dynamic, 0);
+    return cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, function, block, dynamic,
+                                                                0);
 }
 
 CUresult cuOccupancyMaxPotentialBlockSizeWithFlags(int *grid, int *block, CUfunction function,
-                                                   CUoccupancyB2DSize shared, size_t dynamic, int limit,
-                                                   unsigned int flags)
+                                                   CUoccupancyB2DSize shared, size_t dynamic,
+                                                   int limit, unsigned int flags)
 {
     ENTER(NEED_CONTEXT);
     FUNCTION(function);
     CHECK(grid && block && flags <= 1, CUDA_ERROR_INVALID_VALUE);
     *block = limit > 0 ? MIN(limit, 1024) : 1024;
     dynamic = shared ? shared(*block) : dynamic;
-    *grid = (int)gs_mps_sms(gs_device_of(call.ctx->device)) * MAX(1, blocks_per_sm(call.ctx, *block, dynamic));
+    *grid = (int)gs_mps_sms(gs_device_of(call.ctx->device))
+            * MAX(1, blocks_per_sm(call.ctx, *block, dynamic));
     return CUDA_SUCCESS;
 }
 
-CUresult cuOccupancyMaxPotentialBlockSize(int *grid, int *block, CUfunction function, CUoccupancyB2DSize shared,
-                                          size_t dynamic, int limit)
+CUresult cuOccupancyMaxPotentialBlockSize(int *grid, int *block, CUfunction function,
+                                          CUoccupancyB2DSize shared, size_t dynamic, int limit)
 {
-    return cuOccupancyMaxPotentialBlockSizeWithFlags(grid, block, function, shared, dynamic, limit, 0);
+    return cuOccupancyMaxPotentialBlockSizeWithFlags(grid, block, function, shared, dynamic, limit,
+                                                     0);
 }
 
-CUresult cuOccupancyAvailableDynamicSMemPerBlock(size_t *dynamic, CUfunction function, int blocks, int block)
+CUresult cuOccupancyAvailableDynamicSMemPerBlock(size_t *dynamic, CUfunction function, int blocks,
+                                                 int block)
 {
     ENTER(NEED_CONTEXT);
     FUNCTION(function);

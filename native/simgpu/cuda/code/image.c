@@ -114,7 +114,10 @@ bool gs_ptx_parse(CUmodule module, const char *text)
 
 enum { KPARAM_FORMAT = 4, KPARAM_INFO = 0x17 };
 
-/* .nv.info.KERNEL: entries {format, attribute, size, bytes}; a parameter is {index, ordinal, offset, size << 18}. */
+/*
+ * .nv.info.KERNEL: entries {format, attribute, size, bytes}; a parameter is {index, ordinal,
+ * offset, size << 18}.
+ */
 static void read_info(CUfunction function, const unsigned char *at, const unsigned char *end)
 {
     function->params = 0;
@@ -148,7 +151,8 @@ bool gs_elf_parse(CUmodule module, const unsigned char *image)
         if (strncmp(name, ".nv.info.", 9) != 0)
             continue;
         CUfunction function = gs_module_add(module, name + 9, strlen(name + 9), -1);
-        read_info(function, image + sections[i].sh_offset, image + sections[i].sh_offset + sections[i].sh_size);
+        read_info(function, image + sections[i].sh_offset,
+                  image + sections[i].sh_offset + sections[i].sh_size);
     }
     module->closed = true;
     return true;

@@ -10,7 +10,8 @@ struct CUlinkState_st {
 
 #define LINK(state) CHECK(gs_handle_is(state, KIND_LINK), CUDA_ERROR_INVALID_HANDLE)
 
-CUresult cuLinkCreate_v2(unsigned int count, CUjit_option *options, void **values, CUlinkState *state)
+CUresult cuLinkCreate_v2(unsigned int count, CUjit_option *options, void **values,
+                         CUlinkState *state)
 {
     (void)count, (void)options, (void)values;
     ENTER(NEED_CONTEXT);
@@ -24,8 +25,9 @@ CUresult cuLinkCreate(unsigned int count, CUjit_option *options, void **values, 
     return cuLinkCreate_v2(count, options, values, state);
 }
 
-CUresult cuLinkAddData_v2(CUlinkState state, CUjitInputType type, void *data, size_t size, const char *name,
-                          unsigned int count, CUjit_option *options, void **values)
+CUresult cuLinkAddData_v2(CUlinkState state, CUjitInputType type, void *data, size_t size,
+                          const char *name, unsigned int count, CUjit_option *options,
+                          void **values)
 {
     (void)type, (void)name, (void)count, (void)options, (void)values;
     ENTER(NEED_INIT);
@@ -43,8 +45,8 @@ CUresult cuLinkAddData_v2(CUlinkState state, CUjitInputType type, void *data, si
     return CUDA_SUCCESS;
 }
 
-CUresult cuLinkAddData(CUlinkState state, CUjitInputType type, void *data, size_t size, const char *name,
-                       unsigned int count, CUjit_option *options, void **values)
+CUresult cuLinkAddData(CUlinkState state, CUjitInputType type, void *data, size_t size,
+                       const char *name, unsigned int count, CUjit_option *options, void **values)
 {
     return cuLinkAddData_v2(state, type, data, size, name, count, options, values);
 }

@@ -10,8 +10,16 @@
 
 enum { FATBIN = 0xba55ed50u, FATBIN_WRAPPER = 0x466243b1u };
 
-typedef struct fatbin_header { uint32_t magic; uint16_t version, header_size; uint64_t size; } fatbin_header;
-typedef struct fatbin_entry { uint16_t kind, version; uint32_t header_size; uint64_t size; } fatbin_entry;
+typedef struct fatbin_header {
+    uint32_t magic;
+    uint16_t version, header_size;
+    uint64_t size;
+} fatbin_header;
+typedef struct fatbin_entry {
+    uint16_t kind, version;
+    uint32_t header_size;
+    uint64_t size;
+} fatbin_entry;
 
 static void read_fatbin(CUmodule module, const unsigned char *image)
 {
@@ -117,8 +125,8 @@ CUresult cuModuleLoadData(CUmodule *module, const void *image)
     return load(call.ctx, module, image);
 }
 
-CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned int count, CUjit_option *options,
-                            void **values)
+CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned int count,
+                            CUjit_option *options, void **values)
 {
     (void)count, (void)options, (void)values;
     return cuModuleLoadData(module, image);
@@ -177,7 +185,8 @@ static unsigned int count(CUmodule module)
     return n;
 }
 
-static CUresult find_global(CUcontext ctx, CUmodule module, const char *name, CUdeviceptr *at, size_t *size)
+static CUresult find_global(CUcontext ctx, CUmodule module, const char *name, CUdeviceptr *at,
+                            size_t *size)
 {
     CHECK(name, CUDA_ERROR_INVALID_VALUE);
     gs_global *global = module->globals;
@@ -235,16 +244,18 @@ static CUresult load_library(CUlibrary *library, const void *image)
     return result;
 }
 
-CUresult cuLibraryLoadData(CUlibrary *library, const void *image, CUjit_option *jit, void **jit_values,
-                           unsigned int jit_count, CUlibraryOption *options, void **values, unsigned int number)
+CUresult cuLibraryLoadData(CUlibrary *library, const void *image, CUjit_option *jit,
+                           void **jit_values, unsigned int jit_count, CUlibraryOption *options,
+                           void **values, unsigned int number)
 {
     (void)jit, (void)jit_values, (void)jit_count, (void)options, (void)values, (void)number;
     ENTER(NEED_INIT);
     return load_library(library, image);
 }
 
-CUresult cuLibraryLoadFromFile(CUlibrary *library, const char *path, CUjit_option *jit, void **jit_values,
-                               unsigned int jit_count, CUlibraryOption *options, void **values, unsigned int number)
+CUresult cuLibraryLoadFromFile(CUlibrary *library, const char *path, CUjit_option *jit,
+                               void **jit_values, unsigned int jit_count, CUlibraryOption *options,
+                               void **values, unsigned int number)
 {
     (void)jit, (void)jit_values, (void)jit_count, (void)options, (void)values, (void)number;
     ENTER(NEED_INIT);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Purpose: a module as data: its kernels and its global variables.
- * Owner: cuda/code/module.c creates and destroys modules. A library is a module that no context owns.
+ * Owner: cuda/code/module.c creates and destroys modules. A library is a module that no context
+ *   owns.
  * Threads: under sim.lock.
  * Limits: names up to 159 characters, 64 parameters per kernel.
  */

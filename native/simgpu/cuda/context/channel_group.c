@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The real library sets the time slice of a new context's channel group (NVA06C_CTRL_CMD_SET_TIMESLICE, 2048 µs with
- * driver 580). The simulation sends the same ioctl to a file that ignores it.
+ * The real library sets the time slice of a new context's channel group
+ * (NVA06C_CTRL_CMD_SET_TIMESLICE, 2048 µs with driver 580). The simulation sends the same ioctl to
+ * a file that ignores it.
  */
 #include "cuda/context/channel_group.h"
 
@@ -31,8 +32,11 @@ static int kernel_module(void)
 void gs_channel_group_new(CUcontext ctx)
 {
     uint64_t us = TIMESLICE_US;
-    struct control control = {.client = 0xc1d00001, .object = 0x5c000000 + (uint32_t)ctx->id, .command = SET_TIMESLICE,
-                              .parameters = (uintptr_t)&us, .size = sizeof us};
+    struct control control = {.client = 0xc1d00001,
+                              .object = 0x5c000000 + (uint32_t)ctx->id,
+                              .command = SET_TIMESLICE,
+                              .parameters = (uintptr_t)&us,
+                              .size = sizeof us};
     if (!gs_mps_self())
         ioctl(kernel_module(), _IOWR('F', 0x2a, struct control), &control);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The checkpoint API. It acts on another process through the machine image: while a process is not RUNNING its calls
- * sleep (core/entry.c). A checkpoint releases its memory charge except for a small residue; the bytes stay in the
- * process' memfds, which are host memory. Locking waits for calls in progress and for work on the GPU.
+ * The checkpoint API. It acts on another process through the machine image: while a process is not
+ * RUNNING its calls sleep (core/entry.c). A checkpoint releases its memory charge except for a
+ * small residue; the bytes stay in the process' memfds, which are host memory. Locking waits for
+ * calls in progress and for work on the GPU.
  */
 #include "cuda/core/device.h"
 #include "machine/slot.h"
@@ -33,10 +34,10 @@ static CUresult lock_in_state(int pid, gs_checkpoint_state state, gs_slot **slot
     CHECK(machine(), CUDA_ERROR_NO_DEVICE);
     gs_image_lock(machine());
     *slot = gs_slot_of(machine(), pid);
-    CUresult result = !*slot                            ? CUDA_ERROR_INVALID_VALUE
-                      : (*slot)->mps_client >= 0        ? CUDA_ERROR_NOT_SUPPORTED
-                      : (*slot)->checkpoint != state    ? CUDA_ERROR_ILLEGAL_STATE
-                                                        : CUDA_SUCCESS;
+    CUresult result = !*slot                         ? CUDA_ERROR_INVALID_VALUE
+                      : (*slot)->mps_client >= 0     ? CUDA_ERROR_NOT_SUPPORTED
+                      : (*slot)->checkpoint != state ? CUDA_ERROR_ILLEGAL_STATE
+                                                     : CUDA_SUCCESS;
     if (result != CUDA_SUCCESS)
         gs_image_unlock(machine());
     return result;
@@ -54,7 +55,8 @@ static bool idle(const gs_slot *slot)
 CUresult cuCheckpointProcessLock(int pid, CUcheckpointLockArgs *args)
 {
     gs_slot *slot;
-    uint64_t deadline = args && args->timeoutMs ? gs_now_ns() + args->timeoutMs * 1000000ull : UINT64_MAX;
+    uint64_t deadline =
+        args && args->timeoutMs ? gs_now_ns() + args->timeoutMs * 1000000ull : UINT64_MAX;
     TRY(lock_in_state(pid, GS_RUNNING, &slot));
     set_state(slot, GS_LOCKED);
     gs_image_unlock(machine());
@@ -99,7 +101,8 @@ static int device_by_uuid(const CUuuid *uuid)
     CUuuid candidate;
     for (int i = 0; i < GS_MAX_DEVICES; i++) {
         const gs_device *device = &machine()->devices[i];
-        if (device->present && gs_uuid(device->uuid, &candidate) && memcmp(&candidate, uuid, sizeof candidate) == 0)
+        if (device->present && gs_uuid(device->uuid, &candidate)
+            && memcmp(&candidate, uuid, sizeof candidate) == 0)
             return i;
     }
     return -1;
@@ -107,22 +110,25 @@ static int device_by_uuid(const CUuuid *uuid)
 
 static bool seen_by_driver(int device)
 {
-    return device < (int)machine()->gpus && machine()->devices[device].present && !machine()->devices[device].lost;
+    return device < (int)machine()->gpus && machine()->devices[device].present
+           && !machine()->devices[device].lost;
 }
 
 static CUresult add_pair(const CUcheckpointGpuPair *pair, int *target, bool *taken)
 {
     int from = device_by_uuid(&pair->oldUuid), to = device_by_uuid(&pair->newUuid);
     CHECK(from >= 0 && to >= 0 && target[from] < 0 && !taken[to], CUDA_ERROR_INVALID_VALUE);
-    CHECK(strcmp(machine()->devices[from].name, machine()->devices[to].name) == 0, CUDA_ERROR_INVALID_VALUE);
+    CHECK(strcmp(machine()->devices[from].name, machine()->devices[to].name) == 0,
+          CUDA_ERROR_INVALID_VALUE);
     target[from] = to;
     taken[to] = true;
     return CUDA_SUCCESS;
 }
 
 /*
- * The target of each device. A map names every GPU of the driver, independent of CUDA_VISIBLE_DEVICES, once on each
- * side, and joins only GPUs of one kind (driver 580; NVIDIA's cuda-python tests).
+ * The target of each device. A map names every GPU of the driver, independent of
+ * CUDA_VISIBLE_DEVICES, once on each side, and joins only GPUs of one kind (driver 580; NVIDIA's
+ * cuda-python tests).
  */
 static CUresult read_map(const CUcheckpointRestoreArgs *args, int *target)
 {
@@ -144,8 +150,10 @@ static CUresult plan(const gs_slot *slot, const CUcheckpointRestoreArgs *args, i
         if (!slot->checkpointed[i])
             continue;
         CHECK(target[i] >= 0, CUDA_ERROR_INVALID_VALUE);
-        uint64_t used = gs_device_used(machine(), target[i]) - (target[i] == i ? slot->use[i].bytes : 0);
-        CHECK(used + slot->checkpointed[i] <= machine()->devices[target[i]].memory, CUDA_ERROR_OUT_OF_MEMORY);
+        uint64_t used =
+            gs_device_used(machine(), target[i]) - (target[i] == i ? slot->use[i].bytes : 0);
+        CHECK(used + slot->checkpointed[i] <= machine()->devices[target[i]].memory,
+              CUDA_ERROR_OUT_OF_MEMORY);
     }
     return CUDA_SUCCESS;
 }

@@ -24,18 +24,22 @@ static bool server_holds_gpu(int device)
     return false;
 }
 
-/* Under the image lock: whether the compute mode of the device allows this process a context now. */
+/*
+ * Under the image lock: whether the compute mode of the device allows this process a context now.
+ */
 static CUresult admit(int device)
 {
     const gs_device *target = gs_device_of(device);
-    CHECK(!target->lost && target->compute_mode != CU_COMPUTEMODE_PROHIBITED, CUDA_ERROR_DEVICE_UNAVAILABLE);
+    CHECK(!target->lost && target->compute_mode != CU_COMPUTEMODE_PROHIBITED,
+          CUDA_ERROR_DEVICE_UNAVAILABLE);
     if (target->compute_mode != CU_COMPUTEMODE_EXCLUSIVE_PROCESS)
         return CUDA_SUCCESS;
     gs_image_reap(sim.image);
     CHECK(!server_holds_gpu(device), CUDA_ERROR_DEVICE_UNAVAILABLE);
     for (int i = 0; i < GS_MAX_SLOTS; i++) {
         const gs_slot *other = &sim.image->slots[i];
-        if (other->pid && other != sim.slot && other->use[gs_home(device)].contexts && !gs_mps_neighbor(other))
+        if (other->pid && other != sim.slot && other->use[gs_home(device)].contexts
+            && !gs_mps_neighbor(other))
             return CUDA_ERROR_DEVICE_UNAVAILABLE;
     }
     return CUDA_SUCCESS;
@@ -59,8 +63,11 @@ static CUresult occupy(CUcontext ctx)
 
 static CUresult open_context(CUcontext ctx, int ordinal, unsigned int flags)
 {
-    *ctx = (struct CUctx_st){.ordinal = ordinal, .device = sim.visible[ordinal], .flags = flags,
-                             .id = ++sim.next_id, .primary = ctx->primary};
+    *ctx = (struct CUctx_st){.ordinal = ordinal,
+                             .device = sim.visible[ordinal],
+                             .flags = flags,
+                             .id = ++sim.next_id,
+                             .primary = ctx->primary};
     TRY(occupy(ctx));
     ctx->limits[CU_LIMIT_STACK_SIZE] = 1024;
     ctx->limits[CU_LIMIT_PRINTF_FIFO_SIZE] = 1 << 20;
@@ -182,7 +189,8 @@ static CUresult create(CUcontext *ctx, unsigned int flags, CUdevice ordinal)
     CHECK(ctx && !(flags & ~CU_CTX_FLAGS_MASK), CUDA_ERROR_INVALID_VALUE);
     TRY(gs_ordinal(ordinal, &device));
     CUcontext created = gs_handle_new(KIND_CONTEXT, sizeof *created);
-    CUresult result = gs_context_push(created) ? open_context(created, ordinal, flags) : CUDA_ERROR_INVALID_VALUE;
+    CUresult result =
+        gs_context_push(created) ? open_context(created, ordinal, flags) : CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS) {
         *ctx = created;
         return CUDA_SUCCESS;
@@ -199,18 +207,20 @@ CUresult cuCtxCreate_v2(CUcontext *ctx, unsigned int flags, CUdevice ordinal)
     return create(ctx, flags, ordinal);
 }
 
-CUresult cuCtxCreate_v3(CUcontext *ctx, CUexecAffinityParam *affinity, int count, unsigned int flags,
-                        CUdevice ordinal)
+CUresult cuCtxCreate_v3(CUcontext *ctx, CUexecAffinityParam *affinity, int count,
+                        unsigned int flags, CUdevice ordinal)
 {
     ENTER(NEED_INIT);
     CHECK(count == 0 || (affinity && gs_mps_self()), CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY);
     return create(ctx, flags, ordinal);
 }
 
-CUresult cuCtxCreate_v4(CUcontext *ctx, CUctxCreateParams *params, unsigned int flags, CUdevice ordinal)
+CUresult cuCtxCreate_v4(CUcontext *ctx, CUctxCreateParams *params, unsigned int flags,
+                        CUdevice ordinal)
 {
     ENTER(NEED_INIT);
-    CHECK(!params || !params->numExecAffinityParams || gs_mps_self(), CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY);
+    CHECK(!params || !params->numExecAffinityParams || gs_mps_self(),
+          CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY);
     CHECK(!params || !params->cigParams, CUDA_ERROR_NOT_SUPPORTED);
     return create(ctx, flags, ordinal);
 }

@@ -9,7 +9,8 @@ CUresult cuGetErrorName(CUresult error, const char **text)
 {
     CHECK(text, CUDA_ERROR_INVALID_VALUE);
     switch ((int)error) {
-#define X(name, number, sentence) case number: *text = #name; return CUDA_SUCCESS;
+#define X(name, number, sentence) \
+    case number: *text = #name; return CUDA_SUCCESS;
 #include "cuda/results.def"
 #undef X
     }
@@ -21,7 +22,8 @@ CUresult cuGetErrorString(CUresult error, const char **text)
 {
     CHECK(text, CUDA_ERROR_INVALID_VALUE);
     switch ((int)error) {
-#define X(name, number, sentence) case number: *text = sentence; return CUDA_SUCCESS;
+#define X(name, number, sentence) \
+    case number: *text = sentence; return CUDA_SUCCESS;
 #include "cuda/results.def"
 #undef X
     }
@@ -109,10 +111,16 @@ CUresult cuDeviceGetProperties(CUdevprop *properties, CUdevice ordinal)
     ENTER(NEED_INIT);
     CHECK(properties, CUDA_ERROR_INVALID_VALUE);
     TRY(gs_ordinal(ordinal, &device));
-    *properties = (CUdevprop){
-        .maxThreadsPerBlock = 1024, .maxThreadsDim = {1024, 1024, 64}, .maxGridSize = {0x7fffffff, 65535, 65535},
-        .sharedMemPerBlock = 49152, .totalConstantMemory = 65536, .SIMDWidth = 32, .memPitch = 0x7fffffff,
-        .regsPerBlock = (int)device->regs_per_sm, .clockRate = (int)device->clock_sm * 1000, .textureAlign = 512};
+    *properties = (CUdevprop){.maxThreadsPerBlock = 1024,
+                              .maxThreadsDim = {1024, 1024, 64},
+                              .maxGridSize = {0x7fffffff, 65535, 65535},
+                              .sharedMemPerBlock = 49152,
+                              .totalConstantMemory = 65536,
+                              .SIMDWidth = 32,
+                              .memPitch = 0x7fffffff,
+                              .regsPerBlock = (int)device->regs_per_sm,
+                              .clockRate = (int)device->clock_sm * 1000,
+                              .textureAlign = 512};
     return CUDA_SUCCESS;
 }
 
@@ -165,7 +173,8 @@ CUresult cuDeviceCanAccessPeer(int *can, CUdevice ordinal, CUdevice peer)
     return CUDA_SUCCESS;
 }
 
-CUresult cuDeviceGetP2PAttribute(int *value, CUdevice_P2PAttribute attribute, CUdevice ordinal, CUdevice peer)
+CUresult cuDeviceGetP2PAttribute(int *value, CUdevice_P2PAttribute attribute, CUdevice ordinal,
+                                 CUdevice peer)
 {
     gs_device *here, *there;
     ENTER(NEED_INIT);
@@ -177,6 +186,7 @@ CUresult cuDeviceGetP2PAttribute(int *value, CUdevice_P2PAttribute attribute, CU
     *value = attribute == CU_DEVICE_P2P_ATTRIBUTE_NATIVE_ATOMIC_SUPPORTED
                  ? linked && here->nvlinks && there->nvlinks
                  : attribute != CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK
-                       && attribute != CU_DEVICE_P2P_ATTRIBUTE_ONLY_PARTIAL_NATIVE_ATOMIC_SUPPORTED && linked;
+                       && attribute != CU_DEVICE_P2P_ATTRIBUTE_ONLY_PARTIAL_NATIVE_ATOMIC_SUPPORTED
+                       && linked;
     return CUDA_SUCCESS;
 }

@@ -73,8 +73,9 @@ void gs_uncharge(int device, uint64_t bytes, bool managed)
 }
 
 /*
- * What cuMemGetInfo shows. Under an MPS pinned limit only the free figure follows the limit (measured on an
- * H200, driver 580); under a driver cgroup limit the total does too, but only for the leaf cgroup (r615).
+ * What cuMemGetInfo shows. Under an MPS pinned limit only the free figure follows the limit
+ * (measured on an H200, driver 580); under a driver cgroup limit the total does too, but only for
+ * the leaf cgroup (r615).
  */
 void gs_memory_info(int device, uint64_t *available, uint64_t *total)
 {

@@ -3,8 +3,9 @@
  * Purpose: charge physical memory against the limits of the machine.
  * Owner: sim.slot->use[]; the machine image has no second counter (machine/image.h, invariant 2).
  * Threads: under sim.lock; each function takes the image lock itself.
- * Limits: device -1 is host memory and is never charged. Managed memory is charged to the device but not to driver
- *   cgroup limits, because the driver counts it as system memory (NVIDIA memory partitioning, r615).
+ * Limits: device -1 is host memory and is never charged. Managed memory is charged to the device
+ *   but not to driver cgroup limits, because the driver counts it as system memory (NVIDIA memory
+ *   partitioning, r615).
  */
 #ifndef GS_SIM_CUDA_CHARGE_H
 #define GS_SIM_CUDA_CHARGE_H
@@ -13,6 +14,7 @@
 
 CUresult gs_charge(int device, uint64_t bytes, bool managed);
 void gs_uncharge(int device, uint64_t bytes, bool managed);
-void gs_memory_info(int device, uint64_t *available, uint64_t *total); /* what cuMemGetInfo answers */
+void gs_memory_info(int device, uint64_t *available,
+                    uint64_t *total); /* what cuMemGetInfo answers */
 
 #endif

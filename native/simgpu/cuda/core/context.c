@@ -38,7 +38,10 @@ static CUresult device_health(CUcontext ctx)
     const gs_device *gpu = device->parent < 0 ? device : &sim.image->devices[device->parent];
     if (gpu->lost)
         return CUDA_ERROR_UNKNOWN;
-    if (ctx->fault_device != gs_home(ctx->device)) { /* restored on another GPU: its old faults do not concern this context */
+    if (ctx->fault_device
+        != gs_home(
+            /* Restored on another GPU: its old faults do not concern this context. */
+            ctx->device)) {
         ctx->fault_device = gs_home(ctx->device);
         ctx->fault_seq = device->fault_seq;
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Purpose: a context's state, whether it still works, and which one is current on a thread.
- * Owner: cuda/context/context.c creates and destroys contexts; each thread owns its stack of current ones.
+ * Owner: cuda/context/context.c creates and destroys contexts; each thread owns its stack of
+ *   current ones.
  * Threads: under sim.lock.
  * Limits: 128 contexts on a thread's stack. A broken context stays broken, as on a real GPU.
  */

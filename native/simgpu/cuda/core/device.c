@@ -16,7 +16,10 @@ int gs_ordinal_of(int device)
     return -1;
 }
 
-/* A restore may have moved this process' memory to another GPU; its handles keep the index of the original GPU. */
+/*
+ * A restore may have moved this process' memory to another GPU; its handles keep the index of the
+ * original GPU.
+ */
 int gs_home(int device)
 {
     int moved = sim.slot ? sim.slot->device_map[device] : -1;
@@ -43,7 +46,8 @@ bool gs_uuid(const char *text, CUuuid *uuid)
         unsigned int value;
         if (sscanf(digit, "%x", &value) != 1)
             continue;
-        uuid->bytes[digits / 2] = (char)(uuid->bytes[digits / 2] | (int)value << (digits % 2 ? 0 : 4));
+        uuid->bytes[digits / 2] =
+            (char)(uuid->bytes[digits / 2] | (int)value << (digits % 2 ? 0 : 4));
         digits++;
     }
     return digits == 32;

@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: what every file of the simulated driver starts from: CUDA's types, the machine image, and the state of this
- *   process.
+ * Purpose: what every file of the simulated driver starts from: CUDA's types, the machine image,
+ *   and the state of this process.
  * Owner: cuda/core/process.c fills `sim` in cuInit.
  * Threads: `sim` is read and written under sim.lock; sim.ready is also read without it (entry.c).
  * Limits: one driver per process; GS_MAX_DEVICES devices.
  *
  * Model
- * 1. Every entry point starts with ENTER() (entry.h), which takes sim.lock. Entry points that share work call a static
- *    function; one entry point calls another only before its own ENTER().
- * 2. An operation gets its place [start, end) on the GPU's timeline and moves its bytes when it is submitted. It is
- *    complete when CLOCK_MONOTONIC passes `end`. Programs without data races cannot see the difference.
- * 3. Host callbacks, waits on values, and the work behind them cannot be timed in advance. They wait in the queue of
- *    their stream for the worker thread (work/worker.c).
- * 4. Physical memory is charged before it exists and released after it is gone (core/charge.c); everything else that
- *    other processes see is in the machine image.
- * 5. Rooms include downwards only: core < memory < graph < work < stream < alloc, code < context < launch.
+ * 1. Every entry point starts with ENTER() (entry.h), which takes sim.lock. Entry points that share
+ *    work call a static function; one entry point calls another only before its own ENTER().
+ * 2. An operation gets its place [start, end) on the GPU's timeline and moves its bytes when it is
+ *    submitted. It is complete when CLOCK_MONOTONIC passes `end`. Programs without data races
+ *    cannot see the difference.
+ * 3. Host callbacks, waits on values, and the work behind them cannot be timed in advance. They
+ *    wait in the queue of their stream for the worker thread (work/worker.c).
+ * 4. Physical memory is charged before it exists and released after it is gone (core/charge.c);
+ *    everything else that other processes see is in the machine image.
+ * 5. Rooms include downwards only: core < memory < graph < work < stream < alloc, code < context <
+ *    launch.
  */
 #ifndef GS_SIM_CUDA_DRIVER_H
 #define GS_SIM_CUDA_DRIVER_H

@@ -7,7 +7,10 @@
 
 #include "cuda/core/context.h"
 
-/* While the process is checkpointed its calls sleep here. The count lets a checkpoint wait for calls in progress. */
+/*
+ * While the process is checkpointed its calls sleep here. The count lets a checkpoint wait for
+ * calls in progress.
+ */
 static void pass_checkpoint(void)
 {
     for (;;) {

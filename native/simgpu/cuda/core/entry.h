@@ -2,7 +2,8 @@
 /*
  * Purpose: what every entry point does first and last.
  * Owner: the entry point; ENTER() declares `call` and ends it on every return.
- * Threads: between ENTER() and the return the calling thread holds sim.lock. Waiting functions release it meanwhile.
+ * Threads: between ENTER() and the return the calling thread holds sim.lock. Waiting functions
+ *   release it meanwhile.
  * Limits: a checkpointed process' calls sleep in ENTER() until the process is unlocked.
  */
 #ifndef GS_SIM_CUDA_ENTRY_H
@@ -24,6 +25,6 @@ void gs_leave(gs_call *call);
 #define ENTER(need)                                                   \
     gs_call call __attribute__((cleanup(gs_leave))) = gs_enter(need); \
     if (call.error)                                                   \
-        return call.error
+    return call.error
 
 #endif

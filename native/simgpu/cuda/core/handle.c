@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An open-addressing hash table. A freed entry points to `sim`, so that a search goes on past it. */
+/*
+ * An open-addressing hash table. A freed entry points to `sim`, so that a search goes on past it.
+ */
 #include "cuda/core/handle.h"
 
 static struct entry {

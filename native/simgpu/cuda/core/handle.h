@@ -11,8 +11,22 @@
 #include "cuda/core/driver.h"
 
 typedef enum {
-    KIND_NONE, KIND_CONTEXT, KIND_STREAM, KIND_EVENT, KIND_MODULE, KIND_FUNCTION, KIND_LIBRARY, KIND_ARRAY,
-    KIND_MIPMAP, KIND_POOL, KIND_GRAPH, KIND_NODE, KIND_EXEC, KIND_CHUNK, KIND_USER_OBJECT, KIND_LINK
+    KIND_NONE,
+    KIND_CONTEXT,
+    KIND_STREAM,
+    KIND_EVENT,
+    KIND_MODULE,
+    KIND_FUNCTION,
+    KIND_LIBRARY,
+    KIND_ARRAY,
+    KIND_MIPMAP,
+    KIND_POOL,
+    KIND_GRAPH,
+    KIND_NODE,
+    KIND_EXEC,
+    KIND_CHUNK,
+    KIND_USER_OBJECT,
+    KIND_LINK
 } gs_kind;
 
 void *gs_handle_new(gs_kind kind, size_t size); /* zeroed */

@@ -17,11 +17,15 @@ static int number(const char *name, int otherwise)
 static gs_mps_request connect_request(void)
 {
     const char *pinned = getenv("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT");
-    gs_mps_request request = {
-        .magic = GS_MPS_MAGIC, .protocol = GS_MPS_PROTOCOL, .verb = GS_MPS_CONNECT, .pid = getpid(),
-        .uid = getuid(), .slot = (int)(sim.slot - sim.image->slots),
-        .thread_percentage = number("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE", 0),
-        .priority = number("CUDA_MPS_CLIENT_PRIORITY", GS_MPS_DEFAULT_PRIORITY)};
+    gs_mps_request request = {.magic = GS_MPS_MAGIC,
+                              .protocol = GS_MPS_PROTOCOL,
+                              .verb = GS_MPS_CONNECT,
+                              .pid = getpid(),
+                              .uid = getuid(),
+                              .slot = (int)(sim.slot - sim.image->slots),
+                              .thread_percentage = number("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE", 0),
+                              .priority =
+                                  number("CUDA_MPS_CLIENT_PRIORITY", GS_MPS_DEFAULT_PRIORITY)};
     snprintf(request.text, sizeof request.text, "%s", pinned ? pinned : "");
     return request;
 }
@@ -58,7 +62,10 @@ static bool read_limits(const char *text, uint64_t *limit)
     return true;
 }
 
-/* An entry for an invisible device drops every limit without an error, as the real driver does (580, H200). */
+/*
+ * An entry for an invisible device drops every limit without an error, as the real driver does
+ * (580, H200).
+ */
 static void limit_memory(gs_mps_client *client)
 {
     const char *text = getenv("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT");
@@ -92,7 +99,8 @@ CUresult gs_mps_join(void)
     const char *directory = getenv("CUDA_MPS_PIPE_DIRECTORY");
     int fd = gs_mps_connect(directory && *directory ? directory : "/tmp/nvidia-mps");
     if (fd < 0)
-        return CUDA_SUCCESS; /* no daemon: the process uses the GPU without MPS, as on a real machine */
+        /* No daemon: the process uses the GPU without MPS, as on a real machine. */
+        return CUDA_SUCCESS;
     ssize_t received = -1;
     if (send(fd, &request, sizeof request, MSG_NOSIGNAL) == sizeof request)
         do
@@ -101,7 +109,8 @@ CUresult gs_mps_join(void)
     if (received != sizeof reply || reply.magic != GS_MPS_MAGIC || reply.result != 0
         || reply.client < 0 || reply.client >= GS_MAX_MPS_CLIENTS) {
         close(fd);
-        return received == sizeof reply && reply.result ? (CUresult)reply.result : CUDA_ERROR_MPS_CONNECTION_FAILED;
+        return received == sizeof reply && reply.result ? (CUresult)reply.result
+                                                        : CUDA_ERROR_MPS_CONNECTION_FAILED;
     }
     gs_image_lock(sim.image);
     sim.slot->mps_client = reply.client;
@@ -118,8 +127,8 @@ gs_mps_client *gs_mps_self(void)
 }
 
 /*
- * SMs a client sees: the percentage rounded down to a pair, at least 8. On 132 SMs 5, 10, 25, 50, 75 % are
- * 8, 12, 32, 66, 98 (H200, driver 580); on 188 SMs 25 % are 46.
+ * SMs a client sees: the percentage rounded down to a pair, at least 8. On 132 SMs 5, 10, 25, 50,
+ * 75 % are 8, 12, 32, 66, 98 (H200, driver 580); on 188 SMs 25 % are 46.
  */
 uint32_t gs_mps_sms(const gs_device *device)
 {
@@ -133,7 +142,8 @@ uint32_t gs_mps_sms(const gs_device *device)
 bool gs_mps_neighbor(const gs_slot *other)
 {
     const gs_mps_client *client = gs_mps_self();
-    return client && other->mps_client >= 0 && sim.image->clients[other->mps_client].server == client->server;
+    return client && other->mps_client >= 0
+           && sim.image->clients[other->mps_client].server == client->server;
 }
 
 CUresult gs_mps_health(uint64_t *seen)

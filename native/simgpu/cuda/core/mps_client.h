@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Purpose: the MPS client inside the driver.
- * Owner: sim.mps_socket keeps this process a client; the daemon sees the client leave when it closes.
+ * Owner: sim.mps_socket keeps this process a client; the daemon sees the client leave when it
+ *   closes.
  * Threads: under sim.lock; gs_mps_join() takes the image lock.
  * Limits: a process joins once, in cuInit.
  */

@@ -49,11 +49,13 @@ static CUresult check_all(CUgraph graph, const CUgraphNode *nodes, size_t count)
 {
     CHECK(nodes || !count, CUDA_ERROR_INVALID_VALUE);
     for (size_t i = 0; i < count; i++)
-        CHECK(gs_handle_is(nodes[i], KIND_NODE) && nodes[i]->graph == graph, CUDA_ERROR_INVALID_VALUE);
+        CHECK(gs_handle_is(nodes[i], KIND_NODE) && nodes[i]->graph == graph,
+              CUDA_ERROR_INVALID_VALUE);
     return CUDA_SUCCESS;
 }
 
-CUresult gs_graph_add(CUgraph graph, const CUgraphNode *after, size_t count, gs_op *op, CUgraphNode *node)
+CUresult gs_graph_add(CUgraph graph, const CUgraphNode *after, size_t count, gs_op *op,
+                      CUgraphNode *node)
 {
     GRAPH(graph);
     TRY(check_all(graph, after, count));
@@ -92,7 +94,8 @@ CUgraph gs_graph_clone(CUgraph graph)
     }
     for (size_t i = 0; i < graph->count; i++)
         for (size_t k = 0; k < graph->nodes[i]->after.count; k++)
-            gs_frontier_add(&clone->nodes[i]->after, counterpart(clone, graph->nodes[i]->after.nodes[k]));
+            gs_frontier_add(&clone->nodes[i]->after,
+                            counterpart(clone, graph->nodes[i]->after.nodes[k]));
     return clone;
 }
 
@@ -145,7 +148,8 @@ static CUgraphNodeType node_type(const gs_op *op)
     case OP_RECORD: return CU_GRAPH_NODE_TYPE_EVENT_RECORD;
     case OP_ALLOC: return CU_GRAPH_NODE_TYPE_MEM_ALLOC;
     case OP_FREE: return CU_GRAPH_NODE_TYPE_MEM_FREE;
-    case OP_VALUE_WRITE: case OP_VALUE_WAIT: return CU_GRAPH_NODE_TYPE_BATCH_MEM_OP;
+    case OP_VALUE_WRITE:
+    case OP_VALUE_WAIT: return CU_GRAPH_NODE_TYPE_BATCH_MEM_OP;
     default: return CU_GRAPH_NODE_TYPE_EMPTY;
     }
 }
@@ -159,7 +163,10 @@ CUresult cuGraphNodeGetType(CUgraphNode node, CUgraphNodeType *type)
     return CUDA_SUCCESS;
 }
 
-/* Queries of graphs: without an array the number, else up to *room nodes, and NULL in the rest of the array. */
+/*
+ * Queries of graphs: without an array the number, else up to *room nodes, and NULL in the rest of
+ * the array.
+ */
 static CUresult copy_out(CUgraphNode *out, size_t *room, const CUgraphNode *nodes, size_t count)
 {
     CHECK(room, CUDA_ERROR_INVALID_VALUE);
@@ -226,7 +233,8 @@ CUresult cuGraphNodeGetDependentNodes(CUgraphNode node, CUgraphNode *nodes, size
     return result;
 }
 
-CUresult cuGraphAddDependencies(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to, size_t count)
+CUresult cuGraphAddDependencies(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to,
+                                size_t count)
 {
     ENTER(NEED_INIT);
     GRAPH(graph);
@@ -247,7 +255,8 @@ static bool forget_edge(CUgraphNode node, CUgraphNode before)
     return false;
 }
 
-CUresult cuGraphRemoveDependencies(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to, size_t count)
+CUresult cuGraphRemoveDependencies(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to,
+                                   size_t count)
 {
     ENTER(NEED_INIT);
     GRAPH(graph);
@@ -259,7 +268,8 @@ CUresult cuGraphRemoveDependencies(CUgraph graph, const CUgraphNode *from, const
 }
 
 /* Edge data is always zero: every edge is an ordinary dependency. */
-CUresult cuGraphGetEdges_v2(CUgraph graph, CUgraphNode *from, CUgraphNode *to, CUgraphEdgeData *data, size_t *room)
+CUresult cuGraphGetEdges_v2(CUgraph graph, CUgraphNode *from, CUgraphNode *to,
+                            CUgraphEdgeData *data, size_t *room)
 {
     CUresult result = cuGraphGetEdges(graph, from, to, room);
     if (result == CUDA_SUCCESS && data && from)
@@ -267,7 +277,8 @@ CUresult cuGraphGetEdges_v2(CUgraph graph, CUgraphNode *from, CUgraphNode *to, C
     return result;
 }
 
-CUresult cuGraphNodeGetDependencies_v2(CUgraphNode node, CUgraphNode *nodes, CUgraphEdgeData *data, size_t *room)
+CUresult cuGraphNodeGetDependencies_v2(CUgraphNode node, CUgraphNode *nodes, CUgraphEdgeData *data,
+                                       size_t *room)
 {
     CUresult result = cuGraphNodeGetDependencies(node, nodes, room);
     if (result == CUDA_SUCCESS && data && nodes)
@@ -275,7 +286,8 @@ CUresult cuGraphNodeGetDependencies_v2(CUgraphNode node, CUgraphNode *nodes, CUg
     return result;
 }
 
-CUresult cuGraphNodeGetDependentNodes_v2(CUgraphNode node, CUgraphNode *nodes, CUgraphEdgeData *data, size_t *room)
+CUresult cuGraphNodeGetDependentNodes_v2(CUgraphNode node, CUgraphNode *nodes,
+                                         CUgraphEdgeData *data, size_t *room)
 {
     CUresult result = cuGraphNodeGetDependentNodes(node, nodes, room);
     if (result == CUDA_SUCCESS && data && nodes)
@@ -314,7 +326,8 @@ CUresult cuGraphDestroyNode(CUgraphNode node)
     return CUDA_SUCCESS;
 }
 
-CUresult cuGraphRetainUserObject(CUgraph graph, CUuserObject object, unsigned int count, unsigned int move)
+CUresult cuGraphRetainUserObject(CUgraph graph, CUuserObject object, unsigned int count,
+                                 unsigned int move)
 {
     ENTER(NEED_INIT);
     GRAPH(graph);

@@ -35,7 +35,8 @@ struct CUgraph_st {
 
 CUgraph gs_graph_new(void);
 void gs_graph_free(CUgraph graph);
-CUresult gs_graph_add(CUgraph graph, const CUgraphNode *after, size_t count, gs_op *op, CUgraphNode *node);
+CUresult gs_graph_add(CUgraph graph, const CUgraphNode *after, size_t count, gs_op *op,
+                      CUgraphNode *node);
 bool gs_frontier_add(gs_frontier *frontier, CUgraphNode node); /* false: already in it */
 CUgraph gs_graph_clone(CUgraph graph);
 

@@ -30,8 +30,8 @@ void gs_user_objects_drop(gs_kept *list)
     }
 }
 
-CUresult cuUserObjectCreate(CUuserObject *object, void *pointer, CUhostFn destroy, unsigned int references,
-                            unsigned int flags)
+CUresult cuUserObjectCreate(CUuserObject *object, void *pointer, CUhostFn destroy,
+                            unsigned int references, unsigned int flags)
 {
     ENTER(NEED_INIT);
     CHECK(object && destroy && references && flags == 1, CUDA_ERROR_INVALID_VALUE);

@@ -11,8 +11,12 @@ static bool is_kernel(CUgraphNode node)
     return gs_handle_is(node, KIND_NODE) && node->op->type == OP_KERNEL;
 }
 
-/* Only the priority is kept: the other attributes tune caches and clusters, which are not simulated. */
-CUresult cuGraphKernelNodeGetAttribute(CUgraphNode node, CUkernelNodeAttrID attribute, CUkernelNodeAttrValue *value)
+/*
+ * Only the priority is kept: the other attributes tune caches and clusters, which are not
+ * simulated.
+ */
+CUresult cuGraphKernelNodeGetAttribute(CUgraphNode node, CUkernelNodeAttrID attribute,
+                                       CUkernelNodeAttrValue *value)
 {
     ENTER(NEED_INIT);
     CHECK(is_kernel(node) && value, CUDA_ERROR_INVALID_VALUE);
@@ -61,8 +65,9 @@ CUresult cuGraphExecEventWaitNodeSetEvent(CUgraphExec exec, CUgraphNode node, CU
 
 static const char *kind(const gs_op *op)
 {
-    static const char *const names[] = {"EMPTY", "KERNEL", "MEMCPY", "MEMSET", "HOST", "EVENT_RECORD", "EVENT_WAIT",
-                                        "WRITE_VALUE", "WAIT_VALUE", "MEM_ALLOC", "MEM_FREE", "GRAPH"};
+    static const char *const names[] = {"EMPTY",      "KERNEL",       "MEMCPY",     "MEMSET",
+                                        "HOST",       "EVENT_RECORD", "EVENT_WAIT", "WRITE_VALUE",
+                                        "WAIT_VALUE", "MEM_ALLOC",    "MEM_FREE",   "GRAPH"};
     return names[op->type];
 }
 

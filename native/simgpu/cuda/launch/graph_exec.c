@@ -94,7 +94,8 @@ CUresult cuGraphInstantiateWithFlags(CUgraphExec *exec, CUgraph graph, unsigned 
     return instantiate(exec, graph, flags);
 }
 
-CUresult cuGraphInstantiate_v2(CUgraphExec *exec, CUgraph graph, CUgraphNode *failed, char *log, size_t room)
+CUresult cuGraphInstantiate_v2(CUgraphExec *exec, CUgraph graph, CUgraphNode *failed, char *log,
+                               size_t room)
 {
     ENTER(NEED_CONTEXT);
     if (failed)
@@ -104,18 +105,21 @@ CUresult cuGraphInstantiate_v2(CUgraphExec *exec, CUgraph graph, CUgraphNode *fa
     return instantiate(exec, graph, 0);
 }
 
-CUresult cuGraphInstantiate(CUgraphExec *exec, CUgraph graph, CUgraphNode *failed, char *log, size_t room)
+CUresult cuGraphInstantiate(CUgraphExec *exec, CUgraph graph, CUgraphNode *failed, char *log,
+                            size_t room)
 {
     return cuGraphInstantiate_v2(exec, graph, failed, log, room);
 }
 
-CUresult cuGraphInstantiateWithParams(CUgraphExec *exec, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS *params)
+CUresult cuGraphInstantiateWithParams(CUgraphExec *exec, CUgraph graph,
+                                      CUDA_GRAPH_INSTANTIATE_PARAMS *params)
 {
     ENTER(NEED_CONTEXT);
     CHECK(params, CUDA_ERROR_INVALID_VALUE);
     CUresult result = instantiate(exec, graph, params->flags);
     params->hErrNode_out = NULL;
-    params->result_out = result ? CUDA_GRAPH_INSTANTIATE_INVALID_STRUCTURE : CUDA_GRAPH_INSTANTIATE_SUCCESS;
+    params->result_out =
+        result ? CUDA_GRAPH_INSTANTIATE_INVALID_STRUCTURE : CUDA_GRAPH_INSTANTIATE_SUCCESS;
     return result;
 }
 
@@ -179,7 +183,8 @@ CUresult cuGraphLaunch(CUgraphExec exec, CUstream handle)
     return launch(stream, exec);
 }
 
-static bool same_shape(const struct CUgraphExec_st *a, const struct CUgraphExec_st *b, size_t *where)
+static bool same_shape(const struct CUgraphExec_st *a, const struct CUgraphExec_st *b,
+                       size_t *where)
 {
     for (*where = 0; *where < a->count && *where < b->count; ++*where)
         if (a->steps[*where].op->type != b->steps[*where].op->type)
@@ -197,7 +202,7 @@ CUresult cuGraphExecUpdate_v2(CUgraphExec exec, CUgraph graph, CUgraphExecUpdate
     *info = (CUgraphExecUpdateResultInfo){0};
     if (!order(&updated, graph) || !same_shape(exec, &updated, &where)) {
         info->result = updated.count == exec->count ? CU_GRAPH_EXEC_UPDATE_ERROR_NODE_TYPE_CHANGED
-                                                  : CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED;
+                                                    : CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED;
         info->errorNode = updated.count == exec->count ? updated.steps[where].node : NULL;
         clear(&updated);
         return CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
@@ -208,7 +213,8 @@ CUresult cuGraphExecUpdate_v2(CUgraphExec exec, CUgraph graph, CUgraphExecUpdate
     return CUDA_SUCCESS;
 }
 
-CUresult cuGraphExecUpdate(CUgraphExec exec, CUgraph graph, CUgraphNode *failed, CUgraphExecUpdateResult *result)
+CUresult cuGraphExecUpdate(CUgraphExec exec, CUgraph graph, CUgraphNode *failed,
+                           CUgraphExecUpdateResult *result)
 {
     CUgraphExecUpdateResultInfo info = {0};
     CUresult status = cuGraphExecUpdate_v2(exec, graph, &info);

@@ -18,10 +18,11 @@ static CUresult make_kernel(CUcontext ctx, const CUDA_KERNEL_NODE_PARAMS *params
     op->kernel = (gs_kernel){.grid = {params->gridDimX, params->gridDimY, params->gridDimZ},
                              .block = {params->blockDimX, params->blockDimY, params->blockDimZ},
                              .shared = params->sharedMemBytes};
-    CHECK(params->gridDimX && params->gridDimY && params->gridDimZ && params->blockDimX && params->blockDimY
-              && params->blockDimZ, CUDA_ERROR_INVALID_VALUE);
-    return gs_kernel_pack(ctx, params->func ? params->func : (CUfunction)params->kern, params->kernelParams,
-                          params->extra, &op->kernel);
+    CHECK(params->gridDimX && params->gridDimY && params->gridDimZ && params->blockDimX
+              && params->blockDimY && params->blockDimZ,
+          CUDA_ERROR_INVALID_VALUE);
+    return gs_kernel_pack(ctx, params->func ? params->func : (CUfunction)params->kern,
+                          params->kernelParams, params->extra, &op->kernel);
 }
 
 static CUresult make_copy(CUcontext ctx, const CUDA_MEMCPY3D *params, gs_op *op)
@@ -34,8 +35,10 @@ static CUresult make_copy(CUcontext ctx, const CUDA_MEMCPY3D *params, gs_op *op)
 
 static CUresult make_memset(CUcontext ctx, const CUDA_MEMSET_NODE_PARAMS *params, gs_op *op)
 {
-    CHECK(params && (params->elementSize == 1 || params->elementSize == 2 || params->elementSize == 4)
-              && params->width && params->height, CUDA_ERROR_INVALID_VALUE);
+    CHECK(params
+              && (params->elementSize == 1 || params->elementSize == 2 || params->elementSize == 4)
+              && params->width && params->height,
+          CUDA_ERROR_INVALID_VALUE);
     TRY(gs_memset_check(params));
     *op = (gs_op){.type = OP_MEMSET, .ctx = ctx, .memset = *params};
     return CUDA_SUCCESS;
@@ -83,14 +86,15 @@ static CUresult make_child(CUgraph child, bool move, gs_op *op)
     return CUDA_SUCCESS;
 }
 
-#define ADD(name, params_type, make)                                                                     \
-    CUresult name(CUgraphNode *node, CUgraph graph, const CUgraphNode *after, size_t count, params_type params) \
-    {                                                                                                    \
-        gs_op op;                                                                                        \
-        ENTER(NEED_CONTEXT);                                                                             \
-        CHECK(node && gs_handle_is(graph, KIND_GRAPH), CUDA_ERROR_INVALID_VALUE);                        \
-        TRY(make);                                                                                       \
-        return gs_graph_add(graph, after, count, &op, node);                                             \
+#define ADD(name, params_type, make)                                                        \
+    CUresult name(CUgraphNode *node, CUgraph graph, const CUgraphNode *after, size_t count, \
+                  params_type params)                                                       \
+    {                                                                                       \
+        gs_op op;                                                                           \
+        ENTER(NEED_CONTEXT);                                                                \
+        CHECK(node && gs_handle_is(graph, KIND_GRAPH), CUDA_ERROR_INVALID_VALUE);           \
+        TRY(make);                                                                          \
+        return gs_graph_add(graph, after, count, &op, node);                                \
     }
 ADD(cuGraphAddKernelNode_v2, const CUDA_KERNEL_NODE_PARAMS *, make_kernel(call.ctx, params, &op))
 ADD(cuGraphAddHostNode, const CUDA_HOST_NODE_PARAMS *, make_host(params, &op))
@@ -107,15 +111,16 @@ static CUDA_KERNEL_NODE_PARAMS widen(const CUDA_KERNEL_NODE_PARAMS_v1 *params)
     return wide;
 }
 
-CUresult cuGraphAddKernelNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after, size_t count,
-                              const CUDA_KERNEL_NODE_PARAMS_v1 *params)
+CUresult cuGraphAddKernelNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after,
+                              size_t count, const CUDA_KERNEL_NODE_PARAMS_v1 *params)
 {
     CHECK(params, CUDA_ERROR_INVALID_VALUE);
     CUDA_KERNEL_NODE_PARAMS wide = widen(params);
     return cuGraphAddKernelNode_v2(node, graph, after, count, &wide);
 }
 
-CUresult cuGraphAddEmptyNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after, size_t count)
+CUresult cuGraphAddEmptyNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after,
+                             size_t count)
 {
     gs_op op = {.type = OP_EMPTY};
     ENTER(NEED_INIT);
@@ -123,8 +128,8 @@ CUresult cuGraphAddEmptyNode(CUgraphNode *node, CUgraph graph, const CUgraphNode
     return gs_graph_add(graph, after, count, &op, node);
 }
 
-CUresult cuGraphAddMemcpyNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after, size_t count,
-                              const CUDA_MEMCPY3D *params, CUcontext ctx)
+CUresult cuGraphAddMemcpyNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after,
+                              size_t count, const CUDA_MEMCPY3D *params, CUcontext ctx)
 {
     gs_op op;
     ENTER(NEED_INIT);
@@ -134,8 +139,8 @@ CUresult cuGraphAddMemcpyNode(CUgraphNode *node, CUgraph graph, const CUgraphNod
     return gs_graph_add(graph, after, count, &op, node);
 }
 
-CUresult cuGraphAddMemsetNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after, size_t count,
-                              const CUDA_MEMSET_NODE_PARAMS *params, CUcontext ctx)
+CUresult cuGraphAddMemsetNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after,
+                              size_t count, const CUDA_MEMSET_NODE_PARAMS *params, CUcontext ctx)
 {
     gs_op op;
     ENTER(NEED_INIT);
@@ -150,20 +155,23 @@ static CUresult make_any(CUcontext ctx, CUgraphNodeParams *params, gs_op *op)
     switch (params->type) {
     case CU_GRAPH_NODE_TYPE_KERNEL: return make_kernel(ctx, &params->kernel, op);
     case CU_GRAPH_NODE_TYPE_MEMCPY: return make_copy(ctx, &params->memcpy.copyParams, op);
-    case CU_GRAPH_NODE_TYPE_MEMSET: return make_memset(ctx, (CUDA_MEMSET_NODE_PARAMS *)&params->memset, op);
+    case CU_GRAPH_NODE_TYPE_MEMSET:
+        return make_memset(ctx, (CUDA_MEMSET_NODE_PARAMS *)&params->memset, op);
     case CU_GRAPH_NODE_TYPE_HOST: return make_host(&params->host, op);
-    case CU_GRAPH_NODE_TYPE_GRAPH: return make_child(params->graph.graph, params->graph.ownership == 1, op);
+    case CU_GRAPH_NODE_TYPE_GRAPH:
+        return make_child(params->graph.graph, params->graph.ownership == 1, op);
     case CU_GRAPH_NODE_TYPE_EMPTY: *op = (gs_op){.type = OP_EMPTY}; return CUDA_SUCCESS;
     case CU_GRAPH_NODE_TYPE_WAIT_EVENT: return make_event(OP_WAIT, params->eventWait.event, op);
-    case CU_GRAPH_NODE_TYPE_EVENT_RECORD: return make_event(OP_RECORD, params->eventRecord.event, op);
+    case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
+        return make_event(OP_RECORD, params->eventRecord.event, op);
     case CU_GRAPH_NODE_TYPE_MEM_ALLOC: return make_alloc(&params->alloc, op);
     case CU_GRAPH_NODE_TYPE_MEM_FREE: return make_free(params->free.dptr, op);
     default: return CUDA_ERROR_NOT_SUPPORTED;
     }
 }
 
-CUresult cuGraphAddNode_v2(CUgraphNode *node, CUgraph graph, const CUgraphNode *after, const CUgraphEdgeData *data,
-                           size_t count, CUgraphNodeParams *params)
+CUresult cuGraphAddNode_v2(CUgraphNode *node, CUgraph graph, const CUgraphNode *after,
+                           const CUgraphEdgeData *data, size_t count, CUgraphNodeParams *params)
 {
     gs_op op;
     (void)data;
@@ -191,11 +199,16 @@ static CUresult show_kernel(CUgraphNode node, CUDA_KERNEL_NODE_PARAMS *params)
     node->pointers = realloc(node->pointers, (size_t)(count + 1) * sizeof(void *));
     for (int i = 0; i < count; i++)
         node->pointers[i] = kernel->params + kernel->function->offset[i];
-    *params = (CUDA_KERNEL_NODE_PARAMS){
-        .func = kernel->function, .gridDimX = kernel->grid[0], .gridDimY = kernel->grid[1],
-        .gridDimZ = kernel->grid[2], .blockDimX = kernel->block[0], .blockDimY = kernel->block[1],
-        .blockDimZ = kernel->block[2], .sharedMemBytes = kernel->shared, .kernelParams = node->pointers,
-        .ctx = node->op->ctx};
+    *params = (CUDA_KERNEL_NODE_PARAMS){.func = kernel->function,
+                                        .gridDimX = kernel->grid[0],
+                                        .gridDimY = kernel->grid[1],
+                                        .gridDimZ = kernel->grid[2],
+                                        .blockDimX = kernel->block[0],
+                                        .blockDimY = kernel->block[1],
+                                        .blockDimZ = kernel->block[2],
+                                        .sharedMemBytes = kernel->shared,
+                                        .kernelParams = node->pointers,
+                                        .ctx = node->op->ctx};
     return CUDA_SUCCESS;
 }
 
@@ -238,7 +251,8 @@ CUresult cuGraphKernelNodeSetParams(CUgraphNode node, const CUDA_KERNEL_NODE_PAR
     return cuGraphKernelNodeSetParams_v2(node, &wide);
 }
 
-CUresult cuGraphExecKernelNodeSetParams_v2(CUgraphExec exec, CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS *params)
+CUresult cuGraphExecKernelNodeSetParams_v2(CUgraphExec exec, CUgraphNode node,
+                                           const CUDA_KERNEL_NODE_PARAMS *params)
 {
     gs_op op;
     ENTER(NEED_CONTEXT);
@@ -246,21 +260,22 @@ CUresult cuGraphExecKernelNodeSetParams_v2(CUgraphExec exec, CUgraphNode node, c
     return gs_exec_replace(exec, node, &op);
 }
 
-CUresult cuGraphExecKernelNodeSetParams(CUgraphExec exec, CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS_v1 *params)
+CUresult cuGraphExecKernelNodeSetParams(CUgraphExec exec, CUgraphNode node,
+                                        const CUDA_KERNEL_NODE_PARAMS_v1 *params)
 {
     CHECK(params, CUDA_ERROR_INVALID_VALUE);
     CUDA_KERNEL_NODE_PARAMS wide = widen(params);
     return cuGraphExecKernelNodeSetParams_v2(exec, node, &wide);
 }
 
-#define GET(name, kind, type, expression)            \
-    CUresult name(CUgraphNode node, type *params)    \
-    {                                                \
-        ENTER(NEED_INIT);                            \
-        OF_TYPE(node, kind);                         \
-        CHECK(params, CUDA_ERROR_INVALID_VALUE);     \
-        *params = (expression);                      \
-        return CUDA_SUCCESS;                         \
+#define GET(name, kind, type, expression)         \
+    CUresult name(CUgraphNode node, type *params) \
+    {                                             \
+        ENTER(NEED_INIT);                         \
+        OF_TYPE(node, kind);                      \
+        CHECK(params, CUDA_ERROR_INVALID_VALUE);  \
+        *params = (expression);                   \
+        return CUDA_SUCCESS;                      \
     }
 GET(cuGraphMemcpyNodeGetParams, OP_COPY, CUDA_MEMCPY3D, node->op->copy)
 GET(cuGraphMemsetNodeGetParams, OP_MEMSET, CUDA_MEMSET_NODE_PARAMS, node->op->memset)
@@ -271,27 +286,30 @@ GET(cuGraphEventRecordNodeGetEvent, OP_RECORD, CUevent, node->op->event.event)
 GET(cuGraphEventWaitNodeGetEvent, OP_WAIT, CUevent, node->op->event.event)
 GET(cuGraphMemFreeNodeGetParams, OP_FREE, CUdeviceptr, node->op->memory.at)
 GET(cuGraphMemAllocNodeGetParams, OP_ALLOC, CUDA_MEM_ALLOC_NODE_PARAMS,
-    ((CUDA_MEM_ALLOC_NODE_PARAMS){.bytesize = node->op->memory.size, .dptr = node->op->memory.at,
+    ((CUDA_MEM_ALLOC_NODE_PARAMS){.bytesize = node->op->memory.size,
+                                  .dptr = node->op->memory.at,
                                   .poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
                                                 .location = {CU_MEM_LOCATION_TYPE_DEVICE,
                                                              node->op->ctx->ordinal}}}))
 
-#define SET(name, params_type, make)                          \
-    CUresult name(CUgraphNode node, params_type params)       \
-    {                                                         \
-        gs_op op;                                             \
-        ENTER(NEED_CONTEXT);                                  \
-        TRY(make);                                            \
-        return replace(node, &op);                            \
+#define SET(name, params_type, make)                    \
+    CUresult name(CUgraphNode node, params_type params) \
+    {                                                   \
+        gs_op op;                                       \
+        ENTER(NEED_CONTEXT);                            \
+        TRY(make);                                      \
+        return replace(node, &op);                      \
     }
 SET(cuGraphMemcpyNodeSetParams, const CUDA_MEMCPY3D *, make_copy(call.ctx, params, &op))
 SET(cuGraphMemsetNodeSetParams, const CUDA_MEMSET_NODE_PARAMS *, make_memset(call.ctx, params, &op))
 SET(cuGraphHostNodeSetParams, const CUDA_HOST_NODE_PARAMS *, make_host(params, &op))
 SET(cuGraphEventRecordNodeSetEvent, CUevent, make_event(OP_RECORD, params, &op))
 SET(cuGraphEventWaitNodeSetEvent, CUevent, make_event(OP_WAIT, params, &op))
-SET(cuGraphNodeSetParams, CUgraphNodeParams *, params ? make_any(call.ctx, params, &op) : CUDA_ERROR_INVALID_VALUE)
+SET(cuGraphNodeSetParams, CUgraphNodeParams *,
+    params ? make_any(call.ctx, params, &op) : CUDA_ERROR_INVALID_VALUE)
 
-CUresult cuGraphExecMemcpyNodeSetParams(CUgraphExec exec, CUgraphNode node, const CUDA_MEMCPY3D *params, CUcontext ctx)
+CUresult cuGraphExecMemcpyNodeSetParams(CUgraphExec exec, CUgraphNode node,
+                                        const CUDA_MEMCPY3D *params, CUcontext ctx)
 {
     gs_op op;
     ENTER(NEED_INIT);
@@ -300,8 +318,8 @@ CUresult cuGraphExecMemcpyNodeSetParams(CUgraphExec exec, CUgraphNode node, cons
     return gs_exec_replace(exec, node, &op);
 }
 
-CUresult cuGraphExecMemsetNodeSetParams(CUgraphExec exec, CUgraphNode node, const CUDA_MEMSET_NODE_PARAMS *params,
-                                        CUcontext ctx)
+CUresult cuGraphExecMemsetNodeSetParams(CUgraphExec exec, CUgraphNode node,
+                                        const CUDA_MEMSET_NODE_PARAMS *params, CUcontext ctx)
 {
     gs_op op;
     ENTER(NEED_INIT);
@@ -310,7 +328,8 @@ CUresult cuGraphExecMemsetNodeSetParams(CUgraphExec exec, CUgraphNode node, cons
     return gs_exec_replace(exec, node, &op);
 }
 
-CUresult cuGraphExecHostNodeSetParams(CUgraphExec exec, CUgraphNode node, const CUDA_HOST_NODE_PARAMS *params)
+CUresult cuGraphExecHostNodeSetParams(CUgraphExec exec, CUgraphNode node,
+                                      const CUDA_HOST_NODE_PARAMS *params)
 {
     gs_op op;
     ENTER(NEED_INIT);

@@ -13,15 +13,16 @@
 static CUresult geometry(const gs_kernel *kernel)
 {
     uint64_t threads = gs_kernel_threads(kernel);
-    CHECK(kernel->grid[0] && kernel->grid[1] && kernel->grid[2] && threads, CUDA_ERROR_INVALID_VALUE);
+    CHECK(kernel->grid[0] && kernel->grid[1] && kernel->grid[2] && threads,
+          CUDA_ERROR_INVALID_VALUE);
     CHECK(kernel->grid[0] <= 0x7fffffff && kernel->grid[1] <= 65535 && kernel->grid[2] <= 65535,
           CUDA_ERROR_INVALID_VALUE);
     CHECK(threads <= 1024 && kernel->block[2] <= 64, CUDA_ERROR_INVALID_VALUE);
     return CUDA_SUCCESS;
 }
 
-static CUresult launch(CUcontext ctx, CUfunction function, gs_kernel kernel, CUstream handle, void **params,
-                       void **extra)
+static CUresult launch(CUcontext ctx, CUfunction function, gs_kernel kernel, CUstream handle,
+                       void **params, void **extra)
 {
     CUstream stream;
     TRY(geometry(&kernel));
@@ -35,16 +36,17 @@ static CUresult launch(CUcontext ctx, CUfunction function, gs_kernel kernel, CUs
     return gs_submit(stream->ctx, stream, &op);
 }
 
-CUresult cuLaunchKernel(CUfunction function, unsigned int gx, unsigned int gy, unsigned int gz, unsigned int bx,
-                        unsigned int by, unsigned int bz, unsigned int shared, CUstream stream, void **params,
-                        void **extra)
+CUresult cuLaunchKernel(CUfunction function, unsigned int gx, unsigned int gy, unsigned int gz,
+                        unsigned int bx, unsigned int by, unsigned int bz, unsigned int shared,
+                        CUstream stream, void **params, void **extra)
 {
     ENTER(NEED_CONTEXT);
     gs_kernel kernel = {.grid = {gx, gy, gz}, .block = {bx, by, bz}, .shared = shared};
     return launch(call.ctx, function, kernel, stream, params, extra);
 }
 
-CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **params, void **extra)
+CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **params,
+                          void **extra)
 {
     ENTER(NEED_CONTEXT);
     CHECK(config && (config->attrs || !config->numAttrs), CUDA_ERROR_INVALID_VALUE);
@@ -54,14 +56,16 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, voi
     return launch(call.ctx, function, kernel, config->hStream, params, extra);
 }
 
-CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned int gx, unsigned int gy, unsigned int gz,
-                                   unsigned int bx, unsigned int by, unsigned int bz, unsigned int shared,
-                                   CUstream stream, void **params)
+CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned int gx, unsigned int gy,
+                                   unsigned int gz, unsigned int bx, unsigned int by,
+                                   unsigned int bz, unsigned int shared, CUstream stream,
+                                   void **params)
 {
     ENTER(NEED_CONTEXT);
     const gs_device *device = gs_device_of(call.ctx->device);
     uint64_t threads = (uint64_t)bx * by * bz, blocks = (uint64_t)gx * gy * gz;
-    uint64_t resident = (uint64_t)gs_mps_sms(device) * MAX(1, device->threads_per_sm / MAX(threads, 1));
+    uint64_t resident =
+        (uint64_t)gs_mps_sms(device) * MAX(1, device->threads_per_sm / MAX(threads, 1));
     CHECK(blocks <= resident, CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
     gs_kernel kernel = {.grid = {gx, gy, gz}, .block = {bx, by, bz}, .shared = shared};
     return launch(call.ctx, function, kernel, stream, params, NULL);
@@ -77,7 +81,8 @@ CUresult cuLaunchHostFunc(CUstream handle, CUhostFn function, void *data)
     return gs_submit(stream->ctx, stream, &op);
 }
 
-CUresult cuStreamAddCallback(CUstream handle, CUstreamCallback callback, void *data, unsigned int flags)
+CUresult cuStreamAddCallback(CUstream handle, CUstreamCallback callback, void *data,
+                             unsigned int flags)
 {
     CUstream stream;
     ENTER(NEED_CONTEXT);
@@ -96,18 +101,19 @@ static CUresult value(CUcontext ctx, CUstream handle, CUstreamMemOpValueParams p
     bool wait = params.operation == CU_STREAM_MEM_OP_WAIT_VALUE_32
                 || params.operation == CU_STREAM_MEM_OP_WAIT_VALUE_64;
     TRY(gs_stream_of(ctx, handle, &stream));
-    CHECK(gs_range_find(params.address) && params.address % (wide ? 8 : 4) == 0, CUDA_ERROR_INVALID_VALUE);
+    CHECK(gs_range_find(params.address) && params.address % (wide ? 8 : 4) == 0,
+          CUDA_ERROR_INVALID_VALUE);
     gs_op op = {.type = wait ? OP_VALUE_WAIT : OP_VALUE_WRITE, .value = params};
     return gs_submit(stream->ctx, stream, &op);
 }
 
-#define VALUE(name, width, op, field)                                                                   \
-    CUresult name(CUstream stream, CUdeviceptr at, cuuint##width##_t number, unsigned int flags)        \
-    {                                                                                                   \
-        ENTER(NEED_CONTEXT);                                                                            \
-        return value(call.ctx, stream,                                                                  \
-                     (CUstreamMemOpValueParams){.operation = op, .address = at, .field = number,        \
-                                                .flags = flags});                                       \
+#define VALUE(name, width, op, field)                                                            \
+    CUresult name(CUstream stream, CUdeviceptr at, cuuint##width##_t number, unsigned int flags) \
+    {                                                                                            \
+        ENTER(NEED_CONTEXT);                                                                     \
+        return value(call.ctx, stream,                                                           \
+                     (CUstreamMemOpValueParams){                                                 \
+                         .operation = op, .address = at, .field = number, .flags = flags});      \
     }
 VALUE(cuStreamWaitValue32_v2, 32, CU_STREAM_MEM_OP_WAIT_VALUE_32, value)
 VALUE(cuStreamWaitValue64_v2, 64, CU_STREAM_MEM_OP_WAIT_VALUE_64, value64)
@@ -118,7 +124,8 @@ VALUE(cuStreamWaitValue64, 64, CU_STREAM_MEM_OP_WAIT_VALUE_64, value64)
 VALUE(cuStreamWriteValue32, 32, CU_STREAM_MEM_OP_WRITE_VALUE_32, value)
 VALUE(cuStreamWriteValue64, 64, CU_STREAM_MEM_OP_WRITE_VALUE_64, value64)
 
-CUresult cuStreamBatchMemOp_v2(CUstream stream, unsigned int count, CUstreamBatchMemOpParams *ops, unsigned int flags)
+CUresult cuStreamBatchMemOp_v2(CUstream stream, unsigned int count, CUstreamBatchMemOpParams *ops,
+                               unsigned int flags)
 {
     ENTER(NEED_CONTEXT);
     CHECK(ops && count <= 256 && flags == 0, CUDA_ERROR_INVALID_VALUE);
@@ -129,7 +136,8 @@ CUresult cuStreamBatchMemOp_v2(CUstream stream, unsigned int count, CUstreamBatc
     return CUDA_SUCCESS;
 }
 
-CUresult cuStreamBatchMemOp(CUstream stream, unsigned int count, CUstreamBatchMemOpParams *ops, unsigned int flags)
+CUresult cuStreamBatchMemOp(CUstream stream, unsigned int count, CUstreamBatchMemOpParams *ops,
+                            unsigned int flags)
 {
     return cuStreamBatchMemOp_v2(stream, count, ops, flags);
 }

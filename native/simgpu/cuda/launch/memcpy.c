@@ -29,7 +29,8 @@ static CUresult sync(CUcontext ctx, const CUDA_MEMCPY3D *copy)
     return gs_stream_wait(stream);
 }
 
-static CUDA_MEMCPY3D typed(CUmemorytype to_type, CUdeviceptr to, CUmemorytype from_type, CUdeviceptr from, size_t n)
+static CUDA_MEMCPY3D typed(CUmemorytype to_type, CUdeviceptr to, CUmemorytype from_type,
+                           CUdeviceptr from, size_t n)
 {
     CUDA_MEMCPY3D copy = gs_copy_linear(to, from, n);
     copy.srcMemoryType = from_type;
@@ -43,25 +44,26 @@ static CUDA_MEMCPY3D typed(CUmemorytype to_type, CUdeviceptr to, CUmemorytype fr
 #define DEVICE(pointer) CU_MEMORYTYPE_DEVICE, (pointer)
 #define ANY(pointer) CU_MEMORYTYPE_UNIFIED, (pointer)
 
-#define LINEAR(name, async_name, TO, FROM, to_type, from_type)                              \
-    CUresult name(to_type to, from_type from, size_t n)                                     \
-    {                                                                                       \
-        ENTER(NEED_CONTEXT);                                                                \
-        CUDA_MEMCPY3D copy = typed(TO(to), FROM(from), n);                                  \
-        return sync(call.ctx, &copy);                                                          \
-    }                                                                                       \
-    CUresult async_name(to_type to, from_type from, size_t n, CUstream stream)              \
-    {                                                                                       \
-        ENTER(NEED_CONTEXT);                                                                \
-        CUDA_MEMCPY3D copy = typed(TO(to), FROM(from), n);                                  \
-        return async(call.ctx, stream, &copy);                                              \
+#define LINEAR(name, async_name, TO, FROM, to_type, from_type)                 \
+    CUresult name(to_type to, from_type from, size_t n)                        \
+    {                                                                          \
+        ENTER(NEED_CONTEXT);                                                   \
+        CUDA_MEMCPY3D copy = typed(TO(to), FROM(from), n);                     \
+        return sync(call.ctx, &copy);                                          \
+    }                                                                          \
+    CUresult async_name(to_type to, from_type from, size_t n, CUstream stream) \
+    {                                                                          \
+        ENTER(NEED_CONTEXT);                                                   \
+        CUDA_MEMCPY3D copy = typed(TO(to), FROM(from), n);                     \
+        return async(call.ctx, stream, &copy);                                 \
     }
 LINEAR(cuMemcpy, cuMemcpyAsync, ANY, ANY, CUdeviceptr, CUdeviceptr)
 LINEAR(cuMemcpyHtoD_v2, cuMemcpyHtoDAsync_v2, DEVICE, HOST, CUdeviceptr, const void *)
 LINEAR(cuMemcpyDtoH_v2, cuMemcpyDtoHAsync_v2, HOST, DEVICE, void *, CUdeviceptr)
 LINEAR(cuMemcpyDtoD_v2, cuMemcpyDtoDAsync_v2, DEVICE, DEVICE, CUdeviceptr, CUdeviceptr)
 
-CUresult cuMemcpyPeer(CUdeviceptr to, CUcontext to_ctx, CUdeviceptr from, CUcontext from_ctx, size_t n)
+CUresult cuMemcpyPeer(CUdeviceptr to, CUcontext to_ctx, CUdeviceptr from, CUcontext from_ctx,
+                      size_t n)
 {
     ENTER(NEED_CONTEXT);
     TRY(gs_context_health(to_ctx));
@@ -70,8 +72,8 @@ CUresult cuMemcpyPeer(CUdeviceptr to, CUcontext to_ctx, CUdeviceptr from, CUcont
     return sync(call.ctx, &copy);
 }
 
-CUresult cuMemcpyPeerAsync(CUdeviceptr to, CUcontext to_ctx, CUdeviceptr from, CUcontext from_ctx, size_t n,
-                           CUstream stream)
+CUresult cuMemcpyPeerAsync(CUdeviceptr to, CUcontext to_ctx, CUdeviceptr from, CUcontext from_ctx,
+                           size_t n, CUstream stream)
 {
     ENTER(NEED_CONTEXT);
     TRY(gs_context_health(to_ctx));
@@ -80,7 +82,8 @@ CUresult cuMemcpyPeerAsync(CUdeviceptr to, CUcontext to_ctx, CUdeviceptr from, C
     return async(call.ctx, stream, &copy);
 }
 
-static CUDA_MEMCPY3D array_side(CUDA_MEMCPY3D copy, CUarray to, size_t to_at, CUarray from, size_t from_at)
+static CUDA_MEMCPY3D array_side(CUDA_MEMCPY3D copy, CUarray to, size_t to_at, CUarray from,
+                                size_t from_at)
 {
     if (to) {
         copy.dstMemoryType = CU_MEMORYTYPE_ARRAY;
@@ -146,13 +149,23 @@ CUresult cuMemcpyAtoHAsync_v2(void *to, CUarray from, size_t at, size_t n, CUstr
 
 static CUDA_MEMCPY3D from_2d(const CUDA_MEMCPY2D *flat)
 {
-    return (CUDA_MEMCPY3D){
-        .srcXInBytes = flat->srcXInBytes, .srcY = flat->srcY, .srcMemoryType = flat->srcMemoryType,
-        .srcHost = flat->srcHost, .srcDevice = flat->srcDevice, .srcArray = flat->srcArray,
-        .srcPitch = flat->srcPitch, .dstXInBytes = flat->dstXInBytes, .dstY = flat->dstY,
-        .dstMemoryType = flat->dstMemoryType, .dstHost = flat->dstHost, .dstDevice = flat->dstDevice,
-        .dstArray = flat->dstArray, .dstPitch = flat->dstPitch, .WidthInBytes = flat->WidthInBytes,
-        .Height = flat->Height, .Depth = 1};
+    return (CUDA_MEMCPY3D){.srcXInBytes = flat->srcXInBytes,
+                           .srcY = flat->srcY,
+                           .srcMemoryType = flat->srcMemoryType,
+                           .srcHost = flat->srcHost,
+                           .srcDevice = flat->srcDevice,
+                           .srcArray = flat->srcArray,
+                           .srcPitch = flat->srcPitch,
+                           .dstXInBytes = flat->dstXInBytes,
+                           .dstY = flat->dstY,
+                           .dstMemoryType = flat->dstMemoryType,
+                           .dstHost = flat->dstHost,
+                           .dstDevice = flat->dstDevice,
+                           .dstArray = flat->dstArray,
+                           .dstPitch = flat->dstPitch,
+                           .WidthInBytes = flat->WidthInBytes,
+                           .Height = flat->Height,
+                           .Depth = 1};
 }
 
 CUresult cuMemcpy2D_v2(const CUDA_MEMCPY2D *flat)
@@ -203,7 +216,8 @@ CUresult cuMemcpy3DPeerAsync(const CUDA_MEMCPY3D_PEER *copy, CUstream stream)
 }
 
 CUresult cuMemcpyBatchAsync_v2(CUdeviceptr *to, CUdeviceptr *from, size_t *sizes, size_t count,
-                               CUmemcpyAttributes *attributes, size_t *which, size_t attribute_count, CUstream stream)
+                               CUmemcpyAttributes *attributes, size_t *which,
+                               size_t attribute_count, CUstream stream)
 {
     (void)attributes, (void)which, (void)attribute_count;
     ENTER(NEED_CONTEXT);
@@ -216,10 +230,11 @@ CUresult cuMemcpyBatchAsync_v2(CUdeviceptr *to, CUdeviceptr *from, size_t *sizes
 }
 
 CUresult cuMemcpyBatchAsync(CUdeviceptr *to, CUdeviceptr *from, size_t *sizes, size_t count,
-                            CUmemcpyAttributes *attributes, size_t *which, size_t attribute_count, size_t *failed,
-                            CUstream stream)
+                            CUmemcpyAttributes *attributes, size_t *which, size_t attribute_count,
+                            size_t *failed, CUstream stream)
 {
-    CUresult result = cuMemcpyBatchAsync_v2(to, from, sizes, count, attributes, which, attribute_count, stream);
+    CUresult result =
+        cuMemcpyBatchAsync_v2(to, from, sizes, count, attributes, which, attribute_count, stream);
     if (result != CUDA_SUCCESS && failed)
         *failed = SIZE_MAX; /* "not attributable to one copy" */
     return result;

@@ -16,8 +16,12 @@ static CUresult alloc_chunk(CUcontext ctx, size_t size, CUdeviceptr *at)
     gs_chunk *chunk;
     TRY(gs_chunk_new(ctx->device, gs_granules(size), false, &chunk));
     CHECK(gs_chunk_place(chunk, at), CUDA_ERROR_OUT_OF_MEMORY);
-    gs_range_add(&(gs_range){.base = *at, .size = size, .kind = RANGE_ALLOC, .ctx = ctx,
-                             .device = ctx->device, .chunk = chunk});
+    gs_range_add(&(gs_range){.base = *at,
+                             .size = size,
+                             .kind = RANGE_ALLOC,
+                             .ctx = ctx,
+                             .device = ctx->device,
+                             .chunk = chunk});
     return CUDA_SUCCESS;
 }
 
@@ -28,8 +32,12 @@ CUresult gs_alloc(CUcontext ctx, size_t size, CUdeviceptr *at)
     if (size > SMALL)
         return alloc_chunk(ctx, size, at);
     TRY(gs_heap_alloc(ctx->heap, size, at));
-    gs_range_add(&(gs_range){.base = *at, .size = size, .kind = RANGE_SMALL, .ctx = ctx,
-                             .device = ctx->device, .heap = ctx->heap});
+    gs_range_add(&(gs_range){.base = *at,
+                             .size = size,
+                             .kind = RANGE_SMALL,
+                             .ctx = ctx,
+                             .device = ctx->device,
+                             .heap = ctx->heap});
     return CUDA_SUCCESS;
 }
 
@@ -45,9 +53,7 @@ CUresult gs_free(CUdeviceptr at)
     gs_range *range = gs_range_at(at);
     CHECK(range, CUDA_ERROR_INVALID_VALUE);
     switch (range->kind) {
-    case RANGE_ALLOC:
-        gs_chunk_remove(range->chunk, range->base);
-        break;
+    case RANGE_ALLOC: gs_chunk_remove(range->chunk, range->base); break;
     case RANGE_SMALL:
         gs_heap_free(range->heap, at);
         gs_heap_trim(range->heap, 0);
@@ -57,15 +63,13 @@ CUresult gs_free(CUdeviceptr at)
         gs_uncharge(range->device, range->chunk_offset, true);
         break;
     case RANGE_IPC:
-        CHECK(range->pool, CUDA_ERROR_INVALID_VALUE); /* without a pool it is closed by cuIpcCloseMemHandle */
+        CHECK(range->pool,
+              CUDA_ERROR_INVALID_VALUE); /* without a pool it is closed by cuIpcCloseMemHandle */
         gs_free_imported(range);
         return CUDA_SUCCESS;
-    case RANGE_POOL:
-        return gs_pool_free(at);
-    case RANGE_GRAPH:
-        return gs_graph_memory_free(at);
-    default:
-        return CUDA_ERROR_INVALID_VALUE;
+    case RANGE_POOL: return gs_pool_free(at);
+    case RANGE_GRAPH: return gs_graph_memory_free(at);
+    default: return CUDA_ERROR_INVALID_VALUE;
     }
     gs_range_remove(range);
     return CUDA_SUCCESS;
@@ -79,7 +83,8 @@ void gs_free_of_context(CUcontext ctx)
             continue;
         if (range->kind == RANGE_IPC)
             gs_free_imported(range);
-        else if (range->kind == RANGE_ALLOC || range->kind == RANGE_SMALL || range->kind == RANGE_MANAGED)
+        else if (range->kind == RANGE_ALLOC || range->kind == RANGE_SMALL
+                 || range->kind == RANGE_MANAGED)
             gs_free(range->base);
     }
 }

@@ -107,5 +107,6 @@ void *gs_bytes(CUdeviceptr at)
 
 void gs_arena_unmap(CUdeviceptr at, uint64_t size)
 {
-    mmap(gs_bytes(at), size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    mmap(gs_bytes(at), size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+         0);
 }

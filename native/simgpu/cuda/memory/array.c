@@ -6,14 +6,16 @@
 static size_t element_size(const CUDA_ARRAY3D_DESCRIPTOR *descriptor)
 {
     switch ((int)descriptor->Format) {
-    case CU_AD_FORMAT_UNSIGNED_INT8: case CU_AD_FORMAT_SIGNED_INT8: case CU_AD_FORMAT_NV12:
-        return descriptor->NumChannels;
-    case CU_AD_FORMAT_UNSIGNED_INT16: case CU_AD_FORMAT_SIGNED_INT16: case CU_AD_FORMAT_HALF:
-        return 2 * descriptor->NumChannels;
-    case CU_AD_FORMAT_UNSIGNED_INT32: case CU_AD_FORMAT_SIGNED_INT32: case CU_AD_FORMAT_FLOAT:
-        return 4 * descriptor->NumChannels;
-    default:
-        return 0;
+    case CU_AD_FORMAT_UNSIGNED_INT8:
+    case CU_AD_FORMAT_SIGNED_INT8:
+    case CU_AD_FORMAT_NV12: return descriptor->NumChannels;
+    case CU_AD_FORMAT_UNSIGNED_INT16:
+    case CU_AD_FORMAT_SIGNED_INT16:
+    case CU_AD_FORMAT_HALF: return 2 * descriptor->NumChannels;
+    case CU_AD_FORMAT_UNSIGNED_INT32:
+    case CU_AD_FORMAT_SIGNED_INT32:
+    case CU_AD_FORMAT_FLOAT: return 4 * descriptor->NumChannels;
+    default: return 0;
     }
 }
 
@@ -32,11 +34,13 @@ uint64_t gs_array_bytes(const CUDA_ARRAY3D_DESCRIPTOR *descriptor)
 bool gs_array_valid(const CUDA_ARRAY3D_DESCRIPTOR *descriptor)
 {
     unsigned int channels = descriptor->NumChannels;
-    return descriptor->Width && element_size(descriptor) && (channels == 1 || channels == 2 || channels == 4)
-           && descriptor->Width <= 131072 && descriptor->Height <= 131072 && descriptor->Depth <= 16384;
+    return descriptor->Width && element_size(descriptor)
+           && (channels == 1 || channels == 2 || channels == 4) && descriptor->Width <= 131072
+           && descriptor->Height <= 131072 && descriptor->Depth <= 16384;
 }
 
-CUarray gs_array_new(CUcontext ctx, const CUDA_ARRAY3D_DESCRIPTOR *descriptor, gs_chunk *chunk, CUdeviceptr at)
+CUarray gs_array_new(CUcontext ctx, const CUDA_ARRAY3D_DESCRIPTOR *descriptor, gs_chunk *chunk,
+                     CUdeviceptr at)
 {
     CUarray array = gs_handle_new(KIND_ARRAY, sizeof *array);
     array->descriptor = *descriptor;

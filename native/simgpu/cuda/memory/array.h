@@ -25,7 +25,8 @@ struct CUarray_st {
 
 bool gs_array_valid(const CUDA_ARRAY3D_DESCRIPTOR *descriptor);
 uint64_t gs_array_bytes(const CUDA_ARRAY3D_DESCRIPTOR *descriptor);
-CUarray gs_array_new(CUcontext ctx, const CUDA_ARRAY3D_DESCRIPTOR *descriptor, gs_chunk *chunk, CUdeviceptr at);
+CUarray gs_array_new(CUcontext ctx, const CUDA_ARRAY3D_DESCRIPTOR *descriptor, gs_chunk *chunk,
+                     CUdeviceptr at);
 bool gs_array_plane(CUarray array, gs_plane *plane); /* false: not an array */
 
 #endif

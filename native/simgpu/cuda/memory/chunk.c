@@ -36,7 +36,8 @@ static bool back(gs_chunk *chunk)
         return chunk->fd >= 0 && ftruncate(shared_fd, shared_end) == 0;
     }
     /* The name tells an importer what the file is. */
-    snprintf(name, sizeof name, "simgpu-chunk:%d:%llu", chunk->device, (unsigned long long)chunk->size);
+    snprintf(name, sizeof name, "simgpu-chunk:%d:%llu", chunk->device,
+             (unsigned long long)chunk->size);
     chunk->fd = memory_file(name);
     return chunk->fd >= 0 && ftruncate(chunk->fd, (off_t)chunk->size) == 0;
 }
@@ -56,7 +57,12 @@ CUresult gs_chunk_new(int device, uint64_t size, bool own_fd, gs_chunk **chunk)
 gs_chunk *gs_chunk_import(int device, uint64_t size, int fd, off_t offset)
 {
     gs_chunk *chunk = gs_handle_new(KIND_CHUNK, sizeof *chunk);
-    *chunk = (gs_chunk){.device = device, .size = size, .fd = fd, .offset = offset, .refs = 1, .own_fd = true,
+    *chunk = (gs_chunk){.device = device,
+                        .size = size,
+                        .fd = fd,
+                        .offset = offset,
+                        .refs = 1,
+                        .own_fd = true,
                         .imported = true};
     return chunk;
 }
@@ -70,14 +76,16 @@ void gs_chunk_drop(gs_chunk *chunk)
     if (chunk->own_fd)
         close(chunk->fd);
     else
-        fallocate(chunk->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, chunk->offset, (off_t)chunk->size);
+        fallocate(chunk->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, chunk->offset,
+                  (off_t)chunk->size);
     gs_handle_free(chunk);
 }
 
 bool gs_chunk_map(gs_chunk *chunk, uint64_t offset, CUdeviceptr at, uint64_t size, int protection)
 {
     return mmap(gs_bytes(at), size, protection, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, chunk->fd,
-                chunk->offset + (off_t)offset) != MAP_FAILED;
+                chunk->offset + (off_t)offset)
+           != MAP_FAILED;
 }
 
 bool gs_chunk_place(gs_chunk *chunk, CUdeviceptr *at)

@@ -21,7 +21,8 @@ static struct account {
 /* Reserved addresses can be touched without harm and are not charged. */
 static void map_uncharged(CUdeviceptr at, uint64_t size)
 {
-    mmap(gs_bytes(at), size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    mmap(gs_bytes(at), size, PROT_READ | PROT_WRITE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
 CUresult gs_graph_memory_reserve(int device, size_t size, CUdeviceptr *at)
@@ -31,7 +32,8 @@ CUresult gs_graph_memory_reserve(int device, size_t size, CUdeviceptr *at)
     *at = gs_arena_take(whole, GS_GRANULE, 0);
     CHECK(*at, CUDA_ERROR_OUT_OF_MEMORY);
     map_uncharged(*at, whole);
-    gs_range_add(&(gs_range){.base = *at, .size = size, .kind = RANGE_GRAPH, .device = device, .chunk_offset = whole});
+    gs_range_add(&(gs_range){
+        .base = *at, .size = size, .kind = RANGE_GRAPH, .device = device, .chunk_offset = whole});
     return CUDA_SUCCESS;
 }
 
@@ -110,10 +112,12 @@ CUresult cuDeviceGetGraphMemAttribute(CUdevice ordinal, CUgraphMem_attribute att
 {
     gs_device *device;
     ENTER(NEED_INIT);
-    CHECK(value && (int)attribute >= 0 && attribute <= CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH, CUDA_ERROR_INVALID_VALUE);
+    CHECK(value && (int)attribute >= 0 && attribute <= CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH,
+          CUDA_ERROR_INVALID_VALUE);
     TRY(gs_ordinal(ordinal, &device));
     const struct account *account = &accounts[sim.visible[ordinal]];
-    const uint64_t values[] = {account->used, account->used_high, account->reserved, account->reserved_high};
+    const uint64_t values[] = {account->used, account->used_high, account->reserved,
+                               account->reserved_high};
     *(uint64_t *)value = values[attribute];
     return CUDA_SUCCESS;
 }

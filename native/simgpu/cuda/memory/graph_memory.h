@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: memory of graph nodes. The address is fixed when the node is created; physical memory comes at the launch.
+ * Purpose: memory of graph nodes. The address is fixed when the node is created; physical memory
+ *   comes at the launch.
  * Owner: the node owns the addresses, the device's account owns the chunks between launches.
  * Threads: under sim.lock.
  * Limits: freed chunks stay with the device until cuDeviceGraphMemTrim.

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cuda/memory/heap.h"
 
-
 enum { ALIGNMENT = 512 };
 
 typedef struct block {
@@ -71,7 +70,11 @@ static CUresult grow(gs_heap *heap, uint64_t size)
     uint64_t whole = chunk->size;
     CHECK(gs_chunk_place(chunk, &at), CUDA_ERROR_OUT_OF_MEMORY);
     slab *added = calloc(1, sizeof *added);
-    *added = (slab){.chunk = chunk, .at = at, .size = whole, .blocks = malloc(sizeof *added->blocks), .next = heap->slabs};
+    *added = (slab){.chunk = chunk,
+                    .at = at,
+                    .size = whole,
+                    .blocks = malloc(sizeof *added->blocks),
+                    .next = heap->slabs};
     *added->blocks = (block){0, whole, false, NULL};
     heap->slabs = added;
     heap->reserved += whole;

@@ -9,7 +9,10 @@ enum { MAGIC = 0x43504947 };
 
 gs_ipc_handle gs_ipc_handle_of(int fd, int device)
 {
-    return (gs_ipc_handle){.magic = MAGIC, .pid = getpid(), .fd = fd, .device = device,
+    return (gs_ipc_handle){.magic = MAGIC,
+                           .pid = getpid(),
+                           .fd = fd,
+                           .device = device,
                            .start_time = sim.slot->start_time};
 }
 

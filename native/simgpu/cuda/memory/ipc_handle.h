@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Purpose: the contents of a CUDA IPC handle: a descriptor of another process, and where in it.
- * Owner: the exporting process keeps the descriptor open; the importer opens /proc/PID/fd/N and maps the same bytes.
+ * Owner: the exporting process keeps the descriptor open; the importer opens /proc/PID/fd/N and
+ *   maps the same bytes.
  * Threads: any.
  * Limits: both processes see each other in /proc; a handle is invalid once its process has ended.
  */

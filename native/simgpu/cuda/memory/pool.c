@@ -44,7 +44,8 @@ bool gs_pool_exportable(CUmemoryPool pool)
 
 CUmemoryPool gs_pool_import(int fd)
 {
-    CUmemoryPool pool = gs_pool_new(sim.visible[0], &(CUmemPoolProps){.allocType = CU_MEM_ALLOCATION_TYPE_PINNED});
+    CUmemoryPool pool =
+        gs_pool_new(sim.visible[0], &(CUmemPoolProps){.allocType = CU_MEM_ALLOCATION_TYPE_PINNED});
     pool->fd = fd;
     return pool;
 }
@@ -56,7 +57,8 @@ CUmemoryPool gs_pool_current(int device)
 
 CUresult gs_pool_alloc(CUmemoryPool pool, size_t size, CUdeviceptr *at)
 {
-    CHECK(size > 0 && pool->fd < 0, CUDA_ERROR_INVALID_VALUE); /* only the exporter allocates from a shared pool */
+    CHECK(size > 0 && pool->fd < 0,
+          CUDA_ERROR_INVALID_VALUE); /* only the exporter allocates from a shared pool */
     CHECK(!pool->max_size || pool->used + size <= pool->max_size, CUDA_ERROR_OUT_OF_MEMORY);
     CUresult result = gs_heap_alloc(pool->heap, size, at);
     if (result == CUDA_ERROR_OUT_OF_MEMORY) {
@@ -67,8 +69,12 @@ CUresult gs_pool_alloc(CUmemoryPool pool, size_t size, CUdeviceptr *at)
     pool->used += size;
     pool->used_high = MAX(pool->used_high, pool->used);
     pool->reserved_high = MAX(pool->reserved_high, gs_heap_reserved(pool->heap));
-    gs_range_add(&(gs_range){.base = *at, .size = size, .kind = RANGE_POOL, .device = pool->device,
-                             .pool = pool, .heap = pool->heap});
+    gs_range_add(&(gs_range){.base = *at,
+                             .size = size,
+                             .kind = RANGE_POOL,
+                             .device = pool->device,
+                             .pool = pool,
+                             .heap = pool->heap});
     return CUDA_SUCCESS;
 }
 

@@ -66,9 +66,15 @@ gs_range *gs_range_nth(size_t i)
     return ranges[i];
 }
 
-gs_range *gs_range_import(CUcontext ctx, gs_chunk *chunk, CUdeviceptr base, uint64_t inside, uint64_t length)
+gs_range *gs_range_import(CUcontext ctx, gs_chunk *chunk, CUdeviceptr base, uint64_t inside,
+                          uint64_t length)
 {
-    gs_range range = {.base = base + inside, .size = length, .kind = RANGE_IPC, .ctx = ctx,
-                      .device = chunk->device, .chunk = chunk, .chunk_offset = inside};
+    gs_range range = {.base = base + inside,
+                      .size = length,
+                      .kind = RANGE_IPC,
+                      .ctx = ctx,
+                      .device = chunk->device,
+                      .chunk = chunk,
+                      .chunk_offset = inside};
     return gs_range_add(&range);
 }

@@ -14,7 +14,14 @@ typedef struct gs_range {
     CUdeviceptr base;
     uint64_t size;
     enum {
-        RANGE_ALLOC, RANGE_SMALL, RANGE_POOL, RANGE_MAPPED, RANGE_MANAGED, RANGE_HOST, RANGE_REGISTERED, RANGE_IPC,
+        RANGE_ALLOC,
+        RANGE_SMALL,
+        RANGE_POOL,
+        RANGE_MAPPED,
+        RANGE_MANAGED,
+        RANGE_HOST,
+        RANGE_REGISTERED,
+        RANGE_IPC,
         RANGE_GRAPH
     } kind;
     CUcontext ctx;
@@ -22,7 +29,10 @@ typedef struct gs_range {
     unsigned int flags;
     unsigned long long id;
     gs_chunk *chunk;
-    /* RANGE_MAPPED and RANGE_IPC: where in the chunk; RANGE_MANAGED: bytes charged; RANGE_GRAPH: bytes reserved. */
+    /*
+     * RANGE_MAPPED and RANGE_IPC: where in the chunk; RANGE_MANAGED: bytes charged; RANGE_GRAPH:
+     * bytes reserved.
+     */
     uint64_t chunk_offset;
     CUmemoryPool pool;
     struct gs_heap *heap;
@@ -34,7 +44,11 @@ gs_range *gs_range_at(CUdeviceptr base); /* the range that starts there */
 void gs_range_remove(gs_range *range);
 size_t gs_range_count(void);
 gs_range *gs_range_nth(size_t i); /* in order of addresses */
-/* A chunk mapped at `base`, exported by this or another process: `length` bytes from `inside` on become one range. */
-gs_range *gs_range_import(CUcontext ctx, gs_chunk *chunk, CUdeviceptr base, uint64_t inside, uint64_t length);
+/*
+ * A chunk mapped at `base`, exported by this or another process: `length` bytes from `inside` on
+ * become one range.
+ */
+gs_range *gs_range_import(CUcontext ctx, gs_chunk *chunk, CUdeviceptr base, uint64_t inside,
+                          uint64_t length);
 
 #endif

@@ -16,8 +16,10 @@ void gs_frontier_set(gs_frontier *frontier, const CUgraphNode *nodes, size_t cou
 CUresult gs_capture_op(CUstream stream, gs_op *op)
 {
     CUgraphNode node;
-    CHECK(stream->capture->status == CU_STREAM_CAPTURE_STATUS_ACTIVE, CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
-    TRY(gs_graph_add(stream->capture->graph, stream->frontier.nodes, stream->frontier.count, op, &node));
+    CHECK(stream->capture->status == CU_STREAM_CAPTURE_STATUS_ACTIVE,
+          CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+    TRY(gs_graph_add(stream->capture->graph, stream->frontier.nodes, stream->frontier.count, op,
+                     &node));
     gs_frontier_set(&stream->frontier, &node, 1);
     return CUDA_SUCCESS;
 }
@@ -37,11 +39,13 @@ CUresult gs_capture_forbids(CUcontext ctx)
 static bool disturbs(const gs_capture *capture)
 {
     bool mine = pthread_equal(capture->thread, pthread_self());
-    if (capture->status == CU_STREAM_CAPTURE_STATUS_NONE || thread_mode == CU_STREAM_CAPTURE_MODE_RELAXED)
+    if (capture->status == CU_STREAM_CAPTURE_STATUS_NONE
+        || thread_mode == CU_STREAM_CAPTURE_MODE_RELAXED)
         return false;
     if (mine)
         return capture->mode != CU_STREAM_CAPTURE_MODE_RELAXED;
-    return thread_mode == CU_STREAM_CAPTURE_MODE_GLOBAL && capture->mode == CU_STREAM_CAPTURE_MODE_GLOBAL;
+    return thread_mode == CU_STREAM_CAPTURE_MODE_GLOBAL
+           && capture->mode == CU_STREAM_CAPTURE_MODE_GLOBAL;
 }
 
 CUresult gs_capture_unsafe(void)
@@ -70,7 +74,8 @@ CUresult gs_capture_wait(CUstream stream, CUevent event)
 
 CUresult gs_capture_record(CUstream stream, CUevent event)
 {
-    CHECK(stream->capture->status == CU_STREAM_CAPTURE_STATUS_ACTIVE, CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+    CHECK(stream->capture->status == CU_STREAM_CAPTURE_STATUS_ACTIVE,
+          CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
     event->capture = stream->capture;
     gs_frontier_set(&event->frontier, stream->frontier.nodes, stream->frontier.count);
     return CUDA_SUCCESS;
@@ -79,9 +84,14 @@ CUresult gs_capture_record(CUstream stream, CUevent event)
 void gs_capture_begin(CUstream stream, CUstreamCaptureMode mode, CUgraph graph)
 {
     gs_capture *capture = calloc(1, sizeof *capture);
-    *capture = (gs_capture){.graph = graph ? graph : gs_graph_new(), .borrowed = graph != NULL, .mode = mode,
-                            .status = CU_STREAM_CAPTURE_STATUS_ACTIVE, .id = ++sim.next_id, .origin = stream,
-                            .thread = pthread_self(), .next = captures};
+    *capture = (gs_capture){.graph = graph ? graph : gs_graph_new(),
+                            .borrowed = graph != NULL,
+                            .mode = mode,
+                            .status = CU_STREAM_CAPTURE_STATUS_ACTIVE,
+                            .id = ++sim.next_id,
+                            .origin = stream,
+                            .thread = pthread_self(),
+                            .next = captures};
     captures = stream->capture = capture;
     stream->frontier.count = 0;
 }

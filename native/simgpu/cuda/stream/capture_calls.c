@@ -29,7 +29,8 @@ CUresult cuStreamBeginCapture(CUstream stream)
 }
 
 CUresult cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph, const CUgraphNode *after,
-                                     const CUgraphEdgeData *data, size_t count, CUstreamCaptureMode mode)
+                                     const CUgraphEdgeData *data, size_t count,
+                                     CUstreamCaptureMode mode)
 {
     (void)data;
     CUstream captured;
@@ -78,11 +79,13 @@ CUresult cuStreamEndCapture(CUstream handle, CUgraph *graph)
     *graph = NULL;
     CHECK(capture, CUDA_ERROR_ILLEGAL_STATE);
     CHECK(capture->origin == stream, CUDA_ERROR_STREAM_CAPTURE_UNMATCHED);
-    CHECK(capture->mode == CU_STREAM_CAPTURE_MODE_RELAXED || pthread_equal(capture->thread, pthread_self()),
+    CHECK(capture->mode == CU_STREAM_CAPTURE_MODE_RELAXED
+              || pthread_equal(capture->thread, pthread_self()),
           CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD);
     CUresult result = capture->status == CU_STREAM_CAPTURE_STATUS_INVALIDATED
                           ? CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
-                      : unjoined(capture) ? CUDA_ERROR_STREAM_CAPTURE_UNJOINED : CUDA_SUCCESS;
+                      : unjoined(capture) ? CUDA_ERROR_STREAM_CAPTURE_UNJOINED
+                                          : CUDA_SUCCESS;
     leave(capture);
     if (result == CUDA_SUCCESS)
         *graph = capture->graph;
@@ -119,8 +122,9 @@ CUresult cuStreamIsCapturing(CUstream handle, CUstreamCaptureStatus *status)
     return CUDA_SUCCESS;
 }
 
-CUresult cuStreamGetCaptureInfo_v3(CUstream handle, CUstreamCaptureStatus *status, cuuint64_t *id, CUgraph *graph,
-                                   const CUgraphNode **after, const CUgraphEdgeData **data, size_t *count)
+CUresult cuStreamGetCaptureInfo_v3(CUstream handle, CUstreamCaptureStatus *status, cuuint64_t *id,
+                                   CUgraph *graph, const CUgraphNode **after,
+                                   const CUgraphEdgeData **data, size_t *count)
 {
     CUstream stream;
     ENTER(NEED_CONTEXT);
@@ -142,8 +146,8 @@ CUresult cuStreamGetCaptureInfo_v3(CUstream handle, CUstreamCaptureStatus *statu
     return CUDA_SUCCESS;
 }
 
-CUresult cuStreamGetCaptureInfo_v2(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id, CUgraph *graph,
-                                   const CUgraphNode **after, size_t *count)
+CUresult cuStreamGetCaptureInfo_v2(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id,
+                                   CUgraph *graph, const CUgraphNode **after, size_t *count)
 {
     return cuStreamGetCaptureInfo_v3(stream, status, id, graph, after, NULL, count);
 }
@@ -153,13 +157,15 @@ CUresult cuStreamGetCaptureInfo(CUstream stream, CUstreamCaptureStatus *status, 
     return cuStreamGetCaptureInfo_v3(stream, status, id, NULL, NULL, NULL, NULL);
 }
 
-CUresult cuStreamUpdateCaptureDependencies(CUstream handle, CUgraphNode *nodes, size_t count, unsigned int flags)
+CUresult cuStreamUpdateCaptureDependencies(CUstream handle, CUgraphNode *nodes, size_t count,
+                                           unsigned int flags)
 {
     CUstream stream;
     ENTER(NEED_CONTEXT);
     TRY(gs_stream_of(call.ctx, handle, &stream));
     CHECK(stream->capture, CUDA_ERROR_ILLEGAL_STATE);
-    CHECK((nodes || !count) && flags <= CU_STREAM_SET_CAPTURE_DEPENDENCIES, CUDA_ERROR_INVALID_VALUE);
+    CHECK((nodes || !count) && flags <= CU_STREAM_SET_CAPTURE_DEPENDENCIES,
+          CUDA_ERROR_INVALID_VALUE);
     if (flags == CU_STREAM_SET_CAPTURE_DEPENDENCIES)
         stream->frontier.count = 0;
     for (size_t i = 0; i < count; i++)
@@ -167,8 +173,9 @@ CUresult cuStreamUpdateCaptureDependencies(CUstream handle, CUgraphNode *nodes, 
     return CUDA_SUCCESS;
 }
 
-CUresult cuStreamUpdateCaptureDependencies_v2(CUstream stream, CUgraphNode *nodes, const CUgraphEdgeData *data,
-                                              size_t count, unsigned int flags)
+CUresult cuStreamUpdateCaptureDependencies_v2(CUstream stream, CUgraphNode *nodes,
+                                              const CUgraphEdgeData *data, size_t count,
+                                              unsigned int flags)
 {
     (void)data;
     return cuStreamUpdateCaptureDependencies(stream, nodes, count, flags);

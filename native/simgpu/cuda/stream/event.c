@@ -28,7 +28,8 @@ CUresult cuEventCreate(CUevent *event, unsigned int flags)
 {
     ENTER(NEED_CONTEXT);
     CHECK(event && !(flags & ~7u), CUDA_ERROR_INVALID_VALUE);
-    CHECK(!(flags & CU_EVENT_INTERPROCESS) || flags & CU_EVENT_DISABLE_TIMING, CUDA_ERROR_INVALID_VALUE);
+    CHECK(!(flags & CU_EVENT_INTERPROCESS) || flags & CU_EVENT_DISABLE_TIMING,
+          CUDA_ERROR_INVALID_VALUE);
     *event = event_new(call.ctx, flags);
     return flags & CU_EVENT_INTERPROCESS ? gs_event_share(*event) : CUDA_SUCCESS;
 }
@@ -104,11 +105,14 @@ CUresult cuEventElapsedTime_v2(float *milliseconds, CUevent start, CUevent end)
 {
     ENTER(NEED_INIT);
     CHECK(milliseconds, CUDA_ERROR_INVALID_VALUE);
-    CHECK(gs_handle_is(start, KIND_EVENT) && gs_handle_is(end, KIND_EVENT), CUDA_ERROR_INVALID_HANDLE);
+    CHECK(gs_handle_is(start, KIND_EVENT) && gs_handle_is(end, KIND_EVENT),
+          CUDA_ERROR_INVALID_HANDLE);
     CHECK(!((start->flags | end->flags) & CU_EVENT_DISABLE_TIMING), CUDA_ERROR_INVALID_HANDLE);
-    CHECK((*start->time || start->queued) && (*end->time || end->queued), CUDA_ERROR_INVALID_HANDLE);
+    CHECK((*start->time || start->queued) && (*end->time || end->queued),
+          CUDA_ERROR_INVALID_HANDLE);
     uint64_t now = gs_now_ns();
-    CHECK(!start->queued && !end->queued && *start->time <= now && *end->time <= now, CUDA_ERROR_NOT_READY);
+    CHECK(!start->queued && !end->queued && *start->time <= now && *end->time <= now,
+          CUDA_ERROR_NOT_READY);
     *milliseconds = (float)((double)((int64_t)*end->time - (int64_t)*start->time) / 1e6);
     return CUDA_SUCCESS;
 }

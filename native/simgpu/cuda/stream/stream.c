@@ -14,7 +14,8 @@
 CUstream gs_stream_new(CUcontext ctx, unsigned int flags, int priority)
 {
     CUstream stream = gs_handle_new(KIND_STREAM, sizeof *stream), *link = &ctx->streams;
-    *stream = (struct CUstream_st){.ctx = ctx, .flags = flags, .priority = priority, .id = ++sim.next_id};
+    *stream =
+        (struct CUstream_st){.ctx = ctx, .flags = flags, .priority = priority, .id = ++sim.next_id};
     while (*link)
         link = &(*link)->next;
     *link = stream;
@@ -82,7 +83,8 @@ CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned int flags, int pr
 CUresult cuStreamDestroy_v2(CUstream stream)
 {
     ENTER(NEED_INIT);
-    CHECK(gs_handle_is(stream, KIND_STREAM) && !stream->legacy && !stream->per_thread, CUDA_ERROR_INVALID_HANDLE);
+    CHECK(gs_handle_is(stream, KIND_STREAM) && !stream->legacy && !stream->per_thread,
+          CUDA_ERROR_INVALID_HANDLE);
     while (stream->first && gs_context_health(stream->ctx) == CUDA_SUCCESS)
         gs_sleep_queue();
     gs_stream_free(stream);
@@ -100,7 +102,8 @@ CUresult cuStreamQuery(CUstream handle)
     ENTER(NEED_CONTEXT);
     TRY(gs_stream_of(call.ctx, handle, &stream));
     CHECK(!stream->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
-    CHECK(!gs_stream_queued(stream, sim.sequence) && gs_stream_ready(stream) <= gs_now_ns(), CUDA_ERROR_NOT_READY);
+    CHECK(!gs_stream_queued(stream, sim.sequence) && gs_stream_ready(stream) <= gs_now_ns(),
+          CUDA_ERROR_NOT_READY);
     gs_pools_settle(stream->ctx);
     return CUDA_SUCCESS;
 }
@@ -130,15 +133,15 @@ CUresult cuStreamWaitEvent(CUstream handle, CUevent event, unsigned int flags)
     return gs_submit(stream->ctx, stream, &op);
 }
 
-#define STREAM_GETTER(function, type, expression)      \
-    CUresult function(CUstream handle, type *value)    \
-    {                                                  \
-        CUstream stream;                               \
-        ENTER(NEED_CONTEXT);                           \
-        CHECK(value, CUDA_ERROR_INVALID_VALUE);        \
-        TRY(gs_stream_of(call.ctx, handle, &stream));  \
-        *value = (expression);                         \
-        return CUDA_SUCCESS;                           \
+#define STREAM_GETTER(function, type, expression)     \
+    CUresult function(CUstream handle, type *value)   \
+    {                                                 \
+        CUstream stream;                              \
+        ENTER(NEED_CONTEXT);                          \
+        CHECK(value, CUDA_ERROR_INVALID_VALUE);       \
+        TRY(gs_stream_of(call.ctx, handle, &stream)); \
+        *value = (expression);                        \
+        return CUDA_SUCCESS;                          \
     }
 STREAM_GETTER(cuStreamGetPriority, int, stream->priority)
 STREAM_GETTER(cuStreamGetFlags, unsigned int, stream->flags)
@@ -179,7 +182,8 @@ CUresult cuStreamGetAttribute(CUstream handle, CUstreamAttrID attribute, CUstrea
     return CUDA_SUCCESS;
 }
 
-CUresult cuStreamSetAttribute(CUstream handle, CUstreamAttrID attribute, const CUstreamAttrValue *value)
+CUresult cuStreamSetAttribute(CUstream handle, CUstreamAttrID attribute,
+                              const CUstreamAttrValue *value)
 {
     CUstream stream;
     ENTER(NEED_CONTEXT);

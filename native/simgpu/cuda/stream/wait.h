@@ -2,7 +2,8 @@
 /*
  * Purpose: wait for a stream, a context or a time.
  * Owner: none.
- * Threads: under sim.lock, which is released while waiting; handles must be checked again afterwards.
+ * Threads: under sim.lock, which is released while waiting; handles must be checked again
+ *   afterwards.
  * Limits: work submitted during the wait is not waited for.
  */
 #ifndef GS_SIM_CUDA_WAIT_H

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cuGetProcAddress, from the table cuda/api.def. A row with a per-thread form gets a wrapper that makes the per-thread
- * stream the default while the plain function runs.
+ * cuGetProcAddress, from the table cuda/api.def. A row with a per-thread form gets a wrapper that
+ * makes the per-thread stream the default while the plain function runs.
  */
 #include "cuda/core/driver.h"
 
 #define API __attribute__((visibility("default")))
 
-#define PER_THREAD(symbol, suffix, params, args)   \
-    API CUresult symbol##suffix params             \
-    {                                              \
-        gs_per_thread_default++;                   \
-        CUresult result = symbol args;             \
-        gs_per_thread_default--;                   \
-        return result;                             \
+#define PER_THREAD(symbol, suffix, params, args) \
+    API CUresult symbol##suffix params           \
+    {                                            \
+        gs_per_thread_default++;                 \
+        CUresult result = symbol args;           \
+        gs_per_thread_default--;                 \
+        return result;                           \
     }
 #define X(name, symbol, since, params)
 #define PTSZ(name, symbol, since, params, args) PER_THREAD(symbol, _ptsz, params, args)
@@ -30,8 +30,10 @@ typedef struct entry {
 } entry;
 
 #define X(name, symbol, since, params) {#name, since, (void *)symbol, (void *)symbol},
-#define PTSZ(name, symbol, since, params, args) {#name, since, (void *)symbol, (void *)symbol##_ptsz},
-#define PTDS(name, symbol, since, params, args) {#name, since, (void *)symbol, (void *)symbol##_ptds},
+#define PTSZ(name, symbol, since, params, args) \
+    {#name, since, (void *)symbol, (void *)symbol##_ptsz},
+#define PTDS(name, symbol, since, params, args) \
+    {#name, since, (void *)symbol, (void *)symbol##_ptds},
 static const entry entries[] = {
 #include "cuda/api.def"
 };
@@ -53,9 +55,9 @@ static CUresult look_up(const char *name, void **function, int version, cuuint64
     bool per_thread = flags & CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM;
     *function = best ? per_thread ? best->per_thread : best->plain : NULL;
     if (status)
-        *status = best    ? CU_GET_PROC_ADDRESS_SUCCESS
+        *status = best     ? CU_GET_PROC_ADDRESS_SUCCESS
                   : exists ? CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT
-                          : CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
+                           : CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
     return best ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
 }
 

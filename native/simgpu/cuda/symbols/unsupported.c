@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every entry point of the table exists. Those without a definition return CUDA_ERROR_NOT_SUPPORTED. */
+/*
+ * Every entry point of the table exists. Those without a definition return
+ * CUDA_ERROR_NOT_SUPPORTED.
+ */
 #include "cuda/core/driver.h"
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -7,10 +10,10 @@
 #pragma GCC diagnostic ignored "-Wc2x-extensions"
 #endif
 
-#define X(name, symbol, since, params)                                   \
-    __attribute__((weak, visibility("default"))) CUresult symbol params  \
-    {                                                                    \
-        return CUDA_ERROR_NOT_SUPPORTED;                                 \
+#define X(name, symbol, since, params)                                  \
+    __attribute__((weak, visibility("default"))) CUresult symbol params \
+    {                                                                   \
+        return CUDA_ERROR_NOT_SUPPORTED;                                \
     }
 #define PTSZ(name, symbol, since, params, args) X(name, symbol, since, params)
 #define PTDS PTSZ

@@ -30,8 +30,8 @@ static side from_array(CUarray array, size_t x, size_t y, size_t z)
                   plane.pitch * plane.height, true};
 }
 
-static side linear(CUmemorytype type, const void *host, CUdeviceptr device, const size_t at[3], size_t pitch,
-                   size_t height, const CUDA_MEMCPY3D *copy)
+static side linear(CUmemorytype type, const void *host, CUdeviceptr device, const size_t at[3],
+                   size_t pitch, size_t height, const CUDA_MEMCPY3D *copy)
 {
     CUdeviceptr base = type == CU_MEMORYTYPE_HOST ? (uintptr_t)host : device;
     pitch = pitch ? pitch : copy->WidthInBytes + at[0];
@@ -45,7 +45,8 @@ static side source(const CUDA_MEMCPY3D *copy)
     if (copy->srcMemoryType == CU_MEMORYTYPE_ARRAY)
         return from_array(copy->srcArray, copy->srcXInBytes, copy->srcY, copy->srcZ);
     return linear(copy->srcMemoryType, copy->srcHost, copy->srcDevice,
-                  (size_t[]){copy->srcXInBytes, copy->srcY, copy->srcZ}, copy->srcPitch, copy->srcHeight, copy);
+                  (size_t[]){copy->srcXInBytes, copy->srcY, copy->srcZ}, copy->srcPitch,
+                  copy->srcHeight, copy);
 }
 
 static side target(const CUDA_MEMCPY3D *copy)
@@ -53,7 +54,8 @@ static side target(const CUDA_MEMCPY3D *copy)
     if (copy->dstMemoryType == CU_MEMORYTYPE_ARRAY)
         return from_array(copy->dstArray, copy->dstXInBytes, copy->dstY, copy->dstZ);
     return linear(copy->dstMemoryType, copy->dstHost, copy->dstDevice,
-                  (size_t[]){copy->dstXInBytes, copy->dstY, copy->dstZ}, copy->dstPitch, copy->dstHeight, copy);
+                  (size_t[]){copy->dstXInBytes, copy->dstY, copy->dstZ}, copy->dstPitch,
+                  copy->dstHeight, copy);
 }
 
 /* Every byte of a device address range must have memory. Only VMM mappings may be crossed. */
@@ -74,7 +76,8 @@ static bool backed(CUdeviceptr at, uint64_t size)
 
 static bool usable(side side, CUmemorytype type, const CUDA_MEMCPY3D *copy)
 {
-    uint64_t span = side.slice * (copy->Depth - 1) + side.pitch * (copy->Height - 1) + copy->WidthInBytes;
+    uint64_t span =
+        side.slice * (copy->Depth - 1) + side.pitch * (copy->Height - 1) + copy->WidthInBytes;
     if (!side.at || side.pitch < copy->WidthInBytes)
         return false;
     if (type == CU_MEMORYTYPE_HOST || type == CU_MEMORYTYPE_ARRAY)
@@ -89,7 +92,8 @@ CUresult gs_copy_check(const CUDA_MEMCPY3D *copy)
 {
     if (!copy->WidthInBytes || !copy->Height || !copy->Depth)
         return CUDA_SUCCESS;
-    CHECK(usable(source(copy), copy->srcMemoryType, copy) && usable(target(copy), copy->dstMemoryType, copy),
+    CHECK(usable(source(copy), copy->srcMemoryType, copy)
+              && usable(target(copy), copy->dstMemoryType, copy),
           CUDA_ERROR_INVALID_VALUE);
     return CUDA_SUCCESS;
 }
@@ -120,9 +124,13 @@ uint64_t gs_copy_time(CUcontext ctx, const CUDA_MEMCPY3D *copy)
 
 CUDA_MEMCPY3D gs_copy_linear(CUdeviceptr to, CUdeviceptr from, size_t bytes)
 {
-    return (CUDA_MEMCPY3D){
-        .srcMemoryType = CU_MEMORYTYPE_UNIFIED, .srcDevice = from, .dstMemoryType = CU_MEMORYTYPE_UNIFIED,
-        .dstDevice = to, .WidthInBytes = bytes, .Height = 1, .Depth = 1};
+    return (CUDA_MEMCPY3D){.srcMemoryType = CU_MEMORYTYPE_UNIFIED,
+                           .srcDevice = from,
+                           .dstMemoryType = CU_MEMORYTYPE_UNIFIED,
+                           .dstDevice = to,
+                           .WidthInBytes = bytes,
+                           .Height = 1,
+                           .Depth = 1};
 }
 
 static void fill_row(unsigned char *row, const CUDA_MEMSET_NODE_PARAMS *fill)
@@ -142,8 +150,8 @@ static void fill_row(unsigned char *row, const CUDA_MEMSET_NODE_PARAMS *fill)
 static bool punch_hole(const CUDA_MEMSET_NODE_PARAMS *fill)
 {
     uint64_t size = fill->width * fill->elementSize;
-    return fill->value == 0 && fill->height == 1 && size >= GS_GRANULE && fill->dst % 4096 == 0 && size % 4096 == 0
-           && madvise(gs_bytes(fill->dst), size, MADV_REMOVE) == 0;
+    return fill->value == 0 && fill->height == 1 && size >= GS_GRANULE && fill->dst % 4096 == 0
+           && size % 4096 == 0 && madvise(gs_bytes(fill->dst), size, MADV_REMOVE) == 0;
 }
 
 void gs_memset_run(const CUDA_MEMSET_NODE_PARAMS *fill)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: copies and fills: one description (CUDA_MEMCPY3D) for every form, checked, timed and executed.
+ * Purpose: copies and fills: one description (CUDA_MEMCPY3D) for every form, checked, timed and
+ *   executed.
  * Owner: none; the memory belongs to ranges and arrays.
  * Threads: under sim.lock.
  * Limits: bytes move when an operation is executed, not when it completes.

@@ -131,7 +131,8 @@ static CUresult from_buffer(void **extra, gs_kernel *kernel)
 }
 
 /* Parameters are copied during the call: the caller may reuse its memory immediately. */
-CUresult gs_kernel_pack(CUcontext ctx, CUfunction function, void **params, void **extra, gs_kernel *kernel)
+CUresult gs_kernel_pack(CUcontext ctx, CUfunction function, void **params, void **extra,
+                        gs_kernel *kernel)
 {
     CHECK(gs_handle_is(function, KIND_FUNCTION), CUDA_ERROR_INVALID_HANDLE);
     CHECK(function->library || function->ctx == ctx, CUDA_ERROR_INVALID_HANDLE);

@@ -3,12 +3,13 @@
  * Purpose: kernels: parameters, duration, and the few that work on memory.
  * Owner: cuda/code owns functions; an operation owns its packed parameters.
  * Threads: under sim.lock.
- * Limits: the code of a kernel is not run; its duration comes from its grid, or from its first parameter.
+ * Limits: the code of a kernel is not run; its duration comes from its grid, or from its first
+ *   parameter.
  *
- * A kernel whose name contains "spin" lasts as many nanoseconds as its first 64-bit parameter says. These names work on
- * memory, so that tests can follow bytes through copies, graphs and checkpoints:
- *   gs_fill(u64 at, u32 value, u64 words)      gs_saxpy(u64 y, u64 x, f32 a, u64 n)      y += a * x
- *   gs_poke(u64 at, u32 value)                 an address without memory raises Xid 31
+ * A kernel whose name contains "spin" lasts as many nanoseconds as its first 64-bit parameter says.
+ * These names work on memory, so that tests can follow bytes through copies, graphs and
+ * checkpoints: gs_fill(u64 at, u32 value, u64 words)      gs_saxpy(u64 y, u64 x, f32 a, u64 n)
+ * y += a * x gs_poke(u64 at, u32 value)                 an address without memory raises Xid 31
  */
 #ifndef GS_SIM_CUDA_KERNEL_H
 #define GS_SIM_CUDA_KERNEL_H
@@ -26,7 +27,8 @@ struct CUfunc_st {
     CUfunction next;
 };
 
-CUresult gs_kernel_pack(CUcontext ctx, CUfunction function, void **params, void **extra, gs_kernel *kernel);
+CUresult gs_kernel_pack(CUcontext ctx, CUfunction function, void **params, void **extra,
+                        gs_kernel *kernel);
 uint64_t gs_kernel_threads(const gs_kernel *kernel); /* per block */
 uint64_t gs_kernel_ns(CUcontext ctx, const gs_kernel *kernel);
 uint32_t gs_kernel_sms(CUcontext ctx, const gs_kernel *kernel); /* the SMs its grid fills */

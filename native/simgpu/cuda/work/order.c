@@ -42,7 +42,8 @@ bool gs_stream_behind(CUstream stream, uint64_t sequence)
     if (!stream->legacy)
         return legacy->first && legacy->first->sequence < sequence;
     for (CUstream other = legacy->next; other; other = other->next)
-        if (!(other->flags & CU_STREAM_NON_BLOCKING) && other->first && other->first->sequence < sequence)
+        if (!(other->flags & CU_STREAM_NON_BLOCKING) && other->first
+            && other->first->sequence < sequence)
             return true;
     return false;
 }

@@ -23,14 +23,17 @@ static int gather(int device, uint64_t start, rival *rivals)
     for (int i = 0; i < GS_MAX_SLOTS; i++) {
         const gs_slot *other = &sim.image->slots[i];
         if (other->pid && other != sim.slot && other->use[device].tail > start)
-            rivals[count++] = (rival){other->use[device].tail, other->use[device].demand, gs_mps_neighbor(other),
-                                      priority(other) > priority(sim.slot)};
+            rivals[count++] = (rival){other->use[device].tail, other->use[device].demand,
+                                      gs_mps_neighbor(other), priority(other) > priority(sim.slot)};
     }
     return count;
 }
 
-/* The fraction of its full speed that this process has at time `at`; *until is when it may change. */
-static double speed(const rival *rivals, int count, uint64_t at, uint32_t demand, uint32_t sms, uint64_t *until)
+/*
+ * The fraction of its full speed that this process has at time `at`; *until is when it may change.
+ */
+static double speed(const rival *rivals, int count, uint64_t at, uint32_t demand, uint32_t sms,
+                    uint64_t *until)
 {
     int sharers = 1;
     uint32_t total = demand;

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: streams, events and captures as data, for the files that schedule and execute their work.
+ * Purpose: streams, events and captures as data, for the files that schedule and execute their
+ *   work.
  * Owner: cuda/stream creates and destroys them; a context lists its streams.
- * Threads: under sim.lock; an interprocess event's *time is one 64-bit word that other processes write.
+ * Threads: under sim.lock; an interprocess event's *time is one 64-bit word that other processes
+ *   write.
  * Limits: a capture is kept until the process ends, because events may still refer to it.
  *
  * Model
- * 1. stream->tail is when the newest operation that has a place on the timeline ends (CLOCK_MONOTONIC ns).
- * 2. stream->first is the oldest operation that has no place yet; while it is set, later operations of the stream queue
- *    behind it.
- * 3. The legacy stream (always ctx->streams) and every blocking stream wait for each other, in both respects.
- * 4. While stream->capture is set, operations become nodes of its graph and stream->frontier is what the next one
- *    depends on.
+ * 1. stream->tail is when the newest operation that has a place on the timeline ends
+ *    (CLOCK_MONOTONIC ns).
+ * 2. stream->first is the oldest operation that has no place yet; while it is set, later operations
+ *    of the stream queue behind it.
+ * 3. The legacy stream (always ctx->streams) and every blocking stream wait for each other, in both
+ *    respects.
+ * 4. While stream->capture is set, operations become nodes of its graph and stream->frontier is
+ *    what the next one depends on.
  */
 #ifndef GS_SIM_CUDA_WORK_TYPES_H
 #define GS_SIM_CUDA_WORK_TYPES_H
@@ -46,7 +50,8 @@ struct CUstream_st {
 struct CUevent_st {
     CUcontext ctx;
     unsigned int flags;
-    uint64_t *time; /* when the recorded work ends; 0: never recorded. Shared for CU_EVENT_INTERPROCESS */
+    uint64_t *
+        time; /* when the recorded work ends; 0: never recorded. Shared for CU_EVENT_INTERPROCESS */
     uint64_t own_time;
     int clock_fd;
     uint64_t queued; /* sequence number of a record that still waits for the worker */

@@ -41,7 +41,8 @@ static bool event_waits(const gs_op *op)
 bool gs_must_queue(CUstream stream, const gs_op *op)
 {
     /* A value counts when the stream reaches the wait: it may have changed by then. */
-    if (op->type == OP_VALUE_WAIT && (gs_stream_ready(stream) > gs_now_ns() || !satisfied(&op->value)))
+    if (op->type == OP_VALUE_WAIT
+        && (gs_stream_ready(stream) > gs_now_ns() || !satisfied(&op->value)))
         return true;
     if (op->type == OP_HOST)
         return true;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: run operations that cannot be timed when they are submitted: host callbacks, waits on values, and the work
- *   behind them.
- * Owner: one detached thread per process, started with the first queued operation; queues belong to their streams.
+ * Purpose: run operations that cannot be timed when they are submitted: host callbacks, waits on
+ *   values, and the work behind them.
+ * Owner: one detached thread per process, started with the first queued operation; queues belong to
+ *   their streams.
  * Threads: all functions under sim.lock. The worker releases it during a callback of the program.
  * Limits: up to 256 contexts with queued work.
  *

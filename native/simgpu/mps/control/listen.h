@@ -11,7 +11,8 @@
 
 #include "mps/state.h"
 
-bool mps_listen(int server, const char *name, const char *directory, const mps_limits *limits, bool route_only);
-void mps_unlisten(int server, const char *name); // name NULL: every socket of the server
+bool mps_listen(int server, const char *name, const char *directory, const mps_limits *limits,
+                bool route_only);
+void mps_unlisten(int server, const char *name); /* name NULL: every socket of the server */
 
 #endif

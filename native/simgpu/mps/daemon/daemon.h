@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: the control daemon's life: claim the pipe directory, listen, serve, end with the servers.
+ * Purpose: the control daemon's life: claim the pipe directory, listen, serve, end with the
+ *   servers.
  * Owner: the process.
  * Threads: one, in poll().
  * Limits: one daemon per pipe directory, held by a file lock.

@@ -1,5 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// Connections: a CUDA process asks for a server, waits while there is none for it, and leaves by closing.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections: a CUDA process asks for a server, waits while there is none for it, and leaves by
+ * closing.
+ */
 #include "mps/daemon/peers.h"
 
 #include <stdlib.h>
@@ -22,11 +25,12 @@ enum {
     TOO_MANY_CLIENTS = 808,
     NOT_PERMITTED = 800,
     WAIT = -1,
-    MOST_CLIENTS = 48,       // up to CUDA 13.0
+    MOST_CLIENTS = 48, /* up to CUDA 13.0 */
     MOST_CLIENTS_13_1 = 60,
 };
 
-static void reply(mps_peer *peer, int result, const mps_server *server) {
+static void reply(mps_peer *peer, int result, const mps_server *server)
+{
     const gs_mps_reply answer = {.magic = GS_MPS_MAGIC,
                                  .result = result,
                                  .server_pid = server == NULL ? 0 : (int32_t)server->pid,
@@ -35,40 +39,54 @@ static void reply(mps_peer *peer, int result, const mps_server *server) {
     send(peer->fd, &answer, sizeof answer, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static bool may_use(const mps_peer *peer) {
+static bool may_use(const mps_peer *peer)
+{
     return geteuid() == 0 || mps.multiuser || peer->request.uid == geteuid();
 }
 
-static bool live_elsewhere(const mps_server *server, uint32_t uid) {
+static bool live_elsewhere(const mps_server *server, uint32_t uid)
+{
     return server->used && mps_server_entry(server) != NULL && !mps.multiuser && server->uid != uid;
 }
 
-// v2 has one server at a time: another user's server must be empty and ended before this user's starts.
-static bool others_run(uint32_t uid) {
+/*
+ * v2 has one server at a time: another user's server must be empty and ended before this user's
+ * starts.
+ */
+static bool others_run(uint32_t uid)
+{
     bool running = false;
     for (int i = 0; mps.protocol == 2 && i < GS_MAX_MPS_SERVERS; i++)
         if (live_elsewhere(&mps.servers[i], uid)) {
             running = true;
-            if (mps_server_clients(&mps.servers[i]) == 0) mps_server_stop(&mps.servers[i]);
+            if (mps_server_clients(&mps.servers[i]) == 0)
+                mps_server_stop(&mps.servers[i]);
         }
     return running;
 }
 
-static mps_server *start_for(uint32_t uid) {
+static mps_server *start_for(uint32_t uid)
+{
     char name[MPS_NAME] = "";
-    if (mps.protocol == 3) snprintf(name, sizeof name, "uid_%u", uid);
+    if (mps.protocol == 3)
+        snprintf(name, sizeof name, "uid_%u", uid);
     return mps_server_start(name, uid, &mps.defaults, mps_every_device());
 }
 
-static mps_server *route(const mps_peer *peer) {
+static mps_server *route(const mps_peer *peer)
+{
     const mps_listener *listener = &mps.listeners[peer->listener];
-    if (listener->server >= 0) return &mps.servers[listener->server];
+    if (listener->server >= 0)
+        return &mps.servers[listener->server];
     mps_server *server = mps_server_by_uid(peer->request.uid);
-    if (server == NULL && !others_run(peer->request.uid)) server = start_for(peer->request.uid);
+    if (server == NULL && !others_run(peer->request.uid))
+        server = start_for(peer->request.uid);
     return server;
 }
 
-static const mps_limits *space_limits(const mps_peer *peer, const mps_server *server, const char **name) {
+static const mps_limits *space_limits(const mps_peer *peer, const mps_server *server,
+                                      const char **name)
+{
     const mps_listener *listener = &mps.listeners[peer->listener];
     *name = listener->server < 0 || listener->route_only ? "default" : listener->name;
     return listener->server < 0 || listener->route_only || strcmp(listener->name, "default") == 0
@@ -76,24 +94,35 @@ static const mps_limits *space_limits(const mps_peer *peer, const mps_server *se
                : &listener->limits;
 }
 
-static uint32_t lower(uint32_t one, uint32_t other) {
-    if (one == 0 || other == 0) return one + other;
+static uint32_t lower(uint32_t one, uint32_t other)
+{
+    if (one == 0 || other == 0)
+        return one + other;
     return one < other ? one : other;
 }
 
-static void admit(mps_peer *peer, const mps_server *server) {
+static void admit(mps_peer *peer, const mps_server *server)
+{
     const char *name;
     const mps_limits *limits = space_limits(peer, server, &name);
     const gs_mps_server *entry = mps_server_entry(server);
-    const uint32_t own = peer->request.thread_percentage > 0 ? (uint32_t)peer->request.thread_percentage : 0;
+    const uint32_t own =
+        peer->request.thread_percentage > 0 ? (uint32_t)peer->request.thread_percentage : 0;
     gs_mps_client *client = &mps.image->clients[peer->client];
-    *client = (gs_mps_client){.slot = peer->request.slot, .server = server->index, .priority = entry->priority};
-    // v2: a client may only lower the server's percentage. v3: its namespace's percentage overrides it.
-    client->thread_percentage =
-        limits == &server->limits ? lower(own, entry->thread_percentage)
-        : limits->thread_percentage != 0 ? limits->thread_percentage : own;
-    if (limits->priority != MPS_UNSET && limits != &server->limits) client->priority = limits->priority;
-    if (peer->request.priority != GS_MPS_DEFAULT_PRIORITY) client->priority = peer->request.priority;
+    *client = (gs_mps_client){.slot = peer->request.slot,
+                              .server = server->index,
+                              .priority = entry->priority};
+    /*
+     * v2: a client may only lower the server's percentage. v3: its namespace's percentage overrides
+     * it.
+     */
+    client->thread_percentage = limits == &server->limits ? lower(own, entry->thread_percentage)
+                                : limits->thread_percentage != 0 ? limits->thread_percentage
+                                                                 : own;
+    if (limits->priority != MPS_UNSET && limits != &server->limits)
+        client->priority = limits->priority;
+    if (peer->request.priority != GS_MPS_DEFAULT_PRIORITY)
+        client->priority = peer->request.priority;
     for (int i = 0; i < GS_MAX_DEVICES; i++)
         client->pinned_limit[i] =
             limits == &server->limits ? entry->pinned_limit[i] : mps_limits_pinned(limits, i);
@@ -101,57 +130,77 @@ static void admit(mps_peer *peer, const mps_server *server) {
     client->pid = mps.image->slots[client->slot].pid;
 }
 
-static int choose(mps_peer *peer, mps_server **server) {
-    if (mps.quitting || mps.image->slots[peer->request.slot].pid == 0) return NO_SERVER;
-    if (!may_use(peer)) return NOT_PERMITTED;
+static int choose(mps_peer *peer, mps_server **server)
+{
+    if (mps.quitting || mps.image->slots[peer->request.slot].pid == 0)
+        return NO_SERVER;
+    if (!may_use(peer))
+        return NOT_PERMITTED;
     *server = route(peer);
-    if (*server == NULL) return WAIT;
+    if (*server == NULL)
+        return WAIT;
     const gs_mps_server *entry = mps_server_entry(*server);
-    if (entry == NULL || entry->state == GS_MPS_INITIALIZING) return WAIT;
-    if (entry->state == GS_MPS_FAULT) return SERVER_NOT_READY;
+    if (entry == NULL || entry->state == GS_MPS_INITIALIZING)
+        return WAIT;
+    if (entry->state == GS_MPS_FAULT)
+        return SERVER_NOT_READY;
     const int most = mps.image->cuda >= 13010 ? MOST_CLIENTS_13_1 : MOST_CLIENTS;
     return mps_server_clients(*server) >= most ? TOO_MANY_CLIENTS : 0;
 }
 
-static int free_client(void) {
+static int free_client(void)
+{
     for (int i = 0; i < GS_MAX_MPS_CLIENTS; i++)
-        if (mps.image->clients[i].pid == 0) return i;
+        if (mps.image->clients[i].pid == 0)
+            return i;
     return -1;
 }
 
-static void serve(mps_peer *peer) {
+static void serve(mps_peer *peer)
+{
     mps_server *server = NULL;
     gs_image_lock(mps.image);
     gs_image_reap(mps.image);
     peer->client = free_client();
     int result = choose(peer, &server);
-    if (result == 0 && peer->client < 0) result = TOO_MANY_CLIENTS;
-    if (result == 0) admit(peer, server);
-    else peer->client = -1;
+    if (result == 0 && peer->client < 0)
+        result = TOO_MANY_CLIENTS;
+    if (result == 0)
+        admit(peer, server);
+    else
+        peer->client = -1;
     gs_image_unlock(mps.image);
     if (!peer->logged)
         mps_log("NEW CLIENT %d from user %u: %s", peer->request.pid, peer->request.uid,
-                result == WAIT ? "Server is not ready, push client to pending list" : "Server already exists");
+                result == WAIT ? "Server is not ready, push client to pending list"
+                               : "Server already exists");
     peer->logged = true;
     peer->state = result == WAIT ? PEER_PENDING : PEER_CLIENT;
-    if (result != WAIT) reply(peer, result, server);
+    if (result != WAIT)
+        reply(peer, result, server);
 }
 
-void mps_serve_pending(void) {
+void mps_serve_pending(void)
+{
     for (int i = 0; i < MPS_MAX_PEERS; i++)
-        if (mps.peers[i].state == PEER_PENDING) serve(&mps.peers[i]);
+        if (mps.peers[i].state == PEER_PENDING)
+            serve(&mps.peers[i]);
 }
 
-static void answer_command(mps_peer *peer) {
+static void answer_command(mps_peer *peer)
+{
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
-    if (out == NULL) return;
+    if (out == NULL)
+        return;
     peer->request.text[sizeof peer->request.text - 1] = '\0';
     gs_image_lock(mps.image);
     gs_image_reap(mps.image);
-    if (mps.protocol == 3) mps_v3(peer->request.text, out);
-    else mps_v2(peer->request.text, out);
+    if (mps.protocol == 3)
+        mps_v3(peer->request.text, out);
+    else
+        mps_v2(peer->request.text, out);
     gs_image_unlock(mps.image);
     fclose(out);
     const size_t packet = 4096;
@@ -160,29 +209,35 @@ static void answer_command(mps_peer *peer) {
     free(text);
 }
 
-// The kernel, not the request, names the caller.
-static bool identify(mps_peer *peer) {
+/* The kernel, not the request, names the caller. */
+static bool identify(mps_peer *peer)
+{
     struct ucred caller;
     socklen_t size = sizeof caller;
-    if (getsockopt(peer->fd, SOL_SOCKET, SO_PEERCRED, &caller, &size) != 0) return false;
+    if (getsockopt(peer->fd, SOL_SOCKET, SO_PEERCRED, &caller, &size) != 0)
+        return false;
     peer->request.pid = caller.pid;
     peer->request.uid = caller.uid;
-    return peer->request.magic == GS_MPS_MAGIC && peer->request.protocol == GS_MPS_PROTOCOL &&
-           peer->request.slot >= -1 && peer->request.slot < GS_MAX_SLOTS;
+    return peer->request.magic == GS_MPS_MAGIC && peer->request.protocol == GS_MPS_PROTOCOL
+           && peer->request.slot >= -1 && peer->request.slot < GS_MAX_SLOTS;
 }
 
-void mps_peer_drop(mps_peer *peer) {
+void mps_peer_drop(mps_peer *peer)
+{
     gs_image_lock(mps.image);
-    if (peer->state == PEER_CLIENT && peer->client >= 0) gs_image_reap(mps.image);
+    if (peer->state == PEER_CLIENT && peer->client >= 0)
+        gs_image_reap(mps.image);
     gs_image_unlock(mps.image);
     close(peer->fd);
     peer->state = PEER_FREE;
 }
 
-void mps_peer_request(mps_peer *peer) {
+void mps_peer_request(mps_peer *peer)
+{
     const ssize_t received = recv(peer->fd, &peer->request, sizeof peer->request, MSG_DONTWAIT);
     if (received != sizeof peer->request || !identify(peer)) {
-        if (received > 0) mps_log("User did not send valid credentials");
+        if (received > 0)
+            mps_log("User did not send valid credentials");
         mps_peer_drop(peer);
         return;
     }
@@ -191,5 +246,6 @@ void mps_peer_request(mps_peer *peer) {
         return;
     }
     answer_command(peer);
-    if (!mps.quitting) mps_peer_drop(peer);
+    if (!mps.quitting)
+        mps_peer_drop(peer);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: the control tool: each line of standard input, or the words after the options, is one command.
+ * Purpose: the control tool: each line of standard input, or the words after the options, is one
+ *   command.
  * Owner: none.
  * Threads: one.
  * Limits: a command has at most 511 characters.

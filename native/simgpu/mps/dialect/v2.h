@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: the commands of protocol 2: one per line, with the answers of driver 580 where they are known.
+ * Purpose: the commands of protocol 2: one per line, with the answers of driver 580 where they are
+ *   known.
  * Owner: none.
  * Threads: one, under the image lock.
  * Limits: a command exists from the driver branch that introduced it.

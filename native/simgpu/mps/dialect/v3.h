@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: the commands of protocol 3 (NVIDIA MPS documentation, r615): module, verb, names, --options.
+ * Purpose: the commands of protocol 3 (NVIDIA MPS documentation, r615): module, verb, names,
+ *   --options.
  * Owner: none.
  * Threads: one, under the image lock.
  * Limits: answers are tables or CSV.

@@ -12,7 +12,7 @@
 
 enum { V3_COLUMNS = 8, V3_CELL = 160 };
 
-// `module verb [NAME...] --option=value --flag`
+/* `module verb [NAME...] --option=value --flag` */
 typedef struct {
     const char *module, *verb;
     int name_count, option_count;
@@ -24,17 +24,17 @@ typedef struct {
     FILE *out;
 } v3_call;
 
-const char *v3_option(const v3_call *call, const char *key); // NULL: not given
+const char *v3_option(const v3_call *call, const char *key); /* NULL: not given */
 void v3_error(const v3_call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void v3_row(const v3_call *call, int count, char cells[][V3_CELL]);
 void v3_header(const v3_call *call, const char *comma_list);
 bool v3_is_name(const char *name);
-// Takes the three limits a namespace has from the options; false after an error.
+/* Takes the three limits a namespace has from the options; false after an error. */
 bool v3_limits(const v3_call *call, mps_limits *limits);
 bool v3_set_limit(mps_limits *limits, const char *key, const char *value);
 void v3_show_limits(const mps_limits *limits, char cells[3][V3_CELL]);
 
 void v3_read_words(v3_call *call, int count, char **words);
-bool v3_choose_format(v3_call *call); // false after an error
+bool v3_choose_format(v3_call *call); /* false after an error */
 
 #endif

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// v3: clients, devices, partitions, features, memory accounting.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* v3: clients, devices, partitions, features, memory accounting. */
 #include "mps/dialect/v3_resources.h"
 
 #include <stdlib.h>
@@ -12,7 +12,8 @@
 #include "mps/dialect/v3_call.h"
 #include "mps/state.h"
 
-static void list_clients(const v3_call *call) {
+static void list_clients(const v3_call *call)
+{
     const char *only = v3_option(call, "--server");
     v3_header(call, "pid,server,namespace,uid,active_thread_percentage,client_priority,command");
     for (int s = 0; s < GS_MAX_MPS_SERVERS; s++)
@@ -20,20 +21,24 @@ static void list_clients(const v3_call *call) {
             char cells[V3_COLUMNS][V3_CELL];
             const mps_server *server = &mps.servers[s];
             const gs_mps_client *client = &mps.image->clients[c];
-            if (!server->used || !mps_is_client(client, server)) continue;
-            if (only != NULL && strcmp(only, server->name) != 0) continue;
+            if (!server->used || !mps_is_client(client, server))
+                continue;
+            if (only != NULL && strcmp(only, server->name) != 0)
+                continue;
             snprintf(cells[0], V3_CELL, "%d", client->pid);
             snprintf(cells[1], V3_CELL, "%s", server->name);
             snprintf(cells[2], V3_CELL, "%s", client->name_space);
             snprintf(cells[3], V3_CELL, "%u", mps.image->slots[client->slot].uid);
-            snprintf(cells[4], V3_CELL, "%u", client->thread_percentage == 0 ? 100 : client->thread_percentage);
+            snprintf(cells[4], V3_CELL, "%u",
+                     client->thread_percentage == 0 ? 100 : client->thread_percentage);
             snprintf(cells[5], V3_CELL, "%d", client->priority);
             snprintf(cells[6], V3_CELL, "%s", mps.image->slots[client->slot].name);
             v3_row(call, 7, cells);
         }
 }
 
-void v3_client(v3_call *call) {
+void v3_client(v3_call *call)
+{
     pid_t pid;
     if (strcmp(call->verb, "list") == 0) {
         list_clients(call);
@@ -42,13 +47,16 @@ void v3_client(v3_call *call) {
     const char *name = v3_option(call, "--server");
     mps_server *server = name == NULL ? NULL : mps_server_by_name(name);
     const char *pid_text = call->name_count > 0 ? call->names[0] : "";
-    if (strcmp(call->verb, "terminate") != 0) v3_error(call, "unknown verb \"client %s\"", call->verb);
-    else if (name != NULL && server == NULL) v3_error(call, "no server \"%s\"", name);
+    if (strcmp(call->verb, "terminate") != 0)
+        v3_error(call, "unknown verb \"client %s\"", call->verb);
+    else if (name != NULL && server == NULL)
+        v3_error(call, "no server \"%s\"", name);
     else if (!mps_parse_pid(pid_text, &pid) || !mps_terminate_client(server, pid))
         v3_error(call, "no client \"%s\"", pid_text);
 }
 
-void v3_device(v3_call *call) {
+void v3_device(v3_call *call)
+{
     if (strcmp(call->verb, "list") != 0) {
         v3_error(call, "unknown verb \"device %s\"", call->verb);
         return;
@@ -65,12 +73,14 @@ void v3_device(v3_call *call) {
     }
 }
 
-static void list_partitions(const v3_call *call) {
+static void list_partitions(const v3_call *call)
+{
     v3_header(call, "device,id,chunks,sms");
     for (int i = 0; i < MPS_MAX_PARTITIONS; i++) {
         char cells[V3_COLUMNS][V3_CELL];
         const mps_partition *partition = &mps.partitions[i];
-        if (partition->chunks == 0) continue;
+        if (partition->chunks == 0)
+            continue;
         const gs_device *device = &mps.image->devices[partition->device];
         snprintf(cells[0], V3_CELL, "%s", device->uuid);
         snprintf(cells[1], V3_CELL, "%d", partition->id);
@@ -80,13 +90,15 @@ static void list_partitions(const v3_call *call) {
     }
 }
 
-static int number(const v3_call *call, const char *key) {
+static int number(const v3_call *call, const char *key)
+{
     const char *text = v3_option(call, key);
     return text == NULL ? 0 : atoi(text);
 }
 
-// v3 has no mode for partitions: the first one enables them.
-void v3_sm_partition(v3_call *call) {
+/* v3 has no mode for partitions: the first one enables them. */
+void v3_sm_partition(v3_call *call)
+{
     char name[96];
     const char *device_text = v3_option(call, "--device");
     const int device = mps_device_of(device_text == NULL ? "0" : device_text);
@@ -99,21 +111,27 @@ void v3_sm_partition(v3_call *call) {
         return;
     }
     mps.static_partitioning = true;
-    if (strcmp(call->verb, "create") == 0 &&
-        mps_partition_add(device, (uint32_t)number(call, "--chunks"), name, sizeof name))
+    if (strcmp(call->verb, "create") == 0
+        && mps_partition_add(device, (uint32_t)number(call, "--chunks"), name, sizeof name))
         fprintf(call->out, "%s\n", name);
-    else if (strcmp(call->verb, "delete") != 0 || !mps_partition_remove(device, number(call, "--id")))
+    else if (strcmp(call->verb, "delete") != 0
+             || !mps_partition_remove(device, number(call, "--id")))
         v3_error(call, "cannot %s the partition", call->verb);
 }
 
-bool v3_feature_set(const char *name, bool on) {
-    if (strcmp(name, "memacct") == 0) mps.feature_memacct = on;
-    else if (strcmp(name, "context-share") == 0) mps.feature_context_share = on;
-    else return false;
+bool v3_feature_set(const char *name, bool on)
+{
+    if (strcmp(name, "memacct") == 0)
+        mps.feature_memacct = on;
+    else if (strcmp(name, "context-share") == 0)
+        mps.feature_context_share = on;
+    else
+        return false;
     return true;
 }
 
-static void list_features(const v3_call *call) {
+static void list_features(const v3_call *call)
+{
     const struct {
         const char *name;
         bool on;
@@ -127,16 +145,21 @@ static void list_features(const v3_call *call) {
     }
 }
 
-void v3_feature(v3_call *call) {
+void v3_feature(v3_call *call)
+{
     const char *name = call->name_count > 0 ? call->names[0] : "";
     const bool on = strcmp(call->verb, "enable") == 0;
-    if (strcmp(call->verb, "list") == 0) list_features(call);
-    else if (!on && strcmp(call->verb, "disable") != 0) v3_error(call, "unknown verb \"feature %s\"", call->verb);
-    else if (!v3_feature_set(name, on)) v3_error(call, "no feature \"%s\"", name);
+    if (strcmp(call->verb, "list") == 0)
+        list_features(call);
+    else if (!on && strcmp(call->verb, "disable") != 0)
+        v3_error(call, "unknown verb \"feature %s\"", call->verb);
+    else if (!v3_feature_set(name, on))
+        v3_error(call, "no feature \"%s\"", name);
 }
 
-// Each memory limit and its use, as the accounting backend counts it.
-void v3_memacct(v3_call *call) {
+/* Each memory limit and its use, as the accounting backend counts it. */
+void v3_memacct(v3_call *call)
+{
     if (strcmp(call->verb, "list") != 0) {
         v3_error(call, "unknown verb \"memacct %s\"", call->verb);
         return;
@@ -145,13 +168,17 @@ void v3_memacct(v3_call *call) {
     for (int i = 0; i < GS_MAX_LIMITS; i++) {
         char cells[V3_COLUMNS][V3_CELL];
         const gs_limit *limit = &mps.image->limits[i];
-        if (!limit->present) continue;
+        if (!limit->present)
+            continue;
         snprintf(cells[0], V3_CELL, "%.150s", limit->cgroup);
         snprintf(cells[1], V3_CELL, "%s", mps.image->devices[limit->device].uuid);
         snprintf(cells[2], V3_CELL, "%llu", (unsigned long long)(limit->soft >> 20));
-        if (limit->hard == GS_NO_LIMIT) snprintf(cells[3], V3_CELL, "max");
-        else snprintf(cells[3], V3_CELL, "%llu", (unsigned long long)(limit->hard >> 20));
-        snprintf(cells[4], V3_CELL, "%llu", (unsigned long long)(gs_limit_used(mps.image, limit) >> 20));
+        if (limit->hard == GS_NO_LIMIT)
+            snprintf(cells[3], V3_CELL, "max");
+        else
+            snprintf(cells[3], V3_CELL, "%llu", (unsigned long long)(limit->hard >> 20));
+        snprintf(cells[4], V3_CELL, "%llu",
+                 (unsigned long long)(gs_limit_used(mps.image, limit) >> 20));
         v3_row(call, 5, cells);
     }
 }

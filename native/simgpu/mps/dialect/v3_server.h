@@ -10,8 +10,9 @@
 
 #include "mps/dialect/v3_call.h"
 
-mps_server *v3_server_create(const char *name, uint32_t uid, const mps_limits *limits, uint64_t devices);
-uint64_t v3_devices(const char *list); // NULL: every device of the daemon
+mps_server *v3_server_create(const char *name, uint32_t uid, const mps_limits *limits,
+                             uint64_t devices);
+uint64_t v3_devices(const char *list); /* NULL: every device of the daemon */
 bool v3_namespace_create(int server, const char *name, const mps_limits *limits);
 void v3_server(v3_call *call);
 void v3_namespace(v3_call *call);

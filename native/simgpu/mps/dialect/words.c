@@ -5,10 +5,12 @@
 
 #include "mps/state.h"
 
-int mps_words(char *line, char **words) {
+int mps_words(char *line, char **words)
+{
     int count = 0;
     char *rest = line, *word;
     while (count < MPS_MAX_WORDS && (word = strsep(&rest, " \t")) != NULL)
-        if (*word != '\0') words[count++] = word;
+        if (*word != '\0')
+            words[count++] = word;
     return count;
 }

@@ -8,6 +8,6 @@
 #ifndef GS_SIM_MPS_WORDS_H
 #define GS_SIM_MPS_WORDS_H
 
-int mps_words(char *line, char **words); // returns how many
+int mps_words(char *line, char **words); /* returns how many */
 
 #endif

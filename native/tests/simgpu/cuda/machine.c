@@ -17,7 +17,8 @@ static void clean(void)
 static void tool(const char *verb, const char *rest)
 {
     char command[1024];
-    snprintf(command, sizeof command, "\"$SIMGPU/gpushare-sim-machine\" %s '%s' %s", verb, path, rest);
+    snprintf(command, sizeof command, "\"$SIMGPU/gpushare-sim-machine\" %s '%s' %s", verb, path,
+             rest);
     ASSERT(system(command) == 0);
 }
 

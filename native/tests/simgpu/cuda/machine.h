@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every test of the simulated driver needs: a machine of its own, assertions, other processes. */
+/*
+ * What every test of the simulated driver needs: a machine of its own, assertions, other processes.
+ */
 #ifndef GS_TEST_MACHINE_H
 #define GS_TEST_MACHINE_H
 
@@ -14,20 +16,20 @@
 #define MiB (1ull << 20)
 #define GiB (1ull << 30)
 
-#define ASSERT(condition)                                                        \
-    do {                                                                         \
-        if (!(condition)) {                                                      \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);      \
-            exit(1);                                                             \
-        }                                                                        \
+#define ASSERT(condition)                                                   \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            exit(1);                                                        \
+        }                                                                   \
     } while (0)
-#define EQUAL(actual, expected)                                                                       \
-    do {                                                                                              \
-        long long a_ = (long long)(actual), e_ = (long long)(expected);                               \
-        if (a_ != e_) {                                                                               \
-            fprintf(stderr, "%s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, #actual, a_, e_);    \
-            exit(1);                                                                                  \
-        }                                                                                             \
+#define EQUAL(actual, expected)                                                                    \
+    do {                                                                                           \
+        long long a_ = (long long)(actual), e_ = (long long)(expected);                            \
+        if (a_ != e_) {                                                                            \
+            fprintf(stderr, "%s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, #actual, a_, e_); \
+            exit(1);                                                                               \
+        }                                                                                          \
     } while (0)
 #define OK(call) EQUAL(call, CUDA_SUCCESS)
 
@@ -46,7 +48,10 @@ extern const char kernels[]; /* PTX: spin, work, gs_fill, gs_saxpy, gs_poke */
 CUfunction kernel(const char *name);
 void spin(CUstream stream, uint64_t nanoseconds);
 
-/* Another process: this program again, with `role` as its argument; it reads and writes through pipes. */
+/*
+ * Another process: this program again, with `role` as its argument; it reads and writes through
+ * pipes.
+ */
 typedef struct other {
     pid_t pid;
     int to, from;

@@ -82,12 +82,14 @@ static void over_to_another_gpu(void)
     EQUAL(hear(target.from), 1);
     OK(cuCheckpointProcessLock(target.pid, NULL));
     OK(cuCheckpointProcessCheckpoint(target.pid, NULL));
-    EQUAL(restore(target.pid, 1, (CUcheckpointGpuPair[]){{uuid(0), uuid(1)}}), CUDA_ERROR_INVALID_VALUE);
+    EQUAL(restore(target.pid, 1, (CUcheckpointGpuPair[]){{uuid(0), uuid(1)}}),
+          CUDA_ERROR_INVALID_VALUE);
     EQUAL(restore(target.pid, 2, (CUcheckpointGpuPair[]){{uuid(0), uuid(1)}, {uuid(1), uuid(1)}}),
           CUDA_ERROR_INVALID_VALUE);
     EQUAL(restore(target.pid, 2, (CUcheckpointGpuPair[]){{uuid(0), uuid(1)}, {uuid(0), uuid(0)}}),
           CUDA_ERROR_INVALID_VALUE);
-    EQUAL(state(target.pid), CU_PROCESS_STATE_CHECKPOINTED); /* a map that is refused has changed nothing */
+    EQUAL(state(target.pid),
+          CU_PROCESS_STATE_CHECKPOINTED); /* a map that is refused has changed nothing */
     OK(restore(target.pid, 2, (CUcheckpointGpuPair[]){{uuid(0), uuid(1)}, {uuid(1), uuid(0)}}));
     OK(cuCheckpointProcessUnlock(target.pid, NULL));
     EQUAL(used(0), 512 * MiB);

@@ -27,11 +27,18 @@ static void built_by_hand(void)
     size_t count = 0;
     OK(cuMemAlloc_v2(&at, 64));
     OK(cuGraphCreate(&graph, 0));
-    CUDA_MEMSET_NODE_PARAMS memset_params = {.dst = at, .value = 5, .elementSize = 4, .width = 16, .height = 1};
+    CUDA_MEMSET_NODE_PARAMS memset_params = {
+        .dst = at, .value = 5, .elementSize = 4, .width = 16, .height = 1};
     OK(cuGraphAddMemsetNode(&set, graph, NULL, 0, &memset_params, *(CUcontext[]){begin()}));
     void *params[] = {&at, &value, &words};
-    CUDA_KERNEL_NODE_PARAMS launch = {.func = kernel("gs_fill"), .gridDimX = 1, .gridDimY = 1, .gridDimZ = 1,
-                                      .blockDimX = 32, .blockDimY = 1, .blockDimZ = 1, .kernelParams = params};
+    CUDA_KERNEL_NODE_PARAMS launch = {.func = kernel("gs_fill"),
+                                      .gridDimX = 1,
+                                      .gridDimY = 1,
+                                      .gridDimZ = 1,
+                                      .blockDimX = 32,
+                                      .blockDimY = 1,
+                                      .blockDimZ = 1,
+                                      .kernelParams = params};
     OK(cuGraphAddKernelNode_v2(&fill, graph, &set, 1, &launch));
     OK(cuGraphGetNodes(graph, NULL, &count));
     EQUAL(count, 2);
@@ -103,7 +110,8 @@ static void capture_guards_itself(void)
     CUdeviceptr at;
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
     OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
-    EQUAL(cuStreamBeginCapture_v2(NULL, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+    EQUAL(cuStreamBeginCapture_v2(NULL, CU_STREAM_CAPTURE_MODE_GLOBAL),
+          CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     OK(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
     EQUAL(cuMemAlloc_v2(&at, 100), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     EQUAL(cuStreamEndCapture(stream, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);

@@ -77,13 +77,23 @@ static void copies_rectangles(void)
         sent[i / 10][i % 10] = (unsigned char)i;
     OK(cuMemAllocPitch_v2(&a, &pitch, 10, 3, 4));
     EQUAL(pitch, 512);
-    CUDA_MEMCPY2D there = {.srcMemoryType = CU_MEMORYTYPE_HOST, .srcHost = sent, .srcPitch = 10,
-                           .dstMemoryType = CU_MEMORYTYPE_DEVICE, .dstDevice = a, .dstPitch = pitch,
-                           .WidthInBytes = 10, .Height = 3};
+    CUDA_MEMCPY2D there = {.srcMemoryType = CU_MEMORYTYPE_HOST,
+                           .srcHost = sent,
+                           .srcPitch = 10,
+                           .dstMemoryType = CU_MEMORYTYPE_DEVICE,
+                           .dstDevice = a,
+                           .dstPitch = pitch,
+                           .WidthInBytes = 10,
+                           .Height = 3};
     OK(cuMemcpy2D_v2(&there));
-    CUDA_MEMCPY2D back = {.srcMemoryType = CU_MEMORYTYPE_DEVICE, .srcDevice = a, .srcPitch = pitch,
-                          .dstMemoryType = CU_MEMORYTYPE_HOST, .dstHost = got, .dstPitch = 10,
-                          .WidthInBytes = 10, .Height = 3};
+    CUDA_MEMCPY2D back = {.srcMemoryType = CU_MEMORYTYPE_DEVICE,
+                          .srcDevice = a,
+                          .srcPitch = pitch,
+                          .dstMemoryType = CU_MEMORYTYPE_HOST,
+                          .dstHost = got,
+                          .dstPitch = 10,
+                          .WidthInBytes = 10,
+                          .Height = 3};
     OK(cuMemcpy2D_v2(&back));
     EQUAL(memcmp(sent, got, sizeof got), 0);
     OK(cuMemFree_v2(a));
@@ -98,8 +108,8 @@ static void arrays_are_counted_and_hold_bytes(void)
     float sent[64], got[64];
     for (int i = 0; i < 64; i++)
         sent[i] = (float)i;
-    CUDA_ARRAY3D_DESCRIPTOR shape = {.Width = 1024, .Height = 1024, .Depth = 4, .Format = CU_AD_FORMAT_FLOAT,
-                                     .NumChannels = 1};
+    CUDA_ARRAY3D_DESCRIPTOR shape = {
+        .Width = 1024, .Height = 1024, .Depth = 4, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
     OK(cuArray3DCreate_v2(&array, &shape));
     EQUAL(used(0) - before, 16 * MiB);
     OK(cuArrayGetMemoryRequirements(&needs, array, 0));

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CUDA programs as clients of the MPS daemon: what they see, how they are limited, what one does to another. */
+/*
+ * CUDA programs as clients of the MPS daemon: what they see, how they are limited, what one does to
+ * another.
+ */
 #include "machine.h"
 #include "machine/slot.h"
 
@@ -70,7 +73,8 @@ static long long order(seen *s, long long what)
 static void control(const char *command)
 {
     char line[1024];
-    snprintf(line, sizeof line, "echo '%s' | timeout 10 \"$SIMGPU/nvidia-cuda-mps-control\" >/dev/null", command);
+    snprintf(line, sizeof line,
+             "echo '%s' | timeout 10 \"$SIMGPU/nvidia-cuda-mps-control\" >/dev/null", command);
     ASSERT(system(line) == 0);
 }
 
@@ -98,11 +102,12 @@ static void pinned_limits_bind_and_leak(void)
     setenv("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", "0=4G", 1);
     seen a = client();
     EQUAL(a.available, 4096 - 500); /* the context counts */
-    ASSERT(a.total > 100000);       /* but the whole card is shown */
+    ASSERT(a.total > 100000); /* but the whole card is shown */
     EQUAL(order(&a, 6 * GiB), CUDA_ERROR_OUT_OF_MEMORY);
     EQUAL(order(&a, 3 * GiB), CUDA_SUCCESS);
     leave(&a);
-    setenv("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", "0=4G,1=4G", 1); /* there is no device 1: no limit at all */
+    setenv("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", "0=4G,1=4G",
+           1); /* there is no device 1: no limit at all */
     seen b = client();
     EQUAL(order(&b, 6 * GiB), CUDA_SUCCESS);
     leave(&b);
@@ -177,8 +182,9 @@ int main(int argc, char **argv)
 {
     if (argc > 1)
         return strcmp(argv[1], "client") == 0 ? role_client() : 2;
-    machine("driver=580.159.03\ngpus=1\ngpu.0.name=NVIDIA H200\ngpu.0.memory=150754820096\ngpu.0.sms=132\n"
-            "gpu.0.context=524288000\n");
+    machine(
+        "driver=580.159.03\ngpus=1\ngpu.0.name=NVIDIA H200\ngpu.0.memory=150754820096\ngpu.0.sms=132\n"
+        "gpu.0.context=524288000\n");
     snprintf(pipes, sizeof pipes, "/tmp/simgpu-mps-XXXXXX");
     ASSERT(mkdtemp(pipes));
     snprintf(logs, sizeof logs, "%s/log", pipes);

@@ -139,10 +139,15 @@ static void memory_is_shared_by_handle(size_t size)
 
 static void send_fd(int socket, int fd)
 {
-    union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = {0};
+    union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
     char byte = 0;
     struct iovec one = {&byte, 1};
-    struct msghdr message = {.msg_iov = &one, .msg_iovlen = 1, .msg_control = control.room,
+    struct msghdr message = {.msg_iov = &one,
+                             .msg_iovlen = 1,
+                             .msg_control = control.room,
                              .msg_controllen = sizeof control.room};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
@@ -154,11 +159,16 @@ static void send_fd(int socket, int fd)
 
 static int receive_fd(int socket)
 {
-    union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
+    union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
     char byte;
     int fd;
     struct iovec one = {&byte, 1};
-    struct msghdr message = {.msg_iov = &one, .msg_iovlen = 1, .msg_control = control.room,
+    struct msghdr message = {.msg_iov = &one,
+                             .msg_iovlen = 1,
+                             .msg_control = control.room,
                              .msg_controllen = sizeof control.room};
     ASSERT(recvmsg(socket, &message, 0) == 1);
     memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
@@ -174,7 +184,8 @@ static void use_shared_pool(int socket)
     unsigned char byte;
     begin();
     int fd = receive_fd(socket);
-    OK(cuMemPoolImportFromShareableHandle(&pool, (void *)(intptr_t)fd, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
+    OK(cuMemPoolImportFromShareableHandle(&pool, (void *)(intptr_t)fd,
+                                          CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
     EQUAL(cuMemAllocFromPoolAsync(&at, 100, pool, NULL), CUDA_ERROR_INVALID_VALUE);
     ASSERT(read(socket, &data, sizeof data) == sizeof data);
     OK(cuMemPoolImportPointer(&at, pool, &data));
@@ -240,7 +251,8 @@ static void chunks_are_shared_by_descriptor(void)
     if (child == 0) {
         begin();
         fd = receive_fd(pair[1]);
-        OK(cuMemImportFromShareableHandle(&handle, (void *)(intptr_t)fd, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
+        OK(cuMemImportFromShareableHandle(&handle, (void *)(intptr_t)fd,
+                                          CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
         OK(cuMemcpyDtoH_v2(&byte, map(handle) + 99, 1));
         EQUAL(byte, 123);
         _exit(0);
@@ -256,7 +268,8 @@ static void chunks_are_shared_by_descriptor(void)
     EQUAL(status, 0);
     close(fd);
     EQUAL(cuMemImportFromShareableHandle(&handle, (void *)(intptr_t)pair[0],
-                                         CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR), CUDA_ERROR_INVALID_VALUE);
+                                         CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR),
+          CUDA_ERROR_INVALID_VALUE);
 }
 
 static void a_fork_cannot_use_cuda(void)
@@ -265,7 +278,10 @@ static void a_fork_cannot_use_cuda(void)
     pid_t child = fork();
     if (child == 0) {
         CUdeviceptr at;
-        _exit(cuMemAlloc_v2(&at, 100) == CUDA_ERROR_NOT_INITIALIZED && cuInit(0) == CUDA_ERROR_NOT_INITIALIZED ? 0 : 1);
+        _exit(cuMemAlloc_v2(&at, 100) == CUDA_ERROR_NOT_INITIALIZED
+                      && cuInit(0) == CUDA_ERROR_NOT_INITIALIZED
+                  ? 0
+                  : 1);
     }
     ASSERT(waitpid(child, &status, 0) == child);
     EQUAL(status, 0);
@@ -357,7 +373,8 @@ int main(int argc, char **argv)
         return role_limited();
     if (strcmp(role, "churn") == 0)
         return role_churn();
-    machine("driver=615.71.09\ncuda=13040\ngpus=1\ngpu.0.memory=8589934592\ngpu.0.context=524288000\n");
+    machine(
+        "driver=615.71.09\ncuda=13040\ngpus=1\ngpu.0.memory=8589934592\ngpu.0.context=524288000\n");
     capacity_is_the_cards();
     processes_are_listed();
     compute_modes_keep_out();

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every way to find an entry point: linked, dlsym on a private handle, cuGetProcAddress in its two forms. */
+/*
+ * Every way to find an entry point: linked, dlsym on a private handle, cuGetProcAddress in its two
+ * forms.
+ */
 #include "machine.h"
 
 #include <dlfcn.h>
@@ -28,7 +31,8 @@ static void flags_choose_the_stream(void)
 {
     cuuint64_t per_thread = CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM;
     ASSERT(ask("cuLaunchKernel", 13000, 0) == (void *)cuLaunchKernel);
-    ASSERT(ask("cuLaunchKernel", 13000, CU_GET_PROC_ADDRESS_LEGACY_STREAM) == (void *)cuLaunchKernel);
+    ASSERT(ask("cuLaunchKernel", 13000, CU_GET_PROC_ADDRESS_LEGACY_STREAM)
+           == (void *)cuLaunchKernel);
     ASSERT(ask("cuLaunchKernel", 13000, per_thread) == (void *)cuLaunchKernel_ptsz);
     ASSERT(ask("cuMemcpyHtoD", 13000, per_thread) == (void *)cuMemcpyHtoD_v2_ptds);
     ASSERT(ask("cuMemAlloc", 13000, per_thread) == (void *)cuMemAlloc_v2);
@@ -55,8 +59,10 @@ static void every_row_is_exported(void)
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     ASSERT(library);
 #define X(name, symbol, since, params) ASSERT(dlsym(library, #symbol));
-#define PTSZ(name, symbol, since, params, args) X(name, symbol, since, params) ASSERT(dlsym(library, #symbol "_ptsz"));
-#define PTDS(name, symbol, since, params, args) X(name, symbol, since, params) ASSERT(dlsym(library, #symbol "_ptds"));
+#define PTSZ(name, symbol, since, params, args) \
+    X(name, symbol, since, params) ASSERT(dlsym(library, #symbol "_ptsz"));
+#define PTDS(name, symbol, since, params, args) \
+    X(name, symbol, since, params) ASSERT(dlsym(library, #symbol "_ptds"));
 #include "cuda/api.def"
 #undef X
 #undef PTSZ

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Streams and events: order, time, callbacks. Times are lower bounds only; nothing here depends on speed. */
+/*
+ * Streams and events: order, time, callbacks. Times are lower bounds only; nothing here depends on
+ * speed.
+ */
 #include "machine.h"
 
 #include <pthread.h>
@@ -104,7 +107,8 @@ static void host_functions_run_in_order(void)
     OK(cuMemsetD8_v2(at, 0, 1));
     pthread_mutex_lock(&gate);
     OK(cuLaunchHostFunc(stream, wait_for_gate, (void *)1));
-    OK(cuMemcpyHtoDAsync_v2(at, &host, 1, stream)); /* behind the callback: must see what it will see */
+    OK(cuMemcpyHtoDAsync_v2(at, &host, 1,
+                            stream)); /* behind the callback: must see what it will see */
     OK(cuLaunchHostFunc(stream, note, (void *)2));
     EQUAL(cuStreamQuery(stream), CUDA_ERROR_NOT_READY);
     host = 77;
@@ -181,10 +185,13 @@ static void bad_launches_are_refused(void)
     CUfunction function;
     CUmodule module;
     size_t offset, size;
-    EQUAL(cuLaunchKernel(kernel("spin"), 0, 1, 1, 1, 1, 1, 0, NULL, params, NULL), CUDA_ERROR_INVALID_VALUE);
-    EQUAL(cuLaunchKernel(kernel("spin"), 1, 1, 1, 2048, 1, 1, 0, NULL, params, NULL), CUDA_ERROR_INVALID_VALUE);
+    EQUAL(cuLaunchKernel(kernel("spin"), 0, 1, 1, 1, 1, 1, 0, NULL, params, NULL),
+          CUDA_ERROR_INVALID_VALUE);
+    EQUAL(cuLaunchKernel(kernel("spin"), 1, 1, 1, 2048, 1, 1, 0, NULL, params, NULL),
+          CUDA_ERROR_INVALID_VALUE);
     EQUAL(cuLaunchKernel(NULL, 1, 1, 1, 1, 1, 1, 0, NULL, params, NULL), CUDA_ERROR_INVALID_HANDLE);
-    EQUAL(cuLaunchKernel(kernel("spin"), 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL), CUDA_ERROR_INVALID_VALUE);
+    EQUAL(cuLaunchKernel(kernel("spin"), 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL),
+          CUDA_ERROR_INVALID_VALUE);
     EQUAL(cuModuleLoadData(&module, "no module at all"), CUDA_ERROR_INVALID_IMAGE);
     OK(cuModuleLoadData(&module, kernels));
     EQUAL(cuModuleGetFunction(&function, module, "missing"), CUDA_ERROR_NOT_FOUND);

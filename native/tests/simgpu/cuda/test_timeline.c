@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who gets the GPU when. All figures are the timeline's own, so none depends on how fast the test runs. */
+/*
+ * Who gets the GPU when. All figures are the timeline's own, so none depends on how fast the test
+ * runs.
+ */
 #include "machine.h"
 #include "machine/slot.h"
 
