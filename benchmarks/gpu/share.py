@@ -18,7 +18,7 @@ GUARD = NATIVE / "guard" / "libgpushare.so"
 PROBE = NATIVE / "probe" / "gpushare-probe"
 MOVABLE, AHEAD = 1, 2  # enum gs_region_flag in native/guard/share/region.h
 RUNS, LEAVES, AWAY, RETURNS = range(4)  # enum gs_phase
-FAILURES = ("none", "fixed", "host memory", "gpu memory", "driver")
+FAILURES = ("none", "unmovable", "host memory", "gpu memory", "driver")
 _GPU, _HEADER, _UUID, _GPUS = 512, 512, 64, 16  # sizes in native/guard/share/region.h
 
 
@@ -37,9 +37,9 @@ class Slot:
 
     pid: int
     phase: int
-    fixed: int
+    unmovable: int
     failure: int
-    halt_seen: int
+    suspend_seen: int
     away: int
     host: int
     moved: int

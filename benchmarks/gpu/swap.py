@@ -38,7 +38,7 @@ class Swap:
     def touch(self) -> float:
         """Seconds until all of it was written to once."""
         begun = time.monotonic()
-        self._call("gpushare_swap_touch", ctypes.c_uint64(self.size), ctypes.c_uint(THREADS))
+        self._call("gpushare_swap_prefault", ctypes.c_uint64(self.size), ctypes.c_uint(THREADS))
         return time.monotonic() - begun
 
 

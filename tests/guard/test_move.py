@@ -65,8 +65,8 @@ def pool(tmp_path: Path) -> Callable[..., Pool]:
         native, name = library(), bytes(folder)
         of = ctypes.c_uint64
         assert native.gpushare_swap_create(name, of(size), of(UNIT)) == 0
-        native.gpushare_swap_touch.restype = ctypes.c_int64
-        assert native.gpushare_swap_touch(name, of(touched), 2) == touched
+        native.gpushare_swap_prefault.restype = ctypes.c_int64
+        assert native.gpushare_swap_prefault(name, of(touched), 2) == touched
         return Pool(folder)
 
     return make

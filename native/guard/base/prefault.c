@@ -25,7 +25,7 @@ struct work {
 };
 
 /* For kernels before 5.14, which cannot be asked to. */
-static int touch_by_hand(struct work *work, size_t from, size_t bytes)
+static int prefault_by_hand(struct work *work, size_t from, size_t bytes)
 {
     if (work->file >= 0)
         return fallocate(work->file, 0, work->at + (off_t)from, (off_t)bytes) < 0 ? errno : 0;
@@ -34,13 +34,13 @@ static int touch_by_hand(struct work *work, size_t from, size_t bytes)
     return 0;
 }
 
-static int touch_step(struct work *work, size_t from)
+static int prefault_step(struct work *work, size_t from)
 {
     size_t bytes = work->bytes - from < STEP ? work->bytes - from : STEP;
     if (madvise(work->memory + from, bytes, MADV_POPULATE_WRITE) == 0)
         return 0;
     if (errno == EINVAL)
-        return touch_by_hand(work, from, bytes);
+        return prefault_by_hand(work, from, bytes);
     return errno == EFAULT ? ENOSPC : errno;
 }
 
@@ -48,7 +48,7 @@ static void *run(void *argument)
 {
     struct work *work = argument;
     for (size_t from; (from = atomic_fetch_add(&work->next, STEP)) < work->bytes && !work->error;) {
-        int error = touch_step(work, from);
+        int error = prefault_step(work, from);
         if (error)
             work->error = error;
     }

@@ -161,7 +161,7 @@ bool gs_gate_splits(CUstream stream)
     return attachment && others_preempt(attachment);
 }
 
-/* A mark tells when work ended only while the work still runs. */
+/* A completion tells when work ended only while the work still runs. */
 static void record_running(struct gs_attachment *attachment, CUstream stream)
 {
     if (!gs_capturing() && cuda()->cuStreamQuery(stream) == CUDA_ERROR_NOT_READY)

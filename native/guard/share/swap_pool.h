@@ -26,7 +26,7 @@ struct gs_swap {
     uint32_t header_size;
     uint64_t unit;  /* bytes */
     uint32_t count; /* units in use or to be used */
-    uint32_t ready; /* of them, touched ahead: their pages exist */
+    uint32_t ready; /* of them, prefaulted: their pages exist */
     uint32_t given; /* grows whenever a unit is given back */
     uint32_t padding;
     uint64_t returning_ns; /* CLOCK_MONOTONIC: when somebody last gave units back or was about to */
@@ -40,11 +40,11 @@ struct gpushare_swap_info {
 
 /*
  * For the daemon; each returns a negative errno on failure: -EBADMSG for a folder that is no pool. `create` keeps a
- * pool that is there, `touch` returns the bytes that are ready, `reap` the units that dead processes left.
+ * pool that is there, `prefault` returns the bytes that are ready, `reap` the units that dead processes left.
  */
 int gpushare_swap_create(const char *folder, uint64_t bytes, uint64_t unit);
 int gpushare_swap_enable(const char *folder, uint64_t bytes);
-int64_t gpushare_swap_touch(const char *folder, uint64_t bytes, unsigned threads);
+int64_t gpushare_swap_prefault(const char *folder, uint64_t bytes, unsigned threads);
 int gpushare_swap_reap(const char *folder);
 int gpushare_swap_info(const char *folder, struct gpushare_swap_info *info);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pool as files: made, sized, touched ahead and tended by the daemon. The files belong to the tenant, who could
+ * The pool as files: made, sized, prefaulted and tended by the daemon. The files belong to the tenant, who could
  * cut them short, so the table is read and written, never mapped.
  */
 #include <errno.h>
@@ -126,7 +126,7 @@ GS_EXPORT int gpushare_swap_enable(const char *folder, uint64_t bytes)
     return result;
 }
 
-static int64_t touch(const struct pool *pool, uint64_t wanted, unsigned threads)
+static int64_t prefault(const struct pool *pool, uint64_t wanted, unsigned threads)
 {
     uint64_t unit = pool->copy->unit, from = pool->copy->ready;
     uint64_t until = wanted < pool->copy->count ? wanted : pool->copy->count;
@@ -144,13 +144,13 @@ static int64_t touch(const struct pool *pool, uint64_t wanted, unsigned threads)
     return WRITE(pool, ready, (uint32_t)until) ? (int64_t)(until * unit) : -EIO;
 }
 
-GS_EXPORT int64_t gpushare_swap_touch(const char *folder, uint64_t bytes, unsigned threads)
+GS_EXPORT int64_t gpushare_swap_prefault(const char *folder, uint64_t bytes, unsigned threads)
 {
     struct pool pool;
     int64_t result = enter(folder, &pool);
     if (result < 0)
         return result;
-    result = touch(&pool, bytes / pool.copy->unit, threads);
+    result = prefault(&pool, bytes / pool.copy->unit, threads);
     leave(&pool);
     return result;
 }

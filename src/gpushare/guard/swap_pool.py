@@ -51,7 +51,7 @@ class Swap:
     def touch(self, size: Bytes, threads: int) -> Bytes:
         """Have that many bytes ready before they are needed; how many are. Takes a while."""
         path = os.fsencode(self.path)
-        return Bytes(self._check(_native().gpushare_swap_touch(path, size, threads)))
+        return Bytes(self._check(_native().gpushare_swap_prefault(path, size, threads)))
 
     def reap(self) -> int:
         """Free the units of dead processes; how many there were."""
@@ -79,8 +79,8 @@ def _native() -> ctypes.CDLL:
     text, word = ctypes.c_char_p, ctypes.c_uint64
     loaded.gpushare_swap_create.argtypes = [text, word, word]
     loaded.gpushare_swap_enable.argtypes = [text, word]
-    loaded.gpushare_swap_touch.argtypes = [text, word, ctypes.c_uint]
-    loaded.gpushare_swap_touch.restype = ctypes.c_int64
+    loaded.gpushare_swap_prefault.argtypes = [text, word, ctypes.c_uint]
+    loaded.gpushare_swap_prefault.restype = ctypes.c_int64
     loaded.gpushare_swap_reap.argtypes = [text]
     loaded.gpushare_swap_info.argtypes = [text, ctypes.c_void_p]
     return loaded

@@ -32,9 +32,9 @@ static uint64_t left(struct gs_usage usage)
     return used < usage.limit ? usage.limit - used : 0;
 }
 
-static uint64_t free_on_card(int gpu, uint64_t told)
+static uint64_t free_on_card(int gpu, uint64_t reported)
 {
-    return told + gs_cached_here(gpu);
+    return reported + gs_cached_here(gpu);
 }
 
 CUresult cuMemGetInfo_v2(size_t *free, size_t *total)

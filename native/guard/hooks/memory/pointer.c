@@ -15,7 +15,7 @@ CUresult cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size, CUdeviceptr po
 }
 
 /* Where the driver would answer for what is mapped there. False where its answer is right. */
-static bool told(const struct gs_allocation *found, CUpointer_attribute attribute, void *value)
+static bool answers(const struct gs_allocation *found, CUpointer_attribute attribute, void *value)
 {
     switch (attribute) {
     case CU_POINTER_ATTRIBUTE_CONTEXT: *(CUcontext *)value = found->context; return true;
@@ -39,7 +39,7 @@ static bool told(const struct gs_allocation *found, CUpointer_attribute attribut
 CUresult cuPointerGetAttribute(void *value, CUpointer_attribute attribute, CUdeviceptr pointer)
 {
     struct gs_allocation found;
-    if (value && gs_heap_find(pointer, &found) && told(&found, attribute, value))
+    if (value && gs_heap_find(pointer, &found) && answers(&found, attribute, value))
         return CUDA_SUCCESS;
     return cuda()->cuPointerGetAttribute(value, attribute, pointer);
 }
@@ -52,6 +52,6 @@ CUresult cuPointerGetAttributes(unsigned int count, CUpointer_attribute *attribu
     if (result != CUDA_SUCCESS || !gs_heap_find(pointer, &found))
         return result;
     for (unsigned int i = 0; i < count; i++)
-        told(&found, attributes[i], values[i]);
+        answers(&found, attributes[i], values[i]);
     return result;
 }

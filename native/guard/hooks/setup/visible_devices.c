@@ -30,10 +30,10 @@ static void names(const struct gs_region *region, char list[LIST])
 }
 
 /* Some of them, or ordinals, are the program's own choice, of which nobody knows what it means elsewhere. */
-static bool names_all(const char *told, uint32_t count)
+static bool names_all(const char *value, uint32_t count)
 {
-    uint32_t uuids = strncmp(told, "GPU-", 4) == 0;
-    for (const char *at = told; (at = strchr(at, ',')); at++)
+    uint32_t uuids = strncmp(value, "GPU-", 4) == 0;
+    for (const char *at = value; (at = strchr(at, ',')); at++)
         uuids += strncmp(at + 1, "GPU-", 4) == 0;
     return uuids == count;
 }
@@ -42,11 +42,11 @@ static void follow(void)
 {
     char list[LIST] = "";
     const struct gs_region *region = gs_shared_region();
-    const char *told = getenv(VARIABLE);
-    if (!region || !told || !has_moved(region) || !names_all(told, region->gpu_count))
+    const char *value = getenv(VARIABLE);
+    if (!region || !value || !has_moved(region) || !names_all(value, region->gpu_count))
         return;
     names(region, list);
-    if (strcmp(told, list) != 0)
+    if (strcmp(value, list) != 0)
         setenv(VARIABLE, list, 1);
 }
 

@@ -71,8 +71,8 @@ static uint64_t learned_grace(const struct gs_busy_period *period)
 
 static uint64_t grace(const struct gs_attachment *attachment)
 {
-    uint32_t fixed = attachment->share->policy.grace_us;
-    return fixed == 0 ? learned_grace(&attachment->busy_period) : (fixed - 1) * US;
+    uint32_t chosen = attachment->share->policy.grace_us;
+    return chosen == 0 ? learned_grace(&attachment->busy_period) : (chosen - 1) * US;
 }
 
 /* Wants the lock. */

@@ -93,7 +93,7 @@ static bool mount(struct gs_attachment *attachment, int gpu, uint64_t slot)
 }
 
 /*
- * The share's memory has come to another GPU, and so has the process. The old ride is kept as it is, for threads may
+ * The share's memory has come to another GPU, and so has the process. The old attachment is kept as it is, for threads may
  * be in the middle of it; a fence that one of them still puts in looks at a share slot that is free.
  */
 static struct gs_attachment *change_pages(int gpu, struct gs_attachment *old)

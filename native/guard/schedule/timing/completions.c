@@ -13,7 +13,7 @@ enum { COMPLETIONS = 64 };
 #define LOOK_NS (1 * MS)
 #define BASE_NS (2000 * MS) /* an interval between events is a float: it loses microseconds after some seconds */
 
-/* One GPU's marks, oldest first, and an event whose time on the host's clock is known. */
+/* One GPU's completions, oldest first, and an event whose time on the host's clock is known. */
 struct track {
     pthread_mutex_t lock;
     CUcontext context;
@@ -66,17 +66,17 @@ static void set_base(struct track *track)
 /* Wants the lock. Work that ended at `end` ran on if its turn was over by then and no new one had begun. */
 static void book(struct track *track, struct gs_share_slot *slot, uint64_t end)
 {
-    uint64_t shut = __atomic_load_n(&slot->closed_at, __ATOMIC_SEQ_CST);
+    uint64_t closed = __atomic_load_n(&slot->closed_at, __ATOMIC_SEQ_CST);
     uint64_t opened = __atomic_load_n(&slot->opened_at, __ATOMIC_SEQ_CST);
-    if (shut != track->closed_at) {
-        track->closed_at = shut;
+    if (closed != track->closed_at) {
+        track->closed_at = closed;
         track->counted = 0;
     }
-    bool over = shut && end > shut && (opened < shut || end < opened);
-    if (!over || end - shut <= track->counted)
+    bool over = closed && end > closed && (opened < closed || end < opened);
+    if (!over || end - closed <= track->counted)
         return;
-    __atomic_add_fetch(&slot->overrun_ns, end - shut - track->counted, __ATOMIC_RELAXED);
-    track->counted = end - shut;
+    __atomic_add_fetch(&slot->overrun_ns, end - closed - track->counted, __ATOMIC_RELAXED);
+    track->counted = end - closed;
 }
 
 /* Wants the lock. */

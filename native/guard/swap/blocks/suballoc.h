@@ -10,7 +10,7 @@
 /* Cuts one from a block that has room for it; 0 when there is none. */
 CUdeviceptr gs_suballoc_take(const struct gs_place *place, uint64_t bytes, uint64_t id);
 
-/* Makes a block one that parts are cut from; false without memory. */
+/* Makes a block one that small allocations are cut from; false without memory. */
 bool gs_suballocs_begin(struct gs_block *block);
 
 /* The part that an address lies in: its begin and length. False where nothing is allocated. */
@@ -18,7 +18,7 @@ bool gs_suballoc_at(const struct gs_block *block, CUdeviceptr address, CUdevicep
 
 uint64_t gs_suballoc_id(const struct gs_block *block, CUdeviceptr at);
 
-/* Frees a part by its first address. Then whether the block has none left; it is no longer in the parts' books then. */
+/* Frees one by its first address. True when the block has none left, and is no longer cut from. */
 bool gs_suballoc_give(struct gs_block *block, CUdeviceptr at);
 
 /* The block is about to end. */
