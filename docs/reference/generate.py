@@ -14,6 +14,7 @@ from gpushare.cli import command
 from gpushare.cli._format.error_texts import explanations
 from gpushare.cli._format.policy_keys import policy_keys
 from gpushare.config.sources import FIELDS, VARIABLES, describe
+from gpushare.model.event_types import EVENT_TYPES, EventType
 
 HERE = Path(__file__).resolve().parent
 WIDTH = 100
@@ -47,6 +48,7 @@ def pages() -> dict[str, str]:
         "policy.md": page("Policy file", policy()),
         "errors.md": page("Errors", errors()),
         "metrics.md": page("Metrics", metrics()),
+        "events.md": page("Events", events()),
         "api.md": page("HTTP API", api()),
     }
 
@@ -67,6 +69,7 @@ def index() -> str:
                 "- [Policy file](policy.md): tenants, quotas and the other rules of a machine",
                 "- [Errors](errors.md): every code, why it happens and what helps",
                 "- [Metrics](metrics.md): the metrics for Prometheus",
+                "- [Events](events.md): every type of event and when it happens",
                 "- [HTTP API](api.md): the calls of `/v1`",
             )
         ),
@@ -202,6 +205,31 @@ def metrics() -> Iterator[str]:
     yield from table(("metric", "kind", "labels", "meaning"), rows)
 
 
+def events() -> Iterator[str]:
+    yield (
+        "`GET /v1/events` streams the events that a caller may see; the daemon also logs them with "
+        "the level below and records them in the [audit log](../how-to/audit.md). Each has a "
+        "number (`seq`), a time (`at`), a `type`, a `message` and, where the table says so, the "
+        "share or GPU that it is about."
+    )
+    yield ""
+    yield (
+        "*Former name*: what the type was called before. `gpushare audit ls --action` accepts both "
+        "names for one release, except `share.idle`, which has its new meaning only."
+    )
+    yield ""
+    rows = (
+        (f"`{e.type}`", f"{e.when}.", about(e), e.level, f"`{e.former}`" if e.former else "-")
+        for e in EVENT_TYPES.values()
+    )
+    yield from table(("type", "when", "about", "level", "former name"), rows)
+
+
+def about(event: EventType) -> str:
+    names = [name for name in ("share", "gpu") if getattr(event, name)]
+    return ", ".join(f"`{name}`" for name in names) or "-"
+
+
 def api() -> Iterator[str]:
     yield (
         "JSON over the daemon's unix socket, or over TLS with `Authorization: Bearer TOKEN`. "
@@ -223,7 +251,7 @@ def api() -> Iterator[str]:
     )
     yield from table(("call", "takes", "gives", "does", "minimum role", "scope"), calls)
     yield ""
-    yield "`GET /v1/events` streams server-sent events, from `Last-Event-ID` on;"
+    yield "`GET /v1/events` streams [server-sent events](events.md), from `Last-Event-ID` on;"
     yield "`GET /v1/metrics` is [Prometheus text](metrics.md)."
     yield ""
     yield from table(("call", "minimum role", "scope"), (special(path) for path in SPECIAL))

@@ -57,7 +57,7 @@ def test_a_share_above_its_limit_by_the_drivers_count_is_told_once(world, state)
         world.occupy(process, 9)
         await daemon.tick()
         await daemon.tick()
-        told = [e for e in daemon.store.events.since(0) if e.type == "share.over"]
+        told = [e for e in daemon.store.events.since(0) if e.type == "share.over_limit"]
         assert [(e.share, e.message) for e in told] == [
             (share.id, "holds 9 GiB of GPU 0, above its limit")
         ]

@@ -93,6 +93,16 @@ def test_records_are_found_by_who_what_when_and_number(keeper: Keeper):
     assert found(after=3, upto=6, last=0) == ["s2", "s3"]
 
 
+def test_records_of_a_renamed_event_are_found_by_both_names(keeper: Keeper):
+    log = keeper.log()
+    log.append(LIN, "share.quiet", "from an older daemon")
+    log.append(LIN, "share.idle", "from this one")
+    log.close()
+    for name in ("share.quiet", "share.idle"):
+        found = search(Files(keeper.path), AuditQuery(action=name))
+        assert [record.object for record in found] == ["from an older daemon", "from this one"]
+
+
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
 def test_any_moment_may_be_asked_for(filled: Keeper, moment: str):
     at = datetime.fromisoformat(moment)

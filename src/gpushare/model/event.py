@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Facts worth telling: state changes, refusals, faults."""
+"""An event: one thing that happened. Its types are in `event_types`."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from .value import Value
 
 
 class Event(Value):
-    """`type` is dotted and stable: share.granted, share.failed, gpu.lost, mps.fault."""
+    """`type` is one of `event_types.EVENT_TYPES`, or an older name in older events."""
 
     seq: int
     at: datetime

@@ -124,7 +124,7 @@ def test_one_that_cannot_leave_keeps_its_turn_and_is_told_of(world, state, failu
         await daemon.tick(TURN_SECONDS)
         await daemon.tick(0)
         assert (await states(daemon, "a", "b", "c")).count(State.RUNNING) == 1
-        assert any(event.type == "share.unmovable" for event in daemon.store.events.since(0))
+        assert any(event.type == "share.suspend_failed" for event in daemon.store.events.since(0))
 
     live(world, state, story)
 

@@ -55,7 +55,7 @@ def rule(daemon, **sizing) -> None:
     daemon.store.policy.put(policy, "root", daemon.world.clock.now())
 
 
-def told(daemon, kind: str = "share.sized") -> list[str]:
+def told(daemon, kind: str = "share.resized") -> list[str]:
     return [event.message for event in daemon.store.events.since(0) if event.type == kind]
 
 
@@ -248,7 +248,7 @@ def test_what_cannot_change_is_told_once(world, state):
         for number in range(5):
             world.counted["train"] = counted(8, denied=number)
             await daemon.tick(100)
-        assert told(daemon, "share.unsized") == ["its memory cannot change while it lives"]
+        assert told(daemon, "share.resize_failed") == ["its memory cannot change while it lives"]
         assert not told(daemon)
 
     live(world, state, story)

@@ -32,7 +32,7 @@ def rule(daemon, act: IdleAct, after: int = 600) -> None:
     daemon.store.policy.put(policy, "root", daemon.world.clock.now())
 
 
-def told(daemon, kind: str = "share.quiet") -> list[str]:
+def told(daemon, kind: str = "share.idle") -> list[str]:
     return [event.message for event in daemon.store.events.since(0) if event.type == kind]
 
 
@@ -153,7 +153,7 @@ def test_a_lowered_share_has_its_priority_back_when_it_works(world, state):
         await daemon.tick(5)
         back = await daemon.show("train")
         assert (back.priority, back.asked) == (Priority.HIGH, None)
-        assert told(daemon, "share.works") == ["it works again; its priority is high again"]
+        assert told(daemon, "share.active") == ["it works again; its priority is high again"]
 
     live(world, state, story)
 

@@ -157,7 +157,7 @@ class Executor:
         self._step("undo acted")
         with self._store.transaction():
             self._store.intents.confirm(intent)
-            self._bus.publish("share.undone", "a grant that was cut short", share=share.id)
+            self._bus.publish("share.rolled_back", "a grant that was cut short", share=share.id)
 
     async def _pids(self, share: Share) -> list[int]:
         seen = await asyncio.to_thread(self._mechanisms.observe, share)

@@ -114,7 +114,7 @@ class Turns:
         moves = self._seen(stubborn).moves
         because = "; ".join(moves.fixed) if moves else ""
         said = f"it did not leave the GPU for {has.name}: {because or 'no memory on the host'}"
-        self._bus.publish("share.unmovable", said, share=stubborn.id)
+        self._bus.publish("share.suspend_failed", said, share=stubborn.id)
         self._record(has, away=True)
         self._begin(stubborn)
 

@@ -165,7 +165,7 @@ class Mover:
             return
         with self._store.transaction():
             self._store.intents.confirm(intent)
-            self._bus.publish("share.undone", "a suspend that was cut short", share=share.id)
+            self._bus.publish("share.rolled_back", "a suspend that was cut short", share=share.id)
 
     async def _unmove(self, intent: Intent, there: Share, pids: Sequence[int]) -> None:
         """One that has ended meanwhile leaves nothing on the GPUs that it would have come to."""
@@ -175,7 +175,7 @@ class Mover:
             self._store.intents.confirm(intent)
             return
         await self._stay_where_it_is(intent, share, pids)
-        self._bus.publish("share.undone", "a move that was cut short", share=share.id)
+        self._bus.publish("share.rolled_back", "a move that was cut short", share=share.id)
 
     def _not_back(self, intent: Intent, share: Share, error: GpushareError) -> None:
         """Other GPUs may refuse it for ever: it stays suspended, to be resumed or moved again.

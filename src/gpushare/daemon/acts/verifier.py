@@ -38,7 +38,7 @@ class Prover:
         """Try to break this very share."""
         run = asyncio.to_thread(self._rig.probe, share, edits, fill=fill)
         found = await self._observer.probing(share, run)
-        kind = "share.verified" if found.ok else "share.broken"
+        kind = "share.verified" if found.ok else "share.verification_failed"
         self._bus.publish(kind, _summary(found), share=share.id)
         return found
 

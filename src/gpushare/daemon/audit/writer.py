@@ -159,7 +159,7 @@ def auditor(settings: Settings, core: Core) -> Auditor:
     """
 
     def complain(because: str) -> None:
-        core.bus.publish("audit.uncopied", f"audit records are not copied: {because}")
+        core.bus.publish("audit.forward_failed", f"audit records are not copied: {because}")
 
     log = Log(
         settings.audit_file or settings.state_dir / "audit.jsonl",

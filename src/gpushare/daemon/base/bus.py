@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events: kept in the store, and a bell for whoever waits for the next one."""
+"""Events: kept in the store, and a bell for those who wait for the next one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,6 +8,7 @@ import structlog
 
 from gpushare.hardware.ports import Clock
 from gpushare.model.event import Event
+from gpushare.model.event_types import EVENT_TYPES
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.store import Store
 
@@ -15,7 +16,7 @@ _log = structlog.get_logger()
 
 
 class Bus:
-    """`copy` is given every event, before what it tells is committed."""
+    """`copy` receives every event, before the change that it reports is committed."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
@@ -31,17 +32,21 @@ class Bus:
         share: ShareId | None = None,
         gpu: GpuId | None = None,
     ) -> Event:
-        """Keep the event and wake everyone who waits; also inside a transaction."""
+        """Keep the event and wake every follower; also inside a transaction.
+
+        Raises KeyError for a type that `model.event_types` does not list.
+        """
+        level = EVENT_TYPES[kind].level
         now = self._clock.now()
         event = self._store.events.add(now, kind, message, share=share, gpu=gpu)
         about = {"share": share, "gpu": gpu}
-        _log.info(kind, message=message, **{key: it for key, it in about.items() if it})
+        getattr(_log, level)(kind, message=message, **{key: it for key, it in about.items() if it})
         self.copy(event)
         self._ring()
         return event
 
     def close(self) -> None:
-        """End every `follow`, so that no connection holds up the shutdown."""
+        """End every `follow`, so that no connection delays the shutdown."""
         self._closed = True
         self._ring()
 

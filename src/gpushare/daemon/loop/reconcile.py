@@ -239,7 +239,7 @@ class Reconciler:
             elif (share.id, gpu.uuid) not in self._over:
                 self._over.add((share.id, gpu.uuid))
                 said = f"holds {format_bytes(held)} of GPU {gpu.index}, above its limit"
-                self._bus.publish("share.over", said, share=share.id, gpu=gpu.uuid)
+                self._bus.publish("share.over_limit", said, share=share.id, gpu=gpu.uuid)
 
     def mark_running(self, share: Share, **changes: object) -> Share:
         started = share.started or self._rig.clock.now()
@@ -264,7 +264,7 @@ class Reconciler:
         elif share.state is State.RUNNING:
             with self._store.transaction():
                 self._store.shares.move(share.id, State.GRANTED, members=())
-                self._bus.publish("share.idle", "its last program ended", share=share.id)
+                self._bus.publish("share.empty", "its last program ended", share=share.id)
         elif share.members:
             self._store.shares.update(share.id, members=())
 
@@ -289,7 +289,7 @@ class Reconciler:
             return
         self._mend_at = now + _MEND_EVERY
         for done in await asyncio.to_thread(self._rig.mechanisms.mend):
-            self._bus.publish("mps.mended", done)
+            self._bus.publish("mps.restarted", done)
 
     def _notice_gpus(self, gpus: tuple[Gpu, ...]) -> None:
         lost = {gpu.uuid for gpu in gpus if gpu.health.lost}
@@ -297,7 +297,7 @@ class Reconciler:
             if gpu.uuid in lost - self._lost:
                 self._bus.publish("gpu.lost", f"GPU {gpu.index} is lost", gpu=gpu.uuid)
             elif gpu.uuid in self._lost - lost:
-                self._bus.publish("gpu.found", f"GPU {gpu.index} is back", gpu=gpu.uuid)
+                self._bus.publish("gpu.recovered", f"GPU {gpu.index} is back", gpu=gpu.uuid)
         self._lost = lost
 
     def _notice_faults(self, share: Share) -> Share:

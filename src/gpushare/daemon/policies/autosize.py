@@ -220,12 +220,12 @@ class Sizer:
             await self._update(share, UpdateRequest(memory=change.memory))
         except UnsupportedError as error:
             self._unable.add(share.id)
-            self._bus.publish("share.unsized", str(error), share=share.id)
+            self._bus.publish("share.resize_failed", str(error), share=share.id)
             return False
         except GpushareError:  # others were faster, or it is in the middle of something
             return False
         self._lines[share.id].free_at = self._clock.elapsed() + PAUSE
-        self._bus.publish("share.sized", change.why, share=share.id)
+        self._bus.publish("share.resized", change.why, share=share.id)
         return True
 
 

@@ -154,7 +154,7 @@ class Idle:
                 away = True
         except GpushareError as error:
             done = f"; {_FAILED[act]}: {error}"
-        self._bus.publish("share.quiet", said + done, share=share.id)
+        self._bus.publish("share.idle", said + done, share=share.id)
         return away
 
     async def _welcome(self, share: Share, *, told: bool) -> None:
@@ -169,7 +169,7 @@ class Idle:
                 said += f"; its priority is {priority} again"
         elif not told:
             return
-        self._bus.publish("share.works", said, share=share.id)
+        self._bus.publish("share.active", said, share=share.id)
 
 
 def _words(seen: Sign, quiet: float, *, programs: bool) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from gpushare.model.audit import MOST_RECORDS, AuditQuery, Record
+from gpushare.model.event_types import names_of
 
 from .chain import read
 from .files import Files
@@ -57,9 +58,14 @@ def _fits(record: Record, query: AuditQuery) -> bool:
         and (query.upto is None or record.seq <= query.upto)
         and _within(record.at, query)
         and (not query.actor or query.actor in _names(record))
-        and query.action.lower() in record.action.lower()
+        and _acts(record, query.action)
         and query.object.lower() in record.object.lower()
     )
+
+
+def _acts(record: Record, action: str) -> bool:
+    done = record.action.lower()
+    return any(name in done for name in names_of(action.lower()))
 
 
 def _within(at: datetime, query: AuditQuery) -> bool:
