@@ -14,7 +14,7 @@ import pytest
 
 from gpushare.api import Server, build
 from gpushare.daemon.base.paths import listen
-from support.world.session import Sitting, sitting
+from support.world.session import DaemonSession, session
 from support.world.world import make_world
 
 
@@ -49,7 +49,7 @@ class Api:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.daemon: Sitting
+        self.daemon: DaemonSession
         self.loop: asyncio.AbstractEventLoop
 
     def call(self, method: str, target: str, body: Any = None, **headers: str) -> Answer:
@@ -82,7 +82,7 @@ def api(tmp_path, short_path):
     ready = threading.Event()
 
     async def serve() -> None:
-        with sitting(world, tmp_path / "state") as here:
+        with session(world, tmp_path / "state") as here:
             await here.core.reconcile()
             server = Server(build(here.service))
             found.daemon, found.loop, found.server = here, asyncio.get_running_loop(), server

@@ -14,27 +14,27 @@ from typing import Any
 
 from gpushare.api import Certificate, RemoteServer, Rules, Server, build
 from gpushare.daemon.access.access import Access
-from gpushare.daemon.access.accounts import People, Person
-from gpushare.daemon.access.tokens import Keys
+from gpushare.daemon.access.accounts import Account, Accounts
+from gpushare.daemon.access.tokens import AccessTokens
 from gpushare.daemon.base.paths import listen
 from gpushare.daemon.listeners import bound
 from gpushare.daemon.services.service import DaemonService
 from gpushare.model.access.role import Role
 from gpushare.model.access.token import NewToken, TokenRequest
 from support.certificates import Authority, Pair
-from support.world.session import ME, Sitting, sitting
+from support.world.session import ME, DaemonSession, session
 from support.world.world import UID, make_world
 
 from .conftest import Answer, UnixConnection
 
 LIN, ANA, OPS, EYE = 4001, 4002, 4003, 4004
 USERS = {
-    "root": Person(name="root", uid=0, gid=0),
-    "lin": Person(name="lin", uid=LIN, gid=LIN, groups=frozenset({"lin"})),
-    "ana": Person(name="ana", uid=ANA, gid=ANA, groups=frozenset({"ana"})),
-    "ops": Person(name="ops", uid=OPS, gid=OPS, groups=frozenset({"gpu-ops"})),
-    "eye": Person(name="eye", uid=EYE, gid=EYE, groups=frozenset({"gpu-eyes"})),
-    "sys": Person(name="sys", uid=99, gid=99),
+    "root": Account(name="root", uid=0, gid=0),
+    "lin": Account(name="lin", uid=LIN, gid=LIN, groups=frozenset({"lin"})),
+    "ana": Account(name="ana", uid=ANA, gid=ANA, groups=frozenset({"ana"})),
+    "ops": Account(name="ops", uid=OPS, gid=OPS, groups=frozenset({"gpu-ops"})),
+    "eye": Account(name="eye", uid=EYE, gid=EYE, groups=frozenset({"gpu-eyes"})),
+    "sys": Account(name="sys", uid=99, gid=99),
 }
 
 
@@ -44,10 +44,10 @@ class MadeUp:
     def __init__(self) -> None:
         self.users = dict(USERS)
 
-    def by_uid(self, uid: int) -> Person | None:
-        return next((person for person in self.users.values() if person.uid == uid), None)
+    def by_uid(self, uid: int) -> Account | None:
+        return next((account for account in self.users.values() if account.uid == uid), None)
 
-    def by_name(self, name: str) -> Person | None:
+    def by_name(self, name: str) -> Account | None:
         return self.users.get(name)
 
 
@@ -69,22 +69,22 @@ class House:
         self.folder, self.socket = folder, short / "s"
         self.authority = Authority(folder)
         self.pair: Pair = self.authority.issue("server", "localhost", "127.0.0.1")
-        self.accounts, self.elapsed = MadeUp(), Elapsed()
+        self.directory, self.elapsed = MadeUp(), Elapsed()
         self.rules = Rules(hosts=frozenset({"localhost", "gpu.lab"}), elapsed=self.elapsed)
         self.client_ca: Path | None = None
         self.tls = True
         self.port = 0
-        self.daemon: Sitting
-        self.keys: Keys
+        self.daemon: DaemonSession
+        self.keys: AccessTokens
         self.loop: asyncio.AbstractEventLoop
         self.issuer: Any = None
         self.certificate: Certificate
 
-    def keys_for(self, here: Sitting) -> Keys:
-        people = People(
-            UID, self.accounts, self.elapsed, operators=["gpu-ops"], viewers=["gpu-eyes"]
+    def keys_for(self, here: DaemonSession) -> AccessTokens:
+        accounts = Accounts(
+            UID, self.directory, self.elapsed, operators=["gpu-ops"], viewers=["gpu-eyes"]
         )
-        return Keys(here.store, people, here.core.bus, here.core.rig.clock, self.issuer)
+        return AccessTokens(here.store, accounts, here.core.bus, here.core.ports.clock, self.issuer)
 
     def act(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)
@@ -155,7 +155,7 @@ def living(house: House, prepared: Callable[[House], None] = lambda _: None) -> 
     ready, stop = threading.Event(), []
 
     async def serve() -> None:
-        with sitting(house.world, house.folder / "state") as here:
+        with session(house.world, house.folder / "state") as here:
             await here.core.reconcile()
             house.daemon, house.loop = here, asyncio.get_running_loop()
             house.keys = house.keys_for(here)

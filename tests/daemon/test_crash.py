@@ -23,7 +23,7 @@ from gpushare.model.view import (
     SuspendRequest,
     UpdateRequest,
 )
-from support.world.session import ME, Sitting, sitting
+from support.world.session import ME, DaemonSession, session
 from support.world.world import Crash, World, gone, make_world, stuck
 
 GRANTS = (
@@ -67,7 +67,7 @@ class Story:
         self.programs: list[ProcessRef] = []
         self.holders: list[ProcessRef] = []
 
-    async def happen(self, daemon: Sitting) -> None:
+    async def happen(self, daemon: DaemonSession) -> None:
         acts = [self.run, self.run, self.hold, self.enter, self.fork, self.die, self.die]
         acts += [self.suspend, self.resume, self.update, self.migrate, self.migrate]
         act = self.dice.choice([*acts, self.remove, self.tick, self.trouble, self.leave])
@@ -76,7 +76,7 @@ class Story:
         except GpushareError:
             self.world.trouble = lambda: None
 
-    async def run(self, daemon: Sitting) -> None:
+    async def run(self, daemon: DaemonSession) -> None:
         gib = self.dice.choice([None, 5, 20, 50, 80])
         wishes = [{}, {"ttl": 5}, {"compute": 40}, {"gpus": 2}, {"turns": True}, {"turns": True}]
         more = self.dice.choice(wishes)
@@ -86,21 +86,21 @@ class Story:
         if share.state in {"granted", "suspended"}:
             await self._enter(daemon, share.id, process)
 
-    async def suspend(self, daemon: Sitting) -> None:
+    async def suspend(self, daemon: DaemonSession) -> None:
         request = SuspendRequest(deep=self.dice.random() < 0.3)
         for share in await self._some(daemon, "running"):
             await daemon.service.suspend(share, request, ME)
 
-    async def resume(self, daemon: Sitting) -> None:
+    async def resume(self, daemon: DaemonSession) -> None:
         for share in await self._some(daemon, "suspended"):
             await daemon.service.resume(share, ResumeRequest(), ME)
 
-    async def update(self, daemon: Sitting) -> None:
+    async def update(self, daemon: DaemonSession) -> None:
         compute = ComputeAsk(limit=self.dice.choice([20, 60, 100]))
         for share in await self._some(daemon, "running"):
             await daemon.service.update(share, UpdateRequest(compute=compute), ME)
 
-    async def migrate(self, daemon: Sitting) -> None:
+    async def migrate(self, daemon: DaemonSession) -> None:
         """Now and then the driver cannot, with all of its programs or with some."""
         closed = set(
             self.dice.sample([gpu.uuid for gpu in self.world.gpus], self.dice.randint(0, 1))
@@ -109,15 +109,15 @@ class Story:
         for share in await self._some(daemon, self.dice.choice(["running", "suspended"])):
             await daemon.service.migrate(share, MigrateRequest(), ME)
 
-    async def _some(self, daemon: Sitting, state: str) -> list[str]:
+    async def _some(self, daemon: DaemonSession, state: str) -> list[str]:
         """One share in that state, if there is one."""
         found = [share.id for share in await daemon.service.shares(ME) if share.state == state]
         return [self.dice.choice(found)] if found else []
 
-    async def hold(self, daemon: Sitting) -> None:
+    async def hold(self, daemon: DaemonSession) -> None:
         await daemon.create(self.dice.choice([1, 10]), ttl=30)
 
-    async def enter(self, daemon: Sitting) -> None:
+    async def enter(self, daemon: DaemonSession) -> None:
         for share in await daemon.service.shares(ME):
             if share.state == "granted":
                 holder = daemon.store.shares.get(share.id).holder
@@ -126,16 +126,16 @@ class Story:
                     await self._enter(daemon, share.id, process)
                     return
 
-    async def fork(self, daemon: Sitting) -> None:
+    async def fork(self, daemon: DaemonSession) -> None:
         if self.programs:
             self.programs.append(self.world.spawn(self.dice.choice(self.programs).pid))
 
-    async def die(self, daemon: Sitting) -> None:
+    async def die(self, daemon: DaemonSession) -> None:
         for crowd in (self.programs, self.holders):
             if crowd and self.dice.random() < 0.7:
                 self._end(crowd.pop(self.dice.randrange(len(crowd))))
 
-    async def remove(self, daemon: Sitting) -> None:
+    async def remove(self, daemon: DaemonSession) -> None:
         shares = await daemon.service.shares(ME)
         if shares:
             share = self.dice.choice(shares)
@@ -143,13 +143,13 @@ class Story:
             async with daemon.core.turn:
                 await daemon.core.reconciler.stop(held, "removed")
 
-    async def tick(self, daemon: Sitting) -> None:
+    async def tick(self, daemon: DaemonSession) -> None:
         await daemon.tick(self.dice.choice([1, 4, 20]))
 
-    async def trouble(self, daemon: Sitting) -> None:
+    async def trouble(self, daemon: DaemonSession) -> None:
         self.world.trouble = self.dice.choice([stuck, gone, lambda: None])
 
-    async def leave(self, daemon: Sitting) -> None:
+    async def leave(self, daemon: DaemonSession) -> None:
         """Programs obey the signals they got."""
         for pid, _ in self.world.signals:
             if pid in self.world.living():
@@ -170,13 +170,13 @@ class Story:
         if process.pid in self.world.living():
             self.world.end(process)
 
-    async def _enter(self, daemon: Sitting, share: str, process: ProcessRef) -> None:
+    async def _enter(self, daemon: DaemonSession, share: str, process: ProcessRef) -> None:
         entry = await daemon.service.enter(share, EnterRequest(pid=process.pid), ME)
         self.world.enter(process, entry.env)
         self.programs.append(process)
 
 
-def check_records(daemon: Sitting) -> None:
+def check_records(daemon: DaemonSession) -> None:
     """Holds at every moment, also right after a crash."""
     holding = [s for s in daemon.store.shares.living() if s.state.holds]
     for gpu in daemon.world.gpus:
@@ -199,7 +199,7 @@ def check_records(daemon: Sitting) -> None:
         assert len(here) <= 1 or not any(s in alone for s in here)
 
 
-def check_moves(daemon: Sitting) -> None:
+def check_moves(daemon: DaemonSession) -> None:
     """Programs are on the GPU, or off it, as the records say."""
     world = daemon.world
     for share in daemon.store.shares.living():
@@ -218,7 +218,7 @@ def check_moves(daemon: Sitting) -> None:
     check_places(daemon, deep)
 
 
-def check_places(daemon: Sitting, deep: set[int]) -> None:
+def check_places(daemon: DaemonSession, deep: set[int]) -> None:
     """Limits and programs are on the GPUs that the records name."""
     world = daemon.world
     for share in daemon.store.shares.living():
@@ -229,7 +229,7 @@ def check_places(daemon: Sitting, deep: set[int]) -> None:
             assert at == world.region_of(pid)
 
 
-def check_settled(daemon: Sitting, story: Story) -> None:
+def check_settled(daemon: DaemonSession, story: Story) -> None:
     """Holds once the daemon had some quiet: the machine is what the records say, and no more."""
     holding = [s for s in daemon.store.shares.living() if s.state.holds]
     should = {(name, s.id) for s in holding for name in s.decision.mechanisms}
@@ -249,7 +249,7 @@ def check_settled(daemon: Sitting, story: Story) -> None:
 async def one_life(world: World, state: Path, story: Story, events: int, fuse: Fuse) -> int:
     """How many events happened before the daemon died, or all of them."""
     happened = 0
-    with sitting(world, state, fuse) as daemon, contextlib.suppress(Crash):
+    with session(world, state, fuse) as daemon, contextlib.suppress(Crash):
         check_records(daemon)
         await daemon.core.reconcile()
         while happened < events:
@@ -261,7 +261,7 @@ async def one_life(world: World, state: Path, story: Story, events: int, fuse: F
 
 async def settle(world: World, state: Path, story: Story) -> None:
     world.trouble = lambda: None
-    with sitting(world, state) as daemon:
+    with session(world, state) as daemon:
         for _ in range(QUIET_TICKS):
             await daemon.tick(12)
             await story.leave(daemon)
@@ -272,7 +272,7 @@ async def the_end(world: World, state: Path, story: Story) -> None:
     """When every program is gone and every ttl is over, nothing is left."""
     story.end_all()
     world.trouble = lambda: None
-    with sitting(world, state) as daemon:
+    with session(world, state) as daemon:
         for _ in range(QUIET_TICKS):
             await daemon.tick(60)
         assert daemon.store.shares.living() == []
@@ -328,7 +328,7 @@ def test_a_crash_at_each_step_is_mended_by_the_next_daemon(tmp_path, step):
     process = world.spawn()
 
     async def life(fuse: Fuse, *, first: bool) -> None:
-        with sitting(world, state, fuse) as daemon:
+        with session(world, state, fuse) as daemon:
             await daemon.core.reconcile()
             if first:
                 await daemon.create(8, holder=process)
@@ -340,7 +340,7 @@ def test_a_crash_at_each_step_is_mended_by_the_next_daemon(tmp_path, step):
         if step == "undo acted":
             with pytest.raises(Crash):
                 await life(Fuse(step), first=False)
-        with sitting(world, state) as daemon:
+        with session(world, state) as daemon:
             await daemon.tick()
             check_records(daemon)
             holding = [s for s in daemon.store.shares.living() if s.state.holds]

@@ -148,10 +148,10 @@ def test_daemons_killed_at_any_moment_of_a_move_lose_no_program(daemon: Daemon) 
     with program(daemon, "job", "-m", "2GiB", mib=256) as process:
         for _ in range(8):
             checked(process)
-            mover = daemon.spawn("migrate", "job")
+            transitions = daemon.spawn("migrate", "job")
             time.sleep(dice.random() * 0.6)
             daemon.kill()
-            mover.communicate(timeout=60)
+            transitions.communicate(timeout=60)
             daemon.start()
             until(lambda: daemon.share("job")["state"] == "running", "the share to run", 30)
             there = index_of(daemon, "job")

@@ -8,7 +8,7 @@ from gpushare.mechanisms.mechanism import Observation
 from support.shares import share
 
 
-class Rig:
+class HostPorts:
     """A region whose counter of refusals the test sets."""
 
     denied = 0
@@ -29,17 +29,17 @@ class Rig:
 
 
 def test_only_what_programs_were_refused_is_counted():
-    rig, one = Rig(), share()
-    observer = Observer(rig)
+    ports, one = HostPorts(), share()
+    observer = Observer(ports)
 
     async def probe() -> str:
-        rig.denied += 7
+        ports.denied += 7
         return "proof"
 
     async def story() -> None:
-        rig.denied = 1
+        ports.denied = 1
         assert await observer.probing(one, probe()) == "proof"
-        rig.denied += 2
+        ports.denied += 2
         await observer.look([one])
         assert observer.last(one.id).denied == 3
 

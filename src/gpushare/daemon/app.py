@@ -13,7 +13,7 @@ from gpushare.config.settings import Settings
 from gpushare.daemon.access.access import Access
 from gpushare.daemon.access.tokens import keys_of
 from gpushare.daemon.acts.executor import Step
-from gpushare.daemon.audit.writer import Auditor, auditor
+from gpushare.daemon.audit.writer import AuditWriter, writer
 from gpushare.daemon.base.systemd import Notifier
 from gpushare.daemon.loop.core import Core
 from gpushare.daemon.services.service import DaemonService
@@ -21,8 +21,8 @@ from gpushare.model.errors import GpushareError
 from gpushare.store import Store
 
 from .base import logs, paths
-from .host_wiring import rig
-from .listeners import Doors, rules
+from .host_wiring import host_ports
+from .listeners import Listeners, rules
 
 _XID_SECONDS = 1.0
 _TURN_SECONDS = 0.25
@@ -40,8 +40,8 @@ def serve(settings: Settings, step: Step = lambda _: None) -> None:
 
 async def _serve(settings: Settings, step: Step) -> None:
     with closing(Store(settings.state_dir)) as store:
-        core = Core(store, rig(settings, store), step, turn_seconds=settings.turn_seconds)
-        audit = auditor(settings, core)
+        core = Core(store, host_ports(settings, store), step, turn_seconds=settings.turn_seconds)
+        audit = writer(settings, core)
         audit.start(settings)
         try:
             await _run(settings, core, audit)
@@ -50,14 +50,14 @@ async def _serve(settings: Settings, step: Step) -> None:
             audit.stop()
 
 
-async def _run(settings: Settings, core: Core, audit: Auditor) -> None:
+async def _run(settings: Settings, core: Core, audit: AuditWriter) -> None:
     access = Access(operator=paths.myself())
     service = DaemonService(core, access, keys_of(core, access, settings), audit)
     app = build(service, audit, rules(settings))
     stopping = asyncio.Event()
     _on_signals(stopping.set)
     await core.reconcile()
-    doors = Doors(app, settings, shared=access.operator == 0)
+    doors = Listeners(app, settings, shared=access.operator == 0)
     notifier = Notifier.from_environment()
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(doors.serve())
@@ -79,7 +79,7 @@ async def _run(settings: Settings, core: Core, audit: Auditor) -> None:
     _log.info("daemon.stopped")
 
 
-async def _reconcile(core: Core, audit: Auditor, interval: float) -> None:
+async def _reconcile(core: Core, audit: AuditWriter, interval: float) -> None:
     while True:
         await core.reconciler.rest(interval)
         await core.reconcile()

@@ -9,7 +9,7 @@ from pathlib import Path
 from signal import Signals
 
 from gpushare.config.settings import Settings
-from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.base.paths import myself, private_folder
 from gpushare.hardware.host import Host
 from gpushare.hardware.linux.census import Census
@@ -35,12 +35,12 @@ _MPS = "nvidia-cuda-mps"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-def rig(settings: Settings, store: Store) -> Rig:
+def host_ports(settings: Settings, store: Store) -> HostPorts:
     """Nothing is asked of the driver yet; raises DeniedError when a folder cannot be ours."""
     # Programs of other users reach their regions and MPS pipes below the daemon's folder.
     runtime = private_folder(settings.runtime_dir, 0o711 if myself() == 0 else 0o700)
     host, clock = Host.open(runtime, mps_protocol=settings.mps_protocol), SystemClock()
-    return Rig(
+    return HostPorts(
         gpus=host.gpus,
         processes=host.processes,
         census=Census,
@@ -63,7 +63,7 @@ def rig(settings: Settings, store: Store) -> Rig:
         probe=Probing(host, clock),
         checkpoints=CudaCheckpoints(),
         residents=Residents(),
-        remains=_remains(settings, host, runtime),
+        leftovers=_leftovers(settings, host, runtime),
         signal=partial(_signal, host.processes),
         clock=clock,
         boot=_BOOT_ID.read_text().strip(),
@@ -80,7 +80,7 @@ def _swapping(settings: Settings, host: Host, runtime: Path) -> Swapping:
     )
 
 
-def _remains(settings: Settings, host: Host, runtime: Path) -> Remains:
+def _leftovers(settings: Settings, host: Host, runtime: Path) -> Remains:
     pools = settings.swap_dir or runtime / "swap"
     return Remains(
         regions=runtime / "regions",

@@ -19,7 +19,7 @@ _RENEW_SECONDS = 10.0
 _log = structlog.get_logger()
 
 
-class Doors:
+class Listeners:
     """Opened when made, so that a place that is taken is known at once; served by `serve`.
 
     Raises DaemonRunningError, DeniedError, ConfigError.

@@ -7,7 +7,7 @@ from pathlib import Path
 from gpushare.model.errors import DeniedError
 from gpushare.store.audit.marks import Marks
 
-from .contexts import Contexts
+from .contexts import ContextCosts
 from .database import Database
 from .decisions import Decisions
 from .events import Events
@@ -16,7 +16,7 @@ from .lock import StateLock
 from .policy import Policies
 from .profiles import Profiles
 from .shares import Shares
-from .tokens import Tokens
+from .tokens import StoredTokens
 from .usage import Charge, Usage
 from .verifications import Verifications
 
@@ -46,11 +46,11 @@ class Store:
         self.events = Events(self._db)
         self.intents = Intents(self._db)
         self.verifications = Verifications(self._db)
-        self.contexts = Contexts(self._db)
+        self.contexts = ContextCosts(self._db)
         self.policy = Policies(self._db)
         self.usage = Usage(self._db)
         self.decisions = Decisions(self._db)
-        self.tokens = Tokens(self._db)
+        self.tokens = StoredTokens(self._db)
         self.profiles = Profiles(self._db)
         self.marks = Marks(self._db)
 

@@ -7,7 +7,7 @@ from gpushare.model.units import Bytes
 from .database import Database
 
 
-class Contexts:
+class ContextCosts:
     """Kept in memory too, because mechanisms ask from other threads than the store's."""
 
     def __init__(self, database: Database) -> None:

@@ -17,7 +17,7 @@ WITH RECURSIVE family(id) AS (
 """
 
 
-class Tokens:
+class StoredTokens:
     def __init__(self, database: Database) -> None:
         self._db = database
 

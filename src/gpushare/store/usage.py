@@ -28,7 +28,7 @@ class Usage:
     def __init__(self, database: Database) -> None:
         self._db = database
         self._decayed: Decayed | None = None
-        self._within: Window | None = None
+        self._within: HourSums | None = None
 
     def add(self, charges: Iterable[Charge], until: datetime) -> None:
         """Write down what was used, all of it or nothing, and that all until then is in."""
@@ -74,7 +74,7 @@ class Usage:
             rows = self._db.rows(
                 "SELECT tenant, sum(seconds) FROM usage WHERE hour >= ? GROUP BY tenant", first
             )
-            self._within = known = Window(first, {Tenant(tenant): sum_ for tenant, sum_ in rows})
+            self._within = known = HourSums(first, {Tenant(tenant): sum_ for tenant, sum_ in rows})
         return dict(known.sums)
 
     def forget(self, longest: Seconds) -> None:
@@ -89,7 +89,7 @@ class Usage:
         )
 
 
-class Window:
+class HourSums:
     """Sums from one hour on."""
 
     def __init__(self, first: int, sums: Mapping[Tenant, float]) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gpushare.daemon.access.https import fetch
-from gpushare.daemon.access.oidc import Issuer, Rules
+from gpushare.daemon.access.oidc import Issuer, IssuerSettings
 from gpushare.model.errors import ConfigError, DaemonError, UnauthenticatedError
 from support.issuer import KINDS, issuing
 
@@ -34,11 +34,11 @@ def clock():
 
 @pytest.fixture
 def issuer(there, clock):
-    return Issuer(Rules(issuer=there.url, audience="gpushare", client="cli"), clock)
+    return Issuer(IssuerSettings(issuer=there.url, audience="gpushare", client="cli"), clock)
 
 
 def vouched(issuer, proof):
-    return asyncio.run(issuer.vouch(proof, datetime.now(UTC)))
+    return asyncio.run(issuer.verify(proof, datetime.now(UTC)))
 
 
 def refused(issuer, proof):
@@ -124,7 +124,7 @@ def test_keys_may_be_rotated(there, issuer, clock):
 
 
 def test_a_silent_issuer_lets_nobody_new_in(clock):
-    nobody = Issuer(Rules(issuer="http://127.0.0.1:1", audience="a", client="c"), clock)
+    nobody = Issuer(IssuerSettings(issuer="http://127.0.0.1:1", audience="a", client="c"), clock)
     with pytest.raises(DaemonError):
         vouched(nobody, "a.b.c")
 
@@ -144,7 +144,7 @@ def test_an_issuer_that_calls_itself_otherwise_is_not_the_one(there, issuer):
 
 
 def test_roles_come_from_the_claim_that_is_set(there, clock):
-    rules = Rules(
+    rules = IssuerSettings(
         issuer=there.url,
         audience="gpushare",
         client="cli",
@@ -167,7 +167,7 @@ def test_roles_come_from_the_claim_that_is_set(there, clock):
 def test_without_its_package_an_issuer_is_an_error_of_the_configuration(clock, monkeypatch):
     monkeypatch.setitem(sys.modules, "joserfc", None)
     with pytest.raises(ConfigError, match="joserfc") as refused:
-        Issuer(Rules(issuer="https://id.lab", audience="a", client="c"), clock)
+        Issuer(IssuerSettings(issuer="https://id.lab", audience="a", client="c"), clock)
     assert "gpushare[secure]" in refused.value.hint
 
 

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from api.remote import ANA, EYE, LIN, OPS, Elapsed, MadeUp
 from gpushare.api.permissions import default_scopes
-from gpushare.daemon.access.accounts import People
-from gpushare.daemon.access.oidc import SESSION, Voucher
-from gpushare.daemon.access.tokens import MOST, Keys
+from gpushare.daemon.access.accounts import Accounts
+from gpushare.daemon.access.oidc import SESSION, LoginClaims
+from gpushare.daemon.access.tokens import MOST, AccessTokens
 from gpushare.model.access.role import Role
 from gpushare.model.access.token import Login, LoginRequest, TokenRequest
 from gpushare.model.errors import (
@@ -22,37 +22,37 @@ from gpushare.model.errors import (
     UsageError,
 )
 from gpushare.model.share import Caller
-from support.world.session import ME, sitting
+from support.world.session import ME, session
 from support.world.world import UID
 
 ADMIN = ME
 WRITE = ("tokens:write",)
 
 
-class Vouching:
+class NamingIssuer:
     """An issuer that names whoever the proof says."""
 
     login, session = Login(issuer="https://id.lab", client="cli"), SESSION
 
-    async def vouch(self, proof: str, _) -> Voucher:
+    async def verify(self, proof: str, _) -> LoginClaims:
         user, _, role = proof.partition(" ")
-        return Voucher(user=user, operator=role == "operator")
+        return LoginClaims(user=user, operator=role == "operator")
 
 
 @pytest.fixture
 def keys(world, state):
-    with sitting(world, state) as here:
-        people = People(UID, MadeUp(), Elapsed(), operators=["gpu-ops"], viewers=["gpu-eyes"])
-        found = Keys(here.store, people, here.core.bus, world.clock, Vouching())
+    with session(world, state) as here:
+        accounts = Accounts(UID, MadeUp(), Elapsed(), operators=["gpu-ops"], viewers=["gpu-eyes"])
+        found = AccessTokens(here.store, accounts, here.core.bus, world.clock, NamingIssuer())
         found.world, found.here = world, here
         yield found
 
 
-def local(keys: Keys, uid: int) -> Caller:
+def local(keys: AccessTokens, uid: int) -> Caller:
     return keys.local(Caller(uid=uid, gid=uid, pid=7))
 
 
-def make(keys: Keys, caller: Caller, **request):
+def make(keys: AccessTokens, caller: Caller, **request):
     return asyncio.run(keys.create(TokenRequest(**request), caller))
 
 
@@ -113,17 +113,17 @@ def test_when_it_was_used_is_kept_coarsely(keys):
 def test_a_role_that_its_maker_lost_is_lost(keys):
     made = make(keys, local(keys, OPS))
     assert keys.bearer(made.secret, "a").role is Role.OPERATOR
-    accounts = keys._people._accounts
-    accounts.users["ops"] = replace(accounts.users["ops"], groups=frozenset())
-    keys._people._elapsed.seconds += 31
+    directory = keys._accounts._directory
+    directory.users["ops"] = replace(directory.users["ops"], groups=frozenset())
+    keys._accounts._elapsed.seconds += 31
     assert keys.bearer(made.secret, "a").role is Role.USER
 
 
 def test_a_name_that_now_is_somebody_else_is_refused(keys):
     made = make(keys, local(keys, LIN))
-    accounts = keys._people._accounts
-    accounts.users["lin"] = replace(accounts.users["lin"], name="new")
-    keys._people._elapsed.seconds += 31
+    directory = keys._accounts._directory
+    directory.users["lin"] = replace(directory.users["lin"], name="new")
+    keys._accounts._elapsed.seconds += 31
     with pytest.raises(UnauthenticatedError, match="nobody"):
         keys.bearer(made.secret, "a")
 
@@ -213,9 +213,9 @@ def test_secrets_are_kept_nowhere(keys, state):
 def test_what_is_told_of_tokens_is_for_operators(keys):
     make(keys, local(keys, LIN))
     [event] = keys.here.store.events.since(0)
-    sight = keys.here.service._sight
-    assert not sight.hears(event, local(keys, LIN))
-    assert sight.hears(event, local(keys, OPS))
+    visibility = keys.here.service._visibility
+    assert not visibility.hears(event, local(keys, LIN))
+    assert visibility.hears(event, local(keys, OPS))
 
 
 def exchange(keys, proof):

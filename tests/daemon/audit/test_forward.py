@@ -7,13 +7,13 @@ import struct
 import pytest
 
 from gpushare.config.settings import AuditCopy
-from gpushare.daemon.audit.forward import copies
-from support.world.audited_daemon import deed, keeping
+from gpushare.daemon.audit.forward import forwarder
+from support.world.audited_daemon import audited_session, deed
 
 
 @pytest.fixture
 def kept(world, state):
-    with keeping(world, state) as found:
+    with audited_session(world, state) as found:
         yield found
 
 
@@ -39,9 +39,9 @@ def listening(short_path):
 
 def test_the_journal_gets_every_record_with_its_fields(world, state, listening):
     journal = listening("run/systemd/journal/socket")
-    copy = copies(AuditCopy.JOURNALD, pytest.fail, listening.root)
-    with keeping(world, state, copy=copy) as kept:
-        kept.auditor.tell(deed(ref="two\nlines", result="GS1301"))
+    copy = forwarder(AuditCopy.JOURNALD, pytest.fail, listening.root)
+    with audited_session(world, state, copy=copy) as kept:
+        kept.writer.tell(deed(ref="two\nlines", result="GS1301"))
         number = len(kept.records())
         got = [journal.recv(65536) for _ in range(number)]
         line = kept.path.read_bytes().splitlines()[-1]
@@ -56,7 +56,9 @@ def test_the_journal_gets_every_record_with_its_fields(world, state, listening):
 
 def test_syslog_gets_one_line_each(world, state, listening):
     log = listening("dev/log")
-    with keeping(world, state, copy=copies(AuditCopy.SYSLOG, pytest.fail, listening.root)) as kept:
+    with audited_session(
+        world, state, copy=forwarder(AuditCopy.SYSLOG, pytest.fail, listening.root)
+    ) as kept:
         first = kept.path.read_bytes().splitlines()[0]
 
         assert log.recv(65536) == b"<86>gpushare-audit: " + first
@@ -65,8 +67,8 @@ def test_syslog_gets_one_line_each(world, state, listening):
 @pytest.mark.parametrize("kind", [AuditCopy.SYSLOG, AuditCopy.JOURNALD])
 def test_a_socket_that_is_missing_is_told_once(world, state, short_path, kind):
     told = []
-    with keeping(world, state, copy=copies(kind, told.append, short_path)) as kept:
-        kept.auditor.tell(deed())
+    with audited_session(world, state, copy=forwarder(kind, told.append, short_path)) as kept:
+        kept.writer.tell(deed())
 
     assert len(told) == 1
     assert str(short_path) in told[0]
@@ -75,12 +77,14 @@ def test_a_socket_that_is_missing_is_told_once(world, state, short_path, kind):
 def test_a_reader_that_does_not_read_stops_nobody(world, state, listening):
     listening("dev/log")
     told = []
-    with keeping(world, state, copy=copies(AuditCopy.SYSLOG, told.append, listening.root)) as kept:
+    with audited_session(
+        world, state, copy=forwarder(AuditCopy.SYSLOG, told.append, listening.root)
+    ) as kept:
         for _ in range(3000):
-            kept.auditor.tell(deed())
+            kept.writer.tell(deed())
 
     assert len(told) == 1
 
 
 def test_no_copies_go_nowhere(kept):
-    assert copies(AuditCopy.NONE, pytest.fail)(kept.records()[0]) is None
+    assert forwarder(AuditCopy.NONE, pytest.fail)(kept.records()[0]) is None

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from gpushare.api.audited import audited
-from gpushare.daemon.audit.audit_service import Records
+from gpushare.daemon.audit.audit_service import DaemonAudit
 from gpushare.model.access.role import Role
 from gpushare.model.access.token import NewToken, Token, TokenId, TokenRequest
 from gpushare.model.audit import AuditQuery
@@ -18,7 +18,7 @@ from gpushare.model.spec import MemoryAsk, ShareSpec
 from gpushare.model.units import GIB
 from gpushare.model.view import CreateRequest, EnterRequest
 from gpushare.store.audit import Files, file_lines, search, verify
-from support.world.audited_daemon import deed, keeping
+from support.world.audited_daemon import audited_session, deed
 from support.world.session import ME
 
 CHIEF = replace(ME, role=Role.OPERATOR)
@@ -27,12 +27,12 @@ USER = Caller(uid=4242, gid=4242, pid=1, role=Role.USER)
 
 @pytest.fixture
 def kept(world, state):
-    with keeping(world, state) as found:
+    with audited_session(world, state) as found:
         yield found
 
 
 def test_start_and_stop_are_signed_heads(world, state):
-    with keeping(world, state) as kept:
+    with audited_session(world, state) as kept:
         path = kept.path
     records = search(Files(path), AuditQuery())
 
@@ -48,7 +48,7 @@ def test_start_and_stop_are_signed_heads(world, state):
 
 
 def test_other_settings_have_another_digest(kept):
-    kept.auditor.start(replace(kept.settings, reconcile_interval=7.0))
+    kept.writer.start(replace(kept.settings, reconcile_interval=7.0))
 
     first, second = (r.detail["settings"] for r in kept.records(action="daemon.started"))
     assert first != second
@@ -82,7 +82,7 @@ def test_a_call_is_kept_with_who_asked_for_what(kept):
     spec = ShareSpec(memory=MemoryAsk(limit=8 * GIB), name="train")
     body = CreateRequest(spec=spec, program="/home/lin/secret-project/train.py", log="/x/y")
     remote = replace(ME, token="abc123", remote="10.0.0.7")
-    kept.auditor.tell(deed(caller=remote, body=body))
+    kept.writer.tell(deed(caller=remote, body=body))
 
     record = kept.records()[-1]
     assert record.action == "POST /v1/shares"
@@ -109,9 +109,9 @@ def test_nothing_secret_is_written(kept):
         note="secret-note",
     )
     made = NewToken(token=token, secret="gs_0123456789ab_secret-secret")
-    kept.auditor.tell(deed(path="/v1/shares/{ref}/enter", ref="s", body=enter))
-    kept.auditor.tell(deed(body=labelled))
-    kept.auditor.tell(deed(path="/v1/tokens", body=TokenRequest(note="secret-note"), answer=made))
+    kept.writer.tell(deed(path="/v1/shares/{ref}/enter", ref="s", body=enter))
+    kept.writer.tell(deed(body=labelled))
+    kept.writer.tell(deed(path="/v1/tokens", body=TokenRequest(note="secret-note"), answer=made))
 
     text = kept.path.read_bytes()
     assert b"secret" not in text
@@ -121,12 +121,12 @@ def test_nothing_secret_is_written(kept):
 
 def test_looks_are_kept_only_when_they_were_refused(kept):
     before = len(kept.records())
-    kept.auditor.tell(deed("GET"))
-    kept.auditor.tell(deed("GET", "/v1/shares/{ref}", result="GS1201"))
+    kept.writer.tell(deed("GET"))
+    kept.writer.tell(deed("GET", "/v1/shares/{ref}", result="GS1201"))
     assert len(kept.records()) == before
 
-    kept.auditor.tell(deed("GET", "/v1/shares/{ref}/wait", "x", USER, result="GS1301"))
-    kept.auditor.tell(deed("GET", "/v1/gpus", caller=None, result="GS1304"))
+    kept.writer.tell(deed("GET", "/v1/shares/{ref}/wait", "x", USER, result="GS1301"))
+    kept.writer.tell(deed("GET", "/v1/gpus", caller=None, result="GS1304"))
     assert [(r.actor.user, r.result) for r in kept.records()[before:]] == [
         ("4242", "GS1301"),
         ("unknown", "GS1304"),
@@ -134,20 +134,20 @@ def test_looks_are_kept_only_when_they_were_refused(kept):
 
 
 def test_refusals_are_told_on(kept):
-    kept.auditor.tell(deed(caller=USER, result="GS1303"))
-    kept.auditor.tell(deed(caller=USER))
+    kept.writer.tell(deed(caller=USER, result="GS1303"))
+    kept.writer.tell(deed(caller=USER))
 
     assert kept.refused == [(4242, "GS1303")]
 
 
 def test_what_is_refused_again_and_again_is_counted(kept):
     for index in range(500):
-        kept.auditor.tell(deed("GET", "/v1/x", f"made-up-{index}", USER, result="GS1301"))
-    kept.auditor.settle()
+        kept.writer.tell(deed("GET", "/v1/x", f"made-up-{index}", USER, result="GS1301"))
+    kept.writer.settle()
     assert len(kept.records(action="/v1/x")) == 20
 
     kept.here.world.clock.pass_by(61)
-    kept.auditor.settle()
+    kept.writer.settle()
     records = kept.records(action="/v1/x")
     assert len(records) == 21
     assert records[-1].detail["again"] == "480"
@@ -155,28 +155,28 @@ def test_what_is_refused_again_and_again_is_counted(kept):
 
 def test_strangers_cannot_fill_the_disk_with_paths_that_they_make_up(kept):
     for index in range(500):
-        kept.auditor.tell(deed("GET", f"/v1/{index}", caller=None, result="GS1304"))
+        kept.writer.tell(deed("GET", f"/v1/{index}", caller=None, result="GS1304"))
 
     assert len(kept.records(actor="unknown")) == 20
 
 
 def test_limits_that_do_not_hold_are_told(kept):
     found = Verification(at=kept.here.world.clock.now(), ok=False)
-    kept.auditor.tell(deed(path="/v1/shares/{ref}/verify", ref="train", answer=found))
+    kept.writer.tell(deed(path="/v1/shares/{ref}/verify", ref="train", answer=found))
 
     assert kept.records(object="train")[0].detail == {"holds": "no"}
 
 
 def test_what_was_only_counted_is_written_at_the_end(world, state):
-    with keeping(world, state) as kept:
+    with audited_session(world, state) as kept:
         for _ in range(30):
-            kept.auditor.tell(deed(caller=USER, result="GS1702"))
+            kept.writer.tell(deed(caller=USER, result="GS1702"))
     assert kept.records(action="POST")[-1].detail["again"] == "10"
 
 
 def test_what_changes_things_is_never_only_counted(kept):
     for _ in range(50):
-        kept.auditor.tell(deed("PATCH", "/v1/shares/{ref}", "x"))
+        kept.writer.tell(deed("PATCH", "/v1/shares/{ref}", "x"))
 
     assert len(kept.records(action="PATCH")) == 50
 
@@ -196,16 +196,16 @@ def full(monkeypatch):
 
 
 def test_a_full_disk_refuses_acts_and_loses_nothing(kept, full):
-    kept.auditor.tell(deed(ref="while it is full"))
+    kept.writer.tell(deed(ref="while it is full"))
     kept.here.core.bus.publish("share.released", "its program ended")
     before = kept.here.world.clock.now()
     with pytest.raises(StateFullError, match="nothing can be changed now"):
-        kept.auditor.ready()
+        kept.writer.ready()
     assert kept.events() == ["audit.blocked"]
 
     full()
     kept.here.world.clock.pass_by(100)
-    kept.auditor.ready()
+    kept.writer.ready()
 
     told, released = (
         r for r in kept.records() if r.action in {"POST /v1/shares", "share.released"}
@@ -213,17 +213,17 @@ def test_a_full_disk_refuses_acts_and_loses_nothing(kept, full):
     assert told.object == "while it is full"
     assert told.at == released.at == before
     assert kept.events() == ["audit.blocked", "audit.written"]
-    kept.auditor.settle()
+    kept.writer.settle()
     assert verify(file_lines([kept.path])).ok
 
 
 def test_a_call_that_cannot_be_recorded_does_not_begin(kept, full):
-    kept.auditor.tell(deed())
+    kept.writer.tell(deed())
     begun = []
 
-    with pytest.raises(StateFullError), audited(kept.auditor, "POST", "/v1/shares"):
+    with pytest.raises(StateFullError), audited(kept.writer, "POST", "/v1/shares"):
         begun.append(True)
-    with audited(kept.auditor, "GET", "/v1/shares"):
+    with audited(kept.writer, "GET", "/v1/shares"):
         pass
 
     assert not begun
@@ -231,9 +231,9 @@ def test_a_call_that_cannot_be_recorded_does_not_begin(kept, full):
 
 
 def test_the_next_pass_writes_what_waited(kept, full):
-    kept.auditor.tell(deed(ref="waited"))
+    kept.writer.tell(deed(ref="waited"))
     full()
-    kept.auditor.settle()
+    kept.writer.settle()
 
     assert kept.records(object="waited")
 
@@ -241,26 +241,26 @@ def test_the_next_pass_writes_what_waited(kept, full):
 def test_how_many_were_lost_is_written_down(kept, full, monkeypatch):
     monkeypatch.setattr("gpushare.daemon.audit.writer._MOST_WAITING", 5)
     for _ in range(8):
-        kept.auditor.tell(deed())
+        kept.writer.tell(deed())
     full()
-    kept.auditor.settle()
+    kept.writer.settle()
 
     assert kept.records(action="audit.lost")[0].detail["records"] == "3"
 
 
 def test_a_log_that_was_cut_is_an_event(world, state):
-    with keeping(world, state) as kept:
+    with audited_session(world, state) as kept:
         path = kept.path
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
 
-    with keeping(world, state) as kept:
+    with audited_session(world, state) as kept:
         assert kept.events() == ["audit.missing"]
 
 
 def test_a_log_that_was_moved_goes_on_in_a_new_file(kept):
     kept.path.rename(kept.path.with_name("audit.jsonl.1"))
-    kept.auditor.tell(deed())
-    kept.auditor.settle()
+    kept.writer.tell(deed())
+    kept.writer.settle()
 
     assert kept.records(action="audit.continued")
     assert kept.events() == []
@@ -268,7 +268,7 @@ def test_a_log_that_was_moved_goes_on_in_a_new_file(kept):
 
 
 def shown(kept, caller, **query):
-    records = Records(kept.log, kept.here.store.shares.of)
+    records = DaemonAudit(kept.log, kept.here.store.shares.of)
     return asyncio.run(records.records(AuditQuery(**query), caller))
 
 
@@ -278,7 +278,7 @@ def test_users_see_what_they_did_and_what_was_done_with_their_shares(kept):
         return await kept.here.create(8)
 
     share = asyncio.run(story())
-    kept.auditor.tell(deed(caller=USER, ref="theirs"))
+    kept.writer.tell(deed(caller=USER, ref="theirs"))
 
     assert {r.object for r in shown(kept, USER)} == {"theirs"}
     owner = replace(ME, role=Role.USER)
@@ -287,7 +287,7 @@ def test_users_see_what_they_did_and_what_was_done_with_their_shares(kept):
 
 
 def test_only_operators_verify_and_sign(kept):
-    records = Records(kept.log)
+    records = DaemonAudit(kept.log)
     for call in (records.verify(USER), records.heads(USER), records.sign(USER)):
         with pytest.raises(RoleError):
             asyncio.run(call)
@@ -300,12 +300,12 @@ def test_only_operators_verify_and_sign(kept):
 
 
 def test_a_daemon_sees_what_was_cut_while_it_runs(kept):
-    kept.auditor.tell(deed())
+    kept.writer.tell(deed())
     os.truncate(kept.path, 100)
 
-    assert not asyncio.run(Records(kept.log).verify(CHIEF)).ok
+    assert not asyncio.run(DaemonAudit(kept.log).verify(CHIEF)).ok
 
 
 def test_without_a_log_there_is_nothing_to_see():
     with pytest.raises(NotFoundError):
-        asyncio.run(Records(None).records(AuditQuery(), CHIEF))
+        asyncio.run(DaemonAudit(None).records(AuditQuery(), CHIEF))

@@ -3,7 +3,7 @@
 
 import pytest
 
-from gpushare.daemon.observe.compute_delivered import Delivery
+from gpushare.daemon.observe.compute_delivered import ComputeDelivered
 from gpushare.guard import Seat, SeatPolicy
 from support.world.session import ME, live
 
@@ -15,7 +15,7 @@ def seat(**counters: int) -> dict[str, Seat]:
 
 
 def after(*samples: tuple[float, dict[str, Seat]]) -> int | None:
-    found = Delivery()
+    found = ComputeDelivered()
     for at, seats in samples:
         found.note("s", at, seats)
     return found.percent("s")
@@ -57,7 +57,7 @@ def test_counters_that_a_tenant_wrote_stay_within_bounds() -> None:
 
 
 def test_a_share_that_is_gone_is_forgotten() -> None:
-    found = Delivery()
+    found = ComputeDelivered()
     found.note("s", 0, seat())
     found.note("s", 4, seat(busy_ns=SECOND))
     found.keep(())

@@ -3,11 +3,11 @@
 
 import pytest
 from msgspec.structs import replace
-from scheduler.world import NOW, ask, gpu, snapshot
 
-from gpushare.daemon.placement.replay import Record, replay
+from gpushare.daemon.placement.replay import DecisionRecord, replay
 from gpushare.model.errors import NotFoundError
 from gpushare.scheduler import decide
+from support.scheduling.values import NOW, ask, gpu, snapshot
 from support.world.session import ME, live
 
 
@@ -36,7 +36,7 @@ def test_nothing_is_kept_of_one_that_waits(world, state):
 def test_another_answer_is_told():
     state, request = snapshot(gpu()), ask(8)
     elsewhere = replace(decide(state, request), why=("otherwise",))
-    body = Record(state=state, requests=(request,), decision=elsewhere).encode()
+    body = DecisionRecord(state=state, requests=(request,), decision=elsewhere).encode()
 
     found = replay("a", NOW, body)
 

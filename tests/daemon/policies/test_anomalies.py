@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gpushare.daemon.loop.monitor import Hits
-from gpushare.daemon.policies.anomalies import HOUR, Anomalies, Kind, Sight
+from gpushare.daemon.loop.monitor import RefusedAllocations
+from gpushare.daemon.policies.anomalies import HOUR, Anomalies, AnomalyKind, ShareSample
 from gpushare.daemon.policies.hysteresis import Alarm, Windows
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.access.role import Role
@@ -26,9 +26,9 @@ class Watch:
     def __init__(self) -> None:
         self.rules, self.now = Anomalies(), 1000.0
 
-    def look(self, *sights: Sight, passed: float = 5.0, **more) -> list[Kind]:
+    def look(self, *samples: ShareSample, passed: float = 5.0, **more) -> list[AnomalyKind]:
         self.now += passed
-        return [found.kind for found in self.rules.look(self.now, sights, **more)]
+        return [found.kind for found in self.rules.look(self.now, samples, **more)]
 
 
 @pytest.fixture
@@ -36,45 +36,45 @@ def watch() -> Watch:
     return Watch()
 
 
-def sight(name="a", **more) -> Sight:
+def sample(name="a", **more) -> ShareSample:
     usual = {"tenant": Tenant("lab"), "user": "lin", "program": "train.py", "programs": True}
-    return Sight(share=ShareId(name), name=name, **{**usual, "held": 100.0, **more})
+    return ShareSample(share=ShareId(name), name=name, **{**usual, "held": 100.0, **more})
 
 
 def test_many_refused_allocations_are_told_once(watch: Watch):
-    told = [watch.look(sight(denied=number)) for number in range(0, 5000, 100)]
+    told = [watch.look(sample(denied=number)) for number in range(0, 5000, 100)]
 
-    assert told.count([Kind.PROBING]) == 1
-    assert watch.rules.counts[Kind.PROBING] == 1
+    assert told.count([AnomalyKind.PROBING]) == 1
+    assert watch.rules.counts[AnomalyKind.PROBING] == 1
 
 
 def test_a_few_refused_allocations_are_usual(watch: Watch):
     for number in range(500):
-        assert watch.look(sight(denied=number)) == []
+        assert watch.look(sample(denied=number)) == []
 
 
 def test_what_an_old_share_counted_before_is_no_news(watch: Watch):
-    assert watch.look(sight(denied=100_000)) == []
-    assert watch.look(sight("young", denied=100_000, held=1.0)) == [Kind.PROBING]
+    assert watch.look(sample(denied=100_000)) == []
+    assert watch.look(sample("young", denied=100_000, held=1.0)) == [AnomalyKind.PROBING]
 
 
 def test_a_counter_that_is_set_back_is_no_refusal(watch: Watch):
-    watch.look(sight(denied=1000))
-    assert watch.look(sight(denied=0)) == []
-    assert watch.look(sight(denied=100)) == []
+    watch.look(sample(denied=1000))
+    assert watch.look(sample(denied=0)) == []
+    assert watch.look(sample(denied=100)) == []
 
 
 def test_probing_is_told_again_after_it_was_calm(watch: Watch):
-    def probe() -> list[Kind]:
+    def probe() -> list[AnomalyKind]:
         for _ in range(20):
             watch.rules.refused(watch.now, "lin")
         return watch.look()
 
-    assert probe() == [Kind.PROBING]
+    assert probe() == [AnomalyKind.PROBING]
     assert probe() == []
     for _ in range(200):
         assert watch.look() == []
-    assert probe() == [Kind.PROBING]
+    assert probe() == [AnomalyKind.PROBING]
 
 
 def test_refusals_of_many_users_are_not_one_users(watch: Watch):
@@ -88,40 +88,40 @@ def test_a_program_that_runs_out_of_memory_again_and_again_is_told_once(watch: W
     told = []
     for round_ in range(6):
         name = f"run-{round_}"
-        told += watch.look(sight(name, denied=0, held=1.0))
-        told += watch.look(sight(name, denied=2, held=6.0))
+        told += watch.look(sample(name, denied=0, held=1.0))
+        told += watch.look(sample(name, denied=2, held=6.0))
         told += watch.look(passed=1.0)
 
-    assert told == [Kind.MEMORY]
+    assert told == [AnomalyKind.MEMORY]
 
 
 def test_a_program_that_ends_between_two_looks_counts_too(watch: Watch):
-    ended = (sight(f"run-{n}", denied=1, held=1.0, programs=False) for n in range(3))
+    ended = (sample(f"run-{n}", denied=1, held=1.0, programs=False) for n in range(3))
     told = [watch.look(each) for each in ended]
 
-    assert told == [[], [], [Kind.MEMORY]]
+    assert told == [[], [], [AnomalyKind.MEMORY]]
 
 
 def test_a_program_that_lives_on_after_a_refusal_is_well(watch: Watch):
     for number in range(60):
-        assert watch.look(sight(denied=number)) == []
-    watch.look(sight(denied=60), passed=40.0)
+        assert watch.look(sample(denied=number)) == []
+    watch.look(sample(denied=60), passed=40.0)
     assert watch.look(passed=100.0) == []
 
 
 def test_two_users_of_one_program_are_two(watch: Watch):
     told = []
     for round_ in range(4):
-        told += watch.look(sight(f"r{round_}", user=f"u{round_ % 2}", denied=1, held=1.0))
+        told += watch.look(sample(f"r{round_}", user=f"u{round_ % 2}", denied=1, held=1.0))
         told += watch.look()
 
     assert told == []
 
 
-def steady(watch: Watch, samples: int = 30, **more) -> list[Kind]:
+def steady(watch: Watch, samples: int = 30, **more) -> list[AnomalyKind]:
     told = []
     for number in range(samples):
-        told += watch.look(sight(launches=number * 3000, used=Bytes(4 * GIB), **more), passed=30.0)
+        told += watch.look(sample(launches=number * 3000, used=Bytes(4 * GIB), **more), passed=30.0)
     return told
 
 
@@ -130,18 +130,18 @@ def test_a_share_that_suddenly_launches_much_more_is_told(watch: Watch):
     told = []
     for number in range(1, 30):
         launches = 29 * 3000 + number * 60_000
-        told += watch.look(sight(launches=launches, used=Bytes(4 * GIB)), passed=30.0)
+        told += watch.look(sample(launches=launches, used=Bytes(4 * GIB)), passed=30.0)
 
-    assert told == [Kind.PATTERN]
+    assert told == [AnomalyKind.PATTERN]
 
 
 def test_a_share_that_suddenly_has_much_more_memory_is_told(watch: Watch):
     assert steady(watch) == []
     told = []
     for _ in range(5):
-        told += watch.look(sight(launches=None, used=Bytes(30 * GIB)), passed=30.0)
+        told += watch.look(sample(launches=None, used=Bytes(30 * GIB)), passed=30.0)
 
-    assert told == [Kind.PATTERN]
+    assert told == [AnomalyKind.PATTERN]
 
 
 def test_one_burst_is_no_change_of_pattern(watch: Watch):
@@ -149,7 +149,7 @@ def test_one_burst_is_no_change_of_pattern(watch: Watch):
     told = []
     for number in range(20):
         used = 30 if number % 5 == 0 else 4
-        told += watch.look(sight(used=Bytes(used * GIB)), passed=30.0)
+        told += watch.look(sample(used=Bytes(used * GIB)), passed=30.0)
 
     assert told == []
 
@@ -158,28 +158,28 @@ def test_who_has_no_habit_cannot_leave_it(watch: Watch):
     told = []
     for number in range(200):
         used = Bytes((1 + number * 7 % 23) * GIB)
-        told += watch.look(sight(used=used, launches=number * number * 1000), passed=30.0)
+        told += watch.look(sample(used=used, launches=number * number * 1000), passed=30.0)
 
     assert told == []
 
 
 def test_a_share_that_was_idle_may_begin_to_work(watch: Watch):
     for _ in range(40):
-        watch.look(sight(launches=5), passed=30.0)
+        watch.look(sample(launches=5), passed=30.0)
     told = []
     for number in range(10):
-        told += watch.look(sight(launches=number * 100_000), passed=30.0)
+        told += watch.look(sample(launches=number * 100_000), passed=30.0)
 
     assert told == []
 
 
 def test_a_program_outside_every_share_is_told_once_it_stays(watch: Watch):
-    def strangers(*pids: int, passed: float = 5.0) -> list[Kind]:
+    def strangers(*pids: int, passed: float = 5.0) -> list[AnomalyKind]:
         return watch.look(passed=passed, strangers={GPU: frozenset(pids)})
 
     assert strangers(7) == []
     assert strangers(7) == []
-    assert strangers(7, passed=10.0) == [Kind.OUTSIDE]
+    assert strangers(7, passed=10.0) == [AnomalyKind.OUTSIDE]
     assert strangers(7, 8) == []
     assert strangers(passed=100.0) == []
     assert strangers(9, passed=500.0) == []
@@ -187,7 +187,7 @@ def test_a_program_outside_every_share_is_told_once_it_stays(watch: Watch):
     strangers()
     strangers(passed=601.0)
     strangers(9)
-    assert strangers(9, passed=20.0) == [Kind.OUTSIDE]
+    assert strangers(9, passed=20.0) == [AnomalyKind.OUTSIDE]
 
 
 def test_programs_that_come_and_go_are_being_found_in_their_shares(watch: Watch):
@@ -200,7 +200,7 @@ def test_a_tenant_at_its_limit_for_hours_is_told_once(watch: Watch):
     for _ in range(10):
         told += watch.look(passed=HOUR, full={Tenant("lab"): 0.97, Tenant("other"): 0.9})
 
-    assert told == [Kind.EDGE]
+    assert told == [AnomalyKind.EDGE]
 
 
 def test_a_tenant_that_touches_its_limit_is_not(watch: Watch):
@@ -211,15 +211,15 @@ def test_a_tenant_that_touches_its_limit_is_not(watch: Watch):
     assert told == []
 
 
-def circle(watch: Watch, rounds: int, **more) -> list[Kind]:
+def circle(watch: Watch, rounds: int, **more) -> list[AnomalyKind]:
     told = []
     for number in range(rounds):
-        told += watch.look(sight(f"s{number}", **more), passed=60.0, min_runtime=60.0)
+        told += watch.look(sample(f"s{number}", **more), passed=60.0, min_runtime=60.0)
     return told
 
 
 def test_a_tenant_that_dodges_reclaim_is_told_once(watch: Watch):
-    assert circle(watch, 30, held=55.0, crowded=True) == [Kind.EDGE]
+    assert circle(watch, 30, held=55.0, crowded=True) == [AnomalyKind.EDGE]
 
 
 @pytest.mark.parametrize(
@@ -235,18 +235,18 @@ def test_other_ways_to_come_and_go_are_no_dodge(watch: Watch, usual):
 
 
 def test_hits_are_told_at_once_and_then_once_a_minute():
-    hits, told = Hits(), []
+    hits, told = RefusedAllocations(), []
     for second in range(0, 130, 5):
-        told += [n for _, n in hits.look(float(second), [sight(denied=second, held=1.0)])]
+        told += [n for _, n in hits.look(float(second), [sample(denied=second, held=1.0)])]
 
     assert told == [5, 60, 60]
     assert sum(told) == 125
 
 
 def test_hits_that_were_not_told_are_told_at_the_end():
-    hits = Hits()
-    assert list(hits.look(0.0, [sight(denied=1, held=1.0)])) == [("a", 1)]
-    assert list(hits.look(5.0, [sight(denied=4)])) == []
+    hits = RefusedAllocations()
+    assert list(hits.look(0.0, [sample(denied=1, held=1.0)])) == [("a", 1)]
+    assert list(hits.look(5.0, [sample(denied=4)])) == []
     assert list(hits.look(6.0, [])) == [("a", 3)]
 
 
@@ -340,12 +340,12 @@ def test_a_daemon_counts_refusals_that_time_does_not_heal(world, state):
     async def story(here) -> None:
         for code in ("GS1702", "GS1703", "GS1201"):
             for _ in range(50):
-                here.core.reconciler.lookout.refused(caller, code)
+                here.core.reconciler.monitor.refused(caller, code)
         await here.tick()
         assert events(here, "anomaly.") == []
         for code in ("GS1303", "GS1701"):
             for _ in range(10):
-                here.core.reconciler.lookout.refused(caller, code)
+                here.core.reconciler.monitor.refused(caller, code)
         await here.tick()
         assert events(here, "anomaly.") == ["anomaly.probing"]
         assert b'gpushare_anomalies_total{kind="probing"} 1.0' in await here.service.metrics(
@@ -361,7 +361,7 @@ def test_looking_is_quick_when_there_is_nothing(world, state):
     async def story(here) -> None:
         await here.run(8)
         taken = []
-        snapshots = here.core.reconciler.lookout._snapshots
+        snapshots = here.core.reconciler.monitor._snapshots
         snapshots.take = lambda *_: taken.append(1)
         for _ in range(5):
             await here.tick(100)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gpushare.daemon.policies.autosize import LEAST, Line, Need, advice
+from gpushare.daemon.policies.autosize import LEAST, MemoryHistory, MemoryNeed, size_change
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.errors import UnsupportedError
 from gpushare.model.ids import GpuId
@@ -23,12 +23,12 @@ SHRINK = SizingPolicy(shrink=True, watch=Seconds(600))
 ONE = share()
 
 
-def need(limit: int = 8, request: int | None = None, used: int = 4, **more) -> Need:
+def need(limit: int = 8, request: int | None = None, used: int = 4, **more) -> MemoryNeed:
     """In GiB; asked as it stands unless said otherwise."""
     request = limit if request is None else request
     figures = {"asked_limit": limit, "asked_request": request, **more}
     sizes = {k: Bytes(v * GIB) for k, v in figures.items() if k != "denied" and v is not None}
-    return Need(
+    return MemoryNeed(
         limit=Bytes(limit * GIB),
         request=Bytes(request * GIB),
         used=Bytes(used * GIB),
@@ -60,52 +60,54 @@ def told(daemon, kind: str = "share.resized") -> list[str]:
 
 
 def test_a_program_near_its_wall_gets_a_quarter_more():
-    change = advice(GROW, ONE, need(8, used=8), room(80))
+    change = size_change(GROW, ONE, need(8, used=8), room(80))
     assert change.memory == MemoryAsk(limit=room(10), request=room(8))
 
 
 def test_what_is_only_kept_is_no_need():
-    assert advice(GROW, ONE, need(8, used=8, kept=4), room(80)) is None
+    assert size_change(GROW, ONE, need(8, used=8, kept=4), room(80)) is None
 
 
 def test_refused_memory_is_a_need_wherever_the_level_is():
-    change = advice(GROW, ONE, need(8, used=1, denied=True), room(80))
+    change = size_change(GROW, ONE, need(8, used=1, denied=True), room(80))
     assert change.memory.limit == room(10)
     assert "refused" in change.why
 
 
 def test_no_limit_grows_beyond_what_the_policy_allows():
-    assert advice(GROW, ONE, need(16, used=16, asked_limit=8), room(80)) is None
-    last = advice(GROW, ONE, need(15, used=15, asked_limit=8), room(80))
+    assert size_change(GROW, ONE, need(16, used=16, asked_limit=8), room(80)) is None
+    last = size_change(GROW, ONE, need(15, used=15, asked_limit=8), room(80))
     assert last.memory.limit == room(16)
 
 
 def test_what_others_are_guaranteed_is_given_back():
-    change = advice(GROW, ONE, need(16, request=8, used=4, asked_limit=8), room(12))
+    change = size_change(GROW, ONE, need(16, request=8, used=4, asked_limit=8), room(12))
     assert change.memory == MemoryAsk(limit=room(12), request=room(8))
-    kept = advice(GROW, ONE, need(16, request=8, used=14, asked_limit=8), room(2))
+    kept = size_change(GROW, ONE, need(16, request=8, used=14, asked_limit=8), room(2))
     assert kept.memory.limit == room(14), "what is in use cannot be taken"
 
 
 def test_a_request_shrinks_to_the_peak_and_a_tenth():
-    change = advice(SHRINK, ONE, need(20, used=2, peak=10), room(80))
+    change = size_change(SHRINK, ONE, need(20, used=2, peak=10), room(80))
     assert change.memory == MemoryAsk(limit=room(20), request=room(11))
     assert "10 min" in change.why
 
 
 def test_nothing_shrinks_before_it_was_watched_long_enough():
-    assert advice(SHRINK, ONE, need(20, used=2), room(80)) is None
+    assert size_change(SHRINK, ONE, need(20, used=2), room(80)) is None
 
 
 def test_who_borrows_nothing_or_takes_turns_is_not_shrunk():
     for spec in (replace(ONE.spec, borrow=False), replace(ONE.spec, turns=True)):
-        assert advice(SHRINK, replace(ONE, spec=spec), need(20, used=2, peak=4), room(80)) is None
+        assert (
+            size_change(SHRINK, replace(ONE, spec=spec), need(20, used=2, peak=4), room(80)) is None
+        )
 
 
 def test_a_shrunk_request_comes_back_when_it_is_needed():
-    change = advice(SHRINK, ONE, need(20, request=5, used=10, asked_request=20), room(80))
+    change = size_change(SHRINK, ONE, need(20, request=5, used=10, asked_request=20), room(80))
     assert change.memory.request == room(11)
-    none = advice(SHRINK, ONE, need(20, request=5, used=10, asked_request=20), room(5))
+    none = size_change(SHRINK, ONE, need(20, request=5, used=10, asked_request=20), room(5))
     assert none is None, "others have it meanwhile"
 
 
@@ -114,10 +116,10 @@ policies = st.builds(SizingPolicy, grow=st.booleans(), shrink=st.booleans())
 
 
 @st.composite
-def needs(draw) -> Need:
+def needs(draw) -> MemoryNeed:
     """request ≤ asked request ≤ asked limit ≤ limit: as automatic changes leave it."""
     request, asked_request, asked_limit, limit = sorted(draw(sizes) for _ in range(4))
-    return Need(
+    return MemoryNeed(
         limit=Bytes(limit + MIB),
         request=request,
         asked_limit=Bytes(asked_limit + MIB),
@@ -132,7 +134,7 @@ def needs(draw) -> Need:
 @given(policies, needs(), sizes)
 def test_a_program_that_stays_as_it_is_comes_to_rest(policy, found, free):
     found, ways = replace(found, denied=False), set()
-    while change := advice(policy, ONE, found, free):
+    while change := size_change(policy, ONE, found, free):
         limit, request = change.memory.limit, change.memory.request
         ways |= {("limit", limit > found.limit)} if limit != found.limit else set()
         ways |= {("request", request > found.request)} if request != found.request else set()
@@ -142,7 +144,7 @@ def test_a_program_that_stays_as_it_is_comes_to_rest(policy, found, free):
 
 @given(policies, needs(), sizes)
 def test_a_change_stays_within_its_bounds(policy, found, free):
-    change = advice(policy, ONE, found, free)
+    change = size_change(policy, ONE, found, free)
     if change is None:
         return
     limit, request = change.memory.limit, change.memory.request
@@ -162,11 +164,11 @@ def test_a_change_stays_within_its_bounds(policy, found, free):
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=200))
 def test_the_peak_is_the_most_of_the_watch_and_no_less(levels):
-    line = Line(0.0, counted(levels[0]))
+    history = MemoryHistory(0.0, counted(levels[0]))
     for at, level in enumerate(levels):
-        line.note(at, 60, counted(level, peak=max(levels[: at + 1])))
+        history.note(at, 60, counted(level, peak=max(levels[: at + 1])))
     now = len(levels) - 1
-    peak = line.peak(now, 60)
+    peak = history.peak(now, 60)
     if now < 60:
         assert peak is None
         return
@@ -244,7 +246,7 @@ def test_what_cannot_change_is_told_once(world, state):
         async def refuse(*_, **__):
             raise UnsupportedError("its memory cannot change while it lives")
 
-        daemon.core.upkeep.sizer._update = refuse
+        daemon.core.upkeep.autosize._update = refuse
         for number in range(5):
             world.counted["train"] = counted(8, denied=number)
             await daemon.tick(100)

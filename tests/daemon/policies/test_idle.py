@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpushare.daemon.policies.idle import Sign, verdict, worked
+from gpushare.daemon.policies.idle import ActivitySample, due_act, was_active
 from gpushare.guard import Seat, SeatPolicy
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.ids import GpuId
@@ -36,17 +36,17 @@ def told(daemon, kind: str = "share.idle") -> list[str]:
     return [event.message for event in daemon.store.events.since(0) if event.type == kind]
 
 
-signs = st.builds(
-    Sign,
+samples = st.builds(
+    ActivitySample,
     handed=st.none() | st.integers(0, 3),
     waiting=st.booleans(),
     busy=st.none() | st.booleans(),
 )
 
 
-@given(signs, signs)
+@given(samples, samples)
 def test_quiet_is_said_only_where_something_tells(before, now):
-    found = worked(before, now)
+    found = was_active(before, now)
     if found is False:
         assert now.handed == before.handed
         assert not now.waiting
@@ -60,8 +60,8 @@ def test_quiet_is_said_only_where_something_tells(before, now):
 def test_nothing_is_due_too_early_twice_or_without_a_policy(quiet, programs, told, act):
     one = share()
     policy = IdlePolicy(after=Seconds(600), act=act)
-    found = verdict(policy, one, quiet, programs=programs, told=told)
-    assert verdict(IdlePolicy(act=act), one, quiet, programs=programs, told=told) is None
+    found = due_act(policy, one, quiet, programs=programs, told=told)
+    assert due_act(IdlePolicy(act=act), one, quiet, programs=programs, told=told) is None
     assert (found is not None) == (quiet >= 600 and not told)
     if found and not programs:
         assert found is IdleAct.NOTIFY

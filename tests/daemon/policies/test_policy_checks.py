@@ -5,9 +5,9 @@ import pytest
 from msgspec.structs import replace
 
 from gpushare.daemon.access.access import Access
-from gpushare.daemon.access.accounts import Person
+from gpushare.daemon.access.accounts import Account
 from gpushare.daemon.policies.policy_checks import check, mine, tenant_of, warnings, without
-from gpushare.daemon.services.policy_service import Governor
+from gpushare.daemon.services.policy_service import DaemonPolicy
 from gpushare.model.errors import ConflictError, NoSuchTenantError, PolicyError, RoleError
 from gpushare.model.gpu import Gpu, Machine
 from gpushare.model.ids import GpuId, Tenant
@@ -130,16 +130,16 @@ def test_names_that_the_machine_does_not_know_are_told():
 class Known:
     """The account `cy`, and nobody else."""
 
-    def by_uid(self, uid: int) -> Person | None:
+    def by_uid(self, uid: int) -> Account | None:
         groups = frozenset({"audio"})
-        return Person(name="cy", uid=uid, gid=uid, groups=groups) if uid == STRANGER.uid else None
+        return Account(name="cy", uid=uid, gid=uid, groups=groups) if uid == STRANGER.uid else None
 
-    def by_name(self, name: str) -> Person | None:
+    def by_name(self, name: str) -> Account | None:
         raise AssertionError(name)
 
 
-def governed(daemon) -> Governor:
-    daemon.service.rules = Governor(daemon.core, Access(operator=UID), Known())
+def governed(daemon) -> DaemonPolicy:
+    daemon.service.rules = DaemonPolicy(daemon.core, Access(operator=UID), Known())
     return daemon.service.rules
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpushare.daemon.policies.profiler import Look, compare
+from gpushare.daemon.policies.profiler import ShareOnGpu, compare
 from gpushare.guard import Rank, Seat, SeatPolicy
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.ids import GpuId, ShareId
@@ -21,8 +21,8 @@ GPU = GpuId("GPU-0")
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
-def look(name: str, launches: int | None, **more) -> Look:
-    return Look(share=ShareId(name), program=f"{name}.py", launches=launches, **more)
+def look(name: str, launches: int | None, **more) -> ShareOnGpu:
+    return ShareOnGpu(share=ShareId(name), program=f"{name}.py", launches=launches, **more)
 
 
 def pairs(before, now, seconds: float = 5.0) -> dict[tuple[str, str], float]:
@@ -73,16 +73,16 @@ def test_a_pace_that_is_set_by_a_limit_or_a_priority_is_not_the_neighbours_doing
 
 
 def test_who_has_no_name_is_nobodys_neighbour():
-    nameless = Look(share=ShareId("x"), program="", launches=0)
+    nameless = ShareOnGpu(share=ShareId("x"), program="", launches=0)
     assert not pairs(
         [nameless, look("a", 0)],
-        [Look(share=ShareId("x"), program="", launches=9), look("a", 5)],
+        [ShareOnGpu(share=ShareId("x"), program="", launches=9), look("a", 5)],
     )
 
 
 looks = st.lists(
     st.builds(
-        Look,
+        ShareOnGpu,
         share=st.sampled_from("abcd").map(ShareId),
         program=st.sampled_from(["", "x", "y"]),
         launches=st.none() | st.integers(0, 9),

@@ -17,7 +17,7 @@ from gpushare.model.share import Decision, Share, State
 from gpushare.model.spec import ComputeAsk, GpuGrant, MechanismName, MemoryAsk, ShareSpec
 from gpushare.model.units import GIB
 from gpushare.model.view import CreateRequest, SuspendRequest
-from support.world.session import ME, live, sitting
+from support.world.session import ME, live, session
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 LAB = Tenant("lab")
@@ -293,7 +293,7 @@ def test_nothing_is_lost_while_the_driver_does_not_answer(world, state):
     live(world, state, first)
     gpus, world.gpus = world.gpus, ()
     world.clock.pass_by(20)
-    with sitting(world, state) as daemon:
+    with session(world, state) as daemon:
         asyncio.run(daemon.core.reconcile())
         world.clock.pass_by(20)
         world.gpus = gpus

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gpushare.config.settings import Settings
-from gpushare.daemon.audit.writer import Auditor
+from gpushare.daemon.audit.writer import AuditWriter
 from gpushare.model.audit import AuditQuery, Deed
 from gpushare.store.audit import Files, Log, Rotation, search, signer
-from support.world.session import ME, sitting
+from support.world.session import ME, session
 
 
-class Kept:
+class AuditedDaemon:
     """A daemon on a made-up world, with an audit log."""
 
     def __init__(self, here, path: Path, copy=lambda _: None) -> None:
@@ -25,7 +25,7 @@ class Kept:
             copy=copy,
         )
         self.refused: list[tuple[int, str]] = []
-        self.auditor = Auditor(
+        self.writer = AuditWriter(
             self.log,
             here.core.bus,
             here.world.clock,
@@ -44,12 +44,12 @@ class Kept:
 
 
 @contextmanager
-def keeping(world, state: Path, **more):
-    with sitting(world, state) as here:
-        kept = Kept(here, state / "audit.jsonl", **more)
-        kept.auditor.start(kept.settings)
+def audited_session(world, state: Path, **more):
+    with session(world, state) as here:
+        kept = AuditedDaemon(here, state / "audit.jsonl", **more)
+        kept.writer.start(kept.settings)
         yield kept
-        kept.auditor.stop()
+        kept.writer.stop()
 
 
 def deed(

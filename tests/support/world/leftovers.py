@@ -10,7 +10,7 @@ from gpushare.model.leftover import Leftover
 
 
 @dataclass
-class Remains:
+class WorldLeftovers:
     """`left`: what lies about. `stuck`: names of what cannot be removed."""
 
     left: list[Leftover] = field(default_factory=list)

@@ -20,7 +20,7 @@ ME = Caller(uid=UID, gid=UID, pid=1, role=Role.ADMIN)
 STRANGER = Caller(uid=UID + 7, gid=UID + 7, pid=1)
 
 
-class Sitting:
+class DaemonSession:
     def __init__(self, world: World, state: Path, step: Callable[[str], None]) -> None:
         self.world = world
         self.core = world.core(state, step)
@@ -62,8 +62,8 @@ class Sitting:
 
 
 @contextmanager
-def sitting(world: World, state: Path, step: Callable[[str], None] = lambda _: None) -> Any:
-    found = Sitting(world, state, step)
+def session(world: World, state: Path, step: Callable[[str], None] = lambda _: None) -> Any:
+    found = DaemonSession(world, state, step)
     try:
         yield found
     finally:
@@ -74,13 +74,13 @@ def sitting(world: World, state: Path, step: Callable[[str], None] = lambda _: N
 def live(
     world: World,
     state: Path,
-    story: Callable[[Sitting], Awaitable[Any]],
+    story: Callable[[DaemonSession], Awaitable[Any]],
     step: Callable[[str], None] = lambda _: None,
 ) -> Any:
     """A daemon starts, the story happens to it, and it goes."""
 
     async def life() -> Any:
-        with sitting(world, state, step) as here:
+        with session(world, state, step) as here:
             await here.core.reconcile()
             return await story(here)
 

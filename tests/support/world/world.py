@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.loop.core import Core
 from gpushare.hardware.linux.census import Census
 from gpushare.hardware.linux.processes import ProcProcesses
@@ -29,7 +29,7 @@ from gpushare.model.share import Level, ProcessRef, Share, Verification
 from gpushare.model.spec import MechanismName
 from gpushare.model.units import GIB, Bytes
 from gpushare.store import Store
-from support.world.leftovers import Remains
+from support.world.leftovers import WorldLeftovers
 from support.world.moves import Checkpoints, Regions
 
 UID = os.geteuid()
@@ -68,7 +68,7 @@ class WorldClock:
         self.seconds += seconds
 
 
-class Noted(Quiet):
+class Recorded(Quiet):
     """A mechanism whose acts are kept in the world."""
 
     def __init__(self, world: "World", promise: Promise) -> None:
@@ -153,7 +153,7 @@ class World:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     adjusted: list = field(default_factory=list)
     seats: dict = field(default_factory=dict)
-    remains: Remains = field(default_factory=Remains)
+    remains: WorldLeftovers = field(default_factory=WorldLeftovers)
     busy: frozenset[int] | None = None  # pids that NVML has seen use a GPU
     counted: dict[str, Observation] = field(default_factory=dict)  # by a share's guard, by its name
     _started: int = 5000
@@ -250,20 +250,20 @@ class World:
 
     def core(self, state: Path, step: Callable[[str], None] = lambda _: None) -> Core:
         """A daemon on this world."""
-        return Core(Store(state), self.rig(), step, turn_seconds=TURN_SECONDS)
+        return Core(Store(state), self.ports(), step, turn_seconds=TURN_SECONDS)
 
-    def rig(self) -> Rig:
-        return Rig(
+    def ports(self) -> HostPorts:
+        return HostPorts(
             gpus=self,
             processes=Processes(self),
             census=lambda: Census(self.root),
             cgroups=self,
-            mechanisms=Mechanisms([Noted(self, PROMISES[name]) for name in HERE], self),
+            mechanisms=Mechanisms([Recorded(self, PROMISES[name]) for name in HERE], self),
             machine=self._machine,
             probe=Prober(self),
             checkpoints=self.checkpoints,
             residents=Residents(self.root),
-            remains=self.remains,
+            leftovers=self.remains,
             programs=lambda gpu: gpu.processes,
             busy=lambda _, __: self.busy,
             signal=lambda process, number: self.signals.append((process.pid, number)),

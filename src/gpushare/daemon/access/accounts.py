@@ -15,7 +15,7 @@ FRESH_SECONDS = 30.0  # how long a change of groups may go unnoticed
 FIRST_UID = 1000  # below are the system's own accounts (login.defs(5), UID_MIN)
 
 
-class Person(Value):
+class Account(Value):
     """`groups`: names of all groups that they are in."""
 
     name: str
@@ -24,15 +24,15 @@ class Person(Value):
     groups: frozenset[str] = frozenset()
 
 
-class Accounts(Protocol):
+class AccountDirectory(Protocol):
     """Where users are looked up; None: there is no such user."""
 
-    def by_uid(self, uid: int) -> Person | None: ...
+    def by_uid(self, uid: int) -> Account | None: ...
 
-    def by_name(self, name: str) -> Person | None: ...
+    def by_name(self, name: str) -> Account | None: ...
 
 
-class People:
+class Accounts:
     """`myself` is the uid the daemon works as: it and root are admins.
 
     `operators`, `viewers`: names of groups; who is in both is an operator. `elapsed` is a clock
@@ -42,7 +42,7 @@ class People:
     def __init__(
         self,
         myself: int,
-        accounts: Accounts,
+        directory: AccountDirectory,
         elapsed: Callable[[], float],
         *,
         operators: Iterable[str] = (),
@@ -50,78 +50,78 @@ class People:
     ) -> None:
         self.myself = myself
         self._admins = {0, myself}
-        self._accounts, self._elapsed = accounts, elapsed
+        self._directory, self._elapsed = directory, elapsed
         self._operators, self._viewers = frozenset(operators), frozenset(viewers)
-        self._known: dict[int, tuple[float, Person | None]] = {}
+        self._known: dict[int, tuple[float, Account | None]] = {}
 
     def role(self, uid: int) -> Role:
         if uid in self._admins:
             return Role.ADMIN
         if not self._operators | self._viewers:
             return Role.USER
-        person = self.by_uid(uid)
-        groups = person.groups if person else frozenset()
+        account = self.by_uid(uid)
+        groups = account.groups if account else frozenset()
         if groups & self._operators:
             return Role.OPERATOR
         return Role.VIEWER if groups & self._viewers else Role.USER
 
-    def by_uid(self, uid: int) -> Person | None:
+    def by_uid(self, uid: int) -> Account | None:
         now = self._elapsed()
-        seen, person = self._known.get(uid, (-FRESH_SECONDS, None))
+        seen, account = self._known.get(uid, (-FRESH_SECONDS, None))
         if now - seen >= FRESH_SECONDS:
-            person = self._accounts.by_uid(uid)
-            self._known[uid] = (now, person)
-        return person
+            account = self._directory.by_uid(uid)
+            self._known[uid] = (now, account)
+        return account
 
-    def of(self, uid: int) -> Person:
+    def of(self, uid: int) -> Account:
         """Who has the uid; without an account they are called by it."""
-        return self.by_uid(uid) or Person(name=str(uid), uid=uid, gid=uid)
+        return self.by_uid(uid) or Account(name=str(uid), uid=uid, gid=uid)
 
-    def outsider(self, user: str) -> Person:
+    def outsider(self, user: str) -> Account:
         """Whose account a name from outside stands for; raises UnauthenticatedError.
 
         Never one of the system's: who may choose a name elsewhere must not become root here.
         """
-        person = self._accounts.by_name(user)
-        if person is None or person.uid in self._admins or person.uid < FIRST_UID:
+        account = self._directory.by_name(user)
+        if account is None or account.uid in self._admins or account.uid < FIRST_UID:
             raise UnauthenticatedError(
                 f"{user!r} has no account on this machine",
                 "a login stands for the account of the same name",
                 "ask who administers it for an account",
             )
-        return person
+        return account
 
-    def named(self, user: str) -> Person:
+    def named(self, user: str) -> Account:
         """By name, or by uid in digits; raises UsageError."""
-        person = self._accounts.by_name(user)
-        if person is None and user.isdecimal():
-            person = self.by_uid(int(user))
-        if person is None:
+        account = self._directory.by_name(user)
+        if account is None and user.isdecimal():
+            account = self.by_uid(int(user))
+        if account is None:
             raise UsageError(
                 f"no user {user!r}", "this machine has no such account", "getent passwd"
             )
-        return person
+        return account
 
 
-class SystemAccounts:
+class SystemDirectory:
     """Implements Accounts by the machine's name service."""
 
-    def by_uid(self, uid: int) -> Person | None:
+    def by_uid(self, uid: int) -> Account | None:
         try:
-            return _person(pwd.getpwuid(uid))
+            return _account(pwd.getpwuid(uid))
         except (KeyError, OverflowError):
             return None
 
-    def by_name(self, name: str) -> Person | None:
+    def by_name(self, name: str) -> Account | None:
         try:
-            return _person(pwd.getpwnam(name))
+            return _account(pwd.getpwnam(name))
         except (KeyError, ValueError):
             return None
 
 
-def _person(entry: pwd.struct_passwd) -> Person:
+def _account(entry: pwd.struct_passwd) -> Account:
     gids = os.getgrouplist(entry.pw_name, entry.pw_gid)
-    return Person(
+    return Account(
         name=entry.pw_name,
         uid=entry.pw_uid,
         gid=entry.pw_gid,

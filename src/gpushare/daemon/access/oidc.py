@@ -25,7 +25,7 @@ _WELL_KNOWN = "/.well-known/openid-configuration"
 Fetch = Callable[[str], dict[str, Any]]
 
 
-class Voucher(Value):
+class LoginClaims(Value):
     """Whom the issuer names, and whether it says that they are an operator."""
 
     user: str
@@ -33,7 +33,7 @@ class Voucher(Value):
 
 
 @dataclass(frozen=True)
-class Rules:
+class IssuerSettings:
     """`user_claim` names the account; `operators` are values of `role_claim`."""
 
     issuer: str
@@ -49,8 +49,10 @@ class Issuer:
 
     session = SESSION
 
-    def __init__(self, rules: Rules, elapsed: Callable[[], float], fetched: Fetch = fetch) -> None:
-        self._rules, self._elapsed, self._fetch = rules, elapsed, fetched
+    def __init__(
+        self, settings: IssuerSettings, elapsed: Callable[[], float], fetched: Fetch = fetch
+    ) -> None:
+        self._settings, self._elapsed, self._fetch = settings, elapsed, fetched
         self._jose = _jose()
         self._keys: Any = None
         self._looked = -_FRESH_SECONDS
@@ -58,9 +60,9 @@ class Issuer:
 
     @property
     def login(self) -> Login:
-        return Login(issuer=self._rules.issuer, client=self._rules.client)
+        return Login(issuer=self._settings.issuer, client=self._settings.client)
 
-    async def vouch(self, proof: str, now: datetime) -> Voucher:
+    async def verify(self, proof: str, now: datetime) -> LoginClaims:
         """Whom a signed token names; raises UnauthenticatedError, DaemonError."""
         try:
             claims = self._claims(await self._decoded(proof), now)
@@ -69,7 +71,7 @@ class Issuer:
             raise UnauthenticatedError(
                 "this login is not believed", because, "log in again: gpushare login HOST --oidc"
             ) from error
-        return self._voucher(claims)
+        return self._login_claims(claims)
 
     async def _decoded(self, proof: str) -> dict[str, Any]:
         """Its claims, once the signature is known to be the issuer's."""
@@ -96,11 +98,11 @@ class Issuer:
                 self._keys = await asyncio.to_thread(self._fetched)
             except (OSError, ValueError, KeyError, TypeError, self._jose.errors.JoseError) as error:
                 if self._keys is None:
-                    raise _silent(self._rules.issuer, error) from error
+                    raise _silent(self._settings.issuer, error) from error
             self._looked = self._elapsed()
 
     def _fetched(self) -> Any:
-        issuer = self._rules.issuer
+        issuer = self._settings.issuer
         about = self._fetch(issuer.rstrip("/") + _WELL_KNOWN)
         if about["issuer"] != issuer:
             raise ValueError(f"it calls itself {about['issuer']!r}")
@@ -110,23 +112,25 @@ class Issuer:
         self._jose.jwt.JWTClaimsRegistry(
             now=int(now.timestamp()),
             leeway=LEEWAY_SECONDS,
-            iss={"essential": True, "value": self._rules.issuer},
-            aud={"essential": True, "value": self._rules.audience},
+            iss={"essential": True, "value": self._settings.issuer},
+            aud={"essential": True, "value": self._settings.audience},
             exp={"essential": True},
         ).validate(claims)
         return claims
 
-    def _voucher(self, claims: Mapping[str, Any]) -> Voucher:
-        user = claims.get(self._rules.user_claim)
+    def _login_claims(self, claims: Mapping[str, Any]) -> LoginClaims:
+        user = claims.get(self._settings.user_claim)
         if not isinstance(user, str) or not user:
             raise UnauthenticatedError(
                 "this login names nobody",
-                f"it has no claim {self._rules.user_claim!r}",
+                f"it has no claim {self._settings.user_claim!r}",
                 "the daemon's settings: oidc_user_claim",
             )
-        says = claims.get(self._rules.role_claim) if self._rules.role_claim else None
+        says = claims.get(self._settings.role_claim) if self._settings.role_claim else None
         roles = says if isinstance(says, list) else [says]
-        return Voucher(user=user, operator=any(role in self._rules.operators for role in roles))
+        return LoginClaims(
+            user=user, operator=any(role in self._settings.operators for role in roles)
+        )
 
 
 class _Jose:

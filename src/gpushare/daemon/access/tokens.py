@@ -30,8 +30,8 @@ from gpushare.model.share import Caller
 from gpushare.store import Store
 
 from .access import Access
-from .accounts import People, Person, SystemAccounts
-from .oidc import Issuer, Rules
+from .accounts import Account, Accounts, SystemDirectory
+from .oidc import Issuer, IssuerSettings
 
 MOST = 200  # living tokens that act as one user
 _SECRET_BYTES = 32
@@ -41,29 +41,29 @@ _NOBODY = hashlib.sha256(b"").digest()
 _NEW = "make a new one: gpushare token create"
 
 
-class Keys:
+class AccessTokens:
     """`issuer`: whom logins are believed from; None: nobody."""
 
     def __init__(
-        self, store: Store, people: People, bus: Bus, clock: Clock, issuer: Issuer | None = None
+        self, store: Store, accounts: Accounts, bus: Bus, clock: Clock, issuer: Issuer | None = None
     ) -> None:
-        self._store, self._people, self._bus, self._clock = store, people, bus, clock
+        self._store, self._accounts, self._bus, self._clock = store, accounts, bus, clock
         self._issuer = issuer
         self._bells: dict[str, asyncio.Event] = {}
 
     def local(self, peer: Caller) -> Caller:
-        return replace(peer, role=self._people.role(peer.uid))
+        return replace(peer, role=self._accounts.role(peer.uid))
 
     def bearer(self, secret: str, address: str) -> Caller:
-        token, person = self._opened(secret)
+        token, account = self._opened(secret)
         now = self._clock.now()
         if token.used is None or abs(now - token.used) >= _USED_EVERY:
             self._store.tokens.used(token, now)
         return Caller(
-            uid=person.uid,
-            gid=person.gid,
+            uid=account.uid,
+            gid=account.gid,
             pid=0,
-            role=_lesser(token.role, self._people.role(token.maker)),
+            role=_lesser(token.role, self._accounts.role(token.maker)),
             token=token.id,
             remote=address,
             scopes=token.scopes,
@@ -80,15 +80,15 @@ class Keys:
                 await bell.wait()
 
     async def create(self, request: TokenRequest, caller: Caller) -> NewToken:
-        person, parent = self._subject(request.user, caller), self._parent(caller)
-        role = self._role(request, person, caller)
+        account, parent = self._subject(request.user, caller), self._parent(caller)
+        role = self._role(request, account, caller)
         now = self._clock.now()
         expires = now + timedelta(seconds=request.ttl)
         return self._made(
             Token(
                 id=_new_id(),
-                user=person.name,
-                uid=person.uid,
+                user=account.name,
+                uid=account.uid,
                 role=role,
                 scopes=_scopes(request.scopes, role, caller),
                 created=now,
@@ -134,24 +134,24 @@ class Keys:
                 "no issuer is set (oidc_issuer)",
                 "make a token on the machine: gpushare token create",
             )
-        voucher = await self._issuer.vouch(request.proof, self._clock.now())
-        person = self._people.outsider(voucher.user)
-        own = self._people.role(person.uid)
-        role = Role.OPERATOR if voucher.operator or own.covers(Role.OPERATOR) else own
+        claims = await self._issuer.verify(request.proof, self._clock.now())
+        account = self._accounts.outsider(claims.user)
+        own = self._accounts.role(account.uid)
+        role = Role.OPERATOR if claims.operator or own.covers(Role.OPERATOR) else own
         now = self._clock.now()
         return self._made(
             Token(
                 id=_new_id(),
-                user=person.name,
-                uid=person.uid,
+                user=account.name,
+                uid=account.uid,
                 role=role,
                 scopes=default_scopes(role),
                 created=now,
                 expires=now + timedelta(seconds=self._issuer.session),
-                maker=self._people.myself,
+                maker=self._accounts.myself,
                 note="login",
             ),
-            f"for who logged in as {voucher.user}",
+            f"for who logged in as {claims.user}",
         )
 
     def _made(self, token: Token, how: str) -> NewToken:
@@ -174,7 +174,7 @@ class Keys:
                 "gpushare token revoke ID",
             )
 
-    def _opened(self, secret: str) -> tuple[Token, Person]:
+    def _opened(self, secret: str) -> tuple[Token, Account]:
         """The token and whom it acts as; raises UnauthenticatedError."""
         _, _, rest = secret.partition("gs_")
         identity, _, word = rest.partition("_")
@@ -184,22 +184,22 @@ class Keys:
         if token.expires <= self._clock.now():
             when = f"{token.expires:%Y-%m-%d %H:%M} UTC"
             raise UnauthenticatedError(f"token {token.id} has expired", f"it was {when}", _NEW)
-        person = self._people.of(token.uid)
-        if person.name != token.user:
+        account = self._accounts.of(token.uid)
+        if account.name != token.user:
             raise UnauthenticatedError(
                 f"token {token.id} acts as nobody", f"there is no user {token.user} any more", _NEW
             )
-        return token, person
+        return token, account
 
-    def _subject(self, user: str | None, caller: Caller) -> Person:
-        person = self._people.of(caller.uid) if user is None else self._people.named(user)
-        if person.uid != caller.uid and not caller.role.covers(Role.ADMIN):
+    def _subject(self, user: str | None, caller: Caller) -> Account:
+        account = self._accounts.of(caller.uid) if user is None else self._accounts.named(user)
+        if account.uid != caller.uid and not caller.role.covers(Role.ADMIN):
             raise RoleError(
-                f"a token for {person.name} is not yours to make",
+                f"a token for {account.name} is not yours to make",
                 "it takes the role admin",
                 "make your own: leave out --user",
             )
-        return person
+        return account
 
     def _parent(self, caller: Caller) -> Token | None:
         """What the caller got in with; raises UnauthenticatedError when it is gone meanwhile."""
@@ -210,8 +210,8 @@ class Keys:
             raise UnauthenticatedError(f"token {caller.token} is not known", "it is revoked", _NEW)
         return found[0]
 
-    def _role(self, request: TokenRequest, person: Person, caller: Caller) -> Role:
-        wanted = request.role or _lesser(self._people.role(person.uid), caller.role)
+    def _role(self, request: TokenRequest, account: Account, caller: Caller) -> Role:
+        wanted = request.role or _lesser(self._accounts.role(account.uid), caller.role)
         if not caller.role.covers(wanted):
             raise RoleError(
                 f"a {caller.role} cannot make a token of an {wanted}",
@@ -226,24 +226,24 @@ class Keys:
                 bell.set()
 
 
-def keys_of(core: Core, access: Access, settings: Settings | None = None) -> Keys:
+def keys_of(core: Core, access: Access, settings: Settings | None = None) -> AccessTokens:
     """As the settings say; without any, roles come from uids alone and there is no login."""
-    clock = core.rig.clock
-    people = People(
+    clock = core.ports.clock
+    accounts = Accounts(
         access.operator,
-        SystemAccounts(),
+        SystemDirectory(),
         clock.elapsed,
         operators=settings.operators if settings else (),
         viewers=settings.viewers if settings else (),
     )
     issuer = None
     if settings and settings.oidc_issuer:
-        issuer = Issuer(_rules(settings), clock.elapsed)
-    return Keys(core.store, people, core.bus, clock, issuer)
+        issuer = Issuer(_issuer_settings(settings), clock.elapsed)
+    return AccessTokens(core.store, accounts, core.bus, clock, issuer)
 
 
-def _rules(settings: Settings) -> Rules:
-    return Rules(
+def _issuer_settings(settings: Settings) -> IssuerSettings:
+    return IssuerSettings(
         issuer=settings.oidc_issuer,
         audience=settings.oidc_audience,
         client=settings.oidc_client or settings.oidc_audience,

@@ -16,9 +16,9 @@ from gpushare.model.view import DecisionView, GpuView, ShareView
 from .access import Access
 
 
-class Sight:
+class VisibilityFilter:
     def __init__(self, core: Core, access: Access) -> None:
-        self._store, self._processes = core.store, core.rig.processes
+        self._store, self._processes = core.store, core.ports.processes
         self._access = access
 
     def find(self, ref: str, caller: Caller) -> Share:

@@ -23,10 +23,10 @@ from gpushare.model.share import Decision, Share, State, Verification
 from gpushare.model.units import format_bytes
 from gpushare.store import Act, Intent, Store
 
-from .transitions import Mover
+from .transitions import Transitions
 
 Step = Callable[[str], None]
-Prove = Callable[[Share, Edits], Awaitable[Verification | None]]
+Verify = Callable[[Share, Edits], Awaitable[Verification | None]]
 _REMEMBERED = 100  # failures; who asked reads his at once
 _OF_ANOTHER = "another share of its gang could not be made real"
 _log = structlog.get_logger()
@@ -42,13 +42,13 @@ class Executor:
         bus: Bus,
         *,
         clock: Clock,
-        prove: Prove,
-        mover: Mover,
+        verify: Verify,
+        transitions: Transitions,
         step: Step = lambda _: None,
     ) -> None:
-        self._mover = mover
+        self._transitions = transitions
         self._store, self._mechanisms = store, mechanisms
-        self._bus, self._clock, self._prove, self._step = bus, clock, prove, step
+        self._bus, self._clock, self._verify, self._step = bus, clock, verify, step
         self._edits: dict[ShareId, Edits] = {}
         self._failures: dict[ShareId, GpushareError] = {}
 
@@ -69,7 +69,7 @@ class Executor:
             try:
                 edits = await asyncio.to_thread(self._mechanisms.prepare, candidate)
                 self._step("grant acted")
-                made.append((intent, edits, await self._prove(candidate, edits)))
+                made.append((intent, edits, await self._verify(candidate, edits)))
             except GpushareError as error:
                 await self._give_up(intents, intent, error)
                 return
@@ -146,7 +146,7 @@ class Executor:
             await self._finish(intent, share)
             return
         if intent.act in {Act.SUSPEND, Act.RESUME, Act.MIGRATE}:
-            await self._mover.recover(intent, share, await self._pids(share))
+            await self._transitions.recover(intent, share, await self._pids(share))
             return
         if intent.act is Act.ADJUST:
             await asyncio.to_thread(self._mechanisms.adjust, share)

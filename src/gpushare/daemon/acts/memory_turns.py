@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 
 from gpushare.daemon.base.bus import Bus
-from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.observer import Observer
 from gpushare.guard import Failure
 from gpushare.mechanisms.mechanism import Observation
@@ -24,19 +24,19 @@ from gpushare.store import Store
 _UNMOVABLE = {Failure.FIXED, Failure.HOST_MEMORY, Failure.DRIVER}
 
 
-class Turns:
+class MemoryTurns:
     """`seconds`: how long a turn lasts while somebody else wants one."""
 
     def __init__(
-        self, store: Store, rig: Rig, bus: Bus, observer: Observer, seconds: float
+        self, store: Store, ports: HostPorts, bus: Bus, observer: Observer, seconds: float
     ) -> None:
-        self._store, self._rig, self._bus = store, rig, bus
+        self._store, self._ports, self._bus = store, ports, bus
         self._observer, self._seconds = observer, seconds
         self._since: dict[ShareId, float] = {}
 
     def crowded(self) -> bool:
         """Whether somebody waits for a turn."""
-        return len(self._members()) > 1 and any(len(g) > 1 for g in self._groups().values())
+        return len(self._turn_shares()) > 1 and any(len(g) > 1 for g in self._groups().values())
 
     async def settle(self, machine: Machine) -> None:
         """One has the turn on each GPU, the one who should, and programs know."""
@@ -47,10 +47,10 @@ class Turns:
         await self._observer.look(members)
         for group in groups.values():
             self._turn(group)
-        for share in self._members():
+        for share in self._turn_shares():
             await self._tell(machine, share)
 
-    def _members(self) -> list[Share]:
+    def _turn_shares(self) -> list[Share]:
         """Who takes turns now: not those that somebody has suspended."""
         living = self._store.shares.living()
         return [s for s in living if s.spec.turns and s.state.holds and s.decision and not s.aside]
@@ -58,7 +58,7 @@ class Turns:
     def _groups(self) -> dict[GpuId, list[Share]]:
         busy = {intent.share for intent in self._store.intents.pending()}
         groups: dict[GpuId, list[Share]] = {}
-        for share in self._members():
+        for share in self._turn_shares():
             if share.id not in busy and share.decision:
                 groups.setdefault(share.decision.gpus[0], []).append(share)
         return groups
@@ -82,7 +82,7 @@ class Turns:
         """Of several that are on the GPU, the one that has been there, or came first."""
         known = [share for share in on if share.id in self._since]
         has = (known or list(on))[0]
-        self._since.setdefault(has.id, self._rig.clock.elapsed())
+        self._since.setdefault(has.id, self._ports.clock.elapsed())
         return has
 
     def _next(self, group: Sequence[Share], has: Share | None) -> Share | None:
@@ -96,7 +96,7 @@ class Turns:
         return bool(share.members or self._seen(share).pids)
 
     def _over(self, has: Share) -> bool:
-        held = self._rig.clock.elapsed() - self._since[has.id]
+        held = self._ports.clock.elapsed() - self._since[has.id]
         return held >= self._seconds or not self._wants(has)
 
     def _stubborn(self, group: Sequence[Share]) -> Share | None:
@@ -119,13 +119,13 @@ class Turns:
         self._begin(stubborn)
 
     def _begin(self, share: Share) -> None:
-        self._since = {share.id: self._rig.clock.elapsed()} | {
+        self._since = {share.id: self._ports.clock.elapsed()} | {
             other: at for other, at in self._since.items() if not self._same_gpu(other, share)
         }
         self._record(share, away=False)
 
     def _same_gpu(self, other: ShareId, share: Share) -> bool:
-        found = next((s for s in self._members() if s.id == other), None)
+        found = next((s for s in self._turn_shares() if s.id == other), None)
         if found is None or found.decision is None or share.decision is None:
             return True
         return found.decision.gpus == share.decision.gpus
@@ -133,7 +133,7 @@ class Turns:
     def _record(self, share: Share, *, away: bool) -> None:
         if away == (share.suspension is not None):
             return
-        suspension = Suspension(cause=Cause.TURN, since=self._rig.clock.now()) if away else None
+        suspension = Suspension(cause=Cause.TURN, since=self._ports.clock.now()) if away else None
         running = State.RUNNING if share.members else State.GRANTED
         state = State.SUSPENDED if away else running
         with self._store.transaction():
@@ -147,7 +147,7 @@ class Turns:
         away = share.suspension is not None
         if moves is None or bool(moves.halt % 2) == away:
             return
-        acts = self._rig.mechanisms
+        acts = self._ports.mechanisms
         if away:
             await asyncio.to_thread(acts.suspend, share, self._keep(machine, share))
         else:

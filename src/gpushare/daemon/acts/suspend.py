@@ -7,32 +7,32 @@ from collections.abc import Awaitable, Callable, Sequence
 from msgspec.structs import replace
 
 from gpushare.daemon.base.bus import Bus
-from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.observer import Observer
 from gpushare.model.share import Cause, ProcessRef, Share, Suspension, Tier
 from gpushare.model.units import Bytes
 from gpushare.store import Store
 
-from .transitions import Mover
+from .transitions import Transitions
 
 Processes = Callable[[Share], Awaitable[Sequence[ProcessRef]]]
 
 
-class Parking:
+class SuspendService:
     """`processes`: all of a share's, looked for anew."""
 
     def __init__(
         self,
         store: Store,
-        rig: Rig,
+        ports: HostPorts,
         bus: Bus,
         *,
-        mover: Mover,
+        transitions: Transitions,
         observer: Observer,
         processes: Processes,
     ) -> None:
-        self._store, self._rig, self._bus = store, rig, bus
-        self._mover, self._observer, self._processes = mover, observer, processes
+        self._store, self._ports, self._bus = store, ports, bus
+        self._transitions, self._observer, self._processes = transitions, observer, processes
 
     async def suspend(self, share: Share, tier: Tier, seconds: float, cause: Cause) -> None:
         """Off the GPU; raises as `Mover.suspend` does."""
@@ -41,7 +41,7 @@ class Parking:
             return
         pids = [process.pid for process in await self._processes(share)]
         seen = self._observer.last(share.id)
-        share = await self._mover.suspend(share, tier, pids, seen, seconds, cause=cause)
+        share = await self._transitions.suspend(share, tier, pids, seen, seconds, cause=cause)
         await self._observer.look([share])
 
     async def resume(self, share: Share, seconds: float) -> None:
@@ -52,16 +52,16 @@ class Parking:
             self._store.shares.update(share.id, suspension=again)
             return
         pids = [process.pid for process in await self._processes(share)]
-        await self._mover.resume(share, pids, seconds)
+        await self._transitions.resume(share, pids, seconds)
 
     async def _set_aside(self, share: Share, cause: Cause) -> None:
         """It waits for its turn, so it is off the GPU already, or on its way.
 
         Asked anew, so that what was let stay there leaves too.
         """
-        await asyncio.to_thread(self._rig.mechanisms.resume, share)
-        await asyncio.to_thread(self._rig.mechanisms.suspend, share, Bytes(0))
-        suspension = Suspension(cause=cause, since=self._rig.clock.now())
+        await asyncio.to_thread(self._ports.mechanisms.resume, share)
+        await asyncio.to_thread(self._ports.mechanisms.suspend, share, Bytes(0))
+        suspension = Suspension(cause=cause, since=self._ports.clock.now())
         with self._store.transaction():
             self._store.shares.update(share.id, suspension=suspension)
             self._bus.publish("share.suspended", "it was waiting for its turn", share=share.id)

@@ -4,7 +4,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.guard import Failure, RegionSlot
 from gpushare.hardware.ports import Checkpoints, CheckpointState
 from gpushare.mechanisms.mechanism import Moves, Observation
@@ -54,11 +54,11 @@ def why_rooted(share: Share, seen: Observation) -> str:
     return "; ".join(seen.moves.rooted)
 
 
-class ByGuard:
+class GuardSuspend:
     """Memory moves, contexts stay; works under MPS too."""
 
-    def __init__(self, rig: Rig) -> None:
-        self._rig = rig
+    def __init__(self, ports: HostPorts) -> None:
+        self._ports = ports
 
     def check(self, share: Share, seen: Observation) -> None:
         """Raises NotSuspendableError."""
@@ -68,7 +68,7 @@ class ByGuard:
             )
 
     async def leave(self, share: Share, _: Sequence[int], seconds: float) -> Moved:
-        await asyncio.to_thread(self._rig.mechanisms.suspend, share, Bytes(0))
+        await asyncio.to_thread(self._ports.mechanisms.suspend, share, Bytes(0))
         moves = await self._until(share, lambda seen: seen.away, seconds)
         slots = moves.slots
         return Moved(
@@ -87,26 +87,26 @@ class ByGuard:
 
     async def undo(self, share: Share, _: Sequence[int]) -> None:
         """After a leave that failed."""
-        await asyncio.to_thread(self._rig.mechanisms.resume, share)
+        await asyncio.to_thread(self._ports.mechanisms.resume, share)
 
     async def stay(self, share: Share) -> None:
         """After a coming back that failed."""
-        await asyncio.to_thread(self._rig.mechanisms.suspend, share, Bytes(0))
+        await asyncio.to_thread(self._ports.mechanisms.suspend, share, Bytes(0))
 
     async def _until(
         self, share: Share, done: Callable[[Moves], bool], seconds: float, *, patient: bool = False
     ) -> Moves:
         """`patient`: programs that find no room on the GPU try again by themselves."""
-        deadline = self._rig.clock.elapsed() + seconds
+        deadline = self._ports.clock.elapsed() + seconds
         while True:
-            seen = await asyncio.to_thread(self._rig.mechanisms.observe, share)
+            seen = await asyncio.to_thread(self._ports.mechanisms.observe, share)
             moves = seen.moves
             if moves is None:
                 raise MoveFailedError(f"share {share.name} is lost from sight", seen.fault)
             if done(moves):
                 return moves
             self._refuse(share, moves, patient=patient)
-            if self._rig.clock.elapsed() >= deadline:
+            if self._ports.clock.elapsed() >= deadline:
                 raise _late(share, moves, seconds)
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -116,7 +116,7 @@ class ByGuard:
                 raise refusal(share, slot, moves)
 
 
-class ByDriver:
+class CheckpointSuspend:
     """Contexts go too; slower, and not under MPS or with managed memory."""
 
     def __init__(self, checkpoints: Checkpoints, elapsed: Callable[[], float]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import asdict, replace
 
 from gpushare.daemon.base.bus import Bus
-from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import GpuId
@@ -19,19 +19,21 @@ from gpushare.model.share import Cause, Decision, Moved, Share, State, Suspensio
 from gpushare.model.units import format_bytes
 from gpushare.store import Act, Intent, Store
 
-from .suspend_methods import ByDriver, ByGuard
+from .suspend_methods import CheckpointSuspend, GuardSuspend
 
 Step = Callable[[str], None]
 
 
-class Mover:
+class Transitions:
     """`step` is told each point at which a crash may happen."""
 
-    def __init__(self, store: Store, rig: Rig, bus: Bus, step: Step = lambda _: None) -> None:
-        self._store, self._rig, self._bus, self._step = store, rig, bus, step
-        self._driver = ByDriver(rig.checkpoints, rig.clock.elapsed)
-        self._ways: dict[Tier, ByGuard | ByDriver] = {
-            Tier.MEMORY: ByGuard(rig),
+    def __init__(
+        self, store: Store, ports: HostPorts, bus: Bus, step: Step = lambda _: None
+    ) -> None:
+        self._store, self._ports, self._bus, self._step = store, ports, bus, step
+        self._driver = CheckpointSuspend(ports.checkpoints, ports.clock.elapsed)
+        self._ways: dict[Tier, GuardSuspend | CheckpointSuspend] = {
+            Tier.MEMORY: GuardSuspend(ports),
             Tier.DEEP: self._driver,
         }
 
@@ -60,7 +62,7 @@ class Mover:
             self._store.intents.confirm(intent)
             raise
         self._step("suspend acted")
-        suspension = Suspension(cause=cause, since=self._rig.clock.now(), tier=tier)
+        suspension = Suspension(cause=cause, since=self._ports.clock.now(), tier=tier)
         with self._store.transaction():
             self._store.intents.confirm(intent)
             share = self._store.shares.move(
@@ -112,7 +114,7 @@ class Mover:
         try:
             out = await self._driver.leave(share, pids, seconds)
             self._step("migrate left")
-            await asyncio.to_thread(self._rig.mechanisms.move, share, to)
+            await asyncio.to_thread(self._ports.mechanisms.move, share, to)
         except GpushareError:
             await self._stay_where_it_is(intent, share, pids)
             raise
@@ -137,7 +139,7 @@ class Mover:
         intent = self._open(replace(share, decision=to), Act.MIGRATE, Tier.DEEP)
         self._step("migrate written")
         try:
-            await asyncio.to_thread(self._rig.mechanisms.move, share, to)
+            await asyncio.to_thread(self._ports.mechanisms.move, share, to)
         except GpushareError:
             await self._stay_where_it_is(intent, share, ())
             raise
@@ -171,7 +173,7 @@ class Mover:
         """One that has ended meanwhile leaves nothing on the GPUs that it would have come to."""
         share = self._store.shares.get(there.id)
         if share.state.ended:
-            await asyncio.to_thread(self._rig.mechanisms.release, there)
+            await asyncio.to_thread(self._ports.mechanisms.release, there)
             self._store.intents.confirm(intent)
             return
         await self._stay_where_it_is(intent, share, pids)
@@ -192,7 +194,9 @@ class Mover:
         """What was a leave until now is a return to the other GPUs from now on."""
         assert share.decision is not None
         left = share.decision.gpus
-        away = Suspension(cause=Cause.USER, since=self._rig.clock.now(), tier=Tier.DEEP, left=left)
+        away = Suspension(
+            cause=Cause.USER, since=self._ports.clock.now(), tier=Tier.DEEP, left=left
+        )
         moved = {**share.moved, Tier.DEEP: _newer(share.moved.get(Tier.DEEP), out)}
         with self._store.transaction():
             self._store.intents.confirm(intent)
@@ -219,7 +223,7 @@ class Mover:
         """`share` as it is recorded: nothing has come to the GPUs of the intent yet."""
         assert share.decision is not None
         there = replace(share, decision=intent.decision)
-        await asyncio.to_thread(self._rig.mechanisms.move, there, share.decision)
+        await asyncio.to_thread(self._ports.mechanisms.move, there, share.decision)
         if share.suspension is None:
             await self._driver.undo(share, pids)
         self._step("undo acted")
@@ -240,7 +244,7 @@ class Mover:
                     share.id,
                     state,
                     suspension=None,
-                    granted=self._rig.clock.now(),
+                    granted=self._ports.clock.now(),
                     moved={**share.moved, tier: _newer(share.moved.get(tier), moved)},
                 )
                 self._tell_back(share, moved)

@@ -12,7 +12,7 @@ from gpushare.model.share import Caller
 from gpushare.store.audit import Log, file_lines, search, verify
 
 
-class Records:
+class DaemonAudit:
     """`log` None: none is kept. `shares_of`: ids of the shares of a uid."""
 
     def __init__(

@@ -17,7 +17,7 @@ class _Count(Generic[T]):
     last: T
 
 
-class Folding(Generic[K, T]):
+class Dedupe(Generic[K, T]):
     """`elapsed` is a clock in seconds."""
 
     def __init__(self, elapsed: Callable[[], float]) -> None:

@@ -31,7 +31,7 @@ _OURS = "audit."
 
 
 @dataclass(frozen=True)
-class Entry:
+class RecordDraft:
     """A record to be."""
 
     at: datetime
@@ -42,7 +42,7 @@ class Entry:
     detail: dict[str, str]
 
 
-def of_deed(deed: Deed, at: datetime) -> Entry | None:
+def of_deed(deed: Deed, at: datetime) -> RecordDraft | None:
     """None for what need not be kept: looks that were allowed."""
     if deed.method == "GET" and not deed.result.startswith(_DENIED):
         return None
@@ -51,15 +51,15 @@ def of_deed(deed: Deed, at: datetime) -> Entry | None:
         detail["from"] = deed.caller.remote
     action = f"{deed.method} {deed.path}"
     about = _about(deed.answer) or deed.ref
-    return Entry(at, actor(deed.caller), action, about, deed.result, detail)
+    return RecordDraft(at, actor(deed.caller), action, about, deed.result, detail)
 
 
-def of_event(event: Event) -> Entry | None:
+def of_event(event: Event) -> RecordDraft | None:
     """None for what the log says by itself, and for what comes by the clock."""
     if event.type in _QUIET or event.type.startswith(_OURS):
         return None
     detail = {"message": event.message} | ({"gpu": event.gpu} if event.gpu else {})
-    return Entry(event.at, DAEMON, event.type, event.share or event.gpu or "", OK, detail)
+    return RecordDraft(event.at, DAEMON, event.type, event.share or event.gpu or "", OK, detail)
 
 
 def actor(caller: Caller | None) -> Actor:

@@ -17,17 +17,17 @@ _AUTHPRIV, _INFO, _NOTICE = 10 << 3, 6, 5
 Send = Callable[[Record], None]
 
 
-def copies(kind: AuditCopy, complain: Callable[[str], None], root: Path = Path("/")) -> Send:
+def forwarder(kind: AuditCopy, complain: Callable[[str], None], root: Path = Path("/")) -> Send:
     """Where copies go; `complain` is told once when that is not there, and again after it was."""
     match kind:
         case AuditCopy.SYSLOG:
-            return Copies(root / SYSLOG.relative_to("/"), syslog, complain)
+            return Forwarder(root / SYSLOG.relative_to("/"), syslog, complain)
         case AuditCopy.JOURNALD:
-            return Copies(root / JOURNALD.relative_to("/"), journald, complain)
+            return Forwarder(root / JOURNALD.relative_to("/"), journald, complain)
     return lambda _: None
 
 
-class Copies:
+class Forwarder:
     """Datagrams on a unix socket; never waits for who reads them."""
 
     def __init__(

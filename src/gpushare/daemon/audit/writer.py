@@ -25,9 +25,9 @@ from gpushare.model.share import Caller
 from gpushare.model.version import __version__
 from gpushare.store.audit import DAEMON, Log, Rotation, signer
 
-from .dedupe import Folding
-from .entries import Entry, digest, of_deed, of_event
-from .forward import copies
+from .dedupe import Dedupe
+from .entries import RecordDraft, digest, of_deed, of_event
+from .forward import forwarder
 
 _MOST_WAITING = 10_000  # records in memory while the disk is full
 _CHANGES_NOTHING = frozenset({"POST /v1/plan"})
@@ -36,7 +36,7 @@ Refusals = Callable[[Caller, str], None]
 _Key = tuple[int | None, str | None, str, str]
 
 
-class Auditor:
+class AuditWriter:
     """Implements `model.audit.Audit`. `refused` is told every refusal of a call, and its code."""
 
     def __init__(
@@ -44,9 +44,9 @@ class Auditor:
     ) -> None:
         self.log, self._bus, self._clock = log, bus, clock
         self._refused = refused
-        self._waiting: deque[Entry] = deque()
+        self._waiting: deque[RecordDraft] = deque()
         self._lost = 0
-        self._folding: Folding[_Key, Entry] = Folding(clock.elapsed)
+        self._dedupe: Dedupe[_Key, RecordDraft] = Dedupe(clock.elapsed)
 
     def start(self, settings: Settings) -> None:
         """From now on everything is heard."""
@@ -57,8 +57,8 @@ class Auditor:
         self.settle()
 
     def stop(self) -> None:
-        for entry, more in self._folding.all():
-            self._write(_folded(entry, more))
+        for draft, more in self._dedupe.all():
+            self._write(_with_count(draft, more))
         self._daemon("daemon.stopped", {})
         try:
             self.log.head("stop")
@@ -78,17 +78,17 @@ class Auditor:
     def tell(self, deed: Deed) -> None:
         if deed.result != OK and deed.caller:
             self._refused(deed.caller, deed.result)
-        entry = of_deed(deed, self._clock.now())
-        if entry is None:
+        draft = of_deed(deed, self._clock.now())
+        if draft is None:
             return
-        foldable = entry.result != OK or entry.action in _CHANGES_NOTHING
-        if not foldable or self._folding.admit(_key(entry), entry):
-            self._write(entry)
+        foldable = draft.result != OK or draft.action in _CHANGES_NOTHING
+        if not foldable or self._dedupe.admit(_key(draft), draft):
+            self._write(draft)
 
     def settle(self) -> None:
         """Once a pass: what waits, what was only counted; and all of it onto the disk."""
-        for entry, more in self._folding.due():
-            self._write(_folded(entry, more))
+        for draft, more in self._dedupe.due():
+            self._write(_with_count(draft, more))
         if self._waiting and self._catch_up():
             return
         try:
@@ -100,29 +100,29 @@ class Auditor:
             self._bus.publish(record.action, _words(record))
 
     def _heard(self, event: Event) -> None:
-        if entry := of_event(event):
-            self._write(entry)
+        if draft := of_event(event):
+            self._write(draft)
 
     def _daemon(self, action: str, detail: dict[str, str]) -> None:
         about = {"version": __version__, "pid": str(os.getpid()), **detail}
-        self._write(Entry(self._clock.now(), DAEMON, action, "", OK, about))
+        self._write(RecordDraft(self._clock.now(), DAEMON, action, "", OK, about))
 
-    def _write(self, entry: Entry) -> None:
+    def _write(self, draft: RecordDraft) -> None:
         """In order: after what waits."""
         if self._waiting:
-            self._keep(entry)
+            self._keep(draft)
             return
         try:
-            self._append(entry)
+            self._append(draft)
         except GpushareError as error:
-            self._keep(entry)
+            self._keep(draft)
             _log.error("audit.blocked", error=str(error), code=error.code)
             with suppress(GpushareError):  # the books may be on the same disk
                 self._bus.publish("audit.blocked", f"{error}; acts are refused until it works")
 
-    def _keep(self, entry: Entry) -> None:
+    def _keep(self, draft: RecordDraft) -> None:
         if len(self._waiting) < _MOST_WAITING:
-            self._waiting.append(entry)
+            self._waiting.append(draft)
         else:
             self._lost += 1
 
@@ -141,18 +141,18 @@ class Auditor:
             self._bus.publish("audit.written", "what waited is in the audit log now")
         return None
 
-    def _append(self, entry: Entry) -> None:
+    def _append(self, draft: RecordDraft) -> None:
         self.log.append(
-            entry.actor,
-            entry.action,
-            entry.object,
-            result=entry.result,
-            detail=entry.detail,
-            at=entry.at,
+            draft.actor,
+            draft.action,
+            draft.object,
+            result=draft.result,
+            detail=draft.detail,
+            at=draft.at,
         )
 
 
-def auditor(settings: Settings, core: Core) -> Auditor:
+def writer(settings: Settings, core: Core) -> AuditWriter:
     """The one that the settings describe; refusals are told to the core's lookout.
 
     Raises DaemonRunningError, DeniedError, StateError: no daemon without its audit log.
@@ -163,24 +163,24 @@ def auditor(settings: Settings, core: Core) -> Auditor:
 
     log = Log(
         settings.audit_file or settings.state_dir / "audit.jsonl",
-        now=core.rig.clock.now,
+        now=core.ports.clock.now,
         marks=core.store.marks,
         signer=signer(settings.state_dir),
         rotation=Rotation(size=settings.audit_size, days=settings.audit_days),
-        copy=copies(settings.audit_copy, complain),
+        copy=forwarder(settings.audit_copy, complain),
     )
-    return Auditor(log, core.bus, core.rig.clock, core.reconciler.lookout.refused)
+    return AuditWriter(log, core.bus, core.ports.clock, core.reconciler.monitor.refused)
 
 
-def _key(entry: Entry) -> _Key:
+def _key(draft: RecordDraft) -> _Key:
     """Whom nobody knows is one and the same, or made-up paths would fill the disk."""
-    actor = entry.actor
-    action = "" if actor.uid is None else entry.action
-    return actor.uid, actor.token, action, entry.result
+    actor = draft.actor
+    action = "" if actor.uid is None else draft.action
+    return actor.uid, actor.token, action, draft.result
 
 
-def _folded(entry: Entry, more: int) -> Entry:
-    return replace(entry, detail={**entry.detail, "again": str(more)})
+def _with_count(draft: RecordDraft, more: int) -> RecordDraft:
+    return replace(draft, detail={**draft.detail, "again": str(more)})
 
 
 def _words(record: Record) -> str:

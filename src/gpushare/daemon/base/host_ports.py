@@ -21,7 +21,7 @@ from gpushare.model.share import ProcessRef, Share, Verification
 from gpushare.model.units import Bytes
 
 
-class Probe(Protocol):
+class ShareProbe(Protocol):
     """Tries to break a share's limits; `fill` also measures, where nobody else is in the way."""
 
     def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Verification: ...
@@ -31,7 +31,7 @@ class Probe(Protocol):
         ...
 
 
-class Remains(Protocol):
+class LeftoverFinder(Protocol):
     """What is left of shares that are no more; see `mechanisms.remains`."""
 
     @property
@@ -45,7 +45,7 @@ class Remains(Protocol):
 
 
 @dataclass(frozen=True)
-class Rig:
+class HostPorts:
     """`machine` looks at all of it, given what one CUDA context costs per GPU.
 
     `programs` are a GPU's processes that belong to shares or to strangers, `busy` the pids that
@@ -61,10 +61,10 @@ class Rig:
     machine: Callable[[Mapping[GpuId, Bytes]], Machine]
     programs: Callable[[Gpu], Sequence[GpuProcess]]
     busy: Callable[[GpuId, datetime], frozenset[int] | None]
-    probe: Probe
+    probe: ShareProbe
     checkpoints: Checkpoints
     residents: Residents
-    remains: Remains
+    leftovers: LeftoverFinder
     signal: Callable[[ProcessRef, Signals], None]
     clock: Clock
     boot: str

@@ -9,12 +9,12 @@ import structlog
 from msgspec.structs import asdict, replace
 
 from gpushare.daemon.acts.executor import Executor, Step
-from gpushare.daemon.acts.transitions import Mover
-from gpushare.daemon.acts.verifier import Prover
+from gpushare.daemon.acts.transitions import Transitions
+from gpushare.daemon.acts.verifier import Verifier
 from gpushare.daemon.base.bus import Bus
-from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.observer import Observer
-from gpushare.daemon.policies.idle import Acts
+from gpushare.daemon.policies.idle import PolicyActs
 from gpushare.daemon.policies.requested_spec import asked
 from gpushare.daemon.policies.usage import Accountant
 from gpushare.model.errors import ConflictError, GpushareError, NoCapacityError
@@ -37,41 +37,41 @@ class Core:
     def __init__(
         self,
         store: Store,
-        rig: Rig,
+        ports: HostPorts,
         step: Step = lambda _: None,
         *,
         turn_seconds: float = TURN_SECONDS,
     ) -> None:
-        self.store, self.rig = store, rig
+        self.store, self.ports = store, ports
         self.turn = asyncio.Lock()
-        self.bus = Bus(store, rig.clock)
-        self.observer = Observer(rig)
-        self.prover = Prover(store, rig, self.bus, self.observer)
-        self.mover = Mover(store, rig, self.bus, step)
+        self.bus = Bus(store, ports.clock)
+        self.observer = Observer(ports)
+        self.verifier = Verifier(store, ports, self.bus, self.observer)
+        self.transitions = Transitions(store, ports, self.bus, step)
         self.executor = Executor(
             store,
-            rig.mechanisms,
+            ports.mechanisms,
             self.bus,
-            clock=rig.clock,
-            prove=self.prover.prove,
-            mover=self.mover,
+            clock=ports.clock,
+            verify=self.verifier.verify,
+            transitions=self.transitions,
             step=step,
         )
         self.reconciler = Reconciler(
             store,
-            rig,
+            ports,
             self.bus,
             self.executor,
-            mover=self.mover,
+            transitions=self.transitions,
             observer=self.observer,
             turn_seconds=turn_seconds,
         )
-        self.migration = Migration(self.mover, self.executor, self.reconciler)
+        self.migration = Migration(self.transitions, self.executor, self.reconciler)
         self.members = self.reconciler.members
-        self.placer = self.reconciler.placer
-        self.turns = self.placer.turns
-        self.upkeep = Upkeep(store, rig, self.bus, self.reconciler, self._by_itself())
-        self.accountant = Accountant(store, rig.clock, self.observer, self.upkeep.idle.since)
+        self.placement = self.reconciler.placement
+        self.turns = self.placement.turns
+        self.upkeep = Upkeep(store, ports, self.bus, self.reconciler, self._by_itself())
+        self.accountant = Accountant(store, ports.clock, self.observer, self.upkeep.idle.since)
         self.patience = Seconds(GRACE_SECONDS * 3)
         self.pass_seconds = 0.0
         self.failed_passes = 0
@@ -79,19 +79,19 @@ class Core:
 
     async def reconcile(self) -> None:
         """One pass; the next one tries again what failed."""
-        begun = self.rig.clock.elapsed()
+        begun = self.ports.clock.elapsed()
         try:
             async with self.turn:
                 wrong = await self.reconciler.run()
-                wrong += await self.upkeep.run(self.placer.machine)
-                wrong += await self.accountant.run(self.placer.machine)
+                wrong += await self.upkeep.run(self.placement.machine)
+                wrong += await self.accountant.run(self.placement.machine)
         except GpushareError as error:
             wrong = [error]
         except Exception as error:  # noqa: BLE001 (a mistake of ours must not end the service)
             _log.error("pass.broken", exc_info=error)
             wrong = [GpushareError("a pass failed", f"{type(error).__name__}: {error}")]
         self._complain(wrong)
-        self.pass_seconds = self.rig.clock.elapsed() - begun
+        self.pass_seconds = self.ports.clock.elapsed() - begun
 
     async def suspend(
         self, share: Share, request: SuspendRequest, cause: Cause = Cause.USER
@@ -101,8 +101,8 @@ class Core:
         if share.aside:
             return
         tier = Tier.DEEP if request.deep else Tier.MEMORY
-        await self.reconciler.parking.suspend(share, tier, request.timeout, cause)
-        await self.placer.advance()
+        await self.reconciler.suspending.suspend(share, tier, request.timeout, cause)
+        await self.placement.advance()
 
     async def ready(self, share: Share) -> Share:
         """As it is once what was cut short is undone; ConflictError while that cannot be."""
@@ -120,16 +120,16 @@ class Core:
         share = await self.ready(share)
         if share.suspension is None or not share.aside:
             return
-        await self.placer.refresh()
-        if reason := self.placer.hindrance(share):
+        await self.placement.refresh()
+        if reason := self.placement.hindrance(share):
             raise NoCapacityError(
                 f"share {share.name} cannot come back now",
                 f"it waits for {reason}",
                 "see who has it: gpushare ps",
             )
-        await self.reconciler.parking.resume(share, seconds)
+        await self.reconciler.suspending.resume(share, seconds)
         if share.spec.turns:
-            await self.turns.settle(self.placer.machine)
+            await self.turns.settle(self.placement.machine)
 
     async def update(
         self, share: Share, request: UpdateRequest, *, by_itself: bool = False
@@ -141,19 +141,19 @@ class Core:
         kept = asked(share, spec, wishes, by_itself=by_itself)
         changes: dict[str, object] = {"spec": spec, "asked": kept}
         if request.ttl is not None:
-            changes["expires"] = self.rig.clock.now() + timedelta(seconds=request.ttl)
+            changes["expires"] = self.ports.clock.now() + timedelta(seconds=request.ttl)
             self.reconciler.new_deadline(share)
         if wishes.keys() <= {"ttl"}:
             self.store.shares.update(share.id, **changes)
             return
-        await self.placer.refresh()
-        decision = self.placer.regrant(share, spec)
+        await self.placement.refresh()
+        decision = self.placement.regrant(share, spec)
         await self.executor.adjust(share, decision, **changes)
-        await self.placer.advance()
+        await self.placement.advance()
 
-    def _by_itself(self) -> Acts:
+    def _by_itself(self) -> PolicyActs:
         """How a policy changes shares."""
-        return Acts(
+        return PolicyActs(
             suspend=lambda share, request: self.suspend(share, request, Cause.IDLE),
             update=lambda share, request: self.update(share, request, by_itself=True),
         )
@@ -162,7 +162,7 @@ class Core:
         """Between passes, for shares that take turns."""
         if self.turns.crowded():
             async with self.turn:
-                await self.turns.settle(self.placer.machine)
+                await self.turns.settle(self.placement.machine)
 
     def _complain(self, wrong: Sequence[GpushareError]) -> None:
         """Once for each thing that goes wrong, not once a pass."""

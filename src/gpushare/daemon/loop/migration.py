@@ -3,7 +3,7 @@
 
 from gpushare.daemon.acts.executor import Executor
 from gpushare.daemon.acts.suspend_methods import why_rooted
-from gpushare.daemon.acts.transitions import Mover
+from gpushare.daemon.acts.transitions import Transitions
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.errors import ConflictError, NotMigratableError
 from gpushare.model.share import Decision, Share
@@ -15,10 +15,12 @@ from .reconcile import Reconciler
 class Migration:
     """The caller has the daemon's turn."""
 
-    def __init__(self, mover: Mover, executor: Executor, reconciler: Reconciler) -> None:
-        self._mover, self._executor = mover, executor
+    def __init__(
+        self, transitions: Transitions, executor: Executor, reconciler: Reconciler
+    ) -> None:
+        self._transitions, self._executor = transitions, executor
         self._reconciler = reconciler
-        self._observer, self._placer = reconciler.observer, reconciler.placer
+        self._observer, self._placement = reconciler.observer, reconciler.placement
 
     async def migrate(self, share: Share, request: MigrateRequest) -> None:
         """`share`: nothing of it was cut short.
@@ -28,30 +30,30 @@ class Migration:
         """
         await self._observer.look([share])
         self._check(share, self._observer.last(share.id))
-        await self._placer.refresh()
-        to = self._placer.relocate(share, request.to)
+        await self._placement.refresh()
+        to = self._placement.relocate(share, request.to)
         if share.decision is None or to.gpus == share.decision.gpus:
             return
         await self._move(share, to, request.timeout)
         self._executor.forget(share.id)
         await self._observer.look([share])
-        await self._placer.advance()
+        await self._placement.advance()
 
     async def _move(self, share: Share, to: Decision, seconds: float) -> None:
         pids = [process.pid for process in await self._reconciler.processes(share)]
         if share.suspension is None:
-            await self._mover.migrate(share, to, pids, seconds)
+            await self._transitions.migrate(share, to, pids, seconds)
             return
-        if await self._mover.returning(pids):
+        if await self._transitions.returning(pids):
             raise ConflictError(
                 f"share {share.name} is partly back on the GPU",
                 "some of its programs are there, others could not follow",
                 f"gpushare resume {share.name}",
             )
-        await self._mover.reassign(share, to)
+        await self._transitions.reassign(share, to)
 
     def _check(self, share: Share, seen: Observation) -> None:
-        if because := why_rooted(share, seen) or self._mover.remaps():
+        if because := why_rooted(share, seen) or self._transitions.remaps():
             raise NotMigratableError(
                 f"share {share.name} cannot move to another GPU",
                 because,

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from gpushare.daemon.base.bus import Bus
-from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.observer import Observer
-from gpushare.daemon.observe.share_processes import Members
-from gpushare.daemon.placement.placement import Placer
+from gpushare.daemon.observe.share_processes import ShareProcesses
+from gpushare.daemon.placement.placement import Placement
 from gpushare.daemon.placement.snapshots import Snapshots
-from gpushare.daemon.policies.anomalies import Anomalies, Counter, Sight
+from gpushare.daemon.policies.anomalies import Anomalies, Counter, ShareSample
 from gpushare.daemon.policies.quotas import quotas
 from gpushare.daemon.present.views import user_name
 from gpushare.model.errors import DeniedError, NeverFitsError
@@ -27,41 +27,41 @@ _PROBES = frozenset({NeverFitsError.code})
 _DENIALS = DeniedError.code[:4]
 
 
-class Lookout:
+class Monitor:
     """`anomalies` has what was found so far."""
 
     def __init__(
         self,
         store: Store,
-        rig: Rig,
+        ports: HostPorts,
         bus: Bus,
         *,
-        members: Members,
+        members: ShareProcesses,
         observer: Observer,
-        placer: Placer,
+        placement: Placement,
     ) -> None:
-        self._store, self._rig, self._bus = store, rig, bus
-        self._members, self._observer, self._placer = members, observer, placer
-        self._snapshots = Snapshots(store, rig, members, observer)
+        self._store, self._ports, self._bus = store, ports, bus
+        self._processes, self._observer, self._placement = members, observer, placement
+        self._snapshots = Snapshots(store, ports, members, observer)
         self.anomalies = Anomalies()
-        self._hits = Hits()
+        self._refused_allocations = RefusedAllocations()
         self._asked_at = float("-inf")
 
     def refused(self, caller: Caller, code: str) -> None:
         """A call was refused; that there is no room now is no reason to look twice."""
         if code.startswith(_DENIALS) or code in _PROBES:
-            self.anomalies.refused(self._rig.clock.elapsed(), user_name(caller.uid))
+            self.anomalies.refused(self._ports.clock.elapsed(), user_name(caller.uid))
 
     async def look(self, living: Sequence[Share]) -> None:
         """`living`: every share, just observed."""
-        now, policy = self._rig.clock.elapsed(), self._store.policy.current()
-        sights = list(self._sights(living))
-        for share, number in self._hits.look(now, sights):
+        now, policy = self._ports.clock.elapsed(), self._store.policy.current()
+        samples = list(self._samples(living))
+        for share, number in self._refused_allocations.look(now, samples):
             said = f"{number} allocations were refused at its limit"
             self._bus.publish("share.denied", said, share=share)
         found = self.anomalies.look(
             now,
-            sights,
+            samples,
             strangers=self._strangers(living),
             full=self._full(now, policy, living),
             min_runtime=policy.min_runtime,
@@ -69,18 +69,18 @@ class Lookout:
         for each in found:
             self._bus.publish(f"anomaly.{each.kind}", each.why, share=each.share, gpu=each.gpu)
 
-    def _sights(self, living: Sequence[Share]) -> Iterator[Sight]:
-        now = self._rig.clock.now()
+    def _samples(self, living: Sequence[Share]) -> Iterator[ShareSample]:
+        now = self._ports.clock.now()
         waiting = {share.tenant for share in living if share.state is State.QUEUED}
         for share in living:
             if share.state.holds:
-                yield self._sight(share, now, crowded=bool(waiting - {share.tenant}))
+                yield self._sample(share, now, crowded=bool(waiting - {share.tenant}))
 
-    def _sight(self, share: Share, now: datetime, *, crowded: bool) -> Sight:
+    def _sample(self, share: Share, now: datetime, *, crowded: bool) -> ShareSample:
         seen = self._observer.last(share.id)
         launches = [seat.launches for seat in seen.seats.values()]
         since = share.granted or share.created
-        return Sight(
+        return ShareSample(
             share=share.id,
             name=share.name,
             tenant=share.tenant,
@@ -89,18 +89,18 @@ class Lookout:
             denied=seen.denied,
             launches=sum(launches) if launches else None,
             used=Bytes(sum(seen.used.values())) if seen.used else None,
-            programs=bool(self._members.shown(share)),
+            programs=bool(self._processes.shown(share)),
             held=max(0.0, (now - since).total_seconds()),
             crowded=crowded,
         )
 
     def _strangers(self, living: Sequence[Share]) -> dict[GpuId, frozenset[int]]:
         holding = [share for share in living if share.state.holds]
-        ours = {process.pid for share in holding for process in self._members.shown(share)}
+        ours = {process.pid for share in holding for process in self._processes.shown(share)}
         shared = {gpu for share in holding if share.decision for gpu in share.decision.gpus}
         return {
-            gpu.uuid: frozenset(p.pid for p in self._rig.programs(gpu) if p.pid not in ours)
-            for gpu in self._placer.machine.gpus
+            gpu.uuid: frozenset(p.pid for p in self._ports.programs(gpu) if p.pid not in ours)
+            for gpu in self._placement.machine.gpus
             if gpu.uuid in shared and not gpu.health.lost
         }
 
@@ -111,9 +111,9 @@ class Lookout:
         if now - self._asked_at < _QUOTA_SECONDS or not any(map(_limited, _specs(policy))):
             return None
         self._asked_at = now
-        at = self._rig.clock.now()
+        at = self._ports.clock.now()
         found = quotas(
-            self._snapshots.take(self._placer.machine),
+            self._snapshots.take(self._placement.machine),
             living,
             within=self._store.usage.within(at, policy.period),
             decayed={},
@@ -122,7 +122,7 @@ class Lookout:
         return {tenant: part for tenant, part in parts.items() if part is not None}
 
 
-class Hits:
+class RefusedAllocations:
     """Refused allocations, told of each share once a minute at most."""
 
     def __init__(self) -> None:
@@ -130,12 +130,12 @@ class Hits:
         self._untold: dict[ShareId, int] = {}
         self._told: dict[ShareId, float] = {}
 
-    def look(self, now: float, sights: Sequence[Sight]) -> Iterator[tuple[ShareId, int]]:
+    def look(self, now: float, samples: Sequence[ShareSample]) -> Iterator[tuple[ShareId, int]]:
         """Shares and how many since the last time."""
-        here = {sight.share for sight in sights}
-        for sight in sights:
-            if grown := self._counter.grown(sight, sight.denied):
-                self._untold[sight.share] = self._untold.get(sight.share, 0) + grown
+        here = {sample.share for sample in samples}
+        for sample in samples:
+            if grown := self._counter.grown(sample, sample.denied):
+                self._untold[sample.share] = self._untold.get(sample.share, 0) + grown
         for share in list(self._untold):
             waited = now - self._told.get(share, float("-inf"))
             if waited >= _DENIED_SECONDS or share not in here:

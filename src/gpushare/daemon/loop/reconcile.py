@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import structlog
 
 from gpushare.daemon.acts.executor import Executor
-from gpushare.daemon.acts.memory_turns import Turns
-from gpushare.daemon.acts.suspend import Parking
-from gpushare.daemon.acts.transitions import Mover
+from gpushare.daemon.acts.memory_turns import MemoryTurns
+from gpushare.daemon.acts.suspend import SuspendService
+from gpushare.daemon.acts.transitions import Transitions
 from gpushare.daemon.base.bus import Bus
-from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.observer import Observer
-from gpushare.daemon.observe.share_processes import Members
-from gpushare.daemon.placement.placement import Placer
+from gpushare.daemon.observe.share_processes import ShareProcesses
+from gpushare.daemon.placement.placement import Placement
 from gpushare.daemon.placement.reclaimer import Reclaimer
 from gpushare.hardware.linux.census import Census
 from gpushare.hardware.ports import Xid
@@ -28,7 +28,7 @@ from gpushare.model.spec import MechanismName
 from gpushare.model.units import format_bytes
 from gpushare.store import Store
 
-from .monitor import Lookout
+from .monitor import Monitor
 
 GRACE_SECONDS = 10
 # Xids that end a program under MPS end all of them; these end every program on the GPU anyway.
@@ -52,54 +52,59 @@ class Reconciler:
     def __init__(
         self,
         store: Store,
-        rig: Rig,
+        ports: HostPorts,
         bus: Bus,
         executor: Executor,
         *,
-        mover: Mover,
+        transitions: Transitions,
         observer: Observer,
         turn_seconds: float,
     ) -> None:
-        self._store, self._rig, self._bus, self._executor = store, rig, bus, executor
+        self._store, self._ports, self._bus, self._executor = store, ports, bus, executor
         self._wake = asyncio.Event()
         self._deadlines: dict[ShareId, float] = {}
         self._stopping: dict[ShareId, Stop] = {}
         self._lost: set[GpuId] = set()
         self._over: set[tuple[ShareId, GpuId]] = set()
         self._mend_at = 0.0
-        self.members = Members(rig, self._member_ended)
+        self.members = ShareProcesses(ports, self._member_ended)
         self.observer = observer
-        turns = Turns(store, rig, bus, self.observer, turn_seconds)
-        self.parking = Parking(
-            store, rig, bus, mover=mover, observer=self.observer, processes=self.processes
+        turns = MemoryTurns(store, ports, bus, self.observer, turn_seconds)
+        self.suspending = SuspendService(
+            store,
+            ports,
+            bus,
+            transitions=transitions,
+            observer=self.observer,
+            processes=self.processes,
         )
         reclaimer = Reclaimer(
             store,
-            rig,
+            ports,
             bus,
             executor=executor,
-            mover=mover,
-            parking=self.parking,
+            transitions=transitions,
+            suspending=self.suspending,
             processes=self.processes,
             stop=self.stop,
             leaving=self._stopping.keys,
         )
-        self.placer = Placer(
+        self.placement = Placement(
             store,
-            rig,
+            ports,
             executor,
             self.members,
             observer=self.observer,
             turns=turns,
             reclaimer=reclaimer,
         )
-        self.lookout = Lookout(
+        self.monitor = Monitor(
             store,
-            rig,
+            ports,
             bus,
             members=self.members,
             observer=self.observer,
-            placer=self.placer,
+            placement=self.placement,
         )
 
     async def rest(self, seconds: float) -> None:
@@ -132,17 +137,17 @@ class Reconciler:
         await self._executor.recover()
         await attempt(self._mend())
         await attempt(self.hear_xids(_AT_ONCE))
-        await attempt(self.placer.refresh())
-        self._notice_gpus(self.placer.machine.gpus)
-        census = await asyncio.to_thread(self._rig.census)
+        await attempt(self.placement.refresh())
+        self._notice_gpus(self.placement.machine.gpus)
+        census = await asyncio.to_thread(self._ports.census)
         living = self._store.shares.living()
         await self.observer.look(living)
-        await attempt(self.lookout.look(living))
+        await attempt(self.monitor.look(living))
         busy = self._executor.busy()
         for share in living:
             if share.id not in busy:
                 await attempt(self._settle(share, census))
-        await attempt(self.placer.advance())
+        await attempt(self.placement.advance())
         self._forget()
         return wrong
 
@@ -158,23 +163,23 @@ class Reconciler:
             return
         if share.id in self._stopping:
             return
-        kill_at = self._rig.clock.elapsed() + GRACE_SECONDS
+        kill_at = self._ports.clock.elapsed() + GRACE_SECONDS
         self._stopping[share.id] = Stop(kill_at, reason)
         try:
             pids = [process.pid for process in processes]
-            await asyncio.to_thread(self._rig.mechanisms.drain, share, pids)
+            await asyncio.to_thread(self._ports.mechanisms.drain, share, pids)
         except GpushareError as error:
             _log.warning("drain.failed", share=share.id, error=str(error))
         self._signal(processes, signal.SIGTERM)
 
     async def hear_xids(self, seconds: float) -> None:
         """Wait for critical errors and tell them; takes no turn, to be ahead of programs' ends."""
-        for xid in await asyncio.to_thread(self._rig.gpus.xids, seconds):
+        for xid in await asyncio.to_thread(self._ports.gpus.xids, seconds):
             self.notice_xid(xid)
 
     def notice_xid(self, xid: Xid) -> None:
         """Say whom a critical error reaches."""
-        gpus = {gpu.uuid: gpu.index for gpu in self.placer.machine.gpus}
+        gpus = {gpu.uuid: gpu.index for gpu in self.placement.machine.gpus}
         said = f"Xid {xid.code} on GPU {gpus.get(xid.gpu, xid.gpu)}"
         self._bus.publish("gpu.xid", said, gpu=xid.gpu)
         if xid.code in _REACH_NOBODY:
@@ -191,7 +196,7 @@ class Reconciler:
     async def processes(self, share: Share) -> tuple[ProcessRef, ...]:
         """All of the share's processes, looked for anew."""
         await self.observer.look([share])
-        census = await asyncio.to_thread(self._rig.census)
+        census = await asyncio.to_thread(self._ports.census)
         return self.members.search(share, census, self.observer.last(share.id))
 
     def _member_ended(self, _: ShareId) -> None:
@@ -225,14 +230,14 @@ class Reconciler:
             self.mark_running(share)
         self._notice_excess(share, {process.pid for process in processes})
         stop = self._stopping.get(share.id)
-        if stop and self._rig.clock.elapsed() >= stop.kill_at:
+        if stop and self._ports.clock.elapsed() >= stop.kill_at:
             self._signal(processes, signal.SIGKILL)
 
     def _notice_excess(self, share: Share, pids: set[int]) -> None:
         """Compare with the driver's own count: it also sees programs that the guard does not."""
         grants = share.decision.grants if share.decision else ()
         limits = {grant.gpu: grant.limit for grant in grants}
-        for gpu in self.placer.machine.gpus:
+        for gpu in self.placement.machine.gpus:
             held = sum(p.memory or 0 for p in gpu.processes if p.pid in pids)
             if held <= limits.get(gpu.uuid, held):
                 self._over.discard((share.id, gpu.uuid))
@@ -242,7 +247,7 @@ class Reconciler:
                 self._bus.publish("share.over_limit", said, share=share.id, gpu=gpu.uuid)
 
     def mark_running(self, share: Share, **changes: object) -> Share:
-        started = share.started or self._rig.clock.now()
+        started = share.started or self._ports.clock.now()
         with self._store.transaction():
             if share.state is State.GRANTED:
                 self._bus.publish("share.running", "its first program runs", share=share.id)
@@ -270,7 +275,7 @@ class Reconciler:
 
     def _signal(self, processes: Iterable[ProcessRef], number: signal.Signals) -> None:
         for process in processes:
-            self._rig.signal(process, number)
+            self._ports.signal(process, number)
 
     async def _release(self, share: Share, reason: str) -> None:
         await self._executor.release(share, State.RELEASED, reason)
@@ -279,16 +284,16 @@ class Reconciler:
         """Measured by a clock that nobody can set, from when the share was first seen here."""
         if share.expires is None:
             return False
-        left = (share.expires - self._rig.clock.now()).total_seconds()
-        now = self._rig.clock.elapsed()
+        left = (share.expires - self._ports.clock.now()).total_seconds()
+        now = self._ports.clock.elapsed()
         return now >= self._deadlines.setdefault(share.id, now + left)
 
     async def _mend(self) -> None:
-        now = self._rig.clock.elapsed()
+        now = self._ports.clock.elapsed()
         if now < self._mend_at:
             return
         self._mend_at = now + _MEND_EVERY
-        for done in await asyncio.to_thread(self._rig.mechanisms.mend):
+        for done in await asyncio.to_thread(self._ports.mechanisms.mend):
             self._bus.publish("mps.restarted", done)
 
     def _notice_gpus(self, gpus: tuple[Gpu, ...]) -> None:
@@ -316,10 +321,10 @@ class Reconciler:
         return share.decision is not None and not self._lost.isdisjoint(share.decision.gpus)
 
     def _due(self, seconds: float) -> float:
-        now = self._rig.clock.elapsed()
+        now = self._ports.clock.elapsed()
         times = (*self._deadlines.values(), *(stop.kill_at for stop in self._stopping.values()))
-        begins = self.placer.begins()
-        until = [(begins - self._rig.clock.now()).total_seconds()] if begins else []
+        begins = self.placement.begins()
+        until = [(begins - self._ports.clock.now()).total_seconds()] if begins else []
         return max(0.0, min([seconds, *until, *(time - now for time in times if time > now)]))
 
     def _forget(self) -> None:

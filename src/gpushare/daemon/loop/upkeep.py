@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from gpushare.daemon.base.bus import Bus
-from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.placement.snapshots import Snapshots
-from gpushare.daemon.policies.autosize import Sizer
-from gpushare.daemon.policies.idle import Acts, Idle, Sign, sign
+from gpushare.daemon.policies.autosize import Autosize
+from gpushare.daemon.policies.idle import ActivitySample, Idle, PolicyActs, activity_sample
 from gpushare.daemon.policies.profiler import Profiler
 from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import Machine
@@ -25,15 +25,15 @@ class Upkeep:
     """`acts`: how a share is changed by itself."""
 
     def __init__(
-        self, store: Store, rig: Rig, bus: Bus, reconciler: Reconciler, acts: Acts
+        self, store: Store, ports: HostPorts, bus: Bus, reconciler: Reconciler, acts: PolicyActs
     ) -> None:
-        self._store, self._rig = store, rig
-        self._members, self._observer = reconciler.members, reconciler.observer
-        self._snapshots = Snapshots(store, rig, self._members, self._observer)
-        self._looked_at = rig.clock.now()
-        self.idle = Idle(bus, rig.clock, acts)
-        self.sizer = Sizer(bus, rig.clock, acts.update)
-        self.profiler = Profiler(store, self._observer, rig.clock)
+        self._store, self._ports = store, ports
+        self._processes, self._observer = reconciler.members, reconciler.observer
+        self._snapshots = Snapshots(store, ports, self._processes, self._observer)
+        self._looked_at = ports.clock.now()
+        self.idle = Idle(bus, ports.clock, acts)
+        self.autosize = Autosize(bus, ports.clock, acts.update)
+        self.profiler = Profiler(store, self._observer, ports.clock)
 
     async def run(self, machine: Machine) -> list[GpushareError]:
         """After each pass, when everybody has been looked at; what went wrong."""
@@ -46,13 +46,13 @@ class Upkeep:
     async def _run(self, machine: Machine) -> None:
         policy, shares = self._store.policy.current(), self._present()
         self.profiler.run(self._strangers(machine))
-        signs = await self._signs(shares)
-        programs = {share.id for share in shares if self._members.shown(share)}
-        await self.idle.run(policy.idle, shares, signs, programs)
+        samples = await self._samples(shares)
+        programs = {share.id for share in shares if self._processes.shown(share)}
+        await self.idle.run(policy.idle, shares, samples, programs)
         shares = [share for share in self._present() if share.id in programs]
         seen = {share.id: self._observer.last(share.id) for share in self._present()}
         take = partial(self._snapshots.take, machine, ())
-        await self.sizer.run(policy.sizing, shares, seen, take)
+        await self.autosize.run(policy.sizing, shares, seen, take)
 
     def _present(self) -> list[Share]:
         """On the GPU, and nothing half done about them."""
@@ -63,29 +63,29 @@ class Upkeep:
     def _strangers(self, machine: Machine) -> dict[GpuId, bool]:
         """GPUs that answer, and whether programs outside any share are on each."""
         holding = (share for share in self._store.shares.living() if share.state.holds)
-        ours = {process.pid for share in holding for process in self._members.shown(share)}
+        ours = {process.pid for share in holding for process in self._processes.shown(share)}
         return {
-            gpu.uuid: any(process.pid not in ours for process in self._rig.programs(gpu))
+            gpu.uuid: any(process.pid not in ours for process in self._ports.programs(gpu))
             for gpu in machine.gpus
             if not gpu.health.lost
         }
 
-    async def _signs(self, shares: Sequence[Share]) -> dict[ShareId, Sign]:
+    async def _samples(self, shares: Sequence[Share]) -> dict[ShareId, ActivitySample]:
         gpus = {gpu for share in shares if share.decision for gpu in share.decision.gpus}
-        since, self._looked_at = self._looked_at, self._rig.clock.now()
-        found = {gpu: await asyncio.to_thread(self._rig.busy, gpu, since) for gpu in sorted(gpus)}
-        return {share.id: self._sign(share, found) for share in shares}
+        since, self._looked_at = self._looked_at, self._ports.clock.now()
+        found = {gpu: await asyncio.to_thread(self._ports.busy, gpu, since) for gpu in sorted(gpus)}
+        return {share.id: self._sample(share, found) for share in shares}
 
-    def _sign(self, share: Share, busy: Mapping[GpuId, frozenset[int] | None]) -> Sign:
+    def _sample(self, share: Share, busy: Mapping[GpuId, frozenset[int] | None]) -> ActivitySample:
         """Without a guard NVML is all there is, and under MPS it may name the server instead."""
         seats = self._observer.last(share.id).seats.values()
         gpus = share.decision.gpus if share.decision else ()
-        pids = {process.pid for process in self._members.shown(share)}
+        pids = {process.pid for process in self._processes.shown(share)}
         found = [busy[gpu] for gpu in gpus] if pids else []
         if any(one is None for one in found):
-            return sign(seats, None)
+            return activity_sample(seats, None)
         seen = {pid for one in found if one for pid in one}
-        return sign(seats, bool(seen if not seats and _by_mps(share) else seen & pids))
+        return activity_sample(seats, bool(seen if not seats and _by_mps(share) else seen & pids))
 
 
 def _by_mps(share: Share) -> bool:

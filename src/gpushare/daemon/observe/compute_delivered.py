@@ -15,7 +15,7 @@ _NS = 1e9
 
 
 @dataclass(frozen=True)
-class _Sample:
+class _Counters:
     """Sums over the share's GPUs, in nanoseconds; `at` in seconds."""
 
     at: float
@@ -25,24 +25,24 @@ class _Sample:
     busy: int
 
 
-class Delivery:
+class ComputeDelivered:
     def __init__(self) -> None:
-        self._samples: dict[ShareId, deque[_Sample]] = {}
+        self._samples: dict[ShareId, deque[_Counters]] = {}
 
     def note(self, share: ShareId, at: float, seats: Mapping[GpuId, Seat]) -> None:
         if not seats:
             return
-        line = self._samples.setdefault(share, deque())
-        line.append(_sample(at, seats))
-        while len(line) > 2 and line[1].at <= at - WINDOW_SECONDS:
-            line.popleft()
+        samples = self._samples.setdefault(share, deque())
+        samples.append(_sample(at, seats))
+        while len(samples) > 2 and samples[1].at <= at - WINDOW_SECONDS:
+            samples.popleft()
 
     def percent(self, share: ShareId) -> Percent | None:
         """Of the time it wanted the GPU under turns, else of all time; None: not measured."""
-        line = self._samples.get(share)
-        if not line or line[-1].at - line[0].at < _LEAST_SECONDS:
+        samples = self._samples.get(share)
+        if not samples or samples[-1].at - samples[0].at < _LEAST_SECONDS:
             return None
-        old, new = line[0], line[-1]
+        old, new = samples[0], samples[-1]
         if (wanted := new.wanted - old.wanted) > 0:
             return _bounded((new.delivered - old.delivered) / wanted)
         if (busy := new.busy - old.busy) > 0:
@@ -51,11 +51,13 @@ class Delivery:
 
     def keep(self, shares: Collection[ShareId]) -> None:
         """Forget every other share."""
-        self._samples = {share: line for share, line in self._samples.items() if share in shares}
+        self._samples = {
+            share: samples for share, samples in self._samples.items() if share in shares
+        }
 
 
-def _sample(at: float, seats: Mapping[GpuId, Seat]) -> _Sample:
-    return _Sample(
+def _sample(at: float, seats: Mapping[GpuId, Seat]) -> _Counters:
+    return _Counters(
         at=at,
         gpus=len(seats),
         wanted=sum(seat.wanted_ns for seat in seats.values()),

@@ -8,13 +8,13 @@ from typing import TypeVar
 import structlog
 from msgspec.structs import replace
 
-from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import ShareId
 from gpushare.model.share import Share
 
-from .compute_delivered import Delivery
+from .compute_delivered import ComputeDelivered
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -23,11 +23,11 @@ _log = structlog.get_logger()
 class Observer:
     """`last` leaves out what the probe was refused: it tries to be."""
 
-    def __init__(self, rig: Rig) -> None:
-        self._rig = rig
+    def __init__(self, ports: HostPorts) -> None:
+        self._ports = ports
         self._seen: dict[ShareId, tuple[float, Observation]] = {}
         self._probed: dict[ShareId, int] = {}
-        self.delivery = Delivery()
+        self.delivery = ComputeDelivered()
 
     def last(self, share: ShareId) -> Observation:
         seen = self._seen[share][1] if share in self._seen else Observation()
@@ -45,7 +45,7 @@ class Observer:
 
     async def look(self, shares: Sequence[Share], *, age: float = 0) -> None:
         """Observe each share that was not observed within `age` seconds."""
-        fresh = self._rig.clock.elapsed() - age
+        fresh = self._ports.clock.elapsed() - age
         due = [s for s in shares if s.state.holds and self._at(s.id) <= fresh]
         if due:
             self._seen |= await asyncio.to_thread(self._observe, due)
@@ -64,11 +64,11 @@ class Observer:
         return self._seen[share][0] if share in self._seen else float("-inf")
 
     def _observe(self, shares: Sequence[Share]) -> dict[ShareId, tuple[float, Observation]]:
-        return {share.id: (self._rig.clock.elapsed(), self._one(share)) for share in shares}
+        return {share.id: (self._ports.clock.elapsed(), self._one(share)) for share in shares}
 
     def _one(self, share: Share) -> Observation:
         try:
-            return self._rig.mechanisms.observe(share)
+            return self._ports.mechanisms.observe(share)
         except GpushareError as error:
             _log.warning("share.unseen", share=share.id, error=str(error))
             return Observation(fault=str(error))

@@ -5,7 +5,7 @@ import asyncio
 import os
 from collections.abc import Callable, Collection
 
-from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.hardware.linux.census import Census
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.ids import ShareId
@@ -14,11 +14,11 @@ from gpushare.model.share import ProcessRef, Share
 MARK = "GPUSHARE_SHARE"  # in the environment of every program of a share
 
 
-class Members:
+class ShareProcesses:
     """`ended` is called with the share when one of its processes has ended."""
 
-    def __init__(self, rig: Rig, ended: Callable[[ShareId], None]) -> None:
-        self._rig, self._ended = rig, ended
+    def __init__(self, ports: HostPorts, ended: Callable[[ShareId], None]) -> None:
+        self._ports, self._ended = ports, ended
         self._watched: dict[ProcessRef, int] = {}
         self._last: dict[ShareId, set[ProcessRef]] = {}
 
@@ -29,7 +29,7 @@ class Members:
     def shown(self, share: Share) -> tuple[ProcessRef, ...]:
         """As found by the newest look, with those that entered since, less those that ended."""
         found = {*share.members, *self._last.get(share.id, ())}
-        living = (process for process in found if self._rig.processes.alive(process))
+        living = (process for process in found if self._ports.processes.alive(process))
         return tuple(sorted(living, key=lambda ref: ref.pid))
 
     def look(self, share: Share, census: Census, seen: Observation) -> tuple[ProcessRef, ...]:
@@ -52,7 +52,7 @@ class Members:
         """Ring when the process ends; at once when it has ended already."""
         if process in self._watched:
             return
-        descriptor = self._rig.processes.open(process)
+        descriptor = self._ports.processes.open(process)
         loop = asyncio.get_running_loop()
         if descriptor is None:
             loop.call_soon(self._ended, share.id)
@@ -69,7 +69,7 @@ class Members:
             self._unwatch(process)
 
     def _owned(self, process: ProcessRef, share: Share) -> bool:
-        return self._rig.processes.uid(process) == share.uid
+        return self._ports.processes.uid(process) == share.uid
 
     def _remember(self, share: Share, found: set[ProcessRef]) -> tuple[ProcessRef, ...]:
         self._last[share.id] = found

@@ -9,10 +9,10 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from gpushare.daemon.acts.executor import Executor
-from gpushare.daemon.acts.memory_turns import Turns
-from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.acts.memory_turns import MemoryTurns
+from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.observer import Observer
-from gpushare.daemon.observe.share_processes import Members
+from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import Machine
 from gpushare.model.ids import ShareId
@@ -36,9 +36,9 @@ from gpushare.scheduler.order.tenancy import tenancy
 from gpushare.scheduler.placing.relocate import relocate
 from gpushare.store import Store
 
-from .queue import Held, Line, Unit
+from .queue import HeldBack, Queue, Unit
 from .reclaimer import Reclaimer
-from .replay import Record
+from .replay import DecisionRecord
 from .snapshots import Snapshots
 
 Outcome = Decision | Waiting
@@ -46,7 +46,7 @@ Failed = Waiting | GpushareError
 
 
 @dataclass
-class _Round:
+class _Pass:
     """Who waits already, and whether the next one may be within a guarantee.
 
     Those who are go before those who are not, so after the first who is not nobody is.
@@ -56,31 +56,31 @@ class _Round:
     owed: bool
 
 
-class Placer:
+class Placement:
     def __init__(
         self,
         store: Store,
-        rig: Rig,
+        ports: HostPorts,
         executor: Executor,
-        members: Members,
+        members: ShareProcesses,
         *,
         observer: Observer,
-        turns: Turns,
+        turns: MemoryTurns,
         reclaimer: Reclaimer,
     ) -> None:
-        self._store, self._rig = store, rig
+        self._store, self._ports = store, ports
         self._executor, self._reclaimer = executor, reclaimer
-        self._snapshots = Snapshots(store, rig, members, observer, reclaimer.balks)
-        self._line = Line(store, executor.busy)
+        self._snapshots = Snapshots(store, ports, members, observer, reclaimer.balks)
+        self._queue = Queue(store, executor.busy)
         self.turns = turns
         self.machine = Machine()
         self._asked: set[tuple[str, str]] = set()
 
     async def refresh(self) -> None:
         """Look at the machine anew; raises HardwareError."""
-        self.machine = await asyncio.to_thread(self._rig.machine, self._store.contexts.all())
+        self.machine = await asyncio.to_thread(self._ports.machine, self._store.contexts.all())
         if await self._measured():
-            self.machine = await asyncio.to_thread(self._rig.machine, self._store.contexts.all())
+            self.machine = await asyncio.to_thread(self._ports.machine, self._store.contexts.all())
 
     async def _measured(self) -> bool:
         """Regions charge contexts, so their cost is measured before the first share; once."""
@@ -89,7 +89,7 @@ class Placer:
         self._asked |= new
         if all(self._store.contexts.get(*key) is not None for key in new):
             return False
-        found = await asyncio.to_thread(self._rig.probe.contexts)
+        found = await asyncio.to_thread(self._ports.probe.contexts)
         for gpu, (driver, cost) in found.items():
             self._store.contexts.put(gpu, driver, cost)
         return bool(found)
@@ -97,22 +97,22 @@ class Placer:
     def outcome(self, request: Request) -> Outcome:
         """What would happen to a request now; raises what `decide` raises, and QuotaError."""
         state = self._state()
-        everybody = replace(state, queue=self._line.requests(state))
+        everybody = replace(state, queue=self._queue.requests(state))
         if reason := admission(everybody, request):
-            return Held(position=1, waits_for=reason)
-        return decide(replace(state, queue=self._line.before(state, request)), request)
+            return HeldBack(position=1, waits_for=reason)
+        return decide(replace(state, queue=self._queue.before(state, request)), request)
 
     def book(self, request: Request) -> Decision:
         """Where a request for a time to come will land; raises as `scheduler.book` does."""
         state = self._state()
-        everybody = replace(state, queue=self._line.requests(state))
+        everybody = replace(state, queue=self._queue.requests(state))
         admission(everybody, request)
         return book(everybody, request)
 
     def reclaimable(self, request: Request) -> bool:
         """Whether others would have to give back what the request needs."""
         state = self._state()
-        return bool(plan(replace(state, queue=self._line.before(state, request)), request))
+        return bool(plan(replace(state, queue=self._queue.before(state, request)), request))
 
     def hindrance(self, share: Share) -> str:
         """What a suspended share would have to wait for before it can come back."""
@@ -129,9 +129,13 @@ class Placer:
     def standing(self, share: ShareId) -> tuple[str, ...]:
         """Where a waiting share stands among those that wait, and why; empty when it does not."""
         state = self._state()
-        line = self._line.requests(state)
-        mine = (request for request in line if request.id == share and request.spec.at is None)
-        return tuple(rank_reason(state, line, request) for request in mine)
+        waiting_requests = self._queue.requests(state)
+        mine = (
+            request
+            for request in waiting_requests
+            if request.id == share and request.spec.at is None
+        )
+        return tuple(rank_reason(state, waiting_requests, request) for request in mine)
 
     def borrowed(self) -> Collection[ShareId] | None:
         """Shares beyond what their tenants are guaranteed; None where there are no tenants."""
@@ -141,42 +145,42 @@ class Placer:
 
     def begins(self) -> datetime | None:
         """When the next reservation begins."""
-        times = (request.spec.at for request in self._line.early(self._rig.clock.now()))
+        times = (request.spec.at for request in self._queue.early(self._ports.clock.now()))
         return min((at for at in times if at is not None), default=None)
 
     def waiting(self) -> dict[ShareId, Waiting]:
         """Every queued share and what it waits for."""
         state = self._state()
-        singles = [*self._line.early(state.now), *self._line.incomplete(state)]
+        singles = [*self._queue.early(state.now), *self._queue.incomplete(state)]
         found = {r.id: answer for r in singles if (answer := self._waits((r,), state))}
         ahead: list[Request] = []
-        for unit in self._line.units(state):
+        for unit in self._queue.units(state):
             if answer := self._waits(unit, replace(state, queue=tuple(ahead))):
                 found |= {request.id: answer for request in unit}
-                ahead += () if isinstance(answer, Held) else unit
+                ahead += () if isinstance(answer, HeldBack) else unit
         return found
 
     async def advance(self) -> None:
         """Serve those who wait, in their order; give back what was taken and is free again."""
         state = self._state()
-        turn = _Round([], state.policy.guarantees)
-        for unit in self._line.units(state):
+        turn = _Pass([], state.policy.guarantees)
+        for unit in self._queue.units(state):
             if await self._serve(unit, replace(state, queue=tuple(turn.ahead)), turn):
                 state = self._state()
-        await self._reclaimer.give_back(replace(state, queue=self._line.requests(state)))
+        await self._reclaimer.give_back(replace(state, queue=self._queue.requests(state)))
         await self.turns.settle(self.machine)
 
-    async def _serve(self, unit: Unit, state: Snapshot, turn: _Round) -> bool:
+    async def _serve(self, unit: Unit, state: Snapshot, turn: _Pass) -> bool:
         """True when the state is another now."""
         answer, taken = self._answer(unit, state), False
-        if isinstance(answer, Waiting) and turn.owed and not isinstance(answer, Held):
+        if isinstance(answer, Waiting) and turn.owed and not isinstance(answer, HeldBack):
             taken = await self._take_back(unit, state)
             turn.owed = taken or bool(unit[0].spec.at) or in_quota(state, unit[-1])
         if taken:
             state = self._state(turn.ahead)
             answer = self._answer(unit, state)
         if isinstance(answer, Waiting):
-            turn.ahead += () if isinstance(answer, Held) else unit
+            turn.ahead += () if isinstance(answer, HeldBack) else unit
             return taken
         if isinstance(answer, GpushareError):
             for request in unit:
@@ -188,8 +192,8 @@ class Placer:
     async def _grant(self, unit: Unit, state: Snapshot, decisions: Sequence[Decision]) -> None:
         """Of a gang all or nobody: when one cannot be made real the others end with it."""
         for number, decision in enumerate(decisions):
-            record = Record(state=state, requests=unit, number=number, decision=decision)
-            self._store.decisions.put(unit[number].id, self._rig.clock.now(), record.encode())
+            record = DecisionRecord(state=state, requests=unit, number=number, decision=decision)
+            self._store.decisions.put(unit[number].id, self._ports.clock.now(), record.encode())
         shares = [self._store.shares.get(request.id) for request in unit]
         await self._executor.grant(list(zip(shares, decisions, strict=True)))
 
@@ -218,7 +222,7 @@ class Placer:
         try:
             for request in unit:
                 if reason := admission(state, request):
-                    return Held(position=1, waits_for=reason)
+                    return HeldBack(position=1, waits_for=reason)
             answer = decide(state, unit[0]) if len(unit) == 1 else place_gang(state, unit)
         except GpushareError as error:
             return error

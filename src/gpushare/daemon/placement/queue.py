@@ -13,11 +13,11 @@ from gpushare.store import Store
 Unit = tuple[Request, ...]
 
 
-class Held(Waiting):
+class HeldBack(Waiting):
     """By limits of its own tenant, or until its time: it is in nobody's way."""
 
 
-class Line:
+class Queue:
     """`busy`: shares with an act that is not confirmed."""
 
     def __init__(self, store: Store, busy: Callable[[], Collection[ShareId]]) -> None:
@@ -36,9 +36,9 @@ class Line:
 
     def before(self, state: Snapshot, request: Request) -> tuple[Request, ...]:
         """Who goes before one that is about to ask."""
-        line = self.requests(state)
-        due = tuple(one for one in line if one.spec.at is not None)
-        rest = ordered(state, (*line[len(due) :], request))
+        waiting_requests = self.requests(state)
+        due = tuple(one for one in waiting_requests if one.spec.at is not None)
+        rest = ordered(state, (*waiting_requests[len(due) :], request))
         return (*due, *rest[: rest.index(request)])
 
     def early(self, now: datetime | None) -> list[Request]:

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 import structlog
 
 from gpushare.daemon.acts.executor import Executor
-from gpushare.daemon.acts.suspend import Parking, Processes
-from gpushare.daemon.acts.transitions import Mover
+from gpushare.daemon.acts.suspend import Processes, SuspendService
+from gpushare.daemon.acts.transitions import Transitions
 from gpushare.daemon.base.bus import Bus
-from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import ShareId
 from gpushare.model.policy.tenant import Rung
@@ -33,18 +33,18 @@ class Reclaimer:
     def __init__(
         self,
         store: Store,
-        rig: Rig,
+        ports: HostPorts,
         bus: Bus,
         *,
         executor: Executor,
-        mover: Mover,
-        parking: Parking,
+        transitions: Transitions,
+        suspending: SuspendService,
         processes: Processes,
         stop: Callable[[Share, str], Awaitable[None]],
         leaving: Callable[[], Collection[ShareId]],
     ) -> None:
-        self._store, self._rig, self._bus = store, rig, bus
-        self._executor, self._mover, self._parking = executor, mover, parking
+        self._store, self._ports, self._bus = store, ports, bus
+        self._executor, self._transitions, self._suspending = executor, transitions, suspending
         self._processes, self._stop = processes, stop
         self.leaving = leaving
         self._balked: dict[tuple[ShareId, Rung], tuple[float, str]] = {}
@@ -76,7 +76,7 @@ class Reclaimer:
 
     def balks(self) -> dict[Rung, dict[ShareId, str]]:
         """Which shares have refused which step a moment ago, and why."""
-        fresh = self._rig.clock.elapsed() - _BALKED_SECONDS
+        fresh = self._ports.clock.elapsed() - _BALKED_SECONDS
         self._balked = {key: found for key, found in self._balked.items() if found[0] > fresh}
         found: dict[Rung, dict[ShareId, str]] = {rung: {} for rung in Rung}
         for (share, rung), (_, because) in self._balked.items():
@@ -88,23 +88,23 @@ class Reclaimer:
             case Rung.THROTTLE:
                 await self._executor.adjust(share, _to(step))
             case Rung.SUSPEND:
-                await self._parking.suspend(share, Tier.MEMORY, MOVE_SECONDS, Cause.RECLAIM)
+                await self._suspending.suspend(share, Tier.MEMORY, MOVE_SECONDS, Cause.RECLAIM)
             case Rung.MIGRATE:
                 pids = [process.pid for process in await self._processes(share)]
-                await self._mover.migrate(share, _to(step), pids, MOVE_SECONDS)
+                await self._transitions.migrate(share, _to(step), pids, MOVE_SECONDS)
                 self._executor.forget(share.id)
             case Rung.EVICT:
                 await self._stop(share, step.why)
 
     def _balks(self, step: Step, error: GpushareError) -> None:
         _log.warning("reclaim.refused", share=step.share, rung=step.rung, error=str(error))
-        now = self._rig.clock.elapsed()
+        now = self._ports.clock.elapsed()
         self._balked[step.share, step.rung] = now, str(error)
 
     def _taken(self, state: Snapshot) -> list[Share]:
         """Who has had something taken back, the one that was first first."""
         found = [s for s in state.shares if _away(s) or (not s.aside and _throttled(s))]
-        fresh = self._rig.clock.elapsed() - _BALKED_SECONDS
+        fresh = self._ports.clock.elapsed() - _BALKED_SECONDS
         self._failed = {share: at for share, at in self._failed.items() if at > fresh}
         skipped = {*self._executor.busy(), *self._failed}
         return sorted((s for s in found if s.id not in skipped), key=lambda share: share.created)
@@ -119,7 +119,7 @@ class Reclaimer:
     async def _come_back(self, state: Snapshot, share: Share) -> bool:
         """One that has come to be within its tenant's guarantee has others give back for it."""
         if not returning(state, share):
-            return await self._tried(share, self._parking.resume(share, MOVE_SECONDS))
+            return await self._tried(share, self._suspending.resume(share, MOVE_SECONDS))
         if self.leaving():
             return False
         steps = plan(state, returned(share))
@@ -132,7 +132,7 @@ class Reclaimer:
             await act
         except GpushareError as error:
             _log.warning("return.failed", share=share.id, error=str(error))
-            self._failed[share.id] = self._rig.clock.elapsed()
+            self._failed[share.id] = self._ports.clock.elapsed()
         return True
 
     def _name(self, request: Request) -> str:

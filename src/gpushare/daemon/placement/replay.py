@@ -12,7 +12,7 @@ from gpushare.model.view import DecisionView
 from gpushare.scheduler import Request, Snapshot, Waiting, decide, place_gang
 
 
-class Record(Value):
+class DecisionRecord(Value):
     """Everything that a decision was made from, and the decision.
 
     `requests`: one, or a gang; the decision is about the one at `number`.
@@ -27,7 +27,7 @@ class Record(Value):
         return msgspec.json.encode(self)
 
 
-_decode = msgspec.json.Decoder(Record).decode
+_decode = msgspec.json.Decoder(DecisionRecord).decode
 
 
 def replay(name: str, at: datetime, body: bytes) -> DecisionView:
@@ -45,7 +45,7 @@ def replay(name: str, at: datetime, body: bytes) -> DecisionView:
     )
 
 
-def _again(record: Record) -> Decision | Waiting | GpushareError:
+def _again(record: DecisionRecord) -> Decision | Waiting | GpushareError:
     try:
         if len(record.requests) == 1:
             return decide(record.state, record.requests[0])

@@ -7,9 +7,9 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from gpushare.daemon.acts.suspend_methods import why_fixed, why_rooted
-from gpushare.daemon.base.host_ports import Rig
+from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.observer import Observer
-from gpushare.daemon.observe.share_processes import Members
+from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.daemon.policies.usage import rolled_up
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.gpu import Gpu, Machine
@@ -29,26 +29,26 @@ class Snapshots:
     def __init__(
         self,
         store: Store,
-        rig: Rig,
-        members: Members,
+        ports: HostPorts,
+        members: ShareProcesses,
         observer: Observer,
         balks: Callable[[], Mapping[Rung, Mapping[ShareId, str]]] = dict,
     ) -> None:
-        self._store, self._rig = store, rig
-        self._members, self._observer = members, observer
+        self._store, self._ports = store, ports
+        self._processes, self._observer = members, observer
         self._balks = balks
 
     def take(self, machine: Machine, queue: Sequence[Request] = ()) -> Snapshot:
         """The state now. `queue` goes before the request at hand."""
         living = self._store.shares.living()
         holding = self._present(share for share in living if share.state.holds)
-        policy, now, balks = self._store.policy.current(), self._rig.clock.now(), self._balks()
+        policy, now, balks = self._store.policy.current(), self._ports.clock.now(), self._balks()
         return Snapshot(
             machine=machine,
             shares=holding,
             queue=tuple(queue),
             booked=tuple(s for s in living if s.state is State.QUEUED and s.booking is not None),
-            promises=self._rig.mechanisms.promises(),
+            promises=self._ports.mechanisms.promises(),
             foreign={gpu.uuid: self._foreign(machine, gpu, holding) for gpu in machine.gpus},
             now=now,
             policy=policy,
@@ -72,7 +72,7 @@ class Snapshots:
         )
 
     def _rooted(self, holding: Sequence[Share]) -> dict[ShareId, str]:
-        if because := self._rig.checkpoints.remaps():
+        if because := self._ports.checkpoints.remaps():
             return {share.id: because for share in holding}
         return self._why(why_rooted, holding)
 
@@ -87,8 +87,8 @@ class Snapshots:
 
         And what suspended ones leave behind.
         """
-        ours = {process.pid for share in holding for process in self._members.shown(share)}
-        others = (p for p in self._rig.programs(gpu) if p.pid not in ours)
+        ours = {process.pid for share in holding for process in self._processes.shown(share)}
+        others = (p for p in self._ports.programs(gpu) if p.pid not in ours)
         left = sum(self._left(machine, gpu, share) for share in holding if share.aside)
         return Bytes(sum(process.memory or 0 for process in others) + left)
 

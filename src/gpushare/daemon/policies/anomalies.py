@@ -19,7 +19,7 @@ HOUR = 3600.0
 
 
 @unique
-class Kind(StrEnum):
+class AnomalyKind(StrEnum):
     PROBING = "probing"
     MEMORY = "out-of-memory"
     PATTERN = "pattern"
@@ -28,13 +28,13 @@ class Kind(StrEnum):
 
 
 class Anomaly(Value):
-    kind: Kind
+    kind: AnomalyKind
     why: str
     share: ShareId | None = None
     gpu: GpuId | None = None
 
 
-class Sight(Value):
+class ShareSample(Value):
     """One share that holds, as it is seen now.
 
     `denied` and `launches` are counters, None: nobody counts. `held`: seconds since it got its
@@ -58,9 +58,9 @@ class Anomalies:
     """`look` is called once a pass, `refused` whenever a call was."""
 
     def __init__(self) -> None:
-        self._probing, self._memory = Probing(), OutOfMemory()
-        self._patterns, self._outside, self._edges = Patterns(), Outside(), Edges()
-        self.counts: dict[Kind, int] = dict.fromkeys(Kind, 0)
+        self._probing, self._memory = ProbingRule(), OutOfMemoryRule()
+        self._patterns, self._outside, self._edges = PatternRule(), OutsideRule(), QuotaEdgeRule()
+        self.counts: dict[AnomalyKind, int] = dict.fromkeys(AnomalyKind, 0)
 
     def refused(self, now: float, user: str) -> None:
         self._probing.refused(now, user)
@@ -68,7 +68,7 @@ class Anomalies:
     def look(
         self,
         now: float,
-        sights: Sequence[Sight],
+        samples: Sequence[ShareSample],
         *,
         strangers: Mapping[GpuId, frozenset[int]] = {},
         full: Mapping[Tenant, float] | None = None,
@@ -80,11 +80,11 @@ class Anomalies:
         each limited tenant has, 1.0 being all; None: as before.
         """
         found = [
-            *self._probing.look(now, sights),
-            *self._memory.look(now, sights),
-            *self._patterns.look(now, sights),
+            *self._probing.look(now, samples),
+            *self._memory.look(now, samples),
+            *self._patterns.look(now, samples),
             *self._outside.look(now, strangers),
-            *self._edges.look(now, sights, full, min_runtime),
+            *self._edges.look(now, samples, full, min_runtime),
         ]
         for anomaly in found:
             self.counts[anomaly.kind] += 1
@@ -99,18 +99,18 @@ class Counter:
     def __init__(self) -> None:
         self._last: dict[ShareId, int] = {}
 
-    def grown(self, sight: Sight, value: int | None) -> int:
+    def grown(self, sample: ShareSample, value: int | None) -> int:
         if value is None:
             return 0
-        before = self._last.get(sight.share, 0 if sight.held < self.YOUNG else value)
-        self._last[sight.share] = value
+        before = self._last.get(sample.share, 0 if sample.held < self.YOUNG else value)
+        self._last[sample.share] = value
         return max(0, value - before)
 
     def keep(self, shares: set[ShareId]) -> None:
         self._last = {share: value for share, value in self._last.items() if share in shares}
 
 
-class Probing:
+class ProbingRule:
     """Many refusals in a short time: somebody tries how far they get."""
 
     WINDOW, DENIED, REFUSED, CALM = 60.0, 200, 15, 600.0
@@ -124,28 +124,28 @@ class Probing:
     def refused(self, now: float, user: str) -> None:
         self._refused.add(user, now)
 
-    def look(self, now: float, sights: Sequence[Sight]) -> Iterator[Anomaly]:
-        for sight in sights:
-            if grown := self._counter.grown(sight, sight.denied):
-                self._denied.add(sight.share, now, grown)
-        self._counter.keep({sight.share for sight in sights})
+    def look(self, now: float, samples: Sequence[ShareSample]) -> Iterator[Anomaly]:
+        for sample in samples:
+            if grown := self._counter.grown(sample, sample.denied):
+                self._denied.add(sample.share, now, grown)
+        self._counter.keep({sample.share for sample in samples})
         denied, refused = self._denied.totals(now), self._refused.totals(now)
-        names = {sight.share: sight.name for sight in sights}
+        names = {sample.share: sample.name for sample in samples}
         for share, number in denied.items():
             if share in names and self._rings(share, now, number, self.DENIED):
                 why = f"{number} allocations of {names[share]} were refused within a minute"
-                yield Anomaly(kind=Kind.PROBING, why=why, share=share)
+                yield Anomaly(kind=AnomalyKind.PROBING, why=why, share=share)
         for user, number in refused.items():
             if self._rings(f"user {user}", now, number, self.REFUSED):
                 why = f"{number} requests of {user} were refused within a minute"
-                yield Anomaly(kind=Kind.PROBING, why=why)
+                yield Anomaly(kind=AnomalyKind.PROBING, why=why)
         self._alarm.settle({*denied, *(f"user {user}" for user in refused)}, now)
 
     def _rings(self, key: str, now: float, number: int, most: int) -> bool:
         return self._alarm.rings(key, now, high=number >= most, low=number < most / 3)
 
 
-class OutOfMemory:
+class OutOfMemoryRule:
     """A program is refused memory and ends, again and again: it will not fit the next time either.
 
     Programs of one name and user are one, because each `run` has a share of its own.
@@ -155,21 +155,21 @@ class OutOfMemory:
 
     def __init__(self) -> None:
         self._counter = Counter()
-        self._short: dict[ShareId, tuple[float, Sight]] = {}
+        self._short: dict[ShareId, tuple[float, ShareSample]] = {}
         self._ends: Windows[tuple[str, str]] = Windows(self.WINDOW)
         self._alarm: Alarm[tuple[str, str]] = Alarm(self.CALM)
 
-    def look(self, now: float, sights: Sequence[Sight]) -> Iterator[Anomaly]:
-        for sight in sights:
-            if self._counter.grown(sight, sight.denied):
-                self._short[sight.share] = (now, sight)
-        running = {sight.share for sight in sights if sight.programs}
-        for share, (at, sight) in list(self._short.items()):
+    def look(self, now: float, samples: Sequence[ShareSample]) -> Iterator[Anomaly]:
+        for sample in samples:
+            if self._counter.grown(sample, sample.denied):
+                self._short[sample.share] = (now, sample)
+        running = {sample.share for sample in samples if sample.programs}
+        for share, (at, sample) in list(self._short.items()):
             if share not in running and now - at <= self.SOON:
-                self._ends.add((sight.user, sight.program or sight.name), now)
+                self._ends.add((sample.user, sample.program or sample.name), now)
             if share not in running or now - at > self.SOON:
                 del self._short[share]
-        self._counter.keep({sight.share for sight in sights})
+        self._counter.keep({sample.share for sample in samples})
         yield from self._told(now)
 
     def _told(self, now: float) -> Iterator[Anomaly]:
@@ -177,7 +177,7 @@ class OutOfMemory:
         for (user, program), number in ends.items():
             if self._alarm.rings((user, program), now, high=number >= self.TIMES, low=number < 2):
                 why = f"{program} of {user} ended {number} times just after it was refused memory"
-                yield Anomaly(kind=Kind.MEMORY, why=why)
+                yield Anomaly(kind=AnomalyKind.MEMORY, why=why)
         self._alarm.settle(ends.keys(), now)
 
 
@@ -210,7 +210,7 @@ class Series:
         return middle if steady else None
 
 
-class Patterns:
+class PatternRule:
     """A share that did the same for ten minutes suddenly does much more, or has much more memory.
 
     Less is not told: it has ended, or is idle.
@@ -227,48 +227,48 @@ class Patterns:
         self._sizes: dict[ShareId, Series] = {}
         self._alarm: Alarm[tuple[ShareId, str]] = Alarm(self.CALM)
 
-    def look(self, now: float, sights: Sequence[Sight]) -> Iterator[Anomaly]:
+    def look(self, now: float, samples: Sequence[ShareSample]) -> Iterator[Anomaly]:
         passed = now - self._at
         if passed < self.EVERY:
             return
         self._at = now
-        for sight in sights:
-            yield from self._launches(now, sight, passed)
-            yield from self._memory(now, sight)
-        shares = {sight.share for sight in sights}
+        for sample in samples:
+            yield from self._launches(now, sample, passed)
+            yield from self._memory(now, sample)
+        shares = {sample.share for sample in samples}
         self._counter.keep(shares)
         for book in (self._rates, self._sizes):
             for gone in book.keys() - shares:
                 del book[gone]
         self._alarm.settle({(s, what) for s in shares for what in ("launches", "memory")}, now)
 
-    def _launches(self, now: float, sight: Sight, passed: float) -> Iterator[Anomaly]:
-        grown = self._counter.grown(sight, sight.launches)
-        if sight.launches is None:
+    def _launches(self, now: float, sample: ShareSample, passed: float) -> Iterator[Anomaly]:
+        grown = self._counter.grown(sample, sample.launches)
+        if sample.launches is None:
             return
-        series = self._rates.setdefault(sight.share, Series(self.LAUNCHES, self.LAUNCHES_TIMES))
+        series = self._rates.setdefault(sample.share, Series(self.LAUNCHES, self.LAUNCHES_TIMES))
         rate = grown / passed
         usual = series.add(rate)
-        if self._rings(now, sight, "launches", usual):
-            why = f"{sight.name} launches {rate:.0f} times a second, usually {usual:.0f}"
-            yield Anomaly(kind=Kind.PATTERN, why=why, share=sight.share)
+        if self._rings(now, sample, "launches", usual):
+            why = f"{sample.name} launches {rate:.0f} times a second, usually {usual:.0f}"
+            yield Anomaly(kind=AnomalyKind.PATTERN, why=why, share=sample.share)
 
-    def _memory(self, now: float, sight: Sight) -> Iterator[Anomaly]:
-        if sight.used is None:
+    def _memory(self, now: float, sample: ShareSample) -> Iterator[Anomaly]:
+        if sample.used is None:
             return
-        series = self._sizes.setdefault(sight.share, Series(self.MEMORY, self.MEMORY_TIMES))
-        usual = series.add(sight.used)
-        if self._rings(now, sight, "memory", usual):
+        series = self._sizes.setdefault(sample.share, Series(self.MEMORY, self.MEMORY_TIMES))
+        usual = series.add(sample.used)
+        if self._rings(now, sample, "memory", usual):
             before = format_bytes(int(usual or 0))
-            why = f"{sight.name} has {format_bytes(sight.used)} of memory, usually {before}"
-            yield Anomaly(kind=Kind.PATTERN, why=why, share=sight.share)
+            why = f"{sample.name} has {format_bytes(sample.used)} of memory, usually {before}"
+            yield Anomaly(kind=AnomalyKind.PATTERN, why=why, share=sample.share)
 
-    def _rings(self, now: float, sight: Sight, what: str, usual: float | None) -> bool:
+    def _rings(self, now: float, sample: ShareSample, what: str, usual: float | None) -> bool:
         high = usual is not None
-        return self._alarm.rings((sight.share, what), now, high=high, low=not high)
+        return self._alarm.rings((sample.share, what), now, high=high, low=not high)
 
 
-class Outside:
+class OutsideRule:
     """Programs that use a GPU with shares on it, and are in none of them."""
 
     PATIENCE, CALM = 15.0, 600.0  # a program that has just begun is found in its share soon
@@ -285,11 +285,11 @@ class Outside:
             if self._alarm.rings(gpu, now, high=bool(long), low=not pids):
                 said = ", ".join(map(str, long))
                 why = f"outside every share: process {said} uses a GPU that shares are on"
-                yield Anomaly(kind=Kind.OUTSIDE, why=why, gpu=gpu)
+                yield Anomaly(kind=AnomalyKind.OUTSIDE, why=why, gpu=gpu)
         self._alarm.settle(strangers.keys(), now)
 
 
-class Edges:
+class QuotaEdgeRule:
     """Living at the edge of a quota: at the limit for hours, or giving shares back and taking new
     ones just before they could be taken away, while others wait.
     """
@@ -300,21 +300,21 @@ class Edges:
     def __init__(self) -> None:
         self._full: dict[Tenant, float] = {}
         self._since: dict[Tenant, float] = {}
-        self._seen: dict[ShareId, Sight] = {}
+        self._seen: dict[ShareId, ShareSample] = {}
         self._rounds: Windows[Tenant] = Windows(HOUR)
         self._alarm: Alarm[tuple[Tenant, str]] = Alarm(self.CALM)
 
     def look(
         self,
         now: float,
-        sights: Sequence[Sight],
+        samples: Sequence[ShareSample],
         full: Mapping[Tenant, float] | None,
         min_runtime: float,
     ) -> Iterator[Anomaly]:
         if full is not None:
             self._full = dict(full)
         yield from self._limits(now)
-        self._count(now, sights, min_runtime)
+        self._count(now, samples, min_runtime)
         rounds = self._rounds.totals(now)
         yield from self._circles(now, rounds)
         seen = {(tenant, "limit") for tenant in self._full}
@@ -327,11 +327,11 @@ class Edges:
             long = tenant in at and now - self._since[tenant] >= self.HOURS * HOUR
             if self._alarm.rings((tenant, "limit"), now, high=long, low=part < self.LOW):
                 why = f"tenant {tenant} has had {part:.0%} of its limit for {self.HOURS:g} hours"
-                yield Anomaly(kind=Kind.EDGE, why=why)
+                yield Anomaly(kind=AnomalyKind.EDGE, why=why)
 
-    def _count(self, now: float, sights: Sequence[Sight], min_runtime: float) -> None:
+    def _count(self, now: float, samples: Sequence[ShareSample], min_runtime: float) -> None:
         """Shares that ended when they had nearly used up the time in which they are safe."""
-        here = {sight.share: sight for sight in sights}
+        here = {sample.share: sample for sample in samples}
         for share in self._seen.keys() - here.keys():
             last = self._seen[share]
             if last.crowded and self.EARLY * min_runtime <= last.held <= min_runtime:
@@ -346,4 +346,4 @@ class Edges:
                     f"tenant {tenant} gave {number} shares back within an hour, each shortly before"
                     " it could be reclaimed, while others waited"
                 )
-                yield Anomaly(kind=Kind.EDGE, why=why)
+                yield Anomaly(kind=AnomalyKind.EDGE, why=why)

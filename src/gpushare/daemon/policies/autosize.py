@@ -30,7 +30,7 @@ _WORTH = 64 * MIB  # no smaller change is made
 _BUCKETS = 16
 
 
-class Need(Value):
+class MemoryNeed(Value):
     """What a share has on each of its GPUs and what it was asked to have, in bytes.
 
     `used`: on the GPU where it is most; `kept`: of that, freed and only kept. `peak`: the most over
@@ -47,12 +47,14 @@ class Need(Value):
     denied: bool = False
 
 
-class Change(Value):
+class SizeChange(Value):
     memory: MemoryAsk
     why: str
 
 
-def advice(policy: SizingPolicy, share: Share, need: Need, room: Bytes) -> Change | None:
+def size_change(
+    policy: SizingPolicy, share: Share, need: MemoryNeed, room: Bytes
+) -> SizeChange | None:
     """What to change about a share with programs, if anything.
 
     `room`: what it may hold on each GPU without touching what is guaranteed to, or in use by,
@@ -60,13 +62,13 @@ def advice(policy: SizingPolicy, share: Share, need: Need, room: Bytes) -> Chang
     """
     change = None
     if policy.grow:
-        change = _growth(policy, need, room) or _return(need, room)
+        change = _grow(policy, need, room) or _return(need, room)
     if change is None and policy.shrink and share.spec.borrow and not share.spec.turns:
-        change = _shrinkage(policy, need) or _regain(need, room)
+        change = _shrink(policy, need) or _regain(need, room)
     return change
 
 
-def _growth(policy: SizingPolicy, need: Need, room: Bytes) -> Change | None:
+def _grow(policy: SizingPolicy, need: MemoryNeed, room: Bytes) -> SizeChange | None:
     near = (need.used - need.kept) * 100 >= need.limit * 95
     most = min(int(need.asked_limit * policy.grow_to), room)
     limit = min(need.limit + need.limit // 4, most) // MIB * MIB
@@ -76,7 +78,7 @@ def _growth(policy: SizingPolicy, need: Need, room: Bytes) -> Change | None:
     return _change(limit, need.request, f"limit up to {format_bytes(limit)}: {because}")
 
 
-def _return(need: Need, room: Bytes) -> Change | None:
+def _return(need: MemoryNeed, room: Bytes) -> SizeChange | None:
     """What it grew into is wanted by those to whom it is guaranteed."""
     limit = max(need.asked_limit, need.request, need.used, min(need.limit, room))
     if limit > need.limit - _WORTH:
@@ -85,7 +87,7 @@ def _return(need: Need, room: Bytes) -> Change | None:
     return _change(limit, need.request, why)
 
 
-def _shrinkage(policy: SizingPolicy, need: Need) -> Change | None:
+def _shrink(policy: SizingPolicy, need: MemoryNeed) -> SizeChange | None:
     if need.peak is None:
         return None
     wanted = max(LEAST, _and_a_tenth(max(need.peak, need.used)))
@@ -96,7 +98,7 @@ def _shrinkage(policy: SizingPolicy, need: Need) -> Change | None:
     return _change(need.limit, wanted, why)
 
 
-def _regain(need: Need, room: Bytes) -> Change | None:
+def _regain(need: MemoryNeed, room: Bytes) -> SizeChange | None:
     wanted = min(need.asked_request, need.limit, room, _and_a_tenth(need.used))
     if need.used <= need.request or wanted < need.request + _WORTH:
         return None
@@ -109,11 +111,11 @@ def _and_a_tenth(value: int) -> int:
     return -(-value * 11 // 10 // MIB) * MIB
 
 
-def _change(limit: int, request: int, why: str) -> Change:
-    return Change(memory=MemoryAsk(limit=Bytes(limit), request=Bytes(request)), why=why)
+def _change(limit: int, request: int, why: str) -> SizeChange:
+    return SizeChange(memory=MemoryAsk(limit=Bytes(limit), request=Bytes(request)), why=why)
 
 
-def room_for(state: Snapshot, share: Share, used: Mapping[ShareId, Mapping[GpuId, Bytes]]) -> Bytes:
+def free_for(state: Snapshot, share: Share, used: Mapping[ShareId, Mapping[GpuId, Bytes]]) -> Bytes:
     """What the share may hold on each of its GPUs: what others neither are guaranteed nor use."""
     others = tuple(other for other in state.shares if other.id != share.id)
     mine = share.decision.gpus if share.decision else ()
@@ -138,7 +140,7 @@ def _booked(other: Share, gpu: GpuId) -> int:
     return sum(grant.request for grant in grants if grant.gpu == gpu)
 
 
-class Line:
+class MemoryHistory:
     """The most that one share used lately, in a bounded number of figures."""
 
     def __init__(self, at: float, seen: Observation) -> None:
@@ -164,14 +166,14 @@ class Line:
         return Bytes(max(level for _, level in self._most))
 
 
-class Sizer:
+class Autosize:
     """Called once a pass. `update` changes a share by itself, as the core does."""
 
     def __init__(
         self, bus: Bus, clock: Clock, update: Callable[[Share, UpdateRequest], Awaitable[None]]
     ) -> None:
         self._bus, self._clock, self._update = bus, clock, update
-        self._lines: dict[ShareId, Line] = {}
+        self._histories: dict[ShareId, MemoryHistory] = {}
         self._unable: set[ShareId] = set()
 
     async def run(
@@ -183,10 +185,12 @@ class Sizer:
     ) -> None:
         """`shares`: those with programs on the GPU. `take`: the state, after each change anew."""
         living = {share.id for share in shares}
-        self._lines = {share: line for share, line in self._lines.items() if share in living}
+        self._histories = {
+            share: history for share, history in self._histories.items() if share in living
+        }
         self._unable &= living
         if not (policy.grow or policy.shrink):
-            self._lines.clear()
+            self._histories.clear()
         elif shares:
             await self._size(policy, shares, seen, take)
 
@@ -200,22 +204,22 @@ class Sizer:
         used, state = {share: found.used for share, found in seen.items()}, take()
         for share in shares:
             need = self._note(policy, share, seen[share.id], state)
-            change = need and advice(policy, share, need, room_for(state, share, used))
+            change = need and size_change(policy, share, need, free_for(state, share, used))
             if change and await self._make(share, change):
                 state = take()
 
     def _note(
         self, policy: SizingPolicy, share: Share, seen: Observation, state: Snapshot
-    ) -> Need | None:
+    ) -> MemoryNeed | None:
         """None: nothing can be said of it yet, or it was changed just now."""
         at = self._clock.elapsed()
-        line = self._lines.setdefault(share.id, Line(at, seen))
-        denied = line.note(at, policy.watch, seen)
-        if share.id in self._unable or at < line.free_at:
+        history = self._histories.setdefault(share.id, MemoryHistory(at, seen))
+        denied = history.note(at, policy.watch, seen)
+        if share.id in self._unable or at < history.free_at:
             return None
-        return need_of(share, seen, state, line.peak(at, policy.watch), denied=denied)
+        return memory_need(share, seen, state, history.peak(at, policy.watch), denied=denied)
 
-    async def _make(self, share: Share, change: Change) -> bool:
+    async def _make(self, share: Share, change: SizeChange) -> bool:
         try:
             await self._update(share, UpdateRequest(memory=change.memory))
         except UnsupportedError as error:
@@ -224,14 +228,14 @@ class Sizer:
             return False
         except GpushareError:  # others were faster, or it is in the middle of something
             return False
-        self._lines[share.id].free_at = self._clock.elapsed() + PAUSE
+        self._histories[share.id].free_at = self._clock.elapsed() + PAUSE
         self._bus.publish("share.resized", change.why, share=share.id)
         return True
 
 
-def need_of(
+def memory_need(
     share: Share, seen: Observation, state: Snapshot, peak: Bytes | None, *, denied: bool
-) -> Need | None:
+) -> MemoryNeed | None:
     """None: its memory is not counted, or its GPUs differ."""
     grants = share.decision.grants if share.decision else ()
     gpus = [gpu for gpu in state.machine.gpus if gpu.uuid in {grant.gpu for grant in grants}]
@@ -239,7 +243,7 @@ def need_of(
         return None
     asked = [grant_on(gpu, share.asked or share.spec) for gpu in gpus]
     used = _most(seen.used)
-    return Need(
+    return MemoryNeed(
         limit=grants[0].limit,
         request=grants[0].request,
         asked_limit=min(grant.limit for grant in asked),

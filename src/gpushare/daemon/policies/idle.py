@@ -31,7 +31,7 @@ _DONE = {
 }
 
 
-class Sign(Value):
+class ActivitySample(Value):
     """One look at a share. `handed`: grows with what its guards see it do; None: no guard counts.
 
     `busy`: NVML has seen its processes use the GPU since the look before; None: it does not tell.
@@ -42,24 +42,24 @@ class Sign(Value):
     busy: bool | None = None
 
 
-def sign(seats: Collection[Seat], busy: bool | None) -> Sign:
+def activity_sample(seats: Collection[Seat], busy: bool | None) -> ActivitySample:
     """Counters that never moved may be those of a guard that does not count."""
     handed = sum(seat.launches + seat.wanted_ns for seat in seats)
-    return Sign(
+    return ActivitySample(
         handed=handed if any(seat.launches for seat in seats) else None,
         waiting=any(seat.waiting for seat in seats),
         busy=busy,
     )
 
 
-def worked(before: Sign, now: Sign) -> bool | None:
+def was_active(before: ActivitySample, now: ActivitySample) -> bool | None:
     """Whether the share used its GPUs in between; None: nothing tells."""
     if now.handed != before.handed or now.waiting or now.busy:
         return True
     return None if now.handed is None and now.busy is None else False
 
 
-def verdict(
+def due_act(
     policy: IdlePolicy, share: Share, quiet: float, *, programs: bool, told: bool
 ) -> IdleAct | None:
     """What is due for a share that has been quiet for so many seconds; None: nothing."""
@@ -78,14 +78,14 @@ def lowered(share: Share) -> bool:
 
 @dataclass
 class _Watch:
-    sign: Sign
+    activity_sample: ActivitySample
     since: float
     at: datetime
     told: bool = False
 
 
 @dataclass(frozen=True)
-class Acts:
+class PolicyActs:
     """How a share is changed by itself: as the core does it."""
 
     suspend: Callable[[Share, SuspendRequest], Awaitable[None]]
@@ -95,7 +95,7 @@ class Acts:
 class Idle:
     """Called once a pass. A daemon that starts knows nothing of the quiet before it."""
 
-    def __init__(self, bus: Bus, clock: Clock, acts: Acts) -> None:
+    def __init__(self, bus: Bus, clock: Clock, acts: PolicyActs) -> None:
         self._bus, self._clock, self._acts = bus, clock, acts
         self._watches: dict[ShareId, _Watch] = {}
 
@@ -110,34 +110,34 @@ class Idle:
         self,
         policy: IdlePolicy,
         shares: Sequence[Share],
-        signs: Mapping[ShareId, Sign],
+        samples: Mapping[ShareId, ActivitySample],
         programs: Collection[ShareId],
     ) -> None:
         """`shares` are on the GPU now; `programs`: those with a process."""
         self._watches = {s.id: self._watches[s.id] for s in shares if s.id in self._watches}
         moved = False  # a suspend holds up the pass, so there is one of them in each
         for share in shares:
-            watch = await self._look(share, signs[share.id])
+            watch = await self._look(share, samples[share.id])
             quiet = self._clock.elapsed() - watch.since
             here = share.id in programs
-            act = verdict(policy, share, quiet, programs=here, told=watch.told)
+            act = due_act(policy, share, quiet, programs=here, told=watch.told)
             if act is None or (act is IdleAct.SUSPEND and moved):
                 continue
             watch.told, moved = True, moved or act is IdleAct.SUSPEND
-            if await self._do(act, share, _words(signs[share.id], quiet, programs=here)):
+            if await self._do(act, share, _words(samples[share.id], quiet, programs=here)):
                 del self._watches[share.id]  # it is away; who comes back begins anew
 
-    async def _look(self, share: Share, now: Sign) -> _Watch:
+    async def _look(self, share: Share, now: ActivitySample) -> _Watch:
         """Its watch begins anew whenever it has worked, or nothing tells whether it has."""
         watch = self._watches.get(share.id)
-        has_worked = worked(watch.sign, now) if watch else None
+        has_worked = was_active(watch.activity_sample, now) if watch else None
         if watch and has_worked is False:
-            watch.sign = now
+            watch.activity_sample = now
             return watch
         begun = _Watch(now, self._clock.elapsed(), self._clock.now())
         self._watches[share.id] = begun
         if watch and has_worked:
-            await self._welcome(share, told=watch.told)
+            await self._active_again(share, told=watch.told)
         return begun
 
     async def _do(self, act: IdleAct, share: Share, said: str) -> bool:
@@ -157,7 +157,7 @@ class Idle:
         self._bus.publish("share.idle", said + done, share=share.id)
         return away
 
-    async def _welcome(self, share: Share, *, told: bool) -> None:
+    async def _active_again(self, share: Share, *, told: bool) -> None:
         said = "it works again"
         if lowered(share) and share.asked is not None:
             priority = share.asked.priority
@@ -172,7 +172,7 @@ class Idle:
         self._bus.publish("share.active", said, share=share.id)
 
 
-def _words(seen: Sign, quiet: float, *, programs: bool) -> str:
+def _words(seen: ActivitySample, quiet: float, *, programs: bool) -> str:
     """What was not seen, and by whom."""
     minutes = f"{quiet / 60:.0f} min"
     if not programs:

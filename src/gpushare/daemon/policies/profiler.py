@@ -19,7 +19,7 @@ from gpushare.store import Store
 LONGEST = 30.0  # seconds between two looks; over a longer pause nobody knows what happened
 
 
-class Look(Value):
+class ShareOnGpu(Value):
     """A share on one GPU. `launches`: handed over so far; None: nobody counts them.
 
     `paced`: a limit or several GPUs set its pace, and so say nothing of its neighbours.
@@ -32,13 +32,15 @@ class Look(Value):
     paced: bool = False
 
 
-def compare(before: Sequence[Look], now: Sequence[Look], seconds: float) -> Iterator[Profile]:
+def compare(
+    before: Sequence[ShareOnGpu], now: Sequence[ShareOnGpu], seconds: float
+) -> Iterator[Profile]:
     """What two looks at everybody on one GPU tell: who worked alone, or beside one other.
 
     Who stands behind a neighbour by its priority is slow on purpose, which no placement helps.
     """
     known = {look.share: look.launches for look in before}
-    worked: list[tuple[Look, int]] = []
+    worked: list[tuple[ShareOnGpu, int]] = []
     for look in now:
         since = known.get(look.share)
         if since is None or look.launches is None or look.launches < since:
@@ -52,7 +54,7 @@ def compare(before: Sequence[Look], now: Sequence[Look], seconds: float) -> Iter
             yield Profile(program=look.program, beside=beside, seconds=seconds, work=work)
 
 
-def _tells(look: Look, others: Sequence[Look]) -> bool:
+def _tells(look: ShareOnGpu, others: Sequence[ShareOnGpu]) -> bool:
     named = all(one.program for one in (look, *others))
     return named and not look.paced and all(other.rank <= look.rank for other in others)
 
@@ -62,7 +64,7 @@ class Profiler:
 
     def __init__(self, store: Store, observer: Observer, clock: Clock) -> None:
         self._store, self._observer, self._clock = store, observer, clock
-        self._looks: dict[GpuId, Sequence[Look]] = {}
+        self._looks: dict[GpuId, Sequence[ShareOnGpu]] = {}
         self._at = 0.0
         self._peaks: dict[ShareId, Bytes | None] = {}
 
@@ -76,7 +78,7 @@ class Profiler:
         self._looks, self._at = looks, now
         self._notice_ends(holding)
 
-    def _keep(self, looks: Mapping[GpuId, Sequence[Look]], seconds: float) -> None:
+    def _keep(self, looks: Mapping[GpuId, Sequence[ShareOnGpu]], seconds: float) -> None:
         seen = [
             profile
             for gpu, found in looks.items()
@@ -85,7 +87,7 @@ class Profiler:
         if seen:
             self._store.profiles.add(seen, self._clock.now())
 
-    def _look(self, gpu: GpuId, holding: Sequence[Share]) -> Sequence[Look]:
+    def _look(self, gpu: GpuId, holding: Sequence[Share]) -> Sequence[ShareOnGpu]:
         present = [s for s in holding if s.decision and gpu in s.decision.gpus]
         return [
             _look(share, self._observer.last(share.id).seats.get(gpu))
@@ -108,11 +110,11 @@ class Profiler:
             self._store.profiles.ended(share.program, seconds, peak, share.ended)
 
 
-def _look(share: Share, seat: Seat | None) -> Look:
+def _look(share: Share, seat: Seat | None) -> ShareOnGpu:
     several = share.decision is not None and len(share.decision.grants) > 1
     if seat is None:
-        return Look(share=share.id, program=share.program, launches=None)
-    return Look(
+        return ShareOnGpu(share=share.id, program=share.program, launches=None)
+    return ShareOnGpu(
         share=share.id,
         program=share.program,
         launches=seat.launches,

@@ -16,34 +16,34 @@ from gpushare.scheduler import Request, Waiting
 TenantOf = Callable[[Caller, Tenant | None], Tenant]
 
 
-class Intake:
+class Admission:
     """`tenant_of`: whose a share of a caller is. Who takes in has the daemon's turn."""
 
     def __init__(self, core: Core, tenant_of: TenantOf) -> None:
         self._core, self._tenant_of = core, tenant_of
-        self._store, self._placer, self._clock = core.store, core.placer, core.rig.clock
+        self._store, self._placement, self._clock = core.store, core.placement, core.ports.clock
 
     async def take(
         self, request: CreateRequest, caller: Caller, holder: ProcessRef | None
     ) -> ShareId:
         """A new share, granted, booked or waiting; NoCapacityError where it may not wait."""
-        await self._placer.refresh()
+        await self._placement.refresh()
         asked = self._asked(request.spec, caller, request.program)
-        booking = self._placer.book(asked) if self._early(request.spec) else None
+        booking = self._placement.book(asked) if self._early(request.spec) else None
         if booking is None:
             self._check(asked, may_wait=request.wait)
         share = self._add(request, asked, caller, holder, booking)
-        await self._placer.advance()
+        await self._placement.advance()
         await self._withdraw(share, may_wait=request.wait or booking is not None)
         return share.id
 
     async def plan(self, spec: ShareSpec, caller: Caller) -> Plan:
         """What would happen now; raises as `take` does."""
-        await self._placer.refresh()
+        await self._placement.refresh()
         asked = self._asked(spec, caller)
         early = self._early(spec)
-        outcome = self._placer.book(asked) if early else self._placer.outcome(asked)
-        simulated = any(gpu.simulated for gpu in self._placer.machine.gpus)
+        outcome = self._placement.book(asked) if early else self._placement.outcome(asked)
+        simulated = any(gpu.simulated for gpu in self._placement.machine.gpus)
         if isinstance(outcome, Waiting):
             return Plan(decision=None, waits_for=outcome.waits_for, simulated=simulated)
         return Plan(decision=outcome, simulated=simulated)
@@ -57,8 +57,8 @@ class Intake:
         return spec.at is not None and spec.at > self._clock.now()
 
     def _check(self, asked: Request, *, may_wait: bool) -> None:
-        outcome = self._placer.outcome(asked)
-        if may_wait or not isinstance(outcome, Waiting) or self._placer.reclaimable(asked):
+        outcome = self._placement.outcome(asked)
+        if may_wait or not isinstance(outcome, Waiting) or self._placement.reclaimable(asked):
             return
         raise _full(outcome.waits_for)
 
@@ -66,7 +66,7 @@ class Intake:
         """Others were to give back what it needs, and could not do so at once."""
         if may_wait or self._store.shares.get(share.id).state is not State.QUEUED:
             return
-        waits = self._placer.waiting().get(share.id)
+        waits = self._placement.waiting().get(share.id)
         await self._core.executor.release(share, State.RELEASED, "it was not to wait")
         raise _full(waits.waits_for if waits else "others")
 

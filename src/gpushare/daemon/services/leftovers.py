@@ -24,12 +24,12 @@ from gpushare.model.share import Caller, ProcessRef, Share
 from gpushare.model.units import Bytes
 
 
-class Leftovers:
+class DaemonLeftovers:
     """Looks and acts while nobody else changes anything."""
 
     def __init__(self, core: Core, access: Access) -> None:
         self._core, self._access = core, access
-        self._store, self._rig = core.store, core.rig
+        self._store, self._ports = core.store, core.ports
 
     async def all(self, caller: Caller) -> Sequence[Leftover]:
         self._check(caller)
@@ -63,10 +63,10 @@ class Leftovers:
         )
 
     async def _find(self, known: Known) -> list[Leftover]:
-        await self._core.placer.refresh()
+        await self._core.placement.refresh()
         living = [share for share in self._store.shares.living() if share.state.holds]
         await self._core.observer.look(living)
-        census = await asyncio.to_thread(self._rig.census)
+        census = await asyncio.to_thread(self._ports.census)
         ours = self._ours(census, living)
         owners = {share.id: share.uid for share in living}
         found = await asyncio.to_thread(self._look, ours, owners, known)
@@ -88,25 +88,25 @@ class Leftovers:
     def _look(
         self, ours: Collection[int], owners: Mapping[ShareId, int], known: Known
     ) -> list[Leftover]:
-        residents, remains = self._rig.residents, self._rig.remains
+        residents, leftovers = self._ports.residents, self._ports.leftovers
 
         def marked(who: Resident) -> bool:
             share = ShareId(residents.variable(who.process.pid, MARK))
             return owners.get(share) == who.uid
 
-        gpus = self._core.placer.machine.gpus
+        gpus = self._core.placement.machine.gpus
         seen = [(gpu, *one) for gpu in gpus for one in residents.on(gpu)]
         return [
             *processes([one for one in seen if not (one[2] and marked(one[2]))], ours),
-            *daemons(residents.mps(), remains.mps_folder, remains.homes()),
-            *remains.find(known),
+            *daemons(residents.mps(), leftovers.mps_folder, leftovers.homes()),
+            *leftovers.find(known),
         ]
 
     async def _clean(self, one: Leftover, known: Known, *, force: bool) -> Cleaned:
         if one.process is not None:
             done = self._end(one, one.process, force=force)
         else:
-            because = await asyncio.to_thread(self._rig.remains.remove, one, known)
+            because = await asyncio.to_thread(self._ports.leftovers.remove, one, known)
             outcome = Outcome.KEPT if because else Outcome.DONE
             done = Cleaned(leftover=one, outcome=outcome, because=because)
         said = f"{one.kind} {one.name}: {done.outcome}"
@@ -115,9 +115,9 @@ class Leftovers:
 
     def _end(self, one: Leftover, process: ProcessRef, *, force: bool) -> Cleaned:
         """The signal goes through a pidfd, to this very process or to none."""
-        if not self._rig.processes.alive(process):
+        if not self._ports.processes.alive(process):
             return Cleaned(leftover=one, outcome=Outcome.DONE, because="it has ended meanwhile")
-        self._rig.signal(process, Signals.SIGKILL if force else Signals.SIGTERM)
+        self._ports.signal(process, Signals.SIGKILL if force else Signals.SIGTERM)
         return Cleaned(leftover=one, outcome=Outcome.DONE if force else Outcome.ASKED)
 
 

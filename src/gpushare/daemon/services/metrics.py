@@ -42,7 +42,7 @@ def text(
         "gpushare_reconcile_failures_total": [Sample(value=core.failed_passes)],
         "gpushare_anomalies_total": [
             Sample(value=number, labels=(kind,))
-            for kind, number in core.reconciler.lookout.anomalies.counts.items()
+            for kind, number in core.reconciler.monitor.anomalies.counts.items()
         ],
     }
     return render(samples | _gpus(gpus) | _shares(core, shares) | _tenants(quotas))

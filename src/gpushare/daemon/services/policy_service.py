@@ -8,7 +8,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from gpushare.daemon.access.access import Access
-from gpushare.daemon.access.accounts import Accounts, SystemAccounts
+from gpushare.daemon.access.accounts import AccountDirectory, SystemDirectory
 from gpushare.daemon.loop.core import Core
 from gpushare.daemon.policies import policy_checks, quotas
 from gpushare.daemon.present.views import user_name
@@ -23,11 +23,13 @@ from gpushare.scheduler import Snapshot
 _SHOWN = 100  # newest policies
 
 
-class Governor:
-    def __init__(self, core: Core, access: Access, accounts: Accounts | None = None) -> None:
+class DaemonPolicy:
+    def __init__(
+        self, core: Core, access: Access, directory: AccountDirectory | None = None
+    ) -> None:
         self._core, self._access = core, access
-        self._accounts = accounts or SystemAccounts()
-        self._store, self._clock = core.store, core.rig.clock
+        self._directory = directory or SystemDirectory()
+        self._store, self._clock = core.store, core.ports.clock
 
     def tenant_of(self, caller: Caller, wanted: Tenant | None) -> Tenant:
         """Whose a share of the caller's is; raises NoSuchTenantError, RoleError."""
@@ -75,13 +77,13 @@ class Governor:
             return await self._set(replace(now, tenants=policy_checks.without(now, name)), caller)
 
     async def quotas(self, caller: Caller) -> Sequence[QuotaView]:
-        await self._core.placer.refresh()
+        await self._core.placement.refresh()
         now, policy = self._clock.now(), self._store.policy.current()
         living = self._store.shares.living()
         state = Snapshot(
-            machine=self._core.placer.machine,
+            machine=self._core.placement.machine,
             shares=tuple(share for share in living if share.state.holds),
-            promises=self._core.rig.mechanisms.promises(),
+            promises=self._core.ports.mechanisms.promises(),
             policy=policy,
             now=now,
         )
@@ -102,7 +104,7 @@ class Governor:
         change = self._put(policy, caller, revision=revision, dry=dry)
         if change.changes and not dry:
             with suppress(GpushareError):
-                await self._core.placer.advance()
+                await self._core.placement.advance()
         return change
 
     def _put(
@@ -116,7 +118,7 @@ class Governor:
                 f"it is revision {now.revision} by {now.by}, not {revision}",
                 "look at it, and try again: gpushare export",
             )
-        policy_checks.check(policy, now.policy, self._core.placer.machine)
+        policy_checks.check(policy, now.policy, self._core.placement.machine)
         changes = differences(now.policy, policy)
         warnings = (*policy_checks.warnings(policy, now.policy), *self._left_behind(policy))
         if changes and not dry:
@@ -145,5 +147,5 @@ class Governor:
 
     def _names(self, caller: Caller) -> tuple[str, Collection[str]]:
         """Of the user, and of all groups that he is in."""
-        person = self._accounts.by_uid(caller.uid)
-        return (person.name, person.groups) if person else (user_name(caller.uid), ())
+        account = self._directory.by_uid(caller.uid)
+        return (account.name, account.groups) if account else (user_name(caller.uid), ())

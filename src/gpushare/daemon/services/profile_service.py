@@ -10,7 +10,7 @@ from gpushare.model.share import Caller
 from gpushare.store import Store
 
 
-class Book:
+class DaemonProfiles:
     """Everybody's programs stand in it."""
 
     def __init__(self, store: Store, access: Access) -> None:

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from msgspec.structs import replace
 
 from gpushare.daemon.access.access import Access
-from gpushare.daemon.access.tokens import Keys, keys_of
-from gpushare.daemon.access.visibility import Sight
-from gpushare.daemon.audit.audit_service import Records
-from gpushare.daemon.audit.writer import Auditor
+from gpushare.daemon.access.tokens import AccessTokens, keys_of
+from gpushare.daemon.access.visibility import VisibilityFilter
+from gpushare.daemon.audit.audit_service import DaemonAudit
+from gpushare.daemon.audit.writer import AuditWriter
 from gpushare.daemon.loop.core import Core
 from gpushare.daemon.observe.share_processes import MARK
 from gpushare.daemon.placement.replay import replay
@@ -49,10 +49,10 @@ from gpushare.model.view import (
 from gpushare.scheduler import Waiting
 
 from . import metrics
-from .admission import Intake
-from .leftovers import Leftovers
-from .policy_service import Governor
-from .profile_service import Book
+from .admission import Admission
+from .leftovers import DaemonLeftovers
+from .policy_service import DaemonPolicy
+from .profile_service import DaemonProfiles
 
 _FRESH_SECONDS = 0.5  # how old may be what is shown
 
@@ -64,43 +64,43 @@ class DaemonService:
         self,
         core: Core,
         access: Access,
-        keys: Keys | None = None,
-        auditor: Auditor | None = None,
+        keys: AccessTokens | None = None,
+        writer: AuditWriter | None = None,
     ) -> None:
         self._core, self._access = core, access
-        self._sight = Sight(core, access)
+        self._visibility = VisibilityFilter(core, access)
         self.tokens = self.identity = keys or keys_of(core, access)
-        self.rules = Governor(core, access)
-        self.audit = Records(auditor.log if auditor else None, core.store.shares.of)
-        self.leftovers = Leftovers(core, access)
-        self.profiles = Book(core.store, access)
-        self._store, self._rig = core.store, core.rig
+        self.rules = DaemonPolicy(core, access)
+        self.audit = DaemonAudit(writer.log if writer else None, core.store.shares.of)
+        self.leftovers = DaemonLeftovers(core, access)
+        self.profiles = DaemonProfiles(core.store, access)
+        self._store, self._ports = core.store, core.ports
         self._bus = core.bus
 
     async def create(self, request: CreateRequest, caller: Caller) -> ShareView:
         holder = self._process(request.holder, caller) if request.holder is not None else None
         async with self._core.turn:
-            share = await self._intake().take(request, caller, holder)
+            share = await self._admission().take(request, caller, holder)
         return await self._answer(share)
 
     async def plan(self, spec: ShareSpec, caller: Caller) -> Plan:
-        return await self._intake().plan(spec, caller)
+        return await self._admission().plan(spec, caller)
 
     async def shares(self, caller: Caller, *, ended: bool = False) -> Sequence[ShareView]:
         found = self._store.shares.all() if ended else self._store.shares.living()
         return await self._views(found, caller)
 
     async def show(self, ref: str, caller: Caller) -> ShareView:
-        share = self._sight.find(ref, caller)
+        share = self._visibility.find(ref, caller)
         view = (await self._views([share], caller))[0]
         if share.state is not State.QUEUED or not self._access.own(share, caller):
             return view
-        return replace(view, why=self._core.placer.standing(share.id))
+        return replace(view, why=self._core.placement.standing(share.id))
 
     async def wait(
         self, ref: str, states: Sequence[State], timeout: Seconds | None, caller: Caller
     ) -> ShareView:
-        share = self._sight.own(ref, caller)
+        share = self._visibility.own(ref, caller)
         share = await self._until(share, states, timeout)
         return await (self._view(share) if share.state in states else self._answer(share.id))
 
@@ -116,7 +116,7 @@ class DaemonService:
             share = self._core.reconciler.mark_running(share, members=members)
             self._core.members.watch(share, process)
         found = host_plan(edits, request.preload)
-        cpus, numa = views.nearby(share, self._core.placer.machine)
+        cpus, numa = views.nearby(share, self._core.placement.machine)
         env = {**found.env, MARK: share.id}
         return Entry(share=share.id, env=env, unset=found.unset, cpus=cpus, numa=numa)
 
@@ -145,13 +145,13 @@ class DaemonService:
         return await self.show(ref, caller)
 
     async def decision(self, ref: str, caller: Caller) -> DecisionView:
-        share = self._sight.own(ref, caller)
+        share = self._visibility.own(ref, caller)
         found = replay(share.name, *self._store.decisions.get(share.id))
-        return self._sight.decision(found, caller)
+        return self._visibility.decision(found, caller)
 
     async def remove(self, ref: str, caller: Caller, *, force: bool = False) -> ShareView:
         async with self._core.turn:
-            share = self._sight.own(ref, caller)
+            share = self._visibility.own(ref, caller)
             if not share.state.ended:
                 await self._end(share, force=force)
         return await self._view(await self._until(share, (), self._core.patience))
@@ -165,25 +165,25 @@ class DaemonService:
                 f"gpushare resume {share.name}",
             )
         edits = await self._core.executor.edits(share)
-        found = await self._core.prover.probe(share, edits, fill=await self._alone(share))
+        found = await self._core.verifier.probe(share, edits, fill=await self._alone(share))
         async with self._core.turn:
             if not self._store.shares.get(share.id).state.ended:
                 self._store.shares.update(share.id, verified=found)
         return found
 
     async def gpus(self, caller: Caller) -> Sequence[GpuView]:
-        await self._core.placer.refresh()
-        machine = self._core.placer.machine
+        await self._core.placement.refresh()
+        machine = self._core.placement.machine
         holding = [share for share in self._store.shares.living() if share.state.holds]
         found = (views.gpu_view(gpu, machine, holding) for gpu in machine.gpus)
-        return [self._sight.gpu(view, caller) for view in found]
+        return [self._visibility.gpu(view, caller) for view in found]
 
     async def version(self, caller: Caller) -> VersionView:  # noqa: ARG002
         return VersionView(version=__version__, driver=await self._driver(), pid=os.getpid())
 
     async def events(self, since: int, caller: Caller) -> AsyncIterator[Event]:
         async for event in self._bus.follow(since):
-            if self._sight.hears(event, caller):
+            if self._visibility.hears(event, caller):
                 yield event
 
     async def metrics(self, caller: Caller) -> bytes:
@@ -192,13 +192,13 @@ class DaemonService:
         quotas = await self.rules.quotas(caller)
         return metrics.text(self._core, shares, gpus, quotas, await self._driver())
 
-    def _intake(self) -> Intake:
-        return Intake(self._core, self.rules.tenant_of)
+    def _admission(self) -> Admission:
+        return Admission(self._core, self.rules.tenant_of)
 
     async def _join(self, share: Share, process: ProcessRef) -> None:
         """Into the share's control group; raises CgroupError where the memory limit hangs on it."""
         assert share.decision is not None
-        joined = await asyncio.to_thread(self._rig.cgroups.add, share.id, process.pid)
+        joined = await asyncio.to_thread(self._ports.cgroups.add, share.id, process.pid)
         if not joined and MechanismName.DRIVER_LIMIT in share.decision.mechanisms:
             raise CgroupError(
                 f"process {process.pid} cannot join the control group of {share.name}",
@@ -218,15 +218,15 @@ class DaemonService:
     async def _driver(self) -> str:
         """Empty on a machine without a driver."""
         try:
-            return (await asyncio.to_thread(self._rig.gpus.driver)).version
+            return (await asyncio.to_thread(self._ports.gpus.driver)).version
         except HardwareError:
             return ""
 
     def _process(self, pid: int, caller: Caller) -> ProcessRef:
         """The caller's process; raises UsageError, NotYoursError."""
         self._access.here(caller)
-        process = self._rig.processes.find(pid)
-        uid = self._rig.processes.uid(process) if process else None
+        process = self._ports.processes.find(pid)
+        uid = self._ports.processes.uid(process) if process else None
         if process is None or uid is None:
             raise UsageError(f"no process {pid}", "it has ended or never was")
         if uid != caller.uid and not caller.role.covers(Role.ADMIN):
@@ -234,7 +234,7 @@ class DaemonService:
         return process
 
     def _holding(self, ref: str, caller: Caller) -> Share:
-        share = self._sight.own(ref, caller)
+        share = self._visibility.own(ref, caller)
         if not share.state.holds:
             raise ConflictError(
                 f"share {share.name} is {share.state}",
@@ -283,10 +283,10 @@ class DaemonService:
         """`caller` None: already allowed."""
         await self._core.observer.look(shares, age=_FRESH_SECONDS)
         queued = any(share.state is State.QUEUED for share in shares)
-        waiting = self._core.placer.waiting() if queued else {}
-        borrowed = self._core.placer.borrowed()
+        waiting = self._core.placement.waiting() if queued else {}
+        borrowed = self._core.placement.borrowed()
         return [
-            view if caller is None else self._sight.share(view, share, caller)
+            view if caller is None else self._visibility.share(view, share, caller)
             for share in shares
             for view in (self._one(share, waiting.get(share.id), borrowed),)
         ]
@@ -296,7 +296,7 @@ class DaemonService:
     ) -> ShareView:
         return views.share_view(
             share,
-            self._core.placer.machine,
+            self._core.placement.machine,
             self._core.observer.last(share.id),
             self._core.members.shown(share),
             waiting,
