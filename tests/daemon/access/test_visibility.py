@@ -114,7 +114,7 @@ def test_events_are_for_whose_share_it_is(world, state):
             return [event.type async for event in daemon.service.events(0, caller)]
 
         daemon.core.bus.publish("token.created", "for lin")
-        daemon.core.bus.publish("anything.new", "by lin")
+        daemon.core.bus.publish("policy.changed", "by lin")
         daemon.core.bus.publish("gpu.lost", "GPU 0 is lost")
         assert await heard(STRANGER) == ["gpu.lost"]
         assert await heard(VIEWER) == ["gpu.lost"]
