@@ -3,10 +3,12 @@
 
 import pytest
 
+from gpushare.cli._group import Verbs
 from gpushare.model.errors import BadQuantityError, BadSpecError
-from gpushare.model.spec import ComputeAsk, Isolation, MechanismName, MemoryAsk, Priority
+from gpushare.model.spec import ComputeAsk, Isolation, MechanismName, MemoryAsk, Priority, ShareSpec
 from gpushare.model.units import GIB
-from gpushare.session.spec_options import changes, spec
+from gpushare.model.view import UpdateRequest
+from gpushare.session.spec_options import SPEC_FIELDS, SpecOptions, changes, spec
 
 
 def test_words_become_a_spec() -> None:
@@ -115,3 +117,35 @@ def test_changes_that_make_no_sense_are_refused(wish: dict[str, str], error: typ
 def test_turns_are_asked_for() -> None:
     assert spec(turns=True).turns
     assert not spec().turns
+
+
+def test_every_field_of_a_spec_has_its_row_and_every_row_its_type() -> None:
+    assert {field.field for field in SPEC_FIELDS} == set(ShareSpec.__struct_fields__)
+    assert [field.keyword for field in SPEC_FIELDS] == [*SpecOptions.__annotations__]
+    live = {field.field for field in SPEC_FIELDS if field.live}
+    assert live == set(UpdateRequest.__struct_fields__)
+
+
+@pytest.mark.parametrize("verb", ["run", "create", "update"])
+def test_the_command_line_has_an_option_for_each_row(verb: str) -> None:
+    given = {name for option in Verbs()[verb].params for name in option.opts}
+    rows = [field for field in SPEC_FIELDS if field.live or verb != "update"]
+
+    assert {flag for field in rows for flag in field.flags} <= given
+
+
+def test_an_option_that_is_not_given_keeps_the_default() -> None:
+    assert spec(**dict.fromkeys(SpecOptions.__annotations__)) == ShareSpec()
+
+
+def test_a_keyword_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(TypeError, match="memroy"):
+        spec(memroy="1GiB")
+    with pytest.raises(TypeError, match="gpus"):
+        changes(gpus=2)
+
+
+def test_labels_are_a_mapping_or_texts() -> None:
+    assert spec(labels={"team": "a"}) == spec(labels=("team=a",))
+    with pytest.raises(BadSpecError, match="team"):
+        spec(labels=("team",))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from gpushare.model.errors import BadQuantityError
-from gpushare.session.times import parse_when
+from gpushare.session.times import parse_time
 
 BERLIN = timezone(timedelta(hours=1))
 NOW = datetime(2026, 11, 24, 15, 30, tzinfo=BERLIN)
@@ -24,11 +24,11 @@ NOW = datetime(2026, 11, 24, 15, 30, tzinfo=BERLIN)
     ],
 )
 def test_a_time_is_read(text, found) -> None:
-    assert parse_when(text, NOW) == found
+    assert parse_time(text, NOW) == found
 
 
 @pytest.mark.parametrize("text", ["", "soon", "+", "+0h", "25:00", "2026-13-01", "+99999999999d"])
 def test_what_is_no_time_is_refused_with_examples(text) -> None:
     with pytest.raises(BadQuantityError) as caught:
-        parse_when(text, NOW)
+        parse_time(text, NOW)
     assert "14:00" in caught.value.hint

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options that several commands take, read into values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -9,8 +9,7 @@ import click
 
 from gpushare.cli._format.output import JSON, Format, Output
 from gpushare.model.errors import BadSpecError
-from gpushare.model.spec import Isolation, MechanismName, Priority
-from gpushare.session.spec_options import AUTO, spec
+from gpushare.session.spec_options import SPEC_FIELDS, SpecField, changes, spec
 
 from ._connect import complete_gpu, complete_share
 
@@ -56,126 +55,59 @@ def share_argument(command: Command) -> Command:
     return click.argument("share", shell_complete=complete_share)(command)
 
 
-_SPEC_OPTIONS = (
-    click.option("-m", "--memory", metavar="SIZE", help="Limit per GPU: 8GiB, or 20% of it."),
-    click.option("--memory-request", metavar="SIZE", help="Guaranteed part of the limit."),
-    click.option("-c", "--compute", metavar="PERCENT", help="Limit of compute per GPU."),
-    click.option("--compute-request", metavar="PERCENT", help="Guaranteed part of the limit."),
-    click.option(
-        "-p",
-        "--priority",
-        type=click.Choice([*map(str, Priority)]),
-        default=str(Priority.NORMAL),
-        help="Who goes first when the GPU is contended.",
-    ),
-    click.option(
-        "--isolation",
-        type=click.Choice([*map(str, Isolation)]),
-        default=str(Isolation.ANY),
-        help="The least that you accept.",
-    ),
-    click.option("-n", "--gpus", metavar="N", type=click.IntRange(1), help="How many GPUs."),
-    click.option(
-        "--gpu",
-        metavar="UUID|INDEX",
-        multiple=True,
-        shell_complete=complete_gpu,
-        help="Only this GPU; may be given again.",
-    ),
-    click.option(
-        "--mechanism",
-        type=click.Choice([AUTO, *map(str, MechanismName)]),
-        default=AUTO,
-        help="How the share is made real.",
-    ),
-    click.option("--name", help="What to call the share."),
-    click.option("--ttl", metavar="TIME", help="End the share after this time: 90s, 30m, 8h, 2d."),
-    click.option("-l", "--label", metavar="KEY=VALUE", multiple=True, help="May be given again."),
-    click.option(
-        "--turns",
-        is_flag=True,
-        help="Share GPU memory with others that take turns: one is on the GPU, the others wait.",
-    ),
-    click.option("--tenant", metavar="NAME", help="For which of your tenants; else the first."),
-    click.option(
-        "--no-borrow",
-        is_flag=True,
-        help="Only from what the tenant is guaranteed: it cannot be taken back.",
-    ),
-    click.option(
-        "--at", metavar="TIME", help="Reserve: 14:00, +2h, 2026-12-01T08:00; with --for or --ttl."
-    ),
-    click.option("--for", "duration", metavar="TIME", help="The same as --ttl."),
-    click.option(
-        "--gang", metavar="NAME:SIZE", help="Granted together with SIZE shares of this name."
-    ),
-    click.option(
-        "--near", metavar="KEY=VALUE", multiple=True, help="Beside your shares with this label."
-    ),
-    click.option(
-        "--apart", metavar="KEY=VALUE", multiple=True, help="Not beside your shares with it."
-    ),
-    click.option(
-        "--select",
-        metavar="WHAT",
-        multiple=True,
-        help="Only GPUs like that: model=H200, memory>=40GiB, numa=0.",
-    ),
-    click.option(
-        "--allow-unverified",
-        is_flag=True,
-        help="Go on when a limit was found not to hold on this machine.",
-    ),
-)
-
-
 def spec_options(command: Command) -> Command:
     """Everything that describes a share; the command gets `spec`."""
 
     @wraps(command)
-    def with_spec(*args: Any, **given: Any) -> Any:
-        taken = {name: given.pop(name) for name in _SPEC_NAMES}
-        for labels in ("label", "near", "apart"):
-            taken[_LABELS[labels]] = dict(_label(text) for text in given.pop(labels))
-        taken["gpus"] = given.pop("gpus") or max(1, len(taken["gpu"]))
-        taken["borrow"] = not given.pop("no_borrow")
-        taken["ttl"] = _time(taken["ttl"], given.pop("duration"))
-        return command(*args, spec=spec(**taken), **given)
+    def with_spec(*args: Any, duration: str | None, **given: Any) -> Any:
+        options = _taken(given, SPEC_FIELDS)
+        options["gpus"] = options["gpus"] or max(1, len(options["gpu"]))
+        options["ttl"] = _time(options["ttl"], duration)
+        return command(*args, spec=spec(**options), **given)
 
-    for option in reversed(_SPEC_OPTIONS):
-        with_spec = option(with_spec)
-    return with_spec
+    alias = click.option("--for", "duration", metavar="TIME", help="Same as --ttl.")
+    return _with_options(alias(with_spec), SPEC_FIELDS)
 
 
-_SPEC_NAMES = (
-    "memory",
-    "memory_request",
-    "compute",
-    "compute_request",
-    "priority",
-    "isolation",
-    "gpu",
-    "mechanism",
-    "name",
-    "ttl",
-    "allow_unverified",
-    "turns",
-    "tenant",
-    "at",
-    "gang",
-    "select",
-)
-_LABELS = {"label": "labels", "near": "near", "apart": "apart"}
+def change_options(command: Command) -> Command:
+    """What can change about a live share; the command gets `change`."""
+    fields = [field for field in SPEC_FIELDS if field.live]
+
+    @wraps(command)
+    def with_change(*args: Any, **given: Any) -> Any:
+        return command(*args, change=changes(**_taken(given, fields)), **given)
+
+    return _with_options(with_change, fields)
+
+
+def _with_options(command: Command, fields: Sequence[SpecField]) -> Command:
+    """The command with an option for each field; click lists the last decorator first."""
+    for field in reversed(fields):
+        command = _option(field)(command)
+    return command
+
+
+def _option(field: SpecField) -> Callable[[Command], Command]:
+    kind: Any = click.Choice(field.choices) if field.choices else None
+    return click.option(
+        *field.flags,
+        field.keyword,
+        metavar=field.metavar,
+        type=kind if field.minimum is None else click.IntRange(field.minimum),
+        is_flag=field.is_flag,
+        multiple=field.repeated,
+        shell_complete=complete_gpu if field.keyword == "gpu" else None,
+        help=field.help,
+    )
+
+
+def _taken(given: dict[str, Any], fields: Sequence[SpecField]) -> dict[str, Any]:
+    """The values of these fields, removed from what click gives the command."""
+    values = {field: given.pop(field.keyword) for field in fields}
+    return {field.keyword: not value if field.negated else value for field, value in values.items()}
 
 
 def _time(ttl: str | None, duration: str | None) -> str | None:
     if ttl and duration:
         raise BadSpecError("the time is given twice", "--for is the same as --ttl")
     return ttl or duration
-
-
-def _label(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise BadSpecError(f"cannot read the label {text!r}", "", "write KEY=VALUE")
-    return key, value

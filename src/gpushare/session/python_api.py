@@ -10,10 +10,9 @@ terminal. The second time it finds itself in the share and goes on.
 import ctypes
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 from gpushare.client.client import Client
 from gpushare.model.errors import ConflictError, UnsupportedError
@@ -22,41 +21,15 @@ from gpushare.model.view import CreateRequest, ShareView
 
 from .acquire import apply, enter, taken
 from .cpu_affinity import settle
-from .spec_options import spec
+from .spec_options import SpecOptions, spec
 
 MARK = "GPUSHARE_SHARE"  # the daemon sets it in every program of a share
 _NOT_INITIALIZED = 3  # CUDA_ERROR_NOT_INITIALIZED of cuda.h
 
 
-class Wishes(TypedDict, total=False):
-    """What `client.spec.spec` takes."""
-
-    memory: str | int | None
-    memory_request: str | int | None
-    compute: str | int | None
-    compute_request: str | int | None
-    priority: str
-    isolation: str
-    gpus: int
-    gpu: Iterable[str | int]
-    mechanism: str
-    name: str | None
-    ttl: str | int | None
-    labels: Mapping[str, str]
-    allow_unverified: bool
-    turns: bool
-    tenant: str | None
-    borrow: bool
-    at: str | datetime | None
-    gang: str | None
-    near: Mapping[str, str]
-    apart: Mapping[str, str]
-    select: Iterable[str]
-
-
 @contextmanager
 def share(
-    *, wait: bool = True, timeout: int | None = None, **wishes: Unpack[Wishes]
+    *, wait: bool = True, timeout: int | None = None, **options: Unpack[SpecOptions]
 ) -> Iterator[ShareView]:
     """Run the rest of this program in a share of a GPU; before CUDA starts.
 
@@ -75,9 +48,8 @@ def share(
         return
     _check_early()
     arguments = _again()
-    wanted = spec(**wishes)
     program = os.path.basename(sys.argv[0] or "python")  # noqa: PTH119 (may be -c or -m)
-    request = CreateRequest(spec=wanted, holder=os.getpid(), wait=wait, program=program)
+    request = CreateRequest(spec=spec(**options), holder=os.getpid(), wait=wait, program=program)
     _start_again(client, request, arguments, None if timeout is None else Seconds(timeout))
 
 

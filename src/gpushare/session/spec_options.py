@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Share specs from the words that people write."""
+"""What users can ask of a share: one table.
 
-from collections.abc import Iterable, Mapping
+The options of `gpushare run`, `create` and `update`, the keyword arguments of `gpushare.share()`
+and the fields of `ShareSpec` are all made from `SPEC_FIELDS`. A new field of `ShareSpec` needs one
+row here and one line in `SpecOptions`, which only tells type checkers what the table accepts; a
+test compares the three.
+
+Two rows can fill one field: `memory` and `memory_request` are parts of `ShareSpec.memory`. A value
+of None means that the user did not give it, so the field keeps the default of `ShareSpec`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypedDict, TypeVar, Unpack
 
 from gpushare.model.errors import BadQuantityError, BadSpecError
 from gpushare.model.ids import Tenant
@@ -17,7 +27,6 @@ from gpushare.model.spec import (
     ShareSpec,
 )
 from gpushare.model.units import (
-    FULL,
     Bytes,
     Percent,
     Seconds,
@@ -27,110 +36,124 @@ from gpushare.model.units import (
 )
 from gpushare.model.view import UpdateRequest
 
-from .times import parse_when
+from .times import parse_time
 
 AUTO = "auto"
 Choice = TypeVar("Choice", Priority, Isolation, MechanismName)
 
 
-def spec(
-    *,
-    memory: str | int | None = None,
-    memory_request: str | int | None = None,
-    compute: str | int | None = None,
-    compute_request: str | int | None = None,
-    priority: str = Priority.NORMAL,
-    isolation: str = Isolation.ANY,
-    gpus: int = 1,
-    gpu: Iterable[str | int] = (),
-    mechanism: str = AUTO,
-    name: str | None = None,
-    ttl: str | int | None = None,
-    labels: Mapping[str, str] = {},
-    allow_unverified: bool = False,
-    turns: bool = False,
-    tenant: str | None = None,
-    borrow: bool = True,
-    at: str | datetime | None = None,
-    gang: str | None = None,
-    near: Mapping[str, str] = {},
-    apart: Mapping[str, str] = {},
-    select: Iterable[str] = (),
-) -> ShareSpec:
+class SpecOptions(TypedDict, total=False):
+    """The types of the keywords in `SPEC_FIELDS`."""
+
+    memory: str | int | None
+    memory_request: str | int | None
+    compute: str | int | None
+    compute_request: str | int | None
+    priority: str
+    isolation: str
+    gpus: int
+    gpu: Iterable[str | int]
+    mechanism: str
+    name: str | None
+    ttl: str | int | None
+    labels: Mapping[str, str]
+    turns: bool
+    tenant: str | None
+    borrow: bool
+    at: str | datetime | None
+    gang: str | None
+    near: Mapping[str, str]
+    apart: Mapping[str, str]
+    select: Iterable[str]
+    allow_unverified: bool
+
+
+class SpecField(NamedTuple):
+    """One row: a keyword in Python, its option on the command line, and how its value is read.
+
+    `read` turns what users write into the value of `field`, or into a part of it. `no_` flags on
+    the command line set their keyword to False. `live`: `gpushare update` can change it.
+    """
+
+    keyword: str
+    flags: tuple[str, ...]
+    help: str
+    read: Callable[[Any], Any]
+    field: str
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    minimum: int | None = None
+    is_flag: bool = False
+    repeated: bool = False
+    live: bool = False
+
+    @property
+    def negated(self) -> bool:
+        return self.flags[-1].startswith("--no-")
+
+
+def spec(**options: Unpack[SpecOptions]) -> ShareSpec:
     """Memory as `8GiB`, `20%` or bytes, compute in percent, ttl as `8h` or seconds.
 
     `at` as `14:00`, `+2h` or a date and time; `gang` as `NAME:SIZE`; `select` as `model=H200`.
 
     Raises BadQuantityError and BadSpecError.
     """
-    return ShareSpec(
-        memory=_memory(memory, memory_request),
-        compute=_compute(compute, compute_request),
-        priority=_choice(Priority, priority, "priority"),
-        isolation=_choice(Isolation, isolation, "isolation"),
-        gpus=gpus,
-        gpu=tuple(str(one) for one in gpu),
-        mechanism=None if mechanism == AUTO else _choice(MechanismName, mechanism, "mechanism"),
-        name=name,
-        ttl=None if ttl is None else _seconds(ttl),
-        labels=dict(labels),
-        allow_unverified=allow_unverified,
-        turns=turns,
-        tenant=None if tenant is None else Tenant(tenant),
-        borrow=borrow,
-        at=None if at is None else _when(at),
-        gang=None if gang is None else _gang(gang),
-        near=dict(near),
-        apart=dict(apart),
-        select=tuple(select),
-    )
+    return ShareSpec(**_values(options, SPEC_FIELDS))
 
 
-def changes(
-    *,
-    memory: str | int | None = None,
-    memory_request: str | int | None = None,
-    compute: str | int | None = None,
-    compute_request: str | int | None = None,
-    priority: str | None = None,
-    ttl: str | int | None = None,
-) -> UpdateRequest:
-    """What changes about a share that lives; None: stays. Raises as `spec` does.
+def changes(**options: str | int | None) -> UpdateRequest:
+    """What changes about a live share; None: stays. Raises as `spec` does.
 
     A limit without a request is guaranteed in full, as in `spec`.
     """
-    for limit, request, what in (
-        (memory, memory_request, "memory"),
-        (compute, compute_request, "compute"),
-    ):
-        if limit is None and request is not None:
+    for name in ("memory", "compute"):
+        if options.get(name) is None and options.get(f"{name}_request") is not None:
             raise BadSpecError(
-                f"the {what} request changes together with its limit", hint=f"give --{what} as well"
+                f"the {name} request changes together with its limit", hint=f"give --{name} as well"
             )
-    return UpdateRequest(
-        memory=None if memory is None else _memory(memory, memory_request),
-        compute=None if compute is None else _compute(compute, compute_request),
-        priority=None if priority is None else _choice(Priority, priority, "priority"),
-        ttl=None if ttl is None else _seconds(ttl),
-    )
+    return UpdateRequest(**_values(options, [field for field in SPEC_FIELDS if field.live]))
 
 
-def _memory(limit: str | int | None, request: str | int | None) -> MemoryAsk:
-    asked = None if request is None else _bytes(request)
-    if isinstance(limit, str) and limit.strip().endswith("%"):
-        return MemoryAsk(share=parse_percent(limit, "memory"), request=asked)
-    return MemoryAsk(limit=None if limit is None else _bytes(limit), request=asked)
+def _values(options: Mapping[str, Any], fields: Iterable[SpecField]) -> dict[str, Any]:
+    """The fields of ShareSpec that the options give."""
+    rows = {field.keyword: field for field in fields}
+    if unknown := options.keys() - rows.keys():
+        raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
+    values: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {"memory": {}, "compute": {}}
+    for keyword, value in options.items():
+        if value is None:
+            continue
+        row = rows[keyword]
+        if row.field in parts:
+            parts[row.field] |= row.read(value)
+        else:
+            values[row.field] = row.read(value)
+    asks = {"memory": MemoryAsk, "compute": ComputeAsk}
+    return values | {name: asks[name](**part) for name, part in parts.items() if part}
+
+
+def _memory(value: str | int) -> dict[str, Any]:
+    if isinstance(value, str) and value.strip().endswith("%"):
+        return {"share": parse_percent(value, "memory")}
+    return {"limit": _bytes(value)}
+
+
+def _memory_request(value: str | int) -> dict[str, Any]:
+    return {"request": _bytes(value)}
 
 
 def _bytes(value: str | int) -> Bytes:
     return parse_bytes(value) if isinstance(value, str) else Bytes(value)
 
 
-def _compute(limit: str | int | None, request: str | int | None) -> ComputeAsk:
-    return ComputeAsk(
-        limit=FULL if limit is None else _percent(limit),
-        request=None if request is None else _percent(request),
-    )
+def _compute(value: str | int) -> dict[str, Any]:
+    return {"limit": _percent(value)}
+
+
+def _compute_request(value: str | int) -> dict[str, Any]:
+    return {"request": _percent(value)}
 
 
 def _percent(value: str | int) -> Percent:
@@ -143,10 +166,10 @@ def _seconds(value: str | int) -> Seconds:
     return parse_duration(value) if isinstance(value, str) else Seconds(value)
 
 
-def _when(value: str | datetime) -> datetime:
-    """In UTC; what is written without a zone is local."""
-    found = parse_when(value, datetime.now().astimezone()) if isinstance(value, str) else value
-    return found.astimezone(UTC)
+def _moment(value: str | datetime) -> datetime:
+    """In UTC; a time without a zone is local."""
+    moment = parse_time(value, datetime.now().astimezone()) if isinstance(value, str) else value
+    return moment.astimezone(UTC)
 
 
 def _gang(text: str) -> Gang:
@@ -156,9 +179,119 @@ def _gang(text: str) -> Gang:
     return Gang(name=name, size=int(size))
 
 
-def _choice(kind: type[Choice], value: str, what: str) -> Choice:
+def _labels(value: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
+    """From a mapping, or from texts `KEY=VALUE`."""
+    return dict(value) if isinstance(value, Mapping) else dict(map(_label, value))
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise BadSpecError(f"cannot read the label {text!r}", "", "write KEY=VALUE")
+    return key, value
+
+
+def _texts(values: Iterable[str | int]) -> tuple[str, ...]:
+    return tuple(map(str, values))
+
+
+def _choice(value: str, kind: type[Choice], what: str) -> Choice:
     try:
         return kind(value)
     except ValueError as error:
-        words = ", ".join(kind)
-        raise BadSpecError(f"there is no {what} {value!r}", hint=f"one of: {words}") from error
+        allowed = ", ".join(kind)
+        raise BadSpecError(f"there is no {what} {value!r}", hint=f"one of: {allowed}") from error
+
+
+def _mechanism(value: str) -> MechanismName | None:
+    return None if value == AUTO else _choice(value, MechanismName, "mechanism")
+
+
+SPEC_FIELDS = (
+    SpecField(
+        "memory", ("-m", "--memory"), "Memory limit per GPU, such as 8GiB, or 20% of the GPU.",
+        _memory, "memory", metavar="SIZE", live=True,
+    ),
+    SpecField(
+        "memory_request", ("--memory-request",), "Guaranteed part of the memory limit.",
+        _memory_request, "memory", metavar="SIZE", live=True,
+    ),
+    SpecField(
+        "compute", ("-c", "--compute"), "Compute limit per GPU, in percent.",
+        _compute, "compute", metavar="PERCENT", live=True,
+    ),
+    SpecField(
+        "compute_request", ("--compute-request",), "Guaranteed part of the compute limit.",
+        _compute_request, "compute", metavar="PERCENT", live=True,
+    ),
+    SpecField(
+        "priority", ("-p", "--priority"), "Whose GPU work goes first on a busy GPU.",
+        partial(_choice, kind=Priority, what="priority"), "priority",
+        choices=tuple(map(str, Priority)), live=True,
+    ),
+    SpecField(
+        "isolation", ("--isolation",), "Minimum isolation from other shares.",
+        partial(_choice, kind=Isolation, what="isolation"), "isolation",
+        choices=tuple(map(str, Isolation)),
+    ),
+    SpecField(
+        "gpus", ("-n", "--gpus"), "Number of GPUs.", int, "gpus", metavar="N", minimum=1,
+    ),
+    SpecField(
+        "gpu", ("--gpu",), "Use only this GPU. Can be repeated.",
+        _texts, "gpu", metavar="UUID|INDEX", repeated=True,
+    ),
+    SpecField(
+        "mechanism", ("--mechanism",), "Mechanism that makes the share real.",
+        _mechanism, "mechanism", choices=(AUTO, *map(str, MechanismName)),
+    ),
+    SpecField("name", ("--name",), "Name of the share.", str, "name"),
+    SpecField(
+        "ttl", ("--ttl",), "End the share after this time, such as 90s, 30m, 8h or 2d.",
+        _seconds, "ttl", metavar="TIME", live=True,
+    ),
+    SpecField(
+        "labels", ("-l", "--label"), "Label the share. Can be repeated.",
+        _labels, "labels", metavar="KEY=VALUE", repeated=True,
+    ),
+    SpecField(
+        "turns", ("--turns",),
+        "Take turns: share GPU memory with other shares that take turns, one on the GPU at a time.",
+        bool, "turns", is_flag=True,
+    ),
+    SpecField(
+        "tenant", ("--tenant",), "Charge the share to this one of your tenants.",
+        Tenant, "tenant", metavar="NAME",
+    ),
+    SpecField(
+        "borrow", ("--no-borrow",),
+        "Stay within the tenant's guarantee, so that the share is never reclaimed.",
+        bool, "borrow", is_flag=True,
+    ),
+    SpecField(
+        "at", ("--at",), "Reserve for a later time: 14:00, +2h, 2026-12-01T08:00. Needs --ttl.",
+        _moment, "at", metavar="TIME",
+    ),
+    SpecField(
+        "gang", ("--gang",), "Grant together with the other shares of this gang, SIZE in all.",
+        _gang, "gang", metavar="NAME:SIZE",
+    ),
+    SpecField(
+        "near", ("--near",), "Use GPUs that run your shares with this label. Can be repeated.",
+        _labels, "near", metavar="KEY=VALUE", repeated=True,
+    ),
+    SpecField(
+        "apart", ("--apart",), "Avoid GPUs that run your shares with this label. Can be repeated.",
+        _labels, "apart", metavar="KEY=VALUE", repeated=True,
+    ),
+    SpecField(
+        "select", ("--select",),
+        "Use only matching GPUs: model=H200, memory>=40GiB, numa=0. Can be repeated.",
+        tuple, "select", metavar="CONDITION", repeated=True,
+    ),
+    SpecField(
+        "allow_unverified", ("--allow-unverified",),
+        "Run even if a limit is known not to hold on this machine.",
+        bool, "allow_unverified", is_flag=True,
+    ),
+)  # fmt: skip

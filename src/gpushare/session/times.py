@@ -9,7 +9,7 @@ from gpushare.model.units import parse_duration
 _HINT = "write a time such as 14:00, +2h, 2026-12-01T08:00"
 
 
-def parse_when(text: str, now: datetime) -> datetime:
+def parse_time(text: str, now: datetime) -> datetime:
     """Read `14:00` (the next one), `+2h`, or a date and time; raises BadQuantityError.
 
     `now` knows its zone; what is written without one is in that zone.
