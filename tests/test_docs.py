@@ -14,7 +14,7 @@ import pytest
 from gpushare.api.metrics import MEASURES
 from gpushare.api.routes import ROUTES
 from gpushare.cli import command
-from gpushare.cli._format.error_texts import WORDS
+from gpushare.cli._format.error_texts import EXPLANATIONS
 from gpushare.config.sources import FIELDS, VARIABLES
 from gpushare.model.errors import catalogue
 
@@ -67,7 +67,7 @@ def test_every_command_and_option_explains_itself(path: str, verb: click.Command
 
 
 def test_every_error_has_its_words_and_its_place() -> None:
-    assert WORDS.keys() == catalogue().keys()
+    assert EXPLANATIONS.keys() == catalogue().keys()
     missing = [code for code in catalogue() if f"## {code}\n" not in page("errors.md")]
     assert not missing
 

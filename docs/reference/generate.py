@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gpushare.api.metrics import MEASURES
-from gpushare.api.permissions import need
+from gpushare.api.permissions import requirement
 from gpushare.api.routes import ROUTES
 from gpushare.cli import command
 from gpushare.cli._format.error_texts import explanations
@@ -158,7 +158,7 @@ def policy() -> Iterator[str]:
         "`90s`, `30m`, `8h`, `7d` or seconds. `[default]` applies to each user in no tenant."
     )
     yield from ("", "```toml", *EXAMPLE.strip().splitlines(), "```", "")
-    keys = ((f"`{k.name}`", k.table or "-", k.usual or "-", k.meaning) for k in policy_keys())
+    keys = ((f"`{k.name}`", k.table or "-", k.default or "-", k.meaning) for k in policy_keys())
     yield from table(("key", "table", "default", "meaning"), keys)
 
 
@@ -269,7 +269,7 @@ def special(path: str) -> tuple[str, ...]:
 
 def asked(method: str, path: str) -> tuple[str, str]:
     """Role and scope."""
-    row = need(method, path)
+    row = requirement(method, path)
     role = f"{row.role}, own" if row.own else str(row.role or "-")
     return role, f"`{row.scope}`" if row.scope else "-"
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gpushare.api import Certificate, RemoteServer, Rules, Server, build
+from gpushare.api import Certificate, FilterSettings, RemoteServer, Server, build
 from gpushare.daemon.access.access import Access
 from gpushare.daemon.access.accounts import Account, Accounts
 from gpushare.daemon.access.tokens import AccessTokens
@@ -70,7 +70,7 @@ class House:
         self.authority = Authority(folder)
         self.pair: Pair = self.authority.issue("server", "localhost", "127.0.0.1")
         self.directory, self.elapsed = MadeUp(), Elapsed()
-        self.rules = Rules(hosts=frozenset({"localhost", "gpu.lab"}), elapsed=self.elapsed)
+        self.rules = FilterSettings(hosts=frozenset({"localhost", "gpu.lab"}), elapsed=self.elapsed)
         self.client_ca: Path | None = None
         self.tls = True
         self.port = 0
@@ -161,7 +161,7 @@ def living(house: House, prepared: Callable[[House], None] = lambda _: None) -> 
             house.keys = house.keys_for(here)
             service = DaemonService(here.core, Access(operator=UID), house.keys)
             here.service = service
-            app = build(service, rules=house.rules)
+            app = build(service, settings=house.rules)
             listener = bound("127.0.0.1:0", secure=False)
             house.port = listener.getsockname()[1]
             house.certificate = Certificate(house.pair.cert, house.pair.key, house.client_ca)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from gpushare.api.app import build
-from gpushare.api.permissions import NEEDS, Need, default_scopes, need, scopes
+from gpushare.api.permissions import REQUIREMENTS, Requirement, default_scopes, requirement, scopes
 from gpushare.model.access.role import Role
 from gpushare.model.errors import RoleError, UnauthenticatedError
 from gpushare.model.share import Caller
@@ -14,7 +14,7 @@ from gpushare.model.share import Caller
 from .remote import ANA
 
 ROLES = list(Role)
-CALLS = sorted(NEEDS)
+CALLS = sorted(REQUIREMENTS)
 # What a call needs to be understood, so that a refusal is about who asks.
 BODIES = {
     ("POST", "/v1/shares"): {"spec": {"memory": {"limit": 1 << 30}}},
@@ -32,21 +32,21 @@ def test_every_call_has_a_row_and_every_row_a_call(house):
         for method in route.methods or ()
         if method != "HEAD"
     }
-    assert served == set(NEEDS)
+    assert served == set(REQUIREMENTS)
 
 
 def test_a_call_without_a_row_is_for_admins():
-    assert need("POST", "/v1/reboot").role is Role.ADMIN
+    assert requirement("POST", "/v1/reboot").role is Role.ADMIN
 
 
 def test_reading_asks_for_reading_and_changing_for_changing():
-    for (method, path), row in NEEDS.items():
+    for (method, path), row in REQUIREMENTS.items():
         if row.scope and path != "/v1/plan":
             assert row.scope.endswith(":read" if method == "GET" else ":write"), (method, path)
 
 
 def test_only_logging_in_needs_no_name():
-    assert {path for (_, path), row in NEEDS.items() if row.role is None} == {"/v1/login"}
+    assert {path for (_, path), row in REQUIREMENTS.items() if row.role is None} == {"/v1/login"}
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -55,7 +55,7 @@ def test_each_call_is_open_to_just_the_roles_of_its_row(house, role):
     secret = house.secret("ana", role, scopes=scopes(role))
     house.loop.call_soon_threadsafe(house.daemon.core.bus.close)  # streams end at once
     for method, path in CALLS:
-        row = NEEDS[method, path]
+        row = REQUIREMENTS[method, path]
         target = path.replace("{ref}", share["id"]) + ("?timeout=0" if "wait" in path else "")
         body = BODIES.get((method, path), {} if method in {"POST", "PUT", "PATCH"} else None)
         answer = house.call(method, target, body, token=secret)
@@ -71,7 +71,7 @@ def test_each_call_is_open_to_just_the_roles_of_its_row(house, role):
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
 def test_a_token_without_the_scope_is_refused(method, path):
-    row = NEEDS[method, path]
+    row = REQUIREMENTS[method, path]
     caller = Caller(uid=ANA, gid=ANA, pid=0, role=Role.ADMIN, token="t", scopes=())
     if row.scope is None:
         row.check(caller)
@@ -82,8 +82,8 @@ def test_a_token_without_the_scope_is_refused(method, path):
 
 def test_nobody_is_not_a_viewer():
     with pytest.raises(UnauthenticatedError):
-        Need(Role.VIEWER).check(None)
-    Need(None).check(None)
+        Requirement(Role.VIEWER).check(None)
+    Requirement(None).check(None)
 
 
 def test_a_role_has_what_the_lesser_ones_have():
@@ -100,4 +100,4 @@ def test_by_default_a_token_makes_no_tokens():
 @pytest.mark.parametrize("path", [path for method, path in CALLS if method == "GET"])
 def test_head_asks_for_what_get_asks_for(house, path):
     answer = house.call("HEAD", path.replace("{ref}", "x"))
-    assert answer.status == (401 if NEEDS["GET", path].role else 200)
+    assert answer.status == (401 if REQUIREMENTS["GET", path].role else 200)

@@ -184,7 +184,7 @@ def test_no_answer_invites_pages_and_none_is_kept(house):
 
 
 def test_who_asks_too_often_waits_and_others_do_not(apart):
-    apart.rules = api_app.Rules(rate=2, burst=5, elapsed=apart.elapsed)
+    apart.rules = api_app.FilterSettings(rate=2, burst=5, elapsed=apart.elapsed)
     with living(apart) as house:
         lin, ana = house.secret("lin"), house.secret("ana")
         codes = [house.call("GET", "/v1/version", token=lin).status for _ in range(7)]
@@ -252,7 +252,7 @@ def test_a_connection_is_good_for_many_requests(house):
 
 
 def test_one_address_cannot_take_every_seat(house, monkeypatch):
-    monkeypatch.setattr(acceptor, "EACH", 3)
+    monkeypatch.setattr(acceptor, "MOST_PER_ADDRESS", 3)
     kept = [house.raw() for _ in range(3)]
     with pytest.raises((OSError, ssl.SSLError)):
         house.raw()
@@ -275,7 +275,7 @@ def _eventually(condition):
 
 def test_who_only_knocks_leaves_the_seat(house, monkeypatch):
     monkeypatch.setattr(acceptor, "HANDSHAKE_SECONDS", 0.05)
-    monkeypatch.setattr(acceptor, "EACH", 2)
+    monkeypatch.setattr(acceptor, "MOST_PER_ADDRESS", 2)
     for _ in range(6):
         with socket.create_connection(("127.0.0.1", house.port), timeout=20) as peer:
             assert _rest(peer) == b""

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gpushare.api.request_filter import Gate, Rules
+from gpushare.api.request_filter import FilterSettings, RequestFilter
 from gpushare.model.access.role import Role
 from gpushare.model.errors import UnauthenticatedError
 from gpushare.model.share import Caller
@@ -40,12 +40,14 @@ class Clock:
         return self.seconds
 
 
-class Door:
+class FilteredApp:
     """A gate with nothing behind it but an answer of one status."""
 
     def __init__(self, status: int = 200, **rules) -> None:
         self.clock, self.audit, self.passed, self.status = Clock(), Heard(), [], status
-        self.gate = Gate(self._behind, Names(), self.audit, Rules(elapsed=self.clock, **rules))
+        self.gate = RequestFilter(
+            self._behind, Names(), self.audit, FilterSettings(elapsed=self.clock, **rules)
+        )
 
     async def _behind(self, scope, receive, send):
         self.passed.append(scope["state"]["caller"])
@@ -80,20 +82,20 @@ def token(secret: str) -> list[tuple[bytes, bytes]]:
 
 
 def test_each_user_of_the_socket_has_his_own_pace_and_admins_none():
-    door = Door(rate=1, burst=3)
-    assert [door.ask(peer=peer(7))[0] for _ in range(4)] == [200, 200, 200, 429]
-    assert door.ask(peer=peer(8))[0] == 200
-    assert all(door.ask(peer=peer(0))[0] == 200 for _ in range(20))
-    door.clock.seconds += 1
-    assert door.ask(peer=peer(7))[0] == 200
+    app = FilteredApp(rate=1, burst=3)
+    assert [app.ask(peer=peer(7))[0] for _ in range(4)] == [200, 200, 200, 429]
+    assert app.ask(peer=peer(8))[0] == 200
+    assert all(app.ask(peer=peer(0))[0] == 200 for _ in range(20))
+    app.clock.seconds += 1
+    assert app.ask(peer=peer(7))[0] == 200
 
 
 def test_behind_the_gate_it_is_known_who_calls():
-    door = Door()
-    door.ask(peer=peer(7))
-    door.ask(remote="10.0.0.1", headers=token("good"))
-    door.ask(remote="10.0.0.1")
-    assert [caller and (caller.uid, caller.remote) for caller in door.passed] == [
+    app = FilteredApp()
+    app.ask(peer=peer(7))
+    app.ask(remote="10.0.0.1", headers=token("good"))
+    app.ask(remote="10.0.0.1")
+    assert [caller and (caller.uid, caller.remote) for caller in app.passed] == [
         (7, None),
         (5, "10.0.0.1"),
         None,
@@ -101,51 +103,51 @@ def test_behind_the_gate_it_is_known_who_calls():
 
 
 def test_the_socket_looks_at_no_token_and_the_network_at_no_peer():
-    door = Door()
-    assert door.ask(peer=peer(7), headers=token("bad"))[0] == 200
-    assert door.passed[0].uid == 7
-    assert door.ask(remote="10.0.0.1", headers=token("bad"))[0] == 401
+    app = FilteredApp()
+    assert app.ask(peer=peer(7), headers=token("bad"))[0] == 200
+    assert app.passed[0].uid == 7
+    assert app.ask(remote="10.0.0.1", headers=token("bad"))[0] == 401
 
 
 @pytest.mark.parametrize(
     "scheme", [b"Basic good", b"good", b"Bearer", b"bearer  ", b"BearerX good"]
 )
 def test_other_proofs_are_none(scheme):
-    door = Door()
-    status, _ = door.ask(remote="10.0.0.1", headers=[(b"authorization", scheme)])
-    assert status == 401 or door.passed == [None]
+    app = FilteredApp()
+    status, _ = app.ask(remote="10.0.0.1", headers=[(b"authorization", scheme)])
+    assert status == 401 or app.passed == [None]
 
 
 def test_wrong_tokens_are_audited_without_the_token_until_the_address_has_to_wait():
-    door = Door()
-    codes = [door.ask(remote="10.0.0.1", headers=token("guess"))[0] for _ in range(20)]
+    app = FilteredApp()
+    codes = [app.ask(remote="10.0.0.1", headers=token("guess"))[0] for _ in range(20)]
     assert codes == [401] * 10 + [429] * 10
-    assert len(door.audit) == 10
-    assert {(deed.caller, deed.result, deed.path) for deed in door.audit} == {
+    assert len(app.audit) == 10
+    assert {(deed.caller, deed.result, deed.path) for deed in app.audit} == {
         (None, "GS1304", "/v1/gpus")
     }
-    assert "guess" not in repr(door.audit)
+    assert "guess" not in repr(app.audit)
 
 
 def test_who_is_refused_behind_the_gate_for_lack_of_a_name_has_failed():
-    door = Door(status=401)
-    codes = [door.ask(remote="10.0.0.1")[0] for _ in range(12)]
+    app = FilteredApp(status=401)
+    codes = [app.ask(remote="10.0.0.1")[0] for _ in range(12)]
     assert codes == [401] * 10 + [429] * 2
-    assert door.ask(remote="10.0.0.2")[0] == 401
+    assert app.ask(remote="10.0.0.2")[0] == 401
 
 
 def test_refusals_say_when_to_come_back():
-    door = Door(rate=0.1, burst=1)
-    door.ask(peer=peer(7))
-    status, headers = door.ask(peer=peer(7))
+    app = FilteredApp(rate=0.1, burst=1)
+    app.ask(peer=peer(7))
+    status, headers = app.ask(peer=peer(7))
     assert (status, headers["retry-after"]) == (429, "10")
 
 
 def test_heads_are_small():
-    door = Door()
-    assert door.ask(peer=peer(0), headers=[(b"x", b"y" * 20_000)])[0] == 400
-    assert door.ask(peer=peer(0), path="/" + "x" * 20_000)[0] == 400
-    assert door.ask(peer=peer(0), headers=[(b"x", b"y" * 2_000)])[0] == 200
+    app = FilteredApp()
+    assert app.ask(peer=peer(0), headers=[(b"x", b"y" * 20_000)])[0] == 400
+    assert app.ask(peer=peer(0), path="/" + "x" * 20_000)[0] == 400
+    assert app.ask(peer=peer(0), headers=[(b"x", b"y" * 2_000)])[0] == 200
 
 
 def test_what_is_no_request_passes_to_who_knows_it():
@@ -154,7 +156,7 @@ def test_what_is_no_request_passes_to_who_knows_it():
     async def behind(scope, receive, send):
         seen.append(scope["type"])
 
-    gate = Gate(behind, Names(), Heard(), Rules())
+    gate = RequestFilter(behind, Names(), Heard(), FilterSettings())
     asyncio.run(gate({"type": "lifespan"}, None, None))
     assert seen == ["lifespan"]
 
@@ -173,7 +175,7 @@ def test_errors_have_the_shape_of_all_errors():
         "headers": [(b"host", b"evil.example")],
         "state": {"remote": "10.0.0.1"},
     }
-    asyncio.run(Door().gate(scope, None, send))
+    asyncio.run(FilteredApp().gate(scope, None, send))
     body = json.loads(sent[1]["body"])
     assert body["apiVersion"] == "v1"
     assert body["error"]["code"] == "GS1300"

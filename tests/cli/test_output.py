@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from gpushare.cli._format.output import aligned
 from gpushare.cli._format.scheduling import gate_lines
 from gpushare.cli._format.shares import age, memory, share_details, share_table
-from gpushare.cli.shares._launch import tell_unheld
+from gpushare.cli.shares._launch import warn_unenforced
 from gpushare.model.ids import GpuId, ShareId, Tenant
 from gpushare.model.share import Enforcement, Level, Moved, State, Tier
 from gpushare.model.spec import Isolation, MechanismName, MemoryAsk, Priority, ShareSpec
@@ -95,9 +95,9 @@ def test_a_compute_limit_that_nothing_holds_is_told(capsys):
     unheld = view(
         "job", State.RUNNING, None, GIB, timedelta(0), mechanism=(MechanismName.TIMESLICE,)
     )
-    tell_unheld(unheld)
+    warn_unenforced(unheld)
     assert "nothing holds the compute limit of 40 %" in capsys.readouterr().err
-    tell_unheld(replace(unheld, enforcement=Enforcement(compute=Level.COOPERATIVE)))
+    warn_unenforced(replace(unheld, enforcement=Enforcement(compute=Level.COOPERATIVE)))
     assert capsys.readouterr().err == ""
 
 

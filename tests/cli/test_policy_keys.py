@@ -14,7 +14,7 @@ def test_every_key_has_a_meaning(kind):
 
 
 def test_usual_values_are_those_of_the_policy():
-    found = {(key.table, key.name): key.usual for key in policy_keys()}
+    found = {(key.table, key.name): key.default for key in policy_keys()}
     assert found["", "half_life"] == '"7d"'
     assert found["[sizing]", "grow"] == "false"
     assert found["[tenant.NAME], [default]", "weight"] == "1"

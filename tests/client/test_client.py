@@ -25,7 +25,7 @@ from gpushare.model.errors import (
 from gpushare.model.share import State
 from gpushare.model.units import Seconds
 from gpushare.model.view import CreateRequest
-from gpushare.session.acquire import taken
+from gpushare.session.acquire import acquire
 from gpushare.session.spec_options import changes, spec
 
 SHARE = {
@@ -193,31 +193,33 @@ QUEUED = share(state="queued", queue={"position": 1, "waits_for": "memory", "eta
 
 
 def test_a_queued_share_is_told_until_it_is_granted(short_path: Path) -> None:
-    told: list[int] = []
+    on_wait: list[int] = []
     answers = [(201, QUEUED), (504, refusal("GS1801")), (200, QUEUED), (200, share())]
     with (
         serving(short_path / "s", *answers),
-        taken(
+        acquire(
             Client(short_path / "s"),
             CreateRequest(spec=spec()),
             timeout=None,
-            told=lambda found: told.append(found.queue.position if found.queue else 0),
+            on_wait=lambda found: on_wait.append(found.queue.position if found.queue else 0),
         ) as granted,
     ):
         assert granted.state is State.GRANTED
 
-    assert told == [1, 1]
+    assert on_wait == [1, 1]
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, SystemExit, ValueError])
 def test_whatever_interrupts_the_wait_withdraws_the_share(short_path: Path, failure) -> None:
-    def told(_: object) -> None:
+    def on_wait(_: object) -> None:
         raise failure
 
     with serving(short_path / "s", (201, QUEUED)) as server:
         with (
             pytest.raises(failure),
-            taken(Client(short_path / "s"), CreateRequest(spec=spec()), timeout=None, told=told),
+            acquire(
+                Client(short_path / "s"), CreateRequest(spec=spec()), timeout=None, on_wait=on_wait
+            ),
         ):
             pass
 
@@ -228,11 +230,11 @@ def test_the_time_to_wait_runs_out_and_the_share_is_withdrawn(short_path: Path) 
     with serving(short_path / "s", (201, QUEUED)) as server:
         with (
             pytest.raises(WaitTimeoutError, match="memory"),
-            taken(
+            acquire(
                 Client(short_path / "s"),
                 CreateRequest(spec=spec()),
                 timeout=Seconds(0),
-                told=lambda _: None,
+                on_wait=lambda _: None,
             ),
         ):
             pass
@@ -245,11 +247,11 @@ def test_a_share_that_someone_removes_meanwhile_is_not_entered(short_path: Path)
     with (
         serving(short_path / "s", *answers),
         pytest.raises(ConflictError, match="removed"),
-        taken(
+        acquire(
             Client(short_path / "s"),
             CreateRequest(spec=spec()),
             timeout=None,
-            told=lambda _: None,
+            on_wait=lambda _: None,
         ),
     ):
         pass

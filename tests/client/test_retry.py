@@ -3,7 +3,7 @@
 
 import pytest
 
-from gpushare.client.retry import PAUSES, patiently
+from gpushare.client.retry import PAUSES, retried
 from gpushare.model.errors import NoCapacityError, RateLimitedError
 
 
@@ -21,7 +21,7 @@ class Daemon:
 def test_a_call_that_came_too_soon_is_made_again():
     slept = []
     ask = Daemon(RateLimitedError("slow"), RateLimitedError("slow"), "done")
-    assert patiently(ask, sleep=slept.append) == "done"
+    assert retried(ask, sleep=slept.append) == "done"
     assert [low / 2 <= nap <= low * 1.5 for low, nap in zip(PAUSES, slept, strict=False)]
     assert len(slept) == 2
 
@@ -29,10 +29,10 @@ def test_a_call_that_came_too_soon_is_made_again():
 def test_patience_has_an_end():
     ask = Daemon(*[RateLimitedError("slow")] * 9)
     with pytest.raises(RateLimitedError):
-        patiently(ask, sleep=lambda _: None)
+        retried(ask, sleep=lambda _: None)
     assert len(ask.answers) == 9 - len(PAUSES) - 1
 
 
 def test_other_refusals_are_final():
     with pytest.raises(NoCapacityError):
-        patiently(Daemon(NoCapacityError("full")), sleep=pytest.fail)
+        retried(Daemon(NoCapacityError("full")), sleep=pytest.fail)

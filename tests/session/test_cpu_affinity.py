@@ -9,7 +9,7 @@ import pytest
 
 from gpushare.model.ids import ShareId
 from gpushare.model.view import Entry
-from gpushare.session.cpu_affinity import Kernel, settle
+from gpushare.session.cpu_affinity import LinuxKernel, bind_to_nearest
 
 
 class Noted:
@@ -32,7 +32,7 @@ def entry(cpus=(), numa=()) -> Entry:
 
 def test_a_program_runs_where_its_gpu_is() -> None:
     kernel = Noted(range(8))
-    settle(entry(range(4, 8), (1,)), kernel, online=8)
+    bind_to_nearest(entry(range(4, 8), (1,)), kernel, online=8)
     assert (kernel.cpus, kernel.node) == ({4, 5, 6, 7}, 1)
 
 
@@ -47,13 +47,13 @@ def test_a_program_runs_where_its_gpu_is() -> None:
 )
 def test_nothing_changes_otherwise(allowed, cpus) -> None:
     kernel = Noted(allowed)
-    settle(entry(cpus, (1,)), kernel, online=8)
+    bind_to_nearest(entry(cpus, (1,)), kernel, online=8)
     assert (kernel.cpus, kernel.node) == (None, None)
 
 
 def test_gpus_of_two_nodes_prefer_no_memory() -> None:
     kernel = Noted(range(8))
-    settle(entry(range(2, 6), (0, 1)), kernel, online=8)
+    bind_to_nearest(entry(range(2, 6), (0, 1)), kernel, online=8)
     assert (kernel.cpus, kernel.node) == ({2, 3, 4, 5}, None)
 
 
@@ -61,10 +61,10 @@ def test_the_kernel_does_it() -> None:
     """In a process of its own, which is asked afterwards where it may run."""
     cpu = min(os.sched_getaffinity(0))
     code = (
-        "import os; from gpushare.session.cpu_affinity import Kernel\n"
-        f"k = Kernel(); k.run_on({{{cpu}}}); k.prefer(0)\n"
+        "import os; from gpushare.session.cpu_affinity import LinuxKernel\n"
+        f"k = LinuxKernel(); k.run_on({{{cpu}}}); k.prefer(0)\n"
         "print(sorted(os.sched_getaffinity(0)), len(bytearray(1 << 20)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == f"[{cpu}] {1 << 20}\n"
-    Kernel().prefer(100_000)  # no such node: nothing happens
+    LinuxKernel().prefer(100_000)  # no such node: nothing happens

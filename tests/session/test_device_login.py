@@ -9,7 +9,7 @@ from gpushare.model.errors import (
     UnauthenticatedError,
     WaitTimeoutError,
 )
-from gpushare.session.device_login import GRANT, proof
+from gpushare.session.device_login import GRANT, login_proof
 from support.issuer import CLIENT, issuing
 
 PENDING = (400, {"error": "authorization_pending"})
@@ -26,7 +26,7 @@ def logged_in(there, *answers):
     """The proof, what was told, and how long was waited each time."""
     told, pauses = [], []
     there.answers = list(answers)
-    found = proof(there.url, CLIENT, lambda *words: told.append(words), sleep=pauses.append)
+    found = login_proof(there.url, CLIENT, lambda *words: told.append(words), sleep=pauses.append)
     return found, told, pauses
 
 

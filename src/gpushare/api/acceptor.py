@@ -9,17 +9,17 @@ from collections.abc import Callable, Coroutine
 
 from .limits import network
 
-SEATS, EACH = 256, 64  # connections at once, and of them from one address
+MOST_CONNECTIONS, MOST_PER_ADDRESS = 256, 64  # connections at once, and of them from one address
 HANDSHAKE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.5  # when the process can open no more files
 
 Factory = Callable[[], asyncio.Protocol]
 
 
-class Seat:
+class ConnectionSlot:
     """One connection's place; `leave` may be said more than once."""
 
-    def __init__(self, address: str, left: Callable[["Seat"], None]) -> None:
+    def __init__(self, address: str, left: Callable[["ConnectionSlot"], None]) -> None:
         self.address, self._left = address, left
         self._taken = True
 
@@ -29,7 +29,7 @@ class Seat:
             self._left(self)
 
 
-class Door:
+class Acceptor:
     """Accepts on a listening socket. Handshakes take a seat, so who only knocks is counted too.
 
     While every seat is taken, new connections wait in the kernel; an address with too many is
@@ -39,11 +39,11 @@ class Door:
     def __init__(
         self,
         listener: socket.socket,
-        protocol: Callable[[Seat], Factory],
+        protocol: Callable[[ConnectionSlot], Factory],
         tls: ssl.SSLContext | None,
     ) -> None:
         self._listener, self._protocol, self._tls = listener, protocol, tls
-        self._free = asyncio.Semaphore(SEATS)
+        self._free = asyncio.Semaphore(MOST_CONNECTIONS)
         self._from: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         listener.setblocking(False)
@@ -73,28 +73,31 @@ class Door:
 
     def _receive(self, connection: socket.socket, address: str) -> None:
         self._from[network(address)] += 1
-        seat = Seat(address, self._leave)
-        if self._from[network(address)] > EACH:
+        slot = ConnectionSlot(address, self._leave)
+        if self._from[network(address)] > MOST_PER_ADDRESS:
             connection.close()
-            seat.leave()
+            slot.leave()
         else:
-            self._run(self._greet(connection, seat))
+            self._run(self._greet(connection, slot))
 
-    async def _greet(self, connection: socket.socket, seat: Seat) -> None:
+    async def _greet(self, connection: socket.socket, slot: ConnectionSlot) -> None:
         """Once greeted, the protocol leaves the seat when its connection is lost."""
-        patience = HANDSHAKE_SECONDS if self._tls else None
+        timeout = HANDSHAKE_SECONDS if self._tls else None
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                self._protocol(seat), connection, ssl=self._tls, ssl_handshake_timeout=patience
+                self._protocol(slot),
+                connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=timeout,
             )
         except OSError:
-            seat.leave()
+            slot.leave()
         except BaseException:
-            seat.leave()
+            slot.leave()
             raise
 
-    def _leave(self, seat: Seat) -> None:
-        key = network(seat.address)
+    def _leave(self, slot: ConnectionSlot) -> None:
+        key = network(slot.address)
         self._from[key] -= 1
         if not self._from[key]:
             del self._from[key]

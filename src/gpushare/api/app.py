@@ -18,56 +18,58 @@ from gpushare.model.errors import BadSpecError, GpushareError, NotFoundError, Us
 from gpushare.model.service import Service
 from gpushare.model.share import Caller
 
-from .audited import Unheard, audited
+from .audited import NoAudit, audited
 from .events import stream
 from .metrics import CONTENT_TYPE
 from .openapi import document
-from .permissions import need
-from .request_filter import Gate, Rules
+from .permissions import requirement
+from .request_filter import FilterSettings, RequestFilter
 from .responses import JsonResponse, refusal
 from .route import Call, Route
 from .routes import ROUTES
 
 LARGEST_BODY = 64 * 1024
 BODY_SECONDS = 10.0
-_UNHEARD = Unheard()
-_RULES = Rules()
-_NOBODY = Caller(uid=-1, gid=-1, pid=0, role=Role.VIEWER, remote="", scopes=())
+_NO_AUDIT = NoAudit()
+_NO_LIMITS = FilterSettings()
+_ANONYMOUS = Caller(uid=-1, gid=-1, pid=0, role=Role.VIEWER, remote="", scopes=())
 
 
-def build(service: Service, audit: Audit = _UNHEARD, rules: Rules = _RULES) -> Starlette:
+def build(
+    service: Service, audit: Audit = _NO_AUDIT, settings: FilterSettings = _NO_LIMITS
+) -> Starlette:
     """The application; servers tell it where a request comes from, see `gate.Gate`.
 
     `audit` hears of every call.
     """
     app = Starlette(
-        routes=[_served(service, audit, route) for route in ROUTES] + _special(service),
-        middleware=[Middleware(Gate, service.identity, audit, rules)],
+        routes=[_endpoint(service, audit, route) for route in ROUTES] + _special_routes(service),
+        middleware=[Middleware(RequestFilter, service.identity, audit, settings)],
         exception_handlers={
             GpushareError: _refused,
-            msgspec.ValidationError: _misread,
+            msgspec.ValidationError: _invalid,
             HTTPException: _http_error,
-            Exception: _broken,
+            Exception: _failed,
         },
     )
     app.router.redirect_slashes = False
     return app
 
 
-def _served(service: Service, audit: Audit, route: Route) -> StarletteRoute:
+def _endpoint(service: Service, audit: Audit, route: Route) -> StarletteRoute:
     async def endpoint(request: Request) -> Response:
         ref = request.path_params.get("ref", "")
-        with audited(audit, route.method, route.path, ref) as sight:
-            sight.caller = request.state.caller
+        with audited(audit, route.method, route.path, ref) as audited_call:
+            audited_call.caller = request.state.caller
             call = await _read(route, request, _caller(request, route.method, route.path))
-            sight.body = call.body or call.query
-            sight.answer = answer = await route.handle(service, call)
+            audited_call.body = call.body or call.query
+            audited_call.answer = answer = await route.handle(service, call)
         return JsonResponse(msgspec.structs.asdict(answer), route.status)
 
     return StarletteRoute(route.path, endpoint, methods=[route.method])
 
 
-def _special(service: Service) -> list[StarletteRoute]:
+def _special_routes(service: Service) -> list[StarletteRoute]:
     async def events(request: Request) -> Response:
         return stream(service, request, _caller(request, "GET", "/v1/events"))
 
@@ -89,8 +91,8 @@ def _special(service: Service) -> list[StarletteRoute]:
 def _caller(request: Request, method: str, path: str) -> Caller:
     """Who calls, if they may: the one place where that is asked."""
     caller: Caller | None = request.state.caller
-    need(method, path).check(caller)
-    return caller or _NOBODY
+    requirement(method, path).check(caller)
+    return caller or _ANONYMOUS
 
 
 async def _read(route: Route, request: Request, caller: Caller) -> Call:
@@ -132,21 +134,21 @@ async def _refused(_: Request, error: Exception) -> Response:
     return refusal(error)
 
 
-async def _misread(request: Request, error: Exception) -> Response:
-    found = BadSpecError("the request does not fit", str(error), "see GET /v1/openapi.json")
-    return await _refused(request, found)
+async def _invalid(request: Request, error: Exception) -> Response:
+    bad_spec = BadSpecError("the request does not fit", str(error), "see GET /v1/openapi.json")
+    return await _refused(request, bad_spec)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = NotFoundError if error.status_code == NotFoundError.status else UsageError
-    found = kind(
+    refused = kind(
         f"{request.method} {request.url.path}: {error.detail}", hint="GET /v1/openapi.json"
     )
-    return refusal(found, error.status_code)
+    return refusal(refused, error.status_code)
 
 
-async def _broken(_: Request, error: Exception) -> Response:
+async def _failed(_: Request, error: Exception) -> Response:
     kind = type(error).__name__
-    found = GpushareError("the daemon failed on this request", f"{kind}: {error}", "see its log")
-    return refusal(found)
+    failure = GpushareError("the daemon failed on this request", f"{kind}: {error}", "see its log")
+    return refusal(failure)

@@ -12,7 +12,7 @@ from gpushare.model.errors import BadSpecError, GpushareError
 from gpushare.model.share import Caller
 
 
-class Unheard:
+class NoAudit:
     """Where no audit log is kept."""
 
     def ready(self) -> None:
@@ -23,7 +23,7 @@ class Unheard:
 
 
 @dataclass
-class Sight:
+class AuditedCall:
     """What is known of a call so far; the endpoint fills it in."""
 
     caller: Caller | None = None
@@ -32,21 +32,21 @@ class Sight:
 
 
 @contextmanager
-def audited(audit: Audit, method: str, path: str, ref: str = "") -> Iterator[Sight]:
+def audited(audit: Audit, method: str, path: str, ref: str = "") -> Iterator[AuditedCall]:
     """Tell how the call in the block ended; nothing that changes things begins unrecorded."""
-    sight, result = Sight(), OK
+    call, result = AuditedCall(), OK
     try:
         if method != "GET":
             audit.ready()
-        yield sight
+        yield call
     except BaseException as error:
-        result = _code(error)
+        result = _result_of(error)
         raise
     finally:
-        audit.tell(Deed(method, path, ref, sight.caller, sight.body, sight.answer, result))
+        audit.tell(Deed(method, path, ref, call.caller, call.body, call.answer, result))
 
 
-def _code(error: BaseException) -> str:
+def _result_of(error: BaseException) -> str:
     if isinstance(error, msgspec.ValidationError):
         return BadSpecError.code
     return error.code if isinstance(error, GpushareError) else GpushareError.code

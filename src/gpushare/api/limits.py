@@ -18,7 +18,7 @@ _OWN_BITS = 64  # of an IPv6 address: the rest its owner chooses at will
 T = TypeVar("T")
 
 
-class _Memory(OrderedDict[str, T], Generic[T]):
+class _Recent(OrderedDict[str, T], Generic[T]):
     """Forgets what was longest not put."""
 
     def put(self, key: str, value: T) -> None:
@@ -33,7 +33,7 @@ class Buckets:
 
     def __init__(self, rate: float, burst: int, elapsed: Callable[[], float]) -> None:
         self._rate, self._burst, self._elapsed = rate, float(burst), elapsed
-        self._left: _Memory[tuple[float, float]] = _Memory()
+        self._left: _Recent[tuple[float, float]] = _Recent()
 
     def take(self, caller: str) -> None:
         """Raises RateLimitedError."""
@@ -58,7 +58,7 @@ class Failures:
 
     def __init__(self, elapsed: Callable[[], float]) -> None:
         self._elapsed = elapsed
-        self._seen: _Memory[tuple[int, float]] = _Memory()
+        self._seen: _Recent[tuple[int, float]] = _Recent()
 
     def add(self, address: str) -> None:
         count, _ = self._of(address)
@@ -86,12 +86,12 @@ class Failures:
 def network(address: str) -> str:
     """What stands for all addresses that one sender may take."""
     try:
-        found = ip_address(address.partition("%")[0])
+        parsed = ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    if not isinstance(found, IPv6Address):
+    if not isinstance(parsed, IPv6Address):
         return address
-    return str(found.ipv4_mapped or IPv6Address(int(found) >> _OWN_BITS << _OWN_BITS))
+    return str(parsed.ipv4_mapped or IPv6Address(int(parsed) >> _OWN_BITS << _OWN_BITS))
 
 
 def _wait(failures: int) -> float:

@@ -9,7 +9,7 @@ from gpushare.model.share import Caller
 
 
 @dataclass(frozen=True)
-class Need:
+class Requirement:
     """What a caller must have. `role` None: nothing, not even a name.
 
     `scope`: what a token must be good for; None: any token is. `own`: it is about what is one's
@@ -46,58 +46,58 @@ class Need:
 
 _LOOK, _USE = Role.VIEWER, Role.USER
 
-NEEDS: dict[tuple[str, str], Need] = {
-    ("GET", "/v1/shares"): Need(_LOOK, "shares:read"),
-    ("GET", "/v1/shares/{ref}"): Need(_LOOK, "shares:read"),
-    ("GET", "/v1/shares/{ref}/wait"): Need(_LOOK, "shares:read", own=True),
-    ("GET", "/v1/shares/{ref}/decision"): Need(_LOOK, "shares:read", own=True),
-    ("POST", "/v1/plan"): Need(_LOOK, "shares:read"),
-    ("POST", "/v1/shares"): Need(_USE, "shares:write"),
-    ("PATCH", "/v1/shares/{ref}"): Need(_USE, "shares:write", own=True),
-    ("DELETE", "/v1/shares/{ref}"): Need(_USE, "shares:write", own=True),
-    ("POST", "/v1/shares/{ref}/enter"): Need(_USE, "shares:write", own=True),
-    ("POST", "/v1/shares/{ref}/verify"): Need(_USE, "shares:write", own=True),
-    ("POST", "/v1/shares/{ref}/suspend"): Need(_USE, "shares:write", own=True),
-    ("POST", "/v1/shares/{ref}/resume"): Need(_USE, "shares:write", own=True),
-    ("POST", "/v1/shares/{ref}/migrate"): Need(_USE, "shares:write", own=True),
-    ("GET", "/v1/gpus"): Need(_LOOK, "gpus:read"),
-    ("GET", "/v1/tokens"): Need(_LOOK, "tokens:read"),
-    ("POST", "/v1/tokens"): Need(_LOOK, "tokens:write"),
-    ("DELETE", "/v1/tokens/{ref}"): Need(_LOOK),  # itself; more takes tokens:write
-    ("GET", "/v1/policy"): Need(Role.OPERATOR, "policy:read"),
-    ("GET", "/v1/policies"): Need(Role.OPERATOR, "policy:read"),
-    ("PUT", "/v1/policy"): Need(Role.ADMIN, "policy:write"),
-    ("GET", "/v1/tenants"): Need(_LOOK, "quotas:read"),
-    ("PUT", "/v1/tenants/{ref}"): Need(Role.ADMIN, "policy:write"),
-    ("DELETE", "/v1/tenants/{ref}"): Need(Role.ADMIN, "policy:write"),
-    ("GET", "/v1/quotas"): Need(_LOOK, "quotas:read"),
-    ("GET", "/v1/login"): Need(None),
-    ("POST", "/v1/login"): Need(None),
-    ("GET", "/v1/audit"): Need(_LOOK, "audit:read", own=True),
-    ("GET", "/v1/audit/verify"): Need(Role.OPERATOR, "audit:read"),
-    ("GET", "/v1/audit/heads"): Need(Role.OPERATOR, "audit:read"),
-    ("POST", "/v1/audit/heads"): Need(Role.OPERATOR, "audit:write"),
-    ("GET", "/v1/leftovers"): Need(Role.OPERATOR, "leftovers:read"),
-    ("POST", "/v1/leftovers/clean"): Need(Role.OPERATOR, "leftovers:write"),
-    ("GET", "/v1/profiles"): Need(Role.OPERATOR, "profiles:read"),
-    ("GET", "/v1/version"): Need(_LOOK),
-    ("GET", "/v1/openapi.json"): Need(_LOOK),
-    ("GET", "/v1/events"): Need(_LOOK, "events:read"),
-    ("GET", "/v1/metrics"): Need(_LOOK, "metrics:read"),
+REQUIREMENTS: dict[tuple[str, str], Requirement] = {
+    ("GET", "/v1/shares"): Requirement(_LOOK, "shares:read"),
+    ("GET", "/v1/shares/{ref}"): Requirement(_LOOK, "shares:read"),
+    ("GET", "/v1/shares/{ref}/wait"): Requirement(_LOOK, "shares:read", own=True),
+    ("GET", "/v1/shares/{ref}/decision"): Requirement(_LOOK, "shares:read", own=True),
+    ("POST", "/v1/plan"): Requirement(_LOOK, "shares:read"),
+    ("POST", "/v1/shares"): Requirement(_USE, "shares:write"),
+    ("PATCH", "/v1/shares/{ref}"): Requirement(_USE, "shares:write", own=True),
+    ("DELETE", "/v1/shares/{ref}"): Requirement(_USE, "shares:write", own=True),
+    ("POST", "/v1/shares/{ref}/enter"): Requirement(_USE, "shares:write", own=True),
+    ("POST", "/v1/shares/{ref}/verify"): Requirement(_USE, "shares:write", own=True),
+    ("POST", "/v1/shares/{ref}/suspend"): Requirement(_USE, "shares:write", own=True),
+    ("POST", "/v1/shares/{ref}/resume"): Requirement(_USE, "shares:write", own=True),
+    ("POST", "/v1/shares/{ref}/migrate"): Requirement(_USE, "shares:write", own=True),
+    ("GET", "/v1/gpus"): Requirement(_LOOK, "gpus:read"),
+    ("GET", "/v1/tokens"): Requirement(_LOOK, "tokens:read"),
+    ("POST", "/v1/tokens"): Requirement(_LOOK, "tokens:write"),
+    ("DELETE", "/v1/tokens/{ref}"): Requirement(_LOOK),  # itself; more takes tokens:write
+    ("GET", "/v1/policy"): Requirement(Role.OPERATOR, "policy:read"),
+    ("GET", "/v1/policies"): Requirement(Role.OPERATOR, "policy:read"),
+    ("PUT", "/v1/policy"): Requirement(Role.ADMIN, "policy:write"),
+    ("GET", "/v1/tenants"): Requirement(_LOOK, "quotas:read"),
+    ("PUT", "/v1/tenants/{ref}"): Requirement(Role.ADMIN, "policy:write"),
+    ("DELETE", "/v1/tenants/{ref}"): Requirement(Role.ADMIN, "policy:write"),
+    ("GET", "/v1/quotas"): Requirement(_LOOK, "quotas:read"),
+    ("GET", "/v1/login"): Requirement(None),
+    ("POST", "/v1/login"): Requirement(None),
+    ("GET", "/v1/audit"): Requirement(_LOOK, "audit:read", own=True),
+    ("GET", "/v1/audit/verify"): Requirement(Role.OPERATOR, "audit:read"),
+    ("GET", "/v1/audit/heads"): Requirement(Role.OPERATOR, "audit:read"),
+    ("POST", "/v1/audit/heads"): Requirement(Role.OPERATOR, "audit:write"),
+    ("GET", "/v1/leftovers"): Requirement(Role.OPERATOR, "leftovers:read"),
+    ("POST", "/v1/leftovers/clean"): Requirement(Role.OPERATOR, "leftovers:write"),
+    ("GET", "/v1/profiles"): Requirement(Role.OPERATOR, "profiles:read"),
+    ("GET", "/v1/version"): Requirement(_LOOK),
+    ("GET", "/v1/openapi.json"): Requirement(_LOOK),
+    ("GET", "/v1/events"): Requirement(_LOOK, "events:read"),
+    ("GET", "/v1/metrics"): Requirement(_LOOK, "metrics:read"),
 }
-_UNKNOWN = Need(Role.ADMIN)
+_ADMINS_ONLY = Requirement(Role.ADMIN)
 WRITE_TOKENS = "tokens:write"  # by nobody's default: one that leaks must not outlive its end
 
 
-def need(method: str, path: str) -> Need:
+def requirement(method: str, path: str) -> Requirement:
     """A call without a row is for admins alone."""
-    return NEEDS.get((method, path), _UNKNOWN)
+    return REQUIREMENTS.get((method, path), _ADMINS_ONLY)
 
 
 def scopes(role: Role) -> tuple[str, ...]:
     """All that a role can make use of."""
-    found = {row.scope for row in NEEDS.values() if row.role and role.covers(row.role)}
-    return tuple(sorted(scope for scope in found if scope))
+    useful = {row.scope for row in REQUIREMENTS.values() if row.role and role.covers(row.role)}
+    return tuple(sorted(scope for scope in useful if scope))
 
 
 def default_scopes(role: Role) -> tuple[str, ...]:

@@ -19,11 +19,11 @@ from .limits import Buckets, Failures
 from .responses import refusal
 
 LARGEST_HEAD = 16 * 1024  # bytes of a request's line and headers
-_SHOWN = 200  # characters of a stranger's path that are told
+_PATH_CHARACTERS = 200  # characters of a stranger's path that are told
 
 
 @dataclass(frozen=True)
-class Rules:
+class FilterSettings:
     """`rate`, `burst`: calls of one caller, a second and at once; rate 0: any number.
 
     `hosts`: names of this machine. `elapsed`: a clock in seconds.
@@ -35,17 +35,19 @@ class Rules:
     elapsed: Callable[[], float] = time.monotonic
 
 
-class Gate:
+class RequestFilter:
     """ASGI. The scope's state has `peer`, a Caller, on a unix socket, else `remote`, an address.
 
     Behind it the state's `caller` is who calls, or None: somebody remote without a token.
     """
 
-    def __init__(self, app: ASGIApp, identity: Identity, audit: Audit, rules: Rules) -> None:
+    def __init__(
+        self, app: ASGIApp, identity: Identity, audit: Audit, settings: FilterSettings
+    ) -> None:
         self._app, self._identity, self._audit = app, identity, audit
-        self._hosts = rules.hosts
-        self._calls = Buckets(rules.rate, rules.burst, rules.elapsed)
-        self._failures = Failures(rules.elapsed)
+        self._hosts = settings.hosts
+        self._calls = Buckets(settings.rate, settings.burst, settings.elapsed)
+        self._failures = Failures(settings.elapsed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,7 +89,7 @@ class Gate:
         except UnauthenticatedError as error:
             self._failures.check(request.state.remote)
             self._failures.add(request.state.remote)
-            path = request.url.path[:_SHOWN]
+            path = request.url.path[:_PATH_CHARACTERS]
             self._audit.tell(Deed(request.method, path, "", None, None, None, error.code))
             raise
 

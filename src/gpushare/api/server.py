@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gpushare.model.share import Caller
 
-from .acceptor import Door, Seat
+from .acceptor import Acceptor, ConnectionSlot
 from .request_filter import LARGEST_HEAD
 
 _UCRED = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
@@ -44,11 +44,11 @@ class RemoteProtocol(H11Protocol):
     """Puts the caller's address there, and hangs up on who does not say what he wants."""
 
     head_seconds = 10.0
-    seat: Seat
+    slot: ConnectionSlot
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self.app_state = {**self.app_state, "remote": self.seat.address}
+        self.app_state = {**self.app_state, "remote": self.slot.address}
         super().connection_made(transport)
         self._expect()
 
@@ -64,7 +64,7 @@ class RemoteProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._waiting:
             self._waiting.cancel()
-        self.seat.leave()
+        self.slot.leave()
         super().connection_lost(exc)
 
     def _expect(self) -> None:
@@ -113,18 +113,18 @@ class RemoteServer(Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self.lifespan.startup()
-        doors = [Door(listener, self._protocol, self._tls) for listener in sockets or ()]
-        for door in doors:
-            door.open()
-        self.servers: list[Any] = doors
+        acceptors = [Acceptor(listener, self._protocol, self._tls) for listener in sockets or ()]
+        for acceptor in acceptors:
+            acceptor.open()
+        self.servers: list[Any] = acceptors
         self.started = True
 
-    def _protocol(self, seat: Seat) -> Callable[[], asyncio.Protocol]:
-        def made() -> asyncio.Protocol:
+    def _protocol(self, slot: ConnectionSlot) -> Callable[[], asyncio.Protocol]:
+        def factory() -> asyncio.Protocol:
             protocol = RemoteProtocol(
                 config=self.config, server_state=self.server_state, app_state=self.lifespan.state
             )
-            protocol.seat = seat
+            protocol.slot = slot
             return protocol
 
-        return made
+        return factory

@@ -20,7 +20,7 @@ class Certificate:
         self._seen = self._stamp()
         self._load(self.context)
         if client_ca is not None:
-            _demand(self.context, client_ca)
+            _require_client_certificates(self.context, client_ca)
 
     def renew(self) -> bool:
         """Take up files that have changed, for connections from now on; whether they had.
@@ -39,18 +39,20 @@ class Certificate:
         try:
             context.load_cert_chain(self._cert, self._key, password=_no_password)
         except (OSError, ValueError) as error:
-            raise _unfit(f"{self._cert} and {self._key}", error) from error
+            raise _unusable(f"{self._cert} and {self._key}", error) from error
 
     def _stamp(self) -> tuple[int, ...]:
         try:
-            found = [path.stat() for path in (self._cert, self._key)]
+            stats = [path.stat() for path in (self._cert, self._key)]
         except OSError as error:
-            raise _unfit(f"{self._cert} and {self._key}", error) from error
-        if found[1].st_mode & stat.S_IRWXO:
+            raise _unusable(f"{self._cert} and {self._key}", error) from error
+        if stats[1].st_mode & stat.S_IRWXO:
             raise ConfigError(
                 f"everyone can read {self._key}", "a key is a secret", f"chmod o= {self._key}"
             )
-        return tuple(value for one in found for value in (one.st_mtime_ns, one.st_ino, one.st_size))
+        return tuple(
+            value for each in stats for value in (each.st_mtime_ns, each.st_ino, each.st_size)
+        )
 
 
 def _context() -> ssl.SSLContext:
@@ -61,11 +63,11 @@ def _context() -> ssl.SSLContext:
     return context
 
 
-def _demand(context: ssl.SSLContext, client_ca: Path) -> None:
+def _require_client_certificates(context: ssl.SSLContext, client_ca: Path) -> None:
     try:
         context.load_verify_locations(client_ca)
     except (OSError, ValueError) as error:
-        raise _unfit(str(client_ca), error) from error
+        raise _unusable(str(client_ca), error) from error
     context.verify_mode = ssl.CERT_REQUIRED
 
 
@@ -74,7 +76,7 @@ def _no_password() -> str:
     raise ValueError("the key is encrypted")
 
 
-def _unfit(what: str, error: Exception) -> ConfigError:
+def _unusable(what: str, error: Exception) -> ConfigError:
     return ConfigError(
         f"cannot use {what}", str(error), "set tls_cert and tls_key: gpushare config show"
     )

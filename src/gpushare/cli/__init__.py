@@ -57,20 +57,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process with its exit code."""
     _fill_closed_streams()
     meta: dict[str, Any] = {}
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if COMPLETING in os.environ:
             command.main(prog_name="gpushare", complete_var=COMPLETING)
-        with command.make_context("gpushare", words) as context:
+        with command.make_context("gpushare", argv) as context:
             meta = context.meta
             command.invoke(context)
         sys.stdout.flush()
     except BrokenPipeError:
-        _hang_up()
+        _end_quietly()
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 (the one place that turns errors into words)
-        as_json = meta.get(JSON, _asks_for_json(words))
+        as_json = meta.get(JSON, _asks_for_json(argv))
         sys.exit(report(error, as_json=as_json, failed=meta.get(FAILED, 1)))
 
 
@@ -86,9 +86,9 @@ def _fill_closed_streams() -> None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r"))
 
 
-def _asks_for_json(words: Sequence[str]) -> bool:
+def _asks_for_json(argv: Sequence[str]) -> bool:
     """Whether words that could not be parsed ask for it."""
-    own = list(takewhile(lambda word: word != "--", words))
+    own = list(takewhile(lambda word: word != "--", argv))
     return "--json" in own or any(
         option in {"-o", "--output"} and value.startswith("json") for option, value in pairwise(own)
     )
@@ -102,7 +102,7 @@ def _choose_colour(color: str) -> None:
         os.environ["NO_COLOR"] = "1"
 
 
-def _hang_up() -> None:
+def _end_quietly() -> None:
     """The reader of our output is gone: end quietly, as `ps | head -1` expects."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(141)  # 128 + SIGPIPE

@@ -47,11 +47,11 @@ def local_client() -> "Client":
     return Client(config().reachable_socket())
 
 
-def here(there: "Client", what: str) -> None:
+def require_local(daemon: "Client", what: str) -> None:
     """Raises UnsupportedError when the daemon is on another machine."""
-    if not isinstance(there.where, Path):
+    if not isinstance(daemon.where, Path):
         raise UnsupportedError(
-            f"{what} on {there.where}",
+            f"{what} on {daemon.where}",
             "it takes files and processes of that machine",
             "log in to it: ssh HOST gpushare …",
         )
@@ -59,11 +59,11 @@ def here(there: "Client", what: str) -> None:
 
 def gpus() -> "Sequence[GpuView]":
     """From the daemon, or, said on stderr, straight from the driver."""
-    there = client()
+    daemon = client()
     try:
-        return there.gpus()
+        return daemon.gpus()
     except DaemonUnreachableError:
-        if not isinstance(there.where, Path):
+        if not isinstance(daemon.where, Path):
             raise
         from gpushare.daemon import look  # noqa: PLC0415 (start-up time)
 

@@ -22,12 +22,12 @@ def report(error: BaseException, *, as_json: bool = False, failed: int = 1) -> i
         return INTERRUPTED
     if os.environ.get("GPUSHARE_DEBUG") == "1":
         traceback.print_exception(error)
-    found = _ours(error)
-    click.echo(_json(found) if as_json else _words(found), err=True)
-    return failed if found.exit_code == 1 else found.exit_code
+    known_error = _as_gpushare_error(error)
+    click.echo(_json(known_error) if as_json else _format_error(known_error), err=True)
+    return failed if known_error.exit_code == 1 else known_error.exit_code
 
 
-def _ours(error: BaseException) -> GpushareError:
+def _as_gpushare_error(error: BaseException) -> GpushareError:
     if isinstance(error, GpushareError):
         return error
     if isinstance(error, click.ClickException):
@@ -39,7 +39,7 @@ def _ours(error: BaseException) -> GpushareError:
     )
 
 
-def _words(error: GpushareError) -> str:
+def _format_error(error: GpushareError) -> str:
     style = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     head = click.style("error:", fg="red", bold=True) if style else "error:"
     lines = [f"{head} {error.what}"]

@@ -21,8 +21,8 @@ def _codes(_: click.Context, __: click.Parameter, incomplete: str) -> "list[Comp
 
     from gpushare.cli._format.error_texts import explanations  # noqa: PLC0415 (start-up time)
 
-    found = (each for each in explanations() if each.code.startswith(incomplete.upper()))
-    return [CompletionItem(each.code, help=each.meaning) for each in found]
+    matching = (each for each in explanations() if each.code.startswith(incomplete.upper()))
+    return [CompletionItem(each.code, help=each.meaning) for each in matching]
 
 
 @click.command()
@@ -37,14 +37,14 @@ def explain(code: str | None, output: Output) -> None:
     """
     from gpushare.cli._format.error_texts import explanations  # noqa: PLC0415 (start-up time)
 
-    found = {each.code: each for each in explanations()}
+    by_code = {each.code: each for each in explanations()}
     if code is None:
-        output.items(list(found.values()), _table())
+        output.items(list(by_code.values()), _table())
         return
-    if code.upper() not in found:
+    if code.upper() not in by_code:
         raise NotFoundError(f"no error has the code {code!r}", hint="list them: gpushare explain")
-    one = found[code.upper()]
-    output.item(one, one.code, lambda: _words(one))
+    explanation = by_code[code.upper()]
+    output.item(explanation, explanation.code, lambda: _format_explanation(explanation))
 
 
 def _table() -> "Table[Explanation]":
@@ -56,14 +56,14 @@ def _table() -> "Table[Explanation]":
     )
 
 
-def _words(one: "Explanation") -> str:
-    again = "may pass by itself" if one.retryable else "stays until something is changed"
+def _format_explanation(explanation: "Explanation") -> str:
+    again = "may pass by itself" if explanation.retryable else "stays until something is changed"
     lines = (
-        f"{one.code} {one.name}: {one.meaning}",
+        f"{explanation.code} {explanation.name}: {explanation.meaning}",
         "",
-        f"why   {one.why}",
-        f"help  {one.help}",
+        f"why   {explanation.why}",
+        f"help  {explanation.help}",
         "",
-        f"exit code {one.exit_code}, HTTP status {one.status}; it {again}",
+        f"exit code {explanation.exit_code}, HTTP status {explanation.status}; it {again}",
     )
     return "\n".join(lines)

@@ -35,14 +35,17 @@ def lines(gpus: "Sequence[GpuView]", shares: "Sequence[ShareView] | None") -> li
     """`shares` None: no daemon answers."""
     queue = [share for share in shares or () if share.state is State.QUEUED]
     waiting = [_waiting(share) for share in queue[:3]]
-    cards = [_card(gpu) for gpu in gpus]
+    gpu_lines = [_gpu_line(gpu) for gpu in gpus]
     room = _LINES - len(waiting)
-    if len(cards) > room:
-        cards = [*cards[: room - 1], f"… and {len(cards) - room + 1} more: gpushare gpus"]
-    return [*(cards or ["no GPU here"]), _sum(shares), *waiting, _hint(gpus, shares)]
+    if len(gpu_lines) > room:
+        gpu_lines = [
+            *gpu_lines[: room - 1],
+            f"… and {len(gpu_lines) - room + 1} more: gpushare gpus",
+        ]
+    return [*(gpu_lines or ["no GPU here"]), _sum(shares), *waiting, _hint(gpus, shares)]
 
 
-def _card(gpu: "GpuView") -> str:
+def _gpu_line(gpu: "GpuView") -> str:
     total, granted = gpu.memory.total / _GIB, gpu.memory.granted / _GIB
     busy = "" if gpu.compute.used is None else f", {gpu.compute.used}% busy"
     state = " LOST" if gpu.health.lost else ""

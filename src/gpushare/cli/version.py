@@ -29,8 +29,8 @@ def version(output: Output) -> None:
     gpushare version
     gpushare version -o json
     """
-    found = Versions(client=__version__, daemon=_daemon())
-    output.item(found, found.client, lambda: _words(found))
+    versions = Versions(client=__version__, daemon=_daemon())
+    output.item(versions, versions.client, lambda: _format_versions(versions))
 
 
 def _daemon() -> VersionView | None:
@@ -40,12 +40,12 @@ def _daemon() -> VersionView | None:
         return None
 
 
-def _words(found: Versions) -> str:
-    if found.daemon is None:
-        return f"client  {found.client}\ndaemon  none answers"
+def _format_versions(versions: Versions) -> str:
+    if versions.daemon is None:
+        return f"client  {versions.client}\ndaemon  none answers"
     lines = (
-        f"client  {found.client}",
-        f"daemon  {found.daemon.version}, pid {found.daemon.pid}",
-        f"driver  {found.daemon.driver or 'none'}",
+        f"client  {versions.client}",
+        f"daemon  {versions.daemon.version}, pid {versions.daemon.pid}",
+        f"driver  {versions.daemon.driver or 'none'}",
     )
     return "\n".join(lines)

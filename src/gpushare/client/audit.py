@@ -13,39 +13,39 @@ from gpushare.model.audit import AuditQuery, AuditReport, Record, RecordList
 _SECONDS = 300.0  # a year of records is walked in this time
 
 
-class AuditLog:
+class AuditCalls:
     """`call` is `Client._call`: method, target and the answer's type. Raises as the client does."""
 
     def __init__(self, call: Callable[..., Any]) -> None:
         self._call = partial(call, timeout=_SECONDS)
 
     def records(self, query: AuditQuery) -> Sequence[Record]:
-        found: RecordList = self._call("GET", "/v1/audit", RecordList, query=_words(query))
-        return found.items
+        page: RecordList = self._call("GET", "/v1/audit", RecordList, query=_parameters(query))
+        return page.items
 
     def every(self, query: AuditQuery) -> Iterator[Record]:
         """From the oldest on, however many they are."""
-        while found := self.records(replace(query, last=0)):
-            yield from found
-            query = replace(query, after=found[-1].seq)
+        while records := self.records(replace(query, last=0)):
+            yield from records
+            query = replace(query, after=records[-1].seq)
 
     def verify(self, *, partial: bool = False) -> AuditReport:
         """Walk the whole chain; operators only. `partial`: older files were moved away."""
         query = {"partial": "true"} if partial else {}
-        found: AuditReport = self._call("GET", "/v1/audit/verify", AuditReport, query=query)
-        return found
+        report: AuditReport = self._call("GET", "/v1/audit/verify", AuditReport, query=query)
+        return report
 
     def heads(self) -> Sequence[Record]:
-        found: RecordList = self._call("GET", "/v1/audit/heads", RecordList)
-        return found.items
+        page: RecordList = self._call("GET", "/v1/audit/heads", RecordList)
+        return page.items
 
     def sign(self) -> Record:
         """A head over everything until now; operators only."""
-        found: Record = self._call("POST", "/v1/audit/heads", Record)
-        return found
+        head: Record = self._call("POST", "/v1/audit/heads", Record)
+        return head
 
 
-def _words(query: AuditQuery) -> dict[str, str]:
+def _parameters(query: AuditQuery) -> dict[str, str]:
     """What differs from what holds anyway, as it stands in a URL."""
     plain, usual = msgspec.to_builtins(query), msgspec.to_builtins(AuditQuery())
     return {name: str(value) for name, value in plain.items() if value != usual[name]}

@@ -41,11 +41,11 @@ from gpushare.model.view import (
     VersionView,
 )
 
-from .audit import AuditLog
+from .audit import AuditCalls
 from .connection import answer
-from .policy import Rules
-from .retry import patiently
-from .tokens import Tokens
+from .policy import PolicyCalls
+from .retry import retried
+from .tokens import TokenCalls
 
 T = TypeVar("T")
 _LOOK_SECONDS = 30.0
@@ -99,8 +99,10 @@ class Client:
             except WaitTimeoutError:
                 continue
         query = {"for": ",".join(states), "timeout": str(timeout)}
-        patience = timeout + _LOOK_SECONDS
-        return self._call("GET", _share(ref, "/wait"), ShareView, query=query, timeout=patience)
+        answer_timeout = timeout + _LOOK_SECONDS
+        return self._call(
+            "GET", _share(ref, "/wait"), ShareView, query=query, timeout=answer_timeout
+        )
 
     def enter(self, ref: str, request: EnterRequest) -> Entry:
         """Make a process a member of the share; what it must set before it uses a GPU."""
@@ -120,15 +122,15 @@ class Client:
         HostMemoryError, MoveTimeoutError, MoveFailedError: nothing has changed then.
         """
         request = SuspendRequest(deep=deep, timeout=timeout)
-        patience = timeout + _ACT_SECONDS
+        answer_timeout = timeout + _ACT_SECONDS
         target = _share(ref, "/suspend")
-        return self._call("POST", target, ShareView, body=request, timeout=patience)
+        return self._call("POST", target, ShareView, body=request, timeout=answer_timeout)
 
     def resume(self, ref: str, *, timeout: Seconds = MOVE_SECONDS) -> ShareView:
         """Put them back, at the same addresses; NoCapacityError while others have the room."""
-        request, patience = ResumeRequest(timeout=timeout), timeout + _ACT_SECONDS
+        request, answer_timeout = ResumeRequest(timeout=timeout), timeout + _ACT_SECONDS
         target = _share(ref, "/resume")
-        return self._call("POST", target, ShareView, body=request, timeout=patience)
+        return self._call("POST", target, ShareView, body=request, timeout=answer_timeout)
 
     def migrate(
         self, ref: str, to: Sequence[str] = (), *, timeout: Seconds = MOVE_SECONDS
@@ -137,9 +139,12 @@ class Client:
 
         Raises NotMigratableError, NoCapacityError, MoveTimeoutError, MoveFailedError.
         """
-        request, patience = MigrateRequest(to=tuple(to), timeout=timeout), timeout + _ACT_SECONDS
+        request, answer_timeout = (
+            MigrateRequest(to=tuple(to), timeout=timeout),
+            timeout + _ACT_SECONDS,
+        )
         target = _share(ref, "/migrate")
-        return self._call("POST", target, ShareView, body=request, timeout=patience)
+        return self._call("POST", target, ShareView, body=request, timeout=answer_timeout)
 
     def update(self, ref: str, request: UpdateRequest) -> ShareView:
         """Change the share while it lives; what the request does not name stays."""
@@ -150,19 +155,19 @@ class Client:
         return self._act("POST", _share(ref, "/verify"), Verification)
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> PolicyCalls:
         """Tenants, quotas and the whole policy."""
-        return Rules(self._call)
+        return PolicyCalls(self._call)
 
     @property
-    def audit(self) -> AuditLog:
+    def audit(self) -> AuditCalls:
         """Records of what was done."""
-        return AuditLog(self._call)
+        return AuditCalls(self._call)
 
     @property
-    def tokens(self) -> Tokens:
+    def tokens(self) -> TokenCalls:
         """Tokens for callers from other machines, and logging in for one."""
-        return Tokens(self._call)
+        return TokenCalls(self._call)
 
     def gpus(self) -> Sequence[GpuView]:
         return self._look("/v1/gpus", GpuList).items
@@ -212,7 +217,7 @@ class Client:
         sent = None if body is None else msgspec.json.encode(body)
         headers = {"Content-Type": "application/json"} if sent else {}
 
-        def asked() -> T:
+        def attempt() -> T:
             with answer(
                 self.where, method, target, query=query, body=sent, headers=headers, timeout=timeout
             ) as response:
@@ -221,7 +226,7 @@ class Client:
                 raise _refusal(document)
             return _value(document, kind)
 
-        return patiently(asked)
+        return retried(attempt)
 
 
 def _share(ref: str, act: str = "") -> str:
@@ -230,12 +235,12 @@ def _share(ref: str, act: str = "") -> str:
 
 def _document(body: bytes) -> dict[str, Any]:
     try:
-        found = msgspec.json.decode(body, type=dict[str, Any])
+        document = msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.DecodeError as error:
-        raise _strange(str(error)) from error
-    if (version := found.get("apiVersion")) != "v1":
-        raise _strange(f"it speaks API version {version}")
-    return found
+        raise _not_understood(str(error)) from error
+    if (version := document.get("apiVersion")) != "v1":
+        raise _not_understood(f"it speaks API version {version}")
+    return document
 
 
 def _value(document: dict[str, Any], kind: type[T]) -> T:
@@ -244,7 +249,7 @@ def _value(document: dict[str, Any], kind: type[T]) -> T:
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise _strange(str(error)) from error
+        raise _not_understood(str(error)) from error
 
 
 def _refusal(document: dict[str, Any]) -> Exception:
@@ -254,7 +259,7 @@ def _refusal(document: dict[str, Any]) -> Exception:
 _NO_BODY = ErrorBody(ProtocolError.code, "the daemon refused without saying why")
 
 
-def _strange(because: str) -> ProtocolError:
+def _not_understood(because: str) -> ProtocolError:
     return ProtocolError(
         "cannot understand the daemon's answer", because, "restart it: its version may differ"
     )

@@ -29,13 +29,13 @@ class UnixConnection(http.client.HTTPConnection):
 
     def __init__(self, path: Path, timeout: float | None) -> None:
         super().__init__("localhost")
-        self._path, self._patience = path, timeout
+        self._path, self._answer_timeout = path, timeout
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(_CONNECT_SECONDS)
         self.sock.connect(os.fspath(self._path))
-        self.sock.settimeout(self._patience)
+        self.sock.settimeout(self._answer_timeout)
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def answer(
     headers = {"Accept": "application/json", **headers}
     if isinstance(where, Remote):
         headers |= remote.credentials(where)
-    with closing(_connection(where, timeout)) as connection, _explained(where):
+    with closing(_connection(where, timeout)) as connection, _translated_errors(where):
         connection.request(method, url, body, headers)
         yield connection.getresponse()
 
@@ -67,8 +67,8 @@ def _connection(where: Path | Remote, timeout: float | None) -> http.client.HTTP
     return UnixConnection(where, timeout)
 
 
-def _explained(where: Path | Remote) -> AbstractContextManager[None]:
-    return remote.explained(where) if isinstance(where, Remote) else _at_socket(where)
+def _translated_errors(where: Path | Remote) -> AbstractContextManager[None]:
+    return remote.translated_errors(where) if isinstance(where, Remote) else _at_socket(where)
 
 
 @contextmanager

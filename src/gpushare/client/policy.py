@@ -25,20 +25,20 @@ DEFAULT = Tenant("default")  # stands for users in no tenant
 _SECONDS = 60.0
 
 
-class Rules:
+class PolicyCalls:
     """`call` is `Client._call`: method, target and the answer's type. Raises as the client does."""
 
     def __init__(self, call: Callable[..., Any]) -> None:
         self._call = partial(call, timeout=_SECONDS)
 
     def policy(self) -> PolicyView:
-        found: PolicyView = self._call("GET", "/v1/policy", PolicyView)
-        return found
+        view: PolicyView = self._call("GET", "/v1/policy", PolicyView)
+        return view
 
     def policies(self) -> Sequence[PolicyView]:
         """The newest hundred, newest first."""
-        found: PolicyList = self._call("GET", "/v1/policies", PolicyList)
-        return found.items
+        page: PolicyList = self._call("GET", "/v1/policies", PolicyList)
+        return page.items
 
     def put(
         self, policy: Policy, *, revision: int | None = None, dry: bool = False
@@ -47,24 +47,24 @@ class Rules:
 
         `dry`: only what would change. Raises PolicyError, RoleError.
         """
-        query = {**_made_from(revision), **({"dry": "true"} if dry else {})}
-        found: PolicyChange = self._call(
+        query = {**_revision(revision), **({"dry": "true"} if dry else {})}
+        change: PolicyChange = self._call(
             "PUT", "/v1/policy", PolicyChange, query=query, body=policy
         )
-        return found
+        return change
 
     def tenants(self) -> Sequence[TenantView]:
         """Each below its parent."""
-        found: TenantList = self._call("GET", "/v1/tenants", TenantList)
-        return found.items
+        page: TenantList = self._call("GET", "/v1/tenants", TenantList)
+        return page.items
 
     def tenant(self, name: str) -> TenantView:
         """One of them, or `default`; raises NoSuchTenantError."""
         if name == DEFAULT:
             return TenantView(name=DEFAULT, spec=self.policy().policy.default)
-        for found in self.tenants():
-            if found.name == name:
-                return found
+        for tenant in self.tenants():
+            if tenant.name == name:
+                return tenant
         raise NoSuchTenantError(
             f"no tenant {name!r}", "no policy names it, or it is not yours", "gpushare tenant ls"
         )
@@ -73,40 +73,40 @@ class Rules:
         self, name: str, spec: TenantSpec, *, revision: int | None = None
     ) -> PolicyChange:
         """Make or replace it; `default` is what holds for users in no tenant."""
-        target, query = _tenant(name), _made_from(revision)
-        found: PolicyChange = self._call("PUT", target, PolicyChange, query=query, body=spec)
-        return found
+        target, query = _tenant(name), _revision(revision)
+        change: PolicyChange = self._call("PUT", target, PolicyChange, query=query, body=spec)
+        return change
 
     def change_tenant(
         self, name: str, change: Callable[[TenantSpec], TenantSpec], *, new: bool = False
     ) -> PolicyChange:
         """Replace it by what `change` makes of it; `new`: also when there is none yet."""
-        now = self.policy()
-        spec = now.policy.tenants.get(Tenant(name))
+        current = self.policy()
+        spec = current.policy.tenants.get(Tenant(name))
         if name == DEFAULT:
-            spec = now.policy.default
+            spec = current.policy.default
         elif spec is None and not new:
             raise NoSuchTenantError(
                 f"no tenant {name!r}", "no policy names it", f"gpushare tenant set {name}"
             )
-        return self.put_tenant(name, change(spec or TenantSpec()), revision=now.revision)
+        return self.put_tenant(name, change(spec or TenantSpec()), revision=current.revision)
 
     def remove_tenant(self, name: str) -> PolicyChange:
         """Its shares go on under its name, and count as those of a user in no tenant."""
-        found: PolicyChange = self._call("DELETE", _tenant(name), PolicyChange)
-        return found
+        change: PolicyChange = self._call("DELETE", _tenant(name), PolicyChange)
+        return change
 
     def quotas(self) -> Sequence[QuotaView]:
-        found: QuotaList = self._call("GET", "/v1/quotas", QuotaList)
-        return found.items
+        page: QuotaList = self._call("GET", "/v1/quotas", QuotaList)
+        return page.items
 
 
-def kept(wanted: Policy, now: Policy) -> Policy:
+def with_tenants_of(new: Policy, current: Policy) -> Policy:
     """What is wanted, and the tenants that it does not name as they are."""
-    return replace(wanted, tenants={**now.tenants, **wanted.tenants})
+    return replace(new, tenants={**current.tenants, **new.tenants})
 
 
-def _made_from(revision: int | None) -> dict[str, str]:
+def _revision(revision: int | None) -> dict[str, str]:
     return {} if revision is None else {"revision": str(revision)}
 
 

@@ -12,45 +12,47 @@ from gpushare.model.errors import ConfigError, DaemonUnreachableError, ProtocolE
 _CONNECT_SECONDS = 5.0
 
 
-def connection(there: Remote, timeout: float | None) -> http.client.HTTPConnection:
+def connection(remote: Remote, timeout: float | None) -> http.client.HTTPConnection:
     """`timeout`: seconds for one answer; None: as long as it takes. Raises ConfigError."""
-    if not there.secure:
-        return _Plain(there, timeout)
-    return _Secure(there, timeout, _context(there))
+    if not remote.secure:
+        return _Plain(remote, timeout)
+    return _Secure(remote, timeout, _context(remote))
 
 
-def credentials(there: Remote) -> dict[str, str]:
-    return {"Authorization": f"Bearer {there.token}"} if there.token else {}
+def credentials(remote: Remote) -> dict[str, str]:
+    return {"Authorization": f"Bearer {remote.token}"} if remote.token else {}
 
 
 class _Plain(http.client.HTTPConnection):
-    def __init__(self, there: Remote, patience: float | None) -> None:
-        super().__init__(there.host, there.port, timeout=_CONNECT_SECONDS)
-        self._patience = patience
+    def __init__(self, remote: Remote, answer_timeout: float | None) -> None:
+        super().__init__(remote.host, remote.port, timeout=_CONNECT_SECONDS)
+        self._answer_timeout = answer_timeout
 
     def connect(self) -> None:
         super().connect()
-        self.sock.settimeout(self._patience)
+        self.sock.settimeout(self._answer_timeout)
 
 
 class _Secure(http.client.HTTPSConnection):
-    def __init__(self, there: Remote, patience: float | None, context: ssl.SSLContext) -> None:
-        super().__init__(there.host, there.port, timeout=_CONNECT_SECONDS, context=context)
-        self._patience = patience
+    def __init__(
+        self, remote: Remote, answer_timeout: float | None, context: ssl.SSLContext
+    ) -> None:
+        super().__init__(remote.host, remote.port, timeout=_CONNECT_SECONDS, context=context)
+        self._answer_timeout = answer_timeout
 
     def connect(self) -> None:
         super().connect()
-        self.sock.settimeout(self._patience)
+        self.sock.settimeout(self._answer_timeout)
 
 
-def _context(there: Remote) -> ssl.SSLContext:
+def _context(remote: Remote) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=there.ca)
+        context = ssl.create_default_context(cafile=remote.ca)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if there.cert is not None:
-            context.load_cert_chain(there.cert, password=_no_password)
+        if remote.cert is not None:
+            context.load_cert_chain(remote.cert, password=_no_password)
     except (OSError, ValueError) as error:
-        files = " and ".join(str(path) for path in (there.ca, there.cert) if path)
+        files = " and ".join(str(path) for path in (remote.ca, remote.cert) if path)
         raise ConfigError(f"cannot use {files}", str(error), "gpushare config show") from error
     return context
 
@@ -60,27 +62,27 @@ def _no_password() -> str:
 
 
 @contextmanager
-def explained(there: Remote) -> Iterator[None]:
+def translated_errors(remote: Remote) -> Iterator[None]:
     """Raises DaemonUnreachableError, ProtocolError."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
         raise DaemonUnreachableError(
-            f"the certificate of {there} is not trusted",
+            f"the certificate of {remote} is not trusted",
             error.verify_message,
             "get its authority's certificate from who runs it, then: GPUSHARE_CA=FILE, or ca ="
             " in the context",
         ) from error
     except TimeoutError as error:
         raise DaemonUnreachableError(
-            f"{there} does not answer", "it is away, stuck or overloaded", "gpushare version"
+            f"{remote} does not answer", "it is away, stuck or overloaded", "gpushare version"
         ) from error
     except OSError as error:
         because = (error.strerror or str(error)).lower()
         raise DaemonUnreachableError(
-            f"no daemon answers on {there}", because, "is it started with listen = HOST:PORT?"
+            f"no daemon answers on {remote}", because, "is it started with listen = HOST:PORT?"
         ) from error
     except http.client.HTTPException as error:
         raise ProtocolError(
-            f"{there} does not speak HTTP", f"{type(error).__name__} {error}", "check the port"
+            f"{remote} does not speak HTTP", f"{type(error).__name__} {error}", "check the port"
         ) from error

@@ -13,12 +13,12 @@ PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds, on the average
 T = TypeVar("T")
 
 
-def patiently(ask: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
+def retried(attempt: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
     """Ask until it is not too often, some seconds at most; then RateLimitedError."""
     for pause in PAUSES:
         try:
-            return ask()
+            return attempt()
         except RateLimitedError:
             # Those who were refused together should not come back together.
             sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (no secret)
-    return ask()
+    return attempt()

@@ -56,8 +56,8 @@ class Contexts(Value):
     def find(self, name: str, stored: Credentials) -> Remote:
         """Raises ConfigError."""
         if name not in self.named:
-            known = ", ".join([LOCAL, *sorted(self.named)])
-            raise ConfigError(f"no context {name!r}", f"there are: {known}", "gpushare config path")
+            names = ", ".join([LOCAL, *sorted(self.named)])
+            raise ConfigError(f"no context {name!r}", f"there are: {names}", "gpushare config path")
         return self.named[name].remote(stored)
 
 

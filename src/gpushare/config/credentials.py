@@ -45,14 +45,14 @@ def read(path: Path) -> str:
     """A token; raises ConfigError unless the file is the caller's alone."""
     try:
         with path.open() as file:
-            found = os.fstat(file.fileno())
+            status = os.fstat(file.fileno())
             text = file.read(4096).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the token in {path}", str(error)) from error
-    if found.st_uid not in {os.geteuid(), 0} or found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if status.st_uid not in {os.geteuid(), 0} or status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigError(
             f"others can read the token in {path}",
-            f"its mode is {stat.S_IMODE(found.st_mode):04o}, its owner uid {found.st_uid}",
+            f"its mode is {stat.S_IMODE(status.st_mode):04o}, its owner uid {status.st_uid}",
             f"make a new token, then: chmod 600 {path}",
         )
     return checked(text, str(path))

@@ -44,27 +44,27 @@ def read(text: str, syntax: Syntax, origin: str) -> Policy:
 
 def written(policy: Policy, syntax: Syntax) -> str:
     """What `read` reads back to the same policy."""
-    found = document(policy)
+    values = document(policy)
     if syntax is Syntax.JSON:
-        return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     if syntax is Syntax.TOML:
         import tomli_w  # noqa: PLC0415 (start-up time)
 
-        return tomli_w.dumps(found)
+        return tomli_w.dumps(values)
     import yaml  # noqa: PLC0415 (start-up time)
 
-    return yaml.safe_dump(found, sort_keys=False)  # ASCII: it misquotes some line ends
+    return yaml.safe_dump(values, sort_keys=False)  # ASCII: it misquotes some line ends
 
 
 def _parsed(text: str, syntax: Syntax) -> Mapping[str, Any]:
     parse = {Syntax.TOML: _parse_toml, Syntax.YAML: _parse_yaml, Syntax.JSON: _parse_json}
     try:
-        found = parse[syntax](text)
+        values = parse[syntax](text)
     except (ValueError, RecursionError) as error:
         raise PolicyError(f"cannot be read as {syntax}", str(error)) from error
-    if not isinstance(found, Mapping):
+    if not isinstance(values, Mapping):
         raise PolicyError("it is no table of rules", "", 'begin it with: apiVersion = "v1"')
-    return found
+    return values
 
 
 def _parse_toml(text: str) -> Any:
@@ -74,7 +74,7 @@ def _parse_toml(text: str) -> Any:
 
 
 def _parse_json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_once)
+    return json.loads(text, object_pairs_hook=_without_duplicates)
 
 
 def _parse_yaml(text: str) -> Any:
@@ -84,7 +84,7 @@ def _parse_yaml(text: str) -> Any:
         """YAML forbids a key twice; the library takes the last one."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            _once([(key.value, None) for key, _ in node.value])
+            _without_duplicates([(key.value, None) for key, _ in node.value])
             return super().construct_mapping(node, deep)
 
     try:
@@ -93,10 +93,10 @@ def _parse_yaml(text: str) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    seen: dict[Any, Any] = {}
+def _without_duplicates(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    mapping: dict[Any, Any] = {}
     for key, value in pairs:
-        if str(key) in seen:
+        if str(key) in mapping:
             raise ValueError(f"the key {key!r} is there twice")
-        seen[str(key)] = value
-    return seen
+        mapping[str(key)] = value
+    return mapping

@@ -85,9 +85,9 @@ def load(
     tables = {path: _table(path) for path in files}
     values = _defaults(env, root, uid)
     origins = dict.fromkeys(FIELDS, DEFAULT)
-    for origin, found in _sources(tables, env, flags):
-        values |= found
-        origins |= dict.fromkeys(found, origin) if origin else _flags(found)
+    for origin, table in _sources(tables, env, flags):
+        values |= table
+        origins |= dict.fromkeys(table, origin) if origin else _flags(table)
     if origins["socket"] == DEFAULT:
         values["socket"] = values["runtime_dir"] / _SOCKET
     if origins["audit_file"] == DEFAULT:
@@ -152,8 +152,8 @@ def _sources(
     flags: Mapping[str, object],
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     for path, table in tables.items():
-        found = {key: value for key, value in table.items() if key not in KEYS}
-        yield str(path), {key: _checked(key, value, str(path)) for key, value in found.items()}
+        settings = {key: value for key, value in table.items() if key not in KEYS}
+        yield str(path), {key: _checked(key, value, str(path)) for key, value in settings.items()}
     for key, variable in VARIABLES.items():
         if text := env.get(variable):
             yield variable, {key: _checked(key, text, variable)}
@@ -161,8 +161,8 @@ def _sources(
     yield "", {key: _checked(key, value, _flag(key)) for key, value in given.items()}
 
 
-def _flags(found: Mapping[str, object]) -> dict[str, str]:
-    return {key: _flag(key) for key in found}
+def _flags(settings: Mapping[str, object]) -> dict[str, str]:
+    return {key: _flag(key) for key in settings}
 
 
 def _flag(key: str) -> str:
@@ -170,10 +170,10 @@ def _flag(key: str) -> str:
 
 
 def _contexts(tables: Mapping[Path, Mapping[str, Any]]) -> Contexts:
-    found = Contexts()
+    contexts = Contexts()
     for path, table in tables.items():
-        found = found.with_table(table, str(path))
-    return found
+        contexts = contexts.with_table(table, str(path))
+    return contexts
 
 
 def _table(path: Path) -> dict[str, Any]:
@@ -205,15 +205,15 @@ def _checked(key: str, value: Any, origin: str) -> Any:
     try:
         value = parse_bytes(value) if key in SIZES and _is_size(value) else value
         value = value.split(",") if text and key in LISTS else value
-        found = msgspec.convert(value, kind, strict=not text, dec_hook=_decode)
+        setting = msgspec.convert(value, kind, strict=not text, dec_hook=_decode)
     except (msgspec.ValidationError, BadQuantityError) as error:
         raise ConfigError(f"cannot use {key} of {origin}", str(error), describe(key)) from error
-    if isinstance(found, Path):
-        found = found.expanduser()
-        if not found.is_absolute() and not text:
+    if isinstance(setting, Path):
+        setting = setting.expanduser()
+        if not setting.is_absolute() and not text:
             raise ConfigError(f"cannot use {key} of {origin}", "the path is not absolute")
-        return found.absolute()
-    return found
+        return setting.absolute()
+    return setting
 
 
 def _is_size(value: Any) -> bool:

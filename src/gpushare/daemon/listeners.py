@@ -9,7 +9,7 @@ from contextlib import suppress
 import structlog
 from starlette.applications import Starlette
 
-from gpushare.api import Certificate, RemoteServer, Rules, Server
+from gpushare.api import Certificate, FilterSettings, RemoteServer, Server
 from gpushare.config.settings import Settings
 from gpushare.model.errors import ConfigError, DeniedError
 
@@ -75,10 +75,10 @@ class Listeners:
                 told = str(error)
 
 
-def rules(settings: Settings) -> Rules:
+def rules(settings: Settings) -> FilterSettings:
     """What remote callers must keep to."""
     own = {"localhost", socket.gethostname().lower()}
-    return Rules(
+    return FilterSettings(
         rate=settings.rate_limit,
         burst=settings.rate_burst,
         hosts=frozenset(own | {name.lower() for name in settings.hosts}),

@@ -16,16 +16,16 @@ from gpushare.model.share import State
 from gpushare.model.units import Seconds
 from gpushare.model.view import CreateRequest, EnterRequest, Entry, ShareView
 
-_LOOK_SECONDS = Seconds(2)  # how old the queue position that is told may be
+_POLL_SECONDS = Seconds(2)  # how old the queue position that is told may be
 _RESTART_SECONDS = 15.0  # how long a daemon may be away, for an upgrade, before we give up
-_PLACE = (State.GRANTED, State.RUNNING, State.SUSPENDED)  # one that takes turns may begin away
+_PLACED = (State.GRANTED, State.RUNNING, State.SUSPENDED)  # one that takes turns may begin away
 
-Told = Callable[[ShareView], None]
+OnWait = Callable[[ShareView], None]
 
 
 @contextmanager
-def taken(
-    client: Client, request: CreateRequest, *, timeout: Seconds | None, told: Told
+def acquire(
+    client: Client, request: CreateRequest, *, timeout: Seconds | None, on_wait: OnWait
 ) -> Iterator[ShareView]:
     """A granted share. When the block fails or is interrupted, the share is withdrawn.
 
@@ -34,7 +34,7 @@ def taken(
     """
     share = client.create(request)
     try:
-        yield until_granted(client, share, timeout=timeout, told=told)
+        yield until_granted(client, share, timeout=timeout, on_wait=on_wait)
     except BaseException:
         with suppress(GpushareError):
             client.remove(share.id)
@@ -45,27 +45,27 @@ def enter(client: Client, share: ShareView, pid: int, preload: str) -> Entry:
     return client.enter(share.id, EnterRequest(pid=pid, preload=preload))
 
 
-def apply(entry: Entry, environment: dict[str, str]) -> dict[str, str]:
+def environment_of(entry: Entry, environment: dict[str, str]) -> dict[str, str]:
     """The environment of a program of the share."""
     kept = {name: value for name, value in environment.items() if name not in entry.unset}
     return {**kept, **entry.env}
 
 
 def until_granted(
-    client: Client, share: ShareView, *, timeout: Seconds | None, told: Told
+    client: Client, share: ShareView, *, timeout: Seconds | None, on_wait: OnWait
 ) -> ShareView:
-    begun = time.monotonic()
+    started = time.monotonic()
     while share.state is State.QUEUED:
-        told(share)
-        left = None if timeout is None else timeout - (time.monotonic() - begun)
+        on_wait(share)
+        left = None if timeout is None else timeout - (time.monotonic() - started)
         if left is not None and left <= 0:
             raise WaitTimeoutError(
                 f"share {share.name} is still queued",
                 f"{_reason(share)} for longer than {timeout} s",
                 "wait longer: --timeout, or see who has the GPUs: gpushare ps",
             )
-        pause = _LOOK_SECONDS if left is None else Seconds(max(1, min(_LOOK_SECONDS, round(left))))
-        share = _look(client, share, pause)
+        pause = _POLL_SECONDS if left is None else Seconds(max(1, min(_POLL_SECONDS, round(left))))
+        share = _poll(client, share, pause)
     if share.state.ended:
         raise ConflictError(
             f"share {share.name} was {share.state} before it was used", share.reason, "try again"
@@ -77,20 +77,20 @@ def _reason(share: ShareView) -> str:
     return f"it waits for {share.queue.waits_for}" if share.queue else "it waits"
 
 
-def _look(client: Client, share: ShareView, pause: Seconds) -> ShareView:
+def _poll(client: Client, share: ShareView, pause: Seconds) -> ShareView:
     """The share as soon as it has a place, or after the pause; a restart is sat out."""
-    patience = time.monotonic() + _RESTART_SECONDS
+    give_up_at = time.monotonic() + _RESTART_SECONDS
     while True:
         try:
-            return _ask(client, share, pause)
+            return _wait_once(client, share, pause)
         except DaemonUnreachableError:
-            if time.monotonic() >= patience:
+            if time.monotonic() >= give_up_at:
                 raise
             time.sleep(0.2)
 
 
-def _ask(client: Client, share: ShareView, pause: Seconds) -> ShareView:
+def _wait_once(client: Client, share: ShareView, pause: Seconds) -> ShareView:
     try:
-        return client.wait(share.id, _PLACE, pause)
+        return client.wait(share.id, _PLACED, pause)
     except WaitTimeoutError:
         return client.show(share.id)

@@ -15,7 +15,7 @@ _WORD = 64
 _NODES = 1024  # as many as the kernel has at most (CONFIG_NODES_SHIFT 10)
 
 
-class Placing(Protocol):
+class AffinityCalls(Protocol):
     """What the kernel is asked about this process."""
 
     def allowed(self) -> Collection[int]: ...
@@ -27,7 +27,7 @@ class Placing(Protocol):
         ...
 
 
-class Kernel:
+class LinuxKernel:
     def allowed(self) -> Collection[int]:
         return os.sched_getaffinity(0)
 
@@ -44,12 +44,14 @@ class Kernel:
         ctypes.CDLL(None).syscall(number, _PREFERRED, mask, _NODES + 1)
 
 
-def settle(entry: Entry, kernel: Placing | None = None, online: int | None = None) -> None:
+def bind_to_nearest(
+    entry: Entry, kernel: AffinityCalls | None = None, online: int | None = None
+) -> None:
     """Before the program starts; its children inherit it.
 
     Who has chosen CPUs already (taskset, a cpuset, Slurm) knows better, and is left alone.
     """
-    kernel = kernel or Kernel()
+    kernel = kernel or LinuxKernel()
     allowed = set(kernel.allowed())
     near = allowed.intersection(entry.cpus)
     if not near or near == allowed or len(allowed) < (online or os.cpu_count() or 0):

@@ -21,43 +21,43 @@ _SLOWER = 5  # seconds more between two tries when the issuer asks for it (secti
 
 _REFUSALS = frozenset((400, 401, 403, 429))  # with the reason as JSON (RFC 6749, section 5.2)
 
-Told = Callable[[str, str], None]
+ShowCode = Callable[[str, str], None]
 
 
-def proof(
-    issuer: str, client: str, told: Told, *, sleep: Callable[[float], None] = time.sleep
+def login_proof(
+    issuer: str, client: str, show_code: ShowCode, *, sleep: Callable[[float], None] = time.sleep
 ) -> str:
     """A token that the issuer has signed for whoever opens the page and enters the code.
 
     `told` gets the page's address and the code. Raises UnauthenticatedError, WaitTimeoutError,
     DaemonError, ConfigError.
     """
-    about = _ask(issuer.rstrip("/") + _WELL_KNOWN)
-    begun = _ask(
-        _place(about, "device_authorization_endpoint", issuer),
+    metadata = _ask(issuer.rstrip("/") + _WELL_KNOWN)
+    grant = _ask(
+        _endpoint(metadata, "device_authorization_endpoint", issuer),
         {"client_id": client, "scope": "openid profile"},
     )
     try:
-        told(
-            begun.get("verification_uri_complete") or begun["verification_uri"], begun["user_code"]
+        show_code(
+            grant.get("verification_uri_complete") or grant["verification_uri"], grant["user_code"]
         )
-        form = {"grant_type": GRANT, "device_code": begun["device_code"], "client_id": client}
-        pause, left = int(begun.get("interval", 5)), int(begun["expires_in"])
+        form = {"grant_type": GRANT, "device_code": grant["device_code"], "client_id": client}
+        pause, left = int(grant.get("interval", 5)), int(grant["expires_in"])
     except (KeyError, TypeError, ValueError) as error:
-        raise _strange(issuer, error) from error
-    return _wait(_place(about, "token_endpoint", issuer), form, pause, left, sleep)
+        raise _unusable(issuer, error) from error
+    return _wait(_endpoint(metadata, "token_endpoint", issuer), form, pause, left, sleep)
 
 
 def _wait(
-    place: str, form: Mapping[str, str], pause: int, left: int, sleep: Callable[[float], None]
+    endpoint: str, form: Mapping[str, str], pause: int, left: int, sleep: Callable[[float], None]
 ) -> str:
     while left > 0:
         sleep(pause)
         left -= pause
-        found = _ask(place, form)
-        match found.get("error"):
+        response = _ask(endpoint, form)
+        match response.get("error"):
             case None:
-                return str(found.get("id_token") or found["access_token"])
+                return str(response.get("id_token") or response["access_token"])
             case "authorization_pending":
                 continue
             case "slow_down":
@@ -79,7 +79,7 @@ def _ask(url: str, form: Mapping[str, str] | None = None) -> dict[str, Any]:
         with _answer(request) as answer:
             return _document(answer.read(_LARGEST))
     except (OSError, msgspec.DecodeError) as error:
-        raise _strange(url, error) from error
+        raise _unusable(url, error) from error
 
 
 def _answer(request: urllib.request.Request) -> Any:
@@ -93,19 +93,19 @@ def _answer(request: urllib.request.Request) -> Any:
 
 
 def _document(text: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
-    return found
+    document: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    return document
 
 
-def _place(about: Mapping[str, Any], name: str, issuer: str) -> str:
-    if not isinstance(found := about.get(name), str):
+def _endpoint(metadata: Mapping[str, Any], name: str, issuer: str) -> str:
+    if not isinstance(endpoint := metadata.get(name), str):
         raise DaemonError(
             f"the issuer {issuer} has no {name}",
             "it does not offer the device grant",
             "make a token on the machine: gpushare token create",
         )
-    return found
+    return endpoint
 
 
-def _strange(where: str, error: Exception) -> DaemonError:
+def _unusable(where: str, error: Exception) -> DaemonError:
     return DaemonError(f"cannot log in at {where}", str(error) or type(error).__name__)

@@ -19,8 +19,8 @@ from gpushare.model.errors import ConflictError, UnsupportedError
 from gpushare.model.units import Seconds
 from gpushare.model.view import CreateRequest, ShareView
 
-from .acquire import apply, enter, taken
-from .cpu_affinity import settle
+from .acquire import acquire, enter, environment_of
+from .cpu_affinity import bind_to_nearest
 from .spec_options import SpecOptions, spec
 
 MARK = "GPUSHARE_SHARE"  # the daemon sets it in every program of a share
@@ -43,25 +43,25 @@ def share(
     (interactive sessions, notebooks), and what `gpushare run` says.
     """
     client = Client()
-    if here := os.environ.get(MARK):
-        yield client.show(here)
+    if share_id := os.environ.get(MARK):
+        yield client.show(share_id)
         return
     _check_early()
-    arguments = _again()
+    arguments = _restart_arguments()
     program = os.path.basename(sys.argv[0] or "python")  # noqa: PTH119 (may be -c or -m)
     request = CreateRequest(spec=spec(**options), holder=os.getpid(), wait=wait, program=program)
-    _start_again(client, request, arguments, None if timeout is None else Seconds(timeout))
+    _restart(client, request, arguments, None if timeout is None else Seconds(timeout))
 
 
-def _start_again(
+def _restart(
     client: Client, request: CreateRequest, arguments: list[str], timeout: Seconds | None
 ) -> None:
-    with taken(client, request, timeout=timeout, told=lambda _: None) as granted:
+    with acquire(client, request, timeout=timeout, on_wait=lambda _: None) as granted:
         entry = enter(client, granted, os.getpid(), os.environ.get("LD_PRELOAD", ""))
         sys.stdout.flush()
         sys.stderr.flush()
-        settle(entry)
-        os.execve(sys.executable, arguments, apply(entry, dict(os.environ)))  # noqa: S606
+        bind_to_nearest(entry)
+        os.execve(sys.executable, arguments, environment_of(entry, dict(os.environ)))  # noqa: S606
 
 
 def _check_early() -> None:
@@ -83,7 +83,7 @@ def _cuda_runs() -> bool:
     return bool(driver.cuDeviceGetCount(ctypes.byref(ctypes.c_int())) != _NOT_INITIALIZED)
 
 
-def _again() -> list[str]:
+def _restart_arguments() -> list[str]:
     """The arguments that start this program once more; UnsupportedError where there are none."""
     # A program read from standard input calls its file <stdin>; it cannot be read twice.
     file = getattr(sys.modules["__main__"], "__file__", None) or "<"

@@ -30,11 +30,11 @@ def _from_now(word: str, now: datetime) -> datetime:
 
 
 def _next(word: str, now: datetime) -> datetime:
-    wanted = time.fromisoformat(word)
-    found = datetime.combine(now.date(), wanted, wanted.tzinfo or now.tzinfo)
-    return found if found > now else found + timedelta(days=1)
+    time_of_day = time.fromisoformat(word)
+    moment = datetime.combine(now.date(), time_of_day, time_of_day.tzinfo or now.tzinfo)
+    return moment if moment > now else moment + timedelta(days=1)
 
 
 def _date(word: str, now: datetime) -> datetime:
-    found = datetime.fromisoformat(word)
-    return found if found.tzinfo else found.replace(tzinfo=now.tzinfo)
+    moment = datetime.fromisoformat(word)
+    return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)

@@ -23,9 +23,9 @@ def record_table() -> Table[Record]:
 
 def one_line(record: Record) -> str:
     """For who follows: columns cannot be as wide as what is still to come."""
-    words = (record.actor.user, record.action, record.object, record.result)
-    shown = (str(record.seq), when(record), *map(_safe, words), detail(record))
-    return "  ".join(filter(None, shown))
+    texts = (record.actor.user, record.action, record.object, record.result)
+    cells = (str(record.seq), when(record), *map(_safe, texts), detail(record))
+    return "  ".join(filter(None, cells))
 
 
 def when(record: Record) -> str:
@@ -34,8 +34,8 @@ def when(record: Record) -> str:
 
 def detail(record: Record) -> str:
     """In one line; signatures are for machines."""
-    shown = {key: text for key, text in record.detail.items() if key != "signature"}
-    return " ".join(f"{_safe(key)}={_quoted(_safe(text))}" for key, text in shown.items())
+    fields = {key: text for key, text in record.detail.items() if key != "signature"}
+    return " ".join(f"{_safe(key)}={_quoted(_safe(text))}" for key, text in fields.items())
 
 
 def _safe(text: str) -> str:

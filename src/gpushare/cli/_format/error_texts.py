@@ -24,7 +24,7 @@ def explanations() -> tuple[Explanation, ...]:
 
 
 def _explanation(kind: type[GpushareError]) -> Explanation:
-    why, help_ = WORDS[kind.code]
+    why, help_ = EXPLANATIONS[kind.code]
     return Explanation(
         code=kind.code,
         name=kind.__name__,
@@ -37,7 +37,7 @@ def _explanation(kind: type[GpushareError]) -> Explanation:
     )
 
 
-WORDS = {
+EXPLANATIONS = {
     "GS1000": (
         "Something went wrong that no other code describes; most likely a defect of gpushare.",
         "Run the command again with GPUSHARE_DEBUG=1 and report the trace.",

@@ -57,27 +57,27 @@ class Output:
     def human(self) -> bool:
         return self.format in {Format.TABLE, Format.WIDE}
 
-    def items(self, found: Sequence[T], table: Table[T]) -> None:
+    def items(self, values: Sequence[T], table: Table[T]) -> None:
         """Several values, in order."""
         match self.format:
             case Format.JSON | Format.YAML:
-                self._document({"apiVersion": "v1", "items": list(found)})
+                self._document({"apiVersion": "v1", "items": list(values)})
             case Format.JSONL:
-                for item in found:
+                for item in values:
                     _json_line(item)
             case Format.NAME:
-                for item in found:
+                for item in values:
                     click.echo(table.name(item))
             case _:
-                click.echo(self._table(found, table))
+                click.echo(self._table(values, table))
 
-    def item(self, found: T, name: str, human: Callable[[], str]) -> None:
+    def item(self, value: T, name: str, human: Callable[[], str]) -> None:
         """One value; `human` renders it for people."""
         match self.format:
             case Format.JSON | Format.YAML:
-                self._document({"apiVersion": "v1", **msgspec.structs.asdict(found)})
+                self._document({"apiVersion": "v1", **msgspec.structs.asdict(value)})
             case Format.JSONL:
-                _json_line(found)
+                _json_line(value)
             case Format.NAME:
                 click.echo(name)
             case _:
@@ -94,8 +94,8 @@ class Output:
                 return
             time.sleep(WATCH_SECONDS)
 
-    def _document(self, found: dict[str, Any]) -> None:
-        plain = msgspec.to_builtins(found)
+    def _document(self, document: dict[str, Any]) -> None:
+        plain = msgspec.to_builtins(document)
         if self.format is Format.YAML:
             import yaml  # noqa: PLC0415 (start-up time)
 
@@ -103,10 +103,10 @@ class Output:
         else:
             click.echo(msgspec.json.format(msgspec.json.encode(plain), indent=2))
 
-    def _table(self, found: Sequence[T], table: Table[T]) -> str:
-        shown = [c for c in table.columns if not c.wide or self.format is Format.WIDE]
+    def _table(self, values: Sequence[T], table: Table[T]) -> str:
+        columns = [c for c in table.columns if not c.wide or self.format is Format.WIDE]
         return aligned(
-            [[c.title for c in shown], *([c.cell(item) for c in shown] for item in found)]
+            [[c.title for c in columns], *([c.cell(item) for c in columns] for item in values)]
         )
 
 
@@ -134,8 +134,8 @@ def _padded(cell: str, width: int) -> str:
 
 def colour(text: str, **style: Any) -> str:
     """Styled where stdout shows colours: a terminal without NO_COLOR, or FORCE_COLOR."""
-    wanted = os.environ.get("FORCE_COLOR") or sys.stdout.isatty()
-    return click.style(text, **style) if wanted and not os.environ.get("NO_COLOR") else text
+    coloured = os.environ.get("FORCE_COLOR") or sys.stdout.isatty()
+    return click.style(text, **style) if coloured and not os.environ.get("NO_COLOR") else text
 
 
 def _json_line(item: object) -> None:

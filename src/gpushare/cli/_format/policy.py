@@ -16,14 +16,14 @@ from .output import Column, Output, Table, aligned
 NONE = "-"
 
 
-def changed(found: PolicyChange, output: Output, name: str) -> None:
+def changed(change: PolicyChange, output: Output, name: str) -> None:
     """Tell what has changed, or would."""
-    warn(found)
-    output.item(found, name, lambda: "\n".join(map(line, found.changes)) or "nothing to change")
+    warn(change)
+    output.item(change, name, lambda: "\n".join(map(line, change.changes)) or "nothing to change")
 
 
-def warn(found: PolicyChange) -> None:
-    for warning in found.warnings:
+def warn(change: PolicyChange) -> None:
+    for warning in change.warnings:
         click.echo(f"gpushare: {warning}", err=True)
 
 
@@ -37,41 +37,41 @@ def line(change: Change) -> str:
     return f"~ {change.path}: {before} -> {after}"
 
 
-def tenant_table(found: Iterable[TenantView]) -> Table[TenantView]:
-    depths = _depths({one.name: one.spec.parent for one in found})
+def tenant_table(tenants: Iterable[TenantView]) -> Table[TenantView]:
+    depths = _depths({tenant.name: tenant.spec.parent for tenant in tenants})
     return Table(
-        lambda one: one.name,
-        Column("TENANT", lambda one: _indented(one.name, depths)),
-        Column("USERS", lambda one: _listed(one.spec.users)),
-        Column("GROUPS", lambda one: _listed(one.spec.groups)),
-        Column("WEIGHT", lambda one: str(one.spec.weight)),
-        Column("GUARANTEED", lambda one: amount(one.spec.guaranteed)),
-        Column("LIMIT", lambda one: amount(one.spec.limit)),
-        Column("GPU HOURS", lambda one: _figure_or_none(one.spec.gpu_hours)),
-        Column("SHARES", lambda one: _figure_or_none(one.spec.shares)),
+        lambda tenant: tenant.name,
+        Column("TENANT", lambda tenant: _indented(tenant.name, depths)),
+        Column("USERS", lambda tenant: _listed(tenant.spec.users)),
+        Column("GROUPS", lambda tenant: _listed(tenant.spec.groups)),
+        Column("WEIGHT", lambda tenant: str(tenant.spec.weight)),
+        Column("GUARANTEED", lambda tenant: amount(tenant.spec.guaranteed)),
+        Column("LIMIT", lambda tenant: amount(tenant.spec.limit)),
+        Column("GPU HOURS", lambda tenant: _figure_or_none(tenant.spec.gpu_hours)),
+        Column("SHARES", lambda tenant: _figure_or_none(tenant.spec.shares)),
     )
 
 
-def quota_table(found: Iterable[QuotaView]) -> Table[QuotaView]:
-    depths = _depths({one.tenant: one.parent for one in found})
+def quota_table(quotas: Iterable[QuotaView]) -> Table[QuotaView]:
+    depths = _depths({quota.tenant: quota.parent for quota in quotas})
     return Table(
-        lambda one: one.tenant,
-        Column("TENANT", lambda one: _indented(one.tenant, depths)),
-        Column("GUARANTEED", lambda one: amount(one.guaranteed)),
-        Column("LIMIT", lambda one: amount(one.limit)),
-        Column("USED", lambda one: amount(one.used)),
-        Column("BORROWED", lambda one: amount(one.borrowed)),
-        Column("GPU HOURS", lambda one: _of(f"{one.hours:.1f}", one.gpu_hours)),
-        Column("USAGE", lambda one: f"{one.usage:.1f}"),
-        Column("SHARES", lambda one: _of(str(one.shares), one.max_shares)),
-        Column("WEIGHT", lambda one: str(one.weight), wide=True),
+        lambda quota: quota.tenant,
+        Column("TENANT", lambda quota: _indented(quota.tenant, depths)),
+        Column("GUARANTEED", lambda quota: amount(quota.guaranteed)),
+        Column("LIMIT", lambda quota: amount(quota.limit)),
+        Column("USED", lambda quota: amount(quota.used)),
+        Column("BORROWED", lambda quota: amount(quota.borrowed)),
+        Column("GPU HOURS", lambda quota: _of(f"{quota.hours:.1f}", quota.gpu_hours)),
+        Column("USAGE", lambda quota: f"{quota.usage:.1f}"),
+        Column("SHARES", lambda quota: _of(str(quota.shares), quota.max_shares)),
+        Column("WEIGHT", lambda quota: str(quota.weight), wide=True),
     )
 
 
-def tenant_details(one: TenantView) -> str:
-    spec = one.spec
+def tenant_details(tenant: TenantView) -> str:
+    spec = tenant.spec
     rows = [
-        ("tenant", one.name),
+        ("tenant", tenant.name),
         ("parent", spec.parent or NONE),
         ("users", _listed(spec.users)),
         ("groups", _listed(spec.groups)),
@@ -84,11 +84,11 @@ def tenant_details(one: TenantView) -> str:
     return aligned(rows)
 
 
-def amount(found: Amount) -> str:
+def amount(value: Amount) -> str:
     """`40 GiB, 150%`; what is not said, or nothing, is left out."""
-    said = [format_bytes(found.memory)] if found.memory else []
-    said += [f"{found.compute}%"] if found.compute else []
-    return ", ".join(said) or NONE
+    parts = [format_bytes(value.memory)] if value.memory else []
+    parts += [f"{value.compute}%"] if value.compute else []
+    return ", ".join(parts) or NONE
 
 
 def _of(used: str, most: float | None) -> str:
@@ -99,8 +99,8 @@ def _figure_or_none(value: float | None) -> str:
     return NONE if value is None else f"{value:g}"
 
 
-def _listed(found: Sequence[str]) -> str:
-    return ",".join(found) or NONE
+def _listed(names: Sequence[str]) -> str:
+    return ",".join(names) or NONE
 
 
 def _depths(parents: Mapping[Tenant, Tenant | None]) -> dict[Tenant, int]:

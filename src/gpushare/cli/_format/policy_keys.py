@@ -15,32 +15,32 @@ class PolicyKey(Value):
 
     table: str
     name: str
-    usual: str
+    default: str
     meaning: str
 
 
 def policy_keys() -> Iterator[PolicyKey]:
     """Table by table, in the order of the fields."""
     for table, kind in _TABLES.items():
-        usual = _usual(kind)
+        defaults = _defaults(kind)
         for name in kind.__struct_fields__:
             if name in MEANINGS[kind]:
-                said = usual.get(name)
-                shown = "" if said is None else msgspec.json.encode(said).decode()
+                value = defaults.get(name)
+                text = "" if value is None else msgspec.json.encode(value).decode()
                 meaning = MEANINGS[kind][name]
-                yield PolicyKey(table=table, name=name, usual=shown, meaning=meaning)
+                yield PolicyKey(table=table, name=name, default=text, meaning=meaning)
 
 
-def _usual(kind: type[Value]) -> dict[str, object]:
+def _defaults(kind: type[Value]) -> dict[str, object]:
     """Tables of tenants are written without what is usual, and amounts have nothing usual."""
     whole = document(Policy())
-    found: dict[type[Value], dict[str, object]] = {
+    defaults: dict[type[Value], dict[str, object]] = {
         Policy: whole,
         TenantSpec: {"weight": TenantSpec().weight},
         IdlePolicy: whole["idle"],
         SizingPolicy: whole["sizing"],
     }
-    return found.get(kind, {})
+    return defaults.get(kind, {})
 
 
 _TABLES: dict[str, type[Value]] = {

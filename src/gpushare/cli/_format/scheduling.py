@@ -26,12 +26,12 @@ def gate_lines(gate: GateView | None) -> list[str]:
 
 def _by_rank(gate: GateView) -> list[str]:
     if gate.rank is Priority.LOW:
-        said = f"makes way within {_span(gate.quantum)}, looked {gate.fences} times, "
-        return [f"{said}ran {gate.floors} times to not starve"]
+        text = f"makes way within {_span(gate.quantum)}, looked {gate.fences} times, "
+        return [f"{text}ran {gate.floors} times to not starve"]
     if gate.rank is Priority.HIGH:
         stuck = f", overruled {gate.stuck} times" if gate.stuck else ""
-        said = f"went first {gate.raises} times, {_span(gate.raised)} in all, "
-        return [f"{said}bridges pauses of {_span(gate.grace)}{stuck}"]
+        text = f"went first {gate.raises} times, {_span(gate.raised)} in all, "
+        return [f"{text}bridges pauses of {_span(gate.grace)}{stuck}"]
     return []
 
 

@@ -145,20 +145,20 @@ def levels(held: Enforcement) -> str:
     )
 
 
-def verification(found: Verification) -> str:
+def verification(result: Verification) -> str:
     """One row per dimension: promised, delivered, evidence."""
     rows = [("", "DIMENSION", "PROMISED", "DELIVERED", "EVIDENCE")]
     rows += [
         ("ok" if f.ok else "NO", f.dimension, f.promised, f.delivered, f.evidence)
-        for f in found.findings
+        for f in result.findings
     ]
     return aligned(rows)
 
 
-def able(found: SuspendableView | MigratableView | None) -> str:
-    if found is None:
+def able(ability: SuspendableView | MigratableView | None) -> str:
+    if ability is None:
         return NONE
-    return "yes" if found.yes else f"no, because {found.because}"
+    return "yes" if ability.yes else f"no, because {ability.because}"
 
 
 def _memory_line(view: MemoryView) -> str:
@@ -174,12 +174,12 @@ def _moves(share: ShareView) -> list[str]:
             ("out", moved.out_seconds, moved.out_bytes),
             ("back", moved.in_seconds, moved.in_bytes),
         )
-        said = [
+        parts = [
             f"{way} {seconds:.2f} s" + (f" ({format_bytes(size)})" if size else "")
             for way, seconds, size in ways
             if seconds is not None
         ]
-        lines.append(f"{tier}: {', '.join(said)}")
+        lines.append(f"{tier}: {', '.join(parts)}")
     return lines
 
 
@@ -193,8 +193,8 @@ def _state(share: ShareView) -> str:
 
 
 def _note(share: ShareView) -> str:
-    told = {State.FAILED, State.RELEASED, State.SUSPENDED}
-    if share.queue or share.state in told:
+    with_reason = {State.FAILED, State.RELEASED, State.SUSPENDED}
+    if share.queue or share.state in with_reason:
         return wait_reason(share)
     return f"idle {age(datetime.now(UTC) - share.idle_since)}" if share.idle_since else ""
 
@@ -203,14 +203,14 @@ def _asked(share: ShareView) -> list[str]:
     """What was asked, where a policy has changed it."""
     if share.asked is None:
         return []
-    memory, said = share.asked.memory, []
+    memory, parts = share.asked.memory, []
     if memory.limit is not None:
-        said.append(f"{gib(memory.limit)} GiB")
+        parts.append(f"{gib(memory.limit)} GiB")
     elif memory.share is not None:
-        said.append(f"{memory.share}% of memory")
+        parts.append(f"{memory.share}% of memory")
     if memory.request is not None:
-        said.append(f"{gib(memory.request)} GiB of it guaranteed")
-    return [", ".join([*said, f"priority {share.asked.priority}"])]
+        parts.append(f"{gib(memory.request)} GiB of it guaranteed")
+    return [", ".join([*parts, f"priority {share.asked.priority}"])]
 
 
 def _verified(share: ShareView) -> str:
@@ -222,13 +222,13 @@ def _verified(share: ShareView) -> str:
 def _health(gpu: GpuView) -> str:
     if gpu.health.lost:
         return colour("lost", fg="red")
-    found = [f"Xid {xid}" for xid in gpu.health.xids[-1:]]
-    found += [f"{gpu.health.ecc} ECC errors"] if gpu.health.ecc else []
-    return ", ".join(found) or "ok"
+    problems = [f"Xid {xid}" for xid in gpu.health.xids[-1:]]
+    problems += [f"{gpu.health.ecc} ECC errors"] if gpu.health.ecc else []
+    return ", ".join(problems) or "ok"
 
 
 def _available(mechanisms: Sequence[Capability]) -> str:
-    return ", ".join(found.mechanism for found in mechanisms if found.available) or NONE
+    return ", ".join(m.mechanism for m in mechanisms if m.available) or NONE
 
 
 def _size(value: int | None) -> str:

@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from gpushare.config.credentials import Credentials
 
 
-def meant(host: str | None, ca: Path | None = None) -> "tuple[Remote, Credentials]":
+def remote_daemon(host: str | None, ca: Path | None = None) -> "tuple[Remote, Credentials]":
     """By address or context; None: the one that commands speak to. Raises ConfigError."""
     from gpushare.config.address import Remote  # noqa: PLC0415
     from gpushare.config.contexts import from_environment  # noqa: PLC0415 (start-up time)
 
-    found = config()
-    stored = found.credentials
-    there: Path | Remote | None
-    if host in found.contexts.named:
-        there = found.contexts.find(host, stored)
+    settings = config()
+    stored = settings.credentials
+    remote: Path | Remote | None
+    if host in settings.contexts.named:
+        remote = settings.contexts.find(host, stored)
     elif host:
-        named = {**found.env, "GPUSHARE_HOST": host, "GPUSHARE_TOKEN": ""}
-        there = from_environment(named, stored)
+        named = {**settings.env, "GPUSHARE_HOST": host, "GPUSHARE_TOKEN": ""}
+        remote = from_environment(named, stored)
     else:
-        there = found.reachable()
-    if not isinstance(there, Remote):
+        remote = settings.reachable()
+    if not isinstance(remote, Remote):
         raise ConfigError("which machine is meant?", "no context is set", "name its HOST")
-    return (replace(there, ca=ca.absolute()) if ca else there), stored
+    return (replace(remote, ca=ca.absolute()) if ca else remote), stored

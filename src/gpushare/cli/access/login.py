@@ -10,7 +10,7 @@ import click
 
 from gpushare.model.errors import UnsupportedError
 
-from ._remote_daemon import meant
+from ._remote_daemon import remote_daemon
 
 if TYPE_CHECKING:
     from gpushare.client import Client
@@ -33,46 +33,48 @@ def login(host: str, *, oidc: bool, ca: Path | None) -> None:
     gpushare login gpu1.lab --oidc
     GPUSHARE_HOST=gpu1.lab gpushare ps
     """
-    there, stored = meant(host, ca)
-    token = _by_issuer(there) if oidc else _typed(there)
-    there = replace(there, token=token)
-    version = _client(there).version()
-    path = stored.put(there.host, there.port, token)
+    remote, stored = remote_daemon(host, ca)
+    token = _token_from_issuer(remote) if oidc else _token_from_stdin(remote)
+    remote = replace(remote, token=token)
+    version = _client(remote).version()
+    path = stored.put(remote.host, remote.port, token)
     click.echo(
-        f"gpushare: {there} knows you (gpushare {version.version}); the token is in {path}",
+        f"gpushare: {remote} knows you (gpushare {version.version}); the token is in {path}",
         err=True,
     )
 
 
-def _typed(there: "Remote") -> str:
+def _token_from_stdin(remote: "Remote") -> str:
     from gpushare.config.credentials import checked  # noqa: PLC0415 (start-up time)
 
     if sys.stdin.isatty():
-        text = click.prompt(f"Token for {there}", hide_input=True, err=True)
+        text = click.prompt(f"Token for {remote}", hide_input=True, err=True)
     else:
         text = sys.stdin.readline(4096)
     return checked(text.strip(), "stdin")
 
 
-def _by_issuer(there: "Remote") -> str:
-    from gpushare.session.device_login import proof  # noqa: PLC0415 (start-up time)
+def _token_from_issuer(remote: "Remote") -> str:
+    from gpushare.session.device_login import login_proof  # noqa: PLC0415 (start-up time)
 
-    nobody = _client(replace(there, token=None))
-    where = nobody.tokens.login()
-    if not where.issuer:
+    anonymous = _client(replace(remote, token=None))
+    login_info = anonymous.tokens.login()
+    if not login_info.issuer:
         raise UnsupportedError(
-            f"{there} believes no issuer",
+            f"{remote} believes no issuer",
             "its setting oidc_issuer is empty",
-            f"gpushare login {there.host} < token",
+            f"gpushare login {remote.host} < token",
         )
-    return nobody.tokens.exchange(proof(where.issuer, where.client, _told)).secret
+    return anonymous.tokens.exchange(
+        login_proof(login_info.issuer, login_info.client, _show_code)
+    ).secret
 
 
-def _told(page: str, code: str) -> None:
+def _show_code(page: str, code: str) -> None:
     click.echo(f"gpushare: open {page} and enter {code}", err=True)
 
 
-def _client(there: "Remote") -> "Client":
+def _client(remote: "Remote") -> "Client":
     from gpushare.client import Client  # noqa: PLC0415 (start-up time)
 
-    return Client(there)
+    return Client(remote)

@@ -5,7 +5,7 @@ import click
 
 from gpushare.model.errors import GpushareError
 
-from ._remote_daemon import meant
+from ._remote_daemon import remote_daemon
 
 
 @click.command()
@@ -18,15 +18,15 @@ def logout(host: str | None) -> None:
     """
     from gpushare.client import Client  # noqa: PLC0415 (start-up time)
 
-    there, stored = meant(host)
-    token = stored.get(there.host, there.port)
+    remote, stored = remote_daemon(host)
+    token = stored.get(remote.host, remote.port)
     if token is None:
-        click.echo(f"gpushare: no token for {there} is stored", err=True)
+        click.echo(f"gpushare: no token for {remote} is stored", err=True)
         return
-    stored.remove(there.host, there.port)
+    stored.remove(remote.host, remote.port)
     try:
-        Client(there).tokens.revoke(token.split("_")[1])
+        Client(remote).tokens.revoke(token.split("_")[1])
     except (GpushareError, IndexError) as error:
         click.echo(f"gpushare: it is forgotten here, but not revoked there: {error}", err=True)
     else:
-        click.echo(f"gpushare: the token for {there} is forgotten and revoked", err=True)
+        click.echo(f"gpushare: the token for {remote} is forgotten and revoked", err=True)

@@ -53,7 +53,7 @@ def create(
     gpushare token create --role viewer --scope metrics:read --note prometheus
     gpushare token create --user lin --role user
     """
-    made = client().tokens.create(
+    new_token = client().tokens.create(
         TokenRequest(
             user=user,
             role=Role(role) if role else None,
@@ -62,7 +62,7 @@ def create(
             note=note,
         )
     )
-    output.item(made, made.token.id, lambda: made.secret)
+    output.item(new_token, new_token.token.id, lambda: new_token.secret)
     if os.isatty(1):
         click.echo("gpushare: it is shown only now; keep it where nobody else can read", err=True)
 
@@ -87,10 +87,10 @@ def revoke(tokens: tuple[str, ...]) -> None:
     \b
     gpushare token revoke 3f9c20d1a5b7
     """
-    there = client()
-    for one in tokens:
-        gone = there.tokens.revoke(one)
-        click.echo(f"gpushare: token {gone.id} of {gone.user} is revoked", err=True)
+    daemon = client()
+    for token_id in tokens:
+        revoked = daemon.tokens.revoke(token_id)
+        click.echo(f"gpushare: token {revoked.id} of {revoked.user} is revoked", err=True)
 
 
 def _ttl(text: str | None) -> Seconds:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gpushare.config.settings import Settings
 
 
-class Source(Protocol):
+class AuditSource(Protocol):
     """Where records come from."""
 
     def records(self, query: AuditQuery) -> Sequence[Record]: ...
@@ -39,21 +39,21 @@ class Source(Protocol):
         ...
 
 
-def source() -> Source:
+def source() -> AuditSource:
     """The daemon's log, or its files as they lie on this machine, which is said on stderr."""
-    there = client()
+    daemon = client()
     try:
-        there.version()
+        daemon.version()
     except DaemonUnreachableError:
         settings = config().settings
-        if not isinstance(there.where, Path) or not settings.audit_file:
+        if not isinstance(daemon.where, Path) or not settings.audit_file:
             raise
         click.echo(f"gpushare: no daemon; reading {settings.audit_file} itself", err=True)
-        return Filed(settings, settings.audit_file)
-    return there.audit
+        return AuditFiles(settings, settings.audit_file)
+    return daemon.audit
 
 
-class Filed:
+class AuditFiles:
     """The log without its daemon."""
 
     def __init__(self, settings: "Settings", path: Path) -> None:
@@ -70,9 +70,9 @@ class Filed:
     def every(self, query: AuditQuery) -> Iterator[Record]:
         from msgspec.structs import replace  # noqa: PLC0415 (start-up time)
 
-        while found := self.records(replace(query, last=0)):
-            yield from found
-            query = replace(query, after=found[-1].seq)
+        while records := self.records(replace(query, last=0)):
+            yield from records
+            query = replace(query, after=records[-1].seq)
 
     def verify(self, *, partial: bool = False) -> AuditReport:
         from gpushare.store import audit  # noqa: PLC0415 (start-up time)
@@ -131,9 +131,9 @@ def moment(text: str | None, now: datetime) -> datetime | None:
     except (BadQuantityError, OverflowError):
         pass
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         raise BadQuantityError(
             "time", text, "write a time such as 2h, 7d, 2026-12-01 or 2026-12-01T08:00"
         ) from None
-    return found if found.tzinfo else found.replace(tzinfo=now.tzinfo)
+    return time if time.tzinfo else time.replace(tzinfo=now.tzinfo)

@@ -16,7 +16,7 @@ from gpushare.cli._options import output_option
 from gpushare.model.audit import MOST_RECORDS, AuditQuery, AuditReport, Record
 from gpushare.model.errors import AuditBrokenError, NotFoundError, UsageError
 
-from ._source import Source, moment, source, verified_part
+from ._source import AuditSource, moment, source, verified_part
 
 _LOOK_SECONDS = 1.0
 _since = click.option(
@@ -79,13 +79,13 @@ def ls(
         object=about,
         last=last,
     )
-    there = source()
+    log = source()
     if not follow:
-        output.items(there.records(query), record_table())
+        output.items(log.records(query), record_table())
         return
     if output.format in {Format.JSON, Format.YAML}:
         raise UsageError("what has no end is no document", hint="gpushare audit ls -f -o jsonl")
-    for record in _followed(there, query):
+    for record in _followed(log, query):
         _show(record, output)
 
 
@@ -113,14 +113,14 @@ def verify(path: Path | None, keys: tuple[str, ...], output: Output, *, partial:
     """
     if keys and path is None:
         raise UsageError("the key of this machine is known", hint="--key is for --file")
-    found = (
+    report = (
         source().verify(partial=partial)
         if path is None
         else verified_part(path, _checked(keys), partial=partial)
     )
-    output.item(found, found.hash, lambda: report_words(found))
-    if found.flaw:
-        raise _broken(found)
+    output.item(report, report.hash, lambda: report_words(report))
+    if report.flaw:
+        raise _broken(report)
 
 
 @audit.command()
@@ -164,27 +164,29 @@ def key() -> None:
     click.echo(heads[-1].detail["key"])
 
 
-def _part(there: Source, since: datetime | None, until: datetime | None) -> list[Record]:
+def _part(log: AuditSource, since: datetime | None, until: datetime | None) -> list[Record]:
     """Times need not be in order, records must be: from the first to a head after the last."""
-    head = there.sign()
+    head = log.sign()
     query = AuditQuery(last=0, upto=head.seq if head else None)
     if since:
-        first = next(iter(there.records(replace(query, since=since))), None)
+        first = next(iter(log.records(replace(query, since=since))), None)
         if first is None:
             return []
         query = replace(query, after=first.seq - 1)
-    found = list(there.every(query))
+    records = list(log.every(query))
     if until is None:
-        return found
-    last = max((record.seq for record in found if record.at <= until), default=0)
-    heads = (record.seq for record in found if record.seq >= last and "signature" in record.detail)
+        return records
+    last = max((record.seq for record in records if record.at <= until), default=0)
+    heads = (
+        record.seq for record in records if record.seq >= last and "signature" in record.detail
+    )
     end = next(heads, last)
-    return [record for record in found if last and record.seq <= end]
+    return [record for record in records if last and record.seq <= end]
 
 
-def _followed(there: Source, query: AuditQuery) -> Iterator[Record]:
+def _followed(log: AuditSource, query: AuditQuery) -> Iterator[Record]:
     while True:
-        for record in there.records(query):
+        for record in log.records(query):
             yield record
             query = replace(query, after=record.seq, last=MOST_RECORDS)
         sys.stdout.flush()
@@ -209,8 +211,8 @@ def _checked(keys: tuple[str, ...]) -> tuple[str, ...]:
     return keys
 
 
-def _broken(found: AuditReport) -> AuditBrokenError:
-    flaw = found.flaw
+def _broken(report: AuditReport) -> AuditBrokenError:
+    flaw = report.flaw
     assert flaw is not None
     return AuditBrokenError(
         f"the audit log does not hold at record {flaw.seq}: {flaw.kind}",

@@ -60,12 +60,12 @@ def clean(
             "--dry-run and --check change nothing; --force is for --process",
             "gpushare clean --help",
         )
-    found = client().leftovers()
-    chosen = [one for one in found if one.kind in kinds] if kinds else found
+    leftovers = client().leftovers()
+    chosen = [item for item in leftovers if item.kind in kinds] if kinds else leftovers
     if yes:
-        wanted = tuple(Kind(kind) for kind in kinds)
+        chosen_kinds = tuple(Kind(kind) for kind in kinds)
         request = CleanRequest(
-            kinds=wanted, processes=_named(found, pids), force=force, dry_run=False
+            kinds=chosen_kinds, processes=_named(leftovers, pids), force=force, dry_run=False
         )
         output.items(client().clean(request), _done_table())
         return
@@ -73,36 +73,39 @@ def clean(
     if check and chosen:
         many = "1 thing is" if len(chosen) == 1 else f"{len(chosen)} things are"
         raise CheckFailedError(f"{many} left behind", hint="gpushare clean --yes")
-    if any(one.ours for one in chosen) and output.human:
+    if any(item.ours for item in chosen) and output.human:
         click.echo("gpushare: nothing was touched; remove what is ours: --yes", err=True)
 
 
-def _named(found: Sequence[Leftover], pids: Sequence[int]) -> tuple[ProcessRef, ...]:
+def _named(leftovers: Sequence[Leftover], pids: Sequence[int]) -> tuple[ProcessRef, ...]:
     """The processes as they are listed now; a later one of the same pid is another."""
-    known = {one.process.pid: one.process for one in found if one.process}
+    processes = {item.process.pid: item.process for item in leftovers if item.process}
     for pid in pids:
-        if pid not in known:
+        if pid not in processes:
             raise UsageError(
                 f"process {pid} is no leftover",
                 "it has ended, or belongs to a share",
                 "look again: gpushare clean",
             )
-    return tuple(known[pid] for pid in pids)
+    return tuple(processes[pid] for pid in pids)
 
 
 def _table() -> Table[Leftover]:
     now = datetime.now(UTC)
     return Table(
-        lambda one: one.name,
-        Column("KIND", lambda one: one.kind),
-        Column("OURS", lambda one: "yes" if one.ours else "no"),
-        Column("USER", lambda one: one.user or NONE),
-        Column("COMMAND", lambda one: one.command or NONE),
-        Column("MEMORY", lambda one: NONE if one.memory is None else format_bytes(one.memory)),
-        Column("AGE", lambda one: age(now - one.since) if one.since else NONE),
-        Column("GPUS", lambda one: ",".join(one.gpus) or NONE, wide=True),
-        Column("WHAT", lambda one: one.name),
-        Column("WHY", lambda one: one.why),
+        lambda item: item.name,
+        Column("KIND", lambda item: item.kind),
+        Column("OURS", lambda item: "yes" if item.ours else "no"),
+        Column("USER", lambda item: item.user or NONE),
+        Column("COMMAND", lambda item: item.command or NONE),
+        Column(
+            "MEMORY",
+            lambda item: NONE if item.memory is None else format_bytes(item.memory),
+        ),
+        Column("AGE", lambda item: age(now - item.since) if item.since else NONE),
+        Column("GPUS", lambda item: ",".join(item.gpus) or NONE, wide=True),
+        Column("WHAT", lambda item: item.name),
+        Column("WHY", lambda item: item.why),
     )
 
 

@@ -41,10 +41,10 @@ def show(*, origin: bool, output: Output) -> None:
     gpushare config show --origin
     gpushare config show -o json
     """
-    found = loaded()
+    configuration = loaded()
     settings = [
-        Setting(key=key, value=str(getattr(found.settings, key)), origin=where)
-        for key, where in found.origins.items()
+        Setting(key=key, value=str(getattr(configuration.settings, key)), origin=where)
+        for key, where in configuration.origins.items()
     ]
     output.items(settings, _settings(origin=origin))
 

@@ -35,7 +35,7 @@ _ERROR = re.compile(  # as `_errors` prints it
 )
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
-_LAST_WORDS = 2000  # characters of the log that an error quotes
+_TAIL_CHARACTERS = 2000  # characters of the log that an error quotes
 
 
 @click.group(invoke_without_command=True)
@@ -67,75 +67,75 @@ def daemon(context: click.Context, /, *, detach: bool, **flags: object) -> None:
     """
     if context.invoked_subcommand:
         return
-    found = config(flags)
+    configuration = config(flags)
     if detach:
-        _detach(found)
+        _detach(configuration)
     else:
-        _serve(found)
+        _serve(configuration)
 
 
 @daemon.command()
 @output_option
 def status(*, output: "Output") -> None:
     """Say whether a daemon answers; exit code 6 when none does."""
-    found = local_client()
-    version = found.version()
-    lines = (f"pid      {version.pid}", f"version  {version.version}", f"socket   {found.where}")
+    daemon = local_client()
+    version = daemon.version()
+    lines = (f"pid      {version.pid}", f"version  {version.version}", f"socket   {daemon.where}")
     output.item(version, str(version.pid), lambda: "\n".join(lines))
 
 
 @daemon.command()
 def stop() -> None:
     """End the daemon; shares and their programs go on."""
-    there = local_client()
-    pid = there.version().pid
+    daemon = local_client()
+    pid = daemon.version().pid
     process = os.pidfd_open(pid)
     # Between the answer and the pidfd another process may have taken the number.
-    if there.version().pid == pid:
+    if daemon.version().pid == pid:
         signal.pidfd_send_signal(process, signal.SIGTERM)
     _await_end(process, pid)
     click.echo(f"gpushare: daemon {pid} has ended; shares go on", err=True)
 
 
-def _serve(found: "Config") -> None:
+def _serve(configuration: "Config") -> None:
     from gpushare.daemon import serve  # noqa: PLC0415 (start-up time)
 
     try:
-        serve(found.settings)
+        serve(configuration.settings)
     except ModuleNotFoundError as error:
         raise DaemonError(
             "cannot serve", f"the package {error.name} is missing", "pip install 'gpushare[daemon]'"
         ) from error
 
 
-def _detach(found: "Config") -> None:
+def _detach(configuration: "Config") -> None:
     from gpushare.client import Client  # noqa: PLC0415 (start-up time)
 
-    settings = found.settings
-    there = Client(settings.socket)
-    if pid := _answering(there):
+    settings = configuration.settings
+    client = Client(settings.socket)
+    if pid := _answering_pid(client):
         raise DaemonRunningError(
             f"a daemon answers on {settings.socket}", f"its pid is {pid}", "gpushare daemon status"
         )
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = settings.state_dir / "daemon.log"
-    said = log.stat().st_size if log.exists() else 0
-    process = _start(found, log)
+    log_end = log.stat().st_size if log.exists() else 0
+    process = _start(configuration, log)
     deadline = time.monotonic() + _START_SECONDS
-    while not _answering(there):
+    while not _answering_pid(client):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
-            raise _failure(_last_words(log, said), log)
+            raise _failure(_log_tail(log, log_end), log)
         time.sleep(0.02)
     click.echo(f"gpushare: daemon {process.pid} answers on {settings.socket}; log: {log}", err=True)
 
 
-def _start(found: "Config", log: Path) -> subprocess.Popen[bytes]:
+def _start(configuration: "Config", log: Path) -> subprocess.Popen[bytes]:
     # What has no option comes from the same files and variables again.
     options = {parameter.name for parameter in daemon.params}
     flags = [
-        f"--{name.replace('_', '-')}={getattr(found.settings, name)}"
-        for name in found.settings.__struct_fields__
+        f"--{name.replace('_', '-')}={getattr(configuration.settings, name)}"
+        for name in configuration.settings.__struct_fields__
         if name in options
     ]
     with log.open("ab") as output:
@@ -149,23 +149,23 @@ def _start(found: "Config", log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _answering(there: "Client") -> int | None:
+def _answering_pid(client: "Client") -> int | None:
     try:
-        return there.version().pid
+        return client.version().pid
     except GpushareError:
         return None
 
 
-def _failure(said: str, log: Path) -> GpushareError:
+def _failure(log_text: str, log: Path) -> GpushareError:
     """The error that the daemon ended with, as if it had been raised here."""
-    if found := _ERROR.search(said):
-        return from_body(ErrorBody(**found.groupdict("")))
-    return DaemonError("the daemon did not start", said, f"its log: {log}")
+    if match := _ERROR.search(log_text):
+        return from_body(ErrorBody(**match.groupdict("")))
+    return DaemonError("the daemon did not start", log_text, f"its log: {log}")
 
 
-def _last_words(log: Path, since: int) -> str:
+def _log_tail(log: Path, since: int) -> str:
     """What it wrote after its first `since` bytes, which earlier daemons wrote."""
-    return log.read_bytes()[since:].decode(errors="replace")[-_LAST_WORDS:].strip()
+    return log.read_bytes()[since:].decode(errors="replace")[-_TAIL_CHARACTERS:].strip()
 
 
 def _await_end(process: int, pid: int) -> None:

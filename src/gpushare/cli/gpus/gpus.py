@@ -27,32 +27,37 @@ def gpus(*, topology: bool, capabilities: bool, watch: bool, output: Output) -> 
     """
 
     def show() -> None:
-        found = _connect.gpus()
-        if not found:
+        gpus = _connect.gpus()
+        if not gpus:
             click.echo("gpushare: no NVIDIA GPU here; try gpushare simulate h200-1", err=True)
         if topology:
-            click.echo(_topology(found))
+            click.echo(_topology(gpus))
         elif capabilities:
-            click.echo(_capabilities(found))
+            click.echo(_capabilities(gpus))
         else:
-            output.items(found, gpu_table())
+            output.items(gpus, gpu_table())
 
     output.watch(show, again=watch)
 
 
-def _topology(found: Sequence[GpuView]) -> str:
-    head = ["GPU", *(str(gpu.index) for gpu in found)]
+def _topology(gpus: Sequence[GpuView]) -> str:
+    head = ["GPU", *(str(gpu.index) for gpu in gpus)]
     rows = [
-        [gpu_label(gpu), *("X" if gpu is to else gpu.topology.get(to.uuid, NONE) for to in found)]
-        for gpu in found
+        [gpu_label(gpu), *("X" if gpu is to else gpu.topology.get(to.uuid, NONE) for to in gpus)]
+        for gpu in gpus
     ]
     return aligned([head, *rows])
 
 
-def _capabilities(found: Sequence[GpuView]) -> str:
+def _capabilities(gpus: Sequence[GpuView]) -> str:
     rows = [
-        [gpu_label(gpu), known.mechanism, "yes" if known.available else "no", known.reason]
-        for gpu in found
-        for known in gpu.mechanisms
+        [
+            gpu_label(gpu),
+            capability.mechanism,
+            "yes" if capability.available else "no",
+            capability.reason,
+        ]
+        for gpu in gpus
+        for capability in gpu.mechanisms
     ]
     return aligned([["GPU", "MECHANISM", "HERE", "WHY"], *rows])

@@ -34,16 +34,16 @@ def simulate(
         return
     if profile is None:
         raise click.UsageError("name a PROFILE; --list shows them")
-    wanted = list(command[1:] if command[:1] == ("--",) else command)
-    context.exit(_run(profile, wanted or [os.environ.get("SHELL", "/bin/sh")]))
+    argv = list(command[1:] if command[:1] == ("--",) else command)
+    context.exit(_run(profile, argv or [os.environ.get("SHELL", "/bin/sh")]))
 
 
 def _list() -> None:
     from gpushare.hardware.simulated import profiles  # noqa: PLC0415 (start-up time)
 
-    found = profiles()
-    width = max(map(len, found))
-    for name, profile in found.items():
+    by_name = profiles()
+    width = max(map(len, by_name))
+    for name, profile in by_name.items():
         click.echo(f"{name:<{width}}  {profile.description}")
 
 

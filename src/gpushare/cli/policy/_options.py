@@ -26,7 +26,7 @@ def complete_tenant(
     from click.shell_completion import CompletionItem  # noqa: PLC0415 (start-up time)
 
     try:
-        names = [found.name for found in client().rules.tenants()]
+        names = [tenant.name for tenant in client().rules.tenants()]
     except GpushareError:
         return []
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
@@ -52,8 +52,8 @@ def quota_options(command: Command) -> Command:
     @wraps(command)
     def with_quota(*args: Any, **given: Any) -> Any:
         texts = {name: given.pop(name) for name in _QUOTA_NAMES}
-        wanted = {name: text for name, text in texts.items() if text is not None}
-        return command(*args, quota=_changed(wanted), **given)
+        given_texts = {name: text for name, text in texts.items() if text is not None}
+        return command(*args, quota=_changed(given_texts), **given)
 
     for option in reversed(_QUOTA_OPTIONS):
         with_quota = option(with_quota)

@@ -53,21 +53,21 @@ def apply(
     gpushare apply -f policy.toml
     gpushare apply -f policy.toml --prune --check
     """
-    from gpushare.client.policy import kept  # noqa: PLC0415 (start-up time)
+    from gpushare.client.policy import with_tenants_of  # noqa: PLC0415 (start-up time)
 
-    rules, wanted = client().rules, _read(path, syntax)
-    now = rules.policy()
-    wanted = wanted if prune else kept(wanted, now.policy)
-    found = rules.put(wanted, revision=now.revision, dry=check or diff or dry_run)
+    rules, policy = client().rules, _read(path, syntax)
+    current = rules.policy()
+    policy = policy if prune else with_tenants_of(policy, current.policy)
+    change = rules.put(policy, revision=current.revision, dry=check or diff or dry_run)
     if diff and output.human:
-        warn(found)
-        click.echo(_unified(now.policy, wanted), nl=False)
+        warn(change)
+        click.echo(_unified(current.policy, policy), nl=False)
     else:
-        changed(found, output, path)
-    if check and found.changes:
+        changed(change, output, path)
+    if check and change.changes:
         raise CheckFailedError(
             f"the rules are not as {path} says",
-            f"{len(found.changes)} differences",
+            f"{len(change.changes)} differences",
             f"see them: gpushare apply -f {path} --diff",
         )
 
@@ -86,10 +86,12 @@ def _read(path: str, syntax: str | None) -> "Policy":
     return read(text, chosen, path)
 
 
-def _unified(now: "Policy", wanted: "Policy") -> str:
+def _unified(current: "Policy", new_policy: "Policy") -> str:
     from difflib import unified_diff  # noqa: PLC0415 (start-up time)
 
     from gpushare.config.policy_file import Syntax, written  # noqa: PLC0415 (start-up time)
 
-    old, new = (written(one, Syntax.TOML).splitlines(keepends=True) for one in (now, wanted))
+    old, new = (
+        written(each, Syntax.TOML).splitlines(keepends=True) for each in (current, new_policy)
+    )
     return "".join(unified_diff(old, new, "in force", "wanted"))

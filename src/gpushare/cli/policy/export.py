@@ -46,18 +46,22 @@ def export(style: str, revision: int | None, *, history: bool) -> None:
     click.echo(written(chosen.policy, Syntax(style)), nl=False)
 
 
-def _lines(found: "Sequence[PolicyView]") -> list[list[str]]:
+def _lines(revisions: "Sequence[PolicyView]") -> list[list[str]]:
     rows = [
-        [str(one.revision), one.at.isoformat(timespec="seconds") if one.at else "-", one.by]
-        for one in found
+        [
+            str(revision.revision),
+            revision.at.isoformat(timespec="seconds") if revision.at else "-",
+            revision.by,
+        ]
+        for revision in revisions
     ]
     return [["REVISION", "AT", "BY"], *rows]
 
 
 def _earlier(revision: int) -> "PolicyView":
-    for one in client().rules.policies():
-        if one.revision == revision:
-            return one
+    for policy in client().rules.policies():
+        if policy.revision == revision:
+            return policy
     raise NotFoundError(
         f"no policy has the revision {revision}",
         "it never was, or is too old",

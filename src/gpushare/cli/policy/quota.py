@@ -36,8 +36,8 @@ def ls(*, watch: bool, output: Output) -> None:
     """
 
     def show() -> None:
-        found = client().rules.quotas()
-        output.items(found, quota_table(found))
+        quotas = client().rules.quotas()
+        output.items(quotas, quota_table(quotas))
 
     output.watch(show, again=watch)
 

@@ -31,8 +31,8 @@ def ls(*, output: Output) -> None:
     gpushare tenant ls
     gpushare tenant ls -o json
     """
-    found = client().rules.tenants()
-    output.items(found, tenant_table(found))
+    tenants = client().rules.tenants()
+    output.items(tenants, tenant_table(tenants))
 
 
 @tenant.command()
@@ -44,8 +44,8 @@ def show(tenant: str, *, output: Output) -> None:
     \b
     gpushare tenant show vision
     """
-    found = client().rules.tenant(tenant)
-    output.item(found, found.name, lambda: tenant_details(found))
+    view = client().rules.tenant(tenant)
+    output.item(view, view.name, lambda: tenant_details(view))
 
 
 @tenant.command(name="set")

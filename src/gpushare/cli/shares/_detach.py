@@ -14,25 +14,25 @@ from gpushare.model.value import Value
 from gpushare.model.view import ShareView
 
 
-class Begun(Value):
+class StartupReport(Value):
     """What the child tells: its share, or why there is none."""
 
     share: ShareView | None = None
     error: ErrorBody | None = None
 
 
-class Herald:
+class StartupPipe:
     """The child's end of the pipe; it closes by itself when the program is executed."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
 
     def __call__(self, share: ShareView) -> None:
-        self._tell(Begun(share=share))
+        self._send(StartupReport(share=share))
 
-    def _tell(self, begun: Begun) -> None:
+    def _send(self, report: StartupReport) -> None:
         if self._descriptor is not None:
-            os.write(self._descriptor, msgspec.json.encode(begun))
+            os.write(self._descriptor, msgspec.json.encode(report))
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -42,11 +42,11 @@ class Herald:
         try:
             yield
         except GpushareError as error:
-            self._tell(Begun(error=error.body()))
+            self._send(StartupReport(error=error.body()))
             raise
 
 
-def leave(log: Path) -> Herald | ShareView:
+def fork_to_background(log: Path) -> StartupPipe | ShareView:
     """Fork. In the child: a Herald, output going to `log`. In the parent: the share that began.
 
     Raises in the parent what the child failed with.
@@ -54,20 +54,20 @@ def leave(log: Path) -> Herald | ShareView:
     reader, writer = os.pipe()
     if os.fork():
         os.close(writer)
-        return _listen(reader)
+        return _read_report(reader)
     os.close(reader)
     os.setsid()
     _redirect(log)
-    return Herald(writer)
+    return StartupPipe(writer)
 
 
-def _listen(reader: int) -> ShareView:
+def _read_report(reader: int) -> ShareView:
     with os.fdopen(reader, "rb") as pipe:
         text = pipe.read()
-    begun = msgspec.json.decode(text, type=Begun) if text else Begun()
-    if begun.share is not None:
-        return begun.share
-    raise from_body(begun.error or ErrorBody(GpushareError.code, "the background process died"))
+    report = msgspec.json.decode(text, type=StartupReport) if text else StartupReport()
+    if report.share is not None:
+        return report.share
+    raise from_body(report.error or ErrorBody(GpushareError.code, "the background process died"))
 
 
 def _redirect(log: Path) -> None:

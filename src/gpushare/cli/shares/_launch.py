@@ -19,10 +19,10 @@ from gpushare.model.units import FULL
 from gpushare.model.view import Entry, ShareView
 
 
-def program(name: str) -> str:
+def find_program(name: str) -> str:
     """The path that exec will run; raises ProgramNotFoundError, ProgramNotExecutableError."""
-    if found := shutil.which(name):
-        return found
+    if path := shutil.which(name):
+        return path
     if os.sep in name and Path(name).is_dir():
         raise ProgramNotExecutableError(f"cannot execute {name}", "it is a folder")
     if os.sep in name and Path(name).exists():
@@ -33,31 +33,31 @@ def program(name: str) -> str:
     raise ProgramNotFoundError(f"no program {name!r}", because, "check the spelling")
 
 
-def become(path: str, argv: Sequence[str], entry: Entry, *, near: bool = True) -> None:
+def exec_program(path: str, argv: Sequence[str], entry: Entry, *, near: bool = True) -> None:
     """Exec the program in the share's environment; returns only by an error.
 
     `near`: on the CPUs that are close to its GPUs.
     """
-    from gpushare.session.acquire import apply  # noqa: PLC0415 (start-up time)
+    from gpushare.session.acquire import environment_of  # noqa: PLC0415 (start-up time)
 
     if near and entry.cpus:
-        from gpushare.session.cpu_affinity import settle  # noqa: PLC0415 (start-up time)
+        from gpushare.session.cpu_affinity import bind_to_nearest  # noqa: PLC0415 (start-up time)
 
-        settle(entry)
+        bind_to_nearest(entry)
     sys.stdout.flush()
     sys.stderr.flush()
     # Python ignores these two, and exec would hand that on.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
-        os.execve(path, list(argv), apply(entry, dict(os.environ)))  # noqa: S606
+        os.execve(path, list(argv), environment_of(entry, dict(os.environ)))  # noqa: S606
     except FileNotFoundError as error:
         raise ProgramNotFoundError(f"cannot start {path}", "its interpreter is missing") from error
     except OSError as error:
         raise ProgramNotExecutableError(f"cannot execute {path}", str(error.strerror)) from error
 
 
-class Teller:
+class QueueProgress:
     """Says on stderr what a queued share waits for: in place on a tty, else a line a change."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Teller:
         self._last = ""
 
 
-def tell_unheld(share: ShareView) -> None:
+def warn_unenforced(share: ShareView) -> None:
     """Say on stderr that nothing holds the compute limit; alone on its GPU a share needs none."""
     limit, alone = share.compute.limit, MechanismName.EXCLUSIVE in share.mechanism
     if share.enforcement.compute is Level.NONE and limit and limit < FULL and not alone:

@@ -9,9 +9,9 @@ from gpushare.cli._options import output_option, spec_options
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import parse_duration
 from gpushare.model.view import CreateRequest
-from gpushare.session.acquire import taken
+from gpushare.session.acquire import acquire
 
-from ._launch import Teller, tell_unheld
+from ._launch import QueueProgress, warn_unenforced
 
 
 @click.command()
@@ -32,11 +32,14 @@ def create(
     eval "$(gpushare env notebook)"
     """
     request = CreateRequest(spec=spec, wait=not no_wait)
-    patience = parse_duration(timeout) if timeout else None
+    queue_timeout = parse_duration(timeout) if timeout else None
     if queue or spec.at is not None:
         share = client().create(request)
     else:
-        with Teller() as told, taken(client(), request, timeout=patience, told=told) as share:
-            told.done()
-            tell_unheld(share)
+        with (
+            QueueProgress() as progress,
+            acquire(client(), request, timeout=queue_timeout, on_wait=progress) as share,
+        ):
+            progress.done()
+            warn_unenforced(share)
     output.item(share, share.name, lambda: share.name)

@@ -10,7 +10,7 @@ from gpushare.cli._options import affinity_option, share_argument
 from gpushare.model.errors import UsageError
 from gpushare.model.view import EnterRequest
 
-from ._launch import become, program
+from ._launch import exec_program, find_program
 
 
 @click.command("exec", context_settings={"allow_interspersed_args": False})
@@ -24,9 +24,9 @@ def exec_(share: str, command: tuple[str, ...], *, no_affinity: bool) -> None:
     gpushare exec notebook -- jupyter lab
     gpushare exec train-1 -- nvidia-smi
     """
-    words = command[1:] if command[:1] == ("--",) else command
-    if not words:
+    argv = command[1:] if command[:1] == ("--",) else command
+    if not argv:
         raise UsageError("no COMMAND to run", hint=f"gpushare exec {share} -- python")
-    path = program(words[0])
+    path = find_program(argv[0])
     request = EnterRequest(pid=os.getpid(), preload=os.environ.get("LD_PRELOAD", ""))
-    become(path, words, client().enter(share, request), near=not no_affinity)
+    exec_program(path, argv, client().enter(share, request), near=not no_affinity)

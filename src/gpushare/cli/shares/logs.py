@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from gpushare.cli._connect import client, here
+from gpushare.cli._connect import client, require_local
 from gpushare.cli._options import share_argument
 from gpushare.model.errors import DaemonUnreachableError, NoLogError, NoSuchShareError
 
@@ -31,27 +31,27 @@ def logs(share: str, *, follow: bool, tail: int | None) -> None:
     gpushare run -d --name train -m 8GiB -- python train.py
     gpushare logs -f train
     """
-    there = client()
-    here(there, "cannot read logs")
-    found = there.show(share)
-    with _opened(found) as log:
+    daemon = client()
+    require_local(daemon, "cannot read logs")
+    view = daemon.show(share)
+    with _opened(view) as log:
         _print_end(log, tail)
         if follow:
-            for text in _growth(log, lambda: _ended(there, found)):
+            for text in _growth(log, lambda: _ended(daemon, view)):
                 _print(text)
 
 
-def _opened(found: "ShareView") -> BinaryIO:
-    if found.log is None:
+def _opened(share: "ShareView") -> BinaryIO:
+    if share.log is None:
         raise NoLogError(
-            f"share {found.name} has no log",
+            f"share {share.name} has no log",
             "its program writes to the terminal it was started on",
             "start it in the background: gpushare run --detach",
         )
     try:
-        return open(found.log, "rb")  # noqa: PTH123 (closed by the caller)
+        return open(share.log, "rb")  # noqa: PTH123 (closed by the caller)
     except OSError as error:
-        raise NoLogError(f"cannot read {found.log}", error.strerror or str(error)) from error
+        raise NoLogError(f"cannot read {share.log}", error.strerror or str(error)) from error
 
 
 def _print_end(log: BinaryIO, lines: int | None) -> None:
@@ -75,10 +75,10 @@ def _growth(log: BinaryIO, ended: Callable[[], bool]) -> Iterator[bytes]:
             time.sleep(0 if last else _LOOK_SECONDS)
 
 
-def _ended(there: "Client", found: "ShareView") -> bool:
+def _ended(daemon: "Client", share: "ShareView") -> bool:
     """A daemon that restarts ends no share."""
     try:
-        return there.show(found.id).state.ended
+        return daemon.show(share.id).state.ended
     except NoSuchShareError:
         return True
     except DaemonUnreachableError:

@@ -26,5 +26,5 @@ def migrate(share: str, to: tuple[str, ...], timeout: str | None) -> None:
     gpushare migrate train-1
     gpushare migrate train-1 --to 3
     """
-    patience = parse_duration(timeout) if timeout else MOVE_SECONDS
-    click.echo(client().migrate(share, to, timeout=patience).name)
+    seconds = parse_duration(timeout) if timeout else MOVE_SECONDS
+    click.echo(client().migrate(share, to, timeout=seconds).name)

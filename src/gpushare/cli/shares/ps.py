@@ -28,12 +28,12 @@ def ps(*, ended: bool, filters: tuple[str, ...], watch: bool, output: Output) ->
     gpushare ps -a --filter user=lin
     gpushare ps -w -o jsonl
     """
-    wanted = [_filter(text) for text in filters]
+    conditions = [_filter(text) for text in filters]
 
     def show() -> None:
-        found = [s for s in client().shares(ended=ended) if _matches(s, wanted)]
+        shares = [s for s in client().shares(ended=ended) if _matches(s, conditions)]
         gpus = gpu_names() if output.human else ()
-        output.items(found, share_table(gpus, datetime.now(UTC)))
+        output.items(shares, share_table(gpus, datetime.now(UTC)))
 
     output.watch(show, again=watch)
 
@@ -47,5 +47,5 @@ def _filter(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _matches(share: ShareView, wanted: list[tuple[str, str]]) -> bool:
-    return all(getattr(share, key) == value for key, value in wanted)
+def _matches(share: ShareView, conditions: list[tuple[str, str]]) -> bool:
+    return all(getattr(share, key) == value for key, value in conditions)

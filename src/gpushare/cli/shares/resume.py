@@ -32,22 +32,22 @@ def resume(
     code = 0
     for share in shares:
         try:
-            click.echo(_back(share, time.monotonic() + seconds).name)
+            click.echo(_resume(share, time.monotonic() + seconds).name)
         except GpushareError as error:
             code = code or report(error)
     context.exit(code)
 
 
-def _back(share: str, deadline: float) -> ShareView:
+def _resume(share: str, deadline: float) -> ShareView:
     """Resumed, or NoCapacityError at the deadline; says once what it waits for."""
-    told = ""
+    shown = ""
     while True:
         try:
             return client().resume(share, timeout=MOVE_SECONDS)
         except NoCapacityError as error:
             if time.monotonic() >= deadline:
                 raise
-            if error.because != told:
+            if error.because != shown:
                 click.echo(f"gpushare: {share}: {error.because}", err=True)
-            told = error.because
+            shown = error.because
             time.sleep(_PAUSE_SECONDS)

@@ -17,11 +17,11 @@ from gpushare.model.errors import UsageError
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import Seconds, parse_duration
 from gpushare.model.view import CreateRequest, Plan, ShareView
-from gpushare.session.acquire import enter, taken
+from gpushare.session.acquire import acquire, enter
 from gpushare.session.program_name import program_name
 
-from ._detach import Herald, leave
-from ._launch import Teller, become, log_file, program, tell_unheld
+from ._detach import StartupPipe, fork_to_background
+from ._launch import QueueProgress, exec_program, find_program, log_file, warn_unenforced
 
 _FAILED_BEFORE = 125  # docker's word for "the tool failed, not the program"
 
@@ -69,52 +69,58 @@ def run(
         return
     if not command:
         raise UsageError("no COMMAND to run", hint="gpushare run -m 8GiB -- python train.py")
-    path = program(command[0])
-    patience = parse_duration(timeout) if timeout else None
+    path = find_program(command[0])
+    queue_timeout = parse_duration(timeout) if timeout else None
     request = CreateRequest(
         spec=spec, holder=os.getpid(), wait=not no_wait, program=program_name(command)
     )
     start = partial(_start, path, command, near=not no_affinity)
     if detach:
-        _detach(start, request, patience, output)
+        _detach(start, request, queue_timeout, output)
         return
-    with Teller() as told, taken(client(), request, timeout=patience, told=told) as share:
-        told.done()
-        tell_unheld(share)
+    with (
+        QueueProgress() as progress,
+        acquire(client(), request, timeout=queue_timeout, on_wait=progress) as share,
+    ):
+        progress.done()
+        warn_unenforced(share)
         start(share)
 
 
 def _start(path: str, command: Sequence[str], share: ShareView, *, near: bool) -> None:
     preload = os.environ.get("LD_PRELOAD", "")
-    become(path, command, enter(client(), share, os.getpid(), preload), near=near)
+    exec_program(path, command, enter(client(), share, os.getpid(), preload), near=near)
 
 
 def _detach(
     start: Callable[[ShareView], None],
     request: CreateRequest,
-    patience: Seconds | None,
+    queue_timeout: Seconds | None,
     output: Output,
 ) -> None:
     log = log_file(request.program, os.environ)
-    begun = leave(log)
-    if not isinstance(begun, Herald):
-        output.item(begun, begun.name, lambda: begun.name)
+    started = fork_to_background(log)
+    if not isinstance(started, StartupPipe):
+        output.item(started, started.name, lambda: started.name)
         return
-    mine = replace(request, holder=os.getpid(), log=str(log))
-    with begun.failures(), taken(client(), mine, timeout=patience, told=begun) as share:
-        begun(share)
+    request = replace(request, holder=os.getpid(), log=str(log))
+    with (
+        started.failures(),
+        acquire(client(), request, timeout=queue_timeout, on_wait=started) as share,
+    ):
+        started(share)
         start(share)
 
 
 def _explain(plan: Plan, output: Output, *, aside: bool) -> None:
     """`aside`: on stderr, for stdout belongs to the program."""
     if aside or output.human:
-        click.echo(_words(plan), err=aside)
+        click.echo(_format_plan(plan), err=aside)
     else:
         output.item(plan, "", str)
 
 
-def _words(plan: Plan) -> str:
+def _format_plan(plan: Plan) -> str:
     if plan.decision is None:
         return f"it would wait for {plan.waits_for}"
     rows = [("by", "+".join(plan.decision.mechanisms))]

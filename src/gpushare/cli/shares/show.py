@@ -24,26 +24,26 @@ def show(share: str, *, decision: bool, watch: bool, output: Output) -> None:
     gpushare show train-1 --decision
     """
     if decision:
-        made = client().decision(share)
-        output.item(made, made.share, lambda: _decided(made))
+        view = client().decision(share)
+        output.item(view, view.share, lambda: _format_decision(view))
         return
 
     def once() -> None:
-        found = client().show(share)
+        view = client().show(share)
         gpus = gpu_names() if output.human else ()
         labels = {gpu.uuid: gpu_label(gpu) for gpu in gpus}
-        output.item(found, found.name, lambda: share_details(found, labels))
+        output.item(view, view.name, lambda: share_details(view, labels))
 
     output.watch(once, again=watch)
 
 
-def _decided(made: DecisionView) -> str:
+def _format_decision(decision: DecisionView) -> str:
     rows = [
-        ("share", made.share),
-        ("decided", made.at.isoformat(timespec="seconds")),
-        ("beside", ", ".join(made.shares) or "nobody"),
-        ("ahead of it", str(made.ahead)),
-        *(("why", line) for line in made.decision.why),
-        ("today", "the same" if made.same else made.again),
+        ("share", decision.share),
+        ("decided", decision.at.isoformat(timespec="seconds")),
+        ("beside", ", ".join(decision.shares) or "nobody"),
+        ("ahead of it", str(decision.ahead)),
+        *(("why", line) for line in decision.decision.why),
+        ("today", "the same" if decision.same else decision.again),
     ]
     return aligned(rows)

@@ -29,11 +29,11 @@ def suspend(
     gpushare suspend train-1
     gpushare suspend --deep train-1 train-2
     """
-    patience = parse_duration(timeout) if timeout else MOVE_SECONDS
+    seconds = parse_duration(timeout) if timeout else MOVE_SECONDS
     code = 0
     for share in shares:
         try:
-            click.echo(client().suspend(share, deep=deep, timeout=patience).name)
+            click.echo(client().suspend(share, deep=deep, timeout=seconds).name)
         except GpushareError as error:
             code = code or report(error)
     context.exit(code)

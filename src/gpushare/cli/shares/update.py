@@ -28,5 +28,5 @@ def update(share: str, change: UpdateRequest, output: Output) -> None:
     """
     if change == _NOTHING:
         raise UsageError("nothing to change", hint=f"gpushare update {share} --compute 50")
-    found = client().update(share, change)
-    output.item(found, found.name, lambda: found.name)
+    updated = client().update(share, change)
+    output.item(updated, updated.name, lambda: updated.name)

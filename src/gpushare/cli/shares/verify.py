@@ -23,10 +23,10 @@ def verify(share: str, output: Output) -> None:
     gpushare verify train-1
     gpushare verify train-1 -o json | jq '.findings[] | select(.dimension == "memory")'
     """
-    found = client().verify(share)
-    output.item(found, share, lambda: verification(found))
-    if not found.ok:
-        broken = ", ".join(finding.dimension for finding in found.findings if not finding.ok)
+    result = client().verify(share)
+    output.item(result, share, lambda: verification(result))
+    if not result.ok:
+        broken = ", ".join(finding.dimension for finding in result.findings if not finding.ok)
         raise CheckFailedError(
             f"share {share} does not hold what was promised",
             broken or "the probe could not prove it",

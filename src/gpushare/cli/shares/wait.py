@@ -33,10 +33,10 @@ def wait(share: str, states: tuple[str, ...], timeout: str | None, output: Outpu
     gpushare wait train-1 --for running --timeout 5m
     gpushare wait train-1
     """
-    wanted = [State(state) for state in states] or [State.RELEASED, State.FAILED]
-    found = client().wait(share, wanted, parse_duration(timeout) if timeout else _FOREVER)
-    output.item(found, found.name, lambda: str(found.state))
-    if found.state not in wanted:
+    target_states = [State(state) for state in states] or [State.RELEASED, State.FAILED]
+    view = client().wait(share, target_states, parse_duration(timeout) if timeout else _FOREVER)
+    output.item(view, view.name, lambda: str(view.state))
+    if view.state not in target_states:
         raise CheckFailedError(
-            f"share {found.name} is {found.state}", found.reason, f"gpushare show {found.name}"
+            f"share {view.name} is {view.state}", view.reason, f"gpushare show {view.name}"
         )
