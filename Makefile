@@ -60,8 +60,8 @@ test-system: setup $(VENV)/.group-thirdparty $(VENV)/.group-wheel ## Real third-
 	@./scripts/install-system-packages
 	@$(PYTEST) -m system --timeout 600
 
-test-slow: setup ## The long tier: randomized crash test
-	@GPUSHARE_TEST_SLOW=1 $(PYTEST) -m slow --timeout 3000
+test-slow: setup ## The long tier: randomized crashes, properties on new examples
+	@GPUSHARE_TEST_SLOW=1 $(PYTEST) -m 'slow or hypothesis' --timeout 3000
 
 test-gpu: setup ## Contract and GPU tests on a real GPU
 	@GPUSHARE_TEST_GPU=1 $(PYTEST) -m 'gpu or contract'

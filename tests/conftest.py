@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.daemon import Daemon
 from support.daemon import until as poll_until
@@ -24,6 +25,18 @@ from support.machine import Machine, real, simulated
 REAL_GPU = os.environ.get("GPUSHARE_TEST_GPU") == "1"
 SLOW = os.environ.get("GPUSHARE_TEST_SLOW") == "1"
 
+# Without deadlines and HealthCheck.too_slow no property depends on how busy the machine is. The
+# quick tier tries the same examples in every run, so only a change turns a test red; `make
+# test-slow` runs the properties on new examples. Properties that use a fixture reset it themselves.
+_CHECKS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile(
+    "gpushare",
+    deadline=None,
+    derandomize=not SLOW,
+    print_blob=True,
+    suppress_health_check=_CHECKS,
+)
+settings.load_profile("gpushare")
 
 # Programs started by tests inherit what is ignored here, and a shell that starts a test run in the
 # background has it ignore Ctrl-C, nohup a hang-up.

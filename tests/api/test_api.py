@@ -6,7 +6,7 @@ import os
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpushare.api.app import LARGEST_BODY
@@ -182,9 +182,7 @@ def test_what_is_not_http_ends_the_connection_only(api, data):
 
 
 @given(data=st.binary(max_size=300))
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40)
 def test_no_body_breaks_the_daemon(api, data):
     assert api.call("POST", "/v1/shares", data).status == 400
 

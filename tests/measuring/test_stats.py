@@ -4,17 +4,17 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-np = pytest.importorskip("numpy", reason="the benchmarks' group is not installed: needs numpy")
 sys.path.append(str(Path(__file__).parents[2]))
 
-from benchmarks.gpu.colocation import configurations  # noqa: E402
-from benchmarks.gpu.colocation.arrivals import poisson  # noqa: E402
-from benchmarks.gpu.colocation.progress import Profile, Trace  # noqa: E402
-from benchmarks.gpu.colocation.stats import Window, compare, interval, mean_pace, p99  # noqa: E402
+from benchmarks.gpu.colocation import configurations
+from benchmarks.gpu.colocation.arrivals import poisson
+from benchmarks.gpu.colocation.progress import Profile, Trace
+from benchmarks.gpu.colocation.stats import Window, compare, interval, mean_pace, p99
 
 PER_STEP, STEP_S = 4, 0.02
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What holds for every machine, whoever asks for whatever in whichever order."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -61,7 +61,6 @@ def play(state, requests):
 
 
 @given(MACHINES, QUEUES)
-@settings(deadline=None)
 def test_nothing_is_granted_twice(state, requests):
     state, _ = play(state, requests)
     for one in state.machine.gpus:
@@ -82,7 +81,6 @@ def test_nothing_is_granted_twice(state, requests):
 
 
 @given(MACHINES, QUEUES)
-@settings(deadline=None)
 def test_mps_serves_one_user_and_a_share_alone_has_no_company(state, requests):
     state, _ = play(state, requests)
     for one in state.machine.gpus:
@@ -95,7 +93,6 @@ def test_mps_serves_one_user_and_a_share_alone_has_no_company(state, requests):
 
 
 @given(MACHINES, QUEUES)
-@settings(deadline=None)
 def test_whoever_passes_leaves_the_first_what_it_needs(state, requests):
     """When everybody goes who was there before the first began to wait, it fits."""
     _, told = play(state, requests)
@@ -109,14 +106,12 @@ def test_whoever_passes_leaves_the_first_what_it_needs(state, requests):
 
 
 @given(MACHINES, QUEUES)
-@settings(deadline=None)
 def test_the_same_question_has_the_same_answer(state, requests):
     first, second = play(state, requests)[1], play(state, requests)[1]
     assert [str(answer) for *_, answer in first] == [str(answer) for *_, answer in second]
 
 
 @given(MACHINES, QUEUES)
-@settings(deadline=None)
 def test_every_answer_is_explained(state, requests):
     for _, request, answer in play(state, requests)[1]:
         if isinstance(answer, Decision):

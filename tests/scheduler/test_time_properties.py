@@ -4,7 +4,7 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -209,7 +209,7 @@ def quarrel(request, other):
 
 
 @given(MACHINES, DAYS)
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 def test_a_day_keeps_every_promise(state, people):
     day = Day(state)
     day.live(people)
@@ -224,7 +224,6 @@ GANGS = st.lists(
 
 
 @given(MACHINES, st.lists(st.integers(1, 60), max_size=3), GANGS)
-@settings(deadline=None)
 def test_a_gang_is_placed_whole_or_not_at_all(state, present, wishes):
     day = Day(state)
     day.queue = [(replace(ask(gib), id=f"p{n}"), 1) for n, gib in enumerate(present)]
@@ -250,7 +249,6 @@ def test_a_gang_is_placed_whole_or_not_at_all(state, present, wishes):
 
 
 @given(MACHINES, st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(LABELS)), max_size=6))
-@settings(deadline=None)
 def test_near_is_only_beside_ones_own(state, present):
     day = Day(state)
     day.queue = [

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpushare.model.audit import Wrong
@@ -26,9 +26,7 @@ def spoilt(filled: Keeper):
     filled.put(before)
 
 
-unspoilt = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
-)
+unspoilt = settings(max_examples=60)
 
 
 def test_what_is_written_is_found_and_holds(filled: Keeper):

@@ -34,7 +34,7 @@ def test_texts_that_cannot_be_written_are_made_writable(keeper: Keeper):
 
 
 @given(text=st.text(max_size=40))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_any_text_stays_in_one_line(tmp_path_factory: pytest.TempPathFactory, text: str):
     keeper = Keeper(tmp_path_factory.mktemp("text"))
     log = keeper.log()

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.machine import Machine
@@ -40,9 +40,7 @@ def answers(machine: Machine) -> bool:
     return asked.returncode == 0
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(
     fields=st.tuples(st.integers(0, 4), st.integers(-3, 300), st.integers(-200, 200)),
     text=st.text(st.characters(min_codepoint=1, max_codepoint=126), max_size=TEXT),

@@ -108,7 +108,6 @@ def cost(state, request, steps):
 
 
 @given(CASES)
-@settings(deadline=None)
 def test_room_is_made_for_what_is_guaranteed_whenever_it_can_be_and_by_the_best_way(case):
     state, request = case
     steps = plan(state, request)
@@ -127,7 +126,6 @@ def test_room_is_made_for_what_is_guaranteed_whenever_it_can_be_and_by_the_best_
 
 
 @given(CROWDS)
-@settings(deadline=None)
 def test_what_is_guaranteed_is_never_taken_back(case):
     state, request = case
     before = tenancy(state)
@@ -139,7 +137,6 @@ def test_what_is_guaranteed_is_never_taken_back(case):
 
 
 @given(CROWDS)
-@settings(deadline=None)
 def test_no_more_is_taken_back_than_is_needed(case):
     state, request = case
     steps = plan(state, request)
@@ -149,7 +146,6 @@ def test_no_more_is_taken_back_than_is_needed(case):
 
 
 @given(CROWDS)
-@settings(deadline=None)
 def test_nobody_is_over_committed_by_a_plan(case):
     state, request = case
     state = after(state, plan(state, request))
@@ -209,7 +205,7 @@ def evicted(before, after_it):
 
 
 @given(states(most=6), QUEUES)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_taking_back_comes_to_rest(state, waiting):
     waiting = [request for request in waiting if request.spec.borrow]
     log = []
@@ -230,7 +226,6 @@ def test_taking_back_comes_to_rest(state, waiting):
 
 
 @given(states(), QUEUES)
-@settings(deadline=None)
 def test_the_order_has_everybody_once_and_a_reason_for_each(state, waiting):
     line = ordered(state, waiting)
     assert sorted(request.id for request in line) == sorted(request.id for request in waiting)
@@ -239,7 +234,6 @@ def test_the_order_has_everybody_once_and_a_reason_for_each(state, waiting):
 
 
 @given(states(), QUEUES)
-@settings(deadline=None)
 def test_what_is_guaranteed_goes_first(state, waiting):
     line = ordered(state, waiting)
     guaranteed = [in_quota(replace(state, queue=line[:n]), one) for n, one in enumerate(line)]
@@ -247,7 +241,6 @@ def test_what_is_guaranteed_goes_first(state, waiting):
 
 
 @given(states(), QUEUES)
-@settings(deadline=None)
 def test_serving_the_first_leaves_the_others_in_their_order(state, waiting):
     waiting = [replace(r, spec=replace(r.spec, borrow=True)) for r in waiting]
     line = ordered(state, waiting)
@@ -265,7 +258,6 @@ def test_serving_the_first_leaves_the_others_in_their_order(state, waiting):
 
 
 @given(states(), QUEUES, QUEUES, st.integers(0, 10**5))
-@settings(deadline=None)
 def test_who_has_lost_patience_is_overtaken_only_by_what_is_guaranteed(
     state, waiting, coming, seconds
 ):
@@ -287,7 +279,6 @@ def test_who_has_lost_patience_is_overtaken_only_by_what_is_guaranteed(
 
 
 @given(states(gpus=3, most=8), QUEUES)
-@settings(deadline=None)
 def test_all_that_is_wanted_is_given_to_somebody_and_guarantees_first(state, waiting):
     assert overcommitted(state.policy, state.machine) == ()
     shares = fair_shares(replace(state, queue=tuple(waiting)))
@@ -308,7 +299,6 @@ def test_all_that_is_wanted_is_given_to_somebody_and_guarantees_first(state, wai
 
 
 @given(states(gpus=3, most=8), QUEUES)
-@settings(deadline=None)
 def test_children_get_together_what_their_parent_gets(state, waiting):
     fair = fair_shares(replace(state, queue=tuple(waiting))).fair
     children = [Node("lab", own=True), Node("ann"), Node("bob")]
@@ -322,7 +312,6 @@ def test_children_get_together_what_their_parent_gets(state, waiting):
 
 
 @given(states(gpus=3, most=8))
-@settings(deadline=None)
 def test_what_is_in_quota_is_no_more_than_what_all_are_guaranteed(state):
     found = tenancy(state)
     grants = [g for s in state.shares if s.id in found.quota for g in s.decision.grants]

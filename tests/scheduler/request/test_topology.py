@@ -4,7 +4,7 @@
 from itertools import combinations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -38,7 +38,6 @@ def test_links_are_ordered_from_the_fastest():
 
 
 @given(machines())
-@settings(deadline=None)
 def test_no_other_set_is_joined_better(given_):
     state, count = given_
     gpus, links = state.machine.gpus, Links(state.machine)
