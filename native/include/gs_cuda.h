@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Our own declarations of the CUDA driver ABI (CUDA 13.0), so that everything builds without a toolkit.
+ * Purpose: declarations of the CUDA driver ABI (CUDA 13.0), so that everything builds without a
+ *   toolkit.
+ * Owner: NVIDIA defines the ABI. Names, numbers and layouts are facts; no text of theirs is copied.
+ * Threads: declarations only.
+ * Limits: the functions of cuda/api.def. Where a toolkit is installed, `make test` compares constants,
+ *   layouts and prototypes with its cuda.h.
  *
  * Every row of cuda/api.def becomes a prototype and a function type `<symbol>_fn`
- * (`cuMemAlloc_v2_fn *real = dlsym(...)`). Unlike NVIDIA's header nothing is renamed by macros: a call names
- * the symbol it means. `make test` compares constants, layouts and prototypes with the toolkit's cuda.h where
- * one is installed.
+ * (`cuMemAlloc_v2_fn *real = dlsym(...)`). Unlike NVIDIA's header this one renames nothing by macros:
+ * a call names its symbol.
  */
 #ifndef GS_CUDA_H
 #define GS_CUDA_H

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The part of the NVML ABI that gpushare implements, calls or interposes, declared by us: names,
- * numbers and layouts as nvidia-ml-py 13.615 uses them. Sizes are asserted at the end.
+ * Purpose: declarations of the part of the NVML ABI that gpushare implements, calls or interposes.
+ * Owner: NVIDIA defines the ABI; names, numbers and layouts are those of nvidia-ml-py 13.615.
+ * Threads: declarations only.
+ * Limits: sizes are asserted at the end of the file.
  */
 #ifndef GS_NVML_H
 #define GS_NVML_H

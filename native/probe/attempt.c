@@ -20,8 +20,8 @@ static uint64_t pages_up(uint64_t bytes)
     return (bytes + PAGE - 1) / PAGE * PAGE;
 }
 
-static CUresult once(const struct device *device, const struct path *path, uint64_t bytes,
-                     struct holds *holds)
+static CUresult allocate(const struct device *device, const struct path *path, uint64_t bytes,
+                         struct holds *holds)
 {
     if (holds->count == MOST_HOLDS)
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -35,7 +35,7 @@ static CUresult once(const struct device *device, const struct path *path, uint6
     return result;
 }
 
-/* The result of the last refusal; success when more than `most` was given. */
+/* The result of the last refusal; success when `most` bytes were allocated. */
 static CUresult fill(const struct device *device, const struct path *path, uint64_t most,
                      struct holds *holds)
 {
@@ -44,7 +44,8 @@ static CUresult fill(const struct device *device, const struct path *path, uint6
     while (2 * chunk <= most && (!path->largest || 2 * chunk <= path->largest(device)))
         chunk *= 2;
     for (; chunk >= PAGE; chunk /= 2)
-        while (holds->bytes < most && (result = once(device, path, chunk, holds)) == CUDA_SUCCESS)
+        while (holds->bytes < most
+               && (result = allocate(device, path, chunk, holds)) == CUDA_SUCCESS)
             ;
     return holds->bytes >= most ? CUDA_SUCCESS : result;
 }
@@ -54,24 +55,24 @@ static const char *skipped(const struct device *device, const struct path *path,
 {
     if (mode == ATTEMPT && path->largest && asked > path->largest(device))
         return "one such array cannot be that large";
-    if (path->virtual && device->card_free < 2 * (int64_t)asked)
-        return "managed memory could reach beyond the card";
+    if (path->virtual && device->gpu_free < 2 * (int64_t)asked)
+        return "managed memory could exceed the GPU's memory";
     return "";
 }
 
-static void run(const struct device *device, const struct path *path, const struct attempt *how,
+static void run(const struct device *device, const struct path *path, const struct attempt *attempt,
                 struct json *json)
 {
-    enum mode mode = how->mode;
+    enum mode mode = attempt->mode;
     uint64_t asked = pages_up(device->limit + 1);
     struct holds holds = {calloc(mode == FILL ? MOST_HOLDS : 1, sizeof(struct hold)), 0, 0};
     const char *reason = holds.list ? skipped(device, path, asked, mode) : "no memory for the list";
     CUresult result = CUDA_SUCCESS, freed = CUDA_SUCCESS;
     if (!*reason)
-        result =
-            mode == FILL ? fill(device, path, asked, &holds) : once(device, path, asked, &holds);
+        result = mode == FILL ? fill(device, path, asked, &holds)
+                              : allocate(device, path, asked, &holds);
     if (holds.count)
-        usleep((useconds_t)how->linger * 1000);
+        usleep((useconds_t)attempt->linger * 1000);
     for (unsigned i = holds.count; i-- > 0;)
         if (path->give(device, &holds.list[i]) != CUDA_SUCCESS)
             freed = CUDA_ERROR_UNKNOWN;
@@ -86,11 +87,11 @@ static void run(const struct device *device, const struct path *path, const stru
     json_close(json, '}');
 }
 
-void attempt_all(const struct device *device, const struct attempt *how, struct json *json)
+void attempt_all(const struct device *device, const struct attempt *attempt, struct json *json)
 {
     json_open(json, "attempts", '[');
-    for (unsigned i = 0; how->mode != CONTEXT_ONLY && i < path_count; i++)
-        if (!how->only || strcmp(how->only, paths[i].name) == 0)
-            run(device, &paths[i], how, json);
+    for (unsigned i = 0; attempt->mode != CONTEXT_ONLY && i < path_count; i++)
+        if (!attempt->only || strcmp(attempt->only, paths[i].name) == 0)
+            run(device, &paths[i], attempt, json);
     json_close(json, ']');
 }

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tries to take more than a share may hold, by every path, and gives everything back. */
+/*
+ * Purpose: try to allocate more than the share's limit by every path, and free everything again.
+ * Owner: each attempt owns its allocations and frees them before it returns.
+ * Threads: the main thread.
+ * Limits: a path that cannot allocate that much in one request is reported as skipped.
+ */
 #ifndef GS_PROBE_ATTEMPT_H
 #define GS_PROBE_ATTEMPT_H
 
@@ -8,16 +13,15 @@
 enum mode { ATTEMPT, FILL, CONTEXT_ONLY };
 
 /*
- * ATTEMPT: one request of one page more than the limit; it must be refused, so nothing is ever
- * held. FILL: takes ever smaller chunks until one page is refused; `held` is what a program can
- * allocate.
+ * ATTEMPT: one request of one page more than the limit. It must be refused, so no memory is held.
+ * FILL: smaller and smaller chunks until one page is refused; `held` is what a program can allocate.
  */
 struct attempt {
     enum mode mode;
     const char *only; /* one path; NULL: all */
-    int linger;       /* milliseconds to hold what was given */
+    int linger;       /* milliseconds to hold what was allocated */
 };
 
-void attempt_all(const struct device *device, const struct attempt *how, struct json *json);
+void attempt_all(const struct device *device, const struct attempt *attempt, struct json *json);
 
 #endif

@@ -4,14 +4,12 @@
 #include <time.h>
 
 /*
- * Short beside a turn, long beside a launch. Two turns of a tenth of a second settle who gets what.
+ * Kernels are short compared with a turn and long compared with a launch. After two turns of 0.1 s
+ * each the shares of the programs are stable.
  */
 enum { KERNEL_NS = 2000000, BATCH = 4, SETTLE_MS = 400, MEASURE_MS = 1000, FULL = 10000 };
 
-/*
- * The guard and the simulated machine know kernels by name: gs_spin lasts its parameter in
- * nanoseconds.
- */
+/* gs_spin lasts its parameter in nanoseconds; the simulated machine recognizes it by name. */
 static const char ptx[] = ".version 7.0\n.target sm_70\n.address_size 64\n"
                           ".visible .entry gs_spin(.param .u64 ns) {\n"
                           " .reg .pred %more;\n .reg .u64 %end, %now, %start;\n"
@@ -26,9 +24,9 @@ static int64_t now_ns(void)
     return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
-/* Kernels that ended within the time, and the time that they took; no kernel: something failed. */
+/* Number of kernels that ended in that time, and the time they elapsed; 0: a call failed. */
 static int64_t spin_for(const struct device *device, CUfunction spin, int64_t milliseconds,
-                        int64_t *took)
+                        int64_t *elapsed)
 {
     uint64_t length = KERNEL_NS;
     void *parameters[] = {&length};
@@ -42,7 +40,7 @@ static int64_t spin_for(const struct device *device, CUfunction spin, int64_t mi
             return 0;
         kernels += BATCH;
     }
-    *took = now_ns() - start;
+    *elapsed = now_ns() - start;
     return kernels;
 }
 
@@ -50,13 +48,13 @@ int64_t compute_measure(const struct device *device)
 {
     CUmodule module;
     CUfunction spin;
-    int64_t took = 0, kernels = 0;
+    int64_t elapsed = 0, kernels = 0;
     if (!driver.cuModuleLoadData || driver.cuModuleLoadData(&module, ptx) != CUDA_SUCCESS)
         return -1;
     if (driver.cuModuleGetFunction(&spin, module, "gs_spin") == CUDA_SUCCESS
-        && spin_for(device, spin, SETTLE_MS, &took) > 0)
-        kernels = spin_for(device, spin, MEASURE_MS, &took);
+        && spin_for(device, spin, SETTLE_MS, &elapsed) > 0)
+        kernels = spin_for(device, spin, MEASURE_MS, &elapsed);
     driver.cuModuleUnload(module);
-    int64_t share = kernels ? kernels * KERNEL_NS * FULL / took : -1;
+    int64_t share = kernels ? kernels * KERNEL_NS * FULL / elapsed : -1;
     return share > FULL ? FULL : share;
 }

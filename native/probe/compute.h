@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How much of a GPU's time a program gets that wants all of it. */
+/*
+ * Purpose: measure the share of a GPU's time that a program without idle time gets.
+ * Owner: none.
+ * Threads: the main thread.
+ * Limits: takes 1.4 s; counts kernels of 2 ms, so errors of a few percent are normal.
+ */
 #ifndef GS_PROBE_COMPUTE_H
 #define GS_PROBE_COMPUTE_H
 
 #include "device.h"
 
-/* In basis points; -1: it could not be measured. Takes a second and a half. */
+/* In basis points (10000 is the whole GPU); -1: not measured. */
 int64_t compute_measure(const struct device *device);
 
 #endif

@@ -12,7 +12,7 @@ bool same_uuid(const char *a, const char *b)
     return left && right && strcasecmp(left, right) == 0;
 }
 
-/* The driver gives MIG instances UUIDs of their own but never says the prefix; their names do. */
+/* The driver returns UUIDs of MIG instances without a prefix; the name tells which it is. */
 static void write_uuid(struct device *device, const CUuuid *uuid)
 {
     int at = snprintf(device->uuid, UUID_TEXT, "%s", strstr(device->name, " MIG ") ? "MIG" : "GPU");
@@ -52,11 +52,11 @@ CUresult device_open(struct device *device, int ordinal)
 {
     CUcontext context;
     size_t free = 0, total = 0;
-    *device = (struct device){.ordinal = ordinal, .card_free = -1, .context = -1};
+    *device = (struct device){.ordinal = ordinal, .gpu_free = -1, .context = -1};
     CUresult result = driver.cuDeviceGet(&device->handle, ordinal);
     if (result == CUDA_SUCCESS)
         result = describe(device);
-    int64_t before = nvml_card_used(device->uuid);
+    int64_t before = nvml_gpu_used(device->uuid);
     if (result == CUDA_SUCCESS)
         result = driver.cuDevicePrimaryCtxRetain(&context, device->handle);
     if (result != CUDA_SUCCESS)

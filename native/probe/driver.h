@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The driver as the probe's own environment resolves it: by dlopen and dlsym, like any program. */
+/*
+ * Purpose: the driver as this environment resolves it: by dlopen and dlsym, like any program.
+ * Owner: the process; the library is not unloaded.
+ * Threads: the main thread.
+ * Limits: a function that the driver does not have is NULL.
+ */
 #ifndef GS_PROBE_DRIVER_H
 #define GS_PROBE_DRIVER_H
 
@@ -22,7 +27,6 @@
     X(cuGraphLaunch) X(cuGraphExecDestroy) X(cuDeviceGraphMemTrim)
 /* clang-format on */
 
-/* A call the driver does not have is NULL. */
 struct driver {
 #define X(symbol) symbol##_fn *symbol;
     PROBE_CALLS(X)

@@ -21,7 +21,7 @@ static const struct escape {
      NULL,
      {"LD_PRELOAD", "GPUSHARE_REGION", "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT",
       "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"}},
-    /* Driver 580: an entry for a device the client does not see drops the limits of all. */
+    /* Driver 580: an entry for a device that the client does not see drops every limit. */
     {"limit of an invisible device",
      "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT",
      ",15=1G",
@@ -42,8 +42,8 @@ static const struct escape {
 static struct {
     char uuid[64];
     int64_t free;
-} seen[FREES];
-static unsigned seen_count;
+} views[FREES];
+static unsigned view_count;
 
 static void change_environment(const struct escape *escape)
 {
@@ -59,7 +59,7 @@ static void change_environment(const struct escape *escape)
         unsetenv(escape->unset[i]);
 }
 
-static void become(const struct escape *escape, int out, char *const arguments[])
+static void exec_escape(const struct escape *escape, int out, char *const arguments[])
 {
     change_environment(escape);
     dup2(out, STDOUT_FILENO);
@@ -70,46 +70,47 @@ static void become(const struct escape *escape, int out, char *const arguments[]
 static void read_all(int from, char view[VIEW])
 {
     size_t length = 0;
-    ssize_t got;
-    while (length < VIEW - 1 && (got = read(from, view + length, VIEW - 1 - length)) > 0)
-        length += (size_t)got;
+    ssize_t count;
+    while (length < VIEW - 1 && (count = read(from, view + length, VIEW - 1 - length)) > 0)
+        length += (size_t)count;
     view[length] = 0;
 }
 
 static void run(const struct escape *escape, char *const arguments[], char view[VIEW])
 {
-    int ends[2], status = -1;
+    int pipe_ends[2], status = -1;
     view[0] = 0;
-    if (pipe(ends))
+    if (pipe(pipe_ends))
         return;
     pid_t child = fork();
     if (child == 0)
-        become(escape, ends[1], arguments);
-    close(ends[1]);
-    read_all(ends[0], view);
-    close(ends[0]);
+        exec_escape(escape, pipe_ends[1], arguments);
+    close(pipe_ends[1]);
+    read_all(pipe_ends[0], view);
+    close(pipe_ends[0]);
     if (child < 0 || waitpid(child, &status, 0) < 0 || status != 0)
         view[0] = 0;
 }
 
-/* The view is our own writing: "uuid":"…" comes before "free":N in every device. */
+/* The view is written by this program: "uuid":"…" comes before "free":N in every device. */
 static void note_free(const char *view)
 {
     const char *uuid = view, *free;
-    while (seen_count < FREES && (uuid = strstr(uuid, "\"uuid\":\""))
+    while (view_count < FREES && (uuid = strstr(uuid, "\"uuid\":\""))
            && (free = strstr(uuid, "\"free\":"))) {
         uuid += strlen("\"uuid\":\"");
-        snprintf(seen[seen_count].uuid, sizeof seen->uuid, "%.*s", (int)strcspn(uuid, "\""), uuid);
-        seen[seen_count++].free = strtoll(free + strlen("\"free\":"), NULL, 10);
+        snprintf(views[view_count].uuid, sizeof views->uuid, "%.*s", (int)strcspn(uuid, "\""),
+                 uuid);
+        views[view_count++].free = strtoll(free + strlen("\"free\":"), NULL, 10);
     }
 }
 
 int64_t escape_free(const char *uuid)
 {
     int64_t most = -1;
-    for (unsigned i = 0; i < seen_count; i++)
-        if (strcasecmp(seen[i].uuid, uuid) == 0 && seen[i].free > most)
-            most = seen[i].free;
+    for (unsigned i = 0; i < view_count; i++)
+        if (strcasecmp(views[i].uuid, uuid) == 0 && views[i].free > most)
+            most = views[i].free;
     return most;
 }
 

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes one JSON value to a stream; a name of NULL is for elements of a list. */
+/*
+ * Purpose: write one JSON value to a stream.
+ * Owner: the caller keeps the stream.
+ * Threads: one writer per value.
+ * Limits: a name of NULL is for elements of a list. Nesting is not checked.
+ */
 #ifndef GS_PROBE_JSON_H
 #define GS_PROBE_JSON_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gpushare-probe: started under a share's own edits, it tries to break them and prints what it saw
- * as one JSON object. Exit codes: 0 a report was printed, whatever it says; 2 usage; 7 no usable
- * driver (the object's "error" says why); 124 out of time.
+ * gpushare-probe: runs under the edits of a share, tries to break its limits, and prints the result
+ * as one JSON object. Exit codes: 0 a report was printed; 2 usage; 7 no usable driver (the reason is
+ * in "error"); 124 out of time.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -21,10 +21,10 @@
 enum { LIMITS = 64, TIMEOUT = 30, EXIT_USAGE = 2, EXIT_DRIVER = 7, EXIT_TIME = 124 };
 
 static struct options {
-    struct attempt how;
-    bool look;      /* an escape's child: no escapes of its own */
+    struct attempt attempt;
+    bool look;      /* the child of an escape: it tries no escapes */
     bool escapes;
-    bool outside; /* escapes also try to allocate, and to compute */
+    bool outside; /* escapes also allocate and compute */
     bool compute;
     int timeout;
     uint64_t limit[LIMITS];
@@ -66,16 +66,16 @@ static bool parse(int argc, char **argv)
         {"compute", no_argument, NULL, 'u'},       {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
         switch (option) {
-        case 'a': options.how.mode = ATTEMPT; break;
-        case 'f': options.how.mode = FILL; break;
-        case 'c': options.how.mode = CONTEXT_ONLY; break;
+        case 'a': options.attempt.mode = ATTEMPT; break;
+        case 'f': options.attempt.mode = FILL; break;
+        case 'c': options.attempt.mode = CONTEXT_ONLY; break;
         case 'l':
             if (!add_limit(optarg))
                 return false;
             break;
-        case 'p': options.how.only = optarg; break;
+        case 'p': options.attempt.only = optarg; break;
         case 'n': options.escapes = false; break;
-        case 'i': options.how.linger = atoi(optarg); break;
+        case 'i': options.attempt.linger = atoi(optarg); break;
         case 'o': options.outside = true; break;
         case 'k': options.look = true; break;
         case 'u': options.compute = true; break;
@@ -83,7 +83,7 @@ static bool parse(int argc, char **argv)
         default: return false;
         }
     }
-    return optind == argc && options.timeout > 0 && options.how.linger >= 0;
+    return optind == argc && options.timeout > 0 && options.attempt.linger >= 0;
 }
 
 static uint64_t limit_of(const struct device *device)
@@ -94,14 +94,12 @@ static uint64_t limit_of(const struct device *device)
     return device->total;
 }
 
-/*
- * Where nothing refuses it, a request from outside the guard takes memory that others may count on.
- */
+/* Without the guard an allocation may succeed and take memory that other shares count on. */
 static void attempt(const struct device *device, struct json *json)
 {
     const struct attempt outside = {.mode = options.outside ? ATTEMPT : CONTEXT_ONLY,
                                     .only = paths[0].name};
-    attempt_all(device, options.look ? &outside : &options.how, json);
+    attempt_all(device, options.look ? &outside : &options.attempt, json);
 }
 
 static CUresult report_device(int ordinal, struct json *json)
@@ -111,12 +109,12 @@ static CUresult report_device(int ordinal, struct json *json)
     json_open(json, NULL, '{');
     json_number(json, "result", result);
     device.limit = limit_of(&device);
-    device.card_free = escape_free(device.uuid);
+    device.gpu_free = escape_free(device.uuid);
     device_write(&device, json);
     json_number(json, "limit", (int64_t)device.limit);
     if (result == CUDA_SUCCESS)
         attempt(&device, json);
-    /* From outside the guard it would take what belongs to others. */
+    /* Without the guard it would take other shares' time. */
     bool measured = result == CUDA_SUCCESS && options.compute && (!options.look || options.outside);
     json_count(json, "compute", measured ? compute_measure(&device) : -1);
     json_close(json, '}');
@@ -149,7 +147,7 @@ static const char *report_devices(struct json *json)
 static void try_escapes(int argc, char **argv, struct json *json)
 {
     char **look = calloc((size_t)argc + 2, sizeof *look);
-    if (!look || options.look || !options.escapes || options.how.mode == CONTEXT_ONLY)
+    if (!look || options.look || !options.escapes || options.attempt.mode == CONTEXT_ONLY)
         return free(look);
     memcpy(look, argv, (size_t)argc * sizeof *look);
     look[argc] = "--look";
@@ -183,7 +181,7 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return EXIT_USAGE;
     }
-    /* A child of an escape must not outlive the probe, nor the probe its time. */
+    /* The child of an escape ends with the probe, and the probe within its timeout. */
     if (options.look)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGALRM, out_of_time);

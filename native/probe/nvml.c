@@ -48,43 +48,41 @@ static bool device(const char *uuid, nvmlDevice_t *found)
     return nvml.by_uuid && nvml.by_uuid(uuid, found) == NVML_SUCCESS;
 }
 
-int64_t nvml_card_used(const char *uuid)
+int64_t nvml_gpu_used(const char *uuid)
 {
-    nvmlDevice_t card;
+    nvmlDevice_t gpu;
     nvmlMemory_t memory;
-    if (!device(uuid, &card) || !nvml.memory || nvml.memory(card, &memory) != NVML_SUCCESS)
+    if (!device(uuid, &gpu) || !nvml.memory || nvml.memory(gpu, &memory) != NVML_SUCCESS)
         return -1;
     return (int64_t)memory.used;
 }
 
 static int64_t of_this_process(const char *uuid)
 {
-    nvmlDevice_t card;
+    nvmlDevice_t gpu;
     unsigned int count = PROCESSES;
-    nvmlProcessInfo_t seen[PROCESSES];
-    if (!device(uuid, &card) || !nvml.processes
-        || nvml.processes(card, &count, seen) != NVML_SUCCESS)
+    nvmlProcessInfo_t processes[PROCESSES];
+    if (!device(uuid, &gpu) || !nvml.processes
+        || nvml.processes(gpu, &count, processes) != NVML_SUCCESS)
         return -1;
     for (unsigned int i = 0; i < count; i++)
-        if (seen[i].pid == (unsigned int)getpid())
-            return (int64_t)seen[i].usedGpuMemory;
+        if (processes[i].pid == (unsigned int)getpid())
+            return (int64_t)processes[i].usedGpuMemory;
     return -1;
 }
 
 /*
- * NVML's figure for a process leaves out what the driver takes on the card for it (9 MB on driver
- * 580), so the card's own growth counts where nobody else can have caused it.
+ * NVML's figure for a process does not contain what the driver allocates on the GPU for it (9 MB on
+ * driver 580). The growth of the use of the GPU contains it. That growth counts if it exceeds the
+ * figure by at most MOST_HIDDEN, so that no other process can have caused it.
  */
 int64_t nvml_context(const char *uuid, int64_t before)
 {
     int64_t own = of_this_process(uuid);
-    /*
-     * Under the guard NVML shows the share: its growth is what the guard charged, not what the card
-     * lost.
-     */
+    /* Under the guard NVML shows the share, so the growth would be what the guard charged. */
     if (before < 0 || region_attached())
         return own;
-    int64_t grown = nvml_card_used(uuid) - before;
+    int64_t grown = nvml_gpu_used(uuid) - before;
     if (own < 0)
         return grown > 0 ? grown : -1;
     return grown > own && grown - own <= MOST_HIDDEN ? grown : own;

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What NVML says about memory in use; everything is -1 or empty without it. */
+/*
+ * Purpose: memory in use, from NVML.
+ * Owner: the process; the library is not unloaded.
+ * Threads: the main thread.
+ * Limits: without NVML every answer is -1 or empty.
+ */
 #ifndef GS_PROBE_NVML_H
 #define GS_PROBE_NVML_H
 
@@ -8,13 +13,10 @@
 void nvml_open(void);
 const char *nvml_driver(void);
 
-/* Bytes in use on a card. */
-int64_t nvml_card_used(const char *uuid);
+/* Bytes in use on a GPU. */
+int64_t nvml_gpu_used(const char *uuid);
 
-/*
- * Bytes that this process' context took on a card, just after it was made; `before`: nvml_card_used
- * then.
- */
+/* Bytes of this process' context, just after it was created; `before`: nvml_gpu_used() before. */
 int64_t nvml_context(const char *uuid, int64_t before);
 
 #endif

@@ -2,8 +2,8 @@
 #include "paths.h"
 
 /*
- * Arrays of 16-byte texels, eight or more rows high: the driver pads lower ones to eight rows, so
- * that a row of 2 MiB takes 16 MiB (driver 580).
+ * Arrays of 16-byte texels with at least eight rows: the driver pads smaller ones to eight rows, so
+ * a row of 2 MiB would take 16 MiB (driver 580).
  */
 enum {
     TEXEL = 16,
@@ -53,10 +53,7 @@ static CUresult free_async(const struct device *device, struct hold *hold)
     return result;
 }
 
-/*
- * One pool, as a program would have: each would round up by itself. The last to leave takes it
- * along.
- */
+/* One pool for all allocations, as in a program; it is destroyed with the last of them. */
 static CUmemoryPool pool;
 static unsigned pool_users;
 
@@ -68,9 +65,9 @@ static void leave_pool(void)
 
 static CUresult own_pool(const struct device *device, uint64_t bytes, struct hold *hold)
 {
-    CUmemPoolProps wish = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
-                           .location = {CU_MEM_LOCATION_TYPE_DEVICE, device->handle}};
-    CUresult result = pool_users ? CUDA_SUCCESS : driver.cuMemPoolCreate(&pool, &wish);
+    CUmemPoolProps props = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                            .location = {CU_MEM_LOCATION_TYPE_DEVICE, device->handle}};
+    CUresult result = pool_users ? CUDA_SUCCESS : driver.cuMemPoolCreate(&pool, &props);
     if (result != CUDA_SUCCESS)
         return result;
     pool_users++;
@@ -90,9 +87,9 @@ static CUresult free_own_pool(const struct device *device, struct hold *hold)
 
 static CUresult physical(const struct device *device, uint64_t bytes, struct hold *hold)
 {
-    CUmemAllocationProp wish = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+    CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
                                 .location = {CU_MEM_LOCATION_TYPE_DEVICE, device->handle}};
-    return driver.cuMemCreate(&hold->handle, bytes, &wish, 0);
+    return driver.cuMemCreate(&hold->handle, bytes, &prop, 0);
 }
 
 static CUresult release_physical(const struct device *device, struct hold *hold)
@@ -101,17 +98,17 @@ static CUresult release_physical(const struct device *device, struct hold *hold)
     return driver.cuMemRelease(hold->handle);
 }
 
-static CUresult array(size_t width, size_t height, size_t depth, CUarray *made)
+static CUresult array(size_t width, size_t height, size_t depth, CUarray *created)
 {
-    CUDA_ARRAY3D_DESCRIPTOR wish = {width, height, depth, CU_AD_FORMAT_UNSIGNED_INT32, 4, 0};
-    return driver.cuArray3DCreate_v2(made, &wish);
+    CUDA_ARRAY3D_DESCRIPTOR descriptor = {width, height, depth, CU_AD_FORMAT_UNSIGNED_INT32, 4, 0};
+    return driver.cuArray3DCreate_v2(created, &descriptor);
 }
 
 static CUresult array_1d(const struct device *device, uint64_t bytes, struct hold *hold)
 {
-    CUDA_ARRAY_DESCRIPTOR wish = {bytes / TEXEL, 0, CU_AD_FORMAT_UNSIGNED_INT32, 4};
+    CUDA_ARRAY_DESCRIPTOR descriptor = {bytes / TEXEL, 0, CU_AD_FORMAT_UNSIGNED_INT32, 4};
     (void)device;
-    return driver.cuArrayCreate_v2(&hold->array, &wish);
+    return driver.cuArrayCreate_v2(&hold->array, &descriptor);
 }
 
 static uint64_t largest_1d(const struct device *device)
@@ -147,13 +144,13 @@ static CUresult destroy_array(const struct device *device, struct hold *hold)
     return driver.cuArrayDestroy(hold->array);
 }
 
-/* One level: more would add a third that the table's sizes do not show. */
+/* One level: more levels would add a third to the size. */
 static CUresult mipmap(const struct device *device, uint64_t bytes, struct hold *hold)
 {
-    CUDA_ARRAY3D_DESCRIPTOR wish = {
+    CUDA_ARRAY3D_DESCRIPTOR descriptor = {
         SLICE_WIDTH, SLICE_HEIGHT, bytes / PAGE, CU_AD_FORMAT_UNSIGNED_INT32, 4, 0};
     (void)device;
-    return driver.cuMipmappedArrayCreate(&hold->mipmap, &wish, 1);
+    return driver.cuMipmappedArrayCreate(&hold->mipmap, &descriptor, 1);
 }
 
 static CUresult destroy_mipmap(const struct device *device, struct hold *hold)
@@ -175,24 +172,24 @@ static CUresult launch(const struct device *device, struct hold *hold)
     return result;
 }
 
-/* A graph's allocation without a node that frees it outlives the launch. */
+/* Without a free node the allocation of a graph stays after the launch. */
 static CUresult graph(const struct device *device, uint64_t bytes, struct hold *hold)
 {
     CUmemAccessDesc access = {{CU_MEM_LOCATION_TYPE_DEVICE, device->handle},
                               CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
-    CUDA_MEM_ALLOC_NODE_PARAMS wish = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
-                                                     .location = access.location},
-                                       .accessDescs = &access,
-                                       .accessDescCount = 1,
-                                       .bytesize = bytes};
+    CUDA_MEM_ALLOC_NODE_PARAMS params = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                                       .location = access.location},
+                                         .accessDescs = &access,
+                                         .accessDescCount = 1,
+                                         .bytesize = bytes};
     CUgraphNode node;
     CUresult result = driver.cuGraphCreate(&hold->graph, 0);
     if (result != CUDA_SUCCESS)
         return result;
-    result = driver.cuGraphAddMemAllocNode(&node, hold->graph, NULL, 0, &wish);
+    result = driver.cuGraphAddMemAllocNode(&node, hold->graph, NULL, 0, &params);
     if (result == CUDA_SUCCESS)
         result = launch(device, hold);
-    hold->pointer = wish.dptr;
+    hold->pointer = params.dptr;
     if (result != CUDA_SUCCESS) {
         driver.cuGraphDestroy(hold->graph);
         driver.cuDeviceGraphMemTrim(device->handle);

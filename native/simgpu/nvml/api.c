@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The exported face of the simulated NVML: initialisation, and one checked export per row of
- * nvml.def.
- */
+/* The exports of the simulated NVML: initialization, and one checked export per row of api.def. */
 #include "nvml/api.h"
 
 #include <pthread.h>
@@ -12,7 +9,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* Tells gpushare itself that this library is not NVIDIA's. */
+/* Lets gpushare recognize that this library is not NVIDIA's. */
 EXPORT extern const int gpushare_simulated;
 const int gpushare_simulated = 1;
 
@@ -109,7 +106,7 @@ static bool is_handle(nvmlDevice_t device)
            && nvml_device(device)->present;
 }
 
-/* Leaves the image locked when it answers NVML_SUCCESS. */
+/* On NVML_SUCCESS the image stays locked. */
 static nvmlReturn_t begin_device(unsigned since, nvmlDevice_t device, bool mig_too)
 {
     nvmlReturn_t refused = begin_system(since);

@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the simulated NVML share. */
+/*
+ * Purpose: what the files of the simulated NVML share: handles, devices, and the answers.
+ * Owner: the image; a handle is an address in nvml_handles and is never freed.
+ * Threads: each export takes the image lock around its answer, except scope LIBRARY.
+ * Limits: the exports of api.def. An unknown device gives NVML_ERROR_INVALID_ARGUMENT.
+ *
+ * Model: api.def lists every export with its scope. api.c checks the library state, the handle and
+ * the driver release according to the scope, and calls answer_NAME(), which the other files define.
+ */
 #ifndef GS_SIM_NVML_H
 #define GS_SIM_NVML_H
 
 #include "gs_nvml.h"
 #include "machine/image.h"
 
-/* A handle is a place in this table; its index is the device's index in the image. */
+/* A handle is an address in this table; its index is the device's index in the image. */
 struct nvmlDevice_st {
     char unused;
 };
@@ -28,7 +36,7 @@ gs_device *nvml_physical(nvmlDevice_t device);
 /* Whether `index` is `device` itself or one of its MIG instances. */
 bool nvml_holds(int device, int index);
 
-/* Copy a text out; NVML_ERROR_INSUFFICIENT_SIZE when it does not fit with its end. */
+/* Copies a text; NVML_ERROR_INSUFFICIENT_SIZE when it does not fit with its NUL. */
 nvmlReturn_t nvml_text(const char *text, char *out, unsigned length);
 /* Percent of the last second that was busy. */
 unsigned nvml_percent(const gs_busy *busy);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who a device is: system and device identity, PCI, modes. */
+/* Identity of the system and of devices: names, UUIDs, PCI, modes. */
 #include "nvml/api.h"
 
 #include <stdio.h>
@@ -143,7 +143,7 @@ nvmlReturn_t answer_nvmlDeviceGetVbiosVersion(nvmlDevice_t device, char *text, u
     return nvml_text(nvml_image()->vbios, text, length);
 }
 
-/* A MIG device's index counts the instances of its GPU. */
+/* The index of a MIG device counts the instances of its GPU. */
 nvmlReturn_t answer_nvmlDeviceGetIndex(nvmlDevice_t device, unsigned *out)
 {
     const gs_image *image = nvml_image();

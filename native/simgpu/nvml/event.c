@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Events: a set remembers the newest Xid it has told, per machine; waiting looks at the image again
- * and again.
- */
+/* Events: a set keeps the sequence number of the newest Xid that it delivered; waiting polls the image. */
 #include "nvml/api.h"
 
 #include <stdlib.h>
 #include <time.h>
 
-enum { LOOK_EVERY_MS = 100 };
+enum { POLL_MS = 100 };
 
 struct nvmlEventSet_st {
-    uint64_t told; /* the newest xid sequence number that was delivered */
+    uint64_t delivered; /* the newest xid sequence number */
     uint64_t kinds[GS_MAX_DEVICES];
 };
 
@@ -30,7 +27,7 @@ nvmlReturn_t answer_nvmlEventSetCreate(nvmlEventSet_t *out)
     *out = calloc(1, sizeof **out);
     if (*out == NULL)
         return NVML_ERROR_MEMORY;
-    (*out)->told = newest();
+    (*out)->delivered = newest();
     return NVML_SUCCESS;
 }
 
@@ -65,7 +62,7 @@ nvmlReturn_t answer_nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long 
     return NVML_SUCCESS;
 }
 
-static bool wanted(nvmlEventSet_t set, const gs_xid *event, nvmlEventData_t *data)
+static bool matches(nvmlEventSet_t set, const gs_xid *event, nvmlEventData_t *data)
 {
     const unsigned double_bit_ecc = 48;
     const gs_device *device = &nvml_image()->devices[event->device];
@@ -83,14 +80,14 @@ static bool wanted(nvmlEventSet_t set, const gs_xid *event, nvmlEventData_t *dat
 static bool next(nvmlEventSet_t set, nvmlEventData_t *data)
 {
     const gs_image *image = nvml_image();
-    bool found = false;
+    bool matched = false;
     gs_image_lock(nvml_image());
-    while (!found && set->told < image->xid_seq) {
-        const gs_xid *event = &image->xids[++set->told % GS_MAX_XIDS];
-        found = event->seq == set->told && wanted(set, event, data);
+    while (!matched && set->delivered < image->xid_seq) {
+        const gs_xid *event = &image->xids[++set->delivered % GS_MAX_XIDS];
+        matched = event->seq == set->delivered && matches(set, event, data);
     }
     gs_image_unlock(nvml_image());
-    return found;
+    return matched;
 }
 
 nvmlReturn_t answer_nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsigned timeout)
@@ -98,7 +95,7 @@ nvmlReturn_t answer_nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *dat
     if (set == NULL || data == NULL)
         return NVML_ERROR_INVALID_ARGUMENT;
     const uint64_t until = gs_now_ns() + timeout * 1000000ull;
-    const struct timespec pause = {0, LOOK_EVERY_MS * 1000000l};
+    const struct timespec pause = {0, POLL_MS * 1000000l};
     while (!next(set, data)) {
         if (gs_now_ns() >= until)
             return NVML_ERROR_TIMEOUT;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a device feels: ECC, temperature, power, clocks, PCIe link, field values. */
+/* Health of a device: ECC, temperature, power, clocks, PCIe link, field values. */
 #include "nvml/api.h"
 
 #include <string.h>
@@ -16,7 +16,7 @@
         return NVML_SUCCESS;                                       \
     }
 
-/* An eighth of the limit when idle, rising to the limit with the load: about what an H100 does. */
+/* An eighth of the limit when idle, up to the limit under load, as on an H100. */
 static unsigned idle_power(const gs_device *gpu)
 {
     return gpu->power_limit_default / 8;
@@ -155,7 +155,7 @@ nvmlReturn_t answer_nvmlDeviceGetEccMode(nvmlDevice_t device, nvmlEnableState_t 
     return NVML_SUCCESS;
 }
 
-/* Only uncorrectable errors are injected; what ECC corrects is always none. */
+/* Only uncorrectable errors are injected; the corrected count is always zero. */
 nvmlReturn_t answer_nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, unsigned kind,
                                                 unsigned counter, unsigned long long *count)
 {

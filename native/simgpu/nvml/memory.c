@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory of a device, and the limits per cgroup that driver 615 brought. */
+/* Memory of a device, and limits per cgroup (driver 615 and later). */
 #include "nvml/api.h"
 #include "machine/cgroup.h"
 #include "machine/slot.h"
@@ -14,7 +14,7 @@ static uint64_t used_now(nvmlDevice_t device)
     return gs_device_used(nvml_image(), nvml_index(device));
 }
 
-/* Version 1 has no word for what the driver keeps, so it counts as used. */
+/* Version 1 has no field for memory that the driver reserves, so that counts as used. */
 nvmlReturn_t answer_nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *out)
 {
     if (out == NULL)
@@ -64,7 +64,7 @@ static bool is_directory(const char *path)
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* A soft limit outlives its cgroup: the ancestors keep the reservation, as on the real driver. */
+/* A soft limit remains after its cgroup is removed: the ancestors keep the reservation, as on the real driver. */
 static gs_limit *free_limit(void)
 {
     gs_image *image = nvml_image();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MIG: mode, device handles, instances and profiles. A GPU or compute instance handle is the handle
- * of the MIG device it makes up.
+ * MIG: mode, device handles, instances and profiles. The handle of a GPU instance or compute
+ * instance is the handle of its MIG device.
  */
 #include "nvml/api.h"
 

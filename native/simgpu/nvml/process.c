@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who uses a device, how much memory they hold and how busy they keep it. */
+/* Processes on a device: their memory and their utilization. */
 #include "nvml/api.h"
 #include "machine/slot.h"
 
@@ -8,8 +8,8 @@
 typedef enum { COMPUTE, MPS_CLIENTS, GRAPHICS } process_kind;
 
 /*
- * An MPS client is in both lists: tools show it as M+C. Nothing here draws, so graphics lists are
- * empty.
+ * An MPS client is in both lists: tools show it as M+C. No process uses graphics, so the graphics
+ * lists are empty.
  */
 static bool listed(const gs_slot *slot, int index, process_kind kind)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What stands between two devices: PCIe, NVLink, NUMA. */
+/* Topology between two devices: PCIe, NVLink, NUMA. */
 #include "nvml/api.h"
 
 #include <stdio.h>
@@ -12,7 +12,7 @@ static bool both(nvmlDevice_t one, nvmlDevice_t other)
     return other >= nvml_handles && other < nvml_handles + nvml_image()->gpus;
 }
 
-/* Buses that share their upper digit hang off one PCIe switch. */
+/* Buses with the same upper digit are behind one PCIe switch. */
 static bool same_switch(const gs_device *one, const gs_device *other)
 {
     unsigned left[3], right[3];
@@ -84,7 +84,7 @@ nvmlReturn_t answer_nvmlDeviceGetNvLinkRemoteDeviceType(nvmlDevice_t device, uns
     return refused;
 }
 
-/* Four switches, as in a DGX H100; the links take turns. */
+/* Four switches, as in a DGX H100; links are assigned round-robin. */
 nvmlReturn_t answer_nvmlDeviceGetNvLinkRemotePciInfo_v2(nvmlDevice_t device, unsigned link,
                                                         nvmlPciInfo_t *out)
 {

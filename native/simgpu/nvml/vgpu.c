@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * vGPU: what a host could create. Nothing is created on a simulated host, so no vGPU is ever
- * active.
- */
+/* vGPU: the types a host could create. A simulated host creates none, so no vGPU is active. */
 #include "nvml/api.h"
 
 #include <string.h>
@@ -75,7 +72,7 @@ static const gs_vgpu_type *find_type(nvmlVgpuTypeId_t id)
     return NULL;
 }
 
-/* NVML tells the length it needs; the text goes out only where it fits. */
+/* NVML always returns the required length; the text is copied only where it fits. */
 static nvmlReturn_t sized_text(const char *text, char *out, unsigned *length)
 {
     if (length == NULL)

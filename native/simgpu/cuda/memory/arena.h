@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Purpose: device addresses, and the CPU mapping of the bytes behind them.
- * Owner: arena.c; whoever takes an address range gives it back.
+ * Owner: arena.c; the caller that takes an address range gives it back.
  * Threads: under sim.lock, except gs_bytes(), which reads two values that never change after the
  *   first allocation.
  * Limits: up to 8 TiB of addresses, less where address space is scarce (sanitizers).

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: how long work takes, and when a kernel starts and ends beside the kernels of other
+ * Purpose: how long work takes, and when a kernel starts and ends next to the kernels of other
  *   processes.
  * Owner: the image: slot.use[].tail is when a process' newest kernel ends, gs_busy is the history
  *   that NVML reads.

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every test of the simulated driver needs: a machine of its own, assertions, other processes.
+ * Purpose: what every test of the simulated driver needs: a machine, assertions, other processes.
+ * Owner: the test program; the machine is removed at exit.
+ * Threads: the main thread.
+ * Limits: one machine per program. A failed assertion ends the program with exit code 1.
  */
 #ifndef GS_TEST_MACHINE_H
 #define GS_TEST_MACHINE_H
@@ -33,25 +36,21 @@
     } while (0)
 #define OK(call) EQUAL(call, CUDA_SUCCESS)
 
-/* Make a machine from key=value lines (image.h), name it to this process; removed at exit. */
+/* Creates a machine from key=value lines (machine/spec.h) and selects it for this process. */
 void machine(const char *spec);
-/* Run `gpushare-sim-machine fault IMAGE words`. */
+/* Runs `gpushare-sim-machine fault IMAGE words`. */
 void fault(const char *words);
-/* The machine's image as the tests see it. */
 gs_image *image(void);
 uint64_t used(int device);
 
-/* The primary context of GPU 0, current. */
+/* Makes the primary context of GPU 0 current. */
 CUcontext begin(void);
 size_t free_memory(void);
 extern const char kernels[]; /* PTX: spin, work, gs_fill, gs_saxpy, gs_poke */
 CUfunction kernel(const char *name);
 void spin(CUstream stream, uint64_t nanoseconds);
 
-/*
- * Another process: this program again, with `role` as its argument; it reads and writes through
- * pipes.
- */
+/* Another process: this program with `role` as its argument, and pipes to and from it. */
 typedef struct other {
     pid_t pid;
     int to, from;

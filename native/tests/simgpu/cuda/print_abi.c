@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prints C that compiles with NVIDIA's cuda.h only if our declarations say the same. */
+/* Prints C that compiles with NVIDIA's cuda.h only if these declarations agree with it. */
 #include "gs_cuda.h"
 
 #include <stdio.h>
@@ -112,7 +112,7 @@ static void layouts(void)
     SIZE(CUcheckpointUnlockArgs);
 }
 
-/* Redeclaring a function with other types is an error. */
+/* A second declaration with other types is an error. */
 static void prototypes(void)
 {
 #define X(name, symbol, since, params) printf("CUresult " #symbol " %s;\n", #params);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Checkpoint: a process is stopped at its next call, its memory leaves, moves, comes back. */
+/* Checkpoint: a process stops at its next call; its memory leaves the GPU, moves, and returns. */
 #include "machine.h"
 
 #include <poll.h>
@@ -52,7 +52,7 @@ static CUresult restore(pid_t pid, unsigned int count, CUcheckpointGpuPair *pair
     return cuCheckpointProcessRestore(pid, &args);
 }
 
-static void out_and_in(void)
+static void memory_leaves_and_returns(void)
 {
     other target = start("target");
     uint64_t empty = used(0);
@@ -76,7 +76,7 @@ static void out_and_in(void)
     EQUAL(finish(&target), 0);
 }
 
-static void over_to_another_gpu(void)
+static void memory_moves_to_another_gpu(void)
 {
     other target = start("target");
     EQUAL(hear(target.from), 1);
@@ -88,8 +88,7 @@ static void over_to_another_gpu(void)
           CUDA_ERROR_INVALID_VALUE);
     EQUAL(restore(target.pid, 2, (CUcheckpointGpuPair[]){{uuid(0), uuid(1)}, {uuid(0), uuid(0)}}),
           CUDA_ERROR_INVALID_VALUE);
-    EQUAL(state(target.pid),
-          CU_PROCESS_STATE_CHECKPOINTED); /* a map that is refused has changed nothing */
+    EQUAL(state(target.pid), CU_PROCESS_STATE_CHECKPOINTED); /* a refused map has no effect */
     OK(restore(target.pid, 2, (CUcheckpointGpuPair[]){{uuid(0), uuid(1)}, {uuid(1), uuid(0)}}));
     OK(cuCheckpointProcessUnlock(target.pid, NULL));
     EQUAL(used(0), 512 * MiB);
@@ -100,7 +99,7 @@ static void over_to_another_gpu(void)
     EQUAL(used(1), 512 * MiB);
 }
 
-static void what_cannot_be_done(void)
+static void unsupported_cases_are_refused(void)
 {
     CUcheckpointLockArgs soon = {.timeoutMs = 50};
     other target = start("target");
@@ -124,9 +123,9 @@ int main(int argc, char **argv)
         return strcmp(argv[1], "target") == 0 ? role_target() : 2;
     machine("gpus=2\ngpu.*.memory=8589934592\ngpu.*.context=524288000\n");
     OK(cuInit(0));
-    out_and_in();
-    over_to_another_gpu();
-    what_cannot_be_done();
+    memory_leaves_and_returns();
+    memory_moves_to_another_gpu();
+    unsupported_cases_are_refused();
     puts("ok: checkpoints");
     return 0;
 }

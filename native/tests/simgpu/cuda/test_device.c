@@ -41,7 +41,7 @@ static void describes_the_gpu(void)
     EQUAL(cuDeviceGetAttribute(&device, 0, 0), CUDA_ERROR_INVALID_VALUE);
 }
 
-static void uuid_is_the_machines(void)
+static void uuid_is_that_of_the_machine(void)
 {
     CUuuid uuid;
     OK(cuDeviceGetUuid_v2(&uuid, 0));
@@ -49,7 +49,7 @@ static void uuid_is_the_machines(void)
     EQUAL((unsigned char)uuid.bytes[15], 0xff);
 }
 
-static void errors_have_names_and_sentences(void)
+static void errors_have_names_and_descriptions(void)
 {
     const char *text;
     OK(cuGetErrorName(CUDA_ERROR_OUT_OF_MEMORY, &text));
@@ -88,7 +88,7 @@ static long long visible(const char *value, long long *last)
     return count;
 }
 
-static void environment_hides_and_orders(void)
+static void environment_selects_and_orders(void)
 {
     long long last;
     EQUAL(visible("", &last), 0);
@@ -117,9 +117,9 @@ int main(int argc, char **argv)
         return strcmp(argv[1], "count") == 0 ? count_devices() : without_machine();
     machine(spec);
     describes_the_gpu();
-    uuid_is_the_machines();
-    errors_have_names_and_sentences();
-    environment_hides_and_orders();
+    uuid_is_that_of_the_machine();
+    errors_have_names_and_descriptions();
+    environment_selects_and_orders();
     other process = start("without");
     EQUAL(finish(&process), 0);
     puts("ok: devices");

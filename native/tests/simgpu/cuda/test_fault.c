@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Faults: what dies, what goes on. */
+/* Faults: which contexts break, and which keep working. */
 #include "machine.h"
 
-/* Child: breaks or survives as told; says the result of a synchronisation before and after. */
+/* Child: executes orders and reports the result of a synchronization. */
 static int role_worker(void)
 {
     CUcontext ctx;
@@ -14,7 +14,7 @@ static int role_worker(void)
         return 0;
     OK(cuCtxSetCurrent(ctx));
     while (read(0, &order, sizeof order) == sizeof order) {
-        if (order == 'p') { /* writes where nothing is */
+        if (order == 'p') { /* writes to an address without memory */
             CUdeviceptr nowhere = 0x1000;
             uint32_t value = 1;
             void *params[] = {&nowhere, &value};
@@ -38,11 +38,11 @@ static other worker(long long expected)
     return process;
 }
 
-static void illegal_address_kills_only_the_culprit(void)
+static void illegal_address_breaks_only_its_process(void)
 {
     other a = worker(CUDA_SUCCESS), b = worker(CUDA_SUCCESS);
     EQUAL(order(&a, 'p'), CUDA_ERROR_ILLEGAL_ADDRESS);
-    EQUAL(order(&a, 's'), CUDA_ERROR_ILLEGAL_ADDRESS); /* for ever */
+    EQUAL(order(&a, 's'), CUDA_ERROR_ILLEGAL_ADDRESS); /* permanently */
     EQUAL(order(&b, 's'), CUDA_SUCCESS);
     EQUAL(image()->xids[image()->xid_seq % GS_MAX_XIDS].xid, 31);
     EQUAL(image()->xids[image()->xid_seq % GS_MAX_XIDS].pid, a.pid);
@@ -53,7 +53,7 @@ static void illegal_address_kills_only_the_culprit(void)
     EQUAL(finish(&c), 0);
 }
 
-static void injected_faults_strike_running_programs(void)
+static void injected_faults_break_running_programs(void)
 {
     other a = worker(CUDA_SUCCESS);
     fault("gpu=0 ecc=1");
@@ -65,7 +65,7 @@ static void injected_faults_strike_running_programs(void)
     fault(words);
     EQUAL(order(&b, 's'), CUDA_ERROR_ILLEGAL_ADDRESS);
     EQUAL(order(&c, 's'), CUDA_SUCCESS);
-    fault("gpu=0 xid=63"); /* a page retirement kills nobody */
+    fault("gpu=0 xid=63"); /* a page retirement breaks no context */
     EQUAL(order(&c, 's'), CUDA_SUCCESS);
     EQUAL(finish(&b), 0);
     fault("gpu=0 lost=1");
@@ -110,8 +110,8 @@ int main(int argc, char **argv)
     if (argc > 1)
         return strcmp(argv[1], "worker") == 0 ? role_worker() : role_init();
     machine("gpus=1\n");
-    illegal_address_kills_only_the_culprit();
-    injected_faults_strike_running_programs();
+    illegal_address_breaks_only_its_process();
+    injected_faults_break_running_programs();
     a_mismatched_driver_does_not_start();
     a_fault_ends_a_wait();
     puts("ok: faults");

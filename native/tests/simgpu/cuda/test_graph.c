@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Graphs: built by hand and captured, with memory of their own. */
+/* Graphs: built node by node and captured, with memory of their own. */
 #include "machine.h"
 
 static uint32_t word(CUdeviceptr at)
@@ -16,7 +16,7 @@ static uint64_t graph_memory(CUgraphMem_attribute which)
     return value;
 }
 
-static void built_by_hand(void)
+static void built_node_by_node(void)
 {
     CUgraph graph;
     CUgraphNode set, fill;
@@ -88,7 +88,7 @@ static void captured_with_a_fork(void)
     OK(cuEventRecord(join, side));
     OK(cuStreamWaitEvent(main_stream, join, 0));
     OK(cuStreamEndCapture(main_stream, &graph));
-    EQUAL(word(at), 1); /* nothing ran */
+    EQUAL(word(at), 1); /* nothing has run */
     OK(cuGraphInstantiateWithFlags(&exec, graph, 0));
     OK(cuGraphLaunch(exec, main_stream));
     OK(cuStreamSynchronize(main_stream));
@@ -103,7 +103,7 @@ static void captured_with_a_fork(void)
     OK(cuMemFree_v2(at));
 }
 
-static void capture_guards_itself(void)
+static void capture_refuses_unsafe_calls(void)
 {
     CUstream stream;
     CUgraph graph = NULL;
@@ -117,7 +117,7 @@ static void capture_guards_itself(void)
     EQUAL(cuStreamEndCapture(stream, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
     OK(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
     OK(cuThreadExchangeStreamCaptureMode(&mode));
-    OK(cuMemAlloc_v2(&at, 100)); /* this thread said it knows */
+    OK(cuMemAlloc_v2(&at, 100)); /* allowed in relaxed mode */
     OK(cuThreadExchangeStreamCaptureMode(&mode));
     EQUAL(cuStreamSynchronize(stream), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     EQUAL(cuStreamEndCapture(stream, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
@@ -151,7 +151,7 @@ static void graphs_own_memory(void)
     EQUAL(graph_memory(CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT), 10 * MiB);
     EQUAL(graph_memory(CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT), 0);
     OK(cuGraphLaunch(exec, stream));
-    EQUAL(used(0) - before, 10 * MiB); /* the launches share it */
+    EQUAL(used(0) - before, 10 * MiB); /* the launches share the memory */
     OK(cuDeviceGraphMemTrim(0));
     EQUAL(used(0), before);
     EQUAL(graph_memory(CU_GRAPH_MEM_ATTR_USED_MEM_HIGH), 10 * MiB);
@@ -214,9 +214,9 @@ int main(void)
 {
     machine("gpus=1\n");
     begin();
-    built_by_hand();
+    built_node_by_node();
     captured_with_a_fork();
-    capture_guards_itself();
+    capture_refuses_unsafe_calls();
     graphs_own_memory();
     host_nodes_and_children();
     user_objects_live_as_long_as_the_graph();

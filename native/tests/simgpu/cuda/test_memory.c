@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory: every way to get it is counted, bytes are real, the card's end is the end. */
+/* Memory: every allocation is counted, bytes are real, and the size of the GPU is the limit. */
 #include "machine.h"
 
 static void counts_in_granules(void)
@@ -21,7 +21,7 @@ static void counts_in_granules(void)
     EQUAL(cuMemAlloc_v2(&a, 0), CUDA_ERROR_INVALID_VALUE);
 }
 
-static void tells_free_memory(void)
+static void reports_free_memory(void)
 {
     size_t free1, total;
     CUdeviceptr a;
@@ -147,7 +147,7 @@ static void host_memory_costs_no_gpu(void)
     free(mine);
 }
 
-static void managed_memory_is_both(void)
+static void managed_memory_is_on_host_and_gpu(void)
 {
     CUdeviceptr at;
     unsigned int is_managed;
@@ -188,13 +188,13 @@ int main(void)
     begin();
     EQUAL(used(0), 756 * MiB); /* the context costs memory */
     counts_in_granules();
-    tells_free_memory();
+    reports_free_memory();
     refuses_what_does_not_fit();
     moves_real_bytes();
     copies_rectangles();
     arrays_are_counted_and_hold_bytes();
     host_memory_costs_no_gpu();
-    managed_memory_is_both();
+    managed_memory_is_on_host_and_gpu();
     pointers_are_known();
     OK(cuDevicePrimaryCtxRelease_v2(0));
     EQUAL(used(0), 256 * MiB);

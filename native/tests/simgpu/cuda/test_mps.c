@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * CUDA programs as clients of the MPS daemon: what they see, how they are limited, what one does to
- * another.
- */
+/* CUDA programs as clients of the MPS daemon: what they see, their limits, their faults. */
 #include "machine.h"
 #include "machine/slot.h"
 
@@ -102,19 +99,19 @@ static void pinned_limits_bind_and_leak(void)
     setenv("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", "0=4G", 1);
     seen a = client();
     EQUAL(a.available, 4096 - 500); /* the context counts */
-    ASSERT(a.total > 100000); /* but the whole card is shown */
+    ASSERT(a.total > 100000); /* but the total is that of the GPU */
     EQUAL(order(&a, 6 * GiB), CUDA_ERROR_OUT_OF_MEMORY);
     EQUAL(order(&a, 3 * GiB), CUDA_SUCCESS);
     leave(&a);
     setenv("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", "0=4G,1=4G",
-           1); /* there is no device 1: no limit at all */
+           1); /* there is no device 1, so every limit is dropped */
     seen b = client();
     EQUAL(order(&b, 6 * GiB), CUDA_SUCCESS);
     leave(&b);
     unsetenv("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT");
 }
 
-static void a_fault_kills_every_client(void)
+static void a_fault_breaks_every_client(void)
 {
     seen a = client(), b = client();
     EQUAL(order(&a, 'p'), CUDA_SUCCESS);
@@ -125,7 +122,8 @@ static void a_fault_kills_every_client(void)
     EQUAL(finish(&newcomer), 0);
     leave(&a);
     other early = start("client");
-    EQUAL(hear(early.from), CUDA_ERROR_MPS_SERVER_NOT_READY); /* one of the dead still lives */
+    EQUAL(hear(early.from),
+          CUDA_ERROR_MPS_SERVER_NOT_READY); /* a client of the fault is still connected */
     EQUAL(finish(&early), 0);
     leave(&b);
     seen c = client();
@@ -133,7 +131,7 @@ static void a_fault_kills_every_client(void)
     leave(&c);
 }
 
-static void a_terminated_client_is_told(void)
+static void a_terminated_client_gets_an_error(void)
 {
     char command[64];
     seen a = client(), b = client();
@@ -149,8 +147,8 @@ static void a_terminated_client_is_told(void)
     leave(&b);
 }
 
-/* Without MPS the same pair would take turns, 40 ms (test_timeline.c). */
-static void clients_run_side_by_side(void)
+/* Without MPS the two would share time slices and take 40 ms (test_timeline.c). */
+static void clients_run_in_parallel(void)
 {
     seen a = client(), b = client();
     EQUAL(order(&a, 'b'), 0);
@@ -167,7 +165,7 @@ static void clients_cannot_be_checkpointed(void)
     leave(&a);
 }
 
-static void a_wrong_pipe_gets_the_whole_gpu(void)
+static void without_a_daemon_the_whole_gpu_is_visible(void)
 {
     setenv("CUDA_MPS_PIPE_DIRECTORY", "/dev/null", 1);
     setenv("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE", "10", 1);
@@ -193,11 +191,11 @@ int main(int argc, char **argv)
     ASSERT(system("\"$SIMGPU/nvidia-cuda-mps-control\" -d") == 0);
     clients_see_their_share_of_sms();
     pinned_limits_bind_and_leak();
-    a_fault_kills_every_client();
-    a_terminated_client_is_told();
-    clients_run_side_by_side();
+    a_fault_breaks_every_client();
+    a_terminated_client_gets_an_error();
+    clients_run_in_parallel();
     clients_cannot_be_checkpointed();
-    a_wrong_pipe_gets_the_whole_gpu();
+    without_a_daemon_the_whole_gpu_is_visible();
     control("quit");
     char remove[600];
     snprintf(remove, sizeof remove, "rm -rf '%s'", pipes);

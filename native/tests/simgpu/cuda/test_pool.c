@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pools and graphs' memory: what is reserved, what is used, what goes back. */
+/* Pools and virtual memory: what is reserved, what is used, what is freed. */
 #include "machine.h"
 
 static uint64_t attribute(CUmemoryPool pool, CUmemPool_attribute which)
@@ -9,7 +9,7 @@ static uint64_t attribute(CUmemoryPool pool, CUmemPool_attribute which)
     return value;
 }
 
-static void the_default_pool_grows_and_settles(void)
+static void the_default_pool_grows_and_shrinks(void)
 {
     CUmemoryPool pool;
     CUdeviceptr a, b;
@@ -21,7 +21,7 @@ static void the_default_pool_grows_and_settles(void)
     EQUAL(used(0) - before, 32 * MiB);
     OK(cuMemFreeAsync(a, NULL));
     EQUAL(used(0) - before, 32 * MiB);
-    OK(cuStreamSynchronize(NULL)); /* above the threshold (0): given back */
+    OK(cuStreamSynchronize(NULL)); /* above the threshold (0): freed */
     EQUAL(used(0), before);
     OK(cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold));
     OK(cuMemAllocAsync(&a, 40 * MiB, NULL));
@@ -39,7 +39,7 @@ static void the_default_pool_grows_and_settles(void)
     EQUAL(cuMemFreeAsync(a, NULL), CUDA_ERROR_INVALID_VALUE);
 }
 
-static void pools_of_ones_own(void)
+static void pools_of_the_program(void)
 {
     CUmemPoolProps props = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
                             .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
@@ -50,7 +50,7 @@ static void pools_of_ones_own(void)
     OK(cuMemPoolCreate(&pool, &props));
     OK(cuMemAllocFromPoolAsync(&a, 3 * MiB, pool, NULL));
     EQUAL(attribute(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT), 3 * MiB);
-    OK(cuMemFree_v2(a)); /* the synchronous free takes pool memory, too */
+    OK(cuMemFree_v2(a)); /* the synchronous free accepts pool memory too */
     OK(cuMemSetMemPool(&here, CU_MEM_ALLOCATION_TYPE_PINNED, pool));
     OK(cuMemGetMemPool(&current, &here, CU_MEM_ALLOCATION_TYPE_PINNED));
     ASSERT(current == pool);
@@ -61,7 +61,7 @@ static void pools_of_ones_own(void)
     EQUAL(used(0), before);
 }
 
-static void a_full_card_is_refused(void)
+static void a_full_gpu_is_refused(void)
 {
     CUdeviceptr a;
     EQUAL(cuMemAllocAsync(&a, free_memory() + MiB, NULL), CUDA_ERROR_OUT_OF_MEMORY);
@@ -101,7 +101,7 @@ static void virtual_memory_maps_chunks(void)
     OK(cuMemRelease(again));
     OK(cuMemRelease(handle));
     EQUAL(cuMemRelease(handle), CUDA_ERROR_INVALID_VALUE);
-    EQUAL(used(0) - before, 4 * MiB); /* mappings keep it */
+    EQUAL(used(0) - before, 4 * MiB); /* mappings keep the memory */
     EQUAL(cuMemAddressFree(at, 64 * MiB), CUDA_ERROR_INVALID_VALUE);
     OK(cuMemUnmap(at, 4 * MiB));
     OK(cuMemUnmap(at + 8 * MiB, 4 * MiB));
@@ -109,7 +109,7 @@ static void virtual_memory_maps_chunks(void)
     OK(cuMemAddressFree(at, 64 * MiB));
 }
 
-/* Swapping as the guard does it: the memory leaves, the address stays. */
+/* As the guard suspends: the memory is freed, the address stays. */
 static void an_address_outlives_its_memory(void)
 {
     CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
@@ -126,7 +126,7 @@ static void an_address_outlives_its_memory(void)
         OK(cuMemRelease(handle));
         OK(cuMemSetAccess(at, 2 * MiB, &access, 1));
         OK(cuMemcpyDtoH_v2(&got, at + 7, 1));
-        EQUAL(got, 0); /* fresh memory comes scrubbed */
+        EQUAL(got, 0); /* new memory is zeroed */
         if (round == 0)
             OK(cuMemsetD8_v2(at, 200, 2 * MiB));
         else
@@ -142,9 +142,9 @@ int main(void)
 {
     machine("gpus=1\ngpu.0.memory=4294967296\n");
     begin();
-    the_default_pool_grows_and_settles();
-    pools_of_ones_own();
-    a_full_card_is_refused();
+    the_default_pool_grows_and_shrinks();
+    pools_of_the_program();
+    a_full_gpu_is_refused();
     virtual_memory_maps_chunks();
     an_address_outlives_its_memory();
     puts("ok: pools and virtual memory");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Several processes on one machine: capacity, death, sharing, compute modes, limits. */
+/* Several processes on one machine: capacity, process ends, sharing, compute modes, limits. */
 #include "machine.h"
 #include "machine/process.h"
 #include "machine/slot.h"
@@ -11,7 +11,7 @@
 
 enum { MODE_FAILED = 1000 };
 
-/* Child: allocate what the parent says, answer with the result, until the pipe closes. */
+/* Child: allocates sizes from the parent and answers with the results, until the pipe closes. */
 static int role_allocate(void)
 {
     CUdeviceptr at;
@@ -36,7 +36,7 @@ static long long allocate(other *process, uint64_t size)
     return hear(process->from);
 }
 
-static void capacity_is_the_cards(void)
+static void capacity_is_that_of_the_gpu(void)
 {
     other a = start("allocate"), b = start("allocate");
     uint64_t before;
@@ -50,7 +50,7 @@ static void capacity_is_the_cards(void)
     EQUAL(used(0) - before, 6 * GiB);
     kill(a.pid, SIGKILL);
     EQUAL(finish(&a), 128 + SIGKILL);
-    EQUAL(allocate(&b, 2 * GiB), CUDA_SUCCESS); /* the dead process' memory is there again */
+    EQUAL(allocate(&b, 2 * GiB), CUDA_SUCCESS); /* the memory of the ended process is free again */
     EQUAL(finish(&b), 0);
     EQUAL(used(0), 512 * MiB);
 }
@@ -76,7 +76,7 @@ static void set_mode(int mode)
     gs_image_unlock(image());
 }
 
-static void compute_modes_keep_out(void)
+static void compute_modes_refuse_contexts(void)
 {
     set_mode(CU_COMPUTEMODE_EXCLUSIVE_PROCESS);
     other a = start("allocate");
@@ -95,7 +95,7 @@ static void compute_modes_keep_out(void)
     set_mode(CU_COMPUTEMODE_DEFAULT);
 }
 
-/* Child: open what the parent shares by handle, add one to each byte, tell the sum. */
+/* Child: opens an IPC handle, adds one to each byte, and reports the sum. */
 static int role_import(void)
 {
     CUipcMemHandle handle;
@@ -106,7 +106,7 @@ static int role_import(void)
     uint64_t before = used(0);
     ASSERT(read(0, &handle, sizeof handle) == sizeof handle);
     OK(cuIpcOpenMemHandle_v2(&at, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS));
-    EQUAL(used(0), before); /* the importer is charged nothing */
+    EQUAL(used(0), before); /* the importer is not charged */
     OK(cuMemcpyDtoH_v2(bytes, at, sizeof bytes));
     for (size_t i = 0; i < sizeof bytes; i++)
         sum += bytes[i]++;
@@ -237,7 +237,7 @@ static CUdeviceptr map(CUmemGenericAllocationHandle handle)
     return at;
 }
 
-/* Before this process uses CUDA: a fork that has not initialised it may. */
+/* Before this process uses CUDA: a forked child may use it then. */
 static void chunks_are_shared_by_descriptor(void)
 {
     CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
@@ -287,7 +287,7 @@ static void a_fork_cannot_use_cuda(void)
     EQUAL(status, 0);
     gs_image_lock(image());
     gs_image_reap(image());
-    ASSERT(gs_slot_of(image(), getpid()) != NULL); /* and takes nothing from its parent */
+    ASSERT(gs_slot_of(image(), getpid()) != NULL); /* and the parent's slot is unchanged */
     gs_image_unlock(image());
 }
 
@@ -299,7 +299,7 @@ static void set_limit(const char *cgroup, uint64_t hard)
     gs_image_unlock(image());
 }
 
-/* Child: what it sees and gets under a cgroup limit. */
+/* Child: what it sees and can allocate under a cgroup limit. */
 static int role_limited(void)
 {
     size_t available, total;
@@ -323,7 +323,7 @@ static void cgroup_limits_hold(void)
     EQUAL(hear(leaf.from), CUDA_ERROR_OUT_OF_MEMORY);
     EQUAL(hear(leaf.from), CUDA_SUCCESS);
     EQUAL(finish(&leaf), 0);
-    setenv("GPUSHARE_SIM_CGROUP", "/share-a/inner", 1); /* enforced, but not shown */
+    setenv("GPUSHARE_SIM_CGROUP", "/share-a/inner", 1); /* enforced, but not in the total */
     other inner = start("limited");
     ASSERT(hear(inner.from) > (long long)(7 * GiB));
     hear(inner.from);
@@ -375,12 +375,12 @@ int main(int argc, char **argv)
         return role_churn();
     machine(
         "driver=615.71.09\ncuda=13040\ngpus=1\ngpu.0.memory=8589934592\ngpu.0.context=524288000\n");
-    capacity_is_the_cards();
+    capacity_is_that_of_the_gpu();
     processes_are_listed();
-    compute_modes_keep_out();
+    compute_modes_refuse_contexts();
     killed_while_it_allocates();
     cgroup_limits_hold();
-    pid_t alone = fork(); /* the next one also begins before CUDA does */
+    pid_t alone = fork(); /* before CUDA is initialized, like the next one */
     if (alone == 0) {
         pools_are_shared_by_descriptor();
         _exit(0);

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Every way to find an entry point: linked, dlsym on a private handle, cuGetProcAddress in its two
- * forms.
- */
+/* Ways to find an entry point: linked, dlsym on a private handle, cuGetProcAddress. */
 #include "machine.h"
 
 #include <dlfcn.h>
@@ -38,7 +35,7 @@ static void flags_choose_the_stream(void)
     ASSERT(ask("cuMemAlloc", 13000, per_thread) == (void *)cuMemAlloc_v2);
 }
 
-static void unknown_names_are_said_to_be(void)
+static void unknown_names_are_reported(void)
 {
     void *function = &function;
     CUdriverProcAddressQueryResult status;
@@ -67,7 +64,7 @@ static void every_row_is_exported(void)
 #undef X
 #undef PTSZ
 #undef PTDS
-    ASSERT(!dlsym(library, "gs_enter")); /* and nothing else */
+    ASSERT(!dlsym(library, "gs_enter")); /* internal functions are not */
     dlclose(library);
 }
 
@@ -77,7 +74,7 @@ int main(void)
     OK(cuInit(0));
     versions_choose_the_form();
     flags_choose_the_stream();
-    unknown_names_are_said_to_be();
+    unknown_names_are_reported();
     every_row_is_exported();
     puts("ok: resolution");
     return 0;

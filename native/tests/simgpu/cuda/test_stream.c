@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Streams and events: order, time, callbacks. Times are lower bounds only; nothing here depends on
- * speed.
- */
+/* Streams and events: order, time, callbacks. Times are lower bounds, independent of speed. */
 #include "machine.h"
 
 #include <pthread.h>
@@ -108,7 +105,7 @@ static void host_functions_run_in_order(void)
     pthread_mutex_lock(&gate);
     OK(cuLaunchHostFunc(stream, wait_for_gate, (void *)1));
     OK(cuMemcpyHtoDAsync_v2(at, &host, 1,
-                            stream)); /* behind the callback: must see what it will see */
+                            stream)); /* runs after the callback, so it sees its writes */
     OK(cuLaunchHostFunc(stream, note, (void *)2));
     EQUAL(cuStreamQuery(stream), CUDA_ERROR_NOT_READY);
     host = 77;

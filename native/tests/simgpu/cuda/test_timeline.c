@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Who gets the GPU when. All figures are the timeline's own, so none depends on how fast the test
- * runs.
- */
+/* When kernels start and end. All times are those of the timeline, so speed does not matter. */
 #include "machine.h"
 #include "machine/slot.h"
 
@@ -13,10 +10,10 @@ static int role_busy(void)
     begin();
     spin(NULL, 3600ull * 1000 * MS);
     say(1, 1);
-    return read(0, &(long long){0}, 8) > 0; /* until the parent lets go */
+    return read(0, &(long long){0}, 8) > 0; /* until the parent closes the pipe */
 }
 
-/* Nanoseconds of GPU a spin of `ns` took of this process, by the machine's own account. */
+/* Nanoseconds of GPU time that a spin of `ns` took, according to the machine. */
 static uint64_t taken(uint64_t ns)
 {
     gs_image_lock(image());
@@ -31,12 +28,12 @@ static uint64_t taken(uint64_t ns)
     return after - before;
 }
 
-static void alone_a_kernel_lasts_what_it_says(void)
+static void alone_a_kernel_lasts_its_duration(void)
 {
     EQUAL(taken(20 * MS), 20 * MS);
 }
 
-static void processes_take_turns(void)
+static void processes_share_time_slices(void)
 {
     other a = start("busy");
     EQUAL(hear(a.from), 1);
@@ -52,15 +49,15 @@ static void processes_take_turns(void)
     EQUAL(taken(20 * MS), 20 * MS);
 }
 
-static void utilisation_is_the_part_of_time_that_was_busy(void)
+static void utilization_is_the_busy_fraction_of_time(void)
 {
     gs_busy busy = {0};
     uint64_t second = 1000 * (uint64_t)MS, t = 1000 * second;
     gs_busy_add(&busy, t, t + second / 2);
     EQUAL(gs_busy_in(&busy, t, t + second), second / 2);
-    gs_busy_add(&busy, t + second / 4, t + second / 2); /* side by side counts once */
+    gs_busy_add(&busy, t + second / 4, t + second / 2); /* parallel work counts once */
     EQUAL(gs_busy_in(&busy, t, t + second), second / 2);
-    gs_busy_add(&busy, t + second, t + 5 * second); /* goes on in the future */
+    gs_busy_add(&busy, t + second, t + 5 * second); /* continues in the future */
     EQUAL(gs_busy_in(&busy, t + second, t + second + second / 2), second / 2);
     EQUAL(gs_busy_in(&busy, t + second / 2, t + second + second / 2), second / 2);
     EQUAL(busy.total_ns, second / 2 + 4 * second);
@@ -93,9 +90,9 @@ int main(int argc, char **argv)
         return strcmp(argv[1], "busy") == 0 ? role_busy() : 2;
     machine("gpus=1\n");
     begin();
-    alone_a_kernel_lasts_what_it_says();
-    processes_take_turns();
-    utilisation_is_the_part_of_time_that_was_busy();
+    alone_a_kernel_lasts_its_duration();
+    processes_share_time_slices();
+    utilization_is_the_busy_fraction_of_time();
     a_kernel_that_fills_the_gpu_waits_for_another();
     puts("ok: timeline");
     return 0;

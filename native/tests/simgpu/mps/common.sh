@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# A machine, a control daemon on it and words to test with. Source it with $1 = simgpu folder, $2 = the client program.
+# A machine, a control daemon on it and functions for tests. Source it with $1 = simgpu folder, $2 = the client program.
 tools=$(cd "$1" && pwd) client=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
 folder=$(mktemp -d)
 PATH=$tools:$PATH
@@ -27,7 +27,7 @@ same() {
     exit 1
 }
 
-# until SECONDS COMMAND...: wait for a condition, at most so long
+# until SECONDS COMMAND...: wait at most that long for a condition
 until_true() {
     left=$(($1 * 50))
     shift

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What users write to MPS: sizes, percentages, limits, and nonsense of each. */
+/* What users write to MPS: sizes, percentages, limits, and invalid forms of each. */
 #include <stdlib.h>
 #include <string.h>
 

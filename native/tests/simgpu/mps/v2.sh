@@ -17,7 +17,7 @@ ask set_default_device_pinned_mem_limit 0 1536M
 same 1G "$(ask get_default_device_pinned_mem_limit 0)"
 same 3 "$(ask device_query --csv | wc -l)"
 
-# the first client starts a server with the defaults; later defaults do not touch it
+# the first client starts a server with the defaults; later defaults do not change it
 join 8
 server=$(ask get_server_list)
 same ACTIVE "$(ask get_server_status "$server")"
@@ -28,7 +28,7 @@ same "result=0 server=$server threads=10 priority=0 pinned=1610612736 namespace=
 same 2 "$(ask get_client_list "$server" | wc -l)"
 same 3 "$(ask ps | wc -l)"
 
-# a fault reaches the server; newcomers wait until every client has left
+# a fault reaches the server; new clients are refused until every client has left
 echo fault >&8
 status_is() { [ "$(ask get_server_status "$server")" = "$1" ]; }
 until_true 10 status_is FAULT
@@ -39,7 +39,7 @@ until_true 10 status_is ACTIVE
 same "" "$(ask get_client_list "$server")"
 same "result=0" "$("$client" </dev/null | cut -d' ' -f1)"
 
-# one client is sent away, and a killed one leaves the table
+# one client is terminated, and a killed one leaves the table
 rm "$folder/8" "$folder/8.out"
 join 8
 pid=$(ask get_client_list "$server")
@@ -54,13 +54,13 @@ kill -9 "$(ask get_client_list "$server")"
 no_client() { [ -z "$(ask get_client_list "$server")" ]; }
 until_true 10 no_client
 
-# a stuck daemon takes commands and answers none
+# a stuck daemon accepts commands and does not answer
 gpushare-sim-machine fault "$GPUSHARE_SIM_MACHINE" mps_stuck=1
 echo get_server_list | timeout 0.5 nvidia-cuda-mps-control && exit 1
 gpushare-sim-machine fault "$GPUSHARE_SIM_MACHINE" clear
 same "$server" "$(ask get_server_list)"
 
-# quit waits for clients as long as it was told, then ends the server
+# quit waits for clients for the given time, then ends the server
 ask quit -t 1
 until_true 10 test ! -e "$CUDA_MPS_PIPE_DIRECTORY/control"
 kill -0 "$server" 2>/dev/null && exit 1

@@ -27,20 +27,20 @@ until_true 10 active
 server=$(column 2)
 same training "$(column 1)"
 
-# the namespace's percentage wins over the client's; the server's limits bind only its default namespace
+# the namespace's percentage overrides the client's; the server's limits apply only to its default namespace
 at() { CUDA_MPS_PIPE_DIRECTORY=$CUDA_MPS_PIPE_DIRECTORY/$1 "$client" </dev/null; }
 export CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=80
 same "result=0 server=$server threads=25 priority=0 pinned=1073741824 namespace=small" "$(at training/small)"
 same "result=0 server=$server threads=50 priority=0 pinned=10737418240 namespace=default" "$(at training)"
 same "result=0 server=$server threads=80 priority=0 pinned=18446744073709551615 namespace=free" "$(at training/free)"
 
-# a server for a device that does not exist is created, and gone: its clients run without MPS
+# a server for a device that does not exist ends immediately: its clients run without MPS
 $control server create ghost --allowed-devices=GPU-none
 gone() { [ ! -e "$CUDA_MPS_PIPE_DIRECTORY/ghost/control" ]; }
 until_true 10 gone
 same "no daemon" "$(at ghost)"
 
-# names, modules and verbs that do not exist are refused with an exit code
+# unknown names, modules and verbs are refused with an exit code
 for nonsense in 'server create BAD' 'server dance' 'cats list' 'client terminate 1' 'namespace create a'; do
     $control $nonsense 2>/dev/null && exit 1
 done

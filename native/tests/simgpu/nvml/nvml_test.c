@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The simulated NVML from outside: every export refuses nonsense, and what the image says comes
- * out.
- */
+/* The simulated NVML: every export refuses invalid arguments and reports what is in the image. */
 #include "gs_nvml.h"
 #include "machine/image.h"
 #include "machine/slot.h"
@@ -21,7 +18,7 @@
 #undef NVML_UNSUPPORTED
 const char *nvmlErrorString(nvmlReturn_t result);
 
-/* Integers and pointers travel in the same registers, so one shape calls them all with nothing. */
+/* Integers and pointers use the same registers, so one type calls every export with zeros. */
 typedef nvmlReturn_t (*any_call)(void *, void *, void *, void *, void *, void *);
 
 static const struct {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# run.sh TEST SIM_MACHINE: the test on no machine, on one with MIG and on one of driver 615.
+# run.sh TEST SIM_MACHINE: the test without a machine, on one with MIG, and on one with driver 615.
 set -eu
 test=$1 tool=$2
 folder=$(mktemp -d)
