@@ -14,8 +14,8 @@ enum { GS_BUCKETS = 24 };
 #define GS_BUCKET_NS 100000000ull
 
 typedef struct gs_busy {
-    uint64_t start,
-        end; /* CLOCK_MONOTONIC ns; the newest interval, which may grow and may be in the future */
+    /* CLOCK_MONOTONIC ns; the newest interval, which may grow and may be in the future. */
+    uint64_t start, end;
     uint64_t total_ns; /* sum of all intervals, the newest included */
     uint32_t bucket[GS_BUCKETS]; /* ns busy in that bucket */
     uint32_t epoch[GS_BUCKETS]; /* the 100 ms that the bucket counts */

@@ -15,7 +15,7 @@
  * process.
  */
 void gs_device_fault(gs_image *image, int device, pid_t pid, uint32_t xid, int result);
-void gs_device_note_xid(gs_image *image, int device, pid_t pid,
-                        uint32_t xid); /* an Xid that breaks nothing */
+/* An Xid that breaks nothing. */
+void gs_device_note_xid(gs_image *image, int device, pid_t pid, uint32_t xid);
 
 #endif

@@ -115,8 +115,8 @@ typedef struct gs_slot {
     uint64_t start_time; /* clock ticks since boot: field 22 of /proc/PID/stat */
     char name[64];       /* argv[0], what NVML calls the process */
     char cgroup[512];    /* /proc/PID/cgroup when the process first used CUDA */
-    int32_t
-        mps_client; /* index in clients[], -1: not a client. NVML type: C alone, M+C as a client */
+    /* Index in clients[], -1: not a client. NVML type: C alone, M+C as a client. */
+    int32_t mps_client;
     int32_t heap_fd; /* the process' device memory, reachable as /proc/PID/fd/N by IPC */
 
     gs_checkpoint_state checkpoint;

@@ -51,7 +51,7 @@ typedef struct gs_mps_reply {
     int32_t reserved[3];
 } gs_mps_reply;
 
-int gs_mps_connect(
-    const char *directory); /* a socket to the daemon of that pipe directory; -1: none */
+/* A socket to the daemon of that pipe directory; -1: none. */
+int gs_mps_connect(const char *directory);
 
 #endif

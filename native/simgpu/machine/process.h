@@ -12,8 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-size_t gs_read_file(const char *path, char *text,
-                    size_t size); /* NUL-terminated, cut at size - 1; returns the length */
+/* NUL-terminated, cut at size - 1; returns the length. */
+size_t gs_read_file(const char *path, char *text, size_t size);
 uint64_t gs_process_start(pid_t pid); /* clock ticks since boot; 0: no such process, or a zombie */
 
 #endif

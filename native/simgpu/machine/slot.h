@@ -10,8 +10,8 @@
 
 #include "machine/image.h"
 
-gs_slot *gs_slot_mine(
-    gs_image *image); /* of this process, claimed at the first call; NULL: the table is full */
+/* Of this process, claimed at the first call; NULL: the table is full. */
+gs_slot *gs_slot_mine(gs_image *image);
 gs_slot *gs_slot_of(gs_image *image, pid_t pid); /* NULL: not a live process of the machine */
 /* Frees the slots, MPS clients, servers and daemons of processes that ended. */
 void gs_image_reap(gs_image *image);

@@ -13,8 +13,8 @@
 bool mps_parse_bytes(const char *text, uint64_t *bytes);
 bool mps_parse_percent(const char *text, uint32_t *percent);
 bool mps_parse_pid(const char *text, pid_t *pid);
-int mps_device_of(
-    const char *text); /* ordinal of the daemon or UUID -> index in the image, -1: none */
+/* Ordinal of the daemon or UUID -> index in the image, -1: none. */
+int mps_device_of(const char *text);
 void mps_find_devices(const char *visible);
 void mps_limits_clear(mps_limits *limits);
 bool mps_limits_pin(mps_limits *limits, const char *device, uint64_t bytes);

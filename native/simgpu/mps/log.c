@@ -36,6 +36,7 @@ void mps_log(const char *format, ...)
     strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &parts);
     int length = snprintf(line, sizeof line, "[%s.%03ld %s %5d] %s\n", when,
                           (long)now.tv_usec / 1000, log_role, (int)getpid(), text);
+    /* A full disk must not end the daemon. */
     if (write(log_fd, line, (size_t)length) < 0)
-        log_fd = -1; /* a full disk must not end the daemon */
+        log_fd = -1;
 }

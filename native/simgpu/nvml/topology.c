@@ -69,8 +69,9 @@ nvmlReturn_t answer_nvmlDeviceGetNvLinkVersion(nvmlDevice_t device, unsigned lin
                                                unsigned *version)
 {
     nvmlReturn_t refused = check_link(device, link, version);
+    /* 4.0, 3.0. */
     if (refused == NVML_SUCCESS)
-        *version = nvml_device(device)->cc_major >= 9 ? 7 : 5; /* 4.0, 3.0 */
+        *version = nvml_device(device)->cc_major >= 9 ? 7 : 5;
     return refused;
 }
 

@@ -36,8 +36,8 @@ CUresult cuIpcOpenMemHandle_v2(CUdeviceptr *at, CUipcMemHandle handle, unsigned 
     ENTER(NEED_CONTEXT);
     CHECK(at && flags <= CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS, CUDA_ERROR_INVALID_VALUE);
     CHECK(gs_ipc_handle_read(&imported, &handle), CUDA_ERROR_INVALID_VALUE);
-    CHECK(imported.pid != getpid(),
-          CUDA_ERROR_INVALID_CONTEXT); /* not in the process that exported it */
+    /* Not in the process that exported it. */
+    CHECK(imported.pid != getpid(), CUDA_ERROR_INVALID_CONTEXT);
     CHECK(gs_ordinal_of(imported.device) >= 0, CUDA_ERROR_INVALID_DEVICE);
     int fd = gs_ipc_handle_open(&imported);
     CHECK(fd >= 0, CUDA_ERROR_MAP_FAILED);

@@ -14,7 +14,7 @@
 
 CUresult gs_charge(int device, uint64_t bytes, bool managed);
 void gs_uncharge(int device, uint64_t bytes, bool managed);
-void gs_memory_info(int device, uint64_t *available,
-                    uint64_t *total); /* what cuMemGetInfo answers */
+/* What cuMemGetInfo answers. */
+void gs_memory_info(int device, uint64_t *available, uint64_t *total);
 
 #endif

@@ -14,11 +14,11 @@
 
 CUresult gs_ordinal(CUdevice ordinal, gs_device **device);
 int gs_ordinal_of(int device); /* -1: not visible */
-int gs_home(
-    int device); /* the index in the image of the GPU that holds the memory of `device` now */
+/* The index in the image of the GPU that holds the memory of `device` now. */
+int gs_home(int device);
 gs_device *gs_device_of(int device);
 gs_use *gs_use_of(int device);
-bool gs_uuid(const char *text,
-             CUuuid *uuid); /* "GPU-xxxxxxxx-..." to 16 bytes; false: not 32 digits */
+/* "GPU-xxxxxxxx-..." to 16 bytes; false: not 32 digits. */
+bool gs_uuid(const char *text, CUuuid *uuid);
 
 #endif

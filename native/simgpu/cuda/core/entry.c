@@ -43,8 +43,9 @@ gs_call gs_enter(gs_need need)
         call.ctx = gs_context_current();
         call.error = call.ctx ? gs_context_health(call.ctx) : CUDA_ERROR_INVALID_CONTEXT;
     }
+    /* ENTER returns before its cleanup sees a changed copy. */
     if (call.error)
-        gs_leave(&call); /* ENTER returns before its cleanup sees a changed copy */
+        gs_leave(&call);
     return call;
 }
 

@@ -25,8 +25,9 @@ static int by_prefix(const char *uuid, size_t length)
         const gs_device *device = &sim.image->devices[i];
         if (!device->present || strncmp(device->uuid, uuid, length) != 0)
             continue;
+        /* An ambiguous abbreviation is invalid. */
         if (match >= 0)
-            return -1; /* an ambiguous abbreviation is invalid */
+            return -1;
         match = i;
     }
     return match;
@@ -88,8 +89,9 @@ void gs_visible_devices(void)
     while ((token = strsep(&rest, ",")) && sim.count < GS_MAX_DEVICES) {
         token += strspn(token, " ");
         int device = resolve(token);
+        /* An invalid entry hides everything after it. */
         if (device < 0)
-            return; /* an invalid entry hides everything after it */
+            return;
         if (gs_ordinal_of(device) >= 0) {
             sim.count = 0; /* a duplicate makes every device invisible */
             return;

@@ -11,7 +11,7 @@
 
 #include "cuda/graph/op.h"
 
-CUresult gs_exec_replace(CUgraphExec exec, CUgraphNode node,
-                         gs_op *op); /* takes over what `op` owns */
+/* Takes over what `op` owns. */
+CUresult gs_exec_replace(CUgraphExec exec, CUgraphNode node, gs_op *op);
 
 #endif

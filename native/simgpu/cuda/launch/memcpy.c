@@ -235,7 +235,8 @@ CUresult cuMemcpyBatchAsync(CUdeviceptr *to, CUdeviceptr *from, size_t *sizes, s
 {
     CUresult result =
         cuMemcpyBatchAsync_v2(to, from, sizes, count, attributes, which, attribute_count, stream);
+    /* "not attributable to one copy". */
     if (result != CUDA_SUCCESS && failed)
-        *failed = SIZE_MAX; /* "not attributable to one copy" */
+        *failed = SIZE_MAX;
     return result;
 }

@@ -62,9 +62,9 @@ CUresult gs_free(CUdeviceptr at)
         munmap((void *)(uintptr_t)at, range->size);
         gs_uncharge(range->device, range->chunk_offset, true);
         break;
+    /* Without a pool it is closed by cuIpcCloseMemHandle. */
     case RANGE_IPC:
-        CHECK(range->pool,
-              CUDA_ERROR_INVALID_VALUE); /* without a pool it is closed by cuIpcCloseMemHandle */
+        CHECK(range->pool, CUDA_ERROR_INVALID_VALUE);
         gs_free_imported(range);
         return CUDA_SUCCESS;
     case RANGE_POOL: return gs_pool_free(at);

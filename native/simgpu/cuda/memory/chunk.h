@@ -23,8 +23,8 @@ typedef struct gs_chunk {
 } gs_chunk;
 
 CUresult gs_chunk_new(int device, uint64_t size, bool own_fd, gs_chunk **chunk);
-gs_chunk *gs_chunk_import(int device, uint64_t size, int fd,
-                          off_t offset); /* takes over the descriptor */
+/* Takes over the descriptor. */
+gs_chunk *gs_chunk_import(int device, uint64_t size, int fd, off_t offset);
 gs_chunk *gs_chunk_from_fd(int fd); /* an exported chunk; NULL: not one */
 void gs_chunk_drop(gs_chunk *chunk);
 bool gs_chunk_map(gs_chunk *chunk, uint64_t offset, CUdeviceptr at, uint64_t size, int protection);

@@ -85,8 +85,9 @@ CUresult gs_graph_memory_free(CUdeviceptr at)
 void gs_graph_memory_forget(CUdeviceptr at)
 {
     gs_range *range = gs_range_at(at);
+    /* The program still uses it and may free it later. */
     if (!range || range->chunk)
-        return; /* the program still uses it and may free it later */
+        return;
     gs_arena_unmap(range->base, range->chunk_offset);
     gs_arena_give(range->base, range->chunk_offset);
     gs_range_remove(range);

@@ -16,11 +16,11 @@ typedef struct gs_heap gs_heap;
 gs_heap *gs_heap_new(int device, uint64_t step);
 CUresult gs_heap_alloc(gs_heap *heap, uint64_t size, CUdeviceptr *at);
 void gs_heap_free(gs_heap *heap, CUdeviceptr at);
-void gs_heap_trim(gs_heap *heap,
-                  uint64_t keep); /* frees empty chunks while more than `keep` bytes are reserved */
+/* Frees empty chunks while more than `keep` bytes are reserved. */
+void gs_heap_trim(gs_heap *heap, uint64_t keep);
 uint64_t gs_heap_reserved(const gs_heap *heap);
 void gs_heap_destroy(gs_heap *heap);
-gs_chunk *gs_heap_chunk(const gs_heap *heap, CUdeviceptr at,
-                        uint64_t *offset); /* the chunk that contains `at` */
+/* The chunk that contains `at`. */
+gs_chunk *gs_heap_chunk(const gs_heap *heap, CUdeviceptr at, uint64_t *offset);
 
 #endif

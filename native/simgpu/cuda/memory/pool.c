@@ -57,8 +57,8 @@ CUmemoryPool gs_pool_current(int device)
 
 CUresult gs_pool_alloc(CUmemoryPool pool, size_t size, CUdeviceptr *at)
 {
-    CHECK(size > 0 && pool->fd < 0,
-          CUDA_ERROR_INVALID_VALUE); /* only the exporter allocates from a shared pool */
+    /* Only the exporter allocates from a shared pool. */
+    CHECK(size > 0 && pool->fd < 0, CUDA_ERROR_INVALID_VALUE);
     CHECK(!pool->max_size || pool->used + size <= pool->max_size, CUDA_ERROR_OUT_OF_MEMORY);
     CUresult result = gs_heap_alloc(pool->heap, size, at);
     if (result == CUDA_ERROR_OUT_OF_MEMORY) {

@@ -29,7 +29,7 @@ CUmemoryPool gs_pool_import(int fd); /* takes over the descriptor */
 bool gs_pool_exportable(CUmemoryPool pool);
 CUresult gs_pool_alloc(CUmemoryPool pool, size_t size, CUdeviceptr *at);
 CUresult gs_pool_free(CUdeviceptr at);
-void gs_pools_settle(
-    CUcontext ctx); /* at a synchronization: memory above the release threshold is freed */
+/* At a synchronization: memory above the release threshold is freed. */
+void gs_pools_settle(CUcontext ctx);
 
 #endif

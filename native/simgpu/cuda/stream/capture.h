@@ -10,15 +10,15 @@
 
 #include "cuda/work/types.h"
 
-void gs_capture_begin(CUstream stream, CUstreamCaptureMode mode,
-                      CUgraph graph); /* graph NULL: a new one */
+/* Graph NULL: a new one. */
+void gs_capture_begin(CUstream stream, CUstreamCaptureMode mode, CUgraph graph);
 CUresult gs_capture_op(CUstream stream, gs_op *op); /* takes over what `op` owns */
 CUresult gs_capture_forbids(CUcontext ctx); /* use of the legacy stream */
 CUresult gs_capture_unsafe(void); /* the result of calls that a capture does not allow */
 CUresult gs_capture_wait(CUstream stream, CUevent event);
 CUresult gs_capture_record(CUstream stream, CUevent event);
-CUstreamCaptureMode gs_capture_exchange_mode(
-    CUstreamCaptureMode mode); /* returns the previous one */
+/* Returns the previous one. */
+CUstreamCaptureMode gs_capture_exchange_mode(CUstreamCaptureMode mode);
 void gs_frontier_set(gs_frontier *frontier, const CUgraphNode *nodes, size_t count);
 
 #endif

@@ -12,8 +12,8 @@
 
 uint64_t gs_stream_ready(CUstream stream); /* the earliest start of its next operation */
 /* Whether an operation that was submitted up to `sequence` is still queued. */
-bool gs_stream_queued(CUstream stream,
-                      uint64_t sequence); /* in the stream; for the legacy stream, in its context */
+/* In the stream; for the legacy stream, in its context. */
+bool gs_stream_queued(CUstream stream, uint64_t sequence);
 bool gs_context_queued(CUcontext ctx, uint64_t sequence);
 /* Whether operations before `sequence` are queued in a stream that this one is ordered with. */
 bool gs_stream_behind(CUstream stream, uint64_t sequence);

@@ -50,8 +50,8 @@ struct CUstream_st {
 struct CUevent_st {
     CUcontext ctx;
     unsigned int flags;
-    uint64_t *
-        time; /* when the recorded work ends; 0: never recorded. Shared for CU_EVENT_INTERPROCESS */
+    /* When the recorded work ends; 0: never recorded. Shared for CU_EVENT_INTERPROCESS. */
+    uint64_t *time;
     uint64_t own_time;
     int clock_fd;
     uint64_t queued; /* sequence number of a record that still waits for the worker */

@@ -20,8 +20,8 @@ static int bind_socket(const char *path)
     const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0
         && listen(fd, 128) == 0) {
-        chmod(path,
-              0666); /* clients of every user connect; SO_PEERCRED decides which are admitted */
+        /* Clients of every user connect; SO_PEERCRED decides which are admitted. */
+        chmod(path, 0666);
         return fd;
     }
     if (fd >= 0)

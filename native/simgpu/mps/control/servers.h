@@ -16,8 +16,8 @@ gs_mps_server *mps_server_entry(const mps_server *server); /* NULL once its proc
 mps_server *mps_server_by_pid(pid_t pid);
 mps_server *mps_server_by_name(const char *name);
 mps_server *mps_server_by_uid(uint32_t uid);
-bool mps_is_client(const gs_mps_client *client,
-                   const mps_server *server); /* terminated ones are none */
+/* Terminated ones are none. */
+bool mps_is_client(const gs_mps_client *client, const mps_server *server);
 int mps_server_clients(const mps_server *server);
 void mps_server_stop(mps_server *server);
 void mps_servers_forget_dead(void);

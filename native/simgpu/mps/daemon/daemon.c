@@ -184,9 +184,9 @@ static void handle(const watch *watch)
             accept_connection(owner);
         else if (mps.peers[owner - MPS_MAX_LISTENERS].state == PEER_SILENT)
             mps_peer_request(&mps.peers[owner - MPS_MAX_LISTENERS]);
+        /* A client sends nothing more: it left. */
         else
-            mps_peer_drop(
-                &mps.peers[owner - MPS_MAX_LISTENERS]); /* a client sends nothing more: it left */
+            mps_peer_drop(&mps.peers[owner - MPS_MAX_LISTENERS]);
     }
 }
 

@@ -88,8 +88,8 @@ static int start_in_background(void)
             _exit(1);
         dup2(null, 0);
         dup2(null, 1);
-        exit(mps_daemon_run(
-            ready[1])); /* stderr stays open until the daemon listens, for its errors */
+        /* Stderr stays open until the daemon listens, for its errors. */
+        exit(mps_daemon_run(ready[1]));
     }
     close(ready[1]);
     if (pid > 0 && read(ready[0], &byte, 1) == 1)

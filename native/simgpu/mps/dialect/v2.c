@@ -60,8 +60,9 @@ static void start_server(int count, char **words, FILE *out)
         invalid(words[count - 1], out);
         return;
     }
+    /* Already running. */
     if (mps_server_by_uid((uint32_t)uid) != NULL)
-        return; /* already running */
+        return;
     mps_server_start("", (uint32_t)uid, &mps.defaults, mps_every_device());
 }
 
@@ -177,8 +178,9 @@ static void set_memory(int count, char **words, FILE *out)
     const int device = mps_device_of(words[1]);
     if (count == 3 && !mps_parse_bytes(words[2], &bytes))
         invalid(words[2], out);
+    /* An unknown device is ignored. */
     else if (device >= 0)
-        mps_server_entry(server)->pinned_limit[device] = bytes; /* an unknown device is ignored */
+        mps_server_entry(server)->pinned_limit[device] = bytes;
 }
 
 static void get_memory(int count, char **words, FILE *out)

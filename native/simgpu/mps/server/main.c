@@ -15,8 +15,8 @@
 #include "mps/state.h"
 
 enum { POLL_MS = 100 };
-static const uint64_t context_bytes =
-    30ull << 20; /* about what NVML shows for a server without clients */
+/* About what NVML shows for a server without clients. */
+static const uint64_t context_bytes = 30ull << 20;
 
 static volatile sig_atomic_t end_requested;
 

@@ -103,8 +103,8 @@ static void pinned_limits_bind_and_leak(void)
     EQUAL(order(&a, 6 * GiB), CUDA_ERROR_OUT_OF_MEMORY);
     EQUAL(order(&a, 3 * GiB), CUDA_SUCCESS);
     leave(&a);
-    setenv("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", "0=4G,1=4G",
-           1); /* there is no device 1, so every limit is dropped */
+    /* There is no device 1, so every limit is dropped. */
+    setenv("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", "0=4G,1=4G", 1);
     seen b = client();
     EQUAL(order(&b, 6 * GiB), CUDA_SUCCESS);
     leave(&b);
@@ -122,8 +122,8 @@ static void a_fault_breaks_every_client(void)
     EQUAL(finish(&newcomer), 0);
     leave(&a);
     other early = start("client");
-    EQUAL(hear(early.from),
-          CUDA_ERROR_MPS_SERVER_NOT_READY); /* a client of the fault is still connected */
+    /* A client of the fault is still connected. */
+    EQUAL(hear(early.from), CUDA_ERROR_MPS_SERVER_NOT_READY);
     EQUAL(finish(&early), 0);
     leave(&b);
     seen c = client();

@@ -104,8 +104,8 @@ static void host_functions_run_in_order(void)
     OK(cuMemsetD8_v2(at, 0, 1));
     pthread_mutex_lock(&gate);
     OK(cuLaunchHostFunc(stream, wait_for_gate, (void *)1));
-    OK(cuMemcpyHtoDAsync_v2(at, &host, 1,
-                            stream)); /* runs after the callback, so it sees its writes */
+    /* Runs after the callback, so it sees its writes. */
+    OK(cuMemcpyHtoDAsync_v2(at, &host, 1, stream));
     OK(cuLaunchHostFunc(stream, note, (void *)2));
     EQUAL(cuStreamQuery(stream), CUDA_ERROR_NOT_READY);
     host = 77;
