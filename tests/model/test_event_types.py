@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import gpushare
-from gpushare.daemon.policies.anomalies import Kind
+from gpushare.daemon.policies.anomalies import AnomalyKind
 from gpushare.model.event_types import EVENT_TYPES, names_of
 from gpushare.model.policy.tenant import Rung
 from gpushare.model.share import State
@@ -17,7 +17,7 @@ SOURCES = Path(gpushare.__file__).parent
 COMPOSED = {  # from a value, by the beginning that the code gives
     "share.": {*(f"share.{state}" for state in State if state.ended), "share.turn", "share.waits"},
     "share.reclaimed.": {f"share.reclaimed.{rung}" for rung in Rung},
-    "anomaly.": {f"anomaly.{kind}" for kind in Kind},
+    "anomaly.": {f"anomaly.{kind}" for kind in AnomalyKind},
 }
 
 
