@@ -43,9 +43,9 @@ const char *nvml_driver(void)
     return version;
 }
 
-static bool device(const char *uuid, nvmlDevice_t *found)
+static bool device(const char *uuid, nvmlDevice_t *handle)
 {
-    return nvml.by_uuid && nvml.by_uuid(uuid, found) == NVML_SUCCESS;
+    return nvml.by_uuid && nvml.by_uuid(uuid, handle) == NVML_SUCCESS;
 }
 
 int64_t nvml_gpu_used(const char *uuid)

@@ -34,9 +34,9 @@ nvmlReturn_t answer_nvmlSystemGetProcessName(unsigned pid, char *name, unsigned 
     FILE *file = fopen(path, "r");
     if (file == NULL)
         return NVML_ERROR_NOT_FOUND;
-    size_t got = fread(text, 1, sizeof text - 1, file);
+    size_t bytes_read = fread(text, 1, sizeof text - 1, file);
     fclose(file);
-    return got == 0 ? NVML_ERROR_NOT_FOUND : nvml_text(text, name, length);
+    return bytes_read == 0 ? NVML_ERROR_NOT_FOUND : nvml_text(text, name, length);
 }
 
 nvmlReturn_t answer_nvmlSystemGetConfComputeState(nvmlConfComputeSystemState_t *state)
@@ -105,13 +105,13 @@ void nvml_pci_parts(const gs_device *device, unsigned *domain, unsigned *bus, un
 
 nvmlReturn_t answer_nvmlDeviceGetHandleByPciBusId_v2(const char *text, nvmlDevice_t *device)
 {
-    unsigned wanted[3], found[3];
+    unsigned address[3], candidate[3];
     if (text == NULL || device == NULL)
         return NVML_ERROR_INVALID_ARGUMENT;
-    parse_pci(text, &wanted[0], &wanted[1], &wanted[2]);
+    parse_pci(text, &address[0], &address[1], &address[2]);
     for (unsigned i = 0; i < nvml_image()->gpus; i++) {
-        nvml_pci_parts(&nvml_image()->devices[i], &found[0], &found[1], &found[2]);
-        if (memcmp(wanted, found, sizeof wanted) == 0)
+        nvml_pci_parts(&nvml_image()->devices[i], &candidate[0], &candidate[1], &candidate[2]);
+        if (memcmp(address, candidate, sizeof address) == 0)
             return handle_of((int)i, device);
     }
     return NVML_ERROR_NOT_FOUND;

@@ -49,10 +49,10 @@ nvmlReturn_t answer_nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned
     return NVML_SUCCESS;
 }
 
-static nvmlDevice_t nth_instance(nvmlDevice_t device, unsigned wanted)
+static nvmlDevice_t nth_instance(nvmlDevice_t device, unsigned position)
 {
     for (int i = 0; i < GS_MAX_DEVICES; i++)
-        if (i != nvml_index(device) && nvml_holds(nvml_index(device), i) && wanted-- == 0)
+        if (i != nvml_index(device) && nvml_holds(nvml_index(device), i) && position-- == 0)
             return &nvml_handles[i];
     return NULL;
 }

@@ -63,11 +63,11 @@ static nvmlReturn_t answer_list_v1(nvmlDevice_t device, process_kind kind, unsig
     if (count == NULL)
         return NVML_ERROR_INVALID_ARGUMENT;
     const unsigned room = list == NULL ? 0 : *count,
-                   found = collect(device, kind, full, GS_MAX_SLOTS);
-    *count = found;
-    for (unsigned i = 0; i < found && i < room && i < GS_MAX_SLOTS; i++)
+                   total = collect(device, kind, full, GS_MAX_SLOTS);
+    *count = total;
+    for (unsigned i = 0; i < total && i < room && i < GS_MAX_SLOTS; i++)
         list[i] = (nvmlProcessInfo_v1_t){full[i].pid, full[i].usedGpuMemory};
-    return found > room ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
+    return total > room ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
 }
 
 #define LISTS(name, kind)                                                                          \
@@ -95,13 +95,13 @@ nvmlReturn_t answer_nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device,
     if (out == NULL || out->mode >= sizeof kinds / sizeof *kinds)
         return NVML_ERROR_INVALID_ARGUMENT;
     const unsigned room = out->procArray == NULL ? 0 : out->numProcArrayEntries;
-    const unsigned found = collect(device, kinds[out->mode], full, GS_MAX_SLOTS);
-    out->numProcArrayEntries = found;
-    for (unsigned i = 0; i < found && i < room && i < GS_MAX_SLOTS; i++)
+    const unsigned total = collect(device, kinds[out->mode], full, GS_MAX_SLOTS);
+    out->numProcArrayEntries = total;
+    for (unsigned i = 0; i < total && i < room && i < GS_MAX_SLOTS; i++)
         out->procArray[i] =
             (nvmlProcessDetail_v1_t){full[i].pid, full[i].usedGpuMemory, full[i].gpuInstanceId,
                                      full[i].computeInstanceId, 0};
-    return found > room ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
+    return total > room ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
 }
 
 static unsigned memory_percent(nvmlDevice_t device, unsigned busy)

@@ -28,7 +28,7 @@ nvmlReturn_t answer_nvmlDeviceGetSupportedVgpus(nvmlDevice_t device, unsigned *c
                                                 nvmlVgpuTypeId_t *list)
 {
     const gs_image *image = nvml_image();
-    unsigned found = 0;
+    unsigned total = 0;
     if (count == NULL)
         return NVML_ERROR_INVALID_ARGUMENT;
     if (nvml_device(device)->vgpu != GS_VGPU_HOST)
@@ -37,12 +37,12 @@ nvmlReturn_t answer_nvmlDeviceGetSupportedVgpus(nvmlDevice_t device, unsigned *c
     for (int i = 0; i < GS_MAX_VGPU_TYPES; i++) {
         if (image->vgpu_types[i].id == 0)
             continue;
-        if (found < room)
-            list[found] = image->vgpu_types[i].id;
-        found++;
+        if (total < room)
+            list[total] = image->vgpu_types[i].id;
+        total++;
     }
-    *count = found;
-    return found > room ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
+    *count = total;
+    return total > room ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
 }
 
 nvmlReturn_t answer_nvmlDeviceGetCreatableVgpus(nvmlDevice_t device, unsigned *count,

@@ -5,9 +5,9 @@
 
 CUfunction gs_module_add(CUmodule module, const char *name, size_t length, int params)
 {
-    for (CUfunction known = module->functions; known; known = known->next)
-        if (strlen(known->name) == length && strncmp(known->name, name, length) == 0)
-            return known;
+    for (CUfunction existing = module->functions; existing; existing = existing->next)
+        if (strlen(existing->name) == length && strncmp(existing->name, name, length) == 0)
+            return existing;
     CUfunction function = gs_handle_new(KIND_FUNCTION, sizeof *function);
     function->ctx = module->ctx;
     function->module = module;

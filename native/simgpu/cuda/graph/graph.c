@@ -233,38 +233,40 @@ CUresult cuGraphNodeGetDependentNodes(CUgraphNode node, CUgraphNode *nodes, size
     return result;
 }
 
-CUresult cuGraphAddDependencies(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to,
-                                size_t count)
+static bool remove_edge(gs_frontier *frontier, CUgraphNode node)
 {
-    ENTER(NEED_INIT);
+    for (size_t i = 0; i < frontier->count; i++)
+        if (frontier->nodes[i] == node) {
+            frontier->nodes[i] = frontier->nodes[--frontier->count];
+            return true;
+        }
+    return false;
+}
+
+/* Adds or removes edges one by one, up to the first that `change` refuses. */
+static CUresult change_edges(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to,
+                             size_t count, bool (*change)(gs_frontier *frontier, CUgraphNode node))
+{
     GRAPH(graph);
     TRY(check_all(graph, from, count));
     TRY(check_all(graph, to, count));
     for (size_t i = 0; i < count; i++)
-        CHECK(gs_frontier_add(&to[i]->after, from[i]), CUDA_ERROR_INVALID_VALUE);
+        CHECK(change(&to[i]->after, from[i]), CUDA_ERROR_INVALID_VALUE);
     return CUDA_SUCCESS;
 }
 
-static bool forget_edge(CUgraphNode node, CUgraphNode before)
+CUresult cuGraphAddDependencies(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to,
+                                size_t count)
 {
-    for (size_t i = 0; i < node->after.count; i++)
-        if (node->after.nodes[i] == before) {
-            node->after.nodes[i] = node->after.nodes[--node->after.count];
-            return true;
-        }
-    return false;
+    ENTER(NEED_INIT);
+    return change_edges(graph, from, to, count, gs_frontier_add);
 }
 
 CUresult cuGraphRemoveDependencies(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to,
                                    size_t count)
 {
     ENTER(NEED_INIT);
-    GRAPH(graph);
-    TRY(check_all(graph, from, count));
-    TRY(check_all(graph, to, count));
-    for (size_t i = 0; i < count; i++)
-        CHECK(forget_edge(to[i], from[i]), CUDA_ERROR_INVALID_VALUE);
-    return CUDA_SUCCESS;
+    return change_edges(graph, from, to, count, remove_edge);
 }
 
 /* Edge data is always zero: every edge is an ordinary dependency. */
@@ -317,7 +319,7 @@ CUresult cuGraphDestroyNode(CUgraphNode node)
     size_t kept = 0;
     CHECK(node->op->type != OP_ALLOC && node->op->type != OP_FREE, CUDA_ERROR_NOT_SUPPORTED);
     for (size_t i = 0; i < graph->count; i++) {
-        forget_edge(graph->nodes[i], node);
+        remove_edge(&graph->nodes[i]->after, node);
         if (graph->nodes[i] != node)
             graph->nodes[kept++] = graph->nodes[i];
     }

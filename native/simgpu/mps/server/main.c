@@ -23,9 +23,9 @@ static volatile sig_atomic_t end_requested;
 typedef struct {
     pid_t pid;
     bool terminated;
-} known_client;
-static known_client known[GS_MAX_MPS_CLIENTS];
-static uint64_t known_fault;
+} logged_client;
+static logged_client known[GS_MAX_MPS_CLIENTS];
+static uint64_t logged_fault;
 
 static void on_signal(int number)
 {
@@ -79,26 +79,26 @@ static void note_arrivals(int index)
     for (int i = 0; i < GS_MAX_MPS_CLIENTS; i++) {
         const gs_mps_client *client = &mps.image->clients[i];
         const pid_t now = client->pid != 0 && client->server == index ? client->pid : 0;
-        if (known[i].pid != 0 && known[i].pid != now)
-            mps_log("Client {PID: %d, Context ID: 0} disconnected", (int)known[i].pid);
-        if (now != 0 && known[i].pid != now) {
+        if (logged[i].pid != 0 && logged[i].pid != now)
+            mps_log("Client {PID: %d, Context ID: 0} disconnected", (int)logged[i].pid);
+        if (now != 0 && logged[i].pid != now) {
             mps_log("Received new client request for {PID: %d, Context ID: 0}", (int)now);
             mps_log("Client {PID: %d, Context ID: 0} connected", (int)now);
-            known[i].terminated = false;
+            logged[i].terminated = false;
         }
-        known[i].pid = now;
-        if (now != 0 && client->terminated && !known[i].terminated)
+        logged[i].pid = now;
+        if (now != 0 && client->terminated && !logged[i].terminated)
             mps_log("Client {PID: %d, Context ID: 0} was terminated by the control daemon",
                     (int)now);
-        known[i].terminated = client->terminated;
+        logged[i].terminated = client->terminated;
     }
 }
 
 static void note_faults(const gs_mps_server *server)
 {
-    if (server->fault_seq == known_fault)
+    if (server->fault_seq == logged_fault)
         return;
-    known_fault = server->fault_seq;
+    logged_fault = server->fault_seq;
     /* The devices are cleared with the last client, which may have left before this check. */
     const int device = server->fault_devices != 0 ? __builtin_ctzll(server->fault_devices) : 0;
     mps_log("Client {PID: %d, Context ID: 0} raised a fatal GPU exception on device %s",
@@ -140,7 +140,7 @@ static bool start(int index, uint64_t devices)
     if (ready) {
         announce(server, devices);
         server->state = GS_MPS_ACTIVE;
-        known_fault = server->fault_seq;
+        logged_fault = server->fault_seq;
     } else {
         mps_log("Failed to initialize: no CUDA-capable device is detected");
     }

@@ -46,24 +46,24 @@ static void refuses_what_does_not_fit(void)
 static void moves_real_bytes(void)
 {
     CUdeviceptr a, b;
-    unsigned char sent[4096], got[4096];
+    unsigned char sent[4096], received[4096];
     for (size_t i = 0; i < sizeof sent; i++)
         sent[i] = (unsigned char)(i * 7);
     OK(cuMemAlloc_v2(&a, 8 * MiB));
     OK(cuMemAlloc_v2(&b, 8192));
     OK(cuMemcpyHtoD_v2(a + 5 * MiB, sent, sizeof sent));
     OK(cuMemcpyDtoD_v2(b, a + 5 * MiB, sizeof sent));
-    OK(cuMemcpyDtoH_v2(got, b, sizeof got));
-    EQUAL(memcmp(sent, got, sizeof got), 0);
+    OK(cuMemcpyDtoH_v2(received, b, sizeof received));
+    EQUAL(memcmp(sent, received, sizeof received), 0);
     OK(cuMemsetD32_v2(b, 0x01020304, 1024));
-    OK(cuMemcpy((CUdeviceptr)(uintptr_t)got, b, sizeof got));
-    EQUAL(got[0], 4);
-    EQUAL(got[4095], 1);
+    OK(cuMemcpy((CUdeviceptr)(uintptr_t)received, b, sizeof received));
+    EQUAL(received[0], 4);
+    EQUAL(received[4095], 1);
     OK(cuMemsetD8_v2(a, 0, 8 * MiB));
-    OK(cuMemcpyDtoH_v2(got, a + 5 * MiB, sizeof got));
-    EQUAL(got[100], 0);
+    OK(cuMemcpyDtoH_v2(received, a + 5 * MiB, sizeof received));
+    EQUAL(received[100], 0);
     EQUAL(cuMemcpyHtoD_v2(a + 8 * MiB - 16, sent, 4096), CUDA_ERROR_INVALID_VALUE);
-    EQUAL(cuMemcpyDtoH_v2(got, 0xdead0000, 16), CUDA_ERROR_INVALID_VALUE);
+    EQUAL(cuMemcpyDtoH_v2(received, 0xdead0000, 16), CUDA_ERROR_INVALID_VALUE);
     OK(cuMemFree_v2(a));
     OK(cuMemFree_v2(b));
 }
@@ -72,7 +72,7 @@ static void copies_rectangles(void)
 {
     CUdeviceptr a;
     size_t pitch;
-    unsigned char sent[3][10], got[3][10];
+    unsigned char sent[3][10], received[3][10];
     for (int i = 0; i < 30; i++)
         sent[i / 10][i % 10] = (unsigned char)i;
     OK(cuMemAllocPitch_v2(&a, &pitch, 10, 3, 4));
@@ -90,12 +90,12 @@ static void copies_rectangles(void)
                           .srcDevice = a,
                           .srcPitch = pitch,
                           .dstMemoryType = CU_MEMORYTYPE_HOST,
-                          .dstHost = got,
+                          .dstHost = received,
                           .dstPitch = 10,
                           .WidthInBytes = 10,
                           .Height = 3};
     OK(cuMemcpy2D_v2(&back));
-    EQUAL(memcmp(sent, got, sizeof got), 0);
+    EQUAL(memcmp(sent, received, sizeof received), 0);
     OK(cuMemFree_v2(a));
 }
 
@@ -105,7 +105,7 @@ static void arrays_are_counted_and_hold_bytes(void)
     CUmipmappedArray mipmap;
     CUDA_ARRAY_MEMORY_REQUIREMENTS needs;
     uint64_t before = used(0);
-    float sent[64], got[64];
+    float sent[64], received[64];
     for (int i = 0; i < 64; i++)
         sent[i] = (float)i;
     CUDA_ARRAY3D_DESCRIPTOR shape = {
@@ -115,8 +115,8 @@ static void arrays_are_counted_and_hold_bytes(void)
     OK(cuArrayGetMemoryRequirements(&needs, array, 0));
     EQUAL(needs.size, 16 * MiB);
     OK(cuMemcpyHtoA_v2(array, 128, sent, sizeof sent));
-    OK(cuMemcpyAtoH_v2(got, array, 128, sizeof got));
-    EQUAL(memcmp(sent, got, sizeof got), 0);
+    OK(cuMemcpyAtoH_v2(received, array, 128, sizeof received));
+    EQUAL(memcmp(sent, received, sizeof received), 0);
     OK(cuArrayDestroy(array));
     EQUAL(cuArrayDestroy(array), CUDA_ERROR_INVALID_HANDLE);
     OK(cuMipmappedArrayCreate(&mipmap, &shape, 5));

@@ -78,7 +78,7 @@ static void virtual_memory_maps_chunks(void)
     CUmemGenericAllocationHandle handle, again;
     CUdeviceptr at;
     size_t granularity;
-    unsigned char got[2];
+    unsigned char bytes[2];
     uint64_t before = used(0);
     OK(cuMemGetAllocationGranularity(&granularity, &prop, CU_MEM_ALLOC_GRANULARITY_MINIMUM));
     EQUAL(granularity, 2 * MiB);
@@ -94,8 +94,8 @@ static void virtual_memory_maps_chunks(void)
     OK(cuMemSetAccess(at, 4 * MiB, &access, 1));
     OK(cuMemSetAccess(at + 8 * MiB, 4 * MiB, &access, 1));
     OK(cuMemsetD8_v2(at + 100, 42, 2));
-    OK(cuMemcpyDtoH_v2(got, at + 8 * MiB + 100, 2));
-    EQUAL(got[1], 42);
+    OK(cuMemcpyDtoH_v2(bytes, at + 8 * MiB + 100, 2));
+    EQUAL(bytes[1], 42);
     OK(cuMemRetainAllocationHandle(&again, (void *)(uintptr_t)(at + MiB)));
     EQUAL(again, handle);
     OK(cuMemRelease(again));
@@ -118,15 +118,15 @@ static void an_address_outlives_its_memory(void)
     CUmemGenericAllocationHandle handle;
     CUdeviceptr at;
     static unsigned char away[2 * MiB];
-    unsigned char got;
+    unsigned char bytes;
     OK(cuMemAddressReserve(&at, 2 * MiB, 0, 0, 0));
     for (int round = 0; round < 2; round++) {
         OK(cuMemCreate(&handle, 2 * MiB, &prop, 0));
         OK(cuMemMap(at, 2 * MiB, 0, handle, 0));
         OK(cuMemRelease(handle));
         OK(cuMemSetAccess(at, 2 * MiB, &access, 1));
-        OK(cuMemcpyDtoH_v2(&got, at + 7, 1));
-        EQUAL(got, 0); /* new memory is zeroed */
+        OK(cuMemcpyDtoH_v2(&bytes, at + 7, 1));
+        EQUAL(bytes, 0); /* new memory is zeroed */
         if (round == 0)
             OK(cuMemsetD8_v2(at, 200, 2 * MiB));
         else

@@ -5,15 +5,7 @@
 
 #include "mps/config.h"
 #include "mps/state.h"
-
-static int failures;
-#define EXPECT(condition)                                                   \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            failures++;                                                     \
-        }                                                                   \
-    } while (0)
+#include "../expect.h"
 
 static void sizes(void)
 {

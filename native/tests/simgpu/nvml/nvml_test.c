@@ -3,6 +3,7 @@
 #include "gs_nvml.h"
 #include "machine/image.h"
 #include "machine/slot.h"
+#include "../expect.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,15 +36,6 @@ static const struct {
 };
 enum { EXPORTS = sizeof exports / sizeof *exports };
 
-static int failures;
-#define EXPECT(condition)                                                   \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            failures++;                                                     \
-        }                                                                   \
-    } while (0)
-
 static nvmlReturn_t call_with_nothing(int i)
 {
     return exports[i].call(NULL, NULL, NULL, NULL, NULL, NULL);
@@ -68,10 +60,11 @@ static void nonsense(unsigned branch)
         if (exports[i].scope == LIBRARY)
             continue;
         const nvmlReturn_t result = call_with_nothing(i);
-        const nvmlReturn_t wanted = exports[i].since > branch ? NVML_ERROR_FUNCTION_NOT_FOUND
-                                    : exports[i].scope == UNSUPPORTED ? NVML_ERROR_NOT_SUPPORTED
-                                                                      : NVML_ERROR_INVALID_ARGUMENT;
-        if (result == wanted)
+        const nvmlReturn_t expected = exports[i].since > branch ? NVML_ERROR_FUNCTION_NOT_FOUND
+                                      : exports[i].scope == UNSUPPORTED
+                                          ? NVML_ERROR_NOT_SUPPORTED
+                                          : NVML_ERROR_INVALID_ARGUMENT;
+        if (result == expected)
             continue;
         fprintf(stderr, "%s(nothing) answers %s\n", exports[i].name, nvmlErrorString(result));
         failures++;
@@ -174,7 +167,7 @@ static void limits(const char *folder, unsigned branch)
 {
     char text[256];
     nvmlSetMemoryLimits_v1_t wish = {text, 1ull << 30, 2ull << 30};
-    nvmlGetMemoryLimits_v1_t found = {.nameSpace = text};
+    nvmlGetMemoryLimits_v1_t limits = {.nameSpace = text};
     snprintf(text, sizeof text, "%s", folder);
     if (branch < 615 || geteuid() != 0) {
         EXPECT(nvmlDeviceSetMemoryLimits_v1(gpu(1), &wish)
@@ -182,15 +175,15 @@ static void limits(const char *folder, unsigned branch)
         return;
     }
     EXPECT(nvmlDeviceSetMemoryLimits_v1(gpu(1), &wish) == NVML_SUCCESS);
-    EXPECT(nvmlDeviceGetMemoryLimits_v1(gpu(1), &found) == NVML_SUCCESS
-           && found.hardLimit == 2ull << 30);
+    EXPECT(nvmlDeviceGetMemoryLimits_v1(gpu(1), &limits) == NVML_SUCCESS
+           && limits.hardLimit == 2ull << 30);
     wish.softLimit = 3ull << 30;
     EXPECT(nvmlDeviceSetMemoryLimits_v1(gpu(1), &wish) == NVML_ERROR_INVALID_ARGUMENT);
     wish = (nvmlSetMemoryLimits_v1_t){text, 0, NVML_DEVICE_MEMORY_LIMIT_MAX};
     EXPECT(nvmlDeviceSetMemoryLimits_v1(gpu(1), &wish) == NVML_SUCCESS);
-    EXPECT(nvmlDeviceGetMemoryLimits_v1(gpu(1), &found) == NVML_SUCCESS && found.softLimit == 0);
+    EXPECT(nvmlDeviceGetMemoryLimits_v1(gpu(1), &limits) == NVML_SUCCESS && limits.softLimit == 0);
     snprintf(text, sizeof text, "%s/none", folder);
-    EXPECT(nvmlDeviceGetMemoryLimits_v1(gpu(1), &found) == NVML_ERROR_NOT_FOUND);
+    EXPECT(nvmlDeviceGetMemoryLimits_v1(gpu(1), &limits) == NVML_ERROR_NOT_FOUND);
 }
 
 static void inject(const char *tool, const char *what)
