@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from gpushare import __version__
+from gpushare.mechanisms.guard.guard import Guard
+from gpushare.mechanisms.timeslice import Timeslice
 from gpushare.model.gpu import Capability, Gpu, Machine
 from gpushare.model.ids import GpuId, ShareId, Tenant
-from gpushare.model.promise import Promise
 from gpushare.model.share import Decision, Share, State
 from gpushare.model.spec import GpuGrant, MechanismName, MemoryAsk, ShareSpec
 from gpushare.model.units import FULL, GIB, MIB, Bytes, Percent, Seconds
@@ -68,7 +69,7 @@ def snapshot(shares: int, queue: int, *, ends: bool) -> Snapshot:
     size = Bytes(72 * GIB * GPUS // shares // MIB * MIB)
     return Snapshot(
         machine=MACHINE,
-        promises=tuple(Promise(mechanism=name) for name in STACK),
+        promises=(Timeslice.promise, Guard.promise),
         now=NOW,
         shares=tuple(share(n, size, chance.randrange(60, 86400), ends=ends) for n in range(shares)),
         queue=tuple(ask(chance.choice([20, 40, 76]), number=n + shares) for n in range(queue)),

@@ -9,14 +9,17 @@ import msgspec
 import pytest
 
 from gpushare.delivery.host import environment
+from gpushare.hardware.ports.probe import ProbeRun
 from gpushare.model.edits import Edits
 from gpushare.model.share import Decision, Enforcement, Finding, Level, Share, Verification
 from gpushare.model.spec import MechanismName
 from gpushare.model.units import GIB, MIB
 from gpushare.model.verification import OUT_OF_MEMORY, ProbeReport
-from gpushare.verification.verdict import judge, probe_arguments
+from gpushare.verification.arguments import probe_arguments
+from gpushare.verification.verdict import judge
 from support.machine import NATIVE, Machine
 from support.mechanics import World
+from support.promises import stack
 from support.shares import grant, share
 
 pytestmark = pytest.mark.contract
@@ -48,7 +51,7 @@ def a_share(world: World, *by: MechanismName, compute: int = 100) -> Share:
 def probed(world: World, one: Share, edits: Edits, *, fill: bool = False) -> bytes:
     assert one.decision is not None
     env = environment(edits, world.machine.environment)
-    arguments = probe_arguments(one.decision, fill=fill)
+    arguments = probe_arguments(one.decision, stack(one.decision), fill=fill)
     done = world.machine.run(PROBE, *arguments, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.encode()
@@ -61,7 +64,7 @@ def read(text: bytes) -> ProbeReport:
 def judged(world: World, one: Share, text: bytes) -> Verification:
     assert one.decision is not None
     gpus = {gpu.uuid: gpu for gpu in world.snapshot().gpus}
-    return judge(one.decision, text, "", gpus, AT)
+    return judge(one.decision, stack(one.decision), ProbeRun(report=text), gpus, AT)
 
 
 def finding(found: Verification, dimension: str) -> Finding:

@@ -5,33 +5,21 @@ import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from gpushare.hardware.capabilities import detect
 from gpushare.hardware.nvidia.topology import cpu_affinity, numa_node, parse_cpus, pci_address
-from gpushare.model.gpu import Gpu, GpuHealth
-from gpushare.model.ids import GpuId
-from gpushare.model.spec import MechanismName
-from gpushare.model.units import GIB, Bytes
 from support.machine import Machine, clean_environment
 
-CARD = Gpu(uuid=GpuId("GPU-a"), index=0, name="NVIDIA H200", memory_total=Bytes(140 * GIB))
-LOST = msgspec.structs.replace(CARD, health=GpuHealth(lost=True))
 LOOK = """
 import json, sys, msgspec
 from pathlib import Path
 from gpushare.hardware.host import Host
-machine = Host.open(Path(sys.argv[1])).machine({"GPU-x": 5})
+from gpushare.mechanisms import load
+host, folder = Host.open(Path(sys.argv[1])), Path(sys.argv[1])
+mechanisms = load(host, folder, context=lambda gpu: 0)
+machine = host.machine({"GPU-x": 5}, capabilities=mechanisms.capabilities)
 print(json.dumps(msgspec.to_builtins(machine)))
 """
-
-
-def reasons(*gpus: Gpu, **known: Any) -> dict[MechanismName, str]:
-    defaults: dict[str, Any] = {"mps": "/usr/bin/x", "guard": "", "limits": "", "cgroups": ""}
-    found = detect(gpus, **{**defaults, **known})
-    assert all(one.available is not bool(one.reason) for one in found)
-    return {one.mechanism: one.reason for one in found}
 
 
 def look(machine: Machine, folder: Path) -> Any:
@@ -67,26 +55,6 @@ def test_a_node_that_the_firmware_does_not_say(tmp_path: Path, text: str) -> Non
     assert numa_node(tmp_path, "p") is None
     assert cpu_affinity(tmp_path, "p") == frozenset()
     assert numa_node(tmp_path, "absent") is None
-
-
-def test_a_machine_that_can_do_everything() -> None:
-    found = reasons(CARD)
-    assert {name for name in found if found[name]} == {MechanismName.MIG, MechanismName.VGPU}
-
-
-@pytest.mark.parametrize("gpus", [(), (LOST,)])
-def test_without_a_working_gpu_nothing_can(gpus: tuple[Gpu, ...]) -> None:
-    assert set(reasons(*gpus).values()) == {"this machine has no working GPU"}
-
-
-def test_every_lack_has_its_reason() -> None:
-    lacking = {"mps": None, "guard": "no library", "limits": "driver 580", "cgroups": "read-only"}
-    found = reasons(CARD, **lacking)
-    assert found[MechanismName.MPS] == "nvidia-cuda-mps-control is not on PATH"
-    assert found[MechanismName.GUARD] == "no library"
-    assert found[MechanismName.DRIVER_LIMIT] == "driver 580"
-    assert "read-only" in reasons(CARD, cgroups="read-only")[MechanismName.DRIVER_LIMIT]
-    assert found[MechanismName.TIMESLICE] == ""
 
 
 def test_a_machine_as_the_scheduler_sees_it(machine: Machine, short_path: Path) -> None:

@@ -19,6 +19,7 @@ from gpushare.model.share import ProcessRef
 from gpushare.model.spec import MechanismName, Priority
 from gpushare.model.units import GIB, MIB
 from support.machine import Machine
+from support.promises import REAL
 from support.shares import GPU, grant, share
 
 BY = (MechanismName.MPS,)
@@ -92,14 +93,14 @@ def test_a_share_joins_and_leaves_the_daemon_of_its_gpu(daemons: MpsDaemons) -> 
 
 def test_with_the_guard_in_the_stack_turns_hold_the_compute_limit() -> None:
     guarded = share(by=(*BY, MechanismName.GUARD), priority=Priority.LOW)
-    edits = MpsMechanism(Server()).prepare(guarded, [grant(compute=25)])
+    edits = MpsMechanism(Server(), layers=REAL).prepare(guarded, [grant(compute=25)])
     assert "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE" in edits.unset
     assert edits.env["CUDA_MPS_CLIENT_PRIORITY"] == "1"
 
 
 @pytest.mark.parametrize("layer", [MechanismName.GUARD, MechanismName.DRIVER_LIMIT])
 def test_memory_that_a_layer_limits_is_not_fixed_by_mps_when_a_program_starts(layer) -> None:
-    edits = MpsMechanism(Server()).prepare(share(by=(*BY, layer)), [grant()])
+    edits = MpsMechanism(Server(), layers=REAL).prepare(share(by=(*BY, layer)), [grant()])
     assert "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT" in edits.unset
 
 

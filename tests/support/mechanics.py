@@ -32,7 +32,9 @@ host = Host.open(Path(sys.argv[1]))
 mechanisms = load(host, Path(sys.argv[1]), context=lambda gpu: 0)
 share = msgspec.json.decode(sys.argv[3], type=Share) if sys.argv[3] else None
 verb = sys.argv[2]
-act = host.machine if verb == "machine" else getattr(mechanisms, verb)
+def machine():
+    return host.machine(capabilities=mechanisms.capabilities)
+act = machine if verb == "machine" else getattr(mechanisms, verb)
 value = act(share) if share else act()
 print(msgspec.json.encode(value).decode())
 """

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpushare.hardware.ports.probe import ProbeRun
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
 from gpushare.model.share import Decision, Enforcement, Finding, Level, Verification
@@ -22,7 +23,9 @@ from gpushare.model.verification import (
     ProbeReport,
     View,
 )
-from gpushare.verification.verdict import judge, probe_arguments
+from gpushare.verification.arguments import probe_arguments
+from gpushare.verification.verdict import judge
+from support.promises import stack
 from support.shares import GPU, grant
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -87,7 +90,13 @@ def judged(
     seen: ProbeReport, decision: Decision | None = None, *gpus: Gpu, failure: str = ""
 ) -> Verification:
     machine = {gpu.uuid: gpu for gpu in gpus or (card(),)}
-    return judge(decision or decided(), msgspec.json.encode(seen), failure, machine, AT)
+    run = ProbeRun(report=msgspec.json.encode(seen), failure=failure)
+    decision = decision or decided()
+    return judge(decision, stack(decision), run, machine, AT)
+
+
+def arguments(decision: Decision, *, fill: bool = False) -> tuple[str, ...]:
+    return probe_arguments(decision, stack(decision), fill=fill)
 
 
 def finding(found: Verification, dimension: str) -> Finding:
@@ -235,9 +244,9 @@ def test_in_a_full_share_no_work_can_be_tried(attached: bool, delivered: Level) 
 
 def test_only_a_limit_that_the_guard_holds_is_measured() -> None:
     layers = (MechanismName.TIMESLICE, MechanismName.GUARD)
-    assert "--compute" in probe_arguments(decided(*layers, compute=25))
-    assert "--compute" not in probe_arguments(decided(*layers))
-    assert "--compute" not in probe_arguments(decided(MechanismName.MPS, compute=25))
+    assert "--compute" in arguments(decided(*layers, compute=25))
+    assert "--compute" not in arguments(decided(*layers))
+    assert "--compute" not in arguments(decided(MechanismName.MPS, compute=25))
 
 
 def test_other_gpus_behind_an_environment_variable_are_cooperative() -> None:
@@ -259,7 +268,7 @@ def test_other_gpus_behind_an_environment_variable_are_cooperative() -> None:
     ],
 )
 def test_no_report_means_that_nothing_holds(text: bytes, failure: str, said: str) -> None:
-    found = judge(decided(), text, failure, {}, AT)
+    found = judge(decided(), stack(decided()), ProbeRun(report=text, failure=failure), {}, AT)
     assert not found.ok
     assert {one.delivered for one in found.findings} == {Level.NONE}
     assert said in found.findings[0].evidence
@@ -276,9 +285,9 @@ def test_more_than_the_limit_is_never_called_kept(held: int, fill: bool) -> None
 
 
 def test_arguments_fill_only_what_is_idle_and_step_outside_only_where_refused() -> None:
-    busy = probe_arguments(decided())
-    idle = probe_arguments(decided(), fill=True)
-    strict = probe_arguments(decided(promised=Enforcement(memory=Level.ENFORCED)))
+    busy = arguments(decided())
+    idle = arguments(decided(), fill=True)
+    strict = arguments(decided(promised=Enforcement(memory=Level.ENFORCED)))
     assert busy == ("--attempt", "--limit", f"{GPU}={LIMIT}")
     assert idle == ("--fill", "--limit", f"{GPU}={LIMIT}", "--outside")
     assert strict[-1] == "--outside"

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 from gpushare.config.settings import Settings
+from gpushare.model.units import Bytes
 from gpushare.model.view import GpuView
 
 __all__ = ["look", "serve"]
@@ -23,6 +24,9 @@ def look(runtime_dir: Path) -> tuple[GpuView, ...]:
     """The GPUs as the driver tells, without a daemon; raises HardwareError."""
     from gpushare.daemon.present.views import gpu_view  # noqa: PLC0415 (start-up time)
     from gpushare.hardware.host import Host  # noqa: PLC0415 (start-up time)
+    from gpushare.mechanisms import load  # noqa: PLC0415 (start-up time)
 
-    machine = Host.open(runtime_dir).machine()
+    host = Host.open(runtime_dir)
+    mechanisms = load(host, runtime_dir, context=lambda _: Bytes(0))
+    machine = host.machine(capabilities=mechanisms.capabilities)
     return tuple(gpu_view(gpu, machine, ()) for gpu in machine.gpus)

@@ -23,6 +23,7 @@ from gpushare.mechanisms.guard.swap_pools import Swapping
 from gpushare.mechanisms.leftovers import Remains
 from gpushare.mechanisms.registry import load
 from gpushare.mechanisms.shm_paths import seen_by_gpus, shared
+from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.gpu import Gpu, GpuProcess
 from gpushare.model.ids import GpuId
 from gpushare.model.share import ProcessRef
@@ -40,33 +41,38 @@ def host_ports(settings: Settings, store: Store) -> HostPorts:
     # Programs of other users reach their regions and MPS pipes below the daemon's folder.
     runtime = private_folder(settings.runtime_dir, 0o711 if myself() == 0 else 0o700)
     host, clock = Host.open(runtime, mps_protocol=settings.mps_protocol), SystemClock()
+    mechanisms = _mechanisms(settings, store, host, runtime)
     return HostPorts(
         gpus=host.gpus,
         processes=host.processes,
         census=Census,
         cgroups=host.cgroups,
-        mechanisms=load(
-            host,
-            runtime,
-            context=lambda gpu: _cost(store, gpu),
-            gate=Gate(
-                quantum=settings.gate_quantum,
-                floor=settings.best_effort_minimum,
-                grace=settings.gate_grace,
-                slice=settings.gate_slice,
-            ),
-            swap=_swapping(settings, host, runtime),
-        ),
-        machine=host.machine,
+        mechanisms=mechanisms,
+        machine=partial(host.machine, capabilities=mechanisms.capabilities),
         programs=_programs,
         busy=partial(_busy, NvmlActivity(host.nvml)),
-        probe=Probing(host, clock),
+        probe=Probing(host, clock, mechanisms.stack),
         checkpoints=CudaCheckpoints(),
         residents=Residents(),
         leftovers=_leftovers(settings, host, runtime),
         signal=partial(_signal, host.processes),
         clock=clock,
         boot=_BOOT_ID.read_text().strip(),
+    )
+
+
+def _mechanisms(settings: Settings, store: Store, host: Host, runtime: Path) -> Mechanisms:
+    return load(
+        host,
+        runtime,
+        context=lambda gpu: _cost(store, gpu),
+        gate=Gate(
+            quantum=settings.gate_quantum,
+            floor=settings.best_effort_minimum,
+            grace=settings.gate_grace,
+            slice=settings.gate_slice,
+        ),
+        swap=_swapping(settings, host, runtime),
     )
 
 

@@ -2,11 +2,10 @@
 """Everything of this room behind one door, opened once by the daemon."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpushare.guard import library_path
 from gpushare.hardware.linux.cgroups import FsCgroups
 from gpushare.hardware.linux.device_filter import CgroupDevices
 from gpushare.hardware.linux.host_memory import HostMemory
@@ -15,12 +14,11 @@ from gpushare.hardware.mps.daemons import MpsDaemons
 from gpushare.hardware.nvidia.gpus import NvmlGpus
 from gpushare.hardware.nvidia.memory_limits import NvmlMemoryLimits
 from gpushare.hardware.nvidia.nvml import Nvml
-from gpushare.model.errors import GuardMissingError, NoDriverError
-from gpushare.model.gpu import Machine
+from gpushare.model.errors import NoDriverError
+from gpushare.model.gpu import Capability, Gpu, Machine
 from gpushare.model.ids import GpuId
 from gpushare.model.units import Bytes
 
-from .capabilities import detect
 from .probe import ProbeRunner, probe_program
 
 
@@ -63,10 +61,16 @@ class Host:
             devices=CgroupDevices(cgroups, gpus.known),
         )
 
-    def machine(self, context: Mapping[GpuId, Bytes] | None = None) -> Machine:
+    def machine(
+        self,
+        context: Mapping[GpuId, Bytes] | None = None,
+        *,
+        capabilities: Callable[[Sequence[Gpu]], tuple[Capability, ...]] = lambda _: (),
+    ) -> Machine:
         """A snapshot. `context`: what one CUDA context costs per GPU, as the probe measured it.
 
-        Raises DriverMismatchError; a machine without a driver is one without GPUs.
+        `capabilities`: those of the mechanisms, given the GPUs. Raises DriverMismatchError; a
+        machine without a driver is one without GPUs.
         """
         try:
             gpus, links = self.gpus.gpus(), self.gpus.links()
@@ -74,26 +78,7 @@ class Host:
             gpus, links = (), {}
         return Machine(
             gpus=gpus,
-            capabilities=detect(
-                gpus,
-                mps=self.mps.binary(),
-                guard=guard_reason(),
-                limits=self.limits.limits_reason(),
-                cgroups=self._limitable(),
-            ),
+            capabilities=capabilities(gpus),
             context=dict(context or {}),
             links=links,
         )
-
-    def _limitable(self) -> str:
-        """Why the driver's limits have no control group to hang on."""
-        old = "" if self.cgroups.version == 2 else "this machine has no cgroup v2"
-        return self.cgroups.reason() or old
-
-
-def guard_reason() -> str:
-    try:
-        library_path()
-    except GuardMissingError as error:
-        return str(error)
-    return ""

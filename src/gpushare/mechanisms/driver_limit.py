@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from gpushare.hardware.ports import Cgroups, MemoryLimit, MemoryLimits
 from gpushare.model.edits import Edits
 from gpushare.model.errors import GpuLostError, NoSuchGpuError, UnsupportedError
+from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
-from gpushare.model.promise import Claim, Promise
+from gpushare.model.promise import Claim, Need, Promise, Use
 from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import Bytes
 
 from .mechanism import Observation, Quiet
+
+_DMEM_VERSION = 2  # of control groups: the driver's limits need the unified hierarchy
 
 
 class DriverLimit(Quiet):
@@ -26,10 +29,20 @@ class DriverLimit(Quiet):
             but="Managed memory is not counted against the limit: it is system memory.",
         ),
         layer=True,
+        uses=(Use(need=Need.MEMORY, why="the driver limits the memory of control groups here"),),
+        adjusts=("memory",),
+        needs_group=True,
     )
 
     def __init__(self, limits: MemoryLimits, cgroups: Cgroups) -> None:
         self._limits, self._cgroups = limits, cgroups
+
+    def unavailable(self, gpus: Sequence[Gpu]) -> str:  # noqa: ARG002
+        groups = self._cgroups.reason()
+        if not groups and self._cgroups.version != _DMEM_VERSION:
+            groups = "this machine has no cgroup v2"
+        limits = self._limits.limits_reason()
+        return limits or (f"limits hang on control groups: {groups}" if groups else "")
 
     def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
         if reason := self._limits.limits_reason() or self._cgroups.reason():

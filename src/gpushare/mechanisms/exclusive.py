@@ -12,7 +12,7 @@ from gpushare.model.edits import Edits
 from gpushare.model.errors import GpuLostError, NoSuchGpuError
 from gpushare.model.gpu import ComputeMode
 from gpushare.model.ids import GpuId, ShareId
-from gpushare.model.promise import Claim, Promise
+from gpushare.model.promise import Claim, Need, Promise, Use
 from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.value import Value
@@ -46,6 +46,13 @@ class Exclusive(Quiet):
         devices=HIDDEN,
         also=("Programs that do not go through gpushare can still use the GPU.",),
         alone=True,
+        uses=(
+            Use(need=Need.HARD, why="isolation hard needs a GPU alone"),
+            Use(
+                need=Need.WHOLE,
+                why="no memory limit was asked for, so the share takes a GPU alone",
+            ),
+        ),
     )
 
     def __init__(self, modes: ComputeModes, folder: Path, *, lock: bool = False) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from gpushare.guard import Phase, RegionSlot, Seat, why_fixed, why_rooted
 from gpushare.model.edits import Edits
+from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Promise
 from gpushare.model.share import Share
@@ -98,6 +99,10 @@ class Mechanism(Protocol):
     @property
     def promise(self) -> Promise: ...
 
+    def unavailable(self, gpus: Sequence[Gpu]) -> str:
+        """Why it cannot be used on a machine with these working GPUs; "" when it can."""
+        ...
+
     def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
         """Make the grants real and say what a program must carry to live under them."""
         ...
@@ -138,6 +143,9 @@ class Mechanism(Protocol):
 
 class Quiet:
     """Acts of a mechanism that leaves the machine as it is; most override some of them."""
+
+    def unavailable(self, gpus: Sequence[Gpu]) -> str:  # noqa: ARG002
+        return ""
 
     def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
         """Nothing to adjust."""

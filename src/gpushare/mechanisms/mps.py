@@ -6,13 +6,14 @@ under MPS has one GPU. Shares of several GPUs are time-sliced.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from gpushare.hardware.ports import Mps, MpsControl, MpsState
 from gpushare.model.edits import Edits
 from gpushare.model.errors import MpsError, UnsupportedError
+from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
-from gpushare.model.promise import Claim, Promise
+from gpushare.model.promise import Claim, FaultDomain, Need, Promise, Use, adjustable, stack_of
 from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName, Priority
 from gpushare.model.units import FULL, MIB
@@ -20,6 +21,7 @@ from gpushare.model.units import FULL, MIB
 from .mechanism import Observation, Quiet
 from .visible_devices import HIDDEN, MPS_VARIABLES, visible
 
+_OLDEST = (7, 0)  # Volta: the first with an address space per client
 _LOOK_EVERY = 5.0  # seconds; a look starts the control tool
 
 
@@ -45,11 +47,42 @@ class MpsMechanism(Quiet):
         ),
         max_gpus=1,
         one_user=True,
+        uses=(
+            Use(
+                need=Need.PRIORITY,
+                layered=False,
+                why="without the guard only MPS knows priority {priority}",
+            ),
+            Use(
+                need=Need.COMPUTE,
+                layered=True,
+                why="with a compute limit of {compute} % programs run at the same time",
+            ),
+            Use(
+                need=Need.COMPUTE,
+                layered=False,
+                why="only MPS holds a compute limit of {compute} %",
+            ),
+        ),
+        fault_domain=FaultDomain.GPU,
+        checkpointable=False,
+        served=True,
     )
 
-    def __init__(self, mps: Mps, clock: Callable[[], float] = time.monotonic) -> None:
-        self._mps, self._clock = mps, clock
+    def __init__(
+        self,
+        mps: Mps,
+        clock: Callable[[], float] = time.monotonic,
+        layers: Sequence[Promise] = (),
+    ) -> None:
+        self._mps, self._clock, self._layers = mps, clock, layers
         self._seen: dict[GpuId, tuple[float, Observation]] = {}
+
+    def unavailable(self, gpus: Sequence[Gpu]) -> str:
+        if self._mps.binary() is None:
+            return "nvidia-cuda-mps-control is not on PATH"
+        old = (g for g in gpus if g.compute_capability and g.compute_capability < _OLDEST)
+        return next((f"{gpu.name} is older than Volta" for gpu in old), "")
 
     def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
         if len(grants) != 1:
@@ -63,10 +96,14 @@ class MpsMechanism(Quiet):
         edits = visible(grants)
         mine = {
             "CUDA_MPS_PIPE_DIRECTORY": str(place.pipe),
-            **limits(grant, share.spec.priority, layers=_layers(share)),
+            **limits(grant, share.spec.priority, layers=self._on(share)),
         }
         unset = tuple(name for name in MPS_VARIABLES if name not in mine)
         return Edits(env={**edits.env, **mine}, unset=unset)
+
+    def _on(self, share: Share) -> tuple[Promise, ...]:
+        """The layers on MPS in the share's stack."""
+        return stack_of(self._layers, share.decision.mechanisms[1:] if share.decision else ())
 
     def drain(self, share: Share, pids: Sequence[int]) -> None:
         """A client killed with work in flight can wedge the server for all others.
@@ -135,7 +172,7 @@ class MpsMechanism(Quiet):
 
 
 def limits(
-    grant: GpuGrant, priority: Priority, *, layers: Collection[MechanismName] = ()
+    grant: GpuGrant, priority: Priority, *, layers: Sequence[Promise] = ()
 ) -> dict[str, str]:
     """What the client side of MPS reads, once, when a program starts.
 
@@ -146,15 +183,11 @@ def limits(
     found = {}
     if not layers:
         found["CUDA_MPS_PINNED_DEVICE_MEM_LIMIT"] = f"0={max(1, grant.limit // MIB)}M"
-    if grant.compute < FULL and MechanismName.GUARD not in layers:
+    if grant.compute < FULL and not adjustable(layers, "compute"):
         found["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] = str(grant.compute)
     if priority is Priority.LOW:
         found["CUDA_MPS_CLIENT_PRIORITY"] = "1"
     return found
-
-
-def _layers(share: Share) -> tuple[MechanismName, ...]:
-    return share.decision.mechanisms[1:] if share.decision else ()
 
 
 def _gpus(share: Share) -> tuple[GpuId, ...]:

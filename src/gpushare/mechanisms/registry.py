@@ -38,11 +38,13 @@ def load(
     """
     boards = Boards(seen_by_gpus(host.memory, runtime / "boards"), gate)
     pools = Pools(host.memory, swap)
-    known = (
-        Exclusive(host.gpus, runtime / "exclusive", lock=lock),
-        Timeslice(),
-        MpsMechanism(host.mps),
+    layers = (
         DriverLimit(host.limits, host.cgroups),
         Guard(runtime / "regions", context, host.processes, boards=boards, pools=pools),
     )
-    return Mechanisms(known, host.cgroups, host.devices)
+    bases = (
+        Exclusive(host.gpus, runtime / "exclusive", lock=lock),
+        Timeslice(),
+        MpsMechanism(host.mps, layers=[layer.promise for layer in layers]),
+    )
+    return Mechanisms((*bases, *layers), host.cgroups, host.devices)

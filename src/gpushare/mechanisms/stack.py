@@ -10,13 +10,15 @@ from msgspec.structs import replace
 from gpushare.hardware.ports import Cgroups, Devices
 from gpushare.model.edits import Edits, merge
 from gpushare.model.errors import CgroupError, HardwareError, UnsupportedError
+from gpushare.model.gpu import Capability, Gpu
 from gpushare.model.ids import GpuId, ShareId
-from gpushare.model.promise import Promise
+from gpushare.model.promise import Promise, stack_of
 from gpushare.model.share import Decision, Share
 from gpushare.model.spec import MechanismName
 from gpushare.model.units import Bytes
 
 from .mechanism import Mechanism, Observation
+from .missing import missing
 from .visible_devices import devices
 
 
@@ -41,6 +43,26 @@ class Mechanisms:
         claim = devices(self._devices.reason())
         return tuple(p if p.layer else replace(p, devices=claim) for p in promises)
 
+    def capabilities(self, gpus: Sequence[Gpu]) -> tuple[Capability, ...]:
+        """Whether each mechanism works on a machine with these GPUs, and if not, why."""
+        working = [gpu for gpu in gpus if not gpu.health.lost]
+        none = "" if working else "this machine has no working GPU"
+        reasons = {name: none or self._unavailable(name, working) for name in MechanismName}
+        return tuple(
+            Capability(mechanism=name, available=not reason, reason=reason)
+            for name, reason in reasons.items()
+        )
+
+    def _unavailable(self, name: MechanismName, gpus: Sequence[Gpu]) -> str:
+        if name in self._known:
+            return self._known[name].unavailable(gpus)
+        return missing(name, gpus)
+
+    def stack(self, share: Share) -> tuple[Promise, ...]:
+        """The promises of the share's own stack; empty without a decision."""
+        promises = (mechanism.promise for mechanism in self._known.values())
+        return stack_of(promises, share.decision.mechanisms if share.decision else ())
+
     def prepare(self, share: Share) -> Edits:
         """Raises HardwareError; what was done until then is undone by `release`."""
         cgroup = None if self._cgroups.reason() else self._cgroups.create(share.id)
@@ -48,18 +70,18 @@ class Mechanisms:
         if cgroup:
             self._confine(share.id, [grant.gpu for grant in grants])
         with _explained(share):
-            edits = [mechanism.prepare(share, grants) for mechanism in self._stack(share)]
+            edits = [mechanism.prepare(share, grants) for mechanism in self._mechanisms(share)]
         return merge(Edits(cgroup=cgroup), *edits)
 
     def adjust(self, share: Share) -> None:
         """Apply the grants of the share's present decision to what runs."""
         grants = share.decision.grants if share.decision else ()
         with _explained(share):
-            for mechanism in self._stack(share):
+            for mechanism in self._mechanisms(share):
                 mechanism.adjust(share, grants)
 
     def drain(self, share: Share, pids: Sequence[int]) -> None:
-        for mechanism in self._stack(share):
+        for mechanism in self._mechanisms(share):
             mechanism.drain(share, pids)
 
     def release(self, share: Share) -> None:
@@ -82,12 +104,12 @@ class Mechanisms:
     def suspend(self, share: Share, keep: Bytes) -> None:
         """Ask the share's programs off the GPU; `observe` tells when they are. HardwareError."""
         with _explained(share):
-            for mechanism in self._stack(share):
+            for mechanism in self._mechanisms(share):
                 mechanism.suspend(share, keep)
 
     def resume(self, share: Share) -> None:
         with _explained(share):
-            for mechanism in self._stack(share):
+            for mechanism in self._mechanisms(share):
                 mechanism.resume(share)
 
     def move(self, share: Share, to: Decision) -> None:
@@ -100,13 +122,13 @@ class Mechanisms:
             gpu for gpu in (share.decision.gpus if share.decision else ()) if gpu not in to.gpus
         ]
         with _explained(share):
-            for mechanism in self._stack(share):
+            for mechanism in self._mechanisms(share):
                 mechanism.move(moved, to.grants, left)
         self.prepare(moved)
 
     def observe(self, share: Share) -> Observation:
         group = Observation(pids=self._cgroups.pids(share.id))
-        seen = [mechanism.observe(share) for mechanism in self._stack(share)]
+        seen = [mechanism.observe(share) for mechanism in self._mechanisms(share)]
         return reduce(Observation.__or__, seen, group)
 
     def mend(self) -> tuple[str, ...]:
@@ -117,7 +139,7 @@ class Mechanisms:
         if self._devices and not self._devices.reason():
             self._devices.confine(share, gpus)
 
-    def _stack(self, share: Share) -> list[Mechanism]:
+    def _mechanisms(self, share: Share) -> list[Mechanism]:
         names = share.decision.mechanisms if share.decision else ()
         return [self._named(name) for name in names]
 

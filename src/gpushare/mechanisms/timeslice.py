@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 
 from gpushare.model.edits import Edits
-from gpushare.model.promise import Claim, Promise
+from gpushare.model.promise import Claim, Need, Promise, Use
 from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 
@@ -26,6 +26,35 @@ class Timeslice(Quiet):
         ),
         devices=HIDDEN,
         also=("Programs that take turns can observe each other's timing.",),
+        uses=(
+            Use(
+                need=Need.SHARED,
+                why="no compute limit was asked for, and time-slicing keeps faults apart",
+            ),
+            Use(
+                need=Need.PRIORITY,
+                layered=True,
+                why="priority {priority} is kept best where long kernels can be cut",
+            ),
+            Use(
+                need=Need.PRIORITY,
+                layered=False,
+                rank=1,
+                why="neither the guard nor MPS is here to keep priority {priority}",
+            ),
+            Use(
+                need=Need.COMPUTE,
+                layered=True,
+                rank=1,
+                why="MPS cannot be used here; the guard holds the compute limit all the same",
+            ),
+            Use(
+                need=Need.COMPUTE,
+                layered=False,
+                rank=1,
+                why="MPS cannot be used here, so the compute limit does not hold",
+            ),
+        ),
     )
 
     def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:  # noqa: ARG002

@@ -1,11 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a mechanism stands for, as data: the scheduler weighs it, `--explain` prints it."""
+"""What a mechanism claims and how it behaves, as data.
+
+A share is made real by a stack: one base, which gives it a place on a GPU, and layers on it, which
+limit it further. Each mechanism states one `Promise`:
+
+- claims: per dimension the level at which a limit holds, and what that level leaves open. A stack
+  delivers the strongest claim of its mechanisms.
+- facts: how it behaves where code outside `mechanisms/` must tell mechanisms apart (who is hit by a
+  fault, what can change while programs run, whether the driver can checkpoint them).
+- uses: for which needs of a share spec the scheduler takes it, in which order, and why.
+
+Invariants: no code outside `mechanisms/` compares mechanism names; it asks a promise. A name
+without a promise (a mechanism that this gpushare does not have) claims nothing. Every claim of a
+base weaker than `enforced` says in `but` what it leaves open.
+"""
 
 from collections.abc import Iterable, Sequence
+from enum import StrEnum, unique
+from typing import Literal
 
 from .share import Enforcement, Level
 from .spec import MechanismName
 from .value import Value
+
+Adjustable = Literal["memory", "compute", "priority"]
 
 
 class Claim(Value):
@@ -15,12 +33,53 @@ class Claim(Value):
     but: str = ""
 
 
-class Promise(Value):
-    """One mechanism's claims.
+@unique
+class Need(StrEnum):
+    """What of a share spec decides which mechanisms are taken."""
 
-    `layer`: stacks on a base mechanism. `alone`: a GPU under it takes no second share.
-    `max_gpus`: the most GPUs one share can have under it. `one_user`: a GPU under it serves the
-    shares of one uid at a time. `layers` cure what a base leaves open: see `enforcement`.
+    HARD = "hard"  # isolation hard
+    WHOLE = "whole"  # no memory limit: all of a GPU
+    SHARED = "shared"  # a part of a GPU, and nothing else
+    MEMORY = "memory"  # a memory limit
+    COMPUTE = "compute"  # a compute limit
+    PRIORITY = "priority"  # a priority other than normal
+    TURNS = "turns"  # memory turns
+
+
+class Use(Value):
+    """A need that a mechanism serves.
+
+    `rank`: lower is tried first. `layered`: only where some layer (True) or no layer (False) of the
+    machine serves the need too; None: in both cases. `why` is for `--explain`; it may contain
+    {compute}, {priority}, and {missing}: why mechanisms of lower rank are not available.
+    """
+
+    need: Need
+    why: str
+    rank: int = 0
+    layered: bool | None = None
+
+
+@unique
+class FaultDomain(StrEnum):
+    """Which programs a fatal GPU fault ends."""
+
+    PROGRAM = "program"  # the one that caused it
+    GPU = "gpu"  # all programs under the mechanism on the same GPU
+
+
+class Promise(Value):
+    """One mechanism's claims, facts and uses.
+
+    `layer`: stacks on a base. `alone`: a GPU under it takes no second share. `max_gpus`: the most
+    GPUs of one share. `one_user`: a GPU under it serves shares of one uid at a time.
+
+    `in_gpu_time`: its compute limit is a part of the GPU's time, not of its multiprocessors.
+    `adjusts`: what can change while programs run. `moves_memory`: it takes programs' memory off the
+    GPU, and to another one. `checkpointable`: the driver can checkpoint programs under it.
+    `needs_group`: its limits hold for the share's control group only. `served`: a server uses the
+    GPU for the programs, and NVML may list that instead of them. `preloaded`: it acts inside
+    programs, and limits none that runs without it.
     """
 
     mechanism: MechanismName
@@ -33,17 +92,49 @@ class Promise(Value):
     alone: bool = False
     max_gpus: int | None = None
     one_user: bool = False
+    uses: tuple[Use, ...] = ()
+    fault_domain: FaultDomain = FaultDomain.PROGRAM
+    in_gpu_time: bool = False
+    adjusts: tuple[Adjustable, ...] = ()
+    moves_memory: bool = False
+    checkpointable: bool = True
+    needs_group: bool = False
+    served: bool = False
+    preloaded: bool = False
 
 
 DIMENSIONS = ("memory", "compute", "fault", "devices")
 _CARD = Claim(level=Level.ENFORCED)
 
 
+def stack_of(promises: Iterable[Promise], names: Sequence[MechanismName]) -> tuple[Promise, ...]:
+    """The promises of these mechanisms, in the order of the names."""
+    known = {promise.mechanism: promise for promise in promises}
+    return tuple(known.get(name, Promise(mechanism=name)) for name in names)
+
+
+def adjustable(stack: Iterable[Promise], what: Adjustable) -> bool:
+    """Whether this can change while programs of the share run."""
+    return any(what in promise.adjusts for promise in stack)
+
+
+def shared_fault(stack: Iterable[Promise]) -> str:
+    """The mechanism under which a fault ends all programs on the GPU; "" when there is none."""
+    under = (p.mechanism.label for p in stack if p.fault_domain is FaultDomain.GPU)
+    return next(under, "")
+
+
+def unmigratable(stack: Iterable[Promise]) -> str:
+    """Why the driver moves no programs under this stack to another GPU; "" when it does."""
+    under = (promise.mechanism.label for promise in stack if not promise.checkpointable)
+    return next((f"the driver moves no programs under {name}" for name in under), "")
+
+
 def enforcement(stack: Sequence[Promise], *, whole: bool) -> Enforcement:
     """Per dimension the strongest claim of the stack.
 
-    `whole`: the grants are the whole memory and compute of their GPUs. Alone on a GPU that is the
-    limit, the card itself enforces it.
+    `whole`: the grants are the whole memory and compute of their GPUs. Where a base is alone on
+    them, the hardware itself enforces that.
     """
     return Enforcement(**{name: claim.level for name, claim in _claims(stack, whole=whole)})
 
@@ -65,7 +156,7 @@ def _claims(stack: Sequence[Promise], *, whole: bool) -> Iterable[tuple[str, Cla
 
 
 def _strongest(claims: Sequence[Claim]) -> Claim:
-    """Of several that are equally strong the one on top, which is what holds in the end."""
+    """Of equally strong claims the last: the topmost layer decides what is left open."""
     order = list(Level)
     level = min((claim.level for claim in claims), key=order.index, default=Level.NONE)
     equal = [claim for claim in claims if claim.level is level] or [Claim()]

@@ -40,6 +40,14 @@ class MechanismName(StrEnum):
     DRIVER_LIMIT = "driver-limit"
     GUARD = "guard"
 
+    @property
+    def label(self) -> str:
+        """As it is written in sentences."""
+        return _LABELS.get(self.value, self.value)
+
+
+_LABELS = {"mps": "MPS", "mig": "MIG", "vgpu": "vGPU"}
+
 
 class MemoryAsk(Value):
     """Memory per GPU. Absent limit: the whole GPU. `share` is a percentage of the chosen GPU.

@@ -2,7 +2,7 @@
 """Runs the probe as a program of a share would run, and has what it saw judged."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -13,11 +13,13 @@ from gpushare.hardware.ports import Clock
 from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
+from gpushare.model.promise import Promise
 from gpushare.model.share import Share, Verification
 from gpushare.model.units import Bytes
 from gpushare.model.verification import ProbeReport
 
-from .verdict import judge, probe_arguments, same_gpu
+from .arguments import probe_arguments
+from .verdict import judge, same_gpu
 
 # The daemon's own environment is no tenant's: what would choose another GPU, MPS or region is left.
 _NOT_INHERITED = ("LD_PRELOAD", "GPUSHARE_REGION", "GPUSHARE_SHARE", "CUDA_VISIBLE_DEVICES")
@@ -27,20 +29,22 @@ _NOT_INHERITED = ("LD_PRELOAD", "GPUSHARE_REGION", "GPUSHARE_SHARE", "CUDA_VISIB
 class Probing:
     host: Host
     clock: Clock
+    stack: Callable[[Share], Sequence[Promise]]
     environ: Callable[[], Mapping[str, str]] = lambda: os.environ
 
     def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Verification:
         """`fill`: also measure, which needs a share and GPUs that nobody else uses now."""
         assert share.decision is not None
         gpus = {gpu.uuid: gpu for gpu in self.host.gpus.gpus()}
-        ran = self.host.probe.run(
-            probe_arguments(share.decision, fill=fill),
+        stack = self.stack(share)
+        run = self.host.probe.run(
+            probe_arguments(share.decision, stack, fill=fill),
             environment(edits, self._inherited()),
             share.uid,
             share.gid,
             share.id if edits.cgroup else None,
         )
-        return judge(share.decision, ran.report, ran.failure, gpus, self.clock.now())
+        return judge(share.decision, stack, run, gpus, self.clock.now())
 
     def contexts(self) -> dict[GpuId, tuple[str, Bytes]]:
         """Driver and bytes of one CUDA context on each GPU, outside every share.

@@ -14,10 +14,12 @@ from datetime import datetime
 
 import msgspec
 
+from gpushare.hardware.ports.probe import ProbeRun
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
+from gpushare.model.promise import Promise
 from gpushare.model.share import Decision, Finding, Level, Verification
-from gpushare.model.spec import GpuGrant, MechanismName
+from gpushare.model.spec import GpuGrant
 from gpushare.model.units import FULL, format_bytes
 from gpushare.model.verification import (
     OUT_OF_MEMORY,
@@ -28,6 +30,8 @@ from gpushare.model.verification import (
     View,
 )
 
+from .arguments import timed
+
 # CUDA_MPS_ACTIVE_THREAD_PERCENTAGE is rounded to whole groups of multiprocessors (H200: 5 % of
 # 132 gives 8).
 _GROUP = 8
@@ -35,29 +39,20 @@ _POINTS = 100  # basis points of a percent
 _CLOSE = 3  # percent points
 
 
-def probe_arguments(decision: Decision, *, fill: bool = False) -> tuple[str, ...]:
-    """Arguments of gpushare-probe for a share.
-
-    `fill` measures exactly, but takes all that the limit allows: for shares that nobody uses yet.
-    Escapes allocate too only where a refusal is promised, or where the share is idle.
-    """
-    limits = (("--limit", f"{grant.gpu}={grant.limit}") for grant in decision.grants)
-    mode = "--fill" if fill else "--attempt"
-    outside = fill or decision.enforcement.memory is Level.ENFORCED
-    extra = [*(["--outside"] if outside else []), *(["--compute"] if _turns(decision) else [])]
-    return (mode, *(word for pair in limits for word in pair), *extra)
-
-
 def judge(
-    decision: Decision, report: bytes, failure: str, gpus: Mapping[GpuId, Gpu], at: datetime
+    decision: Decision,
+    stack: Sequence[Promise],
+    run: ProbeRun,
+    gpus: Mapping[GpuId, Gpu],
+    at: datetime,
 ) -> Verification:
-    """`report`, `failure`: how the probe ended. `gpus`: the machine beside which it ran."""
-    probed, failure = _decode(report, failure)
+    """`run`: how the probe ended. `gpus`: the machine while it ran."""
+    probed, failure = _decode(run)
     if failure:
         return _nothing(decision, failure, at)
     findings = (
-        _memory(decision, probed, gpus),
-        _compute(decision, probed, gpus),
+        _memory(decision, stack, probed, gpus),
+        _compute(decision, stack, probed, gpus),
         _by_construction(decision),
         _devices(decision, probed, gpus),
     )
@@ -65,12 +60,12 @@ def judge(
     return Verification(at=at, ok=ok, findings=findings, driver=probed.driver)
 
 
-def _decode(report: bytes, failure: str) -> tuple[ProbeReport, str]:
+def _decode(run: ProbeRun) -> tuple[ProbeReport, str]:
     try:
-        probed = msgspec.json.decode(report or b"{}", type=ProbeReport)
+        probed = msgspec.json.decode(run.report or b"{}", type=ProbeReport)
     except msgspec.DecodeError as error:
-        return ProbeReport(), failure or f"the probe's report cannot be read: {error}"
-    return probed, probed.error or failure
+        return ProbeReport(), run.failure or f"the probe's report cannot be read: {error}"
+    return probed, probed.error or run.failure
 
 
 def _nothing(decision: Decision, failure: str, at: datetime) -> Verification:
@@ -83,20 +78,22 @@ def _nothing(decision: Decision, failure: str, at: datetime) -> Verification:
     return Verification(at=at, ok=False, findings=findings)
 
 
-def _memory(decision: Decision, report: ProbeReport, gpus: Mapping[GpuId, Gpu]) -> Finding:
-    verdicts = [_void(decision, report)]
+def _memory(
+    decision: Decision, stack: Sequence[Promise], report: ProbeReport, gpus: Mapping[GpuId, Gpu]
+) -> Finding:
+    verdicts = [_void(stack, report)]
     verdicts += [_memory_of(grant, report, gpus) for grant in decision.grants]
     return _weakest("memory", decision.enforcement.memory, [v for v in verdicts if v])
 
 
-def _void(decision: Decision, report: ProbeReport) -> tuple[Level, str] | None:
+def _void(stack: Sequence[Promise], report: ProbeReport) -> tuple[Level, str] | None:
     """A limit layer that is there but does nothing."""
     if strangers := _strangers(report):
         return Level.NONE, (
             f"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT={report.pinned} names device {strangers[0]}, which "
             "a program here does not see: that drops every limit of MPS"
         )
-    if MechanismName.GUARD in decision.mechanisms and not report.guard.attached:
+    if any(promise.preloaded for promise in stack) and not report.guard.attached:
         missing = (
             "is not loaded" if not report.guard.loaded else "does not reach the share's region"
         )
@@ -166,23 +163,19 @@ def _exceeds(seen: ProbedDevice, grant: GpuGrant) -> bool:
     return seen.free > grant.limit
 
 
-def _compute(decision: Decision, report: ProbeReport, gpus: Mapping[GpuId, Gpu]) -> Finding:
+def _compute(
+    decision: Decision, stack: Sequence[Promise], report: ProbeReport, gpus: Mapping[GpuId, Gpu]
+) -> Finding:
     limited = [grant for grant in decision.grants if grant.compute < FULL]
     promised = decision.enforcement.compute
     if not limited or promised in {Level.NONE, Level.REPORTED}:
         said = "nothing is limited" if not limited else "nothing limits it"
         return Finding(dimension="compute", promised=promised, delivered=promised, evidence=said)
-    if _turns(decision):
+    if timed(decision, stack):
         verdicts = [_turns_of(grant, report) for grant in limited]
     else:
         verdicts = [_compute_of(grant, report, gpus) for grant in limited]
     return _weakest("compute", promised, verdicts)
-
-
-def _turns(decision: Decision) -> bool:
-    """Whether the guard holds a compute limit."""
-    limited = any(grant.compute < FULL for grant in decision.grants)
-    return limited and MechanismName.GUARD in decision.mechanisms
 
 
 def _turns_of(grant: GpuGrant, report: ProbeReport) -> tuple[Level, str]:

@@ -97,9 +97,10 @@ def test_time_on_the_gpu_is_measured_by_the_seat(before, now, part):
 
 
 def test_a_gpu_alone_counts_as_a_whole():
-    alone = share(grant(8, 10, 10), by=MechanismName.EXCLUSIVE)
+    part = share(grant(8, 10, 10))
 
-    assert rate(alone, USABLE, {}) == 1
+    assert rate(part, USABLE, {}, alone=True) == 1
+    assert rate(part, USABLE, {}) < 1
 
 
 @given(

@@ -58,7 +58,7 @@ def every_way(state, victims):
 
 def _possible(state, share, rung):
     return {
-        Rung.THROTTLE: can_throttle(share),
+        Rung.THROTTLE: can_throttle(state, share),
         Rung.SUSPEND: share.id not in state.fixed,
         Rung.MIGRATE: share.id not in state.rooted,
         Rung.EVICT: True,

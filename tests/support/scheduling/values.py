@@ -5,22 +5,28 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
+from gpushare.mechanisms.driver_limit import DriverLimit
+from gpushare.mechanisms.exclusive import Exclusive
+from gpushare.mechanisms.guard.guard import Guard
+from gpushare.mechanisms.mps import MpsMechanism
+from gpushare.mechanisms.timeslice import Timeslice
 from gpushare.model.gpu import Capability, Gpu, Machine
 from gpushare.model.ids import GpuId, ShareId, Tenant
-from gpushare.model.promise import Claim, Promise
+from gpushare.model.promise import Claim
 from gpushare.model.share import Decision, Level, Share, State
 from gpushare.model.spec import ComputeAsk, MechanismName, MemoryAsk, ShareSpec
 from gpushare.model.units import GIB
 from gpushare.scheduler import Request, Snapshot, decide
+from support.promises import claiming
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ENFORCED, COOPERATIVE = Claim(level=Level.ENFORCED), Claim(level=Level.COOPERATIVE, but="perhaps")
 PROMISES = (
-    Promise(mechanism=MechanismName.EXCLUSIVE, fault=ENFORCED, alone=True),
-    Promise(mechanism=MechanismName.TIMESLICE, memory=Claim(but="no memory limit")),
-    Promise(mechanism=MechanismName.MPS, compute=COOPERATIVE, max_gpus=1, one_user=True),
-    Promise(mechanism=MechanismName.DRIVER_LIMIT, memory=ENFORCED, layer=True),
-    Promise(mechanism=MechanismName.GUARD, memory=COOPERATIVE, compute=COOPERATIVE, layer=True),
+    claiming(Exclusive.promise, fault=ENFORCED),
+    claiming(Timeslice.promise, memory=Claim(but="no memory limit")),
+    claiming(MpsMechanism.promise, compute=COOPERATIVE),
+    claiming(DriverLimit.promise, memory=ENFORCED),
+    claiming(Guard.promise, memory=COOPERATIVE, compute=COOPERATIVE),
 )
 USUAL = ("exclusive", "timeslice", "mps", "guard")
 

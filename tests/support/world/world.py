@@ -18,8 +18,12 @@ from gpushare.hardware.linux.census import Census
 from gpushare.hardware.linux.processes import ProcProcesses
 from gpushare.hardware.linux.residents import Residents
 from gpushare.hardware.ports import Driver, Xid
+from gpushare.mechanisms.exclusive import Exclusive
+from gpushare.mechanisms.guard.guard import Guard
 from gpushare.mechanisms.mechanism import Observation, Quiet
+from gpushare.mechanisms.mps import MpsMechanism
 from gpushare.mechanisms.stack import Mechanisms
+from gpushare.mechanisms.timeslice import Timeslice
 from gpushare.model.edits import Edits
 from gpushare.model.errors import GpuLostError, MpsStuckError
 from gpushare.model.gpu import Capability, Gpu, GpuHealth, GpuProcess, Machine
@@ -29,18 +33,17 @@ from gpushare.model.share import Level, ProcessRef, Share, Verification
 from gpushare.model.spec import MechanismName
 from gpushare.model.units import GIB, Bytes
 from gpushare.store import Store
+from support.promises import claiming
 from support.world.leftovers import WorldLeftovers
 from support.world.moves import Checkpoints, Regions
 
 UID = os.geteuid()
 HERE = (MechanismName.EXCLUSIVE, MechanismName.TIMESLICE, MechanismName.MPS, MechanismName.GUARD)
 PROMISES = {
-    MechanismName.EXCLUSIVE: Promise(mechanism=MechanismName.EXCLUSIVE, alone=True),
-    MechanismName.TIMESLICE: Promise(mechanism=MechanismName.TIMESLICE),
-    MechanismName.MPS: Promise(mechanism=MechanismName.MPS, max_gpus=1, one_user=True),
-    MechanismName.GUARD: Promise(
-        mechanism=MechanismName.GUARD, memory=Claim(level=Level.COOPERATIVE), layer=True
-    ),
+    MechanismName.EXCLUSIVE: claiming(Exclusive.promise),
+    MechanismName.TIMESLICE: claiming(Timeslice.promise),
+    MechanismName.MPS: claiming(MpsMechanism.promise),
+    MechanismName.GUARD: claiming(Guard.promise, memory=Claim(level=Level.COOPERATIVE)),
 }
 
 
@@ -162,6 +165,8 @@ class World:
         self.checkpoints.first = self.region_of
 
     # The Gpus and Cgroups ports.
+    version = 2
+
     def driver(self) -> Driver:
         return Driver(version="580.1", cuda=13000, simulated=True)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.guard import Failure, RegionSlot
-from gpushare.hardware.ports import Checkpoints, CheckpointState
+from gpushare.hardware.ports import CheckpointState
 from gpushare.mechanisms.mechanism import Moves, Observation
 from gpushare.model.errors import (
     GpushareError,
@@ -16,20 +16,18 @@ from gpushare.model.errors import (
     NotSuspendableError,
 )
 from gpushare.model.ids import GpuId
+from gpushare.model.promise import Promise, unmigratable
 from gpushare.model.share import Moved, Share, Tier
-from gpushare.model.spec import MechanismName
 from gpushare.model.units import Bytes, format_bytes
 
 _LOOK_SECONDS = 0.01
 _NS = 1e9
 
 
-def why_fixed(share: Share, seen: Observation) -> str:
+def why_fixed(stack: Sequence[Promise], seen: Observation) -> str:
     """Why the guard could not take the share off the GPU now; "" when it could."""
-    stack = share.decision.mechanisms if share.decision else ()
-    if MechanismName.GUARD not in stack:
-        by = "+".join(stack) or "nothing yet"
-        return f"only the guard moves memory, and the share is made real by {by}"
+    if not any(promise.moves_memory for promise in stack):
+        return f"only the guard moves memory, and the share is made real by {_names(stack)}"
     if seen.moves is None:
         return "its region cannot be read"
     if not seen.moves.movable:
@@ -37,13 +35,12 @@ def why_fixed(share: Share, seen: Observation) -> str:
     return "; ".join(seen.moves.fixed)
 
 
-def why_rooted(share: Share, seen: Observation) -> str:
+def why_rooted(share: Share, stack: Sequence[Promise], seen: Observation) -> str:
     """Why the share could not move to another GPU now; "" when it could."""
-    stack = share.decision.mechanisms if share.decision else ()
-    if MechanismName.MPS in stack:
-        return "the driver moves no programs under MPS"
-    if MechanismName.GUARD not in stack:
-        by = "+".join(stack) or "nothing yet"
+    if because := unmigratable(stack):
+        return because
+    if not any(promise.moves_memory for promise in stack):
+        by = _names(stack)
         return f"only the guard follows to another GPU, and the share is made real by {by}"
     if share.spec.turns:
         return "it takes turns on its GPU"
@@ -54,6 +51,10 @@ def why_rooted(share: Share, seen: Observation) -> str:
     return "; ".join(seen.moves.rooted)
 
 
+def _names(stack: Sequence[Promise]) -> str:
+    return "+".join(promise.mechanism for promise in stack) or "nothing yet"
+
+
 class GuardSuspend:
     """Memory moves, contexts stay; works under MPS too."""
 
@@ -62,7 +63,7 @@ class GuardSuspend:
 
     def check(self, share: Share, seen: Observation) -> None:
         """Raises NotSuspendableError."""
-        if because := why_fixed(share, seen):
+        if because := why_fixed(self._ports.mechanisms.stack(share), seen):
             raise NotSuspendableError(
                 f"share {share.name} cannot be suspended", because, f"gpushare show {share.name}"
             )
@@ -119,15 +120,17 @@ class GuardSuspend:
 class CheckpointSuspend:
     """Contexts go too; slower, and not under MPS or with managed memory."""
 
-    def __init__(self, checkpoints: Checkpoints, elapsed: Callable[[], float]) -> None:
-        self._checkpoints, self._elapsed = checkpoints, elapsed
+    def __init__(self, ports: HostPorts) -> None:
+        self._mechanisms = ports.mechanisms
+        self._checkpoints, self._elapsed = ports.checkpoints, ports.clock.elapsed
 
     def check(self, share: Share, _: Observation) -> None:
-        stack = share.decision.mechanisms if share.decision else ()
-        if MechanismName.MPS in stack:
+        for promise in self._mechanisms.stack(share):
+            if promise.checkpointable:
+                continue
             raise NotSuspendableError(
                 f"share {share.name} cannot be suspended deeply",
-                "the driver cannot checkpoint programs under MPS",
+                f"the driver cannot checkpoint programs under {promise.mechanism.label}",
                 f"without --deep its memory moves all the same: gpushare suspend {share.name}",
             )
         if share.spec.turns:

@@ -31,7 +31,7 @@ class Transitions:
         self, store: Store, ports: HostPorts, bus: Bus, step: Step = lambda _: None
     ) -> None:
         self._store, self._ports, self._bus, self._step = store, ports, bus, step
-        self._driver = CheckpointSuspend(ports.checkpoints, ports.clock.elapsed)
+        self._driver = CheckpointSuspend(ports)
         self._ways: dict[Tier, GuardSuspend | CheckpointSuspend] = {
             Tier.MEMORY: GuardSuspend(ports),
             Tier.DEEP: self._driver,

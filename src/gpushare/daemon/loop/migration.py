@@ -53,7 +53,8 @@ class Migration:
         await self._transitions.reassign(share, to)
 
     def _check(self, share: Share, seen: Observation) -> None:
-        if because := why_rooted(share, seen) or self._transitions.remaps():
+        because = why_rooted(share, self._observer.stack(share), seen)
+        if because := because or self._transitions.remaps():
             raise NotMigratableError(
                 f"share {share.name} cannot move to another GPU",
                 because,

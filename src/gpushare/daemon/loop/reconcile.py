@@ -23,8 +23,8 @@ from gpushare.hardware.ports import Xid
 from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.promise import shared_fault
 from gpushare.model.share import ProcessRef, Share, State
-from gpushare.model.spec import MechanismName
 from gpushare.model.units import format_bytes
 from gpushare.store import Store
 
@@ -190,8 +190,8 @@ class Reconciler:
                 continue
             if xid.code in _REACH_ALL:
                 self._fault(share, f"{said} ended every program on it")
-            elif MechanismName.MPS in decision.mechanisms:
-                self._fault(share, f"{said}: a fault ends every program under MPS on the GPU")
+            elif under := shared_fault(self._ports.mechanisms.stack(share)):
+                self._fault(share, f"{said}: a fault ends every program under {under} on the GPU")
 
     async def processes(self, share: Share) -> tuple[ProcessRef, ...]:
         """All of the share's processes, looked for anew."""

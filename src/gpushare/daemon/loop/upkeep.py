@@ -15,7 +15,6 @@ from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import Machine
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.share import Share
-from gpushare.model.spec import MechanismName
 from gpushare.store import Store
 
 from .reconcile import Reconciler
@@ -77,7 +76,7 @@ class Upkeep:
         return {share.id: self._sample(share, found) for share in shares}
 
     def _sample(self, share: Share, busy: Mapping[GpuId, frozenset[int] | None]) -> ActivitySample:
-        """Without a guard NVML is all there is, and under MPS it may name the server instead."""
+        """Without a guard NVML is the only source, and it may list a server for the programs."""
         seats = self._observer.last(share.id).seats.values()
         gpus = share.decision.gpus if share.decision else ()
         pids = {process.pid for process in self._processes.shown(share)}
@@ -85,8 +84,8 @@ class Upkeep:
         if any(one is None for one in found):
             return activity_sample(seats, None)
         seen = {pid for one in found if one for pid in one}
-        return activity_sample(seats, bool(seen if not seats and _by_mps(share) else seen & pids))
+        by_server = not seats and self._served(share)
+        return activity_sample(seats, bool(seen if by_server else seen & pids))
 
-
-def _by_mps(share: Share) -> bool:
-    return share.decision is not None and MechanismName.MPS in share.decision.mechanisms
+    def _served(self, share: Share) -> bool:
+        return any(promise.served for promise in self._ports.mechanisms.stack(share))

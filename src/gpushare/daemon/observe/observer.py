@@ -12,6 +12,7 @@ from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import ShareId
+from gpushare.model.promise import Promise
 from gpushare.model.share import Share
 
 from .compute_delivered import ComputeDelivered
@@ -34,6 +35,10 @@ class Observer:
         if seen.denied is None or share not in self._probed:
             return seen
         return replace(seen, denied=max(0, seen.denied - self._probed[share]))
+
+    def stack(self, share: Share) -> tuple[Promise, ...]:
+        """What the share's mechanisms promise."""
+        return self._ports.mechanisms.stack(share)
 
     async def probing(self, share: Share, probe: Awaitable[T]) -> T:
         """Wait for a probe of the share and count what it was refused."""

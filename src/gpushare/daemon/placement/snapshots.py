@@ -15,6 +15,7 @@ from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.gpu import Gpu, Machine
 from gpushare.model.ids import ShareId, Tenant
 from gpushare.model.policy.tenant import Policy, Rung
+from gpushare.model.promise import Promise
 from gpushare.model.share import Share, State, Tier
 from gpushare.model.units import Bytes
 from gpushare.scheduler import Request, Snapshot
@@ -54,7 +55,8 @@ class Snapshots:
             policy=policy,
             usage=rolled_up(policy, self._store.usage.decayed(now, policy.half_life)),
             hours=self._hours(policy, now),
-            fixed=self._why(why_fixed, holding) | dict(balks.get(Rung.SUSPEND, {})),
+            fixed=self._why(lambda share, seen: why_fixed(self._stack(share), seen), holding)
+            | dict(balks.get(Rung.SUSPEND, {})),
             rooted=self._rooted(holding) | dict(balks.get(Rung.MIGRATE, {})),
             profiles=self._store.profiles.all(),
         )
@@ -74,7 +76,10 @@ class Snapshots:
     def _rooted(self, holding: Sequence[Share]) -> dict[ShareId, str]:
         if because := self._ports.checkpoints.remaps():
             return {share.id: because for share in holding}
-        return self._why(why_rooted, holding)
+        return self._why(lambda share, seen: why_rooted(share, self._stack(share), seen), holding)
+
+    def _stack(self, share: Share) -> tuple[Promise, ...]:
+        return self._ports.mechanisms.stack(share)
 
     def _why(
         self, why: Callable[[Share, Observation], str], holding: Sequence[Share]

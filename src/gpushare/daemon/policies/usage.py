@@ -20,7 +20,7 @@ from gpushare.model.gpu import Machine
 from gpushare.model.ids import GpuId, ShareId, Tenant
 from gpushare.model.policy.tenant import Policy
 from gpushare.model.share import Share, State
-from gpushare.model.spec import GpuGrant, MechanismName
+from gpushare.model.spec import GpuGrant
 from gpushare.model.units import FULL, Bytes, Seconds
 from gpushare.store import Charge, Store
 
@@ -125,7 +125,10 @@ class Accountant:
         rates = dict.fromkeys((share.id for share in holding), 0.0)
         for share in present:
             used = self._observer.last(share.id).used
-            rates[share.id] = rate(share, usable, crowd, used=used, taken=taken[share.id])
+            alone = any(promise.alone for promise in self._observer.stack(share))
+            rates[share.id] = rate(
+                share, usable, crowd, used=used, taken=taken[share.id], alone=alone
+            )
         return rates
 
     def _taken(self, share: Share, now: float) -> dict[GpuId, float]:
@@ -174,12 +177,13 @@ def rate(
     *,
     used: Mapping[GpuId, Bytes] = {},
     taken: Mapping[GpuId, float] = {},
+    alone: bool = False,
 ) -> float:
     """How many GPUs the share is as good as, from 0 to the number of its own.
 
     `usable`: bytes on each GPU that works. `crowd`: shares on it that take the compute that is
     left and are not measured. `used`: bytes that the share uses. `taken`: the part of each GPU's
-    time that it had, where measured.
+    time that it had, where measured. `alone`: no other share can be on its GPUs.
     """
 
     def memory(grant: GpuGrant) -> float:
@@ -191,7 +195,6 @@ def rate(
             return 1 / crowd[grant.gpu]
         return max(grant.compute_request / FULL, taken.get(grant.gpu, 0.0))
 
-    alone = share.decision is not None and MechanismName.EXCLUSIVE in share.decision.mechanisms
     return sum(
         1.0 if alone else min(1.0, max(memory(grant), compute(grant)))
         for grant in _grants(share)

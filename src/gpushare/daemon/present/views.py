@@ -12,6 +12,7 @@ from gpushare.daemon.acts.suspend_methods import why_fixed, why_rooted
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.gpu import Gpu, GpuProcess, Machine
 from gpushare.model.ids import GpuId, Tenant
+from gpushare.model.promise import Promise
 from gpushare.model.share import (
     WAITS_FOR_TURN,
     Cause,
@@ -59,6 +60,7 @@ def share_view(
     processes: Sequence[ProcessRef],
     waiting: Waiting | None,
     *,
+    stack: Sequence[Promise] = (),
     delivered: Percent | None = None,
     idle_since: datetime | None = None,
     borrowed: bool | None = None,
@@ -91,8 +93,8 @@ def share_view(
         unprotected=decision.unprotected,
         log=share.log,
         turns=share.spec.turns,
-        suspendable=_suspendable(share, seen),
-        migratable=_migratable(share, machine, seen),
+        suspendable=_suspendable(share, stack, seen),
+        migratable=_migratable(share, machine, stack, seen),
         suspension=share.suspension,
         moved=_moved(share, seen),
         gate=gate_view(share, seen),
@@ -198,19 +200,23 @@ def _away(share: Share) -> str:
             return ""
 
 
-def _suspendable(share: Share, seen: Observation) -> SuspendableView | None:
+def _suspendable(
+    share: Share, stack: Sequence[Promise], seen: Observation
+) -> SuspendableView | None:
     if share.decision is None or share.state.ended:
         return None
-    because = why_fixed(share, seen)
+    because = why_fixed(stack, seen)
     return SuspendableView(yes=not because, because=because)
 
 
-def _migratable(share: Share, machine: Machine, seen: Observation) -> MigratableView | None:
+def _migratable(
+    share: Share, machine: Machine, stack: Sequence[Promise], seen: Observation
+) -> MigratableView | None:
     if share.decision is None or share.state.ended:
         return None
     kin = alike(machine, share.decision.gpus[0])
     nowhere = "" if kin else "this machine has no other GPU of its model"
-    because = why_rooted(share, seen) or nowhere
+    because = why_rooted(share, stack, seen) or nowhere
     return MigratableView(yes=not because, because=because)
 
 

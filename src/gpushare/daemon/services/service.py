@@ -29,7 +29,7 @@ from gpushare.model.errors import (
 from gpushare.model.event import Event
 from gpushare.model.ids import ShareId
 from gpushare.model.share import Caller, ProcessRef, Share, State, Verification
-from gpushare.model.spec import MechanismName, ShareSpec
+from gpushare.model.spec import ShareSpec
 from gpushare.model.units import Seconds
 from gpushare.model.version import __version__
 from gpushare.model.view import (
@@ -199,7 +199,8 @@ class DaemonService:
         """Into the share's control group; raises CgroupError where the memory limit hangs on it."""
         assert share.decision is not None
         joined = await asyncio.to_thread(self._ports.cgroups.add, share.id, process.pid)
-        if not joined and MechanismName.DRIVER_LIMIT in share.decision.mechanisms:
+        stack = self._ports.mechanisms.stack(share)
+        if not joined and any(promise.needs_group for promise in stack):
             raise CgroupError(
                 f"process {process.pid} cannot join the control group of {share.name}",
                 "the driver limits the memory of that group only",
@@ -300,6 +301,7 @@ class DaemonService:
             self._core.observer.last(share.id),
             self._core.members.shown(share),
             waiting,
+            stack=self._ports.mechanisms.stack(share),
             delivered=self._core.observer.delivery.percent(share.id),
             idle_since=self._core.upkeep.idle.since(share.id),
             borrowed=None if borrowed is None else share.id in borrowed,

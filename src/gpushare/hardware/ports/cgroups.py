@@ -7,6 +7,11 @@ from typing import Protocol
 class Cgroups(Protocol):
     """The control groups of shares, below one parent that is ours; named by share id."""
 
+    @property
+    def version(self) -> int:
+        """2, 1, or 0 where no control groups are mounted."""
+        ...
+
     def reason(self) -> str:
         """Why control groups cannot be used here; empty when they can."""
         ...

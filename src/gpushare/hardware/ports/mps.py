@@ -56,6 +56,10 @@ class MpsControl(Protocol):
 class Mps(Protocol):
     """MPS control daemons of ours: one per GPU, alive as long as someone holds it."""
 
+    def binary(self) -> str | None:
+        """The control tool on PATH."""
+        ...
+
     def acquire(self, gpu: GpuId, holder: str) -> MpsPlace:
         """Hold the GPU's daemon, starting it if it does not run; raises MpsError, MpsStuckError."""
         ...

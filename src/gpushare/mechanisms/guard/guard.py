@@ -11,9 +11,10 @@ from gpushare.guard import Flag, Region, RegionGrant, RegionSlot, library_path
 from gpushare.hardware.ports import Processes
 from gpushare.mechanisms.mechanism import Moves, Observation, Quiet
 from gpushare.model.edits import Edits
-from gpushare.model.errors import HardwareError, RegionCorruptError
+from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
+from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
-from gpushare.model.promise import Claim, Promise
+from gpushare.model.promise import Claim, Need, Promise, Use
 from gpushare.model.share import Level, ProcessRef, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import Bytes
@@ -45,6 +46,26 @@ class Guard(Quiet):
             "the preload takes its own, and one launch runs on to its end.",
         ),
         layer=True,
+        uses=(
+            Use(
+                need=Need.MEMORY,
+                rank=1,
+                why="the guard limits memory, for the driver does not: {missing}",
+            ),
+            Use(
+                need=Need.TURNS,
+                why="it moves memory off the GPU while others have their turn",
+            ),
+            Use(
+                need=Need.COMPUTE,
+                why="it holds the compute limit of {compute} % by turns in GPU time",
+            ),
+            Use(need=Need.PRIORITY, why="it keeps priority {priority}"),
+        ),
+        in_gpu_time=True,
+        adjusts=("memory", "compute", "priority"),
+        moves_memory=True,
+        preloaded=True,
     )
 
     def __init__(
@@ -58,6 +79,13 @@ class Guard(Quiet):
     ) -> None:
         self._folder, self._context, self._processes = folder, context, processes
         self._boards, self._pools = boards, pools
+
+    def unavailable(self, gpus: Sequence[Gpu]) -> str:  # noqa: ARG002
+        try:
+            library_path()
+        except GuardMissingError as error:
+            return str(error)
+        return ""
 
     def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
         """A region that is there is kept: programs of the share may be counted in it."""

@@ -10,9 +10,10 @@ from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
 from gpushare.model.policy.tenant import Rung
+from gpushare.model.promise import adjustable, stack_of
 from gpushare.model.reclaim import Step
 from gpushare.model.share import Cause, Decision, Share, State, Suspension
-from gpushare.model.spec import MechanismName, ShareSpec
+from gpushare.model.spec import ShareSpec
 from gpushare.model.units import Bytes, Percent
 from gpushare.scheduler.capacity.room import rooms
 from gpushare.scheduler.request.state import Snapshot
@@ -57,13 +58,15 @@ def _with_leftovers(state: Snapshot, share: Share) -> Snapshot:
     return replace(state, foreign=state.foreign | left)
 
 
-def can_throttle(share: Share) -> bool:
+def can_throttle(state: Snapshot, share: Share) -> bool:
     """Its guaranteed compute can be lowered while it runs.
 
     Of shares that take turns only the largest counts, so lowering one frees nothing for certain.
     """
     decision = share.decision
-    if decision is None or share.spec.turns or MechanismName.GUARD not in decision.mechanisms:
+    if decision is None or share.spec.turns:
+        return False
+    if not adjustable(stack_of(state.promises, decision.mechanisms), "compute"):
         return False
     return any(grant.compute_request for grant in decision.grants)
 

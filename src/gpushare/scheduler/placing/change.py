@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from gpushare.model.errors import NeverFitsError, NoCapacityError, UnsupportedError
 from gpushare.model.gpu import Gpu
-from gpushare.model.promise import Promise
+from gpushare.model.promise import Adjustable, adjustable, stack_of
 from gpushare.model.share import Decision, Share
-from gpushare.model.spec import GpuGrant, MechanismName, ShareSpec
+from gpushare.model.spec import GpuGrant, ShareSpec
 from gpushare.scheduler.capacity.room import grant_on, never, shortage, unfit_company
 from gpushare.scheduler.capacity.timeline import Calendar, Window, timeline
 from gpushare.scheduler.request.mechanisms import Stack
@@ -53,7 +53,7 @@ def regrant(state: Snapshot, share: Share, spec: ShareSpec) -> Decision:
     are too small, NoCapacityError where others have what it wants, or will have it by reservation.
     """
     assert share.decision is not None
-    _check_mechanisms(share, share.decision, spec)
+    _check_mechanisms(state, share, share.decision, spec)
     calendar = _without(state, share)
     gpus = _as_wanted(state, share, share.decision).gpus
     grants = tuple(_changed(calendar, gpu, share, spec) for gpu in gpus)
@@ -89,30 +89,25 @@ def _moments(calendar: Calendar, gpu: Gpu, share: Share) -> list[datetime]:
 
 def _as_wanted(state: Snapshot, share: Share, decision: Decision) -> Wanted:
     """The share as one who asks for the places that it has, in the order of its grants."""
-    known = {promise.mechanism: promise for promise in state.promises}
-    names = decision.mechanisms
-    promises = tuple(known.get(name, Promise(mechanism=name)) for name in names)
     gpus = {gpu.uuid: gpu for gpu in state.machine.gpus}
     return Wanted(
         request=Request(spec=share.spec, uid=share.uid, tenant=share.tenant, id=share.id),
-        stack=Stack(promises=promises),
+        stack=Stack(promises=stack_of(state.promises, decision.mechanisms)),
         gpus=tuple(gpus[grant.gpu] for grant in decision.grants if grant.gpu in gpus),
     )
 
 
-def _check_mechanisms(share: Share, decision: Decision, spec: ShareSpec) -> None:
-    stack, old = decision.mechanisms, share.spec
-    guarded = MechanismName.GUARD in stack
-    limited = guarded or MechanismName.DRIVER_LIMIT in stack
-    wishes = (
-        ("compute", spec.compute != old.compute and not guarded),
-        ("priority", spec.priority is not old.priority and not guarded),
-        ("memory", spec.memory != old.memory and not limited),
+def _check_mechanisms(state: Snapshot, share: Share, decision: Decision, spec: ShareSpec) -> None:
+    stack, old = stack_of(state.promises, decision.mechanisms), share.spec
+    changes: tuple[tuple[Adjustable, bool], ...] = (
+        ("compute", spec.compute != old.compute),
+        ("priority", spec.priority is not old.priority),
+        ("memory", spec.memory != old.memory),
     )
-    for what, impossible in wishes:
-        if impossible:
+    for what, changed in changes:
+        if changed and not adjustable(stack, what):
             raise UnsupportedError(
                 f"the {what} of share {share.name} cannot change while it lives",
-                f"{'+'.join(stack)} cannot change it",
+                f"{'+'.join(decision.mechanisms)} cannot change it",
                 "release it and ask anew: gpushare rm",
             )

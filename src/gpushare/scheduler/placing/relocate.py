@@ -19,8 +19,8 @@ from gpushare.model.errors import (
 from gpushare.model.gpu import Gpu, Machine
 from gpushare.model.ids import GpuId
 from gpushare.model.policy.tenant import Placement
+from gpushare.model.promise import stack_of, unmigratable
 from gpushare.model.share import Decision, Share
-from gpushare.model.spec import MechanismName
 from gpushare.scheduler.capacity.room import never, rooms
 from gpushare.scheduler.request.state import Request, Snapshot
 
@@ -37,10 +37,8 @@ def relocate(state: Snapshot, share: Share, to: Sequence[str] = ()) -> Decision:
     """
     decision = share.decision
     assert decision is not None
-    if MechanismName.MPS in decision.mechanisms:
-        raise NotMigratableError(
-            _what(share), "the driver moves no programs under MPS", f"gpushare show {share.name}"
-        )
+    if reason := unmigratable(stack_of(state.promises, decision.mechanisms)):
+        raise NotMigratableError(_what(share), reason, f"gpushare show {share.name}")
     targets = _named(state, share, to) if to else _chosen(state, share)
     if set(targets) == set(decision.gpus):
         return decision

@@ -116,7 +116,7 @@ def _settled(state: Snapshot, share: Share) -> bool:
 
 def _rungs(state: Snapshot, share: Share) -> frozenset[Rung]:
     possible = {
-        Rung.THROTTLE: can_throttle(share),
+        Rung.THROTTLE: can_throttle(state, share),
         Rung.SUSPEND: share.id not in state.fixed,
         Rung.MIGRATE: share.id not in state.rooted,
         Rung.EVICT: True,

@@ -4,21 +4,13 @@
 from collections.abc import Iterator
 
 from gpushare.model.errors import UnsupportedError
-from gpushare.model.promise import Promise, enforcement
+from gpushare.model.promise import Need, Promise, Use, enforcement, stack_of
 from gpushare.model.share import Enforcement, Level
 from gpushare.model.spec import Isolation, MechanismName, Priority, ShareSpec
 from gpushare.model.units import FULL
 from gpushare.model.value import Value
 
 from .state import Snapshot
-
-EXCLUSIVE, TIMESLICE, MPS = (
-    MechanismName.EXCLUSIVE,
-    MechanismName.TIMESLICE,
-    MechanismName.MPS,
-)
-DRIVER_LIMIT, GUARD = MechanismName.DRIVER_LIMIT, MechanismName.GUARD
-LAYERS = (DRIVER_LIMIT, GUARD)
 
 
 class Stack(Value):
@@ -50,7 +42,7 @@ def choose(state: Snapshot, spec: ShareSpec) -> Stack:
     Raises UnsupportedError with the reason for each one that is missing.
     """
     missing: list[str] = []
-    for base, reason in _bases(spec, guarded=state.machine.has(GUARD)):
+    for base, reason in _bases(state, spec):
         stack = _stack(state, spec, base, reason)
         problem = _problem(state, spec, stack)
         if not problem:
@@ -74,80 +66,102 @@ def whole_memory(spec: ShareSpec) -> bool:
     return spec.memory.limit is None and spec.memory.share is None
 
 
-def _bases(spec: ShareSpec, *, guarded: bool) -> Iterator[tuple[MechanismName, str]]:
+def _bases(state: Snapshot, spec: ShareSpec) -> Iterator[tuple[Promise, str]]:
+    """Bases that serve the spec, best first, and why each is taken."""
     if spec.mechanism is not None:
-        base = TIMESLICE if spec.mechanism in LAYERS else spec.mechanism
-        yield base, f"{spec.mechanism} was asked for"
-    elif spec.isolation is Isolation.HARD:
-        yield EXCLUSIVE, "isolation hard needs a GPU alone"
-    elif whole_memory(spec) and not spec.turns:
-        yield EXCLUSIVE, "no memory limit was asked for, so the share takes a GPU alone"
-    elif spec.priority is not Priority.NORMAL and guarded:
-        yield TIMESLICE, f"priority {spec.priority} is kept best where long kernels can be cut"
-    elif spec.priority is not Priority.NORMAL:
-        yield MPS, f"without the guard only MPS knows priority {spec.priority}"
-        yield TIMESLICE, f"neither the guard nor MPS is here to keep priority {spec.priority}"
-    elif spec.compute.limit < FULL and guarded:
-        yield MPS, f"with a compute limit of {spec.compute.limit} % programs run at the same time"
-        yield TIMESLICE, "MPS cannot be used here; the guard holds the compute limit all the same"
-    elif spec.compute.limit < FULL:
-        yield MPS, f"only MPS holds a compute limit of {spec.compute.limit} %"
-        yield TIMESLICE, "MPS cannot be used here, so the compute limit does not hold"
-    else:
-        yield TIMESLICE, "no compute limit was asked for, and time-slicing keeps faults apart"
+        yield _named_base(state, spec.mechanism), f"{spec.mechanism} was asked for"
+        return
+    need = _base_need(spec)
+    layered = any(state.machine.has(layer.mechanism) for layer, _ in _layers_for(state, need))
+    for base, use in _users(state, need, layer=False):
+        if use.layered in {None, layered}:
+            yield base, _why(use, spec)
 
 
-def _stack(state: Snapshot, spec: ShareSpec, base: MechanismName, reason: str) -> Stack:
-    layers, layer_reason = _layers(state, spec)
+def _named_base(state: Snapshot, name: MechanismName) -> Promise:
+    """The mechanism itself, or the usual base under it where it is a layer."""
+    (named,) = stack_of(state.promises, (name,))
+    usual = (base for base, _ in _users(state, Need.SHARED, layer=False))
+    return next(usual, named) if named.layer else named
+
+
+def _users(state: Snapshot, need: Need, *, layer: bool) -> list[tuple[Promise, Use]]:
+    """Bases or layers that serve a need, by rank."""
+    users = [
+        (promise, use)
+        for promise in state.promises
+        for use in promise.uses
+        if use.need is need and promise.layer is layer
+    ]
+    return sorted(users, key=lambda user: user[1].rank)
+
+
+def _layers_for(state: Snapshot, need: Need) -> list[tuple[Promise, Use]]:
+    return _users(state, need, layer=True)
+
+
+def _why(use: Use, spec: ShareSpec, missing: str = "") -> str:
+    return use.why.format(compute=spec.compute.limit, priority=spec.priority, missing=missing)
+
+
+def _base_need(spec: ShareSpec) -> Need:
+    """What decides about the base."""
+    if spec.isolation is Isolation.HARD:
+        return Need.HARD
+    if whole_memory(spec) and not spec.turns:
+        return Need.WHOLE
+    if spec.priority is not Priority.NORMAL:
+        return Need.PRIORITY
+    return Need.COMPUTE if spec.compute.limit < FULL else Need.SHARED
+
+
+def _layer_need(spec: ShareSpec) -> Need | None:
+    """What a layer is needed for besides a memory limit."""
+    if spec.turns:
+        return Need.TURNS
+    if spec.compute.limit < FULL:
+        return Need.COMPUTE
+    return Need.PRIORITY if spec.priority is not Priority.NORMAL else None
+
+
+def _stack(state: Snapshot, spec: ShareSpec, base: Promise, reason: str) -> Stack:
+    layers, layer_reasons = _layers(state, spec)
     return Stack(
-        promises=tuple(_promise(state, name) for name in (base, *layers)),
+        promises=(base, *layers),
         whole=whole_memory(spec) and spec.compute.limit == FULL,
-        why=(f"by {base}: {reason}", *layer_reason),
+        why=(f"by {base.mechanism}: {reason}", *layer_reasons),
     )
 
 
-def _promise(state: Snapshot, name: MechanismName) -> Promise:
-    known = (promise for promise in state.promises if promise.mechanism is name)
-    return next(known, Promise(mechanism=name))
+def _layers(state: Snapshot, spec: ShareSpec) -> tuple[tuple[Promise, ...], tuple[str, ...]]:
+    """What limits memory, and what serves the other need."""
+    layers, reasons = _memory_layer(state, spec)
+    need = _layer_need(spec)
+    users = _layers_for(state, need) if need else []
+    # Memory turns without such a layer are impossible, so it is taken, and found missing, anyway.
+    usable = [u for u in users if need is Need.TURNS or state.machine.has(u[0].mechanism)]
+    if not usable:
+        return layers, reasons
+    layer, use = usable[0]
+    if layer not in layers:
+        layers = (*layers, layer)
+    return layers, (*reasons, f"on it {layer.mechanism}: {_why(use, spec)}")
 
 
-def _layers(state: Snapshot, spec: ShareSpec) -> tuple[tuple[MechanismName, ...], tuple[str, ...]]:
-    """What limits memory, and the guard wherever work must be held back or moved."""
-    limit, said = _memory_layer(state, spec)
-    held = _held_back(spec)
-    if not held or not (state.machine.has(GUARD) or spec.turns):
-        return limit, said
-    layers = limit if GUARD in limit else (*limit, GUARD)
-    return layers, (*said, f"on it {GUARD}: {held}")
-
-
-def _memory_layer(
-    state: Snapshot, spec: ShareSpec
-) -> tuple[tuple[MechanismName, ...], tuple[str, ...]]:
-    if spec.mechanism in LAYERS:
-        return (spec.mechanism,), ()
+def _memory_layer(state: Snapshot, spec: ShareSpec) -> tuple[tuple[Promise, ...], tuple[str, ...]]:
+    if spec.mechanism is not None:
+        (named,) = stack_of(state.promises, (spec.mechanism,))
+        if named.layer:
+            return (named,), ()
     if whole_memory(spec):
         return (), ()
-    no_driver_limit = state.machine.why_not(DRIVER_LIMIT)
-    reasons = {
-        DRIVER_LIMIT: "the driver limits the memory of control groups here",
-        GUARD: f"the guard limits memory, for the driver does not: {no_driver_limit}",
-    }
-    for layer in LAYERS:
-        if state.machine.has(layer):
-            return (layer,), (f"on it {layer}: {reasons[layer]}",)
+    missing: list[str] = []
+    for layer, use in _layers_for(state, Need.MEMORY):
+        if state.machine.has(layer.mechanism):
+            why = _why(use, spec, "; ".join(missing))
+            return (layer,), (f"on it {layer.mechanism}: {why}",)
+        missing.append(state.machine.why_not(layer.mechanism))
     return (), ("no layer that limits memory is available",)
-
-
-def _held_back(spec: ShareSpec) -> str:
-    """Why the guard is needed, beside memory limits."""
-    if spec.turns:
-        return "it moves memory off the GPU while others have their turn"
-    if spec.compute.limit < FULL:
-        return f"it holds the compute limit of {spec.compute.limit} % by turns in GPU time"
-    if spec.priority is not Priority.NORMAL:
-        return f"it keeps priority {spec.priority}"
-    return ""
 
 
 def _problem(state: Snapshot, spec: ShareSpec, stack: Stack) -> str:
