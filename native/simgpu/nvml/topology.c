@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool both(nvmlDevice_t one, nvmlDevice_t other)
+static bool both(nvmlDevice_t device, nvmlDevice_t other)
 {
-    (void)one;
+    (void)device;
     return other >= nvml_handles && other < nvml_handles + nvml_image()->gpus;
 }
 

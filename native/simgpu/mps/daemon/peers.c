@@ -94,11 +94,11 @@ static const mps_limits *space_limits(const mps_peer *peer, const mps_server *se
                : &listener->limits;
 }
 
-static uint32_t lower(uint32_t one, uint32_t other)
+static uint32_t lower(uint32_t a, uint32_t b)
 {
-    if (one == 0 || other == 0)
-        return one + other;
-    return one < other ? one : other;
+    if (a == 0 || b == 0)
+        return a + b;
+    return a < b ? a : b;
 }
 
 static void admit(mps_peer *peer, const mps_server *server)

@@ -24,7 +24,7 @@ typedef struct {
     pid_t pid;
     bool terminated;
 } logged_client;
-static logged_client known[GS_MAX_MPS_CLIENTS];
+static logged_client logged[GS_MAX_MPS_CLIENTS];
 static uint64_t logged_fault;
 
 static void on_signal(int number)
