@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
 QUICK := not system and not gpu and not slow
 
-.PHONY: help setup native demo check test test-native test-system test-slow test-gpu bench bench-gpu bench-sharing bench-smoke bench-report docs wheel clean
+.PHONY: help setup native demo check test test-native test-system test-slow test-gpu bench bench-gpu bench-sharing bench-smoke bench-report docs layout wheel clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,7 @@ check: setup ## Lint, format, types, layers, generated documentation, spelling, 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_includes.py
+	$(BIN)/python scripts/generate_layout.py --check
 	@$(MAKE) --no-print-directory -s -C native format-check
 	$(BIN)/python docs/reference/generate.py --check
 	$(BIN)/codespell
@@ -98,6 +99,9 @@ bench-report: setup $(VENV)/.group-bench ## Tables of benchmarks/README.md and f
 
 docs: setup ## Write docs/reference from the code
 	$(BIN)/python docs/reference/generate.py
+
+layout: setup ## Write src/gpushare/guard/layout.py from the C headers
+	$(BIN)/python scripts/generate_layout.py
 
 wheel: setup $(VENV)/.group-wheel ## Build wheels for x86-64 and aarch64, glibc 2.17, into dist/
 	@$(BIN)/python scripts/build_wheels.py dist

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gpushare.guard import Board
+from gpushare.guard import GpuPage
 from gpushare.model.ids import GpuId
 from support.daemon import Daemon, until
 
@@ -99,7 +99,7 @@ def test_its_limit_and_its_seat_come_along(daemon: Daemon) -> None:
         assert ask(process, "touch") == {"result": 0}
         assert ask(process, "look")["total"] == 1024 * MIB
         boards = boards_of(process.pid)
-        (seat,) = Board(boards / new).snapshot().seats
+        (seat,) = GpuPage(boards / new).snapshot().share_slots
         assert seat.policy.share == daemon.share("job")["id"]
         assert not (boards / old).exists()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.contract.test_sharing import Sharing, finish, until
 
-from gpushare.guard import Board
+from gpushare.guard import GpuPage
 from gpushare.hardware.linux.host_memory import HostMemory
 from gpushare.mechanisms.shm_paths import seen_by_gpus
 from gpushare.model.spec import Priority
@@ -34,10 +34,10 @@ def test_slices_by_rank_are_taken(sharing: Sharing, world: World) -> None:
     job, _ = sharing.start("work", "5000000", priority=Priority.LOW)
 
     boards = seen_by_gpus(HostMemory(Path("/")), world.folder / "boards")
-    board = Board(boards / world.snapshot().gpus[0].uuid)
+    board = GpuPage(boards / world.snapshot().gpus[0].uuid)
 
     def slices() -> list[int]:
-        return [seat.slice_us for seat in board.snapshot().seats]
+        return [seat.timeslice_us for seat in board.snapshot().share_slots]
 
     until(lambda: slices() == [10_000, 80], "the driver's own slices stay")
     assert finish(job) > 0

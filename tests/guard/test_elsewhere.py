@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpushare.guard import Region, RegionGrant, library_path
-from gpushare.guard.gpu_page import Board, Rank, SeatPolicy
+from gpushare.guard.gpu_page import GpuPage, Rank, SharePolicy
 from gpushare.model.errors import NoSuchGpuError
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.units import GIB, MIB, Bytes
@@ -47,15 +47,17 @@ class Mover:
     def __init__(self, machine: Machine, folder: Path) -> None:
         self.machine, self.folder = machine, folder
         self.gpus = [GpuId(uuid) for uuid in machine.python(LIST).stdout.split()]
-        self.boards = [Board.create(folder / uuid, uuid) for uuid in self.gpus]
+        self.boards = [GpuPage.create(folder / uuid, uuid) for uuid in self.gpus]
         self.region = Region.create(folder / "region", [self.grant(0)])
 
     def grant(self, gpu: int) -> RegionGrant:
         """It has seat 3 on the first GPU's board, and seat 5 on the second's."""
         number = 3 + 2 * gpu
-        policy = SeatPolicy(share=ShareId("share"), rank=Rank.NORMAL, limit=5000)
-        self.boards[gpu].seat(number, policy)
-        return RegionGrant(uuid=self.gpus[gpu], limit=Bytes(GIB), context=CONTEXT, seat=number)
+        policy = SharePolicy(share=ShareId("share"), rank=Rank.NORMAL, limit=5000)
+        self.boards[gpu].set_share(number, policy)
+        return RegionGrant(
+            uuid=self.gpus[gpu], limit=Bytes(GIB), context=CONTEXT, share_slot=number
+        )
 
     def start(self, *command: str | Path) -> "subprocess.Popen[str]":
         env = {
@@ -69,11 +71,11 @@ class Mover:
     def move(self, pid: int, old: int, new: int) -> None:
         self._step("out", pid)
         self.region.move(0, self.grant(new))
-        self.boards[old].seat(3 + 2 * old, None)
+        self.boards[old].set_share(3 + 2 * old, None)
         self._step("in", pid, self.gpus[old], self.gpus[new])
 
     def fences(self, gpu: int) -> int:
-        seats = self.boards[gpu].snapshot().seats
+        seats = self.boards[gpu].snapshot().share_slots
         return sum(seat.fences + seat.waits for seat in seats)
 
     def _step(self, *words: object) -> None:
@@ -108,7 +110,7 @@ def test_what_is_charged_stays_charged_under_the_new_name(mover: Mover) -> None:
     before = mover.region.snapshot().gpus[0]
     mover.move(process.pid, 0, 1)
     (after,) = mover.region.snapshot().gpus
-    assert (after.uuid, after.seat) == (mover.gpus[1], 5)
+    assert (after.uuid, after.share_slot) == (mover.gpus[1], 5)
     assert after.used == before.used >= CONTEXT
     process.communicate("", timeout=60)
 

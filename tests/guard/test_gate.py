@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpushare.guard import Region, RegionGrant, library_path
-from gpushare.guard.gpu_page import Board, Rank, Seat, SeatPolicy
+from gpushare.guard.gpu_page import GpuPage, Rank, SharePolicy, ShareSlot
 from gpushare.guard.region import Flag, Phase
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.units import GIB, Bytes
@@ -25,9 +25,9 @@ class Tenants:
 
     def __init__(self, machine: Machine, uuid: GpuId, folder: Path, program: Path) -> None:
         self.machine, self._uuid, self._folder, self._program = machine, uuid, folder, program
-        self.board = Board.create(folder / uuid, uuid)
+        self.board = GpuPage.create(folder / uuid, uuid)
         self.environment = {"LD_PRELOAD": str(library_path())}
-        self._seats: dict[int, SeatPolicy] = {}
+        self._seats: dict[int, SharePolicy] = {}
         self._running: list[subprocess.Popen[str]] = []
 
     def free(self) -> int:
@@ -39,9 +39,9 @@ class Tenants:
     ) -> subprocess.Popen[str]:
         """A program in a share of its own; returns when it has launched its first kernel."""
         number = self.free() if number is None else number
-        self._seats[number] = SeatPolicy(share=ShareId(f"share{number}"), **policy)
-        self.board.seat(number, self._seats[number])
-        grant = RegionGrant(uuid=self._uuid, limit=Bytes(2 * GIB), seat=number)
+        self._seats[number] = SharePolicy(share=ShareId(f"share{number}"), **policy)
+        self.board.set_share(number, self._seats[number])
+        grant = RegionGrant(uuid=self._uuid, limit=Bytes(2 * GIB), share_slot=number)
         region = Region.create(self._folder / f"region{number}", [grant])
         if movable:
             region.set_flags(Flag.MOVABLE)
@@ -59,17 +59,17 @@ class Tenants:
     def leave(self, number: int) -> None:
         """The share has ended: its seat is free."""
         del self._seats[number]
-        self.board.seat(number, None)
+        self.board.set_share(number, None)
 
     def region(self, number: int) -> Region:
         return Region(self._folder / f"region{number}")
 
-    def seat(self, number: int) -> Seat:
-        return next(seat for seat in self.board.snapshot().seats if seat.number == number)
+    def share_slot(self, number: int) -> ShareSlot:
+        return next(seat for seat in self.board.snapshot().share_slots if seat.number == number)
 
     def change(self, number: int, **policy: object) -> None:
-        self._seats[number] = SeatPolicy(share=self._seats[number].share, **policy)
-        self.board.seat(number, self._seats[number])
+        self._seats[number] = SharePolicy(share=self._seats[number].share, **policy)
+        self.board.set_share(number, self._seats[number])
 
     def log(self) -> str:
         """What the guards said."""
@@ -91,10 +91,10 @@ class Tenants:
 
 def stays_shut(tenants: Tenants, number: int) -> bool:
     """Not only for the kernel with which every program begins."""
-    seen = [tenants.seat(number).word]
+    seen = [tenants.share_slot(number).gate]
     for _ in range(3):
         time.sleep(0.02)
-        seen.append(tenants.seat(number).word)
+        seen.append(tenants.share_slot(number).gate)
     return all(seen)
 
 
@@ -126,14 +126,14 @@ def test_alone_nothing_is_put_into_the_streams(tenants: Tenants) -> None:
     time.sleep(0.2)
     assert finish(job) > 0
     assert finish(service) > 0
-    assert tenants.seat(0).fences == tenants.seat(1).fences == 0
+    assert tenants.share_slot(0).fences == tenants.share_slot(1).fences == 0
 
 
 def test_launches_are_counted_where_nothing_holds_them_back(tenants: Tenants) -> None:
     job = tenants.start("work", LONG, rank=Rank.NORMAL)
-    tenants.until(lambda: tenants.seat(0).launches >= 3, "nobody counts")
+    tenants.until(lambda: tenants.share_slot(0).launches >= 3, "nobody counts")
     done = finish(job)
-    seat = tenants.seat(0)
+    seat = tenants.share_slot(0)
     assert seat.launches >= done
     assert (seat.fences, seat.busy_ns) == (0, 0)
 
@@ -141,89 +141,91 @@ def test_launches_are_counted_where_nothing_holds_them_back(tenants: Tenants) ->
 def test_a_job_looks_at_its_word_only_while_there_is_urgent_work(tenants: Tenants) -> None:
     job = tenants.start("work", LONG, rank=Rank.LOW)
     service = tenants.start("serve", SHORT, "2000", rank=Rank.HIGH)
-    tenants.until(lambda: tenants.seat(1).raises > 20, "the service never became urgent")
-    assert tenants.seat(0).fences > 0
+    tenants.until(lambda: tenants.share_slot(1).preemptions > 20, "the service never became urgent")
+    assert tenants.share_slot(0).fences > 0
     assert finish(service) >= 20
-    tenants.until(lambda: tenants.board.snapshot().urgent == 0, "it left its bit behind")
-    assert tenants.seat(0).word == 0
-    seen = tenants.seat(0).fences
+    tenants.until(lambda: tenants.board.snapshot().preempt_bits == 0, "it left its bit behind")
+    assert tenants.share_slot(0).gate == 0
+    seen = tenants.share_slot(0).fences
     time.sleep(0.2)
-    assert tenants.seat(0).fences <= seen + 1
+    assert tenants.share_slot(0).fences <= seen + 1
     assert finish(job) > 0
 
 
 def test_urgent_work_that_is_only_asked_for_ends_too(tenants: Tenants) -> None:
     job = tenants.start("work", LONG, rank=Rank.LOW)
     tenants.start("poll", SHORT, "2000", rank=Rank.HIGH)
-    tenants.until(lambda: tenants.seat(1).raises > 10, "it was raised once and for all")
+    tenants.until(lambda: tenants.share_slot(1).preemptions > 10, "it was raised once and for all")
     assert finish(job) > 0
 
 
 def test_a_service_that_waits_for_nothing_lets_go_when_the_gpu_is_done(tenants: Tenants) -> None:
     tenants.start("work", LONG, rank=Rank.LOW)
     tenants.start("stuck", SHORT, rank=Rank.HIGH)
-    tenants.until(lambda: tenants.seat(1).raises >= 1, "it never launched")
-    tenants.until(lambda: tenants.seat(0).word == 0, "it holds the GPU without using it")
+    tenants.until(lambda: tenants.share_slot(1).preemptions >= 1, "it never launched")
+    tenants.until(lambda: tenants.share_slot(0).gate == 0, "it holds the GPU without using it")
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_service_that_is_killed_or_stopped_shuts_nobody_out(
     tenants: Tenants, end: signal.Signals
 ) -> None:
-    job = tenants.start("work", LONG, rank=Rank.LOW, floor=0)
+    job = tenants.start("work", LONG, rank=Rank.LOW, minimum=0)
     service = tenants.start("work", "3000000000", rank=Rank.HIGH)
     tenants.until(lambda: stays_shut(tenants, 0), "it was never urgent")
     service.send_signal(end)
-    tenants.until(lambda: tenants.seat(0).stuck > 0, "nobody doubts a dead program")
-    assert tenants.seat(0).word == 0
+    tenants.until(lambda: tenants.share_slot(0).overrides > 0, "nobody doubts a dead program")
+    assert tenants.share_slot(0).gate == 0
     assert finish(job) > 0
 
 
 def test_a_job_never_starves(tenants: Tenants) -> None:
-    job = tenants.start("work", "200000", rank=Rank.LOW, floor=500)
+    job = tenants.start("work", "200000", rank=Rank.LOW, minimum=500)
     tenants.start("work", "3000000", rank=Rank.HIGH)
-    tenants.until(lambda: tenants.seat(0).floors >= 5, "nobody remembers the job")
+    tenants.until(lambda: tenants.share_slot(0).starvation_runs >= 5, "nobody remembers the job")
     assert finish(job) > 0
 
 
 def test_a_job_without_a_floor_waits_as_long_as_it_takes(tenants: Tenants) -> None:
-    tenants.start("work", "200000", rank=Rank.LOW, floor=0)
+    tenants.start("work", "200000", rank=Rank.LOW, minimum=0)
     tenants.start("work", "3000000", rank=Rank.HIGH)
-    tenants.until(lambda: tenants.seat(1).raises > 0, "the service never became urgent")
+    tenants.until(lambda: tenants.share_slot(1).preemptions > 0, "the service never became urgent")
     time.sleep(0.5)
-    assert tenants.seat(0).floors == 0
+    assert tenants.share_slot(0).starvation_runs == 0
 
 
 def test_priority_changes_while_programs_run(tenants: Tenants) -> None:
     tenants.start("work", LONG, rank=Rank.LOW)
     tenants.start("serve", SHORT, "1000", rank=Rank.NORMAL)
     time.sleep(0.1)
-    assert tenants.seat(1).raises == 0
+    assert tenants.share_slot(1).preemptions == 0
     tenants.change(1, rank=Rank.HIGH)
-    tenants.until(lambda: tenants.seat(1).raises > 10, "high rank means nothing")
+    tenants.until(lambda: tenants.share_slot(1).preemptions > 10, "high rank means nothing")
     tenants.change(1, rank=Rank.NORMAL)
-    tenants.until(lambda: tenants.seat(0).word == 0, "its bit stays set")
+    tenants.until(lambda: tenants.share_slot(0).gate == 0, "its bit stays set")
 
 
 def test_several_services_and_several_jobs(tenants: Tenants) -> None:
     jobs = [tenants.start("work", LONG, rank=Rank.LOW) for _ in range(2)]
     services = [tenants.start("serve", SHORT, "3000", rank=Rank.HIGH) for _ in range(2)]
-    tenants.until(lambda: min(tenants.seat(n).raises for n in (2, 3)) > 10, "one is not urgent")
+    tenants.until(
+        lambda: min(tenants.share_slot(n).preemptions for n in (2, 3)) > 10, "one is not urgent"
+    )
     assert min(map(finish, services)) >= 10
     assert min(map(finish, jobs)) > 0
-    assert [tenants.seat(n).word for n in (0, 1)] == [0, 0]
+    assert [tenants.share_slot(n).gate for n in (0, 1)] == [0, 0]
 
 
 def test_a_program_that_resets_its_context_is_gated_by_the_gpu_again(tenants: Tenants) -> None:
     tenants.start("serve", SHORT, "500", rank=Rank.HIGH)
     job = tenants.start("again", LONG, rank=Rank.LOW)
-    tenants.until(lambda: tenants.seat(1).fences > 30, "no fences any more")
+    tenants.until(lambda: tenants.share_slot(1).fences > 30, "no fences any more")
     assert finish(job) > 0
-    assert tenants.seat(1).waits == 0  # which the host would have to do
+    assert tenants.share_slot(1).waits == 0  # which the host would have to do
 
 
 def test_urgent_work_does_not_keep_a_suspension_waiting(tenants: Tenants) -> None:
-    tenants.start("work", LONG, rank=Rank.LOW, floor=0, movable=True)
+    tenants.start("work", LONG, rank=Rank.LOW, minimum=0, movable=True)
     tenants.start("work", "3000000", rank=Rank.HIGH)
     tenants.until(lambda: stays_shut(tenants, 0), "it was never urgent")
     region = tenants.region(0)
@@ -235,4 +237,4 @@ def test_no_work_is_lost_or_done_out_of_order(tenants: Tenants) -> None:
     tenants.start("serve", SHORT, "500", rank=Rank.HIGH)
     job = tenants.start("order", "3000", rank=Rank.LOW)
     assert finish(job) == 3000
-    assert tenants.seat(1).fences > 0
+    assert tenants.share_slot(1).fences > 0

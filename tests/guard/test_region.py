@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gpushare.guard import Failure, Flag, Phase, Region, RegionGrant, layout, why_fixed
+from gpushare.guard import Failure, Flag, Phase, Region, RegionGrant, layout, why_unmovable
 from gpushare.model.errors import NoSuchGpuError, RegionCorruptError
 from gpushare.model.ids import GpuId
 from gpushare.model.units import MIB, Bytes
-from support.layouts import has_compiler, in_c, mirrored
 from support.regions import put_slot
 
 A = GpuId("GPU-11111111-2222-3333-4444-555555555555")
@@ -57,14 +56,14 @@ def test_frees_the_slots_of_the_dead(region: Region) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait(timeout=10)
     namespace = Path("/proc/self/ns/pid").stat().st_ino & 0xFFFFFFFF
-    slot = layout.Slot(dead.pid, namespace, 1, (ctypes.c_uint64 * 16)(3 * MIB))
-    header = layout.Header.from_buffer_copy(region.path.read_bytes())
+    slot = layout.GsRegionSlot(dead.pid, namespace, 1, (ctypes.c_uint64 * 16)(3 * MIB))
+    header = layout.GsRegionHeader.from_buffer_copy(region.path.read_bytes())
     header.slots_high = 1
     with region.path.open("r+b") as file:
         file.write(bytes(header))
-        file.seek(layout.Region.gpu.offset + layout.Gpu.used.offset)
+        file.seek(layout.GsRegion.gpu.offset + layout.GsRegionGpu.used.offset)
         file.write((3 * MIB).to_bytes(8, "little"))
-        file.seek(layout.Region.slot.offset)
+        file.seek(layout.GsRegion.slot.offset)
         file.write(bytes(slot))
 
     before = region.snapshot()
@@ -91,7 +90,7 @@ def test_refuses_a_foreign_file(region: Region, offset: int, value: bytes) -> No
         assert refused.value.hint
 
 
-@pytest.mark.parametrize("size", [0, 100, ctypes.sizeof(layout.Region) - 1])
+@pytest.mark.parametrize("size", [0, 100, ctypes.sizeof(layout.GsRegion) - 1])
 def test_refuses_a_short_file(region: Region, size: int) -> None:
     os.truncate(region.path, size)
     with pytest.raises(RegionCorruptError):
@@ -123,39 +122,27 @@ def test_close_removes_it_once_and_for_all(region: Region) -> None:
         region.snapshot()
 
 
-LAYOUTS = {
-    "gpushare_grant": layout.Grant,
-    "gs_region_gpu": layout.Gpu,
-    "gs_region_slot": layout.Slot,
-    "gs_region": (layout.Region, layout.Header),
-}
-
-
-@pytest.mark.skipif(not has_compiler(), reason="compares with the C header: needs a C compiler")
-def test_mirrors_the_c_header(tmp_path: Path) -> None:
-    ours = mirrored(LAYOUTS) | {"magic": layout.MAGIC, "version": layout.VERSION}
-    told = in_c(tmp_path, "share/region.h", LAYOUTS, ("GS_REGION_MAGIC", "GS_REGION_VERSION"))
-    assert ours == told
-
-
 def test_asks_for_leaving_and_for_coming_back_once_each(region: Region) -> None:
-    assert region.snapshot().halt == 0
+    assert region.snapshot().suspend == 0
     for _ in range(2):
         region.suspend(keep=Bytes(3 * MIB))
-        assert region.snapshot().halt == 1
-    raw = layout.Region.from_buffer_copy(region.path.read_bytes())
+        assert region.snapshot().suspend == 1
+    raw = layout.GsRegion.from_buffer_copy(region.path.read_bytes())
     assert [raw.gpu[0].keep, raw.gpu[1].keep] == [3 * MIB, 3 * MIB]
     for _ in range(2):
         region.resume()
-        assert region.snapshot().halt == 2
+        assert region.snapshot().suspend == 2
 
 
-def test_carries_flags_and_seats(tmp_path: Path) -> None:
-    grants = [RegionGrant(uuid=A, limit=Bytes(MIB), seat=0), RegionGrant(uuid=B, limit=Bytes(MIB))]
+def test_carries_flags_and_share_slots(tmp_path: Path) -> None:
+    grants = [
+        RegionGrant(uuid=A, limit=Bytes(MIB), share_slot=0),
+        RegionGrant(uuid=B, limit=Bytes(MIB)),
+    ]
     region = Region.create(tmp_path / "region", grants)
     region.set_flags(Flag.MOVABLE | Flag.AHEAD)
     seen = region.snapshot()
-    assert [gpu.seat for gpu in seen.gpus] == [0, None]
+    assert [gpu.share_slot for gpu in seen.gpus] == [0, None]
     assert seen.flags == Flag.MOVABLE | Flag.AHEAD
 
 
@@ -171,13 +158,17 @@ def test_reads_how_a_process_moves(region: Region) -> None:
     (slot,) = region.snapshot().slots
     assert (slot.phase, slot.failure) == (Phase.AWAY, Failure.HOST_MEMORY)
     assert (slot.away, slot.moved, slot.out_ns) == (5, 6, 9)
-    assert why_fixed(slot.fixed) == ("it uses managed memory", "it uses CUDA arrays")
+    assert why_unmovable(slot.unmovable) == ("it uses managed memory", "it uses CUDA arrays")
 
 
 def test_what_no_guard_writes_counts_as_running(region: Region) -> None:
     put_slot(region, pid=7, phase=99, unmovable=1 << 31, failure=99)
     (slot,) = region.snapshot().slots
-    assert (slot.phase, slot.failure, why_fixed(slot.fixed)) == (Phase.RUNS, Failure.NONE, ())
+    assert (slot.phase, slot.failure, why_unmovable(slot.unmovable)) == (
+        Phase.RUNS,
+        Failure.NONE,
+        (),
+    )
 
 
 def test_a_pipe_in_the_place_of_a_region_does_not_hold_the_reader(tmp_path):

@@ -40,22 +40,25 @@ class Asked:
 
 
 def test_a_job_has_short_slices_only_beside_urgent_work(tenants: Tenants, asked: Asked) -> None:
-    job = tenants.start("work", LONG, rank=Rank.LOW, slice_us=JOB)
-    tenants.until(lambda: tenants.seat(0).launches > 3, "it does not run")
+    job = tenants.start("work", LONG, rank=Rank.LOW, timeslice_us=JOB)
+    tenants.until(lambda: tenants.share_slot(0).launches > 3, "it does not run")
     assert asked.of(job) == [DRIVER]
-    service = tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, slice_us=SERVICE)
+    service = tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, timeslice_us=SERVICE)
     tenants.until(lambda: asked.of(job) == [JOB], "its slice stays")
     tenants.until(lambda: asked.of(service) == [SERVICE], "the service's slice stays")
-    assert (tenants.seat(0).slice_us, tenants.seat(1).slice_us) == (JOB, SERVICE)
+    assert (tenants.share_slot(0).timeslice_us, tenants.share_slot(1).timeslice_us) == (
+        JOB,
+        SERVICE,
+    )
     assert finish(service) > 0
     tenants.until(lambda: asked.of(job) == [DRIVER], "its slice is still short")
-    assert tenants.seat(0).slice_us == 0
+    assert tenants.share_slot(0).timeslice_us == 0
     assert finish(job) > 0
 
 
 def test_several_jobs_do_not_lose_the_gpu_to_changing_over(tenants: Tenants, asked: Asked) -> None:
-    jobs = [tenants.start("work", LONG, rank=Rank.LOW, slice_us=JOB) for _ in range(2)]
-    tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, slice_us=SERVICE)
+    jobs = [tenants.start("work", LONG, rank=Rank.LOW, timeslice_us=JOB) for _ in range(2)]
+    tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, timeslice_us=SERVICE)
     tenants.until(lambda: [asked.of(job) for job in jobs] == [[CROWDED]] * 2, "slices stay short")
     assert finish(jobs[1]) > 0
     tenants.until(lambda: asked.of(jobs[0]) == [JOB], "alone it still has a long one")
@@ -63,33 +66,34 @@ def test_several_jobs_do_not_lose_the_gpu_to_changing_over(tenants: Tenants, ask
 
 def test_several_services_keep_the_drivers_slices(tenants: Tenants, asked: Asked) -> None:
     both = [
-        tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, slice_us=SERVICE) for _ in range(2)
+        tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, timeslice_us=SERVICE)
+        for _ in range(2)
     ]
     tenants.until(lambda: [asked.of(each) for each in both] == [[DRIVER]] * 2, "one has more")
 
 
 def test_a_service_has_long_slices_only_among_jobs(tenants: Tenants, asked: Asked) -> None:
-    service = tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, slice_us=SERVICE)
-    tenants.until(lambda: tenants.seat(0).raises > 50, "it is never urgent")
+    service = tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, timeslice_us=SERVICE)
+    tenants.until(lambda: tenants.share_slot(0).preemptions > 50, "it is never urgent")
     assert asked.of(service) == [DRIVER]
-    tenants.start("work", LONG, rank=Rank.LOW, slice_us=JOB)
+    tenants.start("work", LONG, rank=Rank.LOW, timeslice_us=JOB)
     tenants.until(lambda: asked.of(service) == [SERVICE], "its slice stays")
     tenants.start("work", LONG, rank=Rank.NORMAL)
     tenants.until(lambda: asked.of(service) == [DRIVER], "who makes no way loses by it")
 
 
 def test_a_new_context_gets_the_slice_of_the_old_one(tenants: Tenants, asked: Asked) -> None:
-    tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, slice_us=SERVICE)
-    job = tenants.start("again", LONG, rank=Rank.LOW, slice_us=JOB)
+    tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, timeslice_us=SERVICE)
+    job = tenants.start("again", LONG, rank=Rank.LOW, timeslice_us=JOB)
     tenants.until(lambda: asked.of(job)[-1] == JOB, "the context after the reset has the driver's")
 
 
 def test_what_the_kernel_module_refuses_is_not_asked_again(tenants: Tenants, asked: Asked) -> None:
-    tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, slice_us=SERVICE)
-    job = tenants.start("work", LONG, rank=Rank.LOW, slice_us=1)
+    tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, timeslice_us=SERVICE)
+    job = tenants.start("work", LONG, rank=Rank.LOW, timeslice_us=1)
     tenants.until(lambda: asked.of(job) == [1], "it was never asked")
     tenants.until(lambda: "refused" in tenants.log(), "nobody says so")
-    tenants.until(lambda: tenants.seat(1).launches > 20, "it does not go on")
+    tenants.until(lambda: tenants.share_slot(1).launches > 20, "it does not go on")
     assert finish(job) > 0
     assert tenants.log().count("refused") == 1
 
@@ -97,7 +101,7 @@ def test_what_the_kernel_module_refuses_is_not_asked_again(tenants: Tenants, ask
 def test_without_a_wish_nothing_is_asked(tenants: Tenants, asked: Asked) -> None:
     service = tenants.start("serve", SHORT, "1000", rank=Rank.HIGH)
     job = tenants.start("work", LONG, rank=Rank.LOW)
-    tenants.until(lambda: tenants.seat(1).fences > 20, "it does not look")
+    tenants.until(lambda: tenants.share_slot(1).fences > 20, "it does not look")
     assert asked.of(job) + asked.of(service) == [DRIVER, DRIVER]
 
 
@@ -119,5 +123,5 @@ def test_programs_that_share_a_turn_keep_the_drivers_slices(tenants: Tenants, as
 def test_beside_urgent_work_turns_keep_the_drivers_slices(tenants: Tenants, asked: Asked) -> None:
     job = tenants.start("work", LONG, limit=5000, request=5000)
     tenants.until(lambda: asked.of(job) == [TURN], "its slice stays")
-    tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, slice_us=SERVICE)
+    tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, timeslice_us=SERVICE)
     tenants.until(lambda: asked.of(job) == [DRIVER], "urgent work waits for it")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gpushare.guard.gpu_page import Rank, Seat
+from gpushare.guard.gpu_page import Rank, ShareSlot
 
 from .test_gate import Tenants, finish, tenants
 
@@ -18,7 +18,7 @@ POINTS = 3  # on a machine with two cores that the test's own programs share
 SECONDS = 1.5
 
 
-def share_of_time(before: Seat, after: Seat) -> float:
+def share_of_time(before: ShareSlot, after: ShareSlot) -> float:
     """Percent of the time in which the seat wanted the GPU that it had it."""
     used = after.open_ns + after.overrun_ns - before.open_ns - before.overrun_ns
     return 100 * used / (after.wanted_ns - before.wanted_ns)
@@ -27,9 +27,9 @@ def share_of_time(before: Seat, after: Seat) -> float:
 def measured(tenants: Tenants, *numbers: int) -> list[float]:
     tenants.until(lambda: tenants.board.snapshot().turns, "nobody conducts")
     time.sleep(0.5)
-    before = [tenants.seat(number) for number in numbers]
+    before = [tenants.share_slot(number) for number in numbers]
     time.sleep(SECONDS)
-    after = [tenants.seat(number) for number in numbers]
+    after = [tenants.share_slot(number) for number in numbers]
     return [share_of_time(b, a) for b, a in zip(before, after, strict=True)]
 
 
@@ -55,9 +55,9 @@ def test_what_runs_on_into_anothers_turn_leaves_the_gpu_idle_for_nobody(tenants:
         tenants.start("work", LONG, limit=5000, request=5000)
     tenants.until(lambda: tenants.board.snapshot().turns, "nobody conducts")
     time.sleep(0.5)
-    before, begun = [tenants.seat(number).open_ns for number in (0, 1)], time.monotonic_ns()
+    before, begun = [tenants.share_slot(number).open_ns for number in (0, 1)], time.monotonic_ns()
     time.sleep(2 * SECONDS)
-    after, ended = [tenants.seat(number).open_ns for number in (0, 1)], time.monotonic_ns()
+    after, ended = [tenants.share_slot(number).open_ns for number in (0, 1)], time.monotonic_ns()
     assert sum(after) - sum(before) >= 0.98 * (ended - begun)
 
 
@@ -90,16 +90,16 @@ def test_a_limit_changes_while_the_program_runs(tenants: Tenants) -> None:
     assert abs(seen - 60) <= POINTS
     tenants.change(0)
     tenants.until(lambda: not tenants.board.snapshot().turns, "turns go on for nobody")
-    assert tenants.seat(0).word == 0
+    assert tenants.share_slot(0).gate == 0
 
 
 def test_who_takes_turns_no_longer_is_not_kept_out(tenants: Tenants) -> None:
     tenants.start("work", KERNEL, limit=2500, request=2500)
     freed = tenants.start("work", KERNEL, limit=1000, request=1000)
     measured(tenants, 1)
-    tenants.until(lambda: tenants.seat(1).word != 0, "its limit shuts it out at times")
+    tenants.until(lambda: tenants.share_slot(1).gate != 0, "its limit shuts it out at times")
     tenants.change(1, rank=Rank.HIGH)
-    tenants.until(lambda: tenants.seat(1).word == 0, "nobody lets it in again")
+    tenants.until(lambda: tenants.share_slot(1).gate == 0, "nobody lets it in again")
     assert finish(freed) > 0
 
 
@@ -107,7 +107,7 @@ def test_nobody_pays_for_what_a_share_that_has_ended_ran_over(tenants: Tenants) 
     tenants.start("work", KERNEL)
     tenants.start("work", KERNEL, limit=4000, request=4000)
     gone = tenants.start("work", LONG, limit=2500, request=2500)
-    tenants.until(lambda: tenants.seat(2).overrun_ns > 0, "it runs over nowhere")
+    tenants.until(lambda: tenants.share_slot(2).overrun_ns > 0, "it runs over nowhere")
     time.sleep(1)  # until its new limit is charged for
     gone.kill()
     gone.wait()
@@ -134,12 +134,12 @@ def test_urgent_work_without_a_limit_takes_no_turns(tenants: Tenants) -> None:
     tenants.start("work", KERNEL, limit=2500, request=2500)
     service = tenants.start("serve", KERNEL, "1000", rank=Rank.HIGH)
     measured(tenants, 0)
-    assert tenants.seat(1).waits == 0
+    assert tenants.share_slot(1).waits == 0
     assert finish(service) > 0
 
 
 def test_a_job_that_urgent_work_keeps_out_takes_no_turns_from_others(tenants: Tenants) -> None:
-    tenants.start("work", KERNEL, rank=Rank.LOW, floor=0)
+    tenants.start("work", KERNEL, rank=Rank.LOW, minimum=0)
     tenants.start("work", "3000000", rank=Rank.HIGH)
     tenants.start("work", KERNEL, limit=2500, request=2500)
     [limited] = measured(tenants, 2)
@@ -149,4 +149,4 @@ def test_a_job_that_urgent_work_keeps_out_takes_no_turns_from_others(tenants: Te
 def test_no_work_is_lost_or_done_out_of_order(tenants: Tenants) -> None:
     job = tenants.start("order", "2000", limit=1000, request=1000)
     assert finish(job) == 2000
-    assert tenants.seat(0).turns > 1
+    assert tenants.share_slot(0).turns > 1

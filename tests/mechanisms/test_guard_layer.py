@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gpushare.guard import Board, Flag, Phase, Rank, Region
+from gpushare.guard import Flag, GpuPage, Phase, Rank, Region
 from gpushare.hardware.linux.host_memory import HostMemory
 from gpushare.hardware.linux.processes import ProcProcesses
 from gpushare.mechanisms.guard.gpu_pages import Boards, Gate
@@ -128,15 +128,15 @@ def test_the_region_belongs_to_the_user_of_the_share(guard: Guard) -> None:
     assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
 
 
-def board(folder: Path) -> Board:
-    return Board(folder / "boards" / GPU)
+def board(folder: Path) -> GpuPage:
+    return GpuPage(folder / "boards" / GPU)
 
 
 def test_a_share_has_a_seat_on_the_board_of_its_gpu(guard: Guard, tmp_path: Path) -> None:
     edits = guard.prepare(ONE, [grant(compute=25)])
-    (seat,) = board(tmp_path).snapshot().seats
+    (seat,) = board(tmp_path).snapshot().share_slots
     assert edits.env["GPUSHARE_BOARDS"] == str(tmp_path / "boards")
-    assert Region(guard._path(ONE)).snapshot().gpus[0].seat == seat.number
+    assert Region(guard._path(ONE)).snapshot().gpus[0].share_slot == seat.number
     assert seat.policy.share == ONE.id
     assert (seat.policy.rank, seat.policy.limit, seat.policy.request) == (Rank.NORMAL, 2500, 2500)
     guard.release(ONE)
@@ -147,9 +147,9 @@ def test_rank_and_gate_are_what_was_asked_and_set(tmp_path: Path) -> None:
     guard = made(tmp_path, Gate(quantum=99, floor=7, grace=120))
     for number, priority in enumerate(Priority):
         guard.prepare(share(by=BY, id=f"{number:012x}", priority=priority), [grant()])
-    said = [seat.policy for seat in board(tmp_path).snapshot().seats]
+    said = [seat.policy for seat in board(tmp_path).snapshot().share_slots]
     assert [policy.rank for policy in said] == [Rank.LOW, Rank.NORMAL, Rank.HIGH]
-    assert {(p.quantum_us, p.floor, p.grace_us) for p in said} == {(99, 700, 120)}
+    assert {(p.quantum_us, p.minimum, p.grace_us) for p in said} == {(99, 700, 120)}
 
 
 def test_every_share_has_a_seat_of_its_own_and_keeps_it(guard: Guard, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_every_share_has_a_seat_of_its_own_and_keeps_it(guard: Guard, tmp_path: 
     guard.prepare(second, [grant()])
     guard.release(first)
     guard.prepare(second, [grant(compute=50)])
-    (seat,) = board(tmp_path).snapshot().seats
+    (seat,) = board(tmp_path).snapshot().share_slots
     assert (seat.number, seat.policy.share, seat.policy.limit) == (1, second.id, 5000)
 
 
@@ -166,14 +166,14 @@ def test_a_seat_survives_a_prepare_that_was_cut_short(guard: Guard, tmp_path: Pa
     guard.prepare(ONE, [grant()])
     guard._path(ONE).unlink()
     guard.prepare(ONE, [grant()])
-    assert len(board(tmp_path).snapshot().seats) == 1
+    assert len(board(tmp_path).snapshot().share_slots) == 1
 
 
 def test_compute_and_priority_change_while_the_share_lives(guard: Guard, tmp_path: Path) -> None:
     guard.prepare(ONE, [grant(compute=25)])
     high = replace(ONE, spec=replace(ONE.spec, priority=Priority.HIGH))
     guard.adjust(high, [grant(compute=75)])
-    (seat,) = board(tmp_path).snapshot().seats
+    (seat,) = board(tmp_path).snapshot().share_slots
     assert (seat.policy.rank, seat.policy.limit) == (Rank.HIGH, 7500)
 
 
@@ -190,7 +190,7 @@ def test_a_board_that_somebody_broke_is_made_anew(guard: Guard, tmp_path: Path) 
     board(tmp_path).path.write_bytes(b"x" * 10)
     assert guard.observe(ONE).seats == {}
     guard.prepare(ONE, [grant()])
-    assert [seat.policy.share for seat in board(tmp_path).snapshot().seats] == [ONE.id]
+    assert [seat.policy.share for seat in board(tmp_path).snapshot().share_slots] == [ONE.id]
 
 
 def test_memory_is_made_to_move(guard: Guard) -> None:

@@ -9,7 +9,7 @@ from subprocess import PIPE, Popen
 
 import pytest
 
-from gpushare.guard import Board, Region, RegionGrant, SeatPolicy, Swap, library_path
+from gpushare.guard import GpuPage, Region, RegionGrant, SharePolicy, Swap, library_path
 from gpushare.mechanisms.leftovers import Known, Remains
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.leftover import Kind
@@ -131,14 +131,14 @@ def test_a_control_group_with_processes_stays(remains):
 
 
 def test_seats_of_who_is_gone_are_freed_and_empty_boards_go(remains):
-    both = Board.create(remains.boards / "GPU-0", GpuId("GPU-0"))
-    both.seat(0, SeatPolicy(share=LIVING))
-    both.seat(1, SeatPolicy(share=GONE))
-    Board.create(remains.boards / "GPU-1", GpuId("GPU-1")).seat(0, SeatPolicy(share=GONE))
-    Board.create(remains.boards / "GPU-2", GpuId("GPU-2"))
+    both = GpuPage.create(remains.boards / "GPU-0", GpuId("GPU-0"))
+    both.set_share(0, SharePolicy(share=LIVING))
+    both.set_share(1, SharePolicy(share=GONE))
+    GpuPage.create(remains.boards / "GPU-1", GpuId("GPU-1")).set_share(0, SharePolicy(share=GONE))
+    GpuPage.create(remains.boards / "GPU-2", GpuId("GPU-2"))
     (remains.boards / "GPU-3").write_bytes(b"no board")
     assert clean(remains) == {"GPU-0": "", "GPU-1": "", "GPU-2": ""}
-    assert [seat.policy.share for seat in both.snapshot().seats] == [LIVING]
+    assert [seat.policy.share for seat in both.snapshot().share_slots] == [LIVING]
     assert sorted(path.name for path in remains.boards.iterdir()) == ["GPU-0", "GPU-3"]
 
 

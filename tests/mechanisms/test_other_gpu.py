@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gpushare.guard import Board, Region
+from gpushare.guard import GpuPage, Region
 from gpushare.hardware.linux.cgroups import FsCgroups
 from gpushare.hardware.linux.host_memory import HostMemory
 from gpushare.hardware.linux.processes import ProcProcesses
@@ -53,12 +53,14 @@ def guarded(tmp_path: Path, cgroups: FsCgroups) -> Mechanisms:
 
 
 def places(folder: Path, one: Share) -> list[tuple[GpuId, int | None]]:
-    return [(gpu.uuid, gpu.seat) for gpu in Region(folder / "regions" / one.id).snapshot().gpus]
+    return [
+        (gpu.uuid, gpu.share_slot) for gpu in Region(folder / "regions" / one.id).snapshot().gpus
+    ]
 
 
 def seats(folder: Path, gpu: GpuId) -> list[str]:
     board = folder / "boards" / gpu
-    return [s.policy.share for s in Board(board).snapshot().seats] if board.exists() else []
+    return [s.policy.share for s in GpuPage(board).snapshot().share_slots] if board.exists() else []
 
 
 def test_region_and_seat_change_their_gpu(guarded: Mechanisms, tmp_path: Path) -> None:
@@ -69,7 +71,7 @@ def test_region_and_seat_change_their_gpu(guarded: Mechanisms, tmp_path: Path) -
         guarded.move(one, THERE)
         assert places(tmp_path, one) == [(OTHER, 0)]
         assert (seats(tmp_path, GPU), seats(tmp_path, OTHER)) == ([two.id], [one.id])
-    (seat,) = Board(tmp_path / "boards" / OTHER).snapshot().seats
+    (seat,) = GpuPage(tmp_path / "boards" / OTHER).snapshot().share_slots
     assert seat.policy.limit == 3000
 
 

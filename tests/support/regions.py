@@ -12,20 +12,20 @@ NAMESPACE = os.stat("/proc/self/ns/pid").st_ino & 0xFFFFFFFF  # noqa: PTH116 (fo
 
 def put_slot(region: Region, number: int = 0, **fields: Any) -> None:
     """Write one process' slot; the region then has at least that many."""
-    slot = layout.Slot(**{"pid_namespace": NAMESPACE, **fields})
-    raw = layout.Region.from_buffer_copy(region.path.read_bytes())
+    slot = layout.GsRegionSlot(**{"pid_namespace": NAMESPACE, **fields})
+    raw = layout.GsRegion.from_buffer_copy(region.path.read_bytes())
     high = max(raw.header.slots_high, number + 1)
     with region.path.open("r+b") as file:
-        file.seek(layout.Header.slots_high.offset)
+        file.seek(layout.GsRegionHeader.slots_high.offset)
         file.write(high.to_bytes(4, "little"))
-        file.seek(layout.Region.slot.offset + number * ctypes.sizeof(layout.Slot))
+        file.seek(layout.GsRegion.slot.offset + number * ctypes.sizeof(layout.GsRegionSlot))
         file.write(bytes(slot))
 
 
 def put_gpu(region: Region, number: int = 0, **fields: int) -> None:
     """Write counters of one GPU."""
-    base = layout.Region.gpu.offset + number * ctypes.sizeof(layout.Gpu)
+    base = layout.GsRegion.gpu.offset + number * ctypes.sizeof(layout.GsRegionGpu)
     with region.path.open("r+b") as file:
         for name, value in fields.items():
-            file.seek(base + getattr(layout.Gpu, name).offset)
+            file.seek(base + getattr(layout.GsRegionGpu, name).offset)
             file.write(value.to_bytes(8, "little"))

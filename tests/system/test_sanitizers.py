@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpushare.guard import Board, Rank, Region, RegionGrant, SeatPolicy
+from gpushare.guard import GpuPage, Rank, Region, RegionGrant, SharePolicy
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.units import MIB, Bytes
 from support.machine import ROOT, Machine
@@ -63,18 +63,18 @@ def test_every_path_is_clean(build: Path, machine: Machine, tmp_path: Path, scen
 
 
 TENANTS = (
-    (("work", "900000"), SeatPolicy(share=ShareId("job"), rank=Rank.LOW, slice_us=80)),
+    (("work", "900000"), SharePolicy(share=ShareId("job"), rank=Rank.LOW, timeslice_us=80)),
     (
         ("serve", "300000", "1500"),
-        SeatPolicy(share=ShareId("service"), rank=Rank.HIGH, slice_us=10_000),
+        SharePolicy(share=ShareId("service"), rank=Rank.HIGH, timeslice_us=10_000),
     ),
-    (("graph", "400000"), SeatPolicy(share=ShareId("graphs"), limit=3000, request=3000)),
-    (("poll", "500000", "900"), SeatPolicy(share=ShareId("poller"), limit=5000, request=5000)),
+    (("graph", "400000"), SharePolicy(share=ShareId("graphs"), limit=3000, request=3000)),
+    (("poll", "500000", "900"), SharePolicy(share=ShareId("poller"), limit=5000, request=5000)),
 )
 
 
 def test_urgent_work_and_turns_are_clean(build: Path, machine: Machine, tmp_path: Path) -> None:
-    board = Board.create(tmp_path / CARD, CARD)
+    board = GpuPage.create(tmp_path / CARD, CARD)
     running = []
     module = build / "tests" / "guard" / "libkernel_module.so"
     more = {
@@ -83,8 +83,8 @@ def test_urgent_work_and_turns_are_clean(build: Path, machine: Machine, tmp_path
         "GS_SLICES": str(tmp_path / "slices"),
     }
     for number, (work, policy) in enumerate(TENANTS):
-        board.seat(number, policy)
-        grant = RegionGrant(uuid=CARD, limit=Bytes(ROOM + CONTEXT), seat=number)
+        board.set_share(number, policy)
+        grant = RegionGrant(uuid=CARD, limit=Bytes(ROOM + CONTEXT), share_slot=number)
         region = Region.create(tmp_path / policy.share, [grant])
         env = _sanitized(build, region.path, **more)
         program = build / "tests" / "guard" / "gate_test"
@@ -94,7 +94,7 @@ def test_urgent_work_and_turns_are_clean(build: Path, machine: Machine, tmp_path
         out, err = process.communicate("", timeout=60)
         assert (process.returncode, err) == (0, "")
         assert out.startswith("ready\n")
-    job, service, *limited = board.snapshot().seats
+    job, service, *limited = board.snapshot().share_slots
     asked = {line.split()[-1] for line in (tmp_path / "slices").read_text().splitlines()}
     assert asked & {"80", "1000"}  # as its neighbours happen to be busy
-    assert min(job.fences, service.raises, *(seat.turns for seat in limited)) > 0
+    assert min(job.fences, service.preemptions, *(seat.turns for seat in limited)) > 0

@@ -1,27 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The preloaded guard as Python sees it."""
 
-from .gpu_page import Board, BoardSnapshot, Rank, Seat, SeatPolicy
+from .gpu_page import GpuPage, GpuPageSnapshot, SharePolicy, ShareSlot
+from .layout import Failure, Flag, Phase, Rank
 from .native import library, library_path, native_root
 from .region import (
-    Failure,
-    Flag,
-    Phase,
     Region,
     RegionGpu,
     RegionGrant,
     RegionSlot,
     RegionSnapshot,
-    why_fixed,
-    why_rooted,
+    why_unmigratable,
+    why_unmovable,
 )
 from .swap_pool import Swap, SwapInfo
 
 __all__ = [
-    "Board",
-    "BoardSnapshot",
     "Failure",
     "Flag",
+    "GpuPage",
+    "GpuPageSnapshot",
     "Phase",
     "Rank",
     "Region",
@@ -29,13 +27,13 @@ __all__ = [
     "RegionGrant",
     "RegionSlot",
     "RegionSnapshot",
-    "Seat",
-    "SeatPolicy",
+    "SharePolicy",
+    "ShareSlot",
     "Swap",
     "SwapInfo",
     "library",
     "library_path",
     "native_root",
-    "why_fixed",
-    "why_rooted",
+    "why_unmigratable",
+    "why_unmovable",
 ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the native parts are: in the wheel, or built beside the sources."""
+"""Where the native parts are: in the wheel, or built next to the sources."""
 
 import ctypes
 import os
@@ -36,22 +36,21 @@ def library_path() -> Path:
 
 
 def library() -> ctypes.CDLL:
-    """The guard, loaded for what it does with files; interposes nothing. GuardMissingError."""
+    """The guard, loaded for its functions on files; hooks nothing. Raises GuardMissingError."""
     return _load(library_path())
 
 
 @cache
 def _load(path: Path) -> ctypes.CDLL:
     loaded = ctypes.CDLL(str(path))
-    text, word = ctypes.c_char_p, ctypes.c_uint64
-    loaded.gpushare_region_create.argtypes = [text, ctypes.c_void_p, ctypes.c_uint]
-    flags, seat = ctypes.c_uint32, ctypes.c_uint
+    text, word, number = ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint
+    loaded.gpushare_region_create.argtypes = [text, ctypes.c_void_p, number]
     loaded.gpushare_region_set_limit.argtypes = [text, text, word]
-    loaded.gpushare_region_set_flags.argtypes = [text, flags]
+    loaded.gpushare_region_set_flags.argtypes = [text, ctypes.c_uint32]
     loaded.gpushare_region_suspend.argtypes = [text, word]
     loaded.gpushare_region_resume.argtypes = [text]
-    loaded.gpushare_region_move.argtypes = [text, seat, ctypes.c_void_p]
+    loaded.gpushare_region_move.argtypes = [text, number, ctypes.c_void_p]
     loaded.gpushare_region_reap.argtypes = [text]
     loaded.gpushare_gpu_page_create.argtypes = [text, text]
-    loaded.gpushare_gpu_page_set_share.argtypes = [text, seat, ctypes.c_void_p]
+    loaded.gpushare_gpu_page_set_share.argtypes = [text, number, ctypes.c_void_p]
     return loaded

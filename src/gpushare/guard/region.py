@@ -1,15 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A share's region: made and tended by the daemon, counted in by the guard of every process.
+"""A region: one file per share that holds its limits and counts its memory.
 
-Reading takes no lock: the file belongs to the share's user, and the daemon must not wait for, or be
-taken down by, what a tenant does to it.
+The daemon creates the file and writes the policy: limits per GPU, flags, and whether the share is
+to be suspended. The guard in each process of the share maps it, charges memory against the limits
+and reports in its region slot (native/guard/share/region.h; layout.py mirrors the layout).
+
+- `used` of a GPU is the sum of what living processes have charged there; `cached` is part of it.
+- `suspend` grows by one with every change: odd means leave the GPU, even means run. A process has
+  reacted to the newest change when its `suspend_seen` is the same number.
+- Limits change at the next allocation; what is allocated stays.
+- The file belongs to the share's user, who can write anything to it. It is read without its lock
+  and never mapped, so that no tenant can block or crash the daemon. The sequence number, which is
+  odd while a process writes, tells whether a copy is consistent; after some attempts the daemon
+  takes what it has.
+- The functions of the library that write take the lock and give up after a few seconds.
 """
 
 import ctypes
 import errno
 import os
 from collections.abc import Sequence
-from enum import IntEnum, IntFlag, unique
+from enum import IntEnum
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +30,7 @@ from gpushare.model.units import Bytes
 from gpushare.model.value import Value
 
 from . import layout
+from .layout import Failure, Flag, Phase, Unmovable
 from .native import library
 
 _TRIES = 100
@@ -26,12 +38,15 @@ _Choice = TypeVar("_Choice", bound=IntEnum)
 
 
 class RegionGrant(Value):
-    """One GPU of a share; `context` is what one process' first context on it costs. In bytes."""
+    """One GPU of a share, in bytes. `context`: what one process' first context on it costs.
+
+    `share_slot`: the share's number on the GPU page.
+    """
 
     uuid: GpuId
     limit: Bytes
     context: Bytes = Bytes(0)
-    seat: int | None = None  # on the GPU's board
+    share_slot: int | None = None
 
 
 class RegionGpu(Value):
@@ -48,44 +63,16 @@ class RegionGpu(Value):
     denied: int
     allocations: int
     cached: Bytes = Bytes(0)
-    seat: int | None = None
-
-
-@unique
-class Phase(IntEnum):
-    """Where a process is on its way off the GPU and back (enum gs_phase)."""
-
-    RUNS = 0
-    LEAVES = 1
-    AWAY = 2
-    RETURNS = 3
-
-
-@unique
-class Failure(IntEnum):
-    """Why the newest suspend or resume of a process failed (enum gs_failure)."""
-
-    NONE = 0
-    FIXED = 1
-    HOST_MEMORY = 2
-    GPU_MEMORY = 3
-    DRIVER = 4
-
-
-@unique
-class Flag(IntFlag):
-    """What the guard shall do with memory (enum gs_region_flag)."""
-
-    MOVABLE = 1
-    AHEAD = 2
+    share_slot: int | None = None
 
 
 class RegionSlot(Value):
     """A process that uses CUDA under the guard. `started`: clock ticks since boot, as in /proc.
 
-    `fixed`: see `why_fixed`. `seen`: the newest `halt` that it has obeyed or refused. Bytes:
-    `movable` can leave the GPU, `away` have left it, `host` are ready or in use for that, `moved`
-    were copied by the newest move. `out_ns`, `in_ns`: how long the newest moves took.
+    `unmovable`: see `why_unmovable`. `suspend_seen`: the newest `suspend` that it has obeyed or
+    refused. Bytes: `movable` can leave the GPU, `away` have left it, `host` are ready or in use for
+    that, `moved` were copied by the newest suspend or resume. `out_ns`, `in_ns`: how long the
+    newest ones took.
     """
 
     pid: int
@@ -93,9 +80,9 @@ class RegionSlot(Value):
     pid_namespace: int
     charged: dict[GpuId, Bytes]
     phase: Phase = Phase.RUNS
-    fixed: int = 0
+    unmovable: int = 0
     failure: Failure = Failure.NONE
-    seen: int = 0
+    suspend_seen: int = 0
     away: Bytes = Bytes(0)
     host: Bytes = Bytes(0)
     moved: Bytes = Bytes(0)
@@ -106,40 +93,38 @@ class RegionSlot(Value):
 
 class RegionSnapshot(Value):
     """`unlisted`: allocations and contexts on GPUs that are not in the region. `unhooked`: CUDA
-    entry points that programs got in a version which the guard does not know. `halt`: odd while
-    the share shall be off the GPU."""
+    entry points that programs got in a version which the guard does not know. `suspend`: odd while
+    the share is to be off the GPU."""
 
     gpus: tuple[RegionGpu, ...]
     slots: tuple[RegionSlot, ...]
     unlisted: int
     unhooked: int
     flags: Flag = Flag(0)
-    halt: int = 0
+    suspend: int = 0
 
 
-_FIXED = (
-    "it uses managed memory",
-    "it allocates from stream-ordered pools",
-    "it uses CUDA arrays",
-    "it has graphs that allocate",
-    "it maps memory by itself (cuMemCreate)",
-    "it shows memory to another process (IPC)",
-    "it uses another process' memory (IPC)",
-    "it allocated memory past the guard's blocks",
-)
+_REASONS = {
+    Unmovable.MANAGED: "it uses managed memory",
+    Unmovable.POOL: "it allocates from stream-ordered pools",
+    Unmovable.ARRAY: "it uses CUDA arrays",
+    Unmovable.GRAPH: "it has graphs that allocate",
+    Unmovable.MAPPED: "it maps memory by itself (cuMemCreate)",
+    Unmovable.EXPORTED: "it shows memory to another process (IPC)",
+    Unmovable.IMPORTED: "it uses another process' memory (IPC)",
+    Unmovable.LEGACY: "it allocated memory past the guard's blocks",
+}
+_UNMIGRATABLE = Unmovable.MANAGED | Unmovable.EXPORTED | Unmovable.IMPORTED
 
 
-def why_fixed(bits: int) -> tuple[str, ...]:
-    """A sentence for each reason why memory cannot be moved (enum gs_fixed)."""
-    return tuple(text for bit, text in enumerate(_FIXED) if bits >> bit & 1)
+def why_unmovable(bits: int) -> tuple[str, ...]:
+    """A sentence for each reason why memory cannot leave the GPU."""
+    return tuple(text for reason, text in _REASONS.items() if bits & reason)
 
 
-_ROOTS = 0b1100001  # managed, shown to another process, another process'
-
-
-def why_rooted(bits: int) -> tuple[str, ...]:
+def why_unmigratable(bits: int) -> tuple[str, ...]:
     """A sentence for each reason why the driver cannot move it to another GPU either."""
-    return why_fixed(bits & _ROOTS)
+    return why_unmovable(bits & _UNMIGRATABLE)
 
 
 class Region:
@@ -151,7 +136,7 @@ class Region:
     @classmethod
     def create(cls, path: Path, gpus: Sequence[RegionGrant]) -> "Region":
         """Make the file (mode 0600), replacing one that is there; raises OSError as open() does."""
-        grants = (layout.Grant * len(gpus))(*(_grant(gpu) for gpu in gpus))
+        grants = (layout.GpushareGrant * len(gpus))(*(_grant(gpu) for gpu in gpus))
         result = library().gpushare_region_create(os.fsencode(path), grants, len(gpus))
         if result < 0:
             raise OSError(-result, os.strerror(-result), str(path))
@@ -176,7 +161,7 @@ class Region:
         self._check(library().gpushare_region_set_flags(os.fsencode(self.path), flags))
 
     def suspend(self, keep: Bytes) -> None:
-        """Ask every process to leave the GPU, all but `keep` bytes on each; slots tell when."""
+        """Ask every process to leave the GPU, all but `keep` bytes on each; slots show progress."""
         self._check(library().gpushare_region_suspend(os.fsencode(self.path), keep))
 
     def resume(self) -> None:
@@ -184,9 +169,10 @@ class Region:
         self._check(library().gpushare_region_resume(os.fsencode(self.path)))
 
     def move(self, number: int, to: RegionGrant) -> None:
-        """What stands for the region's GPU `number` stands for another GPU from now on.
+        """Let the region's GPU `number` be another GPU from now on.
 
-        While no program of the share can use a GPU. Charges stay with the number. NoSuchGpuError.
+        Only while no program of the share can use a GPU. Charges stay with the number. Raises
+        NoSuchGpuError.
         """
         grant = _grant(to)
         path = os.fsencode(self.path)
@@ -196,19 +182,19 @@ class Region:
         self._check(result)
 
     def reap(self) -> int:
-        """Free the slots of dead processes; how many there were."""
+        """Free the slots of dead processes; returns their number."""
         return self._check(library().gpushare_region_reap(os.fsencode(self.path)))
 
     def limits(self) -> dict[GpuId, Bytes]:
         """Memory limits by GPU; reads nothing else."""
         fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            head, size = os.pread(fd, layout.Region.slot.offset, 0), os.fstat(fd).st_size
+            head, size = os.pread(fd, layout.GsRegion.slot.offset, 0), os.fstat(fd).st_size
         finally:
             os.close(fd)
         _check_head(head, size, self.path)
-        count = layout.Header.from_buffer_copy(head).gpu_count
-        gpus = (layout.Gpu * count).from_buffer_copy(head, layout.Region.gpu.offset)
+        count = layout.GsRegionHeader.from_buffer_copy(head).gpu_count
+        gpus = (layout.GsRegionGpu * count).from_buffer_copy(head, layout.GsRegion.gpu.offset)
         return {GpuId(gpu.uuid.decode(errors="replace")): Bytes(gpu.limit) for gpu in gpus}
 
     def snapshot(self) -> RegionSnapshot:
@@ -224,7 +210,7 @@ class Region:
             unlisted=raw.header.unlisted,
             unhooked=raw.header.unhooked,
             flags=Flag(raw.header.flags & sum(Flag)),
-            halt=raw.header.suspend,
+            suspend=raw.header.suspend,
         )
 
     def close(self) -> None:
@@ -233,16 +219,16 @@ class Region:
 
     def _check(self, result: int) -> int:
         if result == -errno.EBADMSG:
-            raise _corrupt(self.path, "it has not the layout of this version")
+            raise _corrupt(self.path, "it does not have the layout of this version")
         if result == -errno.ETIMEDOUT:
-            raise _corrupt(self.path, "a process of the share holds its lock and does not let go")
+            raise _corrupt(self.path, "a process of the share holds its lock")
         if result < 0:
             raise OSError(-result, os.strerror(-result), str(self.path))
         return result
 
-    def _read(self) -> layout.Region:
-        """A copy in which no writer was half done, unless one died there or writers never pause."""
-        # Without O_NONBLOCK a named pipe put in the file's place would hold the reader for ever.
+    def _read(self) -> layout.GsRegion:
+        """A consistent copy, unless a writer died while it wrote or writers never pause."""
+        # Without O_NONBLOCK a named pipe in the file's place would block the reader.
         fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             for _ in range(_TRIES):
@@ -255,39 +241,39 @@ class Region:
             os.close(fd)
 
 
-def _copy(fd: int, path: Path) -> layout.Region:
-    raw = layout.Region()
-    head = os.pread(fd, layout.Region.slot.offset, 0)
+def _copy(fd: int, path: Path) -> layout.GsRegion:
+    raw = layout.GsRegion()
+    head = os.pread(fd, layout.GsRegion.slot.offset, 0)
     _check_head(head, os.fstat(fd).st_size, path)
     ctypes.memmove(ctypes.byref(raw), head, len(head))
-    slots = os.pread(fd, raw.header.slots_high * ctypes.sizeof(layout.Slot), len(head))
+    slots = os.pread(fd, raw.header.slots_high * ctypes.sizeof(layout.GsRegionSlot), len(head))
     ctypes.memmove(ctypes.byref(raw, len(head)), slots, len(slots))
     return raw
 
 
 def _check_head(head: bytes, size: int, path: Path) -> None:
-    if size != ctypes.sizeof(layout.Region) or len(head) != layout.Region.slot.offset:
-        raise _corrupt(path, f"it has {size} bytes, not {ctypes.sizeof(layout.Region)}")
-    header = layout.Header.from_buffer_copy(head)
-    if header.magic != layout.MAGIC:
+    if size != ctypes.sizeof(layout.GsRegion) or len(head) != layout.GsRegion.slot.offset:
+        raise _corrupt(path, f"it has {size} bytes, not {ctypes.sizeof(layout.GsRegion)}")
+    header = layout.GsRegionHeader.from_buffer_copy(head)
+    if header.magic != layout.REGION_MAGIC:
         raise _corrupt(path, "it does not begin as a region does")
-    if header.version != layout.VERSION:
-        raise _corrupt(path, f"it has version {header.version}, not {layout.VERSION}")
+    if header.version != layout.REGION_VERSION:
+        raise _corrupt(path, f"it has version {header.version}, not {layout.REGION_VERSION}")
     shape = (header.header_size, header.gpu_size, header.slot_size, header.slot_count)
     ours = (
-        layout.Region.gpu.offset,
-        *map(ctypes.sizeof, (layout.Gpu, layout.Slot)),
-        layout.MAX_SLOTS,
+        layout.GsRegion.gpu.offset,
+        *map(ctypes.sizeof, (layout.GsRegionGpu, layout.GsRegionSlot)),
+        layout.REGION_SLOTS,
     )
-    if shape != ours or header.gpu_count > layout.MAX_GPUS or header.slots_high > layout.MAX_SLOTS:
+    if shape != ours or header.gpu_count > layout.GPUS or header.slots_high > layout.REGION_SLOTS:
         raise _corrupt(path, "its sizes are not those of this version")
 
 
 def _sequence(fd: int) -> int:
-    return int.from_bytes(os.pread(fd, 8, layout.Header.sequence.offset), "little")
+    return int.from_bytes(os.pread(fd, 8, layout.GsRegionHeader.sequence.offset), "little")
 
 
-def _gpu(raw: layout.Gpu, uuid: GpuId) -> RegionGpu:
+def _gpu(raw: layout.GsRegionGpu, uuid: GpuId) -> RegionGpu:
     return RegionGpu(
         uuid=uuid,
         limit=raw.limit,
@@ -297,25 +283,25 @@ def _gpu(raw: layout.Gpu, uuid: GpuId) -> RegionGpu:
         denied=raw.denied,
         allocations=raw.allocations,
         cached=raw.cached,
-        seat=raw.share_slot - 1 if 0 < raw.share_slot <= layout.MAX_SEATS else None,
+        share_slot=raw.share_slot - 1 if 0 < raw.share_slot <= layout.SHARE_SLOTS else None,
     )
 
 
-def _grant(gpu: RegionGrant) -> layout.Grant:
-    seat = 0 if gpu.seat is None else gpu.seat + 1
-    return layout.Grant(gpu.uuid.encode(), gpu.limit, gpu.context, seat)
+def _grant(gpu: RegionGrant) -> layout.GpushareGrant:
+    slot = 0 if gpu.share_slot is None else gpu.share_slot + 1
+    return layout.GpushareGrant(gpu.uuid.encode(), gpu.limit, gpu.context, slot)
 
 
-def _slot(raw: layout.Slot, uuids: Sequence[GpuId]) -> RegionSlot:
+def _slot(raw: layout.GsRegionSlot, uuids: Sequence[GpuId]) -> RegionSlot:
     return RegionSlot(
         pid=raw.pid,
         started=raw.start,
         pid_namespace=raw.pid_namespace,
         charged={uuid: Bytes(raw.charged[index]) for index, uuid in enumerate(uuids)},
         phase=_member(Phase, raw.phase),
-        fixed=raw.unmovable,
+        unmovable=raw.unmovable,
         failure=_member(Failure, raw.failure),
-        seen=raw.suspend_seen,
+        suspend_seen=raw.suspend_seen,
         away=raw.away,
         host=raw.host,
         moved=raw.moved,
@@ -326,7 +312,7 @@ def _slot(raw: layout.Slot, uuids: Sequence[GpuId]) -> RegionSlot:
 
 
 def _member(kind: type[_Choice], value: int) -> _Choice:
-    """The file is the tenant's to write: what no guard writes counts as the first."""
+    """The tenant can write the file: a value that no guard writes counts as the first."""
     return kind(value) if value in list(kind) else next(iter(kind))
 
 

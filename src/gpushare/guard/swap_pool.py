@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Host memory for what leaves the GPU: a folder with a table of units and the units themselves.
+"""The host pool of one user: host memory for the swap images of suspended programs.
 
-One folder per user: its programs share the units, and nobody else can map them.
+A folder with a table of units and the units themselves. All programs of the user share the units;
+other users cannot map them.
 """
 
 import ctypes
@@ -20,7 +21,7 @@ UNIT = Bytes(32 * MIB)
 
 
 class SwapInfo(Value):
-    """Bytes. `enabled` may be used, `ready` of it was touched ahead, `taken` is somebody's."""
+    """Bytes. `enabled` may be used; of it, `ready` was touched ahead and `taken` is in use."""
 
     unit: Bytes
     enabled: Bytes
@@ -39,26 +40,26 @@ class Swap:
 
     @classmethod
     def create(cls, path: Path, size: Bytes, unit: Bytes = UNIT) -> "Swap":
-        """Make the files in the folder that is there, or keep them, and enable so many bytes."""
+        """Make the files in an existing folder, or keep them, and enable `size` bytes."""
         pool = cls(path)
         pool._check(_native().gpushare_swap_create(os.fsencode(path), size, unit))
         return pool
 
     def enable(self, size: Bytes) -> None:
-        """Let so many bytes be used, in whole units; units in use stay until given back."""
+        """Allow `size` bytes, in whole units; units in use stay until they are given back."""
         self._check(_native().gpushare_swap_enable(os.fsencode(self.path), size))
 
     def touch(self, size: Bytes, threads: int) -> Bytes:
-        """Have that many bytes ready before they are needed; how many are. Takes a while."""
+        """Have `size` bytes ready before they are needed; returns how many are. Takes a while."""
         path = os.fsencode(self.path)
         return Bytes(self._check(_native().gpushare_swap_prefault(path, size, threads)))
 
     def reap(self) -> int:
-        """Free the units of dead processes; how many there were."""
+        """Free the units of dead processes; returns their number."""
         return self._check(_native().gpushare_swap_reap(os.fsencode(self.path)))
 
     def info(self) -> SwapInfo:
-        raw = layout.SwapInfo()
+        raw = layout.GpushareSwapInfo()
         self._check(_native().gpushare_swap_info(os.fsencode(self.path), ctypes.byref(raw)))
         return SwapInfo(unit=raw.unit, enabled=raw.bytes, ready=raw.ready, taken=raw.taken)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gpushare.guard import Board, Region, RegionSlot, Swap
+from gpushare.guard import GpuPage, Region, RegionSlot, Swap
 from gpushare.hardware.ports import Cgroups, Mps
 from gpushare.model.errors import BoardCorruptError, GpushareError, RegionCorruptError
 from gpushare.model.ids import GpuId, ShareId
@@ -119,7 +119,7 @@ class Remains:
     def _boards(self, known: Known) -> Iterator[Leftover]:
         for path in _files(self.boards):
             with suppress(OSError, BoardCorruptError):
-                shares = [seat.policy.share for seat in Board(path).snapshot().seats]
+                shares = [seat.policy.share for seat in GpuPage(path).snapshot().share_slots]
                 gone = [share for share in shares if share not in known.living]
                 if gone or not shares:
                     said = f"seats of {', '.join(gone)}, no more there" if gone else "it is empty"
@@ -127,12 +127,12 @@ class Remains:
 
     def _free_seats(self, path: Path, known: Known) -> str:
         """A board without seats goes too: no program of ours has it mapped any more."""
-        board, left = Board(path), False
-        for seat in board.snapshot().seats:
+        board, left = GpuPage(path), False
+        for seat in board.snapshot().share_slots:
             if seat.policy.share in known.living:
                 left = True
             else:
-                board.seat(seat.number, None)
+                board.set_share(seat.number, None)
         if not left:
             path.unlink()
         return ""

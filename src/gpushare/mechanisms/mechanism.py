@@ -10,7 +10,7 @@ from functools import reduce
 from operator import or_
 from typing import Protocol
 
-from gpushare.guard import Phase, RegionSlot, Seat, why_fixed, why_rooted
+from gpushare.guard import Phase, RegionSlot, ShareSlot, why_unmigratable, why_unmovable
 from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
@@ -34,21 +34,23 @@ class Moves(Value):
     @property
     def fixed(self) -> tuple[str, ...]:
         """Why some of it cannot move now."""
-        return why_fixed(self._bits)
+        return why_unmovable(self._bits)
 
     @property
     def rooted(self) -> tuple[str, ...]:
         """Why the driver could not move it to another GPU now."""
-        return why_rooted(self._bits)
+        return why_unmigratable(self._bits)
 
     @property
     def _bits(self) -> int:
-        return reduce(or_, (slot.fixed for slot in self.slots), 0)
+        return reduce(or_, (slot.unmovable for slot in self.slots), 0)
 
     @property
     def away(self) -> bool:
         """Every program has left the GPU, as it was asked to."""
-        return all(slot.phase is Phase.AWAY and slot.seen == self.halt for slot in self.slots)
+        return all(
+            slot.phase is Phase.AWAY and slot.suspend_seen == self.halt for slot in self.slots
+        )
 
     @property
     def back(self) -> bool:
@@ -57,7 +59,7 @@ class Moves(Value):
     @property
     def failures(self) -> tuple[RegionSlot, ...]:
         """Those that have refused what was asked of them last."""
-        return tuple(s for s in self.slots if s.failure and s.seen == self.halt)
+        return tuple(s for s in self.slots if s.failure and s.suspend_seen == self.halt)
 
 
 class Observation(Value):
@@ -75,7 +77,7 @@ class Observation(Value):
     fault: str = ""
     blamed: tuple[int, ...] = ()
     cached: Bytes | None = None
-    seats: dict[GpuId, Seat] = {}
+    seats: dict[GpuId, ShareSlot] = {}
     moves: Moves | None = None
 
     def __or__(self, other: "Observation") -> "Observation":

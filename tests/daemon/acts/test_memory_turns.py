@@ -116,7 +116,7 @@ def test_what_fits_beside_the_others_may_stay(world, state):
     live(world, state, story)
 
 
-@pytest.mark.parametrize("failure", [Failure.FIXED, Failure.HOST_MEMORY])
+@pytest.mark.parametrize("failure", [Failure.UNMOVABLE, Failure.HOST_MEMORY])
 def test_one_that_cannot_leave_keeps_its_turn_and_is_told_of(world, state, failure):
     async def story(daemon):
         await three(daemon)

@@ -183,7 +183,7 @@ def test_a_share_without_the_guard_cannot_be_suspended(world, state):
 @pytest.mark.parametrize(
     ("failure", "error", "said"),
     [
-        (Failure.FIXED, NotSuspendableError, "cannot move"),
+        (Failure.UNMOVABLE, NotSuspendableError, "cannot move"),
         (Failure.HOST_MEMORY, HostMemoryError, "4 GiB of host memory"),
         (Failure.DRIVER, MoveFailedError, "driver"),
     ],

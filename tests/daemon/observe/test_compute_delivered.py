@@ -4,17 +4,17 @@
 import pytest
 
 from gpushare.daemon.observe.compute_delivered import ComputeDelivered
-from gpushare.guard import Seat, SeatPolicy
+from gpushare.guard import SharePolicy, ShareSlot
 from support.world.session import ME, live
 
 SECOND = 1_000_000_000
 
 
-def seat(**counters: int) -> dict[str, Seat]:
-    return {"GPU-0": Seat(number=0, policy=SeatPolicy(share="s"), **counters)}
+def seat(**counters: int) -> dict[str, ShareSlot]:
+    return {"GPU-0": ShareSlot(number=0, policy=SharePolicy(share="s"), **counters)}
 
 
-def after(*samples: tuple[float, dict[str, Seat]]) -> int | None:
+def after(*samples: tuple[float, dict[str, ShareSlot]]) -> int | None:
     found = ComputeDelivered()
     for at, seats in samples:
         found.note("s", at, seats)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpushare.daemon.policies.idle import ActivitySample, due_act, was_active
-from gpushare.guard import Seat, SeatPolicy
+from gpushare.guard import SharePolicy, ShareSlot
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.ids import GpuId
 from gpushare.model.policy.tenant import IdleAct, IdlePolicy, Policy
@@ -23,7 +23,7 @@ GPU = GpuId("GPU-0")
 
 def counted(launches: int, **more) -> Observation:
     """What a guard has counted."""
-    seat = Seat(number=0, policy=SeatPolicy(share="x"), launches=launches, **more)
+    seat = ShareSlot(number=0, policy=SharePolicy(share="x"), launches=launches, **more)
     return Observation(seats={GPU: seat})
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpushare.daemon.policies.profiler import ShareOnGpu, compare
-from gpushare.guard import Rank, Seat, SeatPolicy
+from gpushare.guard import Rank, SharePolicy, ShareSlot
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.profile import Profile
@@ -104,7 +104,7 @@ def test_no_two_looks_break_it_and_all_work_is_real(before, now):
 
 
 def seats(launches: int) -> Observation:
-    seat = Seat(number=0, policy=SeatPolicy(share="x"), launches=launches)
+    seat = ShareSlot(number=0, policy=SharePolicy(share="x"), launches=launches)
     return Observation(seats={GPU: seat}, peak={GPU: Bytes(3 * GIB)}, used={GPU: Bytes(GIB)})
 
 

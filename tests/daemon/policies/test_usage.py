@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpushare.daemon.policies.usage import cut, had, rate, rolled_up
-from gpushare.guard import Seat, SeatPolicy
+from gpushare.guard import SharePolicy, ShareSlot
 from gpushare.model.errors import StateFullError
 from gpushare.model.ids import GpuId, ShareId, Tenant
 from gpushare.model.policy.tenant import Policy, TenantSpec
@@ -90,7 +90,7 @@ def test_memory_above_what_is_guaranteed_counts_while_it_is_used():
     ],
 )
 def test_time_on_the_gpu_is_measured_by_the_seat(before, now, part):
-    old, new = (Seat(number=0, policy=SeatPolicy(share="a"), **it) for it in (before, now))
+    old, new = (ShareSlot(number=0, policy=SharePolicy(share="a"), **it) for it in (before, now))
 
     assert had(old, new, 10.0) == part
     assert had(old, new, 0.0) is None
@@ -174,8 +174,8 @@ def test_work_is_charged_as_measured_and_idleness_with_memory_alone(world, state
     gpu = GpuId("GPU-0")
 
     def seat(busy: int, launches: int) -> dict:
-        policy = SeatPolicy(share="a")
-        return {gpu: Seat(number=0, policy=policy, busy_ns=busy * S, launches=launches)}
+        policy = SharePolicy(share="a")
+        return {gpu: ShareSlot(number=0, policy=policy, busy_ns=busy * S, launches=launches)}
 
     async def story(daemon):
         await daemon.run(8)  # no compute limit: it may take all

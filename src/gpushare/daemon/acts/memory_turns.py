@@ -21,7 +21,7 @@ from gpushare.model.spec import GpuGrant
 from gpushare.model.units import Bytes
 from gpushare.store import Store
 
-_UNMOVABLE = {Failure.FIXED, Failure.HOST_MEMORY, Failure.DRIVER}
+_UNMOVABLE = {Failure.UNMOVABLE, Failure.HOST_MEMORY, Failure.DRIVER}
 
 
 class MemoryTurns:

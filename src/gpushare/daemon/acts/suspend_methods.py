@@ -197,7 +197,7 @@ def refusal(share: Share, slot: RegionSlot, moves: Moves) -> GpushareError:
     """Why a process has not moved."""
     what = f"process {slot.pid} of share {share.name} cannot move"
     match slot.failure:
-        case Failure.FIXED:
+        case Failure.UNMOVABLE:
             because = "; ".join(moves.fixed) or "some of its memory cannot move"
             return NotSuspendableError(what, because, f"gpushare show {share.name}")
         case Failure.HOST_MEMORY:
@@ -214,7 +214,7 @@ def refusal(share: Share, slot: RegionSlot, moves: Moves) -> GpushareError:
 
 
 def _late(share: Share, moves: Moves, seconds: float) -> MoveTimeoutError:
-    slow = [str(slot.pid) for slot in moves.slots if slot.seen != moves.halt]
+    slow = [str(slot.pid) for slot in moves.slots if slot.suspend_seen != moves.halt]
     waiting = f"processes {', '.join(slow)} have not answered" if slow else "it is still moving"
     return MoveTimeoutError(
         f"share {share.name} did not move within {seconds:g} s", waiting, "try again: --timeout"

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from gpushare.guard import Seat
+from gpushare.guard import ShareSlot
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.units import FULL, Percent
 
@@ -29,7 +29,7 @@ class ComputeDelivered:
     def __init__(self) -> None:
         self._samples: dict[ShareId, deque[_Counters]] = {}
 
-    def note(self, share: ShareId, at: float, seats: Mapping[GpuId, Seat]) -> None:
+    def note(self, share: ShareId, at: float, seats: Mapping[GpuId, ShareSlot]) -> None:
         if not seats:
             return
         samples = self._samples.setdefault(share, deque())
@@ -56,7 +56,7 @@ class ComputeDelivered:
         }
 
 
-def _sample(at: float, seats: Mapping[GpuId, Seat]) -> _Counters:
+def _sample(at: float, seats: Mapping[GpuId, ShareSlot]) -> _Counters:
     return _Counters(
         at=at,
         gpus=len(seats),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gpushare.daemon.base.bus import Bus
-from gpushare.guard import Seat
+from gpushare.guard import ShareSlot
 from gpushare.hardware.ports import Clock
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import ShareId
@@ -42,7 +42,7 @@ class ActivitySample(Value):
     busy: bool | None = None
 
 
-def activity_sample(seats: Collection[Seat], busy: bool | None) -> ActivitySample:
+def activity_sample(seats: Collection[ShareSlot], busy: bool | None) -> ActivitySample:
     """Counters that never moved may be those of a guard that does not count."""
     handed = sum(seat.launches + seat.wanted_ns for seat in seats)
     return ActivitySample(

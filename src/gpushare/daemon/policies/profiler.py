@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from gpushare.daemon.observe.observer import Observer
-from gpushare.guard import Rank, Seat
-from gpushare.guard.gpu_page import FULL_SEAT
+from gpushare.guard import Rank, ShareSlot
+from gpushare.guard.gpu_page import FULL_COMPUTE
 from gpushare.hardware.ports import Clock
 from gpushare.model.errors import NoSuchShareError
 from gpushare.model.ids import GpuId, ShareId
@@ -110,7 +110,7 @@ class Profiler:
             self._store.profiles.ended(share.program, seconds, peak, share.ended)
 
 
-def _look(share: Share, seat: Seat | None) -> ShareOnGpu:
+def _look(share: Share, seat: ShareSlot | None) -> ShareOnGpu:
     several = share.decision is not None and len(share.decision.grants) > 1
     if seat is None:
         return ShareOnGpu(share=share.id, program=share.program, launches=None)
@@ -119,5 +119,5 @@ def _look(share: Share, seat: Seat | None) -> ShareOnGpu:
         program=share.program,
         launches=seat.launches,
         rank=seat.policy.rank,
-        paced=several or share.spec.turns or seat.policy.limit < FULL_SEAT,
+        paced=several or share.spec.turns or seat.policy.limit < FULL_COMPUTE,
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from gpushare.daemon.observe.observer import Observer
-from gpushare.guard import Seat
+from gpushare.guard import ShareSlot
 from gpushare.hardware.ports import Clock
 from gpushare.model.errors import GpushareError, NotFoundError
 from gpushare.model.gpu import Machine
@@ -34,7 +34,7 @@ class _Meter:
 
     paid: float
     rate: float
-    seats: Mapping[GpuId, Seat] = field(default_factory=dict)
+    seats: Mapping[GpuId, ShareSlot] = field(default_factory=dict)
 
 
 class Accountant:
@@ -154,7 +154,7 @@ class Accountant:
             self._forgotten_at = now
 
 
-def had(before: Seat, now: Seat, seconds: float) -> float | None:
+def had(before: ShareSlot, now: ShareSlot, seconds: float) -> float | None:
     """The part of the time in which a share had its GPU, between two looks; None: not measured.
 
     Programs can write these counters: whoever forges them is charged for his guarantees at least.

@@ -9,8 +9,8 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpushare.guard import Board, Rank, Seat, SeatPolicy
-from gpushare.guard.layout import MAX_SEATS
+from gpushare.guard import GpuPage, Rank, SharePolicy, ShareSlot
+from gpushare.guard.layout import SHARE_SLOTS
 from gpushare.model.errors import BoardCorruptError, HardwareError
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.share import Share
@@ -49,7 +49,7 @@ class Boards:
         """Give the share its seat and say what holds there. `known`: the seat it has already."""
         board = self._made(grant.gpu)
         number = self._find(board, share.id) if known is None else known
-        board.seat(number, self._policy(share, grant))
+        board.set_share(number, self._policy(share, grant))
         return number
 
     def leave(self, share: ShareId, gpus: Sequence[GpuId]) -> None:
@@ -61,58 +61,58 @@ class Boards:
             seats = self._seats(gpu)
             for seat in seats:
                 if seat.policy.share == share:
-                    Board(self.folder / gpu).seat(seat.number, None)
+                    GpuPage(self.folder / gpu).set_share(seat.number, None)
             if all(seat.policy.share == share for seat in seats):
                 (self.folder / gpu).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
 
-    def look(self, share: ShareId, gpus: Sequence[GpuId]) -> dict[GpuId, Seat]:
+    def look(self, share: ShareId, gpus: Sequence[GpuId]) -> dict[GpuId, ShareSlot]:
         """The share's seats, as far as boards can be read."""
         return {
             gpu: seat for gpu in gpus for seat in self._seats(gpu) if seat.policy.share == share
         }
 
-    def _made(self, gpu: GpuId) -> Board:
+    def _made(self, gpu: GpuId) -> GpuPage:
         """Under a folder that cannot be listed; every user of the GPU may write the board."""
-        board = Board(self.folder / gpu)
+        board = GpuPage(self.folder / gpu)
         try:
             board.snapshot()
         except (FileNotFoundError, BoardCorruptError):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o711)
-            board = Board.create(self.folder / gpu, gpu)
+            board = GpuPage.create(self.folder / gpu, gpu)
         board.path.chmod(0o666)
         return board
 
-    def _find(self, board: Board, share: ShareId) -> int:
+    def _find(self, board: GpuPage, share: ShareId) -> int:
         """The seat a prepare that was cut short has given it, or the first free one."""
-        taken = {seat.number: seat.policy.share for seat in board.snapshot().seats}
+        taken = {seat.number: seat.policy.share for seat in board.snapshot().share_slots}
         had = (number for number, owner in taken.items() if owner == share)
-        free = (number for number in range(MAX_SEATS) if number not in taken)
+        free = (number for number in range(SHARE_SLOTS) if number not in taken)
         number = next(had, next(free, None))
         if number is None:
             raise HardwareError(
                 f"no seat is left on {board.path.name}",
-                f"{MAX_SEATS} shares have one already",
+                f"{SHARE_SLOTS} shares have one already",
                 "release some: gpushare ps",
             )
         return number
 
-    def _seats(self, gpu: GpuId) -> tuple[Seat, ...]:
+    def _seats(self, gpu: GpuId) -> tuple[ShareSlot, ...]:
         try:
-            return Board(self.folder / gpu).snapshot().seats
+            return GpuPage(self.folder / gpu).snapshot().share_slots
         except (OSError, BoardCorruptError):
             return ()
 
-    def _policy(self, share: Share, grant: GpuGrant) -> SeatPolicy:
+    def _policy(self, share: Share, grant: GpuGrant) -> SharePolicy:
         """A share that asks for nothing is to get what is left, and all of it when alone."""
-        return SeatPolicy(
+        return SharePolicy(
             share=share.id,
             rank=_RANKS[share.spec.priority],
             limit=grant.compute * _POINTS,
             request=min(grant.compute_request, FULL) * _POINTS,
             quantum_us=self._gate.quantum,
-            floor=self._gate.floor * _POINTS,
+            minimum=self._gate.floor * _POINTS,
             grace_us=self._gate.grace,
-            slice_us=self._gate.slice_of(share.spec.priority),
+            timeslice_us=self._gate.slice_of(share.spec.priority),
         )

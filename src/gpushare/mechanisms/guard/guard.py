@@ -105,7 +105,7 @@ class Guard(Quiet):
 
     def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
         region = Region.open(self._path(share))
-        seats = {gpu.uuid: gpu.seat for gpu in region.snapshot().gpus}
+        seats = {gpu.uuid: gpu.share_slot for gpu in region.snapshot().gpus}
         for grant in grants:
             region.set_limit(grant.gpu, grant.limit)
             # A region without a seat was made when the board was full, or by an older daemon.
@@ -152,7 +152,7 @@ class Guard(Quiet):
             denied=sum(gpu.denied for gpu in seen.gpus),
             cached=Bytes(sum(gpu.cached for gpu in seen.gpus)),
             seats=self._boards.look(share.id, [gpu.uuid for gpu in seen.gpus]),
-            moves=Moves(halt=seen.halt, slots=tuple(slots), movable=Flag.MOVABLE in seen.flags),
+            moves=Moves(halt=seen.suspend, slots=tuple(slots), movable=Flag.MOVABLE in seen.flags),
         )
 
     def _living(self, slot: RegionSlot) -> bool:
@@ -188,7 +188,7 @@ class Guard(Quiet):
             uuid=grant.gpu,
             limit=grant.limit,
             context=self._context(grant.gpu),
-            seat=self._boards.take(share, grant, None),
+            share_slot=self._boards.take(share, grant, None),
         )
 
     def _movable(self, uid: int) -> Bytes:
