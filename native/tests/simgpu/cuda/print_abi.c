@@ -42,7 +42,7 @@ static void values(void)
     VALUE(CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY);
 }
 
-static void layouts(void)
+static void layouts_of_memory(void)
 {
     SIZE(CUuuid);
     SIZE(CUdevprop);
@@ -76,6 +76,10 @@ static void layouts(void)
     AT(CUDA_EXTERNAL_MEMORY_HANDLE_DESC, size);
     SIZE(CUDA_EXTERNAL_MEMORY_BUFFER_DESC);
     SIZE(CUDA_EXTERNAL_MEMORY_MIPMAPPED_ARRAY_DESC);
+}
+
+static void layouts_of_work(void)
+{
     SIZE(CUstreamBatchMemOpParams);
     AT(CUstreamBatchMemOpParams, waitValue.value64);
     SIZE(CUlaunchConfig);
@@ -101,6 +105,10 @@ static void layouts(void)
     SIZE(CUDA_GRAPH_INSTANTIATE_PARAMS);
     SIZE(CUgraphExecUpdateResultInfo);
     SIZE(CUgraphEdgeData);
+}
+
+static void layouts_of_processes(void)
+{
     SIZE(CUctxCreateParams);
     SIZE(CUexecAffinityParam);
     SIZE(CUdevResource);
@@ -132,7 +140,9 @@ int main(void)
 {
     puts("#define __CUDA_API_VERSION_INTERNAL\n#include <cuda.h>");
     values();
-    layouts();
+    layouts_of_memory();
+    layouts_of_work();
+    layouts_of_processes();
     prototypes();
     return 0;
 }
