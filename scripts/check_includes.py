@@ -36,6 +36,7 @@ LADDERS: Mapping[str, Ladder] = {
         ("hooks/work",),
         (TOP,),
     ),
+    "probe": ((TOP,),),
     "simgpu": (
         ("machine",),
         ("cuda/core", "nvml", "mps"),
@@ -138,7 +139,7 @@ def _circle_from(
 
 def main() -> int:
     wrong = check(ROOT, LADDERS)
-    summary = f"includes: {' and '.join(LADDERS)} keep their ladders, without circles"
+    summary = f"includes: {', '.join(LADDERS)} keep their ladders, without circles"
     sys.stdout.write("\n".join(wrong or [summary]) + "\n")
     return bool(wrong)
 

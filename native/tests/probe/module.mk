@@ -2,7 +2,7 @@
 TESTS += test-probe
 PROBE_OUTPUT := $(BUILD)/tests/probe/output
 
-# Shares are probed in tests/contract; here: what it answers without a driver, and to nonsense.
+# tests/contract probes shares. Here: the answers without a driver and to invalid options.
 test-probe: export LD_LIBRARY_PATH =
 test-probe: $(PROBE)
 	@mkdir -p $(dir $(PROBE_OUTPUT))

@@ -8,7 +8,7 @@ $(BUILD)/tests/simgpu/cuda/test_%: $(BUILD)/obj/tests/simgpu/cuda/test_%.o $(BUI
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ -Wl,-rpath,$(abspath $(SIMGPU)) $(LDLIBS) -o $@
 
-# Leaks are not looked for: handles a program never destroys live until the process ends, as on a real driver.
+# Leaks are not reported: handles that a program does not destroy exist until the process ends, as on a real driver.
 test-simgpu: $(SIM_TESTS) $(SIMGPU)/gpushare-sim-machine $(SIMGPU)/nvidia-cuda-mps-control $(SIMGPU)/nvidia-cuda-mps-server
 	@for t in $(SIM_TESTS); do \
 		SIMGPU=$(abspath $(SIMGPU)) ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0 \
