@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "driver/capture_state.h"
 #include "schedule/decide/preempt.h"
+#include "schedule/fence_step.h"
 #include "schedule/process/timer_thread.h"
 #include "schedule/timing/completions.h"
 #include "schedule/timing/cost_model.h"
@@ -94,17 +95,15 @@ static void put_fence(struct gs_attachment *attachment, CUstream stream)
     gs_timer_thread_wake();
 }
 
-/* A look at the gate before the quantum would be exceeded. What is not known is taken to fill one. */
 static void fence(struct gs_attachment *attachment, struct gs_pass *pass)
 {
-    uint64_t most = quantum(attachment), known = gs_cost_model_estimate(pass->key), ns = known ? known : most;
+    uint64_t known = gs_cost_model_estimate(pass->key);
     struct gs_stream_load *stream_load = stream_load_of(attachment, pass->stream);
-    uint64_t load = __atomic_load_n(&stream_load->load, __ATOMIC_RELAXED) + ns;
-    if (load > most && GS_READ(attachment->gate)) {
+    struct gs_fence_decision decision = gs_fence_step(__atomic_load_n(&stream_load->load, __ATOMIC_RELAXED), known,
+                                                      quantum(attachment), GS_READ(attachment->gate));
+    if (decision.fence)
         put_fence(attachment, pass->stream);
-        load = ns;
-    }
-    __atomic_store_n(&stream_load->load, load, __ATOMIC_RELAXED);
+    __atomic_store_n(&stream_load->load, decision.load, __ATOMIC_RELAXED);
     GS_WRITE(attachment->newest_stream, pass->stream);
     __atomic_add_fetch(&attachment->share->busy_ns, known, __ATOMIC_RELAXED);
     pass->sample = gs_cost_model_begin(pass->key, pass->stream);

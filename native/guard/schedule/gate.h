@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate in front of every launch, on the thread that launches, so that order, lifetimes and errors stay the
+ * Purpose: the gate in front of every launch, on the thread that launches, so that order, lifetimes and errors stay the
  * driver's own. Work of low rank and of shares that take turns gets looks at its share slot's gate between it (fences):
  * the GPU itself stops at the next one when the gate is not 0, however much is queued behind.
  */

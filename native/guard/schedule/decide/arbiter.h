@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Turns: while a share with a compute limit or guarantee wants the GPU, one share at a time may use it (shares without
- * either go together). Any guard's timer thread can give the turns; the one that holds the GPU page's lease does.
+ * Purpose: turns. While a share with a compute limit or guarantee wants the GPU, one share at a time may use it
+ * (shares without either go together). arbiter_step.h has the decisions; this reads the GPU page, takes the lease and
+ * writes the gates.
  *
- * Two accounts per share decide. Its budget grows at its limit's rate and shrinks while its turn lasts and by what ran
- * on after it: without budget no turn. Its virtual time grows by what it used over what it is entitled to: the lowest
- * is next. So limits hold over any length of time, guarantees hold whenever they are wanted, and what nobody wants
- * goes to whoever does.
+ * Owner: the process that holds the lease of the GPU page. Any guard's timer thread can take it.
+ * Threads: the timer thread; gs_arbiter_forget() in a forked child.
+ * Limits: one state per GPU of the region.
  */
 #ifndef GS_ARBITER_H
 #define GS_ARBITER_H

@@ -8,12 +8,18 @@
 #include "driver/real.h"
 #include "share/gpu_page.h"
 
-enum { GS_STREAM_LOADS = 64, GS_TRACKED = 16, GS_GAPS = 64 };
+enum { GS_STREAM_LOADS = 64, GS_TRACKED = 16, GS_PAUSES = 64 };
 
 /* What was queued in a stream since the last look at the gate, in nanoseconds of GPU time. */
 struct gs_stream_load {
     CUstream stream;
     uint64_t load;
+};
+
+/* The newest pauses of high-priority work, in ns between idle and the next launch; see preempt_step.h. */
+struct gs_pauses {
+    uint32_t ns[GS_PAUSES];
+    uint32_t count; /* of all that ever were; the newest overwrites the oldest */
 };
 
 /* The state of one busy period of high-priority work; see preempt.c. */
@@ -28,8 +34,7 @@ struct gs_busy_period {
     CUstream streams[GS_TRACKED];
     int count;
     bool untracked; /* more streams than there is room for: only time tells */
-    uint32_t gaps[GS_GAPS]; /* ns between idle and the next launch */
-    uint32_t gap_count;
+    struct gs_pauses pauses;
 };
 
 struct gs_attachment {

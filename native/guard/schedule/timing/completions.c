@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "driver/capture_state.h"
 #include "schedule/process/poll_thread.h"
+#include "schedule/timing/overrun_step.h"
 #include "share/region.h"
 
 enum { COMPLETIONS = 64 };
@@ -21,7 +22,7 @@ struct track {
     CUevent base, completion[COMPLETIONS];
     uint64_t base_ns;
     unsigned first, count;
-    uint64_t closed_at, counted; /* of the newest closed turn: how much of its overrun is in the books */
+    struct gs_overrun overrun;
 };
 
 static struct track tracks[GS_GPUS] = {[0 ... GS_GPUS - 1] = {.lock = PTHREAD_MUTEX_INITIALIZER}};
@@ -63,20 +64,17 @@ static void set_base(struct track *track)
         track->base_ns = gs_now();
 }
 
-/* Wants the lock. Work that ended at `end` ran on if its turn was over by then and no new one had begun. */
-static void book(struct track *track, struct gs_share_slot *slot, uint64_t end)
+/* Wants the lock. */
+static void count(struct track *track, struct gs_share_slot *slot, uint64_t end)
 {
-    uint64_t closed = __atomic_load_n(&slot->closed_at, __ATOMIC_SEQ_CST);
-    uint64_t opened = __atomic_load_n(&slot->opened_at, __ATOMIC_SEQ_CST);
-    if (closed != track->closed_at) {
-        track->closed_at = closed;
-        track->counted = 0;
-    }
-    bool over = closed && end > closed && (opened < closed || end < opened);
-    if (!over || end - closed <= track->counted)
-        return;
-    __atomic_add_fetch(&slot->overrun_ns, end - closed - track->counted, __ATOMIC_RELAXED);
-    track->counted = end - closed;
+    const struct gs_ended_work work = {
+        .end = end,
+        .closed_at = __atomic_load_n(&slot->closed_at, __ATOMIC_SEQ_CST),
+        .opened_at = __atomic_load_n(&slot->opened_at, __ATOMIC_SEQ_CST),
+    };
+    uint64_t ns = gs_overrun_step(&track->overrun, &work);
+    if (ns)
+        __atomic_add_fetch(&slot->overrun_ns, ns, __ATOMIC_RELAXED);
 }
 
 /* Wants the lock. */
@@ -88,7 +86,7 @@ static void read_completions(struct track *track, struct gs_share_slot *slot)
         if (cuda()->cuEventQuery(completion) == CUDA_ERROR_NOT_READY)
             return;
         if (track->base_ns && cuda()->cuEventElapsedTime(&ms, track->base, completion) == CUDA_SUCCESS)
-            book(track, slot, track->base_ns + (uint64_t)(int64_t)((double)ms * 1e6));
+            count(track, slot, track->base_ns + (uint64_t)(int64_t)((double)ms * 1e6));
     }
 }
 

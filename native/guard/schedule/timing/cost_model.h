@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How long launches take on the GPU, learned from pairs of events around some launches of each kernel and grid. */
+/*
+ * Purpose: how long launches take on the GPU, learned from pairs of events around some launches of each kernel and
+ * grid. cost_table.h has what is learned; this has the events.
+ *
+ * Owner: the process; one table for all of its GPUs.
+ * Threads: any thread that launches. Never waits: where the lock is held, a launch is not measured.
+ * Limits: 16 measurements at a time.
+ */
 #ifndef GS_COST_MODEL_H
 #define GS_COST_MODEL_H
 

@@ -3,13 +3,10 @@
 
 #include "base/clock.h"
 #include "schedule/timing/channel_group.h"
+#include "schedule/timing/timeslice_step.h"
 
 #define US 1000ull
-#define MS 1000000ull
-#define LOOK_NS (10 * MS)
-#define ACTIVE_NS (20 * MS)
-#define TURN_US 20000
-#define CROWDED_US 1000 /* between several jobs: a change takes 160 µs (H200), which short timeslices would lose */
+#define LOOK_NS 10000000ull
 
 static void set(struct gs_attachment *attachment, uint32_t us)
 {
@@ -29,40 +26,57 @@ void gs_timeslice_default(struct gs_attachment *attachment)
 
 bool gs_timeslice_is_of_turns(const struct gs_share_slot *slot)
 {
-    return GS_READ(slot->timeslice_us) == TURN_US;
+    return GS_READ(slot->timeslice_us) == GS_TURN_US;
 }
 
-static bool is_active(const struct gs_process_slot *process, uint64_t now)
+static struct gs_companion companion(const struct gs_attachment *attachment, const struct gs_process_slot *process)
 {
-    return GS_READ(process->pid) > 0 && (GS_READ(process->busy) || GS_READ(process->want_ns) + ACTIVE_NS > now);
+    const struct gs_share_slot *theirs = &attachment->page->share_slot[process->share_slot];
+    return (struct gs_companion){
+        .lives = GS_READ(process->pid) > 0,
+        .busy = GS_READ(process->busy) != 0,
+        .want_ns = GS_READ(process->want_ns),
+        .rank = theirs->policy.rank,
+        .capped = gs_capped(&theirs->policy),
+        .out_of_turn = (GS_READ(theirs->gate) & GS_CLOSED_TURN) != 0,
+        .same_share = theirs == attachment->share,
+    };
 }
 
-/* Whether the share slot's programs may run when ours do. */
-typedef bool company(const struct gs_share_slot *ours, const struct gs_share_slot *theirs);
-
-static bool beside(const struct gs_share_slot *ours, const struct gs_share_slot *theirs)
+/* The next process but ours from `*number` on. */
+static bool next_companion(const struct gs_attachment *attachment, uint32_t *number, struct gs_companion *found)
 {
-    (void)ours;
-    return theirs->policy.rank != GS_HIGH && !(GS_READ(theirs->gate) & GS_CLOSED_TURN);
-}
-
-static bool in_one_turn(const struct gs_share_slot *ours, const struct gs_share_slot *theirs)
-{
-    return ours == theirs || (!gs_capped(&ours->policy) && !gs_capped(&theirs->policy));
-}
-
-static bool has_company(const struct gs_attachment *attachment, company *is_company, uint64_t now)
-{
-    for (uint32_t i = 0; i < attachment->page->process_slots_high && i < GS_PROCESS_SLOTS; i++) {
-        const struct gs_process_slot *process = &attachment->page->process_slot[i];
-        if (process != attachment->process && process->share_slot < GS_SHARE_SLOTS && is_active(process, now) &&
-            is_company(attachment->share, &attachment->page->share_slot[process->share_slot]))
-            return true;
+    const struct gs_gpu_page *page = attachment->page;
+    while (*number < page->process_slots_high && *number < GS_PROCESS_SLOTS) {
+        const struct gs_process_slot *process = &page->process_slot[(*number)++];
+        if (process == attachment->process || process->share_slot >= GS_SHARE_SLOTS)
+            continue;
+        *found = companion(attachment, process);
+        return true;
     }
     return false;
 }
 
-/* Now and then is often enough to look who is there. */
+static bool is_crowded(const struct gs_attachment *attachment, uint64_t now)
+{
+    struct gs_companion other;
+    for (uint32_t i = 0; next_companion(attachment, &i, &other);)
+        if (gs_companion_runs_beside(&other, now))
+            return true;
+    return false;
+}
+
+static bool shares_turn(const struct gs_attachment *attachment, uint64_t now)
+{
+    struct gs_companion other;
+    bool capped = gs_capped(&attachment->share->policy);
+    for (uint32_t i = 0; next_companion(attachment, &i, &other);)
+        if (gs_companion_shares_turn(&other, capped, now))
+            return true;
+    return false;
+}
+
+/* A look from time to time is enough. */
 static bool is_time(struct gs_attachment *attachment, uint64_t now)
 {
     if (now - GS_READ(attachment->timeslice_at) < LOOK_NS)
@@ -71,25 +85,21 @@ static bool is_time(struct gs_attachment *attachment, uint64_t now)
     return true;
 }
 
-/* Whether all others are jobs: programs that do not make way, and other urgent ones, must not lose by a long one. */
-static bool is_among_jobs(const struct gs_attachment *attachment)
+static uint32_t of_high(const struct gs_attachment *attachment)
 {
-    bool jobs = false;
-    for (uint32_t i = 0; i < attachment->page->process_slots_high && i < GS_PROCESS_SLOTS; i++) {
-        const struct gs_process_slot *process = &attachment->page->process_slot[i];
-        if (process == attachment->process || GS_READ(process->pid) <= 0 || process->share_slot >= GS_SHARE_SLOTS)
-            continue;
-        if (attachment->page->share_slot[process->share_slot].policy.rank != GS_LOW)
-            return false;
-        jobs = true;
+    struct gs_companion other;
+    bool jobs = false, others = false;
+    for (uint32_t i = 0; !others && next_companion(attachment, &i, &other);) {
+        jobs |= other.lives && other.rank == GS_LOW;
+        others |= other.lives && other.rank != GS_LOW;
     }
-    return jobs;
+    return gs_timeslice_high_us(attachment->share->policy.timeslice_us, jobs, others);
 }
 
 void gs_timeslice_high(struct gs_attachment *attachment)
 {
     if (is_time(attachment, gs_now()))
-        set(attachment, is_among_jobs(attachment) ? attachment->share->policy.timeslice_us : 0);
+        set(attachment, of_high(attachment));
 }
 
 void gs_timeslice_in_turns(struct gs_attachment *attachment)
@@ -97,14 +107,14 @@ void gs_timeslice_in_turns(struct gs_attachment *attachment)
     uint64_t now = gs_now();
     if (!is_time(attachment, now))
         return;
-    bool urgent = __atomic_load_n(&attachment->page->preempt_bits, __ATOMIC_RELAXED);
-    set(attachment, urgent || has_company(attachment, in_one_turn, now) ? 0 : TURN_US);
+    bool preempted = __atomic_load_n(&attachment->page->preempt_bits, __ATOMIC_RELAXED);
+    set(attachment, gs_timeslice_turn_us(preempted, preempted || shares_turn(attachment, now)));
 }
 
 void gs_timeslice_restore(struct gs_attachment *attachment)
 {
     uint32_t us = attachment->share->policy.timeslice_us;
-    set(attachment, us && us < CROWDED_US && has_company(attachment, beside, gs_now()) ? CROWDED_US : us);
+    set(attachment, gs_timeslice_low_us(us, us && is_crowded(attachment, gs_now())));
 }
 
 void gs_timeslice_low(struct gs_attachment *attachment)

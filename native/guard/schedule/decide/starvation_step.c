@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schedule/decide/starvation_step.h"
+
+#include "share/gpu_page.h"
+
+#define MS 1000000ull
+#define LOOK_NS (2 * MS)
+#define SILENT_NS (50 * MS)
+#define WINDOW_NS (100 * MS)
+
+bool gs_bit_owner_is_silent(const struct gs_bit_owner *owner, uint64_t now)
+{
+    return !owner->known || (now > owner->beat_ns && now - owner->beat_ns > SILENT_NS);
+}
+
+bool gs_bit_owner_holds(const struct gs_bit_owner *owner, uint64_t now)
+{
+    return owner->known && owner->until_ns > now && !gs_bit_owner_is_silent(owner, now);
+}
+
+/* Where contexts take turns, it has to wait for one; and a short one would be less than its part. */
+uint64_t gs_starvation_run_ns(uint32_t minimum, uint64_t timeslice_of_high_ns)
+{
+    uint64_t part = WINDOW_NS * minimum / GS_FULL, open = part + timeslice_of_high_ns;
+    if (part == 0)
+        return 0;
+    return open < WINDOW_NS / 2 ? open : WINDOW_NS / 2;
+}
+
+/* Whether the gate was closed throughout the window before the one that begins now. */
+static bool begins_window(struct gs_starvation_state *state, uint64_t window)
+{
+    if (state->window == window)
+        return false;
+    bool starved = !state->seen_open && state->window + 1 == window;
+    state->window = window;
+    state->seen_open = false;
+    return starved;
+}
+
+struct gs_starvation_decision gs_starvation_step(const struct gs_starvation_state *before,
+                                                 const struct gs_starvation_view *view, uint64_t now)
+{
+    struct gs_starvation_decision decision = {.next = *before};
+    bool active = before->fences != view->fences;
+    decision.next.fences = view->fences;
+    decision.next.seen_open |= !view->closed;
+    if (view->draining) { /* making room is worth more to others than an undisturbed moment */
+        decision.opens = true;
+        decision.look_at = now + LOOK_NS / 4;
+        return decision;
+    }
+    decision.looks = view->closed;
+    decision.starved = begins_window(&decision.next, now / WINDOW_NS);
+    decision.look_at = view->closed || active ? now + LOOK_NS : UINT64_MAX;
+    return decision;
+}
