@@ -46,3 +46,5 @@ test-guard: $(addprefix $(GUARD_TESTS)/,map_test region_test hooks_test linked_t
 	timeout 100 $(GUARD_TESTS)/region_test
 	timeout 200 $(GUARD_TESTS)/hooks_test all $(GUARD_LIBRARY) $(abspath $(dir $(GUARD_DRIVER))) \
 		$(abspath $(GUARD_TESTS)/libnext.so) $(abspath $(GUARD_TESTS)/linked_test)
+
+include tests/guard/schedule/module.mk
