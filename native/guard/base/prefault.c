@@ -4,9 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+
+#include "base/thread.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -57,13 +58,9 @@ static void *run(void *argument)
 
 static unsigned start(struct work *work, pthread_t *thread, unsigned threads)
 {
-    sigset_t all, before;
     unsigned started = 0;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (started < threads && pthread_create(&thread[started], NULL, run, work) == 0)
+    while (started < threads && gs_thread_start(&thread[started], run, work) == 0)
         started++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return started;
 }
 

@@ -3,14 +3,13 @@
 
 #include <errno.h>
 #include <linux/futex.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/thread.h"
 
 enum { AWAKE, NAPS, SLEEPS };
 
@@ -38,21 +37,11 @@ static void *serve(void *argument)
     return NULL;
 }
 
-/* Signals of the program are not the worker's to take. */
 static void start(struct gs_worker *worker)
 {
-    pthread_t thread;
-    sigset_t all, before;
-    sigfillset(&all);
     pthread_mutex_lock(&worker->lock);
     if (!worker->started) {
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        int error = pthread_create(&thread, NULL, serve, worker);
-        if (error == 0)
-            pthread_detach(thread);
-        else
-            gs_log("cannot start the thread %s (%d)", worker->name, error);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        gs_thread_start_detached(worker->name, serve, worker);
         __atomic_store_n(&worker->started, true, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&worker->lock);

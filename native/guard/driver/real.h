@@ -21,36 +21,14 @@ struct gs_cuda {
 #define HOOK(name, symbol, since) REAL(symbol)
 #define STREAM(name, symbol, since) REAL(symbol) REAL(symbol##_ptsz)
 #define DEFAULT(name, symbol, since) REAL(symbol) REAL(symbol##_ptds)
-#define ALIAS(name, symbol, since)
 #define CALL(symbol) REAL(symbol)
-#define NVML_HOOK(symbol)
-#define NVML_CALL(symbol)
 #include "hooks.def"
-#undef HOOK
-#undef STREAM
-#undef DEFAULT
-#undef ALIAS
-#undef CALL
-#undef NVML_HOOK
-#undef NVML_CALL
 };
 
 struct gs_nvml {
-#define HOOK(name, symbol, since)
-#define STREAM(name, symbol, since)
-#define DEFAULT(name, symbol, since)
-#define ALIAS(name, symbol, since)
-#define CALL(symbol)
 #define NVML_HOOK(symbol) REAL(symbol)
 #define NVML_CALL(symbol) REAL(symbol)
 #include "hooks.def"
-#undef HOOK
-#undef STREAM
-#undef DEFAULT
-#undef ALIAS
-#undef CALL
-#undef NVML_HOOK
-#undef NVML_CALL
 };
 
 #undef REAL

@@ -37,24 +37,10 @@ enum {
 #define DEFAULT(name, symbol, since) TWINS(name, symbol, symbol##_ptds, since)
 #define ALIAS(name, symbol, since) HOOK(name, symbol, since)
 #define CALL(symbol) {NULL, #symbol, 0, 0, REAL(symbol), NULL},
-#define NVML_HOOK(symbol)
-#define NVML_CALL(symbol)
 static const struct row cuda_rows[] = {
 #include "hooks.def"
 };
-#undef HOOK
-#undef STREAM
-#undef DEFAULT
-#undef ALIAS
-#undef CALL
-#undef NVML_HOOK
-#undef NVML_CALL
 
-#define HOOK(name, symbol, since)
-#define STREAM(name, symbol, since)
-#define DEFAULT(name, symbol, since)
-#define ALIAS(name, symbol, since)
-#define CALL(symbol)
 #define NVML_HOOK(symbol) {NULL, #symbol, 0, 0, (void **)&gs_nvml.symbol, (void *)symbol},
 #define NVML_CALL(symbol) {NULL, #symbol, 0, 0, (void **)&gs_nvml.symbol, NULL},
 static const struct row nvml_rows[] = {

@@ -57,10 +57,6 @@ int main(void)
 #define HOOK(name, symbol, since) by_name(#name), by_symbol(#symbol);
 #define STREAM(name, symbol, since) HOOK(name, symbol, since) by_symbol(#symbol "_ptsz");
 #define DEFAULT(name, symbol, since) HOOK(name, symbol, since) by_symbol(#symbol "_ptds");
-#define ALIAS(name, symbol, since)
-#define CALL(symbol)
-#define NVML_HOOK(symbol)
-#define NVML_CALL(symbol)
 #include "hooks.def"
     struct gs_region *region = gs_region_map(getenv("GPUSHARE_REGION"));
     CHECK(region && region->unhooked == 0 && asked > 1000);

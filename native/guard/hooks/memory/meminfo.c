@@ -25,7 +25,7 @@ static struct gs_usage up_to_date(int gpu)
     return gs_usage(gpu);
 }
 
-/* What is only cached is free: whoever asks for it gets it. */
+/* Cached bytes count as free: an allocation that needs them gets them. */
 static uint64_t left(struct gs_usage usage)
 {
     uint64_t used = usage.used > usage.cached ? usage.used - usage.cached : 0;
@@ -37,51 +37,34 @@ static uint64_t free_on_card(int gpu, uint64_t reported)
     return reported + gs_cached_here(gpu);
 }
 
-CUresult cuMemGetInfo_v2(size_t *free, size_t *total)
-{
-    CUresult result = cuda()->cuMemGetInfo_v2(free, total);
-    int gpu = result == CUDA_SUCCESS ? current_gpu() : -1;
-    if (gpu < 0)
-        return result;
-    struct gs_usage usage = up_to_date(gpu);
-    if (free)
-        *free = smaller(free_on_card(gpu, *free), left(usage));
-    if (total)
-        *total = smaller(*total, usage.limit);
-    return result;
-}
+#define MEMORY_INFO(symbol, type, most)                                                            \
+    CUresult symbol(type *free, type *total)                                                       \
+    {                                                                                              \
+        CUresult result = cuda()->symbol(free, total);                                             \
+        int gpu = result == CUDA_SUCCESS ? current_gpu() : -1;                                     \
+        if (gpu < 0)                                                                               \
+            return result;                                                                         \
+        struct gs_usage usage = up_to_date(gpu);                                                   \
+        if (free)                                                                                  \
+            *free = (type)smaller(free_on_card(gpu, *free), smaller(left(usage), most));           \
+        if (total)                                                                                 \
+            *total = (type)smaller(*total, smaller(usage.limit, most));                            \
+        return result;                                                                             \
+    }
+MEMORY_INFO(cuMemGetInfo, unsigned int, UINT_MAX)
+MEMORY_INFO(cuMemGetInfo_v2, size_t, SIZE_MAX)
 
-CUresult cuDeviceTotalMem_v2(size_t *total, CUdevice device)
-{
-    CUresult result = cuda()->cuDeviceTotalMem_v2(total, device);
-    int gpu = result == CUDA_SUCCESS ? gs_gpu_of(device) : -1;
-    if (gpu >= 0 && total)
-        *total = smaller(*total, gs_usage(gpu).limit);
-    return result;
-}
-
-CUresult cuMemGetInfo(unsigned int *free, unsigned int *total)
-{
-    CUresult result = cuda()->cuMemGetInfo(free, total);
-    int gpu = result == CUDA_SUCCESS ? current_gpu() : -1;
-    if (gpu < 0)
-        return result;
-    struct gs_usage usage = up_to_date(gpu);
-    if (free)
-        *free = (unsigned int)smaller(free_on_card(gpu, *free), smaller(left(usage), UINT_MAX));
-    if (total)
-        *total = (unsigned int)smaller(*total, smaller(usage.limit, UINT_MAX));
-    return result;
-}
-
-CUresult cuDeviceTotalMem(unsigned int *total, CUdevice device)
-{
-    CUresult result = cuda()->cuDeviceTotalMem(total, device);
-    int gpu = result == CUDA_SUCCESS ? gs_gpu_of(device) : -1;
-    if (gpu >= 0 && total)
-        *total = (unsigned int)smaller(*total, smaller(gs_usage(gpu).limit, UINT_MAX));
-    return result;
-}
+#define TOTAL_MEMORY(symbol, type, most)                                                           \
+    CUresult symbol(type *total, CUdevice device)                                                  \
+    {                                                                                              \
+        CUresult result = cuda()->symbol(total, device);                                           \
+        int gpu = result == CUDA_SUCCESS ? gs_gpu_of(device) : -1;                                 \
+        if (gpu >= 0 && total)                                                                     \
+            *total = (type)smaller(*total, smaller(gs_usage(gpu).limit, most));                    \
+        return result;                                                                             \
+    }
+TOTAL_MEMORY(cuDeviceTotalMem, unsigned int, UINT_MAX)
+TOTAL_MEMORY(cuDeviceTotalMem_v2, size_t, SIZE_MAX)
 
 static int gpu_of_handle(nvmlDevice_t device)
 {
@@ -91,29 +74,32 @@ static int gpu_of_handle(nvmlDevice_t device)
     return gs_gpu_by_name(uuid);
 }
 
+/* Replaces the amounts of the card with those of the share; false when the share does not have that GPU. */
+static bool show_share(nvmlDevice_t device, unsigned long long *total, unsigned long long *free,
+                       unsigned long long *used)
+{
+    int gpu = gpu_of_handle(device);
+    if (gpu < 0)
+        return false;
+    struct gs_usage usage = gs_usage(gpu);
+    *total = smaller(*total, usage.limit);
+    *free = smaller(*total, left(usage));
+    *used = *total - *free;
+    return true;
+}
+
 nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
 {
     nvmlReturn_t result = nvml()->nvmlDeviceGetMemoryInfo(device, memory);
-    int gpu = result == NVML_SUCCESS ? gpu_of_handle(device) : -1;
-    if (gpu < 0)
-        return result;
-    struct gs_usage usage = gs_usage(gpu);
-    memory->total = smaller(memory->total, usage.limit);
-    memory->free = smaller(memory->total, left(usage));
-    memory->used = memory->total - memory->free;
+    if (result == NVML_SUCCESS)
+        show_share(device, &memory->total, &memory->free, &memory->used);
     return result;
 }
 
 nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *memory)
 {
     nvmlReturn_t result = nvml()->nvmlDeviceGetMemoryInfo_v2(device, memory);
-    int gpu = result == NVML_SUCCESS ? gpu_of_handle(device) : -1;
-    if (gpu < 0)
-        return result;
-    struct gs_usage usage = gs_usage(gpu);
-    memory->reserved = 0; /* the driver's own reserve is not the share's */
-    memory->total = smaller(memory->total, usage.limit);
-    memory->free = smaller(memory->total, left(usage));
-    memory->used = memory->total - memory->free;
+    if (result == NVML_SUCCESS && show_share(device, &memory->total, &memory->free, &memory->used))
+        memory->reserved = 0; /* what the driver reserves is not the share's */
     return result;
 }

@@ -2,15 +2,16 @@
 #include "swap/suspend/suspend_thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "base/thread.h"
 #include "driver/quiesce.h"
 #include "share/attach.h"
 #include "swap/suspend/prestage.h"
 #include "swap/suspend/suspend.h"
+
+static const char NAME[] = "gpushare-swap";
 
 enum { TICK_US = 10000 };
 
@@ -30,7 +31,7 @@ static void tick(struct gs_region *region, struct gs_region_slot *slot)
 
 static void *run(void *nothing)
 {
-    prctl(PR_SET_NAME, "gpushare-swap");
+    prctl(PR_SET_NAME, NAME);
     for (;;) {
         struct gs_region_slot *slot = gs_shared_slot();
         if (slot)
@@ -40,25 +41,10 @@ static void *run(void *nothing)
     return nothing;
 }
 
-/* Signals of the program are not the suspend thread's to take. */
-static void start(void)
-{
-    pthread_t thread;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&thread, NULL, run, NULL);
-    if (error == 0)
-        pthread_detach(thread);
-    else
-        gs_log("cannot start the suspend thread (%d); this process cannot be suspended", error);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 void gs_suspend_thread_start(void)
 {
     if (gs_quiesce_armed && !__atomic_exchange_n(&started, true, __ATOMIC_SEQ_CST))
-        start();
+        gs_thread_start_detached(NAME, run, NULL); /* without it this process cannot be suspended */
 }
 
 void gs_suspend_thread_pause(void)
