@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 struct tables {
-    const ElfW(Sym) *symbols;
+    const ElfW(Sym) * symbols;
     const char *strings;
     const uint32_t *gnu_hash;
     const uint32_t *hash;
@@ -20,7 +20,8 @@ static struct tables read_tables(const struct link_map *object)
     for (const ElfW(Dyn) *at = object->l_ld; at->d_tag != DT_NULL; at++) {
         /* glibc relocates these in place, the vdso does not. */
         uintptr_t address = at->d_un.d_ptr;
-        const void *table = (const void *)(address < object->l_addr ? address + object->l_addr : address);
+        const void *table =
+            (const void *)(address < object->l_addr ? address + object->l_addr : address);
         if (at->d_tag == DT_SYMTAB)
             tables.symbols = table;
         else if (at->d_tag == DT_STRTAB)
@@ -54,11 +55,11 @@ static bool same(const char *a, const char *b)
 static bool is_function(const struct tables *tables, uint32_t index, const char *name)
 {
     const ElfW(Sym) *symbol = &tables->symbols[index];
-    return symbol->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
-           same(tables->strings + symbol->st_name, name);
+    return symbol->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC
+           && same(tables->strings + symbol->st_name, name);
 }
 
-static const ElfW(Sym) *look_up(const struct tables *tables, const char *name)
+static const ElfW(Sym) * look_up(const struct tables *tables, const char *name)
 {
     const uint32_t *table = tables->gnu_hash;
     uint32_t buckets = table[0], first = table[1], words = table[2], hash = gnu_hash(name);
@@ -75,7 +76,7 @@ static const ElfW(Sym) *look_up(const struct tables *tables, const char *name)
     return NULL;
 }
 
-static const ElfW(Sym) *look_up_sysv(const struct tables *tables, const char *name)
+static const ElfW(Sym) * look_up_sysv(const struct tables *tables, const char *name)
 {
     uint32_t count = tables->hash[1]; /* the number of chains is the number of symbols */
     for (uint32_t index = 1; index < count; index++)
@@ -89,7 +90,8 @@ static void *defined_in(const struct link_map *object, const char *name)
     struct tables tables = read_tables(object);
     if (!tables.symbols || !tables.strings || !(tables.gnu_hash || tables.hash))
         return NULL;
-    const ElfW(Sym) *symbol = tables.gnu_hash ? look_up(&tables, name) : look_up_sysv(&tables, name);
+    const ElfW(Sym) *symbol =
+        tables.gnu_hash ? look_up(&tables, name) : look_up_sysv(&tables, name);
     return symbol ? (void *)(object->l_addr + symbol->st_value) : NULL;
 }
 

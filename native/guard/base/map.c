@@ -15,8 +15,8 @@ static size_t home(const struct gs_map *map, uint64_t space, uint64_t key)
 static struct gs_entry *position(const struct gs_map *map, uint64_t space, uint64_t key)
 {
     size_t at = home(map, space, key);
-    while (map->entries[at].space != GS_NOTHING &&
-           (map->entries[at].key != key || map->entries[at].space != space))
+    while (map->entries[at].space != GS_NOTHING
+           && (map->entries[at].key != key || map->entries[at].space != space))
         at = (at + 1) & (map->room - 1);
     return &map->entries[at];
 }
@@ -59,7 +59,8 @@ void gs_map_remove(struct gs_map *map, struct gs_entry *entry)
 {
     /* Moves later entries of the run back instead of leaving a tombstone. */
     size_t mask = map->room - 1, hole = (size_t)(entry - map->entries);
-    for (size_t at = (hole + 1) & mask; map->entries[at].space != GS_NOTHING; at = (at + 1) & mask) {
+    for (size_t at = (hole + 1) & mask; map->entries[at].space != GS_NOTHING;
+         at = (at + 1) & mask) {
         size_t wanted = home(map, map->entries[at].space, map->entries[at].key);
         if (((at - wanted) & mask) >= ((at - hole) & mask)) {
             map->entries[hole] = map->entries[at];

@@ -14,9 +14,9 @@ enum gs_space {
     GS_MIPMAP,
     GS_DEVICE_HEAP, /* key: the context whose kernels allocate from it */
     GS_CONTEXT,
-    GS_HANDLE,  /* key: VMM handle; owner: its physical allocation; bytes: references */
+    GS_HANDLE, /* key: VMM handle; owner: its physical allocation; bytes: references */
     GS_MAPPING, /* key: mapped address; owner: what is mapped there, or NULL; bytes: length */
-    GS_GRAPH,   /* key: executable graph; owner: its memory */
+    GS_GRAPH, /* key: executable graph; owner: its memory */
     GS_WRAPPER, /* key: driver entry point; owner: our wrapper */
 };
 

@@ -21,7 +21,8 @@ static int write_all(int fd, size_t size, void (*fill)(void *, const void *), co
     return 0;
 }
 
-int gs_shared_file_make(const char *path, size_t size, void (*fill)(void *content, const void *with), const void *with)
+int gs_shared_file_make(const char *path, size_t size,
+                        void (*fill)(void *content, const void *with), const void *with)
 {
     char draft[4096];
     if (snprintf(draft, sizeof draft, "%s.XXXXXX", path) >= (int)sizeof draft)

@@ -20,7 +20,8 @@ static void rest(struct gs_worker *worker, uint32_t seen, uint64_t until)
     if (left == 0)
         return;
     __atomic_store_n(&worker->state, until == UINT64_MAX ? SLEEPS : NAPS, __ATOMIC_SEQ_CST);
-    syscall(SYS_futex, &worker->wakeups, FUTEX_WAIT_PRIVATE, seen, until == UINT64_MAX ? NULL : &nap, NULL, 0);
+    syscall(SYS_futex, &worker->wakeups, FUTEX_WAIT_PRIVATE, seen,
+            until == UINT64_MAX ? NULL : &nap, NULL, 0);
     __atomic_store_n(&worker->state, AWAKE, __ATOMIC_SEQ_CST);
 }
 

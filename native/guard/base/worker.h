@@ -8,9 +8,10 @@
 #include <stdint.h>
 
 struct gs_worker {
-    const char *name;             /* as in /proc, at most 15 characters */
-    uint64_t (*round)(uint64_t now); /* until when it need not look again: ns of CLOCK_MONOTONIC, or UINT64_MAX */
-    uint32_t wakeups;                /* grows with every wish for a look */
+    const char *name; /* as in /proc, at most 15 characters */
+    uint64_t (*round)(
+        uint64_t now); /* until when it need not look again: ns of CLOCK_MONOTONIC, or UINT64_MAX */
+    uint32_t wakeups; /* grows with every wish for a look */
     int state;
     bool started;
     pthread_mutex_t lock;

@@ -34,7 +34,8 @@ static uint64_t price(enum gs_model model, int gpu, uint64_t bytes, bool freed)
         return whole(bytes, PAGE);
     uint64_t before = small[gpu], block = whole(bytes, GRAIN);
     uint64_t after = freed ? before - block : before + block;
-    return freed ? whole(before, PAGE) - whole(after, PAGE) : whole(after, PAGE) - whole(before, PAGE);
+    return freed ? whole(before, PAGE) - whole(after, PAGE)
+                 : whole(after, PAGE) - whole(before, PAGE);
 }
 
 static void note_small(enum gs_model model, int gpu, uint64_t bytes, bool freed)

@@ -10,8 +10,8 @@ static unsigned char known[DEVICES];
 
 static bool read_uuid(CUdevice device, CUuuid *uuid)
 {
-    return cuda()->cuDeviceGetUuid_v2(uuid, device) == CUDA_SUCCESS ||
-           cuda()->cuDeviceGetUuid(uuid, device) == CUDA_SUCCESS;
+    return cuda()->cuDeviceGetUuid_v2(uuid, device) == CUDA_SUCCESS
+           || cuda()->cuDeviceGetUuid(uuid, device) == CUDA_SUCCESS;
 }
 
 int gs_gpu_of(CUdevice device)
@@ -38,5 +38,6 @@ int gs_gpu_taken(CUdevice device)
 
 int gs_gpu_at(const CUmemLocation *location)
 {
-    return location && location->type == CU_MEM_LOCATION_TYPE_DEVICE ? gs_gpu_taken(location->id) : -1;
+    return location && location->type == CU_MEM_LOCATION_TYPE_DEVICE ? gs_gpu_taken(location->id)
+                                                                     : -1;
 }

@@ -8,7 +8,8 @@ bool gs_is_captured(CUstream stream)
     CUstreamCaptureStatus status;
     if (!gs_capturing())
         return false;
-    return cuda()->cuStreamIsCapturing(stream, &status) != CUDA_SUCCESS || status != CU_STREAM_CAPTURE_STATUS_NONE;
+    return cuda()->cuStreamIsCapturing(stream, &status) != CUDA_SUCCESS
+           || status != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
 void gs_captures_forget(void)

@@ -45,7 +45,8 @@ gs_dlsym *gs_next_dlsym(void)
 
 static bool ours(void *handle, const char *symbol)
 {
-    bool prefixed = (symbol[0] == 'c' && symbol[1] == 'u') || (symbol[0] == 'n' && symbol[1] == 'v');
+    bool prefixed =
+        (symbol[0] == 'c' && symbol[1] == 'u') || (symbol[0] == 'n' && symbol[1] == 'v');
     return prefixed && handle != RTLD_NEXT && gs_hooks_symbol(symbol);
 }
 

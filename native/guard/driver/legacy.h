@@ -20,7 +20,8 @@ typedef struct {
 } CUDA_ARRAY3D_DESCRIPTOR_v1;
 
 CUresult cuMemAlloc(CUdeviceptr_v1 *, unsigned int);
-CUresult cuMemAllocPitch(CUdeviceptr_v1 *, unsigned int *, unsigned int, unsigned int, unsigned int);
+CUresult cuMemAllocPitch(CUdeviceptr_v1 *, unsigned int *, unsigned int, unsigned int,
+                         unsigned int);
 CUresult cuMemFree(CUdeviceptr_v1);
 CUresult cuMemGetInfo(unsigned int *, unsigned int *);
 CUresult cuDeviceTotalMem(unsigned int *, CUdevice);

@@ -51,12 +51,12 @@ static inline void gs_leave(void)
 }
 
 /* Runs a call that answers like the driver between the two. */
-#define GS_INSIDE(act)                      \
-    ({                                      \
-        gs_enter();                         \
-        __typeof__(act) gs_outcome_ = act;  \
-        gs_leave();                         \
-        gs_outcome_;                        \
+#define GS_INSIDE(act)                     \
+    ({                                     \
+        gs_enter();                        \
+        __typeof__(act) gs_outcome_ = act; \
+        gs_leave();                        \
+        gs_outcome_;                       \
     })
 
 #endif

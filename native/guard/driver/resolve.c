@@ -16,7 +16,8 @@ bool gs_cuda_ready, gs_nvml_ready;
 struct row {
     const char *name, *symbol;
     int since;
-    unsigned streams; /* bits: the CU_GET_PROC_ADDRESS_* flags under which the name means this symbol */
+    unsigned
+        streams; /* bits: the CU_GET_PROC_ADDRESS_* flags under which the name means this symbol */
     void **real;
     void *wrapper; /* NULL for functions that are only called */
 };
@@ -28,7 +29,8 @@ enum {
 };
 
 #define REAL(symbol) (void **)&gs_cuda.symbol
-#define ROW(name, symbol, since, streams) {#name, #symbol, since, streams, REAL(symbol), (void *)symbol},
+#define ROW(name, symbol, since, streams) \
+    {#name, #symbol, since, streams, REAL(symbol), (void *)symbol},
 #define HOOK(name, symbol, since) ROW(name, symbol, since, LEGACY | PER_THREAD)
 #define TWINS(name, symbol, twin, since) \
     ROW(name, symbol, since, LEGACY)     \
@@ -70,7 +72,8 @@ static void learn(void *function, void *wrapper)
     uint64_t key = (uintptr_t)function;
     /* Rows stand oldest first, so a driver that answers an older version keeps that version's wrapper. */
     if (function && wrapper && !gs_map_find(&wrappers, GS_WRAPPER, key))
-        gs_map_put(&wrappers, &(struct gs_entry){.space = GS_WRAPPER, .key = key, .owner = wrapper});
+        gs_map_put(&wrappers,
+                   &(struct gs_entry){.space = GS_WRAPPER, .key = key, .owner = wrapper});
 }
 
 static void resolve_rows(void *library, const struct row *rows, int count, void *lacking)
@@ -89,9 +92,10 @@ static void *proc_address(const struct row *row, unsigned flags)
 {
     void *function = NULL;
     CUdriverProcAddressQueryResult status;
-    CUresult result = gs_cuda.cuGetProcAddress_v2 != (void *)cuda_lacks
-        ? gs_cuda.cuGetProcAddress_v2(row->name, &function, row->since, flags, &status)
-        : gs_cuda.cuGetProcAddress(row->name, &function, row->since, flags);
+    CUresult result =
+        gs_cuda.cuGetProcAddress_v2 != (void *)cuda_lacks
+            ? gs_cuda.cuGetProcAddress_v2(row->name, &function, row->since, flags, &status)
+            : gs_cuda.cuGetProcAddress(row->name, &function, row->since, flags);
     return result == CUDA_SUCCESS ? function : NULL;
 }
 
@@ -200,5 +204,6 @@ CUresult cuGetProcAddress(const char *name, void **function, int version, cuuint
 CUresult cuGetProcAddress_v2(const char *name, void **function, int version, cuuint64_t flags,
                              CUdriverProcAddressQueryResult *status)
 {
-    return handed_out(cuda()->cuGetProcAddress_v2(name, function, version, flags, status), name, function);
+    return handed_out(cuda()->cuGetProcAddress_v2(name, function, version, flags, status), name,
+                      function);
 }

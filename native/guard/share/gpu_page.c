@@ -18,9 +18,11 @@ static_assert(sizeof(struct gs_share_slot) == 384, "a share slot is 384 bytes");
 static_assert(offsetof(struct gs_share_slot, gate) % 64 == 0, "the gate begins a cache line");
 static_assert(sizeof(struct gs_process_slot) == 128, "a process slot is 128 bytes");
 
-static bool mine(const struct gs_process_slot *process, int32_t pid, uint32_t namespace, uint64_t start)
+static bool mine(const struct gs_process_slot *process, int32_t pid, uint32_t namespace,
+                 uint64_t start)
 {
-    return GS_READ(process->pid) == pid && process->pid_namespace == namespace && process->start == start;
+    return GS_READ(process->pid) == pid && process->pid_namespace == namespace
+           && process->start == start;
 }
 
 /* The pid is set last and cleared first: whoever sees it sees the rest. */
@@ -40,12 +42,13 @@ static int claim(struct gs_gpu_page *page)
 {
     for (uint32_t i = 0; i < GS_PROCESS_SLOTS; i++) {
         int32_t free = 0;
-        if (!__atomic_compare_exchange_n(&page->process_slot[i].pid, &free, -1, false, __ATOMIC_ACQ_REL,
-                                         __ATOMIC_RELAXED))
+        if (!__atomic_compare_exchange_n(&page->process_slot[i].pid, &free, -1, false,
+                                         __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
             continue;
         uint32_t high = __atomic_load_n(&page->process_slots_high, __ATOMIC_RELAXED);
-        while (high <= i && !__atomic_compare_exchange_n(&page->process_slots_high, &high, i + 1, false,
-                                                         __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        while (high <= i
+               && !__atomic_compare_exchange_n(&page->process_slots_high, &high, i + 1, false,
+                                               __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
             ;
         return (int)i;
     }
@@ -96,8 +99,8 @@ uint32_t gs_gpu_page_preempt_bit(struct gs_gpu_page *page, int number)
     uint32_t used = __atomic_load_n(&page->preempt_bits, __ATOMIC_SEQ_CST);
     while (!GS_READ(process->preempt_bit) && (~used & GS_CLOSED_PREEMPT)) {
         uint32_t bit = ~used & GS_CLOSED_PREEMPT & -(~used & GS_CLOSED_PREEMPT);
-        if (__atomic_compare_exchange_n(&page->preempt_bits, &used, used | bit, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_SEQ_CST))
+        if (__atomic_compare_exchange_n(&page->preempt_bits, &used, used | bit, false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
             GS_WRITE(process->preempt_bit, (uint32_t)__builtin_ctz(bit) + 1);
     }
     uint32_t own = GS_READ(process->preempt_bit);
@@ -123,7 +126,8 @@ int gs_gpu_page_sweep(struct gs_gpu_page *page)
         struct gs_process_slot *process = &page->process_slot[i];
         int32_t pid = __atomic_load_n(&process->pid, __ATOMIC_ACQUIRE);
         /* A pid means nothing outside its namespace; such a process slot is not ours to judge. */
-        if (pid <= 0 || process->pid_namespace != namespace || gs_process_alive(pid, process->start))
+        if (pid <= 0 || process->pid_namespace != namespace
+            || gs_process_alive(pid, process->start))
             continue;
         gs_gpu_page_leave(page, (int)i);
         swept++;
@@ -169,8 +173,10 @@ void gs_share_slot_wait(struct gs_share_slot *slot, uint32_t bits, uint64_t at_m
     uint64_t until = gs_now() + at_most_ns, now;
     __atomic_add_fetch(&slot->sleepers, 1, __ATOMIC_SEQ_CST);
     uint32_t gate;
-    while (((gate = __atomic_load_n(&slot->gate, __ATOMIC_SEQ_CST)) & bits) && (now = gs_now()) < until) {
-        struct timespec left = {(time_t)((until - now) / 1000000000u), (long)((until - now) % 1000000000u)};
+    while (((gate = __atomic_load_n(&slot->gate, __ATOMIC_SEQ_CST)) & bits)
+           && (now = gs_now()) < until) {
+        struct timespec left = {(time_t)((until - now) / 1000000000u),
+                                (long)((until - now) % 1000000000u)};
         syscall(SYS_futex, &slot->gate, FUTEX_WAIT, gate, &left, NULL, 0);
     }
     __atomic_sub_fetch(&slot->sleepers, 1, __ATOMIC_SEQ_CST);

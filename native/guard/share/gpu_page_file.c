@@ -14,11 +14,12 @@
 
 static bool sound(const struct gs_gpu_page *page)
 {
-    return page->magic == GS_GPU_PAGE_MAGIC && page->version == GS_GPU_PAGE_VERSION &&
-           page->header_size == offsetof(struct gs_gpu_page, share_slot) &&
-           page->share_slot_size == sizeof(struct gs_share_slot) &&
-           page->process_slot_size == sizeof(struct gs_process_slot) && page->share_slot_count == GS_SHARE_SLOTS &&
-           page->process_slot_count == GS_PROCESS_SLOTS;
+    return page->magic == GS_GPU_PAGE_MAGIC && page->version == GS_GPU_PAGE_VERSION
+           && page->header_size == offsetof(struct gs_gpu_page, share_slot)
+           && page->share_slot_size == sizeof(struct gs_share_slot)
+           && page->process_slot_size == sizeof(struct gs_process_slot)
+           && page->share_slot_count == GS_SHARE_SLOTS
+           && page->process_slot_count == GS_PROCESS_SLOTS;
 }
 
 struct gs_gpu_page *gs_gpu_page_map(const char *path)
@@ -63,12 +64,14 @@ static void fill(void *content, const void *with)
 /* Whole pages: the GPU is to see parts of it, and a page is what the driver can pin. */
 GS_EXPORT int gpushare_gpu_page_create(const char *path, const char *uuid)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), size = (sizeof(struct gs_gpu_page) + page - 1) / page * page;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE),
+           size = (sizeof(struct gs_gpu_page) + page - 1) / page * page;
     return gs_shared_file_make(path, size, fill, uuid);
 }
 
 /* Neither maps nor locks, as with regions: every tenant of the GPU can write this file. */
-GS_EXPORT int gpushare_gpu_page_set_share(const char *path, unsigned slot, const struct gs_share_policy *policy)
+GS_EXPORT int gpushare_gpu_page_set_share(const char *path, unsigned slot,
+                                          const struct gs_share_policy *policy)
 {
     struct gs_gpu_page head;
     if (slot >= GS_SHARE_SLOTS)
@@ -76,12 +79,15 @@ GS_EXPORT int gpushare_gpu_page_set_share(const char *path, unsigned slot, const
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return -errno;
-    size_t header = offsetof(struct gs_gpu_page, share_slot), at = header + slot * sizeof(struct gs_share_slot);
+    size_t header = offsetof(struct gs_gpu_page, share_slot),
+           at = header + slot * sizeof(struct gs_share_slot);
     bool whole = pread(fd, &head, header, 0) == (ssize_t)header && sound(&head);
     struct gs_share_slot fresh = {.policy = *policy};
     /* A share slot that is given away begins with nothing of whoever had it before. */
     size_t size = policy->share[0] ? sizeof *policy : sizeof fresh;
-    int result = !whole ? -EBADMSG : pwrite(fd, &fresh, size, (off_t)at) == (ssize_t)size ? 0 : -EIO;
+    int result = !whole                                                 ? -EBADMSG
+                 : pwrite(fd, &fresh, size, (off_t)at) == (ssize_t)size ? 0
+                                                                        : -EIO;
     close(fd);
     return result;
 }

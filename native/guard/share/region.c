@@ -73,8 +73,8 @@ void gs_region_unlock(struct gs_region *region)
 static bool dead(const struct gs_region_slot *slot, uint32_t pid_namespace)
 {
     /* A pid means nothing outside its namespace; such a slot is not ours to judge. */
-    return slot->pid && slot->pid_namespace == pid_namespace &&
-           !gs_process_alive(slot->pid, slot->start);
+    return slot->pid && slot->pid_namespace == pid_namespace
+           && !gs_process_alive(slot->pid, slot->start);
 }
 
 /* What a process cached went with it. Which GPU it was on is known only in a share of one, and else guessed. */
@@ -82,7 +82,8 @@ static void uncache(struct gs_region *region, const struct gs_region_slot *slot)
 {
     uint64_t left = slot->cached;
     for (uint32_t g = 0; g < region->gpu_count && left; g++) {
-        uint64_t *cached = &region->gpu[g].cached, most = slot->charged[g] < *cached ? slot->charged[g] : *cached;
+        uint64_t *cached = &region->gpu[g].cached,
+                 most = slot->charged[g] < *cached ? slot->charged[g] : *cached;
         uint64_t gone = left < most ? left : most;
         __atomic_sub_fetch(cached, gone, __ATOMIC_RELAXED);
         left -= gone;

@@ -16,11 +16,11 @@ enum { REAP_SECONDS = 1 };
 
 static bool sound(const struct gs_region *region)
 {
-    return region->magic == GS_REGION_MAGIC && region->version == GS_REGION_VERSION &&
-           region->header_size == offsetof(struct gs_region, gpu) &&
-           region->gpu_size == sizeof(struct gs_region_gpu) &&
-           region->slot_size == sizeof(struct gs_region_slot) && region->gpu_count <= GS_GPUS &&
-           region->slot_count == GS_REGION_SLOTS && region->slots_high <= GS_REGION_SLOTS;
+    return region->magic == GS_REGION_MAGIC && region->version == GS_REGION_VERSION
+           && region->header_size == offsetof(struct gs_region, gpu)
+           && region->gpu_size == sizeof(struct gs_region_gpu)
+           && region->slot_size == sizeof(struct gs_region_slot) && region->gpu_count <= GS_GPUS
+           && region->slot_count == GS_REGION_SLOTS && region->slots_high <= GS_REGION_SLOTS;
 }
 
 static struct gs_region *map_fd(int fd)
@@ -141,8 +141,8 @@ GS_EXPORT int gpushare_region_set_limit(const char *path, const char *uuid, uint
     int gpu = find_gpu(&copy, uuid), result = gpu < 0 ? gpu : 0;
     if (gpu >= 0) {
         uint64_t generation = copy.gpu[gpu].generation + 1;
-        if (!put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, limit)), &limit, 8) ||
-            !put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, generation)), &generation, 8))
+        if (!put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, limit)), &limit, 8)
+            || !put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, generation)), &generation, 8))
             result = -EIO;
     }
     close(fd);
@@ -191,14 +191,16 @@ static bool put_move(int fd, int gpu, const struct gpushare_grant *grant, uint64
 {
     char name[GS_UUID] = {0};
     memcpy(name, grant->uuid, GS_UUID - 1);
-    return put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, uuid)), name, sizeof name) &&
-           put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, limit)), &grant->limit, 8) &&
-           put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, context)), &grant->context, 8) &&
-           put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, share_slot)), &grant->share_slot, 8) &&
-           put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, moves)), &moves, 8);
+    return put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, uuid)), name, sizeof name)
+           && put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, limit)), &grant->limit, 8)
+           && put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, context)), &grant->context, 8)
+           && put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, share_slot)), &grant->share_slot,
+                  8)
+           && put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, moves)), &moves, 8);
 }
 
-GS_EXPORT int gpushare_region_move(const char *path, unsigned gpu, const struct gpushare_grant *grant)
+GS_EXPORT int gpushare_region_move(const char *path, unsigned gpu,
+                                   const struct gpushare_grant *grant)
 {
     struct gs_region copy;
     int fd = open_policy(path, &copy);

@@ -14,9 +14,9 @@
 
 bool gs_swap_sound(const struct gs_swap *swap)
 {
-    return swap->magic == GS_SWAP_MAGIC && swap->version == GS_SWAP_VERSION &&
-           swap->header_size == offsetof(struct gs_swap, owner) && swap->unit && swap->unit % 4096 == 0 &&
-           swap->count <= GS_SWAP_UNITS;
+    return swap->magic == GS_SWAP_MAGIC && swap->version == GS_SWAP_VERSION
+           && swap->header_size == offsetof(struct gs_swap, owner) && swap->unit
+           && swap->unit % 4096 == 0 && swap->count <= GS_SWAP_UNITS;
 }
 
 int gs_swap_open(const char *folder, const char *name, int flags)
@@ -78,7 +78,8 @@ static const struct gs_swap_unit *caller(void)
     static struct gs_swap_unit me;
     uint32_t pid = (uint32_t)getpid();
     if ((uint32_t)me.owner != pid)
-        me = (struct gs_swap_unit){(uint64_t)gs_process_namespace() << 32 | pid, gs_process_start(getpid())};
+        me = (struct gs_swap_unit){(uint64_t)gs_process_namespace() << 32 | pid,
+                                   gs_process_start(getpid())};
     return &me;
 }
 
@@ -86,8 +87,9 @@ bool gs_swap_take(struct gs_swap *swap, unsigned unit)
 {
     uint64_t nobody = 0;
     struct gs_swap_unit *at = &swap->owner[unit];
-    if (__atomic_load_n(&at->owner, __ATOMIC_RELAXED) ||
-        !__atomic_compare_exchange_n(&at->owner, &nobody, caller()->owner, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    if (__atomic_load_n(&at->owner, __ATOMIC_RELAXED)
+        || !__atomic_compare_exchange_n(&at->owner, &nobody, caller()->owner, false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return false;
     __atomic_store_n(&at->start, caller()->start, __ATOMIC_RELEASE);
     return true;

@@ -36,7 +36,8 @@ static int read_table(struct pool *pool)
     pool->copy = calloc(1, sizeof *pool->copy);
     if (!pool->copy)
         return -ENOMEM;
-    bool whole = pread(pool->table, pool->copy, sizeof *pool->copy, 0) == (ssize_t)sizeof *pool->copy;
+    bool whole =
+        pread(pool->table, pool->copy, sizeof *pool->copy, 0) == (ssize_t)sizeof *pool->copy;
     return whole && gs_swap_sound(pool->copy) ? 0 : -EBADMSG;
 }
 
@@ -52,13 +53,17 @@ static int enter(const char *folder, struct pool *pool)
     return result < 0 ? result : 0;
 }
 
-#define WRITE(pool, field, value)                                                                    \
-    (pwrite((pool)->table, &(__typeof__((pool)->copy->field)){value}, sizeof (pool)->copy->field,    \
-            offsetof(struct gs_swap, field)) == (ssize_t)sizeof (pool)->copy->field)
+#define WRITE(pool, field, value)                                                                \
+    (pwrite((pool)->table, &(__typeof__((pool)->copy->field)){value}, sizeof(pool)->copy->field, \
+            offsetof(struct gs_swap, field))                                                     \
+     == (ssize_t)sizeof(pool)->copy->field)
 
 static int fill(int table, uint64_t unit)
 {
-    struct gs_swap header = {.magic = GS_SWAP_MAGIC, .version = GS_SWAP_VERSION, .header_size = HEADER, .unit = unit};
+    struct gs_swap header = {.magic = GS_SWAP_MAGIC,
+                             .version = GS_SWAP_VERSION,
+                             .header_size = HEADER,
+                             .unit = unit};
     /* The pages are taken now: a full file system must fail here, not as SIGBUS inside a tenant's program. */
     int error = posix_fallocate(table, 0, sizeof header);
     if (error)
@@ -98,7 +103,8 @@ static int shrink(const struct pool *pool, uint32_t units)
     uint64_t unit = pool->copy->unit;
     for (uint32_t i = units; i < pool->copy->count; i++)
         if (!pool->copy->owner[i].owner)
-            fallocate(pool->data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(i * unit), (off_t)unit);
+            fallocate(pool->data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(i * unit),
+                      (off_t)unit);
     return pool->copy->ready <= units || WRITE(pool, ready, units) ? 0 : -EIO;
 }
 
@@ -133,7 +139,8 @@ static int64_t prefault(const struct pool *pool, uint64_t wanted, unsigned threa
     if (until <= from)
         return (int64_t)(from * unit);
     size_t bytes = (until - from) * unit;
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, pool->data, (off_t)(from * unit));
+    void *at =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, pool->data, (off_t)(from * unit));
     if (at == MAP_FAILED)
         return -errno;
     madvise(at, bytes, MADV_HUGEPAGE);
@@ -157,8 +164,8 @@ GS_EXPORT int64_t gpushare_swap_prefault(const char *folder, uint64_t bytes, uns
 
 static bool left_by_the_dead(const struct gs_swap_unit *unit, uint32_t pid_namespace)
 {
-    return unit->owner && unit->owner >> 32 == pid_namespace &&
-           !gs_process_alive((pid_t)(uint32_t)unit->owner, unit->start);
+    return unit->owner && unit->owner >> 32 == pid_namespace
+           && !gs_process_alive((pid_t)(uint32_t)unit->owner, unit->start);
 }
 
 static int reap(const struct pool *pool)
@@ -168,7 +175,9 @@ static int reap(const struct pool *pool)
     int freed = 0;
     for (size_t i = 0; i < GS_SWAP_UNITS; i++)
         if (left_by_the_dead(&pool->copy->owner[i], pid_namespace))
-            freed += pwrite(pool->table, &nobodys, sizeof nobodys, (off_t)(HEADER + i * sizeof nobodys)) > 0;
+            freed +=
+                pwrite(pool->table, &nobodys, sizeof nobodys, (off_t)(HEADER + i * sizeof nobodys))
+                > 0;
     return !freed || WRITE(pool, given, pool->copy->given + 1) ? freed : -EIO;
 }
 
@@ -190,7 +199,8 @@ GS_EXPORT int gpushare_swap_info(const char *folder, struct gpushare_swap_info *
     if (result < 0)
         return result;
     const struct gs_swap *copy = pool.copy;
-    *info = (struct gpushare_swap_info){copy->unit, copy->count * copy->unit, copy->ready * copy->unit, 0};
+    *info = (struct gpushare_swap_info){copy->unit, copy->count * copy->unit,
+                                        copy->ready * copy->unit, 0};
     for (size_t i = 0; i < GS_SWAP_UNITS; i++)
         info->taken += copy->owner[i].owner ? copy->unit : 0;
     leave(&pool);

@@ -36,7 +36,8 @@ static void by_symbol(const char *symbol)
 static void by_name(const char *name)
 {
     for (size_t v = 0; v < sizeof versions / sizeof *versions; v++) {
-        for (cuuint64_t flags = 0; flags <= CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM; flags++) {
+        for (cuuint64_t flags = 0; flags <= CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM;
+             flags++) {
             void *function = NULL;
             CUdriverProcAddressQueryResult status;
             if (address(name, &function, versions[v], flags, &status) == CUDA_SUCCESS && function)

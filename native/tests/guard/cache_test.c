@@ -145,18 +145,23 @@ static void pointers_are_the_program_s_own(void)
     int ordinal = 7;
     unsigned long long id[2];
     CUcontext owner = NULL;
-    CUpointer_attribute wanted[] = {CU_POINTER_ATTRIBUTE_RANGE_START_ADDR, CU_POINTER_ATTRIBUTE_RANGE_SIZE,
-                                    CU_POINTER_ATTRIBUTE_MEMORY_TYPE, CU_POINTER_ATTRIBUTE_IS_MANAGED,
-                                    CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, CU_POINTER_ATTRIBUTE_CONTEXT};
+    CUpointer_attribute wanted[] = {CU_POINTER_ATTRIBUTE_RANGE_START_ADDR,
+                                    CU_POINTER_ATTRIBUTE_RANGE_SIZE,
+                                    CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+                                    CU_POINTER_ATTRIBUTE_IS_MANAGED,
+                                    CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
+                                    CU_POINTER_ATTRIBUTE_CONTEXT};
     void *values[] = {&start, &size, &type, &managed, &ordinal, &owner};
     OK(cuPointerGetAttributes(6, wanted, values, at + 66 * MIB));
-    CHECK(start == at && size == 70 * MIB && type == CU_MEMORYTYPE_DEVICE && !managed && ordinal == 0);
+    CHECK(start == at && size == 70 * MIB && type == CU_MEMORYTYPE_DEVICE && !managed
+          && ordinal == 0);
     CHECK(owner == context);
     OK(cuPointerGetAttribute(&legacy, CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE, at));
     CHECK(legacy == 1);
     OK(cuPointerGetAttribute(&id[0], CU_POINTER_ATTRIBUTE_BUFFER_ID, at));
     OK(cuMemFree_v2(at));
-    CHECK(cuPointerGetAttribute(&start, CU_POINTER_ATTRIBUTE_RANGE_START_ADDR, 12345) != CUDA_SUCCESS);
+    CHECK(cuPointerGetAttribute(&start, CU_POINTER_ATTRIBUTE_RANGE_START_ADDR, 12345)
+          != CUDA_SUCCESS);
     CHECK(take(70 * MIB) == at);
     OK(cuPointerGetAttribute(&id[1], CU_POINTER_ATTRIBUTE_BUFFER_ID, at));
     CHECK(id[0] != id[1]);

@@ -41,11 +41,16 @@ static void count(uint64_t bytes)
 {
     uint64_t now = __atomic_add_fetch(&counter->used, bytes, __ATOMIC_SEQ_CST);
     uint64_t peak = __atomic_load_n(&counter->peak, __ATOMIC_SEQ_CST);
-    while (now > peak && now < TOTAL && !__atomic_compare_exchange_n(&counter->peak, &peak, now, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    while (now > peak && now < TOTAL
+           && !__atomic_compare_exchange_n(&counter->peak, &peak, now, 0, __ATOMIC_SEQ_CST,
+                                           __ATOMIC_SEQ_CST))
         ;
 }
 
-CUresult cuInit(unsigned int flags) { return flags ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS; }
+CUresult cuInit(unsigned int flags)
+{
+    return flags ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+}
 CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice device)
 {
     memset(uuid->bytes, 0x11 * (device + 1), 16);
@@ -70,14 +75,27 @@ CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned int *flags, int *a
     *active = __atomic_load_n(&retained, __ATOMIC_SEQ_CST) > 0;
     return CUDA_SUCCESS;
 }
-CUresult cuCtxSetCurrent(CUcontext context) { current = context; return CUDA_SUCCESS; }
-CUresult cuCtxGetCurrent(CUcontext *context) { *context = current; return CUDA_SUCCESS; }
+CUresult cuCtxSetCurrent(CUcontext context)
+{
+    current = context;
+    return CUDA_SUCCESS;
+}
+CUresult cuCtxGetCurrent(CUcontext *context)
+{
+    *context = current;
+    return CUDA_SUCCESS;
+}
 CUresult cuCtxGetDevice(CUdevice *device)
 {
     *device = (CUdevice)((uintptr_t)current - 0x1000);
     return current ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
 }
-CUresult cuDeviceTotalMem_v2(size_t *total, CUdevice device) { (void)device; *total = TOTAL; return CUDA_SUCCESS; }
+CUresult cuDeviceTotalMem_v2(size_t *total, CUdevice device)
+{
+    (void)device;
+    *total = TOTAL;
+    return CUDA_SUCCESS;
+}
 CUresult cuMemGetInfo_v2(size_t *free, size_t *total)
 {
     if (free)
@@ -97,7 +115,10 @@ static CUresult inner_alloc(CUdeviceptr *pointer, size_t bytes)
     count(bytes);
     return CUDA_SUCCESS;
 }
-CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t bytes) { return inner_alloc(pointer, bytes); }
+CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t bytes)
+{
+    return inner_alloc(pointer, bytes);
+}
 CUresult cuMemFree_v2(CUdeviceptr pointer)
 {
     if (!pointer)
@@ -113,7 +134,10 @@ CUresult cuMemAlloc(unsigned int *pointer, unsigned int bytes)
     count(bytes);
     return CUDA_SUCCESS;
 }
-CUresult cuMemAlloc_v9(CUdeviceptr *pointer, size_t bytes) { return inner_alloc(pointer, bytes); }
+CUresult cuMemAlloc_v9(CUdeviceptr *pointer, size_t bytes)
+{
+    return inner_alloc(pointer, bytes);
+}
 
 CUresult cuGetProcAddress_v2(const char *name, void **function, int version, cuuint64_t flags,
                              CUdriverProcAddressQueryResult *status)
@@ -122,13 +146,15 @@ CUresult cuGetProcAddress_v2(const char *name, void **function, int version, cuu
         *status = CU_GET_PROC_ADDRESS_SUCCESS;
     *function = NULL;
     if (strcmp(name, "cuMemAlloc") == 0)
-        *function = version >= 99000 ? (void *)cuMemAlloc_v9 : version >= 3020 ? (void *)inner_alloc
-                                                                               : (void *)cuMemAlloc;
+        *function = version >= 99000  ? (void *)cuMemAlloc_v9
+                    : version >= 3020 ? (void *)inner_alloc
+                                      : (void *)cuMemAlloc;
     else if (strcmp(name, "cuInit") == 0)
         *function = (void *)cuInit;
     else if (strcmp(name, "cuGetProcAddress") == 0)
         *function = (void *)cuGetProcAddress_v2;
     else if (status)
-        *status = flags == 77 ? CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT : CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
+        *status = flags == 77 ? CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT
+                              : CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
     return *function ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
 }

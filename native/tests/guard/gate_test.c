@@ -19,9 +19,9 @@
 #include "gs_cuda.h"
 
 /* Real ones: a real GPU runs them, the simulated one knows what their names stand for. */
-#define INDEX                                                                                    \
+#define INDEX                                                                                     \
     "mov.u32 %r1, %tid.x; mov.u32 %r2, %ctaid.x; mov.u32 %r3, %ntid.x; mov.u32 %r4, %nctaid.x;\n" \
-    "mad.lo.u32 %r1, %r2, %r3, %r1; mul.lo.u32 %r3, %r3, %r4;\n"                                 \
+    "mad.lo.u32 %r1, %r2, %r3, %r1; mul.lo.u32 %r3, %r3, %r4;\n"                                  \
     "cvt.u64.u32 %i, %r1; cvt.u64.u32 %step, %r3;\n"
 static const char kernels[] =
     "//\n.version 7.0\n.target sm_70\n.address_size 64\n"
@@ -71,7 +71,8 @@ static int ends(void)
 
 static void launch(CUfunction function, unsigned blocks, void **parameters)
 {
-    CHECK(cuLaunchKernel(function, blocks, 1, 1, 256, 1, 1, 0, stream, parameters, NULL) == CUDA_SUCCESS);
+    CHECK(cuLaunchKernel(function, blocks, 1, 1, 256, 1, 1, 0, stream, parameters, NULL)
+          == CUDA_SUCCESS);
 }
 
 static void spins(unsigned long long ns)
@@ -159,7 +160,10 @@ static long order(int rounds)
     CHECK(cuMemAlloc_v2(&x, n * 4) == CUDA_SUCCESS && cuMemAlloc_v2(&y, n * 4) == CUDA_SUCCESS);
     launch(fill, 1, (void *[]){&y, &zero, &n});
     for (int round = 0; round < rounds; round++) {
-        union { float number; unsigned bits; } value = {.number = (float)(round % 100)};
+        union {
+            float number;
+            unsigned bits;
+        } value = {.number = (float)(round % 100)};
         launch(fill, 1, (void *[]){&x, round ? &value.bits : &one, &n});
         launch(saxpy, 1, (void *[]){&y, &x, &factor, &n});
         wanted += round ? value.number : 1;

@@ -114,15 +114,17 @@ static void by_proc_address(void)
 
     unsigned narrow[2] = {0, 0xabcd};
     CHECK(cu.address("cuMemAlloc", &function, 2000, 0, NULL) == CUDA_SUCCESS);
-    CHECK(((CUresult(*)(unsigned *, unsigned))function)(narrow, 4 * MIB) == CUDA_SUCCESS);
+    CHECK(((CUresult (*)(unsigned *, unsigned))function)(narrow, 4 * MIB) == CUDA_SUCCESS);
     CHECK(narrow[1] == 0xabcd && used() == 6 * MIB); /* the ABI that was asked for, and charged */
-    CHECK(((CUresult(*)(unsigned *, unsigned))function)(narrow, 63 * MIB) == CUDA_ERROR_OUT_OF_MEMORY);
+    CHECK(((CUresult (*)(unsigned *, unsigned))function)(narrow, 63 * MIB)
+          == CUDA_ERROR_OUT_OF_MEMORY);
 
     CHECK(cu.address("cuMemAlloc", &function, 99000, 0, &status) == CUDA_SUCCESS);
     CHECK(region()->unhooked == 1); /* newer than we know: handed out as it is, and told */
     CHECK(cu.address("cuNothing", &function, 13000, 77, &status) == CUDA_ERROR_NOT_FOUND);
     CHECK(status == CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT);
-    CHECK(cu.address("cuGetProcAddress", &function, 12000, 0, NULL) == CUDA_SUCCESS && function == cu.address);
+    CHECK(cu.address("cuGetProcAddress", &function, 12000, 0, NULL) == CUDA_SUCCESS
+          && function == cu.address);
 }
 
 static void by_view(void)
@@ -134,7 +136,9 @@ static void by_view(void)
     CHECK(cu.info(NULL, NULL) == CUDA_SUCCESS);
     CHECK(cu.info(&free, NULL) == CUDA_SUCCESS && free == 52 * MIB);
     CHECK(cu.info(NULL, &total) == CUDA_SUCCESS && total == 64 * MIB);
-    CHECK(gpushare_region_set_limit(region_path, "GPU-11111111-1111-1111-1111-111111111111", 8 * MIB) == 0);
+    CHECK(
+        gpushare_region_set_limit(region_path, "GPU-11111111-1111-1111-1111-111111111111", 8 * MIB)
+        == 0);
     CHECK(cu.info(&free, &total) == CUDA_SUCCESS && free == 0 && total == 8 * MIB);
     CHECK(cu.alloc(&a, 1) == CUDA_ERROR_OUT_OF_MEMORY);
 }
@@ -176,7 +180,8 @@ static void forked(void)
     }
     int status;
     CHECK(waitpid(child, &status, 0) == child && status == 0);
-    CHECK(cu.alloc(&a, 40 * MIB) == CUDA_SUCCESS && used() == 52 * MIB); /* the dead child's memory is free */
+    CHECK(cu.alloc(&a, 40 * MIB) == CUDA_SUCCESS
+          && used() == 52 * MIB); /* the dead child's memory is free */
 }
 
 static void executed(void)
@@ -231,7 +236,9 @@ static void raced(void)
     }
     for (int p = 0, status; p < PROCESSES; p++)
         CHECK(wait(&status) > 0 && status == 0);
-    struct { uint64_t used, peak; } counter;
+    struct {
+        uint64_t used, peak;
+    } counter;
     int fd = open(counter_path, O_RDONLY);
     CHECK(read(fd, &counter, sizeof counter) == sizeof counter);
     struct gs_region *mapped = region();
@@ -256,10 +263,12 @@ static void without_traces(void)
     CUdeviceptr a;
     start(0);
     errno = 4711;
-    CHECK(cu.alloc(&a, 10 * MIB) == CUDA_SUCCESS && cu.alloc(&a, 99 * MIB) == CUDA_ERROR_OUT_OF_MEMORY);
+    CHECK(cu.alloc(&a, 10 * MIB) == CUDA_SUCCESS
+          && cu.alloc(&a, 99 * MIB) == CUDA_ERROR_OUT_OF_MEMORY);
     CHECK(errno == 4711 && dlsym(cu.handle, "cuMemAlloc_v2") && errno == 4711);
     CHECK(open_files() == files && umask(0) == mask);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* these handle signals themselves */
+#if !defined(__SANITIZE_ADDRESS__) \
+    && !defined(__SANITIZE_THREAD__) /* these handle signals themselves */
     for (int signal = 1; signal < 32; signal++) {
         struct sigaction action;
         CHECK(sigaction(signal, NULL, &action) < 0 || action.sa_handler == SIG_DFL);
@@ -279,7 +288,8 @@ static void open_when_corrupt(void)
     CHECK(truncate(region_path, 100) == 0);
     if (!getenv("AGAIN")) {
         setenv("AGAIN", "1", 1);
-        execl("/proc/self/exe", "hooks_test", "open_when_corrupt", guard, driver, next_library, linked, NULL);
+        execl("/proc/self/exe", "hooks_test", "open_when_corrupt", guard, driver, next_library,
+              linked, NULL);
     }
     start(0);
     CHECK(cu.alloc(&a, 100 * MIB) == CUDA_SUCCESS);
@@ -291,10 +301,19 @@ static const struct scenario {
     const char *name;
     void (*run)(void);
 } scenarios[] = {
-    {"by_dlsym", by_dlsym}, {"by_small_blocks", by_small_blocks}, {"by_proc_address", by_proc_address},
-    {"by_view", by_view}, {"without_a_driver", without_a_driver}, {"after_reset", after_reset},
-    {"unlisted", unlisted}, {"forked", forked}, {"executed", executed}, {"raced", raced},
-    {"without_traces", without_traces}, {"beside_another", beside_another}, {"linked", NULL},
+    {"by_dlsym", by_dlsym},
+    {"by_small_blocks", by_small_blocks},
+    {"by_proc_address", by_proc_address},
+    {"by_view", by_view},
+    {"without_a_driver", without_a_driver},
+    {"after_reset", after_reset},
+    {"unlisted", unlisted},
+    {"forked", forked},
+    {"executed", executed},
+    {"raced", raced},
+    {"without_traces", without_traces},
+    {"beside_another", beside_another},
+    {"linked", NULL},
     {"open_when_corrupt", open_when_corrupt},
 };
 
@@ -315,7 +334,8 @@ static void prepare(const struct scenario *scenario, const char *log)
 
 static void run_under_guard(const struct scenario *scenario)
 {
-    const struct gpushare_grant grant = {"GPU-11111111-1111-1111-1111-111111111111", 64 * MIB, 2 * MIB, 0};
+    const struct gpushare_grant grant = {"GPU-11111111-1111-1111-1111-111111111111", 64 * MIB,
+                                         2 * MIB, 0};
     char log[80];
     int status;
     snprintf(log, sizeof log, "%s.log", region_path);
@@ -323,8 +343,8 @@ static void run_under_guard(const struct scenario *scenario)
     pid_t child = fork();
     if (child == 0) {
         prepare(scenario, log);
-        execl(scenario->run ? "/proc/self/exe" : linked, "hooks_test", scenario->name, guard, driver, next_library,
-              linked, NULL);
+        execl(scenario->run ? "/proc/self/exe" : linked, "hooks_test", scenario->name, guard,
+              driver, next_library, linked, NULL);
     }
     CHECK(waitpid(child, &status, 0) == child);
     fprintf(stderr, "%s %s\n", status ? "FAILED" : "ok", scenario->name);

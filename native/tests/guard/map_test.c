@@ -27,7 +27,9 @@ int main(void)
         } else {
             count += model[k] == 0;
             model[k] = (uint64_t)step + 1;
-            CHECK(gs_map_put(&map, &(struct gs_entry){.space = GS_POINTER, .key = key, .bytes = model[k]}));
+            CHECK(
+                gs_map_put(&map,
+                           &(struct gs_entry){.space = GS_POINTER, .key = key, .bytes = model[k]}));
         }
         CHECK(map.count == count);
     }

@@ -122,7 +122,8 @@ static void copies_nothing_twice(void)
     CHECK(suspend(0) == GS_NO_FAILURE && number(&slot()->moved) == 130 * MIB);
     CHECK(resume() == GS_NO_FAILURE);
     usleep(50000);
-    CHECK(suspend(0) == GS_NO_FAILURE && number(&slot()->moved) == 0 && number(&slot()->away) == 130 * MIB);
+    CHECK(suspend(0) == GS_NO_FAILURE && number(&slot()->moved) == 0
+          && number(&slot()->away) == 130 * MIB);
     CHECK(resume() == GS_NO_FAILURE);
     check_pattern(at, 130 * MIB, 5);
     write_pattern(at + 70 * MIB, MIB, 9);

@@ -14,13 +14,13 @@
 
 #define MIB (1ull << 20)
 #define OK(call) GIVES(call, CUDA_SUCCESS)
-#define GIVES(call, wanted)                                                                    \
-    do {                                                                                       \
-        CUresult result_ = call;                                                               \
-        if (result_ != (wanted)) {                                                             \
-            fprintf(stderr, "%s:%d: %s gave %d\n", __FILE__, __LINE__, #call, (int)result_);   \
-            exit(1);                                                                           \
-        }                                                                                      \
+#define GIVES(call, wanted)                                                                  \
+    do {                                                                                     \
+        CUresult result_ = call;                                                             \
+        if (result_ != (wanted)) {                                                           \
+            fprintf(stderr, "%s:%d: %s gave %d\n", __FILE__, __LINE__, #call, (int)result_); \
+            exit(1);                                                                         \
+        }                                                                                    \
     } while (0)
 
 static struct gs_region *region;
@@ -126,6 +126,5 @@ static inline void check_pattern(CUdeviceptr at, uint64_t bytes, uint64_t seed)
         CHECK(words[i] == (seed + i) * 0x9e3779b97f4a7c15ull);
     free(words);
 }
-
 
 #endif

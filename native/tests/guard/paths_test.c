@@ -13,13 +13,13 @@
 #define MIB (1ull << 20)
 #define OK(call) GIVES(call, CUDA_SUCCESS)
 #define FULL(call) GIVES(call, CUDA_ERROR_OUT_OF_MEMORY)
-#define GIVES(call, wanted)                                                                    \
-    do {                                                                                       \
-        CUresult result = call;                                                                \
-        if (result != (wanted)) {                                                              \
-            fprintf(stderr, "%s:%d: %s gave %d\n", __FILE__, __LINE__, #call, (int)result);    \
-            exit(1);                                                                           \
-        }                                                                                      \
+#define GIVES(call, wanted)                                                                 \
+    do {                                                                                    \
+        CUresult result = call;                                                             \
+        if (result != (wanted)) {                                                           \
+            fprintf(stderr, "%s:%d: %s gave %d\n", __FILE__, __LINE__, #call, (int)result); \
+            exit(1);                                                                        \
+        }                                                                                   \
     } while (0)
 #define LIMIT (256 * MIB)
 
@@ -30,8 +30,8 @@ static uint64_t base;
 /* What is only cached counts as free. */
 static uint64_t charged(void)
 {
-    return __atomic_load_n(&region->gpu[0].used, __ATOMIC_SEQ_CST) -
-           __atomic_load_n(&region->gpu[0].cached, __ATOMIC_SEQ_CST) - base;
+    return __atomic_load_n(&region->gpu[0].used, __ATOMIC_SEQ_CST)
+           - __atomic_load_n(&region->gpu[0].cached, __ATOMIC_SEQ_CST) - base;
 }
 
 static CUmemLocation here(void)
@@ -200,12 +200,15 @@ static void virtual_memory_counts_references(void)
 static void imports_are_free(void)
 {
     CUmemGenericAllocationHandle handle, imported;
-    CUmemAllocationProp properties = {.type = CU_MEM_ALLOCATION_TYPE_PINNED, .location = here(),
-                                      .requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR};
+    CUmemAllocationProp properties = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                      .location = here(),
+                                      .requestedHandleTypes =
+                                          CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR};
     int fd;
     OK(cuMemCreate(&handle, 100 * MIB, &properties, 0));
     OK(cuMemExportToShareableHandle(&fd, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
-    OK(cuMemImportFromShareableHandle(&imported, (void *)(intptr_t)fd, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
+    OK(cuMemImportFromShareableHandle(&imported, (void *)(intptr_t)fd,
+                                      CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
     CHECK(charged() == 100 * MIB);
     OK(cuMemRelease(imported));
     OK(cuMemRelease(handle));
@@ -220,7 +223,8 @@ static void arrays(void)
     CUDA_ARRAY_DESCRIPTOR flat = {4 * MIB / 64, 64, CU_AD_FORMAT_FLOAT, 4}; /* 64 MiB */
     CUDA_ARRAY3D_DESCRIPTOR deep = {256, 256, 64, CU_AD_FORMAT_FLOAT, 1, 0};  /* 16 MiB */
     CUDA_ARRAY3D_DESCRIPTOR big = {16384, 16384, 0, CU_AD_FORMAT_FLOAT, 4, 0}; /* 4 GiB */
-    CUDA_ARRAY3D_DESCRIPTOR mips = {2048, 2048, 0, CU_AD_FORMAT_FLOAT, 2, 0};  /* 32 MiB and a third */
+    CUDA_ARRAY3D_DESCRIPTOR mips = {2048, 2048, 0, CU_AD_FORMAT_FLOAT,
+                                    2,    0};  /* 32 MiB and a third */
     flat = (CUDA_ARRAY_DESCRIPTOR){65536, 0, CU_AD_FORMAT_FLOAT, 4};
     OK(cuArrayCreate_v2(&line, &flat));
     CHECK(charged() == 2 * MIB);
@@ -244,7 +248,8 @@ static CUgraph graph_of(uint64_t bytes)
 {
     CUgraph graph;
     CUgraphNode node, freed;
-    CUDA_MEM_ALLOC_NODE_PARAMS memory = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED, .location = here()},
+    CUDA_MEM_ALLOC_NODE_PARAMS memory = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                                       .location = here()},
                                          .bytesize = bytes};
     OK(cuGraphCreate(&graph, 0));
     OK(cuGraphAddMemAllocNode(&node, graph, NULL, 0, &memory));
@@ -312,7 +317,8 @@ static void nodes_by_type_and_child_graphs(void)
     CUgraph outer, inner;
     CUgraphNode node, child, freed;
     CUgraphNodeParams parameters = {.type = CU_GRAPH_NODE_TYPE_MEM_ALLOC};
-    parameters.alloc.poolProps = (CUmemPoolProps){.allocType = CU_MEM_ALLOCATION_TYPE_PINNED, .location = here()};
+    parameters.alloc.poolProps =
+        (CUmemPoolProps){.allocType = CU_MEM_ALLOCATION_TYPE_PINNED, .location = here()};
     parameters.alloc.bytesize = 300 * MIB;
     OK(cuGraphCreate(&inner, 0));
     OK(cuGraphAddNode_v2(&node, inner, NULL, NULL, 0, &parameters));

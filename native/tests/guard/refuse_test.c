@@ -41,9 +41,10 @@ static CUgraph graph_that_allocates(void)
 {
     CUgraph graph;
     CUgraphNode node, freed;
-    CUDA_MEM_ALLOC_NODE_PARAMS memory = {
-        .poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}},
-        .bytesize = 4 * MIB};
+    CUDA_MEM_ALLOC_NODE_PARAMS memory = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                                       .location = {CU_MEM_LOCATION_TYPE_DEVICE,
+                                                                    0}},
+                                         .bytesize = 4 * MIB};
     OK(cuGraphCreate(&graph, 0));
     OK(cuGraphAddMemAllocNode(&node, graph, NULL, 0, &memory));
     OK(cuGraphAddMemFreeNode(&freed, graph, &node, 1, memory.dptr));

@@ -18,7 +18,8 @@
 enum { PROCESSES = 8, THREADS = 4, ROUNDS = 12 };
 
 static char path[64], missing[80];
-static struct gpushare_grant grant = {"GPU-00000000-1111-2222-3333-444444444444", 64 * MIB, 3 * MIB, 0};
+static struct gpushare_grant grant = {"GPU-00000000-1111-2222-3333-444444444444", 64 * MIB, 3 * MIB,
+                                      0};
 
 static struct gs_region *fresh(void)
 {
@@ -256,7 +257,8 @@ static void runs_out_of_slots(void)
     struct gs_region *region = fresh();
     CHECK(gs_region_lock(region));
     for (int s = 0; s < GS_REGION_SLOTS; s++)
-        region->slot[s] = (struct gs_region_slot){.pid = 1, .start = gs_process_start(1),
+        region->slot[s] = (struct gs_region_slot){.pid = 1,
+                                                  .start = gs_process_start(1),
                                                   .pid_namespace = gs_process_namespace()};
     region->slots_high = GS_REGION_SLOTS;
     CHECK(gs_region_join(region, getpid()) == -1);

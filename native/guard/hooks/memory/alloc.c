@@ -14,11 +14,15 @@
 
 enum { PITCH_ALIGNMENT = 512 };
 
-void gs_keep_unmovable(const struct gs_place *place, enum gs_space space, uint64_t key, uint64_t bytes,
-                       uint32_t unmovable)
+void gs_keep_unmovable(const struct gs_place *place, enum gs_space space, uint64_t key,
+                       uint64_t bytes, uint32_t unmovable)
 {
-    struct gs_entry old, entry = {.space = (uint8_t)space, .key = key, .bytes = bytes, .owner = place->context,
-                                  .gpu = (int8_t)place->gpu, .unmovable = (uint8_t)unmovable};
+    struct gs_entry old, entry = {.space = (uint8_t)space,
+                                  .key = key,
+                                  .bytes = bytes,
+                                  .owner = place->context,
+                                  .gpu = (int8_t)place->gpu,
+                                  .unmovable = (uint8_t)unmovable};
     gs_unmovable_add(unmovable);
     if (gs_ledger_put(&entry, &old))
         gs_release(&old);
@@ -28,7 +32,9 @@ void gs_keep(const struct gs_place *place, enum gs_space space, uint64_t key, ui
 {
     bool array = space == GS_ARRAY || space == GS_MIPMAP;
     gs_keep_unmovable(place, space, key, bytes,
-                      array ? GS_UNMOVABLE_ARRAY : space == GS_POINTER ? GS_UNMOVABLE_LEGACY : 0);
+                      array                 ? GS_UNMOVABLE_ARRAY
+                      : space == GS_POINTER ? GS_UNMOVABLE_LEGACY
+                                            : 0);
 }
 
 void gs_release(const struct gs_entry *entry)
@@ -40,7 +46,8 @@ void gs_release(const struct gs_entry *entry)
         gs_uncharge(GS_BLOCK, entry->gpu, entry->bytes);
 }
 
-static CUresult kept(CUresult result, const struct gs_place *place, uint64_t bytes, const CUdeviceptr *pointer)
+static CUresult kept(CUresult result, const struct gs_place *place, uint64_t bytes,
+                     const CUdeviceptr *pointer)
 {
     if (result == CUDA_SUCCESS)
         gs_keep(place, GS_POINTER, *pointer, bytes);
@@ -77,7 +84,8 @@ CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t bytes, unsigned int flag
 }
 
 /* The pitch is the driver's to choose; a guess is reserved and corrected when it is known. */
-static CUresult pitched(const struct gs_place *place, uint64_t guess, uint64_t taken, CUdeviceptr pointer)
+static CUresult pitched(const struct gs_place *place, uint64_t guess, uint64_t taken,
+                        CUdeviceptr pointer)
 {
     gs_uncharge(GS_BLOCK, place->gpu, guess);
     if (gs_charge_or_reclaim(GS_BLOCK, place->gpu, taken)) {
@@ -88,13 +96,15 @@ static CUresult pitched(const struct gs_place *place, uint64_t guess, uint64_t t
     return gs_refuse(place->gpu);
 }
 
-CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, size_t height, unsigned int element)
+CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, size_t height,
+                            unsigned int element)
 {
     struct gs_place place = gs_place_current();
     if (place.gpu < 0)
         return cuda()->cuMemAllocPitch_v2(pointer, pitch, width, height, element);
-    uint64_t row = width > SIZE_MAX - PITCH_ALIGNMENT ? width
-                 : (width + PITCH_ALIGNMENT - 1) / PITCH_ALIGNMENT * PITCH_ALIGNMENT;
+    uint64_t row = width > SIZE_MAX - PITCH_ALIGNMENT
+                       ? width
+                       : (width + PITCH_ALIGNMENT - 1) / PITCH_ALIGNMENT * PITCH_ALIGNMENT;
     uint64_t guess = gs_times(row, height);
     bool sound = pointer && pitch && guess && (element == 4 || element == 8 || element == 16);
     if (sound && gs_heap_serves(&place)) {

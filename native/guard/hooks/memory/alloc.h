@@ -9,8 +9,8 @@
 void gs_keep(const struct gs_place *place, enum gs_space space, uint64_t key, uint64_t bytes);
 
 /* The same of memory that cannot be moved for a reason of its own. */
-void gs_keep_unmovable(const struct gs_place *place, enum gs_space space, uint64_t key, uint64_t bytes,
-                       uint32_t unmovable);
+void gs_keep_unmovable(const struct gs_place *place, enum gs_space space, uint64_t key,
+                       uint64_t bytes, uint32_t unmovable);
 
 /* Gives back what a pointer or array cost. */
 void gs_release(const struct gs_entry *entry);
@@ -23,16 +23,16 @@ static inline uint64_t gs_times(uint64_t a, uint64_t b)
 }
 
 /* Taken out before the call: right after it another thread may be given the same address. */
-#define GS_FREEING(space, key, call)                                    \
-    do {                                                                \
-        struct gs_entry entry, old;                                     \
-        bool known = gs_ledger_take(space, key, &entry);                \
-        CUresult result = call;                                         \
-        if (known && result == CUDA_SUCCESS)                            \
-            gs_release(&entry);                                         \
-        else if (known)                                                 \
-            gs_ledger_put(&entry, &old);                                \
-        return result;                                                  \
+#define GS_FREEING(space, key, call)                     \
+    do {                                                 \
+        struct gs_entry entry, old;                      \
+        bool known = gs_ledger_take(space, key, &entry); \
+        CUresult result = call;                          \
+        if (known && result == CUDA_SUCCESS)             \
+            gs_release(&entry);                          \
+        else if (known)                                  \
+            gs_ledger_put(&entry, &old);                 \
+        return result;                                   \
     } while (0)
 
 #endif

@@ -10,14 +10,11 @@ static uint64_t element_bytes(CUarray_format format)
 {
     switch (format) {
     case CU_AD_FORMAT_UNSIGNED_INT8:
-    case CU_AD_FORMAT_SIGNED_INT8:
-        return 1;
+    case CU_AD_FORMAT_SIGNED_INT8: return 1;
     case CU_AD_FORMAT_UNSIGNED_INT16:
     case CU_AD_FORMAT_SIGNED_INT16:
-    case CU_AD_FORMAT_HALF:
-        return 2;
-    default:
-        return 4;
+    case CU_AD_FORMAT_HALF: return 2;
+    default: return 4;
     }
 }
 
@@ -73,8 +70,8 @@ static uint64_t mipmap_bytes(const CUDA_ARRAY3D_DESCRIPTOR *shape, unsigned leve
     return need.size > plain ? need.size : plain;
 }
 
-static CUresult made(CUresult result, const struct gs_place *place, enum gs_space space, uint64_t bytes,
-                     const void *handle)
+static CUresult made(CUresult result, const struct gs_place *place, enum gs_space space,
+                     uint64_t bytes, const void *handle)
 {
     if (result == CUDA_SUCCESS)
         gs_keep(place, space, (uintptr_t)handle, bytes);
@@ -83,12 +80,12 @@ static CUresult made(CUresult result, const struct gs_place *place, enum gs_spac
     return result;
 }
 
-#define CREATE_ARRAY(space, size, call)                                      \
-    do {                                                                     \
-        uint64_t bytes = size;                                               \
-        if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))                           \
-            return gs_refuse(place.gpu);                                     \
-        CUresult result = GS_INSIDE(call);                                   \
+#define CREATE_ARRAY(space, size, call)                                                    \
+    do {                                                                                   \
+        uint64_t bytes = size;                                                             \
+        if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))                             \
+            return gs_refuse(place.gpu);                                                   \
+        CUresult result = GS_INSIDE(call);                                                 \
         return made(result, &place, space, bytes, result == CUDA_SUCCESS ? *array : NULL); \
     } while (0)
 
@@ -97,9 +94,12 @@ CUresult cuArrayCreate_v2(CUarray *array, const CUDA_ARRAY_DESCRIPTOR *shape)
     struct gs_place place = gs_place_current();
     if (place.gpu < 0 || !shape)
         return cuda()->cuArrayCreate_v2(array, shape);
-    CUDA_ARRAY3D_DESCRIPTOR full = {.Width = shape->Width, .Height = shape->Height, .Format = shape->Format,
+    CUDA_ARRAY3D_DESCRIPTOR full = {.Width = shape->Width,
+                                    .Height = shape->Height,
+                                    .Format = shape->Format,
                                     .NumChannels = shape->NumChannels};
-    CREATE_ARRAY(GS_ARRAY, array_bytes(&full, place.device), cuda()->cuArrayCreate_v2(array, shape));
+    CREATE_ARRAY(GS_ARRAY, array_bytes(&full, place.device),
+                 cuda()->cuArrayCreate_v2(array, shape));
 }
 
 CUresult cuArray3DCreate_v2(CUarray *array, const CUDA_ARRAY3D_DESCRIPTOR *shape)
@@ -107,10 +107,12 @@ CUresult cuArray3DCreate_v2(CUarray *array, const CUDA_ARRAY3D_DESCRIPTOR *shape
     struct gs_place place = gs_place_current();
     if (place.gpu < 0 || !shape || shape->Flags & NO_MEMORY)
         return cuda()->cuArray3DCreate_v2(array, shape);
-    CREATE_ARRAY(GS_ARRAY, array_bytes(shape, place.device), cuda()->cuArray3DCreate_v2(array, shape));
+    CREATE_ARRAY(GS_ARRAY, array_bytes(shape, place.device),
+                 cuda()->cuArray3DCreate_v2(array, shape));
 }
 
-CUresult cuMipmappedArrayCreate(CUmipmappedArray *array, const CUDA_ARRAY3D_DESCRIPTOR *shape, unsigned int levels)
+CUresult cuMipmappedArrayCreate(CUmipmappedArray *array, const CUDA_ARRAY3D_DESCRIPTOR *shape,
+                                unsigned int levels)
 {
     struct gs_place place = gs_place_current();
     if (place.gpu < 0 || !shape || shape->Flags & NO_MEMORY)
@@ -124,7 +126,9 @@ CUresult cuArrayCreate(CUarray *array, const CUDA_ARRAY_DESCRIPTOR_v1 *shape)
     struct gs_place place = gs_place_current();
     if (place.gpu < 0 || !shape)
         return cuda()->cuArrayCreate(array, shape);
-    CUDA_ARRAY3D_DESCRIPTOR full = {.Width = shape->Width, .Height = shape->Height, .Format = shape->Format,
+    CUDA_ARRAY3D_DESCRIPTOR full = {.Width = shape->Width,
+                                    .Height = shape->Height,
+                                    .Format = shape->Format,
                                     .NumChannels = shape->NumChannels};
     CREATE_ARRAY(GS_ARRAY, array_bytes(&full, place.device), cuda()->cuArrayCreate(array, shape));
 }
@@ -134,8 +138,11 @@ CUresult cuArray3DCreate(CUarray *array, const CUDA_ARRAY3D_DESCRIPTOR_v1 *shape
     struct gs_place place = gs_place_current();
     if (place.gpu < 0 || !shape || shape->Flags & NO_MEMORY)
         return cuda()->cuArray3DCreate(array, shape);
-    CUDA_ARRAY3D_DESCRIPTOR full = {.Width = shape->Width, .Height = shape->Height, .Depth = shape->Depth,
-                                    .Format = shape->Format, .NumChannels = shape->NumChannels,
+    CUDA_ARRAY3D_DESCRIPTOR full = {.Width = shape->Width,
+                                    .Height = shape->Height,
+                                    .Depth = shape->Depth,
+                                    .Format = shape->Format,
+                                    .NumChannels = shape->NumChannels,
                                     .Flags = shape->Flags};
     CREATE_ARRAY(GS_ARRAY, array_bytes(&full, place.device), cuda()->cuArray3DCreate(array, shape));
 }

@@ -26,10 +26,11 @@ enum outcome { DONE, REFUSED, GREW_TOO_MUCH };
 static CUresult allocate(const struct request *want)
 {
     if (want->named)
-        return (want->per_thread ? cuda()->cuMemAllocFromPoolAsync_ptsz : cuda()->cuMemAllocFromPoolAsync)(
-            want->pointer, want->bytes, want->named, want->stream);
-    return (want->per_thread ? cuda()->cuMemAllocAsync_ptsz : cuda()->cuMemAllocAsync)(
-        want->pointer, want->bytes, want->stream);
+        return (want->per_thread ? cuda()->cuMemAllocFromPoolAsync_ptsz
+                                 : cuda()->cuMemAllocFromPoolAsync)(want->pointer, want->bytes,
+                                                                    want->named, want->stream);
+    return (want->per_thread ? cuda()->cuMemAllocAsync_ptsz
+                             : cuda()->cuMemAllocAsync)(want->pointer, want->bytes, want->stream);
 }
 
 static CUstream actual_stream(const struct request *want)
@@ -40,14 +41,17 @@ static CUstream actual_stream(const struct request *want)
 static bool idle(CUstream stream)
 {
     CUstreamCaptureStatus status;
-    return cuda()->cuStreamIsCapturing(stream, &status) == CUDA_SUCCESS &&
-           status == CU_STREAM_CAPTURE_STATUS_NONE;
+    return cuda()->cuStreamIsCapturing(stream, &status) == CUDA_SUCCESS
+           && status == CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
 static void record(struct gs_pool *pool, const struct request *want)
 {
-    struct gs_entry old, entry = {.space = GS_POINTER, .key = *want->pointer, .bytes = want->bytes,
-                                  .pool = pool, .gpu = (int8_t)pool->growth.gpu,
+    struct gs_entry old, entry = {.space = GS_POINTER,
+                                  .key = *want->pointer,
+                                  .bytes = want->bytes,
+                                  .pool = pool,
+                                  .gpu = (int8_t)pool->growth.gpu,
                                   .unmovable = GS_UNMOVABLE_POOL};
     pool->outstanding += want->bytes;
     gs_unmovable_add(GS_UNMOVABLE_POOL);
@@ -76,7 +80,8 @@ static void undo(struct gs_pool *pool, const struct request *want, uint64_t clai
  * `trusting` counts on the free bytes of the pool. They may be in pieces that the driver cannot join (it moves
  * whole steps of growth only, seen on driver 580), so that the card would hold more than the share for a moment.
  */
-static enum outcome attempt(struct gs_pool *pool, const struct request *want, bool trusting, CUresult *result)
+static enum outcome attempt(struct gs_pool *pool, const struct request *want, bool trusting,
+                            CUresult *result)
 {
     CUdeviceptr before = want->pointer ? *want->pointer : 0;
     gs_pool_settle(pool);
@@ -117,7 +122,8 @@ static struct gs_pool *pool_of(const struct request *want)
     if (pool)
         return pool;
     struct gs_place place = gs_place_of_stream(actual_stream(want));
-    if (place.gpu < 0 || (!handle && cuda()->cuDeviceGetMemPool(&handle, place.device) != CUDA_SUCCESS))
+    if (place.gpu < 0
+        || (!handle && cuda()->cuDeviceGetMemPool(&handle, place.device) != CUDA_SUCCESS))
         return NULL;
     return gs_pool_register(handle, place.gpu);
 }
@@ -154,12 +160,14 @@ CUresult cuMemAllocAsync_ptsz(CUdeviceptr *pointer, size_t bytes, CUstream strea
     return GS_INSIDE(stream_ordered(&(struct request){pointer, bytes, NULL, stream, true}));
 }
 
-CUresult cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream)
+CUresult cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool,
+                                 CUstream stream)
 {
     return GS_INSIDE(stream_ordered(&(struct request){pointer, bytes, pool, stream, false}));
 }
 
-CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream)
+CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool,
+                                      CUstream stream)
 {
     return GS_INSIDE(stream_ordered(&(struct request){pointer, bytes, pool, stream, true}));
 }

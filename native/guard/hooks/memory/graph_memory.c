@@ -40,7 +40,8 @@ static struct graph_pool *graph_pool_of(int gpu, CUdevice device)
     return graph_pool;
 }
 
-static uint64_t read(const struct graph_pool *graph_pool, CUgraphMem_attribute what, uint64_t otherwise)
+static uint64_t read(const struct graph_pool *graph_pool, CUgraphMem_attribute what,
+                     uint64_t otherwise)
 {
     cuuint64_t value = 0;
     CUresult result = cuda()->cuDeviceGetGraphMemAttribute(graph_pool->device, what, &value);
@@ -102,9 +103,10 @@ static bool add_node(struct gs_graph_need *need, CUgraphNode node)
     if (cuda()->cuGraphNodeGetType(node, &type) != CUDA_SUCCESS)
         return false;
     if (type == CU_GRAPH_NODE_TYPE_GRAPH)
-        return cuda()->cuGraphChildGraphNodeGetGraph(node, &child) == CUDA_SUCCESS && add_nodes(need, child);
-    if (type != CU_GRAPH_NODE_TYPE_MEM_ALLOC ||
-        cuda()->cuGraphMemAllocNodeGetParams(node, &parameters) != CUDA_SUCCESS)
+        return cuda()->cuGraphChildGraphNodeGetGraph(node, &child) == CUDA_SUCCESS
+               && add_nodes(need, child);
+    if (type != CU_GRAPH_NODE_TYPE_MEM_ALLOC
+        || cuda()->cuGraphMemAllocNodeGetParams(node, &parameters) != CUDA_SUCCESS)
         return false;
     int gpu = gs_gpu_at(&parameters.poolProps.location);
     if (gpu < 0)

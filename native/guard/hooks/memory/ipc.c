@@ -47,8 +47,9 @@ static CUresult map_chunk(struct opened *opened, unsigned number, uint64_t at, i
     int fd = (int)syscall(SYS_pidfd_getfd, pidfd, chunk->fd, 0);
     if (fd < 0)
         return CUDA_ERROR_MAP_FAILED;
-    CUresult result = cuda()->cuMemImportFromShareableHandle(&opened->handle[number], (void *)(intptr_t)fd,
-                                                             CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+    CUresult result =
+        cuda()->cuMemImportFromShareableHandle(&opened->handle[number], (void *)(intptr_t)fd,
+                                               CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
     close(fd);
     if (result != CUDA_SUCCESS)
         return result;
@@ -69,7 +70,8 @@ static CUresult map_chunks(struct opened *opened, int pidfd, const struct gs_ipc
         if (result == CUDA_SUCCESS)
             at += chunk[done++].bytes;
     }
-    CUmemAccessDesc us = {{CU_MEM_LOCATION_TYPE_DEVICE, device}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    CUmemAccessDesc us = {{CU_MEM_LOCATION_TYPE_DEVICE, device},
+                          CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
     if (result == CUDA_SUCCESS)
         result = cuda()->cuMemSetAccess(opened->base, at, &us, 1);
     if (result != CUDA_SUCCESS)
@@ -100,8 +102,9 @@ static CUresult map(struct opened *opened)
     int pidfd = (int)syscall(SYS_pidfd_open, opened->ticket.pid, 0);
     bool same = pidfd >= 0 && gs_process_start(opened->ticket.pid) == opened->ticket.start;
     struct gs_ipc_chunk *list = same ? fetch_list(&opened->ticket, pidfd) : NULL;
-    CUresult result = list ? cuda()->cuMemAddressReserve(&opened->base, opened->ticket.bytes, GS_PAGE, 0, 0)
-                           : CUDA_ERROR_MAP_FAILED;
+    CUresult result =
+        list ? cuda()->cuMemAddressReserve(&opened->base, opened->ticket.bytes, GS_PAGE, 0, 0)
+             : CUDA_ERROR_MAP_FAILED;
     if (result == CUDA_SUCCESS)
         result = map_chunks(opened, pidfd, list);
     if (pidfd >= 0)
@@ -171,15 +174,17 @@ static CUresult open_handle(CUdeviceptr *pointer, const struct gs_ticket *ticket
 CUresult cuIpcOpenMemHandle(CUdeviceptr *pointer, CUipcMemHandle handle, unsigned int flags)
 {
     struct gs_ticket ticket;
-    return ours(&handle, &ticket) ? open_handle(pointer, &ticket)
-                                  : native_opened(cuda()->cuIpcOpenMemHandle(pointer, handle, flags));
+    return ours(&handle, &ticket)
+               ? open_handle(pointer, &ticket)
+               : native_opened(cuda()->cuIpcOpenMemHandle(pointer, handle, flags));
 }
 
 CUresult cuIpcOpenMemHandle_v2(CUdeviceptr *pointer, CUipcMemHandle handle, unsigned int flags)
 {
     struct gs_ticket ticket;
-    return ours(&handle, &ticket) ? open_handle(pointer, &ticket)
-                                  : native_opened(cuda()->cuIpcOpenMemHandle_v2(pointer, handle, flags));
+    return ours(&handle, &ticket)
+               ? open_handle(pointer, &ticket)
+               : native_opened(cuda()->cuIpcOpenMemHandle_v2(pointer, handle, flags));
 }
 
 /* Wants the lock. False when that is no pointer of ours. */
@@ -225,7 +230,8 @@ static CUresult show(CUipcMemHandle *handle, const struct gs_allocation *allocat
     gs_blocks_lock();
     struct gs_block *block = gs_block_at(allocation->at);
     uint64_t offset = block ? allocation->at - block->at : 0;
-    CUresult result = block ? gs_ipc_export_block(block, offset, &ticket) : CUDA_ERROR_INVALID_VALUE;
+    CUresult result =
+        block ? gs_ipc_export_block(block, offset, &ticket) : CUDA_ERROR_INVALID_VALUE;
     gs_blocks_unlock();
     if (result == CUDA_SUCCESS)
         memcpy(handle, &ticket, sizeof ticket);

@@ -3,7 +3,8 @@
 #include "charge/pressure.h"
 #include "hooks/memory/alloc.h"
 
-static CUresult kept(CUresult result, const struct gs_place *place, uint64_t bytes, const CUdeviceptr_v1 *pointer)
+static CUresult kept(CUresult result, const struct gs_place *place, uint64_t bytes,
+                     const CUdeviceptr_v1 *pointer)
 {
     if (result == CUDA_SUCCESS)
         gs_keep(place, GS_POINTER, *pointer, bytes);
@@ -22,8 +23,8 @@ CUresult cuMemAlloc(CUdeviceptr_v1 *pointer, unsigned int bytes)
     return kept(cuda()->cuMemAlloc(pointer, bytes), &place, bytes, pointer);
 }
 
-CUresult cuMemAllocPitch(CUdeviceptr_v1 *pointer, unsigned int *pitch, unsigned int width, unsigned int height,
-                         unsigned int element)
+CUresult cuMemAllocPitch(CUdeviceptr_v1 *pointer, unsigned int *pitch, unsigned int width,
+                         unsigned int height, unsigned int element)
 {
     struct gs_place place = gs_place_current();
     if (place.gpu < 0)
@@ -31,7 +32,8 @@ CUresult cuMemAllocPitch(CUdeviceptr_v1 *pointer, unsigned int *pitch, unsigned 
     uint64_t bytes = ((uint64_t)width + 511) / 512 * 512 * height;
     if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))
         return gs_refuse(place.gpu);
-    return kept(cuda()->cuMemAllocPitch(pointer, pitch, width, height, element), &place, bytes, pointer);
+    return kept(cuda()->cuMemAllocPitch(pointer, pitch, width, height, element), &place, bytes,
+                pointer);
 }
 
 CUresult cuMemFree(CUdeviceptr_v1 pointer)

@@ -37,31 +37,31 @@ static uint64_t free_on_card(int gpu, uint64_t reported)
     return reported + gs_cached_here(gpu);
 }
 
-#define MEMORY_INFO(symbol, type, most)                                                            \
-    CUresult symbol(type *free, type *total)                                                       \
-    {                                                                                              \
-        CUresult result = cuda()->symbol(free, total);                                             \
-        int gpu = result == CUDA_SUCCESS ? current_gpu() : -1;                                     \
-        if (gpu < 0)                                                                               \
-            return result;                                                                         \
-        struct gs_usage usage = up_to_date(gpu);                                                   \
-        if (free)                                                                                  \
-            *free = (type)smaller(free_on_card(gpu, *free), smaller(left(usage), most));           \
-        if (total)                                                                                 \
-            *total = (type)smaller(*total, smaller(usage.limit, most));                            \
-        return result;                                                                             \
+#define MEMORY_INFO(symbol, type, most)                                                  \
+    CUresult symbol(type *free, type *total)                                             \
+    {                                                                                    \
+        CUresult result = cuda()->symbol(free, total);                                   \
+        int gpu = result == CUDA_SUCCESS ? current_gpu() : -1;                           \
+        if (gpu < 0)                                                                     \
+            return result;                                                               \
+        struct gs_usage usage = up_to_date(gpu);                                         \
+        if (free)                                                                        \
+            *free = (type)smaller(free_on_card(gpu, *free), smaller(left(usage), most)); \
+        if (total)                                                                       \
+            *total = (type)smaller(*total, smaller(usage.limit, most));                  \
+        return result;                                                                   \
     }
 MEMORY_INFO(cuMemGetInfo, unsigned int, UINT_MAX)
 MEMORY_INFO(cuMemGetInfo_v2, size_t, SIZE_MAX)
 
-#define TOTAL_MEMORY(symbol, type, most)                                                           \
-    CUresult symbol(type *total, CUdevice device)                                                  \
-    {                                                                                              \
-        CUresult result = cuda()->symbol(total, device);                                           \
-        int gpu = result == CUDA_SUCCESS ? gs_gpu_of(device) : -1;                                 \
-        if (gpu >= 0 && total)                                                                     \
-            *total = (type)smaller(*total, smaller(gs_usage(gpu).limit, most));                    \
-        return result;                                                                             \
+#define TOTAL_MEMORY(symbol, type, most)                                        \
+    CUresult symbol(type *total, CUdevice device)                               \
+    {                                                                           \
+        CUresult result = cuda()->symbol(total, device);                        \
+        int gpu = result == CUDA_SUCCESS ? gs_gpu_of(device) : -1;              \
+        if (gpu >= 0 && total)                                                  \
+            *total = (type)smaller(*total, smaller(gs_usage(gpu).limit, most)); \
+        return result;                                                          \
     }
 TOTAL_MEMORY(cuDeviceTotalMem, unsigned int, UINT_MAX)
 TOTAL_MEMORY(cuDeviceTotalMem_v2, size_t, SIZE_MAX)

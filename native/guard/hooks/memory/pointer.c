@@ -19,7 +19,9 @@ static bool answers(const struct gs_allocation *found, CUpointer_attribute attri
 {
     switch (attribute) {
     case CU_POINTER_ATTRIBUTE_CONTEXT: *(CUcontext *)value = found->context; return true;
-    case CU_POINTER_ATTRIBUTE_MEMORY_TYPE: *(unsigned int *)value = CU_MEMORYTYPE_DEVICE; return true;
+    case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
+        *(unsigned int *)value = CU_MEMORYTYPE_DEVICE;
+        return true;
     case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL: *(int *)value = found->device; return true;
     case CU_POINTER_ATTRIBUTE_IS_MANAGED: *(unsigned int *)value = 0; return true;
     case CU_POINTER_ATTRIBUTE_MAPPED: *(unsigned int *)value = 1; return true;
@@ -31,7 +33,9 @@ static bool answers(const struct gs_allocation *found, CUpointer_attribute attri
     case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
     case CU_POINTER_ATTRIBUTE_MAPPING_SIZE: *(size_t *)value = found->bytes; return true;
     case CU_POINTER_ATTRIBUTE_BUFFER_ID:
-    case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID: *(unsigned long long *)value = found->id; return true;
+    case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
+        *(unsigned long long *)value = found->id;
+        return true;
     default: return false;
     }
 }

@@ -91,8 +91,8 @@ void gs_pools_settle(int gpu)
 
 void gs_pools_synchronised(void)
 {
-    if (__atomic_load_n(&freed_since_sync, __ATOMIC_RELAXED) &&
-        __atomic_exchange_n(&freed_since_sync, false, __ATOMIC_RELAXED))
+    if (__atomic_load_n(&freed_since_sync, __ATOMIC_RELAXED)
+        && __atomic_exchange_n(&freed_since_sync, false, __ATOMIC_RELAXED))
         each(-1, gs_pool_settle);
 }
 
@@ -125,7 +125,8 @@ CUresult cuMemPoolCreate(CUmemoryPool *handle, const CUmemPoolProps *properties)
 /* What is still allocated from a destroyed pool stays, and stays charged, until the last of it is freed. */
 static void destroyed(struct gs_pool *pool)
 {
-    uint64_t left = gs_growth_estimate(&(struct gs_growth){.grain = pool->growth.grain}, pool->outstanding, 0);
+    uint64_t left =
+        gs_growth_estimate(&(struct gs_growth){.grain = pool->growth.grain}, pool->outstanding, 0);
     pthread_mutex_lock(&list_lock);
     pool->destroyed = true;
     pthread_mutex_unlock(&list_lock);
@@ -168,7 +169,8 @@ CUresult cuMemPoolSetAttribute(CUmemoryPool handle, CUmemPool_attribute attribut
 }
 
 /* The memory of an imported pool belongs to the process that exported it. */
-CUresult cuMemPoolImportFromShareableHandle(CUmemoryPool *handle, void *shared, CUmemAllocationHandleType type,
+CUresult cuMemPoolImportFromShareableHandle(CUmemoryPool *handle, void *shared,
+                                            CUmemAllocationHandleType type,
                                             unsigned long long flags)
 {
     CUresult result = cuda()->cuMemPoolImportFromShareableHandle(handle, shared, type, flags);
@@ -195,7 +197,8 @@ CUresult cuDeviceGetMemPool(CUmemoryPool *handle, CUdevice device)
     return remembered(cuda()->cuDeviceGetMemPool(handle, device), handle, gs_gpu_of(device));
 }
 
-CUresult cuMemGetDefaultMemPool(CUmemoryPool *handle, CUmemLocation *location, CUmemAllocationType type)
+CUresult cuMemGetDefaultMemPool(CUmemoryPool *handle, CUmemLocation *location,
+                                CUmemAllocationType type)
 {
     CUresult result = cuda()->cuMemGetDefaultMemPool(handle, location, type);
     return remembered(result, handle, gs_gpu_at(location));

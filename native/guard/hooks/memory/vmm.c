@@ -28,7 +28,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void put(enum gs_space space, uint64_t key, uint64_t bytes, struct physical *memory)
 {
-    struct gs_entry old, entry = {.space = (uint8_t)space, .key = key, .bytes = bytes, .owner = memory};
+    struct gs_entry old,
+        entry = {.space = (uint8_t)space, .key = key, .bytes = bytes, .owner = memory};
     gs_ledger_put(&entry, &old);
 }
 
@@ -73,8 +74,8 @@ static CUresult created(CUresult result, uint64_t handle, struct physical *memor
     return result;
 }
 
-CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t bytes, const CUmemAllocationProp *properties,
-                     unsigned long long flags)
+CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t bytes,
+                     const CUmemAllocationProp *properties, unsigned long long flags)
 {
     int gpu = properties ? gs_gpu_at(&properties->location) : -1;
     if (gpu < 0)
@@ -111,8 +112,8 @@ CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
     return result;
 }
 
-CUresult cuMemMap(CUdeviceptr address, size_t bytes, size_t offset, CUmemGenericAllocationHandle handle,
-                  unsigned long long flags)
+CUresult cuMemMap(CUdeviceptr address, size_t bytes, size_t offset,
+                  CUmemGenericAllocationHandle handle, unsigned long long flags)
 {
     CUresult result = cuda()->cuMemMap(address, bytes, offset, handle, flags);
     if (result != CUDA_SUCCESS || !gs_active())
@@ -166,7 +167,8 @@ struct address {
 static bool covers(const struct gs_entry *entry, void *wanted)
 {
     struct address *address = wanted;
-    if (entry->space != GS_MAPPING || address->at < entry->key || address->at - entry->key >= entry->bytes)
+    if (entry->space != GS_MAPPING || address->at < entry->key
+        || address->at - entry->key >= entry->bytes)
         return false;
     address->memory = entry->owner;
     return true;

@@ -46,8 +46,9 @@ static bool enter(int gpu, uint64_t price)
 
 static bool lives_in_context(const struct gs_entry *entry)
 {
-    return !entry->pool && (entry->space == GS_POINTER || entry->space == GS_ARRAY || entry->space == GS_MIPMAP ||
-                            entry->space == GS_DEVICE_HEAP);
+    return !entry->pool
+           && (entry->space == GS_POINTER || entry->space == GS_ARRAY || entry->space == GS_MIPMAP
+               || entry->space == GS_DEVICE_HEAP);
 }
 
 static bool dies_with_gpu(const struct gs_entry *entry, const void *gpu)
@@ -83,8 +84,11 @@ static void leave(int gpu, uint64_t price)
 /* Records a context that was counted and paid for; a handle that was known counts once. */
 static void remember(CUcontext context, const struct gs_place *place, uint64_t price)
 {
-    struct gs_entry old, entry = {.space = GS_CONTEXT, .key = (uintptr_t)context, .gpu = (int8_t)place->gpu,
-                                  .bytes = price, .pool = (void *)(intptr_t)place->device};
+    struct gs_entry old, entry = {.space = GS_CONTEXT,
+                                  .key = (uintptr_t)context,
+                                  .gpu = (int8_t)place->gpu,
+                                  .bytes = price,
+                                  .pool = (void *)(intptr_t)place->device};
     if (gs_ledger_put(&entry, &old))
         leave(old.gpu, old.bytes);
     gs_suspend_thread_start();
@@ -105,8 +109,8 @@ static void gone(void *context, bool with_its_memory)
 struct gs_place gs_place_current(void)
 {
     struct gs_place place = {.gpu = -1};
-    if (!gs_active() || cuda()->cuCtxGetCurrent(&place.context) != CUDA_SUCCESS || !place.context ||
-        cuda()->cuCtxGetDevice(&place.device) != CUDA_SUCCESS)
+    if (!gs_active() || cuda()->cuCtxGetCurrent(&place.context) != CUDA_SUCCESS || !place.context
+        || cuda()->cuCtxGetDevice(&place.device) != CUDA_SUCCESS)
         return place;
     place.gpu = gs_gpu_taken(place.device);
     struct gs_entry known;
@@ -125,9 +129,11 @@ struct gs_place gs_place_of_stream(CUstream stream)
     CUcontext context;
     struct gs_entry known;
     bool named = stream && stream != CU_STREAM_LEGACY && stream != CU_STREAM_PER_THREAD;
-    if (named && gs_active() && cuda()->cuStreamGetCtx(stream, &context) == CUDA_SUCCESS &&
-        gs_ledger_find(GS_CONTEXT, (uintptr_t)context, &known))
-        return (struct gs_place){.gpu = known.gpu, .context = context, .device = (CUdevice)(intptr_t)known.pool};
+    if (named && gs_active() && cuda()->cuStreamGetCtx(stream, &context) == CUDA_SUCCESS
+        && gs_ledger_find(GS_CONTEXT, (uintptr_t)context, &known))
+        return (struct gs_place){.gpu = known.gpu,
+                                 .context = context,
+                                 .device = (CUdevice)(intptr_t)known.pool};
     return gs_place_current();
 }
 
@@ -138,12 +144,12 @@ static bool primary_known(int gpu)
 }
 
 /* Contexts come and go only while the process may use the GPU; the suspend thread makes them current for itself. */
-#define OUTSIDE_TRANSFERS(act)  \
-    GS_INSIDE(({            \
-        gs_suspend_thread_pause();   \
-        CUresult end = act; \
-        gs_suspend_thread_go_on();   \
-        end;                \
+#define OUTSIDE_TRANSFERS(act)     \
+    GS_INSIDE(({                   \
+        gs_suspend_thread_pause(); \
+        CUresult end = act;        \
+        gs_suspend_thread_go_on(); \
+        end;                       \
     }))
 
 static CUresult retain(CUcontext *context, CUdevice device)
@@ -175,8 +181,8 @@ static CUresult primary_released(CUresult result, CUdevice device)
 {
     int gpu = gs_gpu_of(device), active = 1;
     unsigned int flags;
-    if (result == CUDA_SUCCESS && gpu >= 0 && primary[gpu] &&
-        cuda()->cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS && !active)
+    if (result == CUDA_SUCCESS && gpu >= 0 && primary[gpu]
+        && cuda()->cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS && !active)
         gone(primary[gpu], true);
     return result;
 }
@@ -198,7 +204,8 @@ CUresult cuDevicePrimaryCtxRelease(CUdevice device)
 CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
 {
     before_end(device);
-    return OUTSIDE_TRANSFERS(primary_released(cuda()->cuDevicePrimaryCtxRelease_v2(device), device));
+    return OUTSIDE_TRANSFERS(
+        primary_released(cuda()->cuDevicePrimaryCtxRelease_v2(device), device));
 }
 
 CUresult cuDevicePrimaryCtxReset(CUdevice device)
@@ -214,21 +221,21 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
 }
 
 /* Runs a creating call: paid for before, recorded after. */
-#define CREATE(handle, on, cost, call)                                             \
-    do {                                                                           \
-        gs_enter();                                                                \
-        struct gs_place place = {.gpu = gs_gpu_taken(on), .device = on};           \
-        uint64_t price = place.gpu < 0 ? 0 : (cost);                               \
-        bool paid = place.gpu < 0 || enter(place.gpu, price);                      \
-        gs_channel_groups_begin(place.gpu);                                                \
-        CUresult result = paid ? call : gs_refuse(place.gpu);                      \
-        gs_channel_groups_end();                                                           \
-        if (place.gpu >= 0 && result == CUDA_SUCCESS)                              \
-            remember((CUcontext)*(handle), &place, price);                         \
-        else if (place.gpu >= 0 && paid)                                           \
-            leave(place.gpu, price);                                               \
-        gs_leave();                                                                \
-        return result;                                                             \
+#define CREATE(handle, on, cost, call)                                   \
+    do {                                                                 \
+        gs_enter();                                                      \
+        struct gs_place place = {.gpu = gs_gpu_taken(on), .device = on}; \
+        uint64_t price = place.gpu < 0 ? 0 : (cost);                     \
+        bool paid = place.gpu < 0 || enter(place.gpu, price);            \
+        gs_channel_groups_begin(place.gpu);                              \
+        CUresult result = paid ? call : gs_refuse(place.gpu);            \
+        gs_channel_groups_end();                                         \
+        if (place.gpu >= 0 && result == CUDA_SUCCESS)                    \
+            remember((CUcontext) * (handle), &place, price);             \
+        else if (place.gpu >= 0 && paid)                                 \
+            leave(place.gpu, price);                                     \
+        gs_leave();                                                      \
+        return result;                                                   \
     } while (0)
 #define CREATE_CONTEXT(call) CREATE(context, device, gs_context_bytes(place.gpu), call)
 
@@ -242,18 +249,20 @@ CUresult cuCtxCreate_v2(CUcontext *context, unsigned int flags, CUdevice device)
     CREATE_CONTEXT(cuda()->cuCtxCreate_v2(context, flags, device));
 }
 
-CUresult cuCtxCreate_v3(CUcontext *context, CUexecAffinityParam *affinity, int count, unsigned int flags,
-                        CUdevice device)
+CUresult cuCtxCreate_v3(CUcontext *context, CUexecAffinityParam *affinity, int count,
+                        unsigned int flags, CUdevice device)
 {
     CREATE_CONTEXT(cuda()->cuCtxCreate_v3(context, affinity, count, flags, device));
 }
 
-CUresult cuCtxCreate_v4(CUcontext *context, CUctxCreateParams *parameters, unsigned int flags, CUdevice device)
+CUresult cuCtxCreate_v4(CUcontext *context, CUctxCreateParams *parameters, unsigned int flags,
+                        CUdevice device)
 {
     CREATE_CONTEXT(cuda()->cuCtxCreate_v4(context, parameters, flags, device));
 }
 
-CUresult cuGreenCtxCreate(CUgreenCtx *context, CUdevResourceDesc resource, CUdevice device, unsigned int flags)
+CUresult cuGreenCtxCreate(CUgreenCtx *context, CUdevResourceDesc resource, CUdevice device,
+                          unsigned int flags)
 {
     /* It lives inside the primary context, which has paid. */
     CREATE(context, device, any_open(place.gpu) ? 0 : gs_context_bytes(place.gpu),

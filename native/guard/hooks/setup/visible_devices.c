@@ -26,7 +26,8 @@ static void names(const struct gs_region *region, char list[LIST])
 {
     size_t at = 0;
     for (uint32_t g = 0; g < region->gpu_count && at < LIST; g++)
-        at += (size_t)snprintf(list + at, LIST - at, "%s%.*s", g ? "," : "", GS_UUID - 1, region->gpu[g].uuid);
+        at += (size_t)snprintf(list + at, LIST - at, "%s%.*s", g ? "," : "", GS_UUID - 1,
+                               region->gpu[g].uuid);
 }
 
 /* Some of them, or ordinals, are the program's own choice, of which nobody knows what it means elsewhere. */

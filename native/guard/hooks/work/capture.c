@@ -19,20 +19,20 @@ static CUresult ended(bool was, CUresult result)
 }
 
 /* None begins while all work is waited for. */
-#define BEGIN(symbol, parameters, ...)                               \
-    CUresult symbol parameters                                       \
-    {                                                                \
-        return GS_INSIDE(begun(cuda()->symbol(__VA_ARGS__)));        \
+#define BEGIN(symbol, parameters, ...)                        \
+    CUresult symbol parameters                                \
+    {                                                         \
+        return GS_INSIDE(begun(cuda()->symbol(__VA_ARGS__))); \
     }
-#define BEGINS(symbol, parameters, ...)      \
-    BEGIN(symbol, parameters, __VA_ARGS__)   \
+#define BEGINS(symbol, parameters, ...)    \
+    BEGIN(symbol, parameters, __VA_ARGS__) \
     BEGIN(symbol##_ptsz, parameters, __VA_ARGS__)
 
 BEGINS(cuStreamBeginCapture, (CUstream stream), stream)
 BEGINS(cuStreamBeginCapture_v2, (CUstream stream, CUstreamCaptureMode mode), stream, mode)
 BEGINS(cuStreamBeginCaptureToGraph,
-       (CUstream stream, CUgraph graph, const CUgraphNode *after, const CUgraphEdgeData *edges, size_t count,
-        CUstreamCaptureMode mode),
+       (CUstream stream, CUgraph graph, const CUgraphNode *after, const CUgraphEdgeData *edges,
+        size_t count, CUstreamCaptureMode mode),
        stream, graph, after, edges, count, mode)
 
 CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph)

@@ -4,13 +4,13 @@
 #include "driver/real.h"
 #include "schedule/gate.h"
 
-#define INSIDE(symbol, params, args)            \
-    CUresult symbol params                      \
-    {                                           \
-        gs_enter();                             \
-        CUresult result = cuda()->symbol args;  \
-        gs_leave();                             \
-        return result;                          \
+#define INSIDE(symbol, params, args)           \
+    CUresult symbol params                     \
+    {                                          \
+        gs_enter();                            \
+        CUresult result = cuda()->symbol args; \
+        gs_leave();                            \
+        return result;                         \
     }
 #define PTSZ(name, symbol, since, params, args) \
     INSIDE(symbol, params, args)                \

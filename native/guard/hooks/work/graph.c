@@ -47,10 +47,12 @@ static struct gs_graph_need *need_of(CUgraphExec graph)
     return gs_ledger_find(GS_GRAPH, (uintptr_t)graph, &entry) ? entry.owner : NULL;
 }
 
-static CUresult run(starter *start, gs_graph_call *real, CUgraphExec graph, CUstream stream, CUstream actual)
+static CUresult run(starter *start, gs_graph_call *real, CUgraphExec graph, CUstream stream,
+                    CUstream actual)
 {
     struct gs_graph_need *need = graphs_with_memory() ? need_of(graph) : NULL;
-    return need ? with_memory(start, real, graph, stream, actual, need) : start(real, graph, stream, actual);
+    return need ? with_memory(start, real, graph, stream, actual, need)
+                : start(real, graph, stream, actual);
 }
 
 static CUstream own(CUstream stream)
@@ -113,46 +115,51 @@ static CUresult instantiated(CUresult result, const CUgraphExec *graph, struct g
 }
 
 /* Memory is taken at the first launch; with the upload flag at once. */
-#define INSTANTIATE(flags, call)                                                               \
-    do {                                                                                       \
-        uint64_t claimed[GS_GPUS] = {0};                                                       \
-        struct gs_graph_need *need = gs_graph_measure(graph);                                                    \
-        if (!need)                                                                             \
-            return call;                                                                       \
-        bool upload = (flags) & CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD;                            \
-        int full = upload ? gs_graph_claim(need, claimed) : -1;                              \
-        if (full >= 0)                                                                         \
-            free(need);                                                                        \
-        return full >= 0 ? gs_refuse(full) : instantiated(call, executable, need, claimed);    \
+#define INSTANTIATE(flags, call)                                                            \
+    do {                                                                                    \
+        uint64_t claimed[GS_GPUS] = {0};                                                    \
+        struct gs_graph_need *need = gs_graph_measure(graph);                               \
+        if (!need)                                                                          \
+            return call;                                                                    \
+        bool upload = (flags) & CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD;                         \
+        int full = upload ? gs_graph_claim(need, claimed) : -1;                             \
+        if (full >= 0)                                                                      \
+            free(need);                                                                     \
+        return full >= 0 ? gs_refuse(full) : instantiated(call, executable, need, claimed); \
     } while (0)
 
-CUresult cuGraphInstantiate(CUgraphExec *executable, CUgraph graph, CUgraphNode *error, char *text, size_t room)
+CUresult cuGraphInstantiate(CUgraphExec *executable, CUgraph graph, CUgraphNode *error, char *text,
+                            size_t room)
 {
     INSTANTIATE(0u, cuda()->cuGraphInstantiate(executable, graph, error, text, room));
 }
 
-CUresult cuGraphInstantiate_v2(CUgraphExec *executable, CUgraph graph, CUgraphNode *error, char *text, size_t room)
+CUresult cuGraphInstantiate_v2(CUgraphExec *executable, CUgraph graph, CUgraphNode *error,
+                               char *text, size_t room)
 {
     INSTANTIATE(0u, cuda()->cuGraphInstantiate_v2(executable, graph, error, text, room));
 }
 
-CUresult cuGraphInstantiateWithFlags(CUgraphExec *executable, CUgraph graph, unsigned long long flags)
+CUresult cuGraphInstantiateWithFlags(CUgraphExec *executable, CUgraph graph,
+                                     unsigned long long flags)
 {
     INSTANTIATE(flags, cuda()->cuGraphInstantiateWithFlags(executable, graph, flags));
 }
 
-CUresult cuGraphInstantiateWithParams(CUgraphExec *executable, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS *how)
+CUresult cuGraphInstantiateWithParams(CUgraphExec *executable, CUgraph graph,
+                                      CUDA_GRAPH_INSTANTIATE_PARAMS *how)
 {
     INSTANTIATE(how->flags, cuda()->cuGraphInstantiateWithParams(executable, graph, how));
 }
 
-CUresult cuGraphInstantiateWithParams_ptsz(CUgraphExec *executable, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS *how)
+CUresult cuGraphInstantiateWithParams_ptsz(CUgraphExec *executable, CUgraph graph,
+                                           CUDA_GRAPH_INSTANTIATE_PARAMS *how)
 {
     INSTANTIATE(how->flags, cuda()->cuGraphInstantiateWithParams_ptsz(executable, graph, how));
 }
 
-CUresult cuGraphAddMemAllocNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after, size_t count,
-                                CUDA_MEM_ALLOC_NODE_PARAMS *parameters)
+CUresult cuGraphAddMemAllocNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after,
+                                size_t count, CUDA_MEM_ALLOC_NODE_PARAMS *parameters)
 {
     gs_graph_gets_memory();
     return cuda()->cuGraphAddMemAllocNode(node, graph, after, count, parameters);
@@ -171,8 +178,9 @@ CUresult cuGraphAddNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *aft
     return cuda()->cuGraphAddNode(node, graph, after, count, parameters);
 }
 
-CUresult cuGraphAddNode_v2(CUgraphNode *node, CUgraph graph, const CUgraphNode *after, const CUgraphEdgeData *edges,
-                           size_t count, CUgraphNodeParams *parameters)
+CUresult cuGraphAddNode_v2(CUgraphNode *node, CUgraph graph, const CUgraphNode *after,
+                           const CUgraphEdgeData *edges, size_t count,
+                           CUgraphNodeParams *parameters)
 {
     note_type(parameters);
     return cuda()->cuGraphAddNode_v2(node, graph, after, edges, count, parameters);

@@ -25,17 +25,18 @@ static size_t part(size_t bytes, size_t done)
         outcome;                                                                   \
     })
 
-#define SPLIT(symbol, on, to_type, from_type)                                                               \
-    CUresult symbol(to_type to, from_type from, size_t bytes, CUstream s)                                  \
-    {                                                                                                      \
-        CUresult result = CUDA_SUCCESS;                                                                    \
-        if (__builtin_expect(gs_gate_armed, 0))                                                            \
-            gs_gate_copies(on);                                                                            \
-        if (bytes <= PART_BYTES || !gs_gate_armed || !gs_gate_splits(on))                                      \
-            return GS_INSIDE(cuda()->symbol(to, from, bytes, s));                                          \
-        for (size_t done = 0; done < bytes && result == CUDA_SUCCESS; done += PART_BYTES)                       \
-            result = GATED(on, part(bytes, done), cuda()->symbol(to + done, from + done, part(bytes, done), s)); \
-        return result;                                                                                     \
+#define SPLIT(symbol, on, to_type, from_type)                                             \
+    CUresult symbol(to_type to, from_type from, size_t bytes, CUstream s)                 \
+    {                                                                                     \
+        CUresult result = CUDA_SUCCESS;                                                   \
+        if (__builtin_expect(gs_gate_armed, 0))                                           \
+            gs_gate_copies(on);                                                           \
+        if (bytes <= PART_BYTES || !gs_gate_armed || !gs_gate_splits(on))                 \
+            return GS_INSIDE(cuda()->symbol(to, from, bytes, s));                         \
+        for (size_t done = 0; done < bytes && result == CUDA_SUCCESS; done += PART_BYTES) \
+            result = GATED(on, part(bytes, done),                                         \
+                           cuda()->symbol(to + done, from + done, part(bytes, done), s)); \
+        return result;                                                                    \
     }
 
 static inline CUstream own(CUstream stream)

@@ -5,25 +5,25 @@
 #include "schedule/gate.h"
 
 /* The driver shrinks its pools here; and work that was waited for is done. */
-#define WAIT(on, call)                                                                        \
-    do {                                                                                      \
-        bool gated = __builtin_expect(gs_gate_armed, 0);                                      \
-        struct gs_attachment *begun = gated ? gs_gate_sync_begins(on) : NULL;                       \
-        CUresult result = call;                                                               \
-        if (gated)                                                                            \
-            gs_gate_sync_ended(begun);                                                        \
-        gs_pools_synchronised();                                                              \
-        return result;                                                                        \
+#define WAIT(on, call)                                                        \
+    do {                                                                      \
+        bool gated = __builtin_expect(gs_gate_armed, 0);                      \
+        struct gs_attachment *begun = gated ? gs_gate_sync_begins(on) : NULL; \
+        CUresult result = call;                                               \
+        if (gated)                                                            \
+            gs_gate_sync_ended(begun);                                        \
+        gs_pools_synchronised();                                              \
+        return result;                                                        \
     } while (0)
 
-#define ASK(call)                                                                             \
-    do {                                                                                      \
-        CUresult result = call;                                                               \
-        if (__builtin_expect(gs_gate_armed, 0) && result == CUDA_SUCCESS)                     \
-            gs_gate_sync_ended(NULL);                                                         \
-        else if (__builtin_expect(gs_gate_armed, 0) && result == CUDA_ERROR_NOT_READY)        \
-            gs_gate_asked();                                                                  \
-        return result;                                                                        \
+#define ASK(call)                                                                      \
+    do {                                                                               \
+        CUresult result = call;                                                        \
+        if (__builtin_expect(gs_gate_armed, 0) && result == CUDA_SUCCESS)              \
+            gs_gate_sync_ended(NULL);                                                  \
+        else if (__builtin_expect(gs_gate_armed, 0) && result == CUDA_ERROR_NOT_READY) \
+            gs_gate_asked();                                                           \
+        return result;                                                                 \
     } while (0)
 
 CUresult cuStreamSynchronize(CUstream stream)

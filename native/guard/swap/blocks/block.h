@@ -26,7 +26,8 @@ struct gs_block {
     struct gs_ipc_export *ipc_export; /* to other processes; NULL: to none */
     struct gs_suballocs *suballocs; /* small allocations are cut from it; NULL: it is one */
     struct gs_block *older, *newer; /* among the cached */
-    struct gs_block *next;          /* cached: of the same kind of size; with suballocs: of all that have some */
+    struct gs_block
+        *next; /* cached: of the same kind of size; with suballocs: of all that have some */
     unsigned count;
     struct gs_chunk chunk[];
 };

@@ -22,7 +22,8 @@ static unsigned traits(CUdevice device)
         return bits;
     bits = 1;
     bits |= attribute(CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, device) ? 2 : 0;
-    bits |= attribute(CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED, device) ? 4 : 0;
+    bits |=
+        attribute(CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED, device) ? 4 : 0;
     bits |= attribute(CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED, device) ? 8 : 0;
     __atomic_store_n(&known[device], bits, __ATOMIC_RELAXED);
     return bits;
@@ -58,8 +59,8 @@ CUresult gs_chunk_map(struct gs_chunk *chunk, CUdeviceptr at)
 static bool reaches(CUdevice device, CUdevice other)
 {
     int can = 0;
-    return device != other && gs_gpu_of(other) >= 0 &&
-           cuda()->cuDeviceCanAccessPeer(&can, other, device) == CUDA_SUCCESS && can;
+    return device != other && gs_gpu_of(other) >= 0
+           && cuda()->cuDeviceCanAccessPeer(&can, other, device) == CUDA_SUCCESS && can;
 }
 
 CUresult gs_chunks_open(CUdeviceptr at, uint64_t bytes, CUdevice device)
@@ -67,7 +68,8 @@ CUresult gs_chunks_open(CUdeviceptr at, uint64_t bytes, CUdevice device)
     CUmemAccessDesc who[DEVICES];
     size_t count = 1;
     int devices = 1;
-    who[0] = (CUmemAccessDesc){{CU_MEM_LOCATION_TYPE_DEVICE, device}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    who[0] = (CUmemAccessDesc){{CU_MEM_LOCATION_TYPE_DEVICE, device},
+                               CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
     cuda()->cuDeviceGetCount(&devices);
     for (CUdevice other = 0; other < devices && count < DEVICES; other++)
         if (reaches(device, other)) {

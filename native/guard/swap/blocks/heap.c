@@ -129,7 +129,8 @@ static uint64_t fresh_id(void)
 static CUresult large(const struct gs_place *place, uint64_t bytes, CUdeviceptr *pointer)
 {
     struct gs_block *block;
-    uint64_t whole = bytes > UINT64_MAX - GS_PAGE ? UINT64_MAX : (bytes + GS_PAGE - 1) / GS_PAGE * GS_PAGE;
+    uint64_t whole =
+        bytes > UINT64_MAX - GS_PAGE ? UINT64_MAX : (bytes + GS_PAGE - 1) / GS_PAGE * GS_PAGE;
     CUresult result = obtain(place, whole, &block);
     if (result == CUDA_SUCCESS) {
         block->asked = bytes;
@@ -234,9 +235,11 @@ bool gs_heap_find(CUdeviceptr address, struct gs_allocation *found)
     gs_blocks_lock();
     const struct gs_block *block = gs_block_at(address);
     if (block)
-        *found = (struct gs_allocation){block->at, block->asked, block->id, block->context, block->device};
-    bool ours = block && (block->suballocs ? gs_suballoc_at(block, address, &found->at, &found->bytes)
-                                       : block->use == GS_HELD && address - block->at < block->asked);
+        *found = (struct gs_allocation){block->at, block->asked, block->id, block->context,
+                                        block->device};
+    bool ours = block
+                && (block->suballocs ? gs_suballoc_at(block, address, &found->at, &found->bytes)
+                                     : block->use == GS_HELD && address - block->at < block->asked);
     if (ours && block->suballocs)
         found->id = gs_suballoc_id(block, found->at);
     gs_blocks_unlock();

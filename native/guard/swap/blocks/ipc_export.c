@@ -11,7 +11,8 @@
 #include "charge/unmovable.h"
 #include "share/region.h"
 
-static_assert(sizeof(struct gs_ticket) == CU_IPC_HANDLE_SIZE, "a ticket takes the place of a handle");
+static_assert(sizeof(struct gs_ticket) == CU_IPC_HANDLE_SIZE,
+              "a ticket takes the place of a handle");
 
 struct gs_ipc_export {
     int list;
@@ -31,8 +32,9 @@ static CUresult export(const struct gs_block *block, struct gs_ipc_export *ipc_e
 {
     for (unsigned i = 0; i < block->count; i++) {
         int fd = -1;
-        CUresult result = cuda()->cuMemExportToShareableHandle(&fd, block->chunk[i].handle,
-                                                               CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
+        CUresult result =
+            cuda()->cuMemExportToShareableHandle(&fd, block->chunk[i].handle,
+                                                 CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
         if (result != CUDA_SUCCESS) {
             close_all(ipc_export, i);
             return result;
@@ -46,7 +48,8 @@ static CUresult write_list(const struct gs_block *block, struct gs_ipc_export *i
 {
     size_t bytes = block->count * sizeof *ipc_export->chunk;
     ipc_export->list = (int)syscall(SYS_memfd_create, "gpushare-block", 1u /* MFD_CLOEXEC */);
-    if (ipc_export->list >= 0 && write(ipc_export->list, ipc_export->chunk, bytes) == (ssize_t)bytes)
+    if (ipc_export->list >= 0
+        && write(ipc_export->list, ipc_export->chunk, bytes) == (ssize_t)bytes)
         return CUDA_SUCCESS;
     close_all(ipc_export, block->count);
     return CUDA_ERROR_OPERATING_SYSTEM;
@@ -54,7 +57,8 @@ static CUresult write_list(const struct gs_block *block, struct gs_ipc_export *i
 
 static CUresult begin(struct gs_block *block)
 {
-    struct gs_ipc_export *ipc_export = calloc(1, sizeof *ipc_export + block->count * sizeof *ipc_export->chunk);
+    struct gs_ipc_export *ipc_export =
+        calloc(1, sizeof *ipc_export + block->count * sizeof *ipc_export->chunk);
     if (!ipc_export)
         return CUDA_ERROR_OUT_OF_MEMORY;
     ipc_export->list = -1;
@@ -74,9 +78,13 @@ CUresult gs_ipc_export_block(struct gs_block *block, uint64_t offset, struct gs_
 {
     CUresult result = block->ipc_export ? CUDA_SUCCESS : begin(block);
     if (result == CUDA_SUCCESS)
-        *ticket = (struct gs_ticket){.magic = GS_TICKET_MAGIC, .pid = getpid(), .list = block->ipc_export->list,
-                                     .start = gs_process_start(getpid()), .bytes = block->bytes,
-                                     .offset = offset, .count = block->count};
+        *ticket = (struct gs_ticket){.magic = GS_TICKET_MAGIC,
+                                     .pid = getpid(),
+                                     .list = block->ipc_export->list,
+                                     .start = gs_process_start(getpid()),
+                                     .bytes = block->bytes,
+                                     .offset = offset,
+                                     .count = block->count};
     return result;
 }
 

@@ -49,7 +49,8 @@ static unsigned find(const struct gs_suballocs *suballocs, unsigned grains)
 
 static bool fits(const struct gs_block *block, const struct gs_place *place, unsigned grains)
 {
-    return block->gpu == place->gpu && block->context == place->context && block->suballocs->free >= grains;
+    return block->gpu == place->gpu && block->context == place->context
+           && block->suballocs->free >= grains;
 }
 
 CUdeviceptr gs_suballoc_take(const struct gs_place *place, uint64_t bytes, uint64_t id)
@@ -79,7 +80,8 @@ bool gs_suballocs_begin(struct gs_block *block)
     return true;
 }
 
-bool gs_suballoc_at(const struct gs_block *block, CUdeviceptr address, CUdeviceptr *at, uint64_t *asked)
+bool gs_suballoc_at(const struct gs_block *block, CUdeviceptr address, CUdeviceptr *at,
+                    uint64_t *asked)
 {
     unsigned grain = (unsigned)((address - block->at) / GRAIN);
     if (!is_used(block->suballocs, grain))
@@ -111,7 +113,8 @@ uint64_t gs_suballoc_id(const struct gs_block *block, CUdeviceptr at)
 bool gs_suballoc_give(struct gs_block *block, CUdeviceptr at)
 {
     struct gs_suballocs *suballocs = block->suballocs;
-    unsigned grain = (unsigned)((at - block->at) / GRAIN), grains = grains_of(suballocs->asked[grain]);
+    unsigned grain = (unsigned)((at - block->at) / GRAIN),
+             grains = grains_of(suballocs->asked[grain]);
     mark(suballocs, grain, grains);
     suballocs->asked[grain] = 0;
     suballocs->free += grains;

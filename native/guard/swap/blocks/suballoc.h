@@ -14,7 +14,8 @@ CUdeviceptr gs_suballoc_take(const struct gs_place *place, uint64_t bytes, uint6
 bool gs_suballocs_begin(struct gs_block *block);
 
 /* The part that an address lies in: its begin and length. False where nothing is allocated. */
-bool gs_suballoc_at(const struct gs_block *block, CUdeviceptr address, CUdeviceptr *at, uint64_t *asked);
+bool gs_suballoc_at(const struct gs_block *block, CUdeviceptr address, CUdeviceptr *at,
+                    uint64_t *asked);
 
 uint64_t gs_suballoc_id(const struct gs_block *block, CUdeviceptr at);
 

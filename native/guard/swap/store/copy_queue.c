@@ -7,7 +7,8 @@ static void note(struct gs_copy_queue *queue, CUresult result)
         queue->error = result;
 }
 
-CUresult gs_copy_queue_open(struct gs_copy_queue *queue, CUresult (*arrived)(const struct gs_copy_batch *, bool whole))
+CUresult gs_copy_queue_open(struct gs_copy_queue *queue,
+                            CUresult (*arrived)(const struct gs_copy_batch *, bool whole))
 {
     *queue = (struct gs_copy_queue){.arrived = arrived};
     note(queue, cuda()->cuStreamCreate(&queue->stream, CU_STREAM_NON_BLOCKING));

@@ -22,7 +22,8 @@ struct gs_copy_queue {
 };
 
 /* For the current context. `arrived` is run after the copies of each load; whole: they all succeeded. */
-CUresult gs_copy_queue_open(struct gs_copy_queue *queue, CUresult (*arrived)(const struct gs_copy_batch *, bool whole));
+CUresult gs_copy_queue_open(struct gs_copy_queue *queue,
+                            CUresult (*arrived)(const struct gs_copy_batch *, bool whole));
 
 /* Everything queued since the last one was for this load. May wait for older ones. */
 void gs_copy_queue_sent(struct gs_copy_queue *queue, const struct gs_copy_batch *batch);

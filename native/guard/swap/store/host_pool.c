@@ -28,7 +28,8 @@ struct mapped {
 
 static struct gs_swap *pool;
 static int data = -1;
-static struct mapped *mapped; /* per unit of the pool: it stays mapped and registered for the next time */
+static struct mapped
+    *mapped; /* per unit of the pool: it stays mapped and registered for the next time */
 static unsigned registered_units;
 static unsigned next[2]; /* where to look for a free unit that is not, that is registered */
 static bool looked, broken; /* a pool was named that cannot be used: then there is none */
@@ -45,7 +46,8 @@ static struct gs_swap *named(void)
     if (pool)
         gs_swap_forget_own(pool);
     else
-        gs_log("cannot use the pool %s: %s; this process cannot be suspended", folder, strerror(errno));
+        gs_log("cannot use the pool %s: %s; this process cannot be suspended", folder,
+               strerror(errno));
     return pool;
 }
 
@@ -58,7 +60,8 @@ static unsigned char *map_unit(unsigned unit)
 {
     if (mapped[unit].at)
         return mapped[unit].at;
-    void *at = mmap(NULL, pool->unit, PROT_READ | PROT_WRITE, MAP_SHARED, data, (off_t)(unit * pool->unit));
+    void *at = mmap(NULL, pool->unit, PROT_READ | PROT_WRITE, MAP_SHARED, data,
+                    (off_t)(unit * pool->unit));
     if (at == MAP_FAILED)
         return NULL;
     madvise(at, pool->unit, MADV_HUGEPAGE);
@@ -68,8 +71,8 @@ static unsigned char *map_unit(unsigned unit)
 
 static bool ready(unsigned unit, unsigned char *at)
 {
-    return mapped[unit].registered || unit < __atomic_load_n(&pool->ready, __ATOMIC_RELAXED) ||
-           gs_prefault(at, pool->unit, data, (off_t)(unit * pool->unit), PREFAULT_THREADS) == 0;
+    return mapped[unit].registered || unit < __atomic_load_n(&pool->ready, __ATOMIC_RELAXED)
+           || gs_prefault(at, pool->unit, data, (off_t)(unit * pool->unit), PREFAULT_THREADS) == 0;
 }
 
 /* The lowest free unit of a kind, so that processes that come and go use the same ones; -1 when there is none. */
@@ -96,7 +99,8 @@ static bool take_from_pool(struct gs_host_unit *host)
         return false;
     unsigned char *at = map_unit((unsigned)unit);
     if (at && ready((unsigned)unit, at)) {
-        *host = (struct gs_host_unit){.at = at, .unit = unit, .registered = mapped[unit].registered};
+        *host =
+            (struct gs_host_unit){.at = at, .unit = unit, .registered = mapped[unit].registered};
         return true;
     }
     gs_swap_give(pool, (unsigned)unit);
@@ -106,7 +110,8 @@ static bool take_from_pool(struct gs_host_unit *host)
 /* Huge pages make touching and registering cheap, and want their alignment. */
 static unsigned char *map_own(void)
 {
-    unsigned char *at = mmap(NULL, OWN_UNIT + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *at = mmap(NULL, OWN_UNIT + HUGE_PAGE, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED)
         return NULL;
     size_t head = (HUGE_PAGE - (uintptr_t)at % HUGE_PAGE) % HUGE_PAGE;
@@ -148,7 +153,8 @@ static void let_go(unsigned unit)
         unregister(mapped[unit].at);
     munmap(mapped[unit].at, pool->unit);
     mapped[unit] = (struct mapped){0};
-    fallocate(data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(unit * pool->unit), (off_t)pool->unit);
+    fallocate(data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(unit * pool->unit),
+              (off_t)pool->unit);
 }
 
 void gs_host_pool_give(struct gs_host_unit *host)
@@ -170,7 +176,8 @@ void gs_host_pool_give(struct gs_host_unit *host)
 
 static bool registered(unsigned char *at)
 {
-    CUresult result = cuda()->cuMemHostRegister_v2(at, gs_host_pool_unit(), CU_MEMHOSTREGISTER_PORTABLE);
+    CUresult result =
+        cuda()->cuMemHostRegister_v2(at, gs_host_pool_unit(), CU_MEMHOSTREGISTER_PORTABLE);
     registered_units += result == CUDA_SUCCESS;
     return result == CUDA_SUCCESS || result == CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
 }
@@ -226,7 +233,9 @@ uint64_t gs_host_pool_left(void)
     struct sysinfo machine;
     if (named())
         return gs_swap_free(pool) * pool->unit;
-    return broken || sysinfo(&machine) < 0 ? 0 : (machine.freeram + machine.bufferram) * (uint64_t)machine.mem_unit;
+    return broken || sysinfo(&machine) < 0
+               ? 0
+               : (machine.freeram + machine.bufferram) * (uint64_t)machine.mem_unit;
 }
 
 uint64_t gs_host_pool_most(void)

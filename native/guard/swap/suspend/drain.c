@@ -38,8 +38,8 @@ static void *synchronise(void *argument)
 {
     struct work *work = argument;
     for (int i = 0; i < work->count && !work->broken; i++)
-        work->broken = cuda()->cuCtxSetCurrent(work->context[i]) != CUDA_SUCCESS ||
-                       cuda()->cuCtxSynchronize() != CUDA_SUCCESS;
+        work->broken = cuda()->cuCtxSetCurrent(work->context[i]) != CUDA_SUCCESS
+                       || cuda()->cuCtxSynchronize() != CUDA_SUCCESS;
     sem_post(&work->done);
     return NULL;
 }

@@ -71,7 +71,8 @@ static uint64_t part(uint64_t whole, uint64_t ours, uint64_t all)
 }
 
 /* The process' part of what its share may leave on each GPU: as its part of what the share has there. */
-static void share_out(struct gs_region *region, const struct gs_region_slot *slot, uint64_t keep[GS_GPUS])
+static void share_out(struct gs_region *region, const struct gs_region_slot *slot,
+                      uint64_t keep[GS_GPUS])
 {
     if (!gs_region_lock(region))
         return;
@@ -82,7 +83,8 @@ static void share_out(struct gs_region *region, const struct gs_region_slot *slo
 
 static bool enough_host_memory(uint64_t bytes)
 {
-    uint64_t room = gs_swap_image_held() > gs_swap_image_end() ? gs_swap_image_held() - gs_swap_image_end() : 0;
+    uint64_t room =
+        gs_swap_image_held() > gs_swap_image_end() ? gs_swap_image_held() - gs_swap_image_end() : 0;
     return bytes <= room || bytes - room <= gs_host_pool_left();
 }
 
@@ -130,7 +132,8 @@ static void trim(const struct gs_region *region)
         gs_reclaim((int)gpu);
 }
 
-static enum gs_failure leave(const struct gs_region *region, const uint64_t keep[GS_GPUS], uint64_t *moved)
+static enum gs_failure leave(const struct gs_region *region, const uint64_t keep[GS_GPUS],
+                             uint64_t *moved)
 {
     if (gs_unmovable_now())
         return GS_FAILED_UNMOVABLE;
@@ -153,7 +156,8 @@ static bool undone(void)
 }
 
 /* What is queued may stand behind the share's next turn, and launches behind that: so there is to be one. */
-static enum gs_failure quiesce_and_leave(const struct gs_region *region, const uint64_t keep[GS_GPUS], uint64_t *moved)
+static enum gs_failure quiesce_and_leave(const struct gs_region *region,
+                                         const uint64_t keep[GS_GPUS], uint64_t *moved)
 {
     announce(true);
     enum gs_failure failure = quiesce();
@@ -166,7 +170,8 @@ static enum gs_failure quiesce_and_leave(const struct gs_region *region, const u
     return failure;
 }
 
-static enum gs_failure try_to_leave(struct gs_region *region, struct gs_region_slot *slot, uint64_t *moved)
+static enum gs_failure try_to_leave(struct gs_region *region, struct gs_region_slot *slot,
+                                    uint64_t *moved)
 {
     uint64_t keep[GS_GPUS] = {0};
     share_out(region, slot, keep);

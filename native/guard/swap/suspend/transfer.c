@@ -20,8 +20,8 @@ static CUdeviceptr address(const struct gs_block *block, unsigned chunk)
 }
 
 /* Quiesced, nobody adds or removes blocks, so they can be walked through without the lock. */
-#define EACH_CHUNK(block, chunk)                                                                \
-    for (size_t n_ = 0; (block = gs_block_number(n_)); n_++)                                    \
+#define EACH_CHUNK(block, chunk)                             \
+    for (size_t n_ = 0; (block = gs_block_number(n_)); n_++) \
         for (chunk = block->chunk; chunk < block->chunk + block->count; chunk++)
 
 static void away(uint64_t by)
@@ -37,7 +37,7 @@ struct gs_whereabouts gs_transfer_survey(void)
     struct gs_block *block;
     struct gs_chunk *chunk;
     EACH_CHUNK(block, chunk)
-        *(chunk->here ? &found.here[block->gpu] : &found.away) += chunk->bytes;
+    *(chunk->here ? &found.here[block->gpu] : &found.away) += chunk->bytes;
     return found;
 }
 
@@ -46,7 +46,7 @@ void gs_transfer_mark_dirty(void)
     struct gs_block *block;
     struct gs_chunk *chunk;
     EACH_CHUNK(block, chunk)
-        chunk->stored = false;
+    chunk->stored = false;
     gs_swap_image_clear();
 }
 
@@ -66,12 +66,14 @@ uint64_t gs_transfer_size(const uint64_t keep[GS_GPUS])
     struct gs_block *block;
     struct gs_chunk *chunk;
     EACH_CHUNK(block, chunk)
-        bytes += goes(chunk, &now.here[block->gpu], keep[block->gpu]) && !chunk->stored ? chunk->bytes : 0;
+    bytes +=
+        goes(chunk, &now.here[block->gpu], keep[block->gpu]) && !chunk->stored ? chunk->bytes : 0;
     return bytes;
 }
 
 /* Copies a chunk part by part, as its place in the swap image lies in several units. */
-static enum gs_failure copy(struct gs_copy_queue *queue, CUdeviceptr at, const struct gs_chunk *chunk, bool out)
+static enum gs_failure copy(struct gs_copy_queue *queue, CUdeviceptr at,
+                            const struct gs_chunk *chunk, bool out)
 {
     for (uint64_t done = 0, bytes; done < chunk->bytes; done += bytes) {
         uint64_t together;
@@ -103,8 +105,8 @@ static CUresult left(const struct gs_copy_batch *batch, bool whole)
     return result;
 }
 
-static enum gs_failure send_out(struct gs_copy_queue *queue, struct gs_block *block, struct gs_chunk *chunk,
-                                uint64_t *moved)
+static enum gs_failure send_out(struct gs_copy_queue *queue, struct gs_block *block,
+                                struct gs_chunk *chunk, uint64_t *moved)
 {
     struct gs_copy_batch batch = {block, (unsigned)(chunk - block->chunk), 1};
     if (!chunk->stored) {
@@ -120,14 +122,15 @@ static enum gs_failure send_out(struct gs_copy_queue *queue, struct gs_block *bl
 }
 
 /* The first block's context serves all blocks of a GPU. */
-static bool open_queue(struct gs_copy_queue *queue, int gpu, CUresult (*arrived)(const struct gs_copy_batch *, bool))
+static bool open_queue(struct gs_copy_queue *queue, int gpu,
+                       CUresult (*arrived)(const struct gs_copy_batch *, bool))
 {
     struct gs_block *block;
     *queue = (struct gs_copy_queue){0};
     for (size_t n = 0; (block = gs_block_number(n)); n++)
         if (block->gpu == gpu)
-            return cuda()->cuCtxSetCurrent(block->context) == CUDA_SUCCESS &&
-                   gs_copy_queue_open(queue, arrived) == CUDA_SUCCESS;
+            return cuda()->cuCtxSetCurrent(block->context) == CUDA_SUCCESS
+                   && gs_copy_queue_open(queue, arrived) == CUDA_SUCCESS;
     return false;
 }
 
@@ -136,8 +139,8 @@ static bool misses_chunks(int gpu)
     struct gs_block *block;
     struct gs_chunk *chunk;
     EACH_CHUNK(block, chunk)
-        if (block->gpu == gpu && !chunk->here)
-            return true;
+    if (block->gpu == gpu && !chunk->here)
+        return true;
     return false;
 }
 
@@ -149,8 +152,8 @@ static enum gs_failure move_gpu_out(int gpu, uint64_t here, uint64_t keep, uint6
     bool open = open_queue(&queue, gpu, left);
     enum gs_failure failure = open ? GS_NO_FAILURE : GS_FAILED_DRIVER;
     EACH_CHUNK(block, chunk)
-        if (!failure && block->gpu == gpu && goes(chunk, &here, keep))
-            failure = send_out(&queue, block, chunk, moved);
+    if (!failure && block->gpu == gpu && goes(chunk, &here, keep))
+        failure = send_out(&queue, block, chunk, moved);
     CUresult closed = gs_copy_queue_close(&queue);
     return failure ? failure : closed == CUDA_SUCCESS ? GS_NO_FAILURE : GS_FAILED_DRIVER;
 }
@@ -193,8 +196,8 @@ static CUresult returned(const struct gs_copy_batch *batch, bool whole)
 }
 
 /* Physical memory for a chunk. When the GPU is full, a neighbour may be leaving it at this moment. */
-static CUresult create(struct gs_copy_queue *queue, struct gs_chunk *chunk, CUdevice device, bool (*wanted)(void),
-                       bool wait)
+static CUresult create(struct gs_copy_queue *queue, struct gs_chunk *chunk, CUdevice device,
+                       bool (*wanted)(void), bool wait)
 {
     uint64_t until = gs_now() + PATIENCE;
     for (;;) {
@@ -202,14 +205,15 @@ static CUresult create(struct gs_copy_queue *queue, struct gs_chunk *chunk, CUde
         if (result != CUDA_ERROR_OUT_OF_MEMORY || !wait || !wanted() || gs_now() > until)
             return result;
         gs_host_pool_returns();
-        if (!gs_copy_queue_wait(queue)) /* what arrives gives host memory back, which lets the neighbour go on */
+        if (!gs_copy_queue_wait(
+                queue)) /* what arrives gives host memory back, which lets the neighbour go on */
             usleep(PAUSE_US);
     }
 }
 
 /* Makes and maps up to so many chunks; the first is waited for. How many there are. */
-static unsigned build(struct gs_copy_queue *queue, struct gs_block *block, unsigned first, unsigned most,
-                      bool (*wanted)(void), CUresult *result)
+static unsigned build(struct gs_copy_queue *queue, struct gs_block *block, unsigned first,
+                      unsigned most, bool (*wanted)(void), CUresult *result)
 {
     unsigned built = 0;
     while (built < most && !block->chunk[first + built].here) {
@@ -235,8 +239,8 @@ static uint64_t bytes_of(const struct gs_block *block, unsigned first, unsigned 
 }
 
 /* Copies into chunks that were built. Until their bytes are there they count as away. */
-static enum gs_failure fill(struct gs_copy_queue *queue, struct gs_block *block, const struct gs_copy_batch *batch,
-                            uint64_t *moved)
+static enum gs_failure fill(struct gs_copy_queue *queue, struct gs_block *block,
+                            const struct gs_copy_batch *batch, uint64_t *moved)
 {
     uint64_t bytes = bytes_of(block, batch->first, batch->count);
     if (gs_chunks_open(address(block, batch->first), bytes, block->device) != CUDA_SUCCESS)
@@ -249,8 +253,8 @@ static enum gs_failure fill(struct gs_copy_queue *queue, struct gs_block *block,
     return queue->error ? GS_FAILED_DRIVER : GS_NO_FAILURE;
 }
 
-static enum gs_failure bring_in(struct gs_copy_queue *queue, struct gs_block *block, bool (*wanted)(void),
-                                uint64_t *moved)
+static enum gs_failure bring_in(struct gs_copy_queue *queue, struct gs_block *block,
+                                bool (*wanted)(void), uint64_t *moved)
 {
     for (unsigned first = 0; first < block->count;) {
         unsigned rest = block->count - first;
