@@ -12,16 +12,16 @@ import yaml
 from msgspec.structs import replace
 
 from gpushare.cli._format.output import aligned
-from gpushare.cli._format.scheduling import gate_lines
+from gpushare.cli._format.scheduling import scheduling_lines
 from gpushare.cli._format.shares import age, memory, share_details, share_table
 from gpushare.cli.shares._launch import warn_unenforced
 from gpushare.model.ids import GpuId, ShareId, Tenant
+from gpushare.model.scheduling import SchedulingView
 from gpushare.model.share import Enforcement, Level, Moved, State, Tier
 from gpushare.model.spec import Isolation, MechanismName, MemoryAsk, Priority, ShareSpec
 from gpushare.model.units import GIB, Bytes, Percent
 from gpushare.model.view import (
     ComputeView,
-    GateView,
     MemoryView,
     QueueView,
     ShareView,
@@ -101,8 +101,8 @@ def test_a_compute_limit_that_nothing_holds_is_told(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_what_the_gate_counted_is_shown_by_rank():
-    gate = GateView(
+def test_scheduling_is_shown_by_priority():
+    view = SchedulingView(
         rank=Priority.LOW,
         waits=3,
         waited=0.02,
@@ -114,25 +114,25 @@ def test_what_the_gate_counted_is_shown_by_rank():
         overrun=0.001,
         quantum=0.00015,
         fences=7,
-        floors=2,
-        raises=9,
-        raised=4.0,
+        starvation_runs=2,
+        preemptions=9,
+        preempt=4.0,
         grace=0.00008,
-        stuck=1,
-        slice=0.00008,
+        overrides=1,
+        timeslice=0.00008,
     )
-    assert gate_lines(gate) == [
-        "longest launch 1.5 ms",
+    assert scheduling_lines(view) == [
+        "GPU time 1.0 s, longest launch 1.5 ms",
         "waited 3 times, 20 ms in all",
-        "5 turns: throttled 1.5 s of 2.0 s, ran 1 ms over",
-        "has the GPU for 80 us at once",
-        "makes way within 150 us, looked 7 times, ran 2 times to not starve",
+        "5 turns, throttled 1.5 s, wanted the GPU for 2.0 s, overran by 1 ms",
+        "timeslice 80 us",
+        "makes way within 150 us, 7 fences, ran 2 times against starvation",
     ]
-    assert gate_lines(replace(gate, rank=Priority.HIGH))[-1] == (
-        "went first 9 times, 4.0 s in all, bridges pauses of 80 us, overruled 1 times"
+    assert scheduling_lines(replace(view, rank=Priority.HIGH))[-1] == (
+        "preempted 9 times, 4.0 s in all, grace 80 us, overruled 1 times"
     )
-    assert len(gate_lines(replace(gate, rank=Priority.NORMAL))) == 4
-    assert gate_lines(None) == []
+    assert len(scheduling_lines(replace(view, rank=Priority.NORMAL))) == 4
+    assert scheduling_lines(None) == []
 
 
 def test_a_suspended_share_is_told_with_its_reason_and_times():

@@ -8,11 +8,12 @@ from msgspec.structs import replace
 from gpushare.guard import Flag, GpuPage, Phase, Rank, Region
 from gpushare.hardware.linux.host_memory import HostMemory
 from gpushare.hardware.linux.processes import ProcProcesses
-from gpushare.mechanisms.guard.gpu_pages import Boards, Gate
+from gpushare.mechanisms.guard.gpu_pages import Boards
 from gpushare.mechanisms.guard.guard import Guard
 from gpushare.mechanisms.guard.swap_pools import Pools, Swapping
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
 from gpushare.model.ids import GpuId
+from gpushare.model.scheduling import SchedulingSettings
 from gpushare.model.spec import MechanismName, Priority
 from gpushare.model.units import GIB, MIB, Bytes
 from support.regions import put_gpu, put_slot
@@ -20,7 +21,7 @@ from support.shares import GPU, grant, share
 
 BY = (MechanismName.TIMESLICE, MechanismName.GUARD)
 ONE = share(by=BY)
-GATE = Gate()
+SCHEDULING = SchedulingSettings()
 
 
 def context(gpu: GpuId) -> Bytes:
@@ -32,12 +33,12 @@ def guard(tmp_path: Path) -> Guard:
     return made(tmp_path)
 
 
-def made(folder: Path, gate: Gate = GATE) -> Guard:
+def made(folder: Path, scheduling: SchedulingSettings = SCHEDULING) -> Guard:
     return Guard(
         folder / "regions",
         context,
         ProcProcesses(Path("/")),
-        boards=Boards(folder / "boards", gate),
+        boards=Boards(folder / "boards", scheduling),
         pools=Pools(HostMemory(), Swapping()),
     )
 
@@ -144,7 +145,9 @@ def test_a_share_has_a_seat_on_the_board_of_its_gpu(guard: Guard, tmp_path: Path
 
 
 def test_rank_and_gate_are_what_was_asked_and_set(tmp_path: Path) -> None:
-    guard = made(tmp_path, Gate(quantum=99, floor=7, grace=120))
+    guard = made(
+        tmp_path, SchedulingSettings(gate_quantum=99, best_effort_minimum=7, gate_grace=120)
+    )
     for number, priority in enumerate(Priority):
         guard.prepare(share(by=BY, id=f"{number:012x}", priority=priority), [grant()])
     said = [seat.policy for seat in board(tmp_path).snapshot().share_slots]

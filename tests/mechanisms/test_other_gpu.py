@@ -13,13 +13,14 @@ from gpushare.hardware.linux.processes import ProcProcesses
 from gpushare.hardware.ports import MemoryLimit
 from gpushare.mechanisms.driver_limit import DriverLimit
 from gpushare.mechanisms.exclusive import Exclusive
-from gpushare.mechanisms.guard.gpu_pages import Boards, Gate
+from gpushare.mechanisms.guard.gpu_pages import Boards
 from gpushare.mechanisms.guard.guard import Guard
 from gpushare.mechanisms.guard.swap_pools import Pools, Swapping
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.mechanisms.timeslice import Timeslice
 from gpushare.model.gpu import ComputeMode
 from gpushare.model.ids import GpuId
+from gpushare.model.scheduling import SchedulingSettings
 from gpushare.model.share import Decision, Share
 from gpushare.model.spec import MechanismName
 from gpushare.model.units import GIB, MIB, Bytes
@@ -46,7 +47,7 @@ def guarded(tmp_path: Path, cgroups: FsCgroups) -> Mechanisms:
         tmp_path / "regions",
         lambda _: Bytes(500 * MIB),
         ProcProcesses(Path("/")),
-        boards=Boards(tmp_path / "boards", Gate()),
+        boards=Boards(tmp_path / "boards", SchedulingSettings()),
         pools=Pools(HostMemory(), Swapping()),
     )
     return Mechanisms((Timeslice(), guard), cgroups)

@@ -1,5 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Prometheus metrics: one table, from which the exposition and its documentation are made."""
+"""The Prometheus metrics: one table, from which the exposition and its documentation are made.
+
+A measure is a row: name, meaning, labels, kind. The daemon fills in samples by name; `render`
+writes them as text in the order of the table.
+
+- Names follow Prometheus: the prefix `gpushare_`, what it is about (`gpu`, `share`, `tenant`), base
+  units (`_bytes`, `_seconds`, `_ratio` for parts of a whole), `_total` for counters.
+- A counter only grows while its share lives; its series ends with the share. Gauges may fall.
+- What is not known has no sample. It is never shown as zero.
+- Labels identify: a GPU by UUID and index, a share by id, name and user. A share's id is never
+  used again.
+- The rows about scheduling come from `model.scheduling`. A metric that was renamed is exposed under
+  both names for one release; the former one is described as deprecated.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -7,6 +20,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gpushare.model.scheduling import FIGURES, metric_name
 from gpushare.model.value import Value
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,6 +45,17 @@ class Sample(Value):
 _GPU = ("gpu", "index")
 _SHARE = ("share", "name", "user")
 _MOVE = (*_SHARE, "tier")
+
+
+def _scheduling() -> Iterator[Measure]:
+    """From the table of figures; the former names for one release."""
+    for name, row in FIGURES.items():
+        new = metric_name(name)
+        yield Measure(name=new, doc=row.doc, labels=_SHARE, counter=not row.level)
+        if row.was_metric:
+            old, doc = metric_name(name, "gate"), f"Deprecated: use {new}"
+            yield Measure(name=old, doc=doc, labels=_SHARE, counter=not row.level)
+
 
 MEASURES = (
     Measure(name="gpushare_info", doc="Always 1; versions as labels", labels=("version", "driver")),
@@ -82,80 +107,7 @@ MEASURES = (
         doc="Time of the newest resume, by its tier",
         labels=_MOVE,
     ),
-    Measure(
-        name="gpushare_share_gate_waits_total",
-        doc="Launches that waited on the host",
-        labels=_SHARE,
-        counter=True,
-    ),
-    Measure(
-        name="gpushare_share_gate_waited_seconds_total",
-        doc="Time that launches waited",
-        labels=_SHARE,
-        counter=True,
-    ),
-    Measure(
-        name="gpushare_share_gate_longest_launch_seconds",
-        doc="The longest single launch",
-        labels=_SHARE,
-    ),
-    Measure(
-        name="gpushare_share_gate_busy_seconds_total",
-        doc="GPU time as far as it was measured",
-        labels=_SHARE,
-        counter=True,
-    ),
-    Measure(
-        name="gpushare_share_gate_quantum_seconds",
-        doc="Most work between two looks (low priority)",
-        labels=_SHARE,
-    ),
-    Measure(
-        name="gpushare_share_gate_throttled_seconds_total",
-        doc="Time it wanted the GPU and had no turn",
-        labels=_SHARE,
-        counter=True,
-    ),
-    Measure(
-        name="gpushare_share_gate_overrun_seconds_total",
-        doc="GPU time after the end of its turns",
-        labels=_SHARE,
-        counter=True,
-    ),
-    Measure(
-        name="gpushare_share_gate_floors_total",
-        doc="Times it ran to not starve (low priority)",
-        labels=_SHARE,
-        counter=True,
-    ),
-    Measure(
-        name="gpushare_share_gate_raises_total",
-        doc="Times its work went first (high priority)",
-        labels=_SHARE,
-        counter=True,
-    ),
-    Measure(
-        name="gpushare_share_gate_raised_seconds_total",
-        doc="For how long in all (high priority)",
-        labels=_SHARE,
-        counter=True,
-    ),
-    Measure(
-        name="gpushare_share_gate_grace_seconds",
-        doc="Pause that is bridged now (high priority)",
-        labels=_SHARE,
-    ),
-    Measure(
-        name="gpushare_share_gate_stuck_total",
-        doc="Times it was overruled, for nothing moved",
-        labels=_SHARE,
-        counter=True,
-    ),
-    Measure(
-        name="gpushare_share_gate_slice_seconds",
-        doc="Time slice that holds now; 0: the driver's own",
-        labels=_SHARE,
-    ),
+    *_scheduling(),
     *(
         Measure(name=f"gpushare_tenant_{name}", doc=doc, labels=("tenant",))
         for name, doc in (
@@ -175,7 +127,7 @@ MEASURES = (
     ),
     Measure(
         name="gpushare_anomalies_total",
-        doc="Anomalies that were told since the daemon started",
+        doc="Anomalies reported since the daemon started",
         labels=("kind",),
         counter=True,
     ),

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from gpushare.model.scheduling import SchedulingSettings
 from gpushare.model.units import KIB, MIB, Bytes
-from gpushare.model.value import Value
 
 
 @unique
@@ -32,7 +32,7 @@ class AuditCopy(StrEnum):
     JOURNALD = "journald"
 
 
-class Settings(Value):
+class Settings(SchedulingSettings, kw_only=True):
     """The descriptions are what `docs/reference/config.md` says."""
 
     socket: Annotated[Path, Meta(description="The unix socket that the daemon listens on.")]
@@ -59,42 +59,6 @@ class Settings(Value):
             description="What MPS daemons are started to speak: 2 on every driver, 3 from 615 on.",
         ),
     ] = 2
-    gate_quantum: Annotated[
-        int,
-        Meta(
-            ge=20,
-            le=100_000,
-            description="GPU time in microseconds between two looks of low-priority work at "
-            "whether it must make way.",
-        ),
-    ] = 150
-    best_effort_minimum: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=50,
-            description="Percent of GPU time that low-priority work gets however busy "
-            "high-priority work is.",
-        ),
-    ] = 2
-    gate_grace: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=1_000_000,
-            description="Longest pause of high-priority work, in microseconds, that low-priority "
-            "work does not fill; 0: learned from the pauses there are.",
-        ),
-    ] = 0
-    gate_slice: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=100_000,
-            description="Microseconds that low-priority work has the GPU at once beside "
-            "high-priority work, where contexts take turns; 0: as long as the driver likes.",
-        ),
-    ] = 80
     swap_memory: Annotated[
         Bytes | None,
         Meta(description="Host memory for what suspended shares had on GPUs; 0: none is kept."),

@@ -17,7 +17,12 @@ from .contexts import KEYS, LOCAL, Contexts, from_environment
 from .credentials import Credentials
 from .settings import Settings
 
-FIELDS = {each.name: each for each in msgspec.structs.fields(Settings)}
+# A struct's own fields first, then what it inherits.
+_OWN = Settings.__annotations__
+FIELDS = {
+    field.name: field
+    for field in sorted(msgspec.structs.fields(Settings), key=lambda field: field.name not in _OWN)
+}
 VARIABLES = {name: f"GPUSHARE_{name.upper()}" for name in FIELDS}
 SIZES = frozenset(("swap_memory", "swap_ahead", "audit_size"))
 LISTS = frozenset(("hosts", "operators", "viewers", "oidc_operators"))  # `a,b` in variables

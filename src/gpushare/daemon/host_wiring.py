@@ -18,7 +18,6 @@ from gpushare.hardware.linux.residents import Residents
 from gpushare.hardware.nvidia.activity import NvmlActivity
 from gpushare.hardware.nvidia.checkpoint import CudaCheckpoints
 from gpushare.hardware.ports import Activity, Processes
-from gpushare.mechanisms.guard.gpu_pages import Gate
 from gpushare.mechanisms.guard.swap_pools import Swapping
 from gpushare.mechanisms.leftovers import Remains
 from gpushare.mechanisms.registry import load
@@ -66,12 +65,7 @@ def _mechanisms(settings: Settings, store: Store, host: Host, runtime: Path) -> 
         host,
         runtime,
         context=lambda gpu: _cost(store, gpu),
-        gate=Gate(
-            quantum=settings.gate_quantum,
-            floor=settings.best_effort_minimum,
-            grace=settings.gate_grace,
-            slice=settings.gate_slice,
-        ),
+        scheduling=settings,
         swap=_swapping(settings, host, runtime),
     )
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gpushare.hardware.host import Host
-from gpushare.mechanisms.guard.gpu_pages import Boards, Gate
+from gpushare.mechanisms.guard.gpu_pages import Boards
 from gpushare.mechanisms.guard.guard import Guard
 from gpushare.mechanisms.guard.swap_pools import Pools, Swapping
 from gpushare.model.ids import GpuId
+from gpushare.model.scheduling import SchedulingSettings
 from gpushare.model.units import Bytes
 
 from .driver_limit import DriverLimit
@@ -18,7 +19,7 @@ from .shm_paths import seen_by_gpus
 from .stack import Mechanisms
 from .timeslice import Timeslice
 
-_GATE, _NO_SWAP = Gate(), Swapping()
+_SCHEDULING, _NO_SWAP = SchedulingSettings(), Swapping()
 
 
 def load(
@@ -27,7 +28,7 @@ def load(
     *,
     context: Callable[[GpuId], Bytes],
     lock: bool = False,
-    gate: Gate = _GATE,
+    scheduling: SchedulingSettings = _SCHEDULING,
     swap: Swapping = _NO_SWAP,
 ) -> Mechanisms:
     """All mechanisms on `host`; which of them work there is what Machine.capabilities says.
@@ -36,7 +37,7 @@ def load(
     exclusive share also sets the compute mode of its GPU (root). `swap`: host memory for shares
     that are suspended; by default programs bring their own.
     """
-    boards = Boards(seen_by_gpus(host.memory, runtime / "boards"), gate)
+    boards = Boards(seen_by_gpus(host.memory, runtime / "boards"), scheduling)
     pools = Pools(host.memory, swap)
     layers = (
         DriverLimit(host.limits, host.cgroups),

@@ -9,6 +9,7 @@ from msgspec import Meta
 from .errors import BadSpecError
 from .gpu import Capability, GpuHealth, GpuProcess
 from .ids import GpuId, ShareId, Tenant
+from .scheduling import SchedulingView
 from .share import Decision, Enforcement, Moved, State, Suspension, Tier, Verification
 from .spec import (
     LONGEST_TTL,
@@ -48,12 +49,7 @@ class QueueView(Value):
 
 
 class GateView(Value):
-    """How the share's work is let onto its GPUs, over all of them; times in seconds.
-
-    `quantum`, `floor`, `fences`, `floors`: low priority. `raises`, `raised`, `grace`, `stuck`:
-    high priority. `slice`: the time slice that was asked of the driver; 0: its own.
-    `wanted`, `throttled`, `overrun`, `turns`: while compute is given in turns.
-    """
+    """Deprecated: what `scheduling` shows, under the former names."""
 
     rank: Priority
     waits: int
@@ -117,7 +113,8 @@ class ShareView(Value):
     migratable: MigratableView | None = None
     suspension: Suspension | None = None
     moved: dict[Tier, Moved] = {}
-    gate: GateView | None = None
+    scheduling: SchedulingView | None = None
+    gate: GateView | None = None  # deprecated: use `scheduling`
     idle_since: datetime | None = None  # it has used no GPU time since then
     asked: ShareSpec | None = None  # where a policy has changed what was asked
     begins: datetime | None = None  # a reservation that waits for its time

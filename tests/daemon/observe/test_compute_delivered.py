@@ -73,8 +73,8 @@ def test_it_is_shown_with_the_counters_behind_it(world, state):
         await daemon.tick(5)
         shown = await daemon.show(share.id)
         assert (shown.compute.limit, shown.compute.delivered) == (25, 25)
-        assert (shown.gate.waits, shown.gate.throttled) == (3, 3.0)
-        assert shown.gate.longest_launch == 0.01
+        assert (shown.scheduling.waits, shown.scheduling.throttled) == (3, 3.0)
+        assert shown.scheduling.longest_launch == 0.01
         text = (await daemon.service.metrics(ME)).decode()
         labels = f'{{name="train",share="{share.id}"'
         assert f"gpushare_share_compute_delivered_ratio{labels}" in text

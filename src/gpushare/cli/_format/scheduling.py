@@ -1,44 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the gate of a share counted, in words for people."""
+"""The figures about a share's scheduling as lines of text."""
 
-from gpushare.model.spec import Priority
-from gpushare.model.view import GateView
+from gpushare.model.scheduling import FIGURES, SchedulingFigure, SchedulingView
 
 _MILLI, _MICRO = 1e3, 1e6
 
 
-def gate_lines(gate: GateView | None) -> list[str]:
-    """Only what its rank makes it count; nothing where it never waited or was held back."""
-    if gate is None:
-        return []
-    lines = [f"longest launch {_span(gate.longest_launch)}"] if gate.longest_launch else []
-    if gate.waits:
-        lines.append(f"waited {gate.waits} times, {_span(gate.waited)} in all")
-    if gate.turns:
-        lines.append(
-            f"{gate.turns} turns: throttled {_span(gate.throttled)} of {_span(gate.wanted)}, "
-            f"ran {_span(gate.overrun)} over"
-        )
-    if gate.slice:
-        lines.append(f"has the GPU for {_span(gate.slice)} at once")
-    return lines + _by_rank(gate)
+def scheduling_lines(view: SchedulingView | None) -> list[str]:
+    """What the share's priority makes it count, without what is zero."""
+    lines: dict[str, list[str]] = {}
+    for name, row in FIGURES.items():
+        value = getattr(view, name, 0)
+        if value and view and row.only in {None, view.rank}:
+            lines.setdefault(row.line, []).append(row.show.format(_shown(row, value)))
+    return [", ".join(parts) for parts in lines.values()]
 
 
-def _by_rank(gate: GateView) -> list[str]:
-    if gate.rank is Priority.LOW:
-        text = f"makes way within {_span(gate.quantum)}, looked {gate.fences} times, "
-        return [f"{text}ran {gate.floors} times to not starve"]
-    if gate.rank is Priority.HIGH:
-        stuck = f", overruled {gate.stuck} times" if gate.stuck else ""
-        text = f"went first {gate.raises} times, {_span(gate.raised)} in all, "
-        return [f"{text}bridges pauses of {_span(gate.grace)}{stuck}"]
-    return []
-
-
-def _span(seconds: float) -> str:
-    """`1.5 s`, `20 ms`, `150 us`."""
-    if seconds >= 1:
-        return f"{seconds:.1f} s"
-    if seconds >= 1 / _MILLI:
-        return f"{seconds * _MILLI:.3g} ms"
-    return f"{seconds * _MICRO:.3g} us"
+def _shown(row: SchedulingFigure, value: float) -> str:
+    """`1.5 s`, `20 ms`, `150 us`; times as they are."""
+    if row.unit.per_second is None:
+        return str(value)
+    if value >= 1:
+        return f"{value:.1f} s"
+    if value >= 1 / _MILLI:
+        return f"{value * _MILLI:.3g} ms"
+    return f"{value * _MICRO:.3g} us"

@@ -11,7 +11,7 @@ from gpushare.model.units import GIB, format_bytes
 from gpushare.model.view import GpuView, MemoryView, MigratableView, ShareView, SuspendableView
 
 from .output import Column, Table, aligned, colour
-from .scheduling import gate_lines
+from .scheduling import scheduling_lines
 
 NONE = "-"
 _STATE_COLOURS = {
@@ -127,7 +127,7 @@ def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
         ("suspendable", able(share.suspendable)),
         ("migratable", able(share.migratable)),
         *(("moved", line) for line in _moves(share)),
-        *(("gate", line) for line in gate_lines(share.gate)),
+        *(("scheduling", line) for line in scheduling_lines(share.scheduling)),
         ("processes", ", ".join(map(str, share.pids)) or NONE),
         ("created", share.created.isoformat(timespec="seconds")),
         *([("expires", share.expires.isoformat(timespec="seconds"))] if share.expires else []),

@@ -1,40 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the seats of a share count, in words and seconds."""
+"""The figures about a share's scheduling, from the share slots on its GPUs' pages."""
 
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+from gpushare.guard import ShareSlot
 from gpushare.mechanisms.mechanism import Observation
+from gpushare.model.scheduling import FIGURES, SchedulingFigure, SchedulingView
 from gpushare.model.share import Share
 from gpushare.model.view import GateView
 
-NS = 1e9
-_US = 1e6
 
-
-def gate_view(share: Share, seen: Observation) -> GateView | None:
-    """Over all GPUs of the share; None where it has no seat."""
-    seats = list(seen.seats.values())
-    if not seats:
+def scheduling_view(share: Share, seen: Observation) -> SchedulingView | None:
+    """Over all GPUs of the share; None where it has no share slot."""
+    slots = list(seen.seats.values())
+    if not slots:
         return None
+    figures: dict[str, Any] = {name: _figure(row, slots) for name, row in FIGURES.items()}
+    return SchedulingView(rank=share.spec.priority, **figures)
 
-    def total(name: str) -> int:
-        return sum(getattr(seat, name) for seat in seats)
 
-    wanted, open_ = total("wanted_ns"), total("open_ns")
-    return GateView(
-        rank=share.spec.priority,
-        waits=total("waits"),
-        waited=total("waited_ns") / NS,
-        longest_launch=max(seat.longest_ns for seat in seats) / NS,
-        busy=total("busy_ns") / NS,
-        turns=total("turns"),
-        wanted=wanted / NS,
-        throttled=max(0, wanted - open_) / NS,
-        overrun=total("overrun_ns") / NS,
-        quantum=max(seat.policy.quantum_us for seat in seats) / _US,
-        fences=total("fences"),
-        floors=total("starvation_runs"),
-        raises=total("preemptions"),
-        raised=total("preempt_ns") / NS,
-        grace=max(seat.grace_ns for seat in seats) / NS,
-        stuck=total("overrides"),
-        slice=max(seat.timeslice_us for seat in seats) / _US,
-    )
+def gate_view(view: SchedulingView | None) -> GateView | None:
+    """The same under the former names."""
+    if view is None:
+        return None
+    figures = {row.former or name: getattr(view, name) for name, row in FIGURES.items()}
+    return GateView(rank=view.rank, **figures)
+
+
+def _figure(row: SchedulingFigure, slots: Sequence[ShareSlot]) -> float:
+    numbers = list(map(attrgetter(row.source), slots))
+    less = sum(map(attrgetter(row.less), slots)) if row.less else 0
+    number: int = max(numbers) if row.level else max(0, sum(numbers) - less)
+    return number / row.unit.per_second if row.unit.per_second else number

@@ -39,9 +39,10 @@ from gpushare.model.view import (
 from gpushare.scheduler import Waiting
 from gpushare.scheduler.placing.relocate import alike
 
-from .scheduling_view import NS, gate_view
+from .scheduling_view import gate_view, scheduling_view
 
 _NO_MOVE = Moved()
+_NS = 1e9
 _NOTHING = Decision(grants=(), mechanisms=(), enforcement=Enforcement())
 
 
@@ -97,7 +98,8 @@ def share_view(
         migratable=_migratable(share, machine, stack, seen),
         suspension=share.suspension,
         moved=_moved(share, seen),
-        gate=gate_view(share, seen),
+        scheduling=(scheduling := scheduling_view(share, seen)),
+        gate=gate_view(scheduling),
         idle_since=idle_since,
         asked=share.asked,
         begins=share.spec.at if share.booking else None,
@@ -228,8 +230,8 @@ def _moved(share: Share, seen: Observation) -> dict[Tier, Moved]:
     kept = share.moved.get(Tier.MEMORY, _NO_MOVE)
     newest = replace(
         kept,
-        out_seconds=max(slot.out_ns for slot in slots) / NS,
-        in_seconds=max(slot.in_ns for slot in slots) / NS or kept.in_seconds,
+        out_seconds=max(slot.out_ns for slot in slots) / _NS,
+        in_seconds=max(slot.in_ns for slot in slots) / _NS or kept.in_seconds,
     )
     return {**share.moved, Tier.MEMORY: newest}
 

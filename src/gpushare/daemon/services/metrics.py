@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon's numbers as samples of the metrics table."""
+"""The daemon's figures as samples of the metrics table."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -7,24 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from gpushare.api.metrics import Sample, render
 from gpushare.daemon.loop.core import Core
 from gpushare.model.policy.view import QuotaView
+from gpushare.model.scheduling import FIGURES, metric_name
 from gpushare.model.version import __version__
 from gpushare.model.view import GpuView, ShareView
-
-_GATE = {
-    "gpushare_share_gate_waits_total": "waits",
-    "gpushare_share_gate_waited_seconds_total": "waited",
-    "gpushare_share_gate_longest_launch_seconds": "longest_launch",
-    "gpushare_share_gate_busy_seconds_total": "busy",
-    "gpushare_share_gate_quantum_seconds": "quantum",
-    "gpushare_share_gate_throttled_seconds_total": "throttled",
-    "gpushare_share_gate_overrun_seconds_total": "overrun",
-    "gpushare_share_gate_floors_total": "floors",
-    "gpushare_share_gate_raises_total": "raises",
-    "gpushare_share_gate_raised_seconds_total": "raised",
-    "gpushare_share_gate_grace_seconds": "grace",
-    "gpushare_share_gate_stuck_total": "stuck",
-    "gpushare_share_gate_slice_seconds": "slice",
-}
 
 
 def text(
@@ -93,17 +78,27 @@ def _shares(core: Core, shares: Sequence[ShareView]) -> dict[str, Iterable[Sampl
         ),
         "gpushare_share_suspend_seconds": _moves(shares, "out_seconds"),
         "gpushare_share_resume_seconds": _moves(shares, "in_seconds"),
-        **{name: each(_gate(share, field) for share in shares) for name, field in _GATE.items()},
+        **{
+            name: each(_figure_of(share, it) for share in shares)
+            for name, it in _SCHEDULING.items()
+        },
     }
+
+
+_SCHEDULING = {metric_name(name): name for name in FIGURES} | {
+    metric_name(name, "gate"): name for name, row in FIGURES.items() if row.was_metric
+}
 
 
 def _tenants(quotas: Sequence[QuotaView]) -> dict[str, Iterable[Sample]]:
     def each(value: Callable[[QuotaView], float | None]) -> list[Sample]:
         pairs = ((quota.tenant, value(quota)) for quota in quotas)
-        return [Sample(value=it, labels=(name,)) for name, it in pairs if it is not None]
+        return [
+            Sample(value=figure, labels=(name,)) for name, figure in pairs if figure is not None
+        ]
 
     amounts = {
-        f"gpushare_tenant_{what}_{kind}_{unit}": each(_figure(field, what, scale))
+        f"gpushare_tenant_{what}_{kind}_{unit}": each(_amount(field, what, scale))
         for what, unit, scale in (("memory", "bytes", 1), ("compute", "ratio", 100))
         for kind, field in _AMOUNTS.items()
     }
@@ -124,10 +119,10 @@ _AMOUNTS = {
 }
 
 
-def _figure(field: str, what: str, scale: int) -> Callable[[QuotaView], float | None]:
+def _amount(field: str, what: str, scale: int) -> Callable[[QuotaView], float | None]:
     def value(quota: QuotaView) -> float | None:
-        found: int | None = getattr(getattr(quota, field), what)
-        return None if found is None else found / scale
+        amount: int | None = getattr(getattr(quota, field), what)
+        return None if amount is None else amount / scale
 
     return value
 
@@ -141,8 +136,8 @@ def _moves(shares: Sequence[ShareView], field: str) -> list[Sample]:
     ]
 
 
-def _gate(share: ShareView, field: str) -> float | None:
-    return None if share.gate is None else float(getattr(share.gate, field))
+def _figure_of(share: ShareView, name: str) -> float | None:
+    return None if share.scheduling is None else float(getattr(share.scheduling, name))
 
 
 def _ratio(percent: int | None) -> float | None:

@@ -13,37 +13,20 @@ from gpushare.guard import GpuPage, Rank, SharePolicy, ShareSlot
 from gpushare.guard.layout import SHARE_SLOTS
 from gpushare.model.errors import BoardCorruptError, HardwareError
 from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.scheduling import SchedulingSettings
 from gpushare.model.share import Share
 from gpushare.model.spec import GpuGrant, Priority
 from gpushare.model.units import FULL
-from gpushare.model.value import Value
 
 _POINTS = 100  # basis points of a percent
-_URGENT_SLICE = 10_000  # us: most requests are done within it
 _RANKS = {Priority.LOW: Rank.LOW, Priority.NORMAL: Rank.NORMAL, Priority.HIGH: Rank.HIGH}
-
-
-class Gate(Value):
-    """How work is held back. Times in microseconds, `floor` in percent.
-
-    `grace` 0: learned. `slice`: a job's beside urgent work; 0: as the driver likes.
-    """
-
-    quantum: int = 150
-    floor: int = 2
-    grace: int = 0
-    slice: int = 80
-
-    def slice_of(self, priority: Priority) -> int:
-        by_priority = {Priority.LOW: self.slice, Priority.HIGH: _URGENT_SLICE}
-        return by_priority.get(priority, 0) if self.slice else 0
 
 
 class Boards:
     """`folder` holds one board per GPU, named by its UUID."""
 
-    def __init__(self, folder: Path, gate: Gate) -> None:
-        self.folder, self._gate = folder, gate
+    def __init__(self, folder: Path, scheduling: SchedulingSettings) -> None:
+        self.folder, self._scheduling = folder, scheduling
 
     def take(self, share: Share, grant: GpuGrant, known: int | None) -> int:
         """Give the share its seat and say what holds there. `known`: the seat it has already."""
@@ -111,8 +94,5 @@ class Boards:
             rank=_RANKS[share.spec.priority],
             limit=grant.compute * _POINTS,
             request=min(grant.compute_request, FULL) * _POINTS,
-            quantum_us=self._gate.quantum,
-            minimum=self._gate.floor * _POINTS,
-            grace_us=self._gate.grace,
-            timeslice_us=self._gate.slice_of(share.spec.priority),
+            **self._scheduling.on_page(share.spec.priority),
         )
