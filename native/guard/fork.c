@@ -25,7 +25,7 @@
 #include "swap/blocks/heap.h"
 #include "swap/suspend/suspend_thread.h"
 
-/* Another thread may have held any of their locks at the fork, so each starts from nothing. */
+/* Another thread may have held any of the locks at the fork, so nothing is freed or unlocked. */
 static void forget_everything(void)
 {
     gs_charge_forget();

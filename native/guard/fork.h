@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What happens in the child of a fork. CUDA does not survive a fork: the child has no GPU memory,
+ * no slot and none of the guard's threads. It joins the region again if it starts CUDA itself.
+ * Threads: the child's only one. Limits: each room forgets its own state; a new one has to be added
+ * to fork.c.
+ */
 #ifndef GS_FORK_H
 #define GS_FORK_H
 
-/*
- * CUDA does not survive a fork: the child holds no memory and no slot, and joins the region again only if it
- * starts CUDA itself.
- */
+/* From gs_region_opened(). */
 void gs_watch_forks(void);
 
 #endif

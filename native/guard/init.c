@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The start of the library: connects the rooms that must not include each other, and opens the
+ * region in the constructor, before the program's main().
+ */
 #include "charge/pressure.h"
 #include "driver/dlsym.h"
 #include "driver/quiesce.h"
@@ -23,7 +27,7 @@ void gs_region_opened(const struct gs_region *region)
     gs_watch_forks();
 }
 
-/* Not left to the first allocation: after an exec the region must forget what the old program held. */
+/* At the start, not at the first allocation: after an exec the old program's charges must go. */
 __attribute__((constructor)) static void start(void)
 {
     gs_next_dlsym();

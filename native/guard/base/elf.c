@@ -18,7 +18,7 @@ static struct tables read_tables(const struct link_map *object)
 {
     struct tables tables = {0};
     for (const ElfW(Dyn) *at = object->l_ld; at->d_tag != DT_NULL; at++) {
-        /* glibc relocates these in place, the vdso does not. */
+        /* glibc relocates these addresses in place; the vDSO has offsets. */
         uintptr_t address = at->d_un.d_ptr;
         const void *table =
             (const void *)(address < object->l_addr ? address + object->l_addr : address);
@@ -42,7 +42,7 @@ static uint32_t gnu_hash(const char *name)
     return hash;
 }
 
-/* Not strcmp: another preloaded library may have that and be asking us for the real one just now. */
+/* Not strcmp(): a preloaded library may interpose it and be looking up the real one through us. */
 static bool same(const char *a, const char *b)
 {
     while (*a && *a == *b) {
@@ -78,7 +78,7 @@ static const ElfW(Sym) * look_up(const struct tables *tables, const char *name)
 
 static const ElfW(Sym) * look_up_sysv(const struct tables *tables, const char *name)
 {
-    uint32_t count = tables->hash[1]; /* the number of chains is the number of symbols */
+    uint32_t count = tables->hash[1]; /* there are as many chains as symbols */
     for (uint32_t index = 1; index < count; index++)
         if (is_function(tables, index, name))
             return &tables->symbols[index];
@@ -97,16 +97,16 @@ static void *defined_in(const struct link_map *object, const char *name)
 
 void *gs_next_definition(const char *symbol)
 {
-    /* Not dl_iterate_phdr: who interposes that finds the real one by asking us. */
+    /* Not dl_iterate_phdr(): a library that interposes it looks up the real one through us. */
     const struct link_map *us = _r_debug.r_map, *object;
-    /* _DYNAMIC is our own: every shared object has one. */
+    /* Every shared object has a _DYNAMIC; this is ours. */
     while (us && us->l_ld != _DYNAMIC)
         us = us->l_next;
-    void *found = NULL;
-    for (object = us; object && !found; object = object->l_next)
-        found = object == us ? NULL : defined_in(object, symbol);
-    /* Before us: we were loaded late, by dlopen. */
-    for (object = _r_debug.r_map; object != us && !found; object = object->l_next)
-        found = defined_in(object, symbol);
-    return found;
+    void *function = NULL;
+    for (object = us; object && !function; object = object->l_next)
+        function = object == us ? NULL : defined_in(object, symbol);
+    /* Nothing after us: this library was loaded late, by dlopen(). */
+    for (object = _r_debug.r_map; object != us && !function; object = object->l_next)
+        function = defined_in(object, symbol);
+    return function;
 }

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Marks what the library exports; everything else is hidden. tests/guard/test_build.py compares
+ * with hooks.def.
+ */
 #ifndef GS_EXPORT_H
 #define GS_EXPORT_H
 

@@ -10,7 +10,7 @@
 
 static void append(const char *path, const char *line, size_t length)
 {
-    /* Opened for each line: a kept descriptor would show up in the host program. */
+    /* Opened for each line: an open descriptor would be visible in the program. */
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0)
         return;

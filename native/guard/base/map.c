@@ -11,7 +11,7 @@ static size_t home(const struct gs_map *map, uint64_t space, uint64_t key)
     return (size_t)(hash >> 20) & (map->room - 1);
 }
 
-/* Where the key is, or the empty place where it would go. */
+/* The entry with this key, or the empty entry where it would be stored. */
 static struct gs_entry *position(const struct gs_map *map, uint64_t space, uint64_t key)
 {
     size_t at = home(map, space, key);
@@ -61,8 +61,8 @@ void gs_map_remove(struct gs_map *map, struct gs_entry *entry)
     size_t mask = map->room - 1, hole = (size_t)(entry - map->entries);
     for (size_t at = (hole + 1) & mask; map->entries[at].space != GS_NOTHING;
          at = (at + 1) & mask) {
-        size_t wanted = home(map, map->entries[at].space, map->entries[at].key);
-        if (((at - wanted) & mask) >= ((at - hole) & mask)) {
+        size_t ideal = home(map, map->entries[at].space, map->entries[at].key);
+        if (((at - ideal) & mask) >= ((at - hole) & mask)) {
             map->entries[hole] = map->entries[at];
             hole = at;
         }

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A hash map from (space, key) to an entry. Not locked. */
+/*
+ * A hash map from (space, key) to an entry, with open addressing.
+ * Owner: the ledger, and the table of hooks in resolve.c.
+ * Threads: the owner locks; the map has no lock.
+ * Limits: grows by doubling, never shrinks. Pointers to entries are valid until the next put or
+ * remove.
+ */
 #ifndef GS_MAP_H
 #define GS_MAP_H
 
@@ -9,15 +15,15 @@
 
 enum gs_space {
     GS_NOTHING,
-    GS_POINTER, /* key: device address; owner: its context; pool: where it came from, if from one */
+    GS_POINTER, /* key: device address; owner: its context; pool: the memory pool, if from one */
     GS_ARRAY,
     GS_MIPMAP,
     GS_DEVICE_HEAP, /* key: the context whose kernels allocate from it */
     GS_CONTEXT,
     GS_HANDLE, /* key: VMM handle; owner: its physical allocation; bytes: references */
-    GS_MAPPING, /* key: mapped address; owner: what is mapped there, or NULL; bytes: length */
-    GS_GRAPH, /* key: executable graph; owner: its memory */
-    GS_WRAPPER, /* key: driver entry point; owner: our wrapper */
+    GS_MAPPING, /* key: mapped address; owner: the physical allocation, or NULL; bytes: length */
+    GS_GRAPH, /* key: executable graph; owner: struct gs_graph_need */
+    GS_WRAPPER, /* key: driver entry point; owner: our hook */
 };
 
 struct gs_entry {
@@ -27,7 +33,7 @@ struct gs_entry {
     void *pool;
     int8_t gpu;
     uint8_t space;
-    uint8_t unmovable; /* enum gs_unmovable: why it cannot be moved, 0 for what does not matter */
+    uint8_t unmovable; /* enum gs_unmovable: why it cannot be moved; 0: it can */
 };
 
 struct gs_map {
@@ -35,7 +41,7 @@ struct gs_map {
     size_t room, count;
 };
 
-/* False when there is no memory for it. */
+/* Adds or replaces; false without memory. */
 bool gs_map_put(struct gs_map *map, const struct gs_entry *entry);
 struct gs_entry *gs_map_find(const struct gs_map *map, enum gs_space space, uint64_t key);
 void gs_map_remove(struct gs_map *map, struct gs_entry *entry);

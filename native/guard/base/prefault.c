@@ -25,8 +25,8 @@ struct work {
     _Atomic int error;
 };
 
-/* For kernels before 5.14, which cannot be asked to. */
-static int prefault_by_hand(struct work *work, size_t from, size_t bytes)
+/* For Linux before 5.14, which has no MADV_POPULATE_WRITE. */
+static int prefault_by_access(struct work *work, size_t from, size_t bytes)
 {
     if (work->file >= 0)
         return fallocate(work->file, 0, work->at + (off_t)from, (off_t)bytes) < 0 ? errno : 0;
@@ -41,7 +41,7 @@ static int prefault_step(struct work *work, size_t from)
     if (madvise(work->memory + from, bytes, MADV_POPULATE_WRITE) == 0)
         return 0;
     if (errno == EINVAL)
-        return prefault_by_hand(work, from, bytes);
+        return prefault_by_access(work, from, bytes);
     return errno == EFAULT ? ENOSPC : errno;
 }
 

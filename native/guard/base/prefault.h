@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Creates the pages of a mapping with several threads, so that a full file system is an error here
+ * and not SIGBUS at the first access.
+ * Threads: any, one call per mapping at a time; returns when its threads have ended.
+ * Limits: 16 threads, 4 MiB per step.
+ */
 #ifndef GS_PREFAULT_H
 #define GS_PREFAULT_H
 
 #include <stddef.h>
 #include <sys/types.h>
 
-/*
- * Makes the pages of a mapping exist, by several threads, each with a part of it. `file` and `at` say what is mapped;
- * -1 for anonymous memory. 0, or an errno: a full file system is an error here and SIGBUS elsewhere.
- */
+/* `file` and `at` name what is mapped; -1 for anonymous memory. 0 or an errno. */
 int gs_prefault(void *memory, size_t bytes, int file, off_t at, unsigned threads);
 
 #endif

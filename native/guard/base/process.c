@@ -32,7 +32,7 @@ static ssize_t read_file(const char *path, char *text, size_t room)
 
 static bool parse(const char *text, struct stat_line *line)
 {
-    /* A program may have ") " in its name, so fields are counted from the last one. */
+    /* A program name may contain ") ", so fields are counted from the last parenthesis. */
     const char *at = strrchr(text, ')');
     for (int field = FIELD_STATE; at && field <= FIELD_START; field++) {
         at = strchr(at, ' ');
@@ -72,7 +72,7 @@ bool gs_process_alive(pid_t pid, uint64_t start)
     struct stat_line line;
     if (!read_stat(pid, &line))
         return kill(pid, 0) == 0 || errno != ESRCH;
-    /* A main thread that called pthread_exit is a zombie whose process lives on. */
+    /* After pthread_exit() the main thread is a zombie while other threads run. */
     bool zombie = (line.state == 'Z' || line.state == 'X') && line.threads <= 1;
     return !zombie && (start == 0 || line.start == start);
 }

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who is alive: pid and start time, as /proc tells. */
+/*
+ * Whether a process is alive. A process is identified by pid and start time, which /proc shows.
+ * Threads: any; takes no lock; may change errno.
+ * Limits: only for processes of the caller's pid namespace.
+ */
 #ifndef GS_PROCESS_H
 #define GS_PROCESS_H
 
@@ -7,7 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Clock ticks since boot at which a process started; 0 when it is gone or cannot be read. */
+/* Clock ticks from boot to the start of a process; 0 when the process is gone or cannot be read. */
 uint64_t gs_process_start(pid_t pid);
 
 /* The pid namespace of the caller; 0 when unknown. */

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Creates a file that other processes map. It appears under its name complete, by rename(), and its
+ * pages are reserved, so that a full disk is an error here and not SIGBUS inside a tenant's
+ * program.
+ * Owner: the daemon. Threads: any.
+ */
 #ifndef GS_SHARED_FILE_H
 #define GS_SHARED_FILE_H
 
 #include <stddef.h>
 
-/*
- * Makes a file that other processes map, of `size` bytes: whoever sees it under its name sees all of it. Its pages are
- * reserved, so that a full disk fails here and not as SIGBUS inside a tenant's program. A negative errno on failure.
- */
+/* `fill` writes the content, which is zero before. 0 or a negative errno. */
 int gs_shared_file_make(const char *path, size_t size,
                         void (*fill)(void *content, const void *with), const void *with);
 

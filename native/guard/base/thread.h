@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads of the guard inside the user's process.
- *
- * They run with every signal blocked: signals belong to the program, and its handlers must not run on our threads.
- * Safe from any thread; takes no lock.
+ * Threads of the guard inside the user's process. Every signal is blocked in them: signals belong
+ * to the program, and its handlers must not run on the guard's threads.
+ * Threads: any; takes no lock. Limits: none of them survives a fork.
  */
 #ifndef GS_THREAD_H
 #define GS_THREAD_H

@@ -11,16 +11,16 @@
 #include "base/clock.h"
 #include "base/thread.h"
 
-enum { AWAKE, NAPS, SLEEPS };
+enum { AWAKE, NAPS, SLEEPS }; /* naps: until a time; sleeps: until woken */
 
-static void rest(struct gs_worker *worker, uint32_t seen, uint64_t until)
+static void sleep_until(struct gs_worker *worker, uint32_t wakeups, uint64_t until)
 {
     uint64_t now = gs_now(), left = until > now ? until - now : 0;
     struct timespec nap = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
     if (left == 0)
         return;
     __atomic_store_n(&worker->state, until == UINT64_MAX ? SLEEPS : NAPS, __ATOMIC_SEQ_CST);
-    syscall(SYS_futex, &worker->wakeups, FUTEX_WAIT_PRIVATE, seen,
+    syscall(SYS_futex, &worker->wakeups, FUTEX_WAIT_PRIVATE, wakeups,
             until == UINT64_MAX ? NULL : &nap, NULL, 0);
     __atomic_store_n(&worker->state, AWAKE, __ATOMIC_SEQ_CST);
 }
@@ -28,12 +28,12 @@ static void rest(struct gs_worker *worker, uint32_t seen, uint64_t until)
 static void *serve(void *argument)
 {
     struct gs_worker *worker = argument;
-    /* The kernel rounds sleeps by 50 us for other threads; a turn's end wants to be met. */
+    /* The default slack of 50 us would make turns end late. */
     prctl(PR_SET_TIMERSLACK, 1000);
     prctl(PR_SET_NAME, worker->name);
     for (;;) {
-        uint32_t seen = __atomic_load_n(&worker->wakeups, __ATOMIC_SEQ_CST);
-        rest(worker, seen, worker->round(gs_now()));
+        uint32_t wakeups = __atomic_load_n(&worker->wakeups, __ATOMIC_SEQ_CST);
+        sleep_until(worker, wakeups, worker->round(gs_now()));
     }
     return NULL;
 }

@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A thread of the guard's own that looks after something now and then, and sleeps while there is nothing to do. */
+/*
+ * A background thread that runs `round` again and again, and sleeps until the time that `round`
+ * returned or until it is woken. It starts at the first wake-up.
+ * Owner: the file that defines the worker. Threads: any may wake it; `round` runs on the worker's
+ * own thread only.
+ * Limits: at most one round per wake-up; in a forked child it does not exist until it is woken
+ * again.
+ */
 #ifndef GS_WORKER_H
 #define GS_WORKER_H
 
@@ -8,24 +15,27 @@
 #include <stdint.h>
 
 struct gs_worker {
-    const char *name; /* as in /proc, at most 15 characters */
+    const char *name;                /* as in /proc, at most 15 characters */
     uint64_t (*round)(
-        uint64_t now); /* until when it need not look again: ns of CLOCK_MONOTONIC, or UINT64_MAX */
-    uint32_t wakeups; /* grows with every wish for a look */
+        uint64_t now); /* when to run next: ns of CLOCK_MONOTONIC; UINT64_MAX: when woken */
+    uint32_t wakeups;                /* futex: grows with every wake-up */
     int state;
     bool started;
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* of `started` */
 };
 
 #define GS_WORKER(title, rounds) {.name = title, .round = rounds, .lock = PTHREAD_MUTEX_INITIALIZER}
 
-/* Starts it, or ends its sleep where it has none to end by itself. Cheap while it is awake or naps. */
+/*
+ * Starts the worker, or ends a sleep that has no end time. Costs no system call while the worker
+ * runs or naps.
+ */
 void gs_worker_wake(struct gs_worker *worker);
 
-/* Makes it look at once: a time that it waits for has changed. */
+/* Runs the next round at once: a time that the worker waits for has changed. */
 void gs_worker_hurry(struct gs_worker *worker);
 
-/* In a forked child there is no such thread. */
+/* In the child of a fork. */
 void gs_worker_forget(struct gs_worker *worker);
 
 #endif

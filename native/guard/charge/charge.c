@@ -1,4 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Charging memory against the limit of the share.
+ *
+ * Model. The region holds one sum per GPU for all processes of the share, and each process' part of
+ * it. A hook charges what the driver is about to take, calls the driver, and uncharges when the
+ * call fails or the memory is freed. What the driver takes for a request depends on its model
+ * (charge.h); for small blocks only the sum over the process is known, `small`, so a request costs
+ * the difference in whole pages that it makes.
+ *
+ * Invariants:
+ * 1. Charge before the call, uncharge after: two threads can never both get the last free bytes.
+ * 2. `small` and the region change together under `lock`, so the price of a small block is exact.
+ * 3. Charging and uncharging the same blocks in any order ends at the same sum.
+ * 4. Lock order: `lock`, then the lock of the region. No driver call happens under either.
+ * 5. When the lock of the region cannot be repaired, allocations succeed: a defect of the guard
+ *    must not stop a program.
+ */
 #include "charge/charge.h"
 
 #include <pthread.h>
@@ -9,7 +26,7 @@
 
 #define PAGE (2ull << 20)
 #define SMALL (1ull << 20)
-#define GRAIN 512ull /* the driver aligns small blocks to this */
+#define GRAIN 512ull /* alignment of small blocks in the driver */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t small[GS_GPUS]; /* bytes in blocks that share pages */
@@ -20,28 +37,28 @@ void gs_charge_forget(void)
     memset(small, 0, sizeof small);
 }
 
-static uint64_t whole(uint64_t bytes, uint64_t unit)
+static uint64_t round_up(uint64_t bytes, uint64_t unit)
 {
     return bytes > UINT64_MAX - unit ? UINT64_MAX - unit + 1 : (bytes + unit - 1) / unit * unit;
 }
 
-/* What a request adds to the charge; for a freed block, what goes. Wants the lock. */
+/* What a request adds to the charge, or a freed block takes off. Needs the lock. */
 static uint64_t price(enum gs_model model, int gpu, uint64_t bytes, bool freed)
 {
     if (model == GS_EXACT)
         return bytes;
     if (bytes > SMALL)
-        return whole(bytes, PAGE);
-    uint64_t before = small[gpu], block = whole(bytes, GRAIN);
+        return round_up(bytes, PAGE);
+    uint64_t before = small[gpu], block = round_up(bytes, GRAIN);
     uint64_t after = freed ? before - block : before + block;
-    return freed ? whole(before, PAGE) - whole(after, PAGE)
-                 : whole(after, PAGE) - whole(before, PAGE);
+    return freed ? round_up(before, PAGE) - round_up(after, PAGE)
+                 : round_up(after, PAGE) - round_up(before, PAGE);
 }
 
 static void note_small(enum gs_model model, int gpu, uint64_t bytes, bool freed)
 {
     if (model == GS_BLOCK && bytes <= SMALL)
-        small[gpu] += freed ? 0 - whole(bytes, GRAIN) : whole(bytes, GRAIN);
+        small[gpu] += freed ? 0 - round_up(bytes, GRAIN) : round_up(bytes, GRAIN);
 }
 
 static bool reserve(int gpu, uint64_t bytes)

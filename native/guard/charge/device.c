@@ -5,8 +5,7 @@
 
 enum { DEVICES = 128, UNKNOWN = 0, UNLISTED = 1, LISTED = 2 };
 
-/* Ordinals do not change while a process lives, so each is asked about once. */
-static unsigned char known[DEVICES];
+static unsigned char listing[DEVICES];
 
 static bool read_uuid(CUdevice device, CUuuid *uuid)
 {
@@ -18,14 +17,14 @@ int gs_gpu_of(CUdevice device)
 {
     if (device < 0 || device >= DEVICES || !gs_active())
         return -1;
-    unsigned char seen = __atomic_load_n(&known[device], __ATOMIC_RELAXED);
+    unsigned char state = __atomic_load_n(&listing[device], __ATOMIC_RELAXED);
     CUuuid uuid;
-    if (seen == UNKNOWN && read_uuid(device, &uuid)) {
+    if (state == UNKNOWN && read_uuid(device, &uuid)) {
         int gpu = gs_gpu_by_uuid((const unsigned char *)uuid.bytes);
-        seen = gpu < 0 ? UNLISTED : (unsigned char)(LISTED + gpu);
-        __atomic_store_n(&known[device], seen, __ATOMIC_RELAXED);
+        state = gpu < 0 ? UNLISTED : (unsigned char)(LISTED + gpu);
+        __atomic_store_n(&listing[device], state, __ATOMIC_RELAXED);
     }
-    return seen < LISTED ? -1 : seen - LISTED;
+    return state < LISTED ? -1 : state - LISTED;
 }
 
 int gs_gpu_taken(CUdevice device)

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which GPU of the region a CUDA device is. MIG instances have a UUID of their own.
+ * Threads: any; takes no lock. Limits: 128 devices; an ordinal is asked about once, as it never
+ * changes its meaning while a process lives.
+ */
 #ifndef GS_DEVICE_H
 #define GS_DEVICE_H
 
 #include "driver/real.h"
 
-/* The region's GPU behind a driver ordinal (MIG instances have a UUID of their own), or -1. */
+/* The GPU of a device ordinal, or -1. */
 int gs_gpu_of(CUdevice device);
 
-/* The same where memory is asked for: an unlisted GPU is counted. */
+/* The same for an allocation: a GPU that the share does not have is counted. */
 int gs_gpu_taken(CUdevice device);
 
-/* The same for a location; the host is -1. */
+/* The same for a memory location; -1 for the host. */
 int gs_gpu_at(const CUmemLocation *location);
 
 #endif

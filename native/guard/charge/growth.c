@@ -3,7 +3,7 @@
 
 #include "charge/charge.h"
 
-/* Drivers were seen to grow pools by 32 MiB; a finer step is learned from the first growth. */
+/* Driver 580 grows pools by 32 MiB; a finer step is learned from the first growth. */
 #define COARSE (32ull << 20)
 #define FINE (64ull << 10)
 

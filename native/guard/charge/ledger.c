@@ -18,16 +18,16 @@ bool gs_ledger_put(const struct gs_entry *entry, struct gs_entry *old)
     bool kept = gs_map_put(&map, entry);
     pthread_mutex_unlock(&lock);
     if (!kept)
-        gs_log("no memory to record an allocation; it stays charged until the process ends");
+        gs_log("out of memory for the ledger; an allocation stays charged until the process ends");
     return existed;
 }
 
-bool gs_ledger_find(enum gs_space space, uint64_t key, struct gs_entry *found)
+bool gs_ledger_find(enum gs_space space, uint64_t key, struct gs_entry *copy)
 {
     pthread_mutex_lock(&lock);
     const struct gs_entry *entry = gs_map_find(&map, space, key);
     if (entry)
-        *found = *entry;
+        *copy = *entry;
     pthread_mutex_unlock(&lock);
     return entry != NULL;
 }
@@ -44,13 +44,13 @@ bool gs_ledger_take(enum gs_space space, uint64_t key, struct gs_entry *taken)
     return entry != NULL;
 }
 
-void gs_ledger_sweep(bool (*wanted)(const struct gs_entry *, const void *), const void *by,
+void gs_ledger_sweep(bool (*matches)(const struct gs_entry *, const void *), const void *by,
                      void (*release)(const struct gs_entry *))
 {
     pthread_mutex_lock(&lock);
     for (size_t i = 0; i < map.room;) {
         struct gs_entry *entry = &map.entries[i];
-        if (entry->space == GS_NOTHING || !wanted(entry, by)) {
+        if (entry->space == GS_NOTHING || !matches(entry, by)) {
             i++;
             continue;
         }
@@ -60,18 +60,18 @@ void gs_ledger_sweep(bool (*wanted)(const struct gs_entry *, const void *), cons
     pthread_mutex_unlock(&lock);
 }
 
-void gs_ledger_search(bool (*found)(const struct gs_entry *, void *), void *wanted)
+void gs_ledger_search(bool (*visit)(const struct gs_entry *, void *), void *argument)
 {
     pthread_mutex_lock(&lock);
     for (size_t i = 0; i < map.room; i++)
-        if (map.entries[i].space != GS_NOTHING && found(&map.entries[i], wanted))
+        if (map.entries[i].space != GS_NOTHING && visit(&map.entries[i], argument))
             break;
     pthread_mutex_unlock(&lock);
 }
 
 void gs_ledger_forget(void)
 {
-    /* Another thread may have been inside at the fork: neither lock nor memory can be trusted. */
+    /* Another thread may have held the lock at the fork: neither lock nor memory is usable. */
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     map = (struct gs_map){0};
 }

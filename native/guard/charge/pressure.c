@@ -8,7 +8,7 @@
 
 enum { PATIENCE = 25, PAUSE_US = 2000, SHRINKERS = 4 };
 
-/* Filled before anything is charged, read-only from then on. */
+/* Invariant 1. */
 static struct gs_shrinker shrinkers[SHRINKERS];
 static unsigned count;
 
@@ -20,7 +20,7 @@ void gs_pressure_add(struct gs_shrinker shrinker)
 
 void gs_reclaim(int gpu)
 {
-    /* A capture in progress elsewhere must not be spoilt by calls that the program did not make. */
+    /* Invariant 4. */
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
     bool relaxed = cuda()->cuThreadExchangeStreamCaptureMode(&mode) == CUDA_SUCCESS;
     for (unsigned i = 0; i < count; i++)
@@ -36,8 +36,8 @@ void gs_settle(int gpu)
             shrinkers[i].settle(gpu);
 }
 
-/* Other processes of the share see the pressure within 10 ms and let go of what they only cache. */
-static bool taken_from_others(enum gs_model model, int gpu, uint64_t bytes)
+/* The third stage: the other processes give up their caches. */
+static bool reclaim_from_others(enum gs_model model, int gpu, uint64_t bytes)
 {
     struct gs_region *region = gs_shared_region();
     const uint64_t *cached = &region->gpu[gpu].cached;
@@ -56,7 +56,7 @@ bool gs_charge_or_reclaim(enum gs_model model, int gpu, uint64_t bytes)
     if (gs_charge(model, gpu, bytes))
         return true;
     gs_reclaim(gpu);
-    return gs_charge(model, gpu, bytes) || (gs_movable() && taken_from_others(model, gpu, bytes));
+    return gs_charge(model, gpu, bytes) || (gs_movable() && reclaim_from_others(model, gpu, bytes));
 }
 
 CUresult gs_refuse(int gpu)

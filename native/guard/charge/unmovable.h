@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this process holds that cannot be moved off the GPU; its slot tells the daemon. */
+/*
+ * Why memory of this process cannot leave the GPU: counts per reason, published as bits in its
+ * slot.
+ * Owner: the hooks count. Threads: any; takes its own lock. Limits: 8 reasons, enum gs_unmovable; 0
+ * counts nothing.
+ */
 #ifndef GS_UNMOVABLE_H
 #define GS_UNMOVABLE_H
 
@@ -7,13 +12,14 @@
 
 #include "share/region.h"
 
-/* One more, one less of a kind. Nothing is no kind. */
+/* One allocation more, one less, with this reason. */
 void gs_unmovable_add(uint32_t kind);
 void gs_unmovable_drop(uint32_t kind);
 
-/* The kinds of which there are any. */
+/* The reasons that apply now. */
 uint32_t gs_unmovable_now(void);
 
+/* In the child of a fork. */
 void gs_unmovable_forget(void);
 
 #endif

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stream captures in progress: launches into them are no GPU work yet, and questions to the driver may spoil them. */
+/*
+ * Stream captures in progress. A launch into a captured stream is not GPU work yet, and some calls
+ * of the driver, such as a synchronisation, invalidate a capture.
+ * Owner: hooks/work/capture.c counts. Threads: any; one atomic word.
+ * Limits: counts captures of the whole process; only gs_is_captured() asks about one stream.
+ */
 #ifndef GS_CAPTURE_STATE_H
 #define GS_CAPTURE_STATE_H
 
@@ -14,9 +19,10 @@ static inline bool gs_capturing(void)
     return __atomic_load_n(&gs_captures, __ATOMIC_RELAXED) > 0;
 }
 
-/* Whether this very stream is being captured. */
+/* Whether this stream is being captured. Calls the driver only while there is a capture. */
 bool gs_is_captured(CUstream stream);
 
+/* In the child of a fork. */
 void gs_captures_forget(void);
 
 #endif

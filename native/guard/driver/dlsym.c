@@ -14,8 +14,8 @@
 typedef void *gs_dlvsym(void *handle, const char *symbol, const char *version);
 
 /*
- * RTLD_NEXT and RTLD_DEFAULT mean "as seen from the caller", which dlsym knows by its return address. A tail call
- * leaves the program's return address in place.
+ * RTLD_NEXT and RTLD_DEFAULT depend on the caller, which dlsym() identifies by its return address.
+ * A tail call keeps the return address of the program.
  */
 #if defined(__has_attribute)
 #if __has_attribute(musttail)
@@ -28,7 +28,7 @@ typedef void *gs_dlvsym(void *handle, const char *symbol, const char *version);
 
 static void *next_dlsym, *next_dlvsym;
 
-static void *once(void **place, const char *symbol)
+static void *resolve_once(void **place, const char *symbol)
 {
     void *function = __atomic_load_n(place, __ATOMIC_RELAXED);
     if (!function) {
@@ -40,7 +40,7 @@ static void *once(void **place, const char *symbol)
 
 gs_dlsym *gs_next_dlsym(void)
 {
-    return (gs_dlsym *)once(&next_dlsym, "dlsym");
+    return (gs_dlsym *)resolve_once(&next_dlsym, "dlsym");
 }
 
 static bool ours(void *handle, const char *symbol)
@@ -52,10 +52,10 @@ static bool ours(void *handle, const char *symbol)
 
 static void *wrapped(const char *symbol, void *function)
 {
-    /* Our export must not make a program believe that the driver is there: what is behind it counts. */
+    /* Without the driver our export must not be found: continue after this library. */
     if (gs_is_wrapper(function)) {
         function = gs_next_dlsym()(RTLD_NEXT, symbol);
-        __asm__ volatile("" : "+r"(function)); /* no tail call here: "next" is to mean after us */
+        __asm__ volatile("" : "+r"(function)); /* not a tail call: the caller is this library */
     }
     if (!function || !gs_active())
         return function;
@@ -66,7 +66,7 @@ static void *wrapped(const char *symbol, void *function)
 }
 
 /* A failed lookup stays as it is, dlerror() included. */
-static void *found(const char *symbol, void *function)
+static void *answer(const char *symbol, void *function)
 {
     return function ? wrapped(symbol, function) : NULL;
 }
@@ -75,14 +75,14 @@ GS_EXPORT void *dlsym(void *handle, const char *symbol)
 {
     gs_dlsym *next = gs_next_dlsym();
     if (ours(handle, symbol))
-        return found(symbol, next(handle, symbol));
+        return answer(symbol, next(handle, symbol));
     TAIL_CALL return next(handle, symbol);
 }
 
 GS_EXPORT void *dlvsym(void *handle, const char *symbol, const char *version)
 {
-    gs_dlvsym *next = (gs_dlvsym *)once(&next_dlvsym, "dlvsym");
+    gs_dlvsym *next = (gs_dlvsym *)resolve_once(&next_dlvsym, "dlvsym");
     if (ours(handle, symbol))
-        return found(symbol, next(handle, symbol, version));
+        return answer(symbol, next(handle, symbol, version));
     TAIL_CALL return next(handle, symbol, version);
 }

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Entry points from before CUDA 3.2, with 32-bit sizes; 64-bit drivers still export them. */
+/*
+ * Types and entry points from before CUDA 3.2, with 32-bit sizes, which 64-bit drivers still
+ * export.
+ * Limits: declarations only; the hooks are in hooks/memory/legacy.c and array.c, context.c,
+ * meminfo.c.
+ */
 #ifndef GS_LEGACY_H
 #define GS_LEGACY_H
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Where an allocation goes: a value that the hooks pass down. Made by hooks/setup/context.c. */
 #ifndef GS_PLACE_H
 #define GS_PLACE_H
 
 #include "driver/real.h"
 
-/* Where an allocation goes. */
 struct gs_place {
-    int gpu; /* -1: not limited */
+    int gpu; /* index in the region; -1: not limited */
     CUcontext context;
     CUdevice device;
 };

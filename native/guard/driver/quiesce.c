@@ -13,21 +13,21 @@
 
 enum { COUNTERS = 64, POLL_MS = 10, SETTLE_US = 50 };
 
-/* Threads are spread over counters, so that entering does not make them pass a cache line around. */
+/* Several counters, so that threads do not all write the same cache line. */
 struct counter {
     _Alignas(64) uint32_t inside;
 };
 
 bool gs_quiesce_armed;
 
-static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER; /* of the next two */
-static uint32_t quiesced; /* a futex: 1 while nobody may enter */
-static bool by_suspend_thread; /* the suspend thread has quiesced us and will end it */
+static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER; /* guards the next two */
+static uint32_t quiesced; /* futex: 1 while the entrance is closed */
+static bool by_suspend_thread; /* the suspend thread has quiesced the process and ends it */
 static struct counter counters[COUNTERS];
 static bool touched;
 static uint32_t next_counter;
 static __thread struct counter *mine;
-static __thread unsigned depth; /* calls of the driver end up in other calls of the driver */
+static __thread unsigned depth; /* driver calls nest */
 
 static struct counter *own(void)
 {
@@ -36,7 +36,7 @@ static struct counter *own(void)
     return mine;
 }
 
-/* A process that was born into a suspended share may have no suspend thread yet, so whoever waits looks for itself. */
+/* For a process that started in a suspended share: it may have no suspend thread yet. */
 static void end_if_over(void)
 {
     const struct gs_region *region = gs_shared_region();
@@ -58,7 +58,7 @@ static void wait_outside(void)
     errno = kept_errno;
 }
 
-/* Counted first, then looked: gs_quiesce() sets first, then counts. One of the two sees the other. */
+/* Invariant 1. */
 void gs_quiesce_enter(void)
 {
     if (depth++)
@@ -77,7 +77,7 @@ void gs_quiesce_enter(void)
 
 void gs_quiesce_leave(void)
 {
-    if (depth == 0 || --depth) /* 0: it entered before we were armed */
+    if (depth == 0 || --depth) /* 0: it entered before quiescing was armed */
         return;
     __atomic_fetch_sub(&mine->inside, 1, __ATOMIC_SEQ_CST);
 }

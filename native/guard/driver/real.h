@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The driver's own functions, one pointer per row of hooks.def, and our exports of the same names. */
+/*
+ * The driver's own functions: one pointer per row of hooks.def. The guard calls the driver through
+ * cuda() and nvml() only, so its calls never reach its own hooks.
+ * Owner: resolve.c fills both tables once, when the libraries are loaded.
+ * Threads: any; a lock is taken until the first resolution only.
+ * Limits: a function that the driver lacks returns "not supported"; no pointer is NULL.
+ */
 #ifndef GS_REAL_H
 #define GS_REAL_H
 
@@ -40,7 +46,6 @@ extern bool gs_cuda_ready, gs_nvml_ready;
 void gs_resolve_cuda(void);
 void gs_resolve_nvml(void);
 
-/* What the driver lacks answers "not supported"; nothing here is NULL. */
 static inline const struct gs_cuda *cuda(void)
 {
     if (!__atomic_load_n(&gs_cuda_ready, __ATOMIC_ACQUIRE))
@@ -56,15 +61,15 @@ static inline const struct gs_nvml *nvml(void)
 }
 
 /*
- * What a program gets for a pointer that dlsym or cuGetProcAddress returned for a name that we interpose: our
- * wrapper of exactly that function. A function that we do not know is counted and returned as it is.
+ * The hook for a pointer that dlsym() or cuGetProcAddress() returned under a name in the table: the
+ * hook of exactly that function. An unknown function is counted and returned as it is.
  */
 void *gs_wrapper(void *function, const char *name);
 
-/* Whether this is one of our own exports. */
+/* Whether this is one of the hooks. */
 bool gs_is_wrapper(void *function);
 
-/* Whether a symbol (as dlsym takes it) or a name (as cuGetProcAddress takes it) is one we interpose. */
+/* Whether the guard interposes a symbol (of dlsym) or a name (of cuGetProcAddress). */
 bool gs_hooks_symbol(const char *symbol);
 bool gs_hooks_name(const char *name);
 

@@ -1,4 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Resolution: which function a program gets under which name.
+ *
+ * Model. Programs reach the driver in three ways: as linked symbols, which the dynamic linker binds
+ * to our exports; by dlsym(); and by cuGetProcAddress(), under a name, a CUDA version and flags.
+ * The last two return pointers into the driver. For those the map `wrappers` holds the hook of each
+ * known driver function: each row of hooks.def is looked up in every way once, and its addresses
+ * are entered with the hook of that row.
+ *
+ * Invariants:
+ * 1. A program gets the hook of exactly the function, and so of the ABI version, that the driver
+ *    returned to it.
+ * 2. A function under a known name that is not in the map is returned as it is and counted as
+ *    `unhooked`: it is a version that the guard does not know, and a hook of another version could
+ *    break the program.
+ * 3. Of two rows with one address the older one counts: drivers return old functions for new
+ *    versions.
+ * 4. Tables are complete before `gs_cuda_ready` is set, and never change afterwards.
+ * 5. The libraries stay loaded after the first resolution, even if the program closes them.
+ *
+ * Threads: any; `lock` guards resolution and the map. Limits: cuGetExportTable() is not interposed.
+ */
 #include "driver/real.h"
 
 #include <dlfcn.h>
@@ -19,7 +41,7 @@ struct row {
     unsigned
         streams; /* bits: the CU_GET_PROC_ADDRESS_* flags under which the name means this symbol */
     void **real;
-    void *wrapper; /* NULL for functions that are only called */
+    void *wrapper; /* the hook; NULL for functions that are only called */
 };
 
 enum {
@@ -70,7 +92,7 @@ static nvmlReturn_t nvml_lacks(void)
 static void learn(void *function, void *wrapper)
 {
     uint64_t key = (uintptr_t)function;
-    /* Rows stand oldest first, so a driver that answers an older version keeps that version's wrapper. */
+    /* Invariant 3. */
     if (function && wrapper && !gs_map_find(&wrappers, GS_WRAPPER, key))
         gs_map_put(&wrappers,
                    &(struct gs_entry){.space = GS_WRAPPER, .key = key, .owner = wrapper});
@@ -84,7 +106,7 @@ static void resolve_rows(void *library, const struct row *rows, int count, void 
         learn(function, rows[i].wrapper);
         learn(rows[i].wrapper, rows[i].wrapper);
     }
-    /* A failed lookup of ours must not be found by the program's next dlerror(). */
+    /* The program's next dlerror() must not report our failed lookups. */
     dlerror();
 }
 
@@ -99,7 +121,7 @@ static void *proc_address(const struct row *row, unsigned flags)
     return result == CUDA_SUCCESS ? function : NULL;
 }
 
-/* cuGetProcAddress may answer other pointers than the exported ones. */
+/* cuGetProcAddress() may return other pointers than the exported ones. */
 static void resolve_proc_addresses(void)
 {
     for (int i = 0; i < CUDA_ROWS; i++) {
@@ -113,7 +135,7 @@ static void resolve_proc_addresses(void)
     }
 }
 
-/* Holds the library from now on: a program may close it, but our pointers into it must stay good. */
+/* Invariant 5: the handle is never closed. */
 static void *hold(const char *library)
 {
     void *handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);

@@ -45,7 +45,7 @@ static void open_region(void)
         unsigned char uuid[16] = {0};
         for (uint32_t g = 0; g < mapped->gpu_count; g++)
             if (!parse_uuid(mapped->gpu[g].uuid, uuid))
-                gs_log("the region names no UUID but %s", mapped->gpu[g].uuid);
+                gs_log("the region has %s where a GPU UUID belongs", mapped->gpu[g].uuid);
         if (mapped->slots_high && gs_region_lock(mapped)) {
             gs_region_forget(mapped, getpid());
             gs_region_unlock(mapped);
@@ -73,7 +73,7 @@ struct gs_region_slot *gs_shared_slot(void)
     return mine < 0 ? NULL : &region->slot[mine];
 }
 
-/* Read anew each time: the share may have moved. */
+/* Read each time: the share may have migrated. */
 int gs_gpu_by_uuid(const unsigned char uuid[16])
 {
     unsigned char here[16] = {0};
@@ -99,7 +99,7 @@ bool gs_attach_join(void)
     if (slot < 0)
         __atomic_store_n(&slot, gs_region_join(region, getpid()), __ATOMIC_RELEASE);
     if (slot < 0)
-        gs_log("the share has more processes than the region has room for");
+        gs_log("all slots of the region are in use; this process cannot allocate GPU memory");
     return slot >= 0;
 }
 
@@ -115,7 +115,7 @@ void gs_count_unlisted(void)
 
 void gs_count_unhooked(const char *symbol)
 {
-    gs_log("%s: the driver offers a version of it that the guard does not know", symbol);
+    gs_log("%s: the driver returned a version that the guard does not know", symbol);
     __atomic_add_fetch(&region->unhooked, 1, __ATOMIC_RELAXED);
 }
 

@@ -25,7 +25,7 @@ static bool mine(const struct gs_process_slot *process, int32_t pid, uint32_t na
            && process->start == start;
 }
 
-/* The pid is set last and cleared first: whoever sees it sees the rest. */
+/* The pid is set last and cleared first, so a slot with a pid is complete. */
 static void fill(struct gs_process_slot *process, int32_t pid, uint32_t namespace, uint64_t start)
 {
     process->pid_namespace = namespace;
@@ -55,7 +55,10 @@ static int claim(struct gs_gpu_page *page)
     return -1;
 }
 
-/* An exec keeps pid and start time: what the old program left raised is opened. */
+/*
+ * Opens what the process holds closed: at its end, and after an exec, which keeps pid and start
+ * time.
+ */
 static void drop_bits(struct gs_gpu_page *page, struct gs_process_slot *process)
 {
     uint32_t number = GS_READ(process->preempt_bit);
@@ -125,7 +128,7 @@ int gs_gpu_page_sweep(struct gs_gpu_page *page)
     for (uint32_t i = 0; i < page->process_slots_high && i < GS_PROCESS_SLOTS; i++) {
         struct gs_process_slot *process = &page->process_slot[i];
         int32_t pid = __atomic_load_n(&process->pid, __ATOMIC_ACQUIRE);
-        /* A pid means nothing outside its namespace; such a process slot is not ours to judge. */
+        /* Invariant 4 of gpu_page.h. */
         if (pid <= 0 || process->pid_namespace != namespace
             || gs_process_alive(pid, process->start))
             continue;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The GPU page as a file: made and written by the daemon, mapped by the guards. */
+/* The GPU page as a file: created and written by the daemon, mapped by the guards. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -61,7 +61,7 @@ static void fill(void *content, const void *with)
     page->magic = GS_GPU_PAGE_MAGIC;
 }
 
-/* Whole pages: the GPU is to see parts of it, and a page is what the driver can pin. */
+/* In whole pages of memory, because the driver pins pages for the GPU to read. */
 GS_EXPORT int gpushare_gpu_page_create(const char *path, const char *uuid)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE),
@@ -83,7 +83,7 @@ GS_EXPORT int gpushare_gpu_page_set_share(const char *path, unsigned slot,
            at = header + slot * sizeof(struct gs_share_slot);
     bool whole = pread(fd, &head, header, 0) == (ssize_t)header && sound(&head);
     struct gs_share_slot fresh = {.policy = *policy};
-    /* A share slot that is given away begins with nothing of whoever had it before. */
+    /* A share slot that becomes free is cleared, so its next share starts with zero counters. */
     size_t size = policy->share[0] ? sizeof *policy : sizeof fresh;
     int result = !whole                                                 ? -EBADMSG
                  : pwrite(fd, &fresh, size, (off_t)at) == (ssize_t)size ? 0

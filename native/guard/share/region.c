@@ -72,12 +72,15 @@ void gs_region_unlock(struct gs_region *region)
 
 static bool dead(const struct gs_region_slot *slot, uint32_t pid_namespace)
 {
-    /* A pid means nothing outside its namespace; such a slot is not ours to judge. */
+    /* Invariant 5 of region.h. */
     return slot->pid && slot->pid_namespace == pid_namespace
            && !gs_process_alive(slot->pid, slot->start);
 }
 
-/* What a process cached went with it. Which GPU it was on is known only in a share of one, and else guessed. */
+/*
+ * Takes what a process cached out of `cached`. On which GPU it was is known only in a share of one
+ * GPU.
+ */
 static void uncache(struct gs_region *region, const struct gs_region_slot *slot)
 {
     uint64_t left = slot->cached;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The region as a file: made, mapped and tended by the daemon. */
+/* The region as a file: created and written by the daemon, mapped by the guards. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -64,7 +64,7 @@ static void init_lock(pthread_mutex_t *lock)
     pthread_mutexattr_destroy(&attributes);
 }
 
-struct wanted {
+struct grants {
     const struct gpushare_grant *grants;
     unsigned count;
 };
@@ -72,15 +72,15 @@ struct wanted {
 static void fill(void *content, const void *with)
 {
     struct gs_region *region = content;
-    const struct wanted *wanted = with;
+    const struct grants *all = with;
     region->version = GS_REGION_VERSION;
     region->header_size = offsetof(struct gs_region, gpu);
     region->gpu_size = sizeof(struct gs_region_gpu);
     region->slot_size = sizeof(struct gs_region_slot);
-    region->gpu_count = wanted->count;
+    region->gpu_count = all->count;
     region->slot_count = GS_REGION_SLOTS;
-    for (unsigned g = 0; g < wanted->count; g++) {
-        const struct gpushare_grant *grant = &wanted->grants[g];
+    for (unsigned g = 0; g < all->count; g++) {
+        const struct gpushare_grant *grant = &all->grants[g];
         memcpy(region->gpu[g].uuid, grant->uuid, GS_UUID - 1);
         region->gpu[g].limit = grant->limit;
         region->gpu[g].context = grant->context;
@@ -93,10 +93,10 @@ static void fill(void *content, const void *with)
 GS_EXPORT int gpushare_region_create(const char *path, const struct gpushare_grant *grants,
                                      unsigned count)
 {
-    const struct wanted wanted = {grants, count};
+    const struct grants all = {grants, count};
     if (count == 0 || count > GS_GPUS)
         return -EINVAL;
-    return gs_shared_file_make(path, sizeof(struct gs_region), fill, &wanted);
+    return gs_shared_file_make(path, sizeof(struct gs_region), fill, &all);
 }
 
 static int find_gpu(const struct gs_region *region, const char *uuid)
@@ -108,8 +108,8 @@ static int find_gpu(const struct gs_region *region, const char *uuid)
 }
 
 /*
- * Neither maps nor locks: the file belongs to the share's user, who could hold the lock or cut the file short and
- * take the daemon down with it. An aligned word needs no lock.
+ * Neither maps nor locks: the file belongs to the user of the share, who could hold the lock for
+ * good or truncate the file and kill the daemon by SIGBUS. An aligned word needs no lock.
  */
 static int open_policy(const char *path, struct gs_region *copy)
 {
@@ -160,8 +160,11 @@ GS_EXPORT int gpushare_region_set_flags(const char *path, uint32_t flags)
     return done ? 0 : -EIO;
 }
 
-/* The parity of `suspend` is the wish; asking twice is one wish. `keep` stands before whoever obeys can read it. */
-static int wish(const char *path, bool away, uint64_t keep)
+/*
+ * The parity of `suspend` is the order, so a repeated order changes nothing. `keep` is written
+ * first, so a process that reads the order reads the right value.
+ */
+static int order(const char *path, bool away, uint64_t keep)
 {
     struct gs_region copy;
     int fd = open_policy(path, &copy);
@@ -178,15 +181,15 @@ static int wish(const char *path, bool away, uint64_t keep)
 
 GS_EXPORT int gpushare_region_suspend(const char *path, uint64_t keep)
 {
-    return wish(path, true, keep);
+    return order(path, true, keep);
 }
 
 GS_EXPORT int gpushare_region_resume(const char *path)
 {
-    return wish(path, false, 0);
+    return order(path, false, 0);
 }
 
-/* `moves` last: whoever sees it sees the rest. */
+/* `moves` last: a reader that finds it changed reads the rest as written here. */
 static bool put_move(int fd, int gpu, const struct gpushare_grant *grant, uint64_t moves)
 {
     char name[GS_UUID] = {0};
@@ -206,10 +209,10 @@ GS_EXPORT int gpushare_region_move(const char *path, unsigned gpu,
     int fd = open_policy(path, &copy);
     if (fd < 0)
         return fd;
-    bool known = gpu < copy.gpu_count;
-    bool done = known && put_move(fd, (int)gpu, grant, copy.gpu[gpu].moves + 1);
+    bool valid = gpu < copy.gpu_count;
+    bool done = valid && put_move(fd, (int)gpu, grant, copy.gpu[gpu].moves + 1);
     close(fd);
-    return done ? 0 : known ? -EIO : -ENODEV;
+    return done ? 0 : valid ? -EIO : -ENODEV;
 }
 
 GS_EXPORT int gpushare_region_reap(const char *path)

@@ -72,7 +72,7 @@ unsigned gs_swap_free(const struct gs_swap *swap)
     return free;
 }
 
-/* Who takes units: asked of /proc once, as a suspension takes hundreds. Only the suspend thread takes any. */
+/* This process as an owner; read from /proc once, because a suspension takes hundreds of units. */
 static const struct gs_swap_unit *caller(void)
 {
     static struct gs_swap_unit me;
@@ -85,11 +85,11 @@ static const struct gs_swap_unit *caller(void)
 
 bool gs_swap_take(struct gs_swap *swap, unsigned unit)
 {
-    uint64_t nobody = 0;
+    uint64_t none = 0;
     struct gs_swap_unit *at = &swap->owner[unit];
     if (__atomic_load_n(&at->owner, __ATOMIC_RELAXED)
-        || !__atomic_compare_exchange_n(&at->owner, &nobody, caller()->owner, false,
-                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        || !__atomic_compare_exchange_n(&at->owner, &none, caller()->owner, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST))
         return false;
     __atomic_store_n(&at->start, caller()->start, __ATOMIC_RELEASE);
     return true;

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tenant's pool of host memory for what leaves the GPU: a folder (environment variable GPUSHARE_SWAP) with a `table`,
- * mapped by every process of the tenant and by the daemon, and `data`, a sparse file in units. A unit belongs to one
- * process at a time; processes of other tenants have pools of their own.
+ * The host pool of one user: host memory for swap images. It is a folder (environment variable
+ * GPUSHARE_SWAP) with a file `table`, which every process of the user maps, and `data`, a sparse
+ * file of units. A unit belongs to one process at a time.
+ *
+ * Owner: the daemon writes the header (size, how much is prefaulted) and frees units of dead
+ * processes; processes take and free units. The user owns the files, so the daemon reads and writes
+ * the table and never maps it.
+ * Threads: the daemon's calls from any thread; the guard's from the suspend thread only. No lock:
+ * `owner` of a unit is taken by compare-and-swap.
+ * Limits: 65536 units. Sizes and offsets are part of the ABI.
  */
 #ifndef GS_SWAP_POOL_H
 #define GS_SWAP_POOL_H
@@ -16,8 +23,8 @@
 enum { GS_SWAP_UNITS = 65536 };
 
 struct gs_swap_unit {
-    uint64_t owner; /* pid, pid namespace in the upper half; 0: free */
-    uint64_t start; /* the owner's, clock ticks since boot */
+    uint64_t owner; /* pid; pid namespace in the upper half; 0: free */
+    uint64_t start; /* of the owner, clock ticks since boot */
 };
 
 struct gs_swap {
@@ -25,11 +32,11 @@ struct gs_swap {
     uint32_t version;
     uint32_t header_size;
     uint64_t unit;  /* bytes */
-    uint32_t count; /* units in use or to be used */
-    uint32_t ready; /* of them, prefaulted: their pages exist */
-    uint32_t given; /* grows whenever a unit is given back */
+    uint32_t count; /* units that may be taken */
+    uint32_t ready; /* units whose pages exist */
+    uint32_t given; /* grows whenever a unit is freed */
     uint32_t padding;
-    uint64_t returning_ns; /* CLOCK_MONOTONIC: when somebody last gave units back or was about to */
+    uint64_t returning_ns; /* CLOCK_MONOTONIC: when units were last freed or about to be */
     uint64_t reserved[10];
     struct gs_swap_unit owner[GS_SWAP_UNITS];
 };
@@ -39,8 +46,9 @@ struct gpushare_swap_info {
 };
 
 /*
- * For the daemon; each returns a negative errno on failure: -EBADMSG for a folder that is no pool. `create` keeps a
- * pool that is there, `prefault` returns the bytes that are ready, `reap` the units that dead processes left.
+ * For the daemon. A negative errno on failure: -EBADMSG for a folder that is not a pool. `create`
+ * keeps an existing pool, `prefault` returns the bytes whose pages exist, `reap` the number of
+ * units that dead processes left.
  */
 int gpushare_swap_create(const char *folder, uint64_t bytes, uint64_t unit);
 int gpushare_swap_enable(const char *folder, uint64_t bytes);
@@ -51,19 +59,19 @@ int gpushare_swap_info(const char *folder, struct gpushare_swap_info *info);
 /* Opens a file of the pool; a negative errno on failure. */
 int gs_swap_open(const char *folder, const char *name, int flags);
 
-/* Whether a table, or the beginning of one, can be believed. */
+/* Whether a table, or the beginning of one, is valid. */
 bool gs_swap_sound(const struct gs_swap *swap);
 
-/* For the guard: NULL and errno on failure; *data is a descriptor of the data file. */
+/* For the guard: NULL and errno on failure; *data becomes a descriptor of the data file. */
 struct gs_swap *gs_swap_map(const char *folder, int *data);
 
-/* Gives back what the process took before it executed this program. */
+/* Frees the units that the process took before an exec. */
 void gs_swap_forget_own(struct gs_swap *swap);
 
-/* Units that nobody has. */
+/* The number of free units. */
 unsigned gs_swap_free(const struct gs_swap *swap);
 
-/* Makes a unit the caller's if it is free. */
+/* Takes a unit for this process; false when it is not free. */
 bool gs_swap_take(struct gs_swap *swap, unsigned unit);
 void gs_swap_give(struct gs_swap *swap, unsigned unit);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pool as files: made, sized, prefaulted and tended by the daemon. The files belong to the tenant, who could
- * cut them short, so the table is read and written, never mapped.
+ * The host pool as files: created, sized, prefaulted and swept by the daemon. The files belong to
+ * the user, who could truncate them, so the table is read and written, never mapped.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@ enum { HEADER = offsetof(struct gs_swap, owner) };
 
 struct pool {
     int table, data;
-    struct gs_swap *copy; /* as it was when it was opened */
+    struct gs_swap *copy; /* the table as it was read */
 };
 
 static void leave(struct pool *pool)
@@ -64,7 +64,7 @@ static int fill(int table, uint64_t unit)
                              .version = GS_SWAP_VERSION,
                              .header_size = HEADER,
                              .unit = unit};
-    /* The pages are taken now: a full file system must fail here, not as SIGBUS inside a tenant's program. */
+    /* Reserved now: a full file system must fail here, not as SIGBUS inside a program. */
     int error = posix_fallocate(table, 0, sizeof header);
     if (error)
         return -error;
@@ -86,18 +86,18 @@ static int make(const char *folder, uint64_t unit)
 
 GS_EXPORT int gpushare_swap_create(const char *folder, uint64_t bytes, uint64_t unit)
 {
-    struct pool there;
+    struct pool existing;
     if (!unit || unit % 4096)
         return -EINVAL;
-    int result = enter(folder, &there);
+    int result = enter(folder, &existing);
     if (result == 0)
-        leave(&there);
+        leave(&existing);
     else if (result == -ENOENT)
         result = make(folder, unit);
     return result < 0 ? result : gpushare_swap_enable(folder, bytes);
 }
 
-/* Pages of free units go now; those of the others when their owners give them back. */
+/* Frees the pages of free units; those of other units are freed with the unit. */
 static int shrink(const struct pool *pool, uint32_t units)
 {
     uint64_t unit = pool->copy->unit;
@@ -113,7 +113,7 @@ static int resize(const struct pool *pool, uint64_t units)
     off_t size = (off_t)(units * pool->copy->unit);
     if (units > GS_SWAP_UNITS)
         return -ENOSPC;
-    /* The file never gets smaller: who has a unit mapped may be about to use it. */
+    /* The file never shrinks: a process may be about to use a unit that it has mapped. */
     if (lseek(pool->data, 0, SEEK_END) < size && ftruncate(pool->data, size) < 0)
         return -errno;
     if (!WRITE(pool, count, (uint32_t)units))
@@ -132,10 +132,10 @@ GS_EXPORT int gpushare_swap_enable(const char *folder, uint64_t bytes)
     return result;
 }
 
-static int64_t prefault(const struct pool *pool, uint64_t wanted, unsigned threads)
+static int64_t prefault(const struct pool *pool, uint64_t units, unsigned threads)
 {
     uint64_t unit = pool->copy->unit, from = pool->copy->ready;
-    uint64_t until = wanted < pool->copy->count ? wanted : pool->copy->count;
+    uint64_t until = units < pool->copy->count ? units : pool->copy->count;
     if (until <= from)
         return (int64_t)(from * unit);
     size_t bytes = (until - from) * unit;
@@ -162,7 +162,7 @@ GS_EXPORT int64_t gpushare_swap_prefault(const char *folder, uint64_t bytes, uns
     return result;
 }
 
-static bool left_by_the_dead(const struct gs_swap_unit *unit, uint32_t pid_namespace)
+static bool left_by_dead_process(const struct gs_swap_unit *unit, uint32_t pid_namespace)
 {
     return unit->owner && unit->owner >> 32 == pid_namespace
            && !gs_process_alive((pid_t)(uint32_t)unit->owner, unit->start);
@@ -170,14 +170,12 @@ static bool left_by_the_dead(const struct gs_swap_unit *unit, uint32_t pid_names
 
 static int reap(const struct pool *pool)
 {
-    static const struct gs_swap_unit nobodys;
+    static const struct gs_swap_unit none;
     uint32_t pid_namespace = gs_process_namespace();
     int freed = 0;
     for (size_t i = 0; i < GS_SWAP_UNITS; i++)
-        if (left_by_the_dead(&pool->copy->owner[i], pid_namespace))
-            freed +=
-                pwrite(pool->table, &nobodys, sizeof nobodys, (off_t)(HEADER + i * sizeof nobodys))
-                > 0;
+        if (left_by_dead_process(&pool->copy->owner[i], pid_namespace))
+            freed += pwrite(pool->table, &none, sizeof none, (off_t)(HEADER + i * sizeof none)) > 0;
     return !freed || WRITE(pool, given, pool->copy->given + 1) ? freed : -EIO;
 }
 
