@@ -35,7 +35,10 @@ static bool any_open(int gpu)
     return open;
 }
 
-/* Each context takes its memory anew (driver 580: the second of a process costs what the first did). */
+/*
+ * Each context takes its memory anew (driver 580: the second of a process costs what the first
+ * did).
+ */
 static bool enter(int gpu, uint64_t price)
 {
     bool entered = gs_charge(GS_EXACT, gpu, price);
@@ -143,13 +146,16 @@ static bool primary_known(int gpu)
     return primary[gpu] && gs_ledger_find(GS_CONTEXT, (uintptr_t)primary[gpu], &known);
 }
 
-/* Contexts come and go only while the process may use the GPU; the suspend thread makes them current for itself. */
-#define OUTSIDE_TRANSFERS(act)     \
-    GS_INSIDE(({                   \
-        gs_suspend_thread_pause(); \
-        CUresult end = act;        \
-        gs_suspend_thread_go_on(); \
-        end;                       \
+/*
+ * Contexts come and go only while the process may use the GPU; the suspend thread makes them
+ * current for itself.
+ */
+#define OUTSIDE_TRANSFERS(act)        \
+    GS_INSIDE(({                      \
+        gs_suspend_thread_pause();    \
+        CUresult end = act;           \
+        gs_suspend_thread_continue(); \
+        end;                          \
     }))
 
 static CUresult retain(CUcontext *context, CUdevice device)

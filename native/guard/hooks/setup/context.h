@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Contexts: the first one of this process on a GPU costs the share its `context` bytes, the last one returns them. */
+/*
+ * Contexts: the first one of this process on a GPU costs the share its `context` bytes, the last
+ * one returns them.
+ */
 #ifndef GS_CONTEXT_H
 #define GS_CONTEXT_H
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A share that has moved to another GPU cannot change the environment of programs that run: what they start inherits
- * the names of the GPUs that it came from. So before the driver reads those they are set right.
+ * A share that has moved to another GPU cannot change the environment of programs that run: what
+ * they start inherits the names of the GPUs that it came from. So before the driver reads those
+ * they are set right.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -30,7 +31,10 @@ static void names(const struct gs_region *region, char list[LIST])
                                region->gpu[g].uuid);
 }
 
-/* Some of them, or ordinals, are the program's own choice, of which nobody knows what it means elsewhere. */
+/*
+ * Some of them, or ordinals, are the program's own choice, of which nobody knows what it means
+ * elsewhere.
+ */
 static bool names_all(const char *value, uint32_t count)
 {
     uint32_t uuids = strncmp(value, "GPU-", 4) == 0;

@@ -22,7 +22,7 @@ void gs_blocks_unlock(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* How many begin at or before an address. */
+/* The number of blocks that begin at or before an address. */
 static size_t upto(CUdeviceptr address)
 {
     size_t low = 0, high = count;
@@ -135,7 +135,7 @@ CUresult gs_block_make(const struct gs_place *place, uint64_t bytes, struct gs_b
     struct gs_block *block = described(place, bytes);
     if (!block)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    /* Another thread's capture must not be spoilt by calls that its program did not make. */
+    /* Relaxed, because these calls would invalidate a capture of another thread. */
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
     bool relaxed = cuda()->cuThreadExchangeStreamCaptureMode(&mode) == CUDA_SUCCESS;
     CUresult result = backed(block);

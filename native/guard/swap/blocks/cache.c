@@ -6,9 +6,9 @@
 #include "share/attach.h"
 
 enum { KINDS = 256 };
-#define ALWAYS (1ull << 30) /* may be cached unless that is more than half of the limit */
+#define ALWAYS (1ull << 30) /* cached even if an eighth of the limit is less */
 
-static struct gs_block *kinds[KINDS]; /* newest first, several sizes in each */
+static struct gs_block *kinds[KINDS]; /* newest first; a list holds several sizes */
 static struct gs_block *oldest, *newest;
 static uint64_t bytes_here[GS_GPUS];
 
@@ -22,7 +22,7 @@ static uint64_t add(uint64_t *counter, uint64_t by)
     return __atomic_add_fetch(counter, by, __ATOMIC_RELAXED);
 }
 
-/* Counted for the share, and for the process, so that the count of a dead one can be taken back. */
+/* Counted for the share and in the slot, so that the part of a dead process can be subtracted. */
 static uint64_t counted(int gpu, uint64_t by)
 {
     struct gs_region_slot *slot = gs_shared_slot();

@@ -1,28 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Freed blocks, kept with their memory to be used again. They stay charged and are counted as cached. All of it wants
- * the blocks locked.
+ * Cached blocks: freed ones that keep their memory for the next allocation of their size. They stay
+ * charged and are counted as `cached`.
+ * Owner: the heap. Threads: any with the lock of the blocks.
+ * Limits: at most an eighth of the share's limit or 1 GiB, the larger, but never more than half of
+ * the limit; then the oldest are freed.
  */
 #ifndef GS_CACHE_H
 #define GS_CACHE_H
 
 #include "swap/blocks/block.h"
 
-/* The newest one of exactly that size, or NULL. */
+/* Takes the newest block of exactly this size out of the cache; NULL without one. */
 struct gs_block *gs_cache_take(const struct gs_place *place, uint64_t bytes);
 
-/* The oldest go when that makes too many. */
+/* Adds a block, and frees the oldest ones beyond the bound. */
 void gs_cache_put(struct gs_block *block);
 
-/* Ends all of a GPU, or of every GPU for -1. */
+/* Frees all cached blocks of a GPU, or of every GPU for -1. */
 void gs_cache_trim(int gpu);
 
-/* The block is about to end. */
+/* Takes a block out of the cache. */
 void gs_cache_leave(struct gs_block *block);
 
-/* Bytes of this process' on a GPU; needs no lock. */
+/* Bytes that this process caches on a GPU. Needs no lock. */
 uint64_t gs_cached_here(int gpu);
 
+/* In the child of a fork. */
 void gs_cache_forget(void);
 
 #endif

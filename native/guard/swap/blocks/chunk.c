@@ -11,13 +11,13 @@ static int attribute(CUdevice_attribute which, CUdevice device)
     return cuda()->cuDeviceGetAttribute(&value, which, device) == CUDA_SUCCESS ? value : 0;
 }
 
-/* Asked once per device: the answers do not change. Bit 0: known, 1: possible, 2: exportable, 3: RDMA. */
+/* Read once per device. Bit 0: read already, 1: supported, 2: exportable, 3: RDMA. */
 static unsigned traits(CUdevice device)
 {
-    static unsigned char known[DEVICES];
+    static unsigned char bits_of[DEVICES];
     if (device < 0 || device >= DEVICES)
         return 0;
-    unsigned char bits = __atomic_load_n(&known[device], __ATOMIC_RELAXED);
+    unsigned char bits = __atomic_load_n(&bits_of[device], __ATOMIC_RELAXED);
     if (bits)
         return bits;
     bits = 1;
@@ -25,7 +25,7 @@ static unsigned traits(CUdevice device)
     bits |=
         attribute(CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED, device) ? 4 : 0;
     bits |= attribute(CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED, device) ? 8 : 0;
-    __atomic_store_n(&known[device], bits, __ATOMIC_RELAXED);
+    __atomic_store_n(&bits_of[device], bits, __ATOMIC_RELAXED);
     return bits;
 }
 
@@ -65,20 +65,20 @@ static bool reaches(CUdevice device, CUdevice other)
 
 CUresult gs_chunks_open(CUdeviceptr at, uint64_t bytes, CUdevice device)
 {
-    CUmemAccessDesc who[DEVICES];
+    CUmemAccessDesc access[DEVICES];
     size_t count = 1;
     int devices = 1;
-    who[0] = (CUmemAccessDesc){{CU_MEM_LOCATION_TYPE_DEVICE, device},
-                               CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    access[0] = (CUmemAccessDesc){{CU_MEM_LOCATION_TYPE_DEVICE, device},
+                                  CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
     cuda()->cuDeviceGetCount(&devices);
     for (CUdevice other = 0; other < devices && count < DEVICES; other++)
         if (reaches(device, other)) {
-            who[count] = who[0];
-            who[count++].location.id = other;
+            access[count] = access[0];
+            access[count++].location.id = other;
         }
-    CUresult result = cuda()->cuMemSetAccess(at, bytes, who, count);
+    CUresult result = cuda()->cuMemSetAccess(at, bytes, access, count);
     if (result != CUDA_SUCCESS && count > 1)
-        result = cuda()->cuMemSetAccess(at, bytes, who, 1);
+        result = cuda()->cuMemSetAccess(at, bytes, access, 1);
     return result;
 }
 

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Physical memory of a GPU, mapped at addresses that stay reserved while it is away. */
+/*
+ * Chunks: physical memory of a GPU behind a part of a block. A block keeps its addresses while its
+ * chunks are away.
+ * Owner: the block. Threads: any with the lock of the blocks, or the suspend thread while the
+ * process is quiesced.
+ * Limits: at most 64 MiB each, so that memory moves in parts. Only drivers and devices with VMM.
+ */
 #ifndef GS_CHUNK_H
 #define GS_CHUNK_H
 
@@ -11,23 +17,24 @@
 struct gs_chunk {
     CUmemGenericAllocationHandle handle;
     uint64_t bytes;
-    uint64_t image; /* where its copy stands in the process' swap image in host memory */
-    bool here;      /* there is physical memory behind its address */
-    bool stored;    /* the swap image holds what it held when the program was last quiesced */
+    uint64_t image; /* position of its copy in the swap image */
+    bool here;      /* it has physical memory */
+    bool stored;    /* the swap image has its content as of the last quiescing */
 };
 
-/* Whether the driver can do it for this device. */
+/* Whether the driver supports chunks on this device. */
 bool gs_chunks_possible(CUdevice device);
 
+/* Allocates physical memory. */
 CUresult gs_chunk_create(struct gs_chunk *chunk, CUdevice device);
 
-/* Behind [at, at + chunk->bytes), not to be used before gs_chunks_open(). */
+/* Maps a chunk at `at`; usable after gs_chunks_open(). Frees it on failure. */
 CUresult gs_chunk_map(struct gs_chunk *chunk, CUdeviceptr at);
 
-/* Lets the device, and those that can reach it, use a range of mapped chunks. */
+/* Gives the device, and its peers in the share, access to a range of mapped chunks. */
 CUresult gs_chunks_open(CUdeviceptr at, uint64_t bytes, CUdevice device);
 
-/* Gives the physical memory back to the driver. */
+/* Unmaps and frees the physical memory, if there is any. */
 CUresult gs_chunk_drop(struct gs_chunk *chunk, CUdeviceptr at);
 
 #endif

@@ -1,4 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The heap: device memory of movable shares.
+ *
+ * Model. Allocations above 1 MiB are blocks of their own; smaller ones are suballocations in blocks
+ * of one page. A freed block goes through three states: held by the program; freed, while work that
+ * may use it runs; cached, with its memory, for the next allocation of that size. cuMemFree() waits
+ * for the work of the block's context, as the driver's does. During a stream capture waiting would
+ * invalidate the capture, so the free is deferred until the next synchronising call of the heap.
+ *
+ * Invariants:
+ * 1. Addresses never change while an allocation lives: suspension replaces chunks only.
+ * 2. A block is reused or moved to the cache only after the work queued before its free has
+ *    finished.
+ * 3. Every block is charged exactly from creation to end, cached or not; `cached` counts the part
+ *    that can be freed.
+ * 4. A block with an IPC export ends when it is freed, because another process may still use its
+ *    memory.
+ * 5. `deferred` and the states of blocks change under the lock of the blocks; the driver is not
+ *    asked to wait under it.
+ */
 #include "swap/blocks/heap.h"
 
 #include <stdlib.h>
@@ -12,7 +32,7 @@
 #include "swap/blocks/ipc_export.h"
 #include "swap/blocks/suballoc.h"
 
-/* Freed while a stream was captured, when the driver must not be asked to wait. Guarded by the blocks' lock. */
+/* Deferred frees: freed during a capture. Guarded by the lock of the blocks. */
 static struct {
     CUdeviceptr *pointer;
     size_t count, room;
@@ -43,26 +63,26 @@ static void end_block(struct gs_block *block)
     gs_block_end(block);
 }
 
-/* No work uses it any more. Wants the lock. */
+/* Caches or ends what no work uses any more. Needs the lock. */
 static void settle(CUdeviceptr pointer)
 {
     struct gs_block *block = gs_block_at(pointer);
     if (!block || (block->suballocs && !gs_suballoc_give(block, pointer)))
         return;
-    if (block->ipc_export) /* others may still look at it */
+    if (block->ipc_export) /* invariant 4 */
         end_block(block);
     else
         gs_cache_put(block);
 }
 
-/* Wants the lock. */
+/* Needs the lock. */
 static void settle_deferred(void)
 {
     while (deferred.count)
         settle(deferred.pointer[--deferred.count]);
 }
 
-/* Waits for the work of a context, which need not be the current one. */
+/* Waits for the work of a context, current or not. */
 static CUresult wait_for(CUcontext context)
 {
     CUcontext current = NULL;
@@ -95,7 +115,7 @@ static struct gs_block *cached(const struct gs_place *place, uint64_t bytes)
     return block;
 }
 
-/* A GPU may be full though the share is not: by others' memory, or by what we only cache. */
+/* A GPU can be full although the share is not, by other shares or by cached memory of our own. */
 static CUresult make(const struct gs_place *place, uint64_t bytes, struct gs_block **block)
 {
     if (!gs_charge_or_reclaim(GS_EXACT, place->gpu, bytes))
@@ -119,7 +139,7 @@ static CUresult obtain(const struct gs_place *place, uint64_t bytes, struct gs_b
     return make(place, bytes, block);
 }
 
-/* Far from the driver's own. */
+/* In a range that the driver does not use. */
 static uint64_t fresh_id(void)
 {
     static uint64_t newest = 1ull << 62;
@@ -129,9 +149,9 @@ static uint64_t fresh_id(void)
 static CUresult large(const struct gs_place *place, uint64_t bytes, CUdeviceptr *pointer)
 {
     struct gs_block *block;
-    uint64_t whole =
+    uint64_t rounded =
         bytes > UINT64_MAX - GS_PAGE ? UINT64_MAX : (bytes + GS_PAGE - 1) / GS_PAGE * GS_PAGE;
-    CUresult result = obtain(place, whole, &block);
+    CUresult result = obtain(place, rounded, &block);
     if (result == CUDA_SUCCESS) {
         block->asked = bytes;
         block->id = fresh_id();
@@ -166,16 +186,16 @@ static CUresult small(const struct gs_place *place, uint64_t bytes, CUdeviceptr 
 
 CUresult gs_heap_alloc(const struct gs_place *place, uint64_t bytes, CUdeviceptr *pointer)
 {
-    CUdeviceptr got = 0;
+    CUdeviceptr at = 0;
     gs_enter();
-    CUresult result = bytes > GS_SMALL ? large(place, bytes, &got) : small(place, bytes, &got);
+    CUresult result = bytes > GS_SMALL ? large(place, bytes, &at) : small(place, bytes, &at);
     gs_leave();
     if (result == CUDA_SUCCESS)
-        *pointer = got;
+        *pointer = at;
     return result;
 }
 
-/* The block whose allocation begins exactly there and is held. Wants the lock. */
+/* The block with a held allocation that begins at this address. Needs the lock. */
 static struct gs_block *begins(CUdeviceptr pointer)
 {
     CUdeviceptr at;
@@ -228,20 +248,21 @@ bool gs_heap_free(CUdeviceptr pointer, CUresult *result)
     return ours;
 }
 
-bool gs_heap_find(CUdeviceptr address, struct gs_allocation *found)
+bool gs_heap_find(CUdeviceptr address, struct gs_allocation *allocation)
 {
     if (!gs_movable())
         return false;
     gs_blocks_lock();
     const struct gs_block *block = gs_block_at(address);
     if (block)
-        *found = (struct gs_allocation){block->at, block->asked, block->id, block->context,
-                                        block->device};
-    bool ours = block
-                && (block->suballocs ? gs_suballoc_at(block, address, &found->at, &found->bytes)
-                                     : block->use == GS_HELD && address - block->at < block->asked);
+        *allocation = (struct gs_allocation){block->at, block->asked, block->id, block->context,
+                                             block->device};
+    bool ours =
+        block
+        && (block->suballocs ? gs_suballoc_at(block, address, &allocation->at, &allocation->bytes)
+                             : block->use == GS_HELD && address - block->at < block->asked);
     if (ours && block->suballocs)
-        found->id = gs_suballoc_id(block, found->at);
+        allocation->id = gs_suballoc_id(block, allocation->at);
     gs_blocks_unlock();
     return ours;
 }
@@ -262,8 +283,8 @@ static void end(struct gs_block *block)
     end_block(block);
 }
 
-/* Those that go may wait among the deferred frees. Wants the lock. */
-static void forget_deferred(const struct gs_block *block)
+/* Removes the deferred frees in a block that ends. Needs the lock. */
+static void drop_deferred(const struct gs_block *block)
 {
     for (size_t i = 0; i < deferred.count;)
         if (gs_block_at(deferred.pointer[i]) == block)
@@ -280,7 +301,7 @@ void gs_heap_ended(int gpu, CUcontext context)
     gs_blocks_lock();
     for (size_t i = 0; (block = gs_block_number(i));) {
         if (block->gpu == gpu && (!context || block->context == context)) {
-            forget_deferred(block);
+            drop_deferred(block);
             end(block);
         } else {
             i++;

@@ -1,37 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cuMemAlloc and cuMemFree over blocks. Freed memory waits until work that may use it is over, as natively, and is
- * then cached.
+ * cuMemAlloc() and cuMemFree() with blocks, in movable shares. The model is in heap.c.
+ * Owner: the hooks of hooks/memory. Threads: any; enters and leaves by itself.
+ * Limits: linear and pitched memory only; the rest is unmovable (charge/unmovable.h).
  */
 #ifndef GS_HEAP_H
 #define GS_HEAP_H
 
 #include "driver/place.h"
 
-/* Whether an allocation there can come from here. */
+/* Whether the heap serves allocations there. */
 bool gs_heap_serves(const struct gs_place *place);
 
 CUresult gs_heap_alloc(const struct gs_place *place, uint64_t bytes, CUdeviceptr *pointer);
 
-/* False for a pointer that is none of ours. */
+/* False for a pointer that is not from the heap. */
 bool gs_heap_free(CUdeviceptr pointer, CUresult *result);
 
-/* The allocation that an address lies in. False when it is none of ours. */
 struct gs_allocation {
     CUdeviceptr at;
     uint64_t bytes;
-    uint64_t id; /* no other allocation of the process ever had it */
+    uint64_t id; /* unique in the process */
     CUcontext context;
     CUdevice device;
 };
-bool gs_heap_find(CUdeviceptr address, struct gs_allocation *found);
 
-/* Gives what is only cached to the driver: of a GPU, or of all for -1. */
+/* The allocation that contains an address; false when it is not from the heap. */
+bool gs_heap_find(CUdeviceptr address, struct gs_allocation *allocation);
+
+/* Frees what is cached on a GPU, or on all for -1. */
 void gs_heap_trim(int gpu);
 
-/* The context is gone, or with NULL all of a GPU's: so are their allocations. */
+/* A context has ended, or with NULL all of a GPU: ends their allocations. */
 void gs_heap_ended(int gpu, CUcontext context);
 
+/* In the child of a fork. */
 void gs_heap_forget(void);
 
 #endif

@@ -11,8 +11,7 @@
 #include "charge/unmovable.h"
 #include "share/region.h"
 
-static_assert(sizeof(struct gs_ticket) == CU_IPC_HANDLE_SIZE,
-              "a ticket takes the place of a handle");
+static_assert(sizeof(struct gs_ticket) == CU_IPC_HANDLE_SIZE, "a ticket fits into an IPC handle");
 
 struct gs_ipc_export {
     int list;
@@ -67,7 +66,7 @@ static CUresult begin(struct gs_block *block)
         result = write_list(block, ipc_export);
     if (result != CUDA_SUCCESS)
         return result;
-    /* Where Yama guards ptrace, nobody but a parent could fetch descriptors from us. */
+    /* Yama would let only a parent process copy descriptors from here. */
     prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
     block->ipc_export = ipc_export;
     gs_unmovable_add(GS_UNMOVABLE_EXPORTED);

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Blocks that other processes may map. The driver exports no such memory by its IPC handles, so ours name this process
- * and a descriptor in it: of a list of the descriptors that the driver gave for each chunk.
+ * IPC exports: blocks that other processes may map. The driver does not export memory of this kind
+ * by IPC handles, so a handle of the guard is a ticket: it names this process and a file descriptor
+ * in it, which holds the list of the descriptors that the driver returned for the chunks.
+ * Owner: the block. Threads: any with the lock of the blocks.
+ * Limits: an exported block is unmovable; the importer has to be allowed to use pidfd_getfd() on
+ * this process.
  */
 #ifndef GS_IPC_EXPORT_H
 #define GS_IPC_EXPORT_H
@@ -12,8 +16,8 @@
 
 struct gs_ticket {
     uint64_t magic;
-    int32_t pid, list; /* descriptor in that process */
-    uint64_t start;    /* the process', clock ticks since boot */
+    int32_t pid, list; /* `list`: descriptor in that process */
+    uint64_t start;    /* of the process, clock ticks since boot */
     uint64_t bytes;    /* of the block */
     uint64_t offset;   /* of the allocation in it */
     uint32_t count;    /* chunks */
@@ -25,10 +29,10 @@ struct gs_ipc_chunk {
     uint64_t bytes;
 };
 
-/* For the allocation that begins at an offset. Wants the blocks locked. */
+/* Exports a block, once; the ticket is for the allocation at an offset. */
 CUresult gs_ipc_export_block(struct gs_block *block, uint64_t offset, struct gs_ticket *ticket);
 
-/* The block ends: nobody can map it any more. */
+/* Ends the export: the block can no longer be mapped. */
 void gs_ipc_unexport(struct gs_block *block);
 
 #endif

@@ -8,7 +8,7 @@ enum { GRAIN = 512, GRAINS = (2 << 20) / GRAIN };
 struct gs_suballocs {
     unsigned free; /* grains */
     uint64_t used[GRAINS / 64];
-    uint32_t asked[GRAINS]; /* where a part begins: its bytes */
+    uint32_t asked[GRAINS]; /* at the first grain: bytes of the suballocation; else 0 */
     uint64_t id[GRAINS];
 };
 
@@ -30,7 +30,7 @@ static void mark(struct gs_suballocs *suballocs, unsigned from, unsigned grains)
         suballocs->used[i / 64] ^= 1ull << i % 64;
 }
 
-/* The first run of free grains that is long enough; GRAINS when there is none. */
+/* The first run of enough free grains; GRAINS when there is none. */
 static unsigned find(const struct gs_suballocs *suballocs, unsigned grains)
 {
     unsigned run = 0;

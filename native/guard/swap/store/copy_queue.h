@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copies between a GPU and host memory, several on their way at once; what follows a copy follows it in order. */
+/*
+ * The copy queue: copies between a GPU and host memory, several at once on one stream. What has to
+ * happen after a batch, `arrived`, runs in the order of the batches.
+ * Owner: a transfer. Threads: the suspend thread only. Limits: 8 batches; sending a ninth waits for
+ * the oldest.
+ */
 #ifndef GS_COPY_QUEUE_H
 #define GS_COPY_QUEUE_H
 
@@ -16,22 +21,22 @@ struct gs_copy_queue {
     CUstream stream;
     CUevent event[GS_COPY_QUEUE_DEPTH];
     struct gs_copy_batch batch[GS_COPY_QUEUE_DEPTH];
-    unsigned begun, done; /* loads, counted on */
+    unsigned begun, done; /* batches so far */
     CUresult (*arrived)(const struct gs_copy_batch *, bool whole);
-    CUresult error; /* the first that happened */
+    CUresult error; /* the first one */
 };
 
-/* For the current context. `arrived` is run after the copies of each load; whole: they all succeeded. */
+/* For the current context. `arrived` runs after each batch; whole: all its copies succeeded. */
 CUresult gs_copy_queue_open(struct gs_copy_queue *queue,
                             CUresult (*arrived)(const struct gs_copy_batch *, bool whole));
 
-/* Everything queued since the last one was for this load. May wait for older ones. */
+/* Ends a batch: all copies since the last one. May wait for older batches. */
 void gs_copy_queue_sent(struct gs_copy_queue *queue, const struct gs_copy_batch *batch);
 
-/* Waits for the oldest one; false when none is on its way. */
+/* Waits for the oldest batch; false when there is none. */
 bool gs_copy_queue_wait(struct gs_copy_queue *queue);
 
-/* Waits for all. The first error. */
+/* Waits for all batches, frees the queue, and returns the first error. */
 CUresult gs_copy_queue_close(struct gs_copy_queue *queue);
 
 #endif

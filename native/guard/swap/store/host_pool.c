@@ -17,7 +17,7 @@
 
 #define OWN_UNIT (32ull << 20)
 #define HUGE_PAGE (2ull << 20)
-#define OF_LATE 3000000000ull /* ns */
+#define RECENT 3000000000ull /* ns */
 
 enum { PREFAULT_THREADS = 8 };
 
@@ -28,25 +28,24 @@ struct mapped {
 
 static struct gs_swap *pool;
 static int data = -1;
-static struct mapped
-    *mapped; /* per unit of the pool: it stays mapped and registered for the next time */
+static struct mapped *mapped; /* per unit of the pool */
 static unsigned registered_units;
-static unsigned next[2]; /* where to look for a free unit that is not, that is registered */
-static bool looked, broken; /* a pool was named that cannot be used: then there is none */
+static unsigned next[2]; /* first candidate for a free unit: not registered, registered */
+static bool opened, broken; /* broken: the named pool cannot be used */
 
 static struct gs_swap *named(void)
 {
     const char *folder = getenv("GPUSHARE_SWAP");
-    if (looked || !folder || !*folder)
+    if (opened || !folder || !*folder)
         return pool;
-    looked = true;
+    opened = true;
     mapped = calloc(GS_SWAP_UNITS, sizeof *mapped);
     pool = mapped ? gs_swap_map(folder, &data) : NULL;
     broken = !pool;
     if (pool)
         gs_swap_forget_own(pool);
     else
-        gs_log("cannot use the pool %s: %s; this process cannot be suspended", folder,
+        gs_log("cannot use the host pool %s: %s; this process cannot be suspended", folder,
                strerror(errno));
     return pool;
 }
@@ -75,7 +74,7 @@ static bool ready(unsigned unit, unsigned char *at)
            || gs_prefault(at, pool->unit, data, (off_t)(unit * pool->unit), PREFAULT_THREADS) == 0;
 }
 
-/* The lowest free unit of a kind, so that processes that come and go use the same ones; -1 when there is none. */
+/* The lowest free unit, so that short-lived processes use the same ones; -1 when there is none. */
 static int find_free(bool registered)
 {
     unsigned count = __atomic_load_n(&pool->count, __ATOMIC_RELAXED);
@@ -86,7 +85,7 @@ static int find_free(bool registered)
             next[registered] = unit + 1;
             return (int)unit;
         }
-    next[registered] = 0; /* others give units back too */
+    next[registered] = 0; /* other processes free units too */
     return -1;
 }
 
@@ -107,7 +106,7 @@ static bool take_from_pool(struct gs_host_unit *host)
     return false;
 }
 
-/* Huge pages make touching and registering cheap, and want their alignment. */
+/* Aligned for huge pages, which make prefaulting and registering cheap. */
 static unsigned char *map_own(void)
 {
     unsigned char *at = mmap(NULL, OWN_UNIT + HUGE_PAGE, PROT_READ | PROT_WRITE,
@@ -146,8 +145,8 @@ static void unregister(unsigned char *at)
     registered_units--;
 }
 
-/* A unit that the pool no longer has is let go for good. */
-static void let_go(unsigned unit)
+/* For a unit beyond the size of a pool that has shrunk. */
+static void discard(unsigned unit)
 {
     if (mapped[unit].registered)
         unregister(mapped[unit].at);
@@ -163,7 +162,7 @@ void gs_host_pool_give(struct gs_host_unit *host)
         return;
     if (host->unit >= 0) {
         if ((unsigned)host->unit >= __atomic_load_n(&pool->count, __ATOMIC_RELAXED))
-            let_go((unsigned)host->unit);
+            discard((unsigned)host->unit);
         gs_swap_give(pool, (unsigned)host->unit);
         next[false] = next[true] = 0;
     } else {
@@ -191,7 +190,7 @@ void gs_host_pool_register(struct gs_host_unit *host)
         mapped[host->unit].registered = host->registered;
 }
 
-/* Each process begins somewhere else: who leaves at the same time as others is to find units of its own. */
+/* Depends on the process, so that processes that are suspended together find different units. */
 static unsigned first_ahead(unsigned end)
 {
     return (unsigned)((uint64_t)(unsigned)getpid() * 2654435761u % end);
@@ -263,7 +262,7 @@ void gs_host_pool_returns(void)
 
 bool gs_host_pool_someone_returns(void)
 {
-    return named() && gs_now() - __atomic_load_n(&pool->returning_ns, __ATOMIC_SEQ_CST) < OF_LATE;
+    return named() && gs_now() - __atomic_load_n(&pool->returning_ns, __ATOMIC_SEQ_CST) < RECENT;
 }
 
 void gs_host_pool_forget(void)
@@ -273,8 +272,8 @@ void gs_host_pool_forget(void)
         close(data);
     }
     pool = NULL;
-    mapped = NULL; /* what it points to was not copied to the child, or is in an unknown state */
-    looked = broken = false;
+    mapped = NULL; /* not freed: its state is unknown in the child */
+    opened = broken = false;
     registered_units = next[false] = next[true] = 0;
     data = -1;
 }

@@ -7,13 +7,13 @@
 #include "base/clock.h"
 #include "swap/store/host_pool.h"
 
-#define PATIENCE 30000000000ull /* ns in which others return but give nothing back */
+#define PATIENCE 30000000000ull /* ns in which other processes announce units but free none */
 
 enum { PAUSE_US = 1000 };
 
 struct unit {
     struct gs_host_unit host;
-    uint64_t bytes; /* in it that were not returned */
+    uint64_t bytes; /* that have not returned to the GPU */
 };
 
 static struct unit *units;
@@ -31,7 +31,7 @@ uint64_t gs_swap_image_held(void)
     return count * gs_host_pool_unit();
 }
 
-/* A unit that was given back leaves a gap, and bytes may still be put behind its end. */
+/* A freed unit leaves a gap; bytes may be written there again. */
 static bool fill_gap(struct unit *unit)
 {
     return unit->host.at || gs_host_pool_take(&unit->host);
@@ -102,7 +102,7 @@ unsigned char *gs_swap_image_at(uint64_t place, uint64_t *together)
     return at->host.at + place % unit;
 }
 
-/* Adds to the bytes of the units that a range lies in. */
+/* Adds to, or takes from, the bytes of the units in a range. */
 static void count_bytes(uint64_t place, uint64_t bytes, bool gone)
 {
     uint64_t unit = gs_host_pool_unit();
@@ -140,7 +140,7 @@ void gs_swap_image_returned(uint64_t place, uint64_t bytes)
     count_bytes(place, bytes, true);
 }
 
-/* Units that were given back leave gaps. */
+/* Freed units leave gaps. */
 static void close_gaps(void)
 {
     unsigned kept = 0;

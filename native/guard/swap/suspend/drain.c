@@ -9,7 +9,7 @@
 #include "driver/quiesce.h"
 #include "swap/blocks/block.h"
 
-enum { CONTEXTS = 64, LOOK_NS = 5000000 };
+enum { CONTEXTS = 64, POLL_NS = 5000000 };
 
 struct work {
     CUcontext context[CONTEXTS];
@@ -18,7 +18,7 @@ struct work {
     sem_t done;
 };
 
-static bool known(const struct work *work, CUcontext context)
+static bool is_collected(const struct work *work, CUcontext context)
 {
     for (int i = 0; i < work->count; i++)
         if (work->context[i] == context)
@@ -30,7 +30,7 @@ static void collect(struct work *work)
 {
     const struct gs_block *block;
     for (size_t n = 0; (block = gs_block_number(n)); n++)
-        if (work->count < CONTEXTS && !known(work, block->context))
+        if (work->count < CONTEXTS && !is_collected(work, block->context))
             work->context[work->count++] = block->context;
 }
 
@@ -48,7 +48,7 @@ static bool done_soon(struct work *work)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += LOOK_NS;
+    until.tv_nsec += POLL_NS;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     int result;

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Draining: waiting until the GPU has finished the work of this process.
+ * Threads: the suspend thread, while the process is quiesced. Limits: contexts with blocks only, at
+ * most 64.
+ */
 #ifndef GS_DRAIN_H
 #define GS_DRAIN_H
 
@@ -7,9 +12,9 @@
 enum gs_drained { GS_DRAINED, GS_BROKEN, GS_GAVE_UP };
 
 /*
- * Waits for the work of every context that has blocks, while the process is quiesced; broken: a context answers with
- * an error. Work may itself wait for a thread that is kept out. So when it is no longer wanted, the process is let in
- * again before its work is done.
+ * Waits for the work of every context with blocks; broken: a context returns an error. Work may
+ * itself wait for a thread that is kept out, so when wanted() becomes false, quiescing ends first
+ * and the work is waited for afterwards.
  */
 enum gs_drained gs_drain(bool (*wanted)(void));
 

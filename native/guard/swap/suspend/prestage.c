@@ -9,15 +9,15 @@
 #include "swap/store/swap_image.h"
 #include "swap/suspend/transfer.h"
 
-#define NOTHING_TO_DO 1000000000ull /* ns until it is worth another look */
+#define NOTHING_TO_DO 1000000000ull /* ns until the next attempt */
 
-enum { REST = 4 }; /* times as long as registering took, as it holds up launches of other threads */
+enum { REST = 4 }; /* pause after registering, in multiples of its time: it blocks launches */
 
 static uint32_t pressure_seen;
-static bool lost; /* registrations, with their context */
+static bool lost; /* the registrations, with their context */
 static uint64_t next_at;
 
-static void ease(const struct gs_region *region)
+static void relieve_pressure(const struct gs_region *region)
 {
     uint32_t pressure = __atomic_load_n(&region->pressure, __ATOMIC_SEQ_CST);
     if (pressure == pressure_seen)
@@ -26,7 +26,7 @@ static void ease(const struct gs_region *region)
     gs_heap_trim(-1);
 }
 
-/* The swap image is no longer what is on the GPU. Its host memory stays only where it is wanted ahead. */
+/* Clears a swap image that is out of date. Its host memory is kept only for prestaging. */
 static bool has_too_much(bool ahead)
 {
     if (!gs_quiesce_touched() || !gs_swap_image_held())
@@ -49,7 +49,7 @@ static bool some_context(CUcontext *context)
     return block != NULL;
 }
 
-/* A part of what would be needed to suspend now. */
+/* One unit of what a suspension would need. */
 static void get_ready(uint64_t movable)
 {
     uint64_t begun = gs_now();
@@ -64,7 +64,7 @@ static bool has_too_little(uint64_t movable)
     return movable > (held > registered ? held : registered) && gs_now() >= next_at;
 }
 
-/* Registering and its end want a context. */
+/* Registering and unregistering need a current context. */
 static void adjust(bool shrink, uint64_t movable)
 {
     CUcontext context;
@@ -78,7 +78,7 @@ static void adjust(bool shrink, uint64_t movable)
         cuda()->cuCtxSetCurrent(NULL);
 }
 
-void gs_prestage_tell(struct gs_region_slot *slot)
+void gs_prestage_publish(struct gs_region_slot *slot)
 {
     uint64_t held = gs_swap_image_held(), registered = gs_host_pool_registered();
     __atomic_store_n(&slot->host, held > registered ? held : registered, __ATOMIC_RELAXED);
@@ -90,11 +90,11 @@ void gs_prestage_tick(struct gs_region *region, struct gs_region_slot *slot)
     uint64_t movable = __atomic_load_n(&slot->movable, __ATOMIC_RELAXED);
     if (__atomic_exchange_n(&lost, false, __ATOMIC_SEQ_CST))
         gs_swap_image_unregistered();
-    ease(region);
+    relieve_pressure(region);
     bool shrink = has_too_much(ahead);
     if (shrink || (ahead && has_too_little(movable)))
         adjust(shrink, movable);
-    gs_prestage_tell(slot);
+    gs_prestage_publish(slot);
 }
 
 void gs_prestage_lost(void)

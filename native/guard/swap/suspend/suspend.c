@@ -1,4 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Suspending and resuming this process.
+ *
+ * Model. `suspend` in the region is the order: odd is suspend, even is run, and every change is a
+ * new order. A process runs, leaves, is away, or returns (enum gs_phase). To leave: take host
+ * memory while the program still runs; quiesce, between two captures; wait until the GPU has
+ * finished; free caches; copy chunks into the swap image and free them. To return: allocate chunks,
+ * waiting for room on the GPU, copy back, and end quiescing. A program notices nothing but the
+ * time.
+ *
+ * Invariants:
+ * 1. Every order is answered by `suspend_seen`, done or refused, with the reason in `failure`.
+ * 2. While the process is away it stays quiesced, so no thread can use memory that is not there.
+ * 3. A chunk is freed only after its copy has succeeded; after a failure, what had left is copied
+ *    back. If that fails too, the process stays away and nothing is lost.
+ * 4. An order that is withdrawn ends every wait: for threads, for the GPU, for captures, for
+ *    memory.
+ * 5. What the swap image holds is trusted only until a thread has entered the driver
+ *    (gs_quiesce_touched()).
+ *
+ * Threads: the suspend thread. Limits: unmovable memory is a refusal.
+ */
 #include "swap/suspend/suspend.h"
 
 #include <stdlib.h>
@@ -24,11 +46,11 @@
 
 enum { PAUSE_US = 1000 };
 
-static uint32_t obeyed; /* the newest `suspend` that was done or refused */
+static uint32_t answered; /* the newest order that was done or refused */
 static bool is_away;
 static uint64_t retry_at;
 
-static void (*announce)(bool drains); /* set before there is anything to suspend */
+static void (*announce)(bool drains); /* set at the start */
 
 void gs_suspend_announces(void (*to)(bool drains))
 {
@@ -45,19 +67,19 @@ static void publish_long(uint64_t *word, uint64_t value)
     __atomic_store_n(word, value, __ATOMIC_RELAXED);
 }
 
-static uint32_t wish(void)
+static uint32_t current_order(void)
 {
     return __atomic_load_n(&gs_shared_region()->suspend, __ATOMIC_SEQ_CST);
 }
 
 static bool wants_to_run(void)
 {
-    return !(wish() & 1);
+    return !(current_order() & 1);
 }
 
 static bool wants_to_leave(void)
 {
-    return wish() & 1;
+    return current_order() & 1;
 }
 
 static bool always(void)
@@ -70,9 +92,9 @@ static uint64_t part(uint64_t whole, uint64_t ours, uint64_t all)
     return all ? (uint64_t)((unsigned __int128)whole * ours / all) : 0;
 }
 
-/* The process' part of what its share may leave on each GPU: as its part of what the share has there. */
-static void share_out(struct gs_region *region, const struct gs_region_slot *slot,
-                      uint64_t keep[GS_GPUS])
+/* What this process may keep on each GPU: its part of `keep`, in proportion to what it uses. */
+static void divide_keep(struct gs_region *region, const struct gs_region_slot *slot,
+                        uint64_t keep[GS_GPUS])
 {
     if (!gs_region_lock(region))
         return;
@@ -88,7 +110,7 @@ static bool enough_host_memory(uint64_t bytes)
     return bytes <= room || bytes - room <= gs_host_pool_left();
 }
 
-/* While the program still runs: has host memory ready, as far as there is any or somebody is giving some back. */
+/* Takes host memory while the program still runs; more may come from processes that return. */
 static enum gs_failure prepare(const uint64_t keep[GS_GPUS])
 {
     gs_blocks_lock();
@@ -105,7 +127,7 @@ static enum gs_failure prepare(const uint64_t keep[GS_GPUS])
     return GS_NO_FAILURE;
 }
 
-/* Between two captures: waiting for all work would spoil one. */
+/* Between two captures, because waiting for all work would invalidate one. */
 static enum gs_failure quiesce(void)
 {
     uint64_t until = gs_now() + CAPTURE_PATIENCE;
@@ -125,7 +147,7 @@ static enum gs_failure quiesce(void)
     }
 }
 
-/* Frees what nothing uses: caches are not worth moving. */
+/* Frees caches instead of moving them. */
 static void trim(const struct gs_region *region)
 {
     for (uint32_t gpu = 0; gpu < region->gpu_count; gpu++)
@@ -143,8 +165,8 @@ static enum gs_failure leave(const struct gs_region *region, const uint64_t keep
     return gs_transfer_out(keep, moved);
 }
 
-/* What was quiesced runs on; with what has left already back on the GPU. True when it does. */
-static bool undone(void)
+/* Copies back what has left and lets the program run on; false when that fails. Invariant 3. */
+static bool roll_back(void)
 {
     uint64_t moved = 0;
     if (gs_transfer_in(always, &moved))
@@ -155,7 +177,7 @@ static bool undone(void)
     return true;
 }
 
-/* What is queued may stand behind the share's next turn, and launches behind that: so there is to be one. */
+/* Announced, because queued work may wait for the share's next turn, which has to come first. */
 static enum gs_failure quiesce_and_leave(const struct gs_region *region,
                                          const uint64_t keep[GS_GPUS], uint64_t *moved)
 {
@@ -166,7 +188,7 @@ static enum gs_failure quiesce_and_leave(const struct gs_region *region,
     if (drained == GS_GAVE_UP)
         return GS_FAILED_DRIVER;
     failure = drained == GS_BROKEN ? GS_FAILED_DRIVER : leave(region, keep, moved);
-    is_away = !failure || !undone();
+    is_away = !failure || !roll_back();
     return failure;
 }
 
@@ -174,8 +196,8 @@ static enum gs_failure try_to_leave(struct gs_region *region, struct gs_region_s
                                     uint64_t *moved)
 {
     uint64_t keep[GS_GPUS] = {0};
-    share_out(region, slot, keep);
-    if (is_away) /* it was on its way back */
+    divide_keep(region, slot, keep);
+    if (is_away) /* it was returning */
         return gs_transfer_out(keep, moved);
     enum gs_failure failure = gs_unmovable_now() ? GS_FAILED_UNMOVABLE : GS_NO_FAILURE;
     gs_heap_trim(-1);
@@ -184,68 +206,68 @@ static enum gs_failure try_to_leave(struct gs_region *region, struct gs_region_s
     return failure ? failure : quiesce_and_leave(region, keep, moved);
 }
 
-static void suspend(struct gs_region *region, struct gs_region_slot *slot, uint32_t wished)
+static void suspend(struct gs_region *region, struct gs_region_slot *slot, uint32_t order)
 {
     uint64_t begun = gs_now(), moved = 0;
     publish(&slot->phase, GS_LEAVES);
     enum gs_failure failure = try_to_leave(region, slot, &moved);
-    obeyed = wished;
+    answered = order;
     publish_long(&slot->moved, moved);
     publish_long(&slot->out_ns, gs_now() - begun);
     publish(&slot->failure, failure);
-    gs_prestage_tell(slot);
+    gs_prestage_publish(slot);
     publish(&slot->phase, is_away ? GS_AWAY : GS_RUNS);
-    publish(&slot->suspend_seen, wished);
+    publish(&slot->suspend_seen, order);
 }
 
-static void come_back(struct gs_region_slot *slot, uint32_t wished)
+static void come_back(struct gs_region_slot *slot, uint32_t order)
 {
     uint64_t begun = gs_now(), moved = 0;
     publish(&slot->phase, GS_RETURNS);
     enum gs_failure failure = gs_transfer_in(wants_to_run, &moved);
     if (failure && !wants_to_run())
-        return; /* and leaves again at the next look */
+        return; /* the next order is to leave again */
     publish(&slot->failure, failure);
-    gs_prestage_tell(slot);
+    gs_prestage_publish(slot);
     publish_long(&slot->moved, moved);
     if (failure && !(failure == GS_FAILED_DRIVER && gs_drain(always) == GS_BROKEN)) {
         retry_at = gs_now() + RETRY;
         publish(&slot->phase, GS_AWAY);
-        publish(&slot->suspend_seen, wished);
+        publish(&slot->suspend_seen, order);
         return;
     }
-    /* A context that is broken for good answers every call with its error: the program is to see that. */
+    /* A broken context returns its error from every call; the program runs on and gets it. */
     if (gs_swap_image_is_returning())
         gs_transfer_mark_dirty();
     is_away = false;
     gs_quiesce_end();
     publish_long(&slot->in_ns, gs_now() - begun);
     publish(&slot->phase, GS_RUNS);
-    obeyed = wished;
-    publish(&slot->suspend_seen, wished);
+    answered = order;
+    publish(&slot->suspend_seen, order);
 }
 
 void gs_suspend_obey(struct gs_region *region, struct gs_region_slot *slot)
 {
-    uint32_t wished = wish();
-    if (wished == obeyed)
+    uint32_t order = current_order();
+    if (order == answered)
         return;
-    if (wished & 1) {
-        suspend(region, slot, wished);
+    if (order & 1) {
+        suspend(region, slot, order);
     } else if (is_away) {
         if (gs_now() >= retry_at)
-            come_back(slot, wished);
+            come_back(slot, order);
     } else {
         publish(&slot->failure, GS_NO_FAILURE);
-        obeyed = wished;
-        publish(&slot->suspend_seen, wished);
+        answered = order;
+        publish(&slot->suspend_seen, order);
     }
     cuda()->cuCtxSetCurrent(NULL);
 }
 
 void gs_suspend_forget(void)
 {
-    obeyed = 0;
+    answered = 0;
     is_away = false;
     retry_at = 0;
     gs_swap_image_forget();

@@ -15,7 +15,7 @@ static const char NAME[] = "gpushare-swap";
 
 enum { TICK_US = 10000 };
 
-/* Of the use of contexts while the program runs. Nobody quiesces while holding it. */
+/* Covers the use of contexts while the program runs. Not held during quiescing. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool started;
 
@@ -53,7 +53,7 @@ void gs_suspend_thread_pause(void)
         pthread_mutex_lock(&lock);
 }
 
-void gs_suspend_thread_go_on(void)
+void gs_suspend_thread_continue(void)
 {
     if (gs_quiesce_armed)
         pthread_mutex_unlock(&lock);

@@ -10,16 +10,16 @@
 #include "swap/store/host_pool.h"
 #include "swap/store/swap_image.h"
 
-#define PATIENCE 30000000000ull /* ns without any memory coming free */
+#define PATIENCE 30000000000ull /* ns without free memory */
 
-enum { RUN = 16, PAUSE_US = 2000 }; /* chunks that are made together */
+enum { RUN = 16, PAUSE_US = 2000 }; /* chunks allocated together */
 
 static CUdeviceptr address(const struct gs_block *block, unsigned chunk)
 {
     return block->at + chunk * GS_CHUNK;
 }
 
-/* Quiesced, nobody adds or removes blocks, so they can be walked through without the lock. */
+/* Without the lock: while the process is quiesced, no thread adds or removes blocks. */
 #define EACH_CHUNK(block, chunk)                             \
     for (size_t n_ = 0; (block = gs_block_number(n_)); n_++) \
         for (chunk = block->chunk; chunk < block->chunk + block->count; chunk++)
@@ -33,12 +33,12 @@ static void away(uint64_t by)
 
 struct gs_whereabouts gs_transfer_survey(void)
 {
-    struct gs_whereabouts found = {0};
+    struct gs_whereabouts survey = {0};
     struct gs_block *block;
     struct gs_chunk *chunk;
     EACH_CHUNK(block, chunk)
-    *(chunk->here ? &found.here[block->gpu] : &found.away) += chunk->bytes;
-    return found;
+    *(chunk->here ? &survey.here[block->gpu] : &survey.away) += chunk->bytes;
+    return survey;
 }
 
 void gs_transfer_mark_dirty(void)
@@ -50,7 +50,7 @@ void gs_transfer_mark_dirty(void)
     gs_swap_image_clear();
 }
 
-/* Whether a chunk has to go: the first ones do, by address, until few enough bytes are left. */
+/* Whether a chunk has to leave: the first ones by address do, until only `keep` bytes are left. */
 static bool goes(const struct gs_chunk *chunk, uint64_t *left, uint64_t keep)
 {
     if (!chunk->here || *left <= keep)
@@ -71,13 +71,16 @@ uint64_t gs_transfer_size(const uint64_t keep[GS_GPUS])
     return bytes;
 }
 
-/* Copies a chunk part by part, as its place in the swap image lies in several units. */
+/* Copies a chunk in parts, because its place in the swap image spans several units. */
 static enum gs_failure copy(struct gs_copy_queue *queue, CUdeviceptr at,
                             const struct gs_chunk *chunk, bool out)
 {
     for (uint64_t done = 0, bytes; done < chunk->bytes; done += bytes) {
         uint64_t together;
-        /* Waiting for host memory, let the neighbour have the memory that it waits for before it gives any. */
+        /*
+         * Finish copies before waiting: a process that would free host memory may wait for this GPU
+         * memory.
+         */
         while (!gs_swap_image_has(chunk->image + done) && gs_copy_queue_wait(queue))
             ;
         unsigned char *host = gs_swap_image_at(chunk->image + done, &together);
@@ -92,7 +95,7 @@ static enum gs_failure copy(struct gs_copy_queue *queue, CUdeviceptr at,
     return GS_NO_FAILURE;
 }
 
-/* Its copy is made: its memory is somebody else's. */
+/* After the copy: frees the chunk. */
 static CUresult left(const struct gs_copy_batch *batch, bool whole)
 {
     struct gs_block *block = batch->block;
@@ -121,7 +124,7 @@ static enum gs_failure send_out(struct gs_copy_queue *queue, struct gs_block *bl
     return queue->error ? GS_FAILED_DRIVER : GS_NO_FAILURE;
 }
 
-/* The first block's context serves all blocks of a GPU. */
+/* With the context of the first block, which serves all blocks of a GPU. */
 static bool open_queue(struct gs_copy_queue *queue, int gpu,
                        CUresult (*arrived)(const struct gs_copy_batch *, bool))
 {
@@ -169,7 +172,7 @@ enum gs_failure gs_transfer_out(const uint64_t keep[GS_GPUS], uint64_t *moved)
     return failure;
 }
 
-/* What could not be filled is given back, so that it can be tried again. */
+/* Frees chunks that could not be filled, so that the transfer can be repeated. */
 static void unbuild(const struct gs_copy_batch *batch)
 {
     struct gs_block *block = batch->block;
@@ -195,7 +198,7 @@ static CUresult returned(const struct gs_copy_batch *batch, bool whole)
     return CUDA_SUCCESS;
 }
 
-/* Physical memory for a chunk. When the GPU is full, a neighbour may be leaving it at this moment. */
+/* Allocates a chunk. While the GPU is full, another process may be leaving it. */
 static CUresult create(struct gs_copy_queue *queue, struct gs_chunk *chunk, CUdevice device,
                        bool (*wanted)(void), bool wait)
 {
@@ -206,12 +209,12 @@ static CUresult create(struct gs_copy_queue *queue, struct gs_chunk *chunk, CUde
             return result;
         gs_host_pool_returns();
         if (!gs_copy_queue_wait(
-                queue)) /* what arrives gives host memory back, which lets the neighbour go on */
+                queue)) /* arrived chunks free host memory, which that process may need */
             usleep(PAUSE_US);
     }
 }
 
-/* Makes and maps up to so many chunks; the first is waited for. How many there are. */
+/* Allocates and maps up to `most` chunks, waiting for the first only, and returns how many. */
 static unsigned build(struct gs_copy_queue *queue, struct gs_block *block, unsigned first,
                       unsigned most, bool (*wanted)(void), CUresult *result)
 {
@@ -238,7 +241,7 @@ static uint64_t bytes_of(const struct gs_block *block, unsigned first, unsigned 
     return bytes;
 }
 
-/* Copies into chunks that were built. Until their bytes are there they count as away. */
+/* Copies into new chunks. Until their content is complete they count as away. */
 static enum gs_failure fill(struct gs_copy_queue *queue, struct gs_block *block,
                             const struct gs_copy_batch *batch, uint64_t *moved)
 {

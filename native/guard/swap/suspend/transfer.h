@@ -1,30 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Blocks on their way to the swap image in host memory and back. Only the suspend thread calls this, while the process
- * is quiesced and its work is done.
+ * Transfers: moving the chunks of blocks to the swap image in host memory and back.
+ * Owner: the suspend thread, while the process is quiesced and the GPU has finished its work; so no
+ * lock is needed.
+ * Limits: one GPU after the other; a failure keeps every chunk either on the GPU or in the swap
+ * image.
  */
 #ifndef GS_TRANSFER_H
 #define GS_TRANSFER_H
 
 #include "share/region.h"
 
-/* How many bytes of blocks are on the GPUs, and how many are not. */
+/* Bytes of blocks that are on each GPU, and that are not on one. */
 struct gs_whereabouts {
     uint64_t here[GS_GPUS];
     uint64_t away;
 };
 struct gs_whereabouts gs_transfer_survey(void);
 
-/* Forgets that the swap image holds anything: the program may have changed it. */
+/* Discards the swap image: the program may have changed its memory. */
 void gs_transfer_mark_dirty(void);
 
-/* Bytes that would have to be copied to leave no more than keep[] on each GPU. */
+/* Bytes to be copied to leave no more than keep[] on each GPU. */
 uint64_t gs_transfer_size(const uint64_t keep[GS_GPUS]);
 
-/* Each adds what it copied to *moved, and keeps the slot's `away` up to date. Whatever happens, nothing is lost. */
+/* Adds the bytes copied to *moved and keeps `away` in the slot up to date. */
 enum gs_failure gs_transfer_out(const uint64_t keep[GS_GPUS], uint64_t *moved);
 
-/* `wanted` says whether to go on waiting for room on the GPU. */
+/* The same back. Waits for room on the GPU while wanted() is true. */
 enum gs_failure gs_transfer_in(bool (*wanted)(void), uint64_t *moved);
 
 #endif
