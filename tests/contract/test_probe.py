@@ -16,7 +16,7 @@ from gpushare.model.spec import MechanismName
 from gpushare.model.units import GIB, MIB
 from gpushare.model.verification import OUT_OF_MEMORY, ProbeReport
 from gpushare.verification.arguments import probe_arguments
-from gpushare.verification.verdict import judge
+from gpushare.verification.verdict import verdict_of
 from support.machine import NATIVE, Machine
 from support.mechanics import World
 from support.promises import stack
@@ -64,7 +64,7 @@ def read(text: bytes) -> ProbeReport:
 def judged(world: World, one: Share, text: bytes) -> Verification:
     assert one.decision is not None
     gpus = {gpu.uuid: gpu for gpu in world.snapshot().gpus}
-    return judge(one.decision, stack(one.decision), ProbeRun(report=text), gpus, AT)
+    return verdict_of(one.decision, stack(one.decision), ProbeRun(report=text), gpus, AT)
 
 
 def finding(found: Verification, dimension: str) -> Finding:

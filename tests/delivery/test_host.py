@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpushare.delivery.host import environment, plan
+from gpushare.delivery.host import environment, environment_change
 from gpushare.model.edits import Edits
 
 GUARD = "/opt/libgpushare.so"
@@ -21,17 +21,17 @@ GUARD = "/opt/libgpushare.so"
     ],
 )
 def test_our_library_goes_before_the_callers_own(own, becomes):
-    assert plan(Edits(preload=(GUARD,)), own).env["LD_PRELOAD"] == becomes
+    assert environment_change(Edits(preload=(GUARD,)), own).env["LD_PRELOAD"] == becomes
 
 
 def test_without_a_library_the_callers_own_is_left_alone():
-    assert "LD_PRELOAD" not in plan(Edits(env={"A": "1"}), "/lib/a.so").env
+    assert "LD_PRELOAD" not in environment_change(Edits(env={"A": "1"}), "/lib/a.so").env
     assert environment(Edits(), {"LD_PRELOAD": "/lib/a.so"}) == {"LD_PRELOAD": "/lib/a.so"}
 
 
 def test_what_is_set_is_not_unset():
     edits = Edits(env={"A": "1"}, unset=("A", "B"))
-    assert plan(edits).unset == ("B",)
+    assert environment_change(edits).unset == ("B",)
     assert environment(edits, {"A": "0", "B": "0", "C": "0"}) == {"A": "1", "C": "0"}
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.contract.test_sharing import Sharing, finish, until
 
 from gpushare.guard import GpuPage
-from gpushare.hardware.linux.host_memory import HostMemory
+from gpushare.hardware.linux.host_memory import LinuxHostMemory
 from gpushare.mechanisms.shm_paths import seen_by_gpus
 from gpushare.model.spec import Priority
 from support.machine import real
@@ -33,7 +33,7 @@ def test_slices_by_rank_are_taken(sharing: Sharing, world: World) -> None:
     service, _ = sharing.start("serve", "300000", "700", priority=Priority.HIGH)
     job, _ = sharing.start("work", "5000000", priority=Priority.LOW)
 
-    boards = seen_by_gpus(HostMemory(Path("/")), world.folder / "boards")
+    boards = seen_by_gpus(LinuxHostMemory(Path("/")), world.folder / "boards")
     board = GpuPage(boards / world.snapshot().gpus[0].uuid)
 
     def slices() -> list[int]:

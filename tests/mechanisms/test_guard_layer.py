@@ -6,11 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from gpushare.guard import Flag, GpuPage, Phase, Rank, Region
-from gpushare.hardware.linux.host_memory import HostMemory
+from gpushare.hardware.linux.host_memory import LinuxHostMemory
 from gpushare.hardware.linux.processes import ProcProcesses
-from gpushare.mechanisms.guard.gpu_pages import Boards
+from gpushare.mechanisms.guard.gpu_pages import GpuPages
 from gpushare.mechanisms.guard.guard import Guard
-from gpushare.mechanisms.guard.swap_pools import Pools, Swapping
+from gpushare.mechanisms.guard.swap_pools import SwapPools, SwapSettings
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
 from gpushare.model.ids import GpuId
 from gpushare.model.scheduling import SchedulingSettings
@@ -38,8 +38,8 @@ def made(folder: Path, scheduling: SchedulingSettings = SCHEDULING) -> Guard:
         folder / "regions",
         context,
         ProcProcesses(Path("/")),
-        boards=Boards(folder / "boards", scheduling),
-        pools=Pools(HostMemory(), Swapping()),
+        gpu_pages=GpuPages(folder / "boards", scheduling),
+        pools=SwapPools(LinuxHostMemory(), SwapSettings()),
     )
 
 
@@ -216,6 +216,6 @@ def test_how_programs_move_is_observed(guard: Guard) -> None:
     put_slot(region, pid=me.pid, start=me.started, phase=Phase.LEAVES, unmovable=1)
     seen = guard.observe(ONE)
     assert (seen.cached, seen.moves.away, seen.moves.back) == (5 * MIB, False, False)
-    assert seen.moves.fixed == ("it uses managed memory",)
+    assert seen.moves.unmovable == ("it uses managed memory",)
     put_slot(region, pid=me.pid, start=me.started, phase=Phase.AWAY, suspend_seen=1)
     assert guard.observe(ONE).moves.away

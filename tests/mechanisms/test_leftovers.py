@@ -10,7 +10,7 @@ from subprocess import PIPE, Popen
 import pytest
 
 from gpushare.guard import GpuPage, Region, RegionGrant, SharePolicy, Swap, library_path
-from gpushare.mechanisms.leftovers import Known, Remains
+from gpushare.mechanisms.leftovers import KnownShares, Leftovers
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.leftover import Kind
 from gpushare.model.units import GIB, MIB, Bytes
@@ -18,7 +18,7 @@ from support.mechanics import PROGRAM
 from support.shares import GPU
 
 LIVING, GONE = ShareId("aaaaaaaaaaaa"), ShareId("bbbbbbbbbbbb")
-KNOWN = Known(living={LIVING}, ended={GONE}, users={1000})
+KNOWN = KnownShares(living={LIVING}, ended={GONE}, users={1000})
 
 
 @dataclass
@@ -54,12 +54,12 @@ class Daemons:
 
 
 @pytest.fixture
-def remains(tmp_path) -> Remains:
+def remains(tmp_path) -> Leftovers:
     for name in ("regions", "boards", "swap", "groups"):
         (tmp_path / name).mkdir()
-    return Remains(
+    return Leftovers(
         regions=tmp_path / "regions",
-        boards=tmp_path / "boards",
+        gpu_pages=tmp_path / "boards",
         pools=(tmp_path / "swap", tmp_path / "none"),
         groups=tmp_path / "groups",
         mps_folder=tmp_path / "mps",
@@ -69,12 +69,12 @@ def remains(tmp_path) -> Remains:
     )
 
 
-def region(remains: Remains, name: str) -> Region:
+def region(remains: Leftovers, name: str) -> Region:
     grant = RegionGrant(uuid=GPU, limit=Bytes(GIB))
     return Region.create(remains.regions / name, [grant])
 
 
-def clean(remains: Remains, known: Known = KNOWN) -> dict[str, str]:
+def clean(remains: Leftovers, known: KnownShares = KNOWN) -> dict[str, str]:
     found = {one.name: remains.remove(one, known) for one in remains.find(known)}
     return {Path(name).name: because for name, because in found.items()}
 
@@ -86,7 +86,7 @@ def test_a_machine_without_remains_has_none(remains):
 
 
 def test_folders_that_are_not_there_hold_nothing(remains, tmp_path):
-    for folder in (remains.regions, remains.boards, remains.groups):
+    for folder in (remains.regions, remains.gpu_pages, remains.groups):
         folder.rmdir()
     assert remains.find(KNOWN) == []
 
@@ -131,15 +131,17 @@ def test_a_control_group_with_processes_stays(remains):
 
 
 def test_seats_of_who_is_gone_are_freed_and_empty_boards_go(remains):
-    both = GpuPage.create(remains.boards / "GPU-0", GpuId("GPU-0"))
+    both = GpuPage.create(remains.gpu_pages / "GPU-0", GpuId("GPU-0"))
     both.set_share(0, SharePolicy(share=LIVING))
     both.set_share(1, SharePolicy(share=GONE))
-    GpuPage.create(remains.boards / "GPU-1", GpuId("GPU-1")).set_share(0, SharePolicy(share=GONE))
-    GpuPage.create(remains.boards / "GPU-2", GpuId("GPU-2"))
-    (remains.boards / "GPU-3").write_bytes(b"no board")
+    GpuPage.create(remains.gpu_pages / "GPU-1", GpuId("GPU-1")).set_share(
+        0, SharePolicy(share=GONE)
+    )
+    GpuPage.create(remains.gpu_pages / "GPU-2", GpuId("GPU-2"))
+    (remains.gpu_pages / "GPU-3").write_bytes(b"no board")
     assert clean(remains) == {"GPU-0": "", "GPU-1": "", "GPU-2": ""}
     assert [seat.policy.share for seat in both.snapshot().share_slots] == [LIVING]
-    assert sorted(path.name for path in remains.boards.iterdir()) == ["GPU-0", "GPU-3"]
+    assert sorted(path.name for path in remains.gpu_pages.iterdir()) == ["GPU-0", "GPU-3"]
 
 
 def test_pools_of_users_without_shares_go(remains):

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from gpushare.daemon.acts.suspend_methods import why_fixed, why_rooted
+from gpushare.daemon.acts.suspend_methods import why_unmigratable, why_unmovable
 from gpushare.hardware.linux.cgroups import FsCgroups
 from gpushare.hardware.ports.probe import ProbeRun
 from gpushare.mechanisms import Mechanisms
-from gpushare.mechanisms.mechanism import Moves, Observation, Quiet
+from gpushare.mechanisms.mechanism import Moves, Observation, PassiveMechanism
 from gpushare.mechanisms.timeslice import Timeslice
 from gpushare.model.edits import Edits
 from gpushare.model.errors import NotMigratableError, UnsupportedError
@@ -34,7 +34,7 @@ from gpushare.model.verification import (
 from gpushare.scheduler import Request, Snapshot, decide, regrant
 from gpushare.scheduler.placing.relocate import relocate
 from gpushare.verification.arguments import probe_arguments
-from gpushare.verification.verdict import judge
+from gpushare.verification.verdict import verdict_of
 
 TOY = MechanismName.VGPU  # a name without a mechanism
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,7 +44,7 @@ CARDS = tuple(
 SPEC = ShareSpec(memory=MemoryAsk(limit=Bytes(8 * GIB)), compute=ComputeAsk(limit=Percent(40)))
 
 
-class Toy(Quiet):
+class Toy(PassiveMechanism):
     """Better than time-slicing for a compute limit, and unlike every other mechanism."""
 
     promise = Promise(
@@ -125,9 +125,9 @@ def test_it_is_verified_by_what_it_promises(mechanisms: Mechanisms, share: Share
     stack, gpus = mechanisms.stack(share), {gpu.uuid: gpu for gpu in CARDS}
     assert "--compute" in probe_arguments(share.decision, stack), "its limit is GPU time"
     run = ProbeRun(report=msgspec.json.encode(_report(compute=4000)))
-    assert judge(share.decision, stack, run, gpus, AT).ok
+    assert verdict_of(share.decision, stack, run, gpus, AT).ok
     greedy = ProbeRun(report=msgspec.json.encode(_report(compute=9000)))
-    assert not judge(share.decision, stack, greedy, gpus, AT).ok
+    assert not verdict_of(share.decision, stack, greedy, gpus, AT).ok
 
 
 def test_what_can_change_while_it_runs_is_what_it_says(state: Snapshot, share: Share) -> None:
@@ -143,8 +143,8 @@ def test_the_daemon_asks_it_about_faults_and_moves(
 ) -> None:
     stack, seen = mechanisms.stack(share), Observation(moves=Moves(halt=0))
     assert shared_fault(stack) == "vGPU"
-    assert why_fixed(stack, seen) == ""
-    assert why_rooted(share, stack, seen) == "the driver moves no programs under vGPU"
+    assert why_unmovable(stack, seen) == ""
+    assert why_unmigratable(share, stack, seen) == "the driver moves no programs under vGPU"
     with pytest.raises(NotMigratableError):
         relocate(replace(state, shares=(share,)), share)
 

@@ -8,14 +8,14 @@ from msgspec.structs import replace
 
 from gpushare.guard import GpuPage, Region
 from gpushare.hardware.linux.cgroups import FsCgroups
-from gpushare.hardware.linux.host_memory import HostMemory
+from gpushare.hardware.linux.host_memory import LinuxHostMemory
 from gpushare.hardware.linux.processes import ProcProcesses
 from gpushare.hardware.ports import MemoryLimit
 from gpushare.mechanisms.driver_limit import DriverLimit
 from gpushare.mechanisms.exclusive import Exclusive
-from gpushare.mechanisms.guard.gpu_pages import Boards
+from gpushare.mechanisms.guard.gpu_pages import GpuPages
 from gpushare.mechanisms.guard.guard import Guard
-from gpushare.mechanisms.guard.swap_pools import Pools, Swapping
+from gpushare.mechanisms.guard.swap_pools import SwapPools, SwapSettings
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.mechanisms.timeslice import Timeslice
 from gpushare.model.gpu import ComputeMode
@@ -47,8 +47,8 @@ def guarded(tmp_path: Path, cgroups: FsCgroups) -> Mechanisms:
         tmp_path / "regions",
         lambda _: Bytes(500 * MIB),
         ProcProcesses(Path("/")),
-        boards=Boards(tmp_path / "boards", SchedulingSettings()),
-        pools=Pools(HostMemory(), Swapping()),
+        gpu_pages=GpuPages(tmp_path / "boards", SchedulingSettings()),
+        pools=SwapPools(LinuxHostMemory(), SwapSettings()),
     )
     return Mechanisms((Timeslice(), guard), cgroups)
 

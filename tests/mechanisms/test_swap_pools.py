@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpushare.guard import Flag, Swap
-from gpushare.mechanisms.guard.swap_pools import Pools, Swapping
+from gpushare.mechanisms.guard.swap_pools import SwapPools, SwapSettings
 from gpushare.model.units import GIB, Bytes
 
 ME, GROUP = os.geteuid(), os.getegid()
@@ -35,8 +35,8 @@ class Memory:
 
 
 def pools(folder: Path, memory: int = 10 * GIB, ahead: int = 0, host: Memory | None = None):
-    swapping = Swapping(folder=folder / "swap", memory=Bytes(memory), ahead=Bytes(ahead))
-    return Pools(host or Memory(), swapping)
+    swapping = SwapSettings(folder=folder / "swap", memory=Bytes(memory), ahead=Bytes(ahead))
+    return SwapPools(host or Memory(), swapping)
 
 
 def enabled(path: Path | None) -> int:

@@ -168,7 +168,7 @@ class Day:
     def grant(self, request, decision, runs):
         for other in self.state.shares:
             both = set(decision.gpus) & set(other.decision.gpus)
-            assert not (both and quarrel(request, other)), "a share is beside one it is apart from"
+            assert not (both and conflict(request, other)), "a share is beside one it is apart from"
         share = holding(decision, request, request.id)
         begun, ttl = request.spec.at or self.now, request.spec.ttl
         share = replace(share, expires=begun + timedelta(seconds=ttl) if ttl else None)
@@ -200,7 +200,7 @@ def counted(amounts):
     return largest + sum(amount for turns, amount in amounts if not turns)
 
 
-def quarrel(request, other):
+def conflict(request, other):
     """Whether one of the two is apart from the other's labels."""
     if other.tenant != request.tenant:
         return False

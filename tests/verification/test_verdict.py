@@ -24,7 +24,7 @@ from gpushare.model.verification import (
     View,
 )
 from gpushare.verification.arguments import probe_arguments
-from gpushare.verification.verdict import judge
+from gpushare.verification.verdict import verdict_of
 from support.promises import stack
 from support.shares import GPU, grant
 
@@ -92,7 +92,7 @@ def judged(
     machine = {gpu.uuid: gpu for gpu in gpus or (card(),)}
     run = ProbeRun(report=msgspec.json.encode(seen), failure=failure)
     decision = decision or decided()
-    return judge(decision, stack(decision), run, machine, AT)
+    return verdict_of(decision, stack(decision), run, machine, AT)
 
 
 def arguments(decision: Decision, *, fill: bool = False) -> tuple[str, ...]:
@@ -268,7 +268,7 @@ def test_other_gpus_behind_an_environment_variable_are_cooperative() -> None:
     ],
 )
 def test_no_report_means_that_nothing_holds(text: bytes, failure: str, said: str) -> None:
-    found = judge(decided(), stack(decided()), ProbeRun(report=text, failure=failure), {}, AT)
+    found = verdict_of(decided(), stack(decided()), ProbeRun(report=text, failure=failure), {}, AT)
     assert not found.ok
     assert {one.delivered for one in found.findings} == {Level.NONE}
     assert said in found.findings[0].evidence

@@ -18,8 +18,8 @@ from gpushare.hardware.linux.residents import Residents
 from gpushare.hardware.nvidia.activity import NvmlActivity
 from gpushare.hardware.nvidia.checkpoint import CudaCheckpoints
 from gpushare.hardware.ports import Activity, Processes
-from gpushare.mechanisms.guard.swap_pools import Swapping
-from gpushare.mechanisms.leftovers import Remains
+from gpushare.mechanisms.guard.swap_pools import SwapSettings
+from gpushare.mechanisms.leftovers import Leftovers
 from gpushare.mechanisms.registry import load
 from gpushare.mechanisms.shm_paths import seen_by_gpus, shared
 from gpushare.mechanisms.stack import Mechanisms
@@ -28,7 +28,7 @@ from gpushare.model.ids import GpuId
 from gpushare.model.share import ProcessRef
 from gpushare.model.units import Bytes
 from gpushare.store import Store
-from gpushare.verification.run import Probing
+from gpushare.verification.run import ShareProbe
 
 _INITIAL_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO of linux/proc_ns.h
 _MPS = "nvidia-cuda-mps"
@@ -50,7 +50,7 @@ def host_ports(settings: Settings, store: Store) -> HostPorts:
         machine=partial(host.machine, capabilities=mechanisms.capabilities),
         programs=_programs,
         busy=partial(_busy, NvmlActivity(host.nvml)),
-        probe=Probing(host, clock, mechanisms.stack),
+        probe=ShareProbe(host, clock, mechanisms.stack),
         checkpoints=CudaCheckpoints(),
         residents=Residents(),
         leftovers=_leftovers(settings, host, runtime),
@@ -70,21 +70,21 @@ def _mechanisms(settings: Settings, store: Store, host: Host, runtime: Path) -> 
     )
 
 
-def _swapping(settings: Settings, host: Host, runtime: Path) -> Swapping:
+def _swapping(settings: Settings, host: Host, runtime: Path) -> SwapSettings:
     """Half of the machine's memory unless said otherwise."""
     memory = settings.swap_memory
-    return Swapping(
+    return SwapSettings(
         folder=settings.swap_dir or runtime / "swap",
         memory=Bytes(host.memory.total() // 2) if memory is None else memory,
         ahead=settings.swap_ahead,
     )
 
 
-def _leftovers(settings: Settings, host: Host, runtime: Path) -> Remains:
+def _leftovers(settings: Settings, host: Host, runtime: Path) -> Leftovers:
     pools = settings.swap_dir or runtime / "swap"
-    return Remains(
+    return Leftovers(
         regions=runtime / "regions",
-        boards=seen_by_gpus(host.memory, runtime / "boards"),
+        gpu_pages=seen_by_gpus(host.memory, runtime / "boards"),
         pools=(pools, shared(pools)),
         groups=host.cgroups.folder("share").parent,
         mps_folder=runtime / "mps",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpushare.hardware.linux.cgroups import FsCgroups
 from gpushare.hardware.linux.device_filter import CgroupDevices
-from gpushare.hardware.linux.host_memory import HostMemory
+from gpushare.hardware.linux.host_memory import LinuxHostMemory
 from gpushare.hardware.linux.processes import ProcProcesses
 from gpushare.hardware.mps.daemons import MpsDaemons
 from gpushare.hardware.nvidia.gpus import NvmlGpus
@@ -31,7 +31,7 @@ class Host:
     limits: NvmlMemoryLimits
     processes: ProcProcesses
     cgroups: FsCgroups
-    memory: HostMemory
+    memory: LinuxHostMemory
     mps: MpsDaemons
     probe: ProbeRunner
     devices: CgroupDevices
@@ -55,7 +55,7 @@ class Host:
             limits=NvmlMemoryLimits(nvml, os.geteuid()),
             processes=processes,
             cgroups=cgroups,
-            memory=HostMemory(root),
+            memory=LinuxHostMemory(root),
             mps=MpsDaemons(runtime / "mps", processes, env, root=root, protocol=mps_protocol),
             probe=ProbeRunner(cgroups, probe_program),
             devices=CgroupDevices(cgroups, gpus.known),

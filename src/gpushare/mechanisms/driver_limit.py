@@ -14,12 +14,12 @@ from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import Bytes
 
-from .mechanism import Observation, Quiet
+from .mechanism import Observation, PassiveMechanism
 
 _DMEM_VERSION = 2  # of control groups: the driver's limits need the unified hierarchy
 
 
-class DriverLimit(Quiet):
+class DriverLimit(PassiveMechanism):
     """The hard limit is the grant's limit, the soft one its guaranteed request."""
 
     promise = Promise(

@@ -17,7 +17,7 @@ from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.value import Value
 
-from .mechanism import Quiet
+from .mechanism import PassiveMechanism
 from .visible_devices import HIDDEN, visible
 
 
@@ -28,7 +28,7 @@ class _Before(Value):
     mode: ComputeMode
 
 
-class Exclusive(Quiet):
+class Exclusive(PassiveMechanism):
     """`lock`: also set compute mode EXCLUSIVE_PROCESS (root), so that the driver turns others away.
 
     That admits one process at a time, which many programs are not, so it is off by default. The

@@ -22,7 +22,7 @@ from gpushare.model.units import Bytes, format_bytes
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownShares:
     """What the daemon knows: shares that live, shares that have ended, uids of the living."""
 
     living: Collection[ShareId]
@@ -31,15 +31,15 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Remains:
-    """`regions`, `boards`, `groups`, `mps_folder`: where such things are. `pools`: their folders.
+class Leftovers:
+    """`regions`, `gpu_pages`, `groups`, `mps_folder`: their folders. `pools`: folders of pools.
 
     Control groups of several daemons stand side by side, so only those of shares that were ours
     count: shares that the books or a region tell of.
     """
 
     regions: Path
-    boards: Path
+    gpu_pages: Path
     pools: Sequence[Path]
     groups: Path
     mps_folder: Path
@@ -47,12 +47,12 @@ class Remains:
     mps: Mps
     alive: Callable[[ProcessRef], bool]
 
-    def find(self, known: Known) -> list[Leftover]:
+    def find(self, known: KnownShares) -> list[Leftover]:
         """Control groups first: a region is what tells that a group was ours."""
         return [
             *self._groups(known),
             *self._regions(known),
-            *self._boards(known),
+            *self._gpu_pages(known),
             *self._pools(known),
             *self._daemons(known),
         ]
@@ -61,7 +61,7 @@ class Remains:
         """GPUs with an MPS folder of ours."""
         return set(self.mps.holders())
 
-    def remove(self, leftover: Leftover, known: Known) -> str:
+    def remove(self, leftover: Leftover, known: KnownShares) -> str:
         """Why it has to stay; "" when it is gone. What is gone already is gone."""
         path = Path(leftover.name)
         ways: dict[Kind, Callable[[], str]] = {
@@ -78,7 +78,7 @@ class Remains:
         except (OSError, GpushareError) as error:
             return str(error)
 
-    def _groups(self, known: Known) -> Iterator[Leftover]:
+    def _groups(self, known: KnownShares) -> Iterator[Leftover]:
         ours = {*known.ended, *(_share_of(path) for path in _files(self.regions))}
         for path in _files(self.groups):
             share = ShareId(path.name)
@@ -91,7 +91,7 @@ class Remains:
         pids = ", ".join(map(str, self.cgroups.pids(path.name)))
         return f"processes {pids} are in it: end them first"
 
-    def _regions(self, known: Known) -> Iterator[Leftover]:
+    def _regions(self, known: KnownShares) -> Iterator[Leftover]:
         for path in _files(self.regions):
             if (share := _share_of(path)) not in known.living:
                 slots = self._slots(path)
@@ -116,8 +116,8 @@ class Remains:
         strange = slot.pid_namespace != here & 0xFFFFFFFF
         return strange or self.alive(ProcessRef(pid=slot.pid, started=slot.started))
 
-    def _boards(self, known: Known) -> Iterator[Leftover]:
-        for path in _files(self.boards):
+    def _gpu_pages(self, known: KnownShares) -> Iterator[Leftover]:
+        for path in _files(self.gpu_pages):
             with suppress(OSError, BoardCorruptError):
                 shares = [seat.policy.share for seat in GpuPage(path).snapshot().share_slots]
                 gone = [share for share in shares if share not in known.living]
@@ -125,7 +125,7 @@ class Remains:
                     said = f"seats of {', '.join(gone)}, no more there" if gone else "it is empty"
                     yield _leftover(Kind.BOARD, path, said)
 
-    def _free_seats(self, path: Path, known: Known) -> str:
+    def _free_seats(self, path: Path, known: KnownShares) -> str:
         """A board without seats goes too: no program of ours has it mapped any more."""
         board, left = GpuPage(path), False
         for seat in board.snapshot().share_slots:
@@ -137,7 +137,7 @@ class Remains:
             path.unlink()
         return ""
 
-    def _pools(self, known: Known) -> Iterator[Leftover]:
+    def _pools(self, known: KnownShares) -> Iterator[Leftover]:
         for folder in self.pools:
             for path in _files(folder):
                 if path.name.isdecimal() and int(path.name) not in known.users:
@@ -153,7 +153,7 @@ class Remains:
         shutil.rmtree(path)
         return ""
 
-    def _daemons(self, known: Known) -> Iterator[Leftover]:
+    def _daemons(self, known: KnownShares) -> Iterator[Leftover]:
         for gpu, holders in self.mps.holders().items():
             if not set(holders) & set(known.living):
                 path = self.mps_folder / gpu
@@ -161,7 +161,7 @@ class Remains:
                 said = f"it serves shares {names}, no more there" if names else "it serves no share"
                 yield _leftover(Kind.MPS, path, said, gpus=(gpu,))
 
-    def _end_daemon(self, gpu: GpuId, known: Known) -> str:
+    def _end_daemon(self, gpu: GpuId, known: KnownShares) -> str:
         """The last holder to let go ends it and its servers."""
         for holder in self.mps.holders().get(gpu, ()):
             if holder not in known.living:

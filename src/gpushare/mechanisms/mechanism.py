@@ -32,12 +32,12 @@ class Moves(Value):
     movable: bool = True
 
     @property
-    def fixed(self) -> tuple[str, ...]:
+    def unmovable(self) -> tuple[str, ...]:
         """Why some of it cannot move now."""
         return why_unmovable(self._bits)
 
     @property
-    def rooted(self) -> tuple[str, ...]:
+    def unmigratable(self) -> tuple[str, ...]:
         """Why the driver could not move it to another GPU now."""
         return why_unmigratable(self._bits)
 
@@ -143,7 +143,7 @@ class Mechanism(Protocol):
         ...
 
 
-class Quiet:
+class PassiveMechanism:
     """Acts of a mechanism that leaves the machine as it is; most override some of them."""
 
     def unavailable(self, gpus: Sequence[Gpu]) -> str:  # noqa: ARG002

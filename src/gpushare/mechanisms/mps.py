@@ -18,14 +18,14 @@ from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName, Priority
 from gpushare.model.units import FULL, MIB
 
-from .mechanism import Observation, Quiet
+from .mechanism import Observation, PassiveMechanism
 from .visible_devices import HIDDEN, MPS_VARIABLES, visible
 
 _OLDEST = (7, 0)  # Volta: the first with an address space per client
 _LOOK_EVERY = 5.0  # seconds; a look starts the control tool
 
 
-class MpsMechanism(Quiet):
+class MpsMechanism(PassiveMechanism):
     """Limits travel in the environment: a program that runs keeps what it started with."""
 
     promise = Promise(

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gpushare.hardware.host import Host
-from gpushare.mechanisms.guard.gpu_pages import Boards
+from gpushare.mechanisms.guard.gpu_pages import GpuPages
 from gpushare.mechanisms.guard.guard import Guard
-from gpushare.mechanisms.guard.swap_pools import Pools, Swapping
+from gpushare.mechanisms.guard.swap_pools import SwapPools, SwapSettings
 from gpushare.model.ids import GpuId
 from gpushare.model.scheduling import SchedulingSettings
 from gpushare.model.units import Bytes
@@ -19,7 +19,7 @@ from .shm_paths import seen_by_gpus
 from .stack import Mechanisms
 from .timeslice import Timeslice
 
-_SCHEDULING, _NO_SWAP = SchedulingSettings(), Swapping()
+_SCHEDULING, _NO_SWAP = SchedulingSettings(), SwapSettings()
 
 
 def load(
@@ -29,7 +29,7 @@ def load(
     context: Callable[[GpuId], Bytes],
     lock: bool = False,
     scheduling: SchedulingSettings = _SCHEDULING,
-    swap: Swapping = _NO_SWAP,
+    swap: SwapSettings = _NO_SWAP,
 ) -> Mechanisms:
     """All mechanisms on `host`; which of them work there is what Machine.capabilities says.
 
@@ -37,11 +37,11 @@ def load(
     exclusive share also sets the compute mode of its GPU (root). `swap`: host memory for shares
     that are suspended; by default programs bring their own.
     """
-    boards = Boards(seen_by_gpus(host.memory, runtime / "boards"), scheduling)
-    pools = Pools(host.memory, swap)
+    gpu_pages = GpuPages(seen_by_gpus(host.memory, runtime / "boards"), scheduling)
+    pools = SwapPools(host.memory, swap)
     layers = (
         DriverLimit(host.limits, host.cgroups),
-        Guard(runtime / "regions", context, host.processes, boards=boards, pools=pools),
+        Guard(runtime / "regions", context, host.processes, gpu_pages=gpu_pages, pools=pools),
     )
     bases = (
         Exclusive(host.gpus, runtime / "exclusive", lock=lock),

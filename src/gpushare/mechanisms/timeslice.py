@@ -8,11 +8,11 @@ from gpushare.model.promise import Claim, Need, Promise, Use
 from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 
-from .mechanism import Quiet
+from .mechanism import PassiveMechanism
 from .visible_devices import HIDDEN, visible
 
 
-class Timeslice(Quiet):
+class Timeslice(PassiveMechanism):
     promise = Promise(
         mechanism=MechanismName.TIMESLICE,
         memory=Claim(but="Nothing stops a program from allocating all memory of the GPU."),

@@ -8,7 +8,7 @@ from .share import Decision
 from .value import Value
 
 
-class Step(Value):
+class Action(Value):
     """One act on one share. `to`: its decision afterwards, where it keeps one elsewhere or less."""
 
     share: ShareId

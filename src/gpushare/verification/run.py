@@ -19,14 +19,14 @@ from gpushare.model.units import Bytes
 from gpushare.model.verification import ProbeReport
 
 from .arguments import probe_arguments
-from .verdict import judge, same_gpu
+from .verdict import same_gpu, verdict_of
 
 # The daemon's own environment is no tenant's: what would choose another GPU, MPS or region is left.
 _NOT_INHERITED = ("LD_PRELOAD", "GPUSHARE_REGION", "GPUSHARE_SHARE", "CUDA_VISIBLE_DEVICES")
 
 
 @dataclass(frozen=True)
-class Probing:
+class ShareProbe:
     host: Host
     clock: Clock
     stack: Callable[[Share], Sequence[Promise]]
@@ -44,7 +44,7 @@ class Probing:
             share.gid,
             share.id if edits.cgroup else None,
         )
-        return judge(share.decision, stack, run, gpus, self.clock.now())
+        return verdict_of(share.decision, stack, run, gpus, self.clock.now())
 
     def contexts(self) -> dict[GpuId, tuple[str, Bytes]]:
         """Driver and bytes of one CUDA context on each GPU, outside every share.

@@ -39,7 +39,7 @@ _POINTS = 100  # basis points of a percent
 _CLOSE = 3  # percent points
 
 
-def judge(
+def verdict_of(
     decision: Decision,
     stack: Sequence[Promise],
     run: ProbeRun,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gpushare.hardware.linux.host_memory import HostMemory
+from gpushare.hardware.linux.host_memory import LinuxHostMemory
 from gpushare.model.units import KIB
 
 MOUNTS = """\
@@ -16,19 +16,19 @@ tmpfs {root}/run/a\\040b ext4 rw 0 0
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> HostMemory:
+def memory(tmp_path: Path) -> LinuxHostMemory:
     proc = tmp_path / "proc" / "self"
     proc.mkdir(parents=True)
     (tmp_path / "proc/meminfo").write_text("MemTotal:       1000 kB\nMemFree: 5 kB\n")
     (proc / "mounts").write_text(MOUNTS.format(root=tmp_path))
-    return HostMemory(tmp_path)
+    return LinuxHostMemory(tmp_path)
 
 
-def test_knows_how_much_there_is(memory: HostMemory) -> None:
+def test_knows_how_much_there_is(memory: LinuxHostMemory) -> None:
     assert memory.total() == 1000 * KIB
 
 
-def test_knows_what_stays_in_memory(memory: HostMemory, tmp_path: Path) -> None:
+def test_knows_what_stays_in_memory(memory: LinuxHostMemory, tmp_path: Path) -> None:
     assert memory.in_memory(tmp_path / "run" / "gpushare")
     assert memory.in_memory(tmp_path / "run")
     assert not memory.in_memory(tmp_path / "running")
@@ -36,11 +36,11 @@ def test_knows_what_stays_in_memory(memory: HostMemory, tmp_path: Path) -> None:
     assert not memory.in_memory(tmp_path)
 
 
-def test_a_mount_that_is_there_is_kept(memory: HostMemory, tmp_path: Path) -> None:
+def test_a_mount_that_is_there_is_kept(memory: LinuxHostMemory, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     assert memory.mount(tmp_path / "run", 1 << 20)
     assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_says_what_can_still_be_written(tmp_path: Path) -> None:
-    assert HostMemory().room(tmp_path) > 0
+    assert LinuxHostMemory().room(tmp_path) > 0

@@ -6,7 +6,7 @@ import json
 import msgspec
 import pytest
 
-from gpushare.hardware.simulated import Profile, load_profile, profiles
+from gpushare.hardware.simulated import MachineProfile, load_profile, profiles
 from gpushare.hardware.simulated.profile import load_model
 from gpushare.model.errors import UnknownProfileError
 from support.machine import Machine
@@ -65,7 +65,7 @@ def test_a_misspelt_key_of_a_profile_is_an_error():
     text = "description: x\ndriver: '580'\ncuda: '13.0'\nmodel: h200\npci: []\nnvlink: 3\n"
 
     with pytest.raises(msgspec.ValidationError, match="nvlink"):
-        msgspec.yaml.decode(text, type=Profile)
+        msgspec.yaml.decode(text, type=MachineProfile)
 
 
 @pytest.mark.parametrize("machine", ["dgx-h100"], indirect=True)

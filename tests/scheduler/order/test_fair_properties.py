@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import ShareId
 from gpushare.model.policy.tenant import Rung
-from gpushare.model.reclaim import Step
+from gpushare.model.reclaim import Action
 from gpushare.model.share import Decision
 from gpushare.scheduler import (
     after,
@@ -49,9 +49,9 @@ def every_way(state, victims):
         [None, *(rung for rung in Rung if _possible(state, share, rung))] for share in victims
     ]
     for rungs in product(*choices):
-        acts = [(share, rung) for share, rung in zip(victims, rungs, strict=True) if rung]
-        still = tuple(_step(share, rung) for share, rung in acts if rung is not Rung.MIGRATE)
-        movers = [share for share, rung in acts if rung is Rung.MIGRATE]
+        measures = [(share, rung) for share, rung in zip(victims, rungs, strict=True) if rung]
+        still = tuple(_action(share, rung) for share, rung in measures if rung is not Rung.MIGRATE)
+        movers = [share for share, rung in measures if rung is Rung.MIGRATE]
         for moved in _every_move(after(state, still), movers):
             yield (*still, *moved)
 
@@ -59,16 +59,16 @@ def every_way(state, victims):
 def _possible(state, share, rung):
     return {
         Rung.THROTTLE: can_throttle(state, share),
-        Rung.SUSPEND: share.id not in state.fixed,
-        Rung.MIGRATE: share.id not in state.rooted,
+        Rung.SUSPEND: share.id not in state.unmovable,
+        Rung.MIGRATE: share.id not in state.unmigratable,
         Rung.EVICT: True,
     }[rung]
 
 
-def _step(share, rung, to=None):
+def _action(share, rung, to=None):
     if rung is Rung.THROTTLE:
         to = throttled(share.decision, [0] * len(share.decision.grants))
-    return Step(share=share.id, rung=rung, why="", to=to)
+    return Action(share=share.id, rung=rung, why="", to=to)
 
 
 def _every_move(state, movers):
@@ -81,9 +81,9 @@ def _every_move(state, movers):
             decision = relocate(state, movers[0], to)
         except GpushareError:
             continue
-        step = _step(movers[0], Rung.MIGRATE, decision)
-        for rest in _every_move(after(state, (step,)), movers[1:]):
-            yield (step, *rest)
+        action = _action(movers[0], Rung.MIGRATE, decision)
+        for rest in _every_move(after(state, (action,)), movers[1:]):
+            yield (action, *rest)
 
 
 def victims_of(state):
@@ -93,55 +93,57 @@ def victims_of(state):
     return [share for share in shares if share.id in borrowed and share.spec.borrow]
 
 
-def cost(state, request, steps):
+def cost(state, request, actions):
     """How harsh, whom it hits that should have been spared, and how many."""
     fair = fair_shares(replace(state, queue=(request,)))
     shares = {share.id: share for share in state.shares}
     spared = [
         (
-            shares[step.share].tenant == request.tenant,
-            tuple(-level for level in fair.levels(path(state, shares[step.share].tenant))),
+            shares[action.share].tenant == request.tenant,
+            tuple(-level for level in fair.levels(path(state, shares[action.share].tenant))),
         )
-        for step in steps
+        for action in actions
     ]
-    return max(HARSH[step.rung] for step in steps), max(spared), len(steps)
+    return max(HARSH[action.rung] for action in actions), max(spared), len(actions)
 
 
 @given(CASES)
 def test_room_is_made_for_what_is_guaranteed_whenever_it_can_be_and_by_the_best_way(case):
     state, request = case
-    steps = plan(state, request)
+    actions = plan(state, request)
     if fits(state, request) or not in_quota(state, request):
-        assert steps == ()
+        assert actions == ()
         return
     ways = [
-        way
-        for way in every_way(state, victims_of(state))
-        if way and fits(after(state, way), request)
+        solution
+        for solution in every_way(state, victims_of(state))
+        if solution and fits(after(state, solution), request)
     ]
-    assert bool(steps) == bool(ways)
-    if steps:
-        assert fits(after(state, steps), request)
-        assert cost(state, request, steps) == min(cost(state, request, way) for way in ways)
+    assert bool(actions) == bool(ways)
+    if actions:
+        assert fits(after(state, actions), request)
+        assert cost(state, request, actions) == min(
+            cost(state, request, solution) for solution in ways
+        )
 
 
 @given(CROWDS)
 def test_what_is_guaranteed_is_never_taken_back(case):
     state, request = case
     before = tenancy(state)
-    steps = plan(state, request)
-    assert {step.share for step in steps} <= before.borrowed
-    assert before.quota <= tenancy(after(state, steps)).quota
+    actions = plan(state, request)
+    assert {action.share for action in actions} <= before.borrowed
+    assert before.quota <= tenancy(after(state, actions)).quota
     strict = {share.id for share in state.shares if not share.spec.borrow}
-    assert not strict & {step.share for step in steps}
+    assert not strict & {action.share for action in actions}
 
 
 @given(CROWDS)
 def test_no_more_is_taken_back_than_is_needed(case):
     state, request = case
-    steps = plan(state, request)
-    for step in steps:
-        fewer = after(state, (other for other in steps if other is not step))
+    actions = plan(state, request)
+    for action in actions:
+        fewer = after(state, (other for other in actions if other is not action))
         assert not fits(fewer, request)
 
 
@@ -172,9 +174,9 @@ def a_round(state, waiting):
             continue
         before = ordered(ahead, waiting)
         met = replace(state, queue=before[: before.index(request)])
-        steps = plan(met, request)
-        state = after(state, steps)
-        done += [f"{step.rung} {step.share} for {request.id}" for step in steps]
+        actions = plan(met, request)
+        state = after(state, actions)
+        done += [f"{action.rung} {action.share} for {request.id}" for action in actions]
         answer = decide(replace(state, queue=met.queue), request)
         if isinstance(answer, Decision):
             waiting = [other for other in waiting if other is not request]

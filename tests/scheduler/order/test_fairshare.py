@@ -6,46 +6,50 @@ from math import inf, log
 import pytest
 
 from gpushare.scheduler import saturation
-from gpushare.scheduler.order.fairshare import Claim, Node, Parts, divided, fair_shares
+from gpushare.scheduler.order.fairshare import Entitlement, Node, Parts, divided, fair_shares
 from support.scheduling.small_machine import amount, aside, has, lab, policy, tenant, wish
 from support.scheduling.values import gpu
 
 
-def claim(owed=0.0, wanted=1.0, weight=1, used=0.0):
-    return Claim(Parts(owed, owed), Parts(wanted, wanted), weight, used)
+def entitlement(owed=0.0, wanted=1.0, weight=1, used=0.0):
+    return Entitlement(Parts(owed, owed), Parts(wanted, wanted), weight, used)
 
 
-def memory(pool, *claims):
-    return pytest.approx([parts.memory for parts in divided(Parts(pool, pool), claims)])
+def memory(pool, *entitlements):
+    return pytest.approx([parts.memory for parts in divided(Parts(pool, pool), entitlements)])
 
 
 def test_what_is_left_goes_by_weight():
-    assert memory(1.0, claim(weight=3), claim()) == [0.75, 0.25]
+    assert memory(1.0, entitlement(weight=3), entitlement()) == [0.75, 0.25]
 
 
 def test_guarantees_come_first_as_far_as_they_are_wanted():
-    assert memory(1.0, claim(owed=0.6), claim()) == [0.8, 0.2]
-    assert memory(1.0, claim(owed=0.6, wanted=0.1), claim()) == [0.1, 0.9]
+    assert memory(1.0, entitlement(owed=0.6), entitlement()) == [0.8, 0.2]
+    assert memory(1.0, entitlement(owed=0.6, wanted=0.1), entitlement()) == [0.1, 0.9]
 
 
 def test_what_one_does_not_want_goes_to_those_who_do():
-    assert memory(1.0, claim(wanted=0.1), claim(), claim(weight=2)) == [0.1, 0.3, 0.6]
-    assert memory(1.0, claim(wanted=0.1), claim(wanted=0.2)) == [0.1, 0.2]
+    assert memory(1.0, entitlement(wanted=0.1), entitlement(), entitlement(weight=2)) == [
+        0.1,
+        0.3,
+        0.6,
+    ]
+    assert memory(1.0, entitlement(wanted=0.1), entitlement(wanted=0.2)) == [0.1, 0.2]
 
 
 def test_past_use_counts_against_the_weight():
     # W = 1/2 each, so P = 1/2 + (1/2 - 3/4) and 1/2 + (1/2 - 1/4)
-    assert memory(1.0, claim(used=0.75), claim(used=0.25)) == [0.25, 0.75]
+    assert memory(1.0, entitlement(used=0.75), entitlement(used=0.25)) == [0.25, 0.75]
 
 
 def test_who_has_used_twice_its_weight_gets_what_others_leave():
-    assert memory(1.0, claim(used=1.0), claim(wanted=0.7)) == [0.3, 0.7]
-    assert memory(1.0, claim(used=1.0), claim()) == [0.0, 1.0]
-    assert memory(1.0, claim(used=5.0), claim(used=5.0)) == [0.5, 0.5]
+    assert memory(1.0, entitlement(used=1.0), entitlement(wanted=0.7)) == [0.3, 0.7]
+    assert memory(1.0, entitlement(used=1.0), entitlement()) == [0.0, 1.0]
+    assert memory(1.0, entitlement(used=5.0), entitlement(used=5.0)) == [0.5, 0.5]
 
 
 def test_guarantees_that_the_machine_no_longer_has_shrink_in_proportion():
-    assert memory(0.6, claim(owed=0.6), claim(owed=0.3)) == [0.4, 0.2]
+    assert memory(0.6, entitlement(owed=0.6), entitlement(owed=0.3)) == [0.4, 0.2]
 
 
 def test_a_tenant_with_its_fair_share_is_saturated_by_one():

@@ -41,8 +41,8 @@ def states(draw, gpus=2, most=4):
     usage = {name: draw(st.integers(0, 10**6)) * 1.0 for name in NAMES}
     return replace(
         state,
-        fixed=dict.fromkeys(draw(some), "fixed"),
-        rooted=dict.fromkeys(draw(some), "rooted"),
+        unmovable=dict.fromkeys(draw(some), "fixed"),
+        unmigratable=dict.fromkeys(draw(some), "rooted"),
         usage=usage,
     )
 
@@ -65,7 +65,9 @@ def full(draw, gpus=2, most=4):
     ids = [share.id for share in state.shares]
     some = st.sets(st.sampled_from(ids)) if ids else st.just(set())
     return replace(
-        state, fixed=dict.fromkeys(draw(some), "fixed"), rooted=dict.fromkeys(draw(some), "rooted")
+        state,
+        unmovable=dict.fromkeys(draw(some), "fixed"),
+        unmigratable=dict.fromkeys(draw(some), "rooted"),
     )
 
 

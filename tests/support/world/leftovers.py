@@ -4,7 +4,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpushare.mechanisms.leftovers import Known
+from gpushare.mechanisms.leftovers import KnownShares
 from gpushare.model.ids import GpuId
 from gpushare.model.leftover import Leftover
 
@@ -17,16 +17,16 @@ class WorldLeftovers:
     stuck: set[str] = field(default_factory=set)
     mps_folder: Path = Path("/run/gpushare/mps")
     kept: set[GpuId] = field(default_factory=set)
-    asked: list[Known] = field(default_factory=list)
+    asked: list[KnownShares] = field(default_factory=list)
 
     def homes(self) -> set[GpuId]:
         return self.kept
 
-    def find(self, known: Known) -> list[Leftover]:
+    def find(self, known: KnownShares) -> list[Leftover]:
         self.asked.append(known)
         return list(self.left)
 
-    def remove(self, leftover: Leftover, _: Known) -> str:
+    def remove(self, leftover: Leftover, _: KnownShares) -> str:
         if leftover.name in self.stuck:
             return "processes 7 are in it: end them first"
         self.left.remove(leftover)

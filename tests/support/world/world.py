@@ -20,7 +20,7 @@ from gpushare.hardware.linux.residents import Residents
 from gpushare.hardware.ports import Driver, Xid
 from gpushare.mechanisms.exclusive import Exclusive
 from gpushare.mechanisms.guard.guard import Guard
-from gpushare.mechanisms.mechanism import Observation, Quiet
+from gpushare.mechanisms.mechanism import Observation, PassiveMechanism
 from gpushare.mechanisms.mps import MpsMechanism
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.mechanisms.timeslice import Timeslice
@@ -71,7 +71,7 @@ class WorldClock:
         self.seconds += seconds
 
 
-class Recorded(Quiet):
+class Recorded(PassiveMechanism):
     """A mechanism whose acts are kept in the world."""
 
     def __init__(self, world: "World", promise: Promise) -> None:

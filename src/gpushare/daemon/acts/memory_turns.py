@@ -112,7 +112,7 @@ class MemoryTurns:
     def _give_back(self, stubborn: Share, has: Share) -> None:
         """Nobody can have the memory of one that does not let go; the next turn tries again."""
         moves = self._seen(stubborn).moves
-        because = "; ".join(moves.fixed) if moves else ""
+        because = "; ".join(moves.unmovable) if moves else ""
         said = f"it did not leave the GPU for {has.name}: {because or 'no memory on the host'}"
         self._bus.publish("share.suspend_failed", said, share=stubborn.id)
         self._record(has, away=True)

@@ -24,7 +24,7 @@ _LOOK_SECONDS = 0.01
 _NS = 1e9
 
 
-def why_fixed(stack: Sequence[Promise], seen: Observation) -> str:
+def why_unmovable(stack: Sequence[Promise], seen: Observation) -> str:
     """Why the guard could not take the share off the GPU now; "" when it could."""
     if not any(promise.moves_memory for promise in stack):
         return f"only the guard moves memory, and the share is made real by {_names(stack)}"
@@ -32,10 +32,10 @@ def why_fixed(stack: Sequence[Promise], seen: Observation) -> str:
         return "its region cannot be read"
     if not seen.moves.movable:
         return "it was made by a gpushare that could not move memory"
-    return "; ".join(seen.moves.fixed)
+    return "; ".join(seen.moves.unmovable)
 
 
-def why_rooted(share: Share, stack: Sequence[Promise], seen: Observation) -> str:
+def why_unmigratable(share: Share, stack: Sequence[Promise], seen: Observation) -> str:
     """Why the share could not move to another GPU now; "" when it could."""
     if because := unmigratable(stack):
         return because
@@ -48,7 +48,7 @@ def why_rooted(share: Share, stack: Sequence[Promise], seen: Observation) -> str
         return "its region cannot be read"
     if share.suspension is not None and share.suspension.tier is Tier.MEMORY:
         return "its memory waits for the GPU that it left; resume it first"
-    return "; ".join(seen.moves.rooted)
+    return "; ".join(seen.moves.unmigratable)
 
 
 def _names(stack: Sequence[Promise]) -> str:
@@ -63,7 +63,7 @@ class GuardSuspend:
 
     def check(self, share: Share, seen: Observation) -> None:
         """Raises NotSuspendableError."""
-        if because := why_fixed(self._ports.mechanisms.stack(share), seen):
+        if because := why_unmovable(self._ports.mechanisms.stack(share), seen):
             raise NotSuspendableError(
                 f"share {share.name} cannot be suspended", because, f"gpushare show {share.name}"
             )
@@ -198,7 +198,7 @@ def refusal(share: Share, slot: RegionSlot, moves: Moves) -> GpushareError:
     what = f"process {slot.pid} of share {share.name} cannot move"
     match slot.failure:
         case Failure.UNMOVABLE:
-            because = "; ".join(moves.fixed) or "some of its memory cannot move"
+            because = "; ".join(moves.unmovable) or "some of its memory cannot move"
             return NotSuspendableError(what, because, f"gpushare show {share.name}")
         case Failure.HOST_MEMORY:
             missing = format_bytes(max(0, slot.movable - slot.host))

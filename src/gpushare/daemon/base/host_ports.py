@@ -11,7 +11,7 @@ from typing import Protocol
 from gpushare.hardware.linux.census import Census
 from gpushare.hardware.linux.residents import Residents
 from gpushare.hardware.ports import Cgroups, Checkpoints, Clock, Gpus, Processes
-from gpushare.mechanisms.leftovers import Known
+from gpushare.mechanisms.leftovers import KnownShares
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu, GpuProcess, Machine
@@ -39,9 +39,9 @@ class LeftoverFinder(Protocol):
 
     def homes(self) -> set[GpuId]: ...
 
-    def find(self, known: Known) -> list[Leftover]: ...
+    def find(self, known: KnownShares) -> list[Leftover]: ...
 
-    def remove(self, leftover: Leftover, known: Known) -> str: ...
+    def remove(self, leftover: Leftover, known: KnownShares) -> str: ...
 
 
 @dataclass(frozen=True)

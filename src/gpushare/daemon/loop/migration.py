@@ -2,7 +2,7 @@
 """Moves shares to other GPUs, while they run or while the driver has them off theirs."""
 
 from gpushare.daemon.acts.executor import Executor
-from gpushare.daemon.acts.suspend_methods import why_rooted
+from gpushare.daemon.acts.suspend_methods import why_unmigratable
 from gpushare.daemon.acts.transitions import Transitions
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.errors import ConflictError, NotMigratableError
@@ -53,7 +53,7 @@ class Migration:
         await self._transitions.reassign(share, to)
 
     def _check(self, share: Share, seen: Observation) -> None:
-        because = why_rooted(share, self._observer.stack(share), seen)
+        because = why_unmigratable(share, self._observer.stack(share), seen)
         if because := because or self._transitions.remaps():
             raise NotMigratableError(
                 f"share {share.name} cannot move to another GPU",

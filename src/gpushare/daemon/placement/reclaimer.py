@@ -17,7 +17,7 @@ from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import ShareId
 from gpushare.model.policy.tenant import Rung
-from gpushare.model.reclaim import Step
+from gpushare.model.reclaim import Action
 from gpushare.model.share import Cause, Decision, Share, Tier
 from gpushare.model.view import MOVE_SECONDS
 from gpushare.scheduler import Request, Snapshot, plan, regrant, returned, returning
@@ -50,19 +50,19 @@ class Reclaimer:
         self._balked: dict[tuple[ShareId, Rung], tuple[float, str]] = {}
         self._failed: dict[ShareId, float] = {}
 
-    async def take(self, steps: Sequence[Step], request: Request) -> None:
+    async def take(self, actions: Sequence[Action], request: Request) -> None:
         """Do what was planned for the request, as far as it can be done."""
-        for step in steps:
-            share = self._store.shares.get(step.share)
+        for action in actions:
+            share = self._store.shares.get(action.share)
             if not share.state.holds or share.id in self._executor.busy():
                 return
             try:
-                await self._do(share, step)
+                await self._do(share, action)
             except GpushareError as error:
-                self._balks(step, error)
+                self._balks(action, error)
                 return
-            said = f"for {self._name(request)}: {step.why}"
-            self._bus.publish(f"share.reclaimed.{step.rung}", said, share=share.id)
+            said = f"for {self._name(request)}: {action.why}"
+            self._bus.publish(f"share.reclaimed.{action.rung}", said, share=share.id)
 
     async def give_back(self, state: Snapshot) -> None:
         """Whoever can come back does, whoever was throttled gets his compute again.
@@ -83,23 +83,23 @@ class Reclaimer:
             found[rung][share] = because
         return found
 
-    async def _do(self, share: Share, step: Step) -> None:
-        match step.rung:
+    async def _do(self, share: Share, action: Action) -> None:
+        match action.rung:
             case Rung.THROTTLE:
-                await self._executor.adjust(share, _to(step))
+                await self._executor.adjust(share, _to(action))
             case Rung.SUSPEND:
                 await self._suspending.suspend(share, Tier.MEMORY, MOVE_SECONDS, Cause.RECLAIM)
             case Rung.MIGRATE:
                 pids = [process.pid for process in await self._processes(share)]
-                await self._transitions.migrate(share, _to(step), pids, MOVE_SECONDS)
+                await self._transitions.migrate(share, _to(action), pids, MOVE_SECONDS)
                 self._executor.forget(share.id)
             case Rung.EVICT:
-                await self._stop(share, step.why)
+                await self._stop(share, action.why)
 
-    def _balks(self, step: Step, error: GpushareError) -> None:
-        _log.warning("reclaim.refused", share=step.share, rung=step.rung, error=str(error))
+    def _balks(self, action: Action, error: GpushareError) -> None:
+        _log.warning("reclaim.refused", share=action.share, rung=action.rung, error=str(error))
         now = self._ports.clock.elapsed()
-        self._balked[step.share, step.rung] = now, str(error)
+        self._balked[action.share, action.rung] = now, str(error)
 
     def _taken(self, state: Snapshot) -> list[Share]:
         """Who has had something taken back, the one that was first first."""
@@ -122,9 +122,9 @@ class Reclaimer:
             return await self._tried(share, self._suspending.resume(share, MOVE_SECONDS))
         if self.leaving():
             return False
-        steps = plan(state, returned(share))
-        await self.take(steps, returned(share))
-        return bool(steps)
+        actions = plan(state, returned(share))
+        await self.take(actions, returned(share))
+        return bool(actions)
 
     async def _tried(self, share: Share, act: Awaitable[object]) -> bool:
         """True in any case: also when it failed all may look different. Others come first then."""
@@ -140,9 +140,9 @@ class Reclaimer:
         return f"{found.name} of {found.tenant}" if found else str(request.tenant)
 
 
-def _to(step: Step) -> Decision:
-    assert step.to is not None
-    return step.to
+def _to(action: Action) -> Decision:
+    assert action.to is not None
+    return action.to
 
 
 def _away(share: Share) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from gpushare.daemon.acts.suspend_methods import why_fixed, why_rooted
+from gpushare.daemon.acts.suspend_methods import why_unmigratable, why_unmovable
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.observe.share_processes import ShareProcesses
@@ -55,9 +55,11 @@ class Snapshots:
             policy=policy,
             usage=rolled_up(policy, self._store.usage.decayed(now, policy.half_life)),
             hours=self._hours(policy, now),
-            fixed=self._why(lambda share, seen: why_fixed(self._stack(share), seen), holding)
+            unmovable=self._why(
+                lambda share, seen: why_unmovable(self._stack(share), seen), holding
+            )
             | dict(balks.get(Rung.SUSPEND, {})),
-            rooted=self._rooted(holding) | dict(balks.get(Rung.MIGRATE, {})),
+            unmigratable=self._unmigratable(holding) | dict(balks.get(Rung.MIGRATE, {})),
             profiles=self._store.profiles.all(),
         )
 
@@ -73,10 +75,12 @@ class Snapshots:
             replace(share, suspension=None) if share.id in coming else share for share in holding
         )
 
-    def _rooted(self, holding: Sequence[Share]) -> dict[ShareId, str]:
+    def _unmigratable(self, holding: Sequence[Share]) -> dict[ShareId, str]:
         if because := self._ports.checkpoints.remaps():
             return {share.id: because for share in holding}
-        return self._why(lambda share, seen: why_rooted(share, self._stack(share), seen), holding)
+        return self._why(
+            lambda share, seen: why_unmigratable(share, self._stack(share), seen), holding
+        )
 
     def _stack(self, share: Share) -> tuple[Promise, ...]:
         return self._ports.mechanisms.stack(share)

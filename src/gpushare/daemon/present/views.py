@@ -8,7 +8,7 @@ from functools import cache
 
 from msgspec.structs import replace
 
-from gpushare.daemon.acts.suspend_methods import why_fixed, why_rooted
+from gpushare.daemon.acts.suspend_methods import why_unmigratable, why_unmovable
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.gpu import Gpu, GpuProcess, Machine
 from gpushare.model.ids import GpuId, Tenant
@@ -207,7 +207,7 @@ def _suspendable(
 ) -> SuspendableView | None:
     if share.decision is None or share.state.ended:
         return None
-    because = why_fixed(stack, seen)
+    because = why_unmovable(stack, seen)
     return SuspendableView(yes=not because, because=because)
 
 
@@ -218,7 +218,7 @@ def _migratable(
         return None
     kin = alike(machine, share.decision.gpus[0])
     nowhere = "" if kin else "this machine has no other GPU of its model"
-    because = why_rooted(share, stack, seen) or nowhere
+    because = why_unmigratable(share, stack, seen) or nowhere
     return MigratableView(yes=not because, because=because)
 
 

@@ -15,7 +15,7 @@ from gpushare.daemon.observe.share_processes import MARK
 from gpushare.daemon.present.views import user_name
 from gpushare.hardware.linux.census import Census
 from gpushare.hardware.linux.residents import MpsResident, Resident
-from gpushare.mechanisms.leftovers import Known
+from gpushare.mechanisms.leftovers import KnownShares
 from gpushare.model.errors import RoleError, UsageError
 from gpushare.model.gpu import Gpu, GpuProcess
 from gpushare.model.ids import GpuId, ShareId
@@ -53,16 +53,16 @@ class DaemonLeftovers:
                 "ask an operator of this machine",
             )
 
-    def _known(self) -> Known:
+    def _known(self) -> KnownShares:
         shares = self._store.shares.all()
         living = [share for share in shares if not share.state.ended]
-        return Known(
+        return KnownShares(
             living={share.id for share in living},
             ended={share.id for share in shares if share.state.ended},
             users={share.uid for share in living},
         )
 
-    async def _find(self, known: Known) -> list[Leftover]:
+    async def _find(self, known: KnownShares) -> list[Leftover]:
         await self._core.placement.refresh()
         living = [share for share in self._store.shares.living() if share.state.holds]
         await self._core.observer.look(living)
@@ -86,7 +86,7 @@ class DaemonLeftovers:
         return {process.pid for process in found | family}
 
     def _look(
-        self, ours: Collection[int], owners: Mapping[ShareId, int], known: Known
+        self, ours: Collection[int], owners: Mapping[ShareId, int], known: KnownShares
     ) -> list[Leftover]:
         residents, leftovers = self._ports.residents, self._ports.leftovers
 
@@ -102,7 +102,7 @@ class DaemonLeftovers:
             *leftovers.find(known),
         ]
 
-    async def _clean(self, one: Leftover, known: Known, *, force: bool) -> Cleaned:
+    async def _clean(self, one: Leftover, known: KnownShares, *, force: bool) -> Cleaned:
         if one.process is not None:
             done = self._end(one, one.process, force=force)
         else:

@@ -16,7 +16,7 @@ from gpushare.daemon.loop.core import Core
 from gpushare.daemon.observe.share_processes import MARK
 from gpushare.daemon.placement.replay import replay
 from gpushare.daemon.present import views
-from gpushare.delivery.host import plan as host_plan
+from gpushare.delivery.host import environment_change
 from gpushare.model.access.role import Role
 from gpushare.model.errors import (
     CgroupError,
@@ -115,7 +115,7 @@ class DaemonService:
             members = tuple(dict.fromkeys((*share.members, process)))
             share = self._core.reconciler.mark_running(share, members=members)
             self._core.members.watch(share, process)
-        found = host_plan(edits, request.preload)
+        found = environment_change(edits, request.preload)
         cpus, numa = views.nearby(share, self._core.placement.machine)
         env = {**found.env, MARK: share.id}
         return Entry(share=share.id, env=env, unset=found.unset, cpus=cpus, numa=numa)

@@ -7,21 +7,21 @@ from gpushare.model.edits import Edits
 from gpushare.model.value import Value
 
 
-class Plan(Value):
+class EnvironmentChange(Value):
     """What a process does to its own environment before it becomes the program."""
 
     env: dict[str, str]
     unset: tuple[str, ...] = ()
 
 
-def plan(edits: Edits, preload: str = "") -> Plan:
+def environment_change(edits: Edits, preload: str = "") -> EnvironmentChange:
     """`preload` is the LD_PRELOAD that the process has already; ours goes before it.
 
     LD_PRELOAD is separated by colons or spaces (ld.so(8)); a library is named once.
     """
     own = [path for path in preload.replace(":", " ").split() if path not in edits.preload]
     libraries = ":".join((*edits.preload, *own))
-    return Plan(
+    return EnvironmentChange(
         env={**edits.env, **({"LD_PRELOAD": libraries} if edits.preload else {})},
         unset=tuple(name for name in edits.unset if name not in edits.env),
     )
@@ -29,6 +29,6 @@ def plan(edits: Edits, preload: str = "") -> Plan:
 
 def environment(edits: Edits, base: Mapping[str, str]) -> dict[str, str]:
     """`base` with the edits applied: the whole environment of the program."""
-    found = plan(edits, base.get("LD_PRELOAD", ""))
+    found = environment_change(edits, base.get("LD_PRELOAD", ""))
     kept = {name: value for name, value in base.items() if name not in found.unset}
     return {**kept, **found.env}

@@ -10,7 +10,7 @@ from gpushare.model.units import KIB, Bytes
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8  # sys/mount.h
 
 
-class HostMemory:
+class LinuxHostMemory:
     """Implements the HostMemory port under `root`."""
 
     def __init__(self, root: Path = Path("/")) -> None:

@@ -32,7 +32,7 @@ _NOT_INHERITED = ("LD_PRELOAD", "GPUSHARE_REGION", "GPUSHARE_SHARE", "CUDA_VISIB
 _SOCKET_PATH_MAX = 107
 
 
-class _Record(Value):
+class _DaemonRecord(Value):
     """The daemon that was started for a GPU, and the protocol it speaks."""
 
     process: ProcessRef
@@ -150,7 +150,7 @@ class MpsDaemons:
         env = {**self._environment(gpu, self._protocol), "CUDA_VISIBLE_DEVICES": gpu}
         pid = self._spawn(tool, env, place.log / "daemon.out")
         if process := self._processes.find(pid):
-            record = _Record(process=process, protocol=self._protocol)
+            record = _DaemonRecord(process=process, protocol=self._protocol)
             (self._home(gpu) / "daemon").write_bytes(msgspec.json.encode(record))
         self._await_answer(place)
 
@@ -186,17 +186,17 @@ class MpsDaemons:
             return False
         return True
 
-    def _daemon(self, gpu: GpuId) -> _Record | None:
+    def _daemon(self, gpu: GpuId) -> _DaemonRecord | None:
         """The GPU's living daemon, by its record or, when we died before writing one, by search."""
         record = self._home(gpu) / "daemon"
         with contextlib.suppress(OSError, msgspec.DecodeError):
-            known = msgspec.json.decode(record.read_bytes(), type=_Record)
+            known = msgspec.json.decode(record.read_bytes(), type=_DaemonRecord)
             self._reap(known.process.pid)
             return known if self._processes.alive(known.process) else None
         found = (known for program, known in self._family(gpu) if program == BINARY)
         return next(found, None) if self._place(gpu).pipe.is_dir() else None
 
-    def _family(self, gpu: GpuId) -> Iterator[tuple[str, _Record]]:
+    def _family(self, gpu: GpuId) -> Iterator[tuple[str, _DaemonRecord]]:
         """The GPU's daemon and its servers, orphans too, by the pipe directory they started on."""
         pipe = str(self._place(gpu).pipe)
         for entry in (self._root / "proc").glob("[0-9]*"):
@@ -208,7 +208,7 @@ class MpsDaemons:
                 process = self._processes.find(int(entry.name))
                 if process and environment.get("CUDA_MPS_PIPE_DIRECTORY") == pipe:
                     protocol = int(environment.get("CUDA_MPS_PROTOCOL_VERSION", "2"))
-                    yield program, _Record(process=process, protocol=protocol)
+                    yield program, _DaemonRecord(process=process, protocol=protocol)
 
     def _stop(self, gpu: GpuId) -> None:
         """Ask first; whoever is left after that, orphaned servers included, is killed."""

@@ -3,10 +3,10 @@
 
 from .child import run_child, signals_held
 from .machine import SimulatedMachine, machine
-from .profile import Profile, load_profile, profiles
+from .profile import MachineProfile, load_profile, profiles
 
 __all__ = [
-    "Profile",
+    "MachineProfile",
     "SimulatedMachine",
     "load_profile",
     "machine",

@@ -67,7 +67,7 @@ class VgpuType(Value, rename={"kind": "class"}):
     instances: int
 
 
-class Profile(Value):
+class MachineProfile(Value):
     """A whole machine: one GPU per PCI address.
 
     `mig` cuts the first GPU; `nvlinks` join every GPU to a switch; `numa_nodes` share the GPUs.
@@ -93,14 +93,15 @@ def _texts(folder: str) -> Mapping[str, str]:
     }
 
 
-def profiles() -> dict[str, Profile]:
+def profiles() -> dict[str, MachineProfile]:
     """Every profile by name."""
     return {
-        name: msgspec.yaml.decode(text, type=Profile) for name, text in _texts("profiles").items()
+        name: msgspec.yaml.decode(text, type=MachineProfile)
+        for name, text in _texts("profiles").items()
     }
 
 
-def load_profile(name: str) -> Profile:
+def load_profile(name: str) -> MachineProfile:
     """The profile of this name; raises UnknownProfileError, which lists the known ones."""
     known = profiles()
     if name in known:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 from gpushare.model.units import MIB
 
-from .profile import GpuModel, MigInstance, Profile, VgpuType
+from .profile import GpuModel, MachineProfile, MigInstance, VgpuType
 
 _KIB = 1024
 _SM_PER_CHUNK = {8: 2, 9: 8}  # static SM partitions: 8 SMs on Hopper class, 2 before
 
 
-def spec(profile: Profile, model: GpuModel) -> str:
+def spec(profile: MachineProfile, model: GpuModel) -> str:
     """The description of the machine, one `key=value` a line."""
     lines = [*_machine(profile), *_model(model), *_places(profile)]
     lines += [line for i, cut in enumerate(profile.mig) for line in _instance(i, cut, profile)]
@@ -19,7 +19,7 @@ def spec(profile: Profile, model: GpuModel) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _machine(profile: Profile) -> Iterator[str]:
+def _machine(profile: MachineProfile) -> Iterator[str]:
     major, minor = profile.cuda.split(".")
     yield f"driver={profile.driver}"
     yield f"nvml={major}.{profile.driver}"
@@ -64,7 +64,7 @@ def _power_of_two(value: int) -> int:
     return 1 << (value.bit_length() - 1)
 
 
-def _places(profile: Profile) -> Iterator[str]:
+def _places(profile: MachineProfile) -> Iterator[str]:
     per_node = -(-len(profile.pci) // profile.numa_nodes)
     for index, address in enumerate(profile.pci):
         yield f"gpu.{index}.pci={address}"
@@ -76,7 +76,7 @@ def _places(profile: Profile) -> Iterator[str]:
         yield "gpu.0.mig=1"
 
 
-def _instance(index: int, cut: MigInstance, profile: Profile) -> Iterator[str]:
+def _instance(index: int, cut: MigInstance, profile: MachineProfile) -> Iterator[str]:
     start = sum(_memory_slices(earlier) for earlier in profile.mig[:index])
     keys = {
         "gpu": 0,

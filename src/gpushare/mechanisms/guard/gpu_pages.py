@@ -22,7 +22,7 @@ _POINTS = 100  # basis points of a percent
 _RANKS = {Priority.LOW: Rank.LOW, Priority.NORMAL: Rank.NORMAL, Priority.HIGH: Rank.HIGH}
 
 
-class Boards:
+class GpuPages:
     """`folder` holds one board per GPU, named by its UUID."""
 
     def __init__(self, folder: Path, scheduling: SchedulingSettings) -> None:

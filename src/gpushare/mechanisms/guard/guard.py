@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gpushare.guard import Flag, Region, RegionGrant, RegionSlot, library_path
 from gpushare.hardware.ports import Processes
-from gpushare.mechanisms.mechanism import Moves, Observation, Quiet
+from gpushare.mechanisms.mechanism import Moves, Observation, PassiveMechanism
 from gpushare.model.edits import Edits
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
 from gpushare.model.gpu import Gpu
@@ -19,11 +19,11 @@ from gpushare.model.share import Level, ProcessRef, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import Bytes
 
-from .gpu_pages import Boards
-from .swap_pools import Pools
+from .gpu_pages import GpuPages
+from .swap_pools import SwapPools
 
 
-class Guard(Quiet):
+class Guard(PassiveMechanism):
     """`folder`: where regions live. `context`: bytes one CUDA context costs on a GPU.
 
     `pools`: host memory for what leaves the GPU.
@@ -74,11 +74,11 @@ class Guard(Quiet):
         context: Callable[[GpuId], Bytes],
         processes: Processes,
         *,
-        boards: Boards,
-        pools: Pools,
+        gpu_pages: GpuPages,
+        pools: SwapPools,
     ) -> None:
         self._folder, self._context, self._processes = folder, context, processes
-        self._boards, self._pools = boards, pools
+        self._gpu_pages, self._pools = gpu_pages, pools
 
     def unavailable(self, gpus: Sequence[Gpu]) -> str:  # noqa: ARG002
         try:
@@ -97,7 +97,7 @@ class Guard(Quiet):
         env = {
             "GPUSHARE_REGION": str(path),
             "GPUSHARE_SHARE": share.id,
-            "GPUSHARE_BOARDS": str(self._boards.folder),
+            "GPUSHARE_BOARDS": str(self._gpu_pages.folder),
         }
         if pool := self._pools.open(share.uid, share.gid, self._movable(share.uid)):
             env["GPUSHARE_SWAP"] = str(pool)
@@ -110,12 +110,12 @@ class Guard(Quiet):
             region.set_limit(grant.gpu, grant.limit)
             # A region without a seat was made when the board was full, or by an older daemon.
             if (seat := seats.get(grant.gpu)) is not None:
-                self._boards.take(share, grant, seat)
+                self._gpu_pages.take(share, grant, seat)
 
     def release(self, share: Share) -> None:
         for path in (self._path(share), self._fresh(share)):
             Region(path).close()
-        self._boards.leave(share.id, share.decision.gpus if share.decision else ())
+        self._gpu_pages.leave(share.id, share.decision.gpus if share.decision else ())
         self._pools.close(share.uid, self._movable(share.uid))
 
     def suspend(self, share: Share, keep: Bytes) -> None:
@@ -130,7 +130,7 @@ class Guard(Quiet):
         for number, (grant, gpu) in enumerate(zip(grants, here, strict=True)):
             if grant.gpu != gpu:
                 region.move(number, self._grant(share, grant))
-        self._boards.leave(share.id, left)
+        self._gpu_pages.leave(share.id, left)
 
     def mend(self) -> tuple[str, ...]:
         self._pools.reap()
@@ -151,7 +151,7 @@ class Guard(Quiet):
             pids=tuple(slot.pid for slot in slots if _ours(slot)),
             denied=sum(gpu.denied for gpu in seen.gpus),
             cached=Bytes(sum(gpu.cached for gpu in seen.gpus)),
-            seats=self._boards.look(share.id, [gpu.uuid for gpu in seen.gpus]),
+            seats=self._gpu_pages.look(share.id, [gpu.uuid for gpu in seen.gpus]),
             moves=Moves(halt=seen.suspend, slots=tuple(slots), movable=Flag.MOVABLE in seen.flags),
         )
 
@@ -188,7 +188,7 @@ class Guard(Quiet):
             uuid=grant.gpu,
             limit=grant.limit,
             context=self._context(grant.gpu),
-            share_slot=self._boards.take(share, grant, None),
+            share_slot=self._gpu_pages.take(share, grant, None),
         )
 
     def _movable(self, uid: int) -> Bytes:

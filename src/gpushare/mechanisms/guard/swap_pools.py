@@ -20,7 +20,7 @@ _THREADS = 8
 _SYSTEM = Path("/run")  # below it we may mount; elsewhere the table of mounts is left alone
 
 
-class Swapping(Value):
+class SwapSettings(Value):
     """`folder` None: no pools. `memory`: the most for all users. `ahead`: kept ready per user."""
 
     folder: Path | None = None
@@ -28,10 +28,10 @@ class Swapping(Value):
     ahead: Bytes = Bytes(0)
 
 
-class Pools:
+class SwapPools:
     """Without a pool the guard takes memory of the program's own, which nobody has made ready."""
 
-    def __init__(self, host: HostMemory, swapping: Swapping) -> None:
+    def __init__(self, host: HostMemory, swapping: SwapSettings) -> None:
         self._host, self._swapping = host, swapping
         self._touching: dict[Path, threading.Thread] = {}
 

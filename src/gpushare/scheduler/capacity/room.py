@@ -10,13 +10,13 @@ from gpushare.model.share import Share
 from gpushare.model.spec import ComputeAsk, GpuGrant, MechanismName, ShareSpec
 from gpushare.model.units import FULL, Bytes, Percent, format_bytes
 from gpushare.model.value import Value
-from gpushare.scheduler.request.affinity import quarrel
+from gpushare.scheduler.request.affinity import conflict
 from gpushare.scheduler.request.mechanisms import Stack
 from gpushare.scheduler.request.select import selectors
 from gpushare.scheduler.request.state import Request, Snapshot
 
 
-class Held(Value):
+class Guaranteed(Value):
     """What is guaranteed to shares: bytes, and percent of the GPU."""
 
     memory: Bytes = Bytes(0)
@@ -29,17 +29,17 @@ class Room(Value):
     `held`: by those that take no turns; `turning`: by the largest of those that do. `aside`: shares
     that are suspended, whose room others may have until they are resumed. `foreign`: bytes held by
     programs outside any share, or left there by suspended ones. `alone`: a share there suffers no
-    other. `told`: anybody may know whose shares are there.
+    other. `names_visible`: anybody may know whose shares are there.
     """
 
     gpu: Gpu
     shares: tuple[Share, ...] = ()
-    held: Held = Held()
-    turning: Held = Held()
+    held: Guaranteed = Guaranteed()
+    turning: Guaranteed = Guaranteed()
     aside: tuple[Share, ...] = ()
     alone: bool = False
     foreign: Bytes = Bytes(0)
-    told: bool = False
+    names_visible: bool = False
 
     def free(self, *, turns: bool = False) -> Bytes:
         """Memory for one more share; who takes turns may have what the others of his kind have."""
@@ -61,7 +61,7 @@ class Room(Value):
     def names(self, shares: Iterable[Share], asker: Request) -> str:
         """Those that the asker may know of by name, the others by number."""
         shares = list(shares)
-        known = [share.name for share in shares if self.told or knows(asker, share)]
+        known = [share.name for share in shares if self.names_visible or knows(asker, share)]
         hidden = len(shares) - len(known)
         others = [f"{hidden} share{'s' * (hidden > 1)} of others"] if hidden else []
         return ", ".join(known + others)
@@ -96,26 +96,26 @@ def room_of(state: Snapshot, gpu: Gpu, shares: Iterable[Share]) -> Room:
     return Room(
         gpu=gpu,
         shares=present,
-        held=_held(gpu, present),
-        turning=_turning(gpu, present),
+        held=_guaranteed_sum(gpu, present),
+        turning=_guaranteed_by_turns(gpu, present),
         aside=aside,
         alone=not suffers_none.isdisjoint(name for stack in stacks for name in stack),
         foreign=state.foreign.get(gpu.uuid, Bytes(0)),
-        told=state.policy.visibility is Visibility.SHARES,
+        names_visible=state.policy.visibility is Visibility.SHARES,
     )
 
 
-def _held(gpu: Gpu, shares: Iterable[Share]) -> Held:
+def _guaranteed_sum(gpu: Gpu, shares: Iterable[Share]) -> Guaranteed:
     grants = _grants(gpu, shares, turns=False)
-    return Held(
+    return Guaranteed(
         memory=Bytes(sum(grant.request for grant in grants)),
         compute=Percent(sum(grant.compute_request for grant in grants)),
     )
 
 
-def _turning(gpu: Gpu, shares: Iterable[Share]) -> Held:
+def _guaranteed_by_turns(gpu: Gpu, shares: Iterable[Share]) -> Guaranteed:
     grants = _grants(gpu, shares, turns=True)
-    return Held(
+    return Guaranteed(
         memory=Bytes(max((grant.request for grant in grants), default=0)),
         compute=Percent(max((grant.compute_request for grant in grants), default=0)),
     )
@@ -197,7 +197,7 @@ def unfit_company(room: Room, base: Promise, request: Request) -> str:
     if strangers:
         names = room.names(strangers, request)
         return f"{room.label}, where {base.mechanism} serves another user ({names})"
-    if reason := quarrel(room.shares, request):
+    if reason := conflict(room.shares, request):
         return f"{room.label}, {reason}"
     return ""
 

@@ -167,7 +167,7 @@ def clock(moment: datetime, now: datetime | None) -> str:
     return f"{day}{moment:%H:%M} {moment.tzname() or ''}".strip()
 
 
-def told(of: Calendar, stay: Stay, asker: Request) -> str:
+def describe_kept(of: Calendar, stay: Stay, asker: Request) -> str:
     """For whom a place is kept, and from when."""
     if stay.ahead:
         whom = "the share ahead of it"

@@ -46,7 +46,7 @@ class Parts(NamedTuple):
     compute: float = 0.0
 
 
-class Claim(NamedTuple):
+class Entitlement(NamedTuple):
     """One sibling's: what it is owed and wants, its weight, and the part it has used lately."""
 
     owed: Parts
@@ -112,13 +112,16 @@ def fair_shares(state: Snapshot) -> FairShares:
     has = _sums(state, _holdings(state))
     wants = _wanted(state, has)
     whole = capacity(state.machine)
-    claims = _claims(state, wants, whole)
+    entitlements = _entitlements(state, wants, whole)
     return FairShares(
         whole=whole,
         held=has,
         wanted=wants,
-        fair=_allotted(state, claims),
-        used={node: claim.used / claim.weight for node, claim in claims.items()},
+        fair=_allotted(state, entitlements),
+        used={
+            node: entitlement.used / entitlement.weight
+            for node, entitlement in entitlements.items()
+        },
     )
 
 
@@ -127,7 +130,7 @@ def _holdings(state: Snapshot) -> list[tuple[Tenant, Load]]:
     return [(share.tenant, loads[share.id]) for share in state.shares]
 
 
-def _wishes(state: Snapshot) -> list[tuple[Tenant, Load]]:
+def _requested_loads(state: Snapshot) -> list[tuple[Tenant, Load]]:
     asked = {request.id for request in state.queue}
     back = [share for share in state.shares if comes_back(share) and share.id not in asked]
     asks = zip(state.queue, needs(state, state.queue), strict=True)
@@ -152,35 +155,37 @@ def _sums(state: Snapshot, loads: Iterable[tuple[Tenant, Load]]) -> dict[Node, L
 def _wanted(state: Snapshot, has: dict[Node, Load]) -> dict[Node, Load]:
     """What each has and waits for, as far as limits let it: deepest first, as parents want it."""
     own: dict[Tenant, Load] = {}
-    for tenant, load in (*_holdings(state), *_wishes(state)):
+    for tenant, load in (*_holdings(state), *_requested_loads(state)):
         own[tenant] = own.get(tenant, NOTHING) + load
     found = {Node(tenant, own=True): load for tenant, load in own.items()}
     everyone = {name for tenant in own for name in state.policy.line(tenant)}
     for tenant in sorted(everyone, key=lambda name: (-len(state.policy.line(name)), name)):
         spec = state.policy.spec(tenant)
-        wish = _capped(own.get(tenant, NOTHING), spec.limit, has.get(Node(tenant), NOTHING))
-        found[Node(tenant)] = wish
+        load_wanted = _capped(own.get(tenant, NOTHING), spec.limit, has.get(Node(tenant), NOTHING))
+        found[Node(tenant)] = load_wanted
         if spec.parent is not None:
-            own[spec.parent] = own.get(spec.parent, NOTHING) + wish
+            own[spec.parent] = own.get(spec.parent, NOTHING) + load_wanted
     return found
 
 
-def _capped(wish: Load, limit: Amount, has: Load) -> Load:
-    memory = wish.memory if limit.memory is None else min(wish.memory, limit.memory)
-    compute = wish.compute if limit.compute is None else min(wish.compute, limit.compute)
+def _capped(load_wanted: Load, limit: Amount, has: Load) -> Load:
+    memory = load_wanted.memory if limit.memory is None else min(load_wanted.memory, limit.memory)
+    compute = (
+        load_wanted.compute if limit.compute is None else min(load_wanted.compute, limit.compute)
+    )
     return Load(memory=Bytes(max(memory, has.memory)), compute=Percent(max(compute, has.compute)))
 
 
-def _allotted(state: Snapshot, claims: dict[Node, Claim]) -> dict[Node, Parts]:
+def _allotted(state: Snapshot, entitlements: dict[Node, Entitlement]) -> dict[Node, Parts]:
     """The machine divided among the roots, what each gets among its children, and so on down."""
     fair: dict[Node, Parts] = {}
-    pools = [(Parts(1.0, 1.0), _below(state, claims, None))]
+    pools = [(Parts(1.0, 1.0), _below(state, entitlements, None))]
     while pools:
         pool, nodes = pools.pop()
-        for node, part in zip(nodes, divided(pool, [claims[n] for n in nodes]), strict=True):
+        for node, part in zip(nodes, divided(pool, [entitlements[n] for n in nodes]), strict=True):
             fair[node] = part
             if not node.own:
-                pools.append((part, _below(state, claims, node.tenant)))
+                pools.append((part, _below(state, entitlements, node.tenant)))
     return fair
 
 
@@ -193,15 +198,15 @@ def _below(state: Snapshot, nodes: Iterable[Node], parent: Tenant | None) -> lis
     return sorted(node for node in nodes if above(node) == parent)
 
 
-def _claims(state: Snapshot, wants: dict[Node, Load], whole: Load) -> dict[Node, Claim]:
+def _entitlements(state: Snapshot, wants: dict[Node, Load], whole: Load) -> dict[Node, Entitlement]:
     spare, window = reserves(state.policy), _window(state, whole)
     found = {}
-    for node, wish in wants.items():
+    for node, load_wanted in wants.items():
         spec = state.policy.spec(node.tenant)
         owed = spare.get(node.tenant, NOTHING) if node.own else of(spec.guaranteed)
-        found[node] = Claim(
+        found[node] = Entitlement(
             owed=_parts(owed, whole),
-            wanted=_parts(wish, whole),
+            wanted=_parts(load_wanted, whole),
             weight=1 if node.own else spec.weight,
             used=_used(state, node) / window,
         )
@@ -227,14 +232,16 @@ def _parts(load: Load, whole: Load) -> Parts:
     return Parts(load.memory / max(whole.memory, 1), load.compute / max(whole.compute, 1))
 
 
-def divided(pool: Parts, claims: Sequence[Claim]) -> list[Parts]:
+def divided(pool: Parts, entitlements: Sequence[Entitlement]) -> list[Parts]:
     """What of the pool is fair for each of the siblings."""
-    weights = [float(claim.weight) for claim in claims]
+    weights = [float(entitlement.weight) for entitlement in entitlements]
     fractions = [weight / sum(weights) for weight in weights]
-    pairs = zip(fractions, claims, strict=True)
-    portions = [max(part + K * (part - claim.used), 0.0) for part, claim in pairs]
-    memory = [(claim.owed.memory, claim.wanted.memory) for claim in claims]
-    compute = [(claim.owed.compute, claim.wanted.compute) for claim in claims]
+    pairs = zip(fractions, entitlements, strict=True)
+    portions = [max(part + K * (part - entitlement.used), 0.0) for part, entitlement in pairs]
+    memory = [(entitlement.owed.memory, entitlement.wanted.memory) for entitlement in entitlements]
+    compute = [
+        (entitlement.owed.compute, entitlement.wanted.compute) for entitlement in entitlements
+    ]
     found = zip(
         _rounds(pool.memory, memory, portions, weights),
         _rounds(pool.compute, compute, portions, weights),
@@ -245,22 +252,22 @@ def divided(pool: Parts, claims: Sequence[Claim]) -> list[Parts]:
 
 def _rounds(
     pool: float,
-    claims: Sequence[tuple[float, float]],
+    entitlements: Sequence[tuple[float, float]],
     portions: Sequence[float],
     weights: Sequence[float],
 ) -> list[float]:
     """One dimension. Who has no portion gets what others leave, by weight."""
-    got = [min(owed, wanted) for owed, wanted in claims]
+    got = [min(owed, wanted) for owed, wanted in entitlements]
     if sum(got) > pool:
         return [part * pool / sum(got) for part in got]
     left = pool - sum(got)
     while left > CRUMB:
-        hungry = [n for n, (_, wanted) in enumerate(claims) if wanted - got[n] > CRUMB]
-        by = portions if any(portions[n] for n in hungry) else weights
-        if not hungry:
+        unsatisfied = [n for n, (_, wanted) in enumerate(entitlements) if wanted - got[n] > CRUMB]
+        by = portions if any(portions[n] for n in unsatisfied) else weights
+        if not unsatisfied:
             break
-        among = sum(by[n] for n in hungry)
-        more = {n: min(left * by[n] / among, claims[n][1] - got[n]) for n in hungry}
+        among = sum(by[n] for n in unsatisfied)
+        more = {n: min(left * by[n] / among, entitlements[n][1] - got[n]) for n in unsatisfied}
         got = [part + more.get(n, 0.0) for n, part in enumerate(got)]
         left -= sum(more.values())
     return got

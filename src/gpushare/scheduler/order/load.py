@@ -137,9 +137,9 @@ def need(state: Snapshot, request: Request) -> Load:
 def _granted(share: Share, gpus: dict[GpuId, Gpu], alone: set[MechanismName]) -> Load:
     if share.decision is None:
         return NOTHING
-    lonely = share.decision.mechanisms[0] in alone
+    missing_neighbour = share.decision.mechanisms[0] in alone
     grants = [(gpus[grant.gpu], grant) for grant in share.decision.grants if grant.gpu in gpus]
-    return total(_on(gpu, grant, alone=lonely) for gpu, grant in grants)
+    return total(_on(gpu, grant, alone=missing_neighbour) for gpu, grant in grants)
 
 
 def _on(gpu: Gpu, grant: GpuGrant, *, alone: bool) -> Load:

@@ -40,7 +40,7 @@ class Turn(NamedTuple):
     number: int
 
 
-class Rank(NamedTuple):
+class Precedence(NamedTuple):
     """Where a request stands among all; the smallest goes first.
 
     Of those that have lost patience only the time counts, so nobody in their class overtakes them.
@@ -78,7 +78,7 @@ def ordered(state: Snapshot, requests: Sequence[Request]) -> tuple[Request, ...]
 
 def rank_reason(state: Snapshot, requests: Sequence[Request], request: Request) -> str:
     """One sentence: where the request stands among those that wait, and why not before."""
-    before: tuple[Rank, Unit] | None = None
+    before: tuple[Precedence, Unit] | None = None
     position = 0
     for rank, unit in _ranked(state, requests):
         if request in unit.members:
@@ -89,7 +89,7 @@ def rank_reason(state: Snapshot, requests: Sequence[Request], request: Request) 
     return "it does not wait"
 
 
-def _ranked(state: Snapshot, requests: Sequence[Request]) -> Iterator[tuple[Rank, Unit]]:
+def _ranked(state: Snapshot, requests: Sequence[Request]) -> Iterator[tuple[Precedence, Unit]]:
     units = _units(state, requests)
     if not state.policy.tenants:
         yield from sorted((_arrival(unit), unit) for unit in units)
@@ -99,9 +99,9 @@ def _ranked(state: Snapshot, requests: Sequence[Request]) -> Iterator[tuple[Rank
         yield race.next()
 
 
-def _arrival(unit: Unit) -> Rank:
+def _arrival(unit: Unit) -> Precedence:
     turn = unit.turn
-    return Rank(False, True, 0, 0, (), turn.asked, turn.number)
+    return Precedence(False, True, 0, 0, (), turn.asked, turn.number)
 
 
 class _Race:
@@ -116,7 +116,7 @@ class _Race:
         self._paths = {tenant: path(state, tenant) for tenant in self._lines}
         self.ranks = {tenant: self._rank(tenant) for tenant in self._lines}
 
-    def next(self) -> tuple[Rank, Unit]:
+    def next(self) -> tuple[Precedence, Unit]:
         tenant = min(self.ranks, key=self.ranks.__getitem__)
         rank, unit = self.ranks[tenant], self._lines[tenant].pop()
         self._shares = self._shares.with_more(self._paths[tenant], unit.load)
@@ -132,9 +132,9 @@ class _Race:
             else:
                 self.ranks[tenant] = self._rank(tenant)
 
-    def _rank(self, tenant: Tenant) -> Rank:
+    def _rank(self, tenant: Tenant) -> Precedence:
         borrows, turn = self._lines[tenant].head(self._state.policy, self._left)
-        return Rank(
+        return Precedence(
             borrows=borrows,
             calm=turn.calm,
             waits=turn.waits,
@@ -201,7 +201,9 @@ def _turn(state: Snapshot, number: int, request: Request) -> Turn:
     )
 
 
-def _reason(policy: Policy, before: tuple[Rank, Unit] | None, this: tuple[Rank, Unit]) -> str:
+def _reason(
+    policy: Policy, before: tuple[Precedence, Unit] | None, this: tuple[Precedence, Unit]
+) -> str:
     if before is None:
         return "nobody goes before it"
     if not policy.tenants:
@@ -209,7 +211,9 @@ def _reason(policy: Policy, before: tuple[Rank, Unit] | None, this: tuple[Rank, 
     return f"the one before it {_advantage(policy, before, this)}"
 
 
-def _advantage(policy: Policy, before: tuple[Rank, Unit], this: tuple[Rank, Unit]) -> str:
+def _advantage(
+    policy: Policy, before: tuple[Precedence, Unit], this: tuple[Precedence, Unit]
+) -> str:
     (ahead, other), (rank, unit) = before, this
     if rank.borrows and not ahead.borrows:
         return "is within its tenant's guarantee, and this one would borrow"

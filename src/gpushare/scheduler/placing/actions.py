@@ -11,7 +11,7 @@ from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
 from gpushare.model.policy.tenant import Rung
 from gpushare.model.promise import adjustable, stack_of
-from gpushare.model.reclaim import Step
+from gpushare.model.reclaim import Action
 from gpushare.model.share import Cause, Decision, Share, State, Suspension
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import Bytes, Percent
@@ -21,20 +21,20 @@ from gpushare.scheduler.request.state import Snapshot
 from .relocate import relocate
 
 
-def after(state: Snapshot, steps: Iterable[Step]) -> Snapshot:
+def after(state: Snapshot, actions: Iterable[Action]) -> Snapshot:
     """The state when the steps are done."""
-    for step in steps:
-        state = _done(state, step)
+    for action in actions:
+        state = _done(state, action)
     return state
 
 
-def _done(state: Snapshot, step: Step) -> Snapshot:
-    share = next(share for share in state.shares if share.id == step.share)
-    if step.rung is Rung.SUSPEND:
+def _done(state: Snapshot, action: Action) -> Snapshot:
+    share = next(share for share in state.shares if share.id == action.share)
+    if action.rung is Rung.SUSPEND:
         return _put(_with_leftovers(state, share), _suspended(state, share))
-    if step.rung is Rung.EVICT:
+    if action.rung is Rung.EVICT:
         return _put(state, share, gone=True)
-    return _put(state, replace(share, decision=step.to))
+    return _put(state, replace(share, decision=action.to))
 
 
 def _put(state: Snapshot, share: Share, *, gone: bool = False) -> Snapshot:
@@ -96,11 +96,11 @@ def moves(state: Snapshot, share: Share, away: frozenset[GpuId]) -> Iterator[Dec
             continue
 
 
-def has_place(state: Snapshot, step: Step) -> bool:
+def has_place(state: Snapshot, action: Action) -> bool:
     """Whether a share that is moved has room where it is to go."""
-    share = next(share for share in state.shares if share.id == step.share)
+    share = next(share for share in state.shares if share.id == action.share)
     try:
-        return step.to is not None and bool(relocate(state, share, step.to.gpus))
+        return action.to is not None and bool(relocate(state, share, action.to.gpus))
     except GpushareError:
         return False
 

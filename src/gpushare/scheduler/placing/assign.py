@@ -11,56 +11,62 @@ from gpushare.scheduler.capacity import explain
 from gpushare.scheduler.capacity.room import grant_on
 from gpushare.scheduler.capacity.timeline import Calendar, Stay
 
-from .fit import Wanted, bare_decision, fits, stay
-from .score import Choice, pick
+from .fit import Candidate, bare_decision, fits, stay
+from .score import Choice, best_choice
 
-Unit = Sequence[Wanted]  # one request, or a gang
+Unit = Sequence[Candidate]  # one request, or a gang
 
 
-class Seat(Value):
+class Assignment(Value):
     """Where one request lands, and from when."""
 
-    wanted: Wanted
+    candidate: Candidate
     choice: Choice
     stay: Stay
 
     def decision(self, *more: str) -> Decision:
         """The places with all that is to be said about them."""
-        wanted, rooms = self.wanted, self.choice.rooms
-        grants = tuple(grant_on(room.gpu, wanted.spec) for room in rooms)
-        said = explain.why(wanted.stack, rooms, grants, wanted.request)
+        candidate, rooms = self.candidate, self.choice.rooms
+        grants = tuple(grant_on(room.gpu, candidate.spec) for room in rooms)
+        said = explain.why(candidate.stack, rooms, grants, candidate.request)
         return Decision(
             grants=grants,
-            mechanisms=wanted.stack.names,
-            enforcement=wanted.stack.enforcement,
+            mechanisms=candidate.stack.names,
+            enforcement=candidate.stack.enforcement,
             why=(*said, *self.choice.why, *more),
-            unprotected=explain.gaps(wanted.stack, wanted.spec),
+            unprotected=explain.gaps(candidate.stack, candidate.spec),
         )
 
 
-def seat(calendar: Calendar, unit: Unit, start: datetime) -> tuple[Seat, ...]:
+def assign(calendar: Calendar, unit: Unit, start: datetime) -> tuple[Assignment, ...]:
     """A seat for each from then on, in their order; nothing where one of them has none."""
-    _, found = seated(calendar, unit, start)
+    _, found = assigned(calendar, unit, start)
     return tuple(found[place] for place in range(len(unit))) if len(found) == len(unit) else ()
 
 
-def seated(calendar: Calendar, unit: Unit, start: datetime) -> tuple[Calendar, dict[int, Seat]]:
+def assigned(
+    calendar: Calendar, unit: Unit, start: datetime
+) -> tuple[Calendar, dict[int, Assignment]]:
     """Seats by place in the unit, up to the first who has none, and the calendar with them."""
-    found: dict[int, Seat] = {}
+    found: dict[int, Assignment] = {}
     for place in hardest_first(unit):
-        wanted = unit[place]
-        free = fits(calendar, wanted, start)
-        if len(free) < wanted.spec.gpus:
+        candidate = unit[place]
+        free = fits(calendar, candidate, start)
+        if len(free) < candidate.spec.gpus:
             break
-        found[place] = _seat(calendar, wanted, pick(calendar.state, wanted, free), start)
+        found[place] = _assign(
+            calendar, candidate, best_choice(calendar.state, candidate, free), start
+        )
         if len(unit) > 1:
             calendar = calendar.joined([found[place].stay])
     return calendar, found
 
 
-def _seat(calendar: Calendar, wanted: Wanted, choice: Choice, start: datetime) -> Seat:
-    places = stay(calendar, wanted.request, bare_decision(wanted, choice.rooms), start)
-    return Seat(wanted=wanted, choice=choice, stay=places)
+def _assign(
+    calendar: Calendar, candidate: Candidate, choice: Choice, start: datetime
+) -> Assignment:
+    places = stay(calendar, candidate.request, bare_decision(candidate, choice.rooms), start)
+    return Assignment(candidate=candidate, choice=choice, stay=places)
 
 
 def hardest_first(unit: Unit) -> list[int]:
@@ -70,27 +76,27 @@ def hardest_first(unit: Unit) -> list[int]:
     """
 
     def ease(place: int) -> tuple[bool, int, int, int]:
-        wanted = unit[place]
-        memory = grant_on(wanted.gpus[0], wanted.spec).request
-        return bool(wanted.spec.near), len(wanted.gpus), -wanted.spec.gpus, -memory
+        candidate = unit[place]
+        memory = grant_on(candidate.gpus[0], candidate.spec).request
+        return bool(candidate.spec.near), len(candidate.gpus), -candidate.spec.gpus, -memory
 
     return sorted(range(len(unit)), key=ease)
 
 
-def first(calendar: Calendar, unit: Unit, after: datetime) -> datetime | None:
+def earliest(calendar: Calendar, unit: Unit, after: datetime) -> datetime | None:
     """The first time after `after` when all of them can be seated; None when that is not known.
 
     What is there only ever leaves, so without kept places, and where nobody looks for company,
     halving finds the first time; with them it is no earlier than that.
     """
     ends, bare = calendar.ends(after), calendar.bare
-    halve = not any(wanted.spec.near for wanted in unit)
-    earliest = bisect_left(ends, True, key=lambda end: _possible(bare, unit, end)) if halve else 0
-    return next((end for end in ends[earliest:] if _possible(calendar, unit, end)), None)
+    halve = not any(candidate.spec.near for candidate in unit)
+    lowest = bisect_left(ends, True, key=lambda end: _possible(bare, unit, end)) if halve else 0
+    return next((end for end in ends[lowest:] if _possible(calendar, unit, end)), None)
 
 
 def _possible(calendar: Calendar, unit: Unit, start: datetime) -> bool:
     """Whether all of them could be seated; one alone only has to be given room enough."""
     if len(unit) > 1:
-        return bool(seat(calendar, unit, start))
+        return bool(assign(calendar, unit, start))
     return len(fits(calendar, unit[0], start)) >= unit[0].spec.gpus

@@ -17,8 +17,8 @@ from gpushare.scheduler.capacity.timeline import Calendar, Stay
 from gpushare.scheduler.request.gang import units
 from gpushare.scheduler.request.state import Request, Snapshot
 
-from .assign import Unit, first, hardest_first, seat
-from .fit import Wanted, accompanied, bare_decision, stay, want
+from .assign import Unit, assign, earliest, hardest_first
+from .fit import Candidate, accompanied, as_candidate, bare_decision, stay
 
 
 def served(calendar: Calendar) -> Calendar:
@@ -28,35 +28,35 @@ def served(calendar: Calendar) -> Calendar:
     the rest of a gang, for a lost GPU.
     """
     for requests in units(calendar.state):
-        unit = _wanted(calendar.state, requests)
-        if seats := seat(calendar, unit, calendar.start):
-            calendar = calendar.joined(one.stay for one in seats)
+        unit = _candidates(calendar.state, requests)
+        if assignments := assign(calendar, unit, calendar.start):
+            calendar = calendar.joined(one.stay for one in assignments)
         elif kept := hold(calendar, unit) if unit else []:
             return calendar.joined(kept)
     return calendar
 
 
-def _wanted(state: Snapshot, requests: Sequence[Request]) -> Unit:
+def _candidates(state: Snapshot, requests: Sequence[Request]) -> Unit:
     """Nothing for those that can never be placed."""
     try:
-        return [want(state, request) for request in requests]
+        return [as_candidate(state, request) for request in requests]
     except GpushareError:
         return ()
 
 
 def hold(calendar: Calendar, unit: Unit) -> list[Stay]:
     """The places that are kept for those who do not fit now."""
-    when, patience = first(calendar, unit, calendar.start), _patience(calendar.state, unit)
+    when, patience = earliest(calendar, unit, calendar.start), _patience(calendar.state, unit)
     if when is None or (patience is not None and when > calendar.start + patience):
         return _standing(calendar, unit, everywhere=patience is not None)
-    seats = seat(calendar, unit, when)
-    return [replace(one.stay, kept=True, ahead=True) for one in seats]
+    assignments = assign(calendar, unit, when)
+    return [replace(one.stay, kept=True, ahead=True) for one in assignments]
 
 
 def _patience(state: Snapshot, unit: Unit) -> timedelta | None:
     """The policy's, where one of them has waited longer already."""
     patience = timedelta(seconds=state.policy.patience)
-    asked = [wanted.request.asked for wanted in unit if wanted.request.asked is not None]
+    asked = [candidate.request.asked for candidate in unit if candidate.request.asked is not None]
     waited = state.now is not None and bool(asked) and min(asked) + patience <= state.now
     return patience if waited else None
 
@@ -68,28 +68,28 @@ def _standing(calendar: Calendar, unit: Unit, *, everywhere: bool) -> list[Stay]
     """
     found: list[Stay] = []
     for place in hardest_first(unit):
-        wanted = unit[place]
-        rooms = _likely(calendar, wanted)
-        if len(rooms) < wanted.spec.gpus:
+        candidate = unit[place]
+        rooms = _likely(calendar, candidate)
+        if len(rooms) < candidate.spec.gpus:
             return []
-        taken = rooms if everywhere else rooms[: wanted.spec.gpus]
-        kept = stay(calendar, wanted.request, bare_decision(wanted, taken), calendar.start)
+        taken = rooms if everywhere else rooms[: candidate.spec.gpus]
+        kept = stay(calendar, candidate.request, bare_decision(candidate, taken), calendar.start)
         found.append(replace(kept, begins=None, ends=None, kept=True, ahead=True))
         calendar = calendar.joined(found[-1:])
     return found
 
 
-def _likely(calendar: Calendar, wanted: Wanted) -> list[Room]:
+def _likely(calendar: Calendar, candidate: Candidate) -> list[Room]:
     """GPUs that only lack room, first those that lack least."""
-    there = (gpu for gpu in wanted.gpus if not gpu.health.lost)
+    there = (gpu for gpu in candidate.gpus if not gpu.health.lost)
     rooms = [
-        calendar.room(gpu, calendar.start) for gpu in there if accompanied(calendar, wanted, gpu)
+        calendar.room(gpu, calendar.start) for gpu in there if accompanied(calendar, candidate, gpu)
     ]
-    return sorted(rooms, key=lambda room: (*_lacks(wanted, room), room.gpu.index))
+    return sorted(rooms, key=lambda room: (*_lacks(candidate, room), room.gpu.index))
 
 
-def _lacks(wanted: Wanted, room: Room) -> tuple[int, int, bool]:
-    need, turns = grant_on(room.gpu, wanted.spec), wanted.spec.turns
+def _lacks(candidate: Candidate, room: Room) -> tuple[int, int, bool]:
+    need, turns = grant_on(room.gpu, candidate.spec), candidate.spec.turns
     memory = max(0, need.request - room.free(turns=turns))
     compute = max(0, need.compute_request - room.compute(turns=turns))
-    return memory, compute, bool(unfit_company(room, wanted.stack.base, wanted.request))
+    return memory, compute, bool(unfit_company(room, candidate.stack.base, candidate.request))

@@ -11,9 +11,9 @@ from gpushare.model.spec import ShareSpec
 from gpushare.scheduler.capacity.timeline import Calendar, Window, clock, timeline
 from gpushare.scheduler.request.state import Request, Snapshot, Waiting
 
-from .assign import first, seat
+from .assign import assign, earliest
 from .backfill import served
-from .fit import Wanted, fits, refused, want
+from .fit import Candidate, as_candidate, fits, why_refused
 from .waiting import lacking, waiting
 
 
@@ -30,16 +30,16 @@ def book(state: Snapshot, request: Request) -> Decision:
     without a time or for one that is over, else as `decide` does.
     """
     window = _window(state, request)
-    wanted = want(state, request)
+    candidate = as_candidate(state, request)
     calendar = served(timeline(state, without=request.id))
     window = replace(window, start=max(window.start, calendar.start))
-    seats = seat(calendar, [wanted], window.start)
-    if not seats:
-        raise _too_full(calendar, wanted, window)
-    return seats[0].decision(f"kept free {_span(state, window)}")
+    assignments = assign(calendar, [candidate], window.start)
+    if not assignments:
+        raise _too_full(calendar, candidate, window)
+    return assignments[0].decision(f"kept free {_span(state, window)}")
 
 
-def claim(state: Snapshot, request: Request) -> Decision | Waiting | None:
+def claim_booking(state: Snapshot, request: Request) -> Decision | Waiting | None:
     """What `decide` says to a share with a time to begin; None where nothing is kept for it.
 
     Nobody goes before it: its place was promised.
@@ -50,13 +50,15 @@ def claim(state: Snapshot, request: Request) -> Decision | Waiting | None:
     booking = next((s.booking for s in state.booked if request.id and s.id == request.id), None)
     if booking is None:
         return None
-    wanted, calendar = want(state, request), timeline(state, without=request.id)
-    free = {room.gpu.uuid for room in fits(calendar, wanted, calendar.start)}
-    if free.issuperset(booking.gpus) and booking.mechanisms == wanted.stack.names:
+    candidate, calendar = as_candidate(state, request), timeline(state, without=request.id)
+    free = {room.gpu.uuid for room in fits(calendar, candidate, calendar.start)}
+    if free.issuperset(booking.gpus) and booking.mechanisms == candidate.stack.names:
         return booking
-    if seats := seat(calendar, [wanted], calendar.start):
-        return seats[0].decision("its time has come, and the GPUs that were kept cannot be had")
-    return waiting(calendar, [wanted], place=1)
+    if assignments := assign(calendar, [candidate], calendar.start):
+        return assignments[0].decision(
+            "its time has come, and the GPUs that were kept cannot be had"
+        )
+    return waiting(calendar, [candidate], place=1)
 
 
 def _window(state: Snapshot, request: Request) -> Window:
@@ -76,12 +78,14 @@ def _span(state: Snapshot, window: Window) -> str:
     return f"from {clock(window.start, state.now)}{end}"
 
 
-def _too_full(calendar: Calendar, wanted: Wanted, window: Window) -> NoCapacityError:
+def _too_full(calendar: Calendar, candidate: Candidate, window: Window) -> NoCapacityError:
     """With who is there meanwhile, and when it would be possible."""
-    any_time = replace(wanted, request=replace(wanted.request, spec=_any_time(wanted.spec)))
-    when = first(calendar, [any_time], window.start)
-    lacks = lacking(calendar, [wanted], window.start)
-    names = _in_the_way(calendar, wanted, window)
+    any_time = replace(
+        candidate, request=replace(candidate.request, spec=_any_time(candidate.spec))
+    )
+    when = earliest(calendar, [any_time], window.start)
+    lacks = lacking(calendar, [candidate], window.start)
+    names = _in_the_way(calendar, candidate, window)
     return NoCapacityError(
         f"there is no room {_span(calendar.state, window)}",
         f"it would need {lacks}; in the way: {names or 'programs outside gpushare'}",
@@ -95,10 +99,10 @@ def _any_time(spec: ShareSpec) -> ShareSpec:
     return replace(spec, at=None)
 
 
-def _in_the_way(calendar: Calendar, wanted: Wanted, window: Window) -> str:
+def _in_the_way(calendar: Calendar, candidate: Candidate, window: Window) -> str:
     """Everybody who is there at any time of it, on GPUs that do not fit."""
-    full = [gpu for gpu in wanted.gpus if refused(calendar, wanted, gpu, window)]
+    full = [gpu for gpu in candidate.gpus if why_refused(calendar, candidate, gpu, window)]
     times = [(gpu, moment) for gpu in full for moment in calendar.moments(gpu, window)]
     rooms = [calendar.room(gpu, moment) for gpu, moment in times]
-    met = {share.id: share for room in rooms for share in room.shares}
-    return rooms[0].names(met.values(), wanted.request)
+    encounters = {share.id: share for room in rooms for share in room.shares}
+    return rooms[0].names(encounters.values(), candidate.request)

@@ -15,7 +15,7 @@ from gpushare.scheduler.capacity.timeline import Calendar, Window, timeline
 from gpushare.scheduler.request.mechanisms import Stack
 from gpushare.scheduler.request.state import Request, Snapshot
 
-from .fit import Wanted
+from .fit import Candidate
 
 
 def hindrance(state: Snapshot, share: Share) -> str:
@@ -25,22 +25,24 @@ def hindrance(state: Snapshot, share: Share) -> str:
     """
     decision = share.decision
     assert decision is not None
-    calendar, wanted = _without(state, share), _as_wanted(state, share, decision)
+    calendar, candidate = _without(state, share), _current_candidate(state, share, decision)
     grants = {grant.gpu: grant for grant in decision.grants}
-    for gpu in wanted.gpus:
+    for gpu in candidate.gpus:
         if gpu.health.lost:
             return f"GPU {gpu.index}, which is lost"
-        if reason := _hindered(calendar, wanted, gpu, grants[gpu.uuid], share):
+        if reason := _hindered(calendar, candidate, gpu, grants[gpu.uuid], share):
             return reason
     return ""
 
 
-def _hindered(calendar: Calendar, wanted: Wanted, gpu: Gpu, grant: GpuGrant, share: Share) -> str:
+def _hindered(
+    calendar: Calendar, candidate: Candidate, gpu: Gpu, grant: GpuGrant, share: Share
+) -> str:
     """Company or shortage there, as long as the share will be."""
-    turns = wanted.spec.turns
+    turns = candidate.spec.turns
     for moment in _moments(calendar, gpu, share):
         room = calendar.room(gpu, moment)
-        company = unfit_company(room, wanted.stack.base, wanted.request)
+        company = unfit_company(room, candidate.stack.base, candidate.request)
         if reason := company or shortage(room, grant, turns=turns):
             return reason
     return ""
@@ -55,7 +57,7 @@ def regrant(state: Snapshot, share: Share, spec: ShareSpec) -> Decision:
     assert share.decision is not None
     _check_mechanisms(state, share, share.decision, spec)
     calendar = _without(state, share)
-    gpus = _as_wanted(state, share, share.decision).gpus
+    gpus = _current_candidate(state, share, share.decision).gpus
     grants = tuple(_changed(calendar, gpu, share, spec) for gpu in gpus)
     return replace(share.decision, grants=grants)
 
@@ -87,10 +89,10 @@ def _moments(calendar: Calendar, gpu: Gpu, share: Share) -> list[datetime]:
     return calendar.moments(gpu, Window(start=calendar.start, end=None if over else end))
 
 
-def _as_wanted(state: Snapshot, share: Share, decision: Decision) -> Wanted:
+def _current_candidate(state: Snapshot, share: Share, decision: Decision) -> Candidate:
     """The share as one who asks for the places that it has, in the order of its grants."""
     gpus = {gpu.uuid: gpu for gpu in state.machine.gpus}
-    return Wanted(
+    return Candidate(
         request=Request(spec=share.spec, uid=share.uid, tenant=share.tenant, id=share.id),
         stack=Stack(promises=stack_of(state.promises, decision.mechanisms)),
         gpus=tuple(gpus[grant.gpu] for grant in decision.grants if grant.gpu in gpus),

@@ -17,10 +17,10 @@ from gpushare.scheduler.capacity.timeline import Calendar, now, timeline
 from gpushare.scheduler.request.gang import members, missing, without
 from gpushare.scheduler.request.state import Request, Snapshot, Waiting
 
-from .assign import Seat, Unit, seat
+from .assign import Assignment, Unit, assign
 from .backfill import served
-from .booking import claim
-from .fit import eligible, refused, want
+from .booking import claim_booking
+from .fit import as_candidate, eligible, why_refused
 from .waiting import position, waiting
 
 __all__ = ["decide", "eligible", "place_gang"]
@@ -38,7 +38,7 @@ def decide(state: Snapshot, request: Request) -> Decision | Waiting:
     Raises NoGpuError, NoSuchGpuError, UnsupportedError, BadSpecError for a selector, or
     NeverFitsError: waiting would not help.
     """
-    if request.spec.at is not None and (answer := claim(state, request)):
+    if request.spec.at is not None and (answer := claim_booking(state, request)):
         return answer
     together = members(state.queue, request)
     answers = place_gang(state, together)
@@ -55,12 +55,12 @@ def place_gang(state: Snapshot, requests: Sequence[Request]) -> tuple[Decision, 
     if not requests:
         return ()
     state = replace(state, queue=without(state.queue, requests))
-    unit = [want(state, request) for request in requests]
+    unit = [as_candidate(state, request) for request in requests]
     if more := missing(requests):
         return _incomplete(state, unit, more)
     calendar = served(timeline(state))
-    if seats := seat(calendar, unit, calendar.start):
-        return tuple(one.decision(*_passed(calendar, one)) for one in seats)
+    if assignments := assign(calendar, unit, calendar.start):
+        return tuple(one.decision(*_passed(calendar, one)) for one in assignments)
     if len(unit) > 1:
         _check_ever(state, unit)
     answer = waiting(calendar, unit, _position(state, unit))
@@ -74,7 +74,7 @@ def _incomplete(state: Snapshot, unit: Unit, more: int) -> Waiting:
 
 
 def _position(state: Snapshot, unit: Unit) -> int:
-    return position(state, [gpu.uuid for wanted in unit for gpu in wanted.gpus])
+    return position(state, [gpu.uuid for candidate in unit for gpu in candidate.gpus])
 
 
 def _gang(unit: Unit) -> str:
@@ -82,14 +82,14 @@ def _gang(unit: Unit) -> str:
     return f"gang {gang.name}: " if gang else ""
 
 
-def _passed(calendar: Calendar, found: Seat) -> Iterator[str]:
+def _passed(calendar: Calendar, found: Assignment) -> Iterator[str]:
     """Places that are kept for others, and whom it goes before."""
-    wanted, chosen = found.wanted, {room.gpu.uuid for room in found.choice.rooms}
-    window = calendar.until(wanted.spec, calendar.start)
-    kept = [gpu for gpu in wanted.gpus if calendar.keeps(gpu)]
+    candidate, chosen = found.candidate, {room.gpu.uuid for room in found.choice.rooms}
+    window = calendar.until(candidate.spec, calendar.start)
+    kept = [gpu for gpu in candidate.gpus if calendar.keeps(gpu)]
     others = (gpu for gpu in kept if gpu.uuid not in chosen)
-    fitting = (gpu for gpu in others if not refused(calendar.bare, wanted, gpu, window))
-    reasons = (refused(calendar, wanted, gpu, window) for gpu in fitting)
+    fitting = (gpu for gpu in others if not why_refused(calendar.bare, candidate, gpu, window))
+    reasons = (why_refused(calendar, candidate, gpu, window) for gpu in fitting)
     yield from [f"not {reason}" for reason in reasons if reason][:_SAID]
     if any(calendar.keeps(gpu, ahead=True) for gpu in kept):
         yield "it goes before the share ahead of it, and does not delay that"
@@ -100,8 +100,8 @@ def _check_ever(state: Snapshot, unit: Unit) -> None:
     gpus = tuple(replace(gpu, health=GpuHealth()) for gpu in state.machine.gpus)
     machine = replace(state.machine, gpus=gpus)
     empty = replace(state, machine=machine, shares=(), booked=(), queue=(), foreign={})
-    alone = [want(empty, _without_company(wanted.request)) for wanted in unit]
-    if not seat(timeline(empty), alone, now(empty)):
+    alone = [as_candidate(empty, _without_company(candidate.request)) for candidate in unit]
+    if not assign(timeline(empty), alone, now(empty)):
         raise NeverFitsError(
             f"{len(unit)} shares of {_gang(unit).removesuffix(': ')} will never fit together here",
             "they do not fit on the empty machine",

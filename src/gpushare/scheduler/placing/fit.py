@@ -12,13 +12,13 @@ from gpushare.model.spec import ShareSpec
 from gpushare.model.units import format_bytes
 from gpushare.model.value import Value
 from gpushare.scheduler.capacity.room import Room, grant_on, never, refusal
-from gpushare.scheduler.capacity.timeline import Calendar, Stay, Window, told
-from gpushare.scheduler.request.affinity import companions, lonely
+from gpushare.scheduler.capacity.timeline import Calendar, Stay, Window, describe_kept
+from gpushare.scheduler.request.affinity import missing_neighbour, wanted_neighbours
 from gpushare.scheduler.request.mechanisms import Stack, choose
 from gpushare.scheduler.request.state import Request, Snapshot
 
 
-class Wanted(Value):
+class Candidate(Value):
     """A request, the mechanisms that would make it real, and the GPUs that could ever hold it."""
 
     request: Request
@@ -30,10 +30,10 @@ class Wanted(Value):
         return self.request.spec
 
 
-def want(state: Snapshot, request: Request) -> Wanted:
+def as_candidate(state: Snapshot, request: Request) -> Candidate:
     """What the request comes to on this machine; raises as `decide` does."""
     gpus = _able(state, request)
-    return Wanted(request=request, stack=choose(state, request.spec), gpus=gpus)
+    return Candidate(request=request, stack=choose(state, request.spec), gpus=gpus)
 
 
 def eligible(state: Snapshot, request: Request) -> set[GpuId]:
@@ -78,37 +78,37 @@ def _too_much(spec: ShareSpec) -> str:
     return f"{spec.gpus} GPU{'s' * (spec.gpus > 1)}{memory} will never be free here"
 
 
-def fits(calendar: Calendar, wanted: Wanted, start: datetime) -> list[Room]:
+def fits(calendar: Calendar, candidate: Candidate, start: datetime) -> list[Room]:
     """GPUs that the share can have from then on for as long as it asks, with who is there."""
-    window = calendar.until(wanted.spec, start)
-    free = (gpu for gpu in wanted.gpus if not refused(calendar, wanted, gpu, window))
+    window = calendar.until(candidate.spec, start)
+    free = (gpu for gpu in candidate.gpus if not why_refused(calendar, candidate, gpu, window))
     return [calendar.real.room(gpu, start) for gpu in free]
 
 
-def refused(calendar: Calendar, wanted: Wanted, gpu: Gpu, window: Window) -> str:
+def why_refused(calendar: Calendar, candidate: Candidate, gpu: Gpu, window: Window) -> str:
     """What the share would have to wait for on this GPU; "" when it can have it all the time."""
     first = calendar.room(gpu, window.start)
-    if not first.gpu.health.lost and (missed := lonely(first.shares, wanted.request)):
+    if not first.gpu.health.lost and (missed := missing_neighbour(first.shares, candidate.request)):
         return missed
     for moment in calendar.moments(gpu, window):
-        if reason := refusal(calendar.room(gpu, moment), wanted.stack, wanted.request):
-            return _kept(calendar, wanted, gpu, moment) or reason
+        if reason := refusal(calendar.room(gpu, moment), candidate.stack, candidate.request):
+            return _kept(calendar, candidate, gpu, moment) or reason
     return ""
 
 
-def _kept(calendar: Calendar, wanted: Wanted, gpu: Gpu, moment: datetime) -> str:
+def _kept(calendar: Calendar, candidate: Candidate, gpu: Gpu, moment: datetime) -> str:
     """What those who are there leave to wish for; if nothing, for whom the GPU is kept."""
     kept = calendar.kept(gpu, moment)
     if not kept:
         return ""
-    short = refusal(calendar.bare.room(gpu, moment), wanted.stack, wanted.request)
-    return short or f"GPU {gpu.index}, {told(calendar, kept[0], wanted.request)}"
+    short = refusal(calendar.bare.room(gpu, moment), candidate.stack, candidate.request)
+    return short or f"GPU {gpu.index}, {describe_kept(calendar, kept[0], candidate.request)}"
 
 
-def accompanied(calendar: Calendar, wanted: Wanted, gpu: Gpu) -> bool:
+def accompanied(calendar: Calendar, candidate: Candidate, gpu: Gpu) -> bool:
     """Whether those are there now that the request wants to be beside."""
     here = calendar.room(gpu, calendar.start).shares
-    return not wanted.spec.near or bool(companions(here, wanted.request))
+    return not candidate.spec.near or bool(wanted_neighbours(here, candidate.request))
 
 
 def stay(calendar: Calendar, request: Request, decision: Decision, start: datetime) -> Stay:
@@ -129,7 +129,7 @@ def stay(calendar: Calendar, request: Request, decision: Decision, start: dateti
     return Stay(share=share, begins=start, ends=window.end)
 
 
-def bare_decision(wanted: Wanted, rooms: Sequence[Room]) -> Decision:
+def bare_decision(candidate: Candidate, rooms: Sequence[Room]) -> Decision:
     """The places alone, without words."""
-    grants = tuple(grant_on(room.gpu, wanted.spec) for room in rooms)
-    return Decision(grants=grants, mechanisms=wanted.stack.names)
+    grants = tuple(grant_on(room.gpu, candidate.spec) for room in rooms)
+    return Decision(grants=grants, mechanisms=candidate.stack.names)

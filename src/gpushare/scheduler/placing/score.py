@@ -7,14 +7,14 @@ from gpushare.model.ids import GpuId
 from gpushare.model.policy.tenant import Placement
 from gpushare.model.value import Value
 from gpushare.scheduler.capacity.room import Room, knows
-from gpushare.scheduler.request.interference import NOISE, Interference, Meeting, harm
+from gpushare.scheduler.request.interference import NOISE, Encounter, Interference, harm
 from gpushare.scheduler.request.mechanisms import whole_memory
 from gpushare.scheduler.request.state import Snapshot
 from gpushare.scheduler.request.topology import Links, best
 
-from .fit import Wanted
+from .fit import Candidate
 
-Meetings = Mapping[GpuId, Sequence[Meeting]]
+Encounters = Mapping[GpuId, Sequence[Encounter]]
 
 
 class Choice(Value):
@@ -24,20 +24,22 @@ class Choice(Value):
     why: tuple[str, ...] = ()
 
 
-def pick(state: Snapshot, wanted: Wanted, fits: Sequence[Room]) -> Choice:
+def best_choice(state: Snapshot, candidate: Candidate, fits: Sequence[Room]) -> Choice:
     """Of at least as many GPUs as the share needs."""
     known = Interference(state.profiles)
-    met = {room.gpu.uuid: known.meetings(wanted.request, room.shares) for room in fits}
-    chosen = _best(state, wanted, fits, met)
-    usual = _best(state, wanted, fits, {}) if any(met.values()) else chosen
-    avoided = [room for room in usual if room not in chosen and met[room.gpu.uuid]]
-    harmed = [_avoided(wanted, room, met[room.gpu.uuid]) for room in avoided]
-    return Choice(rooms=chosen, why=(*_reason(state, wanted, fits, chosen), *harmed))
+    encounters = {room.gpu.uuid: known.encounters(candidate.request, room.shares) for room in fits}
+    chosen = _best(state, candidate, fits, encounters)
+    usual = _best(state, candidate, fits, {}) if any(encounters.values()) else chosen
+    avoided = [room for room in usual if room not in chosen and encounters[room.gpu.uuid]]
+    harmed = [_avoided(candidate, room, encounters[room.gpu.uuid]) for room in avoided]
+    return Choice(rooms=chosen, why=(*_reason(state, candidate, fits, chosen), *harmed))
 
 
-def _best(state: Snapshot, wanted: Wanted, fits: Sequence[Room], met: Meetings) -> tuple[Room, ...]:
+def _best(
+    state: Snapshot, candidate: Candidate, fits: Sequence[Room], encounters: Encounters
+) -> tuple[Room, ...]:
     links = Links(state.machine)
-    losses = {room.gpu.uuid: harm(met.get(room.gpu.uuid, ())) for room in fits}
+    losses = {room.gpu.uuid: harm(encounters.get(room.gpu.uuid, ())) for room in fits}
     least = min(losses.values())
     whole = [room.gpu for room in fits if not room.shares]
 
@@ -45,32 +47,32 @@ def _best(state: Snapshot, wanted: Wanted, fits: Sequence[Room], met: Meetings) 
         loss = losses[room.gpu.uuid]
         broken = 0 if room.shares else links.joined(room.gpu, whole)
         harmed = loss if loss >= least + NOISE else 0.0
-        return harmed, *_placed(state, wanted, room), broken, room.gpu.index
+        return harmed, *_placed(state, candidate, room), broken, room.gpu.index
 
     ranked = sorted(fits, key=rank)
-    places = best(links, [room.gpu for room in ranked], wanted.spec.gpus)
+    places = best(links, [room.gpu for room in ranked], candidate.spec.gpus)
     return tuple(sorted((ranked[place] for place in places), key=lambda r: r.gpu.index))
 
 
-def _placed(state: Snapshot, wanted: Wanted, room: Room) -> tuple[int, int, int]:
+def _placed(state: Snapshot, candidate: Candidate, room: Room) -> tuple[int, int, int]:
     """Pack: fill GPUs that are in use already, so that others stay whole. Spread: the other way.
 
     Who asks for no size means a GPU, and gets a MIG instance only when nothing else is free.
     """
-    piece = whole_memory(wanted.spec) and room.gpu.parent is not None
-    free = room.free(turns=wanted.spec.turns)
+    piece = whole_memory(candidate.spec) and room.gpu.parent is not None
+    free = room.free(turns=candidate.spec.turns)
     if state.policy.placement is Placement.SPREAD:
         return piece, len(room.shares), -free
     return piece, free, 0
 
 
 def _reason(
-    state: Snapshot, wanted: Wanted, fits: Sequence[Room], chosen: Sequence[Room]
+    state: Snapshot, candidate: Candidate, fits: Sequence[Room], chosen: Sequence[Room]
 ) -> list[str]:
     """Why those; nothing where there was no choice."""
     many = len(chosen) > 1
     names = f"GPU{'s' * many} {', '.join(str(room.gpu.index) for room in chosen)}"
-    if len(wanted.gpus) == len(chosen):
+    if len(candidate.gpus) == len(chosen):
         return [_joined(state, names, chosen)] if many else []
     if len(fits) == len(chosen):
         return [f"{names} {'are' if many else 'is'} all that fits now"]
@@ -86,11 +88,11 @@ def _joined(state: Snapshot, names: str, chosen: Sequence[Room]) -> str:
     return f"{names} are joined by {worst} at worst" if worst else f"{names}: links are not known"
 
 
-def _avoided(wanted: Wanted, room: Room, meetings: Sequence[Meeting]) -> str:
+def _avoided(candidate: Candidate, room: Room, encounters: Sequence[Encounter]) -> str:
     """The worst that is known of a GPU where the share would have been put otherwise."""
-    worst = max(meetings, key=lambda one: (one.slowdown, one.program, one.beside))
+    worst = max(encounters, key=lambda one: (one.slowdown, one.program, one.beside))
     one, other = worst.program, worst.beside
-    if not (room.told or knows(wanted.request, worst.neighbour)):
-        mine = wanted.request.program
+    if not (room.names_visible or knows(candidate.request, worst.neighbour)):
+        mine = candidate.request.program
         one, other = (one, "a program of others") if one == mine else ("a program of others", other)
     return f"not {room.label}, where {one} ran {worst.slowdown:.1f} times slower beside {other}"

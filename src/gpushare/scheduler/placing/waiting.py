@@ -11,15 +11,15 @@ from gpushare.scheduler.request.gang import units
 from gpushare.scheduler.request.mechanisms import choose
 from gpushare.scheduler.request.state import Request, Snapshot, Waiting
 
-from .assign import Unit, first, hardest_first, seated
-from .fit import eligible, refused
+from .assign import Unit, assigned, earliest, hardest_first
+from .fit import eligible, why_refused
 
 _NAMED = 2  # reasons that a waiting share is told in full
 
 
 def waiting(calendar: Calendar, unit: Unit, place: int) -> Waiting:
     """What is in the way, and for who comes next also when that is known to end."""
-    eta = first(calendar, unit, calendar.start) if place == 1 else None
+    eta = earliest(calendar, unit, calendar.start) if place == 1 else None
     lacks = lacking(calendar, unit, calendar.start)
     return Waiting(position=place, waits_for=lacks, eta=eta)
 
@@ -50,10 +50,10 @@ def _reach(state: Snapshot, request: Request) -> set[GpuId]:
 
 def lacking(calendar: Calendar, unit: Unit, start: datetime) -> str:
     """What the first who finds no seat would need; those before it have theirs meanwhile."""
-    calendar, found = seated(calendar, unit, start)
-    wanted = unit[hardest_first(unit)[len(found)]]
-    window = calendar.until(wanted.spec, start)
-    reasons = {refused(calendar, wanted, gpu, window) for gpu in wanted.gpus} - {""}
+    calendar, found = assigned(calendar, unit, start)
+    candidate = unit[hardest_first(unit)[len(found)]]
+    window = calendar.until(candidate.spec, start)
+    reasons = {why_refused(calendar, candidate, gpu, window) for gpu in candidate.gpus} - {""}
     named, more = sorted(reasons)[:_NAMED], len(reasons) - _NAMED
     others = [f"one of {more} more like it"] if more > 0 else []
-    return " or ".join(named + others) or f"{wanted.spec.gpus} GPUs at the same time"
+    return " or ".join(named + others) or f"{candidate.spec.gpus} GPUs at the same time"

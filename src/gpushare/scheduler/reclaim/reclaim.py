@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from gpushare.model.policy.tenant import Rung
-from gpushare.model.reclaim import Step
+from gpushare.model.reclaim import Action
 from gpushare.model.share import Share
 from gpushare.scheduler.order.fairshare import fair_shares, path
 from gpushare.scheduler.order.load import held
@@ -21,12 +21,12 @@ from gpushare.scheduler.order.tenancy import in_quota, since, tenancy
 from gpushare.scheduler.placing.actions import can_throttle
 from gpushare.scheduler.request.state import Request, Snapshot
 
-from .search import Area, Goal, Search, Victim, Way
+from .search import Area, Goal, Search, Solution, Victim
 
 _COMPARED = 8  # sets of GPUs where as many are hit
 
 
-def plan(state: Snapshot, request: Request) -> tuple[Step, ...]:
+def plan(state: Snapshot, request: Request) -> tuple[Action, ...]:
     """What to do, in this order, so that the request fits; empty: nothing, see `why_no_plan`.
 
     `state.queue` is who goes before it. When all steps are done `decide` places the request, unless
@@ -41,10 +41,10 @@ def why_no_plan(state: Snapshot, request: Request) -> str:
     return _planned(state, request)[1]
 
 
-def _planned(state: Snapshot, request: Request) -> tuple[tuple[Step, ...], str]:
+def _planned(state: Snapshot, request: Request) -> tuple[tuple[Action, ...], str]:
     state = replace(state, queue=tuple(r for r in state.queue if not _same(r, request)))
     goal = Goal(state, request)
-    if goal.met(state):
+    if goal.encounters(state):
         return (), "there is room for it"
     if not in_quota(state, request):
         return (), "it would borrow, and only for what is guaranteed others give back"
@@ -54,8 +54,8 @@ def _planned(state: Snapshot, request: Request) -> tuple[tuple[Step, ...], str]:
     ladder = tuple(rung for rung in Rung if rung in state.policy.ladder)
     areas = [area for area in goal.areas() if Search(goal, area, ladder).enough(victims)]
     for height in range(1, len(ladder) + 1 if areas else 0):
-        if steps := _gentlest(goal, areas, victims, ladder[:height]):
-            return tuple(_told(state, victims, step) for step in steps), ""
+        if actions := _gentlest(goal, areas, victims, ladder[:height]):
+            return tuple(_explained(state, victims, action) for action in actions), ""
     return (), "what may be taken back from others would not make room for it"
 
 
@@ -65,7 +65,7 @@ def _same(one: Request, other: Request) -> bool:
 
 def _gentlest(
     goal: Goal, areas: Sequence[Area], victims: Sequence[Victim], rungs: tuple[Rung, ...]
-) -> tuple[Step, ...]:
+) -> tuple[Action, ...]:
     """With these rungs, and from those who have most of their fair share."""
     searches = [Search(goal, area, rungs) for area in areas]
     searches = [search for search in searches if search.enough(victims)]
@@ -79,21 +79,21 @@ def _gentlest(
     return _cheapest(searches, lines[first])
 
 
-def _cheapest(searches: Sequence[Search], victims: Sequence[Victim]) -> tuple[Step, ...]:
+def _cheapest(searches: Sequence[Search], victims: Sequence[Victim]) -> tuple[Action, ...]:
     """Of the sets of GPUs the one where fewest are hit; where that cannot be, it is not tried.
 
     Of those where as many are hit, some are compared.
     """
-    best: tuple[Way, Search] | None = None
+    best: tuple[Solution, Search] | None = None
     compared = 0
     for search in sorted(searches, key=lambda search: search.fewest(victims)):
-        spare = 0 if best is None else len(best[0].acts) - search.fewest(victims)
+        spare = 0 if best is None else len(best[0].measures) - search.fewest(victims)
         if spare < 0 or (spare == 0 and compared >= _COMPARED):
             break
-        if way := search.best(victims):
+        if solution := search.best(victims):
             compared += 1
-            if best is None or way.cost < best[0].cost:
-                best = way, search
+            if best is None or solution.cost < best[0].cost:
+                best = solution, search
     return best[1].eased(best[0]) if best else ()
 
 
@@ -117,21 +117,23 @@ def _settled(state: Snapshot, share: Share) -> bool:
 def _rungs(state: Snapshot, share: Share) -> frozenset[Rung]:
     possible = {
         Rung.THROTTLE: can_throttle(state, share),
-        Rung.SUSPEND: share.id not in state.fixed,
-        Rung.MIGRATE: share.id not in state.rooted,
+        Rung.SUSPEND: share.id not in state.unmovable,
+        Rung.MIGRATE: share.id not in state.unmigratable,
         Rung.EVICT: True,
     }
     return frozenset(rung for rung in state.policy.ladder if possible[rung])
 
 
-def _told(state: Snapshot, victims: Sequence[Victim], step: Step) -> Step:
-    victim = next(victim for victim in victims if victim.share.id == step.share)
-    said = f"it has borrowed, and who is guaranteed the room asks for it: {_act(state, step)}"
-    return replace(step, why="; ".join((said, *_excuses(state, victim, step.rung))))
+def _explained(state: Snapshot, victims: Sequence[Victim], action: Action) -> Action:
+    victim = next(victim for victim in victims if victim.share.id == action.share)
+    said = (
+        f"it has borrowed, and who is guaranteed the room asks for it: {_describe(state, action)}"
+    )
+    return replace(action, why="; ".join((said, *_excuses(state, victim, action.rung))))
 
 
-def _act(state: Snapshot, step: Step) -> str:
-    match step.rung, step.to:
+def _describe(state: Snapshot, action: Action) -> str:
+    match action.rung, action.to:
         case Rung.THROTTLE, to if to is not None:
             figures = " and ".join(f"{grant.compute_request} %" for grant in to.grants)
             return f"of its guaranteed compute {figures} are left"
@@ -145,10 +147,12 @@ def _act(state: Snapshot, step: Step) -> str:
 
 def _excuses(state: Snapshot, victim: Victim, rung: Rung) -> list[str]:
     """Why it is not something gentler."""
-    fixed, rooted = (why.get(victim.share.id) for why in (state.fixed, state.rooted))
+    unmovable, unmigratable = (
+        why.get(victim.share.id) for why in (state.unmovable, state.unmigratable)
+    )
     found = []
-    if fixed and rung in {Rung.MIGRATE, Rung.EVICT}:
-        found.append(f"it cannot be suspended: {fixed}")
-    if rooted and rung is Rung.EVICT:
-        found.append(f"it cannot move: {rooted}")
+    if unmovable and rung in {Rung.MIGRATE, Rung.EVICT}:
+        found.append(f"it cannot be suspended: {unmovable}")
+    if unmigratable and rung is Rung.EVICT:
+        found.append(f"it cannot move: {unmigratable}")
     return found or (["nothing gentler is enough"] if rung is not Rung.THROTTLE else [])

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import GpuId
 from gpushare.model.policy.tenant import Rung
-from gpushare.model.reclaim import Step
+from gpushare.model.reclaim import Action
 from gpushare.model.share import Decision, Share
 from gpushare.model.units import FULL, Percent
 from gpushare.scheduler.capacity.room import grant_on, rooms
@@ -32,7 +32,7 @@ _MOVE = (Rung.MIGRATE, Rung.SUSPEND, Rung.THROTTLE)
 HARSH = {rung: number for number, rung in enumerate(Rung)}
 
 Area = frozenset[GpuId]
-Acts = tuple[tuple["Victim", Rung], ...]
+Measures = tuple[tuple["Victim", Rung], ...]
 
 
 class Victim(NamedTuple):
@@ -48,18 +48,18 @@ class Victim(NamedTuple):
         return frozenset(self.share.decision.gpus if self.share.decision else ())
 
 
-class Way(NamedTuple):
+class Solution(NamedTuple):
     """Acts that make room, and the steps that they come to."""
 
-    acts: Acts
-    steps: tuple[Step, ...]
+    measures: Measures
+    actions: tuple[Action, ...]
 
     @property
     def cost(self) -> tuple[int, list[int], int, float]:
         """Shares hit, how harshly, bytes moved, work lost; the smallest is best."""
-        harsh = sorted((HARSH[rung] for _, rung in self.acts), reverse=True)
-        moved = [v.load.memory for v, rung in self.acts if rung in {Rung.SUSPEND, Rung.MIGRATE}]
-        return len(self.acts), harsh, sum(moved), -sum(since(v.share) for v, _ in self.acts)
+        harsh = sorted((HARSH[rung] for _, rung in self.measures), reverse=True)
+        moved = [v.load.memory for v, rung in self.measures if rung in {Rung.SUSPEND, Rung.MIGRATE}]
+        return len(self.measures), harsh, sum(moved), -sum(since(v.share) for v, _ in self.measures)
 
 
 class Goal:
@@ -69,7 +69,7 @@ class Goal:
         self.state, self.request = state, request
         self._share = next((s for s in state.shares if s.id == request.id and s.aside), None)
 
-    def met(self, state: Snapshot, area: Area | None = None) -> bool:
+    def encounters(self, state: Snapshot, area: Area | None = None) -> bool:
         if self._share is not None:
             return not kept_out(state, self._share)
         try:
@@ -112,22 +112,22 @@ class Search:
 
     def enough(self, victims: Sequence[Victim]) -> bool:
         """Whether taking from all of them makes room."""
-        return any(self._way(pool) for pool in self._pools(victims))
+        return any(self._solution(pool) for pool in self._pools(victims))
 
-    def best(self, victims: Sequence[Victim]) -> Way | None:
+    def best(self, victims: Sequence[Victim]) -> Solution | None:
         for pool in self._pools(victims):
-            if way := self._smallest(pool):
-                return way
+            if solution := self._smallest(pool):
+                return solution
         return None
 
-    def eased(self, way: Way) -> tuple[Step, ...]:
+    def eased(self, solution: Solution) -> tuple[Action, ...]:
         """The steps, with as much compute left to those that are throttled as there can be."""
-        steps = list(way.steps)
-        for number, step in enumerate(way.steps):
-            grants = step.to.grants if step.rung is Rung.THROTTLE and step.to else ()
+        actions = list(solution.actions)
+        for number, action in enumerate(solution.actions):
+            grants = action.to.grants if action.rung is Rung.THROTTLE and action.to else ()
             for place, _ in enumerate(grants):
-                steps[number] = self._most(steps, number, place)
-        return tuple(steps)
+                actions[number] = self._most(actions, number, place)
+        return tuple(actions)
 
     def _pools(self, victims: Sequence[Victim]) -> Iterator[list[Victim]]:
         """Those on the GPUs; then also others, to make room for who moves there."""
@@ -137,17 +137,22 @@ class Search:
         if self._moving and len(near) < len(usable):
             yield usable
 
-    def _smallest(self, pool: Sequence[Victim]) -> Way | None:
-        whole = self._way(pool)
+    def _smallest(self, pool: Sequence[Victim]) -> Solution | None:
+        whole = self._solution(pool)
         if whole is None:
             return None
         few = self._spared(whole)
-        for size in range(self.fewest(pool), len(few.acts) + 1):
+        for size in range(self.fewest(pool), len(few.measures) + 1):
             if comb(len(pool), size) > _SETS:
                 break
-            if found := [way for some in combinations(pool, size) if (way := self._way(some))]:
+            if found := [
+                solution for some in combinations(pool, size) if (solution := self._solution(some))
+            ]:
                 first = sorted(found, key=_weight)[:_COMPARED]
-                return min((self._softened(way) for way in first), key=lambda way: way.cost)
+                return min(
+                    (self._softened(solution) for solution in first),
+                    key=lambda solution: solution.cost,
+                )
         return self._softened(few)
 
     def fewest(self, victims: Sequence[Victim]) -> int:
@@ -160,12 +165,14 @@ class Search:
         grants = victim.share.decision.grants if victim.share.decision else ()
         return sum(grant.request for grant in grants if grant.gpu in self._area)
 
-    def _way(self, victims: Sequence[Victim]) -> Way | None:
+    def _solution(self, victims: Sequence[Victim]) -> Solution | None:
         """By the harshest that may be done to each of them."""
         for order in (_STAY, _MOVE) if self._moving else (_STAY,):
-            acts = tuple((v, act) for v in victims if (act := self._first(v, order)) is not None)
-            if way := self._realised(acts):
-                return way
+            measures = tuple(
+                (v, measure) for v in victims if (measure := self._first(v, order)) is not None
+            )
+            if solution := self._realised(measures):
+                return solution
         return None
 
     def _first(self, victim: Victim, order: Sequence[Rung]) -> Rung | None:
@@ -177,97 +184,105 @@ class Search:
         far = frozenset() if victim.gpus & self._area else frozenset({Rung.MIGRATE})
         return (victim.rungs & self._rungs) - far
 
-    def _realised(self, acts: Acts) -> Way | None:
-        still = tuple(_step(victim, rung) for victim, rung in acts if rung is not Rung.MIGRATE)
-        movers = [victim for victim, rung in acts if rung is Rung.MIGRATE]
+    def _realised(self, measures: Measures) -> Solution | None:
+        still = tuple(
+            _action(victim, rung) for victim, rung in measures if rung is not Rung.MIGRATE
+        )
+        movers = [victim for victim, rung in measures if rung is Rung.MIGRATE]
         movers.sort(key=lambda victim: -victim.load.memory)
         state = after(self._goal.state, still)
         for moved in islice(self._placed(state, movers), _PLACES):
-            if self._goal.met(after(state, moved), self._area):
-                return _way(acts, (*still, *moved))
+            if self._goal.encounters(after(state, moved), self._area):
+                return _solution(measures, (*still, *moved))
         return None
 
-    def _placed(self, state: Snapshot, movers: Sequence[Victim]) -> Iterator[tuple[Step, ...]]:
+    def _placed(self, state: Snapshot, movers: Sequence[Victim]) -> Iterator[tuple[Action, ...]]:
         if not movers:
             yield ()
             return
-        for steps in self._moved(state, movers[0]):
-            for rest in self._placed(after(state, steps), movers[1:]):
-                yield (*steps, *rest)
+        for actions in self._moved(state, movers[0]):
+            for rest in self._placed(after(state, actions), movers[1:]):
+                yield (*actions, *rest)
 
-    def _moved(self, state: Snapshot, victim: Victim) -> Iterator[tuple[Step, ...]]:
+    def _moved(self, state: Snapshot, victim: Victim) -> Iterator[tuple[Action, ...]]:
         """Somewhere else; or what can be done to it where it is, if others can move instead."""
         for to in moves(state, victim.share, self._left_by(victim)):
-            yield (_step(victim, Rung.MIGRATE, to),)
+            yield (_action(victim, Rung.MIGRATE, to),)
         instead = self._first(victim, (Rung.SUSPEND, Rung.THROTTLE))
-        yield (_step(victim, instead),) if instead is not None else ()
+        yield (_action(victim, instead),) if instead is not None else ()
 
     def _left_by(self, victim: Victim) -> Area:
         everywhere = len(self._area) == len(self._goal.state.machine.gpus)
         return victim.gpus if everywhere else self._area
 
-    def _spared(self, way: Way) -> Way:
+    def _spared(self, solution: Solution) -> Solution:
         """Without those that need not be hit: the smallest are spared first."""
-        for act in sorted(way.acts, key=lambda act: (act[0].load.memory, act[0].load.compute)):
-            fewer = tuple(other for other in way.acts if other[0] is not act[0])
-            way = self._realised(fewer) or way
-        return way
+        for measure in sorted(
+            solution.measures, key=lambda measure: (measure[0].load.memory, measure[0].load.compute)
+        ):
+            fewer = tuple(other for other in solution.measures if other[0] is not measure[0])
+            solution = self._realised(fewer) or solution
+        return solution
 
-    def _softened(self, way: Way) -> Way:
+    def _softened(self, solution: Solution) -> Solution:
         """With a gentler act for each share where that is still enough."""
-        for victim, rung in reversed(way.acts):
+        for victim, rung in reversed(solution.measures):
             for gentler in Rung:
                 if gentler is rung:
                     break
                 if gentler in self._possible(victim):
-                    acts = tuple((v, gentler if v is victim else act) for v, act in way.acts)
-                    if softer := self._realised(acts):
-                        way = softer
+                    measures = tuple(
+                        (v, gentler if v is victim else measure) for v, measure in solution.measures
+                    )
+                    if softer := self._realised(measures):
+                        solution = softer
                         break
-        return way
+        return solution
 
-    def _most(self, steps: Sequence[Step], number: int, place: int) -> Step:
+    def _most(self, actions: Sequence[Action], number: int, place: int) -> Action:
         """The step that leaves most to the share on one of its GPUs; more leaves less room."""
         low, high = 0, int(FULL)
         while low < high:
             middle = (low + high + 1) // 2
-            step = self._left(steps[number], place, middle)
-            changed = (*steps[:number], step, *steps[number + 1 :])
+            action = self._left(actions[number], place, middle)
+            changed = (*actions[:number], action, *actions[number + 1 :])
             low, high = (middle, high) if self._holds(changed) else (low, middle - 1)
-        return self._left(steps[number], place, low)
+        return self._left(actions[number], place, low)
 
-    def _holds(self, steps: Sequence[Step]) -> bool:
+    def _holds(self, actions: Sequence[Action]) -> bool:
         """Whether who moves has room there, and the steps are enough."""
         state = self._goal.state
-        for step in steps:
-            if step.rung is Rung.MIGRATE and not has_place(state, step):
+        for action in actions:
+            if action.rung is Rung.MIGRATE and not has_place(state, action):
                 return False
-            state = after(state, (step,))
-        return self._goal.met(state, self._area)
+            state = after(state, (action,))
+        return self._goal.encounters(state, self._area)
 
-    def _left(self, step: Step, place: int, percent: int) -> Step:
+    def _left(self, action: Action, place: int, percent: int) -> Action:
         """Never more than the share has now."""
-        share = next(share for share in self._goal.state.shares if share.id == step.share)
+        share = next(share for share in self._goal.state.shares if share.id == action.share)
         assert share.decision is not None
-        assert step.to is not None
-        figures = [grant.compute_request for grant in step.to.grants]
+        assert action.to is not None
+        figures = [grant.compute_request for grant in action.to.grants]
         figures[place] = Percent(percent)
-        return replace(step, to=throttled(share.decision, figures))
+        return replace(action, to=throttled(share.decision, figures))
 
 
-def _way(acts: Acts, steps: tuple[Step, ...]) -> Way:
-    done = {step.share: step.rung for step in steps}
-    victims = [victim for victim, _ in acts if victim.share.id in done]
-    return Way(tuple((victim, done[victim.share.id]) for victim in victims), steps)
+def _solution(measures: Measures, actions: tuple[Action, ...]) -> Solution:
+    done = {action.share: action.rung for action in actions}
+    victims = [victim for victim, _ in measures if victim.share.id in done]
+    return Solution(tuple((victim, done[victim.share.id]) for victim in victims), actions)
 
 
-def _weight(way: Way) -> tuple[int, float]:
+def _weight(solution: Solution) -> tuple[int, float]:
     """A first guess at what it costs: what the shares have, and how old they are."""
-    return sum(v.load.memory for v, _ in way.acts), -sum(since(v.share) for v, _ in way.acts)
+    return sum(v.load.memory for v, _ in solution.measures), -sum(
+        since(v.share) for v, _ in solution.measures
+    )
 
 
-def _step(victim: Victim, rung: Rung, to: Decision | None = None) -> Step:
+def _action(victim: Victim, rung: Rung, to: Decision | None = None) -> Action:
     decision = victim.share.decision
     if rung is Rung.THROTTLE and decision is not None:
         to = throttled(decision, (0 for _ in decision.grants))
-    return Step(share=victim.share.id, rung=rung, why="", to=to)
+    return Action(share=victim.share.id, rung=rung, why="", to=to)

@@ -12,26 +12,28 @@ from gpushare.model.share import Share
 from .state import Request
 
 
-def companions(shares: Iterable[Share], request: Request) -> list[Share]:
+def wanted_neighbours(shares: Iterable[Share], request: Request) -> list[Share]:
     """Shares that the request wants to be beside."""
-    return [s for s in shares if _has(s.spec.labels, request.spec.near) and _kin(s, request)]
+    return [
+        s for s in shares if _has(s.spec.labels, request.spec.near) and _same_tenant(s, request)
+    ]
 
 
-def lonely(shares: Iterable[Share], request: Request) -> str:
+def missing_neighbour(shares: Iterable[Share], request: Request) -> str:
     """Whom the request misses here; "" when it misses nobody."""
     near = request.spec.near
-    if not near or companions(shares, request):
+    if not near or wanted_neighbours(shares, request):
         return ""
     return f"a share with {labels(near)} to be beside"
 
 
-def quarrel(shares: Iterable[Share], request: Request) -> str:
+def conflict(shares: Iterable[Share], request: Request) -> str:
     """Whom the request cannot be beside, by its own wish or theirs; "" for nobody."""
     spec = request.spec
     if not spec.labels and not spec.apart:
         return ""
     for share in shares:
-        if not _kin(share, request):
+        if not _same_tenant(share, request):
             continue
         if spec.apart and _has(share.spec.labels, spec.apart):
             return f"where {share.name} has {labels(spec.apart)}"
@@ -48,5 +50,5 @@ def _has(found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     return wanted.items() <= found.items()
 
 
-def _kin(share: Share, request: Request) -> bool:
+def _same_tenant(share: Share, request: Request) -> bool:
     return share.tenant == request.tenant

@@ -14,7 +14,7 @@ NOISE = 0.1  # a difference in slowdown that decides nothing
 _MOST = 100.0  # a program that stood still is called so many times slower
 
 
-class Meeting(Value):
+class Encounter(Value):
     """One program beside another; `slowdown` 1.8 is 1.8 times slower than alone."""
 
     program: str
@@ -45,7 +45,7 @@ class Interference:
         seconds, work = self._seen.get((program, beside), (0.0, 0.0))
         return work / seconds if seconds >= ENOUGH else None
 
-    def meetings(self, request: Request, neighbours: Iterable[Share]) -> list[Meeting]:
+    def encounters(self, request: Request, neighbours: Iterable[Share]) -> list[Encounter]:
         """What is known of the request's program beside each neighbour, and the other way."""
         if not self._seen or not request.program:
             return []
@@ -55,12 +55,12 @@ class Interference:
             for one, other in ((request.program, share.program), (share.program, request.program))
         ]
         return [
-            Meeting(program=one, beside=other, slowdown=slowdown, neighbour=share)
+            Encounter(program=one, beside=other, slowdown=slowdown, neighbour=share)
             for one, other, share in pairs
             if (slowdown := self.slowdown(one, other)) is not None
         ]
 
 
-def harm(meetings: Iterable[Meeting]) -> float:
+def harm(encounters: Iterable[Encounter]) -> float:
     """What both sides lose, summed over the neighbours; what they seem to win is noise."""
-    return sum(max(0.0, one.slowdown - 1) for one in meetings)
+    return sum(max(0.0, one.slowdown - 1) for one in encounters)

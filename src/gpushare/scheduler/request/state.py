@@ -34,8 +34,9 @@ class Snapshot(Value):
     `shares` hold capacity; `queue` goes before the request at hand; `booked` are reservations that
     have not begun; `promises` is what the mechanisms of this machine claim; `foreign` is memory
     held by programs outside any share. `usage`: GPU seconds per tenant, decayed, its children's
-    included; `hours`: GPU hours within the policy's period, likewise. `fixed`: why a share could
-    not be suspended now, `rooted`: why it could not move to another GPU; absent: it could.
+    included; `hours`: GPU hours within the policy's period, likewise. `unmovable`: why a share
+    could not be suspended now, `unmigratable`: why it could not move to another GPU; absent: it
+    could.
     """
 
     machine: Machine
@@ -48,8 +49,8 @@ class Snapshot(Value):
     booked: tuple[Share, ...] = ()
     usage: dict[Tenant, float] = {}
     hours: dict[Tenant, float] = {}
-    fixed: dict[ShareId, str] = {}
-    rooted: dict[ShareId, str] = {}
+    unmovable: dict[ShareId, str] = {}
+    unmigratable: dict[ShareId, str] = {}
     profiles: tuple[Profile, ...] = ()
 
 

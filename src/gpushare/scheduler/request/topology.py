@@ -57,7 +57,7 @@ def best(links: Links, gpus: Sequence[Gpu], count: int) -> tuple[int, ...]:
         return tuple(range(count))
     if comb(len(gpus), count) > _SETS:
         return _grown(links, gpus, count)
-    return _Search(links, gpus, count).run()
+    return _SetSearch(links, gpus, count).run()
 
 
 def _grown(links: Links, gpus: Sequence[Gpu], count: int) -> tuple[int, ...]:
@@ -80,7 +80,7 @@ def _from(links: Links, gpus: Sequence[Gpu], first: int, count: int) -> tuple[in
     return tuple(sorted(places))
 
 
-class _Search:
+class _SetSearch:
     """All sets in order, cut short where a set that is begun cannot become better than the best."""
 
     def __init__(self, links: Links, gpus: Sequence[Gpu], count: int) -> None:
