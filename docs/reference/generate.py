@@ -13,6 +13,7 @@ from gpushare.api.routes import ROUTES
 from gpushare.cli import command
 from gpushare.cli._format.error_texts import explanations
 from gpushare.cli._format.policy_keys import policy_keys
+from gpushare.config.former_keys import FORMER
 from gpushare.config.sources import FIELDS, VARIABLES, describe
 from gpushare.model.event_types import EVENT_TYPES, EventType
 
@@ -115,6 +116,9 @@ def config() -> Iterator[str]:
     yield ""
     keys = ((f"`{name}`", f"`{VARIABLES[name]}`", default(name), describe(name)) for name in FIELDS)
     yield from table(("key", "variable", "default", "meaning"), keys)
+    yield ""
+    names = (f"`{old}` (now `{new}`)" for old, new in FORMER.items())
+    yield f"Former names that this release still accepts, with a warning: {', '.join(names)}."
     yield ""
     yield (
         "Files may also name daemons on other machines: `[contexts.NAME]` with `host` and, if "

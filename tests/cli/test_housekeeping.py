@@ -59,6 +59,17 @@ def test_a_right_configuration_is_valid(command: Command, tmp_path: Path) -> Non
     assert command("config", "validate").returncode == 0
 
 
+def test_validate_warns_of_a_former_key(command: Command, tmp_path: Path) -> None:
+    file = configure(tmp_path, "gate_slice = 70")
+
+    done = command("config", "validate")
+    items = json.loads(command("config", "show", "-o", "json").stdout)["items"]
+
+    assert done.returncode == 0
+    assert f"warning: {file}: gate_slice is named gate_timeslice now" in done.stderr
+    assert {"key": "gate_timeslice", "value": "70", "origin": str(file)} in items
+
+
 def test_config_path_names_files_that_are_not_there_too(command: Command, tmp_path: Path) -> None:
     items = json.loads(command("config", "path", "-o", "json").stdout)["items"]
 

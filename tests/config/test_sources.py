@@ -160,3 +160,37 @@ def test_sizes_are_written_as_on_the_command_line(tmp_path: Path, text: str, siz
 def test_settings_out_of_their_bounds_are_refused(tmp_path: Path, variable: str, text: str) -> None:
     with pytest.raises(ConfigError, match=variable):
         load({}, {variable: text}, tmp_path)
+
+
+def test_a_former_key_is_read_with_a_warning(tmp_path: Path) -> None:
+    file = write(tmp_path / "etc/gpushare/config.toml", "gate_slice = 70")
+    found = load({}, {}, tmp_path)
+
+    assert (found.settings.gate_timeslice, found.origins["gate_timeslice"]) == (70, str(file))
+    assert found.warnings == (
+        f"{file}: gate_slice is named gate_timeslice now; the next release refuses gate_slice",
+    )
+
+
+def test_a_former_variable_is_read_with_a_warning(tmp_path: Path) -> None:
+    found = load({}, {"GPUSHARE_GATE_SLICE": "60"}, tmp_path)
+
+    assert found.settings.gate_timeslice == 60
+    assert found.origins["gate_timeslice"] == "GPUSHARE_GATE_SLICE"
+    assert "GPUSHARE_GATE_TIMESLICE" in found.warnings[0]
+
+
+def test_the_new_name_beats_the_former_one_and_is_no_reason_to_warn(tmp_path: Path) -> None:
+    write(tmp_path / "etc/gpushare/config.toml", "gate_timeslice = 50\ngate_slice = 70")
+    env = {"GPUSHARE_GATE_SLICE": "60", "GPUSHARE_GATE_TIMESLICE": "90"}
+
+    assert load({}, {}, tmp_path).settings.gate_timeslice == 50
+    assert load({}, env, tmp_path).settings.gate_timeslice == 90
+    (tmp_path / "etc/gpushare/config.toml").write_text("gate_timeslice = 50")
+    assert load({}, {}, tmp_path).warnings == ()
+
+
+def test_a_former_key_is_checked_like_any_other(tmp_path: Path) -> None:
+    write(tmp_path / "etc/gpushare/config.toml", "gate_slice = -1")
+    with pytest.raises(ConfigError, match="gate_timeslice"):
+        load({}, {}, tmp_path)

@@ -15,6 +15,7 @@ from gpushare.model.units import parse_bytes
 from .address import Remote
 from .contexts import KEYS, LOCAL, Contexts, from_environment
 from .credentials import Credentials
+from .former_keys import FORMER, FORMER_VARIABLES, renamed, warnings
 from .settings import Settings
 
 # A struct's own fields first, then what it inherits.
@@ -34,7 +35,8 @@ _LOG, _AUDIT = "var/log/gpushare", "audit.jsonl"
 
 @dataclass(frozen=True)
 class Config:
-    """`origins`: for each key the file, variable or flag that it came from."""
+    """`origins`: for each key the file, variable or flag that it came from. `warnings`: what the
+    next release refuses."""
 
     settings: Settings
     origins: Mapping[str, str]
@@ -42,6 +44,7 @@ class Config:
     system_socket: Path
     contexts: Contexts
     env: Mapping[str, str] = field(repr=False)
+    warnings: tuple[str, ...] = ()
 
     @property
     def credentials(self) -> Credentials:
@@ -87,7 +90,8 @@ def load(
     env = os.environ if env is None else env
     uid = os.geteuid() if uid is None else uid
     files = tuple(_files(env, root))
-    tables = {path: _table(path) for path in files}
+    written = {path: _table(path) for path in files}
+    tables = {path: renamed(table) for path, table in written.items()}
     values = _defaults(env, root, uid)
     origins = dict.fromkeys(FIELDS, DEFAULT)
     for origin, table in _sources(tables, env, flags):
@@ -100,7 +104,8 @@ def load(
         values["audit_file"] = (root / _LOG if machine else values["state_dir"]) / _AUDIT
     system = root / "run/gpushare" / _SOCKET
     settings = msgspec.convert(values, Settings, dec_hook=_decode)
-    return Config(settings, origins, files, system, _contexts(tables), env)
+    complaints = tuple(warnings(written, env))
+    return Config(settings, origins, files, system, _contexts(tables), env, complaints)
 
 
 def paths(env: Mapping[str, str] | None = None, root: Path = Path("/")) -> tuple[Path, ...]:
@@ -159,7 +164,7 @@ def _sources(
     for path, table in tables.items():
         settings = {key: value for key, value in table.items() if key not in KEYS}
         yield str(path), {key: _checked(key, value, str(path)) for key, value in settings.items()}
-    for key, variable in VARIABLES.items():
+    for key, variable in (*FORMER_VARIABLES.items(), *VARIABLES.items()):
         if text := env.get(variable):
             yield variable, {key: _checked(key, text, variable)}
     given = {key: value for key, value in flags.items() if value is not None}
@@ -189,7 +194,7 @@ def _table(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read {path}", str(error), "gpushare config validate") from error
     for key in table:
-        if key not in FIELDS and key not in KEYS:
+        if key not in FIELDS and key not in KEYS and key not in FORMER:
             raise _unknown(key, path)
     return table
 

@@ -52,8 +52,12 @@ def show(*, origin: bool, output: Output) -> None:
 @config.command()
 def validate() -> None:
     """Check every file and variable; exit code 2 when one is wrong."""
-    files = loaded().files
-    click.echo(f"gpushare: {len(files)} files and the environment are right", err=True)
+    configuration = loaded()
+    for warning in configuration.warnings:
+        click.echo(f"gpushare: warning: {warning}", err=True)
+    click.echo(
+        f"gpushare: {len(configuration.files)} files and the environment are right", err=True
+    )
 
 
 @config.command()

@@ -68,6 +68,8 @@ def daemon(context: click.Context, /, *, detach: bool, **flags: object) -> None:
     if context.invoked_subcommand:
         return
     configuration = config(flags)
+    for warning in configuration.warnings:
+        click.echo(f"gpushare: warning: {warning}", err=True)
     if detach:
         _detach(configuration)
     else:
