@@ -40,7 +40,7 @@ void gs_graph_free(CUgraph graph)
 {
     for (size_t i = 0; i < graph->count; i++)
         node_free(graph->nodes[i]);
-    gs_user_objects_drop(graph->kept);
+    gs_user_objects_drop(graph->retained);
     free(graph->nodes);
     gs_handle_free(graph);
 }
@@ -334,12 +334,12 @@ CUresult cuGraphRetainUserObject(CUgraph graph, CUuserObject object, unsigned in
     ENTER(NEED_INIT);
     GRAPH(graph);
     CHECK(count && move <= 1, CUDA_ERROR_INVALID_VALUE);
-    return gs_user_object_keep(&graph->kept, object, count, move);
+    return gs_user_object_retain(&graph->retained, object, count, move);
 }
 
 CUresult cuGraphReleaseUserObject(CUgraph graph, CUuserObject object, unsigned int count)
 {
     ENTER(NEED_INIT);
     GRAPH(graph);
-    return gs_user_object_release(&graph->kept, object, count);
+    return gs_user_object_release(&graph->retained, object, count);
 }

@@ -30,7 +30,7 @@ struct CUgraphNode_st {
 struct CUgraph_st {
     CUgraphNode *nodes; /* in order of creation */
     size_t count;
-    gs_kept *kept;
+    gs_retained *retained;
 };
 
 CUgraph gs_graph_new(void);

@@ -21,12 +21,12 @@ static void drop(CUuserObject object, unsigned int count)
     gs_handle_free(object);
 }
 
-void gs_user_objects_drop(gs_kept *list)
+void gs_user_objects_drop(gs_retained *list)
 {
-    for (gs_kept *kept = list, *next; kept; kept = next) {
-        next = kept->next;
-        drop(kept->object, kept->count);
-        free(kept);
+    for (gs_retained *entry = list, *next; entry; entry = next) {
+        next = entry->next;
+        drop(entry->object, entry->count);
+        free(entry);
     }
 }
 
@@ -58,28 +58,29 @@ CUresult cuUserObjectRelease(CUuserObject object, unsigned int count)
     return CUDA_SUCCESS;
 }
 
-CUresult gs_user_object_keep(gs_kept **list, CUuserObject object, unsigned int count, bool move)
+CUresult gs_user_object_retain(gs_retained **list, CUuserObject object, unsigned int count,
+                               bool move)
 {
     OBJECT(object);
-    gs_kept *kept = malloc(sizeof *kept);
-    *kept = (gs_kept){object, count, *list};
-    *list = kept;
+    gs_retained *entry = malloc(sizeof *entry);
+    *entry = (gs_retained){object, count, *list};
+    *list = entry;
     object->references += move ? 0 : count;
     return CUDA_SUCCESS;
 }
 
-CUresult gs_user_object_release(gs_kept **list, CUuserObject object, unsigned int count)
+CUresult gs_user_object_release(gs_retained **list, CUuserObject object, unsigned int count)
 {
     OBJECT(object);
-    for (gs_kept **link = list; *link; link = &(*link)->next) {
-        gs_kept *kept = *link;
-        if (kept->object != object || kept->count < count)
+    for (gs_retained **link = list; *link; link = &(*link)->next) {
+        gs_retained *entry = *link;
+        if (entry->object != object || entry->count < count)
             continue;
-        kept->count -= count;
+        entry->count -= count;
         drop(object, count);
-        if (!kept->count) {
-            *link = kept->next;
-            free(kept);
+        if (!entry->count) {
+            *link = entry->next;
+            free(entry);
         }
         return CUDA_SUCCESS;
     }

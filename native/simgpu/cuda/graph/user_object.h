@@ -10,14 +10,15 @@
 
 #include "cuda/core/driver.h"
 
-typedef struct gs_kept {
+typedef struct gs_retained {
     CUuserObject object;
     unsigned int count;
-    struct gs_kept *next;
-} gs_kept;
+    struct gs_retained *next;
+} gs_retained;
 
-CUresult gs_user_object_keep(gs_kept **list, CUuserObject object, unsigned int count, bool move);
-CUresult gs_user_object_release(gs_kept **list, CUuserObject object, unsigned int count);
-void gs_user_objects_drop(gs_kept *list);
+CUresult gs_user_object_retain(gs_retained **list, CUuserObject object, unsigned int count,
+                               bool move);
+CUresult gs_user_object_release(gs_retained **list, CUuserObject object, unsigned int count);
+void gs_user_objects_drop(gs_retained *list);
 
 #endif
