@@ -209,7 +209,7 @@ def check_moves(daemon: DaemonSession) -> None:
     deep = {
         ref.pid
         for share in daemon.store.shares.living()
-        if share.suspension and share.suspension.tier is Tier.DEEP
+        if share.suspension and share.suspension.tier is Tier.CHECKPOINT
         for ref in daemon.core.members.known(share.id)
     }
     for pid, state in world.checkpoints.states.items():

@@ -126,7 +126,7 @@ def test_deep_takes_the_context_too(daemon: Daemon) -> None:
         done = daemon.gpushare("suspend", "--deep", "job")
         assert done.returncode == 0, done.stderr
         assert before - held(daemon) > 256 << 20
-        assert daemon.json("show", "job")["suspension"]["tier"] == "deep"
+        assert daemon.json("show", "job")["suspension"]["tier"] == "checkpoint"
         assert daemon.gpushare("resume", "job").returncode == 0
         assert finish(process) > 1
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gpushare.model.edits import Edits, merge
 from gpushare.model.errors import BadSpecError
-from gpushare.model.share import Level, State
+from gpushare.model.share import Level, Moved, State, Suspension, Tier
 from gpushare.model.spec import ComputeAsk, MemoryAsk, ShareSpec
 
 names = st.dictionaries(st.sampled_from("ABC"), st.text(max_size=3))
@@ -73,3 +73,14 @@ def test_levels_are_ordered_by_strength():
 
 def test_a_share_holds_capacity_or_has_ended_or_waits():
     assert {s for s in State if not s.holds and not s.ended} == {State.QUEUED}
+
+
+def test_a_tier_is_read_by_its_older_name_and_written_by_its_own():
+    suspension = msgspec.json.decode(
+        b'{"cause":"user","since":"2026-01-01T00:00:00Z","tier":"deep"}', type=Suspension
+    )
+    assert suspension.tier is Tier.CHECKPOINT
+    assert msgspec.json.decode(b'{"deep":{}}', type=dict[Tier, Moved]) == {Tier.CHECKPOINT: Moved()}
+    assert msgspec.to_builtins(suspension)["tier"] == "checkpoint"
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(b'"depth"', type=Tier)

@@ -5,10 +5,12 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gpushare.model.errors import (
     ConflictError,
@@ -20,7 +22,15 @@ from gpushare.model.errors import (
     StateVersionError,
 )
 from gpushare.model.ids import GpuId, ShareId, Tenant
-from gpushare.model.share import Decision, Share, State, Verification
+from gpushare.model.share import (
+    Cause,
+    Decision,
+    Share,
+    State,
+    Suspension,
+    Tier,
+    Verification,
+)
 from gpushare.model.spec import MechanismName, ShareSpec
 from gpushare.store import Act, Intent, Store
 
@@ -57,6 +67,21 @@ def test_a_share_survives_reopening(tmp_path):
 
     assert second.shares.get(kept.id) == kept
     second.close()
+
+
+def test_a_share_stored_with_an_older_tier_name_is_read(tmp_path):
+    with closing(Store(tmp_path)) as store:
+        away = Suspension(cause=Cause.USER, since=NOW, tier=Tier.CHECKPOINT)
+        store.shares.add(replace(share("a1", "x", State.SUSPENDED), suspension=away))
+    database = sqlite3.connect(tmp_path / "state.db")
+    with database:
+        database.execute(
+            "UPDATE shares SET body = CAST(replace(body, 'checkpoint', 'deep') AS BLOB)"
+        )
+        assert database.execute("SELECT body FROM shares").fetchone()[0].count(b"deep") == 1
+    database.close()
+    with closing(Store(tmp_path)) as store:
+        assert store.shares.get(ShareId("a1")).suspension == away
 
 
 def test_living_names_are_unique_and_free_again_afterwards(store):

@@ -129,7 +129,12 @@ class Tier(StrEnum):
     """How programs are taken off the GPU."""
 
     MEMORY = "memory"  # the guard moves what they have allocated; contexts stay
-    DEEP = "deep"  # the driver's checkpoint: contexts go too
+    CHECKPOINT = "checkpoint"  # the driver's checkpoint: contexts go too
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Tier | None":
+        """Earlier releases wrote `deep`, and stored shares still contain it."""
+        return cls.CHECKPOINT if value == "deep" else None
 
 
 class Suspension(Value):

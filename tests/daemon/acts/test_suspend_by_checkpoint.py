@@ -19,13 +19,13 @@ def test_the_driver_takes_contexts_away_too(world, state):
         child = world.spawn(process.pid)
         world.checkpoints.plain.add(child.pid)
         away = await daemon.service.suspend("train", DEEP, ME)
-        assert away.suspension.tier is Tier.DEEP
+        assert away.suspension.tier is Tier.CHECKPOINT
         assert world.checkpoints.states == {process.pid: CheckpointState.CHECKPOINTED}
         assert not world.regions.away(share.id)
         back = await daemon.service.resume("train", BACK, ME)
         assert back.state is State.RUNNING
         assert world.checkpoints.states == {process.pid: CheckpointState.RUNNING}
-        assert Tier.DEEP in back.moved
+        assert Tier.CHECKPOINT in back.moved
 
     live(world, state, story)
 

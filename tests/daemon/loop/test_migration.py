@@ -43,7 +43,7 @@ def test_limits_programs_and_record_come_to_the_other_gpu(world, state):
         assert moved.gpus == ("GPU-1",)
         assert moved.why[-1] == "moved from GPU 0 to GPU 1"
         assert moved.suspension is None
-        assert moved.moved[Tier.DEEP].in_seconds is not None
+        assert moved.moved[Tier.CHECKPOINT].in_seconds is not None
         assert world.regions.named[share.id] == ("GPU-1",)
         for pid in (process.pid, child.pid):
             assert world.checkpoints.at[pid] == ("GPU-1",)

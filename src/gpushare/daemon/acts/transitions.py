@@ -34,7 +34,7 @@ class Transitions:
         self._driver = CheckpointSuspend(ports)
         self._ways: dict[Tier, GuardSuspend | CheckpointSuspend] = {
             Tier.MEMORY: GuardSuspend(ports),
-            Tier.DEEP: self._driver,
+            Tier.CHECKPOINT: self._driver,
         }
 
     async def suspend(
@@ -109,7 +109,7 @@ class Transitions:
         The programs run on where they were then, unless some have come there and others could not:
         those wait for a resume.
         """
-        intent = self._open(replace(share, decision=to), Act.MIGRATE, Tier.DEEP)
+        intent = self._open(replace(share, decision=to), Act.MIGRATE, Tier.CHECKPOINT)
         self._step("migrate written")
         try:
             out = await self._driver.leave(share, pids, seconds)
@@ -127,7 +127,7 @@ class Transitions:
             await self._not_arrived(intent, before, pids)
             raise
         self._step("migrate acted")
-        share = self._back(intent, share, Tier.DEEP, back)
+        share = self._back(intent, share, Tier.CHECKPOINT, back)
         self._step("migrate confirmed")
         return share
 
@@ -136,7 +136,7 @@ class Transitions:
         assert share.suspension is not None
         assert share.decision is not None
         left = share.suspension.left or share.decision.gpus
-        intent = self._open(replace(share, decision=to), Act.MIGRATE, Tier.DEEP)
+        intent = self._open(replace(share, decision=to), Act.MIGRATE, Tier.CHECKPOINT)
         self._step("migrate written")
         try:
             await asyncio.to_thread(self._ports.mechanisms.move, share, to)
@@ -195,15 +195,15 @@ class Transitions:
         assert share.decision is not None
         left = share.decision.gpus
         away = Suspension(
-            cause=Cause.USER, since=self._ports.clock.now(), tier=Tier.DEEP, left=left
+            cause=Cause.USER, since=self._ports.clock.now(), tier=Tier.CHECKPOINT, left=left
         )
-        moved = {**share.moved, Tier.DEEP: _newer(share.moved.get(Tier.DEEP), out)}
+        moved = {**share.moved, Tier.CHECKPOINT: _newer(share.moved.get(Tier.CHECKPOINT), out)}
         with self._store.transaction():
             self._store.intents.confirm(intent)
             share = self._store.shares.move(
                 share.id, State.SUSPENDED, decision=intent.decision, suspension=away, moved=moved
             )
-            return self._open(share, Act.RESUME, Tier.DEEP), share
+            return self._open(share, Act.RESUME, Tier.CHECKPOINT), share
 
     async def _not_arrived(self, intent: Intent, before: Share, pids: Sequence[int]) -> None:
         """Nobody has come there: all go back. Otherwise the rest is to follow."""

@@ -100,7 +100,7 @@ class Core:
         share = await self.ready(share)
         if share.aside:
             return
-        tier = Tier.DEEP if request.deep else Tier.MEMORY
+        tier = Tier.CHECKPOINT if request.deep else Tier.MEMORY
         await self.reconciler.suspending.suspend(share, tier, request.timeout, cause)
         await self.placement.advance()
 

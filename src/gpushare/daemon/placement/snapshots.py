@@ -104,7 +104,7 @@ class Snapshots:
     def _left(self, machine: Machine, gpu: Gpu, share: Share) -> int:
         """The contexts of its programs, and what was let stay while it waited for its turn."""
         moves = self._observer.last(share.id).moves
-        deep = share.suspension is not None and share.suspension.tier is Tier.DEEP
+        deep = share.suspension is not None and share.suspension.tier is Tier.CHECKPOINT
         if moves is None or deep or share.decision is None or gpu.uuid not in share.decision.gpus:
             return 0
         stays = sum(max(0, slot.movable - slot.away) for slot in moves.slots)
