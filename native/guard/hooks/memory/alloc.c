@@ -10,7 +10,7 @@
 #include "hooks/setup/context.h"
 #include "swap/blocks/heap.h"
 
-#define DEFAULT_HEAP (8ull << 20) /* part of what a context costs */
+#define DEFAULT_HEAP (8ull << 20) /* included in the cost of a context */
 
 enum { PITCH_ALIGNMENT = 512 };
 
@@ -46,8 +46,8 @@ void gs_release(const struct gs_entry *entry)
         gs_uncharge(GS_BLOCK, entry->gpu, entry->bytes);
 }
 
-static CUresult kept(CUresult result, const struct gs_place *place, uint64_t bytes,
-                     const CUdeviceptr *pointer)
+static CUresult charged(CUresult result, const struct gs_place *place, uint64_t bytes,
+                        const CUdeviceptr *pointer)
 {
     if (result == CUDA_SUCCESS)
         gs_keep(place, GS_POINTER, *pointer, bytes);
@@ -65,7 +65,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t bytes)
         return gs_heap_alloc(&place, bytes, pointer);
     if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))
         return gs_refuse(place.gpu);
-    return kept(GS_INSIDE(cuda()->cuMemAlloc_v2(pointer, bytes)), &place, bytes, pointer);
+    return charged(GS_INSIDE(cuda()->cuMemAlloc_v2(pointer, bytes)), &place, bytes, pointer);
 }
 
 CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t bytes, unsigned int flags)
@@ -83,11 +83,11 @@ CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t bytes, unsigned int flag
     return result;
 }
 
-/* The pitch is the driver's to choose; a guess is reserved and corrected when it is known. */
-static CUresult pitched(const struct gs_place *place, uint64_t guess, uint64_t taken,
+/* The driver chooses the pitch; an estimate is charged and corrected when it is known. */
+static CUresult pitched(const struct gs_place *place, uint64_t estimate, uint64_t taken,
                         CUdeviceptr pointer)
 {
-    gs_uncharge(GS_BLOCK, place->gpu, guess);
+    gs_uncharge(GS_BLOCK, place->gpu, estimate);
     if (gs_charge_or_reclaim(GS_BLOCK, place->gpu, taken)) {
         gs_keep(place, GS_POINTER, pointer, taken);
         return CUDA_SUCCESS;
@@ -105,20 +105,20 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, s
     uint64_t row = width > SIZE_MAX - PITCH_ALIGNMENT
                        ? width
                        : (width + PITCH_ALIGNMENT - 1) / PITCH_ALIGNMENT * PITCH_ALIGNMENT;
-    uint64_t guess = gs_times(row, height);
-    bool sound = pointer && pitch && guess && (element == 4 || element == 8 || element == 16);
+    uint64_t estimate = gs_times(row, height);
+    bool sound = pointer && pitch && estimate && (element == 4 || element == 8 || element == 16);
     if (sound && gs_heap_serves(&place)) {
-        CUresult result = gs_heap_alloc(&place, guess, pointer);
+        CUresult result = gs_heap_alloc(&place, estimate, pointer);
         if (result == CUDA_SUCCESS)
             *pitch = row;
         return result;
     }
-    if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, guess))
+    if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, estimate))
         return gs_refuse(place.gpu);
     CUresult result = cuda()->cuMemAllocPitch_v2(pointer, pitch, width, height, element);
-    if (result == CUDA_SUCCESS && gs_times(*pitch, height) > guess)
-        return pitched(&place, guess, gs_times(*pitch, height), *pointer);
-    return kept(result, &place, guess, pointer);
+    if (result == CUDA_SUCCESS && gs_times(*pitch, height) > estimate)
+        return pitched(&place, estimate, gs_times(*pitch, height), *pointer);
+    return charged(result, &place, estimate, pointer);
 }
 
 CUresult cuMemFree_v2(CUdeviceptr pointer)
@@ -129,7 +129,7 @@ CUresult cuMemFree_v2(CUdeviceptr pointer)
     GS_FREEING(GS_POINTER, pointer, cuda()->cuMemFree_v2(pointer));
 }
 
-/* The heap of malloc() in kernels is as large as a program wants it. */
+/* The heap of malloc() in kernels is memory too, of the size that the program sets. */
 CUresult cuCtxSetLimit(CUlimit limit, size_t value)
 {
     struct gs_place place = {.gpu = -1};

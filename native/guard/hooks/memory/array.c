@@ -41,16 +41,16 @@ static uint64_t all_levels(const CUDA_ARRAY3D_DESCRIPTOR *shape, unsigned levels
     return sum;
 }
 
-/* A twin without memory (deferred mapping) tells what the driver's layout will take; not every driver can. */
+/* An array without memory (deferred mapping) shows what the layout takes; not in every driver. */
 static uint64_t array_bytes(const CUDA_ARRAY3D_DESCRIPTOR *shape, CUdevice device)
 {
-    CUDA_ARRAY3D_DESCRIPTOR bare = *shape;
+    CUDA_ARRAY3D_DESCRIPTOR unmapped = *shape;
     CUDA_ARRAY_MEMORY_REQUIREMENTS need = {0};
-    CUarray twin;
-    bare.Flags |= CUDA_ARRAY3D_DEFERRED_MAPPING;
-    if (cuda()->cuArray3DCreate_v2(&twin, &bare) == CUDA_SUCCESS) {
-        cuda()->cuArrayGetMemoryRequirements(&need, twin, device);
-        cuda()->cuArrayDestroy(twin);
+    CUarray bare;
+    unmapped.Flags |= CUDA_ARRAY3D_DEFERRED_MAPPING;
+    if (cuda()->cuArray3DCreate_v2(&bare, &unmapped) == CUDA_SUCCESS) {
+        cuda()->cuArrayGetMemoryRequirements(&need, bare, device);
+        cuda()->cuArrayDestroy(bare);
     }
     uint64_t plain = plain_bytes(shape, 0);
     return need.size > plain ? need.size : plain;
@@ -58,20 +58,20 @@ static uint64_t array_bytes(const CUDA_ARRAY3D_DESCRIPTOR *shape, CUdevice devic
 
 static uint64_t mipmap_bytes(const CUDA_ARRAY3D_DESCRIPTOR *shape, unsigned levels, CUdevice device)
 {
-    CUDA_ARRAY3D_DESCRIPTOR bare = *shape;
+    CUDA_ARRAY3D_DESCRIPTOR unmapped = *shape;
     CUDA_ARRAY_MEMORY_REQUIREMENTS need = {0};
-    CUmipmappedArray twin;
-    bare.Flags |= CUDA_ARRAY3D_DEFERRED_MAPPING;
-    if (cuda()->cuMipmappedArrayCreate(&twin, &bare, levels) == CUDA_SUCCESS) {
-        cuda()->cuMipmappedArrayGetMemoryRequirements(&need, twin, device);
-        cuda()->cuMipmappedArrayDestroy(twin);
+    CUmipmappedArray bare;
+    unmapped.Flags |= CUDA_ARRAY3D_DEFERRED_MAPPING;
+    if (cuda()->cuMipmappedArrayCreate(&bare, &unmapped, levels) == CUDA_SUCCESS) {
+        cuda()->cuMipmappedArrayGetMemoryRequirements(&need, bare, device);
+        cuda()->cuMipmappedArrayDestroy(bare);
     }
     uint64_t plain = all_levels(shape, levels);
     return need.size > plain ? need.size : plain;
 }
 
-static CUresult made(CUresult result, const struct gs_place *place, enum gs_space space,
-                     uint64_t bytes, const void *handle)
+static CUresult recorded(CUresult result, const struct gs_place *place, enum gs_space space,
+                         uint64_t bytes, const void *handle)
 {
     if (result == CUDA_SUCCESS)
         gs_keep(place, space, (uintptr_t)handle, bytes);
@@ -80,13 +80,13 @@ static CUresult made(CUresult result, const struct gs_place *place, enum gs_spac
     return result;
 }
 
-#define CREATE_ARRAY(space, size, call)                                                    \
-    do {                                                                                   \
-        uint64_t bytes = size;                                                             \
-        if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))                             \
-            return gs_refuse(place.gpu);                                                   \
-        CUresult result = GS_INSIDE(call);                                                 \
-        return made(result, &place, space, bytes, result == CUDA_SUCCESS ? *array : NULL); \
+#define CREATE_ARRAY(space, size, call)                                                        \
+    do {                                                                                       \
+        uint64_t bytes = size;                                                                 \
+        if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))                                 \
+            return gs_refuse(place.gpu);                                                       \
+        CUresult result = GS_INSIDE(call);                                                     \
+        return recorded(result, &place, space, bytes, result == CUDA_SUCCESS ? *array : NULL); \
     } while (0)
 
 CUresult cuArrayCreate_v2(CUarray *array, const CUDA_ARRAY_DESCRIPTOR *shape)

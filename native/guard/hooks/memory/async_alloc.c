@@ -15,7 +15,7 @@
 struct request {
     CUdeviceptr *pointer;
     size_t bytes;
-    CUmemoryPool named; /* NULL: the device's current pool */
+    CUmemoryPool named; /* NULL: the current pool of the device */
     CUstream stream;
     bool per_thread;
 };
@@ -23,19 +23,21 @@ struct request {
 enum { SMALL = 1 << 20 };
 enum outcome { DONE, REFUSED, GREW_TOO_MUCH };
 
-static CUresult allocate(const struct request *want)
+static CUresult allocate(const struct request *request)
 {
-    if (want->named)
-        return (want->per_thread ? cuda()->cuMemAllocFromPoolAsync_ptsz
-                                 : cuda()->cuMemAllocFromPoolAsync)(want->pointer, want->bytes,
-                                                                    want->named, want->stream);
-    return (want->per_thread ? cuda()->cuMemAllocAsync_ptsz
-                             : cuda()->cuMemAllocAsync)(want->pointer, want->bytes, want->stream);
+    if (request->named)
+        return (request->per_thread
+                    ? cuda()->cuMemAllocFromPoolAsync_ptsz
+                    : cuda()->cuMemAllocFromPoolAsync)(request->pointer, request->bytes,
+                                                       request->named, request->stream);
+    return (request->per_thread
+                ? cuda()->cuMemAllocAsync_ptsz
+                : cuda()->cuMemAllocAsync)(request->pointer, request->bytes, request->stream);
 }
 
-static CUstream actual_stream(const struct request *want)
+static CUstream actual_stream(const struct request *request)
 {
-    return want->per_thread && !want->stream ? CU_STREAM_PER_THREAD : want->stream;
+    return request->per_thread && !request->stream ? CU_STREAM_PER_THREAD : request->stream;
 }
 
 static bool idle(CUstream stream)
@@ -45,15 +47,15 @@ static bool idle(CUstream stream)
            && status == CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
-static void record(struct gs_pool *pool, const struct request *want)
+static void record(struct gs_pool *pool, const struct request *request)
 {
     struct gs_entry old, entry = {.space = GS_POINTER,
-                                  .key = *want->pointer,
-                                  .bytes = want->bytes,
+                                  .key = *request->pointer,
+                                  .bytes = request->bytes,
                                   .pool = pool,
                                   .gpu = (int8_t)pool->growth.gpu,
                                   .unmovable = GS_UNMOVABLE_POOL};
-    pool->outstanding += want->bytes;
+    pool->outstanding += request->bytes;
     gs_unmovable_add(GS_UNMOVABLE_POOL);
     if (!gs_ledger_put(&entry, &old))
         return;
@@ -63,12 +65,12 @@ static void record(struct gs_pool *pool, const struct request *want)
         gs_release(&old);
 }
 
-/* The pool grew more than was reserved for it and the share has no more: hand it all back. */
-static void undo(struct gs_pool *pool, const struct request *want, uint64_t claimed)
+/* The pool grew beyond its charge and the share has no more: returns all of it. */
+static void undo(struct gs_pool *pool, const struct request *request, uint64_t claimed)
 {
-    CUstream stream = actual_stream(want);
+    CUstream stream = actual_stream(request);
     uint64_t reserved = pool->growth.charged + claimed;
-    cuda()->cuMemFreeAsync(*want->pointer, stream);
+    cuda()->cuMemFreeAsync(*request->pointer, stream);
     cuda()->cuStreamSynchronize(stream);
     cuda()->cuMemPoolTrimTo(pool->handle, 0);
     gs_pool_read(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &reserved);
@@ -76,76 +78,77 @@ static void undo(struct gs_pool *pool, const struct request *want, uint64_t clai
 }
 
 /*
- * Held under the pool's lock, the driver's call included: else two threads could not tell whose growth is whose.
- * `trusting` counts on the free bytes of the pool. They may be in pieces that the driver cannot join (it moves
- * whole steps of growth only, seen on driver 580), so that the card would hold more than the share for a moment.
+ * Under the lock of the pool, the driver's call included, so that the growth is that of this
+ * request. `trusting` relies on the free bytes of the pool. They may be fragments that the driver
+ * cannot join (driver 580 moves whole steps of growth only), so that the GPU would hold more than
+ * the charge for a moment.
  */
-static enum outcome attempt(struct gs_pool *pool, const struct request *want, bool trusting,
+static enum outcome attempt(struct gs_pool *pool, const struct request *request, bool trusting,
                             CUresult *result)
 {
-    CUdeviceptr before = want->pointer ? *want->pointer : 0;
+    CUdeviceptr before = request->pointer ? *request->pointer : 0;
     gs_pool_settle(pool);
     uint64_t used = pool->growth.charged, reserved;
     if (trusting)
         gs_pool_read(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT, &used);
-    uint64_t claimed = gs_growth_estimate(&pool->growth, want->bytes, used);
+    uint64_t claimed = gs_growth_estimate(&pool->growth, request->bytes, used);
     if (!gs_charge(GS_EXACT, pool->growth.gpu, claimed))
         return REFUSED;
-    *result = allocate(want);
+    *result = allocate(request);
     if (!gs_pool_read(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &reserved))
         reserved = pool->growth.charged + (*result == CUDA_SUCCESS ? claimed : 0);
     if (!gs_growth_settle(&pool->growth, reserved, claimed)) {
-        undo(pool, want, claimed);
-        *want->pointer = before;
+        undo(pool, request, claimed);
+        *request->pointer = before;
         return GREW_TOO_MUCH;
     }
     if (*result == CUDA_SUCCESS)
-        record(pool, want);
+        record(pool, request);
     return DONE;
 }
 
-/* All that the request could take is claimed; a small one may be served from what the pool has left. */
-static bool attempted(struct gs_pool *pool, const struct request *want, CUresult *result)
+/* Charges all that the request could take; a small one may fit into what the pool has free. */
+static bool attempted(struct gs_pool *pool, const struct request *request, CUresult *result)
 {
     pthread_mutex_lock(&pool->growth.lock);
-    enum outcome outcome = attempt(pool, want, false, result);
-    if (outcome == REFUSED && want->bytes <= SMALL)
-        outcome = attempt(pool, want, true, result);
+    enum outcome outcome = attempt(pool, request, false, result);
+    if (outcome == REFUSED && request->bytes <= SMALL)
+        outcome = attempt(pool, request, true, result);
     pthread_mutex_unlock(&pool->growth.lock);
     return outcome == DONE;
 }
 
-static struct gs_pool *pool_of(const struct request *want)
+static struct gs_pool *pool_of(const struct request *request)
 {
-    CUmemoryPool handle = want->named;
-    struct gs_pool *pool = handle ? gs_pool_known(handle) : NULL;
+    CUmemoryPool handle = request->named;
+    struct gs_pool *pool = handle ? gs_pool_find(handle) : NULL;
     if (pool)
         return pool;
-    struct gs_place place = gs_place_of_stream(actual_stream(want));
+    struct gs_place place = gs_place_of_stream(actual_stream(request));
     if (place.gpu < 0
         || (!handle && cuda()->cuDeviceGetMemPool(&handle, place.device) != CUDA_SUCCESS))
         return NULL;
     return gs_pool_register(handle, place.gpu);
 }
 
-static CUresult stream_ordered(const struct request *want)
+static CUresult stream_ordered(const struct request *request)
 {
     if (!gs_active())
-        return allocate(want);
-    if (!idle(actual_stream(want))) {
-        gs_graph_gets_memory(); /* captured: it becomes a node and takes memory when the graph is launched */
-        return allocate(want);
+        return allocate(request);
+    if (!idle(actual_stream(request))) {
+        gs_graph_gets_memory(); /* captured: a node that takes memory at the launch */
+        return allocate(request);
     }
-    struct gs_pool *pool = pool_of(want);
+    struct gs_pool *pool = pool_of(request);
     if (!pool || pool->growth.gpu < 0)
-        return allocate(want);
+        return allocate(request);
     CUresult result;
-    if (attempted(pool, want, &result))
+    if (attempted(pool, request, &result))
         return result;
-    /* Frees that the stream has not reached yet hold the memory that trimming is to return. */
-    cuda()->cuStreamSynchronize(actual_stream(want));
+    /* Trimming frees nothing that waits for a free further down the stream. */
+    cuda()->cuStreamSynchronize(actual_stream(request));
     gs_reclaim(pool->growth.gpu);
-    if (attempted(pool, want, &result))
+    if (attempted(pool, request, &result))
         return result;
     return gs_refuse(pool->growth.gpu);
 }
@@ -172,7 +175,10 @@ CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *pointer, size_t bytes, CUmemo
     return GS_INSIDE(stream_ordered(&(struct request){pointer, bytes, pool, stream, true}));
 }
 
-/* A pointer of cuMemAlloc may be freed so. Ours waits for more than that stream's work, which does no harm. */
+/*
+ * Pointers of cuMemAlloc() may be freed here. The heap waits for the context, not for the stream
+ * only.
+ */
 CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream)
 {
     CUresult freed;

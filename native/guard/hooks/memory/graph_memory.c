@@ -9,11 +9,11 @@
 #include "charge/pressure.h"
 #include "share/attach.h"
 
-/* One GPU's graph memory in this process. */
+/* The graph memory of a GPU in this process. */
 struct graph_pool {
     struct gs_growth growth;
     CUdevice device;
-    uint64_t trims; /* a trim takes the memory of every graph that is not running */
+    uint64_t trims; /* a trim frees the memory of every graph that is not running */
     bool used;
 };
 
@@ -53,7 +53,7 @@ static uint64_t reserved(const struct graph_pool *graph_pool)
     return read(graph_pool, CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT, graph_pool->growth.charged);
 }
 
-/* Launches cannot be undone, so what they took is charged; in-flight claims of other threads stay on top. */
+/* Forced, because a launch cannot be undone. Claims of other threads stay charged on top. */
 static void settle(struct graph_pool *graph_pool, uint64_t claimed)
 {
     pthread_mutex_lock(&graph_pool->growth.lock);
@@ -119,18 +119,17 @@ static bool add_node(struct gs_graph_need *need, CUgraphNode node)
 static bool add_nodes(struct gs_graph_need *need, CUgraph graph)
 {
     size_t count = 0;
-    bool found = false;
+    bool allocates = false;
     if (cuda()->cuGraphGetNodes(graph, NULL, &count) != CUDA_SUCCESS || count == 0)
         return false;
     CUgraphNode *nodes = malloc(count * sizeof(CUgraphNode));
     if (nodes && cuda()->cuGraphGetNodes(graph, nodes, &count) == CUDA_SUCCESS)
         for (size_t i = 0; i < count; i++)
-            found |= add_node(need, nodes[i]);
+            allocates |= add_node(need, nodes[i]);
     free(nodes);
-    return found;
+    return allocates;
 }
 
-/* What a graph will need, or NULL when it allocates nothing on our GPUs. */
 struct gs_graph_need *gs_graph_measure(CUgraph graph)
 {
     if (!__atomic_load_n(&nodes_exist, __ATOMIC_RELAXED) || !gs_active())
@@ -156,7 +155,6 @@ static uint64_t missing(const struct gs_graph_need *need, int gpu)
     return grown;
 }
 
-/* Claims what a graph may add on every GPU; on failure nothing, and the GPU that is full. */
 static int claim(const struct gs_graph_need *need, uint64_t claimed[GS_GPUS])
 {
     for (int gpu = 0; gpu < GS_GPUS; gpu++) {

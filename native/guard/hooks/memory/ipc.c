@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory of other processes by IPC handles: the driver's, and ours for blocks. */
+/* Memory of other processes by IPC handles: those of the driver, and tickets for blocks. */
 #include "hooks/memory/ipc.h"
 
 #include <pthread.h>
@@ -79,7 +79,7 @@ static CUresult map_chunks(struct opened *opened, int pidfd, const struct gs_ipc
     return result;
 }
 
-/* The exporter's list of chunks; it is believed no further than the ticket. */
+/* Reads the list of chunks in the exporter. Both are untrusted, so it has to match the ticket. */
 static struct gs_ipc_chunk *fetch_list(const struct gs_ticket *ticket, int pidfd)
 {
     size_t bytes = ticket->count * sizeof(struct gs_ipc_chunk);
@@ -113,8 +113,8 @@ static CUresult map(struct opened *opened)
     return result;
 }
 
-/* Wants the lock. */
-static struct opened *known(const struct gs_ticket *ticket)
+/* Needs the lock. */
+static struct opened *find_opened(const struct gs_ticket *ticket)
 {
     struct opened *opened = first;
     while (opened && memcmp(&opened->ticket, ticket, sizeof *ticket) != 0)
@@ -122,12 +122,12 @@ static struct opened *known(const struct gs_ticket *ticket)
     return opened;
 }
 
-/* Wants the lock. */
+/* Needs the lock. */
 static CUresult open_ticket(CUdeviceptr *pointer, const struct gs_ticket *ticket)
 {
-    struct opened *opened = known(ticket);
+    struct opened *opened = find_opened(ticket);
     if (ticket->pid == getpid())
-        return CUDA_ERROR_INVALID_CONTEXT; /* as natively: not in the process that made it */
+        return CUDA_ERROR_INVALID_CONTEXT; /* as the driver does in the exporting process */
     if (!opened) {
         opened = calloc(1, sizeof *opened + ticket->count * sizeof *opened->handle);
         if (!opened)
@@ -147,7 +147,7 @@ static CUresult open_ticket(CUdeviceptr *pointer, const struct gs_ticket *ticket
     return CUDA_SUCCESS;
 }
 
-/* Handles of the driver's own are counted only; which pointer is closed does not matter. */
+/* Handles of the driver are counted only. */
 static CUresult native_opened(CUresult result)
 {
     if (result == CUDA_SUCCESS && gs_movable())
@@ -187,7 +187,7 @@ CUresult cuIpcOpenMemHandle_v2(CUdeviceptr *pointer, CUipcMemHandle handle, unsi
                : native_opened(cuda()->cuIpcOpenMemHandle_v2(pointer, handle, flags));
 }
 
-/* Wants the lock. False when that is no pointer of ours. */
+/* False when the pointer is not of a ticket. Needs the lock. */
 static bool close_pointer(CUdeviceptr pointer)
 {
     struct opened **link = &first;
@@ -224,7 +224,7 @@ CUresult cuIpcCloseMemHandle(CUdeviceptr pointer)
     return result;
 }
 
-static CUresult show(CUipcMemHandle *handle, const struct gs_allocation *allocation)
+static CUresult make_ticket(CUipcMemHandle *handle, const struct gs_allocation *allocation)
 {
     struct gs_ticket ticket;
     gs_blocks_lock();
@@ -240,10 +240,11 @@ static CUresult show(CUipcMemHandle *handle, const struct gs_allocation *allocat
 
 CUresult cuIpcGetMemHandle(CUipcMemHandle *handle, CUdeviceptr pointer)
 {
-    struct gs_allocation found;
+    struct gs_allocation allocation;
     gs_enter();
-    bool block = handle && gs_heap_find(pointer, &found);
-    CUresult result = block ? show(handle, &found) : cuda()->cuIpcGetMemHandle(handle, pointer);
+    bool block = handle && gs_heap_find(pointer, &allocation);
+    CUresult result =
+        block ? make_ticket(handle, &allocation) : cuda()->cuIpcGetMemHandle(handle, pointer);
     gs_leave();
     return result;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The allocation calls of before CUDA 3.2. */
+/* The allocation calls from before CUDA 3.2. */
 #include "charge/pressure.h"
 #include "hooks/memory/alloc.h"
 
-static CUresult kept(CUresult result, const struct gs_place *place, uint64_t bytes,
-                     const CUdeviceptr_v1 *pointer)
+static CUresult charged(CUresult result, const struct gs_place *place, uint64_t bytes,
+                        const CUdeviceptr_v1 *pointer)
 {
     if (result == CUDA_SUCCESS)
         gs_keep(place, GS_POINTER, *pointer, bytes);
@@ -20,7 +20,7 @@ CUresult cuMemAlloc(CUdeviceptr_v1 *pointer, unsigned int bytes)
         return cuda()->cuMemAlloc(pointer, bytes);
     if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))
         return gs_refuse(place.gpu);
-    return kept(cuda()->cuMemAlloc(pointer, bytes), &place, bytes, pointer);
+    return charged(cuda()->cuMemAlloc(pointer, bytes), &place, bytes, pointer);
 }
 
 CUresult cuMemAllocPitch(CUdeviceptr_v1 *pointer, unsigned int *pitch, unsigned int width,
@@ -32,8 +32,8 @@ CUresult cuMemAllocPitch(CUdeviceptr_v1 *pointer, unsigned int *pitch, unsigned 
     uint64_t bytes = ((uint64_t)width + 511) / 512 * 512 * height;
     if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))
         return gs_refuse(place.gpu);
-    return kept(cuda()->cuMemAllocPitch(pointer, pitch, width, height, element), &place, bytes,
-                pointer);
+    return charged(cuda()->cuMemAllocPitch(pointer, pitch, width, height, element), &place, bytes,
+                   pointer);
 }
 
 CUresult cuMemFree(CUdeviceptr_v1 pointer)

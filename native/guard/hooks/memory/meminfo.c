@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a program sees of its GPU's memory: its share. */
+/* What a program sees as memory of its GPU: the limit of its share, and what is free of it. */
 #include <limits.h>
 
 #include "charge/charge.h"
@@ -74,7 +74,10 @@ static int gpu_of_handle(nvmlDevice_t device)
     return gs_gpu_by_name(uuid);
 }
 
-/* Replaces the amounts of the card with those of the share; false when the share does not have that GPU. */
+/*
+ * Replaces the amounts of the card with those of the share; false when the share does not have that
+ * GPU.
+ */
 static bool show_share(nvmlDevice_t device, unsigned long long *total, unsigned long long *free,
                        unsigned long long *used)
 {

@@ -13,7 +13,7 @@ static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gs_pool *first;
 static bool freed_since_sync;
 
-/* Pools are few and stay in the list for good, so that nobody holds one that is gone. */
+/* Pools are few and are never removed from the list. */
 static struct gs_pool *find(CUmemoryPool handle)
 {
     struct gs_pool *pool = first;
@@ -22,7 +22,7 @@ static struct gs_pool *find(CUmemoryPool handle)
     return pool;
 }
 
-struct gs_pool *gs_pool_known(CUmemoryPool handle)
+struct gs_pool *gs_pool_find(CUmemoryPool handle)
 {
     pthread_mutex_lock(&list_lock);
     struct gs_pool *pool = find(handle);
@@ -122,7 +122,7 @@ CUresult cuMemPoolCreate(CUmemoryPool *handle, const CUmemPoolProps *properties)
     return result;
 }
 
-/* What is still allocated from a destroyed pool stays, and stays charged, until the last of it is freed. */
+/* What is still allocated from a destroyed pool stays charged until the last of it is freed. */
 static void destroyed(struct gs_pool *pool)
 {
     uint64_t left =
@@ -136,7 +136,7 @@ static void destroyed(struct gs_pool *pool)
 
 CUresult cuMemPoolDestroy(CUmemoryPool handle)
 {
-    struct gs_pool *pool = gs_pool_known(handle);
+    struct gs_pool *pool = gs_pool_find(handle);
     if (!pool)
         return cuda()->cuMemPoolDestroy(handle);
     pthread_mutex_lock(&pool->growth.lock);
@@ -149,7 +149,7 @@ CUresult cuMemPoolDestroy(CUmemoryPool handle)
 
 static CUresult changed(CUresult result, CUmemoryPool handle)
 {
-    struct gs_pool *pool = gs_pool_known(handle);
+    struct gs_pool *pool = gs_pool_find(handle);
     if (pool && pool->growth.gpu >= 0) {
         pthread_mutex_lock(&pool->growth.lock);
         gs_pool_settle(pool);
@@ -179,8 +179,8 @@ CUresult cuMemPoolImportFromShareableHandle(CUmemoryPool *handle, void *shared,
     return result;
 }
 
-/* A pool that a program asks for is remembered with its GPU: allocation from it may name it and nothing else. */
-static CUresult remembered(CUresult result, const CUmemoryPool *handle, int gpu)
+/* Records a pool with its GPU, because an allocation names the pool only. */
+static CUresult recorded(CUresult result, const CUmemoryPool *handle, int gpu)
 {
     if (result == CUDA_SUCCESS && handle && gs_active())
         gs_pool_register(*handle, gpu);
@@ -189,23 +189,23 @@ static CUresult remembered(CUresult result, const CUmemoryPool *handle, int gpu)
 
 CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *handle, CUdevice device)
 {
-    return remembered(cuda()->cuDeviceGetDefaultMemPool(handle, device), handle, gs_gpu_of(device));
+    return recorded(cuda()->cuDeviceGetDefaultMemPool(handle, device), handle, gs_gpu_of(device));
 }
 
 CUresult cuDeviceGetMemPool(CUmemoryPool *handle, CUdevice device)
 {
-    return remembered(cuda()->cuDeviceGetMemPool(handle, device), handle, gs_gpu_of(device));
+    return recorded(cuda()->cuDeviceGetMemPool(handle, device), handle, gs_gpu_of(device));
 }
 
 CUresult cuMemGetDefaultMemPool(CUmemoryPool *handle, CUmemLocation *location,
                                 CUmemAllocationType type)
 {
     CUresult result = cuda()->cuMemGetDefaultMemPool(handle, location, type);
-    return remembered(result, handle, gs_gpu_at(location));
+    return recorded(result, handle, gs_gpu_at(location));
 }
 
 CUresult cuMemGetMemPool(CUmemoryPool *handle, CUmemLocation *location, CUmemAllocationType type)
 {
     CUresult result = cuda()->cuMemGetMemPool(handle, location, type);
-    return remembered(result, handle, gs_gpu_at(location));
+    return recorded(result, handle, gs_gpu_at(location));
 }

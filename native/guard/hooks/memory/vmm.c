@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Virtual memory management: physical memory made by cuMemCreate lives while a handle to it is held or any part of
- * it is mapped. Imported handles are not in the books: their memory is charged to the process that made it.
+ * Virtual memory management: physical memory of cuMemCreate() lives while a handle to it is held or
+ * a part of it is mapped. Imported handles are not recorded: their memory is charged to the process
+ * that created it.
  */
 #include "hooks/memory/vmm.h"
 
@@ -33,7 +34,7 @@ static void put(enum gs_space space, uint64_t key, uint64_t bytes, struct physic
     gs_ledger_put(&entry, &old);
 }
 
-/* Wants the lock. */
+/* Needs the lock. */
 static void free_unused(struct physical *memory)
 {
     if (memory->handles || memory->mappings)
@@ -43,7 +44,7 @@ static void free_unused(struct physical *memory)
     free(memory);
 }
 
-/* The references of one handle stand in its entry; wants the lock. */
+/* The references of a handle are counted in its entry. Needs the lock. */
 static void add_handle(uint64_t handle, struct physical *memory)
 {
     struct gs_entry entry = {.bytes = 0};
@@ -52,7 +53,7 @@ static void add_handle(uint64_t handle, struct physical *memory)
     memory->handles++;
 }
 
-/* Takes one reference out of the books but leaves it counted; wants the lock. */
+/* Takes one reference out of the ledger; the memory still counts it. Needs the lock. */
 static struct physical *detach_handle(uint64_t handle)
 {
     struct gs_entry entry;
@@ -95,7 +96,7 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t bytes,
 
 CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
 {
-    /* Out of the books before the call: right after it the driver may give the same handle to another thread. */
+    /* Before the call: directly after it another thread may get the same handle. */
     pthread_mutex_lock(&lock);
     struct physical *memory = detach_handle(handle);
     pthread_mutex_unlock(&lock);
@@ -148,7 +149,7 @@ static void unmapped(uint64_t address, uint64_t end)
 
 CUresult cuMemUnmap(CUdeviceptr address, size_t bytes)
 {
-    /* The lock covers the call: a mapping that another thread makes right after it must not be taken for the old. */
+    /* The lock covers the call: another thread may map the same address directly after it. */
     if (!gs_active())
         return cuda()->cuMemUnmap(address, bytes);
     pthread_mutex_lock(&lock);
@@ -164,9 +165,9 @@ struct address {
     struct physical *memory;
 };
 
-static bool covers(const struct gs_entry *entry, void *wanted)
+static bool covers(const struct gs_entry *entry, void *searched)
 {
-    struct address *address = wanted;
+    struct address *address = searched;
     if (entry->space != GS_MAPPING || address->at < entry->key
         || address->at - entry->key >= entry->bytes)
         return false;
@@ -178,7 +179,7 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void 
 {
     struct gs_allocation plain;
     if (gs_heap_find((uintptr_t)pointer, &plain))
-        return CUDA_ERROR_INVALID_VALUE; /* as natively for what cuMemAlloc gave */
+        return CUDA_ERROR_INVALID_VALUE; /* as the driver does for pointers of cuMemAlloc() */
     CUresult result = cuda()->cuMemRetainAllocationHandle(handle, pointer);
     if (result != CUDA_SUCCESS || !gs_active())
         return result;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Contexts: charged before they are created; with a context its allocations end. */
 #include "hooks/setup/context.h"
 
 #include <pthread.h>
@@ -20,7 +21,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int open_contexts[GS_GPUS];
 static CUcontext primary[GS_GPUS];
 
-static void count(int gpu)
+static void count_context(int gpu)
 {
     pthread_mutex_lock(&lock);
     open_contexts[gpu]++;
@@ -35,15 +36,12 @@ static bool any_open(int gpu)
     return open;
 }
 
-/*
- * Each context takes its memory anew (driver 580: the second of a process costs what the first
- * did).
- */
+/* Each context is charged: on driver 580 the second of a process costs what the first does. */
 static bool enter(int gpu, uint64_t price)
 {
     bool entered = gs_charge(GS_EXACT, gpu, price);
     if (entered)
-        count(gpu);
+        count_context(gpu);
     return entered;
 }
 
@@ -84,7 +82,7 @@ static void leave(int gpu, uint64_t price)
     gs_uncharge(GS_EXACT, gpu, price);
 }
 
-/* Records a context that was counted and paid for; a handle that was known counts once. */
+/* Records a context that is charged and counted; a handle that is recorded already counts once. */
 static void remember(CUcontext context, const struct gs_place *place, uint64_t price)
 {
     struct gs_entry old, entry = {.space = GS_CONTEXT,
@@ -97,7 +95,7 @@ static void remember(CUcontext context, const struct gs_place *place, uint64_t p
     gs_suspend_thread_start();
 }
 
-static void gone(void *context, bool with_its_memory)
+static void context_ended(void *context, bool with_its_memory)
 {
     struct gs_entry entry;
     if (!gs_ledger_take(GS_CONTEXT, (uintptr_t)context, &entry))
@@ -116,12 +114,12 @@ struct gs_place gs_place_current(void)
         || cuda()->cuCtxGetDevice(&place.device) != CUDA_SUCCESS)
         return place;
     place.gpu = gs_gpu_taken(place.device);
-    struct gs_entry known;
-    if (place.gpu >= 0 && !gs_ledger_find(GS_CONTEXT, (uintptr_t)place.context, &known)) {
-        /* Made by a way that we do not see, such as a green context's own or an export table. */
+    struct gs_entry entry;
+    if (place.gpu >= 0 && !gs_ledger_find(GS_CONTEXT, (uintptr_t)place.context, &entry)) {
+        /* Created without a call that is interposed: by a green context or an export table. */
         uint64_t price = any_open(place.gpu) ? 0 : gs_context_bytes(place.gpu);
         gs_charge_forced(place.gpu, price);
-        count(place.gpu);
+        count_context(place.gpu);
         remember(place.context, &place, price);
     }
     return place;
@@ -130,26 +128,23 @@ struct gs_place gs_place_current(void)
 struct gs_place gs_place_of_stream(CUstream stream)
 {
     CUcontext context;
-    struct gs_entry known;
+    struct gs_entry entry;
     bool named = stream && stream != CU_STREAM_LEGACY && stream != CU_STREAM_PER_THREAD;
     if (named && gs_active() && cuda()->cuStreamGetCtx(stream, &context) == CUDA_SUCCESS
-        && gs_ledger_find(GS_CONTEXT, (uintptr_t)context, &known))
-        return (struct gs_place){.gpu = known.gpu,
+        && gs_ledger_find(GS_CONTEXT, (uintptr_t)context, &entry))
+        return (struct gs_place){.gpu = entry.gpu,
                                  .context = context,
-                                 .device = (CUdevice)(intptr_t)known.pool};
+                                 .device = (CUdevice)(intptr_t)entry.pool};
     return gs_place_current();
 }
 
-static bool primary_known(int gpu)
+static bool primary_recorded(int gpu)
 {
-    struct gs_entry known;
-    return primary[gpu] && gs_ledger_find(GS_CONTEXT, (uintptr_t)primary[gpu], &known);
+    struct gs_entry entry;
+    return primary[gpu] && gs_ledger_find(GS_CONTEXT, (uintptr_t)primary[gpu], &entry);
 }
 
-/*
- * Contexts come and go only while the process may use the GPU; the suspend thread makes them
- * current for itself.
- */
+/* Contexts end only while the process may use the GPU, and while the suspend thread uses none. */
 #define OUTSIDE_TRANSFERS(act)        \
     GS_INSIDE(({                      \
         gs_suspend_thread_pause();    \
@@ -161,7 +156,7 @@ static bool primary_known(int gpu)
 static CUresult retain(CUcontext *context, CUdevice device)
 {
     struct gs_place place = {.gpu = gs_gpu_taken(device), .device = device};
-    if (place.gpu < 0 || primary_known(place.gpu))
+    if (place.gpu < 0 || primary_recorded(place.gpu))
         return cuda()->cuDevicePrimaryCtxRetain(context, device);
     uint64_t price = gs_context_bytes(place.gpu);
     if (!enter(place.gpu, price))
@@ -189,11 +184,11 @@ static CUresult primary_released(CUresult result, CUdevice device)
     unsigned int flags;
     if (result == CUDA_SUCCESS && gpu >= 0 && primary[gpu]
         && cuda()->cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS && !active)
-        gone(primary[gpu], true);
+        context_ended(primary[gpu], true);
     return result;
 }
 
-/* The context may end with the call. */
+/* The call may end the context. */
 static void before_end(CUdevice device)
 {
     int gpu = gs_gpu_of(device);
@@ -226,7 +221,7 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
     return OUTSIDE_TRANSFERS(primary_released(cuda()->cuDevicePrimaryCtxReset_v2(device), device));
 }
 
-/* Runs a creating call: paid for before, recorded after. */
+/* A call that creates a context: charged before, recorded after. */
 #define CREATE(handle, on, cost, call)                                   \
     do {                                                                 \
         gs_enter();                                                      \
@@ -270,7 +265,7 @@ CUresult cuCtxCreate_v4(CUcontext *context, CUctxCreateParams *parameters, unsig
 CUresult cuGreenCtxCreate(CUgreenCtx *context, CUdevResourceDesc resource, CUdevice device,
                           unsigned int flags)
 {
-    /* It lives inside the primary context, which has paid. */
+    /* It uses the primary context, which is charged already. */
     CREATE(context, device, any_open(place.gpu) ? 0 : gs_context_bytes(place.gpu),
            cuda()->cuGreenCtxCreate(context, resource, device, flags));
 }
@@ -278,7 +273,7 @@ CUresult cuGreenCtxCreate(CUgreenCtx *context, CUdevResourceDesc resource, CUdev
 static CUresult destroyed(CUresult result, void *context)
 {
     if (result == CUDA_SUCCESS)
-        gone(context, true);
+        context_ended(context, true);
     return result;
 }
 
@@ -304,8 +299,8 @@ CUresult cuGreenCtxDestroy(CUgreenCtx green)
     cuda()->cuCtxFromGreenCtx(&context, green);
     CUresult result = cuda()->cuGreenCtxDestroy(green);
     if (result == CUDA_SUCCESS) {
-        gone(context, false);
-        gone(green, false);
+        context_ended(context, false);
+        context_ended(green, false);
     }
     gs_leave();
     return result;

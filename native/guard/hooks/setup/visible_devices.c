@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A share that has moved to another GPU cannot change the environment of programs that run: what
- * they start inherits the names of the GPUs that it came from. So before the driver reads those
- * they are set right.
+ * CUDA_VISIBLE_DEVICES after a migration. Programs that a process of a migrated share starts
+ * inherit the UUIDs of the GPUs that the share came from. The variable is corrected before the
+ * driver reads it, in cuInit().
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@ static bool has_moved(const struct gs_region *region)
     return moved;
 }
 
-static void names(const struct gs_region *region, char list[LIST])
+static void list_uuids(const struct gs_region *region, char list[LIST])
 {
     size_t at = 0;
     for (uint32_t g = 0; g < region->gpu_count && at < LIST; g++)
@@ -31,10 +31,7 @@ static void names(const struct gs_region *region, char list[LIST])
                                region->gpu[g].uuid);
 }
 
-/*
- * Some of them, or ordinals, are the program's own choice, of which nobody knows what it means
- * elsewhere.
- */
+/* A part of the UUIDs, or ordinals, is a choice of the program and stays as it is. */
 static bool names_all(const char *value, uint32_t count)
 {
     uint32_t uuids = strncmp(value, "GPU-", 4) == 0;
@@ -43,20 +40,20 @@ static bool names_all(const char *value, uint32_t count)
     return uuids == count;
 }
 
-static void follow(void)
+static void correct_visible_devices(void)
 {
     char list[LIST] = "";
     const struct gs_region *region = gs_shared_region();
     const char *value = getenv(VARIABLE);
     if (!region || !value || !has_moved(region) || !names_all(value, region->gpu_count))
         return;
-    names(region, list);
+    list_uuids(region, list);
     if (strcmp(value, list) != 0)
         setenv(VARIABLE, list, 1);
 }
 
 CUresult cuInit(unsigned int flags)
 {
-    follow();
+    correct_visible_devices();
     return cuda()->cuInit(flags);
 }

@@ -11,14 +11,14 @@ static CUresult begun(CUresult result)
 }
 
 /* A capture that was invalidated ends here too, with an error. */
-static CUresult ended(bool was, CUresult result)
+static CUresult ended(bool was_captured, CUresult result)
 {
-    if (was && __atomic_sub_fetch(&gs_captures, 1, __ATOMIC_SEQ_CST) < 0)
+    if (was_captured && __atomic_sub_fetch(&gs_captures, 1, __ATOMIC_SEQ_CST) < 0)
         __atomic_add_fetch(&gs_captures, 1, __ATOMIC_SEQ_CST);
     return result;
 }
 
-/* None begins while all work is waited for. */
+/* Inside, so that no capture begins while the suspend thread waits for all work. */
 #define BEGIN(symbol, parameters, ...)                        \
     CUresult symbol parameters                                \
     {                                                         \
@@ -37,12 +37,12 @@ BEGINS(cuStreamBeginCaptureToGraph,
 
 CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph)
 {
-    bool was = gs_is_captured(stream);
-    return ended(was, cuda()->cuStreamEndCapture(stream, graph));
+    bool was_captured = gs_is_captured(stream);
+    return ended(was_captured, cuda()->cuStreamEndCapture(stream, graph));
 }
 
 CUresult cuStreamEndCapture_ptsz(CUstream stream, CUgraph *graph)
 {
-    bool was = gs_is_captured(stream ? stream : CU_STREAM_PER_THREAD);
-    return ended(was, cuda()->cuStreamEndCapture_ptsz(stream, graph));
+    bool was_captured = gs_is_captured(stream ? stream : CU_STREAM_PER_THREAD);
+    return ended(was_captured, cuda()->cuStreamEndCapture_ptsz(stream, graph));
 }

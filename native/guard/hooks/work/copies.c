@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copies, fills and writes by streams: they touch memory, so they wait while it is away. */
+/* Copies, fills and stream memory operations: they touch memory, so they wait while it is away. */
 #include "driver/quiesce.h"
 #include "driver/real.h"
 #include "schedule/gate.h"
@@ -15,7 +15,7 @@
 #define PTSZ(name, symbol, since, params, args) \
     INSIDE(symbol, params, args)                \
     INSIDE(symbol##_ptsz, params, args)
-/* These wait for the GPU, most of them: after them the guard may know that it is idle. */
+/* Most of these wait for the GPU, so after them its work may be known to be complete. */
 #define WAITING(symbol, params, args)           \
     CUresult symbol params                      \
     {                                           \

@@ -10,7 +10,7 @@
 #include "hooks/memory/graph_memory.h"
 #include "hooks/work/launch.h"
 
-static bool graphs_exist; /* that allocate */
+static bool graphs_exist; /* executable graphs with memory nodes */
 
 static bool graphs_with_memory(void)
 {
@@ -19,7 +19,7 @@ static bool graphs_with_memory(void)
 
 typedef CUresult starter(gs_graph_call *real, CUgraphExec graph, CUstream stream, CUstream actual);
 
-/* What the graph allocates is claimed before it is started. */
+/* Charges what the graph allocates before it starts. */
 static CUresult with_memory(starter *start, gs_graph_call *real, CUgraphExec graph, CUstream stream,
                             CUstream actual, struct gs_graph_need *need)
 {
@@ -114,7 +114,7 @@ static CUresult instantiated(CUresult result, const CUgraphExec *graph, struct g
     return result;
 }
 
-/* Memory is taken at the first launch; with the upload flag at once. */
+/* The driver takes the memory at the first launch, or here with the upload flag. */
 #define INSTANTIATE(flags, call)                                                            \
     do {                                                                                    \
         uint64_t claimed[GS_GPUS] = {0};                                                    \

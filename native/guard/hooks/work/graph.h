@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The graph hooks' state, for the child of a fork. Threads: its only one. */
 #ifndef GS_GRAPH_H
 #define GS_GRAPH_H
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything that queues GPU work of the program's own. */
+/* The hooks that queue kernels and graphs. */
 #include "hooks/work/launch.h"
 #include "driver/quiesce.h"
 #include "schedule/gate.h"
 
-/* The launch itself runs right here, so that nothing about it differs from a launch without a guard. */
+/* A macro, so that the launch itself is a plain call, as without the guard. */
 #define LAUNCH(on, what, blocks, call)                    \
     do {                                                  \
         struct gs_pass pass = {.stream = on, .key = 0};   \
@@ -63,7 +63,7 @@ EXTENDED(cuLaunchKernelEx_ptsz, own(s))
 COOPERATIVE(cuLaunchCooperativeKernel, s)
 COOPERATIVE(cuLaunchCooperativeKernel_ptsz, own(s))
 
-/* One kernel on each of several GPUs; the first one's gate stands for all. */
+/* One kernel on each of several GPUs; only the gate of the first is checked. */
 CUresult cuLaunchCooperativeKernelMultiDevice(CUDA_LAUNCH_PARAMS *list, unsigned int count,
                                               unsigned int flags)
 {

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Launches: the hooks that queue GPU work. The way of a launch is in native/guard/README.md.
+ * Threads: any; no lock of the guard is taken. Limits: one branch each when no gate is armed.
+ */
 #ifndef GS_LAUNCH_H
 #define GS_LAUNCH_H
 
@@ -6,7 +10,7 @@
 
 typedef CUresult gs_graph_call(CUgraphExec graph, CUstream stream);
 
-/* Launches a graph through the gate; `actual` is the stream that `stream` means. */
+/* Launches a graph; `actual` is the stream that the handle `stream` stands for. */
 CUresult gs_launch_graph(gs_graph_call *call, CUgraphExec graph, CUstream stream, CUstream actual);
 
 #endif

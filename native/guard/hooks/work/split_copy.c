@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Copies over the link, which may be large. Next to high-priority work they are made in parts with looks at the gate
- * between them: one after another in a stream they are the same copy.
+ * Copies between host and GPU, which can take long. Next to high-priority work a large copy is
+ * split into parts with fences between them. In one stream the parts have the same effect as the
+ * whole copy.
  */
 #include "driver/quiesce.h"
 #include "schedule/gate.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls that wait for, or ask about, the GPU: after them the guard knows more about what is done. */
+/* Calls that wait for the GPU or query it: after them the guard knows that work is complete. */
 #include "hooks/memory/pool.h"
 #include "schedule/decide/preempt.h"
 #include "schedule/gate.h"
 
-/* The driver shrinks its pools here; and work that was waited for is done. */
+/* In a synchronisation the driver also shrinks its pools. */
 #define WAIT(on, call)                                                        \
     do {                                                                      \
         bool gated = __builtin_expect(gs_gate_armed, 0);                      \
@@ -67,7 +67,7 @@ CUresult cuEventQuery(CUevent event)
     ASK(cuda()->cuEventQuery(event));
 }
 
-/* A stream that is gone must not be asked about. */
+/* A destroyed stream must not be queried. */
 static void forget(CUstream stream)
 {
     struct gs_attachment *attachment = gs_gate_armed ? gs_attachment_here() : NULL;
