@@ -140,7 +140,7 @@ def test_verify_finds_it_whole(used: Daemon):
     report = used.json("audit", "verify")
 
     assert done.returncode == 0, done.stderr
-    assert "chain    holds" in done.stdout
+    assert "chain    intact" in done.stdout
     assert report["ok"]
     assert report["key"] == used.gpushare("audit", "key").stdout.strip()
 

@@ -96,7 +96,7 @@ def test_a_compute_limit_that_nothing_holds_is_told(capsys):
         "job", State.RUNNING, None, GIB, timedelta(0), mechanism=(MechanismName.TIMESLICE,)
     )
     warn_unenforced(unheld)
-    assert "nothing holds the compute limit of 40 %" in capsys.readouterr().err
+    assert "no mechanism enforces the compute limit of 40 %" in capsys.readouterr().err
     warn_unenforced(replace(unheld, enforcement=Enforcement(compute=Level.COOPERATIVE)))
     assert capsys.readouterr().err == ""
 
@@ -157,8 +157,8 @@ def test_an_idle_share_is_told_with_its_time_and_what_was_asked():
     )
     shown = share_details(share, {})
     assert re.search(r"state +running, idle 42m", shown)
-    assert re.search(r"asked +8\.0 GiB, priority high", shown)
-    assert "asked" not in share_details(replace(share, asked=None, idle_since=None), {})
+    assert re.search(r"requested +8\.0 GiB, priority high", shown)
+    assert "requested" not in share_details(replace(share, asked=None, idle_since=None), {})
 
 
 def test_a_chinese_character_takes_two_columns():

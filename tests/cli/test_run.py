@@ -181,7 +181,7 @@ def test_a_dry_run_explains_and_takes_nothing(daemon: Daemon):
 
     assert done.returncode == 0
     assert "mps+guard" in done.stdout
-    assert "not safe from" in done.stdout
+    assert "not protected" in done.stdout
     assert daemon.json("ps", "-a")["items"] == []
 
 
@@ -189,7 +189,7 @@ def test_explain_leaves_stdout_to_the_program(daemon: Daemon):
     done = daemon.gpushare("run", "-m", "8GiB", "--explain", "--", "echo", "mine")
 
     assert done.stdout == "mine\n"
-    assert "not safe from" in done.stderr
+    assert "not protected" in done.stderr
 
 
 def test_a_detached_program_goes_on_and_its_output_can_be_read(daemon: Daemon):

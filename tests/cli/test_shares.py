@@ -110,7 +110,7 @@ def test_filters(held: Daemon):
 
 
 def test_what_a_share_does_not_protect_against_is_shown(held: Daemon):
-    assert "not safe from" in held.gpushare("show", "held").stdout
+    assert "not protected" in held.gpushare("show", "held").stdout
 
 
 def test_no_log_of_a_share_that_has_none(held: Daemon):

@@ -1,5 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line. `main` is the entry point; every verb has a file of its name."""
+"""The command line. `main` is the entry point.
+
+A command is one module named after it, below shares/, gpus/, policy/, audit/, access/ or daemon/.
+`_group` imports it only when it runs. A command
+
+- reads its options into values of `model` (`_options`, `policy/_options`),
+- calls the daemon through `_connect`, the only module here that chooses a daemon,
+- hands values and columns to `_format/output`, which prints them as a table, JSON or YAML.
+
+stdout carries data only; messages and errors go to stderr. Commands do not catch errors to print
+them: they raise, and `main` prints what, because, hint and code, and exits with the error's exit
+code. The exception is a command that works on several shares: it reports the error of one and
+continues with the next. `run` and `exec` do not return: the process becomes the user's program.
+"""
 
 import os
 import sys
@@ -16,7 +29,7 @@ from ._errors import FAILED, report
 from ._group import VerbGroup
 
 __all__ = ["command", "main"]
-COMPLETING = "_GPUSHARE_COMPLETE"  # what the shell's completion script asks for
+COMPLETING = "_GPUSHARE_COMPLETE"  # set by the shell's completion script
 
 
 @click.command(
@@ -25,18 +38,18 @@ COMPLETING = "_GPUSHARE_COMPLETE"  # what the shell's completion script asks for
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--socket", metavar="PATH", help="The daemon's socket.")
-@click.option("--context", "context", metavar="NAME", help="Whose daemon: one of the contexts.")
+@click.option("--socket", metavar="PATH", help="Connect to the daemon at this socket.")
+@click.option("--context", "context", metavar="NAME", help="Connect to the daemon of this context.")
 @click.option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),
     default="auto",
-    help="When to use colours.",
+    help="Colour output: auto, always or never.",
 )
-@click.option("--version", is_flag=True, help="Print the version and end.")
+@click.option("--version", is_flag=True, help="Print the version and exit.")
 @click.pass_context
 def command(ctx: click.Context, /, *, color: str, version: bool, **_: str | None) -> None:
-    """Give every process a share of a GPU, and make the share real.
+    """Divide GPUs into shares with enforced limits.
 
     \b
     gpushare run -m 8GiB -c 50 -- python train.py
@@ -54,7 +67,7 @@ def command(ctx: click.Context, /, *, color: str, version: bool, **_: str | None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and end the process with its exit code."""
+    """Run one command and exit with its exit code."""
     _fill_closed_streams()
     meta: dict[str, Any] = {}
     argv = list(sys.argv[1:] if arguments is None else arguments)
@@ -69,13 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _end_quietly()
     except SystemExit:
         raise
-    except BaseException as error:  # noqa: BLE001 (the one place that turns errors into words)
+    except BaseException as error:  # noqa: BLE001 (errors are printed here only)
         as_json = meta.get(JSON, _asks_for_json(argv))
         sys.exit(report(error, as_json=as_json, failed=meta.get(FAILED, 1)))
 
 
 def _fill_closed_streams() -> None:
-    """What the caller has closed is /dev/null: else our next file would take its number."""
+    """Open /dev/null for each closed standard stream, so that no other file gets its number."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             opened = os.open(os.devnull, os.O_RDWR)
@@ -87,7 +100,7 @@ def _fill_closed_streams() -> None:
 
 
 def _asks_for_json(argv: Sequence[str]) -> bool:
-    """Whether words that could not be parsed ask for it."""
+    """Whether arguments that click could not parse ask for JSON."""
     own = list(takewhile(lambda word: word != "--", argv))
     return "--json" in own or any(
         option in {"-o", "--output"} and value.startswith("json") for option, value in pairwise(own)
@@ -103,6 +116,6 @@ def _choose_colour(color: str) -> None:
 
 
 def _end_quietly() -> None:
-    """The reader of our output is gone: end quietly, as `ps | head -1` expects."""
+    """Exit without a message when the reader of stdout is gone, as in `gpushare ps | head -1`."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(141)  # 128 + SIGPIPE

@@ -1,5 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The door to the daemon; for what can be seen without one, to the same code in this process."""
+"""Which daemon a command talks to, and what works without one.
+
+The daemon is, in this order: `--context` or `--socket`; GPUSHARE_HOST; GPUSHARE_CONTEXT;
+GPUSHARE_SOCKET; the context of the configuration files; the daemon of this machine. The rule
+itself is in `config.sources.Config.reachable`. A client keeps no connection open, so a command may
+make several.
+
+Without a daemon `gpus` reads the driver in this process, with the daemon's own code. This is one of
+the two imports of `gpushare.daemon` in the command line; `cli/daemon/daemon.py` has the other.
+Modules that take long to import are imported inside functions: tests/test_imports.py holds the
+start-up time.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def config(flags: Mapping[str, object] = {}) -> "Config":
-    """What files, variables and the command line's own flags say."""
+    """The settings from files, variables and the options of the command line."""
     from gpushare.config.sources import load  # noqa: PLC0415 (start-up time)
 
     context = click.get_current_context(silent=True)
@@ -32,7 +43,7 @@ def config(flags: Mapping[str, object] = {}) -> "Config":
 
 
 def client() -> "Client":
-    """The daemon that is meant: of this machine, or of another by its context or address."""
+    """A client of the selected daemon, on this machine or another one."""
     from gpushare.client import Client  # noqa: PLC0415 (start-up time)
 
     context = click.get_current_context(silent=True)
@@ -41,7 +52,7 @@ def client() -> "Client":
 
 
 def local_client() -> "Client":
-    """The daemon of this machine, whatever context is meant otherwise."""
+    """A client of this machine's daemon, regardless of the context."""
     from gpushare.client import Client  # noqa: PLC0415 (start-up time)
 
     return Client(config().reachable_socket())
@@ -52,13 +63,13 @@ def require_local(daemon: "Client", what: str) -> None:
     if not isinstance(daemon.where, Path):
         raise UnsupportedError(
             f"{what} on {daemon.where}",
-            "it takes files and processes of that machine",
+            "it needs files and processes of that machine",
             "log in to it: ssh HOST gpushare …",
         )
 
 
 def gpus() -> "Sequence[GpuView]":
-    """From the daemon, or, said on stderr, straight from the driver."""
+    """From the daemon, or from the driver when none answers; a message on stderr says so."""
     daemon = client()
     try:
         return daemon.gpus()
@@ -67,12 +78,12 @@ def gpus() -> "Sequence[GpuView]":
             raise
         from gpushare.daemon import look  # noqa: PLC0415 (start-up time)
 
-        click.echo("gpushare: no daemon; asking the driver itself", err=True)
+        click.echo("gpushare: no daemon answers; reading the GPUs from the driver", err=True)
         return look(config().settings.runtime_dir)
 
 
 def gpu_names() -> "Sequence[GpuView]":
-    """The GPUs to name in a table of shares: none while the driver refuses to tell."""
+    """GPU names for a table of shares; empty when the driver fails."""
     try:
         return client().gpus()
     except HardwareError as error:
@@ -94,7 +105,7 @@ def complete_gpu(_: click.Context, __: click.Parameter, incomplete: str) -> "lis
 
 
 def _items(incomplete: str, names: Callable[[], list[str]]) -> "list[CompletionItem]":
-    """A shell that completes wants no error, only fewer words."""
+    """Completions that match; none on an error, because a shell cannot show it."""
     from click.shell_completion import CompletionItem  # noqa: PLC0415 (start-up time)
 
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The only place where errors become words and exit codes."""
+"""Prints errors and chooses exit codes."""
 
 import os
 import sys
@@ -10,12 +10,12 @@ import msgspec
 
 from gpushare.model.errors import GpushareError, UsageError
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells say
-FAILED = "gpushare.failed"  # a command's own exit code for failures that have no better one
+INTERRUPTED = 130  # 128 + SIGINT, as in shells
+FAILED = "gpushare.failed"  # key for a command's own exit code where an error has none but 1
 
 
 def report(error: BaseException, *, as_json: bool = False, failed: int = 1) -> int:
-    """Tell the user on stderr; the exit code. GPUSHARE_DEBUG=1 adds the trace."""
+    """Print the error on stderr and return the exit code. GPUSHARE_DEBUG=1 adds the traceback."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.Abort | KeyboardInterrupt):
@@ -35,7 +35,7 @@ def _as_gpushare_error(error: BaseException) -> GpushareError:
         path = context.command_path if context else "gpushare"
         return UsageError(error.format_message(), hint=f"{path} --help")
     return GpushareError(
-        "gpushare failed", f"{type(error).__name__}: {error}", "see where: GPUSHARE_DEBUG=1"
+        "gpushare failed", f"{type(error).__name__}: {error}", "for a traceback: GPUSHARE_DEBUG=1"
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verbs, each imported only when it is asked for: start-up time is a feature."""
+"""The commands of `gpushare`. Each is imported only when it runs, to keep start-up fast."""
 
 from collections import UserDict
 from importlib import import_module
@@ -17,41 +17,41 @@ class Verb(NamedTuple):
 
 VERBS = {
     "run": Verb("shares.run", "Run a program in a share of a GPU."),
-    "create": Verb("shares.create", "Hold a share without a program."),
+    "create": Verb("shares.create", "Create a share without running a program in it."),
     "rm": Verb("shares.rm", "Release shares."),
     "ps": Verb("shares.ps", "List shares and the queue."),
-    "show": Verb("shares.show", "Show everything about one share."),
-    "update": Verb("shares.update", "Change a share while it lives."),
-    "suspend": Verb("shares.suspend", "Take shares off the GPU for a while."),
-    "resume": Verb("shares.resume", "Put suspended shares back."),
+    "show": Verb("shares.show", "Show the details of a share."),
+    "update": Verb("shares.update", "Change the limits, priority or time of a share."),
+    "suspend": Verb("shares.suspend", "Move shares off the GPU and stop their programs."),
+    "resume": Verb("shares.resume", "Move suspended shares back to the GPU."),
     "migrate": Verb("shares.migrate", "Move a share to another GPU."),
-    "exec": Verb("shares.exec", "Run a program in a share that exists."),
-    "env": Verb("shares.env", "Print a share's environment for a shell."),
-    "wait": Verb("shares.wait", "Wait until a share is in a state."),
-    "logs": Verb("shares.logs", "Show the output of a detached program."),
-    "verify": Verb("shares.verify", "Try to break a share's limits and report."),
-    "gpus": Verb("gpus.gpus", "List the GPUs and what they can do."),
-    "tenant": Verb("policy.tenant", "List and change tenants: whom quotas are about."),
-    "quota": Verb("policy.quota", "Show what tenants may have and have, and change it."),
-    "apply": Verb("policy.apply", "Set all rules of the machine from a file."),
-    "export": Verb("policy.export", "Print all rules of the machine as a file."),
-    "clean": Verb("daemon.clean", "Find what is left behind, and remove it."),
-    "audit": Verb("audit.audit", "Show, verify and export what was done and refused."),
-    "token": Verb("access.token", "Make, list and revoke tokens for callers from other machines."),
-    "login": Verb("access.login", "Store a token for a daemon on another machine."),
-    "logout": Verb("access.logout", "Forget that token, and revoke it."),
-    "daemon": Verb("daemon.daemon", "Serve shares of this machine's GPUs."),
-    "config": Verb("daemon.config", "Show, check and find the configuration."),
-    "simulate": Verb("gpus.simulate", "Run anything on a simulated NVIDIA machine."),
+    "exec": Verb("shares.exec", "Run a program in an existing share."),
+    "env": Verb("shares.env", "Print the environment of a share for a shell."),
+    "wait": Verb("shares.wait", "Wait until a share reaches a state."),
+    "logs": Verb("shares.logs", "Show the output of a program in the background."),
+    "verify": Verb("shares.verify", "Test whether the limits of a share hold."),
+    "gpus": Verb("gpus.gpus", "List GPUs and the mechanisms they support."),
+    "tenant": Verb("policy.tenant", "Manage tenants: users, groups and projects with quotas."),
+    "quota": Verb("policy.quota", "Show and change the quotas of tenants."),
+    "apply": Verb("policy.apply", "Set the policy of the machine from a file."),
+    "export": Verb("policy.export", "Print the policy of the machine as a file."),
+    "clean": Verb("daemon.clean", "List and remove leftovers of ended shares."),
+    "audit": Verb("audit.audit", "Show, verify and export the audit log."),
+    "token": Verb("access.token", "Manage access tokens for remote callers."),
+    "login": Verb("access.login", "Log in to a daemon on another machine."),
+    "logout": Verb("access.logout", "Log out: revoke and delete the stored token."),
+    "daemon": Verb("daemon.daemon", "Run the daemon that manages this machine's GPUs."),
+    "config": Verb("daemon.config", "Show and check the configuration."),
+    "simulate": Verb("gpus.simulate", "Run a command on a simulated NVIDIA machine."),
     "explain": Verb("explain", "Explain an error code."),
     "completion": Verb("completion", "Print a completion script for a shell."),
-    "version": Verb("version", "Print the versions of client and daemon."),
+    "version": Verb("version", "Print the versions of client, daemon and driver."),
 }
 ALIASES = {"ls": "ps", "list": "ps", "remove": "rm", "inspect": "show"}
 
 
 class Verbs(UserDict[str, click.Command]):
-    """Each name of `VERBS` is a module with a command of that name, imported when it is read."""
+    """The commands by name; reading one imports its module."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Verbs(UserDict[str, click.Command]):
 
 
 class VerbGroup(click.Group):
-    """Verbs in the order of `VERBS`, and under their aliases."""
+    """Lists the commands in the order of `VERBS` and also finds them by their aliases."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, commands=Verbs())

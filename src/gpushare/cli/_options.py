@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that several commands take, read into values."""
+"""Options that several commands share."""
 
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -25,10 +25,10 @@ def output_option(command: Command) -> Command:
         "style",
         type=click.Choice([*map(str, Format)]),
         default=str(Format.TABLE),
-        help="How to print.",
+        help="Output format.",
     )
-    @click.option("--json", "json", is_flag=True, help="The same as -o json.")
-    @click.option("-q", "--quiet", is_flag=True, help="The same as -o name.")
+    @click.option("--json", "json", is_flag=True, help="Same as -o json.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print names only; same as -o name.")
     @wraps(command)
     def with_output(*args: Any, style: str, json: bool, quiet: bool, **rest: Any) -> Any:
         chosen = Format.JSON if json else Format.NAME if quiet else Format(style)
@@ -42,12 +42,12 @@ def output_option(command: Command) -> Command:
 
 
 watch_option = click.option(
-    "-w", "--watch", is_flag=True, help="Again every two seconds, until Ctrl-C."
+    "-w", "--watch", is_flag=True, help="Refresh every two seconds until Ctrl-C."
 )
 
 
 affinity_option = click.option(
-    "--no-affinity", is_flag=True, help="Run on any CPU, not those close to the GPUs."
+    "--no-affinity", is_flag=True, help="Do not bind the program to the CPUs closest to its GPUs."
 )
 
 
@@ -56,7 +56,7 @@ def share_argument(command: Command) -> Command:
 
 
 def spec_options(command: Command) -> Command:
-    """Everything that describes a share; the command gets `spec`."""
+    """An option for each field of a share spec; the command gets `spec`."""
 
     @wraps(command)
     def with_spec(*args: Any, duration: str | None, **given: Any) -> Any:
@@ -70,7 +70,7 @@ def spec_options(command: Command) -> Command:
 
 
 def change_options(command: Command) -> Command:
-    """What can change about a live share; the command gets `change`."""
+    """An option for each field that can change later; the command gets `change`."""
     fields = [field for field in SPEC_FIELDS if field.live]
 
     @wraps(command)
@@ -109,5 +109,5 @@ def _taken(given: dict[str, Any], fields: Sequence[SpecField]) -> dict[str, Any]
 
 def _time(ttl: str | None, duration: str | None) -> str | None:
     if ttl and duration:
-        raise BadSpecError("the time is given twice", "--for is the same as --ttl")
+        raise BadSpecError("--ttl and --for are both given", "they are the same option")
     return ttl or duration

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare completion`: scripts that complete commands, share names and GPUs."""
+"""`gpushare completion`: shell completion of commands, share names and GPUs."""
 
 import click
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare explain`: what an error code means and what helps."""
+"""`gpushare explain`: the meaning of an error code."""
 
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ def _codes(_: click.Context, __: click.Parameter, incomplete: str) -> "list[Comp
 @click.argument("code", required=False, shell_complete=_codes)
 @output_option
 def explain(code: str | None, output: Output) -> None:
-    """Explain the error CODE, or list all of them.
+    """Explain the error CODE, or list all error codes.
 
     \b
     gpushare explain GS1702
@@ -57,13 +57,13 @@ def _table() -> "Table[Explanation]":
 
 
 def _format_explanation(explanation: "Explanation") -> str:
-    again = "may pass by itself" if explanation.retryable else "stays until something is changed"
+    again = "may be temporary" if explanation.retryable else "remains until something changes"
     lines = (
         f"{explanation.code} {explanation.name}: {explanation.meaning}",
         "",
         f"why   {explanation.why}",
         f"help  {explanation.help}",
         "",
-        f"exit code {explanation.exit_code}, HTTP status {explanation.status}; it {again}",
+        f"exit code {explanation.exit_code}, HTTP status {explanation.status}; the error {again}",
     )
     return "\n".join(lines)

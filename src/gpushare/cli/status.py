@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare` alone: the machine at a glance, in ten lines at most."""
+"""`gpushare` without a command: GPUs, shares and queue in at most ten lines."""
 
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from gpushare.model.view import GpuView, ShareView
 
 _GIB = 1 << 30
-_LINES = 8  # of GPUs and of waiting shares together; two more for the sums and the hint
+_LINES = 8  # for GPUs and waiting shares; the sum and the hint take two more
 
 
 def status() -> None:
-    """GPUs, shares, the queue, and one hint."""
+    """Print the GPUs, the shares, the queue and a hint."""
     try:
         shares: Sequence[ShareView] | None = client().shares()
     except DaemonUnreachableError:
@@ -42,7 +42,7 @@ def lines(gpus: "Sequence[GpuView]", shares: "Sequence[ShareView] | None") -> li
             *gpu_lines[: room - 1],
             f"… and {len(gpu_lines) - room + 1} more: gpushare gpus",
         ]
-    return [*(gpu_lines or ["no GPU here"]), _sum(shares), *waiting, _hint(gpus, shares)]
+    return [*(gpu_lines or ["no GPU found"]), _sum(shares), *waiting, _hint(gpus, shares)]
 
 
 def _gpu_line(gpu: "GpuView") -> str:

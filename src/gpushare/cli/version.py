@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare version`: of client, daemon and driver."""
+"""`gpushare version`: versions of client, daemon and driver."""
 
 import click
 

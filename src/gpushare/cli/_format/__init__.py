@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How values look on a terminal."""
+"""Prints values for people: tables and detail views."""

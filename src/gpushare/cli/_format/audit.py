@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How audit records look on a terminal."""
+"""Audit records as text for people."""
 
 from gpushare.model.audit import AuditReport, Record
 
@@ -22,7 +22,7 @@ def record_table() -> Table[Record]:
 
 
 def one_line(record: Record) -> str:
-    """For who follows: columns cannot be as wide as what is still to come."""
+    """For `--follow`, where the width of columns is not known in advance."""
     texts = (record.actor.user, record.action, record.object, record.result)
     cells = (str(record.seq), when(record), *map(_safe, texts), detail(record))
     return "  ".join(filter(None, cells))
@@ -33,13 +33,13 @@ def when(record: Record) -> str:
 
 
 def detail(record: Record) -> str:
-    """In one line; signatures are for machines."""
+    """The details in one line, without the signature."""
     fields = {key: text for key, text in record.detail.items() if key != "signature"}
     return " ".join(f"{_safe(key)}={_quoted(_safe(text))}" for key, text in fields.items())
 
 
 def _safe(text: str) -> str:
-    """So that nobody writes the next line, or a colour, into an operator's terminal."""
+    """Escapes control characters: a record must not change the operator's terminal."""
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
@@ -49,7 +49,7 @@ def _quoted(text: str) -> str:
 
 def report_words(report: AuditReport) -> str:
     signed = f"signed up to {report.signed}" if report.signed else "not signed"
-    verdict = "holds" if report.ok else "does NOT hold"
+    verdict = "intact" if report.ok else "BROKEN"
     lines = [
         f"records  {report.first} to {report.last}, {signed}",
         f"chain    {verdict}",

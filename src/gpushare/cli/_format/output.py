@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How results look. Commands hand over values and a table's columns; they never format.
+"""Prints results. Commands pass values and columns; this module formats them.
 
-stdout carries data only. A table is cut at nothing; JSON, JSON lines and YAML are the API's own
-schema.
+stdout carries data only. Tables are not truncated. JSON, JSON lines and YAML have the schema of the
+API.
 """
 
 import os
@@ -19,7 +19,7 @@ from gpushare.model.value import Value
 
 T = TypeVar("T", bound=Value)
 WATCH_SECONDS = 2.0
-JSON = "gpushare.json"  # set about a command whose errors are to be JSON too
+JSON = "gpushare.json"  # key in click's meta: the command's errors are printed as JSON too
 _CLEAR = "\x1b[H\x1b[2J"
 
 
@@ -34,14 +34,14 @@ class Format(StrEnum):
 
 
 class Column(Generic[T]):
-    """`wide` columns are shown only by `-o wide`."""
+    """`wide`: shown only by `-o wide`."""
 
     def __init__(self, title: str, cell: Callable[[T], str], *, wide: bool = False) -> None:
         self.title, self.cell, self.wide = title, cell, wide
 
 
 class Table(Generic[T]):
-    """How values of one kind stand in rows; `name` is what `-o name` prints."""
+    """The columns for values of one type. `name` is what `-o name` prints."""
 
     def __init__(self, name: Callable[[T], str], *columns: Column[T]) -> None:
         self.name, self.columns = name, columns
@@ -58,7 +58,7 @@ class Output:
         return self.format in {Format.TABLE, Format.WIDE}
 
     def items(self, values: Sequence[T], table: Table[T]) -> None:
-        """Several values, in order."""
+        """Print several values, in order."""
         match self.format:
             case Format.JSON | Format.YAML:
                 self._document({"apiVersion": "v1", "items": list(values)})
@@ -72,7 +72,7 @@ class Output:
                 click.echo(self._table(values, table))
 
     def item(self, value: T, name: str, human: Callable[[], str]) -> None:
-        """One value; `human` renders it for people."""
+        """Print one value. `human` formats it for people."""
         match self.format:
             case Format.JSON | Format.YAML:
                 self._document({"apiVersion": "v1", **msgspec.structs.asdict(value)})
@@ -84,7 +84,7 @@ class Output:
                 click.echo(human())
 
     def watch(self, show: Callable[[], None], *, again: bool) -> None:
-        """Show once, or every two seconds until Ctrl-C; on a terminal in place."""
+        """Show once, or every two seconds until Ctrl-C; a terminal is cleared in between."""
         while True:
             if again and self.human and sys.stdout.isatty():
                 click.echo(_CLEAR, nl=False)
@@ -111,14 +111,14 @@ class Output:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Left-aligned columns two spaces apart; the last one as long as it is."""
+    """Left-aligned columns, two spaces apart, without trailing spaces."""
     widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(_padded, row, widths)).rstrip() for row in rows)
     return "\n".join(lines)
 
 
 def _width(cell: str) -> int:
-    """Columns on a terminal: colours take none, a Chinese character takes two."""
+    """Width on a terminal: colours take no column, a Chinese character takes two."""
     text = click.unstyle(cell)
     if text.isascii():
         return len(text)
@@ -133,7 +133,7 @@ def _padded(cell: str, width: int) -> str:
 
 
 def colour(text: str, **style: Any) -> str:
-    """Styled where stdout shows colours: a terminal without NO_COLOR, or FORCE_COLOR."""
+    """The text, styled if stdout is a terminal without NO_COLOR or FORCE_COLOR is set."""
     coloured = os.environ.get("FORCE_COLOR") or sys.stdout.isatty()
     return click.style(text, **style) if coloured and not os.environ.get("NO_COLOR") else text
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tenants, quotas and changes of the policy in words; options that set quotas."""
+"""Tenants, quotas and changes of the policy as text for people."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ NONE = "-"
 
 
 def changed(change: PolicyChange, output: Output, name: str) -> None:
-    """Tell what has changed, or would."""
+    """Print what has changed, or would change."""
     warn(change)
     output.item(change, name, lambda: "\n".join(map(line, change.changes)) or "nothing to change")
 
@@ -85,7 +85,7 @@ def tenant_details(tenant: TenantView) -> str:
 
 
 def amount(value: Amount) -> str:
-    """`40 GiB, 150%`; what is not said, or nothing, is left out."""
+    """`40 GiB, 150%`; without what is absent or zero."""
     parts = [format_bytes(value.memory)] if value.memory else []
     parts += [f"{value.compute}%"] if value.compute else []
     return ", ".join(parts) or NONE
@@ -104,7 +104,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _depths(parents: Mapping[Tenant, Tenant | None]) -> dict[Tenant, int]:
-    """How far down the tree each stands; a parent comes before its children."""
+    """The depth of each tenant in the tree; a parent comes before its children."""
     depths: dict[Tenant, int] = {}
     for name, parent in parents.items():
         depths[name] = 0 if parent is None else depths.get(parent, -1) + 1

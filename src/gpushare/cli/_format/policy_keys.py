@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every key of a policy file in words; the reference is made from it."""
+"""The meaning of each key of a policy file. docs/reference/policy.md is generated from it."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from gpushare.model.value import Value
 
 
 class PolicyKey(Value):
-    """`usual`: its value when the file does not say; empty: none."""
+    """`default`: the value of a key that the file does not contain; empty: none."""
 
     table: str
     name: str
@@ -20,7 +20,7 @@ class PolicyKey(Value):
 
 
 def policy_keys() -> Iterator[PolicyKey]:
-    """Table by table, in the order of the fields."""
+    """Keys by table, in the order of the fields."""
     for table, kind in _TABLES.items():
         defaults = _defaults(kind)
         for name in kind.__struct_fields__:
@@ -32,7 +32,7 @@ def policy_keys() -> Iterator[PolicyKey]:
 
 
 def _defaults(kind: type[Value]) -> dict[str, object]:
-    """Tables of tenants are written without what is usual, and amounts have nothing usual."""
+    """Defaults as `document` writes them. It omits them for tenants; amounts have none."""
     whole = document(Policy())
     defaults: dict[type[Value], dict[str, object]] = {
         Policy: whole,
@@ -53,44 +53,44 @@ _TABLES: dict[str, type[Value]] = {
 MEANINGS: dict[type[Value], dict[str, str]] = {
     Policy: {
         "placement": (
-            "`pack` fills GPUs that are in use, so that others stay whole; `spread` takes the "
-            "emptiest one first."
+            "`pack` fills GPUs in use first, so that others stay free; `spread` takes the emptiest "
+            "GPU first."
         ),
-        "half_life": "After so long, GPU time that was used weighs half when shares wait.",
-        "period": "What `gpu_hours` are counted over.",
-        "min_runtime": "How long a share has its place before it can be taken back.",
-        "patience": "A share that has waited longer goes before others of its class.",
+        "half_life": "Time after which used GPU time counts half in the order of the queue.",
+        "period": "Time over which `gpu_hours` are counted.",
+        "min_runtime": "Minimum time that a share runs before it can be reclaimed.",
+        "patience": "Shares that wait longer than this go before others of their class.",
         "ladder": (
-            "What may be done to shares that have borrowed, gentlest first: `throttle`, "
-            "`suspend`, `migrate`, `evict`."
+            "Allowed ways to reclaim borrowed room, gentlest first: `throttle`, `suspend`, "
+            "`migrate`, `evict`."
         ),
         "visibility": (
-            "What one sees of others' shares: `occupied`, that they are there and how large; "
-            "`shares`, also whose they are."
+            "What users see of other users' shares: `occupied` (existence and size) or `shares` "
+            "(the owner too)."
         ),
     },
     TenantSpec: {
-        "parent": "The tenant that it is part of, and within whose figures it stays.",
-        "users": "Users who belong to it, by name.",
-        "groups": "Groups whose members belong to it, by name.",
-        "guaranteed": "What it gets back from whoever has borrowed it.",
-        "limit": "The most it may have at once.",
-        "gpu_hours": "The most GPU hours within the period.",
-        "shares": "The most shares at once, waiting ones included.",
-        "weight": "Its part of what nobody is guaranteed, against its siblings: 1 to 1000.",
+        "parent": "The tenant that it is part of. Its quotas count within those of its parent.",
+        "users": "Names of users that belong to it.",
+        "groups": "Names of groups whose members belong to it.",
+        "guaranteed": "What it always gets, reclaimed from borrowers if necessary.",
+        "limit": "Maximum use at the same time.",
+        "gpu_hours": "Maximum GPU hours within the period.",
+        "shares": "Maximum number of shares, including queued ones.",
+        "weight": "Weight among its siblings for room that is not guaranteed: 1 to 1000.",
     },
     Amount: {
-        "memory": "Over all GPUs: `40GiB`, or bytes.",
-        "compute": "Over all GPUs, in percent of one: 250 is two GPUs and a half.",
+        "memory": "Sum over all GPUs, such as `40GiB`, or bytes.",
+        "compute": "Sum over all GPUs, in percent of one GPU: 250 is two and a half GPUs.",
     },
     IdlePolicy: {
-        "after": "How long a share uses no GPU time before something is done; absent: never.",
-        "act": "`notify`, `lower` its priority, or `suspend`.",
+        "after": "Time without GPU work after which a share is idle; absent: never.",
+        "act": "What happens to idle shares: `notify`, `lower` (the priority) or `suspend`.",
     },
     SizingPolicy: {
-        "grow": "Raise memory limits of programs near them, by a quarter.",
-        "shrink": "Lower memory requests to the peak that was seen and a tenth more.",
-        "grow_to": "How many times what was asked a limit may become: 1 to 10.",
-        "watch": "How long a program is watched before its request is lowered.",
+        "grow": "Raise the memory limit by a quarter when a program comes close to it.",
+        "shrink": "Lower memory requests to the observed peak plus a tenth.",
+        "grow_to": "Maximum of a raised limit, as a multiple of the requested one: 1 to 10.",
+        "watch": "How long a program is observed before its request is lowered.",
     },
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shares and GPUs in words for people."""
+"""Shares and GPUs as text for people."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ _AGES = (("d", 86400), ("h", 3600), ("m", 60))
 
 
 def share_table(gpus: Sequence[GpuView], now: datetime) -> Table[ShareView]:
-    """`gpus` give the index and model for a share's UUIDs."""
+    """`gpus`: index and model for the UUIDs of a share."""
     labels = {gpu.uuid: gpu_label(gpu) for gpu in gpus}
     return Table(
         lambda share: share.name or share.id,
@@ -108,7 +108,7 @@ def wait_reason(share: ShareView) -> str:
 
 
 def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
-    """Everything about one share, for `show`."""
+    """The details of a share, for `show`."""
     rows = [
         ("share", f"{share.name or NONE}  ({share.id})"),
         ("state", _state(share) + (f", {_note(share)}" if _note(share) else "")),
@@ -117,12 +117,12 @@ def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
         *([("begins", share.begins.isoformat(timespec="minutes"))] if share.begins else []),
         ("gpus", _gpus(share, gpus)),
         ("memory", _memory_line(share.memory)),
-        *(("asked", line) for line in _asked(share)),
+        *(("requested", line) for line in _requested(share)),
         ("compute", compute(share)),
         ("priority", share.priority),
         ("isolation", share.isolation),
         ("by", "+".join(share.mechanism) or NONE),
-        ("holds", levels(share.enforcement)),
+        ("enforcement", levels(share.enforcement)),
         ("verified", _verified(share)),
         ("suspendable", able(share.suspendable)),
         ("migratable", able(share.migratable)),
@@ -133,7 +133,7 @@ def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
         *([("expires", share.expires.isoformat(timespec="seconds"))] if share.expires else []),
         *([("log", share.log)] if share.log else []),
         *(("why", line) for line in share.why),
-        *(("not safe from", line) for line in share.unprotected),
+        *(("not protected", line) for line in share.unprotected),
         *([("simulated", "yes")] if share.simulated else []),
     ]
     return aligned(rows)
@@ -146,7 +146,7 @@ def levels(held: Enforcement) -> str:
 
 
 def verification(result: Verification) -> str:
-    """One row per dimension: promised, delivered, evidence."""
+    """A row per dimension: promised level, measured level, evidence."""
     rows = [("", "DIMENSION", "PROMISED", "DELIVERED", "EVIDENCE")]
     rows += [
         ("ok" if f.ok else "NO", f.dimension, f.promised, f.delivered, f.evidence)
@@ -167,7 +167,7 @@ def _memory_line(view: MemoryView) -> str:
 
 
 def _moves(share: ShareView) -> list[str]:
-    """The newest suspend and resume by each tier."""
+    """The newest suspend and resume of each tier."""
     lines = []
     for tier, moved in share.moved.items():
         ways = (
@@ -199,8 +199,8 @@ def _note(share: ShareView) -> str:
     return f"idle {age(datetime.now(UTC) - share.idle_since)}" if share.idle_since else ""
 
 
-def _asked(share: ShareView) -> list[str]:
-    """What was asked, where a policy has changed it."""
+def _requested(share: ShareView) -> list[str]:
+    """The requested sizes, if the policy has changed them."""
     if share.asked is None:
         return []
     memory, parts = share.asked.memory, []

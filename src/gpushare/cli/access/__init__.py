@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands about tokens and other machines."""
+"""Commands about tokens and daemons on other machines."""

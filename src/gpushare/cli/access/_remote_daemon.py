@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The machine that `login` and `logout` are about."""
+"""Finds the daemon that `login` and `logout` refer to."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def remote_daemon(host: str | None, ca: Path | None = None) -> "tuple[Remote, Credentials]":
-    """By address or context; None: the one that commands speak to. Raises ConfigError."""
+    """By address or context; None: the daemon that commands use. Raises ConfigError."""
     from gpushare.config.address import Remote  # noqa: PLC0415
     from gpushare.config.contexts import from_environment  # noqa: PLC0415 (start-up time)
 
@@ -29,5 +29,7 @@ def remote_daemon(host: str | None, ca: Path | None = None) -> "tuple[Remote, Cr
     else:
         remote = settings.reachable()
     if not isinstance(remote, Remote):
-        raise ConfigError("which machine is meant?", "no context is set", "name its HOST")
+        raise ConfigError(
+            "no HOST given", "the selected daemon is on this machine", "gpushare login HOST"
+        )
     return (replace(remote, ca=ca.absolute()) if ca else remote), stored

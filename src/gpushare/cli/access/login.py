@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare login`: a token for a daemon on another machine, stored where only you can read it."""
+"""`gpushare login`: store a token for a daemon on another machine, readable by its user only."""
 
 import sys
 from dataclasses import replace
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("host")
-@click.option("--oidc", is_flag=True, help="Log in at the issuer that the daemon believes.")
+@click.option("--oidc", is_flag=True, help="Log in at the daemon's OpenID Connect issuer.")
 @click.option(
     "--ca",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Trust certificates of this authority only, now; later GPUSHARE_CA or a context says it.",
+    help="Trust only this certificate authority. Later commands: GPUSHARE_CA or a context.",
 )
 def login(host: str, *, oidc: bool, ca: Path | None) -> None:
-    """Store a token for HOST, an address or a context; it is read from stdin and tried first.
+    """Read a token for HOST (an address or a context) from stdin, test it, and store it.
 
     \b
     gpushare login gpu1.lab:7443 < token
@@ -39,7 +39,7 @@ def login(host: str, *, oidc: bool, ca: Path | None) -> None:
     version = _client(remote).version()
     path = stored.put(remote.host, remote.port, token)
     click.echo(
-        f"gpushare: {remote} knows you (gpushare {version.version}); the token is in {path}",
+        f"gpushare: logged in to {remote} (gpushare {version.version}); token stored in {path}",
         err=True,
     )
 
@@ -61,7 +61,7 @@ def _token_from_issuer(remote: "Remote") -> str:
     login_info = anonymous.tokens.login()
     if not login_info.issuer:
         raise UnsupportedError(
-            f"{remote} believes no issuer",
+            f"{remote} has no OpenID Connect issuer",
             "its setting oidc_issuer is empty",
             f"gpushare login {remote.host} < token",
         )

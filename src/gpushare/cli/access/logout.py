@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare logout`: the stored token of a machine, forgotten and revoked."""
+"""`gpushare logout`: delete and revoke the stored token for a daemon."""
 
 import click
 
@@ -11,7 +11,7 @@ from ._remote_daemon import remote_daemon
 @click.command()
 @click.argument("host", required=False)
 def logout(host: str | None) -> None:
-    """Forget the token for HOST, and revoke it there.
+    """Delete the stored token for HOST, and revoke it there.
 
     \b
     gpushare logout gpu1.lab
@@ -27,6 +27,6 @@ def logout(host: str | None) -> None:
     try:
         Client(remote).tokens.revoke(token.split("_")[1])
     except (GpushareError, IndexError) as error:
-        click.echo(f"gpushare: it is forgotten here, but not revoked there: {error}", err=True)
+        click.echo(f"gpushare: the token is deleted here, but not revoked: {error}", err=True)
     else:
-        click.echo(f"gpushare: the token for {remote} is forgotten and revoked", err=True)
+        click.echo(f"gpushare: the token for {remote} is deleted and revoked", err=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare token`: for callers from other machines."""
+"""`gpushare token`: access tokens for remote callers."""
 
 import os
 from datetime import UTC, datetime
@@ -18,24 +18,24 @@ from gpushare.model.units import Seconds, parse_duration
 
 @click.group()
 def token() -> None:
-    """Make, list and revoke tokens for callers from other machines."""
+    """Manage access tokens for remote callers."""
 
 
 @token.command()
-@click.option("--user", help="Whom it acts as, by name or uid; for others than you: admins.")
-@click.option("--role", type=click.Choice([*map(str, Role)]), help="At most yours.")
+@click.option("--user", help="User of the token, by name or uid. Other users: admins only.")
+@click.option(
+    "--role", type=click.Choice([*map(str, Role)]), help="Role of the token, at most your own."
+)
 @click.option(
     "--scope",
     "scopes",
     metavar="NOUN:VERB",
     multiple=True,
-    help="What it is good for, such as metrics:read; may be given again. Else all that its role"
-    " needs, but for making tokens.",
+    help="Allow only this scope, such as metrics:read. Can be repeated. Default: all scopes of the"
+    " role except tokens:write.",
 )
-@click.option(
-    "--ttl", metavar="TIME", help="How long it lasts: 12h, 30d (the default), up to 365d."
-)
-@click.option("--note", default="", help="What it is for.")
+@click.option("--ttl", metavar="TIME", help="Lifetime, such as 12h; at most 365d. Default: 30d.")
+@click.option("--note", default="", help="Note on the purpose of the token.")
 @output_option
 def create(
     *,
@@ -46,7 +46,7 @@ def create(
     note: str,
     output: Output,
 ) -> None:
-    """Make a token and print it, this once: the daemon keeps only its hash.
+    """Create a token and print it. The daemon stores only its hash and cannot show it again.
 
     \b
     gpushare token create --ttl 8h --note laptop > token && chmod 600 token
@@ -64,13 +64,16 @@ def create(
     )
     output.item(new_token, new_token.token.id, lambda: new_token.secret)
     if os.isatty(1):
-        click.echo("gpushare: it is shown only now; keep it where nobody else can read", err=True)
+        click.echo(
+            "gpushare: the token is shown only once; store it where no one else can read it",
+            err=True,
+        )
 
 
 @token.command()
 @output_option
 def ls(*, output: Output) -> None:
-    """List your tokens, without their secrets; as an admin everyone's.
+    """List your tokens, without their secrets. Admins see all tokens.
 
     \b
     gpushare token ls
@@ -82,7 +85,7 @@ def ls(*, output: Output) -> None:
 @token.command()
 @click.argument("tokens", metavar="ID...", nargs=-1, required=True)
 def revoke(tokens: tuple[str, ...]) -> None:
-    """Revoke tokens by their ids, and what was made with them: from now on they open nothing.
+    """Revoke tokens by their ids, and the tokens that were created with them.
 
     \b
     gpushare token revoke 3f9c20d1a5b7
@@ -96,7 +99,7 @@ def revoke(tokens: tuple[str, ...]) -> None:
 def _ttl(text: str | None) -> Seconds:
     ttl = DEFAULT_TTL if text is None else parse_duration(text)
     if not SHORTEST_TTL <= ttl <= LONGEST_TTL:
-        raise BadQuantityError("life of a token", str(text), "from 60s to 365d")
+        raise BadQuantityError("lifetime of a token", str(text), "from 60s to 365d")
     return ttl
 
 
@@ -116,4 +119,4 @@ def _table(now: datetime) -> Table[Token]:
 
 
 def _left(token: Token, now: datetime) -> str:
-    return f"in {age(token.expires - now)}" if token.expires > now else "has expired"
+    return f"in {age(token.expires - now)}" if token.expires > now else "expired"

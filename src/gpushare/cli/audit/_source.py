@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The audit log: from the daemon or, without one, from its files."""
+"""Reads the audit log from the daemon or, without one, from its files."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class AuditSource(Protocol):
-    """Where records come from."""
+    """An audit log: the daemon's, or files."""
 
     def records(self, query: AuditQuery) -> Sequence[Record]: ...
 
@@ -35,12 +35,12 @@ class AuditSource(Protocol):
     def heads(self) -> Sequence[Record]: ...
 
     def sign(self) -> Record | None:
-        """A head over everything until now; None where nobody can sign."""
+        """Sign everything up to now with a head; None where signing is impossible."""
         ...
 
 
 def source() -> AuditSource:
-    """The daemon's log, or its files as they lie on this machine, which is said on stderr."""
+    """The daemon's log, or its files when no daemon answers; a message on stderr says so."""
     daemon = client()
     try:
         daemon.version()
@@ -48,13 +48,13 @@ def source() -> AuditSource:
         settings = config().settings
         if not isinstance(daemon.where, Path) or not settings.audit_file:
             raise
-        click.echo(f"gpushare: no daemon; reading {settings.audit_file} itself", err=True)
+        click.echo(f"gpushare: no daemon answers; reading {settings.audit_file}", err=True)
         return AuditFiles(settings, settings.audit_file)
     return daemon.audit
 
 
 class AuditFiles:
-    """The log without its daemon."""
+    """The log's files on this machine."""
 
     def __init__(self, settings: "Settings", path: Path) -> None:
         from gpushare.store.audit import Files  # noqa: PLC0415 (start-up time)
@@ -81,9 +81,11 @@ class AuditFiles:
             files, end = self._files.all(), audit.remembered(self._state, self._path)
             if not files and end is None:
                 raise NotFoundError(f"no audit log at {self._path}", hint="gpushare config show")
-            notes = [f"{path} is compressed, and not read" for path in self._files.packed()]
+            notes = [f"{path} is compressed and was not read" for path in self._files.packed()]
             if end is None:
-                notes.append("the daemon's books could not be read: the end may be missing")
+                notes.append(
+                    "the daemon's state could not be read: records at the end may be missing"
+                )
             key = audit.public_key(self._state)
             return audit.verify(
                 audit.file_lines(files),
@@ -101,7 +103,7 @@ class AuditFiles:
 
 
 def verified_part(path: Path, keys: Sequence[str], *, partial: bool) -> AuditReport:
-    """A log that was copied from somewhere, or an exported part of one."""
+    """Verify a copy of a log, or an exported part of one."""
     from gpushare.store import audit  # noqa: PLC0415 (start-up time)
 
     with readable(path):
@@ -118,12 +120,14 @@ def readable(path: Path) -> Iterator[None]:
         raise NotFoundError(f"no file {error.filename or path}") from error
     except OSError as error:
         raise DeniedError(
-            f"cannot read {error.filename or path}", error.strerror or str(error), "ask as root"
+            f"cannot read {error.filename or path}",
+            error.strerror or str(error),
+            "run the command as root",
         ) from error
 
 
 def moment(text: str | None, now: datetime) -> datetime | None:
-    """Read `2h` (so long ago), or a date and time; raises BadQuantityError."""
+    """Read `2h` (before now), or a date and time. Raises BadQuantityError."""
     if text is None:
         return None
     try:

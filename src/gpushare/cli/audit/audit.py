@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare audit`: what was done, by whom, and whether the log of it holds."""
+"""`gpushare audit`: show, verify and export the audit log."""
 
 import sys
 import time
@@ -20,14 +20,14 @@ from ._source import AuditSource, moment, source, verified_part
 
 _LOOK_SECONDS = 1.0
 _since = click.option(
-    "--since", metavar="TIME", help="From this time on: 2h (ago), 7d, 2026-12-01T08:00."
+    "--since", metavar="TIME", help="Start at this time: 2h (ago), 7d, 2026-12-01T08:00."
 )
-_until = click.option("--until", metavar="TIME", help="Up to this time.")
+_until = click.option("--until", metavar="TIME", help="End at this time.")
 
 
 @click.group()
 def audit() -> None:
-    """Show, verify and export the audit log: every change, and every refusal.
+    """Show, verify and export the audit log of changes and refused requests.
 
     \b
     gpushare audit ls --since 2h
@@ -37,19 +37,19 @@ def audit() -> None:
 
 
 @audit.command()
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Follow new records until Ctrl-C.")
 @_since
 @_until
-@click.option("--actor", default="", metavar="USER", help="Only of this user, uid or token.")
-@click.option("--action", default="", metavar="TEXT", help="Only actions with this in them.")
-@click.option("--object", "about", default="", metavar="TEXT", help="Only about such objects.")
+@click.option("--actor", default="", metavar="USER", help="Filter by user, uid or token.")
+@click.option("--action", default="", metavar="TEXT", help="Filter by part of the action.")
+@click.option("--object", "about", default="", metavar="TEXT", help="Filter by part of the object.")
 @click.option(
     "-n",
     "--last",
     default=100,
     metavar="N",
     type=click.IntRange(1, MOST_RECORDS),
-    help="The newest so many.",
+    help="Show the last N records.",
 )
 @output_option
 def ls(
@@ -63,7 +63,7 @@ def ls(
     output: Output,
     follow: bool,
 ) -> None:
-    """List records: operators see all, others their own and those about their shares.
+    """List audit records. Non-operators see only their own and those about their shares.
 
     \b
     gpushare audit ls --actor lin --since 7d
@@ -84,7 +84,9 @@ def ls(
         output.items(log.records(query), record_table())
         return
     if output.format in {Format.JSON, Format.YAML}:
-        raise UsageError("what has no end is no document", hint="gpushare audit ls -f -o jsonl")
+        raise UsageError(
+            "a stream cannot be one JSON or YAML document", hint="gpushare audit ls -f -o jsonl"
+        )
     for record in _followed(log, query):
         _show(record, output)
 
@@ -94,25 +96,32 @@ def ls(
     "--file",
     "path",
     type=click.Path(path_type=Path),
-    help="A copy of a log, or an exported part, instead of this machine's own log.",
+    help="Verify this copy or exported part instead of this machine's log.",
 )
 @click.option(
-    "--key", "keys", metavar="PUBLIC", multiple=True, help="With --file: who must have signed it."
+    "--key",
+    "keys",
+    metavar="PUBLIC",
+    multiple=True,
+    help="With --file: public key that must have signed it.",
 )
-@click.option("--partial", is_flag=True, help="Older files were moved away: begin where it begins.")
+@click.option(
+    "--partial", is_flag=True, help="Allow missing older files: start at the first record."
+)
 @output_option
 def verify(path: Path | None, keys: tuple[str, ...], output: Output, *, partial: bool) -> None:
-    """Walk along the chain and name the first record that is wrong; then the exit code is 3.
+    """Verify the hash chain. If it is broken, print the first wrong record and exit with 3.
 
-    It finds what was edited, deleted, reordered, put in or cut off, and heads of another key. It
-    needs no daemon; then it reads the files, and the daemon's books for where they must end.
+    This finds edited, deleted, reordered, inserted and cut-off records, and heads signed with
+    another key. Without a daemon, the command reads the files, and their end from the daemon's
+    state.
 
     \b
     gpushare audit verify
     gpushare audit verify --file december.csv --key ed25519:…
     """
     if keys and path is None:
-        raise UsageError("the key of this machine is known", hint="--key is for --file")
+        raise UsageError("--key needs --file", "the daemon knows the key of this machine")
     report = (
         source().verify(partial=partial)
         if path is None
@@ -132,10 +141,10 @@ def verify(path: Path | None, keys: tuple[str, ...], output: Output, *, partial:
     "style",
     type=click.Choice(["jsonl", "json", "csv"]),
     default="jsonl",
-    help="How to write it.",
+    help="Format of the records.",
 )
 def export(since: str | None, until: str | None, style: str) -> None:
-    """Write records that follow each other, up to a signed head, so that they prove themselves.
+    """Print consecutive records up to a signed head, so that they can be verified alone.
 
     \b
     gpushare audit export > all.jsonl
@@ -145,27 +154,30 @@ def export(since: str | None, until: str | None, style: str) -> None:
     from gpushare.store.audit import Style, styled  # noqa: PLC0415 (start-up time)
 
     now = datetime.now(UTC).astimezone()
-    found = _part(source(), moment(since, now), moment(until, now))
-    if not found:
-        raise NotFoundError("no records of that time", hint="gpushare audit ls")
-    sys.stdout.buffer.write(styled(found, Style(style)))
-    signed = max((r.seq for r in found if "signature" in r.detail), default=None)
-    said = f"signed up to {signed}" if signed else "not signed"
-    click.echo(f"gpushare: records {found[0].seq} to {found[-1].seq}, {said}", err=True)
+    records = _part(source(), moment(since, now), moment(until, now))
+    if not records:
+        raise NotFoundError("no records in this time", hint="gpushare audit ls")
+    sys.stdout.buffer.write(styled(records, Style(style)))
+    signed = max((record.seq for record in records if "signature" in record.detail), default=None)
+    state = f"signed up to {signed}" if signed else "not signed"
+    click.echo(f"gpushare: records {records[0].seq} to {records[-1].seq}, {state}", err=True)
 
 
 @audit.command()
 def key() -> None:
-    """Print the public key that heads are signed with, to keep it where nobody edits it."""
+    """Print the public key that signs heads. Keep a copy on another machine."""
     heads = source().heads()
     if not heads or not heads[-1].detail.get("key"):
-        why = heads[-1].detail.get("unsigned", "") if heads else "there is no head yet"
+        why = heads[-1].detail.get("unsigned", "") if heads else "the log has no head yet"
         raise NotFoundError("the heads of this log are not signed", why)
     click.echo(heads[-1].detail["key"])
 
 
 def _part(log: AuditSource, since: datetime | None, until: datetime | None) -> list[Record]:
-    """Times need not be in order, records must be: from the first to a head after the last."""
+    """The records from the first in this time to the head after the last.
+
+    Records are in order of their numbers; their times need not be, because a clock can be set back.
+    """
     head = log.sign()
     query = AuditQuery(last=0, upto=head.seq if head else None)
     if since:
@@ -201,7 +213,7 @@ def _show(record: Record, output: Output) -> None:
 
 
 def _checked(keys: tuple[str, ...]) -> tuple[str, ...]:
-    """Raises UsageError for what is no key, and where no signature can be checked."""
+    """The keys. Raises UsageError if one is malformed, or signatures cannot be checked here."""
     from gpushare.store.audit import signing  # noqa: PLC0415 (start-up time)
 
     for each in keys:
@@ -215,7 +227,7 @@ def _broken(report: AuditReport) -> AuditBrokenError:
     flaw = report.flaw
     assert flaw is not None
     return AuditBrokenError(
-        f"the audit log does not hold at record {flaw.seq}: {flaw.kind}",
+        f"the audit log is broken at record {flaw.seq}: {flaw.kind}",
         f"{flaw.file}:{flaw.line}: {flaw.because}",
-        "compare it with the system's journal, and with what was exported before",
+        "compare it with the system's journal and with earlier exports",
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare clean`: what is left behind, and its removal."""
+"""`gpushare clean`: list and remove leftovers."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,18 +18,18 @@ from gpushare.model.units import format_bytes
 
 @click.command()
 @click.argument("kinds", nargs=-1, type=click.Choice([*map(str, Kind)]), metavar="[KIND]...")
-@click.option("-y", "--yes", is_flag=True, help="Remove what gpushare has left behind.")
-@click.option("--dry-run", is_flag=True, help="Only say what is there, as without --yes.")
-@click.option("--check", is_flag=True, help="Exit with 3 when something is there.")
+@click.option("-y", "--yes", is_flag=True, help="Remove leftovers of gpushare.")
+@click.option("--dry-run", is_flag=True, help="List only; the default without --yes.")
+@click.option("--check", is_flag=True, help="Exit with 3 if there are leftovers.")
 @click.option(
     "--process",
     "pids",
     metavar="PID",
     type=click.IntRange(1),
     multiple=True,
-    help="With --yes: end this process, whosever it is; may be given again.",
+    help="With --yes: end this process of any user. Can be repeated.",
 )
-@click.option("-f", "--force", is_flag=True, help="End processes by SIGKILL, not by SIGTERM.")
+@click.option("-f", "--force", is_flag=True, help="End processes with SIGKILL instead of SIGTERM.")
 @output_option
 def clean(
     kinds: tuple[str, ...],
@@ -41,12 +41,11 @@ def clean(
     check: bool,
     force: bool,
 ) -> None:
-    """Say what is left behind on the machine, or with --yes remove it. For operators.
+    """List leftovers on the machine, or remove them with --yes. For operators.
 
-    KIND is context (GPU memory of a process that has ended), process (one that has GPU memory
-    outside every share), mps, region, board, pool or group. --yes removes what gpushare has made
-    for shares that are no more. What belongs to others is listed; it ends when its process is
-    named, and only if it still is the process that was listed.
+    KIND is context (GPU memory of an ended process), process (GPU memory outside all shares), mps,
+    region, board (GPU pages), pool or group. --yes removes what gpushare created for ended shares.
+    Processes of other users are only listed; --process ends one if it is still the listed process.
 
     \b
     gpushare clean
@@ -57,7 +56,7 @@ def clean(
     if (yes and (dry_run or check)) or (force and not pids):
         raise UsageError(
             "these options do not go together",
-            "--dry-run and --check change nothing; --force is for --process",
+            "--dry-run and --check change nothing; --force needs --process",
             "gpushare clean --help",
         )
     leftovers = client().leftovers()
@@ -71,21 +70,21 @@ def clean(
         return
     output.items(chosen, _table())
     if check and chosen:
-        many = "1 thing is" if len(chosen) == 1 else f"{len(chosen)} things are"
-        raise CheckFailedError(f"{many} left behind", hint="gpushare clean --yes")
+        count = "1 leftover" if len(chosen) == 1 else f"{len(chosen)} leftovers"
+        raise CheckFailedError(f"found {count}", hint="gpushare clean --yes")
     if any(item.ours for item in chosen) and output.human:
-        click.echo("gpushare: nothing was touched; remove what is ours: --yes", err=True)
+        click.echo("gpushare: nothing was removed; --yes removes leftovers of gpushare", err=True)
 
 
 def _named(leftovers: Sequence[Leftover], pids: Sequence[int]) -> tuple[ProcessRef, ...]:
-    """The processes as they are listed now; a later one of the same pid is another."""
+    """The processes as listed now, with their start times: a pid can be used again."""
     processes = {item.process.pid: item.process for item in leftovers if item.process}
     for pid in pids:
         if pid not in processes:
             raise UsageError(
-                f"process {pid} is no leftover",
+                f"process {pid} is not a leftover",
                 "it has ended, or belongs to a share",
-                "look again: gpushare clean",
+                "list leftovers: gpushare clean",
             )
     return tuple(processes[pid] for pid in pids)
 

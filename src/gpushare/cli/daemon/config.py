@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare config`: what is set, where it comes from, and whether it is right."""
+"""`gpushare config`: settings, their origins, and the files they come from."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from gpushare.model.value import Value
 
 
 class Setting(Value):
-    """One key as it is in force."""
+    """One key and the value in effect."""
 
     key: str
     value: str
@@ -20,7 +20,7 @@ class Setting(Value):
 
 
 class ConfigFile(Value):
-    """One file that is read if it exists; later ones win."""
+    """A file that is read if it exists; later files take precedence."""
 
     path: str
     exists: bool
@@ -28,14 +28,14 @@ class ConfigFile(Value):
 
 @click.group()
 def config() -> None:
-    """Show, check and find the configuration."""
+    """Show and check the configuration."""
 
 
 @config.command()
-@click.option("--origin", is_flag=True, help="Say where each value comes from.")
+@click.option("--origin", is_flag=True, help="Show the origin of each value.")
 @output_option
 def show(*, origin: bool, output: Output) -> None:
-    """Print every setting that is in force.
+    """Print every setting with the value in effect.
 
     \b
     gpushare config show --origin
@@ -51,19 +51,18 @@ def show(*, origin: bool, output: Output) -> None:
 
 @config.command()
 def validate() -> None:
-    """Check every file and variable; exit code 2 when one is wrong."""
+    """Check all configuration files and variables. Exit code 2 if one is invalid."""
     configuration = loaded()
     for warning in configuration.warnings:
         click.echo(f"gpushare: warning: {warning}", err=True)
-    click.echo(
-        f"gpushare: {len(configuration.files)} files and the environment are right", err=True
-    )
+    count = len(configuration.files)
+    click.echo(f"gpushare: {count} files and the environment are valid", err=True)
 
 
 @config.command()
 @output_option
 def path(*, output: Output) -> None:
-    """Print the files that are read, in order; later ones win."""
+    """Print the configuration files in order; later files take precedence."""
     from gpushare.config.sources import paths  # noqa: PLC0415 (start-up time)
 
     files = [ConfigFile(path=str(each), exists=Path(each).exists()) for each in paths()]

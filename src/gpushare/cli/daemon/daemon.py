@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare daemon`: serve shares, here or in the background; see and stop the one that runs."""
+"""`gpushare daemon`: run the daemon in the foreground or background; its status; stop it."""
 
 import os
 import re
@@ -35,26 +35,34 @@ _ERROR = re.compile(  # as `_errors` prints it
 )
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
-_TAIL_CHARACTERS = 2000  # characters of the log that an error quotes
+_TAIL_CHARACTERS = 2000  # end of the log that an error quotes
 
 
 @click.group(invoke_without_command=True)
-@click.option("--socket", type=click.Path(), help="Where to listen.")
-@click.option("--listen", metavar="HOST:PORT", help="Also for callers from other machines.")
-@click.option("--state-dir", type=click.Path(), help="Where the books are kept.")
-@click.option("--runtime-dir", type=click.Path(), help="Where regions and MPS pipes lie.")
+@click.option("--socket", type=click.Path(), help="Listen on this unix socket.")
+@click.option("--listen", metavar="HOST:PORT", help="Listen for remote callers too.")
+@click.option("--state-dir", type=click.Path(), help="Store state.db in this directory.")
 @click.option(
-    "--log-level", type=click.Choice([*map(str, LogLevel)]), help="The least that is logged."
+    "--runtime-dir", type=click.Path(), help="Store regions and MPS pipes in this directory."
 )
 @click.option(
-    "--log-format", type=click.Choice([*map(str, LogFormat)]), help="For people or machines."
+    "--log-level",
+    type=click.Choice([*map(str, LogLevel)]),
+    help="Minimum severity of log messages.",
 )
-@click.option("--reconcile-interval", type=float, help="Seconds between looks at the machine.")
-@click.option("--mps-protocol", type=int, help="What MPS daemons speak: 2, or 3 from driver 615.")
-@click.option("-d", "--detach", is_flag=True, help="Go on in the background once it answers.")
+@click.option(
+    "--log-format", type=click.Choice([*map(str, LogFormat)]), help="Format of log messages."
+)
+@click.option("--reconcile-interval", type=float, help="Seconds between reconcile passes.")
+@click.option(
+    "--mps-protocol", type=int, help="Protocol of MPS daemons: 2, or 3 (driver 615 and newer)."
+)
+@click.option(
+    "-d", "--detach", is_flag=True, help="Run in the background; return when the daemon answers."
+)
 @click.pass_context
 def daemon(context: click.Context, /, *, detach: bool, **flags: object) -> None:
-    """Serve shares of this machine's GPUs until SIGTERM or Ctrl-C.
+    """Run the daemon that manages shares of this machine's GPUs, until SIGTERM or Ctrl-C.
 
     \b
     gpushare daemon                    # in the foreground, log on stderr
@@ -62,8 +70,8 @@ def daemon(context: click.Context, /, *, detach: bool, **flags: object) -> None:
     gpushare daemon status
     gpushare daemon stop
 
-    Without root it serves you alone; as root everybody on the machine. Shares and their programs
-    go on while no daemon runs; the next one finds them.
+    As root, the daemon serves all users of the machine, otherwise only you. Shares and their
+    programs continue while no daemon runs; the next daemon finds them.
     """
     if context.invoked_subcommand:
         return
@@ -79,7 +87,7 @@ def daemon(context: click.Context, /, *, detach: bool, **flags: object) -> None:
 @daemon.command()
 @output_option
 def status(*, output: "Output") -> None:
-    """Say whether a daemon answers; exit code 6 when none does."""
+    """Show whether a daemon answers. Exit code 6 if none does."""
     daemon = local_client()
     version = daemon.version()
     lines = (f"pid      {version.pid}", f"version  {version.version}", f"socket   {daemon.where}")
@@ -88,15 +96,15 @@ def status(*, output: "Output") -> None:
 
 @daemon.command()
 def stop() -> None:
-    """End the daemon; shares and their programs go on."""
+    """Stop the daemon. Shares and their programs continue."""
     daemon = local_client()
     pid = daemon.version().pid
     process = os.pidfd_open(pid)
-    # Between the answer and the pidfd another process may have taken the number.
+    # The daemon may have ended before pidfd_open, and another process may have its pid.
     if daemon.version().pid == pid:
         signal.pidfd_send_signal(process, signal.SIGTERM)
     _await_end(process, pid)
-    click.echo(f"gpushare: daemon {pid} has ended; shares go on", err=True)
+    click.echo(f"gpushare: daemon {pid} has stopped; shares continue", err=True)
 
 
 def _serve(configuration: "Config") -> None:
@@ -117,7 +125,9 @@ def _detach(configuration: "Config") -> None:
     client = Client(settings.socket)
     if pid := _answering_pid(client):
         raise DaemonRunningError(
-            f"a daemon answers on {settings.socket}", f"its pid is {pid}", "gpushare daemon status"
+            f"a daemon already runs on {settings.socket}",
+            f"its pid is {pid}",
+            "gpushare daemon status",
         )
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = settings.state_dir / "daemon.log"
@@ -133,7 +143,7 @@ def _detach(configuration: "Config") -> None:
 
 
 def _start(configuration: "Config", log: Path) -> subprocess.Popen[bytes]:
-    # What has no option comes from the same files and variables again.
+    # The child reads settings without an option from the same files and variables.
     options = {parameter.name for parameter in daemon.params}
     flags = [
         f"--{name.replace('_', '-')}={getattr(configuration.settings, name)}"
@@ -159,14 +169,14 @@ def _answering_pid(client: "Client") -> int | None:
 
 
 def _failure(log_text: str, log: Path) -> GpushareError:
-    """The error that the daemon ended with, as if it had been raised here."""
+    """The error that the daemon printed before it ended."""
     if match := _ERROR.search(log_text):
         return from_body(ErrorBody(**match.groupdict("")))
     return DaemonError("the daemon did not start", log_text, f"its log: {log}")
 
 
 def _log_tail(log: Path, since: int) -> str:
-    """What it wrote after its first `since` bytes, which earlier daemons wrote."""
+    """The end of the log after the first `since` bytes, which are from earlier daemons."""
     return log.read_bytes()[since:].decode(errors="replace")[-_TAIL_CHARACTERS:].strip()
 
 
@@ -175,6 +185,6 @@ def _await_end(process: int, pid: int) -> None:
 
     try:
         if not select([process], [], [], _STOP_SECONDS)[0]:
-            raise WaitTimeoutError(f"daemon {pid} does not end", hint=f"kill -9 {pid}")
+            raise WaitTimeoutError(f"daemon {pid} does not stop", hint=f"kill -9 {pid}")
     finally:
         os.close(process)

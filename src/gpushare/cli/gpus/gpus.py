@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare gpus`: the GPUs, what is granted on them, and what they can do."""
+"""`gpushare gpus`: GPUs, what is granted on them, and the mechanisms they support."""
 
 from collections.abc import Sequence
 
@@ -13,12 +13,14 @@ from gpushare.model.view import GpuView
 
 
 @click.command()
-@click.option("--topology", is_flag=True, help="How the GPUs are linked to each other.")
-@click.option("--capabilities", is_flag=True, help="Every mechanism, and why one is missing.")
+@click.option("--topology", is_flag=True, help="Show the links between GPUs.")
+@click.option(
+    "--capabilities", is_flag=True, help="Show each mechanism, and why it is unavailable."
+)
 @watch_option
 @output_option
 def gpus(*, topology: bool, capabilities: bool, watch: bool, output: Output) -> None:
-    """List the GPUs; works without a daemon too.
+    """List GPUs. Works without a daemon.
 
     \b
     gpushare gpus
@@ -29,7 +31,9 @@ def gpus(*, topology: bool, capabilities: bool, watch: bool, output: Output) -> 
     def show() -> None:
         gpus = _connect.gpus()
         if not gpus:
-            click.echo("gpushare: no NVIDIA GPU here; try gpushare simulate h200-1", err=True)
+            click.echo(
+                "gpushare: no NVIDIA GPU found; to simulate one: gpushare simulate h200-1", err=True
+            )
         if topology:
             click.echo(_topology(gpus))
         elif capabilities:
@@ -60,4 +64,4 @@ def _capabilities(gpus: Sequence[GpuView]) -> str:
         for gpu in gpus
         for capability in gpu.mechanisms
     ]
-    return aligned([["GPU", "MECHANISM", "HERE", "WHY"], *rows])
+    return aligned([["GPU", "MECHANISM", "AVAILABLE", "REASON"], *rows])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare simulate`: run anything on a simulated NVIDIA machine."""
+"""`gpushare simulate`: run a command on a simulated NVIDIA machine."""
 
 import os
 
@@ -7,33 +7,33 @@ import click
 
 from gpushare.cli._errors import FAILED
 
-_FAILED_BEFORE = 125  # docker's word for "the tool failed, not the program"
+_FAILED_BEFORE = 125  # as in docker: gpushare failed, not the program
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.argument("profile", required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@click.option("--list", "listing", is_flag=True, help="List the profiles and end.")
+@click.option("--list", "listing", is_flag=True, help="List the profiles and exit.")
 @click.pass_context
 def simulate(
     context: click.Context, profile: str | None, command: tuple[str, ...], listing: bool
 ) -> None:
-    """Run COMMAND on a simulated machine, by default a shell.
+    """Run COMMAND on a simulated machine. Default: a shell.
 
     \b
     gpushare simulate h200-1 -- gpustat
     gpushare simulate dgx-h100 -- sh -c 'gpushare daemon & sleep 1; gpushare gpus'
     gpushare simulate --list
 
-    The machine lasts as long as COMMAND. The exit code is COMMAND's own; 126 when it cannot be
-    executed, 127 when it is not found, 128 + n when signal n ended it, 125 when gpushare failed.
+    The machine ends with COMMAND. The exit code is that of COMMAND; 125 if gpushare failed, 126 if
+    COMMAND cannot be executed, 127 if it is not found, 128 + n if signal n ended it.
     """
     context.find_root().meta[FAILED] = _FAILED_BEFORE
     if listing:
         _list()
         return
     if profile is None:
-        raise click.UsageError("name a PROFILE; --list shows them")
+        raise click.UsageError("no PROFILE given; --list shows the profiles")
     argv = list(command[1:] if command[:1] == ("--",) else command)
     context.exit(_run(profile, argv or [os.environ.get("SHELL", "/bin/sh")]))
 

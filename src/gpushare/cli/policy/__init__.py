@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands about tenants, quotas and rules."""
+"""Commands about tenants, quotas and the policy."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of the commands that set tenants and quotas."""
+"""Options of the commands that change tenants and quotas."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -16,7 +16,7 @@ from gpushare.model.policy.tenant import TenantSpec
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-_CLEAR = "none"  # what takes a figure away
+_CLEAR = "none"  # removes a value
 Command = Callable[..., Any]
 
 
@@ -37,17 +37,19 @@ def tenant_argument(command: Command) -> Command:
 
 
 _QUOTA_OPTIONS = (
-    click.option("--memory", metavar="SIZE", help="The most memory at once, over all GPUs."),
-    click.option("--compute", metavar="PERCENT", help="The most compute; 100 is one GPU."),
-    click.option("--gpu-hours", metavar="HOURS", help="The most GPU hours within a period."),
-    click.option("--max-shares", metavar="N", help="The most shares, waiting ones included."),
-    click.option("--guaranteed-memory", metavar="SIZE", help="Memory it gets back from borrowers."),
-    click.option("--guaranteed-compute", metavar="PERCENT", help="Compute it gets back likewise."),
+    click.option("--memory", metavar="SIZE", help="Limit of memory, over all GPUs."),
+    click.option("--compute", metavar="PERCENT", help="Limit of compute; 100 is one GPU."),
+    click.option("--gpu-hours", metavar="HOURS", help="Limit of GPU hours within a period."),
+    click.option("--max-shares", metavar="N", help="Limit of shares, including queued ones."),
+    click.option("--guaranteed-memory", metavar="SIZE", help="Guaranteed memory, over all GPUs."),
+    click.option(
+        "--guaranteed-compute", metavar="PERCENT", help="Guaranteed compute; 100 is one GPU."
+    ),
 )
 
 
 def quota_options(command: Command) -> Command:
-    """Everything that limits or guarantees; the command gets `quota`, a change of a spec."""
+    """Options for limits and guarantees; the command gets `quota`, a change of a tenant's spec."""
 
     @wraps(command)
     def with_quota(*args: Any, **given: Any) -> Any:
@@ -61,7 +63,7 @@ def quota_options(command: Command) -> Command:
 
 
 class Quota:
-    """A change of a tenant's figures; what was not given stays."""
+    """A change of a tenant's limits and guarantees; options that are not given change nothing."""
 
     def __init__(
         self, limit: Mapping[str, Any], guaranteed: Mapping[str, Any], **rest: Any
@@ -105,7 +107,7 @@ def _changed(texts: Mapping[str, str]) -> Quota:
 
 
 def _figure(name: str, text: str) -> Any:
-    """`none` takes it away."""
+    """Read one value; `none` removes it."""
     if text == _CLEAR:
         return None
     name = name.removeprefix("guaranteed_")
@@ -124,5 +126,5 @@ def cleared(text: str | None) -> str | None:
 
 
 def names(given: Sequence[str]) -> tuple[str, ...]:
-    """`none` alone: nobody."""
+    """The names; `none` alone is an empty list."""
     return () if tuple(given) == (_CLEAR,) else tuple(given)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare apply`: set all rules of the machine from one file."""
+"""`gpushare apply`: set the policy of the machine from a file."""
 
 import sys
 from pathlib import Path
@@ -20,16 +20,18 @@ _STDIN = "-"
 
 
 @click.command()
-@click.option("-f", "--file", "path", metavar="FILE", required=True, help="The file; - is stdin.")
+@click.option(
+    "-f", "--file", "path", metavar="FILE", required=True, help="Policy file; - reads stdin."
+)
 @click.option(
     "--format",
     "syntax",
     type=click.Choice(["toml", "yaml", "json"]),
-    help="How it is written; else by the file's ending, TOML on stdin.",
+    help="Syntax of the file. Default: by its suffix; TOML for stdin.",
 )
-@click.option("--prune", is_flag=True, help="Remove tenants that the file does not name.")
-@click.option("--check", is_flag=True, help="Change nothing; exit code 3 when something differs.")
-@click.option("--diff", is_flag=True, help="Change nothing; print the difference line by line.")
+@click.option("--prune", is_flag=True, help="Remove tenants that are not in the file.")
+@click.option("--check", is_flag=True, help="Change nothing; exit with 3 if the policy differs.")
+@click.option("--diff", is_flag=True, help="Change nothing; print a line-by-line diff.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; print what would change.")
 @output_option
 def apply(
@@ -42,11 +44,10 @@ def apply(
     dry_run: bool,
     output: Output,
 ) -> None:
-    """Set all rules of the machine from FILE, which `gpushare export` writes.
+    """Set the policy of the machine from FILE. `gpushare export` writes such a file.
 
-    What the file does not say has its usual value; tenants that it does not name stay, unless
-    --prune is given. Nothing is changed unless all of it is right; applied again it changes
-    nothing.
+    Keys that are not in the file get their defaults. Tenants that are not in the file stay, unless
+    --prune is given. If the file has an error, nothing changes.
 
     \b
     gpushare apply -f policy.toml --diff
@@ -66,7 +67,7 @@ def apply(
         changed(change, output, path)
     if check and change.changes:
         raise CheckFailedError(
-            f"the rules are not as {path} says",
+            f"the policy differs from {path}",
             f"{len(change.changes)} differences",
             f"see them: gpushare apply -f {path} --diff",
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare export`: all rules of the machine as a file that `apply` reads."""
+"""`gpushare export`: the policy of the machine as a file for `apply`."""
 
 from typing import TYPE_CHECKING
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     "style",
     type=click.Choice(["toml", "yaml", "json"]),
     default="toml",
-    help="How to write it.",
+    help="Syntax of the output.",
 )
-@click.option("--revision", type=int, metavar="N", help="Not those in force, but earlier ones.")
-@click.option("--history", is_flag=True, help="List the revisions: when, and by whom.")
+@click.option("--revision", type=int, metavar="N", help="Print this earlier revision.")
+@click.option("--history", is_flag=True, help="List the revisions with time and author.")
 def export(style: str, revision: int | None, *, history: bool) -> None:
-    """Print all rules of the machine: tenants, quotas, placement, what may be taken back.
+    """Print the policy of the machine: tenants, quotas, placement, reclaiming.
 
-    `gpushare apply` reads exactly this.
+    `gpushare apply` reads this output.
 
     \b
     gpushare export > policy.toml
@@ -64,6 +64,6 @@ def _earlier(revision: int) -> "PolicyView":
             return policy
     raise NotFoundError(
         f"no policy has the revision {revision}",
-        "it never was, or is too old",
-        "list them: gpushare export --history",
+        "it does not exist, or is no longer stored",
+        "list the revisions: gpushare export --history",
     )

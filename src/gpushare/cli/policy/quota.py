@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare quota`: what tenants may have, and what they have."""
+"""`gpushare quota`: quotas of tenants and their use."""
 
 import click
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from ._options import Quota, quota_options, tenant_argument
 
 @click.group()
 def quota() -> None:
-    """Show what tenants may have and have, and change it."""
+    """Show and change the quotas of tenants."""
 
 
 @quota.command()
@@ -25,9 +25,9 @@ def quota() -> None:
 def ls(*, watch: bool, output: Output) -> None:
     """Show guarantees, limits and use of tenants, each below its parent.
 
-    Figures of a tenant include those below it. GPU HOURS are of the policy's period; USAGE is
-    GPU hours that lose half of their weight with each half-life, and decides who is served first.
-    Whoever is no operator sees his own tenants and those above them.
+    The use of a tenant includes that of its children. GPU HOURS counts the policy's period. USAGE
+    is GPU hours that lose half of their weight per half-life; less usage goes first in the queue.
+    Non-operators see only their own tenants and the parents of these.
 
     \b
     gpushare quota ls
@@ -47,9 +47,9 @@ def ls(*, watch: bool, output: Output) -> None:
 @quota_options
 @output_option
 def set_(tenant: str, *, quota: Quota, output: Output) -> None:
-    """Change what TENANT may have; what is not given stays, `none` takes it away.
+    """Change the quota of TENANT. Omitted options change nothing; `none` removes a value.
 
-    `default` is what holds for each user in no tenant.
+    The tenant `default` applies to each user in no tenant.
 
     \b
     gpushare quota set vision --memory 120GiB --max-shares 10
@@ -65,7 +65,7 @@ def set_(tenant: str, *, quota: Quota, output: Output) -> None:
 @tenant_argument
 @output_option
 def rm(tenant: str, *, output: Output) -> None:
-    """Take every limit and guarantee from TENANT; the tenant itself stays.
+    """Remove every limit and guarantee of TENANT. The tenant itself stays.
 
     \b
     gpushare quota rm vision

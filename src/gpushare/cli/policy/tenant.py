@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare tenant`: users, groups and projects whom quotas are about."""
+"""`gpushare tenant`: users, groups and projects with quotas."""
 
 from collections.abc import Sequence
 
@@ -19,13 +19,13 @@ from ._options import Quota, cleared, names, quota_options, tenant_argument
 
 @click.group()
 def tenant() -> None:
-    """List and change tenants: users, groups and projects that quotas are about."""
+    """Manage tenants: users, groups and projects with quotas."""
 
 
 @tenant.command()
 @output_option
 def ls(*, output: Output) -> None:
-    """List tenants, each below its parent; yours alone unless you are an operator.
+    """List tenants, each below its parent. Non-operators see only their own.
 
     \b
     gpushare tenant ls
@@ -39,7 +39,7 @@ def ls(*, output: Output) -> None:
 @tenant_argument
 @output_option
 def show(tenant: str, *, output: Output) -> None:
-    """Show what is set about one TENANT; `default` is what holds for users in none.
+    """Show the settings of TENANT. The tenant `default` applies to each user in no tenant.
 
     \b
     gpushare tenant show vision
@@ -50,10 +50,22 @@ def show(tenant: str, *, output: Output) -> None:
 
 @tenant.command(name="set")
 @tenant_argument
-@click.option("--parent", metavar="TENANT", help="Below which tenant; none: below no other.")
-@click.option("--user", "users", metavar="NAME", multiple=True, help="All of its users, anew.")
-@click.option("--group", "groups", metavar="NAME", multiple=True, help="All of its groups, anew.")
-@click.option("--weight", type=click.IntRange(1, 1000), help="Its part beside its siblings.")
+@click.option("--parent", metavar="TENANT", help="Parent tenant; none: no parent.")
+@click.option(
+    "--user",
+    "users",
+    metavar="NAME",
+    multiple=True,
+    help="User of the tenant; replaces the list. Can be repeated.",
+)
+@click.option(
+    "--group",
+    "groups",
+    metavar="NAME",
+    multiple=True,
+    help="Group of the tenant; replaces the list. Can be repeated.",
+)
+@click.option("--weight", type=click.IntRange(1, 1000), help="Weight among its siblings.")
 @quota_options
 @output_option
 def set_(
@@ -66,9 +78,9 @@ def set_(
     quota: Quota,
     output: Output,
 ) -> None:
-    """Make TENANT, or change what is given about it; `none` takes something away.
+    """Create or change TENANT. Omitted options change nothing; `none` removes a value.
 
-    `default` is what holds for users in no tenant.
+    The tenant `default` applies to each user in no tenant.
 
     \b
     gpushare tenant set vision --parent lab --group vision --weight 2
@@ -93,12 +105,12 @@ def set_(
 @click.argument("tenants", metavar="TENANT...", nargs=-1)
 @output_option
 def rm(tenants: Sequence[str], *, output: Output) -> None:
-    """Remove TENANTs. Their shares go on, and count as those of a user in no tenant.
+    """Remove TENANTs. Their shares continue, and count as those of a user in no tenant.
 
     \b
     gpushare tenant rm vision
     """
     if not tenants:
-        raise UsageError("no tenant is named", hint="gpushare tenant ls")
+        raise UsageError("no TENANT given", hint="gpushare tenant ls")
     for name in tenants:
         changed(client().rules.remove_tenant(name), output, name)

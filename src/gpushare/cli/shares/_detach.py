@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Leave the terminal: the child goes on in the background, the parent hears how it began."""
+"""`--detach`: the child runs the program in the background, the parent waits until it starts."""
 
 import os
 import sys
@@ -15,14 +15,14 @@ from gpushare.model.view import ShareView
 
 
 class StartupReport(Value):
-    """What the child tells: its share, or why there is none."""
+    """What the child sends to the parent: its share, or an error."""
 
     share: ShareView | None = None
     error: ErrorBody | None = None
 
 
 class StartupPipe:
-    """The child's end of the pipe; it closes by itself when the program is executed."""
+    """The child's end of a pipe to the parent; exec closes it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
@@ -38,7 +38,7 @@ class StartupPipe:
 
     @contextmanager
     def failures(self) -> Iterator[None]:
-        """Tells the parent of an error in the block."""
+        """Send an error in the block to the parent."""
         try:
             yield
         except GpushareError as error:
@@ -47,9 +47,9 @@ class StartupPipe:
 
 
 def fork_to_background(log: Path) -> StartupPipe | ShareView:
-    """Fork. In the child: a Herald, output going to `log`. In the parent: the share that began.
+    """Fork. Returns a StartupPipe in the child, whose output goes to `log`.
 
-    Raises in the parent what the child failed with.
+    In the parent, returns the child's share, or raises the error that the child sent.
     """
     reader, writer = os.pipe()
     if os.fork():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Become a program of a share: find it first, enter, exec. Nothing of ours stays in between."""
+"""Runs a program in a share: find it, enter the share, exec. No gpushare process remains."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ from gpushare.model.view import Entry, ShareView
 
 
 def find_program(name: str) -> str:
-    """The path that exec will run; raises ProgramNotFoundError, ProgramNotExecutableError."""
+    """The path to execute. Raises ProgramNotFoundError, ProgramNotExecutableError."""
     if path := shutil.which(name):
         return path
     if os.sep in name and Path(name).is_dir():
@@ -34,9 +34,9 @@ def find_program(name: str) -> str:
 
 
 def exec_program(path: str, argv: Sequence[str], entry: Entry, *, near: bool = True) -> None:
-    """Exec the program in the share's environment; returns only by an error.
+    """Exec the program in the share's environment; returns only by raising an error.
 
-    `near`: on the CPUs that are close to its GPUs.
+    `near`: bind it to the CPUs closest to its GPUs.
     """
     from gpushare.session.acquire import environment_of  # noqa: PLC0415 (start-up time)
 
@@ -46,7 +46,7 @@ def exec_program(path: str, argv: Sequence[str], entry: Entry, *, near: bool = T
         bind_to_nearest(entry)
     sys.stdout.flush()
     sys.stderr.flush()
-    # Python ignores these two, and exec would hand that on.
+    # Python ignores these two signals, and a program inherits that through exec.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
@@ -58,7 +58,7 @@ def exec_program(path: str, argv: Sequence[str], entry: Entry, *, near: bool = T
 
 
 class QueueProgress:
-    """Says on stderr what a queued share waits for: in place on a tty, else a line a change."""
+    """Prints on stderr what a queued share waits for: one line on a terminal, else one a change."""
 
     def __init__(self) -> None:
         self._last = ""
@@ -84,17 +84,18 @@ class QueueProgress:
 
 
 def warn_unenforced(share: ShareView) -> None:
-    """Say on stderr that nothing holds the compute limit; alone on its GPU a share needs none."""
+    """Warn on stderr when nothing enforces the compute limit. An exclusive GPU needs no limit."""
     limit, alone = share.compute.limit, MechanismName.EXCLUSIVE in share.mechanism
     if share.enforcement.compute is Level.NONE and limit and limit < FULL and not alone:
         click.echo(
-            f"gpushare: nothing holds the compute limit of {limit} %: {'; '.join(share.why[:1])}",
+            f"gpushare: no mechanism enforces the compute limit of {limit} %: "
+            f"{'; '.join(share.why[:1])}",
             err=True,
         )
 
 
 def log_file(name: str, environment: Mapping[str, str]) -> Path:
-    """Where a detached program's output goes; a new file in the user's own state."""
+    """The file for a detached program's output, in the user's state directory."""
     from gpushare.config.sources import state_home  # noqa: PLC0415 (start-up time)
 
     folder = state_home(environment) / "logs"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare create`: hold a share without a program."""
+"""`gpushare create`: create a share without running a program in it."""
 
 import click
 
@@ -16,14 +16,16 @@ from ._launch import QueueProgress, warn_unenforced
 
 @click.command()
 @spec_options
-@click.option("--no-wait", is_flag=True, help="Fail with exit code 75 instead of queueing.")
-@click.option("--queue", is_flag=True, help="Return at once; the share may still be queued.")
-@click.option("--timeout", metavar="TIME", help="Wait in the queue at most this long.")
+@click.option(
+    "--no-wait", is_flag=True, help="Fail with exit code 75 instead of waiting in the queue."
+)
+@click.option("--queue", is_flag=True, help="Return immediately, even while the share is queued.")
+@click.option("--timeout", metavar="TIME", help="Wait in the queue for at most this long.")
 @output_option
 def create(
     spec: ShareSpec, timeout: str | None, output: Output, *, no_wait: bool, queue: bool
 ) -> None:
-    """Hold a share until it is removed or its --ttl ends, and print its name.
+    """Create a share and print its name. It lasts until it is removed or its --ttl ends.
 
     \b
     gpushare create -m 8GiB --name notebook --ttl 8h

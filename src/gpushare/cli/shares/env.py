@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare env`: a share's environment, for a shell to read."""
+"""`gpushare env`: the environment of a share as shell commands."""
 
 import os
 import shlex
@@ -18,12 +18,12 @@ from gpushare.model.view import EnterRequest, Entry
     "--shell",
     type=click.Choice(["bash", "fish", "json"]),
     default="bash",
-    help="Whose words to print; bash is right for any POSIX shell.",
+    help="Output syntax; bash works in every POSIX shell.",
 )
 def env(share: str, shell: str) -> None:
-    """Print what puts a shell, and all that it starts, into SHARE.
+    """Print commands that move the calling shell into SHARE.
 
-    The shell itself becomes a member of the share, which is in use until the shell ends.
+    Programs that the shell starts run in the share too. The share is in use until the shell exits.
 
     \b
     eval "$(gpushare env notebook)"

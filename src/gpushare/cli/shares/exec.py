@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare exec`: become a program of a share that exists."""
+"""`gpushare exec`: run a program in an existing share."""
 
 import os
 
@@ -18,7 +18,7 @@ from ._launch import exec_program, find_program
 @affinity_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def exec_(share: str, command: tuple[str, ...], *, no_affinity: bool) -> None:
-    """Run COMMAND in SHARE, beside whatever runs in it.
+    """Run COMMAND in SHARE, alongside other programs in it.
 
     \b
     gpushare exec notebook -- jupyter lab

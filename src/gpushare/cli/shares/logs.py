@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare logs`: the output of programs that run in the background."""
+"""`gpushare logs`: the output of programs in the background."""
 
 import sys
 import time
@@ -22,10 +22,10 @@ _LOOK_SECONDS = 0.2
 
 @click.command()
 @share_argument
-@click.option("-f", "--follow", is_flag=True, help="Go on until the share ends.")
-@click.option("-n", "--tail", metavar="N", type=click.IntRange(0), help="Only the last N lines.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the output until the share ends.")
+@click.option("-n", "--tail", metavar="N", type=click.IntRange(0), help="Show the last N lines.")
 def logs(share: str, *, follow: bool, tail: int | None) -> None:
-    """Print what the program of SHARE wrote, both its stdout and its stderr.
+    """Print the output of the program in SHARE, stdout and stderr together.
 
     \b
     gpushare run -d --name train -m 8GiB -- python train.py
@@ -45,8 +45,8 @@ def _opened(share: "ShareView") -> BinaryIO:
     if share.log is None:
         raise NoLogError(
             f"share {share.name} has no log",
-            "its program writes to the terminal it was started on",
-            "start it in the background: gpushare run --detach",
+            "its program was not started in the background",
+            "start programs in the background: gpushare run --detach",
         )
     try:
         return open(share.log, "rb")  # noqa: PTH123 (closed by the caller)
@@ -63,7 +63,7 @@ def _print_end(log: BinaryIO, lines: int | None) -> None:
 
 
 def _growth(log: BinaryIO, ended: Callable[[], bool]) -> Iterator[bytes]:
-    """What is written to the log until the share has ended, and the rest of it."""
+    """New output until the share has ended, then the remaining output."""
     last = False
     while True:
         if text := log.read():
@@ -76,7 +76,7 @@ def _growth(log: BinaryIO, ended: Callable[[], bool]) -> Iterator[bytes]:
 
 
 def _ended(daemon: "Client", share: "ShareView") -> bool:
-    """A daemon that restarts ends no share."""
+    """Whether the share has ended; a restart of the daemon does not end it."""
     try:
         return daemon.show(share.id).state.ended
     except NoSuchShareError:

@@ -12,15 +12,19 @@ from gpushare.model.view import MOVE_SECONDS
 @click.command()
 @share_argument
 @click.option(
-    "--to", "to", metavar="GPU", multiple=True, help="Index or UUID; the best one unless said."
+    "--to",
+    "to",
+    metavar="GPU",
+    multiple=True,
+    help="Target GPU, by index or UUID. Default: the best one.",
 )
-@click.option("--timeout", metavar="TIME", help="Give up after this time; 60s unless said.")
+@click.option("--timeout", metavar="TIME", help="Give up after this time. Default: 60s.")
 def migrate(share: str, to: tuple[str, ...], timeout: str | None) -> None:
     """Move the programs of SHARE to another GPU of the same model.
 
-    The driver takes them off the GPU and restores them on the other one, at the same addresses;
-    they only see that a call took long. When that fails, they run on where they were. For a share
-    of several GPUs --to is said once for each.
+    The driver checkpoints the programs and restores them on the other GPU, at the same addresses.
+    To the programs it looks like a slow call. If it fails, they continue on their GPU. For a share
+    with several GPUs, give --to once for each.
 
     \b
     gpushare migrate train-1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare ps`: shares and the queue."""
+"""`gpushare ps`: list shares and the queue."""
 
 from datetime import UTC, datetime
 
@@ -14,9 +14,13 @@ from gpushare.model.view import ShareView
 
 
 @click.command()
-@click.option("-a", "--all", "ended", is_flag=True, help="Also shares that have ended.")
+@click.option("-a", "--all", "ended", is_flag=True, help="Show ended shares too.")
 @click.option(
-    "--filter", "filters", metavar="KEY=VALUE", multiple=True, help="user, state, name or priority."
+    "--filter",
+    "filters",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Filter by user, state, name or priority.",
 )
 @watch_option
 @output_option
@@ -42,7 +46,9 @@ def _filter(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or key not in {"user", "state", "name", "priority"}:
         raise BadSpecError(
-            f"cannot filter by {text!r}", "", "write user=, state=, name= or priority= and a value"
+            f"cannot filter by {text!r}",
+            "",
+            "use user=VALUE, state=VALUE, name=VALUE or priority=VALUE",
         )
     return key, value
 

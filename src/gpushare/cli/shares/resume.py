@@ -16,13 +16,13 @@ _PAUSE_SECONDS = 1.0
 
 @click.command()
 @click.argument("shares", nargs=-1, required=True, shell_complete=complete_share)
-@click.option("--no-wait", is_flag=True, help="Fail with exit code 75 while others have the room.")
-@click.option("--timeout", metavar="TIME", help="Wait for room at most this long.")
+@click.option("--no-wait", is_flag=True, help="Fail with exit code 75 if the GPU has no room.")
+@click.option("--timeout", metavar="TIME", help="Wait for room for at most this long.")
 @click.pass_context
 def resume(
     context: click.Context, shares: tuple[str, ...], timeout: str | None, *, no_wait: bool
 ) -> None:
-    """Put SHARES back on the GPU, waiting for room where others have taken it.
+    """Move suspended SHARES back to the GPU, and wait for room if other shares use it.
 
     \b
     gpushare resume train-1
@@ -39,7 +39,7 @@ def resume(
 
 
 def _resume(share: str, deadline: float) -> ShareView:
-    """Resumed, or NoCapacityError at the deadline; says once what it waits for."""
+    """Resume the share, or raise NoCapacityError at the deadline. Prints each reason to wait."""
     shown = ""
     while True:
         try:

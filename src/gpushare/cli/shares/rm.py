@@ -10,10 +10,10 @@ from gpushare.model.errors import GpushareError
 
 @click.command()
 @click.argument("shares", nargs=-1, required=True, shell_complete=complete_share)
-@click.option("-f", "--force", is_flag=True, help="End the share's programs first.")
+@click.option("-f", "--force", is_flag=True, help="End the programs in the share first.")
 @click.pass_context
 def rm(context: click.Context, shares: tuple[str, ...], *, force: bool) -> None:
-    """Release SHARES: held ones, queued ones, and with --force those in use.
+    """Release SHARES that are queued or not in use. --force also releases shares in use.
 
     \b
     gpushare rm notebook

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare run`: take a share, become the program."""
+"""`gpushare run`: get a share and exec the program in it."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -23,16 +23,18 @@ from gpushare.session.program_name import program_name
 from ._detach import StartupPipe, fork_to_background
 from ._launch import QueueProgress, exec_program, find_program, log_file, warn_unenforced
 
-_FAILED_BEFORE = 125  # docker's word for "the tool failed, not the program"
+_FAILED_BEFORE = 125  # as in docker: gpushare failed, not the program
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @spec_options
-@click.option("--no-wait", is_flag=True, help="Fail with exit code 75 instead of queueing.")
-@click.option("--timeout", metavar="TIME", help="Wait in the queue at most this long.")
-@click.option("-d", "--detach", is_flag=True, help="Run in the background; see gpushare logs.")
-@click.option("--explain", is_flag=True, help="Say why it lands where it does, then run.")
-@click.option("--dry-run", is_flag=True, help="Only say what would happen.")
+@click.option(
+    "--no-wait", is_flag=True, help="Fail with exit code 75 instead of waiting in the queue."
+)
+@click.option("--timeout", metavar="TIME", help="Wait in the queue for at most this long.")
+@click.option("-d", "--detach", is_flag=True, help="Run in the background. Output: gpushare logs.")
+@click.option("--explain", is_flag=True, help="Explain the choice of GPU and mechanism, then run.")
+@click.option("--dry-run", is_flag=True, help="Print what would happen, and exit.")
 @affinity_option
 @output_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
@@ -50,11 +52,11 @@ def run(
     explain: bool,
     dry_run: bool,
 ) -> None:
-    """Run COMMAND in a share of a GPU, and release the share when it ends.
+    """Run COMMAND in a share of a GPU, and release the share when COMMAND ends.
 
-    gpushare becomes the program: signals, terminal and exit code are the program's own. Before
-    that, it ends with 75 when there is no capacity (--no-wait), 124 when the queue took too long,
-    126 when COMMAND cannot be executed, 127 when it is not found, 125 when gpushare itself failed.
+    gpushare replaces itself with COMMAND, so signals, terminal and exit code are those of COMMAND.
+    Exit codes before that: 75 no capacity (--no-wait), 124 timeout in the queue, 125 gpushare
+    failed, 126 COMMAND cannot be executed, 127 COMMAND not found.
 
     \b
     gpushare run -m 8GiB -c 50 -- python train.py
@@ -113,7 +115,7 @@ def _detach(
 
 
 def _explain(plan: Plan, output: Output, *, aside: bool) -> None:
-    """`aside`: on stderr, for stdout belongs to the program."""
+    """`aside`: print on stderr, because stdout belongs to the program."""
     if aside or output.human:
         click.echo(_format_plan(plan), err=aside)
     else:
@@ -122,9 +124,9 @@ def _explain(plan: Plan, output: Output, *, aside: bool) -> None:
 
 def _format_plan(plan: Plan) -> str:
     if plan.decision is None:
-        return f"it would wait for {plan.waits_for}"
+        return f"the share would wait for {plan.waits_for}"
     rows = [("by", "+".join(plan.decision.mechanisms))]
     rows += [("why", line) for line in plan.decision.why]
-    rows += [("holds", levels(plan.decision.enforcement))]
-    rows += [("not safe from", line) for line in plan.decision.unprotected]
+    rows += [("enforcement", levels(plan.decision.enforcement))]
+    rows += [("not protected", line) for line in plan.decision.unprotected]
     return aligned(rows)

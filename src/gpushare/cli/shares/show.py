@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare show`: one share, and why it is where it is."""
+"""`gpushare show`: the details of a share."""
 
 import click
 
@@ -12,11 +12,15 @@ from gpushare.model.view import DecisionView
 
 @click.command()
 @share_argument
-@click.option("--decision", is_flag=True, help="How its place was decided, and if still so today.")
+@click.option(
+    "--decision",
+    is_flag=True,
+    help="Show the placement decision, and whether it would be the same today.",
+)
 @watch_option
 @output_option
 def show(share: str, *, decision: bool, watch: bool, output: Output) -> None:
-    """Show everything about SHARE: its id, the start of its id, or its name.
+    """Show the details of SHARE, given by name, id or id prefix.
 
     \b
     gpushare show train-1
@@ -41,7 +45,7 @@ def _format_decision(decision: DecisionView) -> str:
     rows = [
         ("share", decision.share),
         ("decided", decision.at.isoformat(timespec="seconds")),
-        ("beside", ", ".join(decision.shares) or "nobody"),
+        ("other shares", ", ".join(decision.shares) or "none"),
         ("ahead of it", str(decision.ahead)),
         *(("why", line) for line in decision.decision.why),
         ("today", "the same" if decision.same else decision.again),

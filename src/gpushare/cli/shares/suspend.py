@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare suspend`: take shares off the GPU for a while."""
+"""`gpushare suspend`: move shares off the GPU."""
 
 import click
 
@@ -13,17 +13,17 @@ from gpushare.model.view import MOVE_SECONDS
 @click.command()
 @click.argument("shares", nargs=-1, required=True, shell_complete=complete_share)
 @click.option(
-    "--deep", is_flag=True, help="By the driver's checkpoint: frees contexts too, but is slow."
+    "--deep", is_flag=True, help="Use the driver's checkpoint: slower, but frees contexts too."
 )
-@click.option("--timeout", metavar="TIME", help="Give up after this time; 60s unless said.")
+@click.option("--timeout", metavar="TIME", help="Give up after this time. Default: 60s.")
 @click.pass_context
 def suspend(
     context: click.Context, shares: tuple[str, ...], timeout: str | None, *, deep: bool
 ) -> None:
-    """Take the programs of SHARES off the GPU; they stand still until `gpushare resume`.
+    """Move the memory of SHARES off the GPU and stop their programs until `gpushare resume`.
 
-    What they have on the GPU goes to host memory, and others may have the room. A program does not
-    notice: its memory comes back at the same addresses. When that fails, it runs on as before.
+    GPU memory is copied to host memory, so that other shares can use the room. On resume it
+    returns to the same addresses; programs need no change. If suspending fails, programs continue.
 
     \b
     gpushare suspend train-1

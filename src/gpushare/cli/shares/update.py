@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare update`: change a share while it lives."""
+"""`gpushare update`: change a live share."""
 
 import click
 
@@ -17,10 +17,10 @@ _NOTHING = UpdateRequest()
 @change_options
 @output_option
 def update(share: str, change: UpdateRequest, output: Output) -> None:
-    """Change limits, priority or time of SHARE; its programs go on.
+    """Change the limits, priority or time of SHARE while its programs run.
 
-    Compute and priority change within a tenth of a second. A memory limit below what is in use
-    takes nothing away: it refuses what comes next.
+    Compute and priority change within 0.1 s. A memory limit below current use frees no memory, but
+    refuses further allocations.
 
     \b
     gpushare update train-1 -c 25

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare verify`: prove that a share's limits hold."""
+"""`gpushare verify`: test whether the limits of a share hold."""
 
 import click
 
@@ -14,10 +14,10 @@ from gpushare.model.errors import CheckFailedError
 @share_argument
 @output_option
 def verify(share: str, output: Output) -> None:
-    """Start a probe inside SHARE that tries to break its limits.
+    """Run a probe in SHARE that tries to exceed its limits.
 
-    It tries every way to allocate past the limit and every escape a program has, and compares
-    what it could do with what was promised. Exit code 3 when a promise does not hold.
+    The probe tries every known way to allocate beyond the limit or to leave the share, and compares
+    the result with what the mechanisms promise. Exit code 3 if a promise does not hold.
 
     \b
     gpushare verify train-1
@@ -28,7 +28,7 @@ def verify(share: str, output: Output) -> None:
     if not result.ok:
         broken = ", ".join(finding.dimension for finding in result.findings if not finding.ok)
         raise CheckFailedError(
-            f"share {share} does not hold what was promised",
-            broken or "the probe could not prove it",
+            f"share {share} does not keep its limits",
+            broken or "the probe gave no result",
             f"gpushare show {share}",
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare wait`: until a share is in a state."""
+"""`gpushare wait`: wait until a share reaches a state."""
 
 import click
 
@@ -20,14 +20,14 @@ _FOREVER = Seconds(10**9)
     "states",
     type=click.Choice([*map(str, State)]),
     multiple=True,
-    help="The state; may be given again. By default the end.",
+    help="State to wait for. Can be repeated. Default: the end of the share.",
 )
 @click.option("--timeout", metavar="TIME", help="Give up after this time, with exit code 124.")
 @output_option
 def wait(share: str, states: tuple[str, ...], timeout: str | None, output: Output) -> None:
-    """Wait until SHARE is in a state.
+    """Wait until SHARE reaches a state.
 
-    Exit code 3 when it ends without having been in it.
+    Exit code 3 if it ends without reaching that state.
 
     \b
     gpushare wait train-1 --for running --timeout 5m
