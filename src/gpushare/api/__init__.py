@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP over a unix socket and TLS for a Service it is given. No policy, no state."""
+"""The HTTP API for a `Service`: over a unix socket and over TLS. It has no policy and no state."""
 
 from .app import build
 from .request_filter import FilterSettings

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lets strangers in one by one, and never more than there are seats."""
+"""Accepts network connections and limits their number, in total and per address.
+
+uvicorn's own accept loop does not limit connections whose handshake or first request is unfinished.
+So `RemoteServer` accepts connections here and hands each one to a uvicorn protocol.
+"""
 
 import asyncio
 import socket
@@ -9,31 +13,31 @@ from collections.abc import Callable, Coroutine
 
 from .limits import network
 
-MOST_CONNECTIONS, MOST_PER_ADDRESS = 256, 64  # connections at once, and of them from one address
+MOST_CONNECTIONS, MOST_PER_ADDRESS = 256, 64  # at the same time
 HANDSHAKE_SECONDS = 5.0
-_PAUSE_SECONDS = 0.5  # when the process can open no more files
+_PAUSE_SECONDS = 0.5  # after an error, such as too many open files
 
 Factory = Callable[[], asyncio.Protocol]
 
 
 class ConnectionSlot:
-    """One connection's place; `leave` may be said more than once."""
+    """The place of one connection; `release` may be called more than once."""
 
-    def __init__(self, address: str, left: Callable[["ConnectionSlot"], None]) -> None:
-        self.address, self._left = address, left
-        self._taken = True
+    def __init__(self, address: str, on_release: Callable[["ConnectionSlot"], None]) -> None:
+        self.address, self._on_release = address, on_release
+        self._used = True
 
-    def leave(self) -> None:
-        if self._taken:
-            self._taken = False
-            self._left(self)
+    def release(self) -> None:
+        if self._used:
+            self._used = False
+            self._on_release(self)
 
 
 class Acceptor:
-    """Accepts on a listening socket. Handshakes take a seat, so who only knocks is counted too.
+    """Accepts on a listening socket. Unfinished handshakes take a slot too, so they count.
 
-    While every seat is taken, new connections wait in the kernel; an address with too many is
-    hung up on.
+    While no slot is free, new connections wait in the Linux kernel. A connection from an address
+    that has too many is closed.
     """
 
     def __init__(
@@ -73,15 +77,15 @@ class Acceptor:
 
     def _receive(self, connection: socket.socket, address: str) -> None:
         self._from[network(address)] += 1
-        slot = ConnectionSlot(address, self._leave)
+        slot = ConnectionSlot(address, self._release)
         if self._from[network(address)] > MOST_PER_ADDRESS:
             connection.close()
-            slot.leave()
+            slot.release()
         else:
-            self._run(self._greet(connection, slot))
+            self._run(self._handshake(connection, slot))
 
-    async def _greet(self, connection: socket.socket, slot: ConnectionSlot) -> None:
-        """Once greeted, the protocol leaves the seat when its connection is lost."""
+    async def _handshake(self, connection: socket.socket, slot: ConnectionSlot) -> None:
+        """After the handshake the protocol owns the slot and releases it with its connection."""
         timeout = HANDSHAKE_SECONDS if self._tls else None
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
@@ -91,12 +95,12 @@ class Acceptor:
                 ssl_handshake_timeout=timeout,
             )
         except OSError:
-            slot.leave()
+            slot.release()
         except BaseException:
-            slot.leave()
+            slot.release()
             raise
 
-    def _leave(self, slot: ConnectionSlot) -> None:
+    def _release(self, slot: ConnectionSlot) -> None:
         key = network(slot.address)
         self._from[key] -= 1
         if not self._from[key]:

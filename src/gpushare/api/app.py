@@ -1,5 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ASGI application over a Service: reads requests, asks whether they may, writes answers."""
+"""The ASGI application: reads requests, checks permissions, calls the Service, writes answers.
+
+The way of a request:
+
+1. `request_filter.RequestFilter` checks its size, origin, caller and rate, and stores the caller.
+2. Starlette finds the endpoint that `_endpoint` made from a row of `routes.ROUTES`.
+3. `audited` records the call when it ends, whatever the result. A call that changes something does
+   not begin unless it can be recorded.
+4. `permissions.requirement` decides whether the caller's role and scopes suffice. `_caller` is the
+   only place that asks. Whether a share is the caller's own is for the service to decide.
+5. The query and the body are decoded into the types of the route. Unknown fields are refused.
+6. The service's answer is written with `apiVersion`.
+
+Endpoints raise errors. The handlers below turn each into a status and a body with code, what,
+because and hint; this is one of the two places where errors are shown. Events, metrics and the
+OpenAPI document are not JSON answers of a route, so they have endpoints of their own, without a
+body and without an audit record.
+"""
 
 import asyncio
 from typing import Any
@@ -38,9 +55,9 @@ _ANONYMOUS = Caller(uid=-1, gid=-1, pid=0, role=Role.VIEWER, remote="", scopes=(
 def build(
     service: Service, audit: Audit = _NO_AUDIT, settings: FilterSettings = _NO_LIMITS
 ) -> Starlette:
-    """The application; servers tell it where a request comes from, see `gate.Gate`.
+    """The application. A server sets the state that `RequestFilter` needs.
 
-    `audit` hears of every call.
+    `audit` receives every call of `ROUTES`.
     """
     app = Starlette(
         routes=[_endpoint(service, audit, route) for route in ROUTES] + _special_routes(service),
@@ -89,7 +106,7 @@ def _special_routes(service: Service) -> list[StarletteRoute]:
 
 
 def _caller(request: Request, method: str, path: str) -> Caller:
-    """Who calls, if they may: the one place where that is asked."""
+    """The caller. Raises UnauthenticatedError, RoleError if the caller has no permission."""
     caller: Caller | None = request.state.caller
     requirement(method, path).check(caller)
     return caller or _ANONYMOUS
@@ -122,10 +139,10 @@ async def _body(request: Request) -> bytes:
                 body += chunk
                 if len(body) > LARGEST_BODY:
                     raise BadSpecError(
-                        "the request is too large", f"a body has {LARGEST_BODY} bytes at most"
+                        "the request is too large", f"a body has at most {LARGEST_BODY} bytes"
                     )
     except TimeoutError:
-        raise UsageError("the request did not arrive", f"in {BODY_SECONDS:g} s") from None
+        raise UsageError("the request body did not arrive", f"within {BODY_SECONDS:g} s") from None
     return bytes(body)
 
 
@@ -135,7 +152,7 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    bad_spec = BadSpecError("the request does not fit", str(error), "see GET /v1/openapi.json")
+    bad_spec = BadSpecError("the request is invalid", str(error), "see GET /v1/openapi.json")
     return await _refused(request, bad_spec)
 
 
@@ -150,5 +167,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _failed(_: Request, error: Exception) -> Response:
     kind = type(error).__name__
-    failure = GpushareError("the daemon failed on this request", f"{kind}: {error}", "see its log")
+    failure = GpushareError(
+        "the daemon failed on this request", f"{kind}: {error}", "see the daemon's log"
+    )
     return refusal(failure)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The edge at which every call is told to the audit log."""
+"""Records every call in the audit log when it ends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,18 +13,18 @@ from gpushare.model.share import Caller
 
 
 class NoAudit:
-    """Where no audit log is kept."""
+    """Used where no audit log is kept."""
 
     def ready(self) -> None:
-        """Nothing has to be written."""
+        """Always ready."""
 
     def tell(self, deed: Deed) -> None:
-        """Nobody listens."""
+        """Discards the record."""
 
 
 @dataclass
 class AuditedCall:
-    """What is known of a call so far; the endpoint fills it in."""
+    """What the endpoint has found out about a call so far."""
 
     caller: Caller | None = None
     body: object = None
@@ -33,7 +33,10 @@ class AuditedCall:
 
 @contextmanager
 def audited(audit: Audit, method: str, path: str, ref: str = "") -> Iterator[AuditedCall]:
-    """Tell how the call in the block ended; nothing that changes things begins unrecorded."""
+    """Record the result of the call in the block.
+
+    Raises an error before a call that changes something, if it cannot be recorded.
+    """
     call, result = AuditedCall(), OK
     try:
         if method != "GET":

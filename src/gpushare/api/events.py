@@ -18,12 +18,10 @@ _HEARTBEAT = b": still here\n\n"
 
 
 def stream(service: Service, request: Request, caller: Caller) -> StreamingResponse:
-    """Events after `Last-Event-ID` or `?since=`; all that are kept when neither is given."""
+    """Events after `Last-Event-ID` or `?since=`; without either, all stored events."""
     since = request.headers.get("last-event-id") or request.query_params.get("since", "0")
     if not since.isdecimal():
-        raise UsageError(
-            f"cannot read the event number {since!r}", hint="take it from an event's id"
-        )
+        raise UsageError(f"cannot read the event number {since!r}", hint="use the id of an event")
     events = service.events(int(since), caller)
     sent = _with_heartbeat(events, lambda: service.identity.ended(caller))
     return StreamingResponse(sent, media_type="text/event-stream")
@@ -32,7 +30,7 @@ def stream(service: Service, request: Request, caller: Caller) -> StreamingRespo
 async def _with_heartbeat(
     events: AsyncIterator[Event], over: Callable[[], Coroutine[None, None, None]]
 ) -> AsyncIterator[bytes]:
-    """A silent connection still finds out that its client is gone; `over` ends it all."""
+    """Events and heartbeats, which detect that the client is gone. Ends when `over` returns."""
     end = asyncio.ensure_future(over())
     coming = asyncio.ensure_future(anext(events, None))
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often somebody may ask, and how often be wrong."""
+"""Limits on the rate of requests, and on failed authentication."""
 
 import math
 from collections import OrderedDict
@@ -9,17 +9,17 @@ from typing import Generic, TypeVar
 
 from gpushare.model.errors import RateLimitedError
 
-FREE_FAILURES = 10  # in a row, before an address has to wait
+FREE_FAILURES = 10  # in a row, before an address must wait
 LONGEST_WAIT = 60.0  # seconds
-_FORGIVEN_SECONDS = 600.0  # after so long without a failure it is as if there had been none
-_MOST = 10_000  # callers and addresses that are remembered
-_OWN_BITS = 64  # of an IPv6 address: the rest its owner chooses at will
+_FORGIVEN_SECONDS = 600.0  # without a failure, after which the count starts again
+_MOST = 10_000  # callers and addresses to remember
+_OWN_BITS = 64  # prefix of an IPv6 address; one sender can use every address in it
 
 T = TypeVar("T")
 
 
 class _Recent(OrderedDict[str, T], Generic[T]):
-    """Forgets what was longest not put."""
+    """A dictionary that drops the entry that was put longest ago."""
 
     def put(self, key: str, value: T) -> None:
         self[key] = value
@@ -29,7 +29,7 @@ class _Recent(OrderedDict[str, T], Generic[T]):
 
 
 class Buckets:
-    """Each caller's calls: `rate` a second on the long run, `burst` at once; rate 0: any number."""
+    """A token bucket per caller: `rate` calls a second, `burst` at once; rate 0: no limit."""
 
     def __init__(self, rate: float, burst: int, elapsed: Callable[[], float]) -> None:
         self._rate, self._burst, self._elapsed = rate, float(burst), elapsed
@@ -45,8 +45,8 @@ class Buckets:
         if left < 1:
             after = math.ceil((1 - left) / self._rate)
             raise RateLimitedError(
-                "you ask too often",
-                f"{self._rate:g} calls a second are kept up for each caller",
+                "too many requests",
+                f"the limit is {self._rate:g} requests per second for each caller",
                 f"try again in {after} s",
                 after,
             )
@@ -54,7 +54,7 @@ class Buckets:
 
 
 class Failures:
-    """Addresses from which callers come that nobody knows."""
+    """Failed authentication by address; waiting times double with each failure."""
 
     def __init__(self, elapsed: Callable[[], float]) -> None:
         self._elapsed = elapsed
@@ -65,15 +65,15 @@ class Failures:
         self._seen.put(network(address), (count + 1, self._elapsed()))
 
     def check(self, address: str) -> None:
-        """Raises RateLimitedError while the address has to wait; it is refused, never kept."""
+        """Raises RateLimitedError while the address must wait; the request is not delayed."""
         count, last = self._of(address)
         left = last + _wait(count) - self._elapsed()
         if left > 0:
             after = math.ceil(left)
             raise RateLimitedError(
-                "too many callers from your address had no good token",
-                f"there were {count}, one after the other",
-                f"try again in {after} s; a good token is let in at once",
+                "too many failed authentications from your address",
+                f"{count} requests in a row had no valid token",
+                f"try again in {after} s; a valid token is accepted immediately",
                 after,
             )
 
@@ -84,7 +84,7 @@ class Failures:
 
 
 def network(address: str) -> str:
-    """What stands for all addresses that one sender may take."""
+    """The key of an address: for IPv6 its /64 prefix, which one sender controls."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:
@@ -95,6 +95,6 @@ def network(address: str) -> str:
 
 
 def _wait(failures: int) -> float:
-    """Seconds, doubling."""
+    """Seconds to wait after so many failures."""
     beyond = failures - FREE_FAILURES
     return 0.0 if beyond < 0 else min(LONGEST_WAIT, 2.0 ** min(beyond, 10))

@@ -14,7 +14,7 @@ from gpushare.model.version import __version__
 from .route import Route
 from .routes import ROUTES
 
-_TOKEN = {"type": "http", "scheme": "bearer", "description": "Not asked for on the unix socket"}
+_TOKEN = {"type": "http", "scheme": "bearer", "description": "Not needed on the unix socket"}
 _REF = "#/components/schemas/{name}"
 
 
@@ -72,7 +72,7 @@ def _query_parameters(query: type[Value] | None) -> list[dict[str, Any]]:
 
 
 def _answer(kind: type[Value]) -> dict[str, Any]:
-    """Every answer carries apiVersion beside the fields of its type."""
+    """Every answer has apiVersion in addition to the fields of its type."""
     return {**_named(kind), "description": 'with "apiVersion": "v1"'}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps web pages of others from speaking to the daemon through a browser that can reach it."""
+"""Refuses requests that foreign web pages make through a user's browser."""
 
 from collections.abc import Container, Mapping
 from ipaddress import ip_address
@@ -9,21 +9,22 @@ from gpushare.model.errors import DeniedError
 
 
 def check(headers: Mapping[str, str], names: Container[str] | None) -> None:
-    """Raises DeniedError. `names`: what this machine is called; None: on a unix socket.
+    """Raises DeniedError. `names`: the names of this machine; None: on a unix socket.
 
-    A page whose own name was made to point here sends that name as Host (DNS rebinding); a page
-    from elsewhere sends where it is from as Origin. No page is on a unix socket.
+    A page whose name was redirected to this machine sends that name as Host (DNS rebinding). A page
+    of another site sends its address as Origin. Browsers cannot use a unix socket.
     """
     host, origin = headers.get("host", ""), headers.get("origin")
     if names is not None and not _ours(host, names):
         raise DeniedError(
-            f"this machine is not called {host!r}",
-            "callers use its address, or a name from the setting hosts",
+            f"{host!r} is not a name of this machine",
+            "use its address, or a name from the setting hosts",
             "gpushare config show",
         )
     if origin is not None and (names is None or not _same(origin, host)):
         raise DeniedError(
-            f"pages from {origin!r} may not ask", "only programs and pages of this machine may"
+            f"requests from pages of {origin!r} are refused",
+            "only programs and pages of this machine have access",
         )
 
 

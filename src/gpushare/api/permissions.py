@@ -1,5 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may call what: one row for every call there is."""
+"""Permissions: one row for every call of the API.
+
+A row states the minimum role of the caller and the scope that a token needs. Roles are ordered:
+viewer < user < operator < admin. Scopes are `noun:verb` and only apply to tokens: local callers are
+identified by the Linux kernel and have none. A token's role is at most that of its creator.
+
+`own` marks calls on something that belongs to a user. This table cannot know the owner; the service
+checks it, and allows others from the role operator on. The reference page of the API shows the
+mark.
+
+- A call without a row needs the role admin, so a forgotten row is not an open door.
+- tests/api/test_permissions.py compares the rows with `routes.ROUTES`.
+- `tokens:write` is in no default: a leaked token must not be able to create its successor.
+"""
 
 from dataclasses import dataclass
 
@@ -10,10 +23,10 @@ from gpushare.model.share import Caller
 
 @dataclass(frozen=True)
 class Requirement:
-    """What a caller must have. `role` None: nothing, not even a name.
+    """What a caller needs. `role` None: nothing, not even authentication.
 
-    `scope`: what a token must be good for; None: any token is. `own`: it is about what is one's
-    own, and about others' for operators only.
+    `scope`: the scope that a token needs; None: any token will do. `own`: the call is for the
+    owner, and for operators.
     """
 
     role: Role | None
@@ -26,19 +39,19 @@ class Requirement:
             return
         if caller is None:
             raise UnauthenticatedError(
-                "a remote caller needs a token",
-                "none came with the request",
+                "remote callers need a token",
+                "the request has none",
                 "gpushare login HOST, or set GPUSHARE_TOKEN",
             )
         if not caller.role.covers(self.role):
             raise RoleError(
-                f"a {caller.role} may not do this",
-                f"it takes the role {self.role}",
+                f"the role {caller.role} does not allow this",
+                f"it needs the role {self.role}",
                 "gpushare explain GS1305",
             )
         if self.scope and caller.scopes is not None and self.scope not in caller.scopes:
             raise RoleError(
-                "this token may not do this",
+                "the token does not allow this",
                 f"it lacks the scope {self.scope}",
                 f"gpushare token create --scope {self.scope}",
             )
@@ -63,7 +76,7 @@ REQUIREMENTS: dict[tuple[str, str], Requirement] = {
     ("GET", "/v1/gpus"): Requirement(_LOOK, "gpus:read"),
     ("GET", "/v1/tokens"): Requirement(_LOOK, "tokens:read"),
     ("POST", "/v1/tokens"): Requirement(_LOOK, "tokens:write"),
-    ("DELETE", "/v1/tokens/{ref}"): Requirement(_LOOK),  # itself; more takes tokens:write
+    ("DELETE", "/v1/tokens/{ref}"): Requirement(_LOOK),  # its own; others need tokens:write
     ("GET", "/v1/policy"): Requirement(Role.OPERATOR, "policy:read"),
     ("GET", "/v1/policies"): Requirement(Role.OPERATOR, "policy:read"),
     ("PUT", "/v1/policy"): Requirement(Role.ADMIN, "policy:write"),
@@ -86,20 +99,20 @@ REQUIREMENTS: dict[tuple[str, str], Requirement] = {
     ("GET", "/v1/metrics"): Requirement(_LOOK, "metrics:read"),
 }
 _ADMINS_ONLY = Requirement(Role.ADMIN)
-WRITE_TOKENS = "tokens:write"  # by nobody's default: one that leaks must not outlive its end
+WRITE_TOKENS = "tokens:write"
 
 
 def requirement(method: str, path: str) -> Requirement:
-    """A call without a row is for admins alone."""
+    """The row of a call; admins only if there is none."""
     return REQUIREMENTS.get((method, path), _ADMINS_ONLY)
 
 
 def scopes(role: Role) -> tuple[str, ...]:
-    """All that a role can make use of."""
+    """All scopes that a role can use."""
     useful = {row.scope for row in REQUIREMENTS.values() if row.role and role.covers(row.role)}
     return tuple(sorted(scope for scope in useful if scope))
 
 
 def default_scopes(role: Role) -> tuple[str, ...]:
-    """What a token of the role is good for unless more or less is asked."""
+    """The scopes of a token of this role, unless the request names others."""
     return tuple(scope for scope in scopes(role) if scope != WRITE_TOKENS)

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every request passes first: may it come from there, who sends it, does he ask too often."""
+"""Checks each request's size, origin, caller and rate before it reaches the application.
+
+A valid token is always accepted. After several requests without one, an address must wait, so
+tokens cannot be guessed.
+"""
 
 import time
 from collections.abc import Callable
@@ -19,12 +23,12 @@ from .limits import Buckets, Failures
 from .responses import refusal
 
 LARGEST_HEAD = 16 * 1024  # bytes of a request's line and headers
-_PATH_CHARACTERS = 200  # characters of a stranger's path that are told
+_PATH_CHARACTERS = 200  # of an unauthenticated request's path in the audit log
 
 
 @dataclass(frozen=True)
 class FilterSettings:
-    """`rate`, `burst`: calls of one caller, a second and at once; rate 0: any number.
+    """`rate`, `burst`: calls of one caller per second and at once; rate 0: no limit.
 
     `hosts`: names of this machine. `elapsed`: a clock in seconds.
     """
@@ -36,9 +40,9 @@ class FilterSettings:
 
 
 class RequestFilter:
-    """ASGI. The scope's state has `peer`, a Caller, on a unix socket, else `remote`, an address.
+    """ASGI middleware that sets the request's `caller`; None is a remote caller without a token.
 
-    Behind it the state's `caller` is who calls, or None: somebody remote without a token.
+    The server sets `peer`, a Caller, on a unix socket, or `remote`, an address.
     """
 
     def __init__(
@@ -77,7 +81,7 @@ class RequestFilter:
         return caller
 
     def _local(self, peer: Caller) -> Caller:
-        """Who administers the machine could do worse to it than to ask often."""
+        """The caller on the unix socket; admins have no rate limit, as they control the machine."""
         caller = self._identity.local(peer)
         if not caller.role.covers(Role.ADMIN):
             self._calls.take(f"uid {caller.uid}")
@@ -94,7 +98,7 @@ class RequestFilter:
             raise
 
     def _counted(self, request: Request, send: Send) -> Send:
-        """Who asks without a token and gets nowhere has failed too."""
+        """Count a request without a token as failed if the answer is 401."""
         if request.state.caller is not None:
             return send
 
@@ -107,7 +111,7 @@ class RequestFilter:
 
 
 def _check_head(request: Request) -> None:
-    """Raises UsageError; a parser bounds only what it has not read to its end."""
+    """Raises UsageError. The HTTP parser limits only heads that arrive in parts."""
     head = (
         request.url.path,
         request.url.query,
@@ -115,7 +119,7 @@ def _check_head(request: Request) -> None:
     )
     if sum(map(len, head)) > LARGEST_HEAD:
         raise UsageError(
-            "the request is too large", f"its address and headers have {LARGEST_HEAD} bytes at most"
+            "the request is too large", f"URL and headers have at most {LARGEST_HEAD} bytes"
         )
 
 

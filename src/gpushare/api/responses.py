@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers and refusals as they go over the wire."""
+"""JSON answers and errors."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class JsonResponse(Response):
 
 
 def refusal(error: GpushareError, status: int | None = None) -> Response:
-    """`status`: another than the error's own."""
+    """The response for an error. `status` replaces the error's own status."""
     return JsonResponse({"error": error.body()}, status or error.status, headers=_headers(error))
 
 

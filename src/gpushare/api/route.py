@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one call of `/v1` is."""
+"""The description of one call of `/v1`."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from gpushare.model.value import Value
 
 @dataclass(frozen=True)
 class Call:
-    """One request, read and checked."""
+    """One decoded and validated request."""
 
     caller: Caller
     ref: str
@@ -22,7 +22,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Route:
-    """`takes`: type of the body, `query`: of the parameters, `gives`: of the answer."""
+    """`takes`: type of the body; `query`: of the parameters; `gives`: of the answer."""
 
     method: str
     path: str

@@ -1,5 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serves the application: on a unix socket, where the kernel says who calls, and to the network."""
+"""Serves the application on a unix socket and to the network, with uvicorn.
+
+One `Server` runs per listening socket, in the daemon's event loop. They differ in how a caller is
+identified, which their protocol puts into the state of each request:
+
+- `Server` with `PeerProtocol` on the unix socket: `peer`, the pid, uid and gid that the Linux
+  kernel reports for the connection (SO_PEERCRED). They cannot be forged.
+- `RemoteServer` with `RemoteProtocol` on the network: `remote`, the address. The caller is
+  identified by a token, later, in `request_filter`.
+
+The network side also has limits, because anyone can connect: `acceptor` counts connections and
+bounds handshakes, and a request's head must arrive within `head_seconds`. Bodies are bounded by the
+application.
+
+uvicorn does not offer this as public API. We override `Server.startup` and methods of
+`H11Protocol`; tests/api/test_uvicorn.py fails when uvicorn changes them, and pyproject.toml caps
+its version.
+"""
 
 import asyncio
 import socket
@@ -30,7 +47,7 @@ _OVER_TLS = ("Strict-Transport-Security", "max-age=31536000")
 
 
 class PeerProtocol(H11Protocol):
-    """Puts the peer's credentials where the gate finds them."""
+    """Puts the peer's credentials into the state of each request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         peer = transport.get_extra_info("socket")
@@ -41,7 +58,7 @@ class PeerProtocol(H11Protocol):
 
 
 class RemoteProtocol(H11Protocol):
-    """Puts the caller's address there, and hangs up on who does not say what he wants."""
+    """Puts the address into the state of each request, and closes connections without requests."""
 
     head_seconds = 10.0
     slot: ConnectionSlot
@@ -64,18 +81,18 @@ class RemoteProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._waiting:
             self._waiting.cancel()
-        self.slot.leave()
+        self.slot.release()
         super().connection_lost(exc)
 
     def _expect(self) -> None:
-        """A request must be here, whole head, in time; slow bodies are the application's."""
+        """The whole head of the next request must arrive in time; `app` limits bodies."""
         if self._waiting:
             self._waiting.cancel()
         self._waiting = self.loop.call_later(self.head_seconds, self.transport.abort)
 
 
 class Server(uvicorn.Server):
-    """Leaves signals to the daemon."""
+    """A uvicorn server that leaves signals to the daemon."""
 
     def __init__(
         self, app: Starlette, protocol: type[H11Protocol] = PeerProtocol, *, tls: bool = False
@@ -89,7 +106,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,  # who calls is who is connected
+                proxy_headers=False,  # the caller is the connected peer
                 headers=[*_HEADERS, *([_OVER_TLS] if tls else [])],
                 h11_max_incomplete_event_size=LARGEST_HEAD,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
@@ -105,7 +122,7 @@ class Server(uvicorn.Server):
 
 
 class RemoteServer(Server):
-    """The same for other machines. `tls` None: in clear, which is for this machine alone."""
+    """Serves other machines. `tls` None: without encryption, for loopback addresses only."""
 
     def __init__(self, app: Starlette, tls: ssl.SSLContext | None) -> None:
         super().__init__(app, RemoteProtocol, tls=tls is not None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The certificate that remote callers are shown; it may change while it is in use."""
+"""The TLS certificate for remote callers; it can be renewed while the daemon runs."""
 
 import ssl
 import stat
@@ -9,9 +9,9 @@ from gpushare.model.errors import ConfigError
 
 
 class Certificate:
-    """`context` is for a server: TLS 1.2 or newer. With `client_ca`, callers must have one too.
+    """`context`: for a server, TLS 1.2 or newer. With `client_ca`, callers need a certificate too.
 
-    Raises ConfigError for files that do not fit.
+    Raises ConfigError if the files are invalid or do not match.
     """
 
     def __init__(self, cert: Path, key: Path, client_ca: Path | None = None) -> None:
@@ -23,9 +23,9 @@ class Certificate:
             _require_client_certificates(self.context, client_ca)
 
     def renew(self) -> bool:
-        """Take up files that have changed, for connections from now on; whether they had.
+        """Load changed files for new connections, and return whether they had changed.
 
-        Raises ConfigError and goes on with the old ones while the new do not fit together.
+        Raises ConfigError, and keeps the old ones, if the new files are invalid or do not match.
         """
         stamp = self._stamp()
         if stamp == self._seen:
@@ -48,7 +48,9 @@ class Certificate:
             raise _unusable(f"{self._cert} and {self._key}", error) from error
         if stats[1].st_mode & stat.S_IRWXO:
             raise ConfigError(
-                f"everyone can read {self._key}", "a key is a secret", f"chmod o= {self._key}"
+                f"everyone can read {self._key}",
+                "a private key must be secret",
+                f"chmod o= {self._key}",
             )
         return tuple(
             value for each in stats for value in (each.st_mtime_ns, each.st_ino, each.st_size)
@@ -72,7 +74,7 @@ def _require_client_certificates(context: ssl.SSLContext, client_ca: Path) -> No
 
 
 def _no_password() -> str:
-    """Asked of no terminal: a daemon has none."""
+    """Refuses encrypted keys; a daemon cannot ask for a password."""
     raise ValueError("the key is encrypted")
 
 

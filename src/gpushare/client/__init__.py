@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon's API as typed calls."""
+"""A typed client of the daemon's API."""
 
 from .client import Client
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The audit log as typed calls."""
+"""Calls about the audit log."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gpushare.model.audit import AuditQuery, AuditReport, Record, RecordList
 
-_SECONDS = 300.0  # a year of records is walked in this time
+_SECONDS = 300.0  # enough to verify a year of records
 
 
 class AuditCalls:
@@ -24,13 +24,13 @@ class AuditCalls:
         return page.items
 
     def every(self, query: AuditQuery) -> Iterator[Record]:
-        """From the oldest on, however many they are."""
+        """All matching records, oldest first, in pages."""
         while records := self.records(replace(query, last=0)):
             yield from records
             query = replace(query, after=records[-1].seq)
 
     def verify(self, *, partial: bool = False) -> AuditReport:
-        """Walk the whole chain; operators only. `partial`: older files were moved away."""
+        """Verify the chain; for operators. `partial`: older files may be missing."""
         query = {"partial": "true"} if partial else {}
         report: AuditReport = self._call("GET", "/v1/audit/verify", AuditReport, query=query)
         return report
@@ -40,12 +40,12 @@ class AuditCalls:
         return page.items
 
     def sign(self) -> Record:
-        """A head over everything until now; operators only."""
+        """Sign all records up to now with a head; for operators."""
         head: Record = self._call("POST", "/v1/audit/heads", Record)
         return head
 
 
 def _parameters(query: AuditQuery) -> dict[str, str]:
-    """What differs from what holds anyway, as it stands in a URL."""
+    """The parameters of a URL for the fields that differ from their defaults."""
     plain, usual = msgspec.to_builtins(query), msgspec.to_builtins(AuditQuery())
     return {name: str(value) for name, value in plain.items() if value != usual[name]}

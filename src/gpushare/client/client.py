@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon's API as typed calls."""
+"""A typed client of the daemon's API."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -57,9 +57,9 @@ _BAD = 400
 class Client:
     """Calls raise the errors of `model.errors`. `ref` is a share's id, id prefix or name.
 
-    `where`: its socket, or its address and a token; without it the daemon is found as the command
-    line finds it. A client holds no connection between two calls, so it survives a restart of the
-    daemon and may be used from several threads.
+    `where`: the daemon's socket, or an address with a token. Default: the daemon that the command
+    line uses. A client keeps no connection open between calls, so it survives a restart of the
+    daemon, and several threads can use it.
     """
 
     def __init__(self, where: Path | str | Remote | None = None) -> None:
@@ -69,18 +69,18 @@ class Client:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is open."""
+        """Nothing to close: there is no open connection."""
 
     def create(self, request: CreateRequest) -> ShareView:
-        """Ask for a share: granted or queued, or NoCapacityError when it may not wait."""
+        """Create a share, granted or queued. Raises NoCapacityError if it may not wait."""
         return self._act("POST", "/v1/shares", ShareView, request)
 
     def plan(self, spec: ShareSpec) -> Plan:
-        """What would happen to a share now."""
+        """Where a share would be placed, or what it would wait for."""
         return self._act("POST", "/v1/plan", Plan, spec)
 
     def shares(self, *, ended: bool = False) -> Sequence[ShareView]:
-        """Shares in order of arrival; `ended`: also those that are no more."""
+        """Shares in order of creation; `ended`: include ended ones."""
         query = {"ended": "true"} if ended else {}
         return self._look("/v1/shares", ShareList, query).items
 
@@ -88,11 +88,11 @@ class Client:
         return self._look(_share(ref), ShareView)
 
     def decision(self, ref: str) -> DecisionView:
-        """How the share's place was decided, and what would be decided today."""
+        """The placement decision of the share, and today's."""
         return self._look(_share(ref, "/decision"), DecisionView)
 
     def wait(self, ref: str, states: Sequence[State], timeout: Seconds | None = None) -> ShareView:
-        """The share once it is in one of the states or has ended; WaitTimeoutError."""
+        """Wait until the share is in one of the states or has ended. Raises WaitTimeoutError."""
         while timeout is None:
             try:
                 return self.wait(ref, states, _POLL_SECONDS)
@@ -105,21 +105,21 @@ class Client:
         )
 
     def enter(self, ref: str, request: EnterRequest) -> Entry:
-        """Make a process a member of the share; what it must set before it uses a GPU."""
+        """Add a process to the share; returns what it must set before it uses a GPU."""
         return self._act("POST", _share(ref, "/enter"), Entry, request)
 
     def remove(self, ref: str, *, force: bool = False) -> ShareView:
-        """Release the share; ConflictError while its programs run, `force` ends them."""
+        """Release the share. Raises ConflictError while programs run; `force` ends them."""
         query = {"force": "true"} if force else {}
         return self._call("DELETE", _share(ref), ShareView, query=query, timeout=_ACT_SECONDS)
 
     def suspend(
         self, ref: str, *, deep: bool = False, timeout: Seconds = MOVE_SECONDS
     ) -> ShareView:
-        """Take the share's programs off the GPU; they stand still until `resume`.
+        """Move the share's memory off the GPU and stop its programs until `resume`.
 
-        `deep`: by the driver's checkpoint, contexts too. Raises NotSuspendableError,
-        HostMemoryError, MoveTimeoutError, MoveFailedError: nothing has changed then.
+        `deep`: use the driver's checkpoint, which frees contexts too. Raises NotSuspendableError,
+        HostMemoryError, MoveTimeoutError, MoveFailedError; the share is unchanged then.
         """
         request = SuspendRequest(deep=deep, timeout=timeout)
         answer_timeout = timeout + _ACT_SECONDS
@@ -127,7 +127,7 @@ class Client:
         return self._call("POST", target, ShareView, body=request, timeout=answer_timeout)
 
     def resume(self, ref: str, *, timeout: Seconds = MOVE_SECONDS) -> ShareView:
-        """Put them back, at the same addresses; NoCapacityError while others have the room."""
+        """Move it back to the same addresses. Raises NoCapacityError if the GPU has no room."""
         request, answer_timeout = ResumeRequest(timeout=timeout), timeout + _ACT_SECONDS
         target = _share(ref, "/resume")
         return self._call("POST", target, ShareView, body=request, timeout=answer_timeout)
@@ -135,7 +135,7 @@ class Client:
     def migrate(
         self, ref: str, to: Sequence[str] = (), *, timeout: Seconds = MOVE_SECONDS
     ) -> ShareView:
-        """Move the share's programs to the GPUs `to`, or to the best of their model.
+        """Move the share's programs to the GPUs `to`. Default: the best of the same model.
 
         Raises NotMigratableError, NoCapacityError, MoveTimeoutError, MoveFailedError.
         """
@@ -147,37 +147,37 @@ class Client:
         return self._call("POST", target, ShareView, body=request, timeout=answer_timeout)
 
     def update(self, ref: str, request: UpdateRequest) -> ShareView:
-        """Change the share while it lives; what the request does not name stays."""
+        """Change a live share. Absent fields of the request stay as they are."""
         return self._act("PATCH", _share(ref), ShareView, request)
 
     def verify(self, ref: str) -> Verification:
-        """Try to break the share's limits."""
+        """Test whether the share's limits hold."""
         return self._act("POST", _share(ref, "/verify"), Verification)
 
     @property
     def rules(self) -> PolicyCalls:
-        """Tenants, quotas and the whole policy."""
+        """Calls about tenants, quotas and the policy."""
         return PolicyCalls(self._call)
 
     @property
     def audit(self) -> AuditCalls:
-        """Records of what was done."""
+        """Calls about the audit log."""
         return AuditCalls(self._call)
 
     @property
     def tokens(self) -> TokenCalls:
-        """Tokens for callers from other machines, and logging in for one."""
+        """Calls about tokens and logins."""
         return TokenCalls(self._call)
 
     def gpus(self) -> Sequence[GpuView]:
         return self._look("/v1/gpus", GpuList).items
 
     def leftovers(self) -> Sequence[Leftover]:
-        """What is left behind on the machine; for operators."""
+        """Leftovers on the machine; for operators."""
         return self._look("/v1/leftovers", LeftoverList).items
 
     def clean(self, request: CleanRequest) -> Sequence[Cleaned]:
-        """Remove what is ours, end the processes that are named; for operators."""
+        """Remove leftovers of gpushare and end the named processes; for operators."""
         return self._act("POST", "/v1/leftovers/clean", CleanReport, request).items
 
     def version(self) -> VersionView:
@@ -189,7 +189,7 @@ class Client:
             return response.read().decode()
 
     def events(self, since: int = 0) -> Iterator[Event]:
-        """Every event after `since`, then the ones to come; ends when the daemon does."""
+        """Stored events after `since`, then new ones; ends when the daemon stops."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(since)}
         with answer(self.where, "GET", "/v1/events", headers=headers, timeout=None) as response:
             if response.status >= _BAD:
@@ -239,7 +239,7 @@ def _document(body: bytes) -> dict[str, Any]:
     except msgspec.DecodeError as error:
         raise _not_understood(str(error)) from error
     if (version := document.get("apiVersion")) != "v1":
-        raise _not_understood(f"it speaks API version {version}")
+        raise _not_understood(f"it has API version {version}")
     return document
 
 
@@ -256,10 +256,10 @@ def _refusal(document: dict[str, Any]) -> Exception:
     return from_body(_value(document["error"], ErrorBody) if "error" in document else _NO_BODY)
 
 
-_NO_BODY = ErrorBody(ProtocolError.code, "the daemon refused without saying why")
+_NO_BODY = ErrorBody(ProtocolError.code, "the daemon refused the request without a reason")
 
 
 def _not_understood(because: str) -> ProtocolError:
     return ProtocolError(
-        "cannot understand the daemon's answer", because, "restart it: its version may differ"
+        "cannot read the daemon's answer", because, "compare the versions: gpushare version"
     )

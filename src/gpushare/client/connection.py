@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one door to a daemon: its unix socket, or an address; and what failures mean."""
+"""One HTTP request to a daemon, over its unix socket or TLS; translates failures into errors."""
 
 import http.client
 import os
@@ -25,7 +25,7 @@ _LONGEST = 107  # bytes of a unix socket's path (unix(7))
 
 
 class UnixConnection(http.client.HTTPConnection):
-    """`timeout`: seconds for one answer; None waits as long as the daemon lives."""
+    """`timeout`: seconds for an answer; None: no limit."""
 
     def __init__(self, path: Path, timeout: float | None) -> None:
         super().__init__("localhost")
@@ -77,9 +77,9 @@ def _at_socket(path: Path) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise SocketDeniedError(
-            f"the daemon's socket {path} refuses you",
-            "its owner did not let this user in",
-            "ask for membership of the group gpushare, or start your own: gpushare daemon --detach",
+            f"permission denied on the daemon's socket {path}",
+            "the socket's permissions exclude this user",
+            "join the group gpushare, or start your own daemon: gpushare daemon --detach",
         ) from error
     except TimeoutError as error:
         raise DaemonUnreachableError(

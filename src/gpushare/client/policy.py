@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of a machine as typed calls."""
+"""Calls about tenants, quotas and the policy."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -43,9 +43,8 @@ class PolicyCalls:
     def put(
         self, policy: Policy, *, revision: int | None = None, dry: bool = False
     ) -> PolicyChange:
-        """Set all rules. `revision`: what they were made from; ConflictError when it is gone.
-
-        `dry`: only what would change. Raises PolicyError, RoleError.
+        """Set the policy. Raises PolicyError, RoleError, and ConflictError if it has changed since
+        `revision`. `dry`: change nothing, and return what would change.
         """
         query = {**_revision(revision), **({"dry": "true"} if dry else {})}
         change: PolicyChange = self._call(
@@ -59,20 +58,20 @@ class PolicyCalls:
         return page.items
 
     def tenant(self, name: str) -> TenantView:
-        """One of them, or `default`; raises NoSuchTenantError."""
+        """A tenant, or `default`. Raises NoSuchTenantError."""
         if name == DEFAULT:
             return TenantView(name=DEFAULT, spec=self.policy().policy.default)
         for tenant in self.tenants():
             if tenant.name == name:
                 return tenant
         raise NoSuchTenantError(
-            f"no tenant {name!r}", "no policy names it, or it is not yours", "gpushare tenant ls"
+            f"no tenant {name!r}", "it does not exist, or it is not yours", "gpushare tenant ls"
         )
 
     def put_tenant(
         self, name: str, spec: TenantSpec, *, revision: int | None = None
     ) -> PolicyChange:
-        """Make or replace it; `default` is what holds for users in no tenant."""
+        """Create or replace a tenant; `default` applies to users in no tenant."""
         target, query = _tenant(name), _revision(revision)
         change: PolicyChange = self._call("PUT", target, PolicyChange, query=query, body=spec)
         return change
@@ -80,19 +79,19 @@ class PolicyCalls:
     def change_tenant(
         self, name: str, change: Callable[[TenantSpec], TenantSpec], *, new: bool = False
     ) -> PolicyChange:
-        """Replace it by what `change` makes of it; `new`: also when there is none yet."""
+        """Apply `change` to a tenant's spec; `new`: create the tenant if necessary."""
         current = self.policy()
         spec = current.policy.tenants.get(Tenant(name))
         if name == DEFAULT:
             spec = current.policy.default
         elif spec is None and not new:
             raise NoSuchTenantError(
-                f"no tenant {name!r}", "no policy names it", f"gpushare tenant set {name}"
+                f"no tenant {name!r}", "it is not in the policy", f"gpushare tenant set {name}"
             )
         return self.put_tenant(name, change(spec or TenantSpec()), revision=current.revision)
 
     def remove_tenant(self, name: str) -> PolicyChange:
-        """Its shares go on under its name, and count as those of a user in no tenant."""
+        """Remove a tenant. Its shares continue, and count as those of a user in no tenant."""
         change: PolicyChange = self._call("DELETE", _tenant(name), PolicyChange)
         return change
 
@@ -102,7 +101,7 @@ class PolicyCalls:
 
 
 def with_tenants_of(new: Policy, current: Policy) -> Policy:
-    """What is wanted, and the tenants that it does not name as they are."""
+    """The new policy with the current tenants that it does not contain."""
     return replace(new, tenants={**current.tenants, **new.tenants})
 
 

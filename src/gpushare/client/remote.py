@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A daemon on another machine: HTTP over TLS, and what its failures mean."""
+"""Connections to daemons on other machines: HTTP over TLS, and its failures as errors."""
 
 import http.client
 import ssl
@@ -13,7 +13,7 @@ _CONNECT_SECONDS = 5.0
 
 
 def connection(remote: Remote, timeout: float | None) -> http.client.HTTPConnection:
-    """`timeout`: seconds for one answer; None: as long as it takes. Raises ConfigError."""
+    """`timeout`: seconds for an answer; None: no limit. Raises ConfigError."""
     if not remote.secure:
         return _Plain(remote, timeout)
     return _Secure(remote, timeout, _context(remote))
@@ -70,17 +70,17 @@ def translated_errors(remote: Remote) -> Iterator[None]:
         raise DaemonUnreachableError(
             f"the certificate of {remote} is not trusted",
             error.verify_message,
-            "get its authority's certificate from who runs it, then: GPUSHARE_CA=FILE, or ca ="
-            " in the context",
+            "get the authority's certificate from the operator, and set GPUSHARE_CA=FILE or `ca` in"
+            " the context",
         ) from error
     except TimeoutError as error:
         raise DaemonUnreachableError(
-            f"{remote} does not answer", "it is away, stuck or overloaded", "gpushare version"
+            f"{remote} does not answer", "it is down, stuck or overloaded", "gpushare version"
         ) from error
     except OSError as error:
         because = (error.strerror or str(error)).lower()
         raise DaemonUnreachableError(
-            f"no daemon answers on {remote}", because, "is it started with listen = HOST:PORT?"
+            f"no daemon answers on {remote}", because, "check that its setting listen is HOST:PORT"
         ) from error
     except http.client.HTTPException as error:
         raise ProtocolError(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A call that came too soon after others was not carried out: it is made again."""
+"""Repeats calls that the daemon refused because of its rate limit."""
 
 import random
 import time
@@ -8,17 +8,17 @@ from typing import TypeVar
 
 from gpushare.model.errors import RateLimitedError
 
-PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds, on the average
+PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds, on average
 
 T = TypeVar("T")
 
 
 def retried(attempt: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
-    """Ask until it is not too often, some seconds at most; then RateLimitedError."""
+    """The result of `attempt`, repeated for a few seconds; then raises RateLimitedError."""
     for pause in PAUSES:
         try:
             return attempt()
         except RateLimitedError:
-            # Those who were refused together should not come back together.
+            # Callers that were refused together must not retry together.
             sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (no secret)
     return attempt()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens as typed calls."""
+"""Calls about tokens and logins."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,28 +25,28 @@ class TokenCalls:
         self._call = partial(call, timeout=_SECONDS)
 
     def create(self, request: TokenRequest) -> NewToken:
-        """The only time that its secret is told; raises RoleError, UsageError."""
+        """Create a token; only this answer has its secret. Raises RoleError, UsageError."""
         new_token: NewToken = self._call("POST", "/v1/tokens", NewToken, body=request)
         return new_token
 
     def list(self) -> Sequence[Token]:
-        """One's own; an admin's are all."""
+        """The caller's tokens; all tokens for admins."""
         page: TokenList = self._call("GET", "/v1/tokens", TokenList)
         return page.items
 
     def revoke(self, token: str) -> Token:
-        """By its id; raises NoSuchTokenError."""
+        """Revoke a token by its id. Raises NoSuchTokenError."""
         target = f"/v1/tokens/{quote(token, safe='')}"
         token_view: Token = self._call("DELETE", target, Token)
         return token_view
 
     def login(self) -> Login:
-        """Where people of that machine log in; needs no token."""
+        """The machine's login issuer; needs no token."""
         login: Login = self._call("GET", "/v1/login", Login)
         return login
 
     def exchange(self, proof: str) -> NewToken:
-        """A token for whom the issuer's proof names; needs none. Raises UnauthenticatedError."""
+        """Exchange the issuer's proof for a token. Raises UnauthenticatedError."""
         request = LoginRequest(proof=proof)
         new_token: NewToken = self._call("POST", "/v1/login", NewToken, body=request)
         return new_token

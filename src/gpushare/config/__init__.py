@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be set, where it is read from, and which daemon is meant."""
+"""Settings, their sources, contexts, stored tokens, and policy files."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The address of a daemon on another machine."""
+"""Addresses of daemons on other machines."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +12,8 @@ PORT = 7443
 
 @dataclass(frozen=True)
 class Remote:
-    """`ca`: the authority to trust instead of the system's; `cert`: a certificate of one's own and
-    its key, in one PEM file.
+    """`ca`: the authority to trust instead of the system's. `cert`: a client certificate with its
+    key, in one PEM file.
     """
 
     host: str
@@ -29,20 +29,20 @@ class Remote:
 
 
 def parse(url: str) -> tuple[str, int, bool]:
-    """Host, port and whether by TLS; `https://` may be left out. Raises ConfigError."""
+    """Host, port, and whether to use TLS; `https://` is optional. Raises ConfigError."""
     try:
         parts = urlsplit(url if "://" in url else f"https://{url}")
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise _unreadable(url, str(error)) from error
     if parts.scheme not in {"http", "https"} or not host:
-        raise _unreadable(url, "it is not https://HOST:PORT")
+        raise _unreadable(url, "it is not of the form https://HOST:PORT")
     if parts.username or parts.password or parts.path.strip("/") or parts.query:
-        raise _unreadable(url, "there is more in it than a host and a port")
+        raise _unreadable(url, "it contains more than a host and a port")
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigError(
-            f"will not speak to {host} in clear",
-            "the token would be readable on the way",
+            f"refusing unencrypted connection to {host}",
+            "others could read the token on the network",
             f"https://{host}:{PORT}",
         )
     return host, port or PORT, parts.scheme == "https"

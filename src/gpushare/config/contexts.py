@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Daemons of other machines by name, and which one is meant."""
+"""Contexts: named daemons on other machines, and the selected one."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +13,13 @@ from gpushare.model.value import Value
 from .address import Remote, parse
 from .credentials import Credentials, checked, read
 
-LOCAL = "local"  # the machine's own daemon, by this name too
-KEYS = ("context", "contexts")  # of configuration files, beside the settings
+LOCAL = "local"  # the context of this machine's daemon
+KEYS = ("context", "contexts")  # keys of configuration files that are not settings
 
 
 class Context(Value):
-    """`token_file`: where its token is; None: where `gpushare login` put it. `ca`: the authority
-    that signed its certificate; `cert`: a certificate of one's own with its key.
+    """`token_file`: the file of its token; None: the one that `gpushare login` stored. `ca`: the
+    authority that signed its certificate. `cert`: a client certificate with its key.
     """
 
     host: str
@@ -35,13 +35,13 @@ class Context(Value):
 
 
 class Contexts(Value):
-    """`chosen` is meant where nothing else is said; empty: the machine's own daemon."""
+    """`chosen`: the context to use by default; empty: this machine's daemon."""
 
     named: dict[str, Context] = {}
     chosen: str = ""
 
     def with_table(self, table: Mapping[str, Any], origin: str) -> "Contexts":
-        """These and what one file adds; raises ConfigError."""
+        """These contexts with those of a file. Raises ConfigError."""
         try:
             named = msgspec.convert(table.get("contexts", {}), dict[str, Context], dec_hook=_path)
             chosen = msgspec.convert(table.get("context", self.chosen), str)
@@ -49,7 +49,7 @@ class Contexts(Value):
             raise ConfigError(
                 f"cannot use the contexts of {origin}",
                 str(error),
-                "a context has host, and may have token_file, ca, cert",
+                "a context has host and, optionally, token_file, ca and cert",
             ) from error
         return Contexts(named={**self.named, **named}, chosen=chosen)
 
@@ -62,7 +62,7 @@ class Contexts(Value):
 
 
 def from_environment(env: Mapping[str, str], stored: Credentials) -> Remote | None:
-    """What GPUSHARE_HOST and its companions say; raises ConfigError."""
+    """The daemon that GPUSHARE_HOST and its related variables name. Raises ConfigError."""
     if not (url := env.get("GPUSHARE_HOST")):
         return None
     host, port, secure = parse(url)

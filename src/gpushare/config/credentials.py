@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens on disk: files that nobody else can read."""
+"""Tokens in files that only their user can read."""
 
 import os
 import stat
@@ -9,7 +9,7 @@ from gpushare.model.errors import ConfigError
 
 
 class Credentials:
-    """What `gpushare login` has stored, one file for each machine, below `folder`."""
+    """Tokens that `gpushare login` stored, one file per daemon, below `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "tokens"
@@ -18,7 +18,7 @@ class Credentials:
         return self._folder / f"{host}_{port}"
 
     def get(self, host: str, port: int) -> str | None:
-        """Raises ConfigError when others could read it."""
+        """Raises ConfigError if other users can read the file."""
         path = self.path(host, port)
         return read(path) if path.exists() else None
 
@@ -33,7 +33,7 @@ class Credentials:
         return fresh.replace(path)
 
     def remove(self, host: str, port: int) -> bool:
-        """Whether there was one."""
+        """Returns whether there was a token."""
         try:
             self.path(host, port).unlink()
         except FileNotFoundError:
@@ -42,7 +42,7 @@ class Credentials:
 
 
 def read(path: Path) -> str:
-    """A token; raises ConfigError unless the file is the caller's alone."""
+    """The token in a file. Raises ConfigError if other users can read or own it."""
     try:
         with path.open() as file:
             status = os.fstat(file.fileno())
@@ -51,15 +51,15 @@ def read(path: Path) -> str:
         raise ConfigError(f"cannot read the token in {path}", str(error)) from error
     if status.st_uid not in {os.geteuid(), 0} or status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigError(
-            f"others can read the token in {path}",
+            f"other users can read the token in {path}",
             f"its mode is {stat.S_IMODE(status.st_mode):04o}, its owner uid {status.st_uid}",
-            f"make a new token, then: chmod 600 {path}",
+            f"create a new token, then: chmod 600 {path}",
         )
     return checked(text, str(path))
 
 
 def checked(text: str, where: str) -> str:
-    """A token that can stand in a header; raises ConfigError, which does not show it."""
+    """A token that fits in an HTTP header. Raises ConfigError, which does not contain it."""
     if not text.isascii() or not text.isprintable() or " " in text or not text:
-        raise ConfigError(f"{where} holds no token", "a token is one word: gs_…")
+        raise ConfigError(f"{where} contains no valid token", "a token is one word: gs_…")
     return text

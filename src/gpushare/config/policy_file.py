@@ -24,18 +24,18 @@ _ENDINGS = {".toml": Syntax.TOML, ".yaml": Syntax.YAML, ".yml": Syntax.YAML, ".j
 
 
 def syntax_of(path: PurePath) -> Syntax:
-    """By the file's ending; raises PolicyError."""
+    """The syntax by the file's suffix. Raises PolicyError."""
     if path.suffix.lower() not in _ENDINGS:
         raise PolicyError(
-            f"cannot tell how {path} is written",
-            "its name ends in none of " + ", ".join(_ENDINGS),
-            "say it: --format toml",
+            f"unknown syntax of {path}",
+            "its suffix is none of " + ", ".join(_ENDINGS),
+            "name the syntax: --format toml",
         )
     return _ENDINGS[path.suffix.lower()]
 
 
 def read(text: str, syntax: Syntax, origin: str) -> Policy:
-    """Raises PolicyError, which names `origin` and the place in it."""
+    """Raises PolicyError, which names `origin` and the key."""
     try:
         return from_document(_parsed(text, syntax))
     except PolicyError as error:
@@ -43,7 +43,7 @@ def read(text: str, syntax: Syntax, origin: str) -> Policy:
 
 
 def written(policy: Policy, syntax: Syntax) -> str:
-    """What `read` reads back to the same policy."""
+    """The text of a file; `read` gives the same policy."""
     values = document(policy)
     if syntax is Syntax.JSON:
         return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
@@ -53,7 +53,9 @@ def written(policy: Policy, syntax: Syntax) -> str:
         return tomli_w.dumps(values)
     import yaml  # noqa: PLC0415 (start-up time)
 
-    return yaml.safe_dump(values, sort_keys=False)  # ASCII: it misquotes some line ends
+    return yaml.safe_dump(
+        values, sort_keys=False
+    )  # ASCII only: PyYAML misquotes some line separators
 
 
 def _parsed(text: str, syntax: Syntax) -> Mapping[str, Any]:
@@ -63,7 +65,7 @@ def _parsed(text: str, syntax: Syntax) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise PolicyError(f"cannot be read as {syntax}", str(error)) from error
     if not isinstance(values, Mapping):
-        raise PolicyError("it is no table of rules", "", 'begin it with: apiVersion = "v1"')
+        raise PolicyError("the file is not a table", "", 'begin it with: apiVersion = "v1"')
     return values
 
 
@@ -81,7 +83,7 @@ def _parse_yaml(text: str) -> Any:
     import yaml  # noqa: PLC0415 (start-up time)
 
     class Strict(yaml.SafeLoader):
-        """YAML forbids a key twice; the library takes the last one."""
+        """Refuses duplicate keys, which YAML forbids and the library accepts."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             _without_duplicates([(key.value, None) for key, _ in node.value])
@@ -97,6 +99,6 @@ def _without_duplicates(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     mapping: dict[Any, Any] = {}
     for key, value in pairs:
         if str(key) in mapping:
-            raise ValueError(f"the key {key!r} is there twice")
+            raise ValueError(f"the key {key!r} occurs twice")
         mapping[str(key)] = value
     return mapping

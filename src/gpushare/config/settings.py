@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be set about a daemon; `client.config` reads it from files and variables."""
+"""The settings of the daemon. `config.sources` reads them from files and variables."""
 
 from enum import StrEnum, unique
 from pathlib import Path
@@ -33,114 +33,116 @@ class AuditCopy(StrEnum):
 
 
 class Settings(SchedulingSettings, kw_only=True):
-    """The descriptions are what `docs/reference/config.md` says."""
+    """The descriptions are printed in docs/reference/config.md."""
 
-    socket: Annotated[Path, Meta(description="The unix socket that the daemon listens on.")]
+    socket: Annotated[Path, Meta(description="Unix socket that the daemon listens on.")]
     state_dir: Annotated[
-        Path, Meta(description="The daemon's books (`state.db`), and its log when detached.")
+        Path,
+        Meta(description="Directory of `state.db`, and of the log with `--detach`."),
     ]
     runtime_dir: Annotated[
-        Path, Meta(description="Regions and MPS pipes; must belong to the daemon alone.")
+        Path,
+        Meta(description="Directory of regions and MPS pipes; for this daemon only."),
     ]
-    log_level: Annotated[
-        LogLevel, Meta(description="The least severe of the daemon's messages that is written.")
-    ] = LogLevel.INFO
+    log_level: Annotated[LogLevel, Meta(description="Minimum severity of log messages.")] = (
+        LogLevel.INFO
+    )
     log_format: Annotated[
         LogFormat, Meta(description="`text` for people, `json` for log collectors.")
     ] = LogFormat.TEXT
     reconcile_interval: Annotated[
-        float, Meta(gt=0, description="Seconds between two looks at the machine.")
+        float, Meta(gt=0, description="Seconds between reconcile passes.")
     ] = 5.0
     mps_protocol: Annotated[
         int,
         Meta(
             ge=2,
             le=3,
-            description="What MPS daemons are started to speak: 2 on every driver, 3 from 615 on.",
+            description="Protocol of MPS daemons: 2 on every driver, 3 on driver 615 and newer.",
         ),
     ] = 2
     swap_memory: Annotated[
         Bytes | None,
-        Meta(description="Host memory for what suspended shares had on GPUs; 0: none is kept."),
+        Meta(description="Maximum host memory for suspended shares; 0: none."),
     ] = None
     swap_ahead: Annotated[
-        Bytes, Meta(description="Of that, what is kept ready for each user before it is needed.")
+        Bytes, Meta(description="Part of that to prepare for each user in advance.")
     ] = Bytes(0)
     swap_dir: Annotated[
         Path | None,
         Meta(
-            description="Where that memory is: a folder on a tmpfs. Root mounts one below `/run`; "
-            "a folder on a disk is left for `/dev/shm`."
+            description="Directory for that memory, on a tmpfs. Root mounts one below `/run`. If "
+            "the directory is on a disk, `/dev/shm` is used."
         ),
     ] = None
     turn_seconds: Annotated[
         float,
-        Meta(gt=0, description="How long one of the shares that take turns has the GPU memory."),
+        Meta(gt=0, description="Seconds that a share with memory turns stays on the GPU."),
     ] = 30.0
     listen: Annotated[
-        str, Meta(description="`HOST:PORT` for callers from other machines; empty: there are none.")
+        str, Meta(description="`HOST:PORT` to listen on for remote callers; empty: none.")
     ] = ""
     tls_cert: Annotated[
         Path | None,
-        Meta(description="The certificate for `listen`, PEM with its chain; read again on change."),
+        Meta(description="Certificate for `listen`, PEM with its chain; reloaded on change."),
     ] = None
-    tls_key: Annotated[Path | None, Meta(description="The key of that certificate, PEM.")] = None
+    tls_key: Annotated[Path | None, Meta(description="Private key of that certificate, PEM.")] = (
+        None
+    )
     tls_client_ca: Annotated[
         Path | None,
-        Meta(description="If set, remote callers must also bring a certificate of this authority."),
+        Meta(description="If set, remote callers also need a certificate of this authority."),
     ] = None
     hosts: Annotated[
         tuple[str, ...],
-        Meta(description="Names by which remote callers may call this machine, beside its own."),
+        Meta(description="Further names of this machine that remote callers may use."),
     ] = ()
     operators: Annotated[
-        tuple[str, ...], Meta(description="Unix groups whose members act on everyone's shares.")
+        tuple[str, ...], Meta(description="Unix groups whose members are operators.")
     ] = ()
     viewers: Annotated[
-        tuple[str, ...], Meta(description="Unix groups whose members may only look.")
+        tuple[str, ...], Meta(description="Unix groups whose members are viewers.")
     ] = ()
     rate_limit: Annotated[
         float,
-        Meta(ge=0, description="Calls a second that each caller may keep up; 0: any number."),
+        Meta(ge=0, description="Requests per second for each caller; 0: no limit."),
     ] = 100.0
     rate_burst: Annotated[
-        int, Meta(ge=1, description="Calls that each caller may make at once before that counts.")
+        int, Meta(ge=1, description="Requests that each caller may send at once.")
     ] = 500
     oidc_issuer: Annotated[
-        str, Meta(description="URL of the OpenID Connect issuer whose logins count; empty: none.")
+        str, Meta(description="URL of the OpenID Connect issuer for logins; empty: none.")
     ] = ""
     oidc_audience: Annotated[
-        str, Meta(description="For whom the issuer's tokens must be made (claim `aud`).")
+        str, Meta(description="Required audience of the issuer's tokens (claim `aud`).")
     ] = "gpushare"
     oidc_client: Annotated[
-        str, Meta(description="The client id that `gpushare login` uses; empty: the audience.")
+        str, Meta(description="Client id that `gpushare login` uses; empty: the audience.")
     ] = ""
-    oidc_user_claim: Annotated[str, Meta(description="The claim that names the unix account.")] = (
+    oidc_user_claim: Annotated[str, Meta(description="Claim with the unix account.")] = (
         "preferred_username"
     )
     oidc_role_claim: Annotated[
-        str, Meta(description="The claim with the user's roles or groups; empty: not looked at.")
+        str, Meta(description="Claim with the user's roles or groups; empty: not used.")
     ] = ""
     oidc_operators: Annotated[
-        tuple[str, ...], Meta(description="Values of that claim that make somebody an operator.")
+        tuple[str, ...], Meta(description="Values of that claim that make a user an operator.")
     ] = ()
     audit_file: Annotated[
         Path | None,
         Meta(
-            description="Where every change and refusal is recorded, line after line; a chain that "
-            "`gpushare audit verify` checks."
+            description="File of the audit log: all changes and refused requests, in a hash chain."
         ),
     ] = None
     audit_size: Annotated[
-        Bytes, Meta(ge=64 * KIB, description="A new audit file is begun after so many bytes.")
+        Bytes, Meta(ge=64 * KIB, description="Size in bytes after which a new audit file starts.")
     ] = Bytes(64 * MIB)
     audit_days: Annotated[
-        int, Meta(ge=0, description="And after so many days; 0: only after that size.")
+        int, Meta(ge=0, description="Days after which a new audit file starts; 0: by size only.")
     ] = 30
     audit_copy: Annotated[
         AuditCopy,
         Meta(
-            description="Where each record is sent besides: `syslog` (`/dev/log`), `journald`, or "
-            "`none`."
+            description="Where each record is sent too: `syslog` (`/dev/log`), `journald` or `none`."
         ),
     ] = AuditCopy.NONE

@@ -1,5 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where settings come from: defaults, files, variables, flags, in this order; the last wins."""
+"""Reads settings from their sources and remembers where each value came from.
+
+Sources in order; later ones win, key by key:
+
+1. Defaults, which depend on the user: root has the directories of the machine (/run/gpushare,
+   /var/lib/gpushare), others those of the XDG base directory specification.
+2. /etc/gpushare/config.toml, then /etc/gpushare/conf.d/*.toml in alphabetical order.
+3. $XDG_CONFIG_HOME/gpushare/config.toml.
+4. Environment variables GPUSHARE_<KEY>. Text is converted to the type of the key; lists are `a,b`.
+5. Flags of the command line.
+
+Every value is checked in its own source, so an error names the file, variable or flag and the key.
+Unknown keys are errors. Two defaults depend on other keys: `socket` is in `runtime_dir`, and
+`audit_file` in `state_dir` unless the machine's own directories apply.
+
+Files may also contain contexts (`contexts.py`). `Config.reachable` combines contexts, variables and
+`socket` into the daemon to use. Nothing here connects to it or writes a file.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -35,8 +52,7 @@ _LOG, _AUDIT = "var/log/gpushare", "audit.jsonl"
 
 @dataclass(frozen=True)
 class Config:
-    """`origins`: for each key the file, variable or flag that it came from. `warnings`: what the
-    next release refuses."""
+    """`origins`: the file, variable or flag of each key. `warnings`: what the next release refuses."""
 
     settings: Settings
     origins: Mapping[str, str]
@@ -51,9 +67,9 @@ class Config:
         return Credentials(state_home(self.env))
 
     def reachable(self, context: str | None = None) -> Path | Remote:
-        """The daemon to speak to, here or elsewhere: the context that is named, `--socket`,
-        GPUSHARE_HOST, GPUSHARE_CONTEXT, GPUSHARE_SOCKET, the context of the files, else this
-        machine's. Raises ConfigError, SocketDeniedError.
+        """The daemon to use, by the first of: `context`, `--socket`, GPUSHARE_HOST,
+        GPUSHARE_CONTEXT, GPUSHARE_SOCKET, the context of the files, this machine's daemon.
+        Raises ConfigError, SocketDeniedError.
         """
         origin = self.origins["socket"]
         if not context and origin != _flag("socket"):
@@ -67,7 +83,7 @@ class Config:
         return self.contexts.find(context, self.credentials)
 
     def reachable_socket(self) -> Path:
-        """The daemon of this machine: what was set, else the user's own, else the machine's."""
+        """The socket that is set, else that of the user's daemon, else that of the machine's."""
         own = self.settings.socket
         if self.origins["socket"] != DEFAULT:
             return own
@@ -85,7 +101,7 @@ def load(
 ) -> Config:
     """Read every source. Raises ConfigError, which names the source and the key.
 
-    `flags` by key; None stands for a flag that was not given.
+    `flags`: values by key; None: not given.
     """
     env = os.environ if env is None else env
     uid = os.geteuid() if uid is None else uid
@@ -109,7 +125,7 @@ def load(
 
 
 def paths(env: Mapping[str, str] | None = None, root: Path = Path("/")) -> tuple[Path, ...]:
-    """Files that are read, in order, whether they exist or not."""
+    """The configuration files in order, whether they exist or not."""
     env = os.environ if env is None else env
     system = root / _SYSTEM
     fragments = sorted((system / "conf.d").glob("*.toml"))
@@ -117,12 +133,12 @@ def paths(env: Mapping[str, str] | None = None, root: Path = Path("/")) -> tuple
 
 
 def state_home(env: Mapping[str, str] | None = None) -> Path:
-    """Where a user's own state goes (XDG base directory specification)."""
+    """The directory for a user's state (XDG base directory specification)."""
     return _home(os.environ if env is None else env, "STATE", ".local/state")
 
 
 def describe(name: str) -> str:
-    """What the key is about."""
+    """The description of a key."""
     kind: Any = FIELDS[name].type
     return str(kind.__metadata__[0].description)
 
@@ -132,7 +148,7 @@ def _files(env: Mapping[str, str], root: Path) -> Iterator[Path]:
 
 
 def _reachable(path: Path) -> bool:
-    """`su` and `sudo` keep HOME: a home that is not ours to enter holds no settings of ours."""
+    """Whether a file exists. False without permission: `su` and `sudo` keep the HOME of others."""
     try:
         return path.exists()
     except PermissionError:
@@ -141,7 +157,7 @@ def _reachable(path: Path) -> bool:
 
 def _home(env: Mapping[str, str], what: str, fallback: str) -> Path:
     chosen = env.get(f"XDG_{what}_HOME", "")
-    # A relative path in a base directory variable is to be ignored, says the specification.
+    # The specification requires that relative paths in these variables are ignored.
     base = Path(chosen) if chosen.startswith("/") else Path(env.get("HOME") or "/") / fallback
     return base / "gpushare"
 
@@ -209,7 +225,7 @@ def _unknown(key: str, path: Path) -> ConfigError:
 
 
 def _checked(key: str, value: Any, origin: str) -> Any:
-    """The value in its type; text from variables and flags may stand for numbers."""
+    """The value with the type of its key; variables and flags give numbers as text."""
     kind = FIELDS[key].type
     text = not origin.startswith("/")
     try:
@@ -227,7 +243,7 @@ def _checked(key: str, value: Any, origin: str) -> Any:
 
 
 def _is_size(value: Any) -> bool:
-    """`64GiB`; plain digits are bytes already, and may be 0."""
+    """Whether the value is a size such as `64GiB`; plain digits are bytes, and may be 0."""
     return isinstance(value, str) and not value.isdecimal()
 
 
@@ -240,12 +256,12 @@ def _decode(kind: type, value: object) -> object:
 
 
 def _check_owner(folder: Path) -> None:
-    """Anyone can make a folder in /tmp and wait there for us."""
+    """Raises SocketDeniedError for another user's directory: anyone can create one in /tmp."""
     try:
         owner = folder.lstat().st_uid
     except OSError:
         return
     if owner not in {0, os.geteuid()}:
         raise SocketDeniedError(
-            f"{folder} is not yours", f"it belongs to uid {owner}", "set XDG_RUNTIME_DIR"
+            f"{folder} belongs to another user", f"its owner is uid {owner}", "set XDG_RUNTIME_DIR"
         )

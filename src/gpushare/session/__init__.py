@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shares for a process: ask for one, wait for it, enter it. `python_api.share` is public."""
+"""Shares for a process: create, wait, enter. `python_api.share` is public as `gpushare.share`."""

@@ -1,5 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Take a share for a process: ask, wait in line, enter; leave nothing behind on the way."""
+"""Gets a share for a process: create it, wait in the queue, enter it.
+
+`gpushare run`, `gpushare create` and `gpushare.share()` use it in this order:
+
+1. `acquire` creates the share, with the caller's pid as its *holder*, and waits for the grant. It
+   polls with a short timeout, so that `on_wait` can show the position in the queue.
+2. The block runs with the granted share. Usually it calls `enter`, which adds the process to the
+   share and returns an `Entry`: variables to set and unset, CPUs, NUMA nodes.
+3. The process execs the program with `environment_of(entry, …)`. The pid stays the same, so the
+   daemon sees the holder run the program and releases the share when the pid ends.
+
+If anything fails before the exec, including Ctrl-C, `acquire` removes the share. A crash needs no
+cleanup: the daemon releases shares whose holder has ended. A restart of the daemon while the share
+is queued is waited out for `_RESTART_SECONDS`; the queue is in the daemon's state.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +30,13 @@ from gpushare.model.share import State
 from gpushare.model.units import Seconds
 from gpushare.model.view import CreateRequest, EnterRequest, Entry, ShareView
 
-_POLL_SECONDS = Seconds(2)  # how old the queue position that is told may be
-_RESTART_SECONDS = 15.0  # how long a daemon may be away, for an upgrade, before we give up
-_PLACED = (State.GRANTED, State.RUNNING, State.SUSPENDED)  # one that takes turns may begin away
+_POLL_SECONDS = Seconds(2)  # how old the queue position passed to `on_wait` may be
+_RESTART_SECONDS = 15.0  # how long to wait for a daemon that restarts, such as for an upgrade
+_PLACED = (
+    State.GRANTED,
+    State.RUNNING,
+    State.SUSPENDED,
+)  # a share with memory turns may start suspended
 
 OnWait = Callable[[ShareView], None]
 
@@ -27,10 +45,10 @@ OnWait = Callable[[ShareView], None]
 def acquire(
     client: Client, request: CreateRequest, *, timeout: Seconds | None, on_wait: OnWait
 ) -> Iterator[ShareView]:
-    """A granted share. When the block fails or is interrupted, the share is withdrawn.
+    """A granted share; it is removed if the block fails or is interrupted.
 
-    `told` hears of every look at the queue. Raises what `Client.create` does, WaitTimeoutError,
-    and ConflictError when someone releases the share meanwhile.
+    `on_wait` is called with the share while it is queued. Raises as `Client.create` does,
+    WaitTimeoutError, and ConflictError if the share ends meanwhile.
     """
     share = client.create(request)
     try:
@@ -46,7 +64,7 @@ def enter(client: Client, share: ShareView, pid: int, preload: str) -> Entry:
 
 
 def environment_of(entry: Entry, environment: dict[str, str]) -> dict[str, str]:
-    """The environment of a program of the share."""
+    """The environment for a program in the share, made from the caller's."""
     kept = {name: value for name, value in environment.items() if name not in entry.unset}
     return {**kept, **entry.env}
 
@@ -62,13 +80,13 @@ def until_granted(
             raise WaitTimeoutError(
                 f"share {share.name} is still queued",
                 f"{_reason(share)} for longer than {timeout} s",
-                "wait longer: --timeout, or see who has the GPUs: gpushare ps",
+                "increase --timeout, or see who holds the GPUs: gpushare ps",
             )
         pause = _POLL_SECONDS if left is None else Seconds(max(1, min(_POLL_SECONDS, round(left))))
         share = _poll(client, share, pause)
     if share.state.ended:
         raise ConflictError(
-            f"share {share.name} was {share.state} before it was used", share.reason, "try again"
+            f"share {share.name} was {share.state} before use", share.reason, "try again"
         )
     return share
 
@@ -78,7 +96,7 @@ def _reason(share: ShareView) -> str:
 
 
 def _poll(client: Client, share: ShareView, pause: Seconds) -> ShareView:
-    """The share as soon as it has a place, or after the pause; a restart is sat out."""
+    """The share when it is granted, or after the pause; waits for a daemon that restarts."""
     give_up_at = time.monotonic() + _RESTART_SECONDS
     while True:
         try:

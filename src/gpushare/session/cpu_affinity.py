@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a program on the CPUs and the memory that are close to its GPUs."""
+"""Binds a program to the CPUs and the memory closest to its GPUs."""
 
 import ctypes
 import os
@@ -12,18 +12,18 @@ from gpushare.model.view import Entry
 _SET_MEMPOLICY = {"x86_64": 238, "aarch64": 237}  # set_mempolicy(2)
 _PREFERRED = 1
 _WORD = 64
-_NODES = 1024  # as many as the kernel has at most (CONFIG_NODES_SHIFT 10)
+_NODES = 1024  # maximum of the Linux kernel (CONFIG_NODES_SHIFT 10)
 
 
 class AffinityCalls(Protocol):
-    """What the kernel is asked about this process."""
+    """Scheduling calls for this process."""
 
     def allowed(self) -> Collection[int]: ...
 
     def run_on(self, cpus: Collection[int]) -> None: ...
 
     def prefer(self, node: int) -> None:
-        """Take memory from this NUMA node while it has some."""
+        """Prefer memory of this NUMA node."""
         ...
 
 
@@ -35,7 +35,7 @@ class LinuxKernel:
         os.sched_setaffinity(0, cpus)
 
     def prefer(self, node: int) -> None:
-        """Where the kernel or a container refuses, memory comes from where the program runs."""
+        """If the call is refused, as in some containers, the default remains: the local node."""
         number = _SET_MEMPOLICY.get(platform.machine())
         if number is None or node >= _NODES:
             return
@@ -47,9 +47,9 @@ class LinuxKernel:
 def bind_to_nearest(
     entry: Entry, kernel: AffinityCalls | None = None, online: int | None = None
 ) -> None:
-    """Before the program starts; its children inherit it.
+    """Bind this process; the program and its children inherit it.
 
-    Who has chosen CPUs already (taskset, a cpuset, Slurm) knows better, and is left alone.
+    Does nothing if the CPUs are restricted already, by taskset, a cpuset or Slurm.
     """
     kernel = kernel or LinuxKernel()
     allowed = set(kernel.allowed())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logging in at an OpenID Connect issuer without a browser here: device grant (RFC 8628)."""
+"""Logs in at an OpenID Connect issuer with a browser on another device (RFC 8628)."""
 
 import time
 import urllib.error
@@ -17,9 +17,9 @@ from gpushare.model.errors import DaemonError, UnauthenticatedError, WaitTimeout
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _WELL_KNOWN = "/.well-known/openid-configuration"
 _SECONDS, _LARGEST = 10.0, 1 << 20
-_SLOWER = 5  # seconds more between two tries when the issuer asks for it (section 3.5)
+_SLOWER = 5  # additional seconds between polls when the issuer says slow_down (section 3.5)
 
-_REFUSALS = frozenset((400, 401, 403, 429))  # with the reason as JSON (RFC 6749, section 5.2)
+_REFUSALS = frozenset((400, 401, 403, 429))  # with a JSON body (RFC 6749, section 5.2)
 
 ShowCode = Callable[[str, str], None]
 
@@ -27,9 +27,9 @@ ShowCode = Callable[[str, str], None]
 def login_proof(
     issuer: str, client: str, show_code: ShowCode, *, sleep: Callable[[float], None] = time.sleep
 ) -> str:
-    """A token that the issuer has signed for whoever opens the page and enters the code.
+    """A token that the issuer signs for the user who opens the page and enters the code.
 
-    `told` gets the page's address and the code. Raises UnauthenticatedError, WaitTimeoutError,
+    `show_code` receives the page's URL and the code. Raises UnauthenticatedError, WaitTimeoutError,
     DaemonError, ConfigError.
     """
     metadata = _ask(issuer.rstrip("/") + _WELL_KNOWN)
@@ -64,15 +64,17 @@ def _wait(
                 pause += _SLOWER
             case refused:
                 raise UnauthenticatedError(
-                    "the issuer did not let you in", str(refused), "gpushare login HOST --oidc"
+                    "the issuer refused the login", str(refused), "gpushare login HOST --oidc"
                 )
-    raise WaitTimeoutError("nobody logged in", "the code has expired", "gpushare login HOST --oidc")
+    raise WaitTimeoutError(
+        "no login happened", "the code has expired", "gpushare login HOST --oidc"
+    )
 
 
 def _ask(url: str, form: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The answer; a refusal of the grant (HTTP 400) is one too."""
+    """The JSON answer, also of a refused grant (HTTP 400)."""
     scheme, _, rest = url.partition("://")
-    parse(f"{scheme}://{rest.partition('/')[0]}")  # refuses what is neither https nor here
+    parse(f"{scheme}://{rest.partition('/')[0]}")  # refuses plain HTTP to other machines
     body = urlencode(form).encode() if form else None
     request = urllib.request.Request(url, body, {"Accept": "application/json"})  # noqa: S310
     try:
@@ -83,7 +85,7 @@ def _ask(url: str, form: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 
 def _answer(request: urllib.request.Request) -> Any:
-    """Also of a refusal; never from elsewhere than asked."""
+    """The response, also of a refused grant; redirects are not followed."""
     try:
         return send(request, _SECONDS)
     except urllib.error.HTTPError as error:
@@ -101,8 +103,8 @@ def _endpoint(metadata: Mapping[str, Any], name: str, issuer: str) -> str:
     if not isinstance(endpoint := metadata.get(name), str):
         raise DaemonError(
             f"the issuer {issuer} has no {name}",
-            "it does not offer the device grant",
-            "make a token on the machine: gpushare token create",
+            "it does not support the device grant",
+            "create a token on the machine: gpushare token create",
         )
     return endpoint
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a command is called: the script, not the interpreter that reads it."""
+"""The name of a command: the script, not its interpreter."""
 
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 _INTERPRETER = re.compile(r"(python|pypy)[0-9.]*|torchrun|(ba|da|z)?sh|perl|ruby|node|julia")
-_NO_SCRIPT = {"-c", "-e"}  # the program stands in the argument itself
+_NO_SCRIPT = {"-c", "-e"}  # the next argument is the program's text
 
 
 def program_name(command: Sequence[str]) -> str:
@@ -18,7 +18,7 @@ def program_name(command: Sequence[str]) -> str:
 
 
 def _scripts(arguments: Sequence[str]) -> Iterator[str]:
-    """The module after -m, or the first word that looks like a file and belongs to no option."""
+    """The module after -m, and words with a suffix that are not options."""
     for before, word in zip(("", *arguments), arguments, strict=False):
         if word in _NO_SCRIPT:
             return

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A share for the running Python program.
+"""`gpushare.share()`: a share for the running Python program.
 
-The dynamic loader reads LD_PRELOAD once, when a program starts, and a library that comes later
-cannot stand before `dlsym`, through which CUDA is reached. So the program takes its share, sets
-its environment, and starts itself again in the same process: same pid, same arguments, same
-terminal. The second time it finds itself in the share and goes on.
+The dynamic loader reads LD_PRELOAD only when a program starts, and a library that is loaded later
+cannot intercept `dlsym`, through which programs find CUDA. So the program gets its share, sets its
+environment, and executes itself again in the same process: same pid, arguments and terminal. The
+second time it detects that it is in the share, and continues.
 """
 
 import ctypes
@@ -31,16 +31,16 @@ _NOT_INITIALIZED = 3  # CUDA_ERROR_NOT_INITIALIZED of cuda.h
 def share(
     *, wait: bool = True, timeout: int | None = None, **options: Unpack[SpecOptions]
 ) -> Iterator[ShareView]:
-    """Run the rest of this program in a share of a GPU; before CUDA starts.
+    """Run the rest of this program in a share of a GPU. Call it before CUDA starts.
 
-    What stands before it in the program runs twice: see this module's words. In a program that is
-    in a share already (`gpushare run`), that share is used and nothing new is asked for. The share
-    goes back when the process ends, for CUDA keeps its memory until then.
+    Code before the call runs twice, because the program executes itself again. A program that is
+    in a share already (`gpushare run`) uses that share. The share is released when the process
+    ends, because CUDA keeps its memory until then.
 
-    `memory` in bytes or as `8GiB`, `20%`; `compute` in percent; `timeout` in seconds; with `turns`
-    others like it use the same GPU memory in between; the rest as `gpushare run --help` has it.
-    Raises ConflictError when CUDA runs already, UnsupportedError where a program cannot start again
-    (interactive sessions, notebooks), and what `gpushare run` says.
+    `memory` is bytes, `8GiB` or `20%`; `compute` is percent; `timeout` is seconds. The other
+    keywords are those of `gpushare run --help`. Raises ConflictError if CUDA runs already,
+    UnsupportedError where a program cannot execute itself again (interactive sessions, notebooks),
+    and the errors of `gpushare run`.
     """
     client = Client()
     if share_id := os.environ.get(MARK):
@@ -65,17 +65,17 @@ def _restart(
 
 
 def _check_early() -> None:
-    """Raises ConflictError when a share would come too late for this process."""
+    """Raises ConflictError if CUDA runs in this process."""
     if _cuda_runs():
         raise ConflictError(
             "CUDA runs in this process already",
-            "a share must be there before the first use of the GPU",
+            "the share must exist before the first use of the GPU",
             "move gpushare.share() to the top of the program",
         )
 
 
 def _cuda_runs() -> bool:
-    """Whether the driver library is loaded and initialised; loads nothing."""
+    """Whether the driver library is loaded and initialised. Does not load it."""
     try:
         driver = ctypes.CDLL("libcuda.so.1", mode=os.RTLD_NOLOAD | os.RTLD_NOW)
     except OSError:
@@ -84,14 +84,14 @@ def _cuda_runs() -> bool:
 
 
 def _restart_arguments() -> list[str]:
-    """The arguments that start this program once more; UnsupportedError where there are none."""
-    # A program read from standard input calls its file <stdin>; it cannot be read twice.
+    """The arguments that start this program again. Raises UnsupportedError if it cannot."""
+    # A program from standard input has the file name <stdin>; it cannot be read twice.
     file = getattr(sys.modules["__main__"], "__file__", None) or "<"
     script = not file.startswith("<") or "-c" in sys.orig_argv
     if hasattr(sys, "ps1") or sys.flags.interactive or "ipykernel" in sys.modules or not script:
         raise UnsupportedError(
             "an interactive session cannot move into a share",
-            "what it did so far would be lost",
-            "start it in one: gpushare run -m 8GiB -- python, or -- jupyter lab",
+            "its state would be lost",
+            "start it in a share: gpushare run -m 8GiB -- python, or -- jupyter lab",
         )
     return [sys.executable, *sys.orig_argv[1:]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times of day as people write them."""
+"""Reads times: `14:00`, `+2h`, or a date and time."""
 
 from datetime import datetime, time, timedelta
 
@@ -10,9 +10,9 @@ _HINT = "write a time such as 14:00, +2h, 2026-12-01T08:00"
 
 
 def parse_time(text: str, now: datetime) -> datetime:
-    """Read `14:00` (the next one), `+2h`, or a date and time; raises BadQuantityError.
+    """Read `14:00` (the next one), `+2h`, or a date and time. Raises BadQuantityError.
 
-    `now` knows its zone; what is written without one is in that zone.
+    `now` has a time zone; a time without one is in that zone.
     """
     word = text.strip()
     for read in (_from_now, _next, _date):

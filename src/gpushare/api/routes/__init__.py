@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every call of `/v1`: one table, from which the app and OpenAPI are made."""
+"""Every call of `/v1` in one table, from which endpoints and the OpenAPI document are made."""
 
 from . import audit, leftovers, machine, shares, tenants, tokens
 

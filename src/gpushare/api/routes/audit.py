@@ -8,7 +8,7 @@ from gpushare.model.value import Value
 
 
 class VerifyQuery(Value):
-    """`partial`: older files were moved away, so it need not begin with the first record."""
+    """`partial`: older files may be missing, so the chain need not begin with the first record."""
 
     partial: bool = False
 
@@ -30,11 +30,11 @@ async def _sign(service: Service, call: Call) -> Value:
 
 
 ROUTES = (
-    Route("GET", "/v1/audit", "Records of what was done; an operator's are everybody's",
+    Route("GET", "/v1/audit", "List audit records; operators see those of all users",
           _list, RecordList, query=AuditQuery),
-    Route("GET", "/v1/audit/verify", "Whether the chain of records holds",
+    Route("GET", "/v1/audit/verify", "Verify the chain of records",
           _verify, AuditReport, query=VerifyQuery),
-    Route("GET", "/v1/audit/heads", "The newest heads, which prove what is before them",
+    Route("GET", "/v1/audit/heads", "List the newest heads, which sign the records before them",
           _heads, RecordList),
-    Route("POST", "/v1/audit/heads", "Sign everything until now", _sign, Record, status=201),
+    Route("POST", "/v1/audit/heads", "Sign all records up to now", _sign, Record, status=201),
 )  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls about what is left behind, and what past runs say."""
+"""Calls about leftovers and about past runs."""
 
 from gpushare.api.route import Call, Route
 from gpushare.model.leftover import CleanReport, CleanRequest, LeftoverList
@@ -24,10 +24,10 @@ async def _profiles(service: Service, call: Call) -> Value:
 
 
 ROUTES = (
-    Route("GET", "/v1/leftovers", "What is left behind on the machine; for operators",
+    Route("GET", "/v1/leftovers", "List leftovers on the machine; for operators",
           _list, LeftoverList),
-    Route("POST", "/v1/leftovers/clean", "Remove what is ours, end processes that are named",
+    Route("POST", "/v1/leftovers/clean", "Remove leftovers of gpushare, end the named processes",
           _clean, CleanReport, takes=CleanRequest),
-    Route("GET", "/v1/profiles", "How fast programs were alone and beside others; for operators",
+    Route("GET", "/v1/profiles", "Show the speed of programs alone and next to others",
           _profiles, ProfileList),
 )  # fmt: skip

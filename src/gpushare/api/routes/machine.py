@@ -16,6 +16,8 @@ async def _version(service: Service, call: Call) -> Value:
 
 
 ROUTES = (
-    Route("GET", "/v1/gpus", "The GPUs of this machine", _gpus, GpuList),
-    Route("GET", "/v1/version", "Versions of daemon, API and driver", _version, VersionView),
+    Route("GET", "/v1/gpus", "List the GPUs of this machine", _gpus, GpuList),
+    Route(
+        "GET", "/v1/version", "Show the versions of daemon, API and driver", _version, VersionView
+    ),
 )

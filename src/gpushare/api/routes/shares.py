@@ -27,13 +27,13 @@ from gpushare.model.view import (
 
 
 class ListQuery(Value):
-    """`ended`: also shares that are no more."""
+    """`ended`: include ended shares."""
 
     ended: bool = False
 
 
 class WaitQuery(Value):
-    """`for`: states, separated by commas. `timeout`: seconds to wait at most."""
+    """`for`: states, separated by commas. `timeout`: maximum seconds to wait."""
 
     states: str = msgspec.field(name="for", default=State.GRANTED.value)
     timeout: int = 30
@@ -103,26 +103,27 @@ def _states(text: str) -> Sequence[State]:
 
 
 ROUTES = (
-    Route("POST", "/v1/shares", "Ask for a share; it is granted or queued",
+    Route("POST", "/v1/shares", "Create a share; it is granted or queued",
           _create, ShareView, takes=CreateRequest, status=201),
-    Route("GET", "/v1/shares", "Shares, in order of arrival", _list, ShareList, query=ListQuery),
-    Route("GET", "/v1/shares/{ref}", "One share, by id, id prefix or name", _show, ShareView),
-    Route("GET", "/v1/shares/{ref}/wait", "Answer when the share is in a state, or has ended",
+    Route("GET", "/v1/shares", "List shares in order of creation",
+          _list, ShareList, query=ListQuery),
+    Route("GET", "/v1/shares/{ref}", "Show a share, by id, id prefix or name", _show, ShareView),
+    Route("GET", "/v1/shares/{ref}/wait", "Wait until the share is in a state or has ended",
           _wait, ShareView, query=WaitQuery),
-    Route("POST", "/v1/shares/{ref}/enter", "Make a process a member of the share",
+    Route("POST", "/v1/shares/{ref}/enter", "Add a process to the share",
           _enter, Entry, takes=EnterRequest),
-    Route("POST", "/v1/shares/{ref}/verify", "Try to break the share's limits",
+    Route("POST", "/v1/shares/{ref}/verify", "Test whether the share's limits hold",
           _verify, Verification),
-    Route("POST", "/v1/shares/{ref}/suspend", "Take the share's programs off the GPU",
+    Route("POST", "/v1/shares/{ref}/suspend", "Move its memory off the GPU",
           _suspend, ShareView, takes=SuspendRequest),
-    Route("POST", "/v1/shares/{ref}/resume", "Put them back; refused while others have the room",
+    Route("POST", "/v1/shares/{ref}/resume", "Move it back; refused while the GPU has no room",
           _resume, ShareView, takes=ResumeRequest),
-    Route("POST", "/v1/shares/{ref}/migrate", "Move its programs to other GPUs of the same model",
+    Route("POST", "/v1/shares/{ref}/migrate", "Move it to other GPUs of the same model",
           _migrate, ShareView, takes=MigrateRequest),
-    Route("PATCH", "/v1/shares/{ref}", "Change limits, priority or time of a share that lives",
+    Route("PATCH", "/v1/shares/{ref}", "Change limits, priority or time of a share",
           _update, ShareView, takes=UpdateRequest),
-    Route("GET", "/v1/shares/{ref}/decision", "How its place was decided, and would be today",
+    Route("GET", "/v1/shares/{ref}/decision", "Show the placement decision, and today's",
           _decision, DecisionView),
     Route("DELETE", "/v1/shares/{ref}", "Release the share", _remove, ShareView, query=RemoveQuery),
-    Route("POST", "/v1/plan", "What would happen to a share now", _plan, Plan, takes=ShareSpec),
+    Route("POST", "/v1/plan", "Show where a share would be placed", _plan, Plan, takes=ShareSpec),
 )  # fmt: skip

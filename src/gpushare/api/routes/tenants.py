@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls about tenants, their quotas, and all rules of the machine at once."""
+"""Calls about tenants, their quotas, and the policy of the machine."""
 
 from gpushare.api.route import Call, Route
 from gpushare.model.ids import Tenant
@@ -10,13 +10,13 @@ from gpushare.model.value import Value
 
 
 class ChangeQuery(Value):
-    """`revision`: what the change was made from; refused when the policy is another one by now."""
+    """`revision`: the policy that the change is based on; refused if it has changed since."""
 
     revision: int | None = None
 
 
 class PutQuery(ChangeQuery):
-    """`dry`: say what would change, and change nothing."""
+    """`dry`: return what would change, and change nothing."""
 
     dry: bool = False
 
@@ -53,15 +53,15 @@ async def _quotas(service: Service, call: Call) -> Value:
 
 
 ROUTES = (
-    Route("GET", "/v1/policy", "All rules of the machine, and who set them", _policy, PolicyView),
-    Route("GET", "/v1/policies", "The newest hundred policies, newest first", _policies,
+    Route("GET", "/v1/policy", "Show the policy and its author", _policy, PolicyView),
+    Route("GET", "/v1/policies", "List the newest hundred policies, newest first", _policies,
           PolicyList),
-    Route("PUT", "/v1/policy", "Set all rules; what is not named has its usual value",
+    Route("PUT", "/v1/policy", "Set the policy; absent keys get their defaults",
           _put, PolicyChange, takes=Policy, query=PutQuery),
-    Route("GET", "/v1/tenants", "Tenants, each below its parent", _tenants, TenantList),
-    Route("PUT", "/v1/tenants/{ref}", "Make or replace a tenant; `default` is for users in none",
+    Route("GET", "/v1/tenants", "List tenants, each below its parent", _tenants, TenantList),
+    Route("PUT", "/v1/tenants/{ref}", "Create or replace a tenant; `default` is for users in none",
           _put_tenant, PolicyChange, takes=TenantSpec, query=ChangeQuery),
-    Route("DELETE", "/v1/tenants/{ref}", "Remove a tenant; its shares go on", _remove_tenant,
+    Route("DELETE", "/v1/tenants/{ref}", "Remove a tenant; its shares continue", _remove_tenant,
           PolicyChange),
-    Route("GET", "/v1/quotas", "What tenants may have and have", _quotas, QuotaList),
+    Route("GET", "/v1/quotas", "Show quotas and use of tenants", _quotas, QuotaList),
 )  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls about tokens, and logging in for one."""
+"""Calls about tokens and logins."""
 
 from gpushare.api.route import Call, Route
 from gpushare.model.access.token import (
@@ -35,13 +35,13 @@ async def _exchange(service: Service, call: Call) -> Value:
 
 
 ROUTES = (
-    Route("GET", "/v1/tokens", "Your tokens, without their secrets; an admin's are all",
+    Route("GET", "/v1/tokens", "List your tokens, without their secrets; admins see all",
           _list, TokenList),
-    Route("POST", "/v1/tokens", "Make a token; its secret is in this answer only",
+    Route("POST", "/v1/tokens", "Create a token; only this answer has its secret",
           _create, NewToken, takes=TokenRequest, status=201),
-    Route("DELETE", "/v1/tokens/{ref}", "Revoke a token, and what was made with it",
+    Route("DELETE", "/v1/tokens/{ref}", "Revoke a token, and tokens created with it",
           _revoke, Token),
-    Route("GET", "/v1/login", "Where to log in; needs no token", _where, Login),
-    Route("POST", "/v1/login", "A token for whom the issuer's proof names; needs no token",
+    Route("GET", "/v1/login", "Show the login issuer; needs no token", _where, Login),
+    Route("POST", "/v1/login", "Exchange the issuer's proof for a token; needs no token",
           _exchange, NewToken, takes=LoginRequest, status=201),
 )  # fmt: skip
