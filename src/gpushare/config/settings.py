@@ -143,6 +143,6 @@ class Settings(SchedulingSettings, kw_only=True):
     audit_copy: Annotated[
         AuditCopy,
         Meta(
-            description="Where each record is sent too: `syslog` (`/dev/log`), `journald` or `none`."
+            description="Copy each record to: `syslog` (`/dev/log`), `journald` or `none`."
         ),
     ] = AuditCopy.NONE

@@ -242,7 +242,7 @@ SPEC_FIELDS = (
         _texts, "gpu", metavar="UUID|INDEX", repeated=True,
     ),
     SpecField(
-        "mechanism", ("--mechanism",), "Mechanism that makes the share real.",
+        "mechanism", ("--mechanism",), "Mechanism to use; auto chooses one.",
         _mechanism, "mechanism", choices=(AUTO, *map(str, MechanismName)),
     ),
     SpecField("name", ("--name",), "Name of the share.", str, "name"),
@@ -256,11 +256,11 @@ SPEC_FIELDS = (
     ),
     SpecField(
         "turns", ("--turns",),
-        "Take turns: share GPU memory with other shares that take turns, one on the GPU at a time.",
+        "Share GPU memory in turns with other shares that have this option.",
         bool, "turns", is_flag=True,
     ),
     SpecField(
-        "tenant", ("--tenant",), "Charge the share to this one of your tenants.",
+        "tenant", ("--tenant",), "Tenant of the share, one of yours. Default: the first.",
         Tenant, "tenant", metavar="NAME",
     ),
     SpecField(
@@ -273,7 +273,7 @@ SPEC_FIELDS = (
         _moment, "at", metavar="TIME",
     ),
     SpecField(
-        "gang", ("--gang",), "Grant together with the other shares of this gang, SIZE in all.",
+        "gang", ("--gang",), "Grant together with the other shares of this gang, SIZE in total.",
         _gang, "gang", metavar="NAME:SIZE",
     ),
     SpecField(
