@@ -142,7 +142,5 @@ class Settings(SchedulingSettings, kw_only=True):
     ] = 30
     audit_copy: Annotated[
         AuditCopy,
-        Meta(
-            description="Copy each record to: `syslog` (`/dev/log`), `journald` or `none`."
-        ),
+        Meta(description="Copy each record to: `syslog` (`/dev/log`), `journald` or `none`."),
     ] = AuditCopy.NONE

@@ -58,8 +58,8 @@ Every error says what happened, because of what, which command helps, and carrie
     ├── ProgramNotFoundError           GS1901  exit 127  HTTP 400
     └── ProgramNotExecutableError      GS1902  exit 126  HTTP 400
 
-`retryable` separates what may pass by itself from what will not. Errors are caught in two places
-only: the command line's `main()` and the API's error handler.
+`retryable`: the error may be temporary. Code catches errors where it can recover; they are shown in
+two places only, the command line's `main()` and the API's error handler.
 """
 
 from __future__ import annotations

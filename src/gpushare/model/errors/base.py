@@ -9,7 +9,7 @@ import msgspec
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """An error as the API sends it; the shape of `-o json` errors too."""
+    """An error as the API and `-o json` show it."""
 
     code: str
     what: str

@@ -23,7 +23,7 @@ class DaemonRunningError(DaemonError):
 
 
 class ProtocolError(DaemonError):
-    """The daemon answered something this client does not understand."""
+    """The client does not understand the daemon's answer."""
 
     code, retryable = "GS1403", False
 
@@ -65,25 +65,25 @@ class MpsStuckError(MpsError):
 
 
 class GuardMissingError(HardwareError):
-    """The guard library is not where it should be."""
+    """The guard library is missing."""
 
     code = "GS1506"
 
 
 class RegionCorruptError(HardwareError):
-    """A share's shared-memory region is not one of ours."""
+    """The region of a share is damaged."""
 
     code = "GS1507"
 
 
 class NotEnforcedError(HardwareError):
-    """What was promised is not what is delivered."""
+    """A limit that was promised is not enforced."""
 
     code = "GS1508"
 
 
 class CgroupError(HardwareError):
-    """A control group could not be made or changed."""
+    """A control group could not be created or changed."""
 
     code = "GS1509"
 
@@ -95,19 +95,19 @@ class NoGpuError(HardwareError):
 
 
 class UnsupportedError(HardwareError):
-    """The machine cannot do what was asked."""
+    """The machine does not support the request."""
 
     code = "GS1511"
 
 
 class BoardCorruptError(HardwareError):
-    """The board on which the shares of a GPU meet is not one of ours."""
+    """The GPU page, which the shares of a GPU have in common, is damaged."""
 
     code = "GS1512"
 
 
 class MoveFailedError(HardwareError):
-    """A program could not be taken off the GPU, or put back."""
+    """A share's memory could not be moved off the GPU or back."""
 
     code = "GS1513"
 
@@ -137,6 +137,6 @@ class StateVersionError(StateError):
 
 
 class AuditBrokenError(StateError):
-    """The audit log is not as it was written."""
+    """The audit log was changed after it was written."""
 
     code, exit_code = "GS1604", 3

@@ -5,7 +5,7 @@ from .base import GpushareError
 
 
 class UsageError(GpushareError):
-    """The request cannot be understood as it stands."""
+    """The request is invalid."""
 
     code, exit_code, status = "GS1100", 2, 400
 
@@ -29,7 +29,7 @@ class BadSpecError(UsageError):
 
 
 class ConfigError(UsageError):
-    """A configuration file or variable is wrong."""
+    """A configuration file or variable is invalid."""
 
     code = "GS1103"
 
@@ -41,13 +41,13 @@ class UnknownProfileError(UsageError):
 
 
 class PolicyError(UsageError):
-    """The rules of the machine contradict themselves."""
+    """The policy contradicts itself."""
 
     code = "GS1105"
 
 
 class NotFoundError(GpushareError):
-    """What was named does not exist."""
+    """The named object does not exist."""
 
     code, exit_code, status = "GS1200", 4, 404
 
@@ -83,13 +83,13 @@ class NoSuchTokenError(NotFoundError):
 
 
 class DeniedError(GpushareError):
-    """The caller may not do this."""
+    """The caller has no permission."""
 
     code, exit_code, status = "GS1300", 5, 403
 
 
 class NotYoursError(DeniedError):
-    """The share belongs to someone else."""
+    """The share belongs to another user."""
 
     code = "GS1301"
 
@@ -101,13 +101,13 @@ class SocketDeniedError(DeniedError):
 
 
 class QuotaError(DeniedError):
-    """The tenant has all that it may have."""
+    """The tenant's quota is used up."""
 
     code = "GS1303"
 
 
 class UnauthenticatedError(DeniedError):
-    """Nobody knows who the caller is."""
+    """The caller is not authenticated."""
 
     code, status = "GS1304", 401
 
@@ -119,7 +119,7 @@ class RoleError(DeniedError):
 
 
 class RateLimitedError(DeniedError):
-    """The caller asks too often."""
+    """The caller sends too many requests."""
 
     code, status, retryable = "GS1306", 429, True
 

@@ -5,7 +5,7 @@ from .base import GpushareError
 
 
 class NeverFitsError(GpushareError):
-    """No GPU of this machine could ever hold the share."""
+    """The share can never fit on this machine."""
 
     code, exit_code, status = "GS1701", 2, 422
 
@@ -23,13 +23,13 @@ class ConflictError(GpushareError):
 
 
 class NotSuspendableError(GpushareError):
-    """The share's programs cannot be taken off the GPU."""
+    """The share's memory cannot leave the GPU."""
 
     code, status = "GS1704", 409
 
 
 class HostMemoryError(GpushareError):
-    """There is not enough host memory for what a share has on the GPU."""
+    """The host memory for the share's GPU memory is not sufficient."""
 
     code, exit_code, status, retryable = "GS1705", 75, 409, True
 
@@ -41,13 +41,13 @@ class NotMigratableError(GpushareError):
 
 
 class WaitTimeoutError(GpushareError):
-    """The time to wait ran out."""
+    """The waiting time is over."""
 
     code, exit_code, status, retryable = "GS1801", 124, 504, True
 
 
 class CheckFailedError(GpushareError):
-    """A check says no."""
+    """A check failed."""
 
     code, exit_code, status = "GS1802", 3, 409
 
