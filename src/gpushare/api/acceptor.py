@@ -66,6 +66,7 @@ class Acceptor:
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            # Before `accept`: connections without a slot stay in the backlog.
             await self._free.acquire()
             try:
                 connection, peer = await loop.sock_accept(self._listener)
@@ -78,6 +79,7 @@ class Acceptor:
     def _receive(self, connection: socket.socket, address: str) -> None:
         self._from[network(address)] += 1
         slot = ConnectionSlot(address, self._release)
+        # Closed, not queued: one address must not fill the backlog for others.
         if self._from[network(address)] > MOST_PER_ADDRESS:
             connection.close()
             slot.release()

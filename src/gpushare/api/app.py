@@ -69,6 +69,7 @@ def build(
             Exception: _failed,
         },
     )
+    # A redirect would be built from the Host header, which the caller chooses.
     app.router.redirect_slashes = False
     return app
 
@@ -78,6 +79,7 @@ def _endpoint(service: Service, audit: Audit, route: Route) -> StarletteRoute:
         ref = request.path_params.get("ref", "")
         with audited(audit, route.method, route.path, ref) as audited_call:
             audited_call.caller = request.state.caller
+            # `_caller` runs first: without permission, no body is read.
             call = await _read(route, request, _caller(request, route.method, route.path))
             audited_call.body = call.body or call.query
             audited_call.answer = answer = await route.handle(service, call)
@@ -132,6 +134,7 @@ def _decoded(route: Route, body: bytes) -> Any:
 
 
 async def _body(request: Request) -> bytes:
+    # Starlette limits neither the size nor the time of a body.
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):

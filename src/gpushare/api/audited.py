@@ -40,6 +40,7 @@ def audited(audit: Audit, method: str, path: str, ref: str = "") -> Iterator[Aud
     call, result = AuditedCall(), OK
     try:
         if method != "GET":
+            # A change that cannot be recorded must be refused before it happens.
             audit.ready()
         yield call
     except BaseException as error:

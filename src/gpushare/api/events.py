@@ -34,8 +34,10 @@ async def _with_heartbeat(
     end = asyncio.ensure_future(over())
     coming = asyncio.ensure_future(anext(events, None))
     try:
+        # The first heartbeat sends the headers, so the client knows that it is connected.
         yield _HEARTBEAT
         while True:
+            # `wait` leaves its tasks running after the timeout, so no event is lost.
             await asyncio.wait(
                 [coming, end],
                 timeout=_HEARTBEAT_SECONDS,

@@ -41,6 +41,7 @@ class Buckets:
             return
         now = self._elapsed()
         left, then = self._left.get(caller, (self._burst, now))
+        # The bucket is refilled when it is used, so no timer is needed.
         left = min(self._burst, left + (now - then) * self._rate)
         if left < 1:
             after = math.ceil((1 - left) / self._rate)
@@ -50,6 +51,7 @@ class Buckets:
                 f"try again in {after} s",
                 after,
             )
+        # Refused calls are not stored and cost nothing.
         self._left.put(caller, (left - 1, now))
 
 

@@ -146,11 +146,11 @@ def render(samples: Mapping[str, Iterable[Sample]]) -> bytes:
     if unknown:
         raise KeyError(*sorted(unknown))
     registry = CollectorRegistry()
-    registry.register(_Snapshot(samples))
+    registry.register(_SampleCollector(samples))
     return generate_latest(registry)
 
 
-class _Snapshot(Collector):
+class _SampleCollector(Collector):
     def __init__(self, samples: Mapping[str, Iterable[Sample]]) -> None:
         self._samples = samples
 

@@ -35,6 +35,7 @@ def document() -> dict[str, Any]:
 
 
 def _types() -> list[type]:
+    # These occur in no route: errors are possible everywhere, events are a stream.
     types: list[type] = [ErrorBody, Event]
     for route in ROUTES:
         types += [kind for kind in (route.gives, route.takes) if kind]

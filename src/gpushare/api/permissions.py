@@ -57,6 +57,7 @@ class Requirement:
             )
 
 
+# Short names keep a row on one line.
 _LOOK, _USE = Role.VIEWER, Role.USER
 
 REQUIREMENTS: dict[tuple[str, str], Requirement] = {

@@ -71,6 +71,8 @@ class RequestFilter:
         origin.check(request.headers, None if peer else self._hosts)
         if peer is not None:
             return self._local(peer)
+        # Waiting times apply only without a valid token: an attacker who shares an address with a
+        # user, as behind NAT, must not lock the user out.
         secret = _bearer(request)
         if secret is None:
             self._failures.check(request.state.remote)
@@ -94,6 +96,7 @@ class RequestFilter:
             self._failures.check(request.state.remote)
             self._failures.add(request.state.remote)
             path = request.url.path[:_PATH_CHARACTERS]
+            # The token is not recorded: it may be valid elsewhere, or misspelled by one letter.
             self._audit.tell(Deed(request.method, path, "", None, None, None, error.code))
             raise
 

@@ -53,6 +53,7 @@ class PeerProtocol(H11Protocol):
         peer = transport.get_extra_info("socket")
         raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         pid, uid, gid = _UCRED.unpack(raw)
+        # All connections share `app_state`, so each gets a copy. uvicorn puts it into the scope.
         self.app_state = {**self.app_state, "peer": Caller(uid=uid, gid=gid, pid=pid)}
         super().connection_made(transport)
 
@@ -71,6 +72,7 @@ class RemoteProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        # A cycle begins when the head of a request is complete.
         if self.cycle is not None and not self.cycle.response_complete and self._waiting:
             self._waiting.cancel()
 
@@ -133,6 +135,7 @@ class RemoteServer(Server):
         acceptors = [Acceptor(listener, self._protocol, self._tls) for listener in sockets or ()]
         for acceptor in acceptors:
             acceptor.open()
+        # uvicorn only closes its servers and waits for them; an Acceptor can do both.
         self.servers: list[Any] = acceptors
         self.started = True
 

@@ -30,6 +30,7 @@ class Certificate:
         stamp = self._stamp()
         if stamp == self._seen:
             return False
+        # Tried on a new context first: a failure would leave the one in use without a key.
         self._load(_context())
         self._load(self.context)
         self._seen = stamp

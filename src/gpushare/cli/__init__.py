@@ -74,9 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if COMPLETING in os.environ:
             command.main(prog_name="gpushare", complete_var=COMPLETING)
+        # Not `command.main`: it would print errors itself, and choose other exit codes.
         with command.make_context("gpushare", argv) as context:
             meta = context.meta
             command.invoke(context)
+        # Flushed here, so that a closed pipe is noticed inside the `try`.
         sys.stdout.flush()
     except BrokenPipeError:
         _end_quietly()

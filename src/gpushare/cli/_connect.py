@@ -74,6 +74,7 @@ def gpus() -> "Sequence[GpuView]":
     try:
         return daemon.gpus()
     except DaemonUnreachableError:
+        # The driver of this machine says nothing about another machine.
         if not isinstance(daemon.where, Path):
             raise
         from gpushare.daemon import look  # noqa: PLC0415 (start-up time)

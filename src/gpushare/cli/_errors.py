@@ -24,6 +24,7 @@ def report(error: BaseException, *, as_json: bool = False, failed: int = 1) -> i
         traceback.print_exception(error)
     known_error = _as_gpushare_error(error)
     click.echo(_json(known_error) if as_json else _format_error(known_error), err=True)
+    # `run` reports its own failures as 125, so that they differ from those of the program.
     return failed if known_error.exit_code == 1 else known_error.exit_code
 
 

@@ -55,6 +55,7 @@ class Verbs(UserDict[str, click.Command]):
 
     def __init__(self) -> None:
         super().__init__()
+        # click looks names up without using the command; placeholders avoid the imports.
         self.data = dict.fromkeys(VERBS, click.Command(None))
 
     def __getitem__(self, verb: str) -> click.Command:

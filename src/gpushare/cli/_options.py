@@ -32,6 +32,7 @@ def output_option(command: Command) -> Command:
     @wraps(command)
     def with_output(*args: Any, style: str, json: bool, quiet: bool, **rest: Any) -> Any:
         chosen = Format.JSON if json else Format.NAME if quiet else Format(style)
+        # Known before the command runs, so that its errors have the same format as its output.
         click.get_current_context().find_root().meta[JSON] = chosen in {
             Format.JSON,
             Format.JSONL,
@@ -61,6 +62,7 @@ def spec_options(command: Command) -> Command:
     @wraps(command)
     def with_spec(*args: Any, duration: str | None, **given: Any) -> Any:
         options = _taken(given, SPEC_FIELDS)
+        # `--gpu 0 --gpu 1` without `-n` asks for both.
         options["gpus"] = options["gpus"] or max(1, len(options["gpu"]))
         options["ttl"] = _time(options["ttl"], duration)
         return command(*args, spec=spec(**options), **given)

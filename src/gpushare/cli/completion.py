@@ -17,6 +17,7 @@ def completion(context: click.Context, shell: str) -> None:
     """
     from click.shell_completion import get_completion_class  # noqa: PLC0415 (start-up time)
 
+    # The same script that click prints with _GPUSHARE_COMPLETE=bash_source, as a command.
     kind = get_completion_class(shell)
     assert kind is not None
     script = kind(context.find_root().command, {}, "gpushare", "_GPUSHARE_COMPLETE")

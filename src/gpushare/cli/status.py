@@ -36,6 +36,7 @@ def lines(gpus: "Sequence[GpuView]", shares: "Sequence[ShareView] | None") -> li
     queue = [share for share in shares or () if share.state is State.QUEUED]
     waiting = [_waiting(share) for share in queue[:3]]
     gpu_lines = [_gpu_line(gpu) for gpu in gpus]
+    # Waiting shares come first: they are what the user has to decide about.
     room = _LINES - len(waiting)
     if len(gpu_lines) > room:
         gpu_lines = [

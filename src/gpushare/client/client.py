@@ -98,6 +98,7 @@ class Client:
                 return self.wait(ref, states, _POLL_SECONDS)
             except WaitTimeoutError:
                 continue
+        # The daemon answers at the timeout; the connection waits a little longer.
         query = {"for": ",".join(states), "timeout": str(timeout)}
         answer_timeout = timeout + _LOOK_SECONDS
         return self._call(
@@ -192,6 +193,7 @@ class Client:
         """Stored events after `since`, then new ones; ends when the daemon stops."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(since)}
         with answer(self.where, "GET", "/v1/events", headers=headers, timeout=None) as response:
+            # An error is a JSON document, not a stream.
             if response.status >= _BAD:
                 raise _refusal(_document(response.read()))
             for line in response:
@@ -244,6 +246,7 @@ def _document(body: bytes) -> dict[str, Any]:
 
 
 def _value(document: dict[str, Any], kind: type[T]) -> T:
+    # Every answer has apiVersion, but only VersionView has a field for it.
     if "apiVersion" not in getattr(kind, "__struct_fields__", ()):
         document = {name: value for name, value in document.items() if name != "apiVersion"}
     try:

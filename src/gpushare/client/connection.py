@@ -62,6 +62,7 @@ def answer(
 def _connection(where: Path | Remote, timeout: float | None) -> http.client.HTTPConnection:
     if isinstance(where, Remote):
         return remote.connection(where, timeout)
+    # connect() would report a path that is too long as a missing file.
     if len(os.fsencode(where)) > _LONGEST:
         raise ConfigError(f"{where} is too long for a socket", hint="set a shorter GPUSHARE_SOCKET")
     return UnixConnection(where, timeout)

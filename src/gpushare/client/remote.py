@@ -30,6 +30,7 @@ class _Plain(http.client.HTTPConnection):
 
     def connect(self) -> None:
         super().connect()
+        # Connecting has a short timeout of its own.
         self.sock.settimeout(self._answer_timeout)
 
 

@@ -25,6 +25,8 @@ class Credentials:
     def put(self, host: str, port: int, token: str) -> Path:
         path = self.path(host, port)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Written to a new file and renamed, so that the token is complete and never readable by
+        # others. O_EXCL and O_NOFOLLOW refuse a file that someone else prepared.
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         fresh.unlink(missing_ok=True)
         opened = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -46,6 +48,7 @@ def read(path: Path) -> str:
     try:
         with path.open() as file:
             status = os.fstat(file.fileno())
+            # The open file is checked, not the path, which could change in between.
             text = file.read(4096).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the token in {path}", str(error)) from error

@@ -76,6 +76,7 @@ def _parse_toml(text: str) -> Any:
 
 
 def _parse_json(text: str) -> Any:
+    # JSON allows duplicate keys; a policy with two limits for a tenant is a mistake.
     return json.loads(text, object_pairs_hook=_without_duplicates)
 
 

@@ -87,6 +87,7 @@ class Config:
         own = self.settings.socket
         if self.origins["socket"] != DEFAULT:
             return own
+        # A user without a daemon of their own uses the daemon of the machine.
         if not _reachable(own) and self.system_socket.exists():
             return self.system_socket
         _check_owner(own.parent)
@@ -113,6 +114,7 @@ def load(
     for origin, table in _sources(tables, env, flags):
         values |= table
         origins |= dict.fromkeys(table, origin) if origin else _flags(table)
+    # These two follow other keys, so they are set after all sources are read.
     if origins["socket"] == DEFAULT:
         values["socket"] = values["runtime_dir"] / _SOCKET
     if origins["audit_file"] == DEFAULT:

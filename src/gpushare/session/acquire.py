@@ -53,6 +53,7 @@ def acquire(
     share = client.create(request)
     try:
         yield until_granted(client, share, timeout=timeout, on_wait=on_wait)
+    # Also on KeyboardInterrupt and SystemExit: no share remains in the queue.
     except BaseException:
         with suppress(GpushareError):
             client.remove(share.id)

@@ -99,6 +99,7 @@ class Output:
         if self.format is Format.YAML:
             import yaml  # noqa: PLC0415 (start-up time)
 
+            # sort_keys off: the order of the fields is the order of the API.
             click.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), nl=False)
         else:
             click.echo(msgspec.json.format(msgspec.json.encode(plain), indent=2))

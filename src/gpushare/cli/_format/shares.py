@@ -188,6 +188,7 @@ def _gpus(share: ShareView, labels: Mapping[GpuId, str]) -> str:
 
 
 def _state(share: ShareView) -> str:
+    # The position is part of the state: it is what users look for first.
     text = f"queued #{share.queue.position}" if share.queue else str(share.state)
     return colour(text, fg=_STATE_COLOURS.get(share.state))
 

@@ -36,6 +36,7 @@ def login(host: str, *, oidc: bool, ca: Path | None) -> None:
     remote, stored = remote_daemon(host, ca)
     token = _token_from_issuer(remote) if oidc else _token_from_stdin(remote)
     remote = replace(remote, token=token)
+    # Tested before it is stored: a wrong token should fail here.
     version = _client(remote).version()
     path = stored.put(remote.host, remote.port, token)
     click.echo(

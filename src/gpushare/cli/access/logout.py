@@ -23,6 +23,7 @@ def logout(host: str | None) -> None:
     if token is None:
         click.echo(f"gpushare: no token for {remote} is stored", err=True)
         return
+    # Deleted first, so that it is gone even if the daemon cannot be reached.
     stored.remove(remote.host, remote.port)
     try:
         Client(remote).tokens.revoke(token.split("_")[1])

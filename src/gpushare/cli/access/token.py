@@ -63,6 +63,7 @@ def create(
         )
     )
     output.item(new_token, new_token.token.id, lambda: new_token.secret)
+    # Not when stdout is a file or a pipe: the token is stored there.
     if os.isatty(1):
         click.echo(
             "gpushare: the token is shown only once; store it where no one else can read it",

@@ -83,6 +83,7 @@ def ls(
     if not follow:
         output.items(log.records(query), record_table())
         return
+    # A document needs an end.
     if output.format in {Format.JSON, Format.YAML}:
         raise UsageError(
             "a stream cannot be one JSON or YAML document", hint="gpushare audit ls -f -o jsonl"

@@ -69,6 +69,7 @@ def clean(
         output.items(client().clean(request), _done_table())
         return
     output.items(chosen, _table())
+    # The list is printed in any case.
     if check and chosen:
         count = "1 leftover" if len(chosen) == 1 else f"{len(chosen)} leftovers"
         raise CheckFailedError(f"found {count}", hint="gpushare clean --yes")

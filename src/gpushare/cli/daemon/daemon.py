@@ -99,6 +99,7 @@ def stop() -> None:
     """Stop the daemon. Shares and their programs continue."""
     daemon = local_client()
     pid = daemon.version().pid
+    # A pidfd keeps referring to this process, even if the pid is reused.
     process = os.pidfd_open(pid)
     # The daemon may have ended before pidfd_open, and another process may have its pid.
     if daemon.version().pid == pid:
@@ -136,6 +137,7 @@ def _detach(configuration: "Config") -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not _answering_pid(client):
         if process.poll() is not None or time.monotonic() > deadline:
+            # A daemon that hangs must not come up later, when the user no longer expects it.
             process.kill()
             raise _failure(_log_tail(log, log_end), log)
         time.sleep(0.02)

@@ -112,6 +112,7 @@ def _figure(name: str, text: str) -> Any:
         return None
     name = name.removeprefix("guaranteed_")
     if name == "memory":
+        # `quantity` requires a unit, which zero does not need.
         return 0 if text == "0" else quantity(name, text)
     if name == "compute":
         return quantity(name, text)

@@ -59,6 +59,7 @@ def apply(
     rules, policy = client().rules, _read(path, syntax)
     current = rules.policy()
     policy = policy if prune else with_tenants_of(policy, current.policy)
+    # With the revision, the daemon refuses if another user has changed the policy meanwhile.
     change = rules.put(policy, revision=current.revision, dry=check or diff or dry_run)
     if diff and output.human:
         warn(change)

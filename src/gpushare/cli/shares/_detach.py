@@ -32,6 +32,7 @@ class StartupPipe:
 
     def _send(self, report: StartupReport) -> None:
         if self._descriptor is not None:
+            # At most once: the parent reads until the pipe is closed.
             os.write(self._descriptor, msgspec.json.encode(report))
             os.close(self._descriptor)
             self._descriptor = None
@@ -56,6 +57,7 @@ def fork_to_background(log: Path) -> StartupPipe | ShareView:
         os.close(writer)
         return _read_report(reader)
     os.close(reader)
+    # A session of its own: the program survives the end of the terminal.
     os.setsid()
     _redirect(log)
     return StartupPipe(writer)

@@ -44,6 +44,7 @@ def exec_program(path: str, argv: Sequence[str], entry: Entry, *, near: bool = T
         from gpushare.session.cpu_affinity import bind_to_nearest  # noqa: PLC0415 (start-up time)
 
         bind_to_nearest(entry)
+    # exec discards what Python has buffered.
     sys.stdout.flush()
     sys.stderr.flush()
     # Python ignores these two signals, and a program inherits that through exec.

@@ -29,6 +29,7 @@ def env(share: str, shell: str) -> None:
     eval "$(gpushare env notebook)"
     gpushare env notebook --shell fish | source
     """
+    # In `$(gpushare env …)` the shell starts this process directly, so its parent is the shell.
     request = EnterRequest(pid=os.getppid(), preload=os.environ.get("LD_PRELOAD", ""))
     entry = client().enter(share, request)
     if shell == "json":

@@ -27,6 +27,7 @@ def exec_(share: str, command: tuple[str, ...], *, no_affinity: bool) -> None:
     argv = command[1:] if command[:1] == ("--",) else command
     if not argv:
         raise UsageError("no COMMAND to run", hint=f"gpushare exec {share} -- python")
+    # Searched first: a program that does not exist should not count as a process of the share.
     path = find_program(argv[0])
     request = EnterRequest(pid=os.getpid(), preload=os.environ.get("LD_PRELOAD", ""))
     exec_program(path, argv, client().enter(share, request), near=not no_affinity)

@@ -68,6 +68,7 @@ def _growth(log: BinaryIO, ended: Callable[[], bool]) -> Iterator[bytes]:
     while True:
         if text := log.read():
             yield text
+        # Read once after the end was noticed: the program may have written in between.
         elif last:
             return
         else:

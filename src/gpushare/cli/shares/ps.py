@@ -36,6 +36,7 @@ def ps(*, ended: bool, filters: tuple[str, ...], watch: bool, output: Output) ->
 
     def show() -> None:
         shares = [s for s in client().shares(ended=ended) if _matches(s, conditions)]
+        # Only people need names of GPUs; scripts get UUIDs without a second request.
         gpus = gpu_names() if output.human else ()
         output.items(shares, share_table(gpus, datetime.now(UTC)))
 

@@ -71,6 +71,7 @@ def run(
         return
     if not command:
         raise UsageError("no COMMAND to run", hint="gpushare run -m 8GiB -- python train.py")
+    # Searched first: no share is created for a program that does not exist.
     path = find_program(command[0])
     queue_timeout = parse_duration(timeout) if timeout else None
     request = CreateRequest(
@@ -105,6 +106,7 @@ def _detach(
     if not isinstance(started, StartupPipe):
         output.item(started, started.name, lambda: started.name)
         return
+    # Only the child holds the share; its pid differs from the one in `request`.
     request = replace(request, holder=os.getpid(), log=str(log))
     with (
         started.failures(),

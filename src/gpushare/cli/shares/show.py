@@ -34,6 +34,7 @@ def show(share: str, *, decision: bool, watch: bool, output: Output) -> None:
 
     def once() -> None:
         view = client().show(share)
+        # Only people need names of GPUs; scripts get UUIDs without a second request.
         gpus = gpu_names() if output.human else ()
         labels = {gpu.uuid: gpu_label(gpu) for gpu in gpus}
         output.item(view, view.name, lambda: share_details(view, labels))

@@ -25,6 +25,7 @@ def verify(share: str, output: Output) -> None:
     """
     result = client().verify(share)
     output.item(result, share, lambda: verification(result))
+    # The result is printed in any case; the error only sets the exit code and a summary.
     if not result.ok:
         broken = ", ".join(finding.dimension for finding in result.findings if not finding.ok)
         raise CheckFailedError(

@@ -36,6 +36,7 @@ def wait(share: str, states: tuple[str, ...], timeout: str | None, output: Outpu
     target_states = [State(state) for state in states] or [State.RELEASED, State.FAILED]
     view = client().wait(share, target_states, parse_duration(timeout) if timeout else _FOREVER)
     output.item(view, view.name, lambda: str(view.state))
+    # The daemon also answers when the share has ended.
     if view.state not in target_states:
         raise CheckFailedError(
             f"share {view.name} is {view.state}", view.reason, f"gpushare show {view.name}"
