@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times of day as people write them."""
+"""Times as users write them."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
