@@ -47,7 +47,7 @@ def _quoted(text: str) -> str:
     return f'"{text}"' if " " in text else text
 
 
-def report_words(report: AuditReport) -> str:
+def format_report(report: AuditReport) -> str:
     signed = f"signed up to {report.signed}" if report.signed else "not signed"
     verdict = "intact" if report.ok else "BROKEN"
     lines = [

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
-from gpushare.cli._format.audit import one_line, record_table, report_words
+from gpushare.cli._format.audit import format_report, one_line, record_table
 from gpushare.cli._format.output import Format, Output
 from gpushare.cli._options import output_option
 from gpushare.model.audit import MOST_RECORDS, AuditQuery, AuditReport, Record
@@ -128,7 +128,7 @@ def verify(path: Path | None, keys: tuple[str, ...], output: Output, *, partial:
         if path is None
         else verified_part(path, _checked(keys), partial=partial)
     )
-    output.item(report, report.hash, lambda: report_words(report))
+    output.item(report, report.hash, lambda: format_report(report))
     if report.flaw:
         raise _broken(report)
 
