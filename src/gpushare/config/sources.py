@@ -52,7 +52,7 @@ _LOG, _AUDIT = "var/log/gpushare", "audit.jsonl"
 
 @dataclass(frozen=True)
 class Config:
-    """`origins`: the file, variable or flag of each key. `warnings`: what the next release refuses."""
+    """`origins`: file, variable or flag of each key. `warnings`: what the next release refuses."""
 
     settings: Settings
     origins: Mapping[str, str]
