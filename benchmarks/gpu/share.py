@@ -3,49 +3,23 @@
 
 import ctypes
 import os
-import struct
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .gpu_page import GpuPage
+from .layout import layout
 
 NATIVE = Path(os.environ.get("GPUSHARE_NATIVE", Path(__file__).parents[2] / "native" / "build"))
 GUARD = NATIVE / "guard" / "libgpushare.so"
 PROBE = NATIVE / "probe" / "gpushare-probe"
-MOVABLE, AHEAD = 1, 2  # enum gs_region_flag in native/guard/share/region.h
-RUNS, LEAVES, AWAY, RETURNS = range(4)  # enum gs_phase
-FAILURES = ("none", "unmovable", "host memory", "gpu memory", "driver")
-_GPU, _HEADER, _UUID, _GPUS = 512, 512, 64, 16  # sizes in native/guard/share/region.h
-
-
-class _Grant(ctypes.Structure):
-    _fields_ = [
-        ("uuid", ctypes.c_char * _UUID),
-        ("limit", ctypes.c_uint64),
-        ("context", ctypes.c_uint64),
-        ("share_slot", ctypes.c_uint64),
-    ]
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One process on its way off the GPU and back: struct gs_region_slot."""
-
-    pid: int
-    phase: int
-    unmovable: int
-    failure: int
-    suspend_seen: int
-    away: int
-    host: int
-    moved: int
-    out_ns: int
-    in_ns: int
-    movable: int
+MOVABLE, AHEAD = layout.Flag
+RUNS, LEAVES, AWAY, RETURNS = layout.Phase
+_SLOTS = 64  # as many as are read: no benchmark has more processes in a share
 
 
 def library() -> ctypes.CDLL:
@@ -81,8 +55,7 @@ class Share:
     def counter(self, name: str) -> int:
         """`used`, `peak`, `denied`, `allocations` or `cached`, dead processes left out."""
         library().gpushare_region_reap(str(self.region).encode())
-        place = ("used", "peak", "denied", "allocations", "cached").index(name)
-        at = _HEADER + _UUID + 24 * 8 + place * 8
+        at = layout.GsRegion.gpu.offset + getattr(layout.GsRegionGpu, name).offset
         return int.from_bytes(self.region.read_bytes()[at : at + 8], "little")
 
     def suspend(self, keep: int = 0) -> None:
@@ -92,29 +65,24 @@ class Share:
     def resume(self) -> None:
         self._call("gpushare_region_resume")
 
-    def slot(self) -> Slot | None:
-        """The share's first living process; None before it uses the GPU."""
+    def slot(self) -> Any | None:
+        """The share's first living process (GsRegionSlot); None before it uses the GPU."""
+        first, size = layout.GsRegion.slot.offset, ctypes.sizeof(layout.GsRegionSlot)
         with self.region.open("rb") as region:
-            content = region.read(64 << 10)
-        [size] = struct.unpack_from("<I", content, 20)
-        first = _HEADER + _GPUS * _GPU
-        for at in range(first, min(first + 64 * size, len(content) - size), size):
-            found = Slot(
-                *struct.unpack_from("<i", content, at),
-                *struct.unpack_from("<IIII6Q", content, at + 16 + 8 * _GPUS),
-            )
-            if found.pid and Path(f"/proc/{found.pid}").exists():
-                return found
-        return None
+            content = region.read(first + _SLOTS * size)
+        slots = (layout.GsRegionSlot * _SLOTS).from_buffer_copy(content, first)
+        return next((s for s in slots if s.pid and Path(f"/proc/{s.pid}").exists()), None)
 
-    def until(self, phase: int, patience: float = 60.0) -> Slot:
+    def until(self, phase: int, patience: float = 60.0) -> Any:
         """Waits until the process is in a phase; raises when it fails on the way there."""
         end = time.monotonic() + patience
         while (slot := self.slot()) is None or slot.phase != phase:
             if slot and slot.failure:
-                raise RuntimeError(f"the move failed: {FAILURES[slot.failure]} ({slot})")
+                raise RuntimeError(
+                    f"the move of {slot.pid} failed: {layout.Failure(slot.failure)!r}"
+                )
             if time.monotonic() > end:
-                raise TimeoutError(f"the process did not come to phase {phase}: {slot}")
+                raise TimeoutError(f"no process came to {layout.Phase(phase)!r}")
             time.sleep(0.0005)
         return slot
 
@@ -134,7 +102,7 @@ def guarded(
     with tempfile.TemporaryDirectory(prefix="gpushare-bench-") as folder:
         region = Path(folder) / "region"
         share = Share(region, limit, context, page.folder if page else None, swap)
-        grant = _Grant(uuid.encode(), limit, context, slot + 1 if page else 0)
+        grant = layout.GpushareGrant(uuid.encode(), limit, context, slot + 1 if page else 0)
         code = library().gpushare_region_create(str(region).encode(), ctypes.byref(grant), 1)
         if code:
             raise OSError(-code, "the region could not be made")

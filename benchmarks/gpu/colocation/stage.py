@@ -18,7 +18,7 @@ GIB = 1 << 30
 CONTEXT = 527 << 20  # what a context costs on an H200; nothing here comes near a limit
 SHARE = 60 * GIB
 SERVICE_SLOT, FIRST_JOB_SLOT = 0, 1
-LEVELS = ("longest_ns", "grace_ns", "slice_us")
+LEVELS = ("longest_ns", "grace_ns", "timeslice_us")
 
 Counters = dict[str, dict[str, int]]
 
@@ -36,8 +36,8 @@ class Stage:
         """Sets the guard's policy; the best-effort program of the configuration."""
         if self.page:
             own = {"quantum_us": configuration.quantum_us, "grace_us": configuration.grace_us}
-            service = Policy(rank=HIGH, slice_us=configuration.service_slice_us, **own)
-            job = Policy(rank=LOW, slice_us=configuration.slice_us, **own)
+            service = Policy(rank=HIGH, timeslice_us=configuration.service_slice_us, **own)
+            job = Policy(rank=LOW, timeslice_us=configuration.slice_us, **own)
             self.page.set_share(SERVICE_SLOT, service)
             self.page.set_share(self.slot_of(configuration), job)
         return self.jobs[configuration.job]
