@@ -49,7 +49,7 @@ COMPLETING = "_GPUSHARE_COMPLETE"  # set by the shell's completion script
 @click.option("--version", is_flag=True, help="Print the version and exit.")
 @click.pass_context
 def command(ctx: click.Context, /, *, color: str, version: bool, **_: str | None) -> None:
-    """Divide GPUs into shares with enforced limits.
+    """Give programs shares of GPUs, with memory and compute limits.
 
     \b
     gpushare run -m 8GiB -c 50 -- python train.py

@@ -21,7 +21,7 @@ from gpushare.model.policy.view import (
     TenantView,
 )
 
-DEFAULT = Tenant("default")  # stands for users in no tenant
+DEFAULT = Tenant("default")  # applies to users in no tenant
 _SECONDS = 60.0
 
 

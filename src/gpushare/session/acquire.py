@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gets a share for a process: create it, wait in the queue, enter it.
 
-`gpushare run`, `gpushare create` and `gpushare.share()` use it in this order:
+`gpushare run` and `gpushare.share()` take three steps; `gpushare create` only the first:
 
 1. `acquire` creates the share, with the caller's pid as its *holder*, and waits for the grant. It
    polls with a short timeout, so that `on_wait` can show the position in the queue.
@@ -32,11 +32,8 @@ from gpushare.model.view import CreateRequest, EnterRequest, Entry, ShareView
 
 _POLL_SECONDS = Seconds(2)  # how old the queue position passed to `on_wait` may be
 _RESTART_SECONDS = 15.0  # how long to wait for a daemon that restarts, such as for an upgrade
-_PLACED = (
-    State.GRANTED,
-    State.RUNNING,
-    State.SUSPENDED,
-)  # a share with memory turns may start suspended
+# A share with memory turns may start suspended.
+_PLACED = (State.GRANTED, State.RUNNING, State.SUSPENDED)
 
 OnWait = Callable[[ShareView], None]
 
