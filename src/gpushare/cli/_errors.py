@@ -11,6 +11,7 @@ import msgspec
 from gpushare.model.errors import GpushareError, UsageError
 
 INTERRUPTED = 130  # 128 + SIGINT, as in shells
+FAILED_BEFORE = 125  # as in docker: gpushare failed before it could run the program
 FAILED = "gpushare.failed"  # key for a command's own exit code where an error has none but 1
 
 

@@ -5,9 +5,7 @@ import os
 
 import click
 
-from gpushare.cli._errors import FAILED
-
-_FAILED_BEFORE = 125  # as in docker: gpushare failed, not the program
+from gpushare.cli._errors import FAILED, FAILED_BEFORE
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -28,7 +26,7 @@ def simulate(
     The machine ends with COMMAND. The exit code is that of COMMAND; 125 if gpushare failed, 126 if
     COMMAND cannot be executed, 127 if it is not found, 128 + n if signal n ended it.
     """
-    context.find_root().meta[FAILED] = _FAILED_BEFORE
+    context.find_root().meta[FAILED] = FAILED_BEFORE
     if listing:
         _list()
         return

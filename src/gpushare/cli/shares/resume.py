@@ -6,10 +6,11 @@ import time
 import click
 
 from gpushare.cli._connect import client, complete_share
-from gpushare.cli._errors import report
-from gpushare.model.errors import GpushareError, NoCapacityError
+from gpushare.model.errors import NoCapacityError
 from gpushare.model.units import parse_duration
 from gpushare.model.view import MOVE_SECONDS, ShareView
+
+from ._each import for_each
 
 _PAUSE_SECONDS = 1.0
 
@@ -29,25 +30,19 @@ def resume(
     gpushare resume --no-wait train-1
     """
     seconds = 0.0 if no_wait else float(parse_duration(timeout)) if timeout else float("inf")
-    code = 0
-    for share in shares:
-        try:
-            click.echo(_resume(share, time.monotonic() + seconds).name)
-        except GpushareError as error:
-            code = code or report(error)
-    context.exit(code)
+    for_each(context, shares, lambda share: _resume(share, time.monotonic() + seconds).name)
 
 
 def _resume(share: str, deadline: float) -> ShareView:
     """Resume the share, or raise NoCapacityError at the deadline. Prints each reason to wait."""
-    shown = ""
+    reason = ""
     while True:
         try:
             return client().resume(share, timeout=MOVE_SECONDS)
         except NoCapacityError as error:
             if time.monotonic() >= deadline:
                 raise
-            if error.because != shown:
+            if error.because != reason:
                 click.echo(f"gpushare: {share}: {error.because}", err=True)
-            shown = error.because
+            reason = error.because
             time.sleep(_PAUSE_SECONDS)

@@ -4,8 +4,8 @@
 import click
 
 from gpushare.cli._connect import client, complete_share
-from gpushare.cli._errors import report
-from gpushare.model.errors import GpushareError
+
+from ._each import for_each
 
 
 @click.command()
@@ -19,10 +19,4 @@ def rm(context: click.Context, shares: tuple[str, ...], *, force: bool) -> None:
     gpushare rm notebook
     gpushare rm -f train-1 train-2
     """
-    code = 0
-    for share in shares:
-        try:
-            click.echo(client().remove(share, force=force).name)
-        except GpushareError as error:
-            code = code or report(error)
-    context.exit(code)
+    for_each(context, shares, lambda share: client().remove(share, force=force).name)

@@ -9,7 +9,7 @@ import click
 from msgspec.structs import replace
 
 from gpushare.cli._connect import client
-from gpushare.cli._errors import FAILED
+from gpushare.cli._errors import FAILED, FAILED_BEFORE
 from gpushare.cli._format.output import Output, aligned
 from gpushare.cli._format.shares import levels
 from gpushare.cli._options import affinity_option, output_option, spec_options
@@ -22,8 +22,6 @@ from gpushare.session.program_name import program_name
 
 from ._detach import StartupPipe, fork_to_background
 from ._launch import QueueProgress, exec_program, find_program, log_file, warn_unenforced
-
-_FAILED_BEFORE = 125  # as in docker: gpushare failed, not the program
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -64,7 +62,7 @@ def run(
     gpushare run -n 2 --no-wait -- torchrun --nproc-per-node 2 train.py
     gpushare run -m 8GiB --dry-run
     """
-    context.find_root().meta[FAILED] = _FAILED_BEFORE
+    context.find_root().meta[FAILED] = FAILED_BEFORE
     if dry_run or explain:
         _explain(client().plan(spec), output, aside=not dry_run)
     if dry_run:

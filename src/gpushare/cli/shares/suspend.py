@@ -4,10 +4,10 @@
 import click
 
 from gpushare.cli._connect import client, complete_share
-from gpushare.cli._errors import report
-from gpushare.model.errors import GpushareError
 from gpushare.model.units import parse_duration
 from gpushare.model.view import MOVE_SECONDS
+
+from ._each import for_each
 
 
 @click.command()
@@ -30,10 +30,6 @@ def suspend(
     gpushare suspend --deep train-1 train-2
     """
     seconds = parse_duration(timeout) if timeout else MOVE_SECONDS
-    code = 0
-    for share in shares:
-        try:
-            click.echo(client().suspend(share, deep=deep, timeout=seconds).name)
-        except GpushareError as error:
-            code = code or report(error)
-    context.exit(code)
+    for_each(
+        context, shares, lambda share: client().suspend(share, deep=deep, timeout=seconds).name
+    )
