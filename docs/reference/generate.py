@@ -142,12 +142,14 @@ PLACES = {
     "state_dir": "root: `/var/lib/gpushare`; else `$XDG_STATE_HOME/gpushare`",
     "swap_memory": "half of the machine's memory",
     "swap_dir": "`swap` in the runtime directory",
+    "audit_file": "root: `/var/log/gpushare/audit.jsonl`; else `audit.jsonl` in `state_dir`",
     "runtime_dir": "root: `/run/gpushare`; else `$XDG_RUNTIME_DIR/gpushare`",
 }
 
 
 def default(name: str) -> str:
-    return PLACES.get(name) or f"`{FIELDS[name].default}`"
+    value = FIELDS[name].default
+    return PLACES.get(name) or ("-" if value in {None, "", ()} else f"`{value}`")
 
 
 def policy() -> Iterator[str]:
