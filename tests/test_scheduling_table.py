@@ -15,7 +15,7 @@ from gpushare.daemon.present.scheduling_view import gate_view, scheduling_view
 from gpushare.guard import SharePolicy, ShareSlot, layout
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.ids import GpuId, ShareId
-from gpushare.model.scheduling import FIGURES, SchedulingSettings, Unit, metric_name
+from gpushare.model.scheduling import FIGURES, CountUnit, SchedulingSettings, metric_name
 from gpushare.model.spec import Priority
 from support.shares import share
 
@@ -32,7 +32,7 @@ def slot(**counts: int) -> ShareSlot:
 
 
 def seen(*slots: ShareSlot) -> Observation:
-    return Observation(seats={GpuId(f"GPU-{n}"): each for n, each in enumerate(slots)})
+    return Observation(share_slots={GpuId(f"GPU-{n}"): each for n, each in enumerate(slots)})
 
 
 @EACH_FIGURE
@@ -47,7 +47,7 @@ def test_a_figure_comes_from_the_gpu_page(name: str) -> None:
     view = scheduling_view(share(), seen(first, second))
     other = attrgetter(row.source)(second)
     total = 6_000_000_000 if row.level else 6_000_000_000 + other
-    scale = {Unit.NS: 1e9, Unit.US: 1e6, Unit.TIMES: 1}[row.unit]
+    scale = {CountUnit.NS: 1e9, CountUnit.US: 1e6, CountUnit.TIMES: 1}[row.unit]
     assert getattr(view, name) == total / scale
 
 

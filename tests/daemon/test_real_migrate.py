@@ -99,8 +99,8 @@ def test_its_limit_and_its_seat_come_along(daemon: Daemon) -> None:
         assert ask(process, "touch") == {"result": 0}
         assert ask(process, "look")["total"] == 1024 * MIB
         boards = boards_of(process.pid)
-        (seat,) = GpuPage(boards / new).snapshot().share_slots
-        assert seat.policy.share == daemon.share("job")["id"]
+        (slot,) = GpuPage(boards / new).snapshot().share_slots
+        assert slot.policy.share == daemon.share("job")["id"]
         assert not (boards / old).exists()
 
 

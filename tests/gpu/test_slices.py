@@ -37,7 +37,7 @@ def test_slices_by_rank_are_taken(sharing: Sharing, world: World) -> None:
     board = GpuPage(boards / world.snapshot().gpus[0].uuid)
 
     def slices() -> list[int]:
-        return [seat.timeslice_us for seat in board.snapshot().share_slots]
+        return [slot.timeslice_us for slot in board.snapshot().share_slots]
 
     until(lambda: slices() == [10_000, 80], "the driver's own slices stay")
     assert finish(job) > 0

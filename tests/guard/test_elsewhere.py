@@ -51,7 +51,7 @@ class Mover:
         self.region = Region.create(folder / "region", [self.grant(0)])
 
     def grant(self, gpu: int) -> RegionGrant:
-        """It has seat 3 on the first GPU's board, and seat 5 on the second's."""
+        """It has share slot 3 on the first GPU's board, and share slot 5 on the second's."""
         number = 3 + 2 * gpu
         policy = SharePolicy(share=ShareId("share"), rank=Rank.NORMAL, limit=5000)
         self.boards[gpu].set_share(number, policy)
@@ -75,8 +75,8 @@ class Mover:
         self._step("in", pid, self.gpus[old], self.gpus[new])
 
     def fences(self, gpu: int) -> int:
-        seats = self.boards[gpu].snapshot().share_slots
-        return sum(seat.fences + seat.waits for seat in seats)
+        share_slots = self.boards[gpu].snapshot().share_slots
+        return sum(slot.fences + slot.waits for slot in share_slots)
 
     def _step(self, *words: object) -> None:
         done = self.machine.python(STEP, *map(str, words))

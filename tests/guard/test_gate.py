@@ -31,7 +31,7 @@ class Tenants:
         self._running: list[subprocess.Popen[str]] = []
 
     def free(self) -> int:
-        """The lowest seat that nobody has."""
+        """The lowest share slot that nobody has."""
         return next(number for number in range(64) if number not in self._seats)
 
     def start(
@@ -57,7 +57,7 @@ class Tenants:
         return process
 
     def leave(self, number: int) -> None:
-        """The share has ended: its seat is free."""
+        """The share has ended: its share slot is free."""
         del self._seats[number]
         self.board.set_share(number, None)
 
@@ -65,7 +65,7 @@ class Tenants:
         return Region(self._folder / f"region{number}")
 
     def share_slot(self, number: int) -> ShareSlot:
-        return next(seat for seat in self.board.snapshot().share_slots if seat.number == number)
+        return next(slot for slot in self.board.snapshot().share_slots if slot.number == number)
 
     def change(self, number: int, **policy: object) -> None:
         self._seats[number] = SharePolicy(share=self._seats[number].share, **policy)
@@ -133,9 +133,9 @@ def test_launches_are_counted_where_nothing_holds_them_back(tenants: Tenants) ->
     job = tenants.start("work", LONG, rank=Rank.NORMAL)
     tenants.until(lambda: tenants.share_slot(0).launches >= 3, "nobody counts")
     done = finish(job)
-    seat = tenants.share_slot(0)
-    assert seat.launches >= done
-    assert (seat.fences, seat.busy_ns) == (0, 0)
+    slot = tenants.share_slot(0)
+    assert slot.launches >= done
+    assert (slot.fences, slot.busy_ns) == (0, 0)
 
 
 def test_a_job_looks_at_its_word_only_while_there_is_urgent_work(tenants: Tenants) -> None:

@@ -122,7 +122,7 @@ def rage(tenants: Tenants, seed: int, seconds: float, steps: int) -> None:
     # A program that is started now gets the GPU, whatever the others left behind.
     last = tenants.start("order", "200", number=tenants.free(), rank=Rank.LOW)
     assert finish(last) == 200
-    assert [seat.gate for seat in tenants.board.snapshot().share_slots if seat.gate] == []
+    assert [slot.gate for slot in tenants.board.snapshot().share_slots if slot.gate] == []
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -19,7 +19,7 @@ SECONDS = 1.5
 
 
 def share_of_time(before: ShareSlot, after: ShareSlot) -> float:
-    """Percent of the time in which the seat wanted the GPU that it had it."""
+    """Percent of the time in which the share slot wanted the GPU that it had it."""
     used = after.open_ns + after.overrun_ns - before.open_ns - before.overrun_ns
     return 100 * used / (after.wanted_ns - before.wanted_ns)
 

@@ -135,13 +135,13 @@ def board(folder: Path) -> GpuPage:
 
 def test_a_share_has_a_seat_on_the_board_of_its_gpu(guard: Guard, tmp_path: Path) -> None:
     edits = guard.prepare(ONE, [grant(compute=25)])
-    (seat,) = board(tmp_path).snapshot().share_slots
+    (slot,) = board(tmp_path).snapshot().share_slots
     assert edits.env["GPUSHARE_BOARDS"] == str(tmp_path / "boards")
-    assert Region(guard._path(ONE)).snapshot().gpus[0].share_slot == seat.number
-    assert seat.policy.share == ONE.id
-    assert (seat.policy.rank, seat.policy.limit, seat.policy.request) == (Rank.NORMAL, 2500, 2500)
+    assert Region(guard._path(ONE)).snapshot().gpus[0].share_slot == slot.number
+    assert slot.policy.share == ONE.id
+    assert (slot.policy.rank, slot.policy.limit, slot.policy.request) == (Rank.NORMAL, 2500, 2500)
     guard.release(ONE)
-    assert not (tmp_path / "boards").exists(), "a board without seats goes too"
+    assert not (tmp_path / "boards").exists(), "a board without share slots goes too"
 
 
 def test_rank_and_gate_are_what_was_asked_and_set(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_rank_and_gate_are_what_was_asked_and_set(tmp_path: Path) -> None:
     )
     for number, priority in enumerate(Priority):
         guard.prepare(share(by=BY, id=f"{number:012x}", priority=priority), [grant()])
-    said = [seat.policy for seat in board(tmp_path).snapshot().share_slots]
+    said = [slot.policy for slot in board(tmp_path).snapshot().share_slots]
     assert [policy.rank for policy in said] == [Rank.LOW, Rank.NORMAL, Rank.HIGH]
     assert {(p.quantum_us, p.minimum, p.grace_us) for p in said} == {(99, 700, 120)}
 
@@ -161,8 +161,8 @@ def test_every_share_has_a_seat_of_its_own_and_keeps_it(guard: Guard, tmp_path: 
     guard.prepare(second, [grant()])
     guard.release(first)
     guard.prepare(second, [grant(compute=50)])
-    (seat,) = board(tmp_path).snapshot().share_slots
-    assert (seat.number, seat.policy.share, seat.policy.limit) == (1, second.id, 5000)
+    (slot,) = board(tmp_path).snapshot().share_slots
+    assert (slot.number, slot.policy.share, slot.policy.limit) == (1, second.id, 5000)
 
 
 def test_a_seat_survives_a_prepare_that_was_cut_short(guard: Guard, tmp_path: Path) -> None:
@@ -176,14 +176,14 @@ def test_compute_and_priority_change_while_the_share_lives(guard: Guard, tmp_pat
     guard.prepare(ONE, [grant(compute=25)])
     high = replace(ONE, spec=replace(ONE.spec, priority=Priority.HIGH))
     guard.adjust(high, [grant(compute=75)])
-    (seat,) = board(tmp_path).snapshot().share_slots
-    assert (seat.policy.rank, seat.policy.limit) == (Rank.HIGH, 7500)
+    (slot,) = board(tmp_path).snapshot().share_slots
+    assert (slot.policy.rank, slot.policy.limit) == (Rank.HIGH, 7500)
 
 
 def test_a_full_board_is_an_error_with_a_reason(guard: Guard) -> None:
     for number in range(64):
         guard.prepare(share(by=BY, id=f"{number:012x}"), [grant()])
-    with pytest.raises(HardwareError, match="no seat") as caught:
+    with pytest.raises(HardwareError, match="no share slot") as caught:
         guard.prepare(ONE, [grant()])
     assert "64" in caught.value.because
 
@@ -191,9 +191,9 @@ def test_a_full_board_is_an_error_with_a_reason(guard: Guard) -> None:
 def test_a_board_that_somebody_broke_is_made_anew(guard: Guard, tmp_path: Path) -> None:
     guard.prepare(ONE, [grant()])
     board(tmp_path).path.write_bytes(b"x" * 10)
-    assert guard.observe(ONE).seats == {}
+    assert guard.observe(ONE).share_slots == {}
     guard.prepare(ONE, [grant()])
-    assert [seat.policy.share for seat in board(tmp_path).snapshot().share_slots] == [ONE.id]
+    assert [slot.policy.share for slot in board(tmp_path).snapshot().share_slots] == [ONE.id]
 
 
 def test_memory_is_made_to_move(guard: Guard) -> None:

@@ -140,7 +140,7 @@ def test_seats_of_who_is_gone_are_freed_and_empty_boards_go(remains):
     GpuPage.create(remains.gpu_pages / "GPU-2", GpuId("GPU-2"))
     (remains.gpu_pages / "GPU-3").write_bytes(b"no board")
     assert clean(remains) == {"GPU-0": "", "GPU-1": "", "GPU-2": ""}
-    assert [seat.policy.share for seat in both.snapshot().share_slots] == [LIVING]
+    assert [slot.policy.share for slot in both.snapshot().share_slots] == [LIVING]
     assert sorted(path.name for path in remains.gpu_pages.iterdir()) == ["GPU-0", "GPU-3"]
 
 

@@ -59,7 +59,7 @@ def places(folder: Path, one: Share) -> list[tuple[GpuId, int | None]]:
     ]
 
 
-def seats(folder: Path, gpu: GpuId) -> list[str]:
+def share_slots(folder: Path, gpu: GpuId) -> list[str]:
     board = folder / "boards" / gpu
     return [s.policy.share for s in GpuPage(board).snapshot().share_slots] if board.exists() else []
 
@@ -71,9 +71,9 @@ def test_region_and_seat_change_their_gpu(guarded: Mechanisms, tmp_path: Path) -
     for _ in range(2):  # asked again it changes nothing
         guarded.move(one, THERE)
         assert places(tmp_path, one) == [(OTHER, 0)]
-        assert (seats(tmp_path, GPU), seats(tmp_path, OTHER)) == ([two.id], [one.id])
-    (seat,) = GpuPage(tmp_path / "boards" / OTHER).snapshot().share_slots
-    assert seat.policy.limit == 3000
+        assert (share_slots(tmp_path, GPU), share_slots(tmp_path, OTHER)) == ([two.id], [one.id])
+    (slot,) = GpuPage(tmp_path / "boards" / OTHER).snapshot().share_slots
+    assert slot.policy.limit == 3000
 
 
 def test_a_move_is_undone_by_moving_back(guarded: Mechanisms, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_move_is_undone_by_moving_back(guarded: Mechanisms, tmp_path: Path) ->
     assert one.decision is not None
     guarded.move(replace(one, decision=THERE), one.decision)
     assert places(tmp_path, one) == [(GPU, 0)]
-    assert (seats(tmp_path, GPU), seats(tmp_path, OTHER)) == ([one.id], [])
+    assert (share_slots(tmp_path, GPU), share_slots(tmp_path, OTHER)) == ([one.id], [])
     guarded.release(one)
     assert not any((tmp_path / "regions").iterdir())
 
@@ -94,7 +94,7 @@ def test_one_of_several_gpus_may_stay(guarded: Mechanisms, tmp_path: Path) -> No
     guarded.prepare(pair)
     guarded.move(pair, Decision(grants=(grant(OTHER), grant(third)), mechanisms=GUARDED))
     assert [gpu for gpu, _ in places(tmp_path, pair)] == [OTHER, third]
-    assert [seats(tmp_path, gpu) for gpu in (GPU, OTHER, third)] == [[], [pair.id], [pair.id]]
+    assert [share_slots(tmp_path, gpu) for gpu in (GPU, OTHER, third)] == [[], [pair.id], [pair.id]]
 
 
 def test_the_limits_of_the_driver_are_lifted_where_it_was(cgroups: FsCgroups) -> None:

@@ -97,4 +97,4 @@ def test_urgent_work_and_turns_are_clean(build: Path, machine: Machine, tmp_path
     job, service, *limited = board.snapshot().share_slots
     asked = {line.split()[-1] for line in (tmp_path / "slices").read_text().splitlines()}
     assert asked & {"80", "1000"}  # as its neighbours happen to be busy
-    assert min(job.fences, service.preemptions, *(seat.turns for seat in limited)) > 0
+    assert min(job.fences, service.preemptions, *(slot.turns for slot in limited)) > 0

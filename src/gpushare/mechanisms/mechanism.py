@@ -77,7 +77,7 @@ class Observation(Value):
     fault: str = ""
     blamed: tuple[int, ...] = ()
     cached: Bytes | None = None
-    seats: dict[GpuId, ShareSlot] = {}
+    share_slots: dict[GpuId, ShareSlot] = {}
     moves: Moves | None = None
 
     def __or__(self, other: "Observation") -> "Observation":
@@ -90,7 +90,7 @@ class Observation(Value):
             fault=other.fault or self.fault,
             blamed=tuple(dict.fromkeys((*self.blamed, *other.blamed))),
             cached=self.cached if other.cached is None else other.cached,
-            seats={**self.seats, **other.seats},
+            share_slots={**self.share_slots, **other.share_slots},
             moves=other.moves or self.moves,
         )
 

@@ -28,7 +28,7 @@ _HIGH_TIMESLICE = 10_000  # us: most requests are done within it
 
 
 @unique
-class Unit(StrEnum):
+class CountUnit(StrEnum):
     """What the GPU page counts in; times are shown in seconds."""
 
     TIMES = "times"
@@ -37,19 +37,19 @@ class Unit(StrEnum):
 
     @property
     def per_second(self) -> float | None:
-        return {Unit.NS: _NS, Unit.US: _US}.get(self)
+        return {CountUnit.NS: _NS, CountUnit.US: _US}.get(self)
 
 
 class SchedulingFigure(Value):
     """A row. `less`: a number to subtract from the source. `level`: not a sum but the largest of
     the GPUs; it may fall. `only`: the priority that has it. `show`: its text, {} is the value;
-    figures with the same `line` stand on one line. `former`: its name until 0.1, if another.
+    figures with the same `line` are on one line. `former`: its name until 0.1, if another.
     `was_metric`: it was a metric, under its former name.
     """
 
     doc: str
     source: str
-    unit: Unit
+    unit: CountUnit
     line: str
     show: str
     less: str = ""
@@ -60,7 +60,9 @@ class SchedulingFigure(Value):
 
 
 def _row(doc: str, source: str, line: str, show: str, **more: Any) -> Meta:
-    unit = next((u for u in (Unit.NS, Unit.US) if source.endswith(f"_{u}")), Unit.TIMES)
+    unit = next(
+        (u for u in (CountUnit.NS, CountUnit.US) if source.endswith(f"_{u}")), CountUnit.TIMES
+    )
     row = SchedulingFigure(doc=doc, source=source, unit=unit, line=line, show=show, **more)
     return Meta(description=f"{doc}.", extra={"figure": row})
 

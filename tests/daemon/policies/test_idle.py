@@ -23,8 +23,8 @@ GPU = GpuId("GPU-0")
 
 def counted(launches: int, **more) -> Observation:
     """What a guard has counted."""
-    seat = ShareSlot(number=0, policy=SharePolicy(share="x"), launches=launches, **more)
-    return Observation(seats={GPU: seat})
+    slot = ShareSlot(number=0, policy=SharePolicy(share="x"), launches=launches, **more)
+    return Observation(share_slots={GPU: slot})
 
 
 def rule(daemon, act: IdleAct, after: int = 600) -> None:

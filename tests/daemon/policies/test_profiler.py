@@ -103,16 +103,16 @@ def test_no_two_looks_break_it_and_all_work_is_real(before, now):
         assert profile.work > 0
 
 
-def seats(launches: int) -> Observation:
-    seat = ShareSlot(number=0, policy=SharePolicy(share="x"), launches=launches)
-    return Observation(seats={GPU: seat}, peak={GPU: Bytes(3 * GIB)}, used={GPU: Bytes(GIB)})
+def share_slots(launches: int) -> Observation:
+    slot = ShareSlot(number=0, policy=SharePolicy(share="x"), launches=launches)
+    return Observation(share_slots={GPU: slot}, peak={GPU: Bytes(3 * GIB)}, used={GPU: Bytes(GIB)})
 
 
 def test_passes_add_up_and_the_end_of_a_run_is_kept(world, state):
     async def story(daemon):
         _, process = await daemon.run(8)
         for number in range(1, 11):
-            world.counted["train"] = seats(number * 50)
+            world.counted["train"] = share_slots(number * 50)
             await daemon.tick(5)
         (found,) = daemon.store.profiles.all()
         assert (found.program, found.beside) == ("train.py", "")
@@ -131,7 +131,7 @@ def test_strangers_on_the_gpu_and_long_pauses_tell_nothing(world, state):
         await daemon.run(8)
         world.occupy(world.spawn(), 1)
         for number in range(1, 5):
-            world.counted["train"] = seats(number * 50)
+            world.counted["train"] = share_slots(number * 50)
             await daemon.tick(5)
         assert not daemon.store.profiles.all()
 
@@ -139,7 +139,7 @@ def test_strangers_on_the_gpu_and_long_pauses_tell_nothing(world, state):
 
     async def later(daemon):
         for number in range(5, 9):
-            world.counted["train"] = seats(number * 50)
+            world.counted["train"] = share_slots(number * 50)
             await daemon.tick(500)
         assert not daemon.store.profiles.all()
 

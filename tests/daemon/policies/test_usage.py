@@ -85,7 +85,7 @@ def test_memory_above_what_is_guaranteed_counts_while_it_is_used():
         ({}, {"wanted_ns": S}, 0.0),  # it had no turn
         ({"busy_ns": S}, {"busy_ns": 3 * S}, 0.2),
         ({}, {"busy_ns": 99 * S}, 1.0),
-        ({"wanted_ns": 9, "open_ns": 9}, {}, None),  # another seat than before
+        ({"wanted_ns": 9, "open_ns": 9}, {}, None),  # another share slot than before
         ({"open_ns": S}, {"wanted_ns": S}, 0.0),  # forged
     ],
 )
@@ -173,16 +173,16 @@ def test_a_long_pause_between_passes_is_charged_in_full(world, state):
 def test_work_is_charged_as_measured_and_idleness_with_memory_alone(world, state):
     gpu = GpuId("GPU-0")
 
-    def seat(busy: int, launches: int) -> dict:
+    def slot(busy: int, launches: int) -> dict:
         policy = SharePolicy(share="a")
         return {gpu: ShareSlot(number=0, policy=policy, busy_ns=busy * S, launches=launches)}
 
     async def story(daemon):
         await daemon.run(8)  # no compute limit: it may take all
-        world.seats = seat(0, 1)
+        world.share_slots = slot(0, 1)
         await daemon.tick(10)
         before = charged(daemon)
-        world.seats = seat(5, 2)
+        world.share_slots = slot(5, 2)
         await daemon.tick(10)
         assert charged(daemon) == pytest.approx(before + 5)
         for _ in range(8):

@@ -118,7 +118,9 @@ class Recorded(PassiveMechanism):
             return seen
         pids = self._world.programs_of(share.id)
         moves = self._world.regions.look(share.id, pids, self._world.clock)
-        seen = replace(seen, pids=(*seen.pids, *pids), moves=moves, seats=self._world.seats)
+        seen = replace(
+            seen, pids=(*seen.pids, *pids), moves=moves, share_slots=self._world.share_slots
+        )
         return seen | self._world.counted.get(share.name, Observation())
 
 
@@ -155,7 +157,7 @@ class World:
     regions: Regions = field(default_factory=Regions)
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     adjusted: list = field(default_factory=list)
-    seats: dict = field(default_factory=dict)
+    share_slots: dict = field(default_factory=dict)
     remains: WorldLeftovers = field(default_factory=WorldLeftovers)
     busy: frozenset[int] | None = None  # pids that NVML has seen use a GPU
     counted: dict[str, Observation] = field(default_factory=dict)  # by a share's guard, by its name

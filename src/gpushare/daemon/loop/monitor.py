@@ -78,7 +78,7 @@ class Monitor:
 
     def _sample(self, share: Share, now: datetime, *, crowded: bool) -> ShareSample:
         seen = self._observer.last(share.id)
-        launches = [seat.launches for seat in seen.seats.values()]
+        launches = [slot.launches for slot in seen.share_slots.values()]
         since = share.granted or share.created
         return ShareSample(
             share=share.id,

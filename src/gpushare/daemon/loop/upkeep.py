@@ -77,15 +77,15 @@ class Upkeep:
 
     def _sample(self, share: Share, busy: Mapping[GpuId, frozenset[int] | None]) -> ActivitySample:
         """Without a guard NVML is the only source, and it may list a server for the programs."""
-        seats = self._observer.last(share.id).seats.values()
+        share_slots = self._observer.last(share.id).share_slots.values()
         gpus = share.decision.gpus if share.decision else ()
         pids = {process.pid for process in self._processes.shown(share)}
         found = [busy[gpu] for gpu in gpus] if pids else []
         if any(one is None for one in found):
-            return activity_sample(seats, None)
+            return activity_sample(share_slots, None)
         seen = {pid for one in found if one for pid in one}
-        by_server = not seats and self._served(share)
-        return activity_sample(seats, bool(seen if by_server else seen & pids))
+        by_server = not share_slots and self._served(share)
+        return activity_sample(share_slots, bool(seen if by_server else seen & pids))
 
     def _served(self, share: Share) -> bool:
         return any(promise.served for promise in self._ports.mechanisms.stack(share))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of a GPU's time shares got over the last seconds, from the counters of their seats."""
+"""How much of a GPU's time shares got over the last seconds, as their share slots count it."""
 
 from collections import deque
 from collections.abc import Collection, Mapping
@@ -29,11 +29,11 @@ class ComputeDelivered:
     def __init__(self) -> None:
         self._samples: dict[ShareId, deque[_Counters]] = {}
 
-    def note(self, share: ShareId, at: float, seats: Mapping[GpuId, ShareSlot]) -> None:
-        if not seats:
+    def note(self, share: ShareId, at: float, share_slots: Mapping[GpuId, ShareSlot]) -> None:
+        if not share_slots:
             return
         samples = self._samples.setdefault(share, deque())
-        samples.append(_sample(at, seats))
+        samples.append(_sample(at, share_slots))
         while len(samples) > 2 and samples[1].at <= at - WINDOW_SECONDS:
             samples.popleft()
 
@@ -56,13 +56,13 @@ class ComputeDelivered:
         }
 
 
-def _sample(at: float, seats: Mapping[GpuId, ShareSlot]) -> _Counters:
+def _sample(at: float, share_slots: Mapping[GpuId, ShareSlot]) -> _Counters:
     return _Counters(
         at=at,
-        gpus=len(seats),
-        wanted=sum(seat.wanted_ns for seat in seats.values()),
-        delivered=sum(seat.open_ns + seat.overrun_ns for seat in seats.values()),
-        busy=sum(seat.busy_ns for seat in seats.values()),
+        gpus=len(share_slots),
+        wanted=sum(slot.wanted_ns for slot in share_slots.values()),
+        delivered=sum(slot.open_ns + slot.overrun_ns for slot in share_slots.values()),
+        busy=sum(slot.busy_ns for slot in share_slots.values()),
     )
 
 

@@ -56,7 +56,7 @@ class Observer:
             self._seen |= await asyncio.to_thread(self._observe, due)
             for share in due:
                 at, seen = self._seen[share.id]
-                self.delivery.note(share.id, at, seen.seats)
+                self.delivery.note(share.id, at, seen.share_slots)
 
     def keep(self, shares: Sequence[Share]) -> None:
         """Forget every other share."""

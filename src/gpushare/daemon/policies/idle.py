@@ -42,12 +42,12 @@ class ActivitySample(Value):
     busy: bool | None = None
 
 
-def activity_sample(seats: Collection[ShareSlot], busy: bool | None) -> ActivitySample:
+def activity_sample(share_slots: Collection[ShareSlot], busy: bool | None) -> ActivitySample:
     """Counters that never moved may be those of a guard that does not count."""
-    handed = sum(seat.launches + seat.wanted_ns for seat in seats)
+    handed = sum(slot.launches + slot.wanted_ns for slot in share_slots)
     return ActivitySample(
-        handed=handed if any(seat.launches for seat in seats) else None,
-        waiting=any(seat.waiting for seat in seats),
+        handed=handed if any(slot.launches for slot in share_slots) else None,
+        waiting=any(slot.waiting for slot in share_slots),
         busy=busy,
     )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast programs are alone and beside each other, from the counters of their seats."""
+"""How fast programs are alone and next to each other, as their share slots count it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -90,7 +90,7 @@ class Profiler:
     def _look(self, gpu: GpuId, holding: Sequence[Share]) -> Sequence[ShareOnGpu]:
         present = [s for s in holding if s.decision and gpu in s.decision.gpus]
         return [
-            _look(share, self._observer.last(share.id).seats.get(gpu))
+            _look(share, self._observer.last(share.id).share_slots.get(gpu))
             for share in present
             if share.suspension is None
         ]
@@ -110,14 +110,14 @@ class Profiler:
             self._store.profiles.ended(share.program, seconds, peak, share.ended)
 
 
-def _look(share: Share, seat: ShareSlot | None) -> ShareOnGpu:
+def _look(share: Share, slot: ShareSlot | None) -> ShareOnGpu:
     several = share.decision is not None and len(share.decision.grants) > 1
-    if seat is None:
+    if slot is None:
         return ShareOnGpu(share=share.id, program=share.program, launches=None)
     return ShareOnGpu(
         share=share.id,
         program=share.program,
-        launches=seat.launches,
-        rank=seat.policy.rank,
-        paced=several or share.spec.turns or seat.policy.limit < FULL_COMPUTE,
+        launches=slot.launches,
+        rank=slot.policy.rank,
+        paced=several or share.spec.turns or slot.policy.limit < FULL_COMPUTE,
     )

@@ -30,11 +30,11 @@ _NS = 1e9
 
 @dataclass(frozen=True)
 class _Meter:
-    """`paid`: by the clock that never jumps. `rate`: GPUs, from the newest look at the seats."""
+    """`paid`: by the clock that never jumps. `rate`: GPUs, from the newest look at share slots."""
 
     paid: float
     rate: float
-    seats: Mapping[GpuId, ShareSlot] = field(default_factory=dict)
+    share_slots: Mapping[GpuId, ShareSlot] = field(default_factory=dict)
 
 
 class Accountant:
@@ -72,7 +72,7 @@ class Accountant:
         if charges:
             self._store.usage.add(charges, at)
         self._meters = {
-            share.id: _Meter(now, rates[share.id], self._observer.last(share.id).seats)
+            share.id: _Meter(now, rates[share.id], self._observer.last(share.id).share_slots)
             for share in holding
         }
         self._last = now
@@ -138,11 +138,11 @@ class Accountant:
         meter = self._meters.get(share.id)
         if meter is None:
             return {}
-        seats = self._observer.last(share.id).seats
+        share_slots = self._observer.last(share.id).share_slots
         parts = (
-            (gpu, had(meter.seats[gpu], seat, now - meter.paid))
-            for gpu, seat in seats.items()
-            if gpu in meter.seats
+            (gpu, had(meter.share_slots[gpu], slot, now - meter.paid))
+            for gpu, slot in share_slots.items()
+            if gpu in meter.share_slots
         )
         return {gpu: part for gpu, part in parts if part is not None}
 

@@ -14,7 +14,7 @@ from gpushare.model.view import GateView
 
 def scheduling_view(share: Share, seen: Observation) -> SchedulingView | None:
     """Over all GPUs of the share; None where it has no share slot."""
-    slots = list(seen.seats.values())
+    slots = list(seen.share_slots.values())
     if not slots:
         return None
     figures: dict[str, Any] = {name: _figure(row, slots) for name, row in FIGURES.items()}

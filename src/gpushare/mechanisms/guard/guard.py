@@ -151,7 +151,7 @@ class Guard(PassiveMechanism):
             pids=tuple(slot.pid for slot in slots if _ours(slot)),
             denied=sum(gpu.denied for gpu in seen.gpus),
             cached=Bytes(sum(gpu.cached for gpu in seen.gpus)),
-            seats=self._gpu_pages.look(share.id, [gpu.uuid for gpu in seen.gpus]),
+            share_slots=self._gpu_pages.look(share.id, [gpu.uuid for gpu in seen.gpus]),
             moves=Moves(halt=seen.suspend, slots=tuple(slots), movable=Flag.MOVABLE in seen.flags),
         )
 
