@@ -75,7 +75,7 @@ class GpuPages:
         number = next(had, next(free, None))
         if number is None:
             raise HardwareError(
-                f"no seat is left on {board.path.name}",
+                f"no share slot is left on {board.path.name}",
                 f"{SHARE_SLOTS} shares have one already",
                 "release some: gpushare ps",
             )
