@@ -5,6 +5,7 @@ machine        a fresh simulated machine, profile h200-1 unless parametrized:
                @pytest.mark.parametrize("machine", ["a10-2"], indirect=True)
 daemon         a `gpushare daemon` running on `machine`, on folders of its own
 any_machine    for contract tests: the simulated machine, or the real one with GPUSHARE_TEST_GPU=1
+disk           fills up under a state file that is opened after it
 until          until(condition, "what"): poll with a deadline
 """
 
@@ -20,6 +21,7 @@ from hypothesis import HealthCheck, settings
 
 from support.daemon import Daemon
 from support.daemon import until as poll_until
+from support.disk import Disk
 from support.machine import Machine, real, simulated
 
 REAL_GPU = os.environ.get("GPUSHARE_TEST_GPU") == "1"
@@ -80,6 +82,11 @@ def daemon(machine: Machine, short_path: Path) -> Iterator[Daemon]:
     found.start()
     yield found
     found.stop()
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpushare.api import limits
-from gpushare.api.limits import FREE_FAILURES, LONGEST_WAIT, Buckets, Failures, network
+from gpushare.api.limits import FREE_FAILURES, LONGEST_WAIT, MOST, Buckets, Failures, network
 from gpushare.model.errors import RateLimitedError
 
 
@@ -90,11 +89,26 @@ def test_addresses_that_are_none_stand_for_themselves():
     assert network("lab") == "lab"
 
 
-def test_strangers_do_not_fill_the_memory(monkeypatch):
-    monkeypatch.setattr(limits, "_MOST", 100)
+def test_strangers_do_not_fill_the_memory():
     buckets = Buckets(1, 1, Clock())
-    for number in range(1000):
+    for number in range(MOST + 1):
         buckets.take(str(number))
-    assert len(buckets._left) == 100
-    with pytest.raises(RateLimitedError):
-        buckets.take("999")
+    assert not taken(buckets, str(MOST))
+    assert taken(buckets, "0"), "the one that asked longest ago is forgotten"
+
+
+def test_failures_of_strangers_do_not_fill_the_memory_either():
+    failures = Failures(Clock())
+    for _ in range(FREE_FAILURES):
+        failures.add("10.0.0.1")
+    for number in range(MOST):
+        failures.add(f"stranger-{number}")
+    failures.check("10.0.0.1")
+
+
+def test_a_long_pause_saves_up_no_more_than_a_burst():
+    clock = Clock()
+    buckets = Buckets(10, 3, clock)
+    buckets.take("a")
+    clock.seconds += 3600
+    assert [taken(buckets, "a") for _ in range(5)] == [True, True, True, False, False]

@@ -167,14 +167,13 @@ async def fill(daemon):
         await daemon.create(1, labels={"pad": "x" * 3000})
 
 
-def test_a_full_disk_stops_changes_and_loses_nothing(world, state):
+def test_a_full_disk_stops_changes_and_loses_nothing(disk, world, state):
     async def story(daemon):
         share, process = await daemon.run(8)
-        pages = daemon.store._db.rows("PRAGMA page_count")[0][0]
-        daemon.store._db.execute(f"PRAGMA max_page_count = {pages}")
+        disk.fill()
         with pytest.raises(GpushareError, match="cannot write"):
             await fill(daemon)
-        daemon.store._db.execute("PRAGMA max_page_count = 100000")
+        disk.free()
         await daemon.tick()
         assert await daemon.state(share.id) == State.RUNNING
         made = {identity for _, identity in world.made}

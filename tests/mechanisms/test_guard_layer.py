@@ -11,6 +11,7 @@ from gpushare.hardware.linux.processes import ProcProcesses
 from gpushare.mechanisms.guard.gpu_pages import GpuPages
 from gpushare.mechanisms.guard.guard import Guard
 from gpushare.mechanisms.guard.swap_pools import SwapPools, SwapSettings
+from gpushare.model.edits import Edits
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
 from gpushare.model.ids import GpuId
 from gpushare.model.scheduling import SchedulingSettings
@@ -43,9 +44,13 @@ def made(folder: Path, scheduling: SchedulingSettings = SCHEDULING) -> Guard:
     )
 
 
+def region_path(edits: Edits) -> Path:
+    return Path(edits.env["GPUSHARE_REGION"])
+
+
 def test_a_region_is_made_and_removed(guard: Guard, tmp_path: Path) -> None:
     edits = guard.prepare(ONE, [grant(limit=4 * GIB)])
-    path = Path(edits.env["GPUSHARE_REGION"])
+    path = region_path(edits)
     assert path == tmp_path / "regions" / ONE.id
     assert edits.env["GPUSHARE_SHARE"] == ONE.id
     assert [Path(one).name for one in edits.preload] == ["libgpushare.so"]
@@ -65,7 +70,7 @@ def test_a_region_cut_short_is_removed(guard: Guard, tmp_path: Path) -> None:
 
 
 def test_preparing_again_keeps_the_counters(guard: Guard) -> None:
-    path = Path(guard.prepare(ONE, [grant(limit=4 * GIB)]).env["GPUSHARE_REGION"])
+    path = region_path(guard.prepare(ONE, [grant(limit=4 * GIB)]))
     before = path.stat().st_ino
     guard.prepare(ONE, [grant(limit=2 * GIB)])
     assert path.stat().st_ino == before
@@ -73,9 +78,9 @@ def test_preparing_again_keeps_the_counters(guard: Guard) -> None:
 
 
 def test_a_limit_changes_while_the_share_lives(guard: Guard) -> None:
-    guard.prepare(ONE, [grant("GPU-a", GIB), grant("GPU-b", GIB)])
+    path = region_path(guard.prepare(ONE, [grant("GPU-a", GIB), grant("GPU-b", GIB)]))
     guard.adjust(ONE, [grant("GPU-b", 3 * GIB)])
-    seen = Region(guard._path(ONE)).snapshot()
+    seen = Region(path).snapshot()
     assert [gpu.limit for gpu in seen.gpus] == [GIB, 3 * GIB]
 
 
@@ -87,14 +92,12 @@ def test_a_share_that_did_nothing_is_observed(guard: Guard) -> None:
 
 
 def test_a_region_that_is_gone_is_a_fault(guard: Guard) -> None:
-    guard.prepare(ONE, [grant()])
-    guard._path(ONE).unlink()
+    region_path(guard.prepare(ONE, [grant()])).unlink()
     assert "cannot be read" in guard.observe(ONE).fault
 
 
 def test_a_region_that_somebody_overwrote_is_a_fault_and_can_be_released(guard: Guard) -> None:
-    guard.prepare(ONE, [grant()])
-    guard._path(ONE).write_bytes(b"x" * 100)
+    region_path(guard.prepare(ONE, [grant()])).write_bytes(b"x" * 100)
     assert "is no region" in guard.observe(ONE).fault
     with pytest.raises(RegionCorruptError):
         guard.prepare(ONE, [grant()])
@@ -125,7 +128,7 @@ def test_the_region_belongs_to_the_user_of_the_share(guard: Guard) -> None:
     import msgspec  # noqa: PLC0415
 
     theirs = msgspec.structs.replace(ONE, uid=65534, gid=65534)
-    path = Path(guard.prepare(theirs, [grant()]).env["GPUSHARE_REGION"])
+    path = region_path(guard.prepare(theirs, [grant()]))
     assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
 
 
@@ -137,7 +140,7 @@ def test_a_share_has_a_seat_on_the_board_of_its_gpu(guard: Guard, tmp_path: Path
     edits = guard.prepare(ONE, [grant(compute=25)])
     (slot,) = board(tmp_path).snapshot().share_slots
     assert edits.env["GPUSHARE_BOARDS"] == str(tmp_path / "boards")
-    assert Region(guard._path(ONE)).snapshot().gpus[0].share_slot == slot.number
+    assert Region(region_path(edits)).snapshot().gpus[0].share_slot == slot.number
     assert slot.policy.share == ONE.id
     assert (slot.policy.rank, slot.policy.limit, slot.policy.request) == (Rank.NORMAL, 2500, 2500)
     guard.release(ONE)
@@ -166,8 +169,7 @@ def test_every_share_has_a_seat_of_its_own_and_keeps_it(guard: Guard, tmp_path: 
 
 
 def test_a_seat_survives_a_prepare_that_was_cut_short(guard: Guard, tmp_path: Path) -> None:
-    guard.prepare(ONE, [grant()])
-    guard._path(ONE).unlink()
+    region_path(guard.prepare(ONE, [grant()])).unlink()
     guard.prepare(ONE, [grant()])
     assert len(board(tmp_path).snapshot().share_slots) == 1
 
@@ -197,8 +199,7 @@ def test_a_board_that_somebody_broke_is_made_anew(guard: Guard, tmp_path: Path) 
 
 
 def test_memory_is_made_to_move(guard: Guard) -> None:
-    guard.prepare(ONE, [grant()])
-    region = Region(guard._path(ONE))
+    region = Region(region_path(guard.prepare(ONE, [grant()])))
     assert region.snapshot().flags == Flag.MOVABLE
     assert guard.observe(ONE).moves.movable
     guard.suspend(ONE, Bytes(0))
@@ -208,8 +209,7 @@ def test_memory_is_made_to_move(guard: Guard) -> None:
 
 
 def test_how_programs_move_is_observed(guard: Guard) -> None:
-    guard.prepare(ONE, [grant()])
-    region = Region(guard._path(ONE))
+    region = Region(region_path(guard.prepare(ONE, [grant()])))
     me = ProcProcesses().find(os.getpid())
     guard.suspend(ONE, Bytes(0))
     put_gpu(region, cached=5 * MIB)

@@ -240,9 +240,9 @@ def test_a_newer_schema_is_refused_and_kept(tmp_path):
     raw.close()
 
 
-def test_a_full_disk_refuses_the_new_and_keeps_the_old(store):
+def test_a_full_disk_refuses_the_new_and_keeps_the_old(disk, store):
     store.shares.add(share("aaaaaaaaaaaa", "one"))
-    store._db.execute(f"PRAGMA max_page_count = {store._db.rows('PRAGMA page_count')[0][0]}")
+    disk.fill()
 
     def fill() -> None:
         for number in range(10_000):
@@ -252,7 +252,7 @@ def test_a_full_disk_refuses_the_new_and_keeps_the_old(store):
         fill()
 
     assert [s.name for s in store.shares.living()] == ["one"]
-    store._db.execute("PRAGMA max_page_count = 1000000")
+    disk.free()
     store.shares.add(share("bbbbbbbbbbbb", "two"))
     assert len(store.shares.living()) == 2
 

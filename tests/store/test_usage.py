@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """GPU time in the books: nothing is lost, and what is long ago weighs less."""
 
+import contextlib
+import sqlite3
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -110,13 +112,14 @@ def test_a_clock_that_was_wrong_for_a_while_makes_nothing_forgotten(store):
     assert store.usage.within(NOW, DAY)[LAB] == 101
 
 
-def test_only_the_newest_hours_are_kept(store):
+def test_only_the_newest_hours_are_kept(store, tmp_path):
     for hour in range(100):
         add(store, LAB, 1, ago=hour * HOUR)
         add(store, ANA, 2, ago=hour * HOUR)
     store.usage.forget(DAY)
 
-    kept = store._db.rows("SELECT count(DISTINCT hour), count(*) FROM usage")[0]
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as file:
+        kept = file.execute("SELECT count(DISTINCT hour), count(*) FROM usage").fetchone()
     assert kept == (26, 52)
     assert store.usage.within(NOW, DAY) == {LAB: 24, ANA: 48}
 
@@ -127,10 +130,10 @@ def test_it_knows_until_when_all_is_in(store, tmp_path):
     assert store.usage.until() == NOW
 
 
-def test_a_full_disk_adds_all_or_nothing(store):
+def test_a_full_disk_adds_all_or_nothing(disk, store):
     add(store, LAB, 1)
     store.usage.decayed(NOW, DAY)
-    store._db.execute(f"PRAGMA max_page_count = {store._db.rows('PRAGMA page_count')[0][0]}")
+    disk.fill()
     many = [Charge(tenant=Tenant(f"t{n}" * 50), at=NOW, seconds=1) for n in range(500)]
 
     with pytest.raises(StateFullError):

@@ -6,7 +6,7 @@ import hmac
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,12 +20,16 @@ KINDS = {"RS256": ("RSA", 2048), "ES256": ("EC", "P-256"), "Ed25519": ("OKP", "E
 
 
 class Issuer(ThreadingHTTPServer):
-    """`answers` of the token endpoint come in order, the last again and again."""
+    """`answers` of the token endpoint come in order, the last again and again.
+
+    `clock` gives the seconds since the epoch at which it signs.
+    """
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self._clock = clock
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.keys = [self.new_key("first")]
         self.answers: list[tuple[int, dict[str, Any]]] = []
@@ -44,7 +48,7 @@ class Issuer(ThreadingHTTPServer):
         return maker.generate_key(size, {"kid": kid, "use": "sig"})
 
     def claims(self, **changes: Any) -> dict[str, Any]:
-        now = int(time.time())
+        now = int(self._clock())
         found = {
             "iss": self.url,
             "aud": "gpushare",
@@ -122,8 +126,8 @@ def _text(value: bytes) -> str:
 
 
 @contextmanager
-def issuing() -> Iterator[Issuer]:
-    with Issuer() as issuer:
+def issuing(clock: Callable[[], float] = time.time) -> Iterator[Issuer]:
+    with Issuer(clock) as issuer:
         thread = threading.Thread(target=issuer.serve_forever, args=(0.01,))
         thread.start()
         try:

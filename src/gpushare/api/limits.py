@@ -12,7 +12,7 @@ from gpushare.model.errors import RateLimitedError
 FREE_FAILURES = 10  # in a row, before an address must wait
 LONGEST_WAIT = 60.0  # seconds
 _FORGIVEN_SECONDS = 600.0  # without a failure, after which the count starts again
-_MOST = 10_000  # callers and addresses to remember
+MOST = 10_000  # callers and addresses to remember
 _OWN_BITS = 64  # prefix of an IPv6 address; one sender can use every address in it
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ class _Recent(OrderedDict[str, T], Generic[T]):
     def put(self, key: str, value: T) -> None:
         self[key] = value
         self.move_to_end(key)
-        if len(self) > _MOST:
+        if len(self) > MOST:
             self.popitem(last=False)
 
 

@@ -3,7 +3,6 @@
 
 import asyncio
 import sys
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +11,8 @@ from gpushare.daemon.access.https import fetch
 from gpushare.daemon.access.oidc import Issuer, IssuerSettings
 from gpushare.model.errors import ConfigError, DaemonError, UnauthenticatedError
 from support.issuer import KINDS, issuing
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 class Clock:
@@ -23,7 +24,7 @@ class Clock:
 
 @pytest.fixture
 def there():
-    with issuing() as found:
+    with issuing(NOW.timestamp) as found:
         yield found
 
 
@@ -37,8 +38,13 @@ def issuer(there, clock):
     return Issuer(IssuerSettings(issuer=there.url, audience="gpushare", client="cli"), clock)
 
 
+def at(seconds: int) -> int:
+    """So long after the moment at which the issuer signs and we look."""
+    return int(NOW.timestamp()) + seconds
+
+
 def vouched(issuer, proof):
-    return asyncio.run(issuer.verify(proof, datetime.now(UTC)))
+    return asyncio.run(issuer.verify(proof, NOW))
 
 
 def refused(issuer, proof):
@@ -69,12 +75,12 @@ def test_the_old_name_of_ed25519_is_understood(there, issuer):
         {"aud": None},
         {"iss": "https://evil.example"},
         {"iss": None},
-        {"exp": int(time.time()) - 61},
+        {"exp": at(-61)},
         {"exp": None},
         {"exp": "never"},
         {"exp": float("nan")},
-        {"nbf": int(time.time()) + 600},
-        {"iat": int(time.time()) + 600},
+        {"nbf": at(600)},
+        {"iat": at(600)},
         {"preferred_username": None},
         {"preferred_username": ""},
         {"preferred_username": ["root"]},
@@ -86,7 +92,7 @@ def test_what_was_not_made_for_us_and_now_is_refused(there, issuer, changes):
 
 
 def test_clocks_may_differ_by_a_minute(there, issuer):
-    assert vouched(issuer, there.sign(exp=int(time.time()) - 50)).user == "lin"
+    assert vouched(issuer, there.sign(exp=at(-50))).user == "lin"
 
 
 def test_what_nobody_signed_is_refused(there, issuer):

@@ -9,9 +9,11 @@ from msgspec.structs import replace
 
 from api.remote import ANA, EYE, LIN, OPS, Elapsed, MadeUp
 from gpushare.api.permissions import default_scopes
+from gpushare.daemon.access.access import Access
 from gpushare.daemon.access.accounts import Accounts
 from gpushare.daemon.access.oidc import SESSION, LoginClaims
 from gpushare.daemon.access.tokens import MOST, AccessTokens
+from gpushare.daemon.access.visibility import VisibilityFilter
 from gpushare.model.access.role import Role
 from gpushare.model.access.token import Login, LoginRequest, TokenRequest
 from gpushare.model.errors import (
@@ -42,9 +44,11 @@ class NamingIssuer:
 @pytest.fixture
 def keys(world, state):
     with session(world, state) as here:
-        accounts = Accounts(UID, MadeUp(), Elapsed(), operators=["gpu-ops"], viewers=["gpu-eyes"])
+        directory, elapsed = MadeUp(), Elapsed()
+        accounts = Accounts(UID, directory, elapsed, operators=["gpu-ops"], viewers=["gpu-eyes"])
         found = AccessTokens(here.store, accounts, here.core.bus, world.clock, NamingIssuer())
         found.world, found.here = world, here
+        found.directory, found.elapsed = directory, elapsed
         yield found
 
 
@@ -113,17 +117,17 @@ def test_when_it_was_used_is_kept_coarsely(keys):
 def test_a_role_that_its_maker_lost_is_lost(keys):
     made = make(keys, local(keys, OPS))
     assert keys.bearer(made.secret, "a").role is Role.OPERATOR
-    directory = keys._accounts._directory
-    directory.users["ops"] = replace(directory.users["ops"], groups=frozenset())
-    keys._accounts._elapsed.seconds += 31
+    users = keys.directory.users
+    users["ops"] = replace(users["ops"], groups=frozenset())
+    keys.elapsed.seconds += 31
     assert keys.bearer(made.secret, "a").role is Role.USER
 
 
 def test_a_name_that_now_is_somebody_else_is_refused(keys):
     made = make(keys, local(keys, LIN))
-    directory = keys._accounts._directory
-    directory.users["lin"] = replace(directory.users["lin"], name="new")
-    keys._accounts._elapsed.seconds += 31
+    users = keys.directory.users
+    users["lin"] = replace(users["lin"], name="new")
+    keys.elapsed.seconds += 31
     with pytest.raises(UnauthenticatedError, match="nobody"):
         keys.bearer(made.secret, "a")
 
@@ -213,7 +217,7 @@ def test_secrets_are_kept_nowhere(keys, state):
 def test_what_is_told_of_tokens_is_for_operators(keys):
     make(keys, local(keys, LIN))
     [event] = keys.here.store.events.since(0)
-    visibility = keys.here.service._visibility
+    visibility = VisibilityFilter(keys.here.core, Access(operator=UID))
     assert not visibility.hears(event, local(keys, LIN))
     assert visibility.hears(event, local(keys, OPS))
 

@@ -5,19 +5,18 @@ import asyncio
 
 import pytest
 
-from gpushare.daemon.loop.reconcile import Reconciler
+from support.world.session import live
 
 
-@pytest.mark.parametrize("steps", range(4))
-def test_it_is_called_off_also_while_a_program_ends(steps: int) -> None:
-    async def called_off() -> bool:
-        """So many steps of the loop after the bell; whether it had ended by itself before."""
-        reconciler = object.__new__(Reconciler)  # nothing of it but its bell
-        reconciler._wake = asyncio.Event()
-        reconciler._due = lambda seconds: seconds
-        resting = asyncio.create_task(reconciler.rest(60))
+@pytest.mark.parametrize("steps", range(6))
+def test_it_is_called_off_also_while_a_program_ends(world, state, steps: int) -> None:
+    async def called_off(daemon) -> bool:
+        """So many steps of the loop after the end; whether it had ended by itself before."""
+        _, process = await daemon.run(8)
+        await daemon.tick()
+        resting = asyncio.create_task(daemon.core.reconciler.rest(60))
         await asyncio.sleep(0)
-        reconciler._wake.set()
+        world.end(process)
         for _ in range(steps):
             await asyncio.sleep(0)
         if not resting.cancel():
@@ -25,4 +24,17 @@ def test_it_is_called_off_also_while_a_program_ends(steps: int) -> None:
         await asyncio.wait([resting])
         return resting.cancelled()
 
-    assert asyncio.run(called_off())
+    assert live(world, state, called_off)
+
+
+def test_it_ends_when_a_program_ends(world, state) -> None:
+    async def ended(daemon) -> None:
+        _, process = await daemon.run(8)
+        await daemon.tick()
+        resting = asyncio.create_task(daemon.core.reconciler.rest(3600))
+        await asyncio.sleep(0)
+        world.end(process)
+        async with asyncio.timeout(60):
+            await resting
+
+    live(world, state, ended)

@@ -243,10 +243,10 @@ def test_what_cannot_change_is_told_once(world, state):
         rule(daemon, grow=True)
         await daemon.run(8)
 
-        async def refuse(*_, **__):
+        def refuse():
             raise UnsupportedError("its memory cannot change while it lives")
 
-        daemon.core.upkeep.autosize._update = refuse
+        world.trouble = refuse
         for number in range(5):
             world.counted["train"] = counted(8, denied=number)
             await daemon.tick(100)
