@@ -15,7 +15,7 @@ from gpushare.model.errors import (
 from gpushare.model.share import State
 from gpushare.model.spec import ComputeAsk, MemoryAsk, Priority
 from gpushare.model.units import GIB, Bytes, Percent, Seconds
-from gpushare.model.view import UpdateRequest
+from gpushare.model.view import EnterRequest, UpdateRequest
 from support.world.session import ME, STRANGER, live
 from support.world.world import Crash, stuck
 
@@ -37,6 +37,16 @@ def test_compute_and_priority_change_at_once(world, state):
         assert found.priority is Priority.LOW
         assert world.adjusted == [("mps", "train", 25), ("guard", "train", 25)]
         assert not daemon.store.intents.pending()
+
+    live(world, state, story)
+
+
+def test_a_program_that_enters_after_a_change_gets_what_it_changed_to(world, state):
+    async def story(daemon):
+        await daemon.run(8, compute=50)
+        await daemon.service.update("train", compute(25), ME)
+        later = await daemon.service.enter("train", EnterRequest(pid=world.spawn().pid), ME)
+        assert later.env["COMPUTE"] == "25"
 
     live(world, state, story)
 

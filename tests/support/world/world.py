@@ -82,7 +82,7 @@ class Recorded(PassiveMechanism):
         self._world.made.add((self.promise.mechanism, share.id))
         if self.promise.mechanism is MechanismName.GUARD:
             self._world.regions.named.setdefault(share.id, share.decision.gpus)
-        return Edits(env={"VIA": self.promise.mechanism})
+        return Edits(env={"VIA": self.promise.mechanism, "COMPUTE": str(grants[0].compute)})
 
     def release(self, share: Share) -> None:
         self._world.broken()
