@@ -5,7 +5,7 @@ import pytest
 
 from gpushare.model.leftover import Kind, Leftover
 
-LEFT = Leftover(kind=Kind.REGION, name="/run/x/regions/a", why="share a is no more")
+LEFT = Leftover(kind=Kind.REGION, name="/run/x/regions/a", why="share a no longer exists")
 
 
 def test_they_are_listed_and_cleaned(api):

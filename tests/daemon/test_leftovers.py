@@ -15,8 +15,8 @@ from gpushare.model.share import ProcessRef
 from gpushare.model.units import GIB
 from support.world.session import ME, STRANGER, live
 
-FILE = Leftover(kind=Kind.REGION, name="/run/x/regions/a", why="share a is no more")
-GROUP = Leftover(kind=Kind.GROUP, name="/sys/x/a", why="share a is no more")
+FILE = Leftover(kind=Kind.REGION, name="/run/x/regions/a", why="share a no longer exists")
+GROUP = Leftover(kind=Kind.GROUP, name="/sys/x/a", why="share a no longer exists")
 
 
 def defunct(world, process: ProcessRef) -> None:

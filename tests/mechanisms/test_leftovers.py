@@ -127,7 +127,7 @@ def test_a_control_group_counts_only_where_the_share_was_ours(remains):
 def test_a_control_group_with_processes_stays(remains):
     (remains.groups / GONE).mkdir()
     remains.cgroups.busy.add(GONE)
-    assert clean(remains) == {GONE: "processes 7 are in it: end them first"}
+    assert clean(remains) == {GONE: "processes 7 use it: end them first"}
 
 
 def test_seats_of_who_is_gone_are_freed_and_empty_boards_go(remains):

@@ -104,7 +104,7 @@ def share(state: Snapshot) -> Share:
 def test_the_scheduler_takes_it_for_what_it_serves(share: Share) -> None:
     assert share.decision is not None
     assert share.decision.mechanisms == (TOY,)
-    assert share.decision.why[0] == "by vgpu: a toy holds 40 % of compute"
+    assert share.decision.why[0] == "base vgpu: a toy holds 40 % of compute"
     assert share.decision.enforcement.memory is Level.ENFORCED
     assert "it is a toy" in share.decision.unprotected
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds over time, whoever comes, stays as long as he likes, and reserves."""
+"""What holds over time, whatever is requested and reserved."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -168,7 +168,9 @@ class Day:
     def grant(self, request, decision, runs):
         for other in self.state.shares:
             both = set(decision.gpus) & set(other.decision.gpus)
-            assert not (both and conflict(request, other)), "a share is beside one it is apart from"
+            assert not (both and conflict(request, other)), (
+                "a share is with one it must be apart from"
+            )
         share = holding(decision, request, request.id)
         begun, ttl = request.spec.at or self.now, request.spec.ttl
         share = replace(share, expires=begun + timedelta(seconds=ttl) if ttl else None)

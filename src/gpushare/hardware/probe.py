@@ -57,7 +57,7 @@ class ProbeRunner:
             return ProbeRun(failure=f"the probe did not end within {self._patience:g} s")
         if process.returncode == 0:
             return ProbeRun(report=report)
-        because = errors.decode(errors="replace").strip() or "it said nothing"
+        because = errors.decode(errors="replace").strip() or "it printed no reason"
         return ProbeRun(report=report, failure=f"the probe ended with {_how(process)}: {because}")
 
 
@@ -70,7 +70,7 @@ def probe_program() -> Path:
 
 
 def _identity(uid: int, gid: int) -> dict[str, Any]:
-    """Only root may become someone else; anyone may stay who he is."""
+    """Only root may change the user."""
     if os.geteuid() != 0 or uid == 0:
         return {}
     return {"user": uid, "group": gid, "extra_groups": []}

@@ -67,7 +67,7 @@ class DriverLimit(PassiveMechanism):
         self._lift(share, left)
 
     def release(self, share: Share) -> None:
-        """A group removed with a soft limit would leave its ancestors reserved for ever."""
+        """Removing a group that has a soft limit would leave its ancestors' memory reserved."""
         if share.decision is None or self._limits.limits_reason() or self._cgroups.reason():
             return
         self._lift(share, share.decision.gpus)

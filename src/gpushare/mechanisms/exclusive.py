@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The GPU is the share's alone: nobody else is scheduled on it."""
+"""The share has its GPUs alone: the scheduler puts no other share on them."""
 
 import contextlib
 from collections.abc import Sequence
@@ -29,10 +29,10 @@ class _Before(Value):
 
 
 class Exclusive(PassiveMechanism):
-    """`lock`: also set compute mode EXCLUSIVE_PROCESS (root), so that the driver turns others away.
+    """`lock`: also set compute mode EXCLUSIVE_PROCESS (root); the driver then refuses others.
 
-    That admits one process at a time, which many programs are not, so it is off by default. The
-    mode there was is kept in `folder`/<GPU> until it is restored.
+    That mode admits one process at a time, and many programs have several, so it is off by
+    default. The previous mode is kept in `folder`/<GPU> until it is restored.
     """
 
     promise = Promise(
@@ -50,7 +50,7 @@ class Exclusive(PassiveMechanism):
             Use(need=Need.HARD, why="isolation hard needs a GPU alone"),
             Use(
                 need=Need.WHOLE,
-                why="no memory limit was asked for, so the share takes a GPU alone",
+                why="no memory limit was requested, so the share gets a GPU alone",
             ),
         ),
     )
@@ -83,7 +83,7 @@ class Exclusive(PassiveMechanism):
                 note.unlink()
 
     def _close(self, gpu: GpuId, share: ShareId) -> None:
-        """The note comes first: whoever finds it can undo what may or may not have happened."""
+        """The note is written first, so that a change that was cut short can be undone."""
         note = self._folder / gpu
         if not note.is_file():
             self._folder.mkdir(parents=True, exist_ok=True)

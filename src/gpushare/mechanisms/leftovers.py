@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files, control groups and MPS daemons of shares that are no more.
+"""Files, control groups and MPS daemons of shares that no longer exist.
 
-They are left where a daemon lost its books, or died with shares that nobody told the next one of.
+They remain when a daemon lost its state, or was killed and its successor knows nothing of a share.
 """
 
 import os
@@ -34,8 +34,8 @@ class KnownShares:
 class Leftovers:
     """`regions`, `gpu_pages`, `groups`, `mps_folder`: their folders. `pools`: folders of pools.
 
-    Control groups of several daemons stand side by side, so only those of shares that were ours
-    count: shares that the books or a region tell of.
+    Several daemons may keep control groups in the same place, so only those of our shares count:
+    shares that the state or a region names.
     """
 
     regions: Path
@@ -48,7 +48,7 @@ class Leftovers:
     alive: Callable[[ProcessRef], bool]
 
     def find(self, known: KnownShares) -> list[Leftover]:
-        """Control groups first: a region is what tells that a group was ours."""
+        """Control groups first: their regions show that the groups were ours."""
         return [
             *self._groups(known),
             *self._regions(known),
@@ -62,12 +62,12 @@ class Leftovers:
         return set(self.mps.holders())
 
     def remove(self, leftover: Leftover, known: KnownShares) -> str:
-        """Why it has to stay; "" when it is gone. What is gone already is gone."""
+        """Why it cannot be removed; "" when it is gone."""
         path = Path(leftover.name)
         ways: dict[Kind, Callable[[], str]] = {
             Kind.GROUP: lambda: self._remove_group(path),
             Kind.REGION: lambda: self._remove_region(path),
-            Kind.BOARD: lambda: self._free_seats(path, known),
+            Kind.BOARD: lambda: self._free_slots(path, known),
             Kind.POOL: lambda: self._remove_pool(path),
             Kind.MPS: lambda: self._end_daemon(GpuId(path.name), known),
         }
@@ -83,23 +83,23 @@ class Leftovers:
         for path in _files(self.groups):
             share = ShareId(path.name)
             if path.is_dir() and share in ours and share not in known.living:
-                yield _leftover(Kind.GROUP, path, f"share {share} is no more")
+                yield _leftover(Kind.GROUP, path, f"share {share} no longer exists")
 
     def _remove_group(self, path: Path) -> str:
         if self.cgroups.remove(path.name):
             return ""
         pids = ", ".join(map(str, self.cgroups.pids(path.name)))
-        return f"processes {pids} are in it: end them first"
+        return f"processes {pids} use it: end them first"
 
     def _regions(self, known: KnownShares) -> Iterator[Leftover]:
         for path in _files(self.regions):
             if (share := _share_of(path)) not in known.living:
                 slots = self._slots(path)
                 held = Bytes(sum(sum(slot.charged.values()) for slot in slots))
-                yield _leftover(Kind.REGION, path, f"share {share} is no more", held)
+                yield _leftover(Kind.REGION, path, f"share {share} no longer exists", held)
 
     def _remove_region(self, path: Path) -> str:
-        """Children of a program that is counted in it could not be counted any more."""
+        """Children of a program that is counted in it could not be counted afterwards."""
         if pids := ", ".join(str(slot.pid) for slot in self._slots(path)):
             return f"processes {pids} are counted in it: end them first"
         Region(path).close()
@@ -111,7 +111,7 @@ class Leftovers:
         return ()
 
     def _living(self, slot: RegionSlot) -> bool:
-        """A process of another pid namespace is not ours to judge."""
+        """A process of another pid namespace counts as alive: its pid means nothing here."""
         here = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 (follows the link)
         strange = slot.pid_namespace != here & 0xFFFFFFFF
         return strange or self.alive(ProcessRef(pid=slot.pid, started=slot.started))
@@ -122,11 +122,15 @@ class Leftovers:
                 shares = [seat.policy.share for seat in GpuPage(path).snapshot().share_slots]
                 gone = [share for share in shares if share not in known.living]
                 if gone or not shares:
-                    said = f"seats of {', '.join(gone)}, no more there" if gone else "it is empty"
+                    said = (
+                        f"share slots of {', '.join(gone)}, which no longer exist"
+                        if gone
+                        else "it is empty"
+                    )
                     yield _leftover(Kind.BOARD, path, said)
 
-    def _free_seats(self, path: Path, known: KnownShares) -> str:
-        """A board without seats goes too: no program of ours has it mapped any more."""
+    def _free_slots(self, path: Path, known: KnownShares) -> str:
+        """A GPU page without share slots is removed: no program of ours maps it."""
         board, left = GpuPage(path), False
         for seat in board.snapshot().share_slots:
             if seat.policy.share in known.living:
@@ -158,11 +162,15 @@ class Leftovers:
             if not set(holders) & set(known.living):
                 path = self.mps_folder / gpu
                 names = ", ".join(holders)
-                said = f"it serves shares {names}, no more there" if names else "it serves no share"
+                said = (
+                    f"it serves shares {names}, which no longer exist"
+                    if names
+                    else "it serves no share"
+                )
                 yield _leftover(Kind.MPS, path, said, gpus=(gpu,))
 
     def _end_daemon(self, gpu: GpuId, known: KnownShares) -> str:
-        """The last holder to let go ends it and its servers."""
+        """Releasing the last holder ends it and its servers."""
         for holder in self.mps.holders().get(gpu, ()):
             if holder not in known.living:
                 self.mps.release(gpu, holder)
@@ -190,7 +198,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _share_of(region: Path) -> ShareId:
-    """A region that was being made has another name."""
+    """A region that is being created has another name."""
     return ShareId(region.name.removesuffix(".new"))
 
 

@@ -1,8 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every mechanism is: four acts on the machine and a promise.
+"""What every mechanism is: acts on the machine, what it observes, and a promise.
 
-Acts are idempotent. `release` and `drain` need nothing but the share's record, because the daemon
-that prepared it may have died.
+Model: the daemon calls the mechanisms of a share's stack, the base first: `prepare` makes the
+grants real and returns the `Edits` that the share's programs need; `adjust` applies new grants to
+what runs; `suspend`, `resume` and `move` take programs off their GPUs, back, and to others;
+`release` undoes `prepare`. `observe` reads what happens, `mend` repairs what belongs to no share.
+
+Invariants:
+- Acts are idempotent, because a daemon that died in one repeats it.
+- `release` and `drain` need only the share's record: the daemon that prepared it may be gone.
+- An act on one share changes nothing for another, except `mend`.
+- An observation reports what is unknown as None or absent, never as zero.
+- Facts about a mechanism that other rooms need are in its `Promise`.
 """
 
 from collections.abc import Sequence
@@ -22,9 +31,9 @@ from gpushare.model.value import Value
 
 
 class Moves(Value):
-    """How a share's programs move off the GPU and back, as its region says.
+    """How a share's programs move off the GPU and back, according to its region.
 
-    `halt`: odd while they shall be away. `movable`: their memory is made so that it can move.
+    `halt`: odd while they must be away. `movable`: their memory is made so that it can move.
     """
 
     halt: int
@@ -58,7 +67,7 @@ class Moves(Value):
 
     @property
     def failures(self) -> tuple[RegionSlot, ...]:
-        """Those that have refused what was asked of them last."""
+        """Those that refused the last request."""
         return tuple(s for s in self.slots if s.failure and s.suspend_seen == self.halt)
 
 
@@ -66,8 +75,8 @@ class Observation(Value):
     """What a mechanism sees of a share now. An absent GPU or None: it cannot tell.
 
     `used`, `peak`: bytes per GPU. `pids`: processes of the share. `denied`: refused allocations.
-    `fault`: what went wrong with the mechanism itself, a sentence. `blamed`: who caused it.
-    `cached`: of `used`, what programs have freed. `seats`: their place on the GPUs' boards.
+    `fault`: what went wrong with the mechanism itself, a sentence. `blamed`: processes that caused
+    it. `cached`: of `used`, what programs have freed. `share_slots`: its slots on the GPU pages.
     """
 
     used: dict[GpuId, Bytes] = {}
@@ -81,7 +90,7 @@ class Observation(Value):
     moves: Moves | None = None
 
     def __or__(self, other: "Observation") -> "Observation":
-        """Both; where both count the right one wins."""
+        """Both; where both have a value the right one wins."""
         return Observation(
             used={**self.used, **other.used},
             peak={**self.peak, **other.peak},
@@ -126,13 +135,13 @@ class Mechanism(Protocol):
         ...
 
     def resume(self, share: Share) -> None:
-        """Ask them to come back; also undoes a suspend that was not finished."""
+        """Ask them to return; also undoes a suspend that was not finished."""
         ...
 
     def move(self, share: Share, grants: Sequence[GpuGrant], left: Sequence[GpuId]) -> None:
-        """While its programs are off the GPU: what holds on the share's GPUs is to hold on others.
+        """Apply limits on other GPUs while the programs are off the GPU.
 
-        `grants` stand in the order of those they replace. On `left` nothing of it remains.
+        `grants` are in the order of those they replace. Nothing remains on `left`.
         """
         ...
 
@@ -165,7 +174,7 @@ class PassiveMechanism:
         """Nothing of it has moved."""
 
     def move(self, share: Share, grants: Sequence[GpuGrant], left: Sequence[GpuId]) -> None:
-        """Nothing of it stands on a GPU."""
+        """Nothing of it depends on a GPU."""
 
     def observe(self, share: Share) -> Observation:  # noqa: ARG002
         return Observation()

@@ -51,7 +51,7 @@ class MpsMechanism(PassiveMechanism):
             Use(
                 need=Need.PRIORITY,
                 layered=False,
-                why="without the guard only MPS knows priority {priority}",
+                why="without the guard only MPS supports priority {priority}",
             ),
             Use(
                 need=Need.COMPUTE,
@@ -106,9 +106,9 @@ class MpsMechanism(PassiveMechanism):
         return stack_of(self._layers, share.decision.mechanisms[1:] if share.decision else ())
 
     def drain(self, share: Share, pids: Sequence[int]) -> None:
-        """A client killed with work in flight can wedge the server for all others.
+        """Killing a client with work in flight can block the server for all others.
 
-        A daemon that is dead or stuck holds nobody's work any more.
+        A daemon that is dead or stuck runs no work, so its errors are ignored.
         """
         for gpu in _gpus(share):
             try:
@@ -161,7 +161,7 @@ class MpsMechanism(PassiveMechanism):
         return Observation(fault=f"the MPS server of {gpu} is in FAULT{named}", blamed=blamed)
 
     def _restartable(self, gpu: GpuId) -> str:
-        """Why the daemon must and may be started anew, if so."""
+        """Why the daemon needs a restart and no client prevents it; "" when not."""
         try:
             control = self._mps.control(gpu)
             if not _faulty(control) or control.clients():

@@ -1,5 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All mechanisms of a machine, and a share's own stack of them: what the daemon calls."""
+"""All mechanisms of a machine, and the stack of each share: what the daemon calls.
+
+Model: a share's decision names its stack, one base and layers on it. Every act on a share goes
+through the stack, base first, and `release` in reverse: a limit goes before what carries it. Edits
+and observations of the stack are merged; where two set the same, the later layer wins.
+
+A share also has a control group of its own where the machine allows one: child processes are found
+there, the driver's limits apply to it, and its processes cannot open other GPUs' device nodes.
+
+Invariants:
+- The promises given to the scheduler are the ones that act: one table, `promises`.
+- An act that fails leaves the share to be repeated or released; nothing is undone here.
+- A file that cannot be written is an error of that share, not of the daemon.
+- A control group is removed last, and only when no process is in it: such a process may still hold
+  GPU memory.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,10 +38,9 @@ from .visible_devices import devices
 
 
 class Mechanisms:
-    """Acts on a share through every mechanism its decision names; the base first, layers after.
+    """Acts on a share through every mechanism that its decision names.
 
-    A share also gets a control group of its own where the machine allows it: children are found
-    there, the driver's limits hang on it, and its processes can open no other GPU's device node.
+    `known`: every mechanism of this gpushare, whether it works on this machine or not.
     """
 
     def __init__(
@@ -102,7 +116,7 @@ class Mechanisms:
             )
 
     def suspend(self, share: Share, keep: Bytes) -> None:
-        """Ask the share's programs off the GPU; `observe` tells when they are. HardwareError."""
+        """Ask the share's programs to leave the GPU; `observe` shows when they have."""
         with _explained(share):
             for mechanism in self._mechanisms(share):
                 mechanism.suspend(share, keep)
@@ -132,7 +146,7 @@ class Mechanisms:
         return reduce(Observation.__or__, seen, group)
 
     def mend(self) -> tuple[str, ...]:
-        """Call now and then: servers that faulted or died come back when nobody is on them."""
+        """Restart servers that failed and have no clients; called once per interval."""
         return tuple(done for mechanism in self._known.values() for done in mechanism.mend())
 
     def _confine(self, share: ShareId, gpus: Collection[GpuId]) -> None:
@@ -151,12 +165,12 @@ class Mechanisms:
 
 @contextmanager
 def _explained(share: Share) -> Iterator[None]:
-    """A folder that went away or became read-only is one share's trouble, to be tried again."""
+    """A missing or read-only folder is an error of one share; the daemon tries again."""
     try:
         yield
     except OSError as error:
         raise HardwareError(
             f"the files of share {share.id} cannot be changed",
             str(error),
-            "see that the runtime directory can be written: gpushare config show",
+            "check that the runtime directory is writable: gpushare config show",
         ) from error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs take turns on the GPU: what the driver does when nobody asks for more."""
+"""Programs take turns on the GPU: the driver's own behaviour."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ class Timeslice(PassiveMechanism):
         uses=(
             Use(
                 need=Need.SHARED,
-                why="no compute limit was asked for, and time-slicing keeps faults apart",
+                why="no compute limit was requested, and time-slicing keeps faults apart",
             ),
             Use(
                 need=Need.PRIORITY,
@@ -40,13 +40,13 @@ class Timeslice(PassiveMechanism):
                 need=Need.PRIORITY,
                 layered=False,
                 rank=1,
-                why="neither the guard nor MPS is here to keep priority {priority}",
+                why="this machine has neither the guard nor MPS to keep priority {priority}",
             ),
             Use(
                 need=Need.COMPUTE,
                 layered=True,
                 rank=1,
-                why="MPS cannot be used here; the guard holds the compute limit all the same",
+                why="MPS cannot be used here; the guard holds the compute limit anyway",
             ),
             Use(
                 need=Need.COMPUTE,

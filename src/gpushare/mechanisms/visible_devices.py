@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which GPUs a program sees, and what it must not bring along from elsewhere."""
+"""Which GPUs a program sees, and which variables it must not inherit."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from gpushare.model.promise import Claim
 from gpushare.model.share import Level
 from gpushare.model.spec import GpuGrant
 
-# A program that inherits these would talk to somebody else's MPS, or take his limits for its own.
+# A program that inherits these would use another share's MPS daemon or limits.
 MPS_VARIABLES = (
     "CUDA_MPS_LOG_DIRECTORY",
     "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE",
     "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT",
     "CUDA_MPS_CLIENT_PRIORITY",
 )
-# The driver joins a daemon in its default directory unasked; where there is no directory it cannot.
+# By default the driver connects to a daemon in a standard directory; this prevents it.
 NO_MPS = "/dev/null"
 HIDDEN = Claim(
     level=Level.COOPERATIVE,
@@ -32,7 +32,7 @@ def devices(because: str) -> Claim:
 
 
 def visible(grants: Sequence[GpuGrant]) -> Edits:
-    """UUIDs, so that no order of devices can point a share at another GPU; and nobody's MPS."""
+    """UUIDs, because they do not depend on the order of devices; and no MPS daemon."""
     env = {
         "CUDA_VISIBLE_DEVICES": ",".join(grant.gpu for grant in grants),
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",

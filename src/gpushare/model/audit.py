@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was done, by whom and how it ended: records in a chain, and what can be asked about them."""
+"""Actions, their callers and results: records in a chain, and what can be asked about them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ MOST_RECORDS = 10_000  # in one answer
 
 
 class Actor(Value):
-    """Who did it. `uid` None: the daemon itself, or a remote caller that nobody knows."""
+    """Who did it. `uid` None: the daemon itself, or an unknown remote caller."""
 
     user: str
     uid: int | None = None
@@ -69,7 +69,7 @@ class AuditQuery(Value):
 
 
 class Mark(Value):
-    """Where a chain ended when somebody looked."""
+    """Where a chain ended at one time."""
 
     seq: int
     hash: str
@@ -117,7 +117,7 @@ class AuditReport(Value):
 
 @dataclass(frozen=True)
 class Deed:
-    """One call at the API's edge, after it has ended; `caller` None: nobody knows who it was."""
+    """One call at the API's edge, after it has ended; `caller` None: not authenticated."""
 
     method: str
     path: str

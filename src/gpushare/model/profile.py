@@ -11,7 +11,7 @@ from .value import Value
 
 
 class Profile(Value):
-    """How much work a program has done beside another; `beside` "" is alone.
+    """How much work a program has done next to another; an empty one: alone.
 
     `work` is in launches, so it compares a program with itself only; `seconds` is how long both
     wanted the GPU.

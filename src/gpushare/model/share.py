@@ -1,5 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A share as the daemon keeps it, the decision behind it, and what is promised about it."""
+"""A share as the daemon keeps it, the decision behind it, and what is promised about it.
+
+Model: a share is `queued` until a decision gives it GPUs and mechanisms, `granted` once they are
+prepared, `running` while it has processes, `suspended` while its programs are off the GPU, and ends
+as `released` or `failed`:
+
+    queued -> granted -> running <-> suspended -> released, or failed with a cause
+
+Its `spec` is what it may use; its `decision` what that means on chosen GPUs. Both may change while
+it lives; `asked` keeps the spec that was requested.
+
+Invariants:
+- Granted, running and suspended shares hold capacity (`State.holds`), and have a decision. A share
+  that is suspended other than for a turn leaves its room to others (`Share.aside`).
+- The first mechanism of a decision is the base, the others are layers on it.
+- A process is a pid and its start time.
+- Records are values: a change is a new record, written by the store in one transaction.
+"""
 
 from datetime import datetime
 from enum import StrEnum, unique
@@ -79,7 +96,7 @@ class ProcessRef(Value):
 
 
 class Caller(Value):
-    """Who asks: as the kernel says (SO_PEERCRED), or as a token does.
+    """Who sends a request: as the kernel reports it (SO_PEERCRED), or as a token does.
 
     `token`: its id. `remote`: the address it comes from; None: this machine, and only then `pid`
     says something. `scopes` None: all that the role allows.
@@ -118,10 +135,10 @@ class Verification(Value):
 class Cause(StrEnum):
     """Why a share is suspended."""
 
-    USER = "user"  # somebody said so, and only he ends it; its guarantees are given up meanwhile
+    USER = "user"  # by a user, and only a user resumes it; it has no guarantees meanwhile
     TURN = "turn"  # others that take turns with it have the GPU memory
-    RECLAIM = "reclaim"  # who is guaranteed its room has asked for it; it comes back by itself
-    IDLE = "idle"  # it used no GPU time, and the policy suspends such; ended as by the user
+    RECLAIM = "reclaim"  # the room was guaranteed to another share; it resumes by itself
+    IDLE = "idle"  # it used no GPU time and the policy suspends idle shares; a user resumes it
 
 
 @unique
@@ -161,8 +178,8 @@ class Share(Value):
     `holder` is the process whose life bounds it; None: held until rm or ttl. `members` are the
     processes that entered; their children are found by cgroup and region. `granted` is when it got
     its place, or came back to it. `booking` is where a reservation will land. `program` is what
-    profiles of past runs are about. `asked` is the spec as somebody asked for it, where `spec` is
-    what a policy has made of it.
+    profiles of past runs are about. `asked` is the spec as requested, where a policy has
+    changed it.
     """
 
     id: ShareId

@@ -162,7 +162,7 @@ class ShareSpec(Value):
         if self.turns and self.gpus > 1:
             raise BadSpecError(
                 "a share that takes turns has one GPU",
-                "shares of several GPUs could wait for each other for ever",
+                "shares of several GPUs could block each other",
             )
 
 

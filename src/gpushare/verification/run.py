@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the probe as a program of a share would run, and has what it saw judged."""
+"""Runs the probe as a program of a share would run, and compares its report with the promise."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from gpushare.model.verification import ProbeReport
 from .arguments import probe_arguments
 from .verdict import same_gpu, verdict_of
 
-# The daemon's own environment is no tenant's: what would choose another GPU, MPS or region is left.
+# Variables of the daemon that would choose another GPU, MPS daemon or region.
 _NOT_INHERITED = ("LD_PRELOAD", "GPUSHARE_REGION", "GPUSHARE_SHARE", "CUDA_VISIBLE_DEVICES")
 
 
@@ -33,7 +33,7 @@ class ShareProbe:
     environ: Callable[[], Mapping[str, str]] = lambda: os.environ
 
     def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Verification:
-        """`fill`: also measure, which needs a share and GPUs that nobody else uses now."""
+        """`fill`: also measure, which needs a share and GPUs that are idle."""
         assert share.decision is not None
         gpus = {gpu.uuid: gpu for gpu in self.host.gpus.gpus()}
         stack = self.stack(share)

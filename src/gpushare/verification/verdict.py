@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Promised against delivered: reads what the probe saw and says what holds. Pure.
+"""Compares what a share is promised with what the probe could do. Pure.
+
+Model: the probe tries to break a share, as a program inside it and then with a changed environment
+(escapes). Each dimension has its own rule, and the finding is the weakest result over all GPUs:
 
 memory    enforced: refused from inside and from every escape; cooperative: refused from inside
           only; none: some path gave more than the limit, or the refusals prove nothing.
-compute   under the guard by the GPU time that a program gets; else by the multiprocessors it sees,
-          with the limit and without.
-devices   by the GPUs a program sees, with CUDA_VISIBLE_DEVICES and without.
+compute   where it is held in GPU time, the time that a program gets; else the multiprocessors that
+          it sees, with the limit and without.
+devices   the GPUs that a program sees, with CUDA_VISIBLE_DEVICES and without.
 fault     follows from the mechanism; the probe causes no faults.
+
+Invariants: nothing is delivered without evidence, so no report means `none` for all dimensions. A
+verification is ok when each finding is at least as strong as promised. A full GPU or share is no
+failure of the mechanism: refusals by the guard count as evidence then.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -132,7 +139,7 @@ def _measured(device: ProbedDevice, refused: Sequence[Attempt]) -> str:
     most = max(attempt.held for attempt in refused)
     if not most:
         return ""
-    context = f" beside a context of {format_bytes(device.context)}" if device.context else ""
+    context = f" with a context of {format_bytes(device.context)}" if device.context else ""
     return f"; {format_bytes(most)} can be allocated{context}"
 
 
@@ -156,7 +163,7 @@ def _worth(
 
 
 def _exceeds(seen: ProbedDevice, grant: GpuGrant) -> bool:
-    """By what it was given, if it tried; else by what it is told is free."""
+    """By what it was given, if it tried; else by the free memory it sees."""
     tried = [attempt for attempt in seen.attempts if not attempt.skipped]
     if tried:
         return any(attempt.held > grant.limit for attempt in tried)

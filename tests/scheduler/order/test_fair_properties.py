@@ -197,7 +197,7 @@ def _with(state, changed):
 
 
 def evicted(before, after_it):
-    """Those whose programs were ended ask anew."""
+    """Shares whose programs were ended ask again."""
     gone = {share.id for share in before.shares} - {share.id for share in after_it.shares}
     return [
         replace(wish(share.tenant, name=f"{share.id}+"), spec=share.spec, asked=after_it.now)

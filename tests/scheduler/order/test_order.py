@@ -72,7 +72,7 @@ def test_the_tenant_that_has_less_of_its_fair_share_goes_first():
     requests = wish("ann", name="a", minutes=9), wish("bob", name="b", minutes=1)
     assert names(state, *requests) == "ba"
     assert rank_reason(state, requests, requests[0]).endswith(
-        "is of a tenant that has, or had lately, less of its fair share"
+        "is of a tenant that has, or recently had, less of its fair share"
     )
 
 
@@ -140,7 +140,7 @@ def test_every_place_has_a_reason():
     )
     state = lab(rules, gpu())
     assert [rank_reason(state, requests, request) for request in ordered(state, requests)] == [
-        "1 of 6: nobody goes before it",
+        "1 of 6: no share goes before it",
         "2 of 6: the one before it is within its tenant's guarantee, and this one would borrow",
         "3 of 6: the one before it has waited longer, and more than 600 s",
         "4 of 6: the one before it has waited longer, and more than 600 s",

@@ -53,7 +53,7 @@ def test_without_a_known_time_nothing_is_taken_of_what_the_first_lacks():
 def test_who_only_has_a_place_kept_is_nobodys_neighbour():
     big = ask(10, 50, name="big")
     found = decide(state_of(ask(10, 60), queue=(big,)), ask(20))
-    assert "on GPU 0 (Sim), beside s0: 50 GiB of its memory stay free" in found.why
+    assert "on GPU 0 (Sim), with s0: 50 GiB of its memory stay free" in found.why
 
 
 def test_the_gpu_where_it_fits_first_is_kept():

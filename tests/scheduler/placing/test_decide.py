@@ -47,7 +47,7 @@ def test_without_mps_a_compute_limit_is_told_not_to_hold():
 def test_without_mps_the_guard_holds_a_compute_limit():
     found = decide(snapshot(gpu(), has=("timeslice", "guard")), ask(8, 30))
     assert found.mechanisms == (MechanismName.TIMESLICE, MechanismName.GUARD)
-    assert any("all the same" in reason for reason in found.why)
+    assert any("anyway" in reason for reason in found.why)
     assert found.enforcement.compute is Level.COOPERATIVE
 
 
@@ -70,7 +70,7 @@ def test_a_priority_prefers_turns_that_can_be_cut_short(priority):
     found = decide(snapshot(gpu()), ask(8, priority=priority))
     assert found.mechanisms == (MechanismName.TIMESLICE, MechanismName.GUARD)
     assert any(f"priority {priority}" in reason for reason in found.why)
-    assert f"on it guard: it keeps priority {priority}" in found.why
+    assert f"layer guard: it keeps priority {priority}" in found.why
 
 
 @pytest.mark.parametrize("priority", [Priority.LOW, Priority.HIGH])

@@ -23,7 +23,7 @@ def running(program, **changes):
 
 
 def beside(train, serve):
-    """How fast each is beside the other, of 100 alone."""
+    """How fast each is next to the other, of 100 alone."""
     return (
         profile("train.py"),
         profile("serve.py"),
@@ -69,12 +69,12 @@ def test_where_one_fits_that_is_said_and_where_there_is_one_nothing_is():
 def test_a_neighbour_that_hurts_is_avoided_and_that_is_said():
     found = decide(with_server(beside(train=100 / 1.8, serve=90)), running("train.py"))
     assert found.gpus == ("GPU-1",)
-    assert "not GPU 0, where train.py ran 1.8 times slower beside serve.py" in found.why
+    assert "not GPU 0, where train.py ran 1.8 times slower next to serve.py" in found.why
 
 
 def test_what_the_neighbour_suffers_counts_as_much():
     found = decide(with_server(beside(train=100, serve=50)), running("train.py"))
-    assert "not GPU 0, where serve.py ran 2.0 times slower beside train.py" in found.why
+    assert "not GPU 0, where serve.py ran 2.0 times slower next to train.py" in found.why
 
 
 @pytest.mark.parametrize("rate", [95, 100, 120])
@@ -116,10 +116,10 @@ def test_the_least_harm_is_chosen_among_harms():
 def test_programs_of_other_tenants_are_not_named():
     state = with_server(beside(train=50, serve=100))
     found = decide(state, replace(running("train.py"), tenant="mia"))
-    assert "not GPU 0, where train.py ran 2.0 times slower beside a program of others" in found.why
+    assert "not GPU 0, where train.py ran 2.0 times slower next to a program of others" in found.why
     state = with_server(beside(train=100, serve=50))
     found = decide(state, replace(running("train.py"), tenant="mia"))
-    assert "not GPU 0, where a program of others ran 2.0 times slower beside train.py" in found.why
+    assert "not GPU 0, where a program of others ran 2.0 times slower next to train.py" in found.why
 
 
 def test_a_suspended_neighbour_hurts_nobody():

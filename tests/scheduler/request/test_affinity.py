@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shares that want to be beside each other, and shares that do not."""
+"""Shares that must be on the same GPUs, and shares that must not."""
 
 import pytest
 from msgspec.structs import replace
@@ -28,7 +28,7 @@ def test_near_means_only_gpus_with_such_a_share():
 
 def test_near_waits_until_such_a_share_is_there():
     found = decide(two_gpus(of("lin", labels=BATCH)), of("lin", near={"app": "web"}))
-    assert found == Waiting(position=1, waits_for="a share with app=web to be beside")
+    assert found == Waiting(position=1, waits_for="a share with app=web on the same GPU")
 
 
 def test_near_needs_all_labels_on_one_share():
@@ -87,8 +87,8 @@ def test_who_waits_for_company_holds_up_nobody():
 def test_names_of_other_tenants_are_told_only_where_the_policy_says_so():
     state = taken(snapshot(gpu()), of("lin"), of("mia"))
     place = decide(state, of("mia")).why[-1]
-    assert "beside s1, 1 share of others" in place
+    assert "with s1, 1 share of others" in place
     open_ = replace(state, policy=Policy(visibility=Visibility.SHARES))
-    assert "beside s0, s1" in decide(open_, of("mia")).why[-1]
+    assert "with s0, s1" in decide(open_, of("mia")).why[-1]
     alone = decide(state, replace(ask(), tenant="mia"))
     assert alone.waits_for == "GPU 0 to be empty (now: s1, 1 share of others)"

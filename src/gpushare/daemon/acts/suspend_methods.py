@@ -27,7 +27,7 @@ _NS = 1e9
 def why_unmovable(stack: Sequence[Promise], seen: Observation) -> str:
     """Why the guard could not take the share off the GPU now; "" when it could."""
     if not any(promise.moves_memory for promise in stack):
-        return f"only the guard moves memory, and the share is made real by {_names(stack)}"
+        return f"only the guard moves memory, and the share uses {_names(stack)}"
     if seen.moves is None:
         return "its region cannot be read"
     if not seen.moves.movable:
@@ -40,8 +40,7 @@ def why_unmigratable(share: Share, stack: Sequence[Promise], seen: Observation) 
     if because := unmigratable(stack):
         return because
     if not any(promise.moves_memory for promise in stack):
-        by = _names(stack)
-        return f"only the guard follows to another GPU, and the share is made real by {by}"
+        return f"only the guard moves to another GPU, and the share uses {_names(stack)}"
     if share.spec.turns:
         return "it takes turns on its GPU"
     if seen.moves is None:
@@ -131,7 +130,7 @@ class CheckpointSuspend:
             raise NotSuspendableError(
                 f"share {share.name} cannot be suspended deeply",
                 f"the driver cannot checkpoint programs under {promise.mechanism.label}",
-                f"without --deep its memory moves all the same: gpushare suspend {share.name}",
+                f"without --deep its memory moves anyway: gpushare suspend {share.name}",
             )
         if share.spec.turns:
             raise NotSuspendableError(

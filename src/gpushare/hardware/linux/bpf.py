@@ -31,7 +31,7 @@ def load(program: bytes) -> int:
 
 
 def attach(group: Path, program: int) -> None:
-    """Put it on a control group beside others' filters, in place of the one that we put there.
+    """Attach the program to a control group in place of our previous one; others' filters stay.
 
     The group is ours, so what is attached to it is what we attached. Raises NoBpfError.
     """

@@ -63,7 +63,7 @@ class CgroupDevices:
             os.close(filter_)
 
     def _trial(self) -> str:
-        """Whether the kernel lets us, tried on a group of nobody."""
+        """Whether the kernel allows it, tried on an empty group."""
         if self._cgroups.version == 1 and not self._cgroups.controls("devices"):
             return "the devices controller is not mounted"
         name = f"trial-devices-{os.getpid()}"

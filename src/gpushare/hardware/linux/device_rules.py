@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which GPU device nodes a control group may open, as the kernel wants to be told. Pure.
+"""Which GPU device nodes a control group may open, in the kernel's format. Pure.
 
 A deny rule for GPUs that are not one's own, and nothing else: the control nodes that every CUDA
 program needs (nvidiactl, nvidia-uvm) have other numbers and stay open.

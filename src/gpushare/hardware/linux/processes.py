@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes, told apart by pid and start time."""
+"""Processes, identified by pid and start time."""
 
 import os
 from pathlib import Path

@@ -20,7 +20,7 @@ _INITIAL_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO of linux/proc_ns.h
 
 
 class Resident(Value):
-    """`name`: what the kernel calls it. `defunct`: it has ended, and nobody has collected it."""
+    """`name`: its name in the kernel. `defunct`: it has ended, but its parent has not reaped it."""
 
     process: ProcessRef
     parent: int

@@ -131,7 +131,7 @@ class MpsDaemons:
             **kept,
             "CUDA_MPS_PIPE_DIRECTORY": str(self._place(gpu).pipe),
             "CUDA_MPS_LOG_DIRECTORY": str(self._place(gpu).log),
-            # Said in so many words: the operator may have set another one for his own daemon.
+            # Set explicitly: the operator may have set another one for their own daemon.
             "CUDA_MPS_PROTOCOL_VERSION": str(protocol),
         }
 
@@ -211,7 +211,7 @@ class MpsDaemons:
                     yield program, _DaemonRecord(process=process, protocol=protocol)
 
     def _stop(self, gpu: GpuId) -> None:
-        """Ask first; whoever is left after that, orphaned servers included, is killed."""
+        """Ask them to end first, then kill those that are left, orphaned servers included."""
         if daemon := self._daemon(gpu):
             with contextlib.suppress(MpsError):
                 self.control(gpu).quit()

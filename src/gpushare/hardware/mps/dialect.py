@@ -77,7 +77,7 @@ def dialect(protocol: int) -> Dialect:
 
 
 def read_state(text: str) -> MpsState:
-    """A server's state wherever it stands in the answer; raises MpsError."""
+    """A server's state, at any position in the answer; raises MpsError."""
     words = text.upper().replace(":", " ").split()
     for state in MpsState:
         if state in words:

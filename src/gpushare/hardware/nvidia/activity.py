@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which processes have used a GPU lately, as NVML samples it."""
+"""Which processes have used a GPU recently, as sampled by NVML."""
 
 from datetime import datetime
 

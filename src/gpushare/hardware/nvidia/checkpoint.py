@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver's own checkpoint of a process: all it has on GPUs goes to its host memory.
 
-CUDA driver API 12.8, cuCheckpointProcess*. The argument structs are 64 bytes, zero unless said.
+CUDA driver API 12.8, cuCheckpointProcess*. The argument structs are 64 bytes, zero unless set.
 What restores elsewhere came with CUDA 13.0; an older driver restores where it was, or refuses.
 """
 

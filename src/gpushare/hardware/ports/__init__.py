@@ -1,8 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ports of the hardware room: what the rest of gpushare may ask of the machine.
 
-Nothing else touches NVML, /proc, control groups or MPS. Every method raises errors of
-`model.errors` only; what the machine merely cannot do is a Capability with a reason, not an error.
+Model: one Protocol per thing on the machine (GPUs, processes, control groups, MPS daemons, host
+memory, device nodes, the driver's memory limits and checkpoints, the probe, the clock), each with a
+handful of methods. The implementations are in `linux`, `nvidia` and `mps`; `Host` opens them once.
+The simulated machine has no ports of its own: it replaces the driver's libraries below them.
+
+Invariants:
+- Nothing else touches NVML, /proc, control groups or MPS.
+- Methods raise errors of `model.errors` only. What the machine cannot do at all is a Capability
+  with a reason, or a method `reason()`; it is not an error.
+- What the driver does not report is None, never zero.
+- A process is a pid and its start time, so that a later process of the same pid is never meant.
+- Calls may block; the daemon calls them in a thread.
 """
 
 from .activity import Activity

@@ -78,5 +78,5 @@ class Mps(Protocol):
     def control(self, gpu: GpuId) -> MpsControl: ...
 
     def restart(self, gpu: GpuId) -> None:
-        """End the daemon, if it lives, and start it anew."""
+        """End the daemon, if it runs, and start it again."""
         ...

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A profile in the words of `gpushare-sim-machine create` (its keys stand in image.h)."""
+"""A profile as input of `gpushare-sim-machine create`; image.h lists the keys."""
 
 from collections.abc import Iterator
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seats of shares on the boards of their GPUs.
+"""Share slots on GPU pages: one page per GPU, one slot per share on it.
 
-A board is writable for every user who has a share on the GPU: what stands on it is hearsay, and a
-share whose region says which seat it has is believed before the board is.
+Every user with a share on the GPU can write the page, so its contents are untrusted: a share slot
+that a share's own region names takes precedence over what the page says.
 """
 
 import contextlib
@@ -23,22 +23,22 @@ _RANKS = {Priority.LOW: Rank.LOW, Priority.NORMAL: Rank.NORMAL, Priority.HIGH: R
 
 
 class GpuPages:
-    """`folder` holds one board per GPU, named by its UUID."""
+    """`folder` holds one GPU page per GPU, named by its UUID."""
 
     def __init__(self, folder: Path, scheduling: SchedulingSettings) -> None:
         self.folder, self._scheduling = folder, scheduling
 
     def take(self, share: Share, grant: GpuGrant, known: int | None) -> int:
-        """Give the share its seat and say what holds there. `known`: the seat it has already."""
+        """Give the share its slot and write its policy there. `known`: the slot it has already."""
         board = self._made(grant.gpu)
         number = self._find(board, share.id) if known is None else known
         board.set_share(number, self._policy(share, grant))
         return number
 
     def leave(self, share: ShareId, gpus: Sequence[GpuId]) -> None:
-        """Free the share's seats; a board that is gone or broken has none.
+        """Free the share's slots; a page that is missing or broken has none.
 
-        A board without seats goes too: no program has it mapped any more.
+        A page without slots is removed: no program maps it any more.
         """
         for gpu in gpus:
             seats = self._seats(gpu)
@@ -51,13 +51,13 @@ class GpuPages:
             self.folder.rmdir()
 
     def look(self, share: ShareId, gpus: Sequence[GpuId]) -> dict[GpuId, ShareSlot]:
-        """The share's seats, as far as boards can be read."""
+        """The share's slots, as far as pages can be read."""
         return {
             gpu: seat for gpu in gpus for seat in self._seats(gpu) if seat.policy.share == share
         }
 
     def _made(self, gpu: GpuId) -> GpuPage:
-        """Under a folder that cannot be listed; every user of the GPU may write the board."""
+        """Under a folder that cannot be listed; every user of the GPU can write the page."""
         board = GpuPage(self.folder / gpu)
         try:
             board.snapshot()
@@ -68,7 +68,7 @@ class GpuPages:
         return board
 
     def _find(self, board: GpuPage, share: ShareId) -> int:
-        """The seat a prepare that was cut short has given it, or the first free one."""
+        """The slot that an interrupted prepare gave it, or the first free one."""
         taken = {seat.number: seat.policy.share for seat in board.snapshot().share_slots}
         had = (number for number, owner in taken.items() if owner == share)
         free = (number for number in range(SHARE_SLOTS) if number not in taken)
@@ -88,7 +88,7 @@ class GpuPages:
             return ()
 
     def _policy(self, share: Share, grant: GpuGrant) -> SharePolicy:
-        """A share that asks for nothing is to get what is left, and all of it when alone."""
+        """A share without a compute limit gets what is left, and all of it when alone."""
         return SharePolicy(
             share=share.id,
             rank=_RANKS[share.spec.priority],

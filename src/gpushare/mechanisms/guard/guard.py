@@ -1,6 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The preloaded library: counts every allocation of the share and refuses what is over its limit,
-lets its work onto the GPU when it is its turn, and takes its memory off the GPU when asked."""
+"""The guard as a mechanism: the preloaded library counts the share's memory, limits its compute and
+moves its memory off the GPU.
+
+Model: programs of the share are started with `libgpushare.so` preloaded and three files to map. The
+*region* of the share holds its limits and what its processes are charged; the daemon writes limits
+and suspend requests there, programs write charges and answers. The *GPU page* of each GPU holds one
+*share slot* per share with its rank and compute limit; programs on that GPU schedule themselves
+there. The *host pool* of the user holds memory of suspended programs.
+
+Invariants:
+- The daemon never takes a region's lock: the file belongs to its user, who could choose what a
+  robust mutex points to. So charges of dead processes are left out when the daemon reads, and swept
+  by the share's own processes.
+- A region appears under its name only when complete, and owned by the share's user.
+- A region that exists is kept by `prepare`: programs may be counted in it.
+- All files are untrusted input: what cannot be read is reported as a fault of the share.
+"""
 
 import contextlib
 import os
@@ -27,30 +42,26 @@ class Guard(PassiveMechanism):
     """`folder`: where regions live. `context`: bytes one CUDA context costs on a GPU.
 
     `pools`: host memory for what leaves the GPU.
-
-    The daemon never takes a region's lock: the file is its user's, and what a robust mutex links
-    to would be his to choose. So what dead processes were charged is left out here, and swept by
-    the share's own processes.
     """
 
     promise = Promise(
         mechanism=MechanismName.GUARD,
         memory=Claim(
             level=Level.COOPERATIVE,
-            but="A program that sets out to escapes the memory limit: by clearing LD_PRELOAD, by "
-            "being linked statically, or by talking to the driver's device files itself.",
+            but="A program that is written to can escape the memory limit: by clearing LD_PRELOAD, "
+            "by being linked statically, or by talking to the driver's device files itself.",
         ),
         compute=Claim(
             level=Level.COOPERATIVE,
             but="The compute limit is held by turns, measured in GPU time; a program that drops "
-            "the preload takes its own, and one launch runs on to its end.",
+            "the preload escapes it, and one launch runs to its end.",
         ),
         layer=True,
         uses=(
             Use(
                 need=Need.MEMORY,
                 rank=1,
-                why="the guard limits memory, for the driver does not: {missing}",
+                why="the guard limits memory, because the driver does not: {missing}",
             ),
             Use(
                 need=Need.TURNS,
@@ -88,7 +99,7 @@ class Guard(PassiveMechanism):
         return ""
 
     def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
-        """A region that is there is kept: programs of the share may be counted in it."""
+        """A region that exists is kept: programs of the share may be counted in it."""
         library, path = library_path(), self._path(share)
         if path.exists():
             self.adjust(share, grants)
@@ -108,7 +119,7 @@ class Guard(PassiveMechanism):
         seats = {gpu.uuid: gpu.share_slot for gpu in region.snapshot().gpus}
         for grant in grants:
             region.set_limit(grant.gpu, grant.limit)
-            # A region without a seat was made when the board was full, or by an older daemon.
+            # A region without a slot was made when the GPU page was full, or by an older daemon.
             if (seat := seats.get(grant.gpu)) is not None:
                 self._gpu_pages.take(share, grant, seat)
 
@@ -156,7 +167,7 @@ class Guard(PassiveMechanism):
         )
 
     def _living(self, slot: RegionSlot) -> bool:
-        """A pid means nothing outside its namespace; such a one counts until it ends itself."""
+        """A pid means nothing outside its namespace, so such a process counts as alive."""
         return not _ours(slot) or self._processes.alive(
             ProcessRef(pid=slot.pid, started=slot.started)
         )
@@ -171,7 +182,7 @@ class Guard(PassiveMechanism):
         """Under another name first: a region that can be seen is complete and its user's."""
         fresh = self._fresh(share)
         try:
-            # Every user may reach his own region; nobody may list the others'.
+            # Users can open their own region but cannot list others'.
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o711)
             region = Region.create(fresh, [self._grant(share, grant) for grant in grants])
             region.set_flags(self._pools.flags)

@@ -29,7 +29,7 @@ class SwapSettings(Value):
 
 
 class SwapPools:
-    """Without a pool the guard takes memory of the program's own, which nobody has made ready."""
+    """Without a pool the guard uses the program's own memory, which is not prestaged."""
 
     def __init__(self, host: HostMemory, swapping: SwapSettings) -> None:
         self._host, self._swapping = host, swapping
@@ -62,7 +62,7 @@ class SwapPools:
                     Swap(table.parent).reap()
 
     def close(self, uid: int, wanted: Bytes) -> None:
-        """Give back what the user's remaining shares do not need."""
+        """Free what the user's remaining shares do not need."""
         for parent in self._folders():
             pool = Swap(parent / str(uid))
             if not pool.path.exists():
@@ -132,7 +132,7 @@ class SwapPools:
                 os.chown(path, uid, gid, follow_symlinks=False)
 
     def _ready(self, pool: Swap, size: Bytes) -> None:
-        """Touching takes a second for every few GiB, so nobody waits for it."""
+        """Prefaulting takes a second per few GiB, so it runs in the background."""
         running = self._touching.get(pool.path)
         ahead = Bytes(min(size, self._swapping.ahead))
         if ahead and (running is None or not running.is_alive()):

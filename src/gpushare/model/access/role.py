@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What somebody may do, least first."""
+"""What a caller may do, from least to most."""
 
 from enum import StrEnum, unique
 

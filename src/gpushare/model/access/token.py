@@ -22,8 +22,8 @@ LONGEST_NOTE = 200
 class Token(Value):
     """What is known of a token; its secret is not.
 
-    `user` is whom it acts as, `maker` the uid of who made it, `parent` the token that it was made
-    with. `used` is when it was last seen, to some minutes.
+    `user` is the user it acts as, `maker` the uid that made it, `parent` the token that it was
+    made with. `used` is the time of its last use, to some minutes.
     """
 
     id: TokenId
@@ -40,8 +40,8 @@ class Token(Value):
 
 
 class TokenRequest(Value):
-    """`user`: whom it acts as, by name or uid; None: the caller. `role` None: the user's own, at
-    most the caller's. `scopes` empty: all that such a role needs, but for making tokens.
+    """`user`: whose token it is, by name or uid; None: the caller's. `role` None: the user's, at
+    most the caller's. `scopes` empty: all that the role needs, except making tokens.
     """
 
     user: str | None = None
@@ -92,13 +92,13 @@ class TokenService(Protocol):
         ...
 
     async def revoke(self, token: str, caller: Caller) -> Token:
-        """From now on nobody gets in with it, nor with what was made with it."""
+        """Revoke it, and all tokens that were made with it."""
         ...
 
     async def login(self) -> Login: ...
 
     async def exchange(self, request: LoginRequest) -> NewToken:
-        """A token for whoever an issuer says somebody is; raises UnauthenticatedError."""
+        """A token for the user that an issuer names; raises UnauthenticatedError."""
         ...
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy as people write it: `40GiB`, `7d`, a table per tenant; and what differs between two.
 
-The same document stands in TOML, YAML and JSON. Memory is a size or bytes, compute whole percents
+The same document can be TOML, YAML or JSON. Memory is a size or bytes, compute whole percents
 of one GPU, times are `90s`, `30m`, `8h`, `7d` or seconds.
 """
 

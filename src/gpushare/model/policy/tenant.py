@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whom quotas are about, and the rules of one machine: all of it is one value, the policy."""
+"""Tenants and the rules of one machine, as one value: the policy."""
 
 from enum import StrEnum, unique
 from typing import Annotated
@@ -16,7 +16,7 @@ _NO_PARENT = "there is no such tenant"
 
 
 class Amount(Value):
-    """So much of the machine, over all of its GPUs; None: not said.
+    """A part of the machine, over all of its GPUs; None: not set.
 
     Memory in bytes, compute in percent of one GPU: 250 is two GPUs and a half.
     """
@@ -28,10 +28,11 @@ class Amount(Value):
 class TenantSpec(Value):
     """A user, group or project.
 
-    `guaranteed`: what it gets back from whoever has borrowed it; absent figures are nothing.
+    `guaranteed`: what it gets back from tenants that borrowed it; absent figures are nothing.
     `limit`: the most it may have at once; absent figures are no limit. `gpu_hours`: the most within
     the policy's period. `shares`: the most at once, waiting ones included. `weight`: its part of
-    what nobody is guaranteed, against its siblings. `users`, `groups`: who belongs to it, by name.
+    what is guaranteed to no tenant, relative to its siblings. `users`, `groups`: its members, by
+    name.
     """
 
     parent: Tenant | None = None
@@ -124,7 +125,7 @@ class Policy(Value):
 
     @property
     def guarantees(self) -> bool:
-        """Whether anything is guaranteed to anybody."""
+        """Whether anything is guaranteed to any tenant."""
         owed = (spec.guaranteed for spec in (*self.tenants.values(), self.default))
         return any(amount.memory or amount.compute for amount in owed)
 

@@ -13,7 +13,7 @@ from .tenant import Amount, Policy, TenantSpec
 
 
 class PolicyView(Value):
-    """The policy in force; `revision` 0: nobody has put one yet. `by`: a user's name."""
+    """The policy in force; `revision` 0: none was applied yet. `by`: a user's name."""
 
     policy: Policy = Policy()
     revision: int = 0
@@ -47,7 +47,7 @@ class QuotaView(Value):
 
     `used` and `borrowed` (of `used`, above what is guaranteed) are now; `hours`: GPU hours within
     the policy's period; `usage`: GPU hours that have lost half of their weight with each half-life.
-    `shares` counts waiting ones too. `named` false: a user in no tenant, for whom `default` holds.
+    `shares` counts waiting ones too. `named` false: a user in no tenant, so `default` applies.
     """
 
     tenant: Tenant
@@ -81,7 +81,7 @@ class QuotaList(Value):
 
 
 class RulesService(Protocol):
-    """Part of `model.service.Service`. Whoever is no operator sees what concerns him.
+    """Part of `model.service.Service`. Users who are not operators see what concerns them.
 
     `revision`: the one that the change was made from, ConflictError when it is no longer in force.
     `dry`: say what would change, and change nothing. A tenant called `default` is what holds for

@@ -15,14 +15,14 @@ from .room import Room
 def why(
     stack: Stack, rooms: Sequence[Room], grants: Sequence[GpuGrant], asker: Request
 ) -> tuple[str, ...]:
-    """By which mechanisms and beside whom: only of those that the asker may know of by name."""
+    """The mechanisms and the neighbours, by name where the caller may see it."""
     places = zip(rooms, grants, strict=True)
     said = [line for room, grant in places for line in _place(room, grant, asker)]
     return (*stack.why, *said)
 
 
 def gaps(stack: Stack, spec: ShareSpec) -> tuple[str, ...]:
-    still = ["while others that take turns have theirs, its programs stand still"]
+    still = ["while other shares have their memory turn, its programs stand still"]
     return (
         *unprotected(stack.promises, whole=stack.whole),
         *_burst(spec),
@@ -40,14 +40,14 @@ def _place(room: Room, grant: GpuGrant, asker: Request) -> list[str]:
     turns = asker.spec.turns
     left = format_bytes(max(0, room.free(turns=turns) - grant.request))
     names = room.names(room.shares, asker)
-    company = f"beside {names}" if names else "empty until now"
+    company = f"with {names}" if names else "empty until now"
     place = f"on GPU {room.gpu.index} ({room.gpu.name}), {company}: {left} of its memory stay free"
     return [place, _others(room, asker)] if turns else [place]
 
 
 def _others(room: Room, asker: Request) -> str:
-    """Among those that take turns only one is on the GPU, so only the largest needs room."""
+    """Of shares that take turns only one is on the GPU, so only the largest needs room."""
     others = room.names((share for share in room.shares if share.spec.turns), asker)
     if not others:
-        return "it takes turns with whoever comes and asks for turns as well"
+        return "it takes turns with shares that come later and take turns too"
     return f"it takes turns with {others}: only the largest of them counts against the memory"

@@ -1,5 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is left on one GPU, and whether a grant fits there."""
+"""What is left on one GPU, and whether a grant fits there.
+
+Model: a GPU has usable memory (its memory less what the driver keeps) and 100 percent of compute.
+Shares count with what is *guaranteed* to them, their request; the limit may exceed it, and is not
+reserved. Shares that take memory turns count with the largest of them, because only one is on the
+GPU at a time. A share suspended other than for a turn (`aside`) counts nothing: others may have its
+room. Memory of programs outside gpushare (`foreign`) counts as it is.
+
+Invariants:
+- free = usable - guaranteed - largest of the turns - foreign, never below zero.
+- A share that has a GPU alone admits no other, and is not admitted next to another.
+- Texts name a share only where the caller may know its name; others are counted.
+- `never` depends on the GPU only, `refusal` also on who is there now: the first ends in an error,
+  the second in waiting.
+"""
 
 from collections.abc import Iterable
 
@@ -7,7 +21,7 @@ from gpushare.model.gpu import ComputeMode, Gpu
 from gpushare.model.policy.tenant import Visibility
 from gpushare.model.promise import Promise
 from gpushare.model.share import Share
-from gpushare.model.spec import ComputeAsk, GpuGrant, MechanismName, ShareSpec
+from gpushare.model.spec import GpuGrant, MechanismName, ShareSpec
 from gpushare.model.units import FULL, Bytes, Percent, format_bytes
 from gpushare.model.value import Value
 from gpushare.scheduler.request.affinity import conflict
@@ -29,7 +43,7 @@ class Room(Value):
     `held`: by those that take no turns; `turning`: by the largest of those that do. `aside`: shares
     that are suspended, whose room others may have until they are resumed. `foreign`: bytes held by
     programs outside any share, or left there by suspended ones. `alone`: a share there suffers no
-    other. `names_visible`: anybody may know whose shares are there.
+    other. `names_visible`: any user may see the names of the shares there.
     """
 
     gpu: Gpu
@@ -42,7 +56,7 @@ class Room(Value):
     names_visible: bool = False
 
     def free(self, *, turns: bool = False) -> Bytes:
-        """Memory for one more share; who takes turns may have what the others of his kind have."""
+        """Memory for one more share; one that takes turns may have what others of its kind have."""
         shared = Bytes(0) if turns else self.turning.memory
         return Bytes(max(0, self.gpu.usable - self.held.memory - shared - self.foreign))
 
@@ -72,7 +86,7 @@ class Room(Value):
 
 
 def knows(asker: Request, share: Share) -> bool:
-    """Whether whoever asks may know what the share is called, whatever the policy says."""
+    """Whether the caller may know the share's name, whatever the policy is."""
     return not asker.tenant or asker.tenant == share.tenant
 
 
@@ -88,7 +102,7 @@ def rooms(state: Snapshot) -> list[Room]:
 
 def room_of(state: Snapshot, gpu: Gpu, shares: Iterable[Share]) -> Room:
     """The GPU with shares whose decisions say that they are on it."""
-    suffers_none = {promise.mechanism for promise in state.promises if promise.alone}
+    without_others = {promise.mechanism for promise in state.promises if promise.alone}
     shares = tuple(shares)
     aside = tuple(share for share in shares if share.suspension and share.aside)
     present = tuple(share for share in shares if share not in aside) if aside else shares
@@ -99,7 +113,7 @@ def room_of(state: Snapshot, gpu: Gpu, shares: Iterable[Share]) -> Room:
         held=_guaranteed_sum(gpu, present),
         turning=_guaranteed_by_turns(gpu, present),
         aside=aside,
-        alone=not suffers_none.isdisjoint(name for stack in stacks for name in stack),
+        alone=not without_others.isdisjoint(name for stack in stacks for name in stack),
         foreign=state.foreign.get(gpu.uuid, Bytes(0)),
         names_visible=state.policy.visibility is Visibility.SHARES,
     )
@@ -129,7 +143,7 @@ def _grants(gpu: Gpu, shares: Iterable[Share], *, turns: bool) -> list[GpuGrant]
 def grant_on(gpu: Gpu, spec: ShareSpec) -> GpuGrant:
     """What the spec means on this GPU.
 
-    Memory is guaranteed up to its request, which is the limit unless said otherwise. Compute is
+    Memory is guaranteed up to its request, which is the limit by default. Compute is
     guaranteed only where some was asked for.
     """
     limit = gpu.usable
@@ -142,14 +156,8 @@ def grant_on(gpu: Gpu, spec: ShareSpec) -> GpuGrant:
         limit=limit,
         request=limit if spec.memory.request is None else spec.memory.request,
         compute=spec.compute.limit,
-        compute_request=_guaranteed(spec.compute),
+        compute_request=spec.compute.guaranteed,
     )
-
-
-def _guaranteed(compute: ComputeAsk) -> Percent:
-    if compute.request is not None:
-        return compute.request
-    return compute.limit if compute.limit < FULL else Percent(0)
 
 
 def never(gpu: Gpu, request: Request) -> str:
@@ -187,7 +195,7 @@ def refusal(room: Room, stack: Stack, request: Request) -> str:
 
 
 def unfit_company(room: Room, base: Promise, request: Request) -> str:
-    """Who is there that cannot be beside the share; "" when nobody is."""
+    """Which share or program prevents it there; "" when none does."""
     if room.alone:
         return f"{room.label}, which {room.names(room.shares, request)} has alone"
     if base.alone and (room.shares or room.foreign):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is on which GPU at what time: shares until they end, and places that are kept free."""
+"""Which shares are on which GPU at what time: shares until they end, and places kept free."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,15 +17,15 @@ from gpushare.scheduler.request.state import Request, Snapshot
 
 from .room import Room, knows, room_of
 
-_DAWN = datetime(1970, 1, 1, tzinfo=UTC)  # now, where nobody says what time it is
-_SOON = timedelta(microseconds=1)  # until a share ends whose time is over
+_DAWN = datetime(1970, 1, 1, tzinfo=UTC)  # now, where the time is not given
+_SOON = timedelta(microseconds=1)  # until an expired share ends
 
 
 class Stay(Value):
     """A share on the GPUs of its decision.
 
-    `begins` None: it is there. `ends` None: nobody knows when. `kept`: it has only its place.
-    `ahead`: that of the first waiting share, whom nobody may delay.
+    `begins` None: it is there. `ends` None: unknown. `kept`: only its place is kept. `ahead`: the
+    place of the first waiting share, which no other may delay.
     """
 
     share: Share
@@ -40,7 +40,7 @@ class Stay(Value):
 
 
 class Window(Value):
-    """From one time to another; no end: for ever."""
+    """From one time to another; `end` None: without end."""
 
     start: datetime
     end: datetime | None = None
@@ -168,7 +168,7 @@ def clock(moment: datetime, now: datetime | None) -> str:
 
 
 def describe_kept(of: Calendar, stay: Stay, asker: Request) -> str:
-    """For whom a place is kept, and from when."""
+    """For which share a place is kept, and from when."""
     if stay.ahead:
         whom = "the share ahead of it"
     elif of.state.policy.visibility is Visibility.SHARES or knows(asker, stay.share):

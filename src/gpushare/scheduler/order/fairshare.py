@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of the machine would be fair for each tenant, and how much of that it has.
+"""The fair share of each tenant: which part of the machine it is entitled to, and how much it has.
 
-First everybody gets what it is guaranteed, as far as it wants it. What is left is divided among
-siblings that want more, in rounds until nobody wants more or nothing is left, in proportion to
+First every tenant gets what it is guaranteed, as far as it wants it. What is left is divided among
+siblings that want more, in rounds until none wants more or nothing is left, in proportion to
 
     P = max(W + K (W - U), 0)
 
-W is the tenant's weight over the weights of all siblings that want something, U the part of the
-machine that it has used lately: who has used more than its weight says gets less for a while.
-Memory and compute are divided each by itself; a tenant is as saturated as it is in the one of which
+W is the tenant's weight divided by the weights of all siblings that want something, U the part of
+the machine that it used recently: a tenant that used more than its weight gets less for a while.
+Memory and compute are divided separately; a tenant's saturation is that of the dimension of which
 it has more.
+
+Invariants: the division repeats from the root tenants down, so children share what their parent
+got, and the parent itself takes part as one more child (`own`). Fair shares of siblings add
+up to no more than their pool. A tenant that wants nothing gets nothing. Only ratios of weights
+matter: doubling all of them changes no share.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,7 +38,7 @@ CRUMB = 1e-9  # of the machine: rounding, not worth another round
 
 
 class Node(NamedTuple):
-    """A tenant with all that is below it, or (`own`) what it has and wants beside its children."""
+    """A tenant with all that is below it, or (`own`) what it has and wants besides its children."""
 
     tenant: Tenant
     own: bool = False
@@ -47,7 +52,7 @@ class Parts(NamedTuple):
 
 
 class Entitlement(NamedTuple):
-    """One sibling's: what it is owed and wants, its weight, and the part it has used lately."""
+    """One sibling's: what it is owed and wants, its weight, and the part it used recently."""
 
     owed: Parts
     wanted: Parts
@@ -58,7 +63,7 @@ class Entitlement(NamedTuple):
 class FairShares(Value):
     """Per node what it holds, wants, and fairly had; `whole` is the machine.
 
-    `used`: the part of the machine that it has used lately, over its weight.
+    `used`: the part of the machine that it used recently, over its weight.
     """
 
     whole: Load

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a share counts against its tenant: what it keeps from everybody else."""
+"""What a share counts against its tenant: the room that it keeps from all others."""
 
 from collections.abc import Hashable, Iterable
 
@@ -79,7 +79,7 @@ def held(state: Snapshot) -> dict[ShareId, Load]:
 def claimed(state: Snapshot) -> dict[ShareId, Load]:
     """As `held`, with the compute that shares had before it was taken back from them.
 
-    Whoever has borrowed stays so when it is throttled; else it could use up what younger shares of
+    A throttled share is still a borrower; else it could use up what younger shares of
     its tenant are guaranteed.
     """
     gpus = {gpu.uuid: gpu for gpu in state.machine.gpus}

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who goes first.
+"""The order in which waiting requests are served.
 
-What is within a guarantee goes before what would borrow. In each of these two classes go first
-those that have waited longer than the policy's patience, the longest first; then by priority; then
-who has least of its fair share, and of equals who has used less lately; then the oldest. The order
-is made as if those before had been granted, so a tenant with fifty requests and one with one take
-turns.
+Requests within a guarantee go before requests that would borrow. Within each of these two classes
+go first: those that have waited longer than the policy's patience, the longest first; then by
+priority; then those of tenants with less of their fair share, and of equal ones those that used
+less recently; then the oldest. The order assumes that earlier requests were granted, so a tenant
+with fifty requests and one with one alternate.
 
-Without tenants it is first come, first served. A gang goes as one, where its last share stands.
+Without tenants the order is first come, first served. A gang goes as one, in the place of its last
+share.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,7 +44,8 @@ class Turn(NamedTuple):
 class Precedence(NamedTuple):
     """Where a request stands among all; the smallest goes first.
 
-    Of those that have lost patience only the time counts, so nobody in their class overtakes them.
+    Among those that have waited longer than the patience only the time counts, so no request of
+    their class overtakes them.
     """
 
     borrows: bool
@@ -70,7 +72,7 @@ class Unit(Value):
 def ordered(state: Snapshot, requests: Sequence[Request]) -> tuple[Request, ...]:
     """The requests, first the one that goes first; equal ones stay as they are.
 
-    `requests` is everybody who waits, shares to come back included; `state.queue` is not looked at.
+    `requests` are all that wait, shares to be resumed included; `state.queue` is not looked at.
     Give each of them to `decide` with those before it, that still wait, as the queue.
     """
     return tuple(member for _, unit in _ranked(state, requests) for member in unit.members)
@@ -125,7 +127,7 @@ class _Race:
         return rank, unit
 
     def _look_again(self, root: Node) -> None:
-        """A grant changes where those stand that have the same root, and nobody else."""
+        """A grant changes the order only of requests with the same root tenant."""
         for tenant in [name for name in self.ranks if self._paths[name][0] == root]:
             if self._lines[tenant].empty:
                 del self.ranks[tenant]
@@ -205,7 +207,7 @@ def _reason(
     policy: Policy, before: tuple[Precedence, Unit] | None, this: tuple[Precedence, Unit]
 ) -> str:
     if before is None:
-        return "nobody goes before it"
+        return "no share goes before it"
     if not policy.tenants:
         return "first come, first served"
     return f"the one before it {_advantage(policy, before, this)}"
@@ -222,5 +224,5 @@ def _advantage(
     if rank.urgency != ahead.urgency:
         return f"has priority {other.members[0].spec.priority}"
     if unit.tenant != other.tenant and rank.saturation != ahead.saturation:
-        return "is of a tenant that has, or had lately, less of its fair share"
+        return "is of a tenant that has, or recently had, less of its fair share"
     return "came earlier"

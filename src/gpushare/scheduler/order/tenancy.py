@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tree of tenants at work: who holds what, what of it is guaranteed, and who may have more.
+"""The tree of tenants: what each holds, what of it is guaranteed, and what it may have more.
 
 Guarantees are kept in reserves. A tenant's reserve is its guarantee less what its children are
 guaranteed, so that all reserves together are what the roots are guaranteed. A share is *in quota*
 when all of it comes out of the reserves of its tenant and of those above; else it has *borrowed*.
-So a child may use what its parent is guaranteed and has promised to no child, and nobody can use up
-what is promised to a sibling.
+So a child may use what its parent is guaranteed and has promised to no child, and no tenant can use
+up what is promised to a sibling.
 """
 
 from collections.abc import Iterable, Mapping
@@ -89,7 +89,7 @@ def _children(policy: Policy, parent: Tenant | None) -> list[TenantSpec]:
 def cover(policy: Policy, left: Reserves, tenant: Tenant, load: Load) -> dict[Tenant, Load] | None:
     """The reserves after the load was taken out of them; None when they do not cover it.
 
-    Compute counts only where somebody is guaranteed some. A load without memory is guaranteed
+    Compute counts only where some tenant is guaranteed some. A load without memory is guaranteed
     nothing, and so it is not in quota.
     """
     rest, after = _counted(policy, load), dict(left)
@@ -211,7 +211,7 @@ def overcommitted(policy: Policy, machine: Machine) -> tuple[str, ...]:
     """Why the guarantees could not all be kept at the same time; empty when they could.
 
     What the roots are guaranteed must fit the machine, what children are guaranteed their parent's
-    guarantee. Users in no tenant cannot be guaranteed anything, as nobody knows how many come.
+    guarantee. Users in no tenant cannot be guaranteed anything, because their number is unknown.
     """
     said = [
         _too_much(f"tenant {name}", of(spec.guaranteed), _children(policy, name))

@@ -72,7 +72,7 @@ def can_throttle(state: Snapshot, share: Share) -> bool:
 
 
 def throttled(decision: Decision, most: Iterable[int]) -> Decision:
-    """The decision with no more compute guaranteed than said, GPU by GPU, in percent."""
+    """The decision with at most this compute guaranteed on each GPU, in percent."""
     grants = (
         replace(grant, compute_request=Percent(min(grant.compute_request, top)))
         for grant, top in zip(decision.grants, most, strict=True)

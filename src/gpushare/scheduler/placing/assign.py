@@ -18,14 +18,14 @@ Unit = Sequence[Candidate]  # one request, or a gang
 
 
 class Assignment(Value):
-    """Where one request lands, and from when."""
+    """Where one request is placed, and from when."""
 
     candidate: Candidate
     choice: Choice
     stay: Stay
 
     def decision(self, *more: str) -> Decision:
-        """The places with all that is to be said about them."""
+        """The decision, with its reasons."""
         candidate, rooms = self.candidate, self.choice.rooms
         grants = tuple(grant_on(room.gpu, candidate.spec) for room in rooms)
         said = explain.why(candidate.stack, rooms, grants, candidate.request)
@@ -39,7 +39,7 @@ class Assignment(Value):
 
 
 def assign(calendar: Calendar, unit: Unit, start: datetime) -> tuple[Assignment, ...]:
-    """A seat for each from then on, in their order; nothing where one of them has none."""
+    """An assignment for each from then on, in their order; none when one of them does not fit."""
     _, found = assigned(calendar, unit, start)
     return tuple(found[place] for place in range(len(unit))) if len(found) == len(unit) else ()
 
@@ -47,7 +47,7 @@ def assign(calendar: Calendar, unit: Unit, start: datetime) -> tuple[Assignment,
 def assigned(
     calendar: Calendar, unit: Unit, start: datetime
 ) -> tuple[Calendar, dict[int, Assignment]]:
-    """Seats by place in the unit, up to the first who has none, and the calendar with them."""
+    """Assignments by place in the unit, up to the first that does not fit, and the calendar."""
     found: dict[int, Assignment] = {}
     for place in hardest_first(unit):
         candidate = unit[place]
@@ -72,7 +72,7 @@ def _assign(
 def hardest_first(unit: Unit) -> list[int]:
     """Places in the unit: few GPUs to choose from, many GPUs, much memory.
 
-    Who looks for company comes last: perhaps it is in the same gang.
+    Requests that want neighbours come last: the neighbour may be in the same gang.
     """
 
     def ease(place: int) -> tuple[bool, int, int, int]:
@@ -84,9 +84,9 @@ def hardest_first(unit: Unit) -> list[int]:
 
 
 def earliest(calendar: Calendar, unit: Unit, after: datetime) -> datetime | None:
-    """The first time after `after` when all of them can be seated; None when that is not known.
+    """The first time after `after` when all of them can be placed; None when that is not known.
 
-    What is there only ever leaves, so without kept places, and where nobody looks for company,
+    What is there only ever leaves, so without kept places, and where no request wants neighbours,
     halving finds the first time; with them it is no earlier than that.
     """
     ends, bare = calendar.ends(after), calendar.bare
@@ -96,7 +96,7 @@ def earliest(calendar: Calendar, unit: Unit, after: datetime) -> datetime | None
 
 
 def _possible(calendar: Calendar, unit: Unit, start: datetime) -> bool:
-    """Whether all of them could be seated; one alone only has to be given room enough."""
+    """Whether all of them could be placed; for a single one enough room is enough."""
     if len(unit) > 1:
         return bool(assign(calendar, unit, start))
     return len(fits(calendar, unit[0], start)) >= unit[0].spec.gpus

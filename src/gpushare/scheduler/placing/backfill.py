@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may pass whom: the first share that has to wait gets a place, and nobody may delay that.
+"""Which requests may pass others: the first that has to wait gets a place, and none may delay that.
 
-Its place is kept in the calendar like a reservation. Where enough of what is in its way ends at a
-known time, it is kept from then on; where not, what it needs is kept from now on. Who has waited
-for long, and would have to as long again, has it kept from now on wherever it could be.
+The place is kept in the calendar like a reservation. Where enough of what is in its way ends at a
+known time, it is kept from then on; where not, what it needs is kept from now on. A request that
+has waited longer than the policy's patience, and would have to wait as long again, has it kept from
+now on wherever it could be.
 """
 
 from collections.abc import Sequence
@@ -22,10 +23,11 @@ from .fit import Candidate, accompanied, as_candidate, bare_decision, stay
 
 
 def served(calendar: Calendar) -> Calendar:
-    """The calendar after the queue: who fits is there, and the first who does not has a place.
+    """The calendar after the queue: requests that fit are there, and the first that does not has a
+    place.
 
-    Those that wait for something else than room keep nothing free: for a share to be beside, for
-    the rest of a gang, for a lost GPU.
+    Requests that wait for something other than room keep nothing free: for a neighbour, the rest of
+    a gang, or a lost GPU.
     """
     for requests in units(calendar.state):
         unit = _candidates(calendar.state, requests)

@@ -42,7 +42,7 @@ def book(state: Snapshot, request: Request) -> Decision:
 def claim_booking(state: Snapshot, request: Request) -> Decision | Waiting | None:
     """What `decide` says to a share with a time to begin; None where nothing is kept for it.
 
-    Nobody goes before it: its place was promised.
+    No share goes before it: its place was promised.
     """
     at = request.spec.at
     if at is not None and (state.now is None or state.now < at):
@@ -100,7 +100,7 @@ def _any_time(spec: ShareSpec) -> ShareSpec:
 
 
 def _in_the_way(calendar: Calendar, candidate: Candidate, window: Window) -> str:
-    """Everybody who is there at any time of it, on GPUs that do not fit."""
+    """All shares that are there at any time of it, on GPUs that do not fit."""
     full = [gpu for gpu in candidate.gpus if why_refused(calendar, candidate, gpu, window)]
     times = [(gpu, moment) for gpu in full for moment in calendar.moments(gpu, window)]
     rooms = [calendar.room(gpu, moment) for gpu, moment in times]

@@ -111,5 +111,5 @@ def _check_mechanisms(state: Snapshot, share: Share, decision: Decision, spec: S
             raise UnsupportedError(
                 f"the {what} of share {share.name} cannot change while it lives",
                 f"{'+'.join(decision.mechanisms)} cannot change it",
-                "release it and ask anew: gpushare rm",
+                "release it and create it again: gpushare rm",
             )

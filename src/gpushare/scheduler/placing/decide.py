@@ -1,9 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a share lands, or what it waits for. Pure: same state and request, same answer.
+"""Decides where a share is placed, or what it waits for. Pure: the same state and request give the
+same answer.
 
-The queue is served in its order. The first who does not fit has a place kept for it, later ones may
-pass where they do not delay it: so a big share at the head is never starved by small ones, and what
-it cannot use meanwhile is used by others.
+Model: `served` replays the queue on a calendar of the machine. Each request that fits now gets its
+place there. The first that does not fit gets a place kept for it, at the earliest time when it
+will fit; the request at hand is then placed in what is left (backfill). A gang is one unit: all of
+its members get places at the same time, or none. A reservation has its place in the calendar from
+the time when it was booked.
+
+Invariants:
+- A decision never delays the first request in the queue, nor a reservation; so small shares cannot
+  starve a large one, and room that it cannot use until then is not idle.
+- A decision fits: on each GPU guaranteed memory and compute of all present shares, with memory held
+  by other programs, do not exceed the GPU's.
+- An error means that waiting does not help (the machine can never hold the share); `Waiting` means
+  that it does.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +36,7 @@ from .waiting import position, waiting
 
 __all__ = ["decide", "eligible", "place_gang"]
 
-_SAID = 2  # GPUs that are kept for others and named
+_SHOWN = 2  # GPUs kept for others that are named in the reasons
 
 
 def decide(state: Snapshot, request: Request) -> Decision | Waiting:
@@ -33,7 +44,7 @@ def decide(state: Snapshot, request: Request) -> Decision | Waiting:
 
     A share of a gang gets its part of the answer to the gang, which is those who wait already and
     the one at hand; grant it only together with `place_gang`. A share with a time to begin waits
-    for that; then it gets what `book` has found for it.
+    for it, then gets the place that `book` found.
 
     Raises NoGpuError, NoSuchGpuError, UnsupportedError, BadSpecError for a selector, or
     NeverFitsError: waiting would not help.
@@ -49,7 +60,7 @@ def place_gang(state: Snapshot, requests: Sequence[Request]) -> tuple[Decision, 
     """Place requests at the same time, each with its decision in their order, or none of them.
 
     For the daemon: all waiting shares of one tenant and gang. They are left out of `state.queue`;
-    whoever stays there goes before them. Fewer than the gang's size wait for the rest. Raises as
+    requests that stay in it go before them. Fewer than the gang's size wait for the rest. Raises as
     `decide` does, and NeverFitsError where they would not fit together on the empty machine.
     """
     if not requests:
@@ -83,20 +94,20 @@ def _gang(unit: Unit) -> str:
 
 
 def _passed(calendar: Calendar, found: Assignment) -> Iterator[str]:
-    """Places that are kept for others, and whom it goes before."""
+    """Places that are kept for others, and whether it goes before the first in the queue."""
     candidate, chosen = found.candidate, {room.gpu.uuid for room in found.choice.rooms}
     window = calendar.until(candidate.spec, calendar.start)
     kept = [gpu for gpu in candidate.gpus if calendar.keeps(gpu)]
     others = (gpu for gpu in kept if gpu.uuid not in chosen)
     fitting = (gpu for gpu in others if not why_refused(calendar.bare, candidate, gpu, window))
     reasons = (why_refused(calendar, candidate, gpu, window) for gpu in fitting)
-    yield from [f"not {reason}" for reason in reasons if reason][:_SAID]
+    yield from [f"not {reason}" for reason in reasons if reason][:_SHOWN]
     if any(calendar.keeps(gpu, ahead=True) for gpu in kept):
         yield "it goes before the share ahead of it, and does not delay that"
 
 
 def _check_ever(state: Snapshot, unit: Unit) -> None:
-    """Raises where a gang could not be placed if nobody else were there."""
+    """Raises where a gang could not be placed on the empty machine."""
     gpus = tuple(replace(gpu, health=GpuHealth()) for gpu in state.machine.gpus)
     machine = replace(state.machine, gpus=gpus)
     empty = replace(state, machine=machine, shares=(), booked=(), queue=(), foreign={})

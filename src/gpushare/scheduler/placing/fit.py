@@ -97,7 +97,7 @@ def why_refused(calendar: Calendar, candidate: Candidate, gpu: Gpu, window: Wind
 
 
 def _kept(calendar: Calendar, candidate: Candidate, gpu: Gpu, moment: datetime) -> str:
-    """What those who are there leave to wish for; if nothing, for whom the GPU is kept."""
+    """What the shares there lack room for; if nothing, for which share the GPU is kept."""
     kept = calendar.kept(gpu, moment)
     if not kept:
         return ""
@@ -106,7 +106,7 @@ def _kept(calendar: Calendar, candidate: Candidate, gpu: Gpu, moment: datetime) 
 
 
 def accompanied(calendar: Calendar, candidate: Candidate, gpu: Gpu) -> bool:
-    """Whether those are there now that the request wants to be beside."""
+    """Whether the wanted neighbours are there now."""
     here = calendar.room(gpu, calendar.start).shares
     return not candidate.spec.near or bool(wanted_neighbours(here, candidate.request))
 

@@ -95,4 +95,4 @@ def _avoided(candidate: Candidate, room: Room, encounters: Sequence[Encounter]) 
     if not (room.names_visible or knows(candidate.request, worst.neighbour)):
         mine = candidate.request.program
         one, other = (one, "a program of others") if one == mine else ("a program of others", other)
-    return f"not {room.label}, where {one} ran {worst.slowdown:.1f} times slower beside {other}"
+    return f"not {room.label}, where {one} ran {worst.slowdown:.1f} times slower next to {other}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What those wait for who do not fit, and until when."""
+"""What requests that do not fit wait for, and until when."""
 
 from collections.abc import Hashable, Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from gpushare.scheduler.request.state import Request, Snapshot, Waiting
 from .assign import Unit, assigned, earliest, hardest_first
 from .fit import eligible, why_refused
 
-_NAMED = 2  # reasons that a waiting share is told in full
+_NAMED = 2  # reasons that are shown in full
 
 
 def waiting(calendar: Calendar, unit: Unit, place: int) -> Waiting:
@@ -49,7 +49,7 @@ def _reach(state: Snapshot, request: Request) -> set[GpuId]:
 
 
 def lacking(calendar: Calendar, unit: Unit, start: datetime) -> str:
-    """What the first who finds no seat would need; those before it have theirs meanwhile."""
+    """What the first that does not fit would need, once those before it are placed."""
     calendar, found = assigned(calendar, unit, start)
     candidate = unit[hardest_first(unit)[len(found)]]
     window = calendar.until(candidate.spec, start)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How borrowed capacity is taken back for who is guaranteed it.
+"""Takes borrowed capacity back for a request that is guaranteed it.
 
 Only requests within a guarantee take back, and only from shares that have borrowed. Of all ways to
-make room the gentlest is taken: a rung of the ladder is used only when the rungs below it make room
-on no GPU. Of those, the way that spares whoever has less of its fair share; the tenant's own shares
-are spared longest. Then the one that hits fewest shares, moves least memory and loses least work.
+make room the gentlest is used: a rung of the ladder only when the rungs below it make room on no
+GPU. Among those, the one that takes from tenants with the most of their fair share, from the
+request's own tenant last. Then the one that hits fewest shares, moves least memory and loses least
+work.
 """
 
 from bisect import bisect_left
@@ -50,7 +51,7 @@ def _planned(state: Snapshot, request: Request) -> tuple[tuple[Action, ...], str
         return (), "it would borrow, and only for what is guaranteed others give back"
     victims = _victims(state, request)
     if not victims:
-        return (), "nobody has borrowed anything for long enough to give it back"
+        return (), "no share has borrowed anything for long enough to give it back"
     ladder = tuple(rung for rung in Rung if rung in state.policy.ladder)
     areas = [area for area in goal.areas() if Search(goal, area, ladder).enough(victims)]
     for height in range(1, len(ladder) + 1 if areas else 0):
@@ -126,10 +127,9 @@ def _rungs(state: Snapshot, share: Share) -> frozenset[Rung]:
 
 def _explained(state: Snapshot, victims: Sequence[Victim], action: Action) -> Action:
     victim = next(victim for victim in victims if victim.share.id == action.share)
-    said = (
-        f"it has borrowed, and who is guaranteed the room asks for it: {_describe(state, action)}"
-    )
-    return replace(action, why="; ".join((said, *_excuses(state, victim, action.rung))))
+    reason = "it has borrowed, and the room is guaranteed to a share that needs it"
+    what = f"{reason}: {_describe(state, action)}"
+    return replace(action, why="; ".join((what, *_excuses(state, victim, action.rung))))
 
 
 def _describe(state: Snapshot, action: Action) -> str:

@@ -15,7 +15,7 @@ from gpushare.scheduler.request.state import Request, Snapshot
 def returning(state: Snapshot, share: Share) -> str:
     """What keeps a share suspended that had borrowed; "" when it may come back now.
 
-    `state.queue` is everybody who waits. It comes back only where nobody goes before it who could
+    `state.queue` are all that wait. It comes back only where no request that goes before it could
     use its room, so that what is given back is not taken again at once.
     """
     request = returned(share)

@@ -1,5 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks for the least that must be done to some shares so that there is room for another."""
+"""Searches the least that must be done to some shares so that there is room for another.
+
+Model: a *goal* is met when the request can be placed (or a suspended share resumed). An *area* is
+a set of GPUs that the request could get. A *victim* is a share that has borrowed, with the rungs of
+the ladder that are possible for it. *Measures* are pairs of victim and rung; realising them gives
+*actions* (with the places of shares that move), and the state after the actions shows whether the
+goal is met. A *solution* is measures that meet it.
+
+The search takes the harshest permitted measure for all victims, then spares victims: first sets of
+few victims, in full up to a bound, then one by one. At last each measure is softened as far as the
+goal stays met. So it is exact for few victims, and greedy, but never wrong, for many.
+
+Invariants: a solution was verified by `decide` on the state after its actions. No rung beyond those
+given is used. Shares not in a solution keep their decisions. The bounds below limit the time, and
+only ever make a solution larger than necessary.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, combinations, islice

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shares that want to be beside each other, and shares that do not.
+"""Shares that must be on the same GPUs, and shares that must not.
 
-Only shares of the same tenant count, both ways: whether a share waits would else tell a tenant
-what labels others have.
+Only shares of the same tenant count, in both directions: otherwise a waiting share would show a
+tenant which labels others have.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,22 +13,22 @@ from .state import Request
 
 
 def wanted_neighbours(shares: Iterable[Share], request: Request) -> list[Share]:
-    """Shares that the request wants to be beside."""
+    """Shares whose labels match the request's `near`."""
     return [
         s for s in shares if _has(s.spec.labels, request.spec.near) and _same_tenant(s, request)
     ]
 
 
 def missing_neighbour(shares: Iterable[Share], request: Request) -> str:
-    """Whom the request misses here; "" when it misses nobody."""
+    """The neighbour that is missing here; "" when none is."""
     near = request.spec.near
     if not near or wanted_neighbours(shares, request):
         return ""
-    return f"a share with {labels(near)} to be beside"
+    return f"a share with {labels(near)} on the same GPU"
 
 
 def conflict(shares: Iterable[Share], request: Request) -> str:
-    """Whom the request cannot be beside, by its own wish or theirs; "" for nobody."""
+    """The share that it must not be with, by its own `apart` or the other's; "" for none."""
     spec = request.spec
     if not spec.labels and not spec.apart:
         return ""

@@ -22,13 +22,13 @@ def members(queue: Iterable[Request], request: Request) -> tuple[Request, ...]:
 
 
 def missing(requests: Sequence[Request]) -> int:
-    """How many of the gang have not come yet."""
+    """How many of the gang are not there yet."""
     gang = requests[0].spec.gang if requests else None
     return 0 if gang is None else max(0, gang.size - len(requests))
 
 
 def units(state: Snapshot) -> list[tuple[Request, ...]]:
-    """Those who wait for room, as they are served; whoever has a reservation waits for its time."""
+    """Requests that wait for room, in order; a request with a reservation waits for its time."""
     return grouped(request for request in state.queue if not _reserved(state, request))
 
 

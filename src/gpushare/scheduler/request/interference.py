@@ -11,11 +11,11 @@ from .state import Request
 
 ENOUGH = 60.0  # seconds together, and alone, before a profile counts
 NOISE = 0.1  # a difference in slowdown that decides nothing
-_MOST = 100.0  # a program that stood still is called so many times slower
+_MOST = 100.0  # the slowdown of a program that stood still
 
 
 class Encounter(Value):
-    """One program beside another; `slowdown` 1.8 is 1.8 times slower than alone."""
+    """One program next to another; `slowdown` 1.8 is 1.8 times slower than alone."""
 
     program: str
     beside: str
@@ -33,7 +33,7 @@ class Interference:
             self._seen[one.program, one.beside] = (seconds + one.seconds, work + one.work)
 
     def slowdown(self, program: str, beside: str) -> float | None:
-        """Rate alone over rate beside the other; None when too little was seen of it."""
+        """Rate alone over rate next to the other; None when too little was measured."""
         if not program or not beside:
             return None
         alone, together = self._rate(program, ""), self._rate(program, beside)
@@ -46,7 +46,7 @@ class Interference:
         return work / seconds if seconds >= ENOUGH else None
 
     def encounters(self, request: Request, neighbours: Iterable[Share]) -> list[Encounter]:
-        """What is known of the request's program beside each neighbour, and the other way."""
+        """What is known of the request's program with each neighbour, in both directions."""
         if not self._seen or not request.program:
             return []
         pairs = [
@@ -62,5 +62,5 @@ class Interference:
 
 
 def harm(encounters: Iterable[Encounter]) -> float:
-    """What both sides lose, summed over the neighbours; what they seem to win is noise."""
+    """What both sides lose, summed over the neighbours; apparent gains are noise."""
     return sum(max(0.0, one.slowdown - 1) for one in encounters)

@@ -62,14 +62,14 @@ def _wish(spec: ShareSpec) -> str:
 
 
 def whole_memory(spec: ShareSpec) -> bool:
-    """Whether the share asks for all of a GPU's memory, which leaves room for nobody else."""
+    """Whether the share asks for all of a GPU's memory, which leaves no room for others."""
     return spec.memory.limit is None and spec.memory.share is None
 
 
 def _bases(state: Snapshot, spec: ShareSpec) -> Iterator[tuple[Promise, str]]:
     """Bases that serve the spec, best first, and why each is taken."""
     if spec.mechanism is not None:
-        yield _named_base(state, spec.mechanism), f"{spec.mechanism} was asked for"
+        yield _named_base(state, spec.mechanism), f"{spec.mechanism} was requested"
         return
     need = _base_need(spec)
     layered = any(state.machine.has(layer.mechanism) for layer, _ in _layers_for(state, need))
@@ -129,7 +129,7 @@ def _stack(state: Snapshot, spec: ShareSpec, base: Promise, reason: str) -> Stac
     return Stack(
         promises=(base, *layers),
         whole=whole_memory(spec) and spec.compute.limit == FULL,
-        why=(f"by {base.mechanism}: {reason}", *layer_reasons),
+        why=(f"base {base.mechanism}: {reason}", *layer_reasons),
     )
 
 
@@ -145,7 +145,7 @@ def _layers(state: Snapshot, spec: ShareSpec) -> tuple[tuple[Promise, ...], tupl
     layer, use = usable[0]
     if layer not in layers:
         layers = (*layers, layer)
-    return layers, (*reasons, f"on it {layer.mechanism}: {_why(use, spec)}")
+    return layers, (*reasons, f"layer {layer.mechanism}: {_why(use, spec)}")
 
 
 def _memory_layer(state: Snapshot, spec: ShareSpec) -> tuple[tuple[Promise, ...], tuple[str, ...]]:
@@ -159,7 +159,7 @@ def _memory_layer(state: Snapshot, spec: ShareSpec) -> tuple[tuple[Promise, ...]
     for layer, use in _layers_for(state, Need.MEMORY):
         if state.machine.has(layer.mechanism):
             why = _why(use, spec, "; ".join(missing))
-            return (layer,), (f"on it {layer.mechanism}: {why}",)
+            return (layer,), (f"layer {layer.mechanism}: {why}",)
         missing.append(state.machine.why_not(layer.mechanism))
     return (), ("no layer that limits memory is available",)
 

@@ -15,9 +15,9 @@ from gpushare.model.value import Value
 
 
 class Request(Value):
-    """What is asked, for whom, and by which user: one MPS server serves one user only.
+    """What is requested, for which tenant and user: one MPS server serves one user only.
 
-    `asked`: since when it waits; None: it asks now. `id`: of a share that waits already.
+    `asked`: since when it waits; None: it is new. `id`: of a share that waits already.
     """
 
     spec: ShareSpec
