@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time slices by rank, where contexts take turns: what the kernel module is asked for."""
+"""Timeslices by rank, where contexts take turns: what the kernel module is asked for."""
 
 import subprocess
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def asked(tenants: Tenants, tmp_path: Path, native_test) -> Iterator["Asked"]:
 
 
 class Asked:
-    """The time slices that programs' channel groups have by what was asked last."""
+    """The timeslices that programs' channel groups have, by what was asked last."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -39,7 +39,9 @@ class Asked:
         )
 
 
-def test_a_job_has_short_slices_only_beside_urgent_work(tenants: Tenants, asked: Asked) -> None:
+def test_a_job_has_short_slices_only_next_to_high_priority_work(
+    tenants: Tenants, asked: Asked
+) -> None:
     job = tenants.start("work", LONG, rank=Rank.LOW, timeslice_us=JOB)
     tenants.until(lambda: tenants.share_slot(0).launches > 3, "it does not run")
     assert asked.of(job) == [DRIVER]
@@ -74,12 +76,14 @@ def test_several_services_keep_the_drivers_slices(tenants: Tenants, asked: Asked
 
 def test_a_service_has_long_slices_only_among_jobs(tenants: Tenants, asked: Asked) -> None:
     service = tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, timeslice_us=SERVICE)
-    tenants.until(lambda: tenants.share_slot(0).preemptions > 50, "it is never urgent")
+    tenants.until(lambda: tenants.share_slot(0).preemptions > 50, "it never preempts")
     assert asked.of(service) == [DRIVER]
     tenants.start("work", LONG, rank=Rank.LOW, timeslice_us=JOB)
     tenants.until(lambda: asked.of(service) == [SERVICE], "its slice stays")
     tenants.start("work", LONG, rank=Rank.NORMAL)
-    tenants.until(lambda: asked.of(service) == [DRIVER], "who makes no way loses by it")
+    tenants.until(
+        lambda: asked.of(service) == [DRIVER], "its timeslice is long next to normal priority"
+    )
 
 
 def test_a_new_context_gets_the_slice_of_the_old_one(tenants: Tenants, asked: Asked) -> None:
@@ -92,7 +96,7 @@ def test_what_the_kernel_module_refuses_is_not_asked_again(tenants: Tenants, ask
     tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, timeslice_us=SERVICE)
     job = tenants.start("work", LONG, rank=Rank.LOW, timeslice_us=1)
     tenants.until(lambda: asked.of(job) == [1], "it was never asked")
-    tenants.until(lambda: "refused" in tenants.log(), "nobody says so")
+    tenants.until(lambda: "refused" in tenants.log(), "the refusal is not logged")
     tenants.until(lambda: tenants.share_slot(1).launches > 20, "it does not go on")
     assert finish(job) > 0
     assert tenants.log().count("refused") == 1
@@ -101,7 +105,7 @@ def test_what_the_kernel_module_refuses_is_not_asked_again(tenants: Tenants, ask
 def test_without_a_wish_nothing_is_asked(tenants: Tenants, asked: Asked) -> None:
     service = tenants.start("serve", SHORT, "1000", rank=Rank.HIGH)
     job = tenants.start("work", LONG, rank=Rank.LOW)
-    tenants.until(lambda: tenants.share_slot(1).fences > 20, "it does not look")
+    tenants.until(lambda: tenants.share_slot(1).fences > 20, "it puts no fences")
     assert asked.of(job) + asked.of(service) == [DRIVER, DRIVER]
 
 
@@ -120,8 +124,10 @@ def test_programs_that_share_a_turn_keep_the_drivers_slices(tenants: Tenants, as
     tenants.until(lambda: [asked.of(each) for each in both] == [[DRIVER]] * 2, "one has more")
 
 
-def test_beside_urgent_work_turns_keep_the_drivers_slices(tenants: Tenants, asked: Asked) -> None:
+def test_next_to_high_priority_work_turns_keep_the_drivers_slices(
+    tenants: Tenants, asked: Asked
+) -> None:
     job = tenants.start("work", LONG, limit=5000, request=5000)
     tenants.until(lambda: asked.of(job) == [TURN], "its slice stays")
     tenants.start("serve", SHORT, "1000", rank=Rank.HIGH, timeslice_us=SERVICE)
-    tenants.until(lambda: asked.of(job) == [DRIVER], "urgent work waits for it")
+    tenants.until(lambda: asked.of(job) == [DRIVER], "high-priority work waits for it")

@@ -71,7 +71,7 @@ class Storm:
         try:
             done = finish(process)
         except subprocess.TimeoutExpired as late:
-            raise AssertionError(f"{number} hangs: {self._tenants.board.snapshot()}") from late
+            raise AssertionError(f"{number} hangs: {self._tenants.page.snapshot()}") from late
         assert done == self._checked.pop(number, done)
         self._tenants.leave(number)
 
@@ -122,7 +122,7 @@ def rage(tenants: Tenants, seed: int, seconds: float, steps: int) -> None:
     # A program that is started now gets the GPU, whatever the others left behind.
     last = tenants.start("order", "200", number=tenants.free(), rank=Rank.LOW)
     assert finish(last) == 200
-    assert [slot.gate for slot in tenants.board.snapshot().share_slots if slot.gate] == []
+    assert [slot.gate for slot in tenants.page.snapshot().share_slots if slot.gate] == []
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -3,6 +3,7 @@
  * A tenant with work for the GPU. Prints "ready", then does it until its standard input ends, then prints how often.
  *
  *   work NS       kernels of NS in a row, a synchronisation after every eighth
+ *   keep NS       as work, with memory of its own, so that a suspension has to wait for the work
  *   graph NS      the same as graphs of one kernel, a synchronisation after each
  *   serve NS US   one kernel of NS and a synchronisation, then a pause of US
  *   poll NS US    the same, but asks for the end instead of waiting for it
@@ -102,6 +103,13 @@ static long work(unsigned long long ns)
     return count;
 }
 
+static long keep(unsigned long long ns)
+{
+    CUdeviceptr memory;
+    CHECK(cuMemAlloc_v2(&memory, 1 << 20) == CUDA_SUCCESS);
+    return work(ns);
+}
+
 static long graphs(unsigned long long ns)
 {
     CUgraph graph;
@@ -187,6 +195,8 @@ int main(int count, char **arguments)
     CHECK(write(STDOUT_FILENO, "ready\n", 6) == 6);
     if (strcmp(kind, "work") == 0)
         done = work(ns);
+    else if (strcmp(kind, "keep") == 0)
+        done = keep(ns);
     else if (strcmp(kind, "graph") == 0)
         done = graphs(ns);
     else if (strcmp(kind, "again") == 0)

@@ -263,7 +263,24 @@ static void time_that_high_priority_work_takes_is_not_charged(void)
     share(0, 5000, 5000);
     kept_out[0] = true;
     run(1000 * MS);
-    CHECK(state.account[0].budget > 0);
+    CHECK(state.account[0].budget == 40 * MS); /* as much as it can save up */
+}
+
+static void a_budget_is_saved_up_for_two_rounds(void)
+{
+    start();
+    share(0, 1000, 1000);
+    share(1, GS_FULL, 0);
+    run(1000 * MS);
+    wishes.slot[0].wants = false;
+    wishes.slot[2] = wishes.slot[1];
+    share(3, 1000, 1000); /* turns go on */
+    run(10000 * MS);
+    CHECK(in_turns);
+    wishes.slot[0].wants = true;
+    wishes.slot[1].wants = wishes.slot[2].wants = wishes.slot[3].wants = false;
+    run(400 * MS);
+    CHECK(had(0, 400 * MS) >= 1000 && had(0, 400 * MS) <= 1300);
 }
 
 static void a_share_about_to_be_suspended_is_let_out_of_turn(void)
@@ -369,9 +386,17 @@ static void an_arbiter_that_stopped_loses_its_lease(void)
     CHECK(fake_page.passes == 3);
 }
 
+/* At no moment: the other gate is closed by the time that one opens. */
+static void see_it_open(struct gs_share_slot *slot)
+{
+    const struct gs_share_slot *other = slot == &fake_page.share_slot[0] ? slot + 1 : slot - 1;
+    CHECK(other->gate & GS_CLOSED_TURN);
+}
+
 static void there_is_one_turn_on_the_page(void)
 {
     two_processes();
+    fake_on_open = see_it_open;
     for (int i = 0; i < 400; i++) {
         uint64_t next = tick(0);
         CHECK(fake_page.share_slot[0].gate || fake_page.share_slot[1].gate);
@@ -434,6 +459,7 @@ int main(void)
     a_new_arbiter_does_not_charge_what_was_before_it();
     a_share_that_high_priority_work_keeps_out_takes_no_turns_from_others();
     time_that_high_priority_work_takes_is_not_charged();
+    a_budget_is_saved_up_for_two_rounds();
     a_share_about_to_be_suspended_is_let_out_of_turn();
     shares_that_want_nothing_are_left_alone();
     turns_end_a_while_after_the_last_wish();

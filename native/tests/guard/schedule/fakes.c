@@ -17,6 +17,7 @@ enum { PROCESSES = 8, EVENTS = 256 };
 uint64_t fake_now, fake_napped, fake_work_ends;
 void (*fake_on_clock)(void), (*fake_on_nap)(void), (*fake_on_query)(void);
 struct gs_gpu_page fake_page;
+void (*fake_on_open)(struct gs_share_slot *slot);
 int fake_wakes, fake_hurries, fake_fences, fake_records;
 uint32_t fake_timeslice_us;
 CUresult fake_stream_state, fake_fence_result;
@@ -37,6 +38,17 @@ uint64_t gs_now(void)
     if (fake_on_clock)
         fake_on_clock();
     return now;
+}
+
+/* The linker leads calls of one here, and names the other (--wrap). */
+void __real_gs_share_slot_open(struct gs_share_slot *slot, uint32_t bits);
+void __wrap_gs_share_slot_open(struct gs_share_slot *slot, uint32_t bits);
+
+void __wrap_gs_share_slot_open(struct gs_share_slot *slot, uint32_t bits)
+{
+    if (fake_on_open)
+        fake_on_open(slot);
+    __real_gs_share_slot_open(slot, bits);
 }
 
 void gs_nap(uint64_t ns)
@@ -191,6 +203,7 @@ void fake_reset(void)
     fake_now = 10000 * MS;
     fake_work_ends = fake_napped = 0;
     fake_on_clock = fake_on_nap = fake_on_query = NULL;
+    fake_on_open = NULL;
     fake_wakes = fake_hurries = fake_fences = fake_records = 0;
     fake_timeslice_us = 0;
     fake_stream_state = fake_fence_result = CUDA_SUCCESS;

@@ -19,7 +19,9 @@ extern void (*fake_on_clock)(void);
 extern uint64_t fake_napped;
 extern void (*fake_on_nap)(void);
 
+/* The page. `fake_on_open` runs before the gate of a share slot opens. */
 extern struct gs_gpu_page fake_page;
+extern void (*fake_on_open)(struct gs_share_slot *slot);
 extern int fake_wakes, fake_hurries;
 extern uint32_t fake_timeslice_us; /* as asked of the driver last */
 

@@ -8,7 +8,7 @@ SCHEDULE_OBJECTS := $(addprefix $(BUILD)/obj/guard/,schedule/gate.o share/gpu_pa
 
 $(GUARD_TESTS)/schedule/%_test: $(BUILD)/obj/tests/guard/schedule/%_test.o $(SCHEDULE_OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(LDFLAGS) -Wl,--wrap=gs_share_slot_open -o $@ $^ $(LDLIBS)
 
 .PHONY: test-schedule $(SCHEDULE_TESTS:%=test-%)
 TESTS += test-schedule
