@@ -19,6 +19,7 @@ SCENARIOS = [
     "pitched",
     "ends_with_its_context",
     "other_processes_may_look",
+    "a_ticket_of_a_wrong_size_is_refused",
 ]
 
 

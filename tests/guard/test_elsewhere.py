@@ -129,6 +129,14 @@ def test_a_choice_of_its_own_is_left_to_the_program(mover: Mover) -> None:
     assert process.communicate("go\n", timeout=60)[0].split() == ["0", "0"]
 
 
+def test_a_part_of_several_gpus_is_left_to_the_program(mover: Mover) -> None:
+    region = Region.create(mover.folder / "region", [mover.grant(0), mover.grant(1)])
+    region.move(0, mover.grant(0))
+    only = f"CUDA_VISIBLE_DEVICES={mover.gpus[1]}"
+    process = mover.start("env", only, sys.executable, "-c", LATER)
+    assert process.communicate("go\n", timeout=60)[0].split() == ["0", mover.gpus[1]]
+
+
 def test_a_map_names_all_gpus_whatever_the_daemon_was_shown(mover: Mover) -> None:
     shown = mover.machine.python(LIST, env={"CUDA_VISIBLE_DEVICES": "1"})
     assert shown.stdout.split() == mover.gpus

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <sys/wait.h>
 
+#include "swap/blocks/ipc_export.h"
+
 static uint64_t used(void)
 {
     return number(&region->gpu[0].used) - region->gpu[0].context;
@@ -281,6 +283,31 @@ static void other_processes_may_look(void)
     CHECK(word(&slot()->unmovable) == 0 && used() == 0);
 }
 
+/* The exporter is not trusted: its list has to hold as many bytes as the ticket says. */
+static void a_ticket_of_a_wrong_size_is_refused(void)
+{
+    struct gs_ticket ticket;
+    CUipcMemHandle handle;
+    CUdeviceptr at;
+    int post[2];
+    CHECK(pipe(post) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK(read(post[0], &handle, sizeof handle) == (ssize_t)sizeof handle);
+        begin();
+        GIVES(cuIpcOpenMemHandle_v2(&at, handle, 1), CUDA_ERROR_MAP_FAILED);
+        CHECK(word(&slot()->unmovable) == 0);
+        _exit(0);
+    }
+    begin();
+    OK(cuIpcGetMemHandle(&handle, take(4 * MIB)));
+    memcpy(&ticket, &handle, sizeof ticket);
+    ticket.bytes *= 2;
+    memcpy(&handle, &ticket, sizeof ticket);
+    CHECK(write(post[1], &handle, sizeof handle) == (ssize_t)sizeof handle);
+    child_ends_well(child);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -298,6 +325,7 @@ static const struct {
     {"pitched", pitched, false},
     {"ends_with_its_context", ends_with_its_context, false},
     {"other_processes_may_look", other_processes_may_look, true},
+    {"a_ticket_of_a_wrong_size_is_refused", a_ticket_of_a_wrong_size_is_refused, true},
 };
 
 int main(int count, char **arguments)

@@ -165,6 +165,16 @@ static void unlisted(void)
     CHECK(cu.alloc(&a, 100 * MIB) == CUDA_SUCCESS && used() == 0 && region()->unlisted == 2);
 }
 
+/* A context that no interposed call created, as those of green contexts and export tables. */
+static void unseen_context(void)
+{
+    CUdeviceptr a;
+    load();
+    CHECK(cu.set((CUcontext)0x1000) == CUDA_SUCCESS && used() == 0);
+    CHECK(cu.alloc(&a, 10 * MIB) == CUDA_SUCCESS && used() == 12 * MIB);
+    CHECK(cu.alloc(&a, 60 * MIB) == CUDA_ERROR_OUT_OF_MEMORY);
+}
+
 static void forked(void)
 {
     CUdeviceptr a;
@@ -176,6 +186,7 @@ static void forked(void)
         start(0);
         CHECK(cu.alloc(&a, 20 * MIB) == CUDA_SUCCESS && used() == 34 * MIB);
         CHECK(region()->slots_high == 2);
+        CHECK(region()->slot[1].unmovable == GS_UNMOVABLE_LEGACY); /* its own alone */
         _exit(0);
     }
     int status;
@@ -308,6 +319,7 @@ static const struct scenario {
     {"without_a_driver", without_a_driver},
     {"after_reset", after_reset},
     {"unlisted", unlisted},
+    {"unseen_context", unseen_context},
     {"forked", forked},
     {"executed", executed},
     {"raced", raced},

@@ -39,11 +39,15 @@ $(GUARD_TESTS)/libkernel_module.so: $(BUILD)/obj/tests/guard/kernel_module.o
 	@mkdir -p $(@D)
 	$(CC) -shared $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-test-guard: export ASAN_OPTIONS = verify_asan_link_order=0:detect_leaks=0
-test-guard: export TSAN_OPTIONS = suppressions=$(abspath tests/guard/tsan.supp)
-test-guard: $(addprefix $(GUARD_TESTS)/,map_test region_test hooks_test linked_test libnext.so libkernel_module.so) $(BUILD)/guard/libgpushare.so $(GUARD_SIMULATED)
-	timeout 60 $(GUARD_TESTS)/map_test
-	timeout 100 $(GUARD_TESTS)/region_test
+GUARD_UNITS := map region liveness quiesce
+GUARD_TARGETS := test-guard test-hooks $(GUARD_UNITS:%=test-%)
+.PHONY: $(GUARD_TARGETS)
+$(GUARD_TARGETS): export ASAN_OPTIONS = verify_asan_link_order=0:detect_leaks=0
+$(GUARD_TARGETS): export TSAN_OPTIONS = suppressions=$(abspath tests/guard/tsan.supp)
+test-guard: $(filter-out test-guard,$(GUARD_TARGETS)) $(GUARD_SIMULATED)
+$(GUARD_UNITS:%=test-%): test-%: $(GUARD_TESTS)/%_test
+	timeout 100 $<
+test-hooks: $(addprefix $(GUARD_TESTS)/,hooks_test linked_test libnext.so libkernel_module.so) $(BUILD)/guard/libgpushare.so
 	timeout 200 $(GUARD_TESTS)/hooks_test all $(GUARD_LIBRARY) $(abspath $(dir $(GUARD_DRIVER))) \
 		$(abspath $(GUARD_TESTS)/libnext.so) $(abspath $(GUARD_TESTS)/linked_test)
 
