@@ -14,6 +14,7 @@ from gpushare.daemon.base.paths import myself, private_folder
 from gpushare.hardware.host import Host
 from gpushare.hardware.linux.census import Census
 from gpushare.hardware.linux.clock import SystemClock
+from gpushare.hardware.linux.namespaces import in_initial_namespace
 from gpushare.hardware.linux.residents import Residents
 from gpushare.hardware.nvidia.activity import NvmlActivity
 from gpushare.hardware.nvidia.checkpoint import CudaCheckpoints
@@ -28,9 +29,8 @@ from gpushare.model.ids import GpuId
 from gpushare.model.share import ProcessRef
 from gpushare.model.units import Bytes
 from gpushare.store import Store
-from gpushare.verification.run import ShareProbe
+from gpushare.verification.run import VerificationProbe
 
-_INITIAL_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO of linux/proc_ns.h
 _MPS = "nvidia-cuda-mps"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -50,7 +50,7 @@ def host_ports(settings: Settings, store: Store) -> HostPorts:
         machine=partial(host.machine, capabilities=mechanisms.capabilities),
         programs=_programs,
         busy=partial(_busy, NvmlActivity(host.nvml)),
-        probe=ShareProbe(host, clock, mechanisms.stack),
+        probe=VerificationProbe(host, clock, mechanisms.stack),
         checkpoints=CudaCheckpoints(),
         residents=Residents(),
         leftovers=_leftovers(settings, host, runtime),
@@ -103,7 +103,7 @@ def _programs(gpu: Gpu) -> list[GpuProcess]:
 
     In a pid namespace of our own the driver's numbers mean other processes than ours.
     """
-    if not (gpu.simulated or _initial()):
+    if not (gpu.simulated or in_initial_namespace()):
         return []
     names = ((process, _name(process.pid)) for process in gpu.processes)
     return [process for process, name in names if name and not name.startswith(_MPS)]
@@ -111,11 +111,8 @@ def _programs(gpu: Gpu) -> list[GpuProcess]:
 
 def _busy(activity: Activity, gpu: GpuId, since: datetime) -> frozenset[int] | None:
     """None also in a pid namespace of our own, but for a simulated machine's."""
-    return activity.busy(gpu, since) if "GPUSHARE_SIM_MACHINE" in os.environ or _initial() else None
-
-
-def _initial() -> bool:
-    return str(Path("/proc/self/ns/pid").readlink()) == _INITIAL_NAMESPACE
+    known = "GPUSHARE_SIM_MACHINE" in os.environ or in_initial_namespace()
+    return activity.busy(gpu, since) if known else None
 
 
 def _name(pid: int) -> str:

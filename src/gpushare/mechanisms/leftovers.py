@@ -4,7 +4,6 @@
 They remain when a daemon lost its state, or was killed and its successor knows nothing of a share.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gpushare.guard import GpuPage, Region, RegionSlot, Swap
+from gpushare.hardware.linux.namespaces import is_ours
 from gpushare.hardware.ports import Cgroups, Mps
 from gpushare.model.errors import BoardCorruptError, GpushareError, RegionCorruptError
 from gpushare.model.ids import GpuId, ShareId
@@ -112,9 +112,8 @@ class Leftovers:
 
     def _living(self, slot: RegionSlot) -> bool:
         """A process of another pid namespace counts as alive: its pid means nothing here."""
-        here = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 (follows the link)
-        strange = slot.pid_namespace != here & 0xFFFFFFFF
-        return strange or self.alive(ProcessRef(pid=slot.pid, started=slot.started))
+        process = ProcessRef(pid=slot.pid, started=slot.started)
+        return not is_ours(slot.pid_namespace) or self.alive(process)
 
     def _gpu_pages(self, known: KnownShares) -> Iterator[Leftover]:
         for path in _files(self.gpu_pages):

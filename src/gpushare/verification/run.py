@@ -9,6 +9,7 @@ import msgspec
 
 from gpushare.delivery.host import environment
 from gpushare.hardware.host import Host
+from gpushare.hardware.mps.daemons import SHARE_VARIABLES
 from gpushare.hardware.ports import Clock
 from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu
@@ -21,12 +22,9 @@ from gpushare.model.verification import ProbeReport
 from .arguments import probe_arguments
 from .verdict import same_gpu, verdict_of
 
-# Variables of the daemon that would choose another GPU, MPS daemon or region.
-_NOT_INHERITED = ("LD_PRELOAD", "GPUSHARE_REGION", "GPUSHARE_SHARE", "CUDA_VISIBLE_DEVICES")
-
 
 @dataclass(frozen=True)
-class ShareProbe:
+class VerificationProbe:
     host: Host
     clock: Clock
     stack: Callable[[Share], Sequence[Promise]]
@@ -57,7 +55,10 @@ class ShareProbe:
         return _contexts(ran.report, gpus)
 
     def _inherited(self) -> dict[str, str]:
-        return {name: value for name, value in self.environ().items() if name not in _NOT_INHERITED}
+        """Without variables that would choose another GPU or region."""
+        return {
+            name: value for name, value in self.environ().items() if name not in SHARE_VARIABLES
+        }
 
 
 def _contexts(report: bytes, gpus: Mapping[GpuId, Gpu]) -> dict[GpuId, tuple[str, Bytes]]:

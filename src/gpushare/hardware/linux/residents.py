@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who sits on the GPUs: processes as people want to know them, and every MPS daemon there is."""
+"""Which processes use the GPUs, with names and users, and every MPS daemon of the machine."""
 
 import os
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from gpushare.model.gpu import Gpu, GpuProcess
 from gpushare.model.share import ProcessRef
 from gpushare.model.value import Value
 
+from .namespaces import in_initial_namespace
 from .processes import DEAD, parse_stat, read
 
 _MPS = "nvidia-cuda-mps"  # what the kernel keeps of the names of control daemon and server
 _SERVER = b"nvidia-cuda-mps-server"
 _PIPE = "CUDA_MPS_PIPE_DIRECTORY"
-_INITIAL_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO of linux/proc_ns.h
 
 
 class Resident(Value):
@@ -62,11 +62,11 @@ class Residents:
         )
 
     def on(self, gpu: Gpu) -> list[tuple[GpuProcess, Resident | None]]:
-        """Who has a context there, but for MPS; None: NVML lists a process that is no more.
+        """Processes with a context there, except MPS; None: NVML lists one that has ended.
 
-        In a pid namespace of our own the driver's numbers mean other processes than ours.
+        In a pid namespace of our own the driver's pids mean other processes.
         """
-        if not gpu.simulated and self._namespace() != _INITIAL_NAMESPACE:
+        if not gpu.simulated and not in_initial_namespace(self._proc):
             return []
         found = ((process, self.find(process.pid)) for process in gpu.processes)
         return [(process, who) for process, who in found if not (who and who.name == _MPS)]
@@ -99,12 +99,6 @@ class Residents:
             boot = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
             return datetime.fromtimestamp(boot + ticks / os.sysconf("SC_CLK_TCK"), UTC)
         return None
-
-    def _namespace(self) -> str:
-        try:
-            return str((self._proc / "self/ns/pid").readlink())
-        except OSError:
-            return _INITIAL_NAMESPACE
 
 
 def _uids(status: bytes) -> Iterator[int]:

@@ -27,8 +27,8 @@ from .dialect import dialect
 
 BINARY = "nvidia-cuda-mps-control"
 _COMM = BINARY[:15].encode()  # what the kernel keeps of a program's name; both have the same
-# A guard inside the daemon would charge the share that happens to start it.
-_NOT_INHERITED = ("LD_PRELOAD", "GPUSHARE_REGION", "GPUSHARE_SHARE", "CUDA_VISIBLE_DEVICES")
+# Of a share's programs. A guard inside a daemon would charge the share that happens to start it.
+SHARE_VARIABLES = ("LD_PRELOAD", "GPUSHARE_REGION", "GPUSHARE_SHARE", "CUDA_VISIBLE_DEVICES")
 _SOCKET_PATH_MAX = 107
 
 
@@ -125,7 +125,7 @@ class MpsDaemons:
         kept = {
             name: value
             for name, value in self._env.items()
-            if name not in _NOT_INHERITED and not name.startswith("CUDA_MPS_")
+            if name not in SHARE_VARIABLES and not name.startswith("CUDA_MPS_")
         }
         return {
             **kept,

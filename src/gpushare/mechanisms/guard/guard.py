@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gpushare.guard import Flag, Region, RegionGrant, RegionSlot, library_path
+from gpushare.hardware.linux.namespaces import is_ours
 from gpushare.hardware.ports import Processes
 from gpushare.mechanisms.mechanism import Moves, Observation, PassiveMechanism
 from gpushare.model.edits import Edits
@@ -159,7 +160,7 @@ class Guard(PassiveMechanism):
         return Observation(
             used={gpu.uuid: _charged(slots, gpu.uuid) for gpu in seen.gpus},
             peak={gpu.uuid: gpu.peak for gpu in seen.gpus},
-            pids=tuple(slot.pid for slot in slots if _ours(slot)),
+            pids=tuple(slot.pid for slot in slots if is_ours(slot.pid_namespace)),
             denied=sum(gpu.denied for gpu in seen.gpus),
             cached=Bytes(sum(gpu.cached for gpu in seen.gpus)),
             share_slots=self._gpu_pages.look(share.id, [gpu.uuid for gpu in seen.gpus]),
@@ -168,7 +169,7 @@ class Guard(PassiveMechanism):
 
     def _living(self, slot: RegionSlot) -> bool:
         """A pid means nothing outside its namespace, so such a process counts as alive."""
-        return not _ours(slot) or self._processes.alive(
+        return not is_ours(slot.pid_namespace) or self._processes.alive(
             ProcessRef(pid=slot.pid, started=slot.started)
         )
 
@@ -214,9 +215,3 @@ class Guard(PassiveMechanism):
 
 def _charged(slots: Sequence[RegionSlot], gpu: GpuId) -> Bytes:
     return Bytes(sum(slot.charged.get(gpu, 0) for slot in slots))
-
-
-def _ours(slot: RegionSlot) -> bool:
-    """Whether the process counts in our own pid namespace."""
-    namespace = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 (follows the link)
-    return slot.pid_namespace == namespace & 0xFFFFFFFF
