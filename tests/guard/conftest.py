@@ -20,6 +20,11 @@ from support import native
 from support.machine import Machine
 
 CONTEXT = Bytes(100 * MIB)
+MEMORY = """
+import pynvml
+pynvml.nvmlInit()
+pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0))
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +46,11 @@ class Share:
 
     def python(self, source: str, env: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
         return self.machine.python(source, env={**self.environment, **env})
+
+    def sweep(self) -> None:
+        """A program that asks for the share's memory, which frees what ended programs held."""
+        asked = self.python(MEMORY)
+        assert asked.returncode == 0, asked.stderr
 
     @property
     def gpu(self) -> RegionGpu:

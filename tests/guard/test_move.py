@@ -204,7 +204,7 @@ def test_a_program_killed_while_away_leaves_nothing(guarded, native_test, pool) 
         assert swap.reap() == 100
         assert swap.reap() == 0
         assert swap.info.taken == 0
-        share.region.reap()
+        share.sweep()
         assert share.gpu.used == 0
 
 

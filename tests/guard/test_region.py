@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import ctypes
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -52,28 +51,6 @@ def test_changes_one_limit(region: Region) -> None:
         region.set_limit(GpuId("GPU-0"), Bytes(1))
 
 
-def test_frees_the_slots_of_the_dead(region: Region) -> None:
-    dead = subprocess.Popen(["true"])
-    dead.wait(timeout=10)
-    namespace = Path("/proc/self/ns/pid").stat().st_ino & 0xFFFFFFFF
-    slot = layout.GsRegionSlot(dead.pid, namespace, 1, (ctypes.c_uint64 * 16)(3 * MIB))
-    header = layout.GsRegionHeader.from_buffer_copy(region.path.read_bytes())
-    header.slots_high = 1
-    with region.path.open("r+b") as file:
-        file.write(bytes(header))
-        file.seek(layout.GsRegion.gpu.offset + layout.GsRegionGpu.used.offset)
-        file.write((3 * MIB).to_bytes(8, "little"))
-        file.seek(layout.GsRegion.slot.offset)
-        file.write(bytes(slot))
-
-    before = region.snapshot()
-    assert before.slots[0].charged == {A: 3 * MIB, B: 0}
-    assert before.gpus[0].used == 3 * MIB
-    assert region.reap() == 1
-    assert region.snapshot().slots == ()
-    assert region.snapshot().gpus[0].used == 0
-
-
 @pytest.mark.parametrize(
     ("offset", "value"),
     [(0, b"NOTAREGI"), (8, b"\x63"), (12, b"\x01"), (24, b"\x11"), (32, b"\xff\xff")],
@@ -83,7 +60,7 @@ def test_refuses_a_foreign_file(region: Region, offset: int, value: bytes) -> No
     with region.path.open("r+b") as file:
         file.seek(offset)
         file.write(value)
-    for use in (lambda: Region.open(region.path), region.snapshot, region.reap):
+    for use in (lambda: Region.open(region.path), region.snapshot):
         with pytest.raises(RegionCorruptError) as refused:
             use()
         assert refused.value.because

@@ -74,7 +74,7 @@ def test_eight_programs_never_exceed_their_share(guarded, native_test, flags) ->
     assert max(seen) <= share.gpu.limit
     assert max(seen) > PROCESSES * CONTEXT  # it was a fight
     assert share.gpu.denied > 0
-    share.region.reap()
+    share.sweep()
     assert share.gpu.used == 0
 
 

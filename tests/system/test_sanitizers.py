@@ -46,7 +46,6 @@ def _sanitized(build: Path, region: Path, **more: str) -> dict[str, str]:
         "LD_LIBRARY_PATH": str(build / "simgpu"),
         "GPUSHARE_REGION": str(region),
         "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0",
-        "TSAN_OPTIONS": f"suppressions={ROOT / 'native/tests/guard/tsan.supp'}",
     } | more
 
 

@@ -56,14 +56,6 @@ bool gs_region_lock(struct gs_region *region)
     return locked(region, pthread_mutex_lock(&region->lock));
 }
 
-bool gs_region_lock_within(struct gs_region *region, int seconds)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += seconds;
-    return locked(region, pthread_mutex_timedlock(&region->lock, &until));
-}
-
 void gs_region_unlock(struct gs_region *region)
 {
     write_end(region);

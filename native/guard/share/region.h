@@ -134,7 +134,7 @@ struct gpushare_grant {
 
 /*
  * For the daemon. Each returns a negative errno on failure: -EBADMSG for a file that is not a
- * region, -ETIMEDOUT when another process holds its lock.
+ * region. None takes the region's lock, which a stopped program can hold.
  */
 int gpushare_region_create(const char *path, const struct gpushare_grant *grants, unsigned count);
 int gpushare_region_set_limit(const char *path, const char *uuid, uint64_t limit);
@@ -149,7 +149,6 @@ int gpushare_region_resume(const char *path);
  * they are. Only while no program of the share can use a GPU.
  */
 int gpushare_region_move(const char *path, unsigned gpu, const struct gpushare_grant *grant);
-int gpushare_region_reap(const char *path);
 
 /* Maps a region; NULL and errno on failure. */
 struct gs_region *gs_region_map(const char *path);
@@ -157,7 +156,6 @@ void gs_region_unmap(struct gs_region *region);
 
 /* False only when the lock cannot be repaired. After a holder died, every `used` is recomputed. */
 bool gs_region_lock(struct gs_region *region);
-bool gs_region_lock_within(struct gs_region *region, int seconds);
 void gs_region_unlock(struct gs_region *region);
 
 /* These four need the lock. gs_region_join() returns the slot, -1 when all are in use. */

@@ -12,7 +12,6 @@
 #include "base/shared_file.h"
 #include "share/region.h"
 
-enum { REAP_SECONDS = 1 };
 
 static bool sound(const struct gs_region *region)
 {
@@ -213,18 +212,4 @@ GS_EXPORT int gpushare_region_move(const char *path, unsigned gpu,
     bool done = valid && put_move(fd, (int)gpu, grant, copy.gpu[gpu].moves + 1);
     close(fd);
     return done ? 0 : valid ? -EIO : -ENODEV;
-}
-
-GS_EXPORT int gpushare_region_reap(const char *path)
-{
-    struct gs_region *region = gs_region_map(path);
-    if (!region)
-        return -errno;
-    int swept = -ETIMEDOUT;
-    if (gs_region_lock_within(region, REAP_SECONDS)) {
-        swept = gs_region_sweep(region);
-        gs_region_unlock(region);
-    }
-    gs_region_unmap(region);
-    return swept;
 }

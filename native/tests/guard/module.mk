@@ -43,7 +43,6 @@ GUARD_UNITS := map region liveness quiesce
 GUARD_TARGETS := test-guard test-hooks $(GUARD_UNITS:%=test-%)
 .PHONY: $(GUARD_TARGETS)
 $(GUARD_TARGETS): export ASAN_OPTIONS = verify_asan_link_order=0:detect_leaks=0
-$(GUARD_TARGETS): export TSAN_OPTIONS = suppressions=$(abspath tests/guard/tsan.supp)
 test-guard: $(filter-out test-guard,$(GUARD_TARGETS)) $(GUARD_SIMULATED)
 $(GUARD_UNITS:%=test-%): test-%: $(GUARD_TESTS)/%_test
 	timeout 100 $<

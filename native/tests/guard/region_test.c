@@ -48,7 +48,6 @@ static void refuses_what_is_no_region(void)
     CHECK(fd >= 0 && !gs_region_map(path) && errno == EBADMSG);
     CHECK(ftruncate(fd, sizeof(struct gs_region)) == 0);
     CHECK(!gs_region_map(path) && errno == EBADMSG);
-    CHECK(gpushare_region_reap(path) == -EBADMSG);
     CHECK(gpushare_region_set_limit(path, grant.uuid, 1) == -EBADMSG);
     close(fd);
     CHECK(gpushare_region_create(path, &grant, 0) == -EINVAL);
@@ -150,11 +149,10 @@ static void reclaims_the_dead(void)
     waitpid(child_that_holds(region, 0, true), NULL, 0);
     check_invariants(region); /* takes the lock over from the dead owner */
     CHECK(region->gpu[0].used == 64 * MIB);
-    CHECK(gpushare_region_reap(path) == 0);
     gs_region_unmap(region);
 }
 
-static void gives_up_on_a_lock_that_is_held(void)
+static void the_daemon_does_not_wait_for_the_lock(void)
 {
     struct gs_region *region = fresh();
     int ready[2];
@@ -166,11 +164,9 @@ static void gives_up_on_a_lock_that_is_held(void)
         pause();
     }
     CHECK(read(ready[0], &byte, 1) == 1);
-    CHECK(gpushare_region_reap(path) == -ETIMEDOUT);
     CHECK(gpushare_region_set_limit(path, grant.uuid, 7) == 0 && region->gpu[0].limit == 7);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
-    CHECK(gpushare_region_reap(path) == 0); /* it never joined */
     close(ready[0]);
     close(ready[1]);
     gs_region_unmap(region);
@@ -247,7 +243,9 @@ static void survives_killing(void)
         waitpid(racers[p], NULL, 0);
     }
     check_invariants(region);
-    gpushare_region_reap(path);
+    CHECK(gs_region_lock(region));
+    gs_region_sweep(region);
+    gs_region_unlock(region);
     CHECK(region->gpu[0].used == 0 && region->slots_high <= 2 * PROCESSES);
     gs_region_unmap(region);
 }
@@ -277,7 +275,7 @@ int main(void)
     forgets_the_image_before_an_exec();
     knows_the_living();
     reclaims_the_dead();
-    gives_up_on_a_lock_that_is_held();
+    the_daemon_does_not_wait_for_the_lock();
     runs_out_of_slots();
     survives_killing();
     unlink(path);

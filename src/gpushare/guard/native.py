@@ -50,7 +50,6 @@ def _load(path: Path) -> ctypes.CDLL:
     loaded.gpushare_region_suspend.argtypes = [text, word]
     loaded.gpushare_region_resume.argtypes = [text]
     loaded.gpushare_region_move.argtypes = [text, number, ctypes.c_void_p]
-    loaded.gpushare_region_reap.argtypes = [text]
     loaded.gpushare_gpu_page_create.argtypes = [text, text]
     loaded.gpushare_gpu_page_set_share.argtypes = [text, number, ctypes.c_void_p]
     return loaded

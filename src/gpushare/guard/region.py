@@ -181,10 +181,6 @@ class Region:
             raise NoSuchGpuError(f"the region {self.path} has no GPU number {number}")
         self._check(result)
 
-    def reap(self) -> int:
-        """Free the slots of dead processes; returns their number."""
-        return self._check(library().gpushare_region_reap(os.fsencode(self.path)))
-
     def limits(self) -> dict[GpuId, Bytes]:
         """Memory limits by GPU; reads nothing else."""
         fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
