@@ -96,7 +96,7 @@ def api(tmp_path, short_path):
     thread.start()
     assert ready.wait(20)
     yield found
-    found.loop.call_soon_threadsafe(found.daemon.core.bus.close)
+    found.loop.call_soon_threadsafe(found.daemon.parts.bus.close)
     found.loop.call_soon_threadsafe(found.server.stop)
     thread.join(20)
     world.close()

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gpushare.api import Certificate, FilterSettings, RemoteServer, Server, build
-from gpushare.daemon.access.access import Access
 from gpushare.daemon.access.accounts import Account, Accounts
 from gpushare.daemon.access.tokens import AccessTokens
 from gpushare.daemon.base.paths import listen
 from gpushare.daemon.listeners import bound
-from gpushare.daemon.services.service import DaemonService
 from gpushare.model.access.role import Role
 from gpushare.model.access.token import NewToken, TokenRequest
 from support.certificates import Authority, Pair
@@ -84,7 +82,9 @@ class House:
         accounts = Accounts(
             UID, self.directory, self.elapsed, operators=["gpu-ops"], viewers=["gpu-eyes"]
         )
-        return AccessTokens(here.store, accounts, here.core.bus, here.core.ports.clock, self.issuer)
+        return AccessTokens(
+            here.store, accounts, here.parts.bus, here.parts.ports.clock, self.issuer
+        )
 
     def act(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)
@@ -159,9 +159,8 @@ def living(house: House, prepared: Callable[[House], None] = lambda _: None) -> 
             await here.core.reconcile()
             house.daemon, house.loop = here, asyncio.get_running_loop()
             house.keys = house.keys_for(here)
-            service = DaemonService(here.core, Access(operator=UID), house.keys)
-            here.service = service
-            app = build(service, settings=house.rules)
+            here.parts.tokens = house.keys
+            app = build(here.service, settings=house.rules)
             listener = bound("127.0.0.1:0", secure=False)
             house.port = listener.getsockname()[1]
             house.certificate = Certificate(house.pair.cert, house.pair.key, house.client_ca)
@@ -184,7 +183,7 @@ def living(house: House, prepared: Callable[[House], None] = lambda _: None) -> 
     try:
         yield house
     finally:
-        house.loop.call_soon_threadsafe(house.daemon.core.bus.close)
+        house.loop.call_soon_threadsafe(house.daemon.parts.bus.close)
         for one in stop:
             house.loop.call_soon_threadsafe(one)
         thread.join(20)

@@ -201,7 +201,7 @@ async def _owner(store):
 def test_events_stream_from_where_the_listener_left(api):
     api.call("POST", "/v1/shares", SMALL)
     api.call("DELETE", "/v1/shares/train")
-    api.loop.call_soon_threadsafe(api.daemon.core.bus.close)
+    api.loop.call_soon_threadsafe(api.daemon.parts.bus.close)
     whole = api.call("GET", "/v1/events")
     rest = api.call("GET", "/v1/events", **{"Last-Event-ID": "2"})
     assert whole.headers["content-type"].startswith("text/event-stream")

@@ -53,7 +53,7 @@ def test_only_logging_in_needs_no_name():
 def test_each_call_is_open_to_just_the_roles_of_its_row(house, role):
     share = house.at_socket("POST", "/v1/shares", BODIES[("POST", "/v1/shares")]).json
     secret = house.secret("ana", role, scopes=scopes(role))
-    house.loop.call_soon_threadsafe(house.daemon.core.bus.close)  # streams end at once
+    house.loop.call_soon_threadsafe(house.daemon.parts.bus.close)  # streams end at once
     for method, path in CALLS:
         row = REQUIREMENTS[method, path]
         target = path.replace("{ref}", share["id"]) + ("?timeout=0" if "wait" in path else "")

@@ -140,8 +140,8 @@ class Story:
         if shares:
             share = self.dice.choice(shares)
             held = daemon.store.shares.get(share.id)
-            async with daemon.core.turn:
-                await daemon.core.reconciler.stop(held, "removed")
+            async with daemon.parts.turn:
+                await daemon.parts.termination.stop(held, "removed")
 
     async def tick(self, daemon: DaemonSession) -> None:
         await daemon.tick(self.dice.choice([1, 4, 20]))
@@ -210,7 +210,7 @@ def check_moves(daemon: DaemonSession) -> None:
         ref.pid
         for share in daemon.store.shares.living()
         if share.suspension and share.suspension.tier is Tier.CHECKPOINT
-        for ref in daemon.core.members.known(share.id)
+        for ref in daemon.parts.processes.known(share.id)
     }
     for pid, state in world.checkpoints.states.items():
         if pid in world.living() and pid not in deep:
@@ -239,10 +239,10 @@ def check_settled(daemon: DaemonSession, story: Story) -> None:
     assert daemon.store.intents.pending() == []
     living = daemon.world.living()
     for share in holding:
-        inside = {ref.pid for ref in daemon.core.members.known(share.id)}
+        inside = {ref.pid for ref in daemon.parts.processes.known(share.id)}
         assert share.holder is None or inside or share.holder.pid in living
     check_moves(daemon)
-    members = {pid for s in holding for pid in (r.pid for r in daemon.core.members.known(s.id))}
+    members = {pid for s in holding for pid in (r.pid for r in daemon.parts.processes.known(s.id))}
     assert {p.pid for p in story.programs if p.pid in living} <= members
 
 

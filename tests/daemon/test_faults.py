@@ -142,7 +142,7 @@ def test_a_lost_gpu_fails_its_shares_when_their_programs_end(world, state):
 def test_an_xid_is_told_to_those_it_reaches(world, state, code, reaches, compute):
     async def story(daemon):
         share, _ = await daemon.run(8, compute=compute)
-        daemon.core.reconciler.notice_xid(Xid(gpu=GpuId("GPU-0"), code=code))
+        daemon.parts.faults.notice_xid(Xid(gpu=GpuId("GPU-0"), code=code))
         told = (await daemon.show(share.id)).reason
         assert ("Xid" in told) == (compute in reaches)
 

@@ -133,7 +133,7 @@ def test_the_loop_wakes_when_a_reservation_begins(world, state):
     async def story(daemon):
         at = world.clock.now() + timedelta(seconds=3)
         await daemon.create(60, name="demo", at=at, ttl=HOUR)
-        assert daemon.core.placement.begins() == at
+        assert daemon.parts.placement.begins() == at
 
     live(world, state, story)
 

@@ -79,7 +79,7 @@ def test_the_end_of_a_program_wakes_the_loop(world, state):
     async def story(daemon):
         _, process = await daemon.run(8)
         world.end(process)
-        await asyncio.wait_for(daemon.core.reconciler.rest(3600), 10)
+        await asyncio.wait_for(daemon.parts.rest.rest(3600), 10)
 
     live(world, state, story)
 

@@ -13,7 +13,7 @@ def test_events_tell_the_story_from_any_point(world, state):
         share, process = await daemon.run(8)
         world.end(process)
         await daemon.tick()
-        daemon.core.bus.close()
+        daemon.parts.bus.close()
         told = [e.type for e in daemon.store.events.since(0) if e.share == share.id]
         assert told == [
             "share.queued",
@@ -34,7 +34,7 @@ def test_followers_hear_what_comes(world, state):
     async def story(daemon):
         listening = asyncio.create_task(hear(daemon, ME))
         await daemon.create(8)
-        daemon.core.bus.close()
+        daemon.parts.bus.close()
         assert (await listening)[-1] == "share.granted"
 
     live(world, state, story)
@@ -45,7 +45,7 @@ def test_strangers_hear_nothing_of_others(world, state):
         await daemon.create(8)
         listening = asyncio.create_task(hear(daemon, STRANGER))
         await asyncio.sleep(0)
-        daemon.core.bus.close()
+        daemon.parts.bus.close()
         assert await listening == []
 
     live(world, state, story)

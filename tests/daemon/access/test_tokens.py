@@ -9,11 +9,9 @@ from msgspec.structs import replace
 
 from api.remote import ANA, EYE, LIN, OPS, Elapsed, MadeUp
 from gpushare.api.permissions import default_scopes
-from gpushare.daemon.access.access import Access
 from gpushare.daemon.access.accounts import Accounts
 from gpushare.daemon.access.oidc import SESSION, LoginClaims
 from gpushare.daemon.access.tokens import MOST, AccessTokens
-from gpushare.daemon.access.visibility import VisibilityFilter
 from gpushare.model.access.role import Role
 from gpushare.model.access.token import Login, LoginRequest, TokenRequest
 from gpushare.model.errors import (
@@ -46,7 +44,7 @@ def keys(world, state):
     with session(world, state) as here:
         directory, elapsed = MadeUp(), Elapsed()
         accounts = Accounts(UID, directory, elapsed, operators=["gpu-ops"], viewers=["gpu-eyes"])
-        found = AccessTokens(here.store, accounts, here.core.bus, world.clock, NamingIssuer())
+        found = AccessTokens(here.store, accounts, here.parts.bus, world.clock, NamingIssuer())
         found.world, found.here = world, here
         found.directory, found.elapsed = directory, elapsed
         yield found
@@ -217,7 +215,7 @@ def test_secrets_are_kept_nowhere(keys, state):
 def test_what_is_told_of_tokens_is_for_operators(keys):
     make(keys, local(keys, LIN))
     [event] = keys.here.store.events.since(0)
-    visibility = VisibilityFilter(keys.here.core, Access(operator=UID))
+    visibility = keys.here.parts.visibility
     assert not visibility.hears(event, local(keys, LIN))
     assert visibility.hears(event, local(keys, OPS))
 

@@ -108,14 +108,14 @@ def _request():
 def test_events_are_for_whose_share_it_is(world, state):
     async def story(daemon):
         await occupied(daemon)
-        daemon.core.bus.close()
+        daemon.parts.bus.close()
 
         async def heard(caller):
             return [event.type async for event in daemon.service.events(0, caller)]
 
-        daemon.core.bus.publish("token.created", "for lin")
-        daemon.core.bus.publish("policy.changed", "by lin")
-        daemon.core.bus.publish("gpu.lost", "GPU 0 is lost")
+        daemon.parts.bus.publish("token.created", "for lin")
+        daemon.parts.bus.publish("policy.changed", "by lin")
+        daemon.parts.bus.publish("gpu.lost", "GPU 0 is lost")
         assert await heard(STRANGER) == ["gpu.lost"]
         assert await heard(VIEWER) == ["gpu.lost"]
         assert "share.granted" in await heard(ME)

@@ -90,7 +90,7 @@ def test_two_acts_that_were_cut_short_do_not_cross(world, state):
         world.trouble = stuck
         with pytest.raises(MpsStuckError):
             await daemon.service.suspend("train", PLAIN, ME)
-        with pytest.raises(ConflictError, match="in the middle"):
+        with pytest.raises(ConflictError, match="is in progress"):
             await daemon.service.suspend("train", PLAIN, ME)
         world.trouble = lambda: None
         await daemon.service.suspend("train", PLAIN, ME)
@@ -256,7 +256,7 @@ def test_nobody_enters_a_share_that_is_being_released(world, state):
         with pytest.raises(MpsStuckError):
             await daemon.service.remove("desk", ME)
         process = world.spawn()
-        with pytest.raises(ConflictError, match="in the middle"):
+        with pytest.raises(ConflictError, match="is in progress"):
             await daemon.service.enter("desk", EnterRequest(pid=process.pid), ME)
         world.trouble = lambda: None
         with pytest.raises(ConflictError, match="released"):

@@ -47,7 +47,7 @@ def test_deep_leaves_nothing_half_done_when_one_process_cannot(world, state):
 def test_deep_is_refused_under_mps_with_the_reason(world, state):
     async def story(daemon):
         await daemon.run(8, compute=50)
-        with pytest.raises(NotSuspendableError, match="deeply") as caught:
+        with pytest.raises(NotSuspendableError, match="checkpointed") as caught:
             await daemon.service.suspend("train", DEEP, ME)
         assert "MPS" in caught.value.because
         assert (await daemon.service.suspend("train", PLAIN, ME)).state is State.SUSPENDED

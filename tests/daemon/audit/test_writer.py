@@ -72,8 +72,8 @@ def test_a_share_leaves_its_whole_story(kept):
 
 
 def test_turns_that_come_by_the_clock_are_not_kept(kept):
-    kept.here.core.bus.publish("share.turn", "has the GPU memory")
-    kept.here.core.bus.publish("share.waits", "another has it")
+    kept.here.parts.bus.publish("share.turn", "has the GPU memory")
+    kept.here.parts.bus.publish("share.waits", "another has it")
 
     assert not {"share.turn", "share.waits"} & set(kept.actions())
 
@@ -197,9 +197,9 @@ def full(monkeypatch):
 
 def test_a_full_disk_refuses_acts_and_loses_nothing(kept, full):
     kept.writer.tell(deed(ref="while it is full"))
-    kept.here.core.bus.publish("share.released", "its program ended")
+    kept.here.parts.bus.publish("share.released", "its program ended")
     before = kept.here.world.clock.now()
-    with pytest.raises(StateFullError, match="nothing can be changed now"):
+    with pytest.raises(StateFullError, match="changes are refused now"):
         kept.writer.ready()
     assert kept.events() == ["audit.blocked"]
 

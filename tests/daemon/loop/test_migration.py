@@ -63,7 +63,7 @@ def test_who_enters_later_is_prepared_for_the_other_gpu(world, state):
         await daemon.service.migrate("train", ONE, ME)
         await daemon.service.migrate("train", ZERO, ME)
         assert (await daemon.show("train")).gpus == ("GPU-0",)
-        again = await daemon.core.executor.edits(daemon.store.shares.find("train"))
+        again = await daemon.parts.executor.edits(daemon.store.shares.find("train"))
         assert again.env
 
     live(world, state, story)

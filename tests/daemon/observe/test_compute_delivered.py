@@ -17,7 +17,7 @@ def slot(**counters: int) -> dict[str, ShareSlot]:
 def after(*samples: tuple[float, dict[str, ShareSlot]]) -> int | None:
     found = ComputeDelivered()
     for at, share_slots in samples:
-        found.note("s", at, share_slots)
+        found.add("s", at, share_slots)
     return found.percent("s")
 
 
@@ -58,8 +58,8 @@ def test_counters_that_a_tenant_wrote_stay_within_bounds() -> None:
 
 def test_a_share_that_is_gone_is_forgotten() -> None:
     found = ComputeDelivered()
-    found.note("s", 0, slot())
-    found.note("s", 4, slot(busy_ns=SECOND))
+    found.add("s", 0, slot())
+    found.add("s", 4, slot(busy_ns=SECOND))
     found.keep(())
     assert found.percent("s") is None
 

@@ -25,7 +25,7 @@ def test_a_region_cannot_make_a_strangers_process_a_member(world, state):
         await daemon.tick()
         assert (await daemon.show(share.id)).pids == (process.pid,)
 
-        await daemon.core.reconciler.stop(daemon.store.shares.get(share.id), "over")
+        await daemon.parts.termination.stop(daemon.store.shares.get(share.id), "over")
         await daemon.tick(60)
 
         assert victim.pid not in {pid for pid, _ in world.signals}

@@ -176,7 +176,7 @@ def test_a_share_that_was_idle_may_begin_to_work(watch: Watch):
 
 def test_a_program_outside_every_share_is_told_once_it_stays(watch: Watch):
     def strangers(*pids: int, passed: float = 5.0) -> list[AnomalyKind]:
-        return watch.look(passed=passed, strangers={GPU: frozenset(pids)})
+        return watch.look(passed=passed, outside={GPU: frozenset(pids)})
 
     assert strangers(7) == []
     assert strangers(7) == []
@@ -193,13 +193,13 @@ def test_a_program_outside_every_share_is_told_once_it_stays(watch: Watch):
 
 def test_programs_that_come_and_go_are_being_found_in_their_shares(watch: Watch):
     for pid in range(100):
-        assert watch.look(strangers={GPU: frozenset((pid,))}) == []
+        assert watch.look(outside={GPU: frozenset((pid,))}) == []
 
 
 def test_a_tenant_at_its_limit_for_hours_is_told_once(watch: Watch):
     told = []
     for _ in range(10):
-        told += watch.look(passed=HOUR, full={Tenant("lab"): 0.97, Tenant("other"): 0.9})
+        told += watch.look(passed=HOUR, quota_use={Tenant("lab"): 0.97, Tenant("other"): 0.9})
 
     assert told == [AnomalyKind.EDGE]
 
@@ -207,7 +207,7 @@ def test_a_tenant_at_its_limit_for_hours_is_told_once(watch: Watch):
 def test_a_tenant_that_touches_its_limit_is_not(watch: Watch):
     told = []
     for number in range(20):
-        told += watch.look(passed=HOUR, full={Tenant("lab"): 1.0 if number % 3 else 0.5})
+        told += watch.look(passed=HOUR, quota_use={Tenant("lab"): 1.0 if number % 3 else 0.5})
 
     assert told == []
 
@@ -282,7 +282,7 @@ def test_an_alarm_does_not_ring_twice_without_calm_between(steps):
 def seen(here, monkeypatch, **observation) -> None:
     """What the mechanisms see of every share from now on."""
     here.seen = {**getattr(here, "seen", {}), **observation}
-    observer = here.core.observer
+    observer = here.parts.observer
     monkeypatch.setattr(observer, "last", lambda _: Observation(**here.seen))
 
 
@@ -341,12 +341,12 @@ def test_a_daemon_counts_refusals_that_time_does_not_heal(world, state):
     async def story(here) -> None:
         for code in ("GS1702", "GS1703", "GS1201"):
             for _ in range(50):
-                here.core.reconciler.monitor.refused(caller, code)
+                here.parts.monitor.refused(caller, code)
         await here.tick()
         assert events(here, "anomaly.") == []
         for code in ("GS1303", "GS1701"):
             for _ in range(10):
-                here.core.reconciler.monitor.refused(caller, code)
+                here.parts.monitor.refused(caller, code)
         await here.tick()
         assert events(here, "anomaly.") == ["anomaly.probing"]
         assert b'gpushare_anomalies_total{kind="probing"} 1.0' in await here.service.metrics(

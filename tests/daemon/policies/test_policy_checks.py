@@ -4,10 +4,8 @@
 import pytest
 from msgspec.structs import replace
 
-from gpushare.daemon.access.access import Access
 from gpushare.daemon.access.accounts import Account
-from gpushare.daemon.policies.policy_checks import check, mine, tenant_of, warnings, without
-from gpushare.daemon.services.policy_service import DaemonPolicy
+from gpushare.daemon.policies.policy_checks import check, tenant_of, tenants_of, warnings, without
 from gpushare.model.errors import ConflictError, NoSuchTenantError, PolicyError, RoleError
 from gpushare.model.gpu import Gpu, Machine
 from gpushare.model.ids import GpuId, Tenant
@@ -16,7 +14,6 @@ from gpushare.model.spec import MemoryAsk, ShareSpec
 from gpushare.model.units import GIB, Bytes, Percent, Seconds
 from gpushare.model.view import CreateRequest
 from support.world.session import ME, STRANGER, live
-from support.world.world import UID
 
 LAB, VISION, SPEECH, ANA = Tenant("lab"), Tenant("vision"), Tenant("speech"), Tenant("ana")
 TREE = Policy(
@@ -49,8 +46,8 @@ def test_whose_a_share_is(user, groups, wanted, found):
 
 
 def test_one_belongs_to_what_lists_one_or_a_group():
-    assert mine(TREE, "bo", ("audio",)) == (SPEECH, VISION)
-    assert mine(Policy(), "bo", ("audio",)) == ("bo",)
+    assert tenants_of(TREE, "bo", ("audio",)) == (SPEECH, VISION)
+    assert tenants_of(Policy(), "bo", ("audio",)) == ("bo",)
 
 
 def test_a_tenant_of_others_is_refused_but_to_operators():
@@ -138,8 +135,8 @@ class Known:
         raise AssertionError(name)
 
 
-def governed(daemon) -> DaemonPolicy:
-    daemon.service.rules = DaemonPolicy(daemon.core, Access(operator=UID), Known())
+def governed(daemon):
+    daemon.parts.directory = Known()
     return daemon.service.rules
 
 
@@ -198,7 +195,7 @@ def test_shares_of_a_tenant_that_goes_keep_its_name(world, state):
         share = await daemon.service.create(ask(), STRANGER)
         assert share.tenant == SPEECH
         found = await rules.remove_tenant(SPEECH, ME)
-        assert "1 of its shares go on under its name" in found.warnings[-1]
+        assert "1 of its shares keep its name" in found.warnings[-1]
         assert (await daemon.show(share.id)).tenant == SPEECH
         quota = (await rules.quotas(ME))[-1]
         assert (quota.tenant, quota.named, quota.shares) == (SPEECH, False, 1)

@@ -27,7 +27,7 @@ class AuditedDaemon:
         self.refused: list[tuple[int, str]] = []
         self.writer = AuditWriter(
             self.log,
-            here.core.bus,
+            here.parts.bus,
             here.world.clock,
             lambda caller, code: self.refused.append((caller.uid, code)),
         )

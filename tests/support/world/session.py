@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gpushare.daemon.access.access import Access
 from gpushare.daemon.services.service import DaemonService
 from gpushare.model.access.role import Role
 from gpushare.model.share import Caller, ProcessRef
@@ -23,9 +22,14 @@ STRANGER = Caller(uid=UID + 7, gid=UID + 7, pid=1)
 class DaemonSession:
     def __init__(self, world: World, state: Path, step: Callable[[str], None]) -> None:
         self.world = world
-        self.core = world.core(state, step)
-        self.service = DaemonService(self.core, Access(operator=UID))
-        self.store = self.core.store
+        self.parts = world.parts(state, step)
+        self.core = self.parts.core
+        self.store = self.parts.store
+
+    @property
+    def service(self) -> DaemonService:
+        """Made when it is first used: a test may replace parts before."""
+        return self.parts.service
 
     async def tick(self, seconds: float = 2) -> None:
         self.world.clock.pass_by(seconds)
@@ -67,7 +71,7 @@ def session(world: World, state: Path, step: Callable[[str], None] = lambda _: N
     try:
         yield found
     finally:
-        found.core.members.close()
+        found.parts.processes.close()
         found.store.close()
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from gpushare.daemon.access.access import Access
 from gpushare.daemon.base.host_ports import HostPorts
-from gpushare.daemon.loop.core import Core
+from gpushare.daemon.compose import Parts
 from gpushare.hardware.linux.census import Census
 from gpushare.hardware.linux.processes import ProcProcesses
 from gpushare.hardware.linux.residents import Residents
@@ -255,9 +256,10 @@ class World:
         lost[gpu] = replace(lost[gpu], health=GpuHealth(lost=True))
         self.gpus = tuple(lost)
 
-    def core(self, state: Path, step: Callable[[str], None] = lambda _: None) -> Core:
-        """A daemon on this world."""
-        return Core(Store(state), self.ports(), step, turn_seconds=TURN_SECONDS)
+    def parts(self, state: Path, step: Callable[[str], None] = lambda _: None) -> Parts:
+        """The parts of a daemon on this world."""
+        access = Access(operator=UID)
+        return Parts(Store(state), self.ports(), access, step=step, turn_seconds=TURN_SECONDS)
 
     def ports(self) -> HostPorts:
         return HostPorts(

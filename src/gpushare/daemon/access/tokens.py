@@ -12,9 +12,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from gpushare.api.permissions import WRITE_TOKENS, default_scopes, scopes
-from gpushare.config.settings import Settings
 from gpushare.daemon.base.bus import Bus
-from gpushare.daemon.loop.core import Core
 from gpushare.hardware.ports import Clock
 from gpushare.model.access.role import Role
 from gpushare.model.access.token import Login, LoginRequest, NewToken, Token, TokenId, TokenRequest
@@ -29,9 +27,8 @@ from gpushare.model.errors import (
 from gpushare.model.share import Caller
 from gpushare.store import Store
 
-from .access import Access
-from .accounts import Account, Accounts, SystemDirectory
-from .oidc import Issuer, IssuerSettings
+from .accounts import Account, Accounts
+from .oidc import Issuer
 
 MOST = 200  # living tokens that act as one user
 _SECRET_BYTES = 32
@@ -224,33 +221,6 @@ class AccessTokens:
         for token in gone:
             if bell := self._bells.pop(token, None):
                 bell.set()
-
-
-def keys_of(core: Core, access: Access, settings: Settings | None = None) -> AccessTokens:
-    """As the settings say; without any, roles come from uids alone and there is no login."""
-    clock = core.ports.clock
-    accounts = Accounts(
-        access.operator,
-        SystemDirectory(),
-        clock.elapsed,
-        operators=settings.operators if settings else (),
-        viewers=settings.viewers if settings else (),
-    )
-    issuer = None
-    if settings and settings.oidc_issuer:
-        issuer = Issuer(_issuer_settings(settings), clock.elapsed)
-    return AccessTokens(core.store, accounts, core.bus, clock, issuer)
-
-
-def _issuer_settings(settings: Settings) -> IssuerSettings:
-    return IssuerSettings(
-        issuer=settings.oidc_issuer,
-        audience=settings.oidc_audience,
-        client=settings.oidc_client or settings.oidc_audience,
-        user_claim=settings.oidc_user_claim,
-        role_claim=settings.oidc_role_claim,
-        operators=settings.oidc_operators,
-    )
 
 
 def _scopes(wanted: Sequence[str], role: Role, caller: Caller) -> tuple[str, ...]:

@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a caller gets to see of what is not theirs: that it is there and how large, unless the
-policy says more."""
+"""What callers see of other users' shares: that they exist and their size, unless the policy allows
+more."""
 
 from msgspec.structs import replace
 
-from gpushare.daemon.loop.core import Core
 from gpushare.daemon.present.views import for_strangers
+from gpushare.hardware.ports import Processes
 from gpushare.model.errors import NoSuchShareError
 from gpushare.model.event import Event
 from gpushare.model.gpu import GpuProcess
 from gpushare.model.policy.tenant import Visibility
 from gpushare.model.share import Caller, Share
 from gpushare.model.view import DecisionView, GpuView, ShareView
+from gpushare.store import Store
 
 from .access import Access
 
 
 class VisibilityFilter:
-    def __init__(self, core: Core, access: Access) -> None:
-        self._store, self._processes = core.store, core.ports.processes
-        self._access = access
+    def __init__(self, store: Store, processes: Processes, access: Access) -> None:
+        self._store, self._processes, self._access = store, processes, access
 
     def find(self, ref: str, caller: Caller) -> Share:
         """By id, id prefix or name; raises NoSuchShareError also for names that are hidden."""
@@ -32,7 +32,7 @@ class VisibilityFilter:
         return share
 
     def own(self, ref: str, caller: Caller) -> Share:
-        """One that the caller may act on; raises NotYoursError too."""
+        """A share that the caller may act on; raises NotYoursError too."""
         return self._access.check(self.find(ref, caller), caller)
 
     def share(self, view: ShareView, share: Share, caller: Caller) -> ShareView:
@@ -41,14 +41,14 @@ class VisibilityFilter:
         return for_strangers(view, names=self._open(caller))
 
     def gpu(self, view: GpuView, caller: Caller) -> GpuView:
-        """Processes of others have no pid here."""
+        """Without the processes of other users."""
         if self._open(caller):
             return view
-        mine = (process for process in view.processes if self._mine(process, caller))
-        return replace(view, processes=tuple(mine))
+        own = (process for process in view.processes if self._own(process, caller))
+        return replace(view, processes=tuple(own))
 
     def decision(self, view: DecisionView, caller: Caller) -> DecisionView:
-        """Others' shares that it was decided beside have no name here."""
+        """Without the names of other users' shares."""
         return view if self._open(caller) else replace(view, shares=())
 
     def hears(self, event: Event, caller: Caller) -> bool:
@@ -63,6 +63,6 @@ class VisibilityFilter:
         policy = self._store.policy.current()
         return self._access.all(caller) or policy.visibility is Visibility.SHARES
 
-    def _mine(self, process: GpuProcess, caller: Caller) -> bool:
-        found = self._processes.find(process.pid)
-        return found is not None and self._processes.uid(found) == caller.uid
+    def _own(self, process: GpuProcess, caller: Caller) -> bool:
+        living = self._processes.find(process.pid)
+        return living is not None and self._processes.uid(living) == caller.uid

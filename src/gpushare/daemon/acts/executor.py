@@ -1,8 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Acts on the machine, each journaled: intent, act, confirm.
+"""Acts on the machine through the journal: intent, act, confirm.
 
-An act that was cut short is undone (grant, suspend, adjust) or finished (release, resume). Both
-need only what the intent holds, and both may be repeated, because mechanisms are idempotent.
+Every act on a share has three steps. The *intent* is committed to the store before the machine is
+touched and holds all that is needed to finish or undo the act. Then the mechanisms *act*. Then one
+transaction *confirms*: it deletes the intent, records the new state and publishes the event.
+
+A daemon that dies between two steps leaves an intent behind. `recover` reads the journal and
+
+- undoes a grant, a suspend, an adjust or a migrate, so that the share is as it was;
+- finishes a release or a resume.
+
+Undoing and finishing may themselves be interrupted: mechanisms are idempotent, so both are repeated
+until they succeed. Until then the share is *busy*, and no other act on it begins.
+
+Invariants:
+- No act without a committed intent; no recorded state that the machine does not have.
+- The shares of a gang become granted in one transaction or fail together.
+- An error of an act is raised after its undo was tried; an undo that fails stays in the journal.
+- `step` is called at each point where a crash would leave a different state; tests crash there.
 """
 
 import asyncio
@@ -27,13 +42,13 @@ from .transitions import Transitions
 
 Step = Callable[[str], None]
 Verify = Callable[[Share, Edits], Awaitable[Verification | None]]
-_REMEMBERED = 100  # failures; who asked reads his at once
-_OF_ANOTHER = "another share of its gang could not be made real"
+_REMEMBERED = 100  # failures kept; callers read theirs immediately
+_OF_ANOTHER = "another share of its gang could not be granted"
 _log = structlog.get_logger()
 
 
 class Executor:
-    """`prove` raises NotEnforcedError; `step` is told each point at which a crash may happen."""
+    """`verify` raises NotEnforcedError; `step` is called at each point where a crash may happen."""
 
     def __init__(
         self,
@@ -52,19 +67,19 @@ class Executor:
         self._edits: dict[ShareId, Edits] = {}
         self._failures: dict[ShareId, GpushareError] = {}
 
-    async def grant(self, wanted: Sequence[tuple[Share, Decision]]) -> None:
-        """Make the decisions real: all shares are granted at once afterwards, or all have failed.
+    async def grant(self, decided: Sequence[tuple[Share, Decision]]) -> None:
+        """Make the decisions real: afterwards all shares are granted, or all have failed.
 
-        So nobody is left with a part of a gang, whenever the daemon ends.
+        No gang is granted in part, whenever the daemon ends.
         """
         with self._store.transaction():
             intents = [
                 self._store.intents.open(Intent(share=share.id, act=Act.GRANT, decision=decision))
-                for share, decision in wanted
+                for share, decision in decided
             ]
         self._step("grant written")
         made: list[tuple[Intent, Edits, Verification | None]] = []
-        for intent, (share, decision) in zip(intents, wanted, strict=True):
+        for intent, (share, decision) in zip(intents, decided, strict=True):
             candidate = replace(share, decision=decision)
             try:
                 edits = await asyncio.to_thread(self._mechanisms.prepare, candidate)
@@ -77,13 +92,13 @@ class Executor:
         self._step("grant confirmed")
 
     async def edits(self, share: Share) -> Edits:
-        """What a program of the share must carry."""
+        """What a program of the share needs around it."""
         if share.id not in self._edits:
             self._edits[share.id] = await asyncio.to_thread(self._mechanisms.prepare, share)
         return self._edits[share.id]
 
     def forget(self, share: ShareId) -> None:
-        """The machine has changed under the share: prepare it anew when it is next entered."""
+        """The machine has changed for the share: prepare it again when it is next entered."""
         self._edits.pop(share, None)
 
     async def release(self, share: Share, to: State, reason: str) -> Share:
@@ -98,16 +113,25 @@ class Executor:
         return await self._finish(intent, share)
 
     async def recover(self) -> None:
-        """Undo or finish whatever was cut short; what fails again is tried again later."""
+        """Undo or finish interrupted acts; what fails again is tried again later."""
         for intent in self._store.intents.pending():
             share = replace(self._store.shares.get(intent.share), decision=intent.decision)
             try:
-                await self._resume(intent, share)
+                await self._settle(intent, share)
             except GpushareError as error:
                 _log.warning("recovery.failed", share=share.id, act=intent.act, error=str(error))
 
+    def mark_running(self, share: Share, **changes: object) -> Share:
+        """Record that a program of the share runs, with other changes to the record."""
+        started = share.started or self._clock.now()
+        with self._store.transaction():
+            if share.state is State.GRANTED:
+                self._bus.publish("share.running", "its first program runs", share=share.id)
+            to = State.SUSPENDED if share.suspension else State.RUNNING
+            return self._store.shares.move(share.id, to, started=started, **changes)
+
     def failure(self, share: ShareId) -> GpushareError | None:
-        """The error that made a share of this daemon's life fail."""
+        """The error that made a share fail, if it failed since the daemon started."""
         return self._failures.get(share)
 
     async def fail(self, share: Share, error: GpushareError) -> Share:
@@ -119,18 +143,18 @@ class Executor:
         return {intent.share for intent in self._store.intents.pending()}
 
     async def adjust(self, share: Share, decision: Decision, **changes: object) -> Share:
-        """Apply the decision to what runs and keep it, with other changes to the record."""
+        """Apply the decision to running programs and record it, with other changes."""
         assert share.decision is not None
         spec = changes.get("spec", share.spec)
         intent = Intent(share=share.id, act=Act.ADJUST, decision=share.decision)
         intent = self._store.intents.open(intent)
         self._step("adjust written")
         try:
-            wanted = replace(share, decision=decision, spec=spec)
-            await asyncio.to_thread(self._mechanisms.adjust, wanted)
+            adjusted = replace(share, decision=decision, spec=spec)
+            await asyncio.to_thread(self._mechanisms.adjust, adjusted)
         except GpushareError:
-            with suppress(GpushareError):  # then it stays in the journal, to be tried again
-                await self._resume(intent, share)
+            with suppress(GpushareError):  # it stays in the journal and is tried again
+                await self._settle(intent, share)
             raise
         self._step("adjust acted")
         self.forget(share.id)
@@ -141,7 +165,7 @@ class Executor:
         self._step("adjust confirmed")
         return share
 
-    async def _resume(self, intent: Intent, share: Share) -> None:
+    async def _settle(self, intent: Intent, share: Share) -> None:
         if intent.act is Act.RELEASE:
             await self._finish(intent, share)
             return
@@ -157,11 +181,11 @@ class Executor:
         self._step("undo acted")
         with self._store.transaction():
             self._store.intents.confirm(intent)
-            self._bus.publish("share.rolled_back", "a grant that was cut short", share=share.id)
+            self._bus.publish("share.rolled_back", "a grant that was interrupted", share=share.id)
 
     async def _pids(self, share: Share) -> list[int]:
-        seen = await asyncio.to_thread(self._mechanisms.observe, share)
-        return list(dict.fromkeys((*(member.pid for member in share.members), *seen.pids)))
+        observed = await asyncio.to_thread(self._mechanisms.observe, share)
+        return list(dict.fromkeys((*(member.pid for member in share.members), *observed.pids)))
 
     async def _finish(self, intent: Intent, share: Share) -> Share:
         await asyncio.to_thread(self._mechanisms.release, share)
@@ -174,7 +198,7 @@ class Executor:
         return ended
 
     async def _give_up(self, gang: Sequence[Intent], at: Intent, error: GpushareError) -> None:
-        """End all, for one could not be made real. What cannot be undone now stays journaled."""
+        """End all shares of the gang. What cannot be undone now stays in the journal."""
         self._remember(at.share, error)
         failed = []
         with self._store.transaction():
@@ -214,11 +238,12 @@ class Executor:
         self._edits |= {intent.share: edits for intent, edits, _ in made}
 
     def _end(self, share: ShareId, to: State, reason: str) -> Share:
-        """A share that had a fault has failed, also when the fault was told while it ended."""
-        if (found := self._store.shares.get(share)).state.ended:
-            return found
-        if found.reason:
-            to, reason = State.FAILED, found.reason
+        """A share that had a fault has failed, even if the fault was reported while it ended."""
+        current = self._store.shares.get(share)
+        if current.state.ended:
+            return current
+        if current.reason:
+            to, reason = State.FAILED, current.reason
         with self._store.transaction():
             ended = self._store.shares.move(
                 share, to, reason=reason, ended=self._clock.now(), members=()
@@ -228,15 +253,15 @@ class Executor:
 
 
 def _expiry(share: Share, now: datetime) -> datetime | None:
-    """A reservation ends when it was said to, also where it began late."""
+    """A reservation ends at its time, even if it began late."""
     if share.spec.ttl is None:
         return None
     return (share.spec.at or now) + timedelta(seconds=share.spec.ttl)
 
 
 def _what(decision: Decision) -> str:
-    said = (f"{format_bytes(g.limit)} and {g.compute} % of {g.gpu}" for g in decision.grants)
-    return ", ".join(said)
+    parts = (f"{format_bytes(g.limit)} and {g.compute} % of {g.gpu}" for g in decision.grants)
+    return ", ".join(parts)
 
 
 def _how(decision: Decision) -> str:

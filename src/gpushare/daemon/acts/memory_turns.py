@@ -1,9 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shares that take turns: of those on one GPU, one has its memory there and the others wait.
 
-The record says who has the turn; programs are told by their regions, and told again in each pass
-until they agree with it, so a daemon that dies in between loses nothing. Leaving and coming back go
-on at the same time: each piece that one frees is taken by the other.
+Shares with `turns` do not fit on their GPU together. The store records which one has the turn: it
+has no `suspension`; the others are suspended with the cause `turn`. The guard in each program moves
+the memory when the region of its share asks for it.
+
+`settle` runs in each pass and between passes. For each GPU it
+
+1. keeps one share on, if a crash or a new grant has left several;
+2. ends a turn that has lasted `seconds`, or whose share has no program left, if another waits;
+3. then compares what each region asks for with the record and corrects the region.
+
+Leaving and returning happen at the same time: the returning share takes each chunk that the leaving
+one frees. A share that cannot leave (`Failure`) gets the turn back, and the next turn tries again.
+
+Invariants: at most one share per GPU has the turn in the record. The record is written before a
+region, and regions are corrected until they agree, so a crash in between loses nothing. Shares that
+a user or a policy has suspended (`aside`) and shares with an unconfirmed act take no part.
 """
 
 import asyncio
@@ -25,7 +38,7 @@ _UNMOVABLE = {Failure.UNMOVABLE, Failure.HOST_MEMORY, Failure.DRIVER}
 
 
 class MemoryTurns:
-    """`seconds`: how long a turn lasts while somebody else wants one."""
+    """`seconds`: how long a turn lasts while another share waits for one."""
 
     def __init__(
         self, store: Store, ports: HostPorts, bus: Bus, observer: Observer, seconds: float
@@ -35,23 +48,23 @@ class MemoryTurns:
         self._since: dict[ShareId, float] = {}
 
     def crowded(self) -> bool:
-        """Whether somebody waits for a turn."""
+        """Whether a share waits for a turn."""
         return len(self._turn_shares()) > 1 and any(len(g) > 1 for g in self._groups().values())
 
     async def settle(self, machine: Machine) -> None:
-        """One has the turn on each GPU, the one who should, and programs know."""
+        """Let the right share have the turn on each GPU, and make the regions ask for it."""
         groups = self._groups()
-        members = [share for group in groups.values() for share in group]
-        if not members:
+        shares = [share for group in groups.values() for share in group]
+        if not shares:
             return
-        await self._observer.look(members)
+        await self._observer.look(shares)
         for group in groups.values():
             self._turn(group)
         for share in self._turn_shares():
-            await self._tell(machine, share)
+            await self._correct(machine, share)
 
     def _turn_shares(self) -> list[Share]:
-        """Who takes turns now: not those that somebody has suspended."""
+        """Shares that take turns now; not those that a user or a policy has suspended."""
         living = self._store.shares.living()
         return [s for s in living if s.spec.turns and s.state.holds and s.decision and not s.aside]
 
@@ -65,58 +78,60 @@ class MemoryTurns:
 
     def _turn(self, group: Sequence[Share]) -> None:
         on = [share for share in group if share.suspension is None]
-        has = self._keeper(on) if on else None
+        current = self._current(on) if on else None
         for share in on:
-            if has and share.id != has.id:
+            if current and share.id != current.id:
                 self._record(share, away=True)
-        following = self._next(group, has)
-        if has is None:
+        following = self._next(group, current)
+        if current is None:
             self._begin(following or group[0])
-        elif stubborn := self._stubborn(group):
-            self._give_back(stubborn, has)
-        elif following is not None and self._over(has):
-            self._record(has, away=True)
+        elif remaining := self._unable_to_leave(group):
+            self._give_back(remaining, current)
+        elif following is not None and self._over(current):
+            self._record(current, away=True)
             self._begin(following)
 
-    def _keeper(self, on: Sequence[Share]) -> Share:
-        """Of several that are on the GPU, the one that has been there, or came first."""
-        known = [share for share in on if share.id in self._since]
-        has = (known or list(on))[0]
-        self._since.setdefault(has.id, self._ports.clock.elapsed())
-        return has
+    def _current(self, on: Sequence[Share]) -> Share:
+        """Of several on the GPU, the one that had the turn, or that arrived first."""
+        had_turn = [share for share in on if share.id in self._since]
+        current = (had_turn or list(on))[0]
+        self._since.setdefault(current.id, self._ports.clock.elapsed())
+        return current
 
-    def _next(self, group: Sequence[Share], has: Share | None) -> Share | None:
-        """The first after the one that has the turn whose programs want the GPU."""
-        start = next((n for n, share in enumerate(group) if has and share.id == has.id), -1)
-        line = [*group[start + 1 :], *group[: max(start, 0)]]
-        return next((share for share in line if self._wants(share)), None)
+    def _next(self, group: Sequence[Share], current: Share | None) -> Share | None:
+        """The first share after the current one whose programs want the GPU."""
+        start = next((n for n, share in enumerate(group) if current and share.id == current.id), -1)
+        order = [*group[start + 1 :], *group[: max(start, 0)]]
+        return next((share for share in order if self._wants(share)), None)
 
     def _wants(self, share: Share) -> bool:
-        """Some program of it lives."""
-        return bool(share.members or self._seen(share).pids)
+        """Whether a program of the share lives."""
+        return bool(share.members or self._observed(share).pids)
 
-    def _over(self, has: Share) -> bool:
-        held = self._ports.clock.elapsed() - self._since[has.id]
-        return held >= self._seconds or not self._wants(has)
+    def _over(self, current: Share) -> bool:
+        held = self._ports.clock.elapsed() - self._since[current.id]
+        return held >= self._seconds or not self._wants(current)
 
-    def _stubborn(self, group: Sequence[Share]) -> Share | None:
-        """One that should be away and has refused to go."""
+    def _unable_to_leave(self, group: Sequence[Share]) -> Share | None:
+        """A share that should be away and could not leave."""
         for share in group:
-            moves = self._seen(share).moves
+            moves = self._observed(share).moves
             if share.suspension and moves and moves.halt % 2:
                 failed = {slot.failure for slot in moves.failures}
                 if failed & _UNMOVABLE:
                     return share
         return None
 
-    def _give_back(self, stubborn: Share, has: Share) -> None:
-        """Nobody can have the memory of one that does not let go; the next turn tries again."""
-        moves = self._seen(stubborn).moves
+    def _give_back(self, remaining: Share, current: Share) -> None:
+        """Its memory is not free for another share; the next turn tries again."""
+        moves = self._observed(remaining).moves
         because = "; ".join(moves.unmovable) if moves else ""
-        said = f"it did not leave the GPU for {has.name}: {because or 'no memory on the host'}"
-        self._bus.publish("share.suspend_failed", said, share=stubborn.id)
-        self._record(has, away=True)
-        self._begin(stubborn)
+        message = (
+            f"it did not leave the GPU for {current.name}: {because or 'no memory on the host'}"
+        )
+        self._bus.publish("share.suspend_failed", message, share=remaining.id)
+        self._record(current, away=True)
+        self._begin(remaining)
 
     def _begin(self, share: Share) -> None:
         self._since = {share.id: self._ports.clock.elapsed()} | {
@@ -125,10 +140,10 @@ class MemoryTurns:
         self._record(share, away=False)
 
     def _same_gpu(self, other: ShareId, share: Share) -> bool:
-        found = next((s for s in self._turn_shares() if s.id == other), None)
-        if found is None or found.decision is None or share.decision is None:
+        record = next((s for s in self._turn_shares() if s.id == other), None)
+        if record is None or record.decision is None or share.decision is None:
             return True
-        return found.decision.gpus == share.decision.gpus
+        return record.decision.gpus == share.decision.gpus
 
     def _record(self, share: Share, *, away: bool) -> None:
         if away == (share.suspension is not None):
@@ -138,23 +153,23 @@ class MemoryTurns:
         state = State.SUSPENDED if away else running
         with self._store.transaction():
             self._store.shares.move(share.id, state, suspension=suspension)
-            kind, said = ("waits", WAITS_FOR_TURN) if away else ("turn", "has the GPU memory")
-            self._bus.publish(f"share.{kind}", said, share=share.id)
+            kind, message = ("waits", WAITS_FOR_TURN) if away else ("turn", "has the GPU memory")
+            self._bus.publish(f"share.{kind}", message, share=share.id)
 
-    async def _tell(self, machine: Machine, share: Share) -> None:
-        """The wish stands in the region; asking twice is asking once."""
-        moves = self._seen(share).moves
+    async def _correct(self, machine: Machine, share: Share) -> None:
+        """Make the region ask for what the record says; asking again changes nothing."""
+        moves = self._observed(share).moves
         away = share.suspension is not None
         if moves is None or bool(moves.halt % 2) == away:
             return
-        acts = self._ports.mechanisms
+        mechanisms = self._ports.mechanisms
         if away:
-            await asyncio.to_thread(acts.suspend, share, self._keep(machine, share))
+            await asyncio.to_thread(mechanisms.suspend, share, self._keep(machine, share))
         else:
-            await asyncio.to_thread(acts.resume, share)
+            await asyncio.to_thread(mechanisms.resume, share)
 
     def _keep(self, machine: Machine, share: Share) -> Bytes:
-        """What may stay on the GPU beside everybody who has a right to be there."""
+        """Bytes that may stay on the GPU next to the shares that have their room there."""
         assert share.decision is not None
         grant = share.decision.grants[0]
         total = next((gpu.usable for gpu in machine.gpus if gpu.uuid == grant.gpu), Bytes(0))
@@ -164,7 +179,7 @@ class MemoryTurns:
         contexts = machine.context.get(grant.gpu, Bytes(0)) * (1 + len(turns))
         return Bytes(max(0, total - max(turns, default=0) - sum(rest) - contexts))
 
-    def _seen(self, share: Share) -> Observation:
+    def _observed(self, share: Share) -> Observation:
         return self._observer.last(share.id)
 
 

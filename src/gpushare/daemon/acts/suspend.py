@@ -1,26 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sets shares aside and lets them come back, those that take turns as well as the others."""
+"""Suspends and resumes shares, including those that take turns."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
 
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.observer import Observer
-from gpushare.model.share import Cause, ProcessRef, Share, Suspension, Tier
+from gpushare.daemon.observe.share_processes import ShareProcesses
+from gpushare.model.share import Cause, Share, Suspension, Tier
 from gpushare.model.units import Bytes
 from gpushare.store import Store
 
 from .transitions import Transitions
 
-Processes = Callable[[Share], Awaitable[Sequence[ProcessRef]]]
-
 
 class SuspendService:
-    """`processes`: all of a share's, looked for anew."""
-
     def __init__(
         self,
         store: Store,
@@ -29,35 +25,35 @@ class SuspendService:
         *,
         transitions: Transitions,
         observer: Observer,
-        processes: Processes,
+        processes: ShareProcesses,
     ) -> None:
         self._store, self._ports, self._bus = store, ports, bus
         self._transitions, self._observer, self._processes = transitions, observer, processes
 
     async def suspend(self, share: Share, tier: Tier, seconds: float, cause: Cause) -> None:
-        """Off the GPU; raises as `Mover.suspend` does."""
+        """Off the GPU; raises as `Transitions.suspend` does."""
         if share.suspension is not None:
             await self._set_aside(share, cause)
             return
-        pids = [process.pid for process in await self._processes(share)]
-        seen = self._observer.last(share.id)
-        share = await self._transitions.suspend(share, tier, pids, seen, seconds, cause=cause)
+        pids = [process.pid for process in await self._processes.now(share)]
+        observed = self._observer.last(share.id)
+        share = await self._transitions.suspend(share, tier, pids, observed, seconds, cause=cause)
         await self._observer.look([share])
 
     async def resume(self, share: Share, seconds: float) -> None:
-        """Back, or in line for its turn; raises as `Mover.resume` does."""
+        """Back on the GPU, or waiting for its turn; raises as `Transitions.resume` does."""
         assert share.suspension is not None
         if share.spec.turns:
-            again = replace(share.suspension, cause=Cause.TURN)
-            self._store.shares.update(share.id, suspension=again)
+            waiting = replace(share.suspension, cause=Cause.TURN)
+            self._store.shares.update(share.id, suspension=waiting)
             return
-        pids = [process.pid for process in await self._processes(share)]
+        pids = [process.pid for process in await self._processes.now(share)]
         await self._transitions.resume(share, pids, seconds)
 
     async def _set_aside(self, share: Share, cause: Cause) -> None:
-        """It waits for its turn, so it is off the GPU already, or on its way.
+        """It waits for its turn, so it has left the GPU, or is leaving.
 
-        Asked anew, so that what was let stay there leaves too.
+        Its region asks again, so that memory that was allowed to stay leaves too.
         """
         await asyncio.to_thread(self._ports.mechanisms.resume, share)
         await asyncio.to_thread(self._ports.mechanisms.suspend, share, Bytes(0))

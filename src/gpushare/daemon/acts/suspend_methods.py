@@ -1,5 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two ways off the GPU: by the guard, which moves memory, and by the driver's checkpoint."""
+"""The two methods that take a share's programs off the GPU and bring them back.
+
+`GuardSuspend` (tier `memory`): the guard in each process copies its memory to the host pool when
+the share's region asks for it. Contexts stay on the GPU, a few hundred MiB each. Works under MPS.
+
+`CheckpointSuspend` (tier `deep`): the driver checkpoints each process, contexts included. Slower;
+not under MPS, nor for shares that take turns. The driver can restore to another GPU (migration).
+
+Both have the same four acts: `leave`, `come_back`, `undo` after a failed leave, and `stay` after a
+failed return. `Transitions` calls them between an intent and its confirmation.
+
+Invariants:
+- Every act may be repeated: it looks at the present state and does what is missing.
+- A leave that raises has changed nothing that `undo` does not restore; programs then run on.
+- All processes of a share are stopped before the first one leaves, and none runs before all are
+  back, because they may wait for each other.
+- What a region says is untrusted: it decides whether a move is done, never what another share gets.
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -24,30 +41,30 @@ _LOOK_SECONDS = 0.01
 _NS = 1e9
 
 
-def why_unmovable(stack: Sequence[Promise], seen: Observation) -> str:
-    """Why the guard could not take the share off the GPU now; "" when it could."""
+def why_unmovable(stack: Sequence[Promise], observed: Observation) -> str:
+    """Why the guard cannot take the share off the GPU now; "" if it can."""
     if not any(promise.moves_memory for promise in stack):
         return f"only the guard moves memory, and the share uses {_names(stack)}"
-    if seen.moves is None:
+    if observed.moves is None:
         return "its region cannot be read"
-    if not seen.moves.movable:
-        return "it was made by a gpushare that could not move memory"
-    return "; ".join(seen.moves.unmovable)
+    if not observed.moves.movable:
+        return "it was made by a version of gpushare that could not move memory"
+    return "; ".join(observed.moves.unmovable)
 
 
-def why_unmigratable(share: Share, stack: Sequence[Promise], seen: Observation) -> str:
-    """Why the share could not move to another GPU now; "" when it could."""
+def why_unmigratable(share: Share, stack: Sequence[Promise], observed: Observation) -> str:
+    """Why the share cannot move to another GPU now; "" if it can."""
     if because := unmigratable(stack):
         return because
     if not any(promise.moves_memory for promise in stack):
         return f"only the guard moves to another GPU, and the share uses {_names(stack)}"
     if share.spec.turns:
         return "it takes turns on its GPU"
-    if seen.moves is None:
+    if observed.moves is None:
         return "its region cannot be read"
     if share.suspension is not None and share.suspension.tier is Tier.MEMORY:
-        return "its memory waits for the GPU that it left; resume it first"
-    return "; ".join(seen.moves.unmigratable)
+        return "its memory can only return to the GPU that it left; resume it first"
+    return "; ".join(observed.moves.unmigratable)
 
 
 def _names(stack: Sequence[Promise]) -> str:
@@ -55,21 +72,21 @@ def _names(stack: Sequence[Promise]) -> str:
 
 
 class GuardSuspend:
-    """Memory moves, contexts stay; works under MPS too."""
+    """Memory moves, contexts stay on the GPU; works under MPS too."""
 
     def __init__(self, ports: HostPorts) -> None:
         self._ports = ports
 
-    def check(self, share: Share, seen: Observation) -> None:
+    def check(self, share: Share, observed: Observation) -> None:
         """Raises NotSuspendableError."""
-        if because := why_unmovable(self._ports.mechanisms.stack(share), seen):
+        if because := why_unmovable(self._ports.mechanisms.stack(share), observed):
             raise NotSuspendableError(
                 f"share {share.name} cannot be suspended", because, f"gpushare show {share.name}"
             )
 
     async def leave(self, share: Share, _: Sequence[int], seconds: float) -> Moved:
         await asyncio.to_thread(self._ports.mechanisms.suspend, share, Bytes(0))
-        moves = await self._until(share, lambda seen: seen.away, seconds)
+        moves = await self._until(share, lambda moves: moves.away, seconds)
         slots = moves.slots
         return Moved(
             out_seconds=max((slot.out_ns for slot in slots), default=0) / _NS,
@@ -78,7 +95,7 @@ class GuardSuspend:
 
     async def come_back(self, share: Share, _: Sequence[int], seconds: float) -> Moved:
         await self.undo(share, ())
-        moves = await self._until(share, lambda seen: seen.back, seconds, patient=True)
+        moves = await self._until(share, lambda moves: moves.back, seconds, patient=True)
         slots = moves.slots
         return Moved(
             in_seconds=max((slot.in_ns for slot in slots), default=0) / _NS,
@@ -90,19 +107,21 @@ class GuardSuspend:
         await asyncio.to_thread(self._ports.mechanisms.resume, share)
 
     async def stay(self, share: Share) -> None:
-        """After a coming back that failed."""
+        """After a return that failed."""
         await asyncio.to_thread(self._ports.mechanisms.suspend, share, Bytes(0))
 
     async def _until(
         self, share: Share, done: Callable[[Moves], bool], seconds: float, *, patient: bool = False
     ) -> Moves:
-        """`patient`: programs that find no room on the GPU try again by themselves."""
+        """`patient`: programs that find no room on the GPU keep trying."""
         deadline = self._ports.clock.elapsed() + seconds
         while True:
-            seen = await asyncio.to_thread(self._ports.mechanisms.observe, share)
-            moves = seen.moves
+            observed = await asyncio.to_thread(self._ports.mechanisms.observe, share)
+            moves = observed.moves
             if moves is None:
-                raise MoveFailedError(f"share {share.name} is lost from sight", seen.fault)
+                raise MoveFailedError(
+                    f"the region of share {share.name} cannot be read", observed.fault
+                )
             if done(moves):
                 return moves
             self._refuse(share, moves, patient=patient)
@@ -128,13 +147,13 @@ class CheckpointSuspend:
             if promise.checkpointable:
                 continue
             raise NotSuspendableError(
-                f"share {share.name} cannot be suspended deeply",
+                f"share {share.name} cannot be checkpointed",
                 f"the driver cannot checkpoint programs under {promise.mechanism.label}",
-                f"without --deep its memory moves anyway: gpushare suspend {share.name}",
+                f"move its memory without --deep: gpushare suspend {share.name}",
             )
         if share.spec.turns:
             raise NotSuspendableError(
-                f"share {share.name} cannot be suspended deeply",
+                f"share {share.name} cannot be checkpointed",
                 "it takes turns, which move its memory only",
                 f"gpushare suspend {share.name}",
             )
@@ -150,23 +169,23 @@ class CheckpointSuspend:
         return Moved(in_seconds=self._elapsed() - began)
 
     async def undo(self, share: Share, pids: Sequence[int]) -> None:
-        """Where it was, or on the GPUs that have become its own meanwhile."""
+        """On the GPUs where it was, or on those that it was moved to meanwhile."""
         await asyncio.to_thread(self._back, pids, _moves(share))
 
     async def stay(self, _: Share) -> None:
-        """What was not restored is still away."""
+        """Processes that were not restored are still away."""
 
     def remaps(self) -> str:
-        """Why the driver restores programs on no other GPUs; "" when it does."""
+        """Why the driver cannot restore programs on other GPUs; "" if it can."""
         return self._checkpoints.remaps()
 
     async def returning(self, pids: Sequence[int]) -> bool:
-        """Whether one is back already, or on its way."""
+        """Whether one of them is back already, or returning."""
         states = await asyncio.to_thread(lambda: [self._checkpoints.state(pid) for pid in pids])
         return any(state not in {None, CheckpointState.CHECKPOINTED} for state in states)
 
     def _leave(self, pids: Sequence[int], seconds: float) -> None:
-        """All are stopped before the first one goes: they may wait for each other."""
+        """All are stopped before the first one leaves: they may wait for each other."""
         using = [pid for pid in pids if self._checkpoints.state(pid) is not None]
         for pid in using:
             if self._checkpoints.state(pid) is CheckpointState.RUNNING:
@@ -176,7 +195,7 @@ class CheckpointSuspend:
                 self._checkpoints.checkpoint(pid)
 
     def _back(self, pids: Sequence[int], moves: Mapping[GpuId, GpuId]) -> None:
-        """None runs before all are there: they may wait for each other."""
+        """None runs before all are back: they may wait for each other."""
         for pid in pids:
             if self._checkpoints.state(pid) is CheckpointState.CHECKPOINTED:
                 self._checkpoints.restore(pid, moves)
@@ -186,14 +205,14 @@ class CheckpointSuspend:
 
 
 def _moves(share: Share) -> dict[GpuId, GpuId]:
-    """Which GPU has taken the place of which while its programs were away."""
+    """Which GPU has replaced which while the programs were away."""
     left = share.suspension.left if share.suspension else ()
     here = share.decision.gpus if share.decision else ()
     return {old: new for old, new in zip(left, here, strict=False) if old != new}
 
 
 def refusal(share: Share, slot: RegionSlot, moves: Moves) -> GpushareError:
-    """Why a process has not moved."""
+    """The error for a process that has not moved."""
     what = f"process {slot.pid} of share {share.name} cannot move"
     match slot.failure:
         case Failure.UNMOVABLE:
@@ -203,13 +222,15 @@ def refusal(share: Share, slot: RegionSlot, moves: Moves) -> GpushareError:
             missing = format_bytes(max(0, slot.movable - slot.host))
             return HostMemoryError(
                 what,
-                f"{missing} of host memory are missing for what it has on the GPU",
-                "raise swap_memory, or resume or end what is suspended; nothing is lost",
+                f"{missing} of host memory are missing for its GPU memory",
+                "raise swap_memory, or resume or end suspended shares; nothing is lost",
             )
         case Failure.GPU_MEMORY:
             return MoveFailedError(what, "there is no GPU memory for it", "gpushare gpus")
         case _:
-            return MoveFailedError(what, "the driver refused", "see the kernel's log: dmesg")
+            return MoveFailedError(
+                what, "the driver refused", "see the log of the Linux kernel: dmesg"
+            )
 
 
 def _late(share: Share, moves: Moves, seconds: float) -> MoveTimeoutError:

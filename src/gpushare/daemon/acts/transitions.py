@@ -1,8 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes shares off the GPU and puts them back, each act journaled: intent, act, confirm.
+"""Suspends shares, resumes them, and moves them to other GPUs, each through the journal.
 
-A leave that was cut short is undone, a return is finished: both are one wish, to be on the GPU.
-A move to another GPU is a leave until the share's limits stand there, and a return from then on.
+`suspend`, `resume`, `migrate` and `reassign` write an intent, let a suspend method act, and confirm
+in one transaction. What happens to an interrupted act is decided by its intent alone (`recover`):
+
+- an interrupted suspend is undone and an interrupted resume is finished: both mean that the share
+  is to be on the GPU;
+- a migration is a leave until the mechanisms have moved the share's limits to the new GPUs; until
+  then it is undone. From that point (`migrate placed`) the journal holds a resume to the new GPUs.
+
+A migration whose programs cannot return on the new GPUs goes back to the old ones if none has
+arrived. If some have, the share stays suspended, and the rest follow with `resume`.
+
+Invariants:
+- A share has at most one open intent. `_placed` confirms the first half of a migration and opens
+  the second in the same transaction.
+- `suspension.left` names the old GPUs while a share may still be restored from them.
+- A share that ends during a move leaves nothing on the GPUs that it was moving to.
+- `step` is called at each point where a crash would leave a different state.
 """
 
 import asyncio
@@ -25,16 +40,16 @@ Step = Callable[[str], None]
 
 
 class Transitions:
-    """`step` is told each point at which a crash may happen."""
+    """`step` is called at each point where a crash may happen."""
 
     def __init__(
         self, store: Store, ports: HostPorts, bus: Bus, step: Step = lambda _: None
     ) -> None:
         self._store, self._ports, self._bus, self._step = store, ports, bus, step
-        self._driver = CheckpointSuspend(ports)
-        self._ways: dict[Tier, GuardSuspend | CheckpointSuspend] = {
+        self._checkpoint = CheckpointSuspend(ports)
+        self._methods: dict[Tier, GuardSuspend | CheckpointSuspend] = {
             Tier.MEMORY: GuardSuspend(ports),
-            Tier.CHECKPOINT: self._driver,
+            Tier.CHECKPOINT: self._checkpoint,
         }
 
     async def suspend(
@@ -42,23 +57,23 @@ class Transitions:
         share: Share,
         tier: Tier,
         pids: Sequence[int],
-        seen: Observation,
+        observed: Observation,
         seconds: float,
         *,
         cause: Cause = Cause.USER,
     ) -> Share:
         """Raises NotSuspendableError, HostMemoryError, MoveTimeoutError, MoveFailedError.
 
-        The programs run on then, as before.
+        The programs then run on as before.
         """
-        way = self._ways[tier]
-        way.check(share, seen)
+        method = self._methods[tier]
+        method.check(share, observed)
         intent = self._open(share, Act.SUSPEND, tier)
         self._step("suspend written")
         try:
-            moved = await way.leave(share, pids, seconds)
+            moved = await method.leave(share, pids, seconds)
         except GpushareError:
-            await way.undo(share, pids)
+            await method.undo(share, pids)
             self._store.intents.confirm(intent)
             raise
         self._step("suspend acted")
@@ -76,16 +91,16 @@ class Transitions:
         return share
 
     async def resume(self, share: Share, pids: Sequence[int], seconds: float) -> Share:
-        """Raises MoveTimeoutError, MoveFailedError; the share stays suspended then."""
+        """Raises MoveTimeoutError, MoveFailedError; the share then stays suspended."""
         assert share.suspension is not None
         tier = share.suspension.tier
-        way = self._ways[tier]
+        method = self._methods[tier]
         intent = self._open(share, Act.RESUME, tier)
         self._step("resume written")
         try:
-            moved = await way.come_back(share, pids, seconds)
+            moved = await method.come_back(share, pids, seconds)
         except GpushareError:
-            await way.stay(share)
+            await method.stay(share)
             self._store.intents.confirm(intent)
             raise
         self._step("resume acted")
@@ -95,24 +110,24 @@ class Transitions:
 
     async def returning(self, pids: Sequence[int]) -> bool:
         """Whether the driver has one of them on a GPU."""
-        return await self._driver.returning(pids)
+        return await self._checkpoint.returning(pids)
 
     def remaps(self) -> str:
-        """Why no share can move to another GPU here; "" when some can."""
-        return self._driver.remaps()
+        """Why no share can move to another GPU here; "" if shares can."""
+        return self._checkpoint.remaps()
 
     async def migrate(
         self, share: Share, to: Decision, pids: Sequence[int], seconds: float
     ) -> Share:
         """To the GPUs of `to`. Raises NotSuspendableError, MoveTimeoutError, MoveFailedError.
 
-        The programs run on where they were then, unless some have come there and others could not:
-        those wait for a resume.
+        The programs then run on where they were. If only some could be restored on the new GPUs,
+        the others wait for a resume.
         """
         intent = self._open(replace(share, decision=to), Act.MIGRATE, Tier.CHECKPOINT)
         self._step("migrate written")
         try:
-            out = await self._driver.leave(share, pids, seconds)
+            out = await self._checkpoint.leave(share, pids, seconds)
             self._step("migrate left")
             await asyncio.to_thread(self._ports.mechanisms.move, share, to)
         except GpushareError:
@@ -122,7 +137,7 @@ class Transitions:
         before, (intent, share) = share, self._placed(intent, share, out)
         self._step("migrate placed")
         try:
-            back = await self._driver.come_back(share, pids, seconds)
+            back = await self._checkpoint.come_back(share, pids, seconds)
         except GpushareError:
             await self._not_arrived(intent, before, pids)
             raise
@@ -132,7 +147,7 @@ class Transitions:
         return share
 
     async def reassign(self, share: Share, to: Decision) -> Share:
-        """Other GPUs for one that the driver has taken off its own; it comes back there."""
+        """Assign other GPUs to a checkpointed share; it is resumed there."""
         assert share.suspension is not None
         assert share.decision is not None
         left = share.suspension.left or share.decision.gpus
@@ -148,7 +163,7 @@ class Transitions:
         with self._store.transaction():
             self._store.intents.confirm(intent)
             share = self._store.shares.update(share.id, decision=to, suspension=suspension)
-            self._bus.publish("share.migrated", _whither(left, to), share=share.id)
+            self._bus.publish("share.migrated", _route(left, to), share=share.id)
         self._step("migrate confirmed")
         return share
 
@@ -157,7 +172,7 @@ class Transitions:
             await self._unmove(intent, share, pids)
             return
         try:
-            await self._ways[intent.tier].undo(share, pids)
+            await self._methods[intent.tier].undo(share, pids)
         except GpushareError as error:
             self._not_back(intent, share, error)
             return
@@ -167,31 +182,31 @@ class Transitions:
             return
         with self._store.transaction():
             self._store.intents.confirm(intent)
-            self._bus.publish("share.rolled_back", "a suspend that was cut short", share=share.id)
+            self._bus.publish("share.rolled_back", "an interrupted suspend", share=share.id)
 
     async def _unmove(self, intent: Intent, there: Share, pids: Sequence[int]) -> None:
-        """One that has ended meanwhile leaves nothing on the GPUs that it would have come to."""
+        """A share that has ended meanwhile leaves nothing on the GPUs that it was moving to."""
         share = self._store.shares.get(there.id)
         if share.state.ended:
             await asyncio.to_thread(self._ports.mechanisms.release, there)
             self._store.intents.confirm(intent)
             return
         await self._stay_where_it_is(intent, share, pids)
-        self._bus.publish("share.rolled_back", "a move that was cut short", share=share.id)
+        self._bus.publish("share.rolled_back", "an interrupted move", share=share.id)
 
     def _not_back(self, intent: Intent, share: Share, error: GpushareError) -> None:
-        """Other GPUs may refuse it for ever: it stays suspended, to be resumed or moved again.
+        """Other GPUs may never accept it: it stays suspended, to be resumed or moved again.
 
-        Raises the error where it comes back to its own.
+        Raises the error if it returns to the GPUs that it left.
         """
         if share.suspension is None or not share.suspension.left:
             raise error
         with self._store.transaction():
             self._store.intents.confirm(intent)
-            self._bus.publish("share.suspended", f"it did not come back: {error}", share=share.id)
+            self._bus.publish("share.suspended", f"it did not return: {error}", share=share.id)
 
     def _placed(self, intent: Intent, share: Share, out: Moved) -> tuple[Intent, Share]:
-        """What was a leave until now is a return to the other GPUs from now on."""
+        """From now on an interruption is finished on the new GPUs, not undone."""
         assert share.decision is not None
         left = share.decision.gpus
         away = Suspension(
@@ -206,8 +221,8 @@ class Transitions:
             return self._open(share, Act.RESUME, Tier.CHECKPOINT), share
 
     async def _not_arrived(self, intent: Intent, before: Share, pids: Sequence[int]) -> None:
-        """Nobody has come there: all go back. Otherwise the rest is to follow."""
-        if await self._driver.returning(pids):
+        """All go back if none has arrived. Otherwise the rest follow with a resume."""
+        if await self._checkpoint.returning(pids):
             self._store.intents.confirm(intent)
             return
         state = State.RUNNING if before.members else State.GRANTED
@@ -220,12 +235,12 @@ class Transitions:
         await self._stay_where_it_is(undo, share, pids)
 
     async def _stay_where_it_is(self, intent: Intent, share: Share, pids: Sequence[int]) -> None:
-        """`share` as it is recorded: nothing has come to the GPUs of the intent yet."""
+        """`share` as it is recorded: none of it has reached the GPUs of the intent yet."""
         assert share.decision is not None
         there = replace(share, decision=intent.decision)
         await asyncio.to_thread(self._ports.mechanisms.move, there, share.decision)
         if share.suspension is None:
-            await self._driver.undo(share, pids)
+            await self._checkpoint.undo(share, pids)
         self._step("undo acted")
         self._store.intents.confirm(intent)
 
@@ -239,40 +254,41 @@ class Transitions:
         state = State.RUNNING if share.members else State.GRANTED
         with self._store.transaction():
             self._store.intents.confirm(intent)
-            if not (found := self._store.shares.get(share.id)).state.ended:
-                found = self._store.shares.move(
+            current = self._store.shares.get(share.id)
+            if not current.state.ended:
+                current = self._store.shares.move(
                     share.id,
                     state,
                     suspension=None,
                     granted=self._ports.clock.now(),
                     moved={**share.moved, tier: _newer(share.moved.get(tier), moved)},
                 )
-                self._tell_back(share, moved)
-        return found
+                self._publish_return(share, moved)
+        return current
 
-    def _tell_back(self, share: Share, moved: Moved) -> None:
+    def _publish_return(self, share: Share, moved: Moved) -> None:
         left = share.suspension.left if share.suspension else ()
         if left and share.decision is not None:
-            where = _whither(left, share.decision)
-            said = ", ".join(part for part in (where, _how(moved)) if part)
-            self._bus.publish("share.migrated", said, share=share.id)
+            route = _route(left, share.decision)
+            message = ", ".join(part for part in (route, _how(moved)) if part)
+            self._bus.publish("share.migrated", message, share=share.id)
         else:
             self._bus.publish("share.resumed", _how(moved), share=share.id)
 
 
 def _newer(old: Moved | None, new: Moved) -> Moved:
-    """What the new one does not tell stays."""
+    """Fields that are unknown in the new one keep their value."""
     known = {name: value for name, value in asdict(new).items() if value is not None}
     return replace(old or Moved(), **known)
 
 
-def _whither(left: Sequence[GpuId], to: Decision) -> str:
+def _route(left: Sequence[GpuId], to: Decision) -> str:
     return f"from {', '.join(left)} to {', '.join(to.gpus)}"
 
 
 def _how(moved: Moved) -> str:
     seconds = moved.out_seconds if moved.in_seconds is None else moved.in_seconds
     size = moved.out_bytes if moved.in_bytes is None else moved.in_bytes
-    said = [f"in {seconds:.2f} s"] if seconds is not None else []
-    said += [f"{format_bytes(size)} copied"] if size is not None else []
-    return ", ".join(said)
+    parts = [f"in {seconds:.2f} s"] if seconds is not None else []
+    parts += [f"{format_bytes(size)} copied"] if size is not None else []
+    return ", ".join(parts)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Implements `model.audit.AuditService`: shows records to those whom they are about."""
+"""Implements `model.audit.AuditService`: shows records to operators and to their subjects."""
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
@@ -13,7 +13,7 @@ from gpushare.store.audit import Log, file_lines, search, verify
 
 
 class DaemonAudit:
-    """`log` None: none is kept. `shares_of`: ids of the shares of a uid."""
+    """`log` None: no log is kept. `shares_of`: ids of the shares of a uid."""
 
     def __init__(
         self, log: Log | None, shares_of: Callable[[int], Collection[ShareId]] = lambda _: ()
@@ -29,7 +29,7 @@ class DaemonAudit:
         log = self._kept(caller)
         log.settle()
         keys, end = [log.signer.key] if log.signer.key else [], log.end
-        notes = tuple(f"{path} is compressed, and not read" for path in log.files.packed())
+        notes = tuple(f"{path} is compressed and was not read" for path in log.files.packed())
         lines = file_lines(log.files.all())
         return await asyncio.to_thread(
             verify, lines, keys=keys, whole=not partial, end=end, growing=True, notes=notes
@@ -43,11 +43,11 @@ class DaemonAudit:
         return self._kept(caller).head("asked")
 
     def _kept(self, operator: Caller | None = None) -> Log:
-        """Raises RoleError where the caller would have to be an operator; NotFoundError."""
+        """Raises RoleError if the caller must be an operator and is not; NotFoundError."""
         if operator and not operator.role.covers(Role.OPERATOR):
             raise RoleError(
                 "the audit log is for operators",
-                "it says what everybody does",
+                "it shows what all users do",
                 "see your own records: gpushare audit ls",
             )
         if self._log is None:
@@ -55,7 +55,7 @@ class DaemonAudit:
         return self._log
 
     def _own(self, caller: Caller) -> Callable[[Record], bool]:
-        """What they did, and what was done with their shares."""
+        """Records of the caller's actions, and of what was done with their shares."""
         shares = frozenset(map(str, self._shares_of(caller.uid)))
         return lambda record: record.actor.uid == caller.uid or record.object in shares
 

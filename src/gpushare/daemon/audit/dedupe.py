@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same thing again and again is written down a few times, and then counted."""
+"""Limits repetition: the first few of a kind are recorded, the rest are counted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,21 +25,21 @@ class Dedupe(Generic[K, T]):
         self._counts: dict[K, _Count[T]] = {}
 
     def admit(self, key: K, item: T) -> bool:
-        """Whether it is to be written down; otherwise it is counted."""
-        found = self._counts.get(key)
-        if found is None:
-            found = self._counts[key] = _Count(self._elapsed() + WINDOW_SECONDS, 0, item)
-        found.seen, found.last = found.seen + 1, item
-        return found.seen <= LIMIT
+        """Whether the item is to be recorded; otherwise it is counted."""
+        count = self._counts.get(key)
+        if count is None:
+            count = self._counts[key] = _Count(self._elapsed() + WINDOW_SECONDS, 0, item)
+        count.seen, count.last = count.seen + 1, item
+        return count.seen <= LIMIT
 
     def due(self) -> list[tuple[T, int]]:
-        """The last of each kind whose time is over, and how many were not written down."""
+        """The last item of each kind whose window is over, and how many were not recorded."""
         now = self._elapsed()
         over = [key for key, count in self._counts.items() if count.ends <= now]
         counts = [self._counts.pop(key) for key in over]
         return [(count.last, count.seen - LIMIT) for count in counts if count.seen > LIMIT]
 
     def all(self) -> list[tuple[T, int]]:
-        """As `due`, but without waiting for the time."""
+        """As `due`, without waiting for the windows to end."""
         counts, self._counts = self._counts, {}
         return [(c.last, c.seen - LIMIT) for c in counts.values() if c.seen > LIMIT]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What calls and events come to in the audit log: who, what, about what; and nothing secret."""
+"""Turns calls and events into audit records: who did what to which object, without secrets."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ from gpushare.model.share import Caller
 from gpushare.model.value import Value
 from gpushare.store.audit import DAEMON
 
-# Names of what requests and answers hold that may be told; whatever has another name may not.
-_TOLD = frozenset(
+# Fields of requests and answers that may be recorded; no others are.
+_RECORDED = frozenset(
     "spec memory compute request limit priority isolation mechanism gpus gpu ttl turns borrow at"  # noqa: SIM905 (words are read, a list of them is not)
     " gang select allow_unverified name program wait holder pid deep timeout force role user scopes"
     " tenant parent users groups guaranteed gpu_hours shares weight".split()
 )
-_DENIED = DeniedError.code[:4]  # GS13: all that are denials
-# Turns come every few seconds, and are nobody's decision but the clock's.
+_DENIED = DeniedError.code[:4]  # GS13: every denial
+# Memory turns change every few seconds, by the clock and by no one's decision.
 _QUIET = frozenset({"share.waits", "share.turn"})
 _OURS = "audit."
 
 
 @dataclass(frozen=True)
 class RecordDraft:
-    """A record to be."""
+    """What becomes a record when it is written."""
 
     at: datetime
     actor: Actor
@@ -43,10 +43,10 @@ class RecordDraft:
 
 
 def of_deed(deed: Deed, at: datetime) -> RecordDraft | None:
-    """None for what need not be kept: looks that were allowed."""
+    """None for reads that were allowed: they are not recorded."""
     if deed.method == "GET" and not deed.result.startswith(_DENIED):
         return None
-    detail = dict(_told(deed.body)) | _answered(deed.answer)
+    detail = dict(_recorded(deed.body)) | _answered(deed.answer)
     if deed.caller and deed.caller.remote is not None:
         detail["from"] = deed.caller.remote
     action = f"{deed.method} {deed.path}"
@@ -55,7 +55,7 @@ def of_deed(deed: Deed, at: datetime) -> RecordDraft | None:
 
 
 def of_event(event: Event) -> RecordDraft | None:
-    """None for what the log says by itself, and for what comes by the clock."""
+    """None for events about the log itself, and for those that come by the clock."""
     if event.type in _QUIET or event.type.startswith(_OURS):
         return None
     detail = {"message": event.message} | ({"gpu": event.gpu} if event.gpu else {})
@@ -69,16 +69,16 @@ def actor(caller: Caller | None) -> Actor:
 
 
 def digest(settings: Settings) -> str:
-    """Tells whether a daemon was started with other settings, and not what they are."""
+    """Shows whether a daemon was started with other settings, without showing them."""
     return sha256(msgspec.json.encode(settings, enc_hook=str, order="sorted")).hexdigest()
 
 
-def _told(body: object, path: str = "") -> Iterator[tuple[str, str]]:
+def _recorded(body: object, path: str = "") -> Iterator[tuple[str, str]]:
     plain = msgspec.to_builtins(body, enc_hook=str) if isinstance(body, Value) else body
     if isinstance(plain, dict):
         for key, value in plain.items():
-            if key in _TOLD:
-                yield from _told(value, f"{path}.{key}" if path else key)
+            if key in _RECORDED:
+                yield from _recorded(value, f"{path}.{key}" if path else key)
     elif isinstance(plain, list | tuple):
         if plain:
             yield path, ", ".join(map(str, plain))
@@ -87,13 +87,13 @@ def _told(body: object, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _about(answer: object) -> str:
-    """The id of what an answer is about: a share's, or a token's, which is no secret."""
+    """The id of the share or token in an answer; the id of a token is not secret."""
     answer = getattr(answer, "token", answer)
     return str(getattr(answer, "id", None) or getattr(answer, "share", None) or "")
 
 
 def _answered(answer: object) -> dict[str, str]:
-    found = {"name": getattr(answer, "name", "")}
+    detail = {"name": getattr(answer, "name", "")}
     if getattr(answer, "ok", None) is False:
-        found["holds"] = "no"
-    return {key: str(value) for key, value in found.items() if value}
+        detail["holds"] = "no"
+    return {key: str(value) for key, value in detail.items() if value}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copies of audit records for the system's log, which whoever edits our files may not reach."""
+"""Forwards audit records to the system's log, out of reach of an attacker who edits our files."""
 
 import socket
 from collections.abc import Callable
@@ -17,24 +17,24 @@ _AUTHPRIV, _INFO, _NOTICE = 10 << 3, 6, 5
 Send = Callable[[Record], None]
 
 
-def forwarder(kind: AuditCopy, complain: Callable[[str], None], root: Path = Path("/")) -> Send:
-    """Where copies go; `complain` is told once when that is not there, and again after it was."""
+def forwarder(kind: AuditCopy, report: Callable[[str], None], root: Path = Path("/")) -> Send:
+    """Where records are forwarded; `report` is called once for each time that it fails."""
     match kind:
         case AuditCopy.SYSLOG:
-            return Forwarder(root / SYSLOG.relative_to("/"), syslog, complain)
+            return Forwarder(root / SYSLOG.relative_to("/"), syslog, report)
         case AuditCopy.JOURNALD:
-            return Forwarder(root / JOURNALD.relative_to("/"), journald, complain)
+            return Forwarder(root / JOURNALD.relative_to("/"), journald, report)
     return lambda _: None
 
 
 class Forwarder:
-    """Datagrams on a unix socket; never waits for who reads them."""
+    """Datagrams on a unix socket; never waits for the reader."""
 
     def __init__(
-        self, path: Path, written: Callable[[Record], bytes], complain: Callable[[str], None]
+        self, path: Path, written: Callable[[Record], bytes], report: Callable[[str], None]
     ) -> None:
-        self._path, self._written, self._complain = path, written, complain
-        self._told = False
+        self._path, self._written, self._report = path, written, report
+        self._reported = False
 
     def __call__(self, record: Record) -> None:
         try:
@@ -43,11 +43,11 @@ class Forwarder:
                 sender.connect(str(self._path))
                 sender.send(self._written(record))
         except OSError as error:
-            if not self._told:
-                self._told = True
-                self._complain(f"{self._path}: {error.strerror or error}")
+            if not self._reported:
+                self._reported = True
+                self._report(f"{self._path}: {error.strerror or error}")
         else:
-            self._told = False
+            self._reported = False
 
 
 def syslog(record: Record) -> bytes:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps the audit log: hears the API's edge and the bus, and sees to it that nothing is lost.
+"""Writes the audit log: takes calls from the API and events from the bus, and loses none.
 
-While the log cannot be written, what happens is kept in memory, and nobody may change anything
-until it stands in the log: `ready` refuses. What the daemon does by itself goes on, because shares
-must end and GPUs be given back.
+While the log cannot be written, drafts wait in memory, and `ready` refuses every change until they
+are written. What the daemon does by itself continues, because shares must end and give up GPUs.
 """
 
 import os
@@ -16,18 +15,16 @@ import structlog
 
 from gpushare.config.settings import Settings
 from gpushare.daemon.base.bus import Bus
-from gpushare.daemon.loop.core import Core
 from gpushare.hardware.ports import Clock
 from gpushare.model.audit import OK, Deed, Record
 from gpushare.model.errors import GpushareError, StateFullError
 from gpushare.model.event import Event
 from gpushare.model.share import Caller
 from gpushare.model.version import __version__
-from gpushare.store.audit import DAEMON, Log, Rotation, signer
+from gpushare.store.audit import DAEMON, Log
 
 from .dedupe import Dedupe
 from .entries import RecordDraft, digest, of_deed, of_event
-from .forward import forwarder
 
 _MOST_WAITING = 10_000  # records in memory while the disk is full
 _CHANGES_NOTHING = frozenset({"POST /v1/plan"})
@@ -37,7 +34,7 @@ _Key = tuple[int | None, str | None, str, str]
 
 
 class AuditWriter:
-    """Implements `model.audit.Audit`. `refused` is told every refusal of a call, and its code."""
+    """Implements `model.audit.Audit`. `refused` receives caller and code of every refused call."""
 
     def __init__(
         self, log: Log, bus: Bus, clock: Clock, refused: Refusals = lambda _, __: None
@@ -49,10 +46,10 @@ class AuditWriter:
         self._dedupe: Dedupe[_Key, RecordDraft] = Dedupe(clock.elapsed)
 
     def start(self, settings: Settings) -> None:
-        """From now on everything is heard."""
-        self._bus.copy = self._heard
+        """Record every event and call from now on."""
+        self._bus.copy = self._record_event
         self._daemon("daemon.started", {"settings": digest(settings)})
-        with suppress(GpushareError):  # it is tried again with the next record
+        with suppress(GpushareError):  # tried again with the next record
             self.log.head("start")
         self.settle()
 
@@ -67,11 +64,11 @@ class AuditWriter:
         self.log.close()
 
     def ready(self) -> None:
-        """Raises StateFullError while what happened before is not written down."""
+        """Raises StateFullError while earlier records wait to be written."""
         if self._waiting and (error := self._catch_up()):
             raise StateFullError(
-                "nothing can be changed now",
-                f"it could not be recorded: {error}",
+                "changes are refused now",
+                f"the audit log cannot be written: {error}",
                 error.hint,
             ) from error
 
@@ -86,7 +83,7 @@ class AuditWriter:
             self._write(draft)
 
     def settle(self) -> None:
-        """Once a pass: what waits, what was only counted; and all of it onto the disk."""
+        """Once a pass: write what waits and what was counted, and sync the file."""
         for draft, more in self._dedupe.due():
             self._write(_with_count(draft, more))
         if self._waiting and self._catch_up():
@@ -95,11 +92,11 @@ class AuditWriter:
             self.log.settle()
         except GpushareError as error:
             _log.error("audit.unsettled", error=str(error))
-        found, self.log.found = self.log.found, []
-        for record in found:
-            self._bus.publish(record.action, _words(record))
+        records, self.log.found = self.log.found, []
+        for record in records:
+            self._bus.publish(record.action, _message(record))
 
-    def _heard(self, event: Event) -> None:
+    def _record_event(self, event: Event) -> None:
         if draft := of_event(event):
             self._write(draft)
 
@@ -108,7 +105,7 @@ class AuditWriter:
         self._write(RecordDraft(self._clock.now(), DAEMON, action, "", OK, about))
 
     def _write(self, draft: RecordDraft) -> None:
-        """In order: after what waits."""
+        """In order, after the drafts that wait."""
         if self._waiting:
             self._keep(draft)
             return
@@ -117,8 +114,8 @@ class AuditWriter:
         except GpushareError as error:
             self._keep(draft)
             _log.error("audit.blocked", error=str(error), code=error.code)
-            with suppress(GpushareError):  # the books may be on the same disk
-                self._bus.publish("audit.blocked", f"{error}; acts are refused until it works")
+            with suppress(GpushareError):  # the state may be on the same disk
+                self._bus.publish("audit.blocked", f"{error}; changes are refused until it works")
 
     def _keep(self, draft: RecordDraft) -> None:
         if len(self._waiting) < _MOST_WAITING:
@@ -127,7 +124,7 @@ class AuditWriter:
             self._lost += 1
 
     def _catch_up(self) -> GpushareError | None:
-        """Write down what waits; what is in the way."""
+        """Write the drafts that wait; returns the error that stops it."""
         try:
             while self._waiting:
                 self._append(self._waiting[0])
@@ -138,7 +135,7 @@ class AuditWriter:
         except GpushareError as error:
             return error
         with suppress(GpushareError):
-            self._bus.publish("audit.written", "what waited is in the audit log now")
+            self._bus.publish("audit.written", "all waiting records are in the audit log now")
         return None
 
     def _append(self, draft: RecordDraft) -> None:
@@ -152,28 +149,8 @@ class AuditWriter:
         )
 
 
-def writer(settings: Settings, core: Core) -> AuditWriter:
-    """The one that the settings describe; refusals are told to the core's lookout.
-
-    Raises DaemonRunningError, DeniedError, StateError: no daemon without its audit log.
-    """
-
-    def complain(because: str) -> None:
-        core.bus.publish("audit.forward_failed", f"audit records are not copied: {because}")
-
-    log = Log(
-        settings.audit_file or settings.state_dir / "audit.jsonl",
-        now=core.ports.clock.now,
-        marks=core.store.marks,
-        signer=signer(settings.state_dir),
-        rotation=Rotation(size=settings.audit_size, days=settings.audit_days),
-        copy=forwarder(settings.audit_copy, complain),
-    )
-    return AuditWriter(log, core.bus, core.ports.clock, core.reconciler.monitor.refused)
-
-
 def _key(draft: RecordDraft) -> _Key:
-    """Whom nobody knows is one and the same, or made-up paths would fill the disk."""
+    """Unknown callers count as one, or made-up paths would fill the disk."""
     actor = draft.actor
     action = "" if actor.uid is None else draft.action
     return actor.uid, actor.token, action, draft.result
@@ -183,5 +160,5 @@ def _with_count(draft: RecordDraft, more: int) -> RecordDraft:
     return replace(draft, detail={**draft.detail, "again": str(more)})
 
 
-def _words(record: Record) -> str:
+def _message(record: Record) -> str:
     return record.detail.get("why") or "lines of the audit log were cut off in a crash"

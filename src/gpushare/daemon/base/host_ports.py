@@ -21,7 +21,7 @@ from gpushare.model.share import ProcessRef, Share, Verification
 from gpushare.model.units import Bytes
 
 
-class ShareProbe(Protocol):
+class Prober(Protocol):
     """Tries to break a share's limits; `fill` also measures, where nobody else is in the way."""
 
     def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Verification: ...
@@ -61,7 +61,7 @@ class HostPorts:
     machine: Callable[[Mapping[GpuId, Bytes]], Machine]
     programs: Callable[[Gpu], Sequence[GpuProcess]]
     busy: Callable[[GpuId, datetime], frozenset[int] | None]
-    probe: ShareProbe
+    probe: Prober
     checkpoints: Checkpoints
     residents: Residents
     leftovers: LeftoverFinder

@@ -1,36 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moves shares to other GPUs, while they run or while the driver has them off theirs."""
+"""Moves shares to other GPUs, while they run or while a checkpoint keeps them off theirs."""
 
 from gpushare.daemon.acts.executor import Executor
 from gpushare.daemon.acts.suspend_methods import why_unmigratable
 from gpushare.daemon.acts.transitions import Transitions
+from gpushare.daemon.observe.machine import ObservedMachine
+from gpushare.daemon.observe.observer import Observer
+from gpushare.daemon.observe.share_processes import ShareProcesses
+from gpushare.daemon.placement.placement import PlacementService
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.errors import ConflictError, NotMigratableError
 from gpushare.model.share import Decision, Share
 from gpushare.model.view import MigrateRequest
 
-from .reconcile import Reconciler
-
 
 class Migration:
-    """The caller has the daemon's turn."""
+    """The caller holds the daemon's turn."""
 
     def __init__(
-        self, transitions: Transitions, executor: Executor, reconciler: Reconciler
+        self,
+        executor: Executor,
+        transitions: Transitions,
+        *,
+        machine: ObservedMachine,
+        observer: Observer,
+        processes: ShareProcesses,
+        placement: PlacementService,
     ) -> None:
-        self._transitions, self._executor = transitions, executor
-        self._reconciler = reconciler
-        self._observer, self._placement = reconciler.observer, reconciler.placement
+        self._executor, self._transitions = executor, transitions
+        self._machine, self._observer = machine, observer
+        self._processes, self._placement = processes, placement
 
     async def migrate(self, share: Share, request: MigrateRequest) -> None:
-        """`share`: nothing of it was cut short.
+        """`share` has no interrupted act.
 
         Raises NotMigratableError, NoCapacityError, NeverFitsError, NoSuchGpuError, BadSpecError,
-        MoveTimeoutError, MoveFailedError; the programs run on then.
+        MoveTimeoutError, MoveFailedError; the programs then run on.
         """
         await self._observer.look([share])
         self._check(share, self._observer.last(share.id))
-        await self._placement.refresh()
+        await self._machine.refresh()
         to = self._placement.relocate(share, request.to)
         if share.decision is None or to.gpus == share.decision.gpus:
             return
@@ -40,7 +49,7 @@ class Migration:
         await self._placement.advance()
 
     async def _move(self, share: Share, to: Decision, seconds: float) -> None:
-        pids = [process.pid for process in await self._reconciler.processes(share)]
+        pids = [process.pid for process in await self._processes.now(share)]
         if share.suspension is None:
             await self._transitions.migrate(share, to, pids, seconds)
             return
@@ -52,8 +61,8 @@ class Migration:
             )
         await self._transitions.reassign(share, to)
 
-    def _check(self, share: Share, seen: Observation) -> None:
-        because = why_unmigratable(share, self._observer.stack(share), seen)
+    def _check(self, share: Share, observed: Observation) -> None:
+        because = why_unmigratable(share, self._observer.stack(share), observed)
         if because := because or self._transitions.remaps():
             raise NotMigratableError(
                 f"share {share.name} cannot move to another GPU",

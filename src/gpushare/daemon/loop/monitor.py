@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at shares, strangers and quotas once a pass, and tells what is not as it should be."""
+"""Checks shares, programs outside shares, and quotas once a pass, and reports what is unusual."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.observe.share_processes import ShareProcesses
-from gpushare.daemon.placement.placement import Placement
 from gpushare.daemon.placement.snapshots import Snapshots
 from gpushare.daemon.policies.anomalies import Anomalies, Counter, ShareSample
 from gpushare.daemon.policies.quotas import quotas
@@ -28,46 +28,45 @@ _DENIALS = DeniedError.code[:4]
 
 
 class Monitor:
-    """`anomalies` has what was found so far."""
-
     def __init__(
         self,
         store: Store,
         ports: HostPorts,
         bus: Bus,
         *,
-        members: ShareProcesses,
+        machine: ObservedMachine,
         observer: Observer,
-        placement: Placement,
+        processes: ShareProcesses,
+        snapshots: Snapshots,
+        anomalies: Anomalies,
     ) -> None:
         self._store, self._ports, self._bus = store, ports, bus
-        self._processes, self._observer, self._placement = members, observer, placement
-        self._snapshots = Snapshots(store, ports, members, observer)
-        self.anomalies = Anomalies()
+        self._machine, self._observer, self._processes = machine, observer, processes
+        self._snapshots, self._anomalies = snapshots, anomalies
         self._refused_allocations = RefusedAllocations()
-        self._asked_at = float("-inf")
+        self._quotas_at = float("-inf")
 
     def refused(self, caller: Caller, code: str) -> None:
-        """A call was refused; that there is no room now is no reason to look twice."""
+        """A call was refused. Refusals because there is no room now are usual and do not count."""
         if code.startswith(_DENIALS) or code in _PROBES:
-            self.anomalies.refused(self._ports.clock.elapsed(), user_name(caller.uid))
+            self._anomalies.refused(self._ports.clock.elapsed(), user_name(caller.uid))
 
     async def look(self, living: Sequence[Share]) -> None:
         """`living`: every share, just observed."""
         now, policy = self._ports.clock.elapsed(), self._store.policy.current()
         samples = list(self._samples(living))
         for share, number in self._refused_allocations.look(now, samples):
-            said = f"{number} allocations were refused at its limit"
-            self._bus.publish("share.denied", said, share=share)
-        found = self.anomalies.look(
+            message = f"{number} allocations were refused at its limit"
+            self._bus.publish("share.denied", message, share=share)
+        anomalies = self._anomalies.look(
             now,
             samples,
-            strangers=self._strangers(living),
-            full=self._full(now, policy, living),
+            outside=self._outside(living),
+            quota_use=self._quota_use(now, policy, living),
             min_runtime=policy.min_runtime,
         )
-        for each in found:
-            self._bus.publish(f"anomaly.{each.kind}", each.why, share=each.share, gpu=each.gpu)
+        for it in anomalies:
+            self._bus.publish(f"anomaly.{it.kind}", it.why, share=it.share, gpu=it.gpu)
 
     def _samples(self, living: Sequence[Share]) -> Iterator[ShareSample]:
         now = self._ports.clock.now()
@@ -77,8 +76,8 @@ class Monitor:
                 yield self._sample(share, now, crowded=bool(waiting - {share.tenant}))
 
     def _sample(self, share: Share, now: datetime, *, crowded: bool) -> ShareSample:
-        seen = self._observer.last(share.id)
-        launches = [slot.launches for slot in seen.share_slots.values()]
+        observed = self._observer.last(share.id)
+        launches = [slot.launches for slot in observed.share_slots.values()]
         since = share.granted or share.created
         return ShareSample(
             share=share.id,
@@ -86,63 +85,63 @@ class Monitor:
             tenant=share.tenant,
             user=user_name(share.uid),
             program=share.program,
-            denied=seen.denied,
+            denied=observed.denied,
             launches=sum(launches) if launches else None,
-            used=Bytes(sum(seen.used.values())) if seen.used else None,
+            used=Bytes(sum(observed.used.values())) if observed.used else None,
             programs=bool(self._processes.shown(share)),
             held=max(0.0, (now - since).total_seconds()),
             crowded=crowded,
         )
 
-    def _strangers(self, living: Sequence[Share]) -> dict[GpuId, frozenset[int]]:
+    def _outside(self, living: Sequence[Share]) -> dict[GpuId, frozenset[int]]:
         holding = [share for share in living if share.state.holds]
         ours = {process.pid for share in holding for process in self._processes.shown(share)}
         shared = {gpu for share in holding if share.decision for gpu in share.decision.gpus}
         return {
             gpu.uuid: frozenset(p.pid for p in self._ports.programs(gpu) if p.pid not in ours)
-            for gpu in self._placement.machine.gpus
+            for gpu in self._machine.latest.gpus
             if gpu.uuid in shared and not gpu.health.lost
         }
 
-    def _full(
+    def _quota_use(
         self, now: float, policy: Policy, living: Sequence[Share]
     ) -> Mapping[Tenant, float] | None:
-        """Now and then, and only where there are limits."""
-        if now - self._asked_at < _QUOTA_SECONDS or not any(map(_limited, _specs(policy))):
+        """How much of its limit each tenant has; once a minute, and only if there are limits."""
+        if now - self._quotas_at < _QUOTA_SECONDS or not any(map(_limited, _specs(policy))):
             return None
-        self._asked_at = now
+        self._quotas_at = now
         at = self._ports.clock.now()
-        found = quotas(
-            self._snapshots.take(self._placement.machine),
+        views = quotas(
+            self._snapshots.take(),
             living,
             within=self._store.usage.within(at, policy.period),
             decayed={},
         )
-        parts = {quota.tenant: _part(quota) for quota in found}
+        parts = {quota.tenant: _part(quota) for quota in views}
         return {tenant: part for tenant, part in parts.items() if part is not None}
 
 
 class RefusedAllocations:
-    """Refused allocations, told of each share once a minute at most."""
+    """Refused allocations, reported for each share once a minute at most."""
 
     def __init__(self) -> None:
         self._counter = Counter()
-        self._untold: dict[ShareId, int] = {}
-        self._told: dict[ShareId, float] = {}
+        self._unreported: dict[ShareId, int] = {}
+        self._reported: dict[ShareId, float] = {}
 
     def look(self, now: float, samples: Sequence[ShareSample]) -> Iterator[tuple[ShareId, int]]:
-        """Shares and how many since the last time."""
+        """Shares, and how many of their allocations were refused since the last report."""
         here = {sample.share for sample in samples}
         for sample in samples:
             if grown := self._counter.grown(sample, sample.denied):
-                self._untold[sample.share] = self._untold.get(sample.share, 0) + grown
-        for share in list(self._untold):
-            waited = now - self._told.get(share, float("-inf"))
+                self._unreported[sample.share] = self._unreported.get(sample.share, 0) + grown
+        for share in list(self._unreported):
+            waited = now - self._reported.get(share, float("-inf"))
             if waited >= _DENIED_SECONDS or share not in here:
-                self._told[share] = now
-                yield share, self._untold.pop(share)
+                self._reported[share] = now
+                yield share, self._unreported.pop(share)
         self._counter.keep(here)
-        self._told = {share: at for share, at in self._told.items() if share in here}
+        self._reported = {share: at for share, at in self._reported.items() if share in here}
 
 
 def _specs(policy: Policy) -> Iterator[TenantSpec]:
@@ -156,7 +155,7 @@ def _limited(spec: TenantSpec) -> bool:
 
 
 def _part(quota: QuotaView) -> float | None:
-    """How much of its tightest limit the tenant has; None: it has no limit, or may have nothing."""
+    """How much of its tightest limit the tenant uses; None: no limit, or a limit of nothing."""
     pairs = (
         (quota.used.memory, quota.limit.memory),
         (quota.used.compute, quota.limit.compute),

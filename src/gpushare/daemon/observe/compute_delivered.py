@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of a GPU's time shares got over the last seconds, as their share slots count it."""
+"""How much of a GPU's time shares had over the last seconds, as their share slots count it."""
 
 from collections import deque
 from collections.abc import Collection, Mapping
@@ -29,11 +29,11 @@ class ComputeDelivered:
     def __init__(self) -> None:
         self._samples: dict[ShareId, deque[_Counters]] = {}
 
-    def note(self, share: ShareId, at: float, share_slots: Mapping[GpuId, ShareSlot]) -> None:
-        if not share_slots:
+    def add(self, share: ShareId, at: float, slots: Mapping[GpuId, ShareSlot]) -> None:
+        if not slots:
             return
         samples = self._samples.setdefault(share, deque())
-        samples.append(_sample(at, share_slots))
+        samples.append(_sample(at, slots))
         while len(samples) > 2 and samples[1].at <= at - WINDOW_SECONDS:
             samples.popleft()
 
@@ -56,16 +56,16 @@ class ComputeDelivered:
         }
 
 
-def _sample(at: float, share_slots: Mapping[GpuId, ShareSlot]) -> _Counters:
+def _sample(at: float, slots: Mapping[GpuId, ShareSlot]) -> _Counters:
     return _Counters(
         at=at,
-        gpus=len(share_slots),
-        wanted=sum(slot.wanted_ns for slot in share_slots.values()),
-        delivered=sum(slot.open_ns + slot.overrun_ns for slot in share_slots.values()),
-        busy=sum(slot.busy_ns for slot in share_slots.values()),
+        gpus=len(slots),
+        wanted=sum(slot.wanted_ns for slot in slots.values()),
+        delivered=sum(slot.open_ns + slot.overrun_ns for slot in slots.values()),
+        busy=sum(slot.busy_ns for slot in slots.values()),
     )
 
 
 def _bounded(share: float) -> Percent:
-    """Counters are the tenant's to write."""
+    """The tenant can write the counters."""
     return Percent(max(0, min(FULL, round(share * FULL))))

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which processes belong to a share, and the bell that rings when one of them ends."""
+"""Finds the processes of a share, and wakes the loop when one of them ends.
+
+A process belongs to a share by descent from a known one, by its control group, by its entry in the
+share's region, or by the mark in its environment. The last is the slowest and finds orphans.
+"""
 
 import asyncio
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.hardware.linux.census import Census
@@ -11,58 +15,67 @@ from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.ids import ShareId
 from gpushare.model.share import ProcessRef, Share
 
+from .observer import Observer
+
 MARK = "GPUSHARE_SHARE"  # in the environment of every program of a share
 
 
 class ShareProcesses:
-    """`ended` is called with the share when one of its processes has ended."""
+    """`wake` is set when a watched process has ended."""
 
-    def __init__(self, ports: HostPorts, ended: Callable[[ShareId], None]) -> None:
-        self._ports, self._ended = ports, ended
+    def __init__(self, ports: HostPorts, observer: Observer, wake: asyncio.Event) -> None:
+        self._ports, self._observer, self._wake = ports, observer, wake
         self._watched: dict[ProcessRef, int] = {}
-        self._last: dict[ShareId, set[ProcessRef]] = {}
+        self._found: dict[ShareId, set[ProcessRef]] = {}
 
     def known(self, share: ShareId) -> tuple[ProcessRef, ...]:
         """As found by the newest look."""
-        return tuple(sorted(self._last.get(share, ()), key=lambda ref: ref.pid))
+        return tuple(sorted(self._found.get(share, ()), key=lambda process: process.pid))
 
     def shown(self, share: Share) -> tuple[ProcessRef, ...]:
         """As found by the newest look, with those that entered since, less those that ended."""
-        found = {*share.members, *self._last.get(share.id, ())}
-        living = (process for process in found if self._ports.processes.alive(process))
-        return tuple(sorted(living, key=lambda ref: ref.pid))
+        candidates = {*share.members, *self._found.get(share.id, ())}
+        living = (process for process in candidates if self._ports.processes.alive(process))
+        return tuple(sorted(living, key=lambda process: process.pid))
 
-    def look(self, share: Share, census: Census, seen: Observation) -> tuple[ProcessRef, ...]:
-        """Find them by descent, control group and region, and watch each one.
+    async def now(self, share: Share) -> tuple[ProcessRef, ...]:
+        """All processes of the share, from a new observation and a new search."""
+        await self._observer.look([share])
+        census = await asyncio.to_thread(self._ports.census)
+        return self.search(share, census, self._observer.last(share.id))
 
-        The region is the tenant's to write and members are ours to end, so what it names must be
-        the tenant's own.
+    def look(self, share: Share, census: Census, observed: Observation) -> tuple[ProcessRef, ...]:
+        """Find processes by descent, control group and region, and watch each one.
+
+        The tenant can write the region, and the daemon ends what it finds. So a process that the
+        region names must belong to the share's user.
         """
-        found = {p for pid in seen.pids if (p := census.find(pid)) and self._owned(p, share)}
-        found |= census.family({*share.members, *self._last.get(share.id, ()), *found})
-        return self._remember(share, found - _ours(census))
+        named = (process for pid in observed.pids if (process := census.find(pid)))
+        own = {process for process in named if self._owned(process, share)}
+        family = census.family({*share.members, *self._found.get(share.id, ()), *own})
+        return self._remember(share, (own | family) - _ours(census))
 
-    def search(self, share: Share, census: Census, seen: Observation) -> tuple[ProcessRef, ...]:
+    def search(self, share: Share, census: Census, observed: Observation) -> tuple[ProcessRef, ...]:
         """As `look`, and by the mark in the environment: finds orphans without a control group."""
-        self.look(share, census, seen)
+        self.look(share, census, observed)
         marked = census.marked(MARK, share.id, share.uid) - _ours(census)
-        return self._remember(share, marked | self._last[share.id])
+        return self._remember(share, marked | self._found[share.id])
 
-    def watch(self, share: Share, process: ProcessRef) -> None:
-        """Ring when the process ends; at once when it has ended already."""
+    def watch(self, process: ProcessRef) -> None:
+        """Wake the loop when the process ends; at once if it has ended already."""
         if process in self._watched:
             return
         descriptor = self._ports.processes.open(process)
         loop = asyncio.get_running_loop()
         if descriptor is None:
-            loop.call_soon(self._ended, share.id)
+            loop.call_soon(self._wake.set)
             return
         self._watched[process] = descriptor
-        loop.add_reader(descriptor, self._gone, share.id, process)
+        loop.add_reader(descriptor, self._ended, process)
 
     def keep(self, shares: Collection[ShareId]) -> None:
         """Forget every other share."""
-        self._last = {share: found for share, found in self._last.items() if share in shares}
+        self._found = {share: refs for share, refs in self._found.items() if share in shares}
 
     def close(self) -> None:
         for process in list(self._watched):
@@ -71,15 +84,15 @@ class ShareProcesses:
     def _owned(self, process: ProcessRef, share: Share) -> bool:
         return self._ports.processes.uid(process) == share.uid
 
-    def _remember(self, share: Share, found: set[ProcessRef]) -> tuple[ProcessRef, ...]:
-        self._last[share.id] = found
-        for process in found:
-            self.watch(share, process)
+    def _remember(self, share: Share, processes: set[ProcessRef]) -> tuple[ProcessRef, ...]:
+        self._found[share.id] = processes
+        for process in processes:
+            self.watch(process)
         return self.known(share.id)
 
-    def _gone(self, share: ShareId, process: ProcessRef) -> None:
+    def _ended(self, process: ProcessRef) -> None:
         self._unwatch(process)
-        self._ended(share)
+        self._wake.set()
 
     def _unwatch(self, process: ProcessRef) -> None:
         descriptor = self._watched.pop(process)
@@ -88,6 +101,6 @@ class ShareProcesses:
 
 
 def _ours(census: Census) -> set[ProcessRef]:
-    """The daemon and its children are no members, even where a member has started the daemon."""
+    """The daemon and its children belong to no share, even if a share's program started it."""
     myself = census.find(os.getpid())
     return census.family([myself]) if myself else set()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of shares: as asked, or after the program."""
+"""Names of shares: as requested, or derived from the program."""
 
 import re
 from collections.abc import Collection
@@ -24,7 +24,7 @@ def checked(name: str) -> str:
 
 
 def after_program(program: str, taken: Collection[str]) -> str:
-    """`train.py` gives train, then train-2, train-3 while the others live."""
+    """`train.py` gives train, then train-2 and train-3 while the earlier ones live."""
     stem = _FOREIGN.sub("-", PurePath(program).stem).strip("-._")[:_LONGEST_STEM] or "share"
     if stem not in taken:
         return stem

@@ -1,7 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The queue: asks the scheduler, and has the executor do what it decides."""
+"""Serves the queue: asks the scheduler for decisions and has the executor carry them out.
 
-import asyncio
+The scheduler is pure: it receives a `Snapshot` of the machine, the shares, the queue and the
+policy, and returns a decision, a reason to wait, or an error. This module gives it the right
+snapshot for each waiting unit (one request, or a gang) and acts on the answer:
+
+- a decision is recorded with everything it was made from, then granted;
+- an error (it can never fit, the policy forbids it) fails the shares of the unit;
+- `Waiting` leaves the unit in the queue, and later units see it as ahead of them, so that a
+  backfill never delays it. `HeldBack` (by a tenant's limit or a reservation's time) blocks none.
+
+A unit within its tenant's guarantee may take room back from borrowers (`Reclaimer`). Units are in
+the order of the queue, and those within a guarantee come first. So the search for such units stops
+at the first unit beyond its guarantee, and room that ending shares will leave is waited for first.
+
+Invariants: a gang is granted as a whole or not at all. After each grant, failure or reclaim the
+next unit sees a new snapshot. Only `advance` changes anything; the caller holds the daemon's turn.
+"""
+
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +26,10 @@ from msgspec.structs import replace
 
 from gpushare.daemon.acts.executor import Executor
 from gpushare.daemon.acts.memory_turns import MemoryTurns
-from gpushare.daemon.base.host_ports import HostPorts
-from gpushare.daemon.observe.observer import Observer
-from gpushare.daemon.observe.share_processes import ShareProcesses
+from gpushare.daemon.acts.termination import Termination
+from gpushare.daemon.observe.machine import ObservedMachine
+from gpushare.hardware.ports import Clock
 from gpushare.model.errors import GpushareError
-from gpushare.model.gpu import Machine
 from gpushare.model.ids import ShareId
 from gpushare.model.share import Decision, Share
 from gpushare.model.spec import ShareSpec
@@ -42,146 +57,123 @@ from .replay import DecisionRecord
 from .snapshots import Snapshots
 
 Outcome = Decision | Waiting
-Failed = Waiting | GpushareError
+NoDecision = Waiting | GpushareError
 
 
 @dataclass
 class _Pass:
-    """Who waits already, and whether the next one may be within a guarantee.
+    """`ahead`: the units that wait already. `guaranteed`: the next may be within a guarantee.
 
-    Those who are go before those who are not, so after the first who is not nobody is.
+    Units within a guarantee come first, so after the first that is not, no other is.
     """
 
     ahead: list[Request]
-    owed: bool
+    guaranteed: bool
 
 
-class Placement:
+class PlacementService:
     def __init__(
         self,
         store: Store,
-        ports: HostPorts,
-        executor: Executor,
-        members: ShareProcesses,
+        clock: Clock,
         *,
-        observer: Observer,
-        turns: MemoryTurns,
+        machine: ObservedMachine,
+        snapshots: Snapshots,
+        queue: Queue,
+        executor: Executor,
+        memory_turns: MemoryTurns,
         reclaimer: Reclaimer,
+        termination: Termination,
     ) -> None:
-        self._store, self._ports = store, ports
+        self._store, self._clock, self._machine = store, clock, machine
+        self._snapshots, self._queue = snapshots, queue
         self._executor, self._reclaimer = executor, reclaimer
-        self._snapshots = Snapshots(store, ports, members, observer, reclaimer.balks)
-        self._queue = Queue(store, executor.busy)
-        self.turns = turns
-        self.machine = Machine()
-        self._asked: set[tuple[str, str]] = set()
-
-    async def refresh(self) -> None:
-        """Look at the machine anew; raises HardwareError."""
-        self.machine = await asyncio.to_thread(self._ports.machine, self._store.contexts.all())
-        if await self._measured():
-            self.machine = await asyncio.to_thread(self._ports.machine, self._store.contexts.all())
-
-    async def _measured(self) -> bool:
-        """Regions charge contexts, so their cost is measured before the first share; once."""
-        present = {(gpu.uuid, gpu.driver) for gpu in self.machine.gpus if not gpu.health.lost}
-        new = present - self._asked
-        self._asked |= new
-        if all(self._store.contexts.get(*key) is not None for key in new):
-            return False
-        found = await asyncio.to_thread(self._ports.probe.contexts)
-        for gpu, (driver, cost) in found.items():
-            self._store.contexts.put(gpu, driver, cost)
-        return bool(found)
+        self._memory_turns, self._termination = memory_turns, termination
 
     def outcome(self, request: Request) -> Outcome:
         """What would happen to a request now; raises what `decide` raises, and QuotaError."""
-        state = self._state()
-        everybody = replace(state, queue=self._queue.requests(state))
-        if reason := admission(everybody, request):
+        state = self._snapshots.take()
+        all_waiting = replace(state, queue=self._queue.requests(state))
+        if reason := admission(all_waiting, request):
             return HeldBack(position=1, waits_for=reason)
         return decide(replace(state, queue=self._queue.before(state, request)), request)
 
     def book(self, request: Request) -> Decision:
-        """Where a request for a time to come will land; raises as `scheduler.book` does."""
-        state = self._state()
-        everybody = replace(state, queue=self._queue.requests(state))
-        admission(everybody, request)
-        return book(everybody, request)
+        """Where a reservation will be placed; raises as `scheduler.book` does."""
+        state = self._snapshots.take()
+        all_waiting = replace(state, queue=self._queue.requests(state))
+        admission(all_waiting, request)
+        return book(all_waiting, request)
 
     def reclaimable(self, request: Request) -> bool:
-        """Whether others would have to give back what the request needs."""
-        state = self._state()
+        """Whether room could be taken back from others for the request."""
+        state = self._snapshots.take()
         return bool(plan(replace(state, queue=self._queue.before(state, request)), request))
 
     def hindrance(self, share: Share) -> str:
-        """What a suspended share would have to wait for before it can come back."""
-        return hindrance(self._state(), share)
+        """What a suspended share waits for before it can be resumed; "": nothing."""
+        return hindrance(self._snapshots.take(), share)
 
     def regrant(self, share: Share, spec: ShareSpec) -> Decision:
         """The share's decision under another spec; raises as `scheduler.regrant` does."""
-        return regrant(self._state(), share, spec)
+        return regrant(self._snapshots.take(), share, spec)
 
     def relocate(self, share: Share, to: Sequence[str]) -> Decision:
         """The share's decision on other GPUs; raises as `scheduler.relocate` does."""
-        return relocate(self._state(), share, to)
+        return relocate(self._snapshots.take(), share, to)
 
     def standing(self, share: ShareId) -> tuple[str, ...]:
-        """Where a waiting share stands among those that wait, and why; empty when it does not."""
-        state = self._state()
-        waiting_requests = self._queue.requests(state)
-        mine = (
-            request
-            for request in waiting_requests
-            if request.id == share and request.spec.at is None
-        )
-        return tuple(rank_reason(state, waiting_requests, request) for request in mine)
+        """A waiting share's place in the queue, and why; empty if it does not wait."""
+        state = self._snapshots.take()
+        requests = self._queue.requests(state)
+        own = (request for request in requests if request.id == share and request.spec.at is None)
+        return tuple(rank_reason(state, requests, request) for request in own)
 
     def borrowed(self) -> Collection[ShareId] | None:
         """Shares beyond what their tenants are guaranteed; None where there are no tenants."""
         if not self._store.policy.current().tenants:
             return None
-        return tenancy(self._state()).borrowed
+        return tenancy(self._snapshots.take()).borrowed
 
     def begins(self) -> datetime | None:
         """When the next reservation begins."""
-        times = (request.spec.at for request in self._queue.early(self._ports.clock.now()))
+        times = (request.spec.at for request in self._queue.early(self._clock.now()))
         return min((at for at in times if at is not None), default=None)
 
     def waiting(self) -> dict[ShareId, Waiting]:
         """Every queued share and what it waits for."""
-        state = self._state()
+        state = self._snapshots.take()
         singles = [*self._queue.early(state.now), *self._queue.incomplete(state)]
-        found = {r.id: answer for r in singles if (answer := self._waits((r,), state))}
+        reasons = {r.id: answer for r in singles if (answer := self._waits((r,), state))}
         ahead: list[Request] = []
         for unit in self._queue.units(state):
             if answer := self._waits(unit, replace(state, queue=tuple(ahead))):
-                found |= {request.id: answer for request in unit}
+                reasons |= {request.id: answer for request in unit}
                 ahead += () if isinstance(answer, HeldBack) else unit
-        return found
+        return reasons
 
     async def advance(self) -> None:
-        """Serve those who wait, in their order; give back what was taken and is free again."""
-        state = self._state()
-        turn = _Pass([], state.policy.guarantees)
+        """Serve the queue in its order; give back what was reclaimed and is free again."""
+        state = self._snapshots.take()
+        served = _Pass([], state.policy.guarantees)
         for unit in self._queue.units(state):
-            if await self._serve(unit, replace(state, queue=tuple(turn.ahead)), turn):
-                state = self._state()
+            if await self._serve(unit, replace(state, queue=tuple(served.ahead)), served):
+                state = self._snapshots.take()
         await self._reclaimer.give_back(replace(state, queue=self._queue.requests(state)))
-        await self.turns.settle(self.machine)
+        await self._memory_turns.settle(self._machine.latest)
 
-    async def _serve(self, unit: Unit, state: Snapshot, turn: _Pass) -> bool:
-        """True when the state is another now."""
-        answer, taken = self._answer(unit, state), False
-        if isinstance(answer, Waiting) and turn.owed and not isinstance(answer, HeldBack):
-            taken = await self._take_back(unit, state)
-            turn.owed = taken or bool(unit[0].spec.at) or in_quota(state, unit[-1])
-        if taken:
-            state = self._state(turn.ahead)
+    async def _serve(self, unit: Unit, state: Snapshot, served: _Pass) -> bool:
+        """True when the state has changed."""
+        answer, reclaimed = self._answer(unit, state), False
+        if isinstance(answer, Waiting) and served.guaranteed and not isinstance(answer, HeldBack):
+            reclaimed = await self._take_back(unit, state)
+            served.guaranteed = reclaimed or bool(unit[0].spec.at) or in_quota(state, unit[-1])
+        if reclaimed:
+            state = self._snapshots.take(served.ahead)
             answer = self._answer(unit, state)
         if isinstance(answer, Waiting):
-            turn.ahead += () if isinstance(answer, HeldBack) else unit
-            return taken
+            served.ahead += () if isinstance(answer, HeldBack) else unit
+            return reclaimed
         if isinstance(answer, GpushareError):
             for request in unit:
                 await self._executor.fail(self._store.shares.get(request.id), answer)
@@ -190,15 +182,15 @@ class Placement:
         return True
 
     async def _grant(self, unit: Unit, state: Snapshot, decisions: Sequence[Decision]) -> None:
-        """Of a gang all or nobody: when one cannot be made real the others end with it."""
+        """A gang is granted as a whole: if one share cannot be granted, the others end with it."""
         for number, decision in enumerate(decisions):
             record = DecisionRecord(state=state, requests=unit, number=number, decision=decision)
-            self._store.decisions.put(unit[number].id, self._ports.clock.now(), record.encode())
+            self._store.decisions.put(unit[number].id, self._clock.now(), record.encode())
         shares = [self._store.shares.get(request.id) for request in unit]
         await self._executor.grant(list(zip(shares, decisions, strict=True)))
 
     async def _take_back(self, unit: Unit, state: Snapshot) -> bool:
-        """True when something was taken back for the unit."""
+        """True when room was taken back for the unit."""
         if self._room_comes(unit, state):
             return False
         mates = (*state.queue, *unit[:-1])
@@ -207,8 +199,8 @@ class Placement:
         return bool(steps)
 
     def _room_comes(self, unit: Unit, state: Snapshot) -> bool:
-        """Whether those that are being ended leave enough: then nobody else has to give."""
-        leaving = set(self._reclaimer.leaving())
+        """Whether shares that are being ended leave enough room: then no other has to give any."""
+        leaving = set(self._termination.leaving())
         if not leaving:
             return False
         staying = tuple(share for share in state.shares if share.id not in leaving)
@@ -218,7 +210,7 @@ class Placement:
         answer = self._answer(unit, state)
         return answer if isinstance(answer, Waiting) else None
 
-    def _answer(self, unit: Unit, state: Snapshot) -> tuple[Decision, ...] | Failed:
+    def _answer(self, unit: Unit, state: Snapshot) -> tuple[Decision, ...] | NoDecision:
         try:
             for request in unit:
                 if reason := admission(state, request):
@@ -227,6 +219,3 @@ class Placement:
         except GpushareError as error:
             return error
         return (answer,) if isinstance(answer, Decision) else answer
-
-    def _state(self, queue: Sequence[Request] = ()) -> Snapshot:
-        return self._snapshots.take(self.machine, queue)

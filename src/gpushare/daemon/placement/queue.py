@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who waits for a place, in the order in which they go."""
+"""Requests that wait for a place, in the order in which they are served."""
 
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
@@ -14,7 +14,7 @@ Unit = tuple[Request, ...]
 
 
 class HeldBack(Waiting):
-    """By limits of its own tenant, or until its time: it is in nobody's way."""
+    """By limits of its own tenant, or until its time. It blocks no other request."""
 
 
 class Queue:
@@ -24,21 +24,21 @@ class Queue:
         self._store, self._busy = store, busy
 
     def units(self, state: Snapshot) -> list[Unit]:
-        """What is served at once: one request, or a gang when all of it has come."""
+        """What is served together: one request, or a gang once it is complete."""
         return grouped(self.requests(state))
 
     def requests(self, state: Snapshot) -> tuple[Request, ...]:
-        """Reservations whose time has come go first: their places were promised."""
+        """Reservations whose time has come are first: their places were promised."""
         queued = [request_of(share) for share in self._queued()]
         now = [request for request in queued if not ahead_of_time(request, state.now)]
         due = tuple(request for request in now if request.spec.at is not None)
         return (*due, *ordered(state, [request for request in now if request.spec.at is None]))
 
     def before(self, state: Snapshot, request: Request) -> tuple[Request, ...]:
-        """Who goes before one that is about to ask."""
-        waiting_requests = self.requests(state)
-        due = tuple(one for one in waiting_requests if one.spec.at is not None)
-        rest = ordered(state, (*waiting_requests[len(due) :], request))
+        """Requests that are served before a new one."""
+        requests = self.requests(state)
+        due = tuple(other for other in requests if other.spec.at is not None)
+        rest = ordered(state, (*requests[len(due) :], request))
         return (*due, *rest[: rest.index(request)])
 
     def early(self, now: datetime | None) -> list[Request]:
@@ -47,7 +47,7 @@ class Queue:
         return [request for request in queued if ahead_of_time(request, now)]
 
     def incomplete(self, state: Snapshot) -> list[Request]:
-        """Shares of gangs of which others have not come yet."""
+        """Shares of gangs that are not complete yet."""
         served = {request.id for unit in self.units(state) for request in unit}
         return [request for request in self.requests(state) if request.id not in served]
 

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes borrowed room back for those who are guaranteed it, and gives it back when it is free.
+"""Takes borrowed room back for a guarantee, and gives it back when there is room again.
 
-The scheduler says what to do; here it is done, one step after the other. What a share refuses is
-remembered for a while, so that the next plan takes another way.
+The scheduler plans the actions; this module carries them out one after the other. An action that a
+share refuses is remembered for a while, so that the next plan takes another way.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Sequence
 
 import structlog
 
 from gpushare.daemon.acts.executor import Executor
-from gpushare.daemon.acts.suspend import Processes, SuspendService
+from gpushare.daemon.acts.suspend import SuspendService
+from gpushare.daemon.acts.termination import Termination
 from gpushare.daemon.acts.transitions import Transitions
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import ShareId
 from gpushare.model.policy.tenant import Rung
@@ -23,13 +25,11 @@ from gpushare.model.view import MOVE_SECONDS
 from gpushare.scheduler import Request, Snapshot, plan, regrant, returned, returning
 from gpushare.store import Store
 
-_BALKED_SECONDS = 60.0
+_REFUSED_SECONDS = 60.0
 _log = structlog.get_logger()
 
 
 class Reclaimer:
-    """`stop` ends a share with a reason; `leaving` are shares that are being ended."""
-
     def __init__(
         self,
         store: Store,
@@ -39,19 +39,17 @@ class Reclaimer:
         executor: Executor,
         transitions: Transitions,
         suspending: SuspendService,
-        processes: Processes,
-        stop: Callable[[Share, str], Awaitable[None]],
-        leaving: Callable[[], Collection[ShareId]],
+        processes: ShareProcesses,
+        termination: Termination,
     ) -> None:
         self._store, self._ports, self._bus = store, ports, bus
         self._executor, self._transitions, self._suspending = executor, transitions, suspending
-        self._processes, self._stop = processes, stop
-        self.leaving = leaving
-        self._balked: dict[tuple[ShareId, Rung], tuple[float, str]] = {}
+        self._processes, self._termination = processes, termination
+        self._refused: dict[tuple[ShareId, Rung], tuple[float, str]] = {}
         self._failed: dict[ShareId, float] = {}
 
     async def take(self, actions: Sequence[Action], request: Request) -> None:
-        """Do what was planned for the request, as far as it can be done."""
+        """Carry out the actions planned for the request, up to the first that fails."""
         for action in actions:
             share = self._store.shares.get(action.share)
             if not share.state.holds or share.id in self._executor.busy():
@@ -59,29 +57,29 @@ class Reclaimer:
             try:
                 await self._do(share, action)
             except GpushareError as error:
-                self._balks(action, error)
+                self._refuse(action, error)
                 return
-            said = f"for {self._name(request)}: {action.why}"
-            self._bus.publish(f"share.reclaimed.{action.rung}", said, share=share.id)
+            message = f"for {self._name(request)}: {action.why}"
+            self._bus.publish(f"share.reclaimed.{action.rung}", message, share=share.id)
 
     async def give_back(self, state: Snapshot) -> None:
-        """Whoever can come back does, whoever was throttled gets his compute again.
+        """Resume a share that was suspended, or restore the compute of one that was throttled.
 
-        `state.queue` is everybody who waits. One share at a time: each changes what is free.
+        `state.queue` is everything that waits. One share at a time: each changes what is free.
         """
-        for share in self._taken(state):
-            give = self._restore if share.suspension is None else self._come_back
+        for share in self._reclaimed(state):
+            give = self._restore if share.suspension is None else self._resume
             if await give(state, share):
                 return
 
-    def balks(self) -> dict[Rung, dict[ShareId, str]]:
-        """Which shares have refused which step a moment ago, and why."""
-        fresh = self._ports.clock.elapsed() - _BALKED_SECONDS
-        self._balked = {key: found for key, found in self._balked.items() if found[0] > fresh}
-        found: dict[Rung, dict[ShareId, str]] = {rung: {} for rung in Rung}
-        for (share, rung), (_, because) in self._balked.items():
-            found[rung][share] = because
-        return found
+    def refusals(self) -> dict[Rung, dict[ShareId, str]]:
+        """Which shares have refused which action recently, and why."""
+        fresh = self._ports.clock.elapsed() - _REFUSED_SECONDS
+        self._refused = {key: it for key, it in self._refused.items() if it[0] > fresh}
+        reasons: dict[Rung, dict[ShareId, str]] = {rung: {} for rung in Rung}
+        for (share, rung), (_, because) in self._refused.items():
+            reasons[rung][share] = because
+        return reasons
 
     async def _do(self, share: Share, action: Action) -> None:
         match action.rung:
@@ -90,24 +88,26 @@ class Reclaimer:
             case Rung.SUSPEND:
                 await self._suspending.suspend(share, Tier.MEMORY, MOVE_SECONDS, Cause.RECLAIM)
             case Rung.MIGRATE:
-                pids = [process.pid for process in await self._processes(share)]
+                pids = [process.pid for process in await self._processes.now(share)]
                 await self._transitions.migrate(share, _to(action), pids, MOVE_SECONDS)
                 self._executor.forget(share.id)
             case Rung.EVICT:
-                await self._stop(share, action.why)
+                await self._termination.stop(share, action.why)
 
-    def _balks(self, action: Action, error: GpushareError) -> None:
+    def _refuse(self, action: Action, error: GpushareError) -> None:
         _log.warning("reclaim.refused", share=action.share, rung=action.rung, error=str(error))
         now = self._ports.clock.elapsed()
-        self._balked[action.share, action.rung] = now, str(error)
+        self._refused[action.share, action.rung] = now, str(error)
 
-    def _taken(self, state: Snapshot) -> list[Share]:
-        """Who has had something taken back, the one that was first first."""
-        found = [s for s in state.shares if _away(s) or (not s.aside and _throttled(s))]
-        fresh = self._ports.clock.elapsed() - _BALKED_SECONDS
+    def _reclaimed(self, state: Snapshot) -> list[Share]:
+        """Shares from which room was taken back, the oldest first."""
+        candidates = [s for s in state.shares if _away(s) or (not s.aside and _throttled(s))]
+        fresh = self._ports.clock.elapsed() - _REFUSED_SECONDS
         self._failed = {share: at for share, at in self._failed.items() if at > fresh}
         skipped = {*self._executor.busy(), *self._failed}
-        return sorted((s for s in found if s.id not in skipped), key=lambda share: share.created)
+        return sorted(
+            (s for s in candidates if s.id not in skipped), key=lambda share: share.created
+        )
 
     async def _restore(self, state: Snapshot, share: Share) -> bool:
         try:
@@ -116,18 +116,18 @@ class Reclaimer:
             return False  # there is no room yet
         return await self._tried(share, self._executor.adjust(share, decision))
 
-    async def _come_back(self, state: Snapshot, share: Share) -> bool:
-        """One that has come to be within its tenant's guarantee has others give back for it."""
+    async def _resume(self, state: Snapshot, share: Share) -> bool:
+        """If its tenant's guarantee covers it now, room is taken back from others for it."""
         if not returning(state, share):
             return await self._tried(share, self._suspending.resume(share, MOVE_SECONDS))
-        if self.leaving():
+        if self._termination.leaving():
             return False
         actions = plan(state, returned(share))
         await self.take(actions, returned(share))
         return bool(actions)
 
     async def _tried(self, share: Share, act: Awaitable[object]) -> bool:
-        """True in any case: also when it failed all may look different. Others come first then."""
+        """True in any case: a failure changes the state too. The share is skipped for a while."""
         try:
             await act
         except GpushareError as error:
@@ -136,8 +136,8 @@ class Reclaimer:
         return True
 
     def _name(self, request: Request) -> str:
-        found = next((s for s in self._store.shares.living() if s.id == request.id), None)
-        return f"{found.name} of {found.tenant}" if found else str(request.tenant)
+        share = next((s for s in self._store.shares.living() if s.id == request.id), None)
+        return f"{share.name} of {share.tenant}" if share else str(request.tenant)
 
 
 def _to(action: Action) -> Decision:
@@ -150,8 +150,8 @@ def _away(share: Share) -> bool:
 
 
 def _throttled(share: Share) -> bool:
-    """Less compute is guaranteed to it than was asked for."""
+    """Less compute is guaranteed to it than it requests."""
     if share.decision is None:
         return False
-    wanted = share.spec.compute.guaranteed
-    return any(grant.compute_request < wanted for grant in share.decision.grants)
+    requested = share.spec.compute.guaranteed
+    return any(grant.compute_request < requested for grant in share.decision.grants)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decisions as they were made: from what, and whether they would be made again."""
+"""Decisions with everything they were made from, so that they can be made again and compared."""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from gpushare.scheduler import Request, Snapshot, Waiting, decide, place_gang
 class DecisionRecord(Value):
     """Everything that a decision was made from, and the decision.
 
-    `requests`: one, or a gang; the decision is about the one at `number`.
+    `requests`: one, or a gang; the decision is about the request at index `number`.
     """
 
     state: Snapshot
@@ -31,7 +31,7 @@ _decode = msgspec.json.Decoder(DecisionRecord).decode
 
 
 def replay(name: str, at: datetime, body: bytes) -> DecisionView:
-    """Decide once more from the same; another answer means that the scheduler has changed."""
+    """Decide again from the same; a different answer means that the scheduler has changed."""
     record = _decode(body)
     again = _again(record)
     return DecisionView(
@@ -39,7 +39,7 @@ def replay(name: str, at: datetime, body: bytes) -> DecisionView:
         at=at,
         decision=record.decision,
         same=again == record.decision,
-        again=_words(again),
+        again=_described(again),
         shares=tuple(share.name for share in record.state.shares),
         ahead=len(record.state.queue),
     )
@@ -55,7 +55,7 @@ def _again(record: DecisionRecord) -> Decision | Waiting | GpushareError:
     return answers if isinstance(answers, Waiting) else answers[record.number]
 
 
-def _words(answer: Decision | Waiting | GpushareError) -> str:
+def _described(answer: Decision | Waiting | GpushareError) -> str:
     if isinstance(answer, Waiting):
         return f"it would wait for {answer.waits_for}"
     if isinstance(answer, GpushareError):

@@ -70,21 +70,21 @@ class Anomalies:
         now: float,
         samples: Sequence[ShareSample],
         *,
-        strangers: Mapping[GpuId, frozenset[int]] = {},
-        full: Mapping[Tenant, float] | None = None,
+        outside: Mapping[GpuId, frozenset[int]] = {},
+        quota_use: Mapping[Tenant, float] | None = None,
         min_runtime: float = 0.0,
     ) -> list[Anomaly]:
         """What is new.
 
-        `strangers`: pids outside every share, per GPU with shares. `full`: how much of its limit
+        `outside`: pids outside every share, per GPU with shares. `quota_use`: how much of its limit
         each limited tenant has, 1.0 being all; None: as before.
         """
         found = [
             *self._probing.look(now, samples),
             *self._memory.look(now, samples),
             *self._patterns.look(now, samples),
-            *self._outside.look(now, strangers),
-            *self._edges.look(now, samples, full, min_runtime),
+            *self._outside.look(now, outside),
+            *self._edges.look(now, samples, quota_use, min_runtime),
         ]
         for anomaly in found:
             self.counts[anomaly.kind] += 1
@@ -277,16 +277,16 @@ class OutsideRule:
         self._since: dict[tuple[GpuId, int], float] = {}
         self._alarm: Alarm[GpuId] = Alarm(self.CALM)
 
-    def look(self, now: float, strangers: Mapping[GpuId, frozenset[int]]) -> Iterator[Anomaly]:
-        there = {(gpu, pid) for gpu, pids in strangers.items() for pid in pids}
+    def look(self, now: float, outside: Mapping[GpuId, frozenset[int]]) -> Iterator[Anomaly]:
+        there = {(gpu, pid) for gpu, pids in outside.items() for pid in pids}
         self._since = {key: self._since.get(key, now) for key in there}
-        for gpu, pids in strangers.items():
+        for gpu, pids in outside.items():
             long = sorted(pid for pid in pids if now - self._since[gpu, pid] >= self.PATIENCE)
             if self._alarm.rings(gpu, now, high=bool(long), low=not pids):
                 said = ", ".join(map(str, long))
                 why = f"outside every share: process {said} uses a GPU that shares are on"
                 yield Anomaly(kind=AnomalyKind.OUTSIDE, why=why, gpu=gpu)
-        self._alarm.settle(strangers.keys(), now)
+        self._alarm.settle(outside.keys(), now)
 
 
 class QuotaEdgeRule:
@@ -298,7 +298,7 @@ class QuotaEdgeRule:
     EARLY, ROUNDS = 0.5, 10  # of the least time that a share keeps its place; within an hour
 
     def __init__(self) -> None:
-        self._full: dict[Tenant, float] = {}
+        self._quota_use: dict[Tenant, float] = {}
         self._since: dict[Tenant, float] = {}
         self._seen: dict[ShareId, ShareSample] = {}
         self._rounds: Windows[Tenant] = Windows(HOUR)
@@ -308,22 +308,22 @@ class QuotaEdgeRule:
         self,
         now: float,
         samples: Sequence[ShareSample],
-        full: Mapping[Tenant, float] | None,
+        quota_use: Mapping[Tenant, float] | None,
         min_runtime: float,
     ) -> Iterator[Anomaly]:
-        if full is not None:
-            self._full = dict(full)
+        if quota_use is not None:
+            self._quota_use = dict(quota_use)
         yield from self._limits(now)
         self._count(now, samples, min_runtime)
         rounds = self._rounds.totals(now)
         yield from self._circles(now, rounds)
-        seen = {(tenant, "limit") for tenant in self._full}
+        seen = {(tenant, "limit") for tenant in self._quota_use}
         self._alarm.settle(seen | {(tenant, "rounds") for tenant in rounds}, now)
 
     def _limits(self, now: float) -> Iterator[Anomaly]:
-        at = {tenant for tenant, part in self._full.items() if part >= self.HIGH}
+        at = {tenant for tenant, part in self._quota_use.items() if part >= self.HIGH}
         self._since = {tenant: self._since.get(tenant, now) for tenant in at}
-        for tenant, part in self._full.items():
+        for tenant, part in self._quota_use.items():
             long = tenant in at and now - self._since[tenant] >= self.HOURS * HOUR
             if self._alarm.rings((tenant, "limit"), now, high=long, low=part < self.LOW):
                 why = f"tenant {tenant} has had {part:.0%} of its limit for {self.HOURS:g} hours"

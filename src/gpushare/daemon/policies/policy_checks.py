@@ -30,7 +30,7 @@ def tenant_of(
     The one that is named, where the user belongs to it or is an operator; else the usual one.
     Raises NoSuchTenantError, RoleError.
     """
-    belongs = mine(policy, user, groups)
+    belongs = tenants_of(policy, user, groups)
     if wanted is None or wanted in belongs:
         return wanted or belongs[0]
     if wanted not in policy.tenants:
@@ -44,7 +44,7 @@ def tenant_of(
     return wanted
 
 
-def mine(policy: Policy, user: str, groups: Collection[str]) -> tuple[Tenant, ...]:
+def tenants_of(policy: Policy, user: str, groups: Collection[str]) -> tuple[Tenant, ...]:
     """Every tenant that a user belongs to, the usual one first.
 
     By name those that list the user, then those that list a group of his; a tenant of his own name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was asked of a share, kept while something else stands by itself."""
+"""What the owner of a share has asked for, kept while a policy has set something else."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +10,13 @@ from gpushare.model.share import Share
 from gpushare.model.spec import ShareSpec
 
 
-def asked(
-    share: Share, now: ShareSpec, wishes: Mapping[str, Any], *, by_itself: bool
+def requested_spec(
+    share: Share, now: ShareSpec, fields: Mapping[str, Any], *, by_policy: bool
 ) -> ShareSpec | None:
-    """What the share is to remember once `now` stands; None: that is what was asked.
+    """What the share is to remember once `now` is in force; None: `now` is what was asked for.
 
-    `wishes`: what has changed. `by_itself`: nobody asked for it.
+    `fields`: what has changed. `by_policy`: no user asked for it.
     """
     before = share.asked or share.spec
-    kept = before if by_itself else replace(before, **wishes)
-    return None if kept == now else kept
+    requested = before if by_policy else replace(before, **fields)
+    return None if requested == now else requested

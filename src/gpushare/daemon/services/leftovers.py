@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is left behind, found by comparing the machine with the books; ended only when asked."""
+"""Leftovers: found by comparing the machine with the records, removed only on request."""
 
 import asyncio
 import os
@@ -10,8 +10,11 @@ from signal import Signals
 from msgspec.structs import replace
 
 from gpushare.daemon.access.access import Access
-from gpushare.daemon.loop.core import Core
-from gpushare.daemon.observe.share_processes import MARK
+from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.observe.machine import ObservedMachine
+from gpushare.daemon.observe.observer import Observer
+from gpushare.daemon.observe.share_processes import MARK, ShareProcesses
 from gpushare.daemon.present.views import user_name
 from gpushare.hardware.linux.census import Census
 from gpushare.hardware.linux.residents import MpsResident, Resident
@@ -22,34 +25,47 @@ from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.leftover import Cleaned, CleanRequest, Kind, Leftover, Outcome
 from gpushare.model.share import Caller, ProcessRef, Share
 from gpushare.model.units import Bytes
+from gpushare.store import Store
 
 
 class DaemonLeftovers:
-    """Looks and acts while nobody else changes anything."""
+    """Holds the daemon's turn while it looks and acts, so that no share changes meanwhile."""
 
-    def __init__(self, core: Core, access: Access) -> None:
-        self._core, self._access = core, access
-        self._store, self._ports = core.store, core.ports
+    def __init__(
+        self,
+        store: Store,
+        ports: HostPorts,
+        bus: Bus,
+        turn: asyncio.Lock,
+        *,
+        access: Access,
+        machine: ObservedMachine,
+        observer: Observer,
+        processes: ShareProcesses,
+    ) -> None:
+        self._store, self._ports, self._bus, self._turn = store, ports, bus, turn
+        self._access, self._machine = access, machine
+        self._observer, self._processes = observer, processes
 
     async def all(self, caller: Caller) -> Sequence[Leftover]:
         self._check(caller)
-        async with self._core.turn:
+        async with self._turn:
             return await self._find(self._known())
 
     async def clean(self, request: CleanRequest, caller: Caller) -> Sequence[Cleaned]:
         self._check(caller)
-        async with self._core.turn:
+        async with self._turn:
             known = self._known()
             chosen = choose(await self._find(known), request)
             if request.dry_run:
-                return [Cleaned(leftover=one, outcome=Outcome.WOULD) for one in chosen]
-            return [await self._clean(one, known, force=request.force) for one in chosen]
+                return [Cleaned(leftover=it, outcome=Outcome.WOULD) for it in chosen]
+            return [await self._clean(it, known, force=request.force) for it in chosen]
 
     def _check(self, caller: Caller) -> None:
         if not self._access.all(caller):
             raise RoleError(
                 "leftovers are for operators",
-                "they tell of everybody's processes",
+                "they show the processes of all users",
                 "ask an operator of this machine",
             )
 
@@ -63,70 +79,70 @@ class DaemonLeftovers:
         )
 
     async def _find(self, known: KnownShares) -> list[Leftover]:
-        await self._core.placement.refresh()
+        await self._machine.refresh()
         living = [share for share in self._store.shares.living() if share.state.holds]
-        await self._core.observer.look(living)
+        await self._observer.look(living)
         census = await asyncio.to_thread(self._ports.census)
         ours = self._ours(census, living)
         owners = {share.id: share.uid for share in living}
-        found = await asyncio.to_thread(self._look, ours, owners, known)
-        return [one if one.uid is None else replace(one, user=user_name(one.uid)) for one in found]
+        leftovers = await asyncio.to_thread(self._look, ours, owners, known)
+        return [it if it.uid is None else replace(it, user=user_name(it.uid)) for it in leftovers]
 
     def _ours(self, census: Census, living: Sequence[Share]) -> set[int]:
         """Every process of a share, and the daemon's own."""
-        found = {
+        members = {
             process
             for share in living
-            for process in self._core.members.look(
-                share, census, self._core.observer.last(share.id)
-            )
+            for process in self._processes.look(share, census, self._observer.last(share.id))
         }
         myself = census.find(os.getpid())
         family = census.family([myself]) if myself else set()
-        return {process.pid for process in found | family}
+        return {process.pid for process in members | family}
 
     def _look(
         self, ours: Collection[int], owners: Mapping[ShareId, int], known: KnownShares
     ) -> list[Leftover]:
         residents, leftovers = self._ports.residents, self._ports.leftovers
 
-        def marked(who: Resident) -> bool:
-            share = ShareId(residents.variable(who.process.pid, MARK))
-            return owners.get(share) == who.uid
+        def marked(resident: Resident) -> bool:
+            share = ShareId(residents.variable(resident.process.pid, MARK))
+            return owners.get(share) == resident.uid
 
-        gpus = self._core.placement.machine.gpus
-        seen = [(gpu, *one) for gpu in gpus for one in residents.on(gpu)]
+        gpus = self._machine.latest.gpus
+        listed = [(gpu, process, who) for gpu in gpus for process, who in residents.on(gpu)]
         return [
-            *processes([one for one in seen if not (one[2] and marked(one[2]))], ours),
+            *processes([entry for entry in listed if not (entry[2] and marked(entry[2]))], ours),
             *daemons(residents.mps(), leftovers.mps_folder, leftovers.homes()),
             *leftovers.find(known),
         ]
 
-    async def _clean(self, one: Leftover, known: KnownShares, *, force: bool) -> Cleaned:
-        if one.process is not None:
-            done = self._end(one, one.process, force=force)
+    async def _clean(self, leftover: Leftover, known: KnownShares, *, force: bool) -> Cleaned:
+        if leftover.process is not None:
+            done = self._end(leftover, leftover.process, force=force)
         else:
-            because = await asyncio.to_thread(self._ports.leftovers.remove, one, known)
+            because = await asyncio.to_thread(self._ports.leftovers.remove, leftover, known)
             outcome = Outcome.KEPT if because else Outcome.DONE
-            done = Cleaned(leftover=one, outcome=outcome, because=because)
-        said = f"{one.kind} {one.name}: {done.outcome}"
-        self._core.bus.publish("leftover.cleaned", f"{said}, {done.because}".rstrip(", "))
+            done = Cleaned(leftover=leftover, outcome=outcome, because=because)
+        message = f"{leftover.kind} {leftover.name}: {done.outcome}"
+        self._bus.publish("leftover.cleaned", f"{message}, {done.because}".rstrip(", "))
         return done
 
-    def _end(self, one: Leftover, process: ProcessRef, *, force: bool) -> Cleaned:
-        """The signal goes through a pidfd, to this very process or to none."""
+    def _end(self, leftover: Leftover, process: ProcessRef, *, force: bool) -> Cleaned:
+        """The signal goes through a pidfd: to this process or to none."""
         if not self._ports.processes.alive(process):
-            return Cleaned(leftover=one, outcome=Outcome.DONE, because="it has ended meanwhile")
+            return Cleaned(
+                leftover=leftover, outcome=Outcome.DONE, because="it has ended meanwhile"
+            )
         self._ports.signal(process, Signals.SIGKILL if force else Signals.SIGTERM)
-        return Cleaned(leftover=one, outcome=Outcome.DONE if force else Outcome.ASKED)
+        return Cleaned(leftover=leftover, outcome=Outcome.DONE if force else Outcome.ASKED)
 
 
-def choose(found: Sequence[Leftover], request: CleanRequest) -> list[Leftover]:
+def choose(leftovers: Sequence[Leftover], request: CleanRequest) -> list[Leftover]:
     """What a request is about. Raises UsageError for a process that is no leftover.
 
-    What is not ours is chosen only by naming its process, as it was when it was looked at.
+    What is not ours is chosen only by naming its process, as it was when it was listed.
     """
-    known = {one.process for one in found if one.process}
+    known = {leftover.process for leftover in leftovers if leftover.process}
     for process in request.processes:
         if process not in known:
             raise UsageError(
@@ -134,70 +150,72 @@ def choose(found: Sequence[Leftover], request: CleanRequest) -> list[Leftover]:
                 "it has ended, or belongs to a share",
                 "look again: gpushare clean",
             )
-    named = [one for one in found if one.process in request.processes]
+    named = [leftover for leftover in leftovers if leftover.process in request.processes]
     every = not request.kinds and not request.processes
     return [
-        one for one in found if one in named or (one.ours and (every or one.kind in request.kinds))
+        leftover
+        for leftover in leftovers
+        if leftover in named or (leftover.ours and (every or leftover.kind in request.kinds))
     ]
 
 
 def processes(
-    seen: Sequence[tuple[Gpu, GpuProcess, Resident | None]], ours: Collection[int]
+    listed: Sequence[tuple[Gpu, GpuProcess, Resident | None]], ours: Collection[int]
 ) -> list[Leftover]:
-    """Who has GPU memory without a share, each process once."""
-    found: dict[int, Leftover] = {}
-    for gpu, listed, who in seen:
-        if listed.pid in ours and who is not None and not who.defunct:
+    """Processes with GPU memory outside every share, each once."""
+    leftovers: dict[int, Leftover] = {}
+    for gpu, process, resident in listed:
+        if process.pid in ours and resident is not None and not resident.defunct:
             continue
-        before = found.get(listed.pid) or _process(listed.pid, who)
-        sizes = [size for size in (before.memory, listed.memory) if size is not None]
-        found[listed.pid] = replace(
+        before = leftovers.get(process.pid) or _process(process.pid, resident)
+        sizes = [size for size in (before.memory, process.memory) if size is not None]
+        leftovers[process.pid] = replace(
             before,
             gpus=(*before.gpus, gpu.uuid),
             memory=Bytes(sum(sizes)) if sizes else None,
         )
-    return list(found.values())
+    return list(leftovers.values())
 
 
-def _process(pid: int, who: Resident | None) -> Leftover:
-    """One that has ended cannot be ended, so there is no process to name."""
-    if who is None:
+def _process(pid: int, resident: Resident | None) -> Leftover:
+    """A process that has ended cannot be ended, so the leftover names none."""
+    if resident is None:
         why = "it has ended, but the driver still lists memory of it"
         return Leftover(kind=Kind.CONTEXT, name=f"process {pid}", why=why, ours=False)
-    if who.defunct:
-        why = f"it has ended, but its parent, process {who.parent}, has not collected it"
-        return replace(_of(who, Kind.CONTEXT, why, ours=False), process=None)
-    return _of(who, Kind.PROCESS, "it is in no share", ours=False)
+    if resident.defunct:
+        why = f"it has ended, but its parent, process {resident.parent}, has not collected it"
+        return replace(_of(resident, Kind.CONTEXT, why, ours=False), process=None)
+    return _of(resident, Kind.PROCESS, "it is in no share", ours=False)
 
 
 def daemons(
-    found: Sequence[MpsResident], folder: Path, homes: Collection[GpuId]
+    residents: Sequence[MpsResident], folder: Path, homes: Collection[GpuId]
 ) -> Iterator[Leftover]:
-    """MPS daemons of others, servers without one, and ours whose folder is gone.
+    """MPS daemons of others, servers without a daemon, and our daemons whose folder is gone.
 
-    `folder`: where ours are, one folder per GPU; those in `homes` are looked after elsewhere.
+    `folder`: where ours are, mps folder per GPU; those in `homes` are handled elsewhere.
     """
-    controls = {one.resident.process.pid for one in found if not one.server}
-    for one in found:
-        home = one.pipe.parent if one.pipe else None
+    controls = {mps.resident.process.pid for mps in residents if not mps.server}
+    for mps in residents:
+        home = mps.pipe.parent if mps.pipe else None
         if home is not None and home.parent == folder:
             if home.name not in homes:
-                yield _of(one.resident, Kind.MPS, "ours, but its folder is gone", ours=True)
-        elif not one.server:
-            where = f" on {one.pipe}" if one.pipe else ""
-            yield _of(one.resident, Kind.MPS, f"an MPS daemon of its user's{where}", ours=False)
-        elif one.resident.parent not in controls:
-            yield _of(one.resident, Kind.MPS, "its MPS daemon has ended", ours=False)
+                yield _of(mps.resident, Kind.MPS, "ours, but its folder is gone", ours=True)
+        elif not mps.server:
+            where = f" on {mps.pipe}" if mps.pipe else ""
+            yield _of(mps.resident, Kind.MPS, f"an MPS daemon of its user's{where}", ours=False)
+        elif mps.resident.parent not in controls:
+            yield _of(mps.resident, Kind.MPS, "its MPS daemon has ended", ours=False)
 
 
-def _of(who: Resident, kind: Kind, why: str, *, ours: bool) -> Leftover:
+def _of(resident: Resident, kind: Kind, why: str, *, ours: bool) -> Leftover:
     return Leftover(
         kind=kind,
-        name=f"process {who.process.pid}",
+        name=f"process {resident.process.pid}",
         why=why,
         ours=ours,
-        process=who.process,
-        command=who.name,
-        uid=who.uid,
-        since=who.since,
+        process=resident.process,
+        command=resident.name,
+        uid=resident.uid,
+        since=resident.since,
     )

@@ -6,31 +6,41 @@ from collections.abc import Callable, Iterable, Sequence
 
 from gpushare.api.metrics import Sample, render
 from gpushare.daemon.loop.core import Core
+from gpushare.daemon.observe.observer import Observer
+from gpushare.daemon.policies.anomalies import Anomalies
 from gpushare.model.policy.view import QuotaView
 from gpushare.model.scheduling import FIGURES, metric_name
+from gpushare.model.share import State
 from gpushare.model.version import __version__
 from gpushare.model.view import GpuView, ShareView
 
 
-def text(
-    core: Core,
-    shares: Sequence[ShareView],
-    gpus: Sequence[GpuView],
-    quotas: Sequence[QuotaView],
-    driver: str,
-) -> bytes:
-    states = Counter(share.state for share in shares)
-    samples: dict[str, Iterable[Sample]] = {
-        "gpushare_info": [Sample(value=1, labels=(__version__, driver))],
-        "gpushare_shares": [Sample(value=n, labels=(state,)) for state, n in states.items()],
-        "gpushare_reconcile_seconds": [Sample(value=core.pass_seconds)],
-        "gpushare_reconcile_failures_total": [Sample(value=core.failed_passes)],
-        "gpushare_anomalies_total": [
-            Sample(value=number, labels=(kind,))
-            for kind, number in core.reconciler.monitor.anomalies.counts.items()
-        ],
-    }
-    return render(samples | _gpus(gpus) | _shares(core, shares) | _tenants(quotas))
+class Metrics:
+    def __init__(self, core: Core, observer: Observer, anomalies: Anomalies) -> None:
+        self._core, self._observer, self._anomalies = core, observer, anomalies
+
+    def text(
+        self,
+        shares: Sequence[ShareView],
+        gpus: Sequence[GpuView],
+        quotas: Sequence[QuotaView],
+        driver: str,
+    ) -> bytes:
+        """In the Prometheus text format."""
+        own = self._own(Counter(share.state for share in shares), driver)
+        return render(own | _gpus(gpus) | _shares(self._observer, shares) | _tenants(quotas))
+
+    def _own(self, states: Counter[State], driver: str) -> dict[str, Iterable[Sample]]:
+        core, anomalies = self._core, self._anomalies.counts
+        return {
+            "gpushare_info": [Sample(value=1, labels=(__version__, driver))],
+            "gpushare_shares": [Sample(value=n, labels=(state,)) for state, n in states.items()],
+            "gpushare_reconcile_seconds": [Sample(value=core.pass_seconds)],
+            "gpushare_reconcile_failures_total": [Sample(value=core.failed_passes)],
+            "gpushare_anomalies_total": [
+                Sample(value=n, labels=(kind,)) for kind, n in anomalies.items()
+            ],
+        }
 
 
 def _gpus(gpus: Sequence[GpuView]) -> dict[str, Iterable[Sample]]:
@@ -55,7 +65,7 @@ def _gpus(gpus: Sequence[GpuView]) -> dict[str, Iterable[Sample]]:
     }
 
 
-def _shares(core: Core, shares: Sequence[ShareView]) -> dict[str, Iterable[Sample]]:
+def _shares(observer: Observer, shares: Sequence[ShareView]) -> dict[str, Iterable[Sample]]:
     def each(values: Iterable[float | None]) -> list[Sample]:
         pairs = zip(shares, values, strict=True)
         return [
@@ -68,7 +78,7 @@ def _shares(core: Core, shares: Sequence[ShareView]) -> dict[str, Iterable[Sampl
         "gpushare_share_memory_limit_bytes": each(share.memory.limit for share in shares),
         "gpushare_share_memory_used_bytes": each(share.memory.used for share in shares),
         "gpushare_share_memory_peak_bytes": each(share.memory.peak for share in shares),
-        "gpushare_share_denied_total": each(core.observer.last(s.id).denied for s in shares),
+        "gpushare_share_denied_total": each(observer.last(s.id).denied for s in shares),
         "gpushare_share_processes": each(len(share.pids) for share in shares),
         "gpushare_share_memory_cached_bytes": each(share.memory.cached for share in shares),
         "gpushare_share_compute_limit_ratio": each(_ratio(s.compute.limit) for s in shares),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Implements `model.policy_view.RulesService`: shows the rules and changes them."""
+"""Implements `RulesService` of `model.policy.view`: shows the policy and changes it."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
@@ -8,10 +9,14 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from gpushare.daemon.access.access import Access
-from gpushare.daemon.access.accounts import AccountDirectory, SystemDirectory
-from gpushare.daemon.loop.core import Core
+from gpushare.daemon.access.accounts import AccountDirectory
+from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.observe.machine import ObservedMachine
+from gpushare.daemon.placement.placement import PlacementService
 from gpushare.daemon.policies import policy_checks, quotas
 from gpushare.daemon.present.views import user_name
+from gpushare.hardware.ports import Clock
+from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.errors import ConflictError, GpushareError
 from gpushare.model.ids import Tenant
 from gpushare.model.policy.form import differences
@@ -19,28 +24,41 @@ from gpushare.model.policy.tenant import Policy, TenantSpec
 from gpushare.model.policy.view import PolicyChange, PolicyView, QuotaView, TenantView
 from gpushare.model.share import Caller
 from gpushare.scheduler import Snapshot
+from gpushare.store import Store
 
 _SHOWN = 100  # newest policies
 
 
 class DaemonPolicy:
-    def __init__(
-        self, core: Core, access: Access, directory: AccountDirectory | None = None
-    ) -> None:
-        self._core, self._access = core, access
-        self._directory = directory or SystemDirectory()
-        self._store, self._clock = core.store, core.ports.clock
+    """`turn` is held while the policy changes."""
 
-    def tenant_of(self, caller: Caller, wanted: Tenant | None) -> Tenant:
-        """Whose a share of the caller's is; raises NoSuchTenantError, RoleError."""
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        clock: Clock,
+        turn: asyncio.Lock,
+        *,
+        access: Access,
+        directory: AccountDirectory,
+        mechanisms: Mechanisms,
+        machine: ObservedMachine,
+        placement: PlacementService,
+    ) -> None:
+        self._store, self._bus, self._clock, self._turn = store, bus, clock, turn
+        self._access, self._directory, self._mechanisms = access, directory, mechanisms
+        self._machine, self._placement = machine, placement
+
+    def tenant_of(self, caller: Caller, requested: Tenant | None) -> Tenant:
+        """The tenant of a share of the caller; raises NoSuchTenantError, RoleError."""
         return policy_checks.tenant_of(
             self._store.policy.current(),
             *self._names(caller),
-            wanted,
+            requested,
             operator=self._access.all(caller),
         )
 
-    async def policy(self, caller: Caller) -> PolicyView:  # noqa: ARG002 (who may is the API's)
+    async def policy(self, caller: Caller) -> PolicyView:  # noqa: ARG002 (the API checks the role)
         return self._store.policy.newest()
 
     async def policies(self, caller: Caller) -> Sequence[PolicyView]:  # noqa: ARG002
@@ -49,22 +67,22 @@ class DaemonPolicy:
     async def put(
         self, policy: Policy, caller: Caller, *, revision: int | None = None, dry: bool = False
     ) -> PolicyChange:
-        async with self._core.turn:
+        async with self._turn:
             return await self._set(policy, caller, revision=revision, dry=dry)
 
     async def tenants(self, caller: Caller) -> Sequence[TenantView]:
         policy = self._store.policy.current()
-        mine = self._seen_by(caller)
+        visible = self._visible_to(caller)
         return [
             TenantView(name=name, spec=policy.tenants[name])
             for name in quotas.in_tree(policy)
-            if mine is None or name in mine
+            if visible is None or name in visible
         ]
 
     async def put_tenant(
         self, name: Tenant, spec: TenantSpec, caller: Caller, *, revision: int | None = None
     ) -> PolicyChange:
-        async with self._core.turn:
+        async with self._turn:
             now = self._store.policy.current()
             if name == policy_checks.DEFAULT:
                 return await self._set(replace(now, default=spec), caller, revision=revision)
@@ -72,80 +90,80 @@ class DaemonPolicy:
             return await self._set(replace(now, tenants=tenants), caller, revision=revision)
 
     async def remove_tenant(self, name: Tenant, caller: Caller) -> PolicyChange:
-        async with self._core.turn:
+        async with self._turn:
             now = self._store.policy.current()
             return await self._set(replace(now, tenants=policy_checks.without(now, name)), caller)
 
     async def quotas(self, caller: Caller) -> Sequence[QuotaView]:
-        await self._core.placement.refresh()
+        await self._machine.refresh()
         now, policy = self._clock.now(), self._store.policy.current()
         living = self._store.shares.living()
         state = Snapshot(
-            machine=self._core.placement.machine,
+            machine=self._machine.latest,
             shares=tuple(share for share in living if share.state.holds),
-            promises=self._core.ports.mechanisms.promises(),
+            promises=self._mechanisms.promises(),
             policy=policy,
             now=now,
         )
-        mine = self._seen_by(caller)
-        found = quotas.quotas(
+        visible = self._visible_to(caller)
+        views = quotas.quotas(
             state,
             living,
             within=self._store.usage.within(now, policy.period),
             decayed=self._store.usage.decayed(now, policy.half_life),
-            also=mine or (),
+            also=visible or (),
         )
-        return [one for one in found if mine is None or one.tenant in mine]
+        return [it for it in views if visible is None or it.tenant in visible]
 
     async def _set(
         self, policy: Policy, caller: Caller, *, revision: int | None = None, dry: bool = False
     ) -> PolicyChange:
-        """Those who wait are looked at anew; what goes wrong with one of them a pass will tell."""
+        """Serve the queue under the new policy; a later pass reports errors of single shares."""
         change = self._put(policy, caller, revision=revision, dry=dry)
         if change.changes and not dry:
             with suppress(GpushareError):
-                await self._core.placement.advance()
+                await self._placement.advance()
         return change
 
     def _put(
         self, policy: Policy, caller: Caller, *, revision: int | None = None, dry: bool = False
     ) -> PolicyChange:
-        """What is as it was is not put again, so the history tells changes only."""
+        """A policy without changes is not stored, so the history holds changes only."""
         now = self._store.policy.newest()
         if revision is not None and revision != now.revision:
             raise ConflictError(
                 "the policy has changed meanwhile",
                 f"it is revision {now.revision} by {now.by}, not {revision}",
-                "look at it, and try again: gpushare export",
+                "see it with gpushare export, and try again",
             )
-        policy_checks.check(policy, now.policy, self._core.placement.machine)
+        policy_checks.check(policy, now.policy, self._machine.latest)
         changes = differences(now.policy, policy)
         warnings = (*policy_checks.warnings(policy, now.policy), *self._left_behind(policy))
         if changes and not dry:
             now = self._store.policy.put(policy, user_name(caller.uid), self._clock.now())
-            self._core.bus.publish("policy.changed", f"revision {now.revision} by {now.by}")
+            self._bus.publish("policy.changed", f"revision {now.revision} by {now.by}")
         return PolicyChange(changes=changes, warnings=warnings, revision=now.revision)
 
     def _left_behind(self, policy: Policy) -> Iterator[str]:
-        """What becomes of the shares of tenants that go."""
+        """What happens to the shares of tenants that are removed."""
         before = self._store.policy.current()
         living = Counter(share.tenant for share in self._store.shares.living())
         for name in sorted(before.tenants.keys() - policy.tenants.keys()):
             if living[name]:
                 yield (
-                    f"tenant {name} goes: {living[name]} of its shares go on under its name, "
+                    f"tenant {name} is removed: {living[name]} of its shares keep its name, "
                     "and count as those of a user in no tenant"
                 )
 
-    def _seen_by(self, caller: Caller) -> set[Tenant] | None:
+    def _visible_to(self, caller: Caller) -> set[Tenant] | None:
         """The caller's tenants and those above them; None: all."""
         if self._access.all(caller):
             return None
         policy = self._store.policy.current()
-        mine = policy_checks.mine(policy, *self._names(caller))
-        return {above for tenant in mine for above in policy.line(tenant)}
+        own = policy_checks.tenants_of(policy, *self._names(caller))
+        return {above for tenant in own for above in policy.line(tenant)}
 
     def _names(self, caller: Caller) -> tuple[str, Collection[str]]:
-        """Of the user, and of all groups that he is in."""
+        """The user's name, and the names of all their groups."""
         account = self._directory.by_uid(caller.uid)
         return (account.name, account.groups) if account else (user_name(caller.uid), ())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What past runs say of programs, for operators to read."""
+"""What is known of programs from past runs, for operators."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,6 @@ from gpushare.store import Store
 
 
 class DaemonProfiles:
-    """Everybody's programs stand in it."""
-
     def __init__(self, store: Store, access: Access) -> None:
         self._profiles, self._access = store.profiles, access
 
@@ -28,6 +26,6 @@ class DaemonProfiles:
         if not self._access.all(caller):
             raise RoleError(
                 "profiles are for operators",
-                "they tell what everybody runs",
+                "they show what all users run",
                 "ask an operator of this machine",
             )

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts that observe, act, decide and run passes."""
+
+import asyncio
+from collections.abc import Iterator
+from functools import cached_property, partial
+from itertools import chain
+
+from gpushare.config.settings import Settings
+from gpushare.daemon.access.access import Access
+from gpushare.daemon.acts.executor import Executor, Step
+from gpushare.daemon.acts.memory_turns import MemoryTurns
+from gpushare.daemon.acts.suspend import SuspendService
+from gpushare.daemon.acts.termination import Termination
+from gpushare.daemon.acts.transitions import Transitions
+from gpushare.daemon.acts.verifier import Verifier
+from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.loop.changes import ShareChanges
+from gpushare.daemon.loop.core import Core
+from gpushare.daemon.loop.faults import Faults
+from gpushare.daemon.loop.migration import Migration
+from gpushare.daemon.loop.monitor import Monitor
+from gpushare.daemon.loop.reconcile import Reconciler
+from gpushare.daemon.loop.rest import Rest
+from gpushare.daemon.loop.upkeep import Upkeep
+from gpushare.daemon.observe.machine import ObservedMachine
+from gpushare.daemon.observe.observer import Observer
+from gpushare.daemon.observe.share_processes import ShareProcesses
+from gpushare.daemon.placement.placement import PlacementService
+from gpushare.daemon.placement.queue import Queue
+from gpushare.daemon.placement.reclaimer import Reclaimer
+from gpushare.daemon.placement.snapshots import Snapshots
+from gpushare.daemon.policies.anomalies import Anomalies
+from gpushare.daemon.policies.autosize import Autosize
+from gpushare.daemon.policies.expiry import Expiry
+from gpushare.daemon.policies.idle import Idle, PolicyActs
+from gpushare.daemon.policies.profiler import Profiler
+from gpushare.daemon.policies.usage import Accountant
+from gpushare.model.share import Cause
+from gpushare.store import Store
+
+TURN_SECONDS = 30.0
+
+
+class LoopParts:
+    """`step` is called at each point where a crash may happen. `turn_seconds`: see MemoryTurns.
+
+    Without `settings` roles come from uids alone, there is no login, and no audit log is kept.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        ports: HostPorts,
+        access: Access,
+        settings: Settings | None = None,
+        *,
+        step: Step = lambda _: None,
+        turn_seconds: float = TURN_SECONDS,
+    ) -> None:
+        self.store, self.ports, self.access = store, ports, access
+        self.turn = asyncio.Lock()
+        self.wake = asyncio.Event()
+        self._settings, self._step, self._turn_seconds = settings, step, turn_seconds
+
+    # Observation
+
+    @cached_property
+    def bus(self) -> Bus:
+        return Bus(self.store, self.ports.clock)
+
+    @cached_property
+    def machine(self) -> ObservedMachine:
+        return ObservedMachine(self.store, self.ports)
+
+    @cached_property
+    def observer(self) -> Observer:
+        return Observer(self.ports)
+
+    @cached_property
+    def processes(self) -> ShareProcesses:
+        return ShareProcesses(self.ports, self.observer, self.wake)
+
+    # Acts
+
+    @cached_property
+    def verifier(self) -> Verifier:
+        return Verifier(self.store, self.ports, self.bus, self.observer)
+
+    @cached_property
+    def transitions(self) -> Transitions:
+        return Transitions(self.store, self.ports, self.bus, self._step)
+
+    @cached_property
+    def executor(self) -> Executor:
+        return Executor(
+            self.store,
+            self.ports.mechanisms,
+            self.bus,
+            clock=self.ports.clock,
+            verify=self.verifier.verify,
+            transitions=self.transitions,
+            step=self._step,
+        )
+
+    @cached_property
+    def memory_turns(self) -> MemoryTurns:
+        return MemoryTurns(self.store, self.ports, self.bus, self.observer, self._turn_seconds)
+
+    @cached_property
+    def suspending(self) -> SuspendService:
+        return SuspendService(
+            self.store,
+            self.ports,
+            self.bus,
+            transitions=self.transitions,
+            observer=self.observer,
+            processes=self.processes,
+        )
+
+    @cached_property
+    def termination(self) -> Termination:
+        return Termination(self.store, self.ports, self.executor, self.processes)
+
+    # Policies
+
+    @cached_property
+    def expiry(self) -> Expiry:
+        return Expiry(self.ports.clock)
+
+    @cached_property
+    def anomalies(self) -> Anomalies:
+        return Anomalies()
+
+    @cached_property
+    def policy_acts(self) -> PolicyActs:
+        """How a policy changes shares."""
+        suspend = partial(self.changes.suspend, cause=Cause.IDLE)
+        return PolicyActs(suspend, partial(self.changes.update, by_policy=True))
+
+    @cached_property
+    def idle(self) -> Idle:
+        return Idle(self.bus, self.ports.clock, self.policy_acts)
+
+    @cached_property
+    def autosize(self) -> Autosize:
+        return Autosize(self.bus, self.ports.clock, self.policy_acts.update)
+
+    @cached_property
+    def profiler(self) -> Profiler:
+        return Profiler(self.store, self.observer, self.ports.clock)
+
+    @cached_property
+    def accountant(self) -> Accountant:
+        return Accountant(self.store, self.ports.clock, self.observer, self.idle.since)
+
+    # PlacementService
+
+    @cached_property
+    def queue(self) -> Queue:
+        return Queue(self.store, self.executor.busy)
+
+    @cached_property
+    def reclaimer(self) -> Reclaimer:
+        return Reclaimer(
+            self.store,
+            self.ports,
+            self.bus,
+            executor=self.executor,
+            transitions=self.transitions,
+            suspending=self.suspending,
+            processes=self.processes,
+            termination=self.termination,
+        )
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        return Snapshots(
+            self.store,
+            self.ports,
+            machine=self.machine,
+            observer=self.observer,
+            processes=self.processes,
+            refusals=self.reclaimer.refusals,
+        )
+
+    @cached_property
+    def placement(self) -> PlacementService:
+        return PlacementService(
+            self.store,
+            self.ports.clock,
+            machine=self.machine,
+            snapshots=self.snapshots,
+            queue=self.queue,
+            executor=self.executor,
+            memory_turns=self.memory_turns,
+            reclaimer=self.reclaimer,
+            termination=self.termination,
+        )
+
+    # The loop
+
+    @cached_property
+    def changes(self) -> ShareChanges:
+        return ShareChanges(
+            self.store,
+            self.ports.clock,
+            executor=self.executor,
+            suspending=self.suspending,
+            machine=self.machine,
+            placement=self.placement,
+            memory_turns=self.memory_turns,
+            expiry=self.expiry,
+        )
+
+    @cached_property
+    def migration(self) -> Migration:
+        return Migration(
+            self.executor,
+            self.transitions,
+            machine=self.machine,
+            observer=self.observer,
+            processes=self.processes,
+            placement=self.placement,
+        )
+
+    @cached_property
+    def faults(self) -> Faults:
+        return Faults(
+            self.store,
+            self.ports,
+            self.bus,
+            machine=self.machine,
+            observer=self.observer,
+            executor=self.executor,
+        )
+
+    @cached_property
+    def monitor(self) -> Monitor:
+        return Monitor(
+            self.store,
+            self.ports,
+            self.bus,
+            machine=self.machine,
+            observer=self.observer,
+            processes=self.processes,
+            snapshots=self.snapshots,
+            anomalies=self.anomalies,
+        )
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        return Reconciler(
+            self.store,
+            self.ports,
+            self.bus,
+            executor=self.executor,
+            observer=self.observer,
+            machine=self.machine,
+            processes=self.processes,
+            termination=self.termination,
+            expiry=self.expiry,
+            faults=self.faults,
+            monitor=self.monitor,
+            placement=self.placement,
+        )
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        return Upkeep(
+            self.store,
+            self.ports,
+            machine=self.machine,
+            observer=self.observer,
+            processes=self.processes,
+            snapshots=self.snapshots,
+            idle=self.idle,
+            autosize=self.autosize,
+            profiler=self.profiler,
+        )
+
+    @cached_property
+    def core(self) -> Core:
+        return Core(
+            self.turn,
+            self.ports.clock,
+            self.machine,
+            reconciler=self.reconciler,
+            upkeep=self.upkeep,
+            accountant=self.accountant,
+            memory_turns=self.memory_turns,
+        )
+
+    @cached_property
+    def rest(self) -> Rest:
+        def due() -> Iterator[float]:
+            return chain(self.expiry.times(), self.termination.kill_times())
+
+        return Rest(self.ports.clock, self.wake, due, self.placement.begins)

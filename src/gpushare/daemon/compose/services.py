@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts that know callers: access, audit, and the services of the API."""
+
+from functools import cached_property
+
+from gpushare.config.settings import Settings
+from gpushare.daemon.access.accounts import AccountDirectory, Accounts, SystemDirectory
+from gpushare.daemon.access.oidc import Issuer, IssuerSettings
+from gpushare.daemon.access.tokens import AccessTokens
+from gpushare.daemon.access.visibility import VisibilityFilter
+from gpushare.daemon.audit.audit_service import DaemonAudit
+from gpushare.daemon.audit.forward import forwarder
+from gpushare.daemon.audit.writer import AuditWriter
+from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.services.admission import Admission
+from gpushare.daemon.services.entering import Entering
+from gpushare.daemon.services.leftovers import DaemonLeftovers
+from gpushare.daemon.services.machine_service import DaemonMachine
+from gpushare.daemon.services.metrics import Metrics
+from gpushare.daemon.services.policy_service import DaemonPolicy
+from gpushare.daemon.services.profile_service import DaemonProfiles
+from gpushare.daemon.services.service import DaemonService
+from gpushare.daemon.services.share_views import ShareViews
+from gpushare.hardware.ports import Clock
+from gpushare.store import Store
+from gpushare.store.audit import Log, Rotation, signer
+
+from .loop import LoopParts
+
+
+class Parts(LoopParts):
+    # Access
+    @cached_property
+    def directory(self) -> AccountDirectory:
+        return SystemDirectory()
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        settings = self._settings
+        return Accounts(
+            self.access.operator,
+            self.directory,
+            self.ports.clock.elapsed,
+            operators=settings.operators if settings else (),
+            viewers=settings.viewers if settings else (),
+        )
+
+    @cached_property
+    def issuer(self) -> Issuer | None:
+        """Raises ConfigError if the package for it is not installed."""
+        if self._settings is None or not self._settings.oidc_issuer:
+            return None
+        return Issuer(issuer_settings(self._settings), self.ports.clock.elapsed)
+
+    @cached_property
+    def tokens(self) -> AccessTokens:
+        return AccessTokens(self.store, self.accounts, self.bus, self.ports.clock, self.issuer)
+
+    @cached_property
+    def visibility(self) -> VisibilityFilter:
+        return VisibilityFilter(self.store, self.ports.processes, self.access)
+
+    # Audit
+
+    @cached_property
+    def audit_writer(self) -> AuditWriter | None:
+        """None without settings.
+
+        Raises DaemonRunningError, DeniedError, StateError: no daemon runs without its audit log.
+        """
+        if self._settings is None:
+            return None
+        log = audit_log(self._settings, self.store, self.ports.clock, self.bus)
+        return AuditWriter(log, self.bus, self.ports.clock, self.monitor.refused)
+
+    @cached_property
+    def audit(self) -> DaemonAudit:
+        writer = self.audit_writer
+        return DaemonAudit(writer.log if writer else None, self.store.shares.of)
+
+    # Services
+
+    @cached_property
+    def leftovers(self) -> DaemonLeftovers:
+        return DaemonLeftovers(
+            self.store,
+            self.ports,
+            self.bus,
+            self.turn,
+            access=self.access,
+            machine=self.machine,
+            observer=self.observer,
+            processes=self.processes,
+        )
+
+    @cached_property
+    def policy(self) -> DaemonPolicy:
+        return DaemonPolicy(
+            self.store,
+            self.bus,
+            self.ports.clock,
+            self.turn,
+            access=self.access,
+            directory=self.directory,
+            mechanisms=self.ports.mechanisms,
+            machine=self.machine,
+            placement=self.placement,
+        )
+
+    @cached_property
+    def admission(self) -> Admission:
+        return Admission(
+            self.store,
+            self.bus,
+            self.ports.clock,
+            self.policy.tenant_of,
+            machine=self.machine,
+            processes=self.processes,
+            executor=self.executor,
+            placement=self.placement,
+        )
+
+    @cached_property
+    def entering(self) -> Entering:
+        return Entering(
+            self.ports,
+            self.access,
+            machine=self.machine,
+            processes=self.processes,
+            executor=self.executor,
+        )
+
+    @cached_property
+    def views(self) -> ShareViews:
+        return ShareViews(self.machine, self.observer, self.processes, self.placement, self.idle)
+
+    @cached_property
+    def service(self) -> DaemonService:
+        return DaemonService(
+            turn=self.turn,
+            store=self.store,
+            bus=self.bus,
+            access=self.access,
+            visibility=self.visibility,
+            processes=self.processes,
+            executor=self.executor,
+            verifier=self.verifier,
+            termination=self.termination,
+            placement=self.placement,
+            changes=self.changes,
+            migration=self.migration,
+            admission=self.admission,
+            entering=self.entering,
+            views=self.views,
+            machine=DaemonMachine(self.store, self.ports, self.machine, self.visibility),
+            figures=Metrics(self.core, self.observer, self.anomalies),
+            identity=self.tokens,
+            tokens=self.tokens,
+            rules=self.policy,
+            audit=self.audit,
+            leftovers=self.leftovers,
+            profiles=DaemonProfiles(self.store, self.access),
+        )
+
+
+def issuer_settings(settings: Settings) -> IssuerSettings:
+    return IssuerSettings(
+        issuer=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+        client=settings.oidc_client or settings.oidc_audience,
+        user_claim=settings.oidc_user_claim,
+        role_claim=settings.oidc_role_claim,
+        operators=settings.oidc_operators,
+    )
+
+
+def audit_log(settings: Settings, store: Store, clock: Clock, bus: Bus) -> Log:
+    """Raises DaemonRunningError, DeniedError, StateError."""
+
+    def report(because: str) -> None:
+        bus.publish("audit.forward_failed", f"audit records are not forwarded: {because}")
+
+    return Log(
+        settings.audit_file or settings.state_dir / "audit.jsonl",
+        now=clock.now,
+        marks=store.marks,
+        signer=signer(settings.state_dir),
+        rotation=Rotation(size=settings.audit_size, days=settings.audit_days),
+        copy=forwarder(settings.audit_copy, report),
+    )

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Notices lost GPUs, Xids, faults of shares and memory above a limit, and says whom they affect.
+
+A fault becomes the share's `reason`: a share that ends after a fault ends as failed.
+"""
+
+import asyncio
+from collections.abc import Collection
+
+from gpushare.daemon.acts.executor import Executor
+from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.observe.machine import ObservedMachine
+from gpushare.daemon.observe.observer import Observer
+from gpushare.hardware.ports import Xid
+from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.promise import shared_fault
+from gpushare.model.share import Share
+from gpushare.model.units import format_bytes
+from gpushare.store import Store
+
+# Xids that end a program under MPS end all of them; these end every program on the GPU anyway.
+_REACH_ALL = frozenset({48, 79, 95, 109})
+# Records of memory repair (63, 64, 92), and of a program that was killed (45): they harm no other.
+_REACH_NONE = frozenset({45, 63, 64, 92})
+
+
+class Faults:
+    def __init__(
+        self,
+        store: Store,
+        ports: HostPorts,
+        bus: Bus,
+        *,
+        machine: ObservedMachine,
+        observer: Observer,
+        executor: Executor,
+    ) -> None:
+        self._store, self._ports, self._bus = store, ports, bus
+        self._machine, self._observer, self._executor = machine, observer, executor
+        self._lost: set[GpuId] = set()
+        self._over_limit: set[tuple[ShareId, GpuId]] = set()
+
+    async def hear_xids(self, seconds: float) -> None:
+        """Wait for critical errors and report them.
+
+        Does not wait for the daemon's turn, so that the cause is known before programs end.
+        """
+        for xid in await asyncio.to_thread(self._ports.gpus.xids, seconds):
+            self.notice_xid(xid)
+
+    def notice_xid(self, xid: Xid) -> None:
+        """Report a critical error, and record it as the fault of every share that it ends."""
+        gpus = {gpu.uuid: gpu.index for gpu in self._machine.latest.gpus}
+        error = f"Xid {xid.code} on GPU {gpus.get(xid.gpu, xid.gpu)}"
+        self._bus.publish("gpu.xid", error, gpu=xid.gpu)
+        if xid.code in _REACH_NONE:
+            return
+        for share in self._store.shares.living():
+            decision = share.decision if share.state.holds else None
+            if decision is None or xid.gpu not in decision.gpus:
+                continue
+            if xid.code in _REACH_ALL:
+                self._record(share, f"{error} ended every program on it")
+            elif under := shared_fault(self._ports.mechanisms.stack(share)):
+                self._record(share, f"{error}: a fault ends every program under {under} on the GPU")
+
+    def notice_gpus(self) -> None:
+        """Report GPUs that were lost or have come back since the last pass."""
+        gpus = self._machine.latest.gpus
+        lost = {gpu.uuid for gpu in gpus if gpu.health.lost}
+        for gpu in gpus:
+            if gpu.uuid in lost - self._lost:
+                self._bus.publish("gpu.lost", f"GPU {gpu.index} is lost", gpu=gpu.uuid)
+            elif gpu.uuid in self._lost - lost:
+                self._bus.publish("gpu.recovered", f"GPU {gpu.index} is back", gpu=gpu.uuid)
+        self._lost = lost
+
+    def notice_share(self, share: Share) -> Share:
+        """Record a fault that a mechanism has seen, or the loss of a GPU."""
+        fault = self._observer.last(share.id).fault
+        if not fault and self.on_lost_gpu(share):
+            fault = "a GPU of the share is lost"
+        return self._record(share, fault) if fault and fault != share.reason else share
+
+    def notice_excess(self, share: Share, pids: Collection[int]) -> None:
+        """Compare with the driver's own count, which includes programs that the guard misses."""
+        grants = share.decision.grants if share.decision else ()
+        limits = {grant.gpu: grant.limit for grant in grants}
+        for gpu in self._machine.latest.gpus:
+            used = sum(process.memory or 0 for process in gpu.processes if process.pid in pids)
+            if used <= limits.get(gpu.uuid, used):
+                self._over_limit.discard((share.id, gpu.uuid))
+            elif (share.id, gpu.uuid) not in self._over_limit:
+                self._over_limit.add((share.id, gpu.uuid))
+                excess = f"holds {format_bytes(used)} of GPU {gpu.index}, above its limit"
+                self._bus.publish("share.over_limit", excess, share=share.id, gpu=gpu.uuid)
+
+    def on_lost_gpu(self, share: Share) -> bool:
+        return share.decision is not None and not self._lost.isdisjoint(share.decision.gpus)
+
+    def keep(self, shares: Collection[ShareId]) -> None:
+        """Forget every other share."""
+        self._over_limit = {(share, gpu) for share, gpu in self._over_limit if share in shares}
+
+    def _record(self, share: Share, fault: str) -> Share:
+        self._executor.forget(share.id)
+        with self._store.transaction():
+            self._bus.publish("share.fault", fault, share=share.id)
+            return self._store.shares.update(share.id, reason=fault)

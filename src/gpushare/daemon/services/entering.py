@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lets processes of callers enter a share: control group, membership, and the edits to apply."""
+
+import asyncio
+
+from gpushare.daemon.access.access import Access
+from gpushare.daemon.acts.executor import Executor
+from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.observe.machine import ObservedMachine
+from gpushare.daemon.observe.share_processes import MARK, ShareProcesses
+from gpushare.daemon.present.views import nearby
+from gpushare.delivery.host import environment_change
+from gpushare.model.access.role import Role
+from gpushare.model.edits import Edits
+from gpushare.model.errors import CgroupError, NotYoursError, UsageError
+from gpushare.model.share import Caller, ProcessRef, Share
+from gpushare.model.view import EnterRequest, Entry
+
+
+class Entering:
+    def __init__(
+        self,
+        ports: HostPorts,
+        access: Access,
+        *,
+        machine: ObservedMachine,
+        processes: ShareProcesses,
+        executor: Executor,
+    ) -> None:
+        self._ports, self._access = ports, access
+        self._machine, self._processes, self._executor = machine, processes, executor
+
+    def process(self, pid: int, caller: Caller) -> ProcessRef:
+        """The caller's process; raises UsageError, NotYoursError, DeniedError."""
+        self._access.here(caller)
+        process = self._ports.processes.find(pid)
+        uid = self._ports.processes.uid(process) if process else None
+        if process is None or uid is None:
+            raise UsageError(f"no process {pid}", "it has ended or never existed")
+        if uid != caller.uid and not caller.role.covers(Role.ADMIN):
+            raise NotYoursError(f"process {pid} is not yours", f"it belongs to uid {uid}")
+        return process
+
+    async def enter(self, share: Share, process: ProcessRef) -> tuple[Share, Edits]:
+        """Make the process a member of the share; the caller holds the daemon's turn."""
+        edits = await self._executor.edits(share)
+        if edits.cgroup:
+            await self._join(share, process)
+        members = tuple(dict.fromkeys((*share.members, process)))
+        share = self._executor.mark_running(share, members=members)
+        self._processes.watch(process)
+        return share, edits
+
+    def entry(self, share: Share, edits: Edits, request: EnterRequest) -> Entry:
+        """What the process does to itself before it becomes the program."""
+        change = environment_change(edits, request.preload)
+        cpus, numa = nearby(share, self._machine.latest)
+        env = {**change.env, MARK: share.id}
+        return Entry(share=share.id, env=env, unset=change.unset, cpus=cpus, numa=numa)
+
+    async def _join(self, share: Share, process: ProcessRef) -> None:
+        """Into the share's control group; raises CgroupError if the memory limit depends on it."""
+        assert share.decision is not None
+        joined = await asyncio.to_thread(self._ports.cgroups.add, share.id, process.pid)
+        stack = self._ports.mechanisms.stack(share)
+        if not joined and any(promise.needs_group for promise in stack):
+            raise CgroupError(
+                f"process {process.pid} cannot join the control group of {share.name}",
+                "the driver limits the memory of that group only",
+                "start the program again: gpushare run",
+            )

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records of shares with what is observed of them, as the API shows them."""
+
+from collections.abc import Collection, Sequence
+
+from gpushare.daemon.observe.machine import ObservedMachine
+from gpushare.daemon.observe.observer import Observer
+from gpushare.daemon.observe.share_processes import ShareProcesses
+from gpushare.daemon.placement.placement import PlacementService
+from gpushare.daemon.policies.idle import Idle
+from gpushare.daemon.present.views import share_view
+from gpushare.model.ids import ShareId
+from gpushare.model.share import Share, State
+from gpushare.model.view import ShareView
+from gpushare.scheduler import Waiting
+
+_FRESH_SECONDS = 0.5  # how old an observation may be
+
+
+class ShareViews:
+    def __init__(
+        self,
+        machine: ObservedMachine,
+        observer: Observer,
+        processes: ShareProcesses,
+        placement: PlacementService,
+        idle: Idle,
+    ) -> None:
+        self._machine, self._observer, self._processes = machine, observer, processes
+        self._placement, self._idle = placement, idle
+
+    async def one(self, share: Share) -> ShareView:
+        return (await self.all([share]))[0]
+
+    async def all(self, shares: Sequence[Share]) -> list[ShareView]:
+        """In the order of `shares`, with everything that their owners may see."""
+        await self._observer.look(shares, age=_FRESH_SECONDS)
+        queued = any(share.state is State.QUEUED for share in shares)
+        waiting = self._placement.waiting() if queued else {}
+        borrowed = self._placement.borrowed()
+        return [self._view(share, waiting.get(share.id), borrowed) for share in shares]
+
+    def _view(
+        self, share: Share, waiting: Waiting | None, borrowed: Collection[ShareId] | None
+    ) -> ShareView:
+        return share_view(
+            share,
+            self._machine.latest,
+            self._observer.last(share.id),
+            self._processes.shown(share),
+            waiting,
+            stack=self._observer.stack(share),
+            delivered=self._observer.compute_delivered.percent(share.id),
+            idle_since=self._idle.since(share.id),
+            borrowed=None if borrowed is None else share.id in borrowed,
+        )
