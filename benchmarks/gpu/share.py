@@ -53,8 +53,9 @@ class Share:
             raise OSError(-code, name)
 
     def counter(self, name: str) -> int:
-        """`used`, `peak`, `denied`, `allocations` or `cached`, dead processes left out."""
-        library().gpushare_region_reap(str(self.region).encode())
+        """`used`, `peak`, `denied` or `allocations`; what dead processes used is left out."""
+        if name == "used":
+            return sum(slot.charged[0] for slot in self._slots())
         at = layout.GsRegion.gpu.offset + getattr(layout.GsRegionGpu, name).offset
         return int.from_bytes(self.region.read_bytes()[at : at + 8], "little")
 
@@ -67,11 +68,15 @@ class Share:
 
     def slot(self) -> Any | None:
         """The share's first living process (GsRegionSlot); None before it uses the GPU."""
+        return next(self._slots(), None)
+
+    def _slots(self) -> Iterator[Any]:
+        """Of living processes."""
         first, size = layout.GsRegion.slot.offset, ctypes.sizeof(layout.GsRegionSlot)
         with self.region.open("rb") as region:
             content = region.read(first + _SLOTS * size)
         slots = (layout.GsRegionSlot * _SLOTS).from_buffer_copy(content, first)
-        return next((s for s in slots if s.pid and Path(f"/proc/{s.pid}").exists()), None)
+        return (slot for slot in slots if slot.pid and Path(f"/proc/{slot.pid}").exists())
 
     def until(self, phase: int, patience: float = 60.0) -> Any:
         """Waits until the process is in a phase; raises when it fails on the way there."""

@@ -9,11 +9,11 @@ and reports in its region slot (native/guard/share/region.h; layout.py mirrors t
 - `suspend` grows by one with every change: odd means leave the GPU, even means run. A process has
   reacted to the newest change when its `suspend_seen` is the same number.
 - Limits change at the next allocation; what is allocated stays.
-- The file belongs to the share's user, who can write anything to it. It is read without its lock
-  and never mapped, so that no tenant can block or crash the daemon. The sequence number, which is
-  odd while a process writes, tells whether a copy is consistent; after some attempts the daemon
-  takes what it has.
-- The functions of the library that write take the lock and give up after a few seconds.
+- The file belongs to the share's user, who can write anything to it. The daemon reads and writes
+  it without its lock and never maps it, so that no tenant can block or crash the daemon. Policy is
+  written in aligned words, each valid by itself.
+- The sequence number is odd while a process writes. It tells whether a copy is consistent; after
+  some attempts the daemon takes what it has.
 """
 
 import ctypes
@@ -213,14 +213,11 @@ class Region:
         """Remove the file; processes that have it mapped keep their copy."""
         self.path.unlink(missing_ok=True)
 
-    def _check(self, result: int) -> int:
+    def _check(self, result: int) -> None:
         if result == -errno.EBADMSG:
             raise _corrupt(self.path, "it does not have the layout of this version")
-        if result == -errno.ETIMEDOUT:
-            raise _corrupt(self.path, "a process of the share holds its lock")
         if result < 0:
             raise OSError(-result, os.strerror(-result), str(self.path))
-        return result
 
     def _read(self) -> layout.GsRegion:
         """A consistent copy, unless a writer died while it wrote or writers never pause."""
