@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gpushare.guard import GpuPage, Rank, SharePolicy, layout
-from gpushare.model.errors import BoardCorruptError
+from gpushare.model.errors import GpuPageCorruptError
 from gpushare.model.ids import GpuId, ShareId
 
 GPU = GpuId("GPU-11111111-2222-3333-4444-555555555555")
@@ -59,14 +59,14 @@ def test_refuses_a_foreign_file(page: GpuPage, offset: int, value: bytes) -> Non
         file.seek(offset)
         file.write(value)
     for use in (page.snapshot, lambda: page.set_share(0, ONE)):
-        with pytest.raises(BoardCorruptError) as refused:
+        with pytest.raises(GpuPageCorruptError) as refused:
             use()
         assert refused.value.because
 
 
 def test_refuses_a_short_file(page: GpuPage) -> None:
     os.truncate(page.path, 100)
-    with pytest.raises(BoardCorruptError):
+    with pytest.raises(GpuPageCorruptError):
         page.snapshot()
 
 

@@ -21,7 +21,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpushare.model.errors import BoardCorruptError
+from gpushare.model.errors import GpuPageCorruptError
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.value import Value
 
@@ -93,7 +93,7 @@ class GpuPage:
         self._check(library().gpushare_gpu_page_set_share(path, number, ctypes.byref(raw)))
 
     def snapshot(self) -> GpuPageSnapshot:
-        """Raises BoardCorruptError for a file that is no GPU page, OSError as open() does."""
+        """Raises GpuPageCorruptError for a file that is no GPU page, OSError as open() does."""
         raw = self._read()
         waiting = _waiting(raw)
         return GpuPageSnapshot(
@@ -158,7 +158,7 @@ def _raw(policy: SharePolicy) -> layout.GsSharePolicy:
     return layout.GsSharePolicy(share=policy.share.encode(), rank=policy.rank, **settings)
 
 
-def _corrupt(path: Path, because: str) -> BoardCorruptError:
-    return BoardCorruptError(
+def _corrupt(path: Path, because: str) -> GpuPageCorruptError:
+    return GpuPageCorruptError(
         f"{path} is no GPU page", because, "end the programs on that GPU and remove the file"
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from gpushare.guard import GpuPage, Region, RegionSlot, Swap
 from gpushare.hardware.linux.namespaces import is_ours
 from gpushare.hardware.ports import Cgroups, Mps
-from gpushare.model.errors import BoardCorruptError, GpushareError, RegionCorruptError
+from gpushare.model.errors import GpuPageCorruptError, GpushareError, RegionCorruptError
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.leftover import Kind, Leftover
 from gpushare.model.share import ProcessRef
@@ -117,7 +117,7 @@ class Leftovers:
 
     def _gpu_pages(self, known: KnownShares) -> Iterator[Leftover]:
         for path in _files(self.gpu_pages):
-            with suppress(OSError, BoardCorruptError):
+            with suppress(OSError, GpuPageCorruptError):
                 shares = [seat.policy.share for seat in GpuPage(path).snapshot().share_slots]
                 gone = [share for share in shares if share not in known.living]
                 if gone or not shares:

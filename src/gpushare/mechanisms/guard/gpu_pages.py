@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gpushare.guard import GpuPage, Rank, SharePolicy, ShareSlot
 from gpushare.guard.layout import SHARE_SLOTS
-from gpushare.model.errors import BoardCorruptError, HardwareError
+from gpushare.model.errors import GpuPageCorruptError, HardwareError
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.scheduling import SchedulingSettings
 from gpushare.model.share import Share
@@ -61,7 +61,7 @@ class GpuPages:
         board = GpuPage(self.folder / gpu)
         try:
             board.snapshot()
-        except (FileNotFoundError, BoardCorruptError):
+        except (FileNotFoundError, GpuPageCorruptError):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o711)
             board = GpuPage.create(self.folder / gpu, gpu)
         board.path.chmod(0o666)
@@ -84,7 +84,7 @@ class GpuPages:
     def _seats(self, gpu: GpuId) -> tuple[ShareSlot, ...]:
         try:
             return GpuPage(self.folder / gpu).snapshot().share_slots
-        except (OSError, BoardCorruptError):
+        except (OSError, GpuPageCorruptError):
             return ()
 
     def _policy(self, share: Share, grant: GpuGrant) -> SharePolicy:

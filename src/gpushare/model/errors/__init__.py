@@ -39,7 +39,7 @@ Every error says what happened, because of what, which command helps, and carrie
     │   ├── CgroupError                GS1509
     │   ├── NoGpuError                 GS1510
     │   ├── UnsupportedError           GS1511
-    │   ├── BoardCorruptError          GS1512
+    │   ├── GpuPageCorruptError        GS1512
     │   └── MoveFailedError            GS1513
     ├── StateError                     GS16xx  exit 1    HTTP 500
     │   ├── StateCorruptError          GS1601
@@ -70,13 +70,13 @@ from .base import (
 )
 from .machine import (
     AuditBrokenError,
-    BoardCorruptError,
     CgroupError,
     DaemonError,
     DaemonRunningError,
     DaemonUnreachableError,
     DriverMismatchError,
     GpuLostError,
+    GpuPageCorruptError,
     GuardMissingError,
     HardwareError,
     MoveFailedError,
@@ -132,7 +132,6 @@ __all__ = [
     "AuditBrokenError",
     "BadQuantityError",
     "BadSpecError",
-    "BoardCorruptError",
     "CgroupError",
     "CheckFailedError",
     "ConfigError",
@@ -144,6 +143,7 @@ __all__ = [
     "DriverMismatchError",
     "ErrorBody",
     "GpuLostError",
+    "GpuPageCorruptError",
     "GpushareError",
     "GuardMissingError",
     "HardwareError",

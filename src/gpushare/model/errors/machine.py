@@ -100,7 +100,7 @@ class UnsupportedError(HardwareError):
     code = "GS1511"
 
 
-class BoardCorruptError(HardwareError):
+class GpuPageCorruptError(HardwareError):
     """The GPU page, which the shares of a GPU have in common, is damaged."""
 
     code = "GS1512"
