@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: whether a launch needs a fence in front of it: one before the quantum of GPU time since the last one would
- * be exceeded. A launch whose length is not known counts as a whole quantum.
+ * Purpose: whether a launch needs a fence in front of it: one before the quantum of GPU time since
+ * the last one would be exceeded. A launch whose length is not known counts as a whole quantum.
  *
- * Owner: gate.c, on the way of every gated launch, hence inline. Pure: no clock, no page, no driver.
+ * Owner: gate.c, on the way of every gated launch, hence inline. Pure: no clock, no page, no
+ * driver.
  * Threads: any. Limits: times in ns.
  */
 #ifndef GS_FENCE_STEP_H
@@ -18,7 +19,8 @@ struct gs_fence_decision {
 };
 
 /* `load`: what the stream was given since its last fence; `known`: the launch's length or 0. */
-static inline struct gs_fence_decision gs_fence_step(uint64_t load, uint64_t known, uint64_t quantum, bool gpu_waits)
+static inline struct gs_fence_decision gs_fence_step(uint64_t load, uint64_t known,
+                                                     uint64_t quantum, bool gpu_waits)
 {
     uint64_t ns = known ? known : quantum;
     bool fence = load + ns > quantum && gpu_waits;

@@ -20,7 +20,8 @@ static struct gs_stream_load *stream_load_of(struct gs_attachment *attachment, C
 {
     size_t at = (size_t)(((uintptr_t)stream * 0x9e3779b97f4a7c15ull) >> 58);
     struct gs_stream_load *stream_load = &attachment->stream_loads[at % GS_STREAM_LOADS];
-    if (GS_READ(stream_load->stream) != stream) { /* another stream's: a look too many does no harm */
+    if (GS_READ(stream_load->stream)
+        != stream) { /* another stream's: a look too many does no harm */
         GS_WRITE(stream_load->stream, stream);
         GS_WRITE(stream_load->load, UINT64_MAX / 2);
     }
@@ -29,14 +30,15 @@ static struct gs_stream_load *stream_load_of(struct gs_attachment *attachment, C
 
 static bool others_preempt(const struct gs_attachment *attachment)
 {
-    return attachment->share->policy.rank == GS_LOW &&
-           __atomic_load_n(&attachment->page->preempt_bits, __ATOMIC_RELAXED);
+    return attachment->share->policy.rank == GS_LOW
+           && __atomic_load_n(&attachment->page->preempt_bits, __ATOMIC_RELAXED);
 }
 
 static bool in_turns(const struct gs_attachment *attachment)
 {
     const struct gs_share_policy *policy = &attachment->share->policy;
-    return gs_takes_turns(policy) && (gs_capped(policy) || __atomic_load_n(&attachment->page->turns, __ATOMIC_RELAXED));
+    return gs_takes_turns(policy)
+           && (gs_capped(policy) || __atomic_load_n(&attachment->page->turns, __ATOMIC_RELAXED));
 }
 
 static uint64_t quantum(const struct gs_attachment *attachment)
@@ -73,7 +75,8 @@ static void wait_until_open(struct gs_attachment *attachment, uint32_t bits)
 void gs_gate_wait(CUstream stream)
 {
     struct gs_attachment *attachment = gs_is_captured(stream) ? NULL : gs_attachment_here();
-    if (!attachment || !(in_turns(attachment) || (!GS_READ(attachment->gate) && others_preempt(attachment))))
+    if (!attachment
+        || !(in_turns(attachment) || (!GS_READ(attachment->gate) && others_preempt(attachment))))
         return;
     wish(attachment);
     uint32_t bits = waits_for(attachment);
@@ -87,9 +90,11 @@ static void put_fence(struct gs_attachment *attachment, CUstream stream)
         gs_completions_record(attachment, attachment->gpu, stream);
     if (others_preempt(attachment))
         gs_timeslice_low(attachment);
-    CUresult result = cuda()->cuStreamWaitValue32_v2(stream, GS_READ(attachment->gate), 0, CU_STREAM_WAIT_VALUE_EQ);
+    CUresult result = cuda()->cuStreamWaitValue32_v2(stream, GS_READ(attachment->gate), 0,
+                                                     CU_STREAM_WAIT_VALUE_EQ);
     if (result == CUDA_ERROR_NOT_SUPPORTED || result == CUDA_ERROR_INVALID_VALUE)
-        GS_WRITE(attachment->gate, 0); /* this driver or stream cannot: from now on the host waits */
+        GS_WRITE(attachment->gate,
+                 0); /* this driver or stream cannot: from now on the host waits */
     __atomic_add_fetch(&attachment->fences, 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(&attachment->share->fences, 1, __ATOMIC_RELAXED);
     gs_timer_thread_wake();
@@ -99,8 +104,9 @@ static void fence(struct gs_attachment *attachment, struct gs_pass *pass)
 {
     uint64_t known = gs_cost_model_estimate(pass->key);
     struct gs_stream_load *stream_load = stream_load_of(attachment, pass->stream);
-    struct gs_fence_decision decision = gs_fence_step(__atomic_load_n(&stream_load->load, __ATOMIC_RELAXED), known,
-                                                      quantum(attachment), GS_READ(attachment->gate));
+    struct gs_fence_decision decision =
+        gs_fence_step(__atomic_load_n(&stream_load->load, __ATOMIC_RELAXED), known,
+                      quantum(attachment), GS_READ(attachment->gate));
     if (decision.fence)
         put_fence(attachment, pass->stream);
     __atomic_store_n(&stream_load->load, decision.load, __ATOMIC_RELAXED);

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: the gate in front of every launch, on the thread that launches, so that order, lifetimes and errors stay the
- * driver's own. Work of low rank and of shares that take turns gets looks at its share slot's gate between it (fences):
- * the GPU itself stops at the next one when the gate is not 0, however much is queued behind.
+ * Purpose: the gate in front of every launch, on the thread that launches, so that order, lifetimes
+ * and errors stay the driver's own. Work of low rank and of shares that take turns gets fences
+ * between its launches: the GPU itself waits at the next one while the share slot's gate is not 0,
+ * however much is queued behind.
+ *
+ * Owner: the hooks of launches, copies and waits; one struct gs_pass per launch, on its stack.
+ * Threads: any thread of the program. Takes no lock while nothing changes.
+ * Limits: a program without a GPU page passes at the cost of one load (gs_gate_armed).
  */
 #ifndef GS_GATE_H
 #define GS_GATE_H
@@ -17,7 +22,10 @@ struct gs_pass {
     int sample;
 };
 
-/* Waits on the host for the share's turn. Before gs_enter(): whoever waits here holds up no suspension. */
+/*
+ * Waits on the host for the share's turn. Before gs_enter(): a thread that waits here holds up no
+ * suspension.
+ */
 void gs_gate_wait(CUstream stream);
 
 void gs_gate_before(struct gs_pass *pass);
@@ -26,14 +34,20 @@ void gs_gate_after(struct gs_pass *pass, CUresult result);
 /* A copy of high-priority work announces the launch that follows. */
 void gs_gate_copies(CUstream stream);
 
-/* Whether work in this stream runs next to high-priority work now, so that large parts had better be small ones. */
+/*
+ * Whether work in this stream runs next to high-priority work now, so that large parts had better
+ * be small ones.
+ */
 bool gs_gate_splits(CUstream stream);
 
-/* Around calls that wait for the GPU; `stream`: what they wait for, or NULL where that is not known. */
+/*
+ * Around calls that wait for the GPU; `stream`: what they wait for, or NULL where that is not
+ * known.
+ */
 struct gs_attachment *gs_gate_sync_begins(const CUstream *stream);
 void gs_gate_sync_ended(struct gs_attachment *begun);
 
-/* Somebody asked for the end of work that still runs or waits. */
+/* The program asked for the end of work that still runs or waits. */
 void gs_gate_asked(void);
 
 /* The context is about to go, and with it its streams and events. */

@@ -30,7 +30,8 @@ static uint64_t each(look *look, uint64_t now)
 
 static uint64_t keep(struct gs_attachment *attachment, int gpu, uint64_t now)
 {
-    uint64_t next = earlier(gs_preempt_timer_tick(attachment, now), gs_starvation_tick(attachment, gpu, now));
+    uint64_t next =
+        earlier(gs_preempt_timer_tick(attachment, now), gs_starvation_tick(attachment, gpu, now));
     return earlier(next, gs_arbiter_tick(attachment, gpu, now));
 }
 
@@ -38,7 +39,8 @@ static uint64_t poll(struct gs_attachment *attachment, int gpu, uint64_t now)
 {
     /* Questions about the legacy stream are about the current context's. */
     cuda()->cuCtxSetCurrent(attachment->context);
-    return earlier(gs_preempt_poll_tick(attachment, now), gs_completions_tick(attachment, gpu, now));
+    return earlier(gs_preempt_poll_tick(attachment, now),
+                   gs_completions_tick(attachment, gpu, now));
 }
 
 static uint64_t keep_all(uint64_t now)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the timer thread and the poll thread do in each of their rounds. */
+/*
+ * Purpose: what the timer thread and the poll thread do in each of their rounds, for each GPU.
+ * Owner: none; no state. Threads: those two. Limits: none.
+ */
 #ifndef GS_ROUNDS_H
 #define GS_ROUNDS_H
 

@@ -19,8 +19,9 @@ static struct role roles[GS_GPUS];
 
 static bool process_wants(const struct gs_process_slot *process, uint64_t now)
 {
-    return GS_READ(process->pid) > 0 && gs_process_wants(GS_READ(process->busy), GS_READ(process->draining),
-                                                         GS_READ(process->want_ns), now);
+    return GS_READ(process->pid) > 0
+           && gs_process_wants(GS_READ(process->busy), GS_READ(process->draining),
+                               GS_READ(process->want_ns), now);
 }
 
 static struct gs_slot_wish read_slot(const struct gs_share_slot *slot)
@@ -36,7 +37,8 @@ static struct gs_slot_wish read_slot(const struct gs_share_slot *slot)
     };
 }
 
-static void read_wishes(struct gs_arbiter_wishes *wishes, const struct gs_gpu_page *page, uint64_t now)
+static void read_wishes(struct gs_arbiter_wishes *wishes, const struct gs_gpu_page *page,
+                        uint64_t now)
 {
     for (int i = 0; i < GS_SHARE_SLOTS; i++)
         wishes->slot[i] = read_slot(&page->share_slot[i]);
@@ -76,7 +78,8 @@ static void write_counters(struct gs_gpu_page *page, const struct gs_arbiter_dec
 }
 
 /* Shares whose turn is over first: there is never a moment with two turns. */
-static void write_gates(struct gs_gpu_page *page, const struct gs_arbiter_decision *decision, uint64_t now)
+static void write_gates(struct gs_gpu_page *page, const struct gs_arbiter_decision *decision,
+                        uint64_t now)
 {
     for (int open = 0; open < 2; open++)
         for (int i = 0; i < GS_SHARE_SLOTS; i++)
@@ -91,7 +94,8 @@ static void announce_turns(struct gs_gpu_page *page)
 }
 
 /* Programs no longer ask for turns before the gates open, and the next arbiter comes after that. */
-static void resign(struct role *role, struct gs_attachment *attachment, const struct gs_arbiter_decision *decision)
+static void resign(struct role *role, struct gs_attachment *attachment,
+                   const struct gs_arbiter_decision *decision)
 {
     __atomic_store_n(&attachment->page->turns, 0, __ATOMIC_SEQ_CST);
     write_gates(attachment->page, decision, gs_now());
@@ -122,9 +126,9 @@ static uint64_t arbitrate(struct role *role, struct gs_attachment *attachment, u
 
 static bool wants_turns(const struct gs_attachment *attachment, uint64_t now)
 {
-    return __atomic_load_n(&attachment->page->turns, __ATOMIC_RELAXED) ||
-           (gs_capped(&attachment->share->policy) && gs_takes_turns(&attachment->share->policy) &&
-            process_wants(attachment->process, now));
+    return __atomic_load_n(&attachment->page->turns, __ATOMIC_RELAXED)
+           || (gs_capped(&attachment->share->policy) && gs_takes_turns(&attachment->share->policy)
+               && process_wants(attachment->process, now));
 }
 
 uint64_t gs_arbiter_tick(struct gs_attachment *attachment, int gpu, uint64_t now)

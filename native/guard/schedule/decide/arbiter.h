@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: turns. While a share with a compute limit or guarantee wants the GPU, one share at a time may use it
- * (shares without either go together). arbiter_step.h has the decisions; this reads the GPU page, takes the lease and
- * writes the gates.
+ * Purpose: turns. While a share with a compute limit or guarantee wants the GPU, one share at a
+ * time may use it (shares without either go together). arbiter_step.h has the decisions; this reads
+ * the GPU page, takes the lease and writes the gates.
  *
  * Owner: the process that holds the lease of the GPU page. Any guard's timer thread can take it.
  * Threads: the timer thread; gs_arbiter_forget() in a forked child.

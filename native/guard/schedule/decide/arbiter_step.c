@@ -7,7 +7,8 @@
 #define MS 1000000ull
 
 static const uint64_t ROUND_NS = 40 * MS, SHORTEST_NS = 2 * MS, LOOK_NS = 1 * MS, WISH_NS = 20 * MS;
-static const uint64_t PATIENCE_NS = 200 * MS; /* turns go on that long after the last wish for one */
+static const uint64_t PATIENCE_NS =
+    200 * MS; /* turns go on that long after the last wish for one */
 static const uint64_t GRACE_NS = 500 * MS;
 
 bool gs_process_wants(bool busy, bool draining, uint64_t want_ns, uint64_t now)
@@ -43,7 +44,8 @@ static void set_terms(struct gs_account *account, const struct gs_slot_wish *wis
 }
 
 /* Whether a share with a limit or guarantee wants a turn. */
-static bool see_accounts(struct gs_arbiter_state *state, const struct gs_arbiter_wishes *wishes, uint64_t now)
+static bool see_accounts(struct gs_arbiter_state *state, const struct gs_arbiter_wishes *wishes,
+                         uint64_t now)
 {
     uint32_t promised = 0;
     bool needed = false;
@@ -70,7 +72,8 @@ static uint64_t lowest(const struct gs_arbiter_state *state)
 {
     uint64_t least = UINT64_MAX;
     for (int i = 0; i < GS_ACCOUNTS; i++)
-        if (state->account[i].wants && state->account[i].wanted && state->account[i].virtual < least)
+        if (state->account[i].wants && state->account[i].wanted
+            && state->account[i].virtual < least)
             least = state->account[i].virtual;
     return least == UINT64_MAX ? 0 : least;
 }
@@ -80,7 +83,8 @@ static void welcome(struct gs_arbiter_state *state)
 {
     uint64_t least = lowest(state);
     for (int i = 0; i < GS_ACCOUNTS; i++)
-        if (state->account[i].wants && !state->account[i].wanted && state->account[i].virtual < least)
+        if (state->account[i].wants && !state->account[i].wanted
+            && state->account[i].virtual < least)
             state->account[i].virtual = least;
 }
 
@@ -100,7 +104,9 @@ static void spend(struct gs_account *account, uint64_t ns)
     age(account, ns);
 }
 
-/* Never more than half of a turn: a share that is charged nothing would keep its turn without end. */
+/*
+ * Never more than half of a turn: a share that is charged nothing would keep its turn without end.
+ */
 static void refund(struct gs_arbiter_state *state, uint64_t ns)
 {
     struct gs_account *account = &state->account[state->turn];
@@ -119,9 +125,9 @@ struct overrun {
 };
 
 /*
- * Work that ran on into another share's turn, together with that one's work, had half of the GPU, and took twice as
- * long for it. The other half is all that the other share had of its own turn: if it were charged for more, the GPU
- * would idle for as long in the end.
+ * Work that ran on into another share's turn, together with that one's work, had half of the GPU,
+ * and took twice as long for it. The other half is all that the other share had of its own turn: if
+ * it were charged for more, the GPU would idle for as long in the end.
  */
 static void pay_overrun(struct gs_arbiter_state *state, int account, struct overrun over)
 {
@@ -133,14 +139,16 @@ static void pay_overrun(struct gs_arbiter_state *state, int account, struct over
 }
 
 /* Of an account since the last step; of shares that go together, the longest. */
-static struct overrun new_overrun(struct gs_arbiter_state *state, const struct gs_arbiter_wishes *wishes, int account)
+static struct overrun new_overrun(struct gs_arbiter_state *state,
+                                  const struct gs_arbiter_wishes *wishes, int account)
 {
     struct overrun longest = {0};
     for (int i = 0; i < GS_SHARE_SLOTS; i++) {
         if (account_of(wishes, i) != account)
             continue;
         uint64_t seen = wishes->slot[i].overrun_ns, before = state->overrun_seen[i];
-        uint64_t ns = seen > before ? seen - before : 0; /* a new share in the slot counts from nothing */
+        uint64_t ns =
+            seen > before ? seen - before : 0; /* a new share in the slot counts from nothing */
         state->overrun_seen[i] = seen;
         if (ns > longest.ns)
             longest = (struct overrun){ns, wishes->slot[i].runs_alone};
@@ -149,7 +157,8 @@ static struct overrun new_overrun(struct gs_arbiter_state *state, const struct g
 }
 
 /* Budgets grow with the time that passed, and pay for work that ran on after its turn. */
-static void settle_accounts(struct gs_arbiter_state *state, const struct gs_arbiter_wishes *wishes, uint64_t passed)
+static void settle_accounts(struct gs_arbiter_state *state, const struct gs_arbiter_wishes *wishes,
+                            uint64_t passed)
 {
     for (int i = 0; i < GS_ACCOUNTS; i++) {
         struct gs_account *account = &state->account[i];
@@ -159,14 +168,21 @@ static void settle_accounts(struct gs_arbiter_state *state, const struct gs_arbi
         if (account->budget > 2 * full_budget(account))
             account->budget = 2 * full_budget(account);
         struct overrun overrun = new_overrun(state, wishes, i);
-        /* Work queued before the limit existed is not charged to it: at 10 % its debt would take seconds to pay. */
+        /*
+         * Work queued before the limit existed is not charged to it: at 10 % its debt would take
+         * seconds to pay.
+         */
         if (overrun.ns && state->at - account->limited_at > GRACE_NS)
             pay_overrun(state, i, overrun);
     }
 }
 
-/* Whether the account whose turn it was could use it since the last step; counts the time of each slot. */
-static bool was_used(struct gs_arbiter_decision *decision, const struct gs_arbiter_wishes *wishes, uint64_t passed)
+/*
+ * Whether the account whose turn it was could use it since the last step; counts the time of each
+ * slot.
+ */
+static bool was_used(struct gs_arbiter_decision *decision, const struct gs_arbiter_wishes *wishes,
+                     uint64_t passed)
 {
     bool used = false;
     for (int i = 0; i < GS_SHARE_SLOTS; i++) {
@@ -181,10 +197,11 @@ static bool was_used(struct gs_arbiter_decision *decision, const struct gs_arbit
 }
 
 /*
- * Time that high-priority work takes out of a turn is not charged to the limit, but the turn ends nevertheless: a
- * share that high-priority work keeps out would otherwise be next without end.
+ * Time that high-priority work takes out of a turn is not charged to the limit, but the turn ends
+ * nevertheless: a share that high-priority work keeps out would otherwise be next without end.
  */
-static void charge_turn(struct gs_arbiter_decision *decision, const struct gs_arbiter_wishes *wishes, uint64_t passed)
+static void charge_turn(struct gs_arbiter_decision *decision,
+                        const struct gs_arbiter_wishes *wishes, uint64_t passed)
 {
     struct gs_arbiter_state *state = &decision->next;
     state->used = was_used(decision, wishes, passed);
@@ -208,8 +225,8 @@ static int choose(const struct gs_arbiter_state *state)
 {
     int best = GS_NO_TURN;
     for (int i = 0; i < GS_ACCOUNTS; i++)
-        if (may_begin(&state->account[i]) &&
-            (best == GS_NO_TURN || state->account[i].virtual < state->account[best].virtual))
+        if (may_begin(&state->account[i])
+            && (best == GS_NO_TURN || state->account[i].virtual < state->account[best].virtual))
             best = i;
     return best;
 }
@@ -230,14 +247,17 @@ static uint64_t turn_length(const struct gs_arbiter_state *state, int turn)
     if (!limited(account))
         return part;
     /* While the turn lasts the budget also grows. */
-    uint64_t affords = account->budget > 0 ? (uint64_t)account->budget * GS_FULL / (GS_FULL - account->limit) : 0;
+    uint64_t affords =
+        account->budget > 0 ? (uint64_t)account->budget * GS_FULL / (GS_FULL - account->limit) : 0;
     return affords < part ? affords : part;
 }
 
 static bool goes_on(const struct gs_arbiter_state *state, uint64_t now)
 {
-    const struct gs_account *account = state->turn == GS_NO_TURN ? NULL : &state->account[state->turn];
-    return account && account->wants && now < state->turn_end && (!limited(account) || account->budget > 0);
+    const struct gs_account *account =
+        state->turn == GS_NO_TURN ? NULL : &state->account[state->turn];
+    return account && account->wants && now < state->turn_end
+           && (!limited(account) || account->budget > 0);
 }
 
 static void begin_turn(struct gs_arbiter_state *state, uint64_t now)
@@ -248,13 +268,16 @@ static void begin_turn(struct gs_arbiter_state *state, uint64_t now)
 }
 
 /*
- * A share that takes no turns (any more), or does not want the GPU, is left alone: work that it may have queued unseen
- * is not held up. One that is about to be suspended is let end what it has queued.
+ * A share that takes no turns (any more), or does not want the GPU, is left alone: work that it may
+ * have queued unseen is not held up. One that is about to be suspended is let end what it has
+ * queued.
  */
-static bool may_run(const struct gs_arbiter_state *state, const struct gs_arbiter_wishes *wishes, int slot)
+static bool may_run(const struct gs_arbiter_state *state, const struct gs_arbiter_wishes *wishes,
+                    int slot)
 {
     const struct gs_slot_wish *wish = &wishes->slot[slot];
-    return !wish->takes_turns || account_of(wishes, slot) == state->turn || !wish->wants || wish->drains;
+    return !wish->takes_turns || account_of(wishes, slot) == state->turn || !wish->wants
+           || wish->drains;
 }
 
 /* The moment at which a share that wants a turn can afford one. */
@@ -286,7 +309,8 @@ static void end_turns(struct gs_arbiter_decision *decision)
         decision->slot[i].open = true;
 }
 
-static void give_turn(struct gs_arbiter_decision *decision, const struct gs_arbiter_wishes *wishes, uint64_t now)
+static void give_turn(struct gs_arbiter_decision *decision, const struct gs_arbiter_wishes *wishes,
+                      uint64_t now)
 {
     if (!goes_on(&decision->next, now))
         begin_turn(&decision->next, now);

@@ -66,13 +66,14 @@ static void end(struct gs_attachment *attachment)
     GS_WRITE(period->in_grace, false);
     __atomic_store_n(&attachment->process->until_ns, 0, __ATOMIC_SEQ_CST);
     gs_gpu_page_open(attachment->page, bit_of(attachment));
-    attachment->share->preempt_ns += period->idle_at > period->begun_at ? period->idle_at - period->begun_at : 0;
+    attachment->share->preempt_ns +=
+        period->idle_at > period->begun_at ? period->idle_at - period->begun_at : 0;
 }
 
 /*
- * Wants the lock. Invariant: a launch counts itself before it looks at `begun`, and here `begun` is cleared before
- * `launches` is read again. So a launch that came meanwhile, into a stream of the period, and found the bit still set
- * is seen here, and the gates close again.
+ * Wants the lock. Invariant: a launch counts itself before it looks at `begun`, and here `begun` is
+ * cleared before `launches` is read again. So a launch that came meanwhile, into a stream of the
+ * period, and found the bit still set is seen here, and the gates close again.
  */
 static void end_unless_launched(struct gs_attachment *attachment, uint64_t launches)
 {
@@ -103,10 +104,13 @@ static void first_of_period(struct gs_attachment *attachment, CUstream stream)
 void gs_preempt_launch(struct gs_attachment *attachment, CUstream stream)
 {
     struct gs_busy_period *period = &attachment->busy_period;
-    /* Before the look at `begun`: the thread that clears the bit looks at both in the other order. */
+    /*
+     * Before the look at `begun`: the thread that clears the bit looks at both in the other order.
+     */
     __atomic_add_fetch(&period->launches, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&period->begun, __ATOMIC_SEQ_CST) && !__atomic_load_n(&period->in_grace, __ATOMIC_RELAXED) &&
-        newest_stream == stream && newest_period == GS_READ(period->begun_at))
+    if (__atomic_load_n(&period->begun, __ATOMIC_SEQ_CST)
+        && !__atomic_load_n(&period->in_grace, __ATOMIC_RELAXED) && newest_stream == stream
+        && newest_period == GS_READ(period->begun_at))
         return;
     first_of_period(attachment, stream);
 }
@@ -160,7 +164,10 @@ static struct gs_preempt_view view_of(struct gs_attachment *attachment)
     };
 }
 
-/* Wants the lock. A launch that came while the bit was about to linger did not end the grace itself. */
+/*
+ * Wants the lock. A launch that came while the bit was about to linger did not end the grace
+ * itself.
+ */
 static void end_of_grace(struct gs_attachment *attachment)
 {
     struct gs_busy_period *period = &attachment->busy_period;
@@ -197,7 +204,10 @@ uint64_t gs_preempt_timer_tick(struct gs_attachment *attachment, uint64_t now)
     return next;
 }
 
-/* Wants the lock. Work that no one waited for: asks the GPU once nothing new came since the last look. */
+/*
+ * Wants the lock. Work that no one waited for: asks the GPU once nothing new came since the last
+ * look.
+ */
 static void look(struct gs_attachment *attachment, uint64_t now)
 {
     struct gs_busy_period *period = &attachment->busy_period;

@@ -4,7 +4,8 @@
 #define US 1000ull
 #define LOOK_NS (1000 * US)
 #define DROWSY_NS (50000 * US)
-#define BLIND_NS (20000 * US) /* nothing was launched for so long and the GPU cannot be asked: it is done */
+#define BLIND_NS \
+    (20000 * US) /* nothing was launched for so long and the GPU cannot be asked: it is done */
 #define SWITCH_NS (150 * US)  /* what it costs high-priority work to find others on the GPU */
 #define GRACE_LIMIT_NS (300 * US)
 #define UNKNOWN_GRACE_NS (100 * US)
@@ -16,7 +17,9 @@ void gs_pauses_add(struct gs_pauses *pauses, uint64_t ns)
         pauses->ns[pauses->count++ % GS_PAUSES] = ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
 }
 
-/* What such pauses cost in all with this grace: time in which no one has the GPU, and disturbances. */
+/*
+ * What such pauses cost in all with this grace: time in which no one has the GPU, and disturbances.
+ */
 static uint64_t cost(const struct gs_pauses *pauses, uint32_t count, uint64_t grace)
 {
     uint64_t sum = 0;
@@ -58,7 +61,8 @@ enum gs_preempt_act gs_preempt_poll_step(const struct gs_preempt_view *view, uin
 
 enum gs_preempt_act gs_preempt_timer_step(const struct gs_preempt_view *view, uint64_t now)
 {
-    return view->begun && view->in_grace && now >= view->grace_until ? GS_PREEMPT_END : GS_PREEMPT_WAIT;
+    return view->begun && view->in_grace && now >= view->grace_until ? GS_PREEMPT_END
+                                                                     : GS_PREEMPT_WAIT;
 }
 
 uint64_t gs_preempt_next_poll(const struct gs_preempt_view *view, uint64_t now)

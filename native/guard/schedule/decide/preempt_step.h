@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: when the busy period of high-priority work is over, and for how long a pause in it is bridged (grace).
+ * Purpose: when the busy period of high-priority work is over, and for how long a pause in it is
+ * bridged (grace).
  *
- * Bridging a pause costs its length in idle GPU; not bridging it costs the high-priority work the time until the GPU
- * is free of others again. The grace is the one that would have cost least over the newest pauses: worth it for
- * programs that pause shortly and regularly; where pauses come at random, waiting longer makes the next launch no
- * likelier, and the cheapest grace is none.
+ * Bridging a pause costs its length in idle GPU; not bridging it costs the high-priority work the
+ * time until the GPU is free of others again. The grace is the one that would have cost least over
+ * the newest pauses: worth it for programs that pause shortly and regularly; where pauses come at
+ * random, waiting longer makes the next launch no likelier, and the cheapest grace is none.
  *
- * Owner: preempt.c, under the busy period's lock. Pure: no clock, no page, no driver. The handshake between a launch
- * and the end of a period is an order of atomics rather than a decision, so it stays in preempt.c.
+ * Owner: preempt.c, under the busy period's lock. Pure: no clock, no page, no driver. The handshake
+ * between a launch and the end of a period is an order of atomics rather than a decision, so it
+ * stays in preempt.c.
  * Threads: any; each value belongs to one at a time.
  * Limits: the newest GS_PAUSES pauses; a grace of at most 300 us unless it is set by hand.
  */
@@ -48,7 +50,10 @@ enum gs_preempt_act gs_preempt_timer_step(const struct gs_preempt_view *view, ui
 /* Until when the timer thread need not look again. */
 uint64_t gs_preempt_next_timer(const struct gs_preempt_view *view, uint64_t now);
 
-/* Until when the poll thread need not: between busy periods both nap, so that the next launch need not wake them. */
+/*
+ * Until when the poll thread need not: between busy periods both nap, so that the next launch need
+ * not wake them.
+ */
 uint64_t gs_preempt_next_poll(const struct gs_preempt_view *view, uint64_t now);
 
 #endif

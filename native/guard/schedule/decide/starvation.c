@@ -49,7 +49,10 @@ static void overrule_silent(struct gs_attachment *attachment, uint32_t gate, uin
     }
 }
 
-/* A gate does not stay closed for a process that fell silent, or ended its period, meanwhile: hence the second look. */
+/*
+ * A gate does not stay closed for a process that fell silent, or ended its period, meanwhile: hence
+ * the second look.
+ */
 static void close_again(struct gs_attachment *attachment, uint32_t bits)
 {
     for (; bits; bits &= bits - 1) {
@@ -65,7 +68,8 @@ static void close_again(struct gs_attachment *attachment, uint32_t bits)
 
 static void run_beside(struct gs_attachment *attachment, uint32_t gate)
 {
-    uint64_t open_ns = gs_starvation_run_ns(attachment->share->policy.minimum, gs_timeslice_of_high(attachment));
+    uint64_t open_ns =
+        gs_starvation_run_ns(attachment->share->policy.minimum, gs_timeslice_of_high(attachment));
     if (!open_ns)
         return;
     gs_timeslice_default(attachment);
@@ -80,14 +84,16 @@ static void run_beside(struct gs_attachment *attachment, uint32_t gate)
 static bool takes_window(struct gs_share_slot *slot, uint64_t window)
 {
     uint64_t before = __atomic_load_n(&slot->starvation_window, __ATOMIC_RELAXED);
-    return before < window && __atomic_compare_exchange_n(&slot->starvation_window, &before, window, false,
-                                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    return before < window
+           && __atomic_compare_exchange_n(&slot->starvation_window, &before, window, false,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
 uint64_t gs_starvation_tick(struct gs_attachment *attachment, int gpu, uint64_t now)
 {
     uint32_t gate = __atomic_load_n(&attachment->share->gate, __ATOMIC_SEQ_CST);
-    const struct gs_starvation_view view = {gate & GS_CLOSED_PREEMPT, GS_READ(attachment->process->draining),
+    const struct gs_starvation_view view = {gate & GS_CLOSED_PREEMPT,
+                                            GS_READ(attachment->process->draining),
                                             GS_READ(attachment->fences)};
     const struct gs_starvation_decision decision = gs_starvation_step(&states[gpu], &view, now);
     states[gpu] = decision.next;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: what low share slots can rely on next to high-priority work: that it is alive, and a little of the GPU.
- * starvation_step.h has the decisions; this reads the page and opens and closes the gate.
+ * Purpose: what low share slots can rely on next to high-priority work: that it is alive, and a
+ * little of the GPU. starvation_step.h has the decisions; this reads the page and opens and closes
+ * the gate.
  *
- * Owner: each process, for its own share slot. Among the processes of a share the page's `starvation_window` decides
- * which one gives a run.
+ * Owner: each process, for its own share slot. Among the processes of a share the page's
+ * `starvation_window` decides which one gives a run.
  * Threads: the timer thread, which a run keeps busy for up to 50 ms.
  * Limits: one state per GPU of the region.
  */

@@ -18,7 +18,7 @@ bool gs_bit_owner_holds(const struct gs_bit_owner *owner, uint64_t now)
     return owner->known && owner->until_ns > now && !gs_bit_owner_is_silent(owner, now);
 }
 
-/* Where contexts take turns, it has to wait for one; and a short one would be less than its part. */
+/* Where contexts take turns it has to wait for one, and a short one would be less than its part. */
 uint64_t gs_starvation_run_ns(uint32_t minimum, uint64_t timeslice_of_high_ns)
 {
     uint64_t part = WINDOW_NS * minimum / GS_FULL, open = part + timeslice_of_high_ns;
@@ -39,7 +39,8 @@ static bool begins_window(struct gs_starvation_state *state, uint64_t window)
 }
 
 struct gs_starvation_decision gs_starvation_step(const struct gs_starvation_state *before,
-                                                 const struct gs_starvation_view *view, uint64_t now)
+                                                 const struct gs_starvation_view *view,
+                                                 uint64_t now)
 {
     struct gs_starvation_decision decision = {.next = *before};
     bool active = before->fences != view->fences;

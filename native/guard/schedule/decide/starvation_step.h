@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: when a low share runs although high-priority work closes its gate: because the process that closed it is
- * dead or stopped, because the share is about to be suspended, or because it had nothing for a whole window.
+ * Purpose: when a low share runs although high-priority work closes its gate: because the process
+ * that closed it is dead or stopped, because the share is about to be suspended, or because it had
+ * nothing for a whole window.
  *
- * Time is divided into windows of 100 ms. A share whose gate was closed throughout one window may run for a part of
- * the next. A process that lives renews its heartbeat every millisecond while its bit is set; 50 ms without is silence.
+ * Time is divided into windows of 100 ms. A share whose gate was closed throughout one window may
+ * run for a part of the next. A process that lives renews its heartbeat every millisecond while its
+ * bit is set; 50 ms without is silence.
  *
  * Owner: starvation.c. Pure: no clock, no page, no driver.
  * Threads: any; each state belongs to one at a time.
@@ -32,18 +34,19 @@ struct gs_starvation_view {
 struct gs_starvation_decision {
     struct gs_starvation_state next;
     bool opens;       /* the gate opens at once */
-    bool looks;       /* the processes that closed it have to be looked at: silent ones are overruled */
-    bool starved;     /* a run is due in this window, unless another process of the share has taken it */
+    bool looks; /* silent processes among those that closed it are overruled */
+    bool starved; /* a run is due, unless another process of the share has taken the window */
     uint64_t look_at;
 };
 
 struct gs_starvation_decision gs_starvation_step(const struct gs_starvation_state *before,
-                                                 const struct gs_starvation_view *view, uint64_t now);
+                                                 const struct gs_starvation_view *view,
+                                                 uint64_t now);
 
 /* The process that owns a bit, as the page shows it; all zero when there is none. Times in ns. */
 struct gs_bit_owner {
     bool known;
-    uint64_t beat_ns;  /* its newest heartbeat */
+    uint64_t beat_ns; /* its newest heartbeat */
     uint64_t until_ns; /* its bit means nothing from then on */
 };
 

@@ -16,9 +16,11 @@
 bool gs_gate_armed;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct gs_attachment first[GS_GPUS] = {[0 ... GS_GPUS - 1] = {.busy_period.lock = PTHREAD_MUTEX_INITIALIZER}};
+static struct gs_attachment first[GS_GPUS] = {
+    [0 ... GS_GPUS - 1] = {.busy_period.lock = PTHREAD_MUTEX_INITIALIZER}};
 static struct gs_attachment *newest[GS_GPUS]; /* NULL: still the first one */
-static uint64_t refused[GS_GPUS];       /* the region's moves plus one at which no GPU page could be had */
+static uint64_t
+    refused[GS_GPUS];       /* the region's moves plus one at which no GPU page could be had */
 
 static struct gs_attachment *attachment_of(int gpu)
 {
@@ -26,7 +28,7 @@ static struct gs_attachment *attachment_of(int gpu)
     return attachment ? attachment : &first[gpu];
 }
 
-/* Read with every launch, beside the limit on a line that hardly anybody writes. */
+/* Read with every launch, on the line of the limit, which is hardly ever written. */
 static uint64_t moves_of(int gpu)
 {
     return __atomic_load_n(&gs_shared_region()->gpu[gpu].moves, __ATOMIC_RELAXED);
@@ -34,7 +36,8 @@ static uint64_t moves_of(int gpu)
 
 static bool states(const struct gs_attachment *attachment, int gpu)
 {
-    return __atomic_load_n(&attachment->ready, __ATOMIC_ACQUIRE) && attachment->moves == moves_of(gpu);
+    return __atomic_load_n(&attachment->ready, __ATOMIC_ACQUIRE)
+           && attachment->moves == moves_of(gpu);
 }
 
 void gs_attachments_start(void)
@@ -54,7 +57,8 @@ static struct gs_gpu_page *open_page(const char *uuid)
         return NULL;
     struct gs_gpu_page *page = gs_gpu_page_map(path);
     if (!page)
-        gs_log("cannot map the GPU page %s: %s; this process takes no turns", path, strerror(errno));
+        gs_log("cannot map the GPU page %s: %s; this process takes no turns", path,
+               strerror(errno));
     return page;
 }
 
@@ -93,8 +97,9 @@ static bool mount(struct gs_attachment *attachment, int gpu, uint64_t slot)
 }
 
 /*
- * The share's memory has come to another GPU, and so has the process. The old attachment is kept as it is, for threads may
- * be in the middle of it; a fence that one of them still puts in looks at a share slot that is free.
+ * The share's memory has come to another GPU, and so has the process. The old attachment is kept as
+ * it is, because threads may still be using it; a fence that one of them still puts in looks at a
+ * share slot that is free.
  */
 static struct gs_attachment *change_pages(int gpu, struct gs_attachment *old)
 {
@@ -149,7 +154,8 @@ static struct gs_attachment *set_up(int gpu)
 static int current_gpu(void)
 {
     CUdevice device;
-    if (gs_shared_region()->gpu_count == 1 && __atomic_load_n(&attachment_of(0)->ready, __ATOMIC_ACQUIRE))
+    if (gs_shared_region()->gpu_count == 1
+        && __atomic_load_n(&attachment_of(0)->ready, __ATOMIC_ACQUIRE))
         return 0;
     return cuda()->cuCtxGetDevice(&device) == CUDA_SUCCESS ? gs_gpu_of(device) : -1;
 }
@@ -204,7 +210,8 @@ void gs_attachments_forget(void)
 __attribute__((destructor)) static void end(void)
 {
     for (int gpu = 0; gpu < GS_GPUS; gpu++)
-        for (struct gs_attachment *attachment = attachment_of(gpu); attachment; attachment = attachment->previous)
+        for (struct gs_attachment *attachment = attachment_of(gpu); attachment;
+             attachment = attachment->previous)
             if (attachment->process && attachment->process->pid == getpid())
                 gs_gpu_page_leave(attachment->page, attachment->slot_number);
 }

@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* This process on the GPU pages of its GPUs. */
+/*
+ * Purpose: this process on the GPU pages of its GPUs.
+ *
+ * Owner: the process, one attachment per GPU of the region. When its share moves to another GPU, a
+ * new one takes its place and the old one stays for threads that still use it.
+ * Threads: any. An attachment is set up under a lock and published by `ready`; after that its
+ * addresses do not change. Other fields say which thread writes them.
+ * Limits: GS_GPUS attachments; GS_STREAM_LOADS streams with a load of their own.
+ */
 #ifndef GS_ATTACHMENT_H
 #define GS_ATTACHMENT_H
 
@@ -16,7 +24,10 @@ struct gs_stream_load {
     uint64_t load;
 };
 
-/* The newest pauses of high-priority work, in ns between idle and the next launch; see preempt_step.h. */
+/*
+ * The newest pauses of high-priority work, in ns between idle and the next launch; see
+ * preempt_step.h.
+ */
 struct gs_pauses {
     uint32_t ns[GS_PAUSES];
     uint32_t count; /* of all that ever were; the newest overwrites the oldest */
@@ -43,7 +54,7 @@ struct gs_attachment {
     struct gs_process_slot *process;
     int slot_number; /* of the process slot on the GPU page */
     CUcontext context;
-    CUdeviceptr gate; /* the share slot's gate as the GPU sees it; 0: the host has to wait in its stead */
+    CUdeviceptr gate; /* the share slot's gate as the GPU sees it; 0: the host has to wait */
     struct gs_stream_load stream_loads[GS_STREAM_LOADS];
     struct gs_busy_period busy_period;
     CUstream newest_stream; /* the stream of its newest launch under a gate */
@@ -57,7 +68,10 @@ struct gs_attachment {
     uint32_t ready; /* atomic: all of the above is set up */
 };
 
-/* False while the share has a place on no GPU page: launches cost one load. Set when the program starts. */
+/*
+ * False while the share has a place on no GPU page: launches cost one load. Set when the program
+ * starts.
+ */
 extern bool gs_gate_armed;
 void gs_attachments_start(void);
 
@@ -67,7 +81,10 @@ struct gs_attachment *gs_attachment_here(void);
 /* NULL unless it is set up. */
 struct gs_attachment *gs_attachment_of(int gpu);
 
-/* The GPU sees a page by way of a context: what is attached with this one is set up again at the next launch. */
+/*
+ * The GPU sees a page by way of a context: what is attached with this one is set up again at the
+ * next launch.
+ */
 void gs_attachments_context_ends(CUcontext context);
 
 /* The process is about to be suspended: the arbiter lets what it has queued end. */

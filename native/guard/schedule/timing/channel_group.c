@@ -86,7 +86,8 @@ static struct channel_group *place_for(uint32_t client, uint32_t object)
         if (channel_groups[i].client == client && channel_groups[i].object == object)
             return &channel_groups[i];
     if (known == CHANNEL_GROUPS)
-        memmove(&channel_groups[0], &channel_groups[1], (CHANNEL_GROUPS - 1) * sizeof *channel_groups);
+        memmove(&channel_groups[0], &channel_groups[1],
+                (CHANNEL_GROUPS - 1) * sizeof *channel_groups);
     else
         __atomic_store_n(&known, known + 1, __ATOMIC_RELAXED);
     return &channel_groups[known - 1];
@@ -108,8 +109,8 @@ static void note(int fd, const struct control *control)
 
 static bool sets_slice(const struct control *control)
 {
-    return control->command == SET_TIMESLICE && control->status == 0 && control->size == sizeof(uint64_t) &&
-           control->parameters;
+    return control->command == SET_TIMESLICE && control->status == 0
+           && control->size == sizeof(uint64_t) && control->parameters;
 }
 
 GS_EXPORT int ioctl(int fd, unsigned long request, ...)
@@ -130,11 +131,13 @@ GS_EXPORT int ioctl(int fd, unsigned long request, ...)
 /* False: the group is gone, or the kernel module does not let us. */
 static bool change(struct channel_group *group, uint64_t us)
 {
-    struct control control = {group->client, group->object, SET_TIMESLICE, 0, (uintptr_t)&us, sizeof us, 0};
+    struct control control = {
+        group->client, group->object, SET_TIMESLICE, 0, (uintptr_t)&us, sizeof us, 0};
     if (device_of(group->fd) != group->device || next_ioctl()(group->fd, RM_CONTROL, &control) != 0)
         return false;
     if (control.status)
-        gs_log("a timeslice of %llu us was refused (status %#x)", (unsigned long long)us, control.status);
+        gs_log("a timeslice of %llu us was refused (status %#x)", (unsigned long long)us,
+               control.status);
     group->now = us;
     return control.status == 0;
 }

@@ -12,7 +12,9 @@
 enum { COMPLETIONS = 64 };
 #define MS 1000000ull
 #define LOOK_NS (1 * MS)
-#define BASE_NS (2000 * MS) /* an interval between events is a float: it loses microseconds after some seconds */
+#define BASE_NS \
+    (2000       \
+     * MS) /* an interval between events is a float: it loses microseconds after some seconds */
 
 /* One GPU's completions, oldest first, and an event whose time on the host's clock is known. */
 struct track {
@@ -32,8 +34,8 @@ static bool has_events(struct track *track, CUcontext context)
 {
     if (track->context)
         return track->context == context;
-    if (cuda()->cuStreamCreate(&track->stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS ||
-        cuda()->cuEventCreate(&track->base, CU_EVENT_DEFAULT) != CUDA_SUCCESS)
+    if (cuda()->cuStreamCreate(&track->stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS
+        || cuda()->cuEventCreate(&track->base, CU_EVENT_DEFAULT) != CUDA_SUCCESS)
         return false;
     for (int i = 0; i < COMPLETIONS; i++)
         if (cuda()->cuEventCreate(&track->completion[i], CU_EVENT_DEFAULT) != CUDA_SUCCESS)
@@ -46,21 +48,25 @@ void gs_completions_record(struct gs_attachment *attachment, int gpu, CUstream s
 {
     struct track *track = &tracks[gpu];
     CUcontext context;
-    if (gs_capturing() || cuda()->cuCtxGetCurrent(&context) != CUDA_SUCCESS || context != attachment->context ||
-        pthread_mutex_trylock(&track->lock) != 0)
+    if (gs_capturing() || cuda()->cuCtxGetCurrent(&context) != CUDA_SUCCESS
+        || context != attachment->context || pthread_mutex_trylock(&track->lock) != 0)
         return;
-    if (track->count < COMPLETIONS && has_events(track, context) &&
-        cuda()->cuEventRecord(track->completion[(track->first + track->count) % COMPLETIONS], stream) == CUDA_SUCCESS &&
-        track->count++ == 0)
+    if (track->count < COMPLETIONS && has_events(track, context)
+        && cuda()->cuEventRecord(track->completion[(track->first + track->count) % COMPLETIONS],
+                                 stream)
+               == CUDA_SUCCESS
+        && track->count++ == 0)
         gs_poll_thread_wake();
     pthread_mutex_unlock(&track->lock);
 }
 
-/* Wants the lock. The moment at which the wait returns is a few microseconds after the event's own. */
+/*
+ * Wants the lock. The moment at which the wait returns is a few microseconds after the event's own.
+ */
 static void set_base(struct track *track)
 {
-    if (cuda()->cuEventRecord(track->base, track->stream) == CUDA_SUCCESS &&
-        cuda()->cuEventSynchronize(track->base) == CUDA_SUCCESS)
+    if (cuda()->cuEventRecord(track->base, track->stream) == CUDA_SUCCESS
+        && cuda()->cuEventSynchronize(track->base) == CUDA_SUCCESS)
         track->base_ns = gs_now();
 }
 
@@ -85,7 +91,8 @@ static void read_completions(struct track *track, struct gs_share_slot *slot)
         CUevent completion = track->completion[track->first];
         if (cuda()->cuEventQuery(completion) == CUDA_ERROR_NOT_READY)
             return;
-        if (track->base_ns && cuda()->cuEventElapsedTime(&ms, track->base, completion) == CUDA_SUCCESS)
+        if (track->base_ns
+            && cuda()->cuEventElapsedTime(&ms, track->base, completion) == CUDA_SUCCESS)
             count(track, slot, track->base_ns + (uint64_t)(int64_t)((double)ms * 1e6));
     }
 }
@@ -97,7 +104,8 @@ uint64_t gs_completions_tick(struct gs_attachment *attachment, int gpu, uint64_t
         return UINT64_MAX;
     pthread_mutex_lock(&track->lock);
     read_completions(track, attachment->share);
-    if (track->context && now - track->base_ns > BASE_NS && now - GS_READ(attachment->active_at) < BASE_NS)
+    if (track->context && now - track->base_ns > BASE_NS
+        && now - GS_READ(attachment->active_at) < BASE_NS)
         set_base(track);
     bool waits = track->count > 0;
     pthread_mutex_unlock(&track->lock);

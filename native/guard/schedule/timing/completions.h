@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: events behind a turn's work. They show, on the clock of the host, how long it went on after the turn was
- * over. overrun_step.h has what is counted; this has the events.
+ * Purpose: events behind a turn's work. They show, on the clock of the host, how long it went on
+ * after the turn was over. overrun_step.h has what is counted; this has the events.
  *
  * Owner: each process, for its own work on one GPU.
- * Threads: any thread that launches or waits, and the poll thread. Launches never wait for the lock: where it is held,
- * or 64 events are pending, no event is recorded.
+ * Threads: any thread that launches or waits, and the poll thread. Launches never wait for the
+ * lock: where it is held, or 64 events are pending, no event is recorded.
  * Limits: in the first context of the process on that GPU.
  */
 #ifndef GS_COMPLETIONS_H

@@ -50,8 +50,8 @@ static bool has_events(struct sample *sample, CUcontext context)
         cuda()->cuEventDestroy_v2(sample->end);
     }
     *sample = (struct sample){.context = context};
-    return cuda()->cuEventCreate(&sample->begin, CU_EVENT_DEFAULT) == CUDA_SUCCESS &&
-           cuda()->cuEventCreate(&sample->end, CU_EVENT_DEFAULT) == CUDA_SUCCESS;
+    return cuda()->cuEventCreate(&sample->begin, CU_EVENT_DEFAULT) == CUDA_SUCCESS
+           && cuda()->cuEventCreate(&sample->end, CU_EVENT_DEFAULT) == CUDA_SUCCESS;
 }
 
 static int free_sample(void)

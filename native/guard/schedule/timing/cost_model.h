@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: how long launches take on the GPU, learned from pairs of events around some launches of each kernel and
- * grid. cost_table.h has what is learned; this has the events.
+ * Purpose: how long launches take on the GPU, learned from pairs of events around some launches of
+ * each kernel and grid. cost_table.h has what is learned; this has the events.
  *
  * Owner: the process; one table for all of its GPUs.
  * Threads: any thread that launches. Never waits: where the lock is held, a launch is not measured.
@@ -15,9 +15,13 @@
 /* ns; 0: not known yet. */
 uint64_t gs_cost_model_estimate(uint64_t key);
 
-/* Begins a measurement if this launch is one of those to be measured; a number for gs_cost_model_end(), or -1. */
+/*
+ * Begins a measurement if this launch is one of those to be measured; a number for
+ * gs_cost_model_end(), or -1.
+ */
 int gs_cost_model_begin(uint64_t key, CUstream stream);
-void gs_cost_model_end(int sample, CUstream stream, bool launched, struct gs_attachment *attachment);
+void gs_cost_model_end(int sample, CUstream stream, bool launched,
+                       struct gs_attachment *attachment);
 
 /* The context and its events are about to go. */
 void gs_cost_model_forget_context(CUcontext context);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: what is known of how long kinds of launches take on the GPU, and which launches are to be measured.
+ * Purpose: what is known of how long kinds of launches take on the GPU, and which launches are to
+ * be measured.
  *
- * The first GS_COST_EAGER launches of a kind are measured, then every GS_COST_EVERYth: programs change what a kernel
- * has to do. An estimate moves a quarter of the way to each new measurement.
+ * The first GS_COST_EAGER launches of a kind are measured, then every GS_COST_EVERYth: programs
+ * change what a kernel has to do. An estimate moves a quarter of the way to each new measurement.
  *
  * Owner: cost_model.c. Pure: no clock, no driver; the table is an argument.
- * Threads: gs_cost_learn() by one thread at a time; the others by any thread at any time, for an estimate may be old,
- * not torn. Limits: GS_COST_KINDS kinds; where eight neighbours are taken, the newest replaces one of them.
+ * Threads: gs_cost_learn() by one thread at a time; the others by any thread at any time, for an
+ * estimate may be old, not torn. Limits: GS_COST_KINDS kinds; where eight neighbours are taken, the
+ * newest replaces one of them.
  */
 #ifndef GS_COST_TABLE_H
 #define GS_COST_TABLE_H
@@ -45,7 +47,9 @@ static inline struct gs_cost *gs_cost_find(struct gs_cost_table *table, uint64_t
 static inline uint64_t gs_cost_estimate(struct gs_cost_table *table, uint64_t key)
 {
     const struct gs_cost *kind = gs_cost_find(table, key);
-    return __atomic_load_n(&kind->key, __ATOMIC_RELAXED) == key ? __atomic_load_n(&kind->ns, __ATOMIC_RELAXED) : 0;
+    return __atomic_load_n(&kind->key, __ATOMIC_RELAXED) == key
+               ? __atomic_load_n(&kind->ns, __ATOMIC_RELAXED)
+               : 0;
 }
 
 /* Whether this launch is to be measured; counts it. */
@@ -64,7 +68,8 @@ static inline void gs_cost_learn(struct gs_cost_table *table, uint64_t key, uint
         *kind = (struct gs_cost){.key = key};
     uint32_t bounded = ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
     uint32_t before = kind->ns ? kind->ns : bounded;
-    __atomic_store_n(&kind->ns, kind->count ? before - before / 4 + bounded / 4 : bounded, __ATOMIC_RELAXED);
+    __atomic_store_n(&kind->ns, kind->count ? before - before / 4 + bounded / 4 : bounded,
+                     __ATOMIC_RELAXED);
     kind->count++;
     kind->launches = 0;
 }

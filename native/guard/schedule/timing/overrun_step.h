@@ -2,10 +2,11 @@
 /*
  * Purpose: how much of a share's work ran on after the end of its turn.
  *
- * A piece of work that ended at `end` ran on if its turn was over by then and no new one had begun. Of several that
- * ran on after the same turn, only what the later ones add is counted.
+ * A piece of work that ended at `end` ran on if its turn was over by then and no new one had begun.
+ * Of several that ran on after the same turn, only what the later ones add is counted.
  *
- * Owner: completions.c. Pure: no clock, no page, no driver. Threads: any; each state belongs to one at a time.
+ * Owner: completions.c. Pure: no clock, no page, no driver. Threads: any; each state belongs to one
+ * at a time.
  * Limits: times are ns of one clock; 0 for `closed_at` means that no turn has ended.
  */
 #ifndef GS_OVERRUN_STEP_H
@@ -28,8 +29,8 @@ struct gs_ended_work {
 static inline uint64_t gs_overrun_step(struct gs_overrun *overrun, const struct gs_ended_work *work)
 {
     uint64_t before = work->closed_at == overrun->closed_at ? overrun->counted : 0;
-    bool over = work->closed_at && work->end > work->closed_at &&
-                (work->opened_at < work->closed_at || work->end < work->opened_at);
+    bool over = work->closed_at && work->end > work->closed_at
+                && (work->opened_at < work->closed_at || work->end < work->opened_at);
     uint64_t ns = over ? work->end - work->closed_at : 0;
     *overrun = (struct gs_overrun){work->closed_at, ns > before ? ns : before};
     return ns > before ? ns - before : 0;

@@ -29,7 +29,8 @@ bool gs_timeslice_is_of_turns(const struct gs_share_slot *slot)
     return GS_READ(slot->timeslice_us) == GS_TURN_US;
 }
 
-static struct gs_companion companion(const struct gs_attachment *attachment, const struct gs_process_slot *process)
+static struct gs_companion companion(const struct gs_attachment *attachment,
+                                     const struct gs_process_slot *process)
 {
     const struct gs_share_slot *theirs = &attachment->page->share_slot[process->share_slot];
     return (struct gs_companion){
@@ -44,7 +45,8 @@ static struct gs_companion companion(const struct gs_attachment *attachment, con
 }
 
 /* The next process but ours from `*number` on. */
-static bool next_companion(const struct gs_attachment *attachment, uint32_t *number, struct gs_companion *found)
+static bool next_companion(const struct gs_attachment *attachment, uint32_t *number,
+                           struct gs_companion *found)
 {
     const struct gs_gpu_page *page = attachment->page;
     while (*number < page->process_slots_high && *number < GS_PROCESS_SLOTS) {
@@ -130,7 +132,8 @@ uint64_t gs_timeslice_of_high(const struct gs_attachment *attachment)
     uint64_t longest = 0;
     for (int i = 0; i < GS_SHARE_SLOTS && GS_READ(attachment->timeslice_us); i++) {
         const struct gs_share_slot *slot = &attachment->page->share_slot[i];
-        uint64_t us = slot->policy.share[0] && slot->policy.rank == GS_HIGH ? GS_READ(slot->timeslice_us) : 0;
+        uint64_t us =
+            slot->policy.share[0] && slot->policy.rank == GS_HIGH ? GS_READ(slot->timeslice_us) : 0;
         longest = us > longest ? us : longest;
     }
     return longest * US;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: which timeslice a program has, by its rank and by the programs that have work at the same time.
+ * Purpose: which timeslice a program has, by its rank and by the programs that have work at the
+ * same time.
  *
  * Owner: timeslice.c. Pure: no clock, no page, no driver; small enough to be inline.
  * Threads: any. Limits: microseconds; 0 means the driver's own timeslice.
@@ -11,7 +12,8 @@
 #include "schedule/process/attachment.h"
 
 #define GS_TURN_US 20000u
-#define GS_CROWDED_US 1000u /* several jobs: a change takes 160 us (H200), which short timeslices would lose */
+#define GS_CROWDED_US \
+    1000u /* several jobs: a change takes 160 us (H200), which short timeslices would lose */
 #define GS_ACTIVE_NS 20000000ull
 
 /* Another process on the GPU, seen from ours. */
@@ -37,7 +39,8 @@ static inline bool gs_companion_runs_beside(const struct gs_companion *other, ui
 }
 
 /* Whether it shares our turn. `capped`: whether our own share has a limit or a guarantee. */
-static inline bool gs_companion_shares_turn(const struct gs_companion *other, bool capped, uint64_t now)
+static inline bool gs_companion_shares_turn(const struct gs_companion *other, bool capped,
+                                            uint64_t now)
 {
     return gs_companion_is_active(other, now) && (other->same_share || (!capped && !other->capped));
 }
@@ -48,7 +51,9 @@ static inline uint32_t gs_timeslice_low_us(uint32_t wish_us, bool crowded)
     return wish_us && wish_us < GS_CROWDED_US && crowded ? GS_CROWDED_US : wish_us;
 }
 
-/* High rank: programs that do not yield, and other high-priority ones, must not lose by a long one. */
+/*
+ * High rank: programs that do not yield, and other high-priority ones, must not lose by a long one.
+ */
 static inline uint32_t gs_timeslice_high_us(uint32_t wish_us, bool jobs, bool others)
 {
     return jobs && !others ? wish_us : 0;

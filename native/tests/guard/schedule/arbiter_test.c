@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Turns: what shares get of a GPU that they always use, and who may be the arbiter. */
+/* Turns: what shares get of a GPU that they always use. */
 #include <string.h>
 
 #include "fakes.h"
-#include "schedule/decide/arbiter.h"
 #include "schedule/decide/arbiter_step.h"
-#include "share/lease.h"
 
 /* A GPU whose shares have more work than it can do. */
 static struct gs_arbiter_state state;
@@ -46,7 +44,8 @@ static void apply(const struct gs_arbiter_decision *decision)
         if (wish->open && !may_run && wish->takes_turns)
             runs_on_until[i] = now + runs_on_ns[i];
         wish->open = may_run && !kept_out[i];
-        turns += may_run && wish->takes_turns && wish->wants && wish->capped && !decision->ends_turns;
+        turns +=
+            may_run && wish->takes_turns && wish->wants && wish->capped && !decision->ends_turns;
     }
     CHECK(turns <= 1);
 }
@@ -146,7 +145,10 @@ static void a_limit_changes_while_the_program_runs(void)
     CHECK(about(had(0, 1000 * MS), 6000));
 }
 
-/* Virtual time does not go back: a share that was away would else have the GPU alone for as long as it was. */
+/*
+ * Virtual time does not go back: a share that was away would else have the GPU alone for as long as
+ * it was.
+ */
 static void a_share_that_was_away_has_saved_up_nothing(void)
 {
     start();
@@ -180,7 +182,10 @@ static void work_queued_before_the_limit_is_not_charged_to_it(void)
     CHECK(had(0, 1000 * MS) > 900);
 }
 
-/* Half of what ran together with the other's turn is charged, and as much given back: the GPU does not idle for it. */
+/*
+ * Half of what ran together with the other's turn is charged, and as much given back: the GPU does
+ * not idle for it.
+ */
 static void overruns_into_other_turns_leave_no_gap(void)
 {
     start();
@@ -194,7 +199,10 @@ static void overruns_into_other_turns_leave_no_gap(void)
     CHECK(about(had(0, 4000 * MS), 5000));
 }
 
-/* Until the first share has had the GPU for a while in its turn; then the second one's work is seen to have run on. */
+/*
+ * Until the first share has had the GPU for a while in its turn; then the second one's work is seen
+ * to have run on.
+ */
 static struct gs_arbiter_decision overrun_into_the_turn_of_0(uint64_t ns, bool alone)
 {
     start();
@@ -340,108 +348,6 @@ static void a_wish_holds_for_a_while(void)
     CHECK(!gs_process_wants(false, false, now, now + 20 * MS));
 }
 
-/* Two processes with a share of their own; each is attached under a number of its own. */
-static struct gs_attachment *processes[2];
-
-static void two_processes(void)
-{
-    fake_reset();
-    gs_arbiter_forget();
-    for (int i = 0; i < 2; i++) {
-        fake_share(i, GS_NORMAL)->policy.limit = 5000;
-        processes[i] = fake_process(i, i);
-        processes[i]->process->busy = 1;
-    }
-}
-
-static uint64_t tick(int process)
-{
-    return gs_arbiter_tick(processes[process], process, fake_now);
-}
-
-static void one_process_at_a_time_is_the_arbiter(void)
-{
-    two_processes();
-    tick(0);
-    CHECK(fake_page.passes == 1 && fake_page.turns == 1);
-    CHECK(tick(1) == fake_now + GS_LEASE_NS / 2);
-    fake_now += 30 * MS;
-    tick(0); /* renews it */
-    fake_now += 30 * MS;
-    tick(1);
-    CHECK(fake_page.passes == 2);
-}
-
-static void an_arbiter_that_stopped_loses_its_lease(void)
-{
-    two_processes();
-    tick(0);
-    fake_now += GS_LEASE_NS + 1 * MS;
-    tick(1);
-    CHECK(fake_page.passes == 2);
-    CHECK(tick(0) == fake_now + GS_LEASE_NS / 2); /* it comes back too late */
-    CHECK(fake_page.passes == 2);
-    fake_now += GS_LEASE_NS / 2;
-    tick(1);
-    CHECK(fake_page.passes == 3);
-}
-
-/* At no moment: the other gate is closed by the time that one opens. */
-static void see_it_open(struct gs_share_slot *slot)
-{
-    const struct gs_share_slot *other = slot == &fake_page.share_slot[0] ? slot + 1 : slot - 1;
-    CHECK(other->gate & GS_CLOSED_TURN);
-}
-
-static void there_is_one_turn_on_the_page(void)
-{
-    two_processes();
-    fake_on_open = see_it_open;
-    for (int i = 0; i < 400; i++) {
-        uint64_t next = tick(0);
-        CHECK(fake_page.share_slot[0].gate || fake_page.share_slot[1].gate);
-        CHECK(!(fake_page.share_slot[0].gate & ~GS_CLOSED_TURN));
-        fake_now = next;
-    }
-    for (int i = 0; i < 2; i++) {
-        const struct gs_share_slot *slot = &fake_page.share_slot[i];
-        CHECK(slot->turns > 2 && slot->open_ns > 0 && slot->wanted_ns > slot->open_ns);
-        CHECK(slot->opened_at > 10000 * MS && slot->closed_at > 10000 * MS);
-    }
-}
-
-static void gates_open_and_the_lease_is_free_when_turns_end(void)
-{
-    two_processes();
-    for (int i = 0; i < 20; i++)
-        fake_now = tick(0);
-    processes[0]->process->busy = processes[1]->process->busy = 0;
-    uint64_t until = fake_now + 300 * MS;
-    for (uint64_t next = 0; fake_now < until && next != UINT64_MAX; fake_now += 1 * MS)
-        next = tick(0);
-    CHECK(fake_now < until && fake_page.turns == 0 && fake_page.lease == 0);
-    CHECK(fake_page.share_slot[0].gate == 0 && fake_page.share_slot[1].gate == 0);
-    CHECK(tick(1) == UINT64_MAX);
-}
-
-static void shares_without_a_limit_need_no_arbiter(void)
-{
-    two_processes();
-    fake_page.share_slot[0].policy.limit = fake_page.share_slot[1].policy.limit = GS_FULL;
-    CHECK(tick(0) == UINT64_MAX && tick(1) == UINT64_MAX && fake_page.lease == 0 && fake_page.turns == 0);
-}
-
-static void a_share_that_takes_no_turns_any_more_is_let_in(void)
-{
-    two_processes();
-    while (!(fake_page.share_slot[1].gate & GS_CLOSED_TURN))
-        fake_now = tick(0);
-    fake_page.share_slot[1].policy.rank = GS_HIGH;
-    fake_page.share_slot[1].policy.limit = GS_FULL;
-    tick(0);
-    CHECK(fake_page.share_slot[1].gate == 0);
-}
-
 int main(void)
 {
     a_limit_is_met_alone();
@@ -465,11 +371,5 @@ int main(void)
     turns_end_a_while_after_the_last_wish();
     times_are_counted_while_they_are_wanted();
     a_wish_holds_for_a_while();
-    one_process_at_a_time_is_the_arbiter();
-    an_arbiter_that_stopped_loses_its_lease();
-    there_is_one_turn_on_the_page();
-    gates_open_and_the_lease_is_free_when_turns_end();
-    shares_without_a_limit_need_no_arbiter();
-    a_share_that_takes_no_turns_any_more_is_let_in();
     return 0;
 }

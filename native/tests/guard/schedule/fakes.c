@@ -230,7 +230,9 @@ struct gs_attachment *fake_process(int number, int slot)
 {
     struct gs_attachment *attachment = &attachments[number];
     struct gs_process_slot *process = &fake_page.process_slot[number];
-    *process = (struct gs_process_slot){.pid = 1000 + number, .share_slot = (uint32_t)slot, .beat_ns = fake_now};
+    *process = (struct gs_process_slot){.pid = 1000 + number,
+                                        .share_slot = (uint32_t)slot,
+                                        .beat_ns = fake_now};
     if (fake_page.process_slots_high <= (uint32_t)number)
         fake_page.process_slots_high = (uint32_t)number + 1;
     *attachment = (struct gs_attachment){

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the scheduling of the guard runs on in these tests: a clock that stands still until a test moves it, a GPU page
- * in memory, threads that are only counted, and a driver whose streams and events a test controls.
+ * What the scheduling of the guard runs on in these tests: a clock that stands still until a test
+ * moves it, a GPU page in memory, threads that are only counted, and a driver whose streams and
+ * events a test controls.
  */
 #ifndef GS_TEST_FAKES_H
 #define GS_TEST_FAKES_H
@@ -13,7 +14,10 @@
 #define MS 1000000ull
 #define STREAM(number) ((CUstream)(uintptr_t)(0x1000 * ((number) + 1)))
 
-/* ns. `fake_on_clock` runs at the end of each look at the clock, which is a moment for others to act. */
+/*
+ * ns. `fake_on_clock` runs at the end of each look at the clock, which is a moment for others to
+ * act.
+ */
 extern uint64_t fake_now;
 extern void (*fake_on_clock)(void);
 extern uint64_t fake_napped;

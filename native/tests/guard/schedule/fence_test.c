@@ -10,7 +10,8 @@
 
 static void a_fence_comes_before_the_quantum_is_exceeded(void)
 {
-    CHECK(!gs_fence_step(100, 50, 150, true).fence && gs_fence_step(100, 50, 150, true).load == 150);
+    CHECK(!gs_fence_step(100, 50, 150, true).fence
+          && gs_fence_step(100, 50, 150, true).load == 150);
     CHECK(gs_fence_step(101, 50, 150, true).fence && gs_fence_step(101, 50, 150, true).load == 50);
 }
 
@@ -22,7 +23,8 @@ static void an_unknown_launch_fills_a_quantum(void)
 
 static void without_a_gate_on_the_gpu_there_is_no_fence(void)
 {
-    CHECK(!gs_fence_step(1000, 50, 150, false).fence && gs_fence_step(1000, 50, 150, false).load == 1050);
+    CHECK(!gs_fence_step(1000, 50, 150, false).fence
+          && gs_fence_step(1000, 50, 150, false).load == 1050);
 }
 
 static struct gs_attachment *job, *service;
@@ -54,7 +56,8 @@ static void alone_nothing_is_put_into_the_streams(void)
 {
     start(GS_LOW);
     CHECK(!launch(CUDA_SUCCESS).attachment);
-    CHECK(fake_fences == 0 && fake_records == 0 && job->share->launches == 1 && job->share->fences == 0);
+    CHECK(fake_fences == 0 && fake_records == 0 && job->share->launches == 1
+          && job->share->fences == 0);
 }
 
 static void a_job_gets_fences_next_to_high_priority_work(void)
@@ -93,7 +96,8 @@ static void a_stream_under_capture_gets_no_fence(void)
     gs_captures = 1;
     fake_capture = CU_STREAM_CAPTURE_STATUS_ACTIVE;
     CHECK(!launch(CUDA_SUCCESS).attachment);
-    CHECK(fake_fences == 0 && fake_records == 0 && job->share->launches == 0 && job->share->waits == 0);
+    CHECK(fake_fences == 0 && fake_records == 0 && job->share->launches == 0
+          && job->share->waits == 0);
 }
 
 static void another_stream_during_a_capture_does(void)
@@ -190,7 +194,8 @@ static void a_copy_of_high_rank_closes_them_too(void)
     start(GS_LOW);
     fake_is_here(service);
     gs_gate_copies(STREAM(0));
-    CHECK(job->share->gate == 1 && service->share->preemptions == 1 && service->share->launches == 1);
+    CHECK(job->share->gate == 1 && service->share->preemptions == 1
+          && service->share->launches == 1);
 }
 
 static void a_copy_of_low_rank_is_counted_only(void)

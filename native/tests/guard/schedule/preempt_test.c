@@ -90,7 +90,10 @@ static void where_the_gpu_cannot_be_asked_time_tells(void)
 
 static void the_timer_thread_ends_a_grace_in_time(void)
 {
-    struct gs_preempt_view view = {.begun = true, .in_grace = true, .begun_at = fake_now, .grace_until = fake_now + 50 * US};
+    struct gs_preempt_view view = {.begun = true,
+                                   .in_grace = true,
+                                   .begun_at = fake_now,
+                                   .grace_until = fake_now + 50 * US};
     CHECK(gs_preempt_timer_step(&view, fake_now) == GS_PREEMPT_WAIT);
     CHECK(gs_preempt_next_timer(&view, fake_now) == view.grace_until);
     CHECK(gs_preempt_timer_step(&view, view.grace_until) == GS_PREEMPT_END);
@@ -145,7 +148,8 @@ static void the_gates_open_when_the_program_has_waited_for_all_of_it(void)
     CHECK(job->gate == 1);
     fake_stream_state = CUDA_SUCCESS;
     gs_preempt_synced(service);
-    CHECK(job->gate == 0 && service->process->until_ns == 0 && service->share->preempt_ns == 2 * MS);
+    CHECK(job->gate == 0 && service->process->until_ns == 0
+          && service->share->preempt_ns == 2 * MS);
 }
 
 static void launch_while_it_is_asked(void)

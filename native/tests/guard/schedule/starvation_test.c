@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a job can rely on next to high-priority work: its minimum, and that the one that keeps it out lives. */
+/*
+ * What a job can rely on next to high-priority work: its minimum, and that the one that keeps it
+ * out lives.
+ */
 #include "fakes.h"
 #include "schedule/decide/starvation.h"
 #include "schedule/decide/starvation_step.h"
@@ -7,7 +10,8 @@
 #define WINDOW (100 * MS)
 #define WINDOW_10 (10 * WINDOW)
 
-static struct gs_starvation_decision step(struct gs_starvation_state *state, struct gs_starvation_view view, uint64_t now)
+static struct gs_starvation_decision step(struct gs_starvation_state *state,
+                                          struct gs_starvation_view view, uint64_t now)
 {
     const struct gs_starvation_decision decision = gs_starvation_step(state, &view, now);
     *state = decision.next;
@@ -63,10 +67,12 @@ static void a_share_about_to_be_suspended_is_let_out(void)
 
 static void a_process_is_silent_after_fifty_milliseconds(void)
 {
-    const struct gs_bit_owner owner = {.known = true, .beat_ns = 1000 * MS, .until_ns = UINT64_MAX}, none = {0};
+    const struct gs_bit_owner owner = {.known = true, .beat_ns = 1000 * MS, .until_ns = UINT64_MAX},
+                              none = {0};
     CHECK(!gs_bit_owner_is_silent(&owner, 1050 * MS) && gs_bit_owner_holds(&owner, 1050 * MS));
     CHECK(gs_bit_owner_is_silent(&owner, 1051 * MS) && !gs_bit_owner_holds(&owner, 1051 * MS));
-    CHECK(!gs_bit_owner_is_silent(&owner, 900 * MS)); /* its beat is newer than our look at the clock */
+    CHECK(!gs_bit_owner_is_silent(&owner,
+                                  900 * MS)); /* its beat is newer than our look at the clock */
     CHECK(gs_bit_owner_is_silent(&none, 0) && !gs_bit_owner_holds(&none, 0));
 }
 
@@ -84,7 +90,10 @@ static void a_run_is_the_minimum_and_a_timeslice_of_the_others(void)
     CHECK(gs_starvation_run_ns(0, 10 * MS) == 0);
 }
 
-/* A job in slot 1 that a service in slot 0 keeps out. The number is that of a GPU which no other test uses. */
+/*
+ * A job in slot 1 that a service in slot 0 keeps out. The number is that of a GPU which no other
+ * test uses.
+ */
 static struct gs_attachment *job, *service;
 static int gpu;
 
@@ -165,7 +174,9 @@ static void end_period_soon(void)
     fake_on_clock = end_period;
 }
 
-/* Its process opens gates that are open, and this one closes it after that: no other would open it. */
+/*
+ * Its process opens gates that are open, and this one closes it after that: no other would open it.
+ */
 static void a_period_that_ends_after_the_run_leaves_the_gate_open(void)
 {
     keep_out();
