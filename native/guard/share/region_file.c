@@ -12,7 +12,6 @@
 #include "base/shared_file.h"
 #include "share/region.h"
 
-
 static bool sound(const struct gs_region *region)
 {
     return region->magic == GS_REGION_MAGIC && region->version == GS_REGION_VERSION
