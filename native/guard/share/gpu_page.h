@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The GPU page: one file per GPU that every process of every share on that GPU maps. It says which
- * shares may launch work now. gpushare.guard.layout mirrors the layout.
+ * shares may launch work now. `make layout` writes gpushare.guard.layout from it.
  *
  * Model. A share has a share slot with its policy and its gate; a process has a process slot with
  * its heartbeat. A gate of 0 is open. Programs put a fence, a wait for the gate, into their streams

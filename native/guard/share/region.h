@@ -2,7 +2,7 @@
 /*
  * The region of a share: one file that every process of the share maps. It holds the limits of the
  * share, what its processes are charged per GPU, and the daemon's order to suspend.
- * gpushare.guard.region mirrors the layout.
+ * `make layout` writes gpushare.guard.layout from it.
  *
  * A GPU is its index in the region, everywhere in the guard. A process has a slot from its first
  * charge on.
