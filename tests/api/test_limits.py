@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often one may ask, whatever the clock and the callers do."""
+"""Rate limits, and waiting times after failed authentication."""
 
 import pytest
 from hypothesis import given
@@ -76,7 +76,7 @@ def test_failures_cost_longer_and_longer_up_to_a_minute_and_are_forgiven():
 
 
 @given(st.ip_addresses(v=6), st.integers(0, 2**64 - 1))
-def test_one_sender_has_one_network_however_he_calls_himself(address, host):
+def test_all_addresses_of_a_prefix_are_one_network(address, host):
     other = int(address) >> 64 << 64 | host
     if not address.ipv4_mapped and other >> 32 != 0xFFFF:
         assert network(str(address)) == network(str(type(address)(other)))

@@ -62,7 +62,7 @@ def test_quotas_look_as_it_shows(lab: Daemon):
 
 def test_every_change_that_it_shows_works_but_the_one_that_does_not(lab: Daemon):
     said(lab, "gpushare apply -f policy.toml")
-    section = PAGE[PAGE.index("## Change it") : PAGE.index("## Keep it")]
+    section = PAGE[PAGE.index("## Change the policy") : PAGE.index("## Keep it in version")]
     for line in re.findall(r"^# (gpushare .*)$", section, re.MULTILINE):
         command, _, remark = line.partition("#")
         answer = said(lab, command)
