@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
 QUICK := not system and not gpu and not slow
 
-.PHONY: help setup native demo check test test-native test-system test-slow test-gpu bench bench-gpu bench-sharing bench-smoke bench-report docs layout wheel clean
+.PHONY: help setup native demo check test test-native test-system test-slow test-mutants test-gpu bench bench-gpu bench-sharing bench-smoke bench-report docs layout wheel clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,7 @@ check: setup ## Lint, format, types, layers, generated documentation, spelling, 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_includes.py
+	$(BIN)/python scripts/run_mutants.py --check
 	$(BIN)/python scripts/generate_layout.py --check
 	@$(MAKE) --no-print-directory -s -C native format-check
 	$(BIN)/python docs/reference/generate.py --check
@@ -63,6 +64,9 @@ test-system: setup $(VENV)/.group-thirdparty $(VENV)/.group-wheel ## Real third-
 
 test-slow: setup ## The long tier: randomized crashes, properties on new examples
 	@GPUSHARE_TEST_SLOW=1 $(PYTEST) -m 'slow or hypothesis' --timeout 3000
+
+test-mutants: setup ## Break the code in known places and check that tests notice; takes some minutes
+	@$(BIN)/python scripts/run_mutants.py
 
 test-gpu: setup ## Contract and GPU tests on a real GPU
 	@GPUSHARE_TEST_GPU=1 $(PYTEST) -m 'gpu or contract'
