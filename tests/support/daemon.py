@@ -13,6 +13,7 @@ from typing import Any
 
 from gpushare.mechanisms.shm_paths import shared
 
+from . import commands
 from .machine import Machine
 
 START_SECONDS = 30
@@ -96,9 +97,10 @@ class Daemon:
         self, *arguments: str | Path, env: Mapping[str, str] = {}, timeout: float = 60
     ) -> subprocess.CompletedProcess[str]:
         """Run one gpushare command to its end."""
-        return self.machine.run(
-            *GPUSHARE, *arguments, env={**self.environment, **env}, timeout=timeout
-        )
+        words, environment = [str(word) for word in arguments], {**self.environment, **env}
+        if commands.forked(words, environment):
+            return commands.run(words, environment, timeout)
+        return self.machine.run(*GPUSHARE, *words, env=environment, timeout=timeout)
 
     def json(self, *arguments: str) -> Any:
         """Run one gpushare command with `-o json` and read its answer."""
