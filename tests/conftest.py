@@ -11,6 +11,7 @@ until          until(condition, "what"): poll with a deadline
 
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +40,10 @@ settings.register_profile(
     suppress_health_check=_CHECKS,
 )
 settings.load_profile("gpushare")
+
+# Hundreds of programs that tests start import the same modules: compile them once.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Programs started by tests inherit what is ignored here, and a shell that starts a test run in the
 # background has it ignore Ctrl-C, nohup a hang-up.
