@@ -265,7 +265,7 @@ def test_it_listens_in_clear_for_this_machine_only(machine: Machine, short_path:
     done = machine.run(*GPUSHARE, "daemon", "--listen", "0.0.0.0:0", env=found.environment)
 
     assert done.returncode == 2
-    assert "in clear" in done.stderr
+    assert "without encryption" in done.stderr
 
 
 def test_the_json_of_a_new_token_is_the_apis(lab: Lab) -> None:

@@ -24,7 +24,7 @@ def test_on_this_machine_it_may_be_in_clear(place):
 
 @pytest.mark.parametrize("place", ["0.0.0.0:0", ":0", "10.255.255.1:0"])
 def test_elsewhere_it_may_not(place):
-    with pytest.raises(ConfigError, match="in clear"):
+    with pytest.raises(ConfigError, match="without encryption"):
         bound(place, secure=False)
 
 

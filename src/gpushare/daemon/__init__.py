@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon: keeps shares, acts on the machine, answers on a socket."""
+"""The daemon: keeps shares, acts on the machine, and serves the API."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ __all__ = ["look", "serve"]
 
 
 def serve(settings: Settings) -> None:
-    """Run the daemon until SIGTERM or SIGINT; shares and their programs go on without it.
+    """Run the daemon until SIGTERM or SIGINT; shares and their programs continue without it.
 
     Raises ModuleNotFoundError where the extra `daemon` is not installed.
     """
@@ -21,7 +21,7 @@ def serve(settings: Settings) -> None:
 
 
 def look(runtime_dir: Path) -> tuple[GpuView, ...]:
-    """The GPUs as the driver tells, without a daemon; raises HardwareError."""
+    """The GPUs as the driver reports them, without a daemon; raises HardwareError."""
     from gpushare.daemon.present.views import gpu_view  # noqa: PLC0415 (start-up time)
     from gpushare.hardware.host import Host  # noqa: PLC0415 (start-up time)
     from gpushare.mechanisms import load  # noqa: PLC0415 (start-up time)

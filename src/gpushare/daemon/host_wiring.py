@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rig of the machine we run on."""
+"""Wires the daemon to the ports of the machine that it runs on."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def host_ports(settings: Settings, store: Store) -> HostPorts:
-    """Nothing is asked of the driver yet; raises DeniedError when a folder cannot be ours."""
+    """Does not call the driver yet; raises DeniedError if a folder belongs to another user."""
     # Programs of other users reach their regions and MPS pipes below the daemon's folder.
     runtime = private_folder(settings.runtime_dir, 0o711 if myself() == 0 else 0o700)
     host, clock = Host.open(runtime, mps_protocol=settings.mps_protocol), SystemClock()
@@ -71,7 +71,7 @@ def _mechanisms(settings: Settings, store: Store, host: Host, runtime: Path) -> 
 
 
 def _swapping(settings: Settings, host: Host, runtime: Path) -> SwapSettings:
-    """Half of the machine's memory unless said otherwise."""
+    """Half of the machine's memory unless the settings give another size."""
     memory = settings.swap_memory
     return SwapSettings(
         folder=settings.swap_dir or runtime / "swap",
@@ -99,9 +99,9 @@ def _cost(store: Store, gpu: GpuId) -> Bytes:
 
 
 def _programs(gpu: Gpu) -> list[GpuProcess]:
-    """Less the servers of MPS, and those that ended just now.
+    """Without the servers of MPS, and without processes that have just ended.
 
-    In a pid namespace of our own the driver's numbers mean other processes than ours.
+    In a pid namespace of its own the daemon sees other processes under the driver's numbers.
     """
     if not (gpu.simulated or in_initial_namespace()):
         return []
@@ -110,13 +110,13 @@ def _programs(gpu: Gpu) -> list[GpuProcess]:
 
 
 def _busy(activity: Activity, gpu: GpuId, since: datetime) -> frozenset[int] | None:
-    """None also in a pid namespace of our own, but for a simulated machine's."""
+    """None also in a pid namespace of its own, unless the machine is simulated."""
     known = "GPUSHARE_SIM_MACHINE" in os.environ or in_initial_namespace()
     return activity.busy(gpu, since) if known else None
 
 
 def _name(pid: int) -> str:
-    """What the kernel calls the process (proc_pid_comm(5)); empty when there is none."""
+    """The name of the process (proc_pid_comm(5)); empty if there is none."""
     try:
         return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
     except OSError:

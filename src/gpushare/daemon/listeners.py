@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the daemon can be spoken to: its socket, and an address of the network if one is set."""
+"""Listens on the daemon's socket, and on a network address if one is set."""
 
 import asyncio
 import ipaddress
@@ -20,7 +20,7 @@ _log = structlog.get_logger()
 
 
 class Listeners:
-    """Opened when made, so that a place that is taken is known at once; served by `serve`.
+    """Opened at once, so that an address in use is an error at start; served by `serve`.
 
     Raises DaemonRunningError, DeniedError, ConfigError.
     """
@@ -61,18 +61,18 @@ class Listeners:
             server.stop()
 
     async def _renew(self) -> None:
-        """Take up certificates that were replaced; what is wrong with one is told once."""
-        told = ""
+        """Load certificates that were replaced; log each error once."""
+        logged = ""
         while self._certificate is not None:
             await asyncio.sleep(_RENEW_SECONDS)
             try:
                 if self._certificate.renew():
                     _log.info("daemon.certificate", message="read again")
-                told = ""
+                logged = ""
             except ConfigError as error:
-                if str(error) != told:
+                if str(error) != logged:
                     _log.warning("daemon.certificate", message=str(error))
-                told = str(error)
+                logged = str(error)
 
 
 def rules(settings: Settings) -> FilterSettings:
@@ -86,7 +86,7 @@ def rules(settings: Settings) -> FilterSettings:
 
 
 def certificate(settings: Settings) -> Certificate | None:
-    """Raises ConfigError when only a part of it is set."""
+    """Raises ConfigError if only one of certificate and key is set."""
     if settings.tls_cert is None and settings.tls_key is None:
         return None
     if settings.tls_cert is None or settings.tls_key is None:
@@ -95,7 +95,7 @@ def certificate(settings: Settings) -> Certificate | None:
 
 
 def bound(place: str, *, secure: bool) -> socket.socket:
-    """A socket that listens on `HOST:PORT`; in clear on this machine's own addresses only.
+    """A socket that listens on `HOST:PORT`; without encryption only on loopback addresses.
 
     Raises ConfigError, DeniedError.
     """
@@ -108,8 +108,8 @@ def bound(place: str, *, secure: bool) -> socket.socket:
         raise ConfigError(f"cannot listen on {place}", str(error)) from error
     if not secure and not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
         raise ConfigError(
-            f"will not listen on {place} in clear",
-            "tokens would be readable on the way",
+            f"refusing to listen on {place} without encryption",
+            "tokens would be readable on the network",
             "set tls_cert and tls_key, or listen on 127.0.0.1",
         )
     # By the protocol's number asyncio knows that small answers must not be held back (TCP_NODELAY).

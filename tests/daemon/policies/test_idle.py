@@ -60,8 +60,8 @@ def test_quiet_is_said_only_where_something_tells(before, now):
 def test_nothing_is_due_too_early_twice_or_without_a_policy(quiet, programs, told, act):
     one = share()
     policy = IdlePolicy(after=Seconds(600), act=act)
-    found = due_act(policy, one, quiet, programs=programs, told=told)
-    assert due_act(IdlePolicy(act=act), one, quiet, programs=programs, told=told) is None
+    found = due_act(policy, one, quiet, programs=programs, reported=told)
+    assert due_act(IdlePolicy(act=act), one, quiet, programs=programs, reported=told) is None
     assert (found is not None) == (quiet >= 600 and not told)
     if found and not programs:
         assert found is IdleAct.NOTIFY
@@ -148,12 +148,12 @@ def test_a_lowered_share_has_its_priority_back_when_it_works(world, state):
         low = await daemon.show("train")
         assert low.priority is Priority.LOW
         assert low.asked.priority is Priority.HIGH
-        assert told(daemon)[0].endswith("its priority is low until it works again")
+        assert told(daemon)[0].endswith("its priority is low until it is active again")
         world.counted["train"] = counted(8)
         await daemon.tick(5)
         back = await daemon.show("train")
         assert (back.priority, back.asked) == (Priority.HIGH, None)
-        assert told(daemon, "share.active") == ["it works again; its priority is high again"]
+        assert told(daemon, "share.active") == ["it is active again; its priority is high again"]
 
     live(world, state, story)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may do what: everyone sees that shares exist; only owner and operators touch them."""
+"""Who may do what: all users see that shares exist; only owners and operators change them."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,14 @@ class Access:
     operator: int
 
     def all(self, caller: Caller) -> bool:
-        """Whether everyone's shares are the caller's to act on."""
+        """Whether the caller may act on the shares of all users."""
         return caller.role.covers(Role.OPERATOR)
 
     def own(self, share: Share, caller: Caller) -> bool:
         return self.all(caller) or caller.uid == share.uid
 
     def check(self, share: Share, caller: Caller) -> Share:
-        """Raises NotYoursError, which does not say whose it is."""
+        """Raises NotYoursError, which does not name the owner."""
         if not self.own(share, caller):
             raise NotYoursError(
                 f"share {share.id} is not yours",
@@ -33,7 +33,7 @@ class Access:
         return share
 
     def here(self, caller: Caller) -> None:
-        """Raises DeniedError for who is not on this machine and names a process by its pid."""
+        """Raises DeniedError for callers on other machines: a pid means nothing there."""
         if caller.remote is not None:
             raise DeniedError(
                 "a program cannot enter a share from another machine",
@@ -42,7 +42,7 @@ class Access:
             )
 
     def hears(self, event: Event, share: Share | None, caller: Caller) -> bool:
-        """Whether an event is for the caller's ears; `share` is what it is about, if known."""
+        """Whether the caller may see an event; `share` is the share it is about, if known."""
         if self.all(caller):
             return True
         if event.share is None:
@@ -50,4 +50,4 @@ class Access:
         return share is not None and self.own(share, caller)
 
 
-PUBLIC = ("gpu.", "mps.")  # of what is about no share; the rest may name people
+PUBLIC = ("gpu.", "mps.")  # of events about no share; the others may name users

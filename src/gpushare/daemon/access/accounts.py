@@ -16,7 +16,7 @@ FIRST_UID = 1000  # below are the system's own accounts (login.defs(5), UID_MIN)
 
 
 class Account(Value):
-    """`groups`: names of all groups that they are in."""
+    """`groups`: names of all groups of the user."""
 
     name: str
     uid: int
@@ -35,7 +35,7 @@ class AccountDirectory(Protocol):
 class Accounts:
     """`myself` is the uid the daemon works as: it and root are admins.
 
-    `operators`, `viewers`: names of groups; who is in both is an operator. `elapsed` is a clock
+    `operators`, `viewers`: names of groups; a member of both is an operator. `elapsed` is a clock
     in seconds.
     """
 
@@ -52,7 +52,7 @@ class Accounts:
         self._admins = {0, myself}
         self._directory, self._elapsed = directory, elapsed
         self._operators, self._viewers = frozenset(operators), frozenset(viewers)
-        self._known: dict[int, tuple[float, Account | None]] = {}
+        self._cache: dict[int, tuple[float, Account | None]] = {}
 
     def role(self, uid: int) -> Role:
         if uid in self._admins:
@@ -67,27 +67,27 @@ class Accounts:
 
     def by_uid(self, uid: int) -> Account | None:
         now = self._elapsed()
-        seen, account = self._known.get(uid, (-FRESH_SECONDS, None))
+        seen, account = self._cache.get(uid, (-FRESH_SECONDS, None))
         if now - seen >= FRESH_SECONDS:
             account = self._directory.by_uid(uid)
-            self._known[uid] = (now, account)
+            self._cache[uid] = (now, account)
         return account
 
     def of(self, uid: int) -> Account:
-        """Who has the uid; without an account they are called by it."""
+        """The account of a uid; without one, an account that is named by the uid."""
         return self.by_uid(uid) or Account(name=str(uid), uid=uid, gid=uid)
 
     def outsider(self, user: str) -> Account:
-        """Whose account a name from outside stands for; raises UnauthenticatedError.
+        """The account for a name from an OpenID Connect issuer; raises UnauthenticatedError.
 
-        Never one of the system's: who may choose a name elsewhere must not become root here.
+        Never a system account: a user who can choose their name elsewhere must not become root.
         """
         account = self._directory.by_name(user)
         if account is None or account.uid in self._admins or account.uid < FIRST_UID:
             raise UnauthenticatedError(
                 f"{user!r} has no account on this machine",
-                "a login stands for the account of the same name",
-                "ask who administers it for an account",
+                "a login acts as the account of the same name",
+                "ask the administrator of this machine for an account",
             )
         return account
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON documents of a server that is trusted by its certificate."""
+"""Fetches JSON documents from a server that its certificate identifies."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ _LARGEST = 1 << 20
 
 
 def fetch(url: str) -> dict[str, Any]:
-    """Raises OSError, ValueError; plain HTTP is for the machine itself only."""
+    """Raises OSError, ValueError; plain HTTP only from this machine."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not (
         parts.scheme == "http" and is_loopback(parts.hostname or "")
@@ -26,5 +26,5 @@ def fetch(url: str) -> dict[str, Any]:
         text = answer.read(_LARGEST + 1)
     if len(text) > _LARGEST:
         raise ValueError(f"{url} is larger than {_LARGEST} bytes")
-    found: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
-    return found
+    document: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    return document

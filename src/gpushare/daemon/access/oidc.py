@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logins that an OpenID Connect issuer vouches for (OpenID Connect Core 1.0, RFC 7519)."""
+"""Verifies logins by an OpenID Connect issuer (OpenID Connect Core 1.0, RFC 7519)."""
 
 import asyncio
 import warnings
@@ -19,14 +19,14 @@ ALGORITHMS = ("RS256", "ES256", "EdDSA", "Ed25519")  # never "none", never a sha
 SESSION = Seconds(8 * 3600)
 LEEWAY_SECONDS = 60
 _FRESH_SECONDS = 3600.0  # how old the issuer's keys may be
-_PAUSE_SECONDS = 10.0  # between two looks because of keys that are not known
+_PAUSE_SECONDS = 10.0  # between two fetches because of unknown keys
 _WELL_KNOWN = "/.well-known/openid-configuration"
 
 Fetch = Callable[[str], dict[str, Any]]
 
 
 class LoginClaims(Value):
-    """Whom the issuer names, and whether it says that they are an operator."""
+    """The user that the issuer names, and whether it calls them an operator."""
 
     user: str
     operator: bool = False
@@ -56,25 +56,25 @@ class Issuer:
         self._jose = _jose()
         self._keys: Any = None
         self._looked = -_FRESH_SECONDS
-        self._one = asyncio.Lock()
+        self._fetching = asyncio.Lock()
 
     @property
     def login(self) -> Login:
         return Login(issuer=self._settings.issuer, client=self._settings.client)
 
     async def verify(self, proof: str, now: datetime) -> LoginClaims:
-        """Whom a signed token names; raises UnauthenticatedError, DaemonError."""
+        """The claims of a signed token; raises UnauthenticatedError, DaemonError."""
         try:
             claims = self._claims(await self._decoded(proof), now)
         except (self._jose.errors.JoseError, ValueError, TypeError, KeyError) as error:
             because = str(error) or type(error).__name__
             raise UnauthenticatedError(
-                "this login is not believed", because, "log in again: gpushare login HOST --oidc"
+                "the login token was rejected", because, "log in again: gpushare login HOST --oidc"
             ) from error
         return self._login_claims(claims)
 
     async def _decoded(self, proof: str) -> dict[str, Any]:
-        """Its claims, once the signature is known to be the issuer's."""
+        """The token's claims, once its signature is verified."""
         await self._look(_FRESH_SECONDS)
         try:
             return self._opened(proof)
@@ -85,20 +85,20 @@ class Issuer:
     def _opened(self, proof: str) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # EdDSA is an old name for Ed25519 (RFC 9864)
-            found = self._jose.jwt.decode(proof, self._keys, algorithms=ALGORITHMS)
-        claims: dict[str, Any] = found.claims
+            token = self._jose.jwt.decode(proof, self._keys, algorithms=ALGORITHMS)
+        claims: dict[str, Any] = token.claims
         return claims
 
     async def _look(self, age: float) -> None:
-        """Fetch the keys anew unless they are younger than `age` seconds."""
-        async with self._one:
+        """Fetch the keys unless they are younger than `age` seconds."""
+        async with self._fetching:
             if self._elapsed() - self._looked < age:
                 return
             try:
                 self._keys = await asyncio.to_thread(self._fetched)
             except (OSError, ValueError, KeyError, TypeError, self._jose.errors.JoseError) as error:
                 if self._keys is None:
-                    raise _silent(self._settings.issuer, error) from error
+                    raise _unreachable(self._settings.issuer, error) from error
             self._looked = self._elapsed()
 
     def _fetched(self) -> Any:
@@ -122,7 +122,7 @@ class Issuer:
         user = claims.get(self._settings.user_claim)
         if not isinstance(user, str) or not user:
             raise UnauthenticatedError(
-                "this login names nobody",
+                "the login token names no user",
                 f"it has no claim {self._settings.user_claim!r}",
                 "the daemon's settings: oidc_user_claim",
             )
@@ -153,7 +153,7 @@ def _jose() -> _Jose:
         ) from error
 
 
-def _silent(issuer: str, error: Exception) -> GpushareError:
+def _unreachable(issuer: str, error: Exception) -> GpushareError:
     return DaemonError(
-        f"the issuer {issuer} cannot be asked", str(error) or type(error).__name__, "try again"
+        f"the issuer {issuer} cannot be reached", str(error) or type(error).__name__, "try again"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who calls, and the tokens that say so. Implements `model.token.TokenService` and `Identity`."""
+"""Identifies callers and makes tokens: implements `TokenService` and `Identity`."""
 
 import asyncio
 import hashlib
@@ -34,12 +34,12 @@ MOST = 200  # living tokens that act as one user
 _SECRET_BYTES = 32
 _USED_EVERY = timedelta(minutes=10)
 _REMEMBERED = timedelta(days=30)  # how long one that has expired is still listed
-_NOBODY = hashlib.sha256(b"").digest()
+_NO_DIGEST = hashlib.sha256(b"").digest()
 _NEW = "make a new one: gpushare token create"
 
 
 class AccessTokens:
-    """`issuer`: whom logins are believed from; None: nobody."""
+    """`issuer`: whose logins are accepted; None: no logins."""
 
     def __init__(
         self, store: Store, accounts: Accounts, bus: Bus, clock: Clock, issuer: Issuer | None = None
@@ -127,7 +127,7 @@ class AccessTokens:
     async def exchange(self, request: LoginRequest) -> NewToken:
         if self._issuer is None:
             raise UnsupportedError(
-                "there is no login here",
+                "this daemon accepts no logins",
                 "no issuer is set (oidc_issuer)",
                 "make a token on the machine: gpushare token create",
             )
@@ -148,7 +148,7 @@ class AccessTokens:
                 maker=self._accounts.myself,
                 note="login",
             ),
-            f"for who logged in as {claims.user}",
+            f"for the login of {claims.user}",
         )
 
     def _made(self, token: Token, how: str) -> NewToken:
@@ -167,24 +167,24 @@ class AccessTokens:
         if len(living) >= MOST:
             raise ConflictError(
                 f"{token.user} has {len(living)} tokens",
-                "that is the most there may be",
+                "that is the maximum",
                 "gpushare token revoke ID",
             )
 
     def _opened(self, secret: str) -> tuple[Token, Account]:
-        """The token and whom it acts as; raises UnauthenticatedError."""
+        """The token and the account that it acts as; raises UnauthenticatedError."""
         _, _, rest = secret.partition("gs_")
         identity, _, word = rest.partition("_")
-        token, digest = self._store.tokens.get(identity) or (None, _NOBODY)
+        token, digest = self._store.tokens.get(identity) or (None, _NO_DIGEST)
         if not hmac.compare_digest(_digest(word), digest) or token is None:
-            raise UnauthenticatedError("the token is not known", "it is wrong or revoked", _NEW)
+            raise UnauthenticatedError("the token is not valid", "it is wrong or was revoked", _NEW)
         if token.expires <= self._clock.now():
             when = f"{token.expires:%Y-%m-%d %H:%M} UTC"
             raise UnauthenticatedError(f"token {token.id} has expired", f"it was {when}", _NEW)
         account = self._accounts.of(token.uid)
         if account.name != token.user:
             raise UnauthenticatedError(
-                f"token {token.id} acts as nobody", f"there is no user {token.user} any more", _NEW
+                f"token {token.id} acts as no user", f"there is no user {token.user} any more", _NEW
             )
         return token, account
 
@@ -192,30 +192,30 @@ class AccessTokens:
         account = self._accounts.of(caller.uid) if user is None else self._accounts.named(user)
         if account.uid != caller.uid and not caller.role.covers(Role.ADMIN):
             raise RoleError(
-                f"a token for {account.name} is not yours to make",
-                "it takes the role admin",
-                "make your own: leave out --user",
+                f"you may not make a token for {account.name}",
+                "that requires the role admin",
+                "to make your own, leave out --user",
             )
         return account
 
     def _parent(self, caller: Caller) -> Token | None:
-        """What the caller got in with; raises UnauthenticatedError when it is gone meanwhile."""
+        """The token that the caller used; raises UnauthenticatedError if it is gone meanwhile."""
         if caller.token is None:
             return None
         found = self._store.tokens.get(caller.token)
         if found is None:
-            raise UnauthenticatedError(f"token {caller.token} is not known", "it is revoked", _NEW)
+            raise UnauthenticatedError(f"token {caller.token} is not valid", "it was revoked", _NEW)
         return found[0]
 
     def _role(self, request: TokenRequest, account: Account, caller: Caller) -> Role:
-        wanted = request.role or _lesser(self._accounts.role(account.uid), caller.role)
-        if not caller.role.covers(wanted):
+        role = request.role or _lesser(self._accounts.role(account.uid), caller.role)
+        if not caller.role.covers(role):
             raise RoleError(
-                f"a {caller.role} cannot make a token of an {wanted}",
+                f"a {caller.role} cannot make a token with the role {role}",
                 "a token can do no more than its maker",
                 f"--role {caller.role}",
             )
-        return wanted
+        return role
 
     def _ring(self, gone: Sequence[TokenId]) -> None:
         for token in gone:
@@ -223,25 +223,27 @@ class AccessTokens:
                 bell.set()
 
 
-def _scopes(wanted: Sequence[str], role: Role, caller: Caller) -> tuple[str, ...]:
+def _scopes(requested: Sequence[str], role: Role, caller: Caller) -> tuple[str, ...]:
     """Raises UsageError, RoleError."""
     allowed = scopes(role)
-    if unknown := [scope for scope in wanted if scope not in allowed]:
+    if unknown := [scope for scope in requested if scope not in allowed]:
         raise UsageError(
-            f"a {role} has no use for the scope {unknown[0]!r}",
-            "there is no such scope, or it takes another role",
+            f"a {role} cannot have the scope {unknown[0]!r}",
+            "there is no such scope, or it requires another role",
             f"one of: {', '.join(allowed)}",
         )
     have = allowed if caller.scopes is None else caller.scopes
-    if beyond := [scope for scope in wanted if scope not in have]:
+    if beyond := [scope for scope in requested if scope not in have]:
         raise RoleError(
-            f"this token cannot give {beyond[0]} away", "it lacks it", "make it on the machine"
+            f"this token cannot pass on {beyond[0]}",
+            "it lacks that scope",
+            "make it on the machine",
         )
-    return tuple(scope for scope in wanted or default_scopes(role) if scope in have)
+    return tuple(scope for scope in requested or default_scopes(role) if scope in have)
 
 
-def _lesser(one: Role, other: Role) -> Role:
-    return one if other.covers(one) else other
+def _lesser(role: Role, other: Role) -> Role:
+    return role if other.covers(role) else other
 
 
 def _new_id() -> TokenId:

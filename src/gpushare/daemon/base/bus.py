@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events: kept in the store, and a bell for those who wait for the next one."""
+"""Events: kept in the store, and a wake-up for followers of the next one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ class Bus:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self.copy: Callable[[Event], None] = lambda _: None
-        self._bell = asyncio.Event()
+        self._next = asyncio.Event()
         self._closed = False
 
     def publish(
@@ -39,32 +39,34 @@ class Bus:
         level = EVENT_TYPES[kind].level
         now = self._clock.now()
         event = self._store.events.add(now, kind, message, share=share, gpu=gpu)
-        about = {"share": share, "gpu": gpu}
-        getattr(_log, level)(kind, message=message, **{key: it for key, it in about.items() if it})
+        subject = {"share": share, "gpu": gpu}
+        getattr(_log, level)(
+            kind, message=message, **{key: it for key, it in subject.items() if it}
+        )
         self.copy(event)
-        self._ring()
+        self._wake()
         return event
 
     def close(self) -> None:
         """End every `follow`, so that no connection delays the shutdown."""
         self._closed = True
-        self._ring()
+        self._wake()
 
     async def changed(self) -> None:
         """Return after the next event."""
-        await self._bell.wait()
+        await self._next.wait()
 
     async def follow(self, since: int) -> AsyncIterator[Event]:
         """Every event after `since`, then the ones to come."""
         while True:
-            bell = self._bell
+            following = self._next
             for event in self._store.events.since(since):
                 since = event.seq
                 yield event
             if self._closed:
                 return
-            await bell.wait()
+            await following.wait()
 
-    def _ring(self) -> None:
-        self._bell.set()
-        self._bell = asyncio.Event()
+    def _wake(self) -> None:
+        self._next.set()
+        self._next = asyncio.Event()

@@ -22,7 +22,7 @@ from gpushare.model.units import Bytes
 
 
 class Prober(Protocol):
-    """Tries to break a share's limits; `fill` also measures, where nobody else is in the way."""
+    """Tries to break a share's limits; `fill` also measures, when no other program is disturbed."""
 
     def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Verification: ...
 
@@ -32,7 +32,7 @@ class Prober(Protocol):
 
 
 class LeftoverFinder(Protocol):
-    """What is left of shares that are no more; see `mechanisms.remains`."""
+    """Leftovers of shares that no longer exist; see `mechanisms.leftovers`."""
 
     @property
     def mps_folder(self) -> Path: ...
@@ -48,8 +48,8 @@ class LeftoverFinder(Protocol):
 class HostPorts:
     """`machine` looks at all of it, given what one CUDA context costs per GPU.
 
-    `programs` are a GPU's processes that belong to shares or to strangers, `busy` the pids that
-    used a GPU since a time (None: nothing tells). `signal` sends one through a pidfd. `boot` is the
+    `programs` are a GPU's processes, in shares and outside; `busy` the pids that used a GPU since a
+    time (None: unknown). `signal` sends one through a pidfd. `boot` is the
     kernel's boot id.
     """
 

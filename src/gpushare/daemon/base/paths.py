@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon's folders and its socket, made so that nobody else can have put them there."""
+"""The daemon's folders and its socket, made so that no other user can have put them there."""
 
 import grp
 import os
@@ -14,25 +14,25 @@ _LONGEST = 107  # bytes of a unix socket's path (unix(7))
 
 
 def private_folder(path: Path, mode: int = 0o700) -> Path:
-    """Make the folder, or check that it is ours and nobody else can write it."""
+    """Make the folder, or check that it is ours and no other user can write it."""
     try:
         path.mkdir(mode=mode, parents=True, exist_ok=True)
-        found = path.lstat()
+        status = path.lstat()
     except OSError as error:
         raise DeniedError(f"cannot make {path}", str(error), "use --runtime-dir") from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         raise DeniedError(
-            f"{path} is not ours", f"it belongs to uid {found.st_uid}", "use --runtime-dir"
+            f"{path} is not ours", f"it belongs to uid {status.st_uid}", "use --runtime-dir"
         )
-    if found.st_mode & 0o022:
+    if status.st_mode & 0o022:
         raise DeniedError(f"{path} can be written by others", hint=f"chmod go-w {path}")
     return path
 
 
 def listen(path: Path, *, shared: bool) -> socket.socket:
-    """A listening socket; `shared`: every user may connect, for the kernel says who calls.
+    """A listening socket; `shared`: every user may connect, because the kernel identifies callers.
 
-    Raises DaemonRunningError when someone answers there already, DeniedError.
+    Raises DaemonRunningError if a daemon answers there already, DeniedError.
     """
     if len(os.fsencode(path)) > _LONGEST:
         raise DeniedError(f"{path} is too long for a socket", hint="use a shorter --socket")
@@ -49,7 +49,7 @@ def listen(path: Path, *, shared: bool) -> socket.socket:
 
 
 def _clear(path: Path) -> None:
-    """Remove what a daemon that was killed left behind, and nothing else."""
+    """Remove the socket of a daemon that was killed, and nothing else."""
     if not path.is_socket():
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -64,7 +64,7 @@ def _clear(path: Path) -> None:
 
 
 def _open_to(path: Path, *, shared: bool) -> None:
-    """Root serves everyone, or the group `gpushare` where it exists; a user serves himself."""
+    """Root serves all users, or the group `gpushare` if it exists; others serve themselves only."""
     if not shared:
         path.chmod(0o600)
         return
@@ -78,5 +78,5 @@ def _open_to(path: Path, *, shared: bool) -> None:
 
 
 def myself() -> int:
-    """The uid that the daemon works as."""
+    """The uid of the daemon."""
     return os.geteuid()

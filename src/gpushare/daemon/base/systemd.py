@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells systemd how the daemon is (sd_notify(3))."""
+"""Reports the state of the daemon to systemd (sd_notify(3))."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ _PATIENCE = 1.0  # seconds; the kernel queues ten messages (net.unix.max_dgram_q
 
 
 class Notifier:
-    """Does nothing where `address` is empty. `watchdog_seconds` is None when nobody watches."""
+    """Does nothing where `address` is empty. `watchdog_seconds` is None without a watchdog."""
 
     def __init__(self, address: str, watchdog_usec: str = "") -> None:
         # A leading @ stands for the abstract namespace (unix(7)).
@@ -22,16 +22,16 @@ class Notifier:
         return cls(os.environ.get("NOTIFY_SOCKET", ""), os.environ.get("WATCHDOG_USEC", ""))
 
     async def beat(self) -> None:
-        """Say for ever that the daemon is alive, as often as its watchdog wants.
+        """Report without end that the daemon is alive, as often as its watchdog expects.
 
-        Not once a pass: one may take as long as a large program takes to leave the GPU.
+        Not once a pass: a pass can take as long as a large program takes to leave the GPU.
         """
         while self.watchdog_seconds:
             self.send("WATCHDOG=1")
             await asyncio.sleep(self.watchdog_seconds / 3)
 
     def send(self, state: str) -> None:
-        """READY=1, WATCHDOG=1, STOPPING=1, STATUS=…; lost where nobody reads what came before."""
+        """READY=1, WATCHDOG=1, STOPPING=1, STATUS=…; lost if the earlier messages are not read."""
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notices lost GPUs, Xids, faults of shares and memory above a limit, and says whom they affect.
+"""Notices lost GPUs, Xids, faults of shares and memory above a limit, and which shares they affect.
 
 A fault becomes the share's `reason`: a share that ends after a fault ends as failed.
 """

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules about living shares: idle ones, sizes, usage, anomalies. Mostly pure."""
+"""Rules about living shares: idleness, sizes, expiry, usage, anomalies. Mostly pure."""

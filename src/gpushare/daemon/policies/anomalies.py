@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules about what is not as it should be. They look, tell once, and act on nothing.
+"""Rules that detect unusual behaviour. They observe and report once; they change nothing.
 
 All times are seconds of a clock that never jumps.
 """
@@ -35,10 +35,10 @@ class Anomaly(Value):
 
 
 class ShareSample(Value):
-    """One share that holds, as it is seen now.
+    """What is observed of one share that has a place.
 
-    `denied` and `launches` are counters, None: nobody counts. `held`: seconds since it got its
-    place. `crowded`: somebody of another tenant waits for one.
+    `denied` and `launches` are counters, None: nothing counts them. `held`: seconds since it got
+    its place. `crowded`: a share of another tenant waits for one.
     """
 
     share: ShareId
@@ -55,7 +55,7 @@ class ShareSample(Value):
 
 
 class Anomalies:
-    """`look` is called once a pass, `refused` whenever a call was."""
+    """`look` is called once a pass, `refused` for every refused call."""
 
     def __init__(self) -> None:
         self._probing, self._memory = ProbingRule(), OutOfMemoryRule()
@@ -74,7 +74,7 @@ class Anomalies:
         quota_use: Mapping[Tenant, float] | None = None,
         min_runtime: float = 0.0,
     ) -> list[Anomaly]:
-        """What is new.
+        """New anomalies.
 
         `outside`: pids outside every share, per GPU with shares. `quota_use`: how much of its limit
         each limited tenant has, 1.0 being all; None: as before.
@@ -92,9 +92,9 @@ class Anomalies:
 
 
 class Counter:
-    """What a counter of a tenant's region has grown by; one that was set back begins anew."""
+    """How much a counter of a tenant's region has grown; one that was set back starts again."""
 
-    YOUNG = 60.0  # what an older share has counted before it was first seen was told before
+    YOUNG = 60.0  # counts of an older share from before it was first seen were reported already
 
     def __init__(self) -> None:
         self._last: dict[ShareId, int] = {}
@@ -111,7 +111,7 @@ class Counter:
 
 
 class ProbingRule:
-    """Many refusals in a short time: somebody tries how far they get."""
+    """Many refusals in a short time: a user may be testing the limits."""
 
     WINDOW, DENIED, REFUSED, CALM = 60.0, 200, 15, 600.0
 
@@ -146,9 +146,9 @@ class ProbingRule:
 
 
 class OutOfMemoryRule:
-    """A program is refused memory and ends, again and again: it will not fit the next time either.
+    """A program is refused memory and ends, repeatedly: it will not fit the next time either.
 
-    Programs of one name and user are one, because each `run` has a share of its own.
+    Programs of one name and user count as one, because each `run` has a share of its own.
     """
 
     WINDOW, SOON, TIMES, CALM = 1800.0, 30.0, 3, 3600.0
@@ -170,9 +170,9 @@ class OutOfMemoryRule:
             if share not in running or now - at > self.SOON:
                 del self._short[share]
         self._counter.keep({sample.share for sample in samples})
-        yield from self._told(now)
+        yield from self._anomalies(now)
 
-    def _told(self, now: float) -> Iterator[Anomaly]:
+    def _anomalies(self, now: float) -> Iterator[Anomaly]:
         ends = self._ends.totals(now)
         for (user, program), number in ends.items():
             if self._alarm.rings((user, program), now, high=number >= self.TIMES, low=number < 2):
@@ -182,10 +182,10 @@ class OutOfMemoryRule:
 
 
 class Series:
-    """The newest samples of one figure, and whether it has left what was usual."""
+    """The newest samples of one figure, and whether it has left its usual range."""
 
     LENGTH, LEAST, IN_A_ROW = 60, 20, 3
-    STEADY = 0.25  # the middle deviation, of the median
+    STEADY = 0.25  # the median deviation, relative to the median
 
     def __init__(self, least: float, times: float) -> None:
         self._least, self._times = least, times
@@ -193,7 +193,7 @@ class Series:
         self._far = 0
 
     def add(self, value: float) -> float | None:
-        """The median that it has left for some samples in a row, else None."""
+        """The median, if several samples in a row are far above it; else None."""
         usual = self._usual()
         far = usual is not None and value >= self._times * usual
         self._far = self._far + 1 if far else 0
@@ -201,7 +201,7 @@ class Series:
         return usual if self._far >= self.IN_A_ROW else None
 
     def _usual(self) -> float | None:
-        """None while there is no habit: too few samples, too little, or too unsteady."""
+        """None while nothing is usual: too few samples, too small, or too unsteady."""
         if len(self._samples) < self.LEAST:
             return None
         middle = median(self._samples)
@@ -213,7 +213,7 @@ class Series:
 class PatternRule:
     """A share that did the same for ten minutes suddenly does much more, or has much more memory.
 
-    Less is not told: it has ended, or is idle.
+    Less is not reported: the share has ended, or is idle.
     """
 
     EVERY, CALM = 30.0, 1800.0
@@ -237,9 +237,9 @@ class PatternRule:
             yield from self._memory(now, sample)
         shares = {sample.share for sample in samples}
         self._counter.keep(shares)
-        for book in (self._rates, self._sizes):
-            for gone in book.keys() - shares:
-                del book[gone]
+        for series in (self._rates, self._sizes):
+            for ended in series.keys() - shares:
+                del series[ended]
         self._alarm.settle({(s, what) for s in shares for what in ("launches", "memory")}, now)
 
     def _launches(self, now: float, sample: ShareSample, passed: float) -> Iterator[Anomaly]:
@@ -269,9 +269,9 @@ class PatternRule:
 
 
 class OutsideRule:
-    """Programs that use a GPU with shares on it, and are in none of them."""
+    """Programs that use a GPU with shares on it and belong to none of them."""
 
-    PATIENCE, CALM = 15.0, 600.0  # a program that has just begun is found in its share soon
+    PATIENCE, CALM = 15.0, 600.0  # a program that has just started is soon found in its share
 
     def __init__(self) -> None:
         self._since: dict[tuple[GpuId, int], float] = {}
@@ -283,15 +283,15 @@ class OutsideRule:
         for gpu, pids in outside.items():
             long = sorted(pid for pid in pids if now - self._since[gpu, pid] >= self.PATIENCE)
             if self._alarm.rings(gpu, now, high=bool(long), low=not pids):
-                said = ", ".join(map(str, long))
-                why = f"outside every share: process {said} uses a GPU that shares are on"
+                processes = ", ".join(map(str, long))
+                why = f"outside every share: process {processes} uses a GPU that shares are on"
                 yield Anomaly(kind=AnomalyKind.OUTSIDE, why=why, gpu=gpu)
         self._alarm.settle(outside.keys(), now)
 
 
 class QuotaEdgeRule:
-    """Living at the edge of a quota: at the limit for hours, or giving shares back and taking new
-    ones just before they could be taken away, while others wait.
+    """Use at the edge of a quota: at the limit for hours, or giving shares back and requesting new
+    ones just before they could be reclaimed, while others wait.
     """
 
     HIGH, LOW, HOURS, CALM = 0.95, 0.85, 4.0, 3600.0
@@ -300,7 +300,7 @@ class QuotaEdgeRule:
     def __init__(self) -> None:
         self._quota_use: dict[Tenant, float] = {}
         self._since: dict[Tenant, float] = {}
-        self._seen: dict[ShareId, ShareSample] = {}
+        self._last: dict[ShareId, ShareSample] = {}
         self._rounds: Windows[Tenant] = Windows(HOUR)
         self._alarm: Alarm[tuple[Tenant, str]] = Alarm(self.CALM)
 
@@ -317,8 +317,8 @@ class QuotaEdgeRule:
         self._count(now, samples, min_runtime)
         rounds = self._rounds.totals(now)
         yield from self._circles(now, rounds)
-        seen = {(tenant, "limit") for tenant in self._quota_use}
-        self._alarm.settle(seen | {(tenant, "rounds") for tenant in rounds}, now)
+        current = {(tenant, "limit") for tenant in self._quota_use}
+        self._alarm.settle(current | {(tenant, "rounds") for tenant in rounds}, now)
 
     def _limits(self, now: float) -> Iterator[Anomaly]:
         at = {tenant for tenant, part in self._quota_use.items() if part >= self.HIGH}
@@ -330,13 +330,13 @@ class QuotaEdgeRule:
                 yield Anomaly(kind=AnomalyKind.EDGE, why=why)
 
     def _count(self, now: float, samples: Sequence[ShareSample], min_runtime: float) -> None:
-        """Shares that ended when they had nearly used up the time in which they are safe."""
+        """Count shares that ended shortly before they could have been reclaimed."""
         here = {sample.share: sample for sample in samples}
-        for share in self._seen.keys() - here.keys():
-            last = self._seen[share]
+        for share in self._last.keys() - here.keys():
+            last = self._last[share]
             if last.crowded and self.EARLY * min_runtime <= last.held <= min_runtime:
                 self._rounds.add(last.tenant, now)
-        self._seen = here
+        self._last = here
 
     def _circles(self, now: float, rounds: Mapping[Tenant, int]) -> Iterator[Anomaly]:
         for tenant, number in rounds.items():

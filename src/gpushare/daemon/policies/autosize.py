@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory limits that follow what programs need, as the policy allows. The deciding part is pure.
 
-A limit grows into memory that is guaranteed to nobody; a request, which is what is guaranteed,
-shrinks to what was seen to be needed, and goes back up to what was asked when it is.
+A limit grows into memory that is guaranteed to no other share. A request (what is guaranteed)
+shrinks to the observed need, and grows back to what the owner asked for when the need returns.
 """
 
 from collections import deque
@@ -55,10 +55,10 @@ class SizeChange(Value):
 def size_change(
     policy: SizingPolicy, share: Share, need: MemoryNeed, room: Bytes
 ) -> SizeChange | None:
-    """What to change about a share with programs, if anything.
+    """The change of a share with programs, if any is due.
 
     `room`: what it may hold on each GPU without touching what is guaranteed to, or in use by,
-    others. A share that borrows nothing is never shrunk: its owner asked to be certain.
+    others. A share that does not borrow is never shrunk: its owner wants a fixed guarantee.
     """
     change = None
     if policy.grow:
@@ -79,7 +79,7 @@ def _grow(policy: SizingPolicy, need: MemoryNeed, room: Bytes) -> SizeChange | N
 
 
 def _return(need: MemoryNeed, room: Bytes) -> SizeChange | None:
-    """What it grew into is wanted by those to whom it is guaranteed."""
+    """Others need the memory that it grew into and that is guaranteed to them."""
     limit = max(need.asked_limit, need.request, need.used, min(need.limit, room))
     if limit > need.limit - _WORTH:
         return None
@@ -90,20 +90,20 @@ def _return(need: MemoryNeed, room: Bytes) -> SizeChange | None:
 def _shrink(policy: SizingPolicy, need: MemoryNeed) -> SizeChange | None:
     if need.peak is None:
         return None
-    wanted = max(LEAST, _and_a_tenth(max(need.peak, need.used)))
-    if wanted > need.request - max(_WORTH, need.request // 10):
+    request = max(LEAST, _and_a_tenth(max(need.peak, need.used)))
+    if request > need.request - max(_WORTH, need.request // 10):
         return None
     peak = format_bytes(need.peak)
-    why = f"{format_bytes(wanted)} guaranteed: it used {peak} at most in {policy.watch // 60} min"
-    return _change(need.limit, wanted, why)
+    why = f"{format_bytes(request)} guaranteed: it used {peak} at most in {policy.watch // 60} min"
+    return _change(need.limit, request, why)
 
 
 def _regain(need: MemoryNeed, room: Bytes) -> SizeChange | None:
-    wanted = min(need.asked_request, need.limit, room, _and_a_tenth(need.used))
-    if need.used <= need.request or wanted < need.request + _WORTH:
+    request = min(need.asked_request, need.limit, room, _and_a_tenth(need.used))
+    if need.used <= need.request or request < need.request + _WORTH:
         return None
-    why = f"{format_bytes(wanted)} guaranteed again: it uses {format_bytes(need.used)}"
-    return _change(need.limit, wanted, why)
+    why = f"{format_bytes(request)} guaranteed again: it uses {format_bytes(need.used)}"
+    return _change(need.limit, request, why)
 
 
 def _and_a_tenth(value: int) -> int:
@@ -116,17 +116,19 @@ def _change(limit: int, request: int, why: str) -> SizeChange:
 
 
 def free_for(state: Snapshot, share: Share, used: Mapping[ShareId, Mapping[GpuId, Bytes]]) -> Bytes:
-    """What the share may hold on each of its GPUs: what others neither are guaranteed nor use."""
+    """What the share may hold on each of its GPUs: memory that others neither use nor are
+    guaranteed.
+    """
     others = tuple(other for other in state.shares if other.id != share.id)
-    mine = share.decision.gpus if share.decision else ()
-    found = []
+    own = share.decision.gpus if share.decision else ()
+    free = []
     for room in rooms(replace(state, shares=others)):
         gpu = room.gpu.uuid
-        if gpu in mine:
+        if gpu in own:
             beyond = sum(_beyond(other, gpu, used.get(other.id, {})) for other in room.shares)
             booked = sum(_booked(other, gpu) for other in state.booked)
-            found.append(room.free(turns=share.spec.turns) - beyond - booked)
-    return Bytes(max(0, min(found, default=0)))
+            free.append(room.free(turns=share.spec.turns) - beyond - booked)
+    return Bytes(max(0, min(free, default=0)))
 
 
 def _beyond(other: Share, gpu: GpuId, used: Mapping[GpuId, Bytes]) -> int:
@@ -141,7 +143,7 @@ def _booked(other: Share, gpu: GpuId) -> int:
 
 
 class MemoryHistory:
-    """The most that one share used lately, in a bounded number of figures."""
+    """The most that one share used recently, in a bounded number of buckets."""
 
     def __init__(self, at: float, seen: Observation) -> None:
         self.begun = self.free_at = at
@@ -149,7 +151,7 @@ class MemoryHistory:
         self._peak, self._denied = _most(seen.peak), seen.denied
 
     def note(self, at: float, watch: float, seen: Observation) -> bool:
-        """Whether memory was refused since the last look. A spike in between counts as seen."""
+        """Whether memory was refused since the last look. A spike in between counts."""
         peak, before = _most(seen.peak), self._peak
         level = max(_most(seen.used), peak if peak > before else 0)
         bucket = int(at * _BUCKETS / watch)
@@ -167,7 +169,7 @@ class MemoryHistory:
 
 
 class Autosize:
-    """Called once a pass. `update` changes a share by itself, as the core does."""
+    """Called once a pass. `update` changes a share on behalf of the policy."""
 
     def __init__(
         self, bus: Bus, clock: Clock, update: Callable[[Share, UpdateRequest], Awaitable[None]]
@@ -183,7 +185,7 @@ class Autosize:
         seen: Mapping[ShareId, Observation],
         take: Callable[[], Snapshot],
     ) -> None:
-        """`shares`: those with programs on the GPU. `take`: the state, after each change anew."""
+        """`shares`: those with programs on the GPU. `take`: a new snapshot, after each change."""
         living = {share.id for share in shares}
         self._histories = {
             share: history for share, history in self._histories.items() if share in living
@@ -211,7 +213,7 @@ class Autosize:
     def _note(
         self, policy: SizingPolicy, share: Share, seen: Observation, state: Snapshot
     ) -> MemoryNeed | None:
-        """None: nothing can be said of it yet, or it was changed just now."""
+        """None: too little is known of it yet, or it was changed a moment ago."""
         at = self._clock.elapsed()
         history = self._histories.setdefault(share.id, MemoryHistory(at, seen))
         denied = history.note(at, policy.watch, seen)
@@ -226,7 +228,7 @@ class Autosize:
             self._unable.add(share.id)
             self._bus.publish("share.resize_failed", str(error), share=share.id)
             return False
-        except GpushareError:  # others were faster, or it is in the middle of something
+        except GpushareError:  # others took the room, or another operation on it is in progress
             return False
         self._histories[share.id].free_at = self._clock.elapsed() + PAUSE
         self._bus.publish("share.resized", change.why, share=share.id)

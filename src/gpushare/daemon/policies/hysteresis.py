@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small instruments of the anomaly rules: what was counted lately, and what was told already."""
+"""Tools of the anomaly rules: recent counts, and alarms that do not repeat."""
 
 from collections import deque
 from collections.abc import Collection, Hashable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
-_GRAIN = 64  # parts of a window: what happens a thousand times a second is not kept one by one
+_GRAIN = 64  # parts of a window: frequent events are not kept one by one
 
 
 class Windows(Generic[K]):
@@ -17,20 +17,20 @@ class Windows(Generic[K]):
         self._counts: dict[K, deque[tuple[float, int]]] = {}
 
     def add(self, key: K, now: float, number: int = 1) -> None:
-        line = self._counts.setdefault(key, deque())
-        if line and now - line[-1][0] < self._seconds / _GRAIN:
-            line[-1] = (line[-1][0], line[-1][1] + number)
+        counts = self._counts.setdefault(key, deque())
+        if counts and now - counts[-1][0] < self._seconds / _GRAIN:
+            counts[-1] = (counts[-1][0], counts[-1][1] + number)
         else:
-            line.append((now, number))
+            counts.append((now, number))
 
     def totals(self, now: float) -> dict[K, int]:
         """Of every key with anything in its window."""
-        for key, line in list(self._counts.items()):
-            while line and line[0][0] <= now - self._seconds:
-                line.popleft()
-            if not line:
+        for key, counts in list(self._counts.items()):
+            while counts and counts[0][0] <= now - self._seconds:
+                counts.popleft()
+            if not counts:
                 del self._counts[key]
-        return {key: sum(number for _, number in line) for key, line in self._counts.items()}
+        return {key: sum(number for _, number in counts) for key, counts in self._counts.items()}
 
 
 class Alarm(Generic[K]):
@@ -41,7 +41,7 @@ class Alarm(Generic[K]):
         self._upset: dict[K, float] = {}
 
     def rings(self, key: K, now: float, *, high: bool, low: bool) -> bool:
-        """`high`: bad enough to tell; `low`: good enough to be over. Between them nothing moves."""
+        """`high`: bad enough to report; `low`: good enough to end. Between them nothing changes."""
         if key not in self._upset:
             if high:
                 self._upset[key] = now
@@ -53,6 +53,6 @@ class Alarm(Generic[K]):
         return False
 
     def settle(self, seen: Collection[K], now: float) -> None:
-        """Keys that were not seen any more are calm."""
+        """Keys that are no longer seen count as calm."""
         for key in self._upset.keys() - set(seen):
             self.rings(key, now, high=False, low=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose a share is, and whether a policy can hold on this machine."""
+"""Which tenant a share belongs to, and whether a policy can hold on this machine."""
 
 import grp
 import pwd
@@ -13,7 +13,7 @@ from gpushare.model.policy.tenant import Policy, TenantSpec
 from gpushare.model.spec import LONGEST_TTL
 from gpushare.scheduler.order.tenancy import overcommitted
 
-DEFAULT = Tenant("default")  # stands for users in no tenant, so no tenant is called so
+DEFAULT = Tenant("default")  # stands for users in no tenant, so no tenant may have this name
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}")
 
 
@@ -21,34 +21,34 @@ def tenant_of(
     policy: Policy,
     user: str,
     groups: Collection[str],
-    wanted: Tenant | None,
+    requested: Tenant | None,
     *,
     operator: bool = False,
 ) -> Tenant:
     """The tenant that a share of this user belongs to.
 
-    The one that is named, where the user belongs to it or is an operator; else the usual one.
+    The requested one, if the user belongs to it or is an operator; else the usual one.
     Raises NoSuchTenantError, RoleError.
     """
     belongs = tenants_of(policy, user, groups)
-    if wanted is None or wanted in belongs:
-        return wanted or belongs[0]
-    if wanted not in policy.tenants:
-        raise _no_such(wanted)
+    if requested is None or requested in belongs:
+        return requested or belongs[0]
+    if requested not in policy.tenants:
+        raise _no_such(requested)
     if not operator:
         raise RoleError(
-            f"you do not belong to tenant {wanted}",
+            f"you do not belong to tenant {requested}",
             "it lists neither you nor a group of yours",
             "see yours: gpushare quota ls",
         )
-    return wanted
+    return requested
 
 
 def tenants_of(policy: Policy, user: str, groups: Collection[str]) -> tuple[Tenant, ...]:
     """Every tenant that a user belongs to, the usual one first.
 
-    By name those that list the user, then those that list a group of his; a tenant of his own name
-    is his. Who is in none stands for himself.
+    By name those that list the user or have the user's name, then those that list one of their
+    groups. A user in no tenant counts as a tenant.
     """
     named = sorted(policy.tenants.items())
     by_name = [name for name, spec in named if user in {name, *spec.users}]
@@ -73,7 +73,7 @@ def without(policy: Policy, name: Tenant) -> dict[Tenant, TenantSpec]:
 def check(policy: Policy, before: Policy, machine: Machine) -> None:
     """Raises PolicyError where the policy cannot hold on this machine.
 
-    Too much that is guaranteed already, because a GPU is gone, keeps nobody from another change.
+    Guarantees that are too large already, because a GPU is gone, do not block other changes.
     """
     for name in policy.tenants:
         if name == DEFAULT or not _NAME.fullmatch(name):
@@ -95,7 +95,7 @@ def check(policy: Policy, before: Policy, machine: Machine) -> None:
 def warnings(policy: Policy, before: Policy) -> Iterator[str]:
     """What is allowed but looks like a mistake: new users and groups that this machine lacks.
 
-    Looked up one by one, for no name service need list them all.
+    Looked up one by one, because a name service need not list them all.
     """
     for name, spec in sorted(policy.tenants.items()):
         old = before.tenants.get(name, TenantSpec())
@@ -115,7 +115,7 @@ def _check_amounts(name: Tenant, spec: TenantSpec) -> None:
 
 
 def _check_times(policy: Policy) -> None:
-    """Longer ones reach back before the calendar."""
+    """Longer ones reach back before the earliest date."""
     times = {
         "half_life": policy.half_life,
         "period": policy.period,

@@ -16,13 +16,13 @@ from gpushare.model.units import Bytes
 from gpushare.model.value import Value
 from gpushare.store import Store
 
-LONGEST = 30.0  # seconds between two looks; over a longer pause nobody knows what happened
+LONGEST = 30.0  # seconds between two looks; over a longer pause it is unknown what happened
 
 
 class ShareOnGpu(Value):
-    """A share on one GPU. `launches`: handed over so far; None: nobody counts them.
+    """A share on one GPU. `launches`: so far; None: nothing counts them.
 
-    `paced`: a limit or several GPUs set its pace, and so say nothing of its neighbours.
+    `paced`: a limit or several GPUs set its pace, so it does not depend on its neighbours.
     """
 
     share: ShareId
@@ -35,9 +35,9 @@ class ShareOnGpu(Value):
 def compare(
     before: Sequence[ShareOnGpu], now: Sequence[ShareOnGpu], seconds: float
 ) -> Iterator[Profile]:
-    """What two looks at everybody on one GPU tell: who worked alone, or beside one other.
+    """What two looks at all shares on one GPU show: which worked alone, or with one other.
 
-    Who stands behind a neighbour by its priority is slow on purpose, which no placement helps.
+    A share whose neighbour has a higher priority is slow on purpose; placement cannot help it.
     """
     known = {look.share: look.launches for look in before}
     worked: list[tuple[ShareOnGpu, int]] = []
@@ -55,12 +55,12 @@ def compare(
 
 
 def _tells(look: ShareOnGpu, others: Sequence[ShareOnGpu]) -> bool:
-    named = all(one.program for one in (look, *others))
+    named = all(share.program for share in (look, *others))
     return named and not look.paced and all(other.rank <= look.rank for other in others)
 
 
 class Profiler:
-    """Called once a pass. A run whose end no daemon saw is not counted."""
+    """Called once a pass. A run that ended while no daemon ran is not counted."""
 
     def __init__(self, store: Store, observer: Observer, clock: Clock) -> None:
         self._store, self._observer, self._clock = store, observer, clock
@@ -79,13 +79,13 @@ class Profiler:
         self._notice_ends(holding)
 
     def _keep(self, looks: Mapping[GpuId, Sequence[ShareOnGpu]], seconds: float) -> None:
-        seen = [
+        profiles = [
             profile
-            for gpu, found in looks.items()
-            for profile in compare(self._looks.get(gpu, ()), found, seconds)
+            for gpu, present in looks.items()
+            for profile in compare(self._looks.get(gpu, ()), present, seconds)
         ]
-        if seen:
-            self._store.profiles.add(seen, self._clock.now())
+        if profiles:
+            self._store.profiles.add(profiles, self._clock.now())
 
     def _look(self, gpu: GpuId, holding: Sequence[Share]) -> Sequence[ShareOnGpu]:
         present = [s for s in holding if s.decision and gpu in s.decision.gpus]

@@ -25,9 +25,9 @@ def quotas(
     decayed: Mapping[Tenant, float],
     also: Iterable[Tenant] = (),
 ) -> list[QuotaView]:
-    """Parents before their children, by name; users in no tenant while they have or had something.
+    """Parents before their children, by name; users in no tenant if they hold or used something.
 
-    `within`, `decayed`: GPU seconds of each tenant alone. `also`: who is listed in any case.
+    `within`, `decayed`: GPU seconds of each tenant alone. `also`: tenants to list anyway.
     """
     policy = state.policy
     used, borrowed = _loads(state)
@@ -60,12 +60,12 @@ def in_tree(policy: Policy, others: Iterable[Tenant] = ()) -> list[Tenant]:
         children.setdefault(policy.spec(name).parent, []).append(name)
     for siblings in children.values():
         siblings.sort(key=lambda name: (name not in policy.tenants, name))
-    found: list[Tenant] = []
+    ordered: list[Tenant] = []
     waiting = children.get(None, [])[::-1]
     while waiting:
-        found.append(waiting.pop())
-        waiting += children.get(found[-1], [])[::-1]
-    return found
+        ordered.append(waiting.pop())
+        waiting += children.get(ordered[-1], [])[::-1]
+    return ordered
 
 
 def _loads(state: Snapshot) -> tuple[dict[Tenant, Load], dict[Tenant, Load]]:

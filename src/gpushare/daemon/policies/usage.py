@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who has had how much of the GPUs: charged once a pass, by what a share keeps from others or uses.
+"""Charges tenants for the GPUs, once a pass, by what a share uses or keeps from others.
 
-A share is charged for the larger of its part of the memory and its part of the compute: whoever
-takes either away leaves nobody else room for both. Of both it is what is guaranteed to it or, where
-it uses more, what it uses. Compute is measured where work is given in turns or held back; elsewhere
-a share that works and may take all that is left counts as one of as many such shares on the GPU.
+A share is charged for the larger of its part of the memory and its part of the compute: taking
+either leaves no other share room for both. Of each it is the guaranteed amount or, if the share
+uses more, what it uses. Compute is measured where work is given in turns or held back. Elsewhere a
+share that works and may take all that is left counts as one of as many such shares on the GPU.
 """
 
 from collections import Counter, defaultdict
@@ -40,7 +40,7 @@ class _Meter:
 class Accountant:
     """`run` is called once a pass, after shares have come and gone.
 
-    `quiet`: since when a share has used no GPU time; None: it works, or nobody can tell.
+    `idle_since`: since when a share has used no GPU time; None: it is active, or unknown.
     """
 
     def __init__(
@@ -48,15 +48,20 @@ class Accountant:
         store: Store,
         clock: Clock,
         observer: Observer,
-        quiet: Callable[[ShareId], datetime | None],
+        idle_since: Callable[[ShareId], datetime | None],
     ) -> None:
-        self._store, self._clock, self._observer, self._quiet = store, clock, observer, quiet
+        self._store, self._clock, self._observer, self._idle_since = (
+            store,
+            clock,
+            observer,
+            idle_since,
+        )
         self._meters: dict[ShareId, _Meter] = {}
         self._last: float | None = None
         self._forgotten_at = 0.0
 
     async def run(self, machine: Machine) -> list[GpushareError]:
-        """What went wrong; what could not be written, or measured, is charged by a later pass."""
+        """The errors; what could not be written or measured is charged by a later pass."""
         try:
             if machine.gpus:
                 self._charge(machine)
@@ -87,10 +92,10 @@ class Accountant:
             yield from cut(share.tenant, at, seconds, rates[share.id])
 
     def _unseen(self, share: Share, now: float, at: datetime) -> float:
-        """Seconds that a share has had its place, when this daemon meets it first.
+        """Seconds that a share has had its place, when this daemon sees it first.
 
-        While no daemon ran nobody could take the place away, so it is charged as well; but not for
-        longer than the machine is up.
+        The place was not free while no daemon ran, so that time is charged as well, but not longer
+        than the machine has been up.
         """
         until = self._store.usage.until()
         since = share.granted or share.started or at
@@ -133,7 +138,7 @@ class Accountant:
 
     def _taken(self, share: Share, now: float) -> dict[GpuId, float]:
         """The part of each GPU's time that the share had since the last pass, where known."""
-        if share.state is not State.RUNNING or self._quiet(share.id) is not None:
+        if share.state is not State.RUNNING or self._idle_since(share.id) is not None:
             return dict.fromkeys((grant.gpu for grant in _grants(share)), 0.0)
         meter = self._meters.get(share.id)
         if meter is None:
@@ -157,7 +162,7 @@ class Accountant:
 def had(before: ShareSlot, now: ShareSlot, seconds: float) -> float | None:
     """The part of the time in which a share had its GPU, between two looks; None: not measured.
 
-    Programs can write these counters: whoever forges them is charged for his guarantees at least.
+    Programs can write these counters; a tenant that forges them still pays for its guarantees.
     """
     if seconds <= 0:
         return None
@@ -221,9 +226,9 @@ def cut(tenant: Tenant, until: datetime, seconds: float, rate: float) -> Iterato
 
 
 def rolled_up(policy: Policy, sums: Mapping[Tenant, float]) -> dict[Tenant, float]:
-    """With what is of a tenant's children counted for it too."""
-    found: defaultdict[Tenant, float] = defaultdict(float)
+    """With the sums of each tenant's children added to it."""
+    totals: defaultdict[Tenant, float] = defaultdict(float)
     for tenant, amount in sums.items():
         for above in policy.line(tenant):
-            found[above] += amount
-    return dict(found)
+            totals[above] += amount
+    return dict(totals)

@@ -12,9 +12,9 @@ from gpushare.model.share import Share
 from gpushare.model.view import GateView
 
 
-def scheduling_view(share: Share, seen: Observation) -> SchedulingView | None:
+def scheduling_view(share: Share, observed: Observation) -> SchedulingView | None:
     """Over all GPUs of the share; None where it has no share slot."""
-    slots = list(seen.share_slots.values())
+    slots = list(observed.share_slots.values())
     if not slots:
         return None
     figures: dict[str, Any] = {name: _figure(row, slots) for name, row in FIGURES.items()}

@@ -57,7 +57,7 @@ def user_name(uid: int) -> str:
 def share_view(
     share: Share,
     machine: Machine,
-    seen: Observation,
+    observed: Observation,
     processes: Sequence[ProcessRef],
     waiting: Waiting | None,
     *,
@@ -79,7 +79,7 @@ def share_view(
         isolation=share.spec.isolation,
         mechanism=decision.mechanisms,
         gpus=decision.gpus,
-        memory=_memory(share, gpus, seen, pids),
+        memory=_memory(share, gpus, observed, pids),
         compute=_compute(share, delivered),
         enforcement=decision.enforcement,
         verified=share.verified,
@@ -94,11 +94,11 @@ def share_view(
         unprotected=decision.unprotected,
         log=share.log,
         turns=share.spec.turns,
-        suspendable=_suspendable(share, stack, seen),
-        migratable=_migratable(share, machine, stack, seen),
+        suspendable=_suspendable(share, stack, observed),
+        migratable=_migratable(share, machine, stack, observed),
         suspension=share.suspension,
-        moved=_moved(share, seen),
-        scheduling=(scheduling := scheduling_view(share, seen)),
+        moved=_moved(share, observed),
+        scheduling=(scheduling := scheduling_view(share, observed)),
         gate=gate_view(scheduling),
         idle_since=idle_since,
         asked=share.asked,
@@ -108,10 +108,10 @@ def share_view(
 
 
 def for_strangers(view: ShareView, *, names: bool) -> ShareView:
-    """What another user may know of a share: that it is there and what it holds.
+    """What other users may know of a share: that it exists and what it holds.
 
-    `names`: also what it is called, whose it is, and how much it uses. Named field by field, so
-    that what is added to the view stays hidden.
+    `names`: also its name, its owner, and how much it uses. Listed field by field, so that new
+    fields of the view stay hidden.
     """
     memory, queue = view.memory, view.queue
     return ShareView(
@@ -180,7 +180,7 @@ def gpu_view(gpu: Gpu, machine: Machine, holding: Iterable[Share]) -> GpuView:
 
 
 def _granted(gpu: Gpu, holding: Iterable[Share]) -> tuple[list[GpuGrant], list[GpuGrant]]:
-    """Of the shares that have their room now; apart those that take turns, who share theirs."""
+    """Grants of shares that have their room now: of ordinary ones, and of those that take turns."""
     plain: list[GpuGrant] = []
     turns: list[GpuGrant] = []
     for share in holding:
@@ -195,7 +195,7 @@ def _away(share: Share) -> str:
         case Cause.TURN:
             return WAITS_FOR_TURN
         case Cause.RECLAIM:
-            return "who is guaranteed its room has it; it comes back by itself"
+            return "its room is needed for a guarantee; it resumes when there is room"
         case Cause.IDLE:
             return f"it was idle; gpushare resume {share.name}"
         case _:
@@ -203,28 +203,28 @@ def _away(share: Share) -> str:
 
 
 def _suspendable(
-    share: Share, stack: Sequence[Promise], seen: Observation
+    share: Share, stack: Sequence[Promise], observed: Observation
 ) -> SuspendableView | None:
     if share.decision is None or share.state.ended:
         return None
-    because = why_unmovable(stack, seen)
+    because = why_unmovable(stack, observed)
     return SuspendableView(yes=not because, because=because)
 
 
 def _migratable(
-    share: Share, machine: Machine, stack: Sequence[Promise], seen: Observation
+    share: Share, machine: Machine, stack: Sequence[Promise], observed: Observation
 ) -> MigratableView | None:
     if share.decision is None or share.state.ended:
         return None
-    kin = alike(machine, share.decision.gpus[0])
-    nowhere = "" if kin else "this machine has no other GPU of its model"
-    because = why_unmigratable(share, stack, seen) or nowhere
+    similar = alike(machine, share.decision.gpus[0])
+    nowhere = "" if similar else "this machine has no other GPU of its model"
+    because = why_unmigratable(share, stack, observed) or nowhere
     return MigratableView(yes=not because, because=because)
 
 
-def _moved(share: Share, seen: Observation) -> dict[Tier, Moved]:
-    """As recorded; a share that takes turns moves without the record, so the newest is asked."""
-    slots = seen.moves.slots if seen.moves else ()
+def _moved(share: Share, observed: Observation) -> dict[Tier, Moved]:
+    """As recorded; a share that takes turns moves without a record, so its region is used."""
+    slots = observed.moves.slots if observed.moves else ()
     if not share.spec.turns or not any(slot.out_ns for slot in slots):
         return share.moved
     kept = share.moved.get(Tier.MEMORY, _NO_MOVE)
@@ -237,24 +237,24 @@ def _moved(share: Share, seen: Observation) -> dict[Tier, Moved]:
 
 
 def _memory(
-    share: Share, gpus: Sequence[Gpu], seen: Observation, pids: Sequence[int]
+    share: Share, gpus: Sequence[Gpu], observed: Observation, pids: Sequence[int]
 ) -> MemoryView:
     if share.decision is None:
-        asked = share.spec.memory
-        wanted = None if asked.limit is None else Bytes(asked.limit * share.spec.gpus)
-        return MemoryView(request=asked.request or wanted, limit=wanted, used=None, peak=None)
+        spec = share.spec.memory
+        limit = None if spec.limit is None else Bytes(spec.limit * share.spec.gpus)
+        return MemoryView(request=spec.request or limit, limit=limit, used=None, peak=None)
     grants = share.decision.grants
     return MemoryView(
         request=Bytes(sum(grant.request for grant in grants)),
         limit=Bytes(sum(grant.limit for grant in grants)),
-        used=_sum(seen.used) if seen.used else _driver_says(gpus, pids),
-        peak=_sum(seen.peak) if seen.peak else None,
-        cached=seen.cached,
+        used=_sum(observed.used) if observed.used else _by_driver(gpus, pids),
+        peak=_sum(observed.peak) if observed.peak else None,
+        cached=observed.cached,
     )
 
 
-def _driver_says(gpus: Sequence[Gpu], pids: Sequence[int]) -> Bytes | None:
-    """Memory of the processes as NVML lists them; None when it does not say."""
+def _by_driver(gpus: Sequence[Gpu], pids: Sequence[int]) -> Bytes | None:
+    """Memory of the processes as NVML lists them; None if it is unknown."""
     ours: list[GpuProcess] = [p for gpu in gpus for p in gpu.processes if p.pid in pids]
     if any(process.memory is None for process in ours):
         return None
