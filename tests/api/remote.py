@@ -50,7 +50,7 @@ class MadeUp:
 
 
 class Elapsed:
-    """A clock that moves when told."""
+    """A clock that tests move."""
 
     def __init__(self) -> None:
         self.seconds = 100.0

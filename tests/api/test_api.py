@@ -135,7 +135,7 @@ def test_the_callers_own_preload_stays(api):
         ({"spec": {}, "holder": 2**40}, "GS1100"),
     ],
 )
-def test_bad_requests_are_told_apart_and_change_nothing(api, body, code):
+def test_bad_requests_have_different_errors_and_change_nothing(api, body, code):
     answer = api.call("POST", "/v1/shares", body)
     assert answer.code == code
     assert answer.json["apiVersion"] == "v1"
@@ -187,7 +187,7 @@ def test_no_body_breaks_the_daemon(api, data):
     assert api.call("POST", "/v1/shares", data).status == 400
 
 
-def test_the_kernel_says_who_calls(api):
+def test_the_kernel_identifies_the_caller(api):
     assert api.call("POST", "/v1/shares", SMALL).status == 201
     share = api.daemon.store
     assert api.act(_owner(share)) == (os.geteuid(), os.getegid())

@@ -30,7 +30,7 @@ def taken(buckets: Buckets, caller: str) -> bool:
     burst=st.integers(1, 50),
     pauses=st.lists(st.floats(0, 3), max_size=200),
 )
-def test_nobody_gets_more_than_burst_and_rate(rate, burst, pauses):
+def test_no_caller_gets_more_than_burst_and_rate(rate, burst, pauses):
     clock = Clock()
     buckets = Buckets(rate, burst, clock)
     passed = 0
@@ -41,7 +41,7 @@ def test_nobody_gets_more_than_burst_and_rate(rate, burst, pauses):
 
 
 @given(burst=st.integers(1, 50), rate=st.floats(0.5, 100))
-def test_who_waits_as_told_gets_through(burst, rate):
+def test_a_caller_who_waits_as_long_as_stated_gets_through(burst, rate):
     clock = Clock()
     buckets = Buckets(rate, burst, clock)
     for _ in range(burst):
@@ -89,7 +89,7 @@ def test_addresses_that_are_none_stand_for_themselves():
     assert network("lab") == "lab"
 
 
-def test_strangers_do_not_fill_the_memory():
+def test_only_the_newest_callers_are_remembered():
     buckets = Buckets(1, 1, Clock())
     for number in range(MOST + 1):
         buckets.take(str(number))
@@ -97,7 +97,7 @@ def test_strangers_do_not_fill_the_memory():
     assert taken(buckets, "0"), "the one that asked longest ago is forgotten"
 
 
-def test_failures_of_strangers_do_not_fill_the_memory_either():
+def test_only_the_newest_failures_are_remembered():
     failures = Failures(Clock())
     for _ in range(FREE_FAILURES):
         failures.add("10.0.0.1")

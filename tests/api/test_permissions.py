@@ -80,7 +80,7 @@ def test_a_token_without_the_scope_is_refused(method, path):
         row.check(caller)
 
 
-def test_nobody_is_not_a_viewer():
+def test_an_unknown_caller_is_not_a_viewer():
     with pytest.raises(UnauthenticatedError):
         Requirement(Role.VIEWER).check(None)
     Requirement(None).check(None)

@@ -67,14 +67,14 @@ def test_a_token_on_the_socket_changes_nothing(house):
     assert house.act(_owner(house))[0] == os.geteuid()
 
 
-def test_what_a_caller_says_of_himself_changes_nothing(house):
+def test_headers_about_the_caller_change_nothing(house):
     said = {"X_Forwarded_For": "10.0.0.1", "X_Remote_User": "root", "Forwarded": "for=10.0.0.1"}
     for _ in range(30):
         house.call("GET", "/v1/gpus", token="gs_a_b", **said)
     assert house.call("GET", "/v1/gpus", token="gs_a_b", X_Forwarded_For="10.9.9.9").status == 429
 
 
-def test_a_revoked_token_is_nobodys_at_once_and_ends_its_streams(house):
+def test_a_revoked_token_is_refused_immediately_and_ends_its_streams(house):
     made = house.made("lin")
     child = house.call(
         "POST", "/v1/tokens", {}, token=house.secret("lin", scopes=("tokens:write", "gpus:read"))
@@ -114,7 +114,7 @@ def test_a_token_expires(house):
     assert "expired" in answer.json["error"]["what"]
 
 
-def test_who_has_left_has_no_token_any_more(house):
+def test_a_user_without_an_account_has_no_token(house):
     secret = house.secret("lin")
     assert house.call("GET", "/v1/gpus", token=secret).status == 200
     house.accounts.users.pop("lin")
@@ -122,7 +122,7 @@ def test_who_has_left_has_no_token_any_more(house):
     assert house.call("GET", "/v1/gpus", token=secret).code == "GS1304"
 
 
-def test_who_is_no_operator_any_more_has_no_operators_token(house):
+def test_a_former_operator_has_no_operators_token(house):
     own = house.call(
         "POST",
         "/v1/tokens",
@@ -136,7 +136,7 @@ def test_who_is_no_operator_any_more_has_no_operators_token(house):
     assert house.call(*patch, token=own["secret"]).status == 200
 
 
-def test_nobody_enters_from_afar(house):
+def test_remote_callers_cannot_enter_a_share(house):
     made = house.call("POST", "/v1/shares", SMALL, token=house.secret("lin")).json
     for target, body in (
         (f"/v1/shares/{made['id']}/enter", {"pid": os.getpid()}),
@@ -158,7 +158,7 @@ def test_pages_that_were_rebound_to_here_are_refused(house, host):
     assert (answer.status, answer.code) == (403, "GS1300")
 
 
-def test_pages_from_elsewhere_are_refused_at_both_doors(house):
+def test_foreign_pages_are_refused_on_both_listeners(house):
     own = f"https://localhost:{house.port}"
     for origin in (
         "https://evil.example",
@@ -183,7 +183,7 @@ def test_no_answer_invites_pages_and_none_is_kept(house):
     assert "server" not in answer.headers
 
 
-def test_who_asks_too_often_waits_and_others_do_not(apart):
+def test_a_caller_above_the_rate_waits_and_others_do_not(apart):
     apart.rules = api_app.FilterSettings(rate=2, burst=5, elapsed=apart.elapsed)
     with living(apart) as house:
         lin, ana = house.secret("lin"), house.secret("ana")
@@ -209,7 +209,7 @@ def test_guessing_is_refused_for_longer_each_time_and_a_good_token_gets_in(house
     assert house.call("GET", "/v1/gpus", token=secret).status == 200
 
 
-def test_who_never_brings_a_token_waits_too(house):
+def test_a_caller_without_any_token_waits_too(house):
     codes = [house.call("GET", "/v1/gpus").status for _ in range(12)]
     assert codes[0] == 401
     assert codes[-1] == 429
@@ -224,7 +224,7 @@ def test_large_requests_are_refused(house):
     assert house.call("GET", "/v1/gpus", token=secret).status == 200
 
 
-def test_who_says_nothing_is_hung_up_on(house, monkeypatch):
+def test_a_connection_without_a_request_is_closed(house, monkeypatch):
     monkeypatch.setattr(RemoteProtocol, "head_seconds", 0.05)
     with house.raw() as peer:
         peer.sendall(b"GET /v1/gpus HTTP/1.1\r\nHost: loc")
@@ -251,7 +251,7 @@ def test_a_connection_is_good_for_many_requests(house):
     connection.close()
 
 
-def test_one_address_cannot_take_every_seat(house, monkeypatch):
+def test_one_address_cannot_use_every_connection(house, monkeypatch):
     monkeypatch.setattr(acceptor, "MOST_PER_ADDRESS", 3)
     kept = [house.raw() for _ in range(3)]
     with pytest.raises((OSError, ssl.SSLError)):
@@ -273,7 +273,7 @@ def _eventually(condition):
     return False
 
 
-def test_who_only_knocks_leaves_the_seat(house, monkeypatch):
+def test_a_connection_without_a_handshake_gives_up_its_slot(house, monkeypatch):
     monkeypatch.setattr(acceptor, "HANDSHAKE_SECONDS", 0.05)
     monkeypatch.setattr(acceptor, "MOST_PER_ADDRESS", 2)
     for _ in range(6):

@@ -81,7 +81,7 @@ def token(secret: str) -> list[tuple[bytes, bytes]]:
     return [(b"authorization", f"Bearer {secret}".encode())]
 
 
-def test_each_user_of_the_socket_has_his_own_pace_and_admins_none():
+def test_each_user_of_the_socket_has_a_rate_limit_and_admins_none():
     app = FilteredApp(rate=1, burst=3)
     assert [app.ask(peer=peer(7))[0] for _ in range(4)] == [200, 200, 200, 429]
     assert app.ask(peer=peer(8))[0] == 200
@@ -90,7 +90,7 @@ def test_each_user_of_the_socket_has_his_own_pace_and_admins_none():
     assert app.ask(peer=peer(7))[0] == 200
 
 
-def test_behind_the_gate_it_is_known_who_calls():
+def test_behind_the_filter_the_caller_is_known():
     app = FilteredApp()
     app.ask(peer=peer(7))
     app.ask(remote="10.0.0.1", headers=token("good"))
@@ -129,7 +129,7 @@ def test_wrong_tokens_are_audited_without_the_token_until_the_address_has_to_wai
     assert "guess" not in repr(app.audit)
 
 
-def test_who_is_refused_behind_the_gate_for_lack_of_a_name_has_failed():
+def test_a_request_that_needs_a_token_and_has_none_counts_as_failed():
     app = FilteredApp(status=401)
     codes = [app.ask(remote="10.0.0.1")[0] for _ in range(12)]
     assert codes == [401] * 10 + [429] * 2
@@ -150,7 +150,7 @@ def test_heads_are_small():
     assert app.ask(peer=peer(0), headers=[(b"x", b"y" * 2_000)])[0] == 200
 
 
-def test_what_is_no_request_passes_to_who_knows_it():
+def test_a_scope_that_is_not_http_passes():
     seen = []
 
     async def behind(scope, receive, send):

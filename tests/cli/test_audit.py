@@ -58,7 +58,7 @@ def lines(daemon: Daemon) -> list[bytes]:
     return log(daemon).read_bytes().splitlines(keepends=True)
 
 
-def test_ls_tells_the_whole_story(used: Daemon):
+def test_ls_lists_every_change_and_refusal(used: Daemon):
     items = used.json("audit", "ls")["items"]
     told = [(item["action"], item["result"]) for item in items]
 
@@ -285,7 +285,7 @@ def test_without_the_extra_it_is_kept_unsigned(machine, short_path: Path, tmp_pa
 
 def test_another_user_sees_only_what_is_his(used: Daemon):
     if os.geteuid() != 0:
-        pytest.skip("needs root, to become somebody else")
+        pytest.skip("needs root, to become another user")
     used.folder.chmod(0o755)
 
     done = subprocess.run(

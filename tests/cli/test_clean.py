@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare clean` on a simulated machine: what a daemon without its books finds, others' programs.
+"""`gpushare clean` on a simulated machine: leftovers for a new daemon, and others' programs.
 
-MPS daemons of other tests may run beside these, so nothing is said of kinds as a whole but files.
+MPS daemons of other tests may run at the same time, so only files are compared as a whole.
 """
 
 import os
@@ -35,7 +35,7 @@ def listed(daemon: Daemon, *kinds: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def lost(daemon: Daemon) -> Daemon:
-    """A program is killed while its daemon is dead; the next daemon has lost the books."""
+    """A program is killed while its daemon is dead; the next daemon has lost the state."""
     hold = [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()"]
     program = daemon.spawn(
         "run", "--name", "job", "-m", "2GiB", "-c", "40", "--", *hold, stdin=subprocess.PIPE
@@ -151,7 +151,7 @@ def test_force_kills(daemon: Daemon, outsider):
     assert outsider.wait(20) == -signal.SIGKILL
 
 
-def test_an_mps_daemon_of_somebody_elses_is_listed_and_left_alone(daemon: Daemon, short_path):
+def test_an_mps_daemon_of_another_user_is_listed_and_left_alone(daemon: Daemon, short_path):
     env = {
         **daemon.environment,
         "CUDA_MPS_PIPE_DIRECTORY": str(short_path / "theirs"),

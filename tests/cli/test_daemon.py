@@ -38,7 +38,7 @@ def test_a_second_daemon_on_the_same_socket_is_refused(apart: Daemon) -> None:
     assert "GS1402" in again.stderr
 
 
-def test_a_second_daemon_on_the_same_books_is_refused(apart: Daemon, tmp_path: Path) -> None:
+def test_a_second_daemon_with_the_same_state_is_refused(apart: Daemon, tmp_path: Path) -> None:
     apart.gpushare("daemon", "--detach")
 
     again = apart.gpushare("daemon", "--socket", apart.folder / "other")

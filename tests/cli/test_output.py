@@ -91,7 +91,7 @@ def test_the_look_of_ps():
     ]
 
 
-def test_a_compute_limit_that_nothing_holds_is_told(capsys):
+def test_a_compute_limit_without_enforcement_is_reported(capsys):
     unheld = view(
         "job", State.RUNNING, None, GIB, timedelta(0), mechanism=(MechanismName.TIMESLICE,)
     )
@@ -135,7 +135,7 @@ def test_scheduling_is_shown_by_priority():
     assert scheduling_lines(None) == []
 
 
-def test_a_suspended_share_is_told_with_its_reason_and_times():
+def test_a_suspended_share_is_shown_with_its_reason_and_times():
     moved = Moved(out_seconds=0.32, in_seconds=0.345, out_bytes=Bytes(16 * GIB))
     share = replace(
         view("job", State.SUSPENDED, Bytes(GIB), GIB, timedelta(0)),
@@ -149,7 +149,7 @@ def test_a_suspended_share_is_told_with_its_reason_and_times():
     assert re.search(r"suspendable +no, because it uses managed memory", shown)
 
 
-def test_an_idle_share_is_told_with_its_time_and_what_was_asked():
+def test_an_idle_share_is_shown_with_its_time_and_its_request():
     share = replace(
         view("job", State.RUNNING, Bytes(GIB), GIB, timedelta(0)),
         idle_since=datetime.now(UTC) - timedelta(minutes=42, seconds=5),

@@ -260,8 +260,8 @@ def test_metrics_tell_what_tenants_have(lab: Daemon):
     assert found['gpushare_tenant_gpu_hours_limit{tenant="vision"}'] == 500
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
-def test_another_user_changes_nothing_and_sees_his_own(lab: Daemon):
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_changes_nothing_and_sees_only_their_own(lab: Daemon):
     lab.folder.chmod(0o755)
     lab.socket.chmod(0o666)
     lab.gpushare("tenant", "set", "speech", "--user", "nobody")

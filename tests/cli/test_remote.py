@@ -48,7 +48,7 @@ class Lab(Daemon):
         return f"https://localhost:{self.port}"
 
     def away(self, *arguments: str, stdin: str = "", **variables: str):
-        """One command by somebody who has only the address and the authority's certificate."""
+        """One command by a user who has only the address and the authority's certificate."""
         env = {
             "PATH": self.machine.environment["PATH"],
             "HOME": str(self.home),
@@ -103,7 +103,7 @@ def test_without_a_token_the_hint_says_how_to_get_one(lab: Lab) -> None:
     assert "gpushare login" in done.stderr
 
 
-def test_logging_in_stores_the_token_for_nobody_else(lab: Lab) -> None:
+def test_login_stores_the_token_readable_by_its_user_only(lab: Lab) -> None:
     token = lab.token()
 
     wrong = lab.away("login", lab.host, stdin="gs_0_wrong\n")
@@ -177,7 +177,7 @@ def test_contexts_name_machines(lab: Lab) -> None:
     assert (other.returncode, "lab" in other.stderr) == (2, True)
 
 
-def test_a_certificate_of_nobody_is_not_trusted(lab: Lab) -> None:
+def test_a_certificate_of_an_unknown_authority_is_not_trusted(lab: Lab) -> None:
     done = lab.away("ps", GPUSHARE_TOKEN=lab.token(), GPUSHARE_CA="")
 
     assert done.returncode == 6

@@ -157,7 +157,7 @@ def test_a_refusal_is_the_error_that_the_daemon_raised(short_path: Path) -> None
         (500, b""),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_said_to_be_one(short_path: Path, status, body) -> None:
+def test_an_answer_that_cannot_be_read_is_an_error(short_path: Path, status, body) -> None:
     with serving(short_path / "s", (status, body)), pytest.raises(ProtocolError):
         Client(short_path / "s").show("train")
 
@@ -192,7 +192,7 @@ def test_a_path_that_no_socket_can_have_is_refused(tmp_path: Path) -> None:
 QUEUED = share(state="queued", queue={"position": 1, "waits_for": "memory", "eta": None})
 
 
-def test_a_queued_share_is_told_until_it_is_granted(short_path: Path) -> None:
+def test_a_queued_share_is_reported_until_it_is_granted(short_path: Path) -> None:
     on_wait: list[int] = []
     answers = [(201, QUEUED), (504, refusal("GS1801")), (200, QUEUED), (200, share())]
     with (

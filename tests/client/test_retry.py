@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls that come too often are made again, and not for ever."""
+"""Calls that come too often are made again, for a limited time."""
 
 import pytest
 

@@ -33,7 +33,7 @@ def where(tmp_path, env, *, context=None, **flags):
     return load(flags, env, tmp_path, uid=7).reachable(context)
 
 
-def test_what_is_said_last_and_nearest_is_meant(tmp_path, env, write):
+def test_the_last_and_nearest_source_wins(tmp_path, env, write):
     own = tmp_path / "gpushare/gpushare.sock"
     assert where(tmp_path, env) == own
     write(f'context = "lab"\n{LAB}')
@@ -119,7 +119,7 @@ def test_other_addresses_are_refused(url):
         parse(url)
 
 
-def test_stored_tokens_are_for_nobody_else(tmp_path):
+def test_stored_tokens_are_readable_by_their_user_only(tmp_path):
     stored = Credentials(tmp_path)
     path = stored.put("gpu.lab", 1, "gs_one")
     assert stored.put("gpu.lab", 1, "gs_two") == path

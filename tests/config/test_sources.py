@@ -17,7 +17,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_root_serves_the_machine_and_a_user_himself(tmp_path: Path) -> None:
+def test_root_serves_the_machine_and_a_user_themselves(tmp_path: Path) -> None:
     root = load({}, {}, tmp_path, uid=0).settings
     user = load(
         {}, {"HOME": "/home/ana", "XDG_RUNTIME_DIR": "/run/user/7"}, tmp_path, uid=7
@@ -29,7 +29,7 @@ def test_root_serves_the_machine_and_a_user_himself(tmp_path: Path) -> None:
     assert user.state_dir == Path("/home/ana/.local/state/gpushare")
 
 
-def test_a_user_without_a_runtime_folder_gets_one_of_his_own(tmp_path: Path) -> None:
+def test_a_user_without_a_runtime_directory_gets_one(tmp_path: Path) -> None:
     assert load({}, {}, tmp_path, uid=7).settings.runtime_dir == tmp_path / "tmp/gpushare-7"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs run near their GPUs, unless somebody has chosen CPUs for them."""
+"""Programs run close to their GPUs, unless their CPUs are restricted already."""
 
 import os
 import subprocess
@@ -40,7 +40,7 @@ def test_a_program_runs_where_its_gpu_is() -> None:
     ("allowed", "cpus"),
     [
         (range(4), range(4, 8)),  # none of them is allowed
-        ((1, 5), range(4, 8)),  # somebody has chosen
+        ((1, 5), range(4, 8)),  # restricted already
         (range(8), ()),  # the kernel does not say which are near
         (range(8), range(8)),  # all are
     ],

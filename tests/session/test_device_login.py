@@ -23,7 +23,7 @@ def there():
 
 
 def logged_in(there, *answers):
-    """The proof, what was told, and how long was waited each time."""
+    """The proof, what was shown, and each waiting time."""
     told, pauses = [], []
     there.answers = list(answers)
     found = login_proof(there.url, CLIENT, lambda *words: told.append(words), sleep=pauses.append)
@@ -49,12 +49,12 @@ def test_an_access_token_does_where_there_is_no_id_token(there):
 
 
 @pytest.mark.parametrize("reason", ["access_denied", "expired_token", "invalid_client"])
-def test_who_is_refused_hears_why(there, reason):
+def test_a_refused_caller_gets_the_reason(there, reason):
     with pytest.raises(UnauthenticatedError, match=reason):
         logged_in(there, (400, {"error": reason}))
 
 
-def test_a_code_that_nobody_enters_expires(there):
+def test_a_code_that_is_not_entered_expires(there):
     with pytest.raises(WaitTimeoutError):
         logged_in(there, PENDING)
 
