@@ -17,7 +17,7 @@ from gpushare.model.ids import GpuId
 from gpushare.model.scheduling import SchedulingSettings
 from gpushare.model.spec import MechanismName, Priority
 from gpushare.model.units import GIB, MIB, Bytes
-from support.regions import put_gpu, put_slot
+from support.regions import NAMESPACE, charges, put_gpu, put_slot
 from support.shares import GPU, grant, share
 
 BY = (MechanismName.TIMESLICE, MechanismName.GUARD)
@@ -219,3 +219,13 @@ def test_how_programs_move_is_observed(guard: Guard) -> None:
     assert seen.moves.unmovable == ("it uses managed memory",)
     put_slot(region, pid=me.pid, start=me.started, phase=Phase.AWAY, suspend_seen=1)
     assert guard.observe(ONE).moves.away
+
+
+def test_processes_of_another_pid_namespace_are_counted_and_have_no_pid_here(guard: Guard) -> None:
+    """A container's process number 1 is not this machine's."""
+    region = Region(region_path(guard.prepare(ONE, [grant()])))
+    put_slot(region, pid=1, start=7, pid_namespace=NAMESPACE + 1, charged=charges(3 * MIB))
+    seen = guard.observe(ONE)
+    assert (seen.used[GPU], seen.pids) == (3 * MIB, ())
+    put_slot(region, pid=1, start=7, charged=charges(3 * MIB))
+    assert guard.observe(ONE).used[GPU] == 0

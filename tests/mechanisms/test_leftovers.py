@@ -15,6 +15,7 @@ from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.leftover import Kind
 from gpushare.model.units import GIB, MIB, Bytes
 from support.mechanics import PROGRAM
+from support.regions import NAMESPACE, put_slot
 from support.shares import GPU
 
 LIVING, GONE = ShareId("aaaaaaaaaaaa"), ShareId("bbbbbbbbbbbb")
@@ -99,6 +100,11 @@ def test_regions_of_shares_that_are_gone_go(remains):
     assert all(one.uid == os.geteuid() and one.since for one in found)
     assert clean(remains) == {GONE: "", f"{GONE}.new": ""}
     assert sorted(path.name for path in remains.regions.iterdir()) == [LIVING, f"{LIVING}.new"]
+
+
+def test_a_region_with_a_process_of_another_pid_namespace_stays(remains):
+    put_slot(region(remains, GONE), pid=1, start=7, pid_namespace=NAMESPACE + 1)
+    assert clean(remains) == {GONE: "processes 1 are counted in it: end them first"}
 
 
 def test_a_region_that_is_counted_in_stays(remains, machine):

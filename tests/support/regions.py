@@ -10,6 +10,11 @@ from gpushare.guard import Region, layout
 NAMESPACE = os.stat("/proc/self/ns/pid").st_ino & 0xFFFFFFFF  # noqa: PTH116 (follows the link)
 
 
+def charges(*sizes: int) -> Any:
+    """What a process is charged on each GPU, as its slot has it."""
+    return dict(layout.GsRegionSlot._fields_)["charged"](*sizes)
+
+
 def put_slot(region: Region, number: int = 0, **fields: Any) -> None:
     """Write one process' slot; the region then has at least that many."""
     slot = layout.GsRegionSlot(**{"pid_namespace": NAMESPACE, **fields})
