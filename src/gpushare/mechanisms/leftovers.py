@@ -47,29 +47,29 @@ class Leftovers:
     mps: Mps
     alive: Callable[[ProcessRef], bool]
 
-    def find(self, known: KnownShares) -> list[Leftover]:
+    def find(self, shares: KnownShares) -> list[Leftover]:
         """Control groups first: their regions show that the groups were ours."""
         return [
-            *self._groups(known),
-            *self._regions(known),
-            *self._gpu_pages(known),
-            *self._pools(known),
-            *self._daemons(known),
+            *self._groups(shares),
+            *self._regions(shares),
+            *self._gpu_pages(shares),
+            *self._pools(shares),
+            *self._daemons(shares),
         ]
 
     def homes(self) -> set[GpuId]:
         """GPUs with an MPS folder of ours."""
         return set(self.mps.holders())
 
-    def remove(self, leftover: Leftover, known: KnownShares) -> str:
+    def remove(self, leftover: Leftover, shares: KnownShares) -> str:
         """Why it cannot be removed; "" when it is gone."""
         path = Path(leftover.name)
         ways: dict[Kind, Callable[[], str]] = {
             Kind.GROUP: lambda: self._remove_group(path),
             Kind.REGION: lambda: self._remove_region(path),
-            Kind.BOARD: lambda: self._free_slots(path, known),
+            Kind.BOARD: lambda: self._free_slots(path, shares),
             Kind.POOL: lambda: self._remove_pool(path),
-            Kind.MPS: lambda: self._end_daemon(GpuId(path.name), known),
+            Kind.MPS: lambda: self._end_daemon(GpuId(path.name), shares),
         }
         try:
             return ways[leftover.kind]()
@@ -78,11 +78,11 @@ class Leftovers:
         except (OSError, GpushareError) as error:
             return str(error)
 
-    def _groups(self, known: KnownShares) -> Iterator[Leftover]:
-        ours = {*known.ended, *(_share_of(path) for path in _files(self.regions))}
+    def _groups(self, shares: KnownShares) -> Iterator[Leftover]:
+        ours = {*shares.ended, *(_share_of(path) for path in _files(self.regions))}
         for path in _files(self.groups):
             share = ShareId(path.name)
-            if path.is_dir() and share in ours and share not in known.living:
+            if path.is_dir() and share in ours and share not in shares.living:
                 yield _leftover(Kind.GROUP, path, f"share {share} no longer exists")
 
     def _remove_group(self, path: Path) -> str:
@@ -91,9 +91,9 @@ class Leftovers:
         pids = ", ".join(map(str, self.cgroups.pids(path.name)))
         return f"processes {pids} use it: end them first"
 
-    def _regions(self, known: KnownShares) -> Iterator[Leftover]:
+    def _regions(self, shares: KnownShares) -> Iterator[Leftover]:
         for path in _files(self.regions):
-            if (share := _share_of(path)) not in known.living:
+            if (share := _share_of(path)) not in shares.living:
                 slots = self._slots(path)
                 held = Bytes(sum(sum(slot.charged.values()) for slot in slots))
                 yield _leftover(Kind.REGION, path, f"share {share} no longer exists", held)
@@ -115,37 +115,37 @@ class Leftovers:
         process = ProcessRef(pid=slot.pid, started=slot.started)
         return not is_ours(slot.pid_namespace) or self.alive(process)
 
-    def _gpu_pages(self, known: KnownShares) -> Iterator[Leftover]:
+    def _gpu_pages(self, shares: KnownShares) -> Iterator[Leftover]:
         for path in _files(self.gpu_pages):
             with suppress(OSError, GpuPageCorruptError):
-                shares = [seat.policy.share for seat in GpuPage(path).snapshot().share_slots]
-                gone = [share for share in shares if share not in known.living]
-                if gone or not shares:
-                    said = (
+                on_page = [slot.policy.share for slot in GpuPage(path).snapshot().share_slots]
+                gone = [share for share in on_page if share not in shares.living]
+                if gone or not on_page:
+                    why = (
                         f"share slots of {', '.join(gone)}, which no longer exist"
                         if gone
                         else "it is empty"
                     )
-                    yield _leftover(Kind.BOARD, path, said)
+                    yield _leftover(Kind.BOARD, path, why)
 
-    def _free_slots(self, path: Path, known: KnownShares) -> str:
+    def _free_slots(self, path: Path, shares: KnownShares) -> str:
         """A GPU page without share slots is removed: no program of ours maps it."""
-        board, left = GpuPage(path), False
-        for seat in board.snapshot().share_slots:
-            if seat.policy.share in known.living:
+        page, left = GpuPage(path), False
+        for slot in page.snapshot().share_slots:
+            if slot.policy.share in shares.living:
                 left = True
             else:
-                board.set_share(seat.number, None)
+                page.set_share(slot.number, None)
         if not left:
             path.unlink()
         return ""
 
-    def _pools(self, known: KnownShares) -> Iterator[Leftover]:
+    def _pools(self, shares: KnownShares) -> Iterator[Leftover]:
         for folder in self.pools:
             for path in _files(folder):
-                if path.name.isdecimal() and int(path.name) not in known.users:
-                    said = f"no share of uid {path.name} is there"
-                    yield _leftover(Kind.POOL, path, said, _enabled(path))
+                if path.name.isdecimal() and int(path.name) not in shares.users:
+                    why = f"no share of uid {path.name} is there"
+                    yield _leftover(Kind.POOL, path, why, _enabled(path))
 
     def _remove_pool(self, path: Path) -> str:
         with suppress(OSError):
@@ -156,22 +156,22 @@ class Leftovers:
         shutil.rmtree(path)
         return ""
 
-    def _daemons(self, known: KnownShares) -> Iterator[Leftover]:
+    def _daemons(self, shares: KnownShares) -> Iterator[Leftover]:
         for gpu, holders in self.mps.holders().items():
-            if not set(holders) & set(known.living):
+            if not set(holders) & set(shares.living):
                 path = self.mps_folder / gpu
                 names = ", ".join(holders)
-                said = (
+                why = (
                     f"it serves shares {names}, which no longer exist"
                     if names
                     else "it serves no share"
                 )
-                yield _leftover(Kind.MPS, path, said, gpus=(gpu,))
+                yield _leftover(Kind.MPS, path, why, gpus=(gpu,))
 
-    def _end_daemon(self, gpu: GpuId, known: KnownShares) -> str:
+    def _end_daemon(self, gpu: GpuId, shares: KnownShares) -> str:
         """Releasing the last holder ends it and its servers."""
         for holder in self.mps.holders().get(gpu, ()):
-            if holder not in known.living:
+            if holder not in shares.living:
                 self.mps.release(gpu, holder)
         self.mps.release(gpu, None)
         return ""
@@ -182,8 +182,8 @@ def _leftover(
 ) -> Leftover:
     uid, since = None, None
     with suppress(OSError):
-        found = path.lstat()
-        uid, since = found.st_uid, datetime.fromtimestamp(found.st_mtime, UTC)
+        status = path.lstat()
+        uid, since = status.st_uid, datetime.fromtimestamp(status.st_mtime, UTC)
     return Leftover(
         kind=kind, name=str(path), why=why, memory=memory, gpus=gpus, uid=uid, since=since
     )

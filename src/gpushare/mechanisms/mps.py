@@ -124,10 +124,10 @@ class MpsMechanism(PassiveMechanism):
             self._mps.release(gpu, share.id)
 
     def observe(self, share: Share) -> Observation:
-        seen = Observation()
+        observation = Observation()
         for gpu in _gpus(share):
-            seen |= self._look(gpu)
-        return seen
+            observation |= self._look(gpu)
+        return observation
 
     def mend(self) -> tuple[str, ...]:
         done = []
@@ -142,11 +142,11 @@ class MpsMechanism(PassiveMechanism):
         return tuple(done)
 
     def _look(self, gpu: GpuId) -> Observation:
-        at, seen = self._seen.get(gpu, (-_LOOK_EVERY, Observation()))
+        at, observation = self._seen.get(gpu, (-_LOOK_EVERY, Observation()))
         if self._clock() - at >= _LOOK_EVERY:
-            seen = self._diagnose(gpu)
-            self._seen[gpu] = (self._clock(), seen)
-        return seen
+            observation = self._diagnose(gpu)
+            self._seen[gpu] = (self._clock(), observation)
+        return observation
 
     def _diagnose(self, gpu: GpuId) -> Observation:
         try:
@@ -180,14 +180,14 @@ def limits(
     no other: an entry for a device the client does not see drops every limit without an error
     (measured on driver 580).
     """
-    found = {}
+    variables = {}
     if not layers:
-        found["CUDA_MPS_PINNED_DEVICE_MEM_LIMIT"] = f"0={max(1, grant.limit // MIB)}M"
+        variables["CUDA_MPS_PINNED_DEVICE_MEM_LIMIT"] = f"0={max(1, grant.limit // MIB)}M"
     if grant.compute < FULL and not adjustable(layers, "compute"):
-        found["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] = str(grant.compute)
+        variables["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] = str(grant.compute)
     if priority is Priority.LOW:
-        found["CUDA_MPS_CLIENT_PRIORITY"] = "1"
-    return found
+        variables["CUDA_MPS_CLIENT_PRIORITY"] = "1"
+    return variables
 
 
 def _gpus(share: Share) -> tuple[GpuId, ...]:

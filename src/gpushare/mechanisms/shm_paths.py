@@ -26,7 +26,7 @@ def seen_by_gpus(host: HostMemory, folder: Path) -> Path:
 def ours(folder: Path) -> bool:
     """Anyone can make a folder in shared memory and wait there for us."""
     try:
-        found = folder.lstat()
+        status = folder.lstat()
     except FileNotFoundError:
         return True
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()

@@ -44,14 +44,14 @@ class Mechanisms:
     """
 
     def __init__(
-        self, known: Iterable[Mechanism], cgroups: Cgroups, devices: Devices | None = None
+        self, mechanisms: Iterable[Mechanism], cgroups: Cgroups, devices: Devices | None = None
     ) -> None:
-        self._known = {mechanism.promise.mechanism: mechanism for mechanism in known}
+        self._by_name = {mechanism.promise.mechanism: mechanism for mechanism in mechanisms}
         self._cgroups, self._devices = cgroups, devices
 
     def promises(self) -> tuple[Promise, ...]:
         """The table the scheduler decides by."""
-        promises = (mechanism.promise for mechanism in self._known.values())
+        promises = (mechanism.promise for mechanism in self._by_name.values())
         if self._devices is None:
             return tuple(promises)
         claim = devices(self._devices.reason())
@@ -68,13 +68,13 @@ class Mechanisms:
         )
 
     def _unavailable(self, name: MechanismName, gpus: Sequence[Gpu]) -> str:
-        if name in self._known:
-            return self._known[name].unavailable(gpus)
+        if name in self._by_name:
+            return self._by_name[name].unavailable(gpus)
         return missing(name, gpus)
 
     def stack(self, share: Share) -> tuple[Promise, ...]:
         """The promises of the share's own stack; empty without a decision."""
-        promises = (mechanism.promise for mechanism in self._known.values())
+        promises = (mechanism.promise for mechanism in self._by_name.values())
         return stack_of(promises, share.decision.mechanisms if share.decision else ())
 
     def prepare(self, share: Share) -> Edits:
@@ -106,8 +106,8 @@ class Mechanisms:
         names = share.decision.mechanisms if share.decision else ()
         with _explained(share):
             for name in reversed(names):
-                if name in self._known:
-                    self._known[name].release(share)
+                if name in self._by_name:
+                    self._by_name[name].release(share)
         if not self._cgroups.reason() and not self._cgroups.remove(share.id):
             raise CgroupError(
                 f"the control group of share {share.id} is still in use",
@@ -142,12 +142,12 @@ class Mechanisms:
 
     def observe(self, share: Share) -> Observation:
         group = Observation(pids=self._cgroups.pids(share.id))
-        seen = [mechanism.observe(share) for mechanism in self._mechanisms(share)]
-        return reduce(Observation.__or__, seen, group)
+        observations = [mechanism.observe(share) for mechanism in self._mechanisms(share)]
+        return reduce(Observation.__or__, observations, group)
 
     def mend(self) -> tuple[str, ...]:
         """Restart servers that failed and have no clients; called once per interval."""
-        return tuple(done for mechanism in self._known.values() for done in mechanism.mend())
+        return tuple(done for mechanism in self._by_name.values() for done in mechanism.mend())
 
     def _confine(self, share: ShareId, gpus: Collection[GpuId]) -> None:
         if self._devices and not self._devices.reason():
@@ -158,8 +158,8 @@ class Mechanisms:
         return [self._named(name) for name in names]
 
     def _named(self, name: MechanismName) -> Mechanism:
-        if name in self._known:
-            return self._known[name]
+        if name in self._by_name:
+            return self._by_name[name]
         raise UnsupportedError(f"no mechanism {name} here", "this gpushare does not have it")
 
 

@@ -28,11 +28,11 @@ class GpuPages:
     def __init__(self, folder: Path, scheduling: SchedulingSettings) -> None:
         self.folder, self._scheduling = folder, scheduling
 
-    def take(self, share: Share, grant: GpuGrant, known: int | None) -> int:
-        """Give the share its slot and write its policy there. `known`: the slot it has already."""
-        board = self._made(grant.gpu)
-        number = self._find(board, share.id) if known is None else known
-        board.set_share(number, self._policy(share, grant))
+    def take(self, share: Share, grant: GpuGrant, slot: int | None) -> int:
+        """Give the share its slot and write its policy there. `slot`: the slot it has already."""
+        page = self._made(grant.gpu)
+        number = self._find(page, share.id) if slot is None else slot
+        page.set_share(number, self._policy(share, grant))
         return number
 
     def leave(self, share: ShareId, gpus: Sequence[GpuId]) -> None:
@@ -41,11 +41,11 @@ class GpuPages:
         A page without slots is removed: no program maps it any more.
         """
         for gpu in gpus:
-            seats = self._seats(gpu)
-            for seat in seats:
-                if seat.policy.share == share:
-                    GpuPage(self.folder / gpu).set_share(seat.number, None)
-            if all(seat.policy.share == share for seat in seats):
+            slots = self._slots(gpu)
+            for slot in slots:
+                if slot.policy.share == share:
+                    GpuPage(self.folder / gpu).set_share(slot.number, None)
+            if all(slot.policy.share == share for slot in slots):
                 (self.folder / gpu).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
@@ -53,35 +53,35 @@ class GpuPages:
     def look(self, share: ShareId, gpus: Sequence[GpuId]) -> dict[GpuId, ShareSlot]:
         """The share's slots, as far as pages can be read."""
         return {
-            gpu: seat for gpu in gpus for seat in self._seats(gpu) if seat.policy.share == share
+            gpu: slot for gpu in gpus for slot in self._slots(gpu) if slot.policy.share == share
         }
 
     def _made(self, gpu: GpuId) -> GpuPage:
         """Under a folder that cannot be listed; every user of the GPU can write the page."""
-        board = GpuPage(self.folder / gpu)
+        page = GpuPage(self.folder / gpu)
         try:
-            board.snapshot()
+            page.snapshot()
         except (FileNotFoundError, GpuPageCorruptError):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o711)
-            board = GpuPage.create(self.folder / gpu, gpu)
-        board.path.chmod(0o666)
-        return board
+            page = GpuPage.create(self.folder / gpu, gpu)
+        page.path.chmod(0o666)
+        return page
 
-    def _find(self, board: GpuPage, share: ShareId) -> int:
+    def _find(self, page: GpuPage, share: ShareId) -> int:
         """The slot that an interrupted prepare gave it, or the first free one."""
-        taken = {seat.number: seat.policy.share for seat in board.snapshot().share_slots}
+        taken = {slot.number: slot.policy.share for slot in page.snapshot().share_slots}
         had = (number for number, owner in taken.items() if owner == share)
         free = (number for number in range(SHARE_SLOTS) if number not in taken)
         number = next(had, next(free, None))
         if number is None:
             raise HardwareError(
-                f"no share slot is left on {board.path.name}",
+                f"no share slot is left on {page.path.name}",
                 f"{SHARE_SLOTS} shares have one already",
                 "release some: gpushare ps",
             )
         return number
 
-    def _seats(self, gpu: GpuId) -> tuple[ShareSlot, ...]:
+    def _slots(self, gpu: GpuId) -> tuple[ShareSlot, ...]:
         try:
             return GpuPage(self.folder / gpu).snapshot().share_slots
         except (OSError, GpuPageCorruptError):

@@ -151,20 +151,22 @@ class Guard(PassiveMechanism):
     def observe(self, share: Share) -> Observation:
         path = self._path(share)
         try:
-            seen = Region(path).snapshot()
+            region = Region(path).snapshot()
         except OSError as error:
             return Observation(fault=f"the share's region cannot be read: {error}")
         except RegionCorruptError as error:
             return Observation(fault=str(error))
-        slots = [slot for slot in seen.slots if self._living(slot)]
+        slots = [slot for slot in region.slots if self._living(slot)]
         return Observation(
-            used={gpu.uuid: _charged(slots, gpu.uuid) for gpu in seen.gpus},
-            peak={gpu.uuid: gpu.peak for gpu in seen.gpus},
+            used={gpu.uuid: _charged(slots, gpu.uuid) for gpu in region.gpus},
+            peak={gpu.uuid: gpu.peak for gpu in region.gpus},
             pids=tuple(slot.pid for slot in slots if is_ours(slot.pid_namespace)),
-            denied=sum(gpu.denied for gpu in seen.gpus),
-            cached=Bytes(sum(gpu.cached for gpu in seen.gpus)),
-            share_slots=self._gpu_pages.look(share.id, [gpu.uuid for gpu in seen.gpus]),
-            moves=Moves(halt=seen.suspend, slots=tuple(slots), movable=Flag.MOVABLE in seen.flags),
+            denied=sum(gpu.denied for gpu in region.gpus),
+            cached=Bytes(sum(gpu.cached for gpu in region.gpus)),
+            share_slots=self._gpu_pages.look(share.id, [gpu.uuid for gpu in region.gpus]),
+            moves=Moves(
+                halt=region.suspend, slots=tuple(slots), movable=Flag.MOVABLE in region.flags
+            ),
         )
 
     def _living(self, slot: RegionSlot) -> bool:

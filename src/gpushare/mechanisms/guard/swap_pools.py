@@ -40,14 +40,14 @@ class SwapPools:
         """What programs do with their memory: it can always be moved."""
         return Flag.MOVABLE | (Flag.AHEAD if self._swapping.ahead else Flag(0))
 
-    def open(self, uid: int, gid: int, wanted: Bytes) -> Path | None:
-        """The user's pool, of `wanted` bytes as far as there are so many; None: there is none."""
+    def open(self, uid: int, gid: int, needed: Bytes) -> Path | None:
+        """The user's pool, of `needed` bytes as far as there are so many; None: there is none."""
         folder = self._folder()
         if folder is None:
             return None
         pool = Swap(folder / str(uid))
         try:
-            if size := self._size(pool, wanted):
+            if size := self._size(pool, needed):
                 self._sized(pool, size, uid, gid)
         except (OSError, HostMemoryError):
             return None
@@ -61,20 +61,20 @@ class SwapPools:
                 with contextlib.suppress(OSError):
                     Swap(table.parent).reap()
 
-    def close(self, uid: int, wanted: Bytes) -> None:
+    def close(self, uid: int, needed: Bytes) -> None:
         """Free what the user's remaining shares do not need."""
         for parent in self._folders():
             pool = Swap(parent / str(uid))
             if not pool.path.exists():
                 continue
-            if not wanted:
+            if not needed:
                 shutil.rmtree(pool.path, ignore_errors=True)
                 with contextlib.suppress(OSError):
                     parent.rmdir()
                 continue
             with contextlib.suppress(OSError, HostMemoryError):
                 pool.reap()
-                pool.enable(self._size(pool, wanted))
+                pool.enable(self._size(pool, needed))
 
     def _folder(self) -> Path | None:
         """Where pools can be: in memory, and large enough to be worth it."""
@@ -103,13 +103,13 @@ class SwapPools:
                 folder.rmdir()
         return good
 
-    def _size(self, pool: Swap, wanted: Bytes) -> Bytes:
+    def _size(self, pool: Swap, needed: Bytes) -> Bytes:
         """In whole units: what the others leave of the bound and of the file system."""
         others = sum(size for path, size in self._enabled(pool.path.parent) if path != pool.path)
         data = pool.path / "data"
         own = data.stat().st_blocks * 512 if data.exists() else 0
         room = self._host.room(pool.path.parent) + own
-        return Bytes(max(0, min(wanted, self._swapping.memory - others, room)))
+        return Bytes(max(0, min(needed, self._swapping.memory - others, room)))
 
     def _enabled(self, folder: Path) -> Iterator[tuple[Path, Bytes]]:
         for table in folder.glob("*/table"):

@@ -17,8 +17,8 @@ def why(
 ) -> tuple[str, ...]:
     """The mechanisms and the neighbours, by name where the caller may see it."""
     places = zip(rooms, grants, strict=True)
-    said = [line for room, grant in places for line in _place(room, grant, asker)]
-    return (*stack.why, *said)
+    lines = [line for room, grant in places for line in _place(room, grant, asker)]
+    return (*stack.why, *lines)
 
 
 def gaps(stack: Stack, spec: ShareSpec) -> tuple[str, ...]:

@@ -75,10 +75,10 @@ class Room(Value):
     def names(self, shares: Iterable[Share], asker: Request) -> str:
         """Those that the asker may know of by name, the others by number."""
         shares = list(shares)
-        known = [share.name for share in shares if self.names_visible or knows(asker, share)]
-        hidden = len(shares) - len(known)
+        visible = [share.name for share in shares if self.names_visible or knows(asker, share)]
+        hidden = len(shares) - len(visible)
         others = [f"{hidden} share{'s' * (hidden > 1)} of others"] if hidden else []
-        return ", ".join(known + others)
+        return ", ".join(visible + others)
 
     @property
     def label(self) -> str:
@@ -137,7 +137,7 @@ def _guaranteed_by_turns(gpu: Gpu, shares: Iterable[Share]) -> Guaranteed:
 
 def _grants(gpu: Gpu, shares: Iterable[Share], *, turns: bool) -> list[GpuGrant]:
     decisions = [s.decision for s in shares if s.decision and s.spec.turns is turns]
-    return [grant for one in decisions for grant in one.grants if grant.gpu == gpu.uuid]
+    return [grant for decision in decisions for grant in decision.grants if grant.gpu == gpu.uuid]
 
 
 def grant_on(gpu: Gpu, spec: ShareSpec) -> GpuGrant:

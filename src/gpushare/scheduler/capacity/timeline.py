@@ -56,10 +56,10 @@ class Calendar:
         self,
         state: Snapshot,
         stays: Mapping[GpuId, Sequence[Stay]],
-        seen: Mapping[tuple[GpuId, datetime], Room] | None = None,
+        rooms: Mapping[tuple[GpuId, datetime], Room] | None = None,
     ) -> None:
         self.state, self.start = state, now(state)
-        self._stays, self._rooms = stays, dict(seen or {})
+        self._stays, self._rooms = stays, dict(rooms or {})
 
     def joined(self, stays: Iterable[Stay]) -> "Calendar":
         """The calendar with more stays."""
@@ -75,17 +75,17 @@ class Calendar:
         """The calendar without the place of the first who waits: who will be there for sure."""
         return self._only(lambda stay: not stay.ahead)
 
-    def _only(self, wanted: Callable[[Stay], bool]) -> "Calendar":
+    def _only(self, keep: Callable[[Stay], bool]) -> "Calendar":
         everywhere = self._stays.items()
-        return self._changed({uuid: list(filter(wanted, here)) for uuid, here in everywhere})
+        return self._changed({uuid: list(filter(keep, here)) for uuid, here in everywhere})
 
     def _changed(self, stays: Mapping[GpuId, Sequence[Stay]]) -> "Calendar":
         """What has been looked at and is not changed needs no second look."""
         same = {uuid for uuid, here in stays.items() if len(here) == len(self._stays[uuid])}
         if len(same) == len(stays):
             return self
-        seen = {key: room for key, room in self._rooms.items() if key[0] in same}
-        return Calendar(self.state, stays, seen)
+        rooms = {key: room for key, room in self._rooms.items() if key[0] in same}
+        return Calendar(self.state, stays, rooms)
 
     def room(self, gpu: Gpu, moment: datetime) -> Room:
         """The GPU at a time, now or later."""
@@ -111,15 +111,15 @@ class Calendar:
 
     def ends(self, after: datetime) -> list[datetime]:
         """When something ends, later than `after`."""
-        found = {stay.ends for here in self._stays.values() for stay in here}
-        return sorted(end for end in found if end is not None and end > after)
+        ends = {stay.ends for here in self._stays.values() for stay in here}
+        return sorted(end for end in ends if end is not None and end > after)
 
     def until(self, spec: ShareSpec, start: datetime) -> Window:
         """How long a share that begins then will need its place."""
         if spec.at is not None and spec.ttl is not None:
             return Window(start=start, end=max(start, spec.at + timedelta(seconds=spec.ttl)))
-        known = spec.ttl is not None and self.state.now is not None
-        end = start + timedelta(seconds=spec.ttl or 0) if known else None
+        bounded = spec.ttl is not None and self.state.now is not None
+        end = start + timedelta(seconds=spec.ttl or 0) if bounded else None
         return Window(start=start, end=end)
 
 
@@ -139,12 +139,12 @@ def now(state: Snapshot) -> datetime:
 def _by_gpu(
     before: Mapping[GpuId, Sequence[Stay]], stays: Iterable[Stay]
 ) -> dict[GpuId, list[Stay]]:
-    found = {uuid: list(here) for uuid, here in before.items()}
+    by_gpu = {uuid: list(here) for uuid, here in before.items()}
     for stay in stays:
         for uuid in stay.share.decision.gpus if stay.share.decision else ():
-            if uuid in found:
-                found[uuid].append(stay)
-    return found
+            if uuid in by_gpu:
+                by_gpu[uuid].append(stay)
+    return by_gpu
 
 
 def _present(share: Share, moment: datetime) -> Stay:
@@ -170,10 +170,10 @@ def clock(moment: datetime, now: datetime | None) -> str:
 def describe_kept(of: Calendar, stay: Stay, asker: Request) -> str:
     """For which share a place is kept, and from when."""
     if stay.ahead:
-        whom = "the share ahead of it"
+        share_name = "the share ahead of it"
     elif of.state.policy.visibility is Visibility.SHARES or knows(asker, stay.share):
-        whom = stay.share.name
+        share_name = stay.share.name
     else:
-        whom = "a reservation of others"
+        share_name = "a reservation of others"
     since = "" if stay.begins is None else f" from {clock(stay.begins, of.state.now)}"
-    return f"kept free{since} for {whom}"
+    return f"kept free{since} for {share_name}"

@@ -78,7 +78,7 @@ class FairShares(Value):
             _parts(of_it.get(node, NOTHING), self.whole) for of_it in (self.held, self.wanted)
         )
         fair = self.fair.get(node, Parts())
-        return max(_ratio(*one) for one in zip(has, fair, wants, strict=True))
+        return max(_ratio(*figures) for figures in zip(has, fair, wants, strict=True))
 
     def levels(self, nodes: Iterable[Node]) -> tuple[float, ...]:
         """How full a tenant is, from its root down; equally full ones by what they have used."""
@@ -162,15 +162,15 @@ def _wanted(state: Snapshot, has: dict[Node, Load]) -> dict[Node, Load]:
     own: dict[Tenant, Load] = {}
     for tenant, load in (*_holdings(state), *_requested_loads(state)):
         own[tenant] = own.get(tenant, NOTHING) + load
-    found = {Node(tenant, own=True): load for tenant, load in own.items()}
+    wanted = {Node(tenant, own=True): load for tenant, load in own.items()}
     everyone = {name for tenant in own for name in state.policy.line(tenant)}
     for tenant in sorted(everyone, key=lambda name: (-len(state.policy.line(name)), name)):
         spec = state.policy.spec(tenant)
         load_wanted = _capped(own.get(tenant, NOTHING), spec.limit, has.get(Node(tenant), NOTHING))
-        found[Node(tenant)] = load_wanted
+        wanted[Node(tenant)] = load_wanted
         if spec.parent is not None:
             own[spec.parent] = own.get(spec.parent, NOTHING) + load_wanted
-    return found
+    return wanted
 
 
 def _capped(load_wanted: Load, limit: Amount, has: Load) -> Load:
@@ -205,17 +205,17 @@ def _below(state: Snapshot, nodes: Iterable[Node], parent: Tenant | None) -> lis
 
 def _entitlements(state: Snapshot, wants: dict[Node, Load], whole: Load) -> dict[Node, Entitlement]:
     spare, window = reserves(state.policy), _window(state, whole)
-    found = {}
+    entitlements = {}
     for node, load_wanted in wants.items():
         spec = state.policy.spec(node.tenant)
         owed = spare.get(node.tenant, NOTHING) if node.own else of(spec.guaranteed)
-        found[node] = Entitlement(
+        entitlements[node] = Entitlement(
             owed=_parts(owed, whole),
             wanted=_parts(load_wanted, whole),
             weight=1 if node.own else spec.weight,
             used=_used(state, node) / window,
         )
-    return found
+    return entitlements
 
 
 def _used(state: Snapshot, node: Node) -> float:
@@ -247,12 +247,12 @@ def divided(pool: Parts, entitlements: Sequence[Entitlement]) -> list[Parts]:
     compute = [
         (entitlement.owed.compute, entitlement.wanted.compute) for entitlement in entitlements
     ]
-    found = zip(
+    parts = zip(
         _rounds(pool.memory, memory, portions, weights),
         _rounds(pool.compute, compute, portions, weights),
         strict=True,
     )
-    return [Parts(*both) for both in found]
+    return [Parts(*both) for both in parts]
 
 
 def _rounds(

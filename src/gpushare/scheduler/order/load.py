@@ -104,13 +104,13 @@ def granted(state: Snapshot, share: Share) -> Load:
 
 def needs(state: Snapshot, requests: Iterable[Request]) -> tuple[Load, ...]:
     """As `need`; requests that ask for the same are looked at once."""
-    found: dict[Hashable, Load] = {}
+    by_spec: dict[Hashable, Load] = {}
     loads = []
     for request in requests:
         asked = _asked(request.spec)
-        if asked not in found:
-            found[asked] = need(state, request)
-        loads.append(found[asked])
+        if asked not in by_spec:
+            by_spec[asked] = need(state, request)
+        loads.append(by_spec[asked])
     return tuple(loads)
 
 

@@ -112,8 +112,8 @@ def in_quota(state: Snapshot, request: Request) -> bool:
     for earlier in state.queue:
         if earlier not in members:
             left = cover(state.policy, left, earlier.tenant, need(state, earlier)) or left
-    wanted = total(needs(state, members))
-    return cover(state.policy, left, request.tenant, wanted) is not None
+    load = total(needs(state, members))
+    return cover(state.policy, left, request.tenant, load) is not None
 
 
 def together(request: Request, requests: Iterable[Request]) -> tuple[Request, ...]:
@@ -133,15 +133,15 @@ def admission(state: Snapshot, request: Request) -> str:
     is looked at when a share is asked for (a request without an id), as waiting ones count. Of a
     gang all that have come are looked at together.
     """
-    wanted = total(needs(state, together(request, state.queue)))
+    load = total(needs(state, together(request, state.queue)))
     now = tenancy(state).held
     for name in state.policy.line(request.tenant):
         spec = state.policy.spec(name)
         _check_count(state, name, spec, request)
-        _check_ever(name, spec, wanted)
-        if reason := _limited(state, name, now.get(name, NOTHING) + wanted):
+        _check_ever(name, spec, load)
+        if reason := _limited(state, name, now.get(name, NOTHING) + load):
             return reason
-    return _unborrowed(state, request, wanted)
+    return _unborrowed(state, request, load)
 
 
 def _check_count(state: Snapshot, name: Tenant, spec: TenantSpec, request: Request) -> None:
@@ -158,8 +158,8 @@ def _check_count(state: Snapshot, name: Tenant, spec: TenantSpec, request: Reque
         )
 
 
-def _check_ever(name: Tenant, spec: TenantSpec, wanted: Load) -> None:
-    if excess := _excess(spec.limit, wanted):
+def _check_ever(name: Tenant, spec: TenantSpec, load: Load) -> None:
+    if excess := _excess(spec.limit, load):
         because = f"{excess}, even with nothing else"
     elif spec.gpu_hours == 0:
         because = "it may have no GPU hours"
@@ -194,14 +194,14 @@ def _excess(limit: Amount, load: Load) -> str:
     return ""
 
 
-def _unborrowed(state: Snapshot, request: Request, wanted: Load) -> str:
+def _unborrowed(state: Snapshot, request: Request, load: Load) -> str:
     """Why a share that does not borrow is not within the guarantee."""
     if request.spec.borrow or in_quota(state, request):
         return ""
-    if cover(state.policy, reserves(state.policy), request.tenant, wanted) is None:
+    if cover(state.policy, reserves(state.policy), request.tenant, load) is None:
         raise QuotaError(
             f"tenant {request.tenant} is not guaranteed that much",
-            f"it would need {wanted}, and the share may not borrow",
+            f"it would need {load}, and the share may not borrow",
             "let it borrow, or see what is guaranteed: gpushare quota ls",
         )
     return f"others within the guarantee of tenant {request.tenant} to end, for it may not borrow"
@@ -213,14 +213,14 @@ def overcommitted(policy: Policy, machine: Machine) -> tuple[str, ...]:
     What the roots are guaranteed must fit the machine, what children are guaranteed their parent's
     guarantee. Users in no tenant cannot be guaranteed anything, because their number is unknown.
     """
-    said = [
+    problems = [
         _too_much(f"tenant {name}", of(spec.guaranteed), _children(policy, name))
         for name, spec in policy.tenants.items()
     ]
-    said.append(_too_much("the machine", capacity(machine), _children(policy, None)))
+    problems.append(_too_much("the machine", capacity(machine), _children(policy, None)))
     if of(policy.default.guaranteed) != NOTHING:
-        said.append("users in no tenant are guaranteed something, however many they are")
-    return tuple(filter(None, said))
+        problems.append("users in no tenant are guaranteed something, however many they are")
+    return tuple(filter(None, problems))
 
 
 def _too_much(name: str, has: Load, below: list[TenantSpec]) -> str:

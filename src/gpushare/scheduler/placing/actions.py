@@ -39,7 +39,7 @@ def _done(state: Snapshot, action: Action) -> Snapshot:
 
 def _put(state: Snapshot, share: Share, *, gone: bool = False) -> Snapshot:
     shares = ((() if gone else (share,)) if s.id == share.id else (s,) for s in state.shares)
-    return replace(state, shares=tuple(share for found in shares for share in found))
+    return replace(state, shares=tuple(share for kept in shares for share in kept))
 
 
 def _suspended(state: Snapshot, share: Share) -> Share:
@@ -113,11 +113,13 @@ def _targets(state: Snapshot, share: Share, away: frozenset[GpuId]) -> list[GpuI
     grants = share.decision.grants if share.decision else ()
     taken = away | {grant.gpu for grant in grants}
     least = min((grant.request for grant in grants if grant.gpu in away), default=0)
-    free = [(room.free(turns=share.spec.turns), room.gpu) for room in rooms(state)]
-    found = [
-        (left, gpu.index, gpu) for left, gpu in free if left >= least and gpu.uuid not in taken
+    candidates = [(room.free(turns=share.spec.turns), room.gpu) for room in rooms(state)]
+    rooms_there = [
+        (room_left, gpu.index, gpu)
+        for room_left, gpu in candidates
+        if room_left >= least and gpu.uuid not in taken
     ]
-    return [gpu.uuid for *_, gpu in sorted(found) if may_use(share.spec, gpu)]
+    return [gpu.uuid for *_, gpu in sorted(rooms_there) if may_use(share.spec, gpu)]
 
 
 def may_use(spec: ShareSpec, gpu: Gpu) -> bool:

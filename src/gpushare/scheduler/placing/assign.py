@@ -28,38 +28,39 @@ class Assignment(Value):
         """The decision, with its reasons."""
         candidate, rooms = self.candidate, self.choice.rooms
         grants = tuple(grant_on(room.gpu, candidate.spec) for room in rooms)
-        said = explain.why(candidate.stack, rooms, grants, candidate.request)
+        reasons = explain.why(candidate.stack, rooms, grants, candidate.request)
         return Decision(
             grants=grants,
             mechanisms=candidate.stack.names,
             enforcement=candidate.stack.enforcement,
-            why=(*said, *self.choice.why, *more),
+            why=(*reasons, *self.choice.why, *more),
             unprotected=explain.gaps(candidate.stack, candidate.spec),
         )
 
 
 def assign(calendar: Calendar, unit: Unit, start: datetime) -> tuple[Assignment, ...]:
     """An assignment for each from then on, in their order; none when one of them does not fit."""
-    _, found = assigned(calendar, unit, start)
-    return tuple(found[place] for place in range(len(unit))) if len(found) == len(unit) else ()
+    _, by_place = assigned(calendar, unit, start)
+    complete = len(by_place) == len(unit)
+    return tuple(by_place[place] for place in range(len(unit))) if complete else ()
 
 
 def assigned(
     calendar: Calendar, unit: Unit, start: datetime
 ) -> tuple[Calendar, dict[int, Assignment]]:
     """Assignments by place in the unit, up to the first that does not fit, and the calendar."""
-    found: dict[int, Assignment] = {}
+    by_place: dict[int, Assignment] = {}
     for place in hardest_first(unit):
         candidate = unit[place]
         free = fits(calendar, candidate, start)
         if len(free) < candidate.spec.gpus:
             break
-        found[place] = _assign(
+        by_place[place] = _assign(
             calendar, candidate, best_choice(calendar.state, candidate, free), start
         )
         if len(unit) > 1:
-            calendar = calendar.joined([found[place].stay])
-    return calendar, found
+            calendar = calendar.joined([by_place[place].stay])
+    return calendar, by_place
 
 
 def _assign(

@@ -32,7 +32,7 @@ def served(calendar: Calendar) -> Calendar:
     for requests in units(calendar.state):
         unit = _candidates(calendar.state, requests)
         if assignments := assign(calendar, unit, calendar.start):
-            calendar = calendar.joined(one.stay for one in assignments)
+            calendar = calendar.joined(assignment.stay for assignment in assignments)
         elif kept := hold(calendar, unit) if unit else []:
             return calendar.joined(kept)
     return calendar
@@ -52,7 +52,7 @@ def hold(calendar: Calendar, unit: Unit) -> list[Stay]:
     if when is None or (patience is not None and when > calendar.start + patience):
         return _standing(calendar, unit, everywhere=patience is not None)
     assignments = assign(calendar, unit, when)
-    return [replace(one.stay, kept=True, ahead=True) for one in assignments]
+    return [replace(assignment.stay, kept=True, ahead=True) for assignment in assignments]
 
 
 def _patience(state: Snapshot, unit: Unit) -> timedelta | None:
@@ -68,7 +68,7 @@ def _standing(calendar: Calendar, unit: Unit, *, everywhere: bool) -> list[Stay]
 
     It may be more than there is: then nothing is left of that for those who come later.
     """
-    found: list[Stay] = []
+    stays: list[Stay] = []
     for place in hardest_first(unit):
         candidate = unit[place]
         rooms = _likely(calendar, candidate)
@@ -76,9 +76,9 @@ def _standing(calendar: Calendar, unit: Unit, *, everywhere: bool) -> list[Stay]
             return []
         taken = rooms if everywhere else rooms[: candidate.spec.gpus]
         kept = stay(calendar, candidate.request, bare_decision(candidate, taken), calendar.start)
-        found.append(replace(kept, begins=None, ends=None, kept=True, ahead=True))
-        calendar = calendar.joined(found[-1:])
-    return found
+        stays.append(replace(kept, begins=None, ends=None, kept=True, ahead=True))
+        calendar = calendar.joined(stays[-1:])
+    return stays
 
 
 def _likely(calendar: Calendar, candidate: Candidate) -> list[Room]:

@@ -71,7 +71,9 @@ def place_gang(state: Snapshot, requests: Sequence[Request]) -> tuple[Decision, 
         return _incomplete(state, unit, more)
     calendar = served(timeline(state))
     if assignments := assign(calendar, unit, calendar.start):
-        return tuple(one.decision(*_passed(calendar, one)) for one in assignments)
+        return tuple(
+            assignment.decision(*_passed(calendar, assignment)) for assignment in assignments
+        )
     if len(unit) > 1:
         _check_ever(state, unit)
     answer = waiting(calendar, unit, _position(state, unit))
@@ -93,9 +95,9 @@ def _gang(unit: Unit) -> str:
     return f"gang {gang.name}: " if gang else ""
 
 
-def _passed(calendar: Calendar, found: Assignment) -> Iterator[str]:
+def _passed(calendar: Calendar, assignment: Assignment) -> Iterator[str]:
     """Places that are kept for others, and whether it goes before the first in the queue."""
-    candidate, chosen = found.candidate, {room.gpu.uuid for room in found.choice.rooms}
+    candidate, chosen = assignment.candidate, {room.gpu.uuid for room in assignment.choice.rooms}
     window = calendar.until(candidate.spec, calendar.start)
     kept = [gpu for gpu in candidate.gpus if calendar.keeps(gpu)]
     others = (gpu for gpu in kept if gpu.uuid not in chosen)

@@ -69,8 +69,8 @@ def _named(gpus: Sequence[Gpu], name: str) -> Gpu:
     for gpu in gpus:
         if name in {gpu.uuid, str(gpu.index)}:
             return gpu
-    known = ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in gpus)
-    raise NoSuchGpuError(f"no GPU {name!r}", f"this machine has {known}", "gpushare gpus")
+    names = ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in gpus)
+    raise NoSuchGpuError(f"no GPU {name!r}", f"this machine has {names}", "gpushare gpus")
 
 
 def _too_much(spec: ShareSpec) -> str:

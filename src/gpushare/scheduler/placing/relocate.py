@@ -61,14 +61,14 @@ def alike(machine: Machine, gpu: GpuId) -> list[Gpu]:
 
 def _named(state: Snapshot, share: Share, to: Sequence[str]) -> list[GpuId]:
     assert share.decision is not None
-    found = list(dict.fromkeys(_gpu(state, name).uuid for name in to))
-    if len(found) != len(share.decision.gpus):
+    gpus = list(dict.fromkeys(_gpu(state, name).uuid for name in to))
+    if len(gpus) != len(share.decision.gpus):
         raise BadSpecError(
-            f"share {share.name} has {len(share.decision.gpus)} GPUs, {len(found)} are named",
+            f"share {share.name} has {len(share.decision.gpus)} GPUs, {len(gpus)} are named",
             "each GPU that it has is replaced by another",
             "name as many as it has: --to 2 --to 3",
         )
-    return found
+    return gpus
 
 
 def _chosen(state: Snapshot, share: Share) -> list[GpuId]:
@@ -109,8 +109,8 @@ def _best(state: Snapshot, share: Share, old: GpuId, kin: Sequence[GpuId]) -> Gp
 def _hindered(state: Snapshot, share: Share, old: GpuId, new: GpuId) -> str:
     """What is in the way of the grant on `old`, were it on `new`."""
     assert share.decision is not None
-    one = tuple(grant for grant in share.decision.grants if grant.gpu == old)
-    decision = _at(replace(share.decision, grants=one), [new])
+    grants = tuple(grant for grant in share.decision.grants if grant.gpu == old)
+    decision = _at(replace(share.decision, grants=grants), [new])
     return hindrance(state, replace(share, decision=decision))
 
 
@@ -142,8 +142,8 @@ def _gpu(state: Snapshot, name: str) -> Gpu:
     for gpu in state.machine.gpus:
         if name in {gpu.uuid, str(gpu.index)}:
             return gpu
-    known = ", ".join(str(gpu.index) for gpu in state.machine.gpus)
-    raise NoSuchGpuError(f"no GPU {name!r}", f"this machine has {known}", "gpushare gpus")
+    indices = ", ".join(str(gpu.index) for gpu in state.machine.gpus)
+    raise NoSuchGpuError(f"no GPU {name!r}", f"this machine has {indices}", "gpushare gpus")
 
 
 def _request(share: Share) -> Request:

@@ -26,8 +26,10 @@ class Choice(Value):
 
 def best_choice(state: Snapshot, candidate: Candidate, fits: Sequence[Room]) -> Choice:
     """Of at least as many GPUs as the share needs."""
-    known = Interference(state.profiles)
-    encounters = {room.gpu.uuid: known.encounters(candidate.request, room.shares) for room in fits}
+    interference = Interference(state.profiles)
+    encounters = {
+        room.gpu.uuid: interference.encounters(candidate.request, room.shares) for room in fits
+    }
     chosen = _best(state, candidate, fits, encounters)
     usual = _best(state, candidate, fits, {}) if any(encounters.values()) else chosen
     avoided = [room for room in usual if room not in chosen and encounters[room.gpu.uuid]]
@@ -90,9 +92,13 @@ def _joined(state: Snapshot, names: str, chosen: Sequence[Room]) -> str:
 
 def _avoided(candidate: Candidate, room: Room, encounters: Sequence[Encounter]) -> str:
     """The worst that is known of a GPU where the share would have been put otherwise."""
-    worst = max(encounters, key=lambda one: (one.slowdown, one.program, one.beside))
-    one, other = worst.program, worst.beside
+    worst = max(encounters, key=lambda pair: (pair.slowdown, pair.program, pair.beside))
+    program, neighbour = worst.program, worst.beside
     if not (room.names_visible or knows(candidate.request, worst.neighbour)):
         mine = candidate.request.program
-        one, other = (one, "a program of others") if one == mine else ("a program of others", other)
-    return f"not {room.label}, where {one} ran {worst.slowdown:.1f} times slower next to {other}"
+        if program == mine:
+            neighbour = "a program of others"
+        else:
+            program = "a program of others"
+    slower = f"{worst.slowdown:.1f} times slower"
+    return f"not {room.label}, where {program} ran {slower} next to {neighbour}"

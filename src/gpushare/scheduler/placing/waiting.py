@@ -29,7 +29,9 @@ def position(state: Snapshot, gpus: Sequence[GpuId]) -> int:
     alike = {_asked(request): request for request in state.queue}
     reach = {asked: _reach(state, request) for asked, request in alike.items()}
     together = units(state)
-    return 1 + sum(any(reach[_asked(one)].intersection(gpus) for one in unit) for unit in together)
+    return 1 + sum(
+        any(reach[_asked(request)].intersection(gpus) for request in unit) for unit in together
+    )
 
 
 def _asked(request: Request) -> Hashable:
@@ -50,8 +52,8 @@ def _reach(state: Snapshot, request: Request) -> set[GpuId]:
 
 def lacking(calendar: Calendar, unit: Unit, start: datetime) -> str:
     """What the first that does not fit would need, once those before it are placed."""
-    calendar, found = assigned(calendar, unit, start)
-    candidate = unit[hardest_first(unit)[len(found)]]
+    calendar, assignments = assigned(calendar, unit, start)
+    candidate = unit[hardest_first(unit)[len(assignments)]]
     window = calendar.until(candidate.spec, start)
     reasons = {why_refused(calendar, candidate, gpu, window) for gpu in candidate.gpus} - {""}
     named, more = sorted(reasons)[:_NAMED], len(reasons) - _NAMED

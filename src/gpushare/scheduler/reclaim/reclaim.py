@@ -102,13 +102,13 @@ def _victims(state: Snapshot, request: Request) -> list[Victim]:
     """Who has borrowed and has had its place long enough; who is taken from first comes first."""
     borrowed, loads = tenancy(state).borrowed, held(state)
     fair = fair_shares(replace(state, queue=(*state.queue, request)))
-    found = []
+    victims = []
     for share in state.shares:
         if share.id in borrowed and share.spec.borrow and _settled(state, share):
             high = tuple(-level for level in fair.levels(path(state, share.tenant)))
             spared = share.tenant == request.tenant, high
-            found.append(Victim(share, loads[share.id], spared, _rungs(state, share)))
-    return sorted(found, key=lambda victim: (victim.spared, -since(victim.share)))
+            victims.append(Victim(share, loads[share.id], spared, _rungs(state, share)))
+    return sorted(victims, key=lambda victim: (victim.spared, -since(victim.share)))
 
 
 def _settled(state: Snapshot, share: Share) -> bool:
@@ -150,9 +150,9 @@ def _excuses(state: Snapshot, victim: Victim, rung: Rung) -> list[str]:
     unmovable, unmigratable = (
         why.get(victim.share.id) for why in (state.unmovable, state.unmigratable)
     )
-    found = []
+    reasons = []
     if unmovable and rung in {Rung.MIGRATE, Rung.EVICT}:
-        found.append(f"it cannot be suspended: {unmovable}")
+        reasons.append(f"it cannot be suspended: {unmovable}")
     if unmigratable and rung is Rung.EVICT:
-        found.append(f"it cannot move: {unmigratable}")
-    return found or (["nothing gentler is enough"] if rung is not Rung.THROTTLE else [])
+        reasons.append(f"it cannot move: {unmigratable}")
+    return reasons or (["nothing gentler is enough"] if rung is not Rung.THROTTLE else [])

@@ -160,10 +160,10 @@ class Search:
         for size in range(self.fewest(pool), len(few.measures) + 1):
             if comb(len(pool), size) > _SETS:
                 break
-            if found := [
+            if solutions := [
                 solution for some in combinations(pool, size) if (solution := self._solution(some))
             ]:
-                first = sorted(found, key=_weight)[:_COMPARED]
+                first = sorted(solutions, key=_weight)[:_COMPARED]
                 return min(
                     (self._softened(solution) for solution in first),
                     key=lambda solution: solution.cost,

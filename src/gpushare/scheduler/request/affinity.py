@@ -42,12 +42,12 @@ def conflict(shares: Iterable[Share], request: Request) -> str:
     return ""
 
 
-def labels(wanted: Mapping[str, str]) -> str:
-    return ",".join(f"{key}={value}" for key, value in sorted(wanted.items()))
+def labels(pairs: Mapping[str, str]) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted(pairs.items()))
 
 
-def _has(found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    return wanted.items() <= found.items()
+def _has(labels_there: Mapping[str, str], selector: Mapping[str, str]) -> bool:
+    return selector.items() <= labels_there.items()
 
 
 def _same_tenant(share: Share, request: Request) -> bool:

@@ -34,16 +34,16 @@ def units(state: Snapshot) -> list[tuple[Request, ...]]:
 
 def grouped(requests: Iterable[Request]) -> list[tuple[Request, ...]]:
     """What is served at once: one, or a gang, where its last share stands, if all have come."""
-    found: list[tuple[Request, ...]] = []
+    units_ready: list[tuple[Request, ...]] = []
     coming: dict[tuple[Tenant, Gang | None], list[Request]] = {}
     for request in requests:
         gang = request.spec.gang
         together = coming.setdefault(_gang(request), []) if gang else []
         together.append(request)
         if gang is None or len(together) == gang.size:
-            found.append(tuple(together))
+            units_ready.append(tuple(together))
             coming.pop(_gang(request), None)
-    return found
+    return units_ready
 
 
 def _reserved(state: Snapshot, request: Request) -> bool:
@@ -59,7 +59,7 @@ def without(queue: Iterable[Request], requests: Sequence[Request]) -> tuple[Requ
     """The queue without these requests."""
     ids = {request.id for request in requests if request.id}
     same = {id(request) for request in requests}
-    return tuple(one for one in queue if one.id not in ids and id(one) not in same)
+    return tuple(request for request in queue if request.id not in ids and id(request) not in same)
 
 
 def _gang(request: Request) -> tuple[Tenant, Gang | None]:

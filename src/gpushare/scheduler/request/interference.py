@@ -28,9 +28,12 @@ class Interference:
 
     def __init__(self, profiles: Iterable[Profile]) -> None:
         self._seen: dict[tuple[str, str], tuple[float, float]] = {}
-        for one in profiles:
-            seconds, work = self._seen.get((one.program, one.beside), (0.0, 0.0))
-            self._seen[one.program, one.beside] = (seconds + one.seconds, work + one.work)
+        for profile in profiles:
+            seconds, work = self._seen.get((profile.program, profile.beside), (0.0, 0.0))
+            self._seen[profile.program, profile.beside] = (
+                seconds + profile.seconds,
+                work + profile.work,
+            )
 
     def slowdown(self, program: str, beside: str) -> float | None:
         """Rate alone over rate next to the other; None when too little was measured."""
@@ -50,17 +53,20 @@ class Interference:
         if not self._seen or not request.program:
             return []
         pairs = [
-            (one, other, share)
+            (program, beside, share)
             for share in neighbours
-            for one, other in ((request.program, share.program), (share.program, request.program))
+            for program, beside in (
+                (request.program, share.program),
+                (share.program, request.program),
+            )
         ]
         return [
-            Encounter(program=one, beside=other, slowdown=slowdown, neighbour=share)
-            for one, other, share in pairs
-            if (slowdown := self.slowdown(one, other)) is not None
+            Encounter(program=program, beside=beside, slowdown=slowdown, neighbour=share)
+            for program, beside, share in pairs
+            if (slowdown := self.slowdown(program, beside)) is not None
         ]
 
 
 def harm(encounters: Iterable[Encounter]) -> float:
     """What both sides lose, summed over the neighbours; apparent gains are noise."""
-    return sum(max(0.0, one.slowdown - 1) for one in encounters)
+    return sum(max(0.0, encounter.slowdown - 1) for encounter in encounters)

@@ -175,9 +175,9 @@ def _problem(state: Snapshot, spec: ShareSpec, stack: Stack) -> str:
     return ""
 
 
-def _isolates(stack: Stack, wanted: Isolation) -> bool:
+def _isolates(stack: Stack, isolation: Isolation) -> bool:
     promise = stack.enforcement
-    match wanted:
+    match isolation:
         case Isolation.ANY:
             return True
         case Isolation.LIMITED:

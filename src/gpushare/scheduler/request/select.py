@@ -47,19 +47,19 @@ class Selector(Value):
 
     def accepts(self, gpu: Gpu) -> bool:
         """What is not known of a GPU is neither equal nor different."""
-        found = _found(gpu, self.key)
-        if found is None:
+        actual = _value_of(gpu, self.key)
+        if actual is None:
             return False
         if self.key is Key.MODEL:
-            return (str(self.value) in str(found)) is (self.relation is Relation.IS)
-        return _COMPARE[self.relation](found, self.value)
+            return (str(self.value) in str(actual)) is (self.relation is Relation.IS)
+        return _COMPARE[self.relation](actual, self.value)
 
     def refusal(self, gpu: Gpu) -> str:
         """Why the GPU is none of those asked for; "" when it is one."""
         if self.accepts(gpu):
             return ""
-        found = _found(gpu, self.key)
-        has = "is not known" if found is None else f"is {_shown(gpu, self.key)}"
+        actual = _value_of(gpu, self.key)
+        has = "is not known" if actual is None else f"is {_shown(gpu, self.key)}"
         return f"GPU {gpu.index} is not {self.text}: its {self.key} {has}"
 
 
@@ -84,10 +84,10 @@ def parse(text: str) -> Selector:
 
 
 def _bad(text: str, because: str) -> BadSpecError:
-    known = ", ".join(f"{key} ({meaning})" for key, meaning in _MEANING.items())
+    keys = ", ".join(f"{key} ({meaning})" for key, meaning in _MEANING.items())
     return BadSpecError(
         f"cannot read the selector {text!r}",
-        f"{because}; there is {known}",
+        f"{because}; there is {keys}",
         "write model=H200, memory>=40GiB, uuid=GPU-…, numa=0, cc>=9.0, or != for what must not be",
     )
 
@@ -103,7 +103,7 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _found(gpu: Gpu, key: Key) -> Operand | None:
+def _value_of(gpu: Gpu, key: Key) -> Operand | None:
     match key:
         case Key.MODEL:
             return gpu.name.lower()
@@ -126,7 +126,7 @@ def _shown(gpu: Gpu, key: Key) -> str:
         case Key.CC:
             return ".".join(map(str, gpu.compute_capability or ()))
         case _:
-            return str(_found(gpu, key))
+            return str(_value_of(gpu, key))
 
 
 _SHAPE = re.compile(r"\s*(\w+)\s*(>=|<=|!=|>|<|=)\s*([^\s=<>!](?:.*\S)?)\s*")
