@@ -103,7 +103,7 @@ def test_a_compute_limit_without_enforcement_is_reported(capsys):
 
 def test_scheduling_is_shown_by_priority():
     view = SchedulingView(
-        rank=Priority.LOW,
+        priority=Priority.LOW,
         waits=3,
         waited=0.02,
         longest_launch=0.0015,
@@ -128,10 +128,10 @@ def test_scheduling_is_shown_by_priority():
         "timeslice 80 us",
         "makes way within 150 us, 7 fences, ran 2 times against starvation",
     ]
-    assert scheduling_lines(replace(view, rank=Priority.HIGH))[-1] == (
+    assert scheduling_lines(replace(view, priority=Priority.HIGH))[-1] == (
         "preempted 9 times, 4.0 s in all, grace 80 us, overruled 1 times"
     )
-    assert len(scheduling_lines(replace(view, rank=Priority.NORMAL))) == 4
+    assert len(scheduling_lines(replace(view, priority=Priority.NORMAL))) == 4
     assert scheduling_lines(None) == []
 
 

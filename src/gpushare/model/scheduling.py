@@ -78,7 +78,7 @@ def _high(doc: str, source: str, show: str, **more: Any) -> Meta:
 class SchedulingView(Value):
     """How the share's work gets onto its GPUs, over all of them; times in seconds."""
 
-    rank: Annotated[Priority, Meta(description="Whose GPU work goes first.")]
+    priority: Annotated[Priority, Meta(description="Whose GPU work goes first.")]
     busy: Annotated[
         float, _row("GPU time of its work as far as measured", "busy_ns", "work", "GPU time {}")
     ]

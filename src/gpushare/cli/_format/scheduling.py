@@ -11,7 +11,7 @@ def scheduling_lines(view: SchedulingView | None) -> list[str]:
     lines: dict[str, list[str]] = {}
     for name, row in FIGURES.items():
         value = getattr(view, name, 0)
-        if value and view and row.only in {None, view.rank}:
+        if value and view and row.only in {None, view.priority}:
             lines.setdefault(row.line, []).append(row.show.format(_shown(row, value)))
     return [", ".join(parts) for parts in lines.values()]
 

@@ -18,7 +18,7 @@ def scheduling_view(share: Share, observed: Observation) -> SchedulingView | Non
     if not slots:
         return None
     figures: dict[str, Any] = {name: _figure(row, slots) for name, row in FIGURES.items()}
-    return SchedulingView(rank=share.spec.priority, **figures)
+    return SchedulingView(priority=share.spec.priority, **figures)
 
 
 def gate_view(view: SchedulingView | None) -> GateView | None:
@@ -26,7 +26,7 @@ def gate_view(view: SchedulingView | None) -> GateView | None:
     if view is None:
         return None
     figures = {row.former or name: getattr(view, name) for name, row in FIGURES.items()}
-    return GateView(rank=view.rank, **figures)
+    return GateView(rank=view.priority, **figures)
 
 
 def _figure(row: SchedulingFigure, slots: Sequence[ShareSlot]) -> float:
