@@ -14,6 +14,7 @@ import argparse
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -123,8 +124,10 @@ def run(command: Sequence[str], tree: Path, seconds: float) -> str:
         try:
             return "failed" if process.wait(seconds) else "passed"
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
             return "timeout"
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def build(tree: Path, name: str) -> None:
@@ -133,18 +136,19 @@ def build(tree: Path, name: str) -> None:
 
 
 def outcome(mutant: Mutant, tree: Path) -> str:
-    """Whether the test notices: "killed", "timeout" or "survived"."""
-    path, native = tree / mutant.file, mutant.file.startswith("native/")
+    """Whether the test notices: "killed", "timeout" or "survived".
+
+    Building here also undoes the mutant before this one.
+    """
+    path = tree / mutant.file
     text = path.read_text()
     try:
         path.write_text(text.replace(mutant.old, mutant.new))
-        if native:
+        if (tree / "native").is_dir():
             build(tree, mutant.name)
         result = run(shlex.split(mutant.test), tree, TEST_SECONDS)
     finally:
         path.write_text(text)
-    if native:
-        build(tree, "the unmutated tree")
     return {"failed": "killed", "passed": "survived"}.get(result, result)
 
 
