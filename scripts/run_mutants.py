@@ -11,6 +11,7 @@ does not compile, or whose text has changed, is a stale row: an error.
 """
 
 import argparse
+import ast
 import os
 import shlex
 import shutil
@@ -71,11 +72,23 @@ def problems(mutants: Sequence[Mutant], tree: Path) -> Iterator[str]:
         count = path.read_text().count(mutant.old) if path.is_file() else 0
         if count != 1:
             yield f"{mutant.name}: the old text occurs {count} times in {mutant.file}"
+        elif not _compiles(mutant, path):
+            yield f"{mutant.name}: the new text is a syntax error"
         if bool(mutant.test) == bool(mutant.equivalent):
             yield f"{mutant.name}: needs either a test or the reason why it is equivalent"
         for word in shlex.split(mutant.test):
             if word.startswith("tests/") and not _exists(word, tree):
                 yield f"{mutant.name}: there is no {word}"
+
+
+def _compiles(mutant: Mutant, path: Path) -> bool:
+    """Whether it is valid Python; native mutants are compiled when they run."""
+    if path.suffix == ".py":
+        try:
+            ast.parse(path.read_text().replace(mutant.old, mutant.new))
+        except SyntaxError:
+            return False
+    return True
 
 
 def _exists(test: str, tree: Path) -> bool:

@@ -43,6 +43,7 @@ def test_the_lists_fit_the_tree(runner):
         ({"old": "2 + 2"}, "occurs 0 times"),
         ({"old": "1"}, "occurs 2 times"),
         ({"file": "missing.py"}, "occurs 0 times"),
+        ({"new": "1 +"}, "syntax error"),
         ({"test": ""}, "needs either"),
         ({"equivalent": "nothing reads it"}, "needs either"),
         ({"test": "pytest tests/test_missing.py::test_it"}, "there is no tests/test_missing.py"),
