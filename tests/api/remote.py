@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A daemon's two doors, on a made-up world with made-up users, and callers at both."""
+"""A daemon with both listeners, made-up users and callers."""
 
 import asyncio
 import http.client

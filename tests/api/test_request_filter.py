@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every request passes first, at each of the two doors."""
+"""What every request passes first, on each of the two listeners."""
 
 import asyncio
 import json
