@@ -107,7 +107,7 @@ def test_tenants_that_a_file_does_not_name_go_only_when_it_says_so(lab: Daemon, 
 
     assert kept.stdout == "nothing to change\n"
     assert pruned.stdout.startswith("- tenant.speech")
-    assert "tenant vision goes: 1 of its shares go on under its name" in pruned.stderr
+    assert "tenant vision is removed: 1 of its shares keep its name" in pruned.stderr
     assert lab.gpushare("tenant", "ls", "-q").stdout == "lab\n"
     assert lab.json("show", "mine")["tenant"] == "vision"
 

@@ -154,7 +154,7 @@ def test_a_token_that_others_can_read_is_not_used(lab: Lab) -> None:
     done = lab.away("ps")
 
     assert done.returncode == 2
-    assert "others can read" in done.stderr
+    assert "other users can read" in done.stderr
 
 
 def test_contexts_name_machines(lab: Lab) -> None:
