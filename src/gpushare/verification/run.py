@@ -63,12 +63,12 @@ class VerificationProbe:
 
 def _contexts(report: bytes, gpus: Mapping[GpuId, Gpu]) -> dict[GpuId, tuple[str, Bytes]]:
     try:
-        seen = msgspec.json.decode(report or b"{}", type=ProbeReport).devices
+        devices = msgspec.json.decode(report or b"{}", type=ProbeReport).devices
     except msgspec.DecodeError:
         return {}
     return {
         gpu.uuid: (gpu.driver, device.context)
         for gpu in gpus.values()
-        for device in seen
+        for device in devices
         if device.context and same_gpu(gpu.uuid, device.uuid)
     }

@@ -130,9 +130,9 @@ def _memory_of(
     refused = [attempt for attempt in tried if attempt.result == OUT_OF_MEMORY]
     if not refused:
         return Level.NONE, f"no allocation on {grant.gpu} could be tried"
-    said = f"{len(refused)} of {len(tried)} paths refuse more than {format_bytes(grant.limit)}"
+    evidence = f"{len(refused)} of {len(tried)} paths refuse more than {format_bytes(grant.limit)}"
     level, why = _worth(grant, report, len(refused), gpus)
-    return level, f"{said}{_measured(device, refused)}; {why}"
+    return level, f"{evidence}{_measured(device, refused)}; {why}"
 
 
 def _measured(device: ProbedDevice, refused: Sequence[Attempt]) -> str:
@@ -151,9 +151,9 @@ def _worth(
     if card is not None and grant.limit >= card.usable:
         return Level.ENFORCED, "the limit is the whole card"
     for name, view in _escaped(report):
-        seen = _device(view, grant.gpu)
-        if seen is not None and _exceeds(seen, grant):
-            return Level.COOPERATIVE, f"{name} {format_bytes(seen.free)} are free"
+        device = _device(view, grant.gpu)
+        if device is not None and _exceeds(device, grant):
+            return Level.COOPERATIVE, f"{name} {format_bytes(device.free)} are free"
     free = card.memory_total - card.memory_used if card is not None else None
     if free is None or free > grant.limit:
         return Level.ENFORCED, f"so do all {len(report.escapes)} ways around it"
@@ -162,12 +162,12 @@ def _worth(
     return Level.NONE, f"but the card has no more than {format_bytes(free)} free"
 
 
-def _exceeds(seen: ProbedDevice, grant: GpuGrant) -> bool:
+def _exceeds(device: ProbedDevice, grant: GpuGrant) -> bool:
     """By what it was given, if it tried; else by the free memory it sees."""
-    tried = [attempt for attempt in seen.attempts if not attempt.skipped]
+    tried = [attempt for attempt in device.attempts if not attempt.skipped]
     if tried:
         return any(attempt.held > grant.limit for attempt in tried)
-    return seen.free > grant.limit
+    return device.free > grant.limit
 
 
 def _compute(
@@ -176,8 +176,10 @@ def _compute(
     limited = [grant for grant in decision.grants if grant.compute < FULL]
     promised = decision.enforcement.compute
     if not limited or promised in {Level.NONE, Level.REPORTED}:
-        said = "nothing is limited" if not limited else "nothing limits it"
-        return Finding(dimension="compute", promised=promised, delivered=promised, evidence=said)
+        evidence = "nothing is limited" if not limited else "nothing limits it"
+        return Finding(
+            dimension="compute", promised=promised, delivered=promised, evidence=evidence
+        )
     if timed(decision, stack):
         verdicts = [_turns_of(grant, report) for grant in limited]
     else:
@@ -194,14 +196,14 @@ def _turns_of(grant: GpuGrant, report: ProbeReport) -> tuple[Level, str]:
     if device is None or device.compute is None:
         return Level.NONE, f"no work on {grant.gpu} could be tried"
     percent = device.compute / _POINTS
-    said = f"a program that wants all gets {percent:.1f} % of the GPU's time"
+    evidence = f"a program that wants all gets {percent:.1f} % of the GPU's time"
     if percent > grant.compute + _CLOSE:
-        return Level.NONE, f"{said}, above its {grant.compute} %"
+        return Level.NONE, f"{evidence}, above its {grant.compute} %"
     for name, view in _escaped(report):
-        seen = _device(view, grant.gpu)
-        if seen is not None and seen.compute is not None:
-            return Level.COOPERATIVE, f"{said}; {name} {seen.compute / _POINTS:.1f} %"
-    return Level.COOPERATIVE, f"{said}; one that drops the guard takes what it wants"
+        escaped = _device(view, grant.gpu)
+        if escaped is not None and escaped.compute is not None:
+            return Level.COOPERATIVE, f"{evidence}; {name} {escaped.compute / _POINTS:.1f} %"
+    return Level.COOPERATIVE, f"{evidence}; one that drops the guard takes what it wants"
 
 
 def _compute_of(
@@ -211,62 +213,70 @@ def _compute_of(
     if device is None:
         return Level.NONE, f"a program here cannot use {grant.gpu}"
     outside = [(name, _device(view, grant.gpu)) for name, view in _escaped(report)]
-    counts = {name: seen.multiprocessors for name, seen in outside if seen is not None}
+    counts = {
+        name: device_there.multiprocessors
+        for name, device_there in outside
+        if device_there is not None
+    }
     card = gpus.get(grant.gpu)
     whole = max([device.multiprocessors, (card.sm_count or 0) if card else 0, *counts.values()])
-    said = f"a program sees {device.multiprocessors} of {whole} multiprocessors"
+    evidence = f"a program sees {device.multiprocessors} of {whole} multiprocessors"
     if device.multiprocessors > max(whole * grant.compute / FULL, _GROUP):
-        return Level.NONE, f"{said}, above its {grant.compute} %"
+        return Level.NONE, f"{evidence}, above its {grant.compute} %"
     more = [name for name, count in counts.items() if count > device.multiprocessors]
     if more:
-        return Level.COOPERATIVE, f"{said}; {more[0]} it sees {counts[more[0]]}"
-    return Level.ENFORCED, f"{said}, whatever it does to its environment"
+        return Level.COOPERATIVE, f"{evidence}; {more[0]} it sees {counts[more[0]]}"
+    return Level.ENFORCED, f"{evidence}, whatever it does to its environment"
 
 
 def _by_construction(decision: Decision) -> Finding:
     level = decision.enforcement.fault
     base = decision.mechanisms[0] if decision.mechanisms else "the mechanism"
-    said = f"follows from {base}; the probe causes no faults"
-    return Finding(dimension="fault", promised=level, delivered=level, evidence=said)
+    evidence = f"follows from {base}; the probe causes no faults"
+    return Finding(dimension="fault", promised=level, delivered=level, evidence=evidence)
 
 
 def _devices(decision: Decision, report: ProbeReport, gpus: Mapping[GpuId, Gpu]) -> Finding:
     mine = {_key(gpu) for gpu in decision.gpus}
-    seen = {_key(device.uuid) for device in report.devices}
-    level, said = Level.ENFORCED, f"a program sees {len(seen)} GPU, its own"
-    if strange := seen - mine:
-        level, said = Level.NONE, f"a program sees {len(strange)} GPU that are not its own"
+    visible = {_key(device.uuid) for device in report.devices}
+    level, evidence = Level.ENFORCED, f"a program sees {len(visible)} GPU, its own"
+    if strange := visible - mine:
+        level, evidence = Level.NONE, f"a program sees {len(strange)} GPU that are not its own"
     elif open_to := _others(report, mine):
-        level, said = Level.COOPERATIVE, f"{said}; {open_to[0]} it sees {open_to[1]} more"
+        level, evidence = Level.COOPERATIVE, f"{evidence}; {open_to[0]} it sees {open_to[1]} more"
     elif len(gpus) == len(mine):
-        said = "this machine has no other GPU"
+        evidence = "this machine has no other GPU"
     promised = decision.enforcement.devices
-    return Finding(dimension="devices", promised=promised, delivered=level, evidence=said)
+    return Finding(dimension="devices", promised=promised, delivered=level, evidence=evidence)
 
 
 def _others(report: ProbeReport, mine: set[str]) -> tuple[str, int] | None:
     for name, view in _escaped(report):
-        seen = {_key(device.uuid) for device in view.devices}
-        if seen - mine:
-            return name, len(seen - mine)
+        visible = {_key(device.uuid) for device in view.devices}
+        if visible - mine:
+            return name, len(visible - mine)
     return None
 
 
 def _escaped(report: ProbeReport) -> Iterable[tuple[str, View]]:
     """Escapes that got as far as the driver."""
-    return ((one.name, one.view) for one in report.escapes if one.view and not one.view.error)
+    return (
+        (escape.name, escape.view)
+        for escape in report.escapes
+        if escape.view and not escape.view.error
+    )
 
 
 def _device(view: View, gpu: GpuId) -> ProbedDevice | None:
     """The GPU as the view has it; a full share has it too, but refuses a context on it."""
     usable = {SUCCESS, OUT_OF_MEMORY}
-    found = (d for d in view.devices if same_gpu(d.uuid, gpu) and d.result in usable)
-    return next(found, None)
+    usable_devices = (d for d in view.devices if same_gpu(d.uuid, gpu) and d.result in usable)
+    return next(usable_devices, None)
 
 
-def same_gpu(one: str, other: str) -> bool:
+def same_gpu(uuid: str, other: str) -> bool:
     """The driver does not say the prefix of a UUID, NVML does: compare what follows."""
-    return _key(one) == _key(other)
+    return _key(uuid) == _key(other)
 
 
 def _key(uuid: str) -> str:
@@ -275,5 +285,5 @@ def _key(uuid: str) -> str:
 
 def _weakest(name: str, promised: Level, verdicts: Sequence[tuple[Level, str]]) -> Finding:
     order = list(Level)
-    level, said = max(verdicts, key=lambda verdict: order.index(verdict[0]))
-    return Finding(dimension=name, promised=promised, delivered=level, evidence=said)
+    level, evidence = max(verdicts, key=lambda verdict: order.index(verdict[0]))
+    return Finding(dimension=name, promised=promised, delivered=level, evidence=evidence)

@@ -6,17 +6,17 @@ from math import inf, log
 import pytest
 
 from gpushare.scheduler import saturation
-from gpushare.scheduler.order.fairshare import Entitlement, Node, Parts, divided, fair_shares
+from gpushare.scheduler.order.fairshare import Entitlement, Fractions, Node, divided, fair_shares
 from support.scheduling.small_machine import amount, aside, has, lab, policy, tenant, wish
 from support.scheduling.values import gpu
 
 
 def entitlement(owed=0.0, wanted=1.0, weight=1, used=0.0):
-    return Entitlement(Parts(owed, owed), Parts(wanted, wanted), weight, used)
+    return Entitlement(Fractions(owed, owed), Fractions(wanted, wanted), weight, used)
 
 
 def memory(pool, *entitlements):
-    return pytest.approx([parts.memory for parts in divided(Parts(pool, pool), entitlements)])
+    return pytest.approx([parts.memory for parts in divided(Fractions(pool, pool), entitlements)])
 
 
 def test_what_is_left_goes_by_weight():

@@ -29,6 +29,6 @@ def environment_change(edits: Edits, preload: str = "") -> EnvironmentChange:
 
 def environment(edits: Edits, base: Mapping[str, str]) -> dict[str, str]:
     """`base` with the edits applied: the whole environment of the program."""
-    found = environment_change(edits, base.get("LD_PRELOAD", ""))
-    kept = {name: value for name, value in base.items() if name not in found.unset}
-    return {**kept, **found.env}
+    change = environment_change(edits, base.get("LD_PRELOAD", ""))
+    kept = {name: value for name, value in base.items() if name not in change.unset}
+    return {**kept, **change.env}

@@ -29,14 +29,14 @@ class Census:
 
     def family(self, roots: Iterable[ProcessRef]) -> set[ProcessRef]:
         """The living among `roots` and all their descendants."""
-        found: set[ProcessRef] = set()
+        family: set[ProcessRef] = set()
         waiting = [root.pid for root in roots if root in self]
         while waiting:
             pid = waiting.pop()
-            if (process := self._living[pid]) not in found:
-                found.add(process)
+            if (process := self._living[pid]) not in family:
+                family.add(process)
                 waiting += self._children.get(pid, ())
-        return found
+        return family
 
     def marked(self, variable: str, value: str, uid: int) -> set[ProcessRef]:
         """Processes of a user that were started with `variable=value` in their environment."""

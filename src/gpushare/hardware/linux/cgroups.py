@@ -91,11 +91,11 @@ class FsCgroups:
         return self._hierarchy is not None and controller in self._hierarchy.controllers
 
     def pids(self, name: str) -> tuple[int, ...]:
-        found: set[int] = set()
+        pids: set[int] = set()
         for group in self._tree(name):
             with contextlib.suppress(OSError):
-                found.update(map(int, (group / "cgroup.procs").read_text().split()))
-        return tuple(sorted(found))
+                pids.update(map(int, (group / "cgroup.procs").read_text().split()))
+        return tuple(sorted(pids))
 
     def remove(self, name: str) -> bool:
         """A killed process leaves a little after it is gone from everywhere else: waits for it."""
@@ -175,7 +175,7 @@ def _mounted(root: Path) -> list[Hierarchy]:
         lines = (root / "proc/self/mountinfo").read_text().splitlines()
     except OSError:
         return []
-    return [found for line in lines if (found := parse_mount(line))]
+    return [hierarchy for line in lines if (hierarchy := parse_mount(line))]
 
 
 def parse_mount(line: str) -> Hierarchy | None:
@@ -192,13 +192,13 @@ def parse_mount(line: str) -> Hierarchy | None:
     )
 
 
-def _choose(found: list[Hierarchy]) -> Hierarchy | None:
+def _choose(hierarchies: list[Hierarchy]) -> Hierarchy | None:
     """v2 wherever it is mounted, pure or hybrid; else the plainest v1 hierarchy."""
-    for hierarchy in found:
+    for hierarchy in hierarchies:
         if hierarchy.version == 2:
             return hierarchy
     for name in _V1_CHOICES:
-        for hierarchy in found:
+        for hierarchy in hierarchies:
             if name in hierarchy.controllers:
                 return hierarchy
     return None

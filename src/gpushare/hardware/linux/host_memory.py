@@ -28,8 +28,8 @@ class LinuxHostMemory:
 
     def room(self, path: Path) -> Bytes:
         """What can still be written there."""
-        found = os.statvfs(path)
-        return Bytes(found.f_bavail * found.f_frsize)
+        status = os.statvfs(path)
+        return Bytes(status.f_bavail * status.f_frsize)
 
     def mount(self, path: Path, size: Bytes) -> bool:
         """Mount a tmpfs of huge pages there unless there is one; False where that is refused."""
@@ -46,11 +46,11 @@ class LinuxHostMemory:
     def _mount_of(self, path: Path) -> tuple[str, str]:
         """Mount point and type of the file system that the path is, or would be, on."""
         real = os.path.realpath(path)
-        found = ("/", "")
+        deepest = ("/", "")
         for line in (self._root / "proc/self/mounts").read_text().splitlines():
             _, point, kind, *_ = line.split()
             point = point.encode().decode("unicode_escape")  # a space stands as \040 there
             inside = real == point or real.startswith(point.rstrip("/") + "/")
-            if inside and len(point) >= len(found[0]):
-                found = (point, kind)
-        return found
+            if inside and len(point) >= len(deepest[0]):
+                deepest = (point, kind)
+        return deepest

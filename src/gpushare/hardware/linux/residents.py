@@ -68,30 +68,38 @@ class Residents:
         """
         if not gpu.simulated and not in_initial_namespace(self._proc):
             return []
-        found = ((process, self.find(process.pid)) for process in gpu.processes)
-        return [(process, who) for process, who in found if not (who and who.name == _MPS)]
+        pairs = ((process, self.find(process.pid)) for process in gpu.processes)
+        return [
+            (process, resident)
+            for process, resident in pairs
+            if not (resident and resident.name == _MPS)
+        ]
 
     def variable(self, pid: int, name: str) -> str:
         """What the process had in its environment when it was started; empty: not known."""
         prefix = os.fsencode(f"{name}=")
         with suppress(OSError):
             words = read(self._proc, pid, "environ").split(b"\0")
-            found = (word.removeprefix(prefix) for word in words if word.startswith(prefix))
-            return os.fsdecode(next(found, b""))
+            values = (word.removeprefix(prefix) for word in words if word.startswith(prefix))
+            return os.fsdecode(next(values, b""))
         return ""
 
     def mps(self) -> list[MpsResident]:
         """Control daemons and servers, whosever they are."""
         pids = (int(name) for name in os.listdir(self._proc) if name.isdecimal())  # noqa: PTH208
-        found = (who for pid in pids if (who := self.find(pid)))
-        return [self._mps(who) for who in found if who.name == _MPS and not who.defunct]
+        residents = (resident for pid in pids if (resident := self.find(pid)))
+        return [
+            self._mps(resident)
+            for resident in residents
+            if resident.name == _MPS and not resident.defunct
+        ]
 
-    def _mps(self, who: Resident) -> MpsResident:
-        program, pipe = b"", self.variable(who.process.pid, _PIPE)
+    def _mps(self, resident: Resident) -> MpsResident:
+        program, pipe = b"", self.variable(resident.process.pid, _PIPE)
         with suppress(OSError):
-            program = read(self._proc, who.process.pid, "cmdline").split(b"\0")[0]
+            program = read(self._proc, resident.process.pid, "cmdline").split(b"\0")[0]
         server = program.endswith(_SERVER)
-        return MpsResident(resident=who, server=server, pipe=Path(pipe) if pipe else None)
+        return MpsResident(resident=resident, server=server, pipe=Path(pipe) if pipe else None)
 
     def _began(self, ticks: int) -> datetime | None:
         with suppress(OSError, StopIteration):

@@ -34,11 +34,11 @@ class MpsShell:
         self._speech.terminate(self._ask, client)
 
     def blame(self) -> tuple[int, ...]:
-        found: dict[int, None] = {}
+        pids: dict[int, None] = {}
         for log in sorted(self._log.rglob("server.log")):
             with log.open(errors="replace") as lines:
-                found.update(dict.fromkeys(blamed(lines)))
-        return tuple(found)
+                pids.update(dict.fromkeys(blamed(lines)))
+        return tuple(pids)
 
     def quit(self) -> None:
         """Ask the daemon to end; it may take its time."""

@@ -90,7 +90,7 @@ class MpsDaemons:
         if not self._folder.is_dir():
             return {}
         return {
-            GpuId(home.name): tuple(sorted(one.name for one in (home / "holders").glob("*")))
+            GpuId(home.name): tuple(sorted(holder.name for holder in (home / "holders").glob("*")))
             for home in sorted(self._folder.iterdir())
         }
 
@@ -116,8 +116,8 @@ class MpsDaemons:
         return MpsPlace(gpu=gpu, pipe=home / "pipe", log=home / "log")
 
     def _tool(self) -> str:
-        if found := self.binary():
-            return found
+        if tool := self.binary():
+            return tool
         raise MpsError("MPS is not installed", f"{BINARY} is not on PATH", HELP)
 
     def _environment(self, gpu: GpuId, protocol: int) -> dict[str, str]:
@@ -190,11 +190,11 @@ class MpsDaemons:
         """The GPU's living daemon, by its record or, when we died before writing one, by search."""
         record = self._home(gpu) / "daemon"
         with contextlib.suppress(OSError, msgspec.DecodeError):
-            known = msgspec.json.decode(record.read_bytes(), type=_DaemonRecord)
-            self._reap(known.process.pid)
-            return known if self._processes.alive(known.process) else None
-        found = (known for program, known in self._family(gpu) if program == BINARY)
-        return next(found, None) if self._place(gpu).pipe.is_dir() else None
+            daemon = msgspec.json.decode(record.read_bytes(), type=_DaemonRecord)
+            self._reap(daemon.process.pid)
+            return daemon if self._processes.alive(daemon.process) else None
+        daemons = (daemon for program, daemon in self._family(gpu) if program == BINARY)
+        return next(daemons, None) if self._place(gpu).pipe.is_dir() else None
 
     def _family(self, gpu: GpuId) -> Iterator[tuple[str, _DaemonRecord]]:
         """The GPU's daemon and its servers, orphans too, by the pipe directory they started on."""

@@ -11,9 +11,9 @@ _WHO = re.compile(r"\b(?:client|pid|process)\b\D{0,16}?(\d+)", re.IGNORECASE)
 
 def blamed(lines: Iterable[str]) -> tuple[int, ...]:
     """Pids that fault lines name, oldest first, each once."""
-    found: dict[int, None] = {}
+    pids: dict[int, None] = {}
     for line in lines:
         text = _STAMP.sub("", line)
         if _FAULT.search(text):
-            found.update((int(pid), None) for pid in _WHO.findall(text))
-    return tuple(found)
+            pids.update((int(pid), None) for pid in _WHO.findall(text))
+    return tuple(pids)

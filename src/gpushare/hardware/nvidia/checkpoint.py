@@ -52,11 +52,11 @@ class CudaCheckpoints:
     """Implements the Checkpoints port. The driver is loaded at the first call, not before."""
 
     def state(self, pid: int) -> CheckpointState | None:
-        found = ctypes.c_int()
-        result = _cuda().cuCheckpointProcessGetState(pid, ctypes.byref(found))
-        if result != _SUCCESS or found.value not in list(CheckpointState):
+        state = ctypes.c_int()
+        result = _cuda().cuCheckpointProcessGetState(pid, ctypes.byref(state))
+        if result != _SUCCESS or state.value not in list(CheckpointState):
             return None
-        return CheckpointState(found.value)
+        return CheckpointState(state.value)
 
     def lock(self, pid: int, seconds: float) -> None:
         arguments = _LockArguments(timeout_ms=max(1, round(seconds * 1000)))
@@ -77,8 +77,8 @@ class CudaCheckpoints:
             _check(_cuda().cuCheckpointProcessRestore(pid, _nothing()), "restore", pid)
             return
         # A map that the driver refuses has changed nothing, so another may be tried.
-        for said in (permutation(moves, _gpus()), moves):
-            result = _restore_on(pid, said)
+        for mapping in (permutation(moves, _gpus()), moves):
+            result = _restore_on(pid, mapping)
             if result != _INVALID_VALUE:
                 break
         _check(result, "restore elsewhere", pid)
@@ -110,15 +110,15 @@ def _uuid(gpu: GpuId) -> _Uuid:
 
 def _gpus() -> list[GpuId]:
     """Every GPU that the driver has for us."""
-    count, found = ctypes.c_int(), []
+    count, gpus = ctypes.c_int(), []
     _cuda().cuDeviceGetCount(ctypes.byref(count))
     for device in range(count.value):
         uuid = _Uuid()
         if _cuda().cuDeviceGetUuid(ctypes.byref(uuid), device) == _SUCCESS:
             text = bytes(uuid.octets).hex()
             cuts = (text[:8], text[8:12], text[12:16], text[16:20], text[20:])
-            found.append(GpuId(f"GPU-{'-'.join(cuts)}"))
-    return found
+            gpus.append(GpuId(f"GPU-{'-'.join(cuts)}"))
+    return gpus
 
 
 @cache

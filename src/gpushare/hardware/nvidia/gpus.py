@@ -81,13 +81,13 @@ class NvmlGpus:
         try:
             if self._events is None:
                 self._events = self._register()
-            found = tuple(self._drain(max(1, int(timeout * 1000))))
+            xids = tuple(self._drain(max(1, int(timeout * 1000))))
         except GpuLostError:
             # The set answers nothing else from now on: make one of the GPUs that are left.
-            self._events, found = None, ()
-        for xid in found:
+            self._events, xids = None, ()
+        for xid in xids:
             self._xids.setdefault(xid.gpu, deque(maxlen=_REMEMBERED_XIDS)).append(xid.code)
-        return found
+        return xids
 
     def compute_mode(self, gpu: GpuId) -> ComputeMode:
         handle = self._nvml.handle(gpu)
@@ -185,19 +185,19 @@ class NvmlGpus:
         return GpuHealth(xids=tuple(self._xids.get(uuid, ())), ecc=ecc)
 
     def _processes(self, handle: Any) -> tuple[GpuProcess, ...]:
-        seen: dict[int, GpuProcess] = {}
+        by_pid: dict[int, GpuProcess] = {}
         for kind in ("Compute", "MPSCompute"):
-            for one in self._running(kind, handle):
-                memory = None if one.usedGpuMemory is None else Bytes(one.usedGpuMemory)
-                seen[one.pid] = GpuProcess(pid=one.pid, memory=memory)
-        return tuple(seen[pid] for pid in sorted(seen))
+            for process in self._running(kind, handle):
+                memory = None if process.usedGpuMemory is None else Bytes(process.usedGpuMemory)
+                by_pid[process.pid] = GpuProcess(pid=process.pid, memory=memory)
+        return tuple(by_pid[pid] for pid in sorted(by_pid))
 
     def _running(self, kind: str, handle: Any) -> list[Any]:
         """By the newest call that the driver has: nvidia-ml-py does not fall back by itself."""
         for version in ("_v3", "_v2"):
-            found = self._nvml.get(f"nvmlDeviceGet{kind}RunningProcesses{version}", handle)
-            if found is not None:
-                return list(found)
+            processes = self._nvml.get(f"nvmlDeviceGet{kind}RunningProcesses{version}", handle)
+            if processes is not None:
+                return list(processes)
         return []
 
     def _instances(self, cards: list[Gpu]) -> Iterator[tuple[Any, Gpu]]:

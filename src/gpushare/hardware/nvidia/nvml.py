@@ -142,7 +142,7 @@ class Nvml:
     @staticmethod
     def _function(name: str) -> Callable[..., Any]:
         """An older nvidia-ml-py may lack a function the driver has: treated as missing there."""
-        found: Callable[..., Any] | None = getattr(pynvml, name, None)
-        if found is None:
+        function: Callable[..., Any] | None = getattr(pynvml, name, None)
+        if function is None:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
-        return found
+        return function

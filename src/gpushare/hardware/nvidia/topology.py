@@ -54,14 +54,14 @@ def parse_cpus(text: str) -> frozenset[int]:
 
 def links(nvml: Nvml, handles: Mapping[GpuId, Any]) -> dict[GpuId, dict[GpuId, str]]:
     """NV# for each pair joined by NVLink, else their nearest common ancestor on the bus."""
-    found: dict[GpuId, dict[GpuId, str]] = {gpu: {} for gpu in handles}
+    names: dict[GpuId, dict[GpuId, str]] = {gpu: {} for gpu in handles}
     wires = {gpu: _nvlinks(nvml, handle) for gpu, handle in handles.items()}
     addresses = {gpu: _address(nvml, handle) for gpu, handle in handles.items()}
-    for one, other in combinations(handles, 2):
-        count = min(_towards(wires[one], addresses[other]), _towards(wires[other], addresses[one]))
-        name = f"NV{count}" if count else _ancestor(nvml, handles[one], handles[other])
-        found[one][other] = found[other][one] = name
-    return found
+    for gpu, peer in combinations(handles, 2):
+        count = min(_towards(wires[gpu], addresses[peer]), _towards(wires[peer], addresses[gpu]))
+        name = f"NV{count}" if count else _ancestor(nvml, handles[gpu], handles[peer])
+        names[gpu][peer] = names[peer][gpu] = name
+    return names
 
 
 def _device(root: Path, pci: str) -> Path:
@@ -91,6 +91,6 @@ def _towards(ends: list[str], address: str) -> int:
     return ends.count("switch") or ends.count(address)
 
 
-def _ancestor(nvml: Nvml, one: Any, other: Any) -> str:
-    level = nvml.get("nvmlDeviceGetTopologyCommonAncestor", one, other)
+def _ancestor(nvml: Nvml, handle: Any, peer: Any) -> str:
+    level = nvml.get("nvmlDeviceGetTopologyCommonAncestor", handle, peer)
     return _ANCESTORS.get(level, "SYS")

@@ -49,10 +49,10 @@ def _find(program: str, path: str) -> str:
     if "/" in program:
         return program
     candidates = [os.path.join(folder, program) for folder in path.split(os.pathsep)]  # noqa: PTH118
-    found = [name for name in candidates if os.path.isfile(name)]  # noqa: PTH113
-    if not found:
+    files = [name for name in candidates if os.path.isfile(name)]  # noqa: PTH113
+    if not files:
         raise _missing(program)
-    return next((name for name in found if os.access(name, os.X_OK)), found[0])
+    return next((name for name in files if os.access(name, os.X_OK)), files[0])
 
 
 def _missing(program: str) -> ProgramNotFoundError:

@@ -31,13 +31,15 @@ class SimulatedMachine:
 
     def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
         """`base` (default: this process' environment) changed so that programs see this machine."""
-        found = dict(os.environ if base is None else base)
+        environment = dict(os.environ if base is None else base)
         for name in ("PATH", "LD_LIBRARY_PATH"):
-            found[name] = os.pathsep.join(filter(None, [str(self._tools), found.get(name)]))
-        found["GPUSHARE_SIM_MACHINE"] = str(self.image)
-        found["CUDA_MPS_PIPE_DIRECTORY"] = str(self.folder / "mps")
-        found["CUDA_MPS_LOG_DIRECTORY"] = str(self.folder / "log")
-        return found
+            environment[name] = os.pathsep.join(
+                filter(None, [str(self._tools), environment.get(name)])
+            )
+        environment["GPUSHARE_SIM_MACHINE"] = str(self.image)
+        environment["CUDA_MPS_PIPE_DIRECTORY"] = str(self.folder / "mps")
+        environment["CUDA_MPS_LOG_DIRECTORY"] = str(self.folder / "log")
+        return environment
 
     def fault(self, *words: str) -> None:
         """Break or heal the machine: `fault("gpu=0", "xid=31")`, `fault("clear")`.

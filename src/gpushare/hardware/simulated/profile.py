@@ -103,13 +103,13 @@ def profiles() -> dict[str, MachineProfile]:
 
 def load_profile(name: str) -> MachineProfile:
     """The profile of this name; raises UnknownProfileError, which lists the known ones."""
-    known = profiles()
-    if name in known:
-        return known[name]
-    near = difflib.get_close_matches(name, known, n=1)
+    by_name = profiles()
+    if name in by_name:
+        return by_name[name]
+    near = difflib.get_close_matches(name, by_name, n=1)
     raise UnknownProfileError(
         f"there is no simulated machine {name!r}",
-        f"the profiles are {', '.join(known)}",
+        f"the profiles are {', '.join(by_name)}",
         f"gpushare simulate {near[0]}" if near else "gpushare simulate --list",
     )
 

@@ -191,13 +191,13 @@ __all__ = [
 
 def catalogue() -> dict[str, type[GpushareError]]:
     """Every code and its error, in the order of the codes."""
-    found: dict[str, type[GpushareError]] = {}
+    by_code: dict[str, type[GpushareError]] = {}
     waiting: list[type[GpushareError]] = [GpushareError]
     while waiting:
         error = waiting.pop()
-        found[error.code] = error
+        by_code[error.code] = error
         waiting += error.__subclasses__()
-    return dict(sorted(found.items()))
+    return dict(sorted(by_code.items()))
 
 
 def from_body(body: ErrorBody) -> GpushareError:

@@ -41,13 +41,13 @@ def document(policy: Policy) -> dict[str, Any]:
     """Every rule, and of each tenant what is not as usual; `policy()` reads it back."""
     whole = _written(policy)
     named = {name: _unusual(spec) for name, spec in policy.tenants.items()}
-    found = {"apiVersion": API_VERSION, **whole, "default": _unusual(policy.default)}
-    return {**found, TENANTS: named} if named else found
+    document = {"apiVersion": API_VERSION, **whole, "default": _unusual(policy.default)}
+    return {**document, TENANTS: named} if named else document
 
 
-def policy(found: Mapping[str, Any]) -> Policy:
+def policy(document: Mapping[str, Any]) -> Policy:
     """Read a document. Raises PolicyError, which names the key and where it stands."""
-    rules = dict(found)
+    rules = dict(document)
     if (version := rules.pop("apiVersion", None)) != API_VERSION:
         raise PolicyError(
             f"apiVersion is {version!r}", "", f'begin the file with: apiVersion = "{API_VERSION}"'
@@ -110,11 +110,11 @@ def _words(name: str, field: Any) -> Any:
 
 
 def _flat(table: Mapping[str, Any], at: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in table.items():
         path = f"{at}.{name}" if at else name
-        found |= _flat(value, path) if isinstance(value, Mapping) else {path: value}
-    return found
+        flat |= _flat(value, path) if isinstance(value, Mapping) else {path: value}
+    return flat
 
 
 def _differ(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
@@ -132,19 +132,19 @@ def _key(name: object) -> str:
 # Reading.
 
 
-def _read(kind: type[T], found: Any, place: str, **values: Any) -> T:
+def _read(kind: type[T], document: Any, place: str, **values: Any) -> T:
     """`values`: fields that are read already."""
-    known = [name for name in kind.__struct_fields__ if name not in values]
-    for name, value in _table(found, place).items():
-        if name not in known:
-            raise _unknown(name, place, [*known, *([] if place else [TENANTS])])
+    fields = [name for name in kind.__struct_fields__ if name not in values]
+    for name, value in _table(document, place).items():
+        if name not in fields:
+            raise _unknown(name, place, [*fields, *([] if place else [TENANTS])])
         values[name] = _value(name, value, f"{place}.{name}" if place else name)
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        said, _, where = str(error).partition(" - at `$")
+        because, _, where = str(error).partition(" - at `$")
         at = f"{place}{where.rstrip('`')}".lstrip(".") or "the policy"
-        raise PolicyError(f"cannot use {at}", said) from error
+        raise PolicyError(f"cannot use {at}", because) from error
 
 
 def _value(name: str, value: Any, place: str) -> Any:
@@ -165,10 +165,10 @@ def quantity(name: str, value: Any) -> Any:
     return _QUANTITIES[name][0](value)
 
 
-def _table(found: Any, place: str) -> Mapping[str, Any]:
-    if not isinstance(found, Mapping):
-        raise PolicyError(f"cannot use {place}", f"it is a table, not {found!r}")
-    return found
+def _table(document: Any, place: str) -> Mapping[str, Any]:
+    if not isinstance(document, Mapping):
+        raise PolicyError(f"cannot use {place}", f"it is a table, not {document!r}")
+    return document
 
 
 def _name(name: object) -> str:
@@ -177,9 +177,9 @@ def _name(name: object) -> str:
     return name
 
 
-def _unknown(name: object, place: str, known: list[str]) -> PolicyError:
-    near = get_close_matches(str(name), known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"it may have: {', '.join(known)}"
+def _unknown(name: object, place: str, names: list[str]) -> PolicyError:
+    near = get_close_matches(str(name), names, 1)
+    hint = f"did you mean {near[0]}?" if near else f"it may have: {', '.join(names)}"
     at = f" of {place}" if place else ""
     return PolicyError(f"unknown key {name!r}{at}", "a policy has no such key", hint)
 

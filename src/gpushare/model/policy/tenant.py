@@ -135,18 +135,18 @@ class Policy(Value):
 
     def line(self, tenant: Tenant) -> tuple[Tenant, ...]:
         """The tenant, its parent, and so on up."""
-        found = [tenant]
-        while (parent := self.spec(found[-1]).parent) is not None:
-            found.append(parent)
-        return tuple(found)
+        line = [tenant]
+        while (parent := self.spec(line[-1]).parent) is not None:
+            line.append(parent)
+        return tuple(line)
 
 
 def _check_line(policy: Policy, name: Tenant) -> None:
-    seen, below, at = {name: None}, name, policy.tenants[name].parent
+    path, below, at = {name: None}, name, policy.tenants[name].parent
     while at is not None:
         if at not in policy.tenants:
             raise PolicyError(f"tenant {below} has the parent {at}", _NO_PARENT)
-        if at in seen:
-            raise PolicyError(f"tenant {at} is below itself", " in ".join([*seen, at]))
-        seen[at] = None
+        if at in path:
+            raise PolicyError(f"tenant {at} is below itself", " in ".join([*path, at]))
+        path[at] = None
         below, at = at, policy.tenants[at].parent

@@ -44,7 +44,7 @@ class Node(NamedTuple):
     own: bool = False
 
 
-class Parts(NamedTuple):
+class Fractions(NamedTuple):
     """Fractions of the machine."""
 
     memory: float = 0.0
@@ -54,8 +54,8 @@ class Parts(NamedTuple):
 class Entitlement(NamedTuple):
     """One sibling's: what it is owed and wants, its weight, and the part it used recently."""
 
-    owed: Parts
-    wanted: Parts
+    owed: Fractions
+    wanted: Fractions
     weight: int
     used: float
 
@@ -69,15 +69,15 @@ class FairShares(Value):
     whole: Load
     held: dict[Node, Load]
     wanted: dict[Node, Load]
-    fair: dict[Node, Parts]
+    fair: dict[Node, Fractions]
     used: dict[Node, float]
 
     def saturation(self, node: Node) -> float:
         """Held over fair, of what it has more; inf: it wants something and nothing is left."""
         has, wants = (
-            _parts(of_it.get(node, NOTHING), self.whole) for of_it in (self.held, self.wanted)
+            _fractions(of_it.get(node, NOTHING), self.whole) for of_it in (self.held, self.wanted)
         )
-        fair = self.fair.get(node, Parts())
+        fair = self.fair.get(node, Fractions())
         return max(_ratio(*figures) for figures in zip(has, fair, wants, strict=True))
 
     def levels(self, nodes: Iterable[Node]) -> tuple[float, ...]:
@@ -181,10 +181,10 @@ def _capped(load_wanted: Load, limit: Amount, has: Load) -> Load:
     return Load(memory=Bytes(max(memory, has.memory)), compute=Percent(max(compute, has.compute)))
 
 
-def _allotted(state: Snapshot, entitlements: dict[Node, Entitlement]) -> dict[Node, Parts]:
+def _allotted(state: Snapshot, entitlements: dict[Node, Entitlement]) -> dict[Node, Fractions]:
     """The machine divided among the roots, what each gets among its children, and so on down."""
-    fair: dict[Node, Parts] = {}
-    pools = [(Parts(1.0, 1.0), _below(state, entitlements, None))]
+    fair: dict[Node, Fractions] = {}
+    pools = [(Fractions(1.0, 1.0), _below(state, entitlements, None))]
     while pools:
         pool, nodes = pools.pop()
         for node, part in zip(nodes, divided(pool, [entitlements[n] for n in nodes]), strict=True):
@@ -210,8 +210,8 @@ def _entitlements(state: Snapshot, wants: dict[Node, Load], whole: Load) -> dict
         spec = state.policy.spec(node.tenant)
         owed = spare.get(node.tenant, NOTHING) if node.own else of(spec.guaranteed)
         entitlements[node] = Entitlement(
-            owed=_parts(owed, whole),
-            wanted=_parts(load_wanted, whole),
+            owed=_fractions(owed, whole),
+            wanted=_fractions(load_wanted, whole),
             weight=1 if node.own else spec.weight,
             used=_used(state, node) / window,
         )
@@ -233,11 +233,11 @@ def _window(state: Snapshot, whole: Load) -> float:
     return max(whole.compute / FULL, 1.0) * state.policy.half_life / log(2)
 
 
-def _parts(load: Load, whole: Load) -> Parts:
-    return Parts(load.memory / max(whole.memory, 1), load.compute / max(whole.compute, 1))
+def _fractions(load: Load, whole: Load) -> Fractions:
+    return Fractions(load.memory / max(whole.memory, 1), load.compute / max(whole.compute, 1))
 
 
-def divided(pool: Parts, entitlements: Sequence[Entitlement]) -> list[Parts]:
+def divided(pool: Fractions, entitlements: Sequence[Entitlement]) -> list[Fractions]:
     """What of the pool is fair for each of the siblings."""
     weights = [float(entitlement.weight) for entitlement in entitlements]
     fractions = [weight / sum(weights) for weight in weights]
@@ -252,7 +252,7 @@ def divided(pool: Parts, entitlements: Sequence[Entitlement]) -> list[Parts]:
         _rounds(pool.compute, compute, portions, weights),
         strict=True,
     )
-    return [Parts(*both) for both in parts]
+    return [Fractions(*both) for both in parts]
 
 
 def _rounds(
