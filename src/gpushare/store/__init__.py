@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the daemon remembers: one SQLite file in the state directory, one repository per noun."""
+"""The state of the daemon: one SQLite file in the state directory, one repository per noun."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path

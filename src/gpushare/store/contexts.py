@@ -8,23 +8,23 @@ from .database import Database
 
 
 class ContextCosts:
-    """Kept in memory too, because mechanisms ask from other threads than the store's."""
+    """Also kept in memory, because mechanisms read it from other threads than the store's."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
         rows = database.rows("SELECT gpu, driver, bytes FROM contexts")
-        self._known = {GpuId(gpu): (driver, Bytes(cost)) for gpu, driver, cost in rows}
+        self._costs = {GpuId(gpu): (driver, Bytes(cost)) for gpu, driver, cost in rows}
 
     def put(self, gpu: GpuId, driver: str, cost: Bytes) -> None:
-        """Another driver's cost of the same GPU is forgotten."""
+        """Replaces the cost under another driver."""
         with self._db.transaction():
             self._db.execute("DELETE FROM contexts WHERE gpu = ?", gpu)
             self._db.execute("INSERT INTO contexts VALUES (?, ?, ?)", gpu, driver, cost)
-        self._known[gpu] = (driver, cost)
+        self._costs[gpu] = (driver, cost)
 
     def get(self, gpu: GpuId, driver: str) -> Bytes | None:
-        known, cost = self._known.get(gpu, ("", Bytes(0)))
-        return cost if known == driver else None
+        measured_under, cost = self._costs.get(gpu, ("", Bytes(0)))
+        return cost if measured_under == driver else None
 
     def all(self) -> dict[GpuId, Bytes]:
-        return {gpu: cost for gpu, (_, cost) in self._known.items()}
+        return {gpu: cost for gpu, (_, cost) in self._costs.items()}

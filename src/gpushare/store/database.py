@@ -1,5 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One SQLite file, one connection, one writer."""
+"""The state file: one SQLite file, one connection, one writer.
+
+The daemon is the only process that writes the file (`StateLock`); its event loop uses one
+connection. Repositories (`Shares`, `Events`, …) hold the SQL of one noun each and share it.
+
+The schema is the list of files in `schema/`, applied in order. `PRAGMA user_version` counts those
+applied. Each is applied in one transaction together with its number, so an upgrade that is
+interrupted is repeated. A file that a newer version has written is refused, never downgraded.
+
+Invariants:
+- A statement outside `transaction` is committed when it returns; inside, all or nothing. A nested
+  transaction belongs to the outer one, so a repository may use its own within a caller's.
+- What is committed survives the death of the process at any point (WAL). A power cut may lose the
+  newest commits; no process of a share survives one either.
+- SQLite's errors leave this module as errors of the state tree, except a violated constraint, which
+  repositories turn into an error about their noun.
+"""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -18,8 +34,7 @@ from gpushare.model.errors import (
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _PRIMARY = 0xFF  # the low byte of an extended result code names its family (sqlite.org/rescode)
 
-# In WAL mode NORMAL survives the death of the process at any point; only a power cut may lose the
-# newest commits, and after a power cut no process of any share lives either.
+# NORMAL syncs at checkpoints only, which is enough in WAL mode: see the invariants above.
 _PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON")
 
 
@@ -52,7 +67,7 @@ class Database:
             raise StateVersionError(
                 f"{self.path} was written by a newer gpushare",
                 f"its schema is {version}, this gpushare knows {len(steps)}",
-                "install the newer gpushare again, or start with another state directory",
+                "install the newer gpushare again, or use another state directory",
             )
         for number, step in enumerate(steps[version:], version + 1):
             self._connection.executescript(
@@ -109,7 +124,7 @@ def _named(path: Path, error: sqlite3.Error) -> StateError:
         return StateFullError(
             f"cannot write {path}", "the disk is full", f"free space: df -h {path.parent}"
         )
-    return StateError(f"cannot use {path}", str(error), f"look at it: ls -l {path.parent}")
+    return StateError(f"cannot use {path}", str(error), f"check it: ls -l {path.parent}")
 
 
 def _corrupt(path: Path, verdict: str) -> StateCorruptError:

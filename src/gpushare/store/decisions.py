@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What places were decided from, so that a decision can be made again and compared."""
+"""What decisions were made from, so that they can be made again and compared."""
 
 import zlib
 from datetime import datetime
@@ -13,7 +13,7 @@ _KEPT = 500  # the newest; a large machine's snapshot is some ten kilobytes when
 
 
 class Decisions:
-    """Bodies are the caller's JSON: the store knows nothing of scheduling."""
+    """Bodies are JSON of the caller; the store does not interpret them."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -33,12 +33,12 @@ class Decisions:
             )
 
     def get(self, share: ShareId) -> tuple[datetime, bytes]:
-        """Raises NotFoundError for one that was never made, or is forgotten."""
+        """Raises NotFoundError for a decision that was never made or is no longer kept."""
         rows = self._db.rows("SELECT at, body FROM decisions WHERE share = ?", share)
         if not rows:
             raise NotFoundError(
                 f"no decision about share {share} is kept",
-                f"it has no place yet, or {_KEPT} were decided since",
+                f"it has no place yet, or {_KEPT} decisions were made since",
                 f"gpushare show {share}",
             )
         return datetime.fromisoformat(rows[0][0]), zlib.decompress(rows[0][1])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The journal: what is about to be done to the machine, written before it is done."""
+"""The journal: acts on the machine, written before they begin."""
 
 from enum import StrEnum, unique
 
@@ -23,8 +23,8 @@ class Act(StrEnum):
 
 
 class Intent(Value):
-    """`decision` is what is being made or unmade; `to` and `reason` how a release shall end;
-    `tier` how programs move."""
+    """`decision` is what is made or unmade; `to` and `reason` are the end of a release; `tier` is
+    how programs move."""
 
     share: ShareId
     act: Act

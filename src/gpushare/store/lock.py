@@ -9,7 +9,7 @@ from gpushare.model.errors import DaemonRunningError
 
 
 class StateLock:
-    """Held while the object lives; the kernel gives it back when its process dies.
+    """Held until `release`; the Linux kernel releases it when the process dies.
 
     Raises DaemonRunningError naming the pid that holds it.
     """
@@ -24,7 +24,7 @@ class StateLock:
             raise DaemonRunningError(
                 f"another daemon (pid {holder}) uses {path.parent}",
                 "one state directory belongs to one daemon",
-                "use it as it is (gpushare ps), or start with another --state-dir",
+                "use that daemon (gpushare ps), or start with another --state-dir",
             ) from None
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of the machine, and every one there was before them."""
+"""The policy of the machine, and its earlier revisions."""
 
 from datetime import datetime
 
@@ -21,11 +21,11 @@ class Policies:
         self._newest = newest[0] if newest else PolicyView()
 
     def current(self) -> Policy:
-        """What is in force: the newest, or one that allows everything."""
+        """The policy in force: the newest, or one that allows everything."""
         return self._newest.policy
 
     def newest(self) -> PolicyView:
-        """The same with who put it, and when."""
+        """The same, with its author and time."""
         return self._newest
 
     def put(self, policy: Policy, by: str, at: datetime) -> PolicyView:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What past runs say about programs: bounded, and what is old counts less and less."""
+"""What is known of programs from past runs: bounded, and older runs count less."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -11,27 +11,27 @@ from gpushare.model.units import Bytes
 
 from .database import Database
 
-ENOUGH = 6 * 3600.0  # seconds; beyond them the old half of what is known makes way for the new
+ENOUGH = 6 * 3600.0  # seconds; above them all that is known of a pair is halved
 KEPT = 2000  # pairs, and programs
 _decode = msgspec.json.Decoder(Runs).decode
 
 
 class Profiles:
-    """Kept in memory too: every placement asks."""
+    """Also kept in memory, because every placement reads it."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        self._known: tuple[Profile, ...] | None = None
+        self._cached: tuple[Profile, ...] | None = None
 
     def all(self) -> tuple[Profile, ...]:
-        """Alone (`beside` "") and beside each neighbour, by program."""
-        if self._known is None:
-            self._known = self._read()
-        return self._known
+        """Alone (`beside` is "") and with each neighbour, by program."""  # prose: allow
+        if self._cached is None:
+            self._cached = self._read()
+        return self._cached
 
     def add(self, seen: Iterable[Profile], at: datetime) -> None:
-        """Add to what is known of each pair; forget the pairs that were not seen for longest."""
-        self._known = None
+        """Add to what is known of each pair; forget the pairs not seen for the longest time."""
+        self._cached = None
         with self._db.transaction():
             for profile in seen:
                 self._add(profile, at.timestamp())
@@ -53,7 +53,7 @@ class Profiles:
             self._forget("runs")
 
     def _read(self) -> tuple[Profile, ...]:
-        sql = "SELECT program, beside, seconds, work FROM profiles ORDER BY program, beside"
+        sql = "SELECT program, beside, seconds, work FROM profiles ORDER BY 1, 2"  # prose: allow
         return tuple(
             Profile(program=program, beside=beside, seconds=seconds, work=work)
             for program, beside, seconds, work in self._db.rows(sql)
@@ -71,7 +71,7 @@ class Profiles:
         )
         self._db.execute(
             "UPDATE profiles SET seconds = seconds / 2, work = work / 2"
-            " WHERE program = ? AND beside = ? AND seconds > ?",
+            " WHERE program = ? AND beside = ? AND seconds > ?",  # prose: allow
             new.program,
             new.beside,
             ENOUGH,
@@ -87,7 +87,7 @@ class Profiles:
 def _with(
     before: Runs | None, program: str, seconds: float, peak: Bytes | None, at: datetime
 ) -> Runs:
-    peaks = [known for known in (before.peak if before else None, peak) if known is not None]
+    peaks = [size for size in (before.peak if before else None, peak) if size is not None]
     return Runs(
         program=program,
         count=before.count + 1 if before else 1,

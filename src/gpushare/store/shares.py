@@ -13,20 +13,20 @@ from gpushare.model.share import Share, State
 
 from .database import Database
 
-_ROADS = {
+_TRANSITIONS = {
     State.QUEUED: {State.GRANTED},
     State.GRANTED: {State.RUNNING, State.SUSPENDED},
     State.RUNNING: {
         State.GRANTED,
         State.SUSPENDED,
-    },  # back to granted: a held share without programs
+    },  # granted again: a held share without programs
     State.SUSPENDED: {State.RUNNING, State.GRANTED},
 }
 _ENDS = {State.RELEASED, State.FAILED}
 _LIVING = "state NOT IN ('released', 'failed')"
 _KEPT = 1000  # ended shares remembered for `ps -a`
 
-# Each pass reads every living share, and most are as they were: values may be handed out twice.
+# Each pass reads every living share, and most are unchanged. Values are frozen, so they are shared.
 _decode = lru_cache(maxsize=512)(msgspec.json.Decoder(Share).decode)
 _encode = msgspec.json.encode
 
@@ -49,7 +49,7 @@ class Shares:
             raise ConflictError(
                 f"there is a share named {share.name!r}",
                 "the names of living shares are unique",
-                f"look at it: gpushare show {share.name}",
+                f"see it: gpushare show {share.name}",
             ) from None
         return share
 
@@ -65,9 +65,11 @@ class Shares:
         return self._put(msgspec.structs.replace(self.get(share), **changes))
 
     def move(self, share: ShareId, to: State, **changes: Any) -> Share:
-        """Change the state; raises ConflictError where no road leads there."""
+        """Change the state; raises ConflictError if that transition does not exist."""
         before = self.get(share)
-        if to is not before.state and to not in _ROADS.get(before.state, set()) | _ends(before):
+        if to is not before.state and to not in _TRANSITIONS.get(before.state, set()) | _ends(
+            before
+        ):
             raise ConflictError(
                 f"share {before.name} is {before.state}", f"it cannot become {to}", "gpushare ps -a"
             )
@@ -91,15 +93,15 @@ class Shares:
         found = self._select("substr(id, 1, length(?1)) = ?1", ref) if len(ref) >= 2 else []
         if len(found) > 1:
             names = ", ".join(share.id for share in found)
-            raise ConflictError(f"{ref!r} fits several shares", names, "write more of the id")
+            raise ConflictError(f"{ref!r} fits several shares", names, "give more of the id")
         if not found:
             raise NoSuchShareError(
-                f"no share {ref!r}", "no id or name is like that", "list them: gpushare ps -a"
+                f"no share {ref!r}", "no id or name matches", "list them: gpushare ps -a"
             )
         return found[0]
 
     def of(self, uid: int) -> set[ShareId]:
-        """Ids of all that are remembered and belong to the user."""
+        """Ids of all shares of the user that are kept."""
         return {share.id for share in self.all() if share.uid == uid}
 
     def names(self) -> set[str]:

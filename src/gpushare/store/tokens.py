@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens, and what their secrets hash to."""
+"""Tokens, and the hashes of their secrets."""
 
 from datetime import datetime
 
@@ -39,8 +39,8 @@ class StoredTokens:
 
     def all(self) -> list[Token]:
         """Oldest first."""
-        found = [_decode(row[0]) for row in self._db.rows("SELECT body FROM tokens")]
-        return sorted(found, key=lambda token: token.created)
+        tokens = [_decode(row[0]) for row in self._db.rows("SELECT body FROM tokens")]
+        return sorted(tokens, key=lambda token: token.created)
 
     def of(self, uid: int) -> list[Token]:
         """Those that act as the user."""
@@ -51,13 +51,13 @@ class StoredTokens:
         self._db.execute("UPDATE tokens SET body = ? WHERE id = ?", body, token.id)
 
     def remove(self, token: TokenId) -> list[TokenId]:
-        """With all that was made with it, and with that; what went."""
+        """Remove the token and all that were made with it, directly or not; their ids."""
         with self._db.transaction():
-            gone = [row[0] for row in self._db.rows(_FAMILY, token)]
-            for one in gone:
-                self._db.execute("DELETE FROM tokens WHERE id = ?", one)
-        return gone
+            removed = [row[0] for row in self._db.rows(_FAMILY, token)]
+            for each in removed:
+                self._db.execute("DELETE FROM tokens WHERE id = ?", each)
+        return removed
 
     def forget(self, before: datetime) -> None:
-        """What had expired by then."""
+        """Tokens that had expired before that time."""
         self._db.execute("DELETE FROM tokens WHERE expires < ?", int(before.timestamp()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GPU seconds per tenant and hour: what quotas of GPU hours and fair shares are counted from."""
+"""GPU seconds per tenant and hour, from which GPU hours and fair shares are computed."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ HOUR = 3600
 
 
 class Charge(Value):
-    """GPU seconds that a tenant had around a time, all within one hour."""
+    """GPU seconds of a tenant around a time, all within one hour."""
 
     tenant: Tenant
     at: datetime
@@ -23,7 +23,7 @@ class Charge(Value):
 
 
 class Usage:
-    """Sums are kept in memory as well, because every decision asks for them."""
+    """Sums are also kept in memory, because every decision reads them."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -31,7 +31,7 @@ class Usage:
         self._within: HourSums | None = None
 
     def add(self, charges: Iterable[Charge], until: datetime) -> None:
-        """Write down what was used, all of it or nothing, and that all until then is in."""
+        """Record charges, all or none, and that everything until then is charged."""
         charges = tuple(charges)
         with self._db.transaction():
             for charge in charges:
@@ -50,37 +50,37 @@ class Usage:
             self._decayed.add(charges)
 
     def until(self) -> datetime | None:
-        """Until when everything is in the books."""
+        """Until when everything is charged."""
         rows = self._db.rows("SELECT until FROM charged")
         return datetime.fromisoformat(rows[0][0]) if rows else None
 
     def decayed(self, now: datetime, half_life: Seconds) -> dict[Tenant, float]:
         """GPU seconds of each tenant, those of one half-life ago counting half.
 
-        To the second for what was added since the daemon started, to the hour for what was before.
+        Exact to the second for charges since the daemon started, to the hour for earlier ones.
         """
-        known = self._decayed
-        if known is None or known.half_life != half_life or now < known.at:
+        decayed = self._decayed
+        if decayed is None or decayed.half_life != half_life or now < decayed.at:
             rows = self._db.rows("SELECT hour, tenant, seconds FROM usage")
-            self._decayed = known = Decayed(half_life, now)
-            known.fill((_middle(hour), tenant, seconds) for hour, tenant, seconds in rows)
-        return known.sums(now)
+            self._decayed = decayed = Decayed(half_life, now)
+            decayed.fill((_middle(hour), tenant, seconds) for hour, tenant, seconds in rows)
+        return decayed.sums(now)
 
     def within(self, now: datetime, period: Seconds) -> dict[Tenant, float]:
         """GPU seconds of each tenant in the hours of the newest period."""
         first = hour_of(now - timedelta(seconds=period)) + 1
-        known = self._within
-        if known is None or known.first != first:
+        window = self._within
+        if window is None or window.first != first:
             rows = self._db.rows(
                 "SELECT tenant, sum(seconds) FROM usage WHERE hour >= ? GROUP BY tenant", first
             )
-            self._within = known = HourSums(first, {Tenant(tenant): sum_ for tenant, sum_ in rows})
-        return dict(known.sums)
+            self._within = window = HourSums(first, {Tenant(tenant): sum_ for tenant, sum_ in rows})
+        return dict(window.sums)
 
     def forget(self, longest: Seconds) -> None:
         """Keep the newest hours only, as many as this is long.
 
-        Hours are counted, not compared with the clock: one that was wrong for a while costs none.
+        Hours are counted, not compared with the clock, so a clock that was wrong loses none.
         """
         self._db.execute(
             "DELETE FROM usage WHERE hour NOT IN "
@@ -103,7 +103,7 @@ class HourSums:
 
 
 class Decayed:
-    """Sums as they stand at `at`; all of them shrink alike, so one factor brings them to now."""
+    """Sums at the time `at`. All decay alike, so one factor brings them to a later time."""
 
     def __init__(self, half_life: Seconds, at: datetime) -> None:
         self.half_life, self.at = half_life, at
@@ -115,7 +115,7 @@ class Decayed:
     def fill(self, rows: Iterable[tuple[float, Tenant, float]]) -> None:
         """Seconds of the epoch, tenant, GPU seconds.
 
-        What lies ahead of `at`, by a clock that was set back, counts in full.
+        Charges later than `at` (the clock was set back) count in full.
         """
         at = self.at.timestamp()
         for then, tenant, seconds in rows:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which mechanism stacks have been proved, per boot and driver."""
+"""Which mechanism stacks were verified, per boot and driver."""
 
 from collections.abc import Sequence
 
@@ -13,27 +13,27 @@ _decode = msgspec.json.Decoder(Verification).decode
 
 
 class Verifications:
-    """`boot` is the kernel's boot id: a proof does not outlive a reboot. `proved`: mechanisms."""
+    """`boot` is the boot id of the Linux kernel: a reboot ends a verification."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def put(self, boot: str, driver: str, proved: Sequence[str], found: Verification) -> None:
+    def put(self, boot: str, driver: str, stack: Sequence[str], verification: Verification) -> None:
         with self._db.transaction():
             self._db.execute("DELETE FROM verifications WHERE boot != ?", boot)
             self._db.execute(
                 "INSERT OR REPLACE INTO verifications VALUES (?, ?, ?, ?)",
                 boot,
                 driver,
-                "+".join(proved),
-                msgspec.json.encode(found),
+                "+".join(stack),
+                msgspec.json.encode(verification),
             )
 
-    def get(self, boot: str, driver: str, proved: Sequence[str]) -> Verification | None:
+    def get(self, boot: str, driver: str, stack: Sequence[str]) -> Verification | None:
         rows = self._db.rows(
             "SELECT body FROM verifications WHERE boot = ? AND driver = ? AND mechanisms = ?",
             boot,
             driver,
-            "+".join(proved),
+            "+".join(stack),
         )
         return _decode(rows[0][0]) if rows else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One file that is only ever appended to, by one process, whole line after whole line."""
+"""One file to which one process appends whole lines."""
 
 import errno
 import fcntl
@@ -20,7 +20,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class Appender:
     """`size`: how much of the file is ours, in bytes.
 
-    Raises DaemonRunningError when another process appends to it, DeniedError.
+    Raises DaemonRunningError if another process appends to it, DeniedError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,7 +38,7 @@ class Appender:
         self._listed = False
 
     def write(self, line: bytes) -> None:
-        """All of it or, as far as others can tell, nothing. Raises StateFullError, StateError."""
+        """Append a line; a partial one counts as unwritten. Raises StateFullError, StateError."""
         try:
             written = os.write(self._fd, line)
         except OSError as error:
@@ -48,7 +48,7 @@ class Appender:
         self.size += written
 
     def cut_off(self) -> bytes:
-        """What follows the last whole record, after making sure that it ends in a newline."""
+        """Bytes after the last whole record, made to end in a newline."""
         junk = _junk(self._fd)
         good = os.fstat(self._fd).st_size - len(junk)
         if junk and not junk.endswith(b"\n"):
@@ -59,7 +59,7 @@ class Appender:
         return junk
 
     def in_place(self) -> bool:
-        """Whether the name is still this file's."""
+        """Whether the path still names this file."""
         ours = os.fstat(self._fd)
         try:
             there = self.path.lstat()
@@ -68,11 +68,11 @@ class Appender:
         return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
 
     def intact(self) -> bool:
-        """Whether the file is where and as large as we left it."""
+        """Whether the file has the path and the size that it had after the last write."""
         return os.fstat(self._fd).st_size == self.size and self.in_place()
 
     def sync(self) -> None:
-        """The file, and once its name. Raises StateError."""
+        """Sync the file, and its folder once. Raises StateError."""
         try:
             os.fdatasync(self._fd)
             if not self._listed:
@@ -87,7 +87,7 @@ class Appender:
     def _own(self) -> None:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if stat.S_IMODE(os.fstat(self._fd).st_mode) != MODE:  # not even tried after chattr +a
+            if stat.S_IMODE(os.fstat(self._fd).st_mode) != MODE:  # skipped after chattr +a
                 os.fchmod(self._fd, MODE)
         except BlockingIOError:
             os.close(self._fd)
@@ -110,7 +110,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _junk(descriptor: int) -> bytes:
-    """What follows the last whole record, by the descriptor: the name may be another file's."""
+    """Bytes after the last whole record, by the descriptor: the path may name another file."""
     lines: list[bytes] = []
     with os.fdopen(os.dup(descriptor), "rb") as file:
         for raw in backwards(file):

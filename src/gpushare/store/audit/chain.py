@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How records hang together: each names the hash of the one before it."""
+"""How records form a chain: each contains the hash of the one before it."""
 
 from hashlib import sha256
 
@@ -11,8 +11,8 @@ from gpushare.model.audit import HEAD, Record
 OPENED = "audit.opened"  # the first record of all
 CONTINUED = "audit.continued"  # the first record of a file
 RECOVERED = "audit.recovered"  # after lines that were cut off; `torn` is their SHA-256
-MISSING = "audit.missing"  # where the log did not end where it was left
-STUCK = "audit.stuck"  # where a file had to be turned over and could not
+MISSING = "audit.missing"  # the log does not end where it ended last
+STUCK = "audit.stuck"  # a file could not be rotated
 _CONTEXT = b"gpushare audit head v1\n"  # so that the key signs nothing else by accident
 _LONGEST = 1000  # characters of one text
 _decode = msgspec.json.Decoder(Record).decode
@@ -32,7 +32,7 @@ def sealed(record: Record) -> Record:
 
 
 def read(raw: bytes) -> Record | None:
-    """The record that is written like that to the last byte, or None."""
+    """The record, if its canonical form equals the line to the last byte; else None."""
     try:
         record = _decode(raw)
         same = line(record) == raw
@@ -42,7 +42,7 @@ def read(raw: bytes) -> Record | None:
 
 
 def signed_text(head: Record) -> bytes:
-    """What a head's signature is over: all of it but signature and hash."""
+    """The text that a head's signature covers: all of the head except signature and hash."""
     detail = {**head.detail, "signature": ""}
     return _CONTEXT + line(replace(head, hash="", detail=detail))
 
@@ -61,6 +61,6 @@ def span(first: int, last: int) -> str:
 
 
 def plain(text: str) -> str:
-    """What can be written as UTF-8, and not without end."""
+    """The text as valid UTF-8, of limited length."""
     clean = text.encode("utf-8", "replace").decode()
     return clean if len(clean) <= _LONGEST else clean[: _LONGEST - 1] + "…"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of one log: the one that grows, and what it was before."""
+"""The files of one log: the one that grows, and its earlier ones."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _UNKNOWN = 1 << 62
 
 
 class Files:
-    """`path` grows; `audit-000001.jsonl` is ours, `audit.jsonl.1` was named by somebody else."""
+    """`path` grows; `audit-000001.jsonl` is our name, `audit.jsonl.1` that of another program."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -29,11 +29,11 @@ class Files:
         return [*self.older(), *([self.path] if self.path.exists() else [])]
 
     def packed(self) -> list[Path]:
-        """Earlier files that somebody has compressed."""
+        """Earlier files that another program has compressed."""
         return sorted(self._others(packed=True))
 
     def next_name(self) -> Path:
-        """A name that is free, and later than all of ours."""
+        """A free name, later than all of ours."""
         stem, suffix = self.path.stem, self.path.suffix
         numbers = (
             path.name.removeprefix(f"{stem}-").split(".")[0]
@@ -83,7 +83,7 @@ def backwards(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _split(data: bytes) -> list[bytes]:
-    """Lines with their newlines; not splitlines(), which takes a carriage return for one too."""
+    """Lines with their newlines; not splitlines(), which also splits at carriage returns."""
     *whole, tail = data.split(b"\n")
     return [*(line + b"\n" for line in whole), *([tail] if tail else [])]
 

@@ -1,8 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the chain: one writer, records in order, heads, rotation, and recovery after crashes.
+"""Writes the audit log: a hash chain with one writer, signed heads, rotation, and recovery.
 
-What a crash can lose: nothing that was appended when the process dies; what was appended since the
-last `settle` when the power fails, because only then is it known to be on the disk.
+Each record contains the hash of the one before it. A *head* is a record whose signature covers the
+chain up to it; heads are written after a number of records, at rotation, at start and at stop. A
+file that is large or old enough is renamed, and the chain continues in a new file.
+
+The store keeps a *mark*: number and hash of the last record that is known to be on the disk. At
+start the log compares its files with the mark, so a log that was cut at its end is noticed.
+
+Invariants:
+- Records are only appended. Damage (a torn line, a missing end, a file that was replaced) is
+  reported by a new record, never repaired by rewriting; `found` holds those records.
+- A record that `append` returned survives the death of the process. After a power cut, records
+  since the last `settle` may be missing.
+- After an error nothing is known of the end of the file. The next record is preceded by one that
+  accounts for the bytes in between (`audit.recovered`).
+- Numbers never repeat and never go back, also after records were lost.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,11 +50,11 @@ from .marks import Marks
 from .signing import Signer
 
 DAEMON = Actor(user="daemon")
-_PATIENCE = timedelta(days=1)  # until a file that cannot be turned over is tried again
+_PATIENCE = timedelta(days=1)  # before rotation is tried again after it failed
 
 
 class Rotation(Value):
-    """When a new file is begun, and after how many records a head is written; days 0: never."""
+    """When a new file begins, and after how many records a head is written; days 0: not by age."""
 
     size: Bytes = Bytes(64 * MIB)
     days: int = 30
@@ -52,7 +65,7 @@ _ROTATION = Rotation()
 
 
 class Log:
-    """Opened by one process at a time; `now` is the time of day, `copy` is given every record.
+    """Opened by one process at a time; `now` is the time of day, `copy` receives every record.
 
     Raises DaemonRunningError, DeniedError, StateError.
     """
@@ -72,7 +85,7 @@ class Log:
         self._now, self._marks, self._rotation = now, marks, rotation
         self._torn, self._unsigned, self._settled = False, 0, 0
         self._stuck_until = datetime.min.replace(tzinfo=UTC)
-        self.found: list[Record] = []  # what was not as it was left, until somebody is told
+        self.found: list[Record] = []  # records about damage that are not reported yet
         self._end, self._begun = Mark(seq=0, hash=START), now()
         self._file = Appender(path)
         try:
@@ -97,25 +110,25 @@ class Log:
     ) -> Record:
         """`at`: when it happened, if that was earlier.
 
-        Raises StateFullError, StateError: then it is not written; the chain goes on later.
+        Raises StateFullError, StateError: the record is not written; the chain continues later.
         """
         self._prepare()
         record = self._put(action, detail, actor=actor, about=object, result=result, at=at)
         if self._unsigned >= self._rotation.heads:
-            with suppress(StateError):  # the record itself is there; the next one tries again
+            with suppress(StateError):  # the record itself is written; the next one tries again
                 self.head("records")
         return record
 
     def head(self, why: str) -> Record:
-        """Sign everything until now, and make sure that it is on the disk."""
+        """Sign everything until now, and sync it to the disk."""
         self._prepare(rotate=False)
-        record = self._put(HEAD, {**self._vouching(), "why": why}, sign=True)
+        record = self._put(HEAD, {**self._key(), "why": why}, sign=True)
         self._unsigned = 0
         self.settle()
         return record
 
     def settle(self) -> None:
-        """Make sure that all of it is on the disk, and remember where it ends."""
+        """Sync the file, and record where it ends."""
         if self._end.seq != self._settled:
             self._file.sync()
             self._marks.put(self.files.path, self._end)
@@ -125,7 +138,7 @@ class Log:
         self._file.close()
 
     def _resume(self) -> None:
-        """Go on where the last daemon stopped, and say so when that is not where it was."""
+        """Continue where the last daemon stopped, and report if the log does not end there."""
         path, mark = self.files.path, self._marks.get(self.files.path)
         junk = self._file.cut_off()
         if last := self.files.last():
@@ -134,33 +147,33 @@ class Log:
         if wrong and mark:
             self._end = Mark(seq=max(mark.seq, self._end.seq), hash=mark.hash)
         if self._file.size == len(junk):
-            self._first("the log begins" if last is None else f"{path.name} was not there", junk)
+            self._first("the log begins" if last is None else f"{path.name} was missing", junk)
         else:
             self._begun = _begun(path, self._now())
             if junk:
-                self._tell(RECOVERED, {"torn": torn(junk), "bytes": str(len(junk))})
+                self._report(RECOVERED, {"torn": torn(junk), "bytes": str(len(junk))})
         if wrong:
-            self._tell(MISSING, {"why": wrong})
+            self._report(MISSING, {"why": wrong})
 
     def _disagreement(self, mark: Mark | None) -> str:
-        """How the files differ from what is remembered; empty when they do not."""
+        """How the files differ from the mark; empty if they do not."""
         if mark is None:
             return ""
         if mark.seq > self._end.seq:
             return f"{span(self._end.seq + 1, mark.seq)} no longer there"
         for record in self.files.backwards():
             if record.seq <= mark.seq:
-                return "" if record.hash == mark.hash else f"record {mark.seq} was another one"
+                return "" if record.hash == mark.hash else f"record {mark.seq} has changed"
         return f"record {mark.seq} is not there"
 
     def _prepare(self, *, rotate: bool = True) -> None:
-        """Everything that has to be put right before a record can follow."""
+        """Account for damage, and rotate if due, before a record is appended."""
         if self._torn:
             junk = self._file.cut_off()
             self._torn = False
-            self._tell(RECOVERED, {"torn": torn(junk), "bytes": str(len(junk))})
+            self._report(RECOVERED, {"torn": torn(junk), "bytes": str(len(junk))})
         if not self._file.intact():
-            self._reopen("it was renamed, removed or changed by somebody else")
+            self._reopen("the file was renamed, removed or changed by another program")
         if rotate and (why := self._due()):
             self._rotate(why)
 
@@ -178,12 +191,12 @@ class Log:
             self.files.path.rename(self.files.next_name())
         except OSError as error:
             self._stuck_until = self._now() + _PATIENCE
-            self._tell(STUCK, {"why": f"the file cannot be turned over: {error}"})
+            self._report(STUCK, {"why": f"the file cannot be rotated: {error}"})
         else:
             self._reopen(why)
 
     def _reopen(self, why: str) -> None:
-        """Go on in whatever is there now under our name; the old file is left as it is."""
+        """Continue in the file that has our path now; the old file stays as it is."""
         if not self._file.in_place():
             new = Appender(self.files.path)
             self._file.close()
@@ -192,7 +205,7 @@ class Log:
         if self._file.size == len(junk):
             self._first(why, junk)
         else:
-            self._tell(MISSING, {"why": why})
+            self._report(MISSING, {"why": why})
 
     def _first(self, why: str, junk: bytes) -> None:
         """The first record of a file."""
@@ -206,10 +219,10 @@ class Log:
         else:
             self._put(CONTINUED, detail | {"last": self._end.hash})
 
-    def _tell(self, action: str, detail: Mapping[str, str]) -> None:
+    def _report(self, action: str, detail: Mapping[str, str]) -> None:
         self.found.append(self._put(action, detail))
 
-    def _vouching(self) -> dict[str, str]:
+    def _key(self) -> dict[str, str]:
         return {"key": self.signer.key} if self.signer.key else {"unsigned": self.signer.why_not}
 
     def _put(
@@ -255,7 +268,7 @@ class Log:
 
 
 def _begun(path: Path, now: datetime) -> datetime:
-    """When the file was begun, as its first record says."""
+    """When the file began, by its first record."""
     with path.open("rb") as file:
         first = read(file.readline())
     return first.at if first else now

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where each log ended when it was last safe on the disk: so its end cannot vanish unseen."""
+"""Where each log ended when it was last synced, so that a missing end is noticed."""
 
 import sqlite3
 from contextlib import closing
@@ -25,17 +25,17 @@ class Marks:
         )
 
     def others(self, log: Path) -> list[tuple[str, Mark]]:
-        """Logs that were kept elsewhere before."""
+        """Marks of logs at other paths, from before."""
         rows = self._db.rows("SELECT path, seq, hash FROM audit WHERE path != ?", str(log))
         return [(path, Mark(seq=seq, hash=hash_)) for path, seq, hash_ in rows]
 
 
 def remembered(state_dir: Path, log: Path) -> Mark | None:
-    """The same without a daemon, from its books as they lie there; None: they cannot tell."""
+    """The mark without a daemon, read from its state file; None: unknown."""
     address = f"file:{state_dir / 'state.db'}?mode=ro"
     try:
         with closing(sqlite3.connect(address, uri=True)) as connection:
-            found = connection.execute(_SELECT, (str(log),)).fetchone()
+            row = connection.execute(_SELECT, (str(log),)).fetchone()
     except sqlite3.Error:
         return None
-    return Mark(seq=found[0], hash=found[1]) if found else None
+    return Mark(seq=row[0], hash=row[1]) if row else None

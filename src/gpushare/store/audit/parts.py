@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A part of the log as a file of its own, in three styles, each of which can be verified alone."""
+"""Parts of the log as files of their own, in three styles; each can be verified alone."""
 
 import csv
 import io
@@ -45,7 +45,7 @@ def styled(records: Sequence[Record], style: Style) -> bytes:
 def part(path: Path) -> tuple[Iterator[Line], bool]:
     """The lines of an exported file, or of a whole log by the file that grows.
 
-    True beside them: it is an exported file, which may begin anywhere. Raises OSError,
+    The second value is True for an exported file, which may begin anywhere. Raises OSError,
     BadSpecError.
     """
     path.stat()
@@ -61,7 +61,7 @@ def lines_of(records: Sequence[Record], name: str) -> Iterator[Line]:
 
 
 def _lines(path: Path) -> Iterator[Line]:
-    """A record that cannot be read stands as what it is, which is no line of a log."""
+    """Records in their canonical form, whatever the style of the file."""
     try:
         records = _rows(path) if path.suffix == ".csv" else _items(path)
     except (msgspec.MsgspecError, ValueError, KeyError, TypeError, csv.Error) as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds records, the newest or from a number on."""
+"""Finds records: the newest, or from a number on."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -18,11 +18,11 @@ _CLOCK_SET_BACK = timedelta(days=1)  # records are in order, their times need no
 def search(
     files: Files, query: AuditQuery, allowed: Callable[[Record], bool] = lambda _: True
 ) -> list[Record]:
-    """Records that the query is about, in order."""
-    found = (r for r in _candidates(files, query) if _fits(r, query) and allowed(r))
+    """Records that match the query, in order."""
+    matching = (r for r in _candidates(files, query) if _fits(r, query) and allowed(r))
     if query.last:
-        return list(islice(found, query.last))[::-1]
-    return list(islice(found, MOST_RECORDS))
+        return list(islice(matching, query.last))[::-1]
+    return list(islice(matching, MOST_RECORDS))
 
 
 def _candidates(files: Files, query: AuditQuery) -> Iterator[Record]:
@@ -40,12 +40,12 @@ def _forwards(files: Files, query: AuditQuery) -> Iterator[Record]:
     paths = files.all()
     firsts = [next((r for _, raw in file_lines([p]) if (r := read(raw))), None) for p in paths]
     later = [*firsts[1:], None]
-    wanted = [
+    later_files = [
         path
         for path, following in zip(paths, later, strict=True)
         if following is None or following.seq > query.after + 1
     ]
-    for _, raw in file_lines(wanted):
+    for _, raw in file_lines(later_files):
         if record := read(raw):
             if query.upto is not None and record.seq > query.upto:
                 return

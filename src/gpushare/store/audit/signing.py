@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who vouches for a head: Ed25519 (RFC 8032), where the package `cryptography` is installed.
+"""Signs heads with Ed25519 (RFC 8032), if the package `cryptography` is installed.
 
-A keyed hash would not do instead: whoever could check it could also forge it.
+A keyed hash would not do: a user who can verify it can also forge it.
 """
 
 import os
@@ -53,19 +53,19 @@ class Ed25519Signer:
 
 
 def signer(state_dir: Path) -> Signer:
-    """The machine's own key, made when there is none.
+    """The machine's own key, made if there is none.
 
-    Raises DeniedError when others could have read it, StateCorruptError.
+    Raises DeniedError if other users can read it, StateCorruptError.
     """
     if not available():
         return Unsigned()
-    found = Ed25519Signer(_private(state_dir / KEY_FILE))
-    _publish(state_dir / PUBLIC_FILE, found.key)
-    return found
+    own = Ed25519Signer(_private(state_dir / KEY_FILE))
+    _publish(state_dir / PUBLIC_FILE, own.key)
+    return own
 
 
 def public_key(state_dir: Path) -> str:
-    """What heads of this machine are signed by; empty when there is no key here."""
+    """The public key of this machine's heads; empty if there is none."""
     try:
         return (state_dir / PUBLIC_FILE).read_text().strip()
     except OSError:
@@ -102,7 +102,7 @@ def raw_key(key: str) -> bytes:
         raw = b""
     if len(raw) != _BYTES or not key.startswith(_PREFIX):
         raise UsageError(
-            f"{key!r} is no public key", "it looks like ed25519:…", "gpushare audit key"
+            f"{key!r} is not a public key", "public keys look like ed25519:…", "gpushare audit key"
         )
     return raw
 
@@ -118,14 +118,14 @@ def _private(path: Path) -> "Ed25519PrivateKey":
     if mode & 0o077:
         raise DeniedError(
             f"others can read {path}",
-            f"its mode is {mode:o}, so anybody may have signed with it",
+            f"its mode is {mode:o}, so any user may have signed with it",
             "remove it: the daemon makes a new key, and `gpushare audit key` shows it",
         )
     try:
         return Ed25519PrivateKey.from_private_bytes(b64decode(path.read_bytes()))
     except (ValueError, NotBase64) as error:
         raise StateCorruptError(
-            f"{path} is no signing key", str(error), "put it back from a backup, or remove it"
+            f"{path} is not a signing key", str(error), "restore it from a backup, or remove it"
         ) from error
 
 

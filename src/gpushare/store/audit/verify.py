@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Walks along a chain and names the first thing that is wrong with it."""
+"""Verifies a chain and reports the first flaw in it."""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -46,11 +46,11 @@ def verify(
     growing: bool = False,
     notes: tuple[str, ...] = (),
 ) -> AuditReport:
-    """Walk along `lines`.
+    """Verify the records in `lines`.
 
-    `keys`: who may sign; none: whoever has signed first. `whole`: it must begin with the first
-    record of all. `end`: where it must have come to, at least; `growing`: what follows is still
-    being written, and not looked at.
+    `keys`: keys that may sign; none: the key that signed first. `whole`: it must begin with the
+    first record of all. `end`: a record that it must reach; `growing`: what follows it is still
+    being written, and is not checked.
     """
     walk = _Walk(keys, end, whole=whole)
     flaw = None
@@ -85,7 +85,7 @@ class _Walk:
 
     @property
     def reached(self) -> bool:
-        """Whether it came to where it must end."""
+        """Whether it has reached the record that it must reach."""
         return bool(self._end and self.last and self.last.seq >= self._end.seq)
 
     def see(self, place: Place, raw: bytes) -> None:
@@ -98,7 +98,7 @@ class _Walk:
             return
         self._check_junk(record)
         if digest(record) != record.hash:
-            raise self._flaw(Wrong.EDITED, record.seq, "its hash is not that of what it says")
+            raise self._flaw(Wrong.EDITED, record.seq, "its hash does not match its content")
         self._check_link(record)
         if is_head(record):
             self._check_head(record)
@@ -106,13 +106,13 @@ class _Walk:
         self._records += 1
 
     def finish(self) -> None:
-        """What can only be seen at the end."""
+        """Flaws that show only at the end."""
         if self._junk:
             place, raw = self._junk[0]
             whole = raw.endswith(b"\n")
-            said = "is no record of this log" if whole else "is cut off in the middle"
+            because = "is not a record of this log" if whole else "is cut off"
             self._at = place
-            raise self._flaw(Wrong.EDITED if whole else Wrong.TRUNCATED, self.expected, said)
+            raise self._flaw(Wrong.EDITED if whole else Wrong.TRUNCATED, self.expected, because)
         reached = self.last.seq if self.last else 0
         if not reached and not self._end:
             raise self._flaw(Wrong.TRUNCATED, 1, "there are no records")
@@ -138,25 +138,27 @@ class _Walk:
 
     def _notes(self) -> Iterator[str]:
         if self.first and self.first.seq > 1:
-            yield f"it begins with record {self.first.seq}; what was before is not here"
+            yield f"it begins with record {self.first.seq}; earlier records are not here"
         if not self._checks:
             yield f"signatures were not checked: {MISSING}"
         elif not self._signed:
-            yield "no head is signed: whoever can write the files could have made all of it anew"
+            yield "no head is signed: a user who can write the files could have forged all of it"
         elif not self._given:
-            yield "the key is the log's own word; compare it: gpushare audit key"
+            yield "the key comes from the log itself; compare it: gpushare audit key"
 
     def _check_junk(self, record: Record) -> None:
-        """Lines that are no records must be accounted for by the record after them."""
+        """The record after lines that are no records must account for them."""
         junk = b"".join(raw for _, raw in self._junk)
-        told = record.detail.get("torn", "") if record.action in _COVERS else ""
-        if torn(junk) == told:
+        accounted = record.detail.get("torn", "") if record.action in _COVERS else ""
+        if torn(junk) == accounted:
             self._junk = []
         elif self._junk:
             self._at = self._junk[0][0]
-            raise self._flaw(Wrong.EDITED, self.expected, "the line is no record of this log")
+            raise self._flaw(Wrong.EDITED, self.expected, "the line is not a record of this log")
         else:
-            raise self._flaw(Wrong.DELETED, record.seq, "the lines that it speaks of are not there")
+            raise self._flaw(
+                Wrong.DELETED, record.seq, "the lines that it accounts for are missing"
+            )
 
     def _check_link(self, record: Record) -> None:
         expected = self.expected
@@ -165,15 +167,15 @@ class _Walk:
             raise self._flaw(Wrong.DELETED, record.seq, missing)
         if record.seq < expected:
             raise self._flaw(
-                Wrong.REORDERED, record.seq, f"it stands where record {expected} belongs"
+                Wrong.REORDERED, record.seq, f"it is in the place of record {expected}"
             )
         if record.prev != self._before(record):
-            said = (
-                f"it continues another record than the one before it: {record.seq - 1} was edited"
-            )
-            raise self._flaw(Wrong.EDITED, record.seq, said)
+            because = f"it does not continue the record before it: {record.seq - 1} was edited"
+            raise self._flaw(Wrong.EDITED, record.seq, because)
         if self._end and record.seq == self._end.seq and record.hash != self._end.hash:
-            raise self._flaw(Wrong.EDITED, record.seq, "the daemon remembers another one")
+            raise self._flaw(
+                Wrong.EDITED, record.seq, "it differs from the one that the daemon recorded"
+            )
 
     def _before(self, record: Record) -> str:
         if self.last:
@@ -185,7 +187,7 @@ class _Walk:
         if not signature or not self._checks:
             return
         if not genuine(key, signed_text(record), signature):
-            raise self._flaw(Wrong.FOREIGN, record.seq, "the signature is not of the key it names")
+            raise self._flaw(Wrong.FOREIGN, record.seq, "the signature does not match its key")
         if self._keys and key not in self._keys:
             raise self._flaw(Wrong.FOREIGN, record.seq, f"it is signed by {key}")
         self._keys.add(key)
@@ -198,15 +200,13 @@ class _Walk:
 
 
 def _later(flaw: Flaw, walk: _Walk, rest: Iterator[Line]) -> Flaw:
-    """A record that is missing here but comes later was moved, not deleted."""
+    """A record that is missing here but follows later was moved, not deleted."""
     if flaw.kind is not Wrong.DELETED or not walk.expected:
         return flaw
     for place, raw in rest:
         record = read(raw)
         if record and record.seq == walk.expected:
-            moved = (
-                f"record {record.seq}, which belongs before it, stands at {place.file}:{place.line}"
-            )
+            moved = f"record {record.seq}, which belongs before it, is at {place.file}:{place.line}"
             return Flaw(
                 kind=Wrong.REORDERED, seq=flaw.seq, file=flaw.file, line=flaw.line, because=moved
             )

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Values are stored as the JSON of their model; a column stands beside it only where SQL asks for it.
+-- Values are stored as the JSON of their model; only what SQL queries has a column of its own.
 
 CREATE TABLE shares (
-    seq   INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of arrival, which is the order of the queue
+    seq   INTEGER PRIMARY KEY AUTOINCREMENT,  -- order of arrival, which is the order of the queue
     id    TEXT NOT NULL UNIQUE,
     name  TEXT NOT NULL,
     state TEXT NOT NULL,

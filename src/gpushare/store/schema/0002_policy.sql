@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Every policy that was ever put, newest last; and GPU time per tenant and hour.
+-- Revisions of the policy, the newest last; and GPU time per tenant and hour.
 
 CREATE TABLE policies (
     revision INTEGER PRIMARY KEY,
@@ -13,7 +13,7 @@ CREATE TABLE usage (
     PRIMARY KEY (hour, tenant)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE charged (  -- until when GPU time is in the books
+CREATE TABLE charged (  -- until when GPU time is charged
     one   INTEGER PRIMARY KEY CHECK (one = 1),
     until TEXT NOT NULL
 ) STRICT;

@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What past runs say: how fast programs were alone and beside another, and what each one took.
--- `beside` is empty for alone; `at` is when it was last added to, so that the oldest can be forgotten.
+-- What is known from past runs: how fast programs were alone and with another, and what each used.
+-- `beside` is empty for alone; `at` is the last change, so that the oldest can be deleted.  prose: allow
 
 CREATE TABLE profiles (
     program TEXT NOT NULL,
-    beside  TEXT NOT NULL,
+    beside  TEXT NOT NULL,  -- prose: allow
     seconds REAL NOT NULL,
     work    REAL NOT NULL,
     at      REAL NOT NULL,
-    PRIMARY KEY (program, beside)
+    PRIMARY KEY (program, beside)  -- prose: allow
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE runs (
