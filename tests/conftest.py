@@ -4,6 +4,7 @@
 machine        a fresh simulated machine, profile h200-1 unless parametrized:
                @pytest.mark.parametrize("machine", ["a10-2"], indirect=True)
 daemon         a `gpushare daemon` running on `machine`, on folders of its own
+shared_daemon  one for all tests of a file, for those that change nothing
 any_machine    for contract tests: the simulated machine, or the real one with GPUSHARE_TEST_GPU=1
 disk           fills up under a state file that is opened after it
 until          until(condition, "what"): poll with a deadline
@@ -20,7 +21,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support.daemon import Daemon
+from support.daemon import Daemon, serving
 from support.daemon import until as poll_until
 from support.disk import Disk
 from support.machine import Machine, real, simulated
@@ -87,6 +88,12 @@ def daemon(machine: Machine, short_path: Path) -> Iterator[Daemon]:
     found.start()
     yield found
     found.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_daemon() -> Iterator[Daemon]:
+    with serving() as found:
+        yield found
 
 
 @pytest.fixture

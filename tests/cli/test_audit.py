@@ -41,13 +41,23 @@ print("\\n".join([str(len(before)), *shown()]))
 """
 
 
-@pytest.fixture
-def used(daemon: Daemon) -> Daemon:
-    """A daemon that has granted, refused and released."""
+def use(daemon: Daemon) -> Daemon:
+    """Have it grant, refuse and release."""
     assert daemon.gpushare("create", "-m", "2GiB", "--name", "held").returncode == 0
     assert daemon.gpushare("create", "-m", "900TiB").returncode != 0
     assert daemon.gpushare("rm", "held").returncode == 0
     return daemon
+
+
+@pytest.fixture
+def used(daemon: Daemon) -> Daemon:
+    return use(daemon)
+
+
+@pytest.fixture(scope="module")
+def shared(shared_daemon: Daemon) -> Daemon:
+    """For tests that only read."""
+    return use(shared_daemon)
 
 
 def log(daemon: Daemon) -> Path:
@@ -58,8 +68,8 @@ def lines(daemon: Daemon) -> list[bytes]:
     return log(daemon).read_bytes().splitlines(keepends=True)
 
 
-def test_ls_lists_every_change_and_refusal(used: Daemon):
-    items = used.json("audit", "ls")["items"]
+def test_ls_lists_every_change_and_refusal(shared: Daemon):
+    items = shared.json("audit", "ls")["items"]
     told = [(item["action"], item["result"]) for item in items]
 
     assert told[1][0] == "daemon.started"
@@ -84,9 +94,9 @@ def hits(daemon: Daemon) -> list[dict]:
     return daemon.json("audit", "ls", "--action", "share.denied")["items"]
 
 
-def test_ls_can_be_narrowed(used: Daemon):
+def test_ls_can_be_narrowed(shared: Daemon):
     def found(*options: str) -> list[str]:
-        return [item["action"] for item in used.json("audit", "ls", *options)["items"]]
+        return [item["action"] for item in shared.json("audit", "ls", *options)["items"]]
 
     assert set(found("--action", "share.")) >= {"share.queued", "share.granted"}
     assert found("--actor", "daemon", "--action", "POST") == []
@@ -96,16 +106,16 @@ def test_ls_can_be_narrowed(used: Daemon):
     assert found("--until", "2001-01-01T00:00") == []
 
 
-def test_ls_is_a_table_for_people(used: Daemon):
-    first, *rows = used.gpushare("audit", "ls").stdout.splitlines()
+def test_ls_is_a_table_for_people(shared: Daemon):
+    first, *rows = shared.gpushare("audit", "ls").stdout.splitlines()
 
     assert first.split() == ["SEQ", "TIME", "USER", "ACTION", "OBJECT", "RESULT", "DETAIL"]
     assert any("GS1701" in row for row in rows)
 
 
 @pytest.mark.parametrize("time", ["yesterday", "12", "1e9d", "99999999999d", "2026-13-01", ""])
-def test_a_time_that_cannot_be_read_is_refused(used: Daemon, time: str):
-    done = used.gpushare("audit", "ls", "--since", time)
+def test_a_time_that_cannot_be_read_is_refused(shared: Daemon, time: str):
+    done = shared.gpushare("audit", "ls", "--since", time)
 
     assert (done.returncode, time == "12") in {(2, False), (0, True)}
 
@@ -123,8 +133,8 @@ def test_ls_follows(used: Daemon):
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_following_has_no_end_so_it_is_no_document(used: Daemon):
-    assert used.gpushare("audit", "ls", "-f", "-o", "json").returncode == 2
+def test_following_has_no_end_so_it_is_no_document(shared: Daemon):
+    assert shared.gpushare("audit", "ls", "-f", "-o", "json").returncode == 2
 
 
 def test_a_terminal_is_not_written_to_by_names(used: Daemon):
@@ -135,14 +145,14 @@ def test_a_terminal_is_not_written_to_by_names(used: Daemon):
     assert "\\x1b[31mred\\nline" in shown
 
 
-def test_verify_finds_it_whole(used: Daemon):
-    done = used.gpushare("audit", "verify")
-    report = used.json("audit", "verify")
+def test_verify_finds_it_whole(shared: Daemon):
+    done = shared.gpushare("audit", "verify")
+    report = shared.json("audit", "verify")
 
     assert done.returncode == 0, done.stderr
     assert "chain    intact" in done.stdout
     assert report["ok"]
-    assert report["key"] == used.gpushare("audit", "key").stdout.strip()
+    assert report["key"] == shared.gpushare("audit", "key").stdout.strip()
 
 
 def test_verify_names_the_record_that_was_edited(used: Daemon):
@@ -218,26 +228,26 @@ def test_an_export_proves_itself(used: Daemon, tmp_path: Path, style: str):
     assert "foreign signature" in bad.stderr
 
 
-def test_an_export_of_an_earlier_time_ends_at_a_head(used: Daemon):
-    done = used.gpushare("audit", "export", "--until", "2199-01-01")
+def test_an_export_of_an_earlier_time_ends_at_a_head(shared: Daemon):
+    done = shared.gpushare("audit", "export", "--until", "2199-01-01")
     assert json.loads(done.stdout.splitlines()[-1])["action"] == "audit.head"
 
-    assert used.gpushare("audit", "export", "--until", "2001-01-01").returncode == 4
-    assert used.gpushare("audit", "export", "--since", "2199-01-01").returncode == 4
+    assert shared.gpushare("audit", "export", "--until", "2001-01-01").returncode == 4
+    assert shared.gpushare("audit", "export", "--since", "2199-01-01").returncode == 4
 
 
 @pytest.mark.parametrize("key", ["nonsense", "ed25519:AAAA", ""])
-def test_what_is_no_key_is_refused(used: Daemon, key: str):
-    done = used.gpushare("audit", "verify", "--file", str(log(used)), "--key", key)
+def test_what_is_no_key_is_refused(shared: Daemon, key: str):
+    done = shared.gpushare("audit", "verify", "--file", str(log(shared)), "--key", key)
 
     assert done.returncode == 2
 
 
-def test_what_is_no_export_is_refused(used: Daemon, tmp_path: Path):
+def test_what_is_no_export_is_refused(shared: Daemon, tmp_path: Path):
     for style in ("csv", "json"):
         file = tmp_path / f"part.{style}"
         file.write_text('{"a": 1}')
-        assert used.gpushare("audit", "verify", "--file", str(file)).returncode == 2
+        assert shared.gpushare("audit", "verify", "--file", str(file)).returncode == 2
 
 
 def test_a_rotated_log_is_walked_through(machine, short_path: Path):

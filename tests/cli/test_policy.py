@@ -4,11 +4,12 @@
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.daemon import Daemon
+from support.daemon import Daemon, serving
 
 LAB = """
 apiVersion = "v1"
@@ -52,11 +53,24 @@ def policy(short_path: Path) -> Path:
     return found
 
 
-@pytest.fixture
-def lab(daemon: Daemon, policy: Path) -> Daemon:
+def apply(daemon: Daemon, policy: Path) -> Daemon:
     done = daemon.gpushare("apply", "-f", policy)
     assert done.returncode == 0, done.stderr
     return daemon
+
+
+@pytest.fixture
+def lab(daemon: Daemon, policy: Path) -> Daemon:
+    return apply(daemon, policy)
+
+
+@pytest.fixture(scope="module")
+def shared_lab() -> Iterator[Daemon]:
+    """For tests that leave the policy as it is."""
+    with serving() as daemon:
+        path = daemon.folder / "policy.toml"
+        path.write_text(LAB)
+        yield apply(daemon, path)
 
 
 def test_a_file_is_applied_and_applying_it_again_changes_nothing(daemon: Daemon, policy: Path):
@@ -69,31 +83,31 @@ def test_a_file_is_applied_and_applying_it_again_changes_nothing(daemon: Daemon,
 
 
 @pytest.mark.parametrize("style", ["toml", "yaml", "json"])
-def test_what_is_exported_is_what_apply_reads(lab: Daemon, short_path: Path, style: str):
+def test_what_is_exported_is_what_apply_reads(shared_lab: Daemon, short_path: Path, style: str):
     path = short_path / f"exported.{style}"
-    path.write_text(lab.gpushare("export", "-o", style).stdout)
+    path.write_text(shared_lab.gpushare("export", "-o", style).stdout)
 
-    assert lab.gpushare("apply", "-f", path, "--prune", "--check").returncode == 0
+    assert shared_lab.gpushare("apply", "-f", path, "--prune", "--check").returncode == 0
 
 
-def test_check_and_diff_change_nothing(lab: Daemon, policy: Path):
+def test_check_and_diff_change_nothing(shared_lab: Daemon, policy: Path):
     policy.write_text(LAB.replace("weight = 2", "weight = 3"))
 
-    check = lab.gpushare("apply", "-f", policy, "--check")
-    diff = lab.gpushare("apply", "-f", policy, "--diff")
-    dry = lab.gpushare("apply", "-f", policy, "--dry-run")
+    check = shared_lab.gpushare("apply", "-f", policy, "--check")
+    diff = shared_lab.gpushare("apply", "-f", policy, "--diff")
+    dry = shared_lab.gpushare("apply", "-f", policy, "--dry-run")
 
     assert (check.returncode, diff.returncode, dry.returncode) == (3, 0, 0)
     assert "code: GS1802" in check.stderr
     assert {"-weight = 2", "+weight = 3"} <= set(diff.stdout.splitlines())
     assert dry.stdout == "~ tenant.vision.weight: 2 -> 3\n"
-    assert lab.gpushare("apply", "-f", policy, "--check").returncode == 3
+    assert shared_lab.gpushare("apply", "-f", policy, "--check").returncode == 3
 
 
-def test_json_of_a_change_is_the_apis_own(lab: Daemon, policy: Path):
+def test_json_of_a_change_is_the_apis_own(shared_lab: Daemon, policy: Path):
     policy.write_text(LAB.replace("weight = 2", "weight = 3"))
 
-    found = json.loads(lab.gpushare("apply", "-f", policy, "--diff", "-o", "json").stdout)
+    found = json.loads(shared_lab.gpushare("apply", "-f", policy, "--diff", "-o", "json").stdout)
 
     assert found["changes"] == [{"path": "tenant.vision.weight", "before": 2, "after": 3}]
 
@@ -147,20 +161,22 @@ def test_standard_input_is_a_file_too(daemon: Daemon):
         ("half_life = ", "cannot be read as toml"),
     ],
 )
-def test_a_file_that_is_wrong_changes_nothing(daemon: Daemon, policy: Path, text: str, said: str):
+def test_a_file_that_is_wrong_changes_nothing(
+    shared_daemon: Daemon, policy: Path, text: str, said: str
+):
     policy.write_text(text)
 
-    done = daemon.gpushare("apply", "-f", policy)
+    done = shared_daemon.gpushare("apply", "-f", policy)
 
     assert done.returncode == 2
     assert said in done.stderr
     assert "code: GS1105" in done.stderr
-    assert daemon.gpushare("tenant", "ls", "-q").stdout == ""
+    assert shared_daemon.gpushare("tenant", "ls", "-q").stdout == ""
 
 
-def test_a_file_that_is_not_there_or_cannot_be_told(daemon: Daemon, short_path: Path):
+def test_a_file_that_is_not_there_or_cannot_be_told(shared_daemon: Daemon, short_path: Path):
     for name in ("none.toml", "policy.txt"):
-        done = daemon.gpushare("apply", "-f", short_path / name)
+        done = shared_daemon.gpushare("apply", "-f", short_path / name)
         assert done.returncode == 2
         assert "code: GS1105" in done.stderr
 
@@ -192,9 +208,9 @@ def test_tenants_are_made_changed_and_removed(daemon: Daemon):
     assert daemon.json("tenant", "show", "vision")["spec"]["users"] == []
 
 
-def test_a_tenant_that_is_not_there(daemon: Daemon):
+def test_a_tenant_that_is_not_there(shared_daemon: Daemon):
     for words in (("tenant", "show"), ("tenant", "rm"), ("quota", "rm")):
-        done = daemon.gpushare(*words, "nobody")
+        done = shared_daemon.gpushare(*words, "nobody")
         assert done.returncode == 4
         assert "code: GS1204" in done.stderr
 
@@ -210,8 +226,8 @@ def test_a_tenant_that_is_not_there(daemon: Daemon):
         (),
     ],
 )
-def test_quotas_that_cannot_be_are_refused(lab: Daemon, words: tuple[str, ...]):
-    assert lab.gpushare("quota", "set", "lab", *words).returncode == 2
+def test_quotas_that_cannot_be_are_refused(shared_lab: Daemon, words: tuple[str, ...]):
+    assert shared_lab.gpushare("quota", "set", "lab", *words).returncode == 2
 
 
 def test_quotas_are_set_and_taken_away(lab: Daemon):

@@ -81,12 +81,12 @@ def test_closed_streams_do_no_harm(daemon: Daemon, closed):
     ("command", "code", "word"),
     [("no-such-program", 127, "GS1901"), ("/etc/passwd", 126, "GS1902"), ("/etc", 126, "GS1902")],
 )
-def test_a_program_that_cannot_start_takes_no_share(daemon: Daemon, command, code, word):
-    done = daemon.gpushare("run", "-m", "1GiB", "--", command)
+def test_a_program_that_cannot_start_takes_no_share(shared_daemon: Daemon, command, code, word):
+    done = shared_daemon.gpushare("run", "-m", "1GiB", "--", command)
 
     assert done.returncode == code
     assert f"code: {word}" in done.stderr
-    assert daemon.json("ps", "-a")["items"] == []
+    assert shared_daemon.json("ps", "-a")["items"] == []
 
 
 def test_a_script_without_its_interpreter_gives_the_share_back(daemon: Daemon):
@@ -117,8 +117,8 @@ def test_a_script_without_its_interpreter_gives_the_share_back(daemon: Daemon):
         (("--isolation", "strong", "-m", "1GiB"), 7, "GS1511"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_reason(daemon: Daemon, arguments, code, word):
-    done = daemon.gpushare("run", *arguments, "--", "true")
+def test_what_cannot_be_is_refused_with_its_reason(shared_daemon: Daemon, arguments, code, word):
+    done = shared_daemon.gpushare("run", *arguments, "--", "true")
 
     assert done.returncode == code, done.stderr
     assert done.stderr.startswith("error: ")

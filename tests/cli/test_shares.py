@@ -131,9 +131,9 @@ def test_ctrl_c_while_a_share_is_created_withdraws_it(daemon: Daemon):
 
 
 @pytest.mark.parametrize("timeout", ["soon", "0s"])
-def test_a_wrong_timeout_creates_nothing(daemon: Daemon, timeout: str):
-    assert daemon.gpushare("create", "-m", "1GiB", "--timeout", timeout).returncode == 2
-    assert daemon.shares() == []
+def test_a_wrong_timeout_creates_nothing(shared_daemon: Daemon, timeout: str):
+    assert shared_daemon.gpushare("create", "-m", "1GiB", "--timeout", timeout).returncode == 2
+    assert shared_daemon.shares() == []
 
 
 def test_what_did_not_get_a_place_in_time_is_not_created(daemon: Daemon):

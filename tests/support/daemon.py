@@ -6,15 +6,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from gpushare.mechanisms.shm_paths import shared
 
 from . import commands
-from .machine import Machine
+from .machine import Machine, simulated
 
 START_SECONDS = 30
 GPUSHARE = (sys.executable, "-m", "gpushare.cli")
@@ -135,3 +137,18 @@ class Daemon:
     def until_empty(self) -> None:
         """Wait until no share is left."""
         until(lambda: not self.shares(), "every share to be released")
+
+
+@contextmanager
+def serving() -> Iterator[Daemon]:
+    """A daemon on a fresh simulated machine."""
+    with (
+        simulated("h200-1") as machine,
+        tempfile.TemporaryDirectory(prefix="gs-", dir="/tmp") as folder,
+    ):
+        found = Daemon(machine, Path(folder))
+        found.start()
+        try:
+            yield found
+        finally:
+            found.stop()
