@@ -93,6 +93,62 @@ def test_no_function_is_longer_than_a_page(functions) -> None:
     assert not long, named(long)
 
 
+def modules_of_tests() -> Iterator[tuple[str, ast.Module]]:
+    for path in sources():
+        if path.suffix == ".py" and path.is_relative_to(ROOT / "tests"):
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text("utf-8"))
+
+
+def always_true(claim: ast.expr) -> bool:
+    """Whether its value cannot be false, whatever the code under test does."""
+    if isinstance(claim, ast.GeneratorExp | ast.Lambda | ast.JoinedStr):
+        return True
+    if isinstance(claim, ast.List | ast.Tuple | ast.Set):
+        return bool(claim.elts)
+    if isinstance(claim, ast.Dict):
+        return bool(claim.keys)
+    if isinstance(claim, ast.ListComp | ast.SetComp | ast.DictComp):
+        return not any(part.ifs for part in claim.generators)
+    return isinstance(claim, ast.Constant) and bool(claim.value)
+
+
+def test_every_assertion_can_fail() -> None:
+    empty = [
+        f"{where}:{node.lineno}"
+        for where, module in modules_of_tests()
+        for node in ast.walk(module)
+        if (isinstance(node, ast.Assert) and always_true(node.test))
+        or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Compare))
+    ]
+    assert not empty, named(empty)
+
+
+CLOCKS = {"datetime.now", "datetime.utcnow", "time.time", "time.monotonic", "date.today"}
+
+
+def at_collection(module: ast.Module) -> Iterator[ast.expr]:
+    """What is computed when pytest imports the module: not what stands in functions."""
+    pending: list[ast.AST] = [module]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            pending += [*node.decorator_list, node.args]
+        elif not isinstance(node, ast.Lambda):
+            pending += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Call):
+            yield node.func
+
+
+def test_no_test_keeps_the_time_of_its_collection() -> None:
+    kept = [
+        f"{where}:{called.lineno}"
+        for where, module in modules_of_tests()
+        for called in at_collection(module)
+        if ast.unparse(called) in CLOCKS
+    ]
+    assert not kept, named(kept)
+
+
 def test_nothing_is_left_to_do_in_the_code() -> None:
     marker = re.compile(r"\b(TODO|FIXME|XXX)\b")
     left = [
