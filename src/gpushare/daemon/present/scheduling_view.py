@@ -22,11 +22,12 @@ def scheduling_view(share: Share, observed: Observation) -> SchedulingView | Non
 
 
 def gate_view(view: SchedulingView | None) -> GateView | None:
-    """The same under the former names."""
+    """The figures that were there before, under their former names."""
     if view is None:
         return None
     figures = {row.former or name: getattr(view, name) for name, row in FIGURES.items()}
-    return GateView(rank=view.priority, **figures)
+    known = {name: figures[name] for name in GateView.__struct_fields__ if name in figures}
+    return GateView(rank=view.priority, **known)
 
 
 def _figure(row: SchedulingFigure, slots: Sequence[ShareSlot]) -> float:
