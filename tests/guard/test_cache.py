@@ -8,17 +8,17 @@ from gpushare.model.units import MIB
 
 SCENARIOS = [
     "is_used_again",
-    "small_ones_share_pages",
+    "small_allocations_share_pages",
     "bounded",
     "makes_room",
     "makes_room_for_others",
-    "a_dead_one_caches_nothing",
-    "pointers_are_the_program_s_own",
+    "a_dead_process_caches_nothing",
+    "pointers_show_allocations",
     "wrong_frees_fail",
     "nothing_is_reused_during_a_capture",
     "pitched",
     "ends_with_its_context",
-    "other_processes_may_look",
+    "other_processes_map_exports",
     "a_ticket_of_a_wrong_size_is_refused",
 ]
 

@@ -89,7 +89,7 @@ def test_moves(guarded, native_test, pool, scenario, place) -> None:
     env = {}
     if size:
         env["GPUSHARE_SWAP"] = str(pool(size, touched=100 * MIB).folder)
-    ran = share.run(native_test("move_test"), scenario, env=env)
+    ran = share.run(native_test("suspend_test"), scenario, env=env)
     assert ran.returncode == 0, ran.stderr
     assert share.region.snapshot().unhooked == 0
     assert share.gpu.peak <= share.gpu.limit

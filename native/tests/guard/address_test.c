@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * However a program asks for a function that the guard interposes, it gets the guard's: by dlsym, by
- * cuGetProcAddress of either version, for every CUDA version and every kind of default stream.
+ * In every way to look up an interposed function a program gets the hook: dlsym(), both versions of
+ * cuGetProcAddress(), every CUDA version and every kind of default stream.
  */
 #include <dlfcn.h>
 #include <string.h>
@@ -14,12 +14,12 @@ static const int versions[] = {2000, 3020, 7000, 11020, 11040, 12000, 12040, 120
 static cuGetProcAddress_v2_fn *address;
 static cuGetProcAddress_fn *old_address;
 static void *driver;
-static int asked;
+static int lookups;
 
 static void is_guard(const char *name, void *function)
 {
     Dl_info info;
-    asked++;
+    lookups++;
     if (!dladdr(function, &info) || !strstr(info.dli_fname, "libgpushare.so")) {
         fprintf(stderr, "%s leads past the guard, to %s\n", name, info.dli_fname);
         exit(1);
@@ -60,7 +60,7 @@ int main(void)
 #define DEFAULT(name, symbol, since) HOOK(name, symbol, since) by_symbol(#symbol "_ptds");
 #include "hooks.def"
     struct gs_region *region = gs_region_map(getenv("GPUSHARE_REGION"));
-    CHECK(region && region->unhooked == 0 && asked > 1000);
+    CHECK(region && region->unhooked == 0 && lookups > 1000);
     void *table_call = dlsym(driver, "cuGetExportTable");
     Dl_info info;
     CHECK(table_call && dladdr(table_call, &info) && !strstr(info.dli_fname, "libgpushare.so"));

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cuMemAlloc and cuMemFree over blocks: `cache_test SCENARIO` on a simulated machine, under the guard, in a movable
- * share of 512 MiB.
+ * cuMemAlloc() and cuMemFree() with blocks: `cache_test SCENARIO` on a simulated machine, under the
+ * guard, in a movable share of 512 MiB.
  */
-#include "mover.h"
+#include "suspendable.h"
 
 #include <stdbool.h>
 #include <sys/wait.h>
@@ -38,12 +38,12 @@ static void is_used_again(void)
         CHECK(take(16 * MIB) == first && cached() == 0);
         OK(cuMemFree_v2(first));
     }
-    CHECK(number(&region->gpu[0].allocations) == charges); /* the region was not asked */
+    CHECK(number(&region->gpu[0].allocations) == charges); /* without a charge */
     CHECK(take(16 * MIB - 5) == first);                    /* the same pages */
     CHECK(take(16 * MIB) != first && used() == 32 * MIB);
 }
 
-static void small_ones_share_pages(void)
+static void small_allocations_share_pages(void)
 {
     CUdeviceptr at[100], base;
     size_t size;
@@ -101,15 +101,15 @@ static void child_ends_well(pid_t child)
     CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
-/* What a neighbour in the share only caches is let go of when it is needed. */
+/* Memory that another process of the share caches is freed when it is needed. */
 static void makes_room_for_others(void)
 {
-    int told[2];
+    int signal_pipe[2];
     char byte = 1;
-    CHECK(pipe(told) == 0);
+    CHECK(pipe(signal_pipe) == 0);
     pid_t child = fork();
     if (child == 0) {
-        CHECK(read(told[0], &byte, 1) == 1);
+        CHECK(read(signal_pipe[0], &byte, 1) == 1);
         begin();
         CUdeviceptr at = take(300 * MIB);
         write_pattern(at, MIB, 1);
@@ -118,12 +118,12 @@ static void makes_room_for_others(void)
     begin();
     OK(cuMemFree_v2(take(150 * MIB)));
     OK(cuMemFree_v2(take(100 * MIB)));
-    CHECK(cached() == 250 * MIB && write(told[1], &byte, 1) == 1);
+    CHECK(cached() == 250 * MIB && write(signal_pipe[1], &byte, 1) == 1);
     child_ends_well(child);
     CHECK(cached() == 0);
 }
 
-static void a_dead_one_caches_nothing(void)
+static void a_dead_process_caches_nothing(void)
 {
     size_t free, total;
     pid_t child = fork();
@@ -139,7 +139,7 @@ static void a_dead_one_caches_nothing(void)
     CHECK(free == 512 * MIB && cached() == 0);
 }
 
-static void pointers_are_the_program_s_own(void)
+static void pointers_show_allocations(void)
 {
     CUdeviceptr at = take(70 * MIB), start = 0;
     size_t size = 0;
@@ -147,14 +147,14 @@ static void pointers_are_the_program_s_own(void)
     int ordinal = 7;
     unsigned long long id[2];
     CUcontext owner = NULL;
-    CUpointer_attribute wanted[] = {CU_POINTER_ATTRIBUTE_RANGE_START_ADDR,
-                                    CU_POINTER_ATTRIBUTE_RANGE_SIZE,
-                                    CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
-                                    CU_POINTER_ATTRIBUTE_IS_MANAGED,
-                                    CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
-                                    CU_POINTER_ATTRIBUTE_CONTEXT};
+    CUpointer_attribute attributes[] = {CU_POINTER_ATTRIBUTE_RANGE_START_ADDR,
+                                        CU_POINTER_ATTRIBUTE_RANGE_SIZE,
+                                        CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+                                        CU_POINTER_ATTRIBUTE_IS_MANAGED,
+                                        CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
+                                        CU_POINTER_ATTRIBUTE_CONTEXT};
     void *values[] = {&start, &size, &type, &managed, &ordinal, &owner};
-    OK(cuPointerGetAttributes(6, wanted, values, at + 66 * MIB));
+    OK(cuPointerGetAttributes(6, attributes, values, at + 66 * MIB));
     CHECK(start == at && size == 70 * MIB && type == CU_MEMORYTYPE_DEVICE && !managed
           && ordinal == 0);
     CHECK(owner == context);
@@ -231,7 +231,7 @@ struct letter {
     CUipcMemHandle large, small;
 };
 
-static void read_and_answer(const struct letter *letter)
+static void map_and_answer(const struct letter *letter)
 {
     CUdeviceptr large, small, again;
     begin();
@@ -239,7 +239,7 @@ static void read_and_answer(const struct letter *letter)
     OK(cuIpcOpenMemHandle_v2(&small, letter->small, 1));
     OK(cuIpcOpenMemHandle_v2(&again, letter->large, 1));
     CHECK(again == large && word(&slot()->unmovable) == GS_UNMOVABLE_IMPORTED);
-    CHECK(number(&slot()->charged[0]) == region->gpu[0].context); /* it belongs to who made it */
+    CHECK(number(&slot()->charged[0]) == region->gpu[0].context); /* charged to the exporter */
     check_pattern(large, 130 * MIB, 1);
     check_pattern(small, 800, 2);
     write_pattern(large + 64 * MIB, 2 * MIB, 7);
@@ -253,7 +253,7 @@ static void read_and_answer(const struct letter *letter)
     _exit(0);
 }
 
-static void other_processes_may_look(void)
+static void other_processes_map_exports(void)
 {
     struct letter letter;
     int post[2];
@@ -261,7 +261,7 @@ static void other_processes_may_look(void)
     pid_t child = fork();
     if (child == 0) {
         CHECK(read(post[0], &letter, sizeof letter) == (ssize_t)sizeof letter);
-        read_and_answer(&letter);
+        map_and_answer(&letter);
     }
     begin();
     CUdeviceptr large = take(130 * MIB), before = take(512), small = take(800), again;
@@ -279,7 +279,7 @@ static void other_processes_may_look(void)
     OK(cuMemFree_v2(before));
     OK(cuMemFree_v2(small));
     size_t free, total;
-    OK(cuMemGetInfo_v2(&free, &total)); /* which looks who is dead */
+    OK(cuMemGetInfo_v2(&free, &total)); /* which sweeps dead processes */
     CHECK(word(&slot()->unmovable) == 0 && used() == 0);
 }
 
@@ -314,17 +314,17 @@ static const struct {
     bool bare;
 } scenarios[] = {
     {"is_used_again", is_used_again, false},
-    {"small_ones_share_pages", small_ones_share_pages, false},
+    {"small_allocations_share_pages", small_allocations_share_pages, false},
     {"bounded", bounded, false},
     {"makes_room", makes_room, false},
     {"makes_room_for_others", makes_room_for_others, true},
-    {"a_dead_one_caches_nothing", a_dead_one_caches_nothing, true},
-    {"pointers_are_the_program_s_own", pointers_are_the_program_s_own, false},
+    {"a_dead_process_caches_nothing", a_dead_process_caches_nothing, true},
+    {"pointers_show_allocations", pointers_show_allocations, false},
     {"wrong_frees_fail", wrong_frees_fail, false},
     {"nothing_is_reused_during_a_capture", nothing_is_reused_during_a_capture, false},
     {"pitched", pitched, false},
     {"ends_with_its_context", ends_with_its_context, false},
-    {"other_processes_may_look", other_processes_may_look, true},
+    {"other_processes_map_exports", other_processes_map_exports, true},
     {"a_ticket_of_a_wrong_size_is_refused", a_ticket_of_a_wrong_size_is_refused, true},
 };
 

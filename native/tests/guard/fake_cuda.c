@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A driver with the traits that the simulated machine does not have: cuGetProcAddress answers other pointers than
- * the exported ones and a version newer than any we know, 32-bit entry points work, and physical memory is counted
- * across processes in the file that FAKE_CUDA_COUNTER names.
+ * A driver with properties that the simulated machine does not have: cuGetProcAddress() returns
+ * other pointers than the exported ones and a version that is newer than the guard knows, 32-bit
+ * entry points work, and physical memory is counted across processes in the file that
+ * FAKE_CUDA_COUNTER names.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tenant with work for the GPU. Prints "ready", then does it until its standard input ends, then prints how often.
+ * A program with GPU work. Prints "ready", works until its standard input ends, then prints how
+ * often.
  *
  *   work NS       kernels of NS in a row, a synchronisation after every eighth
  *   keep NS       as work, with memory of its own, so that a suspension has to wait for the work
  *   graph NS      the same as graphs of one kernel, a synchronisation after each
  *   serve NS US   one kernel of NS and a synchronisation, then a pause of US
- *   poll NS US    the same, but asks for the end instead of waiting for it
- *   stuck NS      one kernel and no call to the driver ever after
+ *   poll NS US    the same, but queries the stream instead of waiting
+ *   stuck NS      one kernel, and no call to the driver after it
  *   again NS      as work, after the context was reset once
- *   order N       N rounds of additions whose result tells whether any was lost or done out of order
+ *   order N       N rounds of additions, whose result shows a lost or reordered one
  */
 #include <poll.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 #include "check.h"
 #include "gs_cuda.h"
 
-/* Real ones: a real GPU runs them, the simulated one knows what their names stand for. */
+/* A real GPU runs this code; the simulated one knows the kernels by name. */
 #define INDEX                                                                                     \
     "mov.u32 %r1, %tid.x; mov.u32 %r2, %ctaid.x; mov.u32 %r3, %ntid.x; mov.u32 %r4, %nctaid.x;\n" \
     "mad.lo.u32 %r1, %r2, %r3, %r1; mul.lo.u32 %r3, %r3, %r4;\n"                                  \
@@ -35,13 +36,14 @@ static const char kernels[] =
     ".reg .pred %end; .reg .u32 %r1, %r2, %r3, %r4, %v; .reg .u64 %to, %n, %i, %step, %p;\n"
     "ld.param.u64 %to, [at]; ld.param.u32 %v, [value]; ld.param.u64 %n, [words];\n" INDEX
     "more: setp.ge.u64 %end, %i, %n; @%end bra done;\n"
-    "shl.b64 %p, %i, 2; add.u64 %p, %p, %to; st.global.u32 [%p], %v; add.u64 %i, %i, %step; bra more;\n"
+    "shl.b64 %p, %i, 2; add.u64 %p, %p, %to; st.global.u32 [%p], %v; "
+    "add.u64 %i, %i, %step; bra more;\n"
     "done: ret;\n}\n"
     ".visible .entry gs_saxpy(.param .u64 y, .param .u64 x, .param .f32 a, .param .u64 n)\n{\n"
     ".reg .pred %end; .reg .u32 %r1, %r2, %r3, %r4; .reg .f32 %f1, %f2, %f3;\n"
     ".reg .u64 %to, %from, %n, %i, %step, %p, %q;\n"
-    "ld.param.u64 %to, [y]; ld.param.u64 %from, [x]; ld.param.f32 %f3, [a]; ld.param.u64 %n, [n];\n" INDEX
-    "more: setp.ge.u64 %end, %i, %n; @%end bra done;\n"
+    "ld.param.u64 %to, [y]; ld.param.u64 %from, [x]; ld.param.f32 %f3, [a]; "
+    "ld.param.u64 %n, [n];\n" INDEX "more: setp.ge.u64 %end, %i, %n; @%end bra done;\n"
     "shl.b64 %q, %i, 2; add.u64 %p, %q, %to; add.u64 %q, %q, %from;\n"
     "ld.global.f32 %f1, [%p]; ld.global.f32 %f2, [%q]; fma.rn.f32 %f1, %f2, %f3, %f1;\n"
     "st.global.f32 [%p], %f1; add.u64 %i, %i, %step; bra more;\n"
@@ -126,14 +128,14 @@ static long graphs(unsigned long long ns)
     return count;
 }
 
-static long serve(unsigned long long ns, long pause, int asks)
+static long serve(unsigned long long ns, long pause, int queries)
 {
     long count = 0;
     for (; !ends(); count++) {
         spins(ns);
-        while (asks && cuStreamQuery(stream) == CUDA_ERROR_NOT_READY)
+        while (queries && cuStreamQuery(stream) == CUDA_ERROR_NOT_READY)
             nap(50);
-        if (!asks)
+        if (!queries)
             synchronise();
         nap(pause);
     }
@@ -158,13 +160,13 @@ static long again(unsigned long long ns)
     return work(ns);
 }
 
-/* y = (((1 + 2) * ... ) kept exact in floats: each round adds x, then sets x to the round's number. */
+/* Each round sets x to a number and adds it to y; the sums are exact in floats. */
 static long order(int rounds)
 {
     CUdeviceptr x, y;
     unsigned long long n = 1024;
-    unsigned one = 0x3f800000, zero = 0;
-    float factor = 1, host[1024], wanted = 0;
+    unsigned one_bits = 0x3f800000, zero = 0;
+    float factor = 1, host[1024], expected = 0;
     CHECK(cuMemAlloc_v2(&x, n * 4) == CUDA_SUCCESS && cuMemAlloc_v2(&y, n * 4) == CUDA_SUCCESS);
     launch(fill, 1, (void *[]){&y, &zero, &n});
     for (int round = 0; round < rounds; round++) {
@@ -172,14 +174,14 @@ static long order(int rounds)
             float number;
             unsigned bits;
         } value = {.number = (float)(round % 100)};
-        launch(fill, 1, (void *[]){&x, round ? &value.bits : &one, &n});
+        launch(fill, 1, (void *[]){&x, round ? &value.bits : &one_bits, &n});
         launch(saxpy, 1, (void *[]){&y, &x, &factor, &n});
-        wanted += round ? value.number : 1;
+        expected += round ? value.number : 1;
     }
     CHECK(cuMemcpyDtoHAsync_v2(host, y, n * 4, stream) == CUDA_SUCCESS);
     synchronise();
     for (unsigned i = 0; i < n; i++)
-        CHECK(host[i] == wanted);
+        CHECK(host[i] == expected);
     return rounds;
 }
 

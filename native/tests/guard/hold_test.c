@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A program that holds GPU memory. Prints "ready"; then for each line of standard input it looks whether its memory is
- * as it wrote it, writes it anew, and prints "good".
+ * A program that holds GPU memory. Prints "ready". For each line of standard input it checks that
+ * its memory is as written, writes it again with other values, and prints "good".
  *
- *   hold MIB SEED    so much, in blocks of 70 MiB and less
- *   fill MIB         all that is free but so much
+ *   hold MIB SEED    holds MIB, in blocks of up to 70 MiB
+ *   fill MIB         holds all that is free except MIB
  */
-#include "mover.h"
+#include "suspendable.h"
 
 enum { BLOCKS = 64 };
 
@@ -14,17 +14,17 @@ static CUdeviceptr at[BLOCKS];
 static uint64_t bytes[BLOCKS];
 static int blocks;
 
-static void take(uint64_t wanted)
+static void take(uint64_t missing)
 {
-    while (wanted) {
+    while (missing) {
         CHECK(blocks < BLOCKS);
-        bytes[blocks] = wanted < 70 * MIB ? wanted : 70 * MIB;
+        bytes[blocks] = missing < 70 * MIB ? missing : 70 * MIB;
         OK(cuMemAlloc_v2(&at[blocks], bytes[blocks]));
-        wanted -= bytes[blocks++];
+        missing -= bytes[blocks++];
     }
 }
 
-static void say(const char *line)
+static void print_line(const char *line)
 {
     CHECK(write(STDOUT_FILENO, line, strlen(line)) == (ssize_t)strlen(line));
 }
@@ -35,7 +35,7 @@ static void answer(uint64_t seed)
     for (uint64_t round = 0;; round++) {
         for (int i = 0; i < blocks; i++)
             write_pattern(at[i], bytes[i], seed + round + ((uint64_t)i << 40));
-        say(round ? "good\n" : "ready\n");
+        print_line(round ? "good\n" : "ready\n");
         if (read(STDIN_FILENO, line, sizeof line) <= 0)
             return;
         for (int i = 0; i < blocks; i++)
@@ -52,7 +52,7 @@ static void fill_card(uint64_t left)
     OK(cuCtxSetCurrent(context));
     OK(cuMemGetInfo_v2(&free, &total));
     OK(cuMemAlloc_v2(&at[0], free - left));
-    say("ready\n");
+    print_line("ready\n");
     CHECK(read(STDIN_FILENO, &line, 1) >= 0);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Programs under the guard. Without an argument: runs itself once for each scenario, preloaded, over a fresh region
- * of 64 MiB with 2 MiB contexts, and looks at what the region says afterwards.
+ * Programs under the guard. With `all` it runs itself once per scenario, with the guard preloaded
+ * and a new region of 64 MiB with contexts of 2 MiB, and checks the region afterwards.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -93,7 +93,7 @@ static void by_small_blocks(void)
     start(0);
     for (int i = 0; i < 4096; i++)
         CHECK(cu.alloc(&small[i], 500) == CUDA_SUCCESS);
-    CHECK(used() == 4 * MIB); /* 4096 x 512 is one page beside the context */
+    CHECK(used() == 4 * MIB); /* 4096 x 512 bytes are one page, plus the context */
     CHECK(cu.alloc(&small[4096], 1) == CUDA_SUCCESS && used() == 6 * MIB);
     for (int i = 0; i <= 4096; i++)
         CHECK(cu.free(small[i]) == CUDA_SUCCESS);
@@ -115,19 +115,19 @@ static void by_proc_address(void)
     unsigned narrow[2] = {0, 0xabcd};
     CHECK(cu.address("cuMemAlloc", &function, 2000, 0, NULL) == CUDA_SUCCESS);
     CHECK(((CUresult (*)(unsigned *, unsigned))function)(narrow, 4 * MIB) == CUDA_SUCCESS);
-    CHECK(narrow[1] == 0xabcd && used() == 6 * MIB); /* the ABI that was asked for, and charged */
+    CHECK(narrow[1] == 0xabcd && used() == 6 * MIB); /* in the requested ABI, and charged */
     CHECK(((CUresult (*)(unsigned *, unsigned))function)(narrow, 63 * MIB)
           == CUDA_ERROR_OUT_OF_MEMORY);
 
     CHECK(cu.address("cuMemAlloc", &function, 99000, 0, &status) == CUDA_SUCCESS);
-    CHECK(region()->unhooked == 1); /* newer than we know: handed out as it is, and told */
+    CHECK(region()->unhooked == 1); /* newer than the guard knows: returned as it is, and counted */
     CHECK(cu.address("cuNothing", &function, 13000, 77, &status) == CUDA_ERROR_NOT_FOUND);
     CHECK(status == CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT);
     CHECK(cu.address("cuGetProcAddress", &function, 12000, 0, NULL) == CUDA_SUCCESS
           && function == cu.address);
 }
 
-static void by_view(void)
+static void by_memory_info(void)
 {
     size_t free = 1, total = 1;
     CUdeviceptr a;
@@ -182,7 +182,7 @@ static void forked(void)
     CHECK(cu.alloc(&a, 10 * MIB) == CUDA_SUCCESS);
     pid_t child = fork();
     if (child == 0) {
-        CHECK(cu.free(a) == CUDA_SUCCESS && used() == 12 * MIB); /* not the child's to give back */
+        CHECK(cu.free(a) == CUDA_SUCCESS && used() == 12 * MIB); /* not charged to the child */
         start(0);
         CHECK(cu.alloc(&a, 20 * MIB) == CUDA_SUCCESS && used() == 34 * MIB);
         CHECK(region()->slots_high == 2);
@@ -236,7 +236,7 @@ static void raced(void)
         CUcontext context;
         load();
         while (cu.retain(&context, 0) == CUDA_ERROR_OUT_OF_MEMORY)
-            sched_yield(); /* the others may have it all just now */
+            sched_yield(); /* the other processes may have all of it now */
         for (int t = 0; t < THREADS; t++) {
             seeds[t] = (unsigned)(p * THREADS + t);
             pthread_create(&threads[t], NULL, race, &seeds[t]);
@@ -288,7 +288,7 @@ static void without_traces(void)
     CHECK(strcmp(getenv("LD_PRELOAD"), guard) == 0);
 }
 
-static void beside_another(void)
+static void behind_another_library(void)
 {
     CHECK(getppid() > 1000000);
 }
@@ -315,7 +315,7 @@ static const struct scenario {
     {"by_dlsym", by_dlsym},
     {"by_small_blocks", by_small_blocks},
     {"by_proc_address", by_proc_address},
-    {"by_view", by_view},
+    {"by_memory_info", by_memory_info},
     {"without_a_driver", without_a_driver},
     {"after_reset", after_reset},
     {"unlisted", unlisted},
@@ -324,7 +324,7 @@ static const struct scenario {
     {"executed", executed},
     {"raced", raced},
     {"without_traces", without_traces},
-    {"beside_another", beside_another},
+    {"behind_another_library", behind_another_library},
     {"linked", NULL},
     {"open_when_corrupt", open_when_corrupt},
 };
@@ -334,7 +334,7 @@ enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };
 static void prepare(const struct scenario *scenario, const char *log)
 {
     char preload[8192];
-    bool two = strcmp(scenario->name, "beside_another") == 0;
+    bool two = strcmp(scenario->name, "behind_another_library") == 0;
     snprintf(preload, sizeof preload, "%s%s%s", guard, two ? ":" : "", two ? next_library : "");
     setenv("LD_PRELOAD", preload, 1);
     setenv("LD_LIBRARY_PATH", driver, 1);

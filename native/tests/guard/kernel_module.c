@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Another preloaded library, behind ours: it stands for the kernel module that is asked for time slices, and notes
- * what it was asked in the file GS_SLICES: "pid group microseconds". One microsecond is refused.
+ * A second preloaded library, after the guard. It replaces the driver's kernel module for requests
+ * of timeslices and writes them to the file GS_SLICES: "pid group microseconds". It refuses one
+ * microsecond.
  */
 #include <fcntl.h>
 #include <stdarg.h>

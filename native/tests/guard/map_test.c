@@ -16,12 +16,12 @@ int main(void)
     for (int step = 0; step < STEPS; step++) {
         unsigned k = (unsigned)rand_r(&seed) % KEYS;
         uint64_t key = 0x7f0000000000ull + (uint64_t)k * (2ull << 20);
-        struct gs_entry *found = gs_map_find(&map, GS_POINTER, key);
-        CHECK((found != NULL) == (model[k] != 0));
-        CHECK(!found || found->bytes == model[k]);
+        struct gs_entry *entry = gs_map_find(&map, GS_POINTER, key);
+        CHECK((entry != NULL) == (model[k] != 0));
+        CHECK(!entry || entry->bytes == model[k]);
         CHECK(!gs_map_find(&map, GS_HANDLE, key));
-        if (found && rand_r(&seed) % 2) {
-            gs_map_remove(&map, found);
+        if (entry && rand_r(&seed) % 2) {
+            gs_map_remove(&map, entry);
             model[k] = 0;
             count--;
         } else {

@@ -12,7 +12,7 @@ $(GUARD_TESTS)/%_test: $(BUILD)/obj/tests/guard/%_test.o $(GUARD_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-# Programs under the guard have nothing of it inside but the region's own functions.
+# Programs under the guard contain only the functions of the region.
 $(GUARD_TESTS)/hooks_test: $(BUILD)/obj/tests/guard/hooks_test.o $(GUARD_REGION_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -21,7 +21,7 @@ $(GUARD_TESTS)/linked_test: $(BUILD)/obj/tests/guard/linked_test.o $(GUARD_DRIVE
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # These need a simulated machine: tests/guard of the repository runs them.
-GUARD_SIMULATED := $(addprefix $(GUARD_TESTS)/,paths_test stress_test address_test gate_test move_test cache_test hold_test \
+GUARD_SIMULATED := $(addprefix $(GUARD_TESTS)/,paths_test stress_test address_test gate_test suspend_test cache_test hold_test \
 	refuse_test)
 $(GUARD_SIMULATED): $(GUARD_TESTS)/%: $(BUILD)/obj/tests/guard/%.o $(GUARD_REGION_OBJECTS) $(BUILD)/simgpu/libcuda.so.1
 	@mkdir -p $(@D)

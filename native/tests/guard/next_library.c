@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Another preloaded library, behind ours: it must find the next getppid after itself, not itself again. */
+/* A second preloaded library, after the guard: it must find the next getppid(), not its own. */
 #include <dlfcn.h>
 #include <unistd.h>
 

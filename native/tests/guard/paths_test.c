@@ -1,33 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every allocation path on a simulated machine: what it is charged, and that all of it comes back.
- * Run under the guard as `paths_test SCENARIO` with a region of 256 MiB beside the context.
+ * Every way to allocate on a simulated machine: what it is charged, and that all of it is
+ * uncharged. Run under the guard as `paths_test SCENARIO` with a limit of 256 MiB and the context.
  */
 #include <string.h>
 #include <unistd.h>
 
-#include "check.h"
-#include "gs_cuda.h"
+#include "calls.h"
 #include "share/region.h"
 
-#define MIB (1ull << 20)
-#define OK(call) GIVES(call, CUDA_SUCCESS)
-#define FULL(call) GIVES(call, CUDA_ERROR_OUT_OF_MEMORY)
-#define GIVES(call, wanted)                                                                 \
-    do {                                                                                    \
-        CUresult result = call;                                                             \
-        if (result != (wanted)) {                                                           \
-            fprintf(stderr, "%s:%d: %s gave %d\n", __FILE__, __LINE__, #call, (int)result); \
-            exit(1);                                                                        \
-        }                                                                                   \
-    } while (0)
 #define LIMIT (256 * MIB)
 
 static struct gs_region *region;
 static CUcontext context;
 static uint64_t base;
 
-/* What is only cached counts as free. */
+/* Without cached memory, which counts as free. */
 static uint64_t charged(void)
 {
     return __atomic_load_n(&region->gpu[0].used, __ATOMIC_SEQ_CST)
@@ -92,14 +80,14 @@ static void default_pool(void)
     CUstream stream;
     OK(cuStreamCreate(&stream, 0));
     OK(cuMemAllocAsync(&a, MIB, stream));
-    CHECK(charged() == 32 * MIB); /* the driver's step */
+    CHECK(charged() == 32 * MIB); /* the step of the driver */
     OK(cuMemAllocAsync_ptsz(&b, MIB, stream));
     CHECK(charged() == 32 * MIB);
     FULL(cuMemAllocAsync(&b, 250 * MIB, stream));
     OK(cuMemFreeAsync(b, stream));
     OK(cuMemFreeAsync(a, stream));
     OK(cuStreamSynchronize(stream));
-    CHECK(charged() == 0); /* no threshold: the driver shrinks it at the synchronisation */
+    CHECK(charged() == 0); /* no threshold: the driver shrinks it when synchronising */
     OK(cuMemAllocAsync(&a, 100 * MIB, stream));
     OK(cuMemFree_v2(a));
     OK(cuCtxSynchronize());
@@ -129,7 +117,7 @@ static void own_pool_caches_and_is_trimmed(void)
     CHECK(charged() == 128 * MIB); /* from its cache */
     OK(cuMemFreeAsync(a, NULL));
     OK(cuStreamSynchronize(NULL));
-    OK(cuMemAlloc_v2(&b, 250 * MIB)); /* needs what the pool only caches */
+    OK(cuMemAlloc_v2(&b, 250 * MIB)); /* needs memory that the pool caches */
     CHECK(charged() == 250 * MIB);
     OK(cuMemFree_v2(b));
     OK(cuMemAllocFromPoolAsync(&a, 40 * MIB, pool, NULL));
@@ -159,23 +147,23 @@ static void current_pool_is_charged(void)
     CHECK(charged() == 0);
 }
 
-static CUmemGenericAllocationHandle physical(uint64_t bytes, CUresult wanted)
+static CUmemGenericAllocationHandle physical(uint64_t bytes, CUresult expected)
 {
     CUmemGenericAllocationHandle handle = 0;
     CUmemAllocationProp properties = {.type = CU_MEM_ALLOCATION_TYPE_PINNED, .location = here()};
-    GIVES(cuMemCreate(&handle, bytes, &properties, 0), wanted);
+    GIVES(cuMemCreate(&handle, bytes, &properties, 0), expected);
     return handle;
 }
 
 static void virtual_memory_counts_references(void)
 {
     CUdeviceptr at;
-    CUmemGenericAllocationHandle one = physical(100 * MIB, CUDA_SUCCESS), again, two;
+    CUmemGenericAllocationHandle first = physical(100 * MIB, CUDA_SUCCESS), again, second;
     physical(200 * MIB, CUDA_ERROR_OUT_OF_MEMORY);
     CHECK(charged() == 100 * MIB);
     OK(cuMemAddressReserve(&at, 400 * MIB, 0, 0, 0));
-    OK(cuMemMap(at, 100 * MIB, 0, one, 0));
-    OK(cuMemRelease(one));
+    OK(cuMemMap(at, 100 * MIB, 0, first, 0));
+    OK(cuMemRelease(first));
     CHECK(charged() == 100 * MIB); /* mapped */
     OK(cuMemRetainAllocationHandle(&again, (void *)(uintptr_t)(at + 2 * MIB)));
     OK(cuMemUnmap(at, 100 * MIB));
@@ -183,18 +171,18 @@ static void virtual_memory_counts_references(void)
     OK(cuMemRelease(again));
     CHECK(charged() == 0);
 
-    one = physical(20 * MIB, CUDA_SUCCESS);
-    two = physical(40 * MIB, CUDA_SUCCESS);
-    OK(cuMemMap(at, 20 * MIB, 0, one, 0));
-    OK(cuMemMap(at + 20 * MIB, 40 * MIB, 0, two, 0));
-    OK(cuMemMap(at + 100 * MIB, 40 * MIB, 0, two, 0));
-    OK(cuMemRelease(one));
-    OK(cuMemRelease(two));
+    first = physical(20 * MIB, CUDA_SUCCESS);
+    second = physical(40 * MIB, CUDA_SUCCESS);
+    OK(cuMemMap(at, 20 * MIB, 0, first, 0));
+    OK(cuMemMap(at + 20 * MIB, 40 * MIB, 0, second, 0));
+    OK(cuMemMap(at + 100 * MIB, 40 * MIB, 0, second, 0));
+    OK(cuMemRelease(first));
+    OK(cuMemRelease(second));
     OK(cuMemUnmap(at, 60 * MIB)); /* both at once */
     CHECK(charged() == 40 * MIB);
     OK(cuMemUnmap(at + 100 * MIB, 40 * MIB));
     CHECK(charged() == 0);
-    CHECK(cuMemRelease(two) != CUDA_SUCCESS && charged() == 0);
+    CHECK(cuMemRelease(second) != CUDA_SUCCESS && charged() == 0);
 }
 
 static void imports_are_free(void)
@@ -264,9 +252,9 @@ static CUgraphExec executable(CUgraph graph)
     return exec;
 }
 
-static void run(CUgraphExec exec, CUresult wanted)
+static void run(CUgraphExec exec, CUresult expected)
 {
-    GIVES(cuGraphLaunch(exec, NULL), wanted);
+    GIVES(cuGraphLaunch(exec, NULL), expected);
     OK(cuStreamSynchronize(NULL));
 }
 
@@ -280,9 +268,9 @@ static void graphs(void)
     run(small, CUDA_SUCCESS);
     CHECK(charged() == once);
     run(large, CUDA_ERROR_OUT_OF_MEMORY);
-    run(small, CUDA_SUCCESS); /* its memory was trimmed meanwhile */
+    run(small, CUDA_SUCCESS); /* its memory was trimmed before */
     CHECK(charged() == once);
-    OK(cuMemAlloc_v2(&a, 250 * MIB)); /* needs what the graphs only cache */
+    OK(cuMemAlloc_v2(&a, 250 * MIB)); /* needs memory that the graphs cache */
     CHECK(charged() == 250 * MIB);
     run(small, CUDA_ERROR_OUT_OF_MEMORY);
     OK(cuMemFree_v2(a));

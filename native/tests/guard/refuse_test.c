@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Suspensions that cannot be: `refuse_test SCENARIO`, as move_test; the program runs on as if nothing had been asked. */
-#include "mover.h"
+/*
+ * Suspensions that are refused: `refuse_test SCENARIO`, as suspend_test; the program runs on
+ * unchanged.
+ */
+#include "suspendable.h"
 
 #include <stdbool.h>
 
@@ -63,7 +66,7 @@ static void refuses_what_cannot_move(void)
     CUgraphExec exec;
     OK(cuMemAlloc_v2(&plain, 3 * MIB));
     write_pattern(plain, 3 * MIB, 4);
-    moves();
+    suspend_and_resume();
     OK(cuMemAllocManaged(&at, 2 * MIB, CU_MEM_ATTACH_GLOBAL));
     refuses(GS_UNMOVABLE_MANAGED);
     OK(cuMemFree_v2(at));
@@ -85,7 +88,7 @@ static void refuses_what_cannot_move(void)
     OK(cuIpcGetMemHandle(&ticket, at));
     refuses(GS_UNMOVABLE_EXPORTED);
     OK(cuMemFree_v2(at));
-    moves();
+    suspend_and_resume();
     check_pattern(plain, 3 * MIB, 4);
 }
 

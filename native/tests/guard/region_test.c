@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The region by itself: bad files, dead processes, and eight processes racing while they are killed. */
+/* The region alone: invalid files, dead processes, and eight racing processes that are killed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -94,12 +94,12 @@ static void *outlive_the_main_thread(void *ready)
     return NULL;
 }
 
-static void knows_the_living(void)
+static void knows_what_is_alive(void)
 {
     uint64_t start = gs_process_start(getpid());
     CHECK(start && prctl(PR_SET_NAME, "a) Z 0 (b) X") == 0);
     CHECK(gs_process_start(getpid()) == start && gs_process_alive(getpid(), start));
-    CHECK(!gs_process_alive(getpid(), start + 1)); /* an earlier owner of the pid */
+    CHECK(!gs_process_alive(getpid(), start + 1)); /* another process with this pid */
 
     static int ready[2]; /* the main thread's stack goes with it */
     char byte;
@@ -134,7 +134,7 @@ static pid_t child_that_holds(struct gs_region *region, uint64_t bytes, bool die
     return child;
 }
 
-static void reclaims_the_dead(void)
+static void frees_slots_of_the_dead(void)
 {
     struct gs_region *region = fresh();
     pid_t child = child_that_holds(region, 64 * MIB, false);
@@ -172,8 +172,8 @@ static void the_daemon_does_not_wait_for_the_lock(void)
     gs_region_unmap(region);
 }
 
-/* Bytes that really are held, to compare with what the region believes. */
-struct truth {
+/* What a racing thread charges with. */
+struct charge {
     struct gs_region *region;
     int slot;
     unsigned seed;
@@ -181,17 +181,17 @@ struct truth {
 
 static void *race(void *argument)
 {
-    struct truth *truth = argument;
-    struct gs_region *region = truth->region;
+    struct charge *charge = argument;
+    struct gs_region *region = charge->region;
     for (;;) {
-        uint64_t bytes = ((uint64_t)rand_r(&truth->seed) % 24 + 1) * MIB;
+        uint64_t bytes = ((uint64_t)rand_r(&charge->seed) % 24 + 1) * MIB;
         CHECK(gs_region_lock(region));
-        bool taken = gs_region_reserve(region, truth->slot, 0, bytes);
+        bool taken = gs_region_reserve(region, charge->slot, 0, bytes);
         CHECK(region->gpu[0].used <= region->gpu[0].limit);
         gs_region_unlock(region);
         CHECK(gs_region_lock(region));
         if (taken)
-            gs_region_release(region, truth->slot, 0, bytes);
+            gs_region_release(region, charge->slot, 0, bytes);
         gs_region_unlock(region);
     }
     return NULL;
@@ -200,14 +200,14 @@ static void *race(void *argument)
 static void racer(struct gs_region *region, unsigned seed)
 {
     pthread_t threads[THREADS];
-    struct truth truth[THREADS];
+    struct charge charges[THREADS];
     CHECK(gs_region_lock(region));
     int slot = gs_region_join(region, getpid());
     gs_region_unlock(region);
     CHECK(slot >= 0);
     for (int t = 0; t < THREADS; t++) {
-        truth[t] = (struct truth){region, slot, seed * 31 + (unsigned)t};
-        pthread_create(&threads[t], NULL, race, &truth[t]);
+        charges[t] = (struct charge){region, slot, seed * 31 + (unsigned)t};
+        pthread_create(&threads[t], NULL, race, &charges[t]);
     }
     pause();
 }
@@ -260,7 +260,7 @@ static void runs_out_of_slots(void)
                                                   .pid_namespace = gs_process_namespace()};
     region->slots_high = GS_REGION_SLOTS;
     CHECK(gs_region_join(region, getpid()) == -1);
-    region->slot[7].start++; /* now it is somebody dead */
+    region->slot[7].start++; /* now a dead process */
     CHECK(gs_region_join(region, getpid()) == 7);
     gs_region_unlock(region);
     gs_region_unmap(region);
@@ -273,8 +273,8 @@ int main(void)
     refuses_what_is_no_region();
     counts_and_refuses();
     forgets_the_image_before_an_exec();
-    knows_the_living();
-    reclaims_the_dead();
+    knows_what_is_alive();
+    frees_slots_of_the_dead();
     the_daemon_does_not_wait_for_the_lock();
     runs_out_of_slots();
     survives_killing();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One of several programs that fight for a share, by every kind of path, from several threads, until killed.
- * Prints a line when it begins; stops with 1 on anything but success and out of memory.
+ * One of several programs that allocate from one share at its limit, in every way and from several
+ * threads, until it is killed. Prints a line when it begins; ends with 1 on any result but success
+ * and out of memory.
  */
 #include <pthread.h>
 #include <sched.h>

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Suspended and resumed: `move_test SCENARIO` on a simulated machine, under the guard, in a movable share of 512 MiB. */
-#include "mover.h"
+/*
+ * Suspending and resuming: `suspend_test SCENARIO` on a simulated machine, under the guard, in a
+ * movable share of 512 MiB.
+ */
+#include "suspendable.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -11,27 +14,30 @@ enum { WORKERS = 2, STATIC = 5, ELEMENTS = 4096 };
 static bool stop;
 static uint64_t rounds;
 
-/* Adds 1 to every element again and again, in order, and looks now and then whether none got lost. */
+/*
+ * Adds 1 to every element, again and again and in order, and checks every 16 rounds that none is
+ * lost.
+ */
 static void *work(void *nothing)
 {
     CUdeviceptr x, y;
     CUstream stream;
-    float seen[ELEMENTS], wanted = 0;
-    uint32_t one;
-    memcpy(&one, &(float){1}, 4);
+    float values[ELEMENTS], expected = 0;
+    uint32_t one_bits;
+    memcpy(&one_bits, &(float){1}, 4);
     OK(cuCtxSetCurrent(context));
     OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
-    OK(cuMemAlloc_v2(&x, sizeof seen));
+    OK(cuMemAlloc_v2(&x, sizeof values));
     OK(cuMemAlloc_v2(&y, 3 * MIB));
-    fill(x, one, ELEMENTS, stream);
+    fill(x, one_bits, ELEMENTS, stream);
     fill(y, 0, ELEMENTS, stream);
     while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-        for (int i = 0; i < 16; i++, wanted++)
+        for (int i = 0; i < 16; i++, expected++)
             saxpy(y, x, 1, ELEMENTS, stream);
-        OK(cuMemcpyDtoHAsync_v2(seen, y, sizeof seen, stream));
+        OK(cuMemcpyDtoHAsync_v2(values, y, sizeof values, stream));
         OK(cuStreamSynchronize(stream));
         for (int i = 0; i < ELEMENTS; i++)
-            CHECK(seen[i] == wanted);
+            CHECK(values[i] == expected);
         CUdeviceptr other;
         OK(cuMemAlloc_v2(&other, 5 * MIB));
         OK(cuMemsetD8Async(other, 7, 5 * MIB, stream));
@@ -80,7 +86,7 @@ static void some_cycles(void)
     cycle_through(10);
 }
 
-/* The GPU is free while the process is away: somebody else takes all of it. */
+/* While the process is suspended its memory is off the GPU, and charged as before. */
 static void gives_its_memory_up(void)
 {
     CUdeviceptr at;
@@ -90,8 +96,8 @@ static void gives_its_memory_up(void)
     OK(cuMemGetInfo_v2(&before, &total));
     CHECK(suspend(0) == GS_NO_FAILURE);
     CHECK(number(&slot()->away) == 200 * MIB && number(&slot()->moved) == 200 * MIB);
-    OK(cuMemGetInfo_v2(&away, &total)); /* asking touches nothing */
-    CHECK(away == before); /* what it holds is still its own, as its limit sees it */
+    OK(cuMemGetInfo_v2(&away, &total)); /* this query does not wait */
+    CHECK(away == before); /* the charges stay */
     CHECK(number(&slot()->out_ns) > 0 && number(&slot()->host) >= 200 * MIB);
     CHECK(resume() == GS_NO_FAILURE && number(&slot()->moved) == 200 * MIB);
     check_pattern(at, 200 * MIB, 1);
@@ -113,7 +119,7 @@ static void keeps_a_part(void)
     check_pattern(b, 128 * MIB, 2);
 }
 
-/* What did not run did not change, so there is nothing to copy the second time. */
+/* Memory that no thread could change is not copied a second time. */
 static void copies_nothing_twice(void)
 {
     CUdeviceptr at;
@@ -148,12 +154,12 @@ static void graphs_hold_addresses(void)
 {
     CUdeviceptr x, y;
     CUgraphExec exec;
-    float seen[ELEMENTS];
-    uint32_t one;
-    memcpy(&one, &(float){1}, 4);
-    OK(cuMemAlloc_v2(&x, sizeof seen));
+    float values[ELEMENTS];
+    uint32_t one_bits;
+    memcpy(&one_bits, &(float){1}, 4);
+    OK(cuMemAlloc_v2(&x, sizeof values));
     OK(cuMemAlloc_v2(&y, 30 * MIB));
-    fill(x, one, ELEMENTS, NULL);
+    fill(x, one_bits, ELEMENTS, NULL);
     fill(y, 0, ELEMENTS, NULL);
     OK(cuGraphInstantiateWithFlags(&exec, graph_of(y, x, 2), 0));
     for (int i = 0; i < 5; i++) {
@@ -161,9 +167,9 @@ static void graphs_hold_addresses(void)
         CHECK(suspend(0) == GS_NO_FAILURE);
         CHECK(resume() == GS_NO_FAILURE);
     }
-    OK(cuMemcpyDtoH_v2(seen, y, sizeof seen));
+    OK(cuMemcpyDtoH_v2(values, y, sizeof values));
     for (int i = 0; i < ELEMENTS; i++)
-        CHECK(seen[i] == 10);
+        CHECK(values[i] == 10);
 }
 
 static void waits_for_work(void)
@@ -201,7 +207,7 @@ static void streams_with_host_functions(void)
     CHECK(resume() == GS_NO_FAILURE);
 }
 
-/* A capture is not spoilt, and the addresses in it stay good. */
+/* A capture stays valid, and so do the addresses in it. */
 static void a_capture_is_awaited(void)
 {
     CUdeviceptr x, y, freed;
@@ -219,7 +225,7 @@ static void a_capture_is_awaited(void)
     fill(x, 5, 10, stream);
     OK(cuMemFree_v2(freed));
     OK(cuStreamEndCapture(stream, &graph));
-    settle();
+    await_answer();
     CHECK(word(&slot()->phase) == GS_AWAY);
     CHECK(resume() == GS_NO_FAILURE);
     OK(cuGraphInstantiateWithFlags(&exec, graph, 0));
@@ -230,7 +236,7 @@ static void a_capture_is_awaited(void)
     CHECK(value == 5);
 }
 
-/* Calls of a suspended process wait; asking does not. */
+/* Calls of a suspended process wait; queries do not. */
 static void *late(void *at)
 {
     uint32_t value = 0;
@@ -264,7 +270,7 @@ static void awaits(void *flag)
         usleep(1000);
 }
 
-/* Work that waits for the program, which is kept out, would wait for ever. */
+/* Work that waits for the program, which is kept out, would never end. */
 static void can_be_given_up(void)
 {
     CUdeviceptr at;
@@ -276,11 +282,11 @@ static void can_be_given_up(void)
     CHECK(gpushare_region_resume(getenv("GPUSHARE_REGION")) == 0);
     OK(cuMemAlloc_v2(&at, 10 * MIB));
     __atomic_store_n(&stop, true, __ATOMIC_SEQ_CST);
-    settle();
-    moves();
+    await_answer();
+    suspend_and_resume();
 }
 
-/* A child of a fork has nothing of it, and starts CUDA afresh. */
+/* The child of a fork has none of it and initialises CUDA again. */
 static void children_start_afresh(void)
 {
     pid_t child = fork();
@@ -301,7 +307,7 @@ static void children_start_afresh(void)
 static const struct {
     const char *name;
     void (*run)(void);
-    bool bare; /* begins CUDA itself */
+    bool bare; /* initialises CUDA itself */
 } scenarios[] = {
     {"cycles", cycles, false},
     {"some_cycles", some_cycles, false},

@@ -1,27 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A program under the guard that asks for its own suspension, as the daemon would. */
-#ifndef GS_TEST_MOVER_H
-#define GS_TEST_MOVER_H
+/* A program under the guard that orders its own suspension, as the daemon does. For one thread. */
+#ifndef GS_TEST_SUSPENDABLE_H
+#define GS_TEST_SUSPENDABLE_H
 
 #include <stdint.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "check.h"
-#include "gs_cuda.h"
+#include "calls.h"
 #include "share/region.h"
-
-#define MIB (1ull << 20)
-#define OK(call) GIVES(call, CUDA_SUCCESS)
-#define GIVES(call, wanted)                                                                  \
-    do {                                                                                     \
-        CUresult result_ = call;                                                             \
-        if (result_ != (wanted)) {                                                           \
-            fprintf(stderr, "%s:%d: %s gave %d\n", __FILE__, __LINE__, #call, (int)result_); \
-            exit(1);                                                                         \
-        }                                                                                    \
-    } while (0)
 
 static struct gs_region *region;
 static CUcontext context;
@@ -31,7 +19,8 @@ static const char kernels[] =
     "//\n.version 8.0\n.target sm_90\n.address_size 64\n"
     ".visible .entry spin(.param .u64 ns)\n{ ret; }\n"
     ".visible .entry gs_fill(.param .u64 at, .param .u32 value, .param .u64 words)\n{ ret; }\n"
-    ".visible .entry gs_saxpy(.param .u64 y, .param .u64 x, .param .f32 a, .param .u64 n)\n{ ret; }\n";
+    ".visible .entry gs_saxpy(.param .u64 y, .param .u64 x, "
+    ".param .f32 a, .param .u64 n)\n{ ret; }\n";
 
 static inline void begin(void)
 {
@@ -66,7 +55,7 @@ static inline uint64_t number(const uint64_t *at)
     return __atomic_load_n(at, __ATOMIC_SEQ_CST);
 }
 
-static inline void settle(void)
+static inline void await_answer(void)
 {
     for (int i = 0; i < 60000 && word(&slot()->suspend_seen) != word(&region->suspend); i++)
         usleep(1000);
@@ -76,7 +65,7 @@ static inline void settle(void)
 static inline uint32_t suspend(uint64_t keep)
 {
     CHECK(gpushare_region_suspend(getenv("GPUSHARE_REGION"), keep) == 0);
-    settle();
+    await_answer();
     CHECK((word(&slot()->phase) == GS_AWAY) == (word(&slot()->failure) == GS_NO_FAILURE));
     return word(&slot()->failure);
 }
@@ -84,12 +73,12 @@ static inline uint32_t suspend(uint64_t keep)
 static inline uint32_t resume(void)
 {
     CHECK(gpushare_region_resume(getenv("GPUSHARE_REGION")) == 0);
-    settle();
+    await_answer();
     CHECK(word(&slot()->phase) == GS_RUNS);
     return word(&slot()->failure);
 }
 
-static inline void moves(void)
+static inline void suspend_and_resume(void)
 {
     CHECK(word(&slot()->unmovable) == 0);
     CHECK(suspend(0) == GS_NO_FAILURE);
@@ -108,7 +97,7 @@ static inline void saxpy(CUdeviceptr y, CUdeviceptr x, float a, uint64_t count, 
     OK(cuLaunchKernel(saxpy_kernel, 1, 1, 1, 256, 1, 1, 0, stream, parameters, NULL));
 }
 
-/* Every 64-bit word of a block tells where it stands. */
+/* Every 64-bit word of a block depends on its position. */
 static inline void write_pattern(CUdeviceptr at, uint64_t bytes, uint64_t seed)
 {
     uint64_t *words = malloc(bytes);
