@@ -32,13 +32,15 @@ class Swap:
         return code
 
     def create(self) -> None:
-        self._call("gpushare_swap_create", ctypes.c_uint64(self.size), ctypes.c_uint64(UNIT))
-        self._call("gpushare_swap_enable", ctypes.c_uint64(self.size))
+        self._call("gpushare_swap_pool_create", ctypes.c_uint64(self.size), ctypes.c_uint64(UNIT))
+        self._call("gpushare_swap_pool_enable", ctypes.c_uint64(self.size))
 
     def touch(self) -> float:
         """Seconds until all of it was written to once."""
         begun = time.monotonic()
-        self._call("gpushare_swap_prefault", ctypes.c_uint64(self.size), ctypes.c_uint(THREADS))
+        self._call(
+            "gpushare_swap_pool_prefault", ctypes.c_uint64(self.size), ctypes.c_uint(THREADS)
+        )
         return time.monotonic() - begun
 
 

@@ -43,15 +43,15 @@ class Pool:
     folder: Path
 
     def enable(self, size: int) -> None:
-        assert library().gpushare_swap_enable(bytes(self.folder), ctypes.c_uint64(size)) == 0
+        assert library().gpushare_swap_pool_enable(bytes(self.folder), ctypes.c_uint64(size)) == 0
 
     def reap(self) -> int:
-        return int(library().gpushare_swap_reap(bytes(self.folder)))
+        return int(library().gpushare_swap_pool_reap(bytes(self.folder)))
 
     @property
     def info(self) -> Info:
         info = Info()
-        assert library().gpushare_swap_info(bytes(self.folder), ctypes.byref(info)) == 0
+        assert library().gpushare_swap_pool_info(bytes(self.folder), ctypes.byref(info)) == 0
         return info
 
 
@@ -64,9 +64,9 @@ def pool(tmp_path: Path) -> Callable[..., Pool]:
         folder.mkdir()
         native, name = library(), bytes(folder)
         of = ctypes.c_uint64
-        assert native.gpushare_swap_create(name, of(size), of(UNIT)) == 0
-        native.gpushare_swap_prefault.restype = ctypes.c_int64
-        assert native.gpushare_swap_prefault(name, of(touched), 2) == touched
+        assert native.gpushare_swap_pool_create(name, of(size), of(UNIT)) == 0
+        native.gpushare_swap_pool_prefault.restype = ctypes.c_int64
+        assert native.gpushare_swap_pool_prefault(name, of(touched), 2) == touched
         return Pool(folder)
 
     return make

@@ -111,14 +111,14 @@ static bool empty(void)
     return inside == 0;
 }
 
-bool gs_quiesce(bool (*wanted)(void))
+bool gs_quiesce(bool (*still_ordered)(void))
 {
     pthread_mutex_lock(&changing);
     by_suspend_thread = true;
     __atomic_store_n(&quiesced, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&changing);
     while (!empty()) {
-        if (!wanted()) {
+        if (!still_ordered()) {
             gs_quiesce_end();
             gs_quiesce_touch();
             return false;

@@ -45,10 +45,10 @@ void gs_quiesce_arm(bool away);
 
 /*
  * Closes the entrance and waits until no thread is inside. A thread inside may itself wait, through
- * the driver, for one outside, so waiting ends as soon as wanted() is false; then the entrance is
- * open again and the result is false.
+ * the driver, for one outside, so waiting ends as soon as still_ordered() is false; then the
+ * entrance is open again and the result is false.
  */
-bool gs_quiesce(bool (*wanted)(void));
+bool gs_quiesce(bool (*still_ordered)(void));
 void gs_quiesce_end(void);
 bool gs_is_quiesced(void);
 

@@ -17,17 +17,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define GS_SWAP_MAGIC 0x50415753525347ull /* "GSRSWAP" */
-#define GS_SWAP_VERSION 1u
+#define GS_SWAP_POOL_MAGIC 0x50415753525347ull /* "GSRSWAP" */
+#define GS_SWAP_POOL_VERSION 1u
 
-enum { GS_SWAP_UNITS = 65536 };
+enum { GS_SWAP_POOL_UNITS = 65536 };
 
-struct gs_swap_unit {
+struct gs_swap_pool_unit {
     uint64_t owner; /* pid; pid namespace in the upper half; 0: free */
     uint64_t start; /* of the owner, clock ticks since boot */
 };
 
-struct gs_swap {
+struct gs_swap_pool {
     uint64_t magic;
     uint32_t version;
     uint32_t header_size;
@@ -38,10 +38,10 @@ struct gs_swap {
     uint32_t padding;
     uint64_t returning_ns; /* CLOCK_MONOTONIC: when units were last freed or about to be */
     uint64_t reserved[10];
-    struct gs_swap_unit owner[GS_SWAP_UNITS];
+    struct gs_swap_pool_unit owner[GS_SWAP_POOL_UNITS];
 };
 
-struct gpushare_swap_info {
+struct gpushare_swap_pool_info {
     uint64_t unit, bytes, ready, taken; /* in bytes */
 };
 
@@ -50,29 +50,29 @@ struct gpushare_swap_info {
  * keeps an existing pool, `prefault` returns the bytes whose pages exist, `reap` the number of
  * units that dead processes left.
  */
-int gpushare_swap_create(const char *folder, uint64_t bytes, uint64_t unit);
-int gpushare_swap_enable(const char *folder, uint64_t bytes);
-int64_t gpushare_swap_prefault(const char *folder, uint64_t bytes, unsigned threads);
-int gpushare_swap_reap(const char *folder);
-int gpushare_swap_info(const char *folder, struct gpushare_swap_info *info);
+int gpushare_swap_pool_create(const char *folder, uint64_t bytes, uint64_t unit);
+int gpushare_swap_pool_enable(const char *folder, uint64_t bytes);
+int64_t gpushare_swap_pool_prefault(const char *folder, uint64_t bytes, unsigned threads);
+int gpushare_swap_pool_reap(const char *folder);
+int gpushare_swap_pool_info(const char *folder, struct gpushare_swap_pool_info *info);
 
 /* Opens a file of the pool; a negative errno on failure. */
-int gs_swap_open(const char *folder, const char *name, int flags);
+int gs_swap_pool_open(const char *folder, const char *name, int flags);
 
 /* Whether a table, or the beginning of one, is valid. */
-bool gs_swap_sound(const struct gs_swap *swap);
+bool gs_swap_pool_sound(const struct gs_swap_pool *swap);
 
 /* For the guard: NULL and errno on failure; *data becomes a descriptor of the data file. */
-struct gs_swap *gs_swap_map(const char *folder, int *data);
+struct gs_swap_pool *gs_swap_pool_map(const char *folder, int *data);
 
 /* Frees the units that the process took before an exec. */
-void gs_swap_forget_own(struct gs_swap *swap);
+void gs_swap_pool_forget_own(struct gs_swap_pool *swap);
 
 /* The number of free units. */
-unsigned gs_swap_free(const struct gs_swap *swap);
+unsigned gs_swap_pool_free_units(const struct gs_swap_pool *swap);
 
 /* Takes a unit for this process; false when it is not free. */
-bool gs_swap_take(struct gs_swap *swap, unsigned unit);
-void gs_swap_give(struct gs_swap *swap, unsigned unit);
+bool gs_swap_pool_take(struct gs_swap_pool *swap, unsigned unit);
+void gs_swap_pool_give(struct gs_swap_pool *swap, unsigned unit);
 
 #endif

@@ -15,11 +15,11 @@
 #include "base/process.h"
 #include "share/swap_pool.h"
 
-enum { HEADER = offsetof(struct gs_swap, owner) };
+enum { HEADER = offsetof(struct gs_swap_pool, owner) };
 
 struct pool {
     int table, data;
-    struct gs_swap *copy; /* the table as it was read */
+    struct gs_swap_pool *copy; /* the table as it was read */
 };
 
 static void leave(struct pool *pool)
@@ -38,16 +38,16 @@ static int read_table(struct pool *pool)
         return -ENOMEM;
     bool whole =
         pread(pool->table, pool->copy, sizeof *pool->copy, 0) == (ssize_t)sizeof *pool->copy;
-    return whole && gs_swap_sound(pool->copy) ? 0 : -EBADMSG;
+    return whole && gs_swap_pool_sound(pool->copy) ? 0 : -EBADMSG;
 }
 
 /* 0, or a negative errno with nothing left open. */
 static int enter(const char *folder, struct pool *pool)
 {
-    *pool = (struct pool){.table = gs_swap_open(folder, "table", 0), .data = -1};
+    *pool = (struct pool){.table = gs_swap_pool_open(folder, "table", 0), .data = -1};
     int result = pool->table < 0 ? pool->table : read_table(pool);
     if (result == 0)
-        result = pool->data = gs_swap_open(folder, "data", 0);
+        result = pool->data = gs_swap_pool_open(folder, "data", 0);
     if (result < 0)
         leave(pool);
     return result < 0 ? result : 0;
@@ -55,15 +55,15 @@ static int enter(const char *folder, struct pool *pool)
 
 #define WRITE(pool, field, value)                                                                \
     (pwrite((pool)->table, &(__typeof__((pool)->copy->field)){value}, sizeof(pool)->copy->field, \
-            offsetof(struct gs_swap, field))                                                     \
+            offsetof(struct gs_swap_pool, field))                                                \
      == (ssize_t)sizeof(pool)->copy->field)
 
 static int fill(int table, uint64_t unit)
 {
-    struct gs_swap header = {.magic = GS_SWAP_MAGIC,
-                             .version = GS_SWAP_VERSION,
-                             .header_size = HEADER,
-                             .unit = unit};
+    struct gs_swap_pool header = {.magic = GS_SWAP_POOL_MAGIC,
+                                  .version = GS_SWAP_POOL_VERSION,
+                                  .header_size = HEADER,
+                                  .unit = unit};
     /* Reserved now: a full file system must fail here, not as SIGBUS inside a program. */
     int error = posix_fallocate(table, 0, sizeof header);
     if (error)
@@ -73,10 +73,10 @@ static int fill(int table, uint64_t unit)
 
 static int make(const char *folder, uint64_t unit)
 {
-    int data = gs_swap_open(folder, "data", O_CREAT);
+    int data = gs_swap_pool_open(folder, "data", O_CREAT);
     if (data < 0)
         return data;
-    int table = gs_swap_open(folder, "table", O_CREAT);
+    int table = gs_swap_pool_open(folder, "table", O_CREAT);
     int result = table < 0 ? table : fill(table, unit);
     if (table >= 0)
         close(table);
@@ -84,7 +84,7 @@ static int make(const char *folder, uint64_t unit)
     return result;
 }
 
-GS_EXPORT int gpushare_swap_create(const char *folder, uint64_t bytes, uint64_t unit)
+GS_EXPORT int gpushare_swap_pool_create(const char *folder, uint64_t bytes, uint64_t unit)
 {
     struct pool existing;
     if (!unit || unit % 4096)
@@ -94,7 +94,7 @@ GS_EXPORT int gpushare_swap_create(const char *folder, uint64_t bytes, uint64_t 
         leave(&existing);
     else if (result == -ENOENT)
         result = make(folder, unit);
-    return result < 0 ? result : gpushare_swap_enable(folder, bytes);
+    return result < 0 ? result : gpushare_swap_pool_enable(folder, bytes);
 }
 
 /* Frees the pages of free units; those of other units are freed with the unit. */
@@ -111,7 +111,7 @@ static int shrink(const struct pool *pool, uint32_t units)
 static int resize(const struct pool *pool, uint64_t units)
 {
     off_t size = (off_t)(units * pool->copy->unit);
-    if (units > GS_SWAP_UNITS)
+    if (units > GS_SWAP_POOL_UNITS)
         return -ENOSPC;
     /* The file never shrinks: a process may be about to use a unit that it has mapped. */
     if (lseek(pool->data, 0, SEEK_END) < size && ftruncate(pool->data, size) < 0)
@@ -121,7 +121,7 @@ static int resize(const struct pool *pool, uint64_t units)
     return shrink(pool, (uint32_t)units);
 }
 
-GS_EXPORT int gpushare_swap_enable(const char *folder, uint64_t bytes)
+GS_EXPORT int gpushare_swap_pool_enable(const char *folder, uint64_t bytes)
 {
     struct pool pool;
     int result = enter(folder, &pool);
@@ -151,7 +151,7 @@ static int64_t prefault(const struct pool *pool, uint64_t units, unsigned thread
     return WRITE(pool, ready, (uint32_t)until) ? (int64_t)(until * unit) : -EIO;
 }
 
-GS_EXPORT int64_t gpushare_swap_prefault(const char *folder, uint64_t bytes, unsigned threads)
+GS_EXPORT int64_t gpushare_swap_pool_prefault(const char *folder, uint64_t bytes, unsigned threads)
 {
     struct pool pool;
     int64_t result = enter(folder, &pool);
@@ -162,7 +162,7 @@ GS_EXPORT int64_t gpushare_swap_prefault(const char *folder, uint64_t bytes, uns
     return result;
 }
 
-static bool left_by_dead_process(const struct gs_swap_unit *unit, uint32_t pid_namespace)
+static bool left_by_dead_process(const struct gs_swap_pool_unit *unit, uint32_t pid_namespace)
 {
     return unit->owner && unit->owner >> 32 == pid_namespace
            && !gs_process_alive((pid_t)(uint32_t)unit->owner, unit->start);
@@ -170,16 +170,16 @@ static bool left_by_dead_process(const struct gs_swap_unit *unit, uint32_t pid_n
 
 static int reap(const struct pool *pool)
 {
-    static const struct gs_swap_unit none;
+    static const struct gs_swap_pool_unit none;
     uint32_t pid_namespace = gs_process_namespace();
     int freed = 0;
-    for (size_t i = 0; i < GS_SWAP_UNITS; i++)
+    for (size_t i = 0; i < GS_SWAP_POOL_UNITS; i++)
         if (left_by_dead_process(&pool->copy->owner[i], pid_namespace))
             freed += pwrite(pool->table, &none, sizeof none, (off_t)(HEADER + i * sizeof none)) > 0;
     return !freed || WRITE(pool, given, pool->copy->given + 1) ? freed : -EIO;
 }
 
-GS_EXPORT int gpushare_swap_reap(const char *folder)
+GS_EXPORT int gpushare_swap_pool_reap(const char *folder)
 {
     struct pool pool;
     int result = enter(folder, &pool);
@@ -190,16 +190,16 @@ GS_EXPORT int gpushare_swap_reap(const char *folder)
     return result;
 }
 
-GS_EXPORT int gpushare_swap_info(const char *folder, struct gpushare_swap_info *info)
+GS_EXPORT int gpushare_swap_pool_info(const char *folder, struct gpushare_swap_pool_info *info)
 {
     struct pool pool;
     int result = enter(folder, &pool);
     if (result < 0)
         return result;
-    const struct gs_swap *copy = pool.copy;
-    *info = (struct gpushare_swap_info){copy->unit, copy->count * copy->unit,
-                                        copy->ready * copy->unit, 0};
-    for (size_t i = 0; i < GS_SWAP_UNITS; i++)
+    const struct gs_swap_pool *copy = pool.copy;
+    *info = (struct gpushare_swap_pool_info){copy->unit, copy->count * copy->unit,
+                                             copy->ready * copy->unit, 0};
+    for (size_t i = 0; i < GS_SWAP_POOL_UNITS; i++)
         info->taken += copy->owner[i].owner ? copy->unit : 0;
     leave(&pool);
     return 0;

@@ -5,7 +5,6 @@
  */
 #include "suspendable.h"
 
-#include <stdbool.h>
 #include <sys/wait.h>
 
 #include "swap/blocks/ipc_export.h"
@@ -308,11 +307,7 @@ static void a_ticket_of_a_wrong_size_is_refused(void)
     child_ends_well(child);
 }
 
-static const struct {
-    const char *name;
-    void (*run)(void);
-    bool bare;
-} scenarios[] = {
+static const struct scenario scenarios[] = {
     {"is_used_again", is_used_again, false},
     {"small_allocations_share_pages", small_allocations_share_pages, false},
     {"bounded", bounded, false},
@@ -330,15 +325,5 @@ static const struct {
 
 int main(int count, char **arguments)
 {
-    CHECK(count == 2);
-    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
-        if (strcmp(scenarios[i].name, arguments[1]))
-            continue;
-        if (!scenarios[i].bare)
-            begin();
-        scenarios[i].run();
-        CHECK(region->gpu[0].peak <= region->gpu[0].limit);
-        return 0;
-    }
-    return 2;
+    return run_scenario(scenarios, sizeof scenarios / sizeof *scenarios, count, arguments);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What dead processes left in a region, a GPU page and a host pool is freed by a process of their
- * pid namespace. A process of another namespace cannot tell whether they are dead and frees nothing.
+ * pid namespace. A process of another namespace cannot tell whether they are dead and frees
+ * nothing.
  */
 #include <sched.h>
 #include <signal.h>
@@ -29,7 +30,7 @@ struct shared {
 };
 
 static struct shared *shared;
-static struct gs_swap *swap;
+static struct gs_swap_pool *pool;
 static char folder[64];
 
 static struct gs_share_slot *low(void)
@@ -45,7 +46,7 @@ static void reset(void)
     shared->region.gpu[0].limit = 64 * MIB;
     strcpy(low()->policy.share, "low");
     low()->policy.rank = GS_LOW;
-    memset(swap->owner, 0, sizeof swap->owner);
+    memset(pool->owner, 0, sizeof pool->owner);
 }
 
 /* What a process has in all three: memory, a closed gate, a unit. */
@@ -54,28 +55,28 @@ static void take_part(void)
     CHECK(gs_region_reserve(&shared->region, gs_region_join(&shared->region, getpid()), 0, MIB));
     int number = gs_gpu_page_join(&shared->page, 5);
     gs_gpu_page_close(&shared->page, gs_gpu_page_preempt_bit(&shared->page, number));
-    CHECK(gs_swap_take(swap, 0));
+    CHECK(gs_swap_pool_take(pool, 0));
 }
 
 static void sweep(int expected)
 {
     CHECK(gs_region_sweep(&shared->region) == expected);
     CHECK(gs_gpu_page_sweep(&shared->page) == expected);
-    CHECK(gpushare_swap_reap(folder) == expected);
+    CHECK(gpushare_swap_pool_reap(folder) == expected);
 }
 
 static void check_kept(void)
 {
     CHECK(shared->region.gpu[0].used == MIB && shared->region.slot[0].pid);
     CHECK(shared->page.process_slot[0].pid && low()->gate);
-    CHECK(swap->owner[0].owner);
+    CHECK(pool->owner[0].owner);
 }
 
 static void check_freed(void)
 {
     CHECK(shared->region.gpu[0].used == 0 && !shared->region.slot[0].pid);
     CHECK(!shared->page.process_slot[0].pid && !low()->gate);
-    CHECK(!swap->owner[0].owner);
+    CHECK(!pool->owner[0].owner);
 }
 
 static void leave_behind(void)
@@ -104,7 +105,7 @@ static void the_dead_of_another_namespace_are_kept(void)
     uint32_t other = gs_process_namespace() + 1;
     shared->region.slot[0].pid_namespace = other;
     shared->page.process_slot[0].pid_namespace = other;
-    swap->owner[0].owner = (uint64_t)other << 32 | (uint32_t)swap->owner[0].owner;
+    pool->owner[0].owner = (uint64_t)other << 32 | (uint32_t)pool->owner[0].owner;
     sweep(0);
     check_kept();
 }
@@ -177,9 +178,9 @@ static void begin(void)
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(shared != MAP_FAILED);
     snprintf(folder, sizeof folder, "/tmp/gs-liveness-test-%d", (int)getpid());
-    CHECK(mkdir(folder, 0700) == 0 && gpushare_swap_create(folder, 4 * UNIT, UNIT) == 0);
-    swap = gs_swap_map(folder, &data);
-    CHECK(swap);
+    CHECK(mkdir(folder, 0700) == 0 && gpushare_swap_pool_create(folder, 4 * UNIT, UNIT) == 0);
+    pool = gs_swap_pool_map(folder, &data);
+    CHECK(pool);
 }
 
 static void end(void)

@@ -45,13 +45,13 @@ static pthread_t visitor(void)
 }
 
 /* Asked while quiescing waits: only then does the thread leave. */
-static bool wanted_until_it_leaves(void)
+static bool ordered_until_it_leaves(void)
 {
     set(&has_to_leave, true);
     return true;
 }
 
-static bool not_wanted(void)
+static bool not_ordered(void)
 {
     return false;
 }
@@ -59,7 +59,7 @@ static bool not_wanted(void)
 static void waits_for_threads_inside(void)
 {
     pthread_t thread = visitor();
-    CHECK(gs_quiesce(wanted_until_it_leaves));
+    CHECK(gs_quiesce(ordered_until_it_leaves));
     CHECK(is(&has_left) && gs_is_quiesced());
     gs_quiesce_end();
     CHECK(!gs_is_quiesced() && !gs_quiesce_touched());
@@ -69,7 +69,7 @@ static void waits_for_threads_inside(void)
 static void can_be_given_up(void)
 {
     pthread_t thread = visitor();
-    CHECK(!gs_quiesce(not_wanted));
+    CHECK(!gs_quiesce(not_ordered));
     CHECK(!gs_is_quiesced() && gs_quiesce_touched() && !is(&has_left));
     set(&has_to_leave, true);
     pthread_join(thread, NULL);
@@ -77,7 +77,7 @@ static void can_be_given_up(void)
 
 static void needs_nothing_when_no_thread_is_inside(void)
 {
-    CHECK(gs_quiesce(not_wanted) && gs_is_quiesced());
+    CHECK(gs_quiesce(not_ordered) && gs_is_quiesced());
     gs_quiesce_end();
 }
 

@@ -5,8 +5,6 @@
  */
 #include "suspendable.h"
 
-#include <stdbool.h>
-
 static void lacks_host_memory(void)
 {
     CUdeviceptr at;
@@ -92,24 +90,13 @@ static void refuses_what_cannot_move(void)
     check_pattern(plain, 3 * MIB, 4);
 }
 
-static const struct {
-    const char *name;
-    void (*run)(void);
-} scenarios[] = {
-    {"lacks_host_memory", lacks_host_memory},
-    {"never_moves", never_moves},
-    {"refuses_what_cannot_move", refuses_what_cannot_move},
+static const struct scenario scenarios[] = {
+    {"lacks_host_memory", lacks_host_memory, false},
+    {"never_moves", never_moves, false},
+    {"refuses_what_cannot_move", refuses_what_cannot_move, false},
 };
 
 int main(int count, char **arguments)
 {
-    CHECK(count == 2);
-    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
-        if (strcmp(scenarios[i].name, arguments[1]))
-            continue;
-        begin();
-        scenarios[i].run();
-        return 0;
-    }
-    return 2;
+    return run_scenario(scenarios, sizeof scenarios / sizeof *scenarios, count, arguments);
 }

@@ -6,7 +6,6 @@
 #include "suspendable.h"
 
 #include <pthread.h>
-#include <stdbool.h>
 #include <sys/wait.h>
 
 enum { WORKERS = 2, STATIC = 5, ELEMENTS = 4096 };
@@ -304,11 +303,7 @@ static void children_start_afresh(void)
     CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
-static const struct {
-    const char *name;
-    void (*run)(void);
-    bool bare; /* initialises CUDA itself */
-} scenarios[] = {
+static const struct scenario scenarios[] = {
     {"cycles", cycles, false},
     {"some_cycles", some_cycles, false},
     {"gives_its_memory_up", gives_its_memory_up, false},
@@ -325,14 +320,5 @@ static const struct {
 
 int main(int count, char **arguments)
 {
-    CHECK(count == 2);
-    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
-        if (strcmp(scenarios[i].name, arguments[1]))
-            continue;
-        if (!scenarios[i].bare)
-            begin();
-        scenarios[i].run();
-        return 0;
-    }
-    return 2;
+    return run_scenario(scenarios, sizeof scenarios / sizeof *scenarios, count, arguments);
 }

@@ -3,6 +3,7 @@
 #ifndef GS_TEST_SUSPENDABLE_H
 #define GS_TEST_SUSPENDABLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <time.h>
@@ -114,6 +115,29 @@ static inline void check_pattern(CUdeviceptr at, uint64_t bytes, uint64_t seed)
     for (uint64_t i = 0; i < bytes / 8; i++)
         CHECK(words[i] == (seed + i) * 0x9e3779b97f4a7c15ull);
     free(words);
+}
+
+struct scenario {
+    const char *name;
+    void (*run)(void);
+    bool bare; /* initialises CUDA itself */
+};
+
+/* Runs the scenario that is named on the command line; 2 when there is none of that name. */
+static inline int run_scenario(const struct scenario *scenarios, size_t scenario_count, int count,
+                               char **arguments)
+{
+    CHECK(count == 2);
+    for (size_t i = 0; i < scenario_count; i++) {
+        if (strcmp(scenarios[i].name, arguments[1]))
+            continue;
+        if (!scenarios[i].bare)
+            begin();
+        scenarios[i].run();
+        CHECK(!region || region->gpu[0].peak <= region->gpu[0].limit);
+        return 0;
+    }
+    return 2;
 }
 
 #endif

@@ -25,9 +25,9 @@ CLOSED_PREEMPT = 16777215
 CLOSED_TURN = 16777216
 FULL = 10000
 
-SWAP_MAGIC = 0x50415753525347
-SWAP_VERSION = 1
-SWAP_UNITS = 65536
+SWAP_POOL_MAGIC = 0x50415753525347
+SWAP_POOL_VERSION = 1
+SWAP_POOL_UNITS = 65536
 
 
 @unique
@@ -278,14 +278,14 @@ class GsGpuPage(ctypes.Structure):
     ]
 
 
-class GsSwapUnit(ctypes.Structure):
+class GsSwapPoolUnit(ctypes.Structure):
     _fields_ = [
         ("owner", ctypes.c_uint64),
         ("start", ctypes.c_uint64),
     ]
 
 
-class GsSwapHeader(ctypes.Structure):
+class GsSwapPoolHeader(ctypes.Structure):
     _fields_ = [
         ("magic", ctypes.c_uint64),
         ("version", ctypes.c_uint32),
@@ -300,14 +300,14 @@ class GsSwapHeader(ctypes.Structure):
     ]
 
 
-class GsSwap(ctypes.Structure):
+class GsSwapPool(ctypes.Structure):
     _fields_ = [
-        ("header", GsSwapHeader),
-        ("owner", GsSwapUnit * SWAP_UNITS),
+        ("header", GsSwapPoolHeader),
+        ("owner", GsSwapPoolUnit * SWAP_POOL_UNITS),
     ]
 
 
-class GpushareSwapInfo(ctypes.Structure):
+class GpushareSwapPoolInfo(ctypes.Structure):
     _fields_ = [
         ("unit", ctypes.c_uint64),
         ("bytes", ctypes.c_uint64),

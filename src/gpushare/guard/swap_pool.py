@@ -42,25 +42,25 @@ class Swap:
     def create(cls, path: Path, size: Bytes, unit: Bytes = UNIT) -> "Swap":
         """Make the files in an existing folder, or keep them, and enable `size` bytes."""
         pool = cls(path)
-        pool._check(_native().gpushare_swap_create(os.fsencode(path), size, unit))
+        pool._check(_native().gpushare_swap_pool_create(os.fsencode(path), size, unit))
         return pool
 
     def enable(self, size: Bytes) -> None:
         """Allow `size` bytes, in whole units; units in use stay until they are given back."""
-        self._check(_native().gpushare_swap_enable(os.fsencode(self.path), size))
+        self._check(_native().gpushare_swap_pool_enable(os.fsencode(self.path), size))
 
     def touch(self, size: Bytes, threads: int) -> Bytes:
         """Have `size` bytes ready before they are needed; returns how many are. Takes a while."""
         path = os.fsencode(self.path)
-        return Bytes(self._check(_native().gpushare_swap_prefault(path, size, threads)))
+        return Bytes(self._check(_native().gpushare_swap_pool_prefault(path, size, threads)))
 
     def reap(self) -> int:
         """Free the units of dead processes; returns their number."""
-        return self._check(_native().gpushare_swap_reap(os.fsencode(self.path)))
+        return self._check(_native().gpushare_swap_pool_reap(os.fsencode(self.path)))
 
     def info(self) -> SwapInfo:
         raw = layout.GpushareSwapInfo()
-        self._check(_native().gpushare_swap_info(os.fsencode(self.path), ctypes.byref(raw)))
+        self._check(_native().gpushare_swap_pool_info(os.fsencode(self.path), ctypes.byref(raw)))
         return SwapInfo(unit=raw.unit, enabled=raw.bytes, ready=raw.ready, taken=raw.taken)
 
     def _check(self, result: int) -> int:
@@ -78,10 +78,10 @@ class Swap:
 def _native() -> ctypes.CDLL:
     loaded = library()
     text, word = ctypes.c_char_p, ctypes.c_uint64
-    loaded.gpushare_swap_create.argtypes = [text, word, word]
-    loaded.gpushare_swap_enable.argtypes = [text, word]
-    loaded.gpushare_swap_prefault.argtypes = [text, word, ctypes.c_uint]
-    loaded.gpushare_swap_prefault.restype = ctypes.c_int64
-    loaded.gpushare_swap_reap.argtypes = [text]
-    loaded.gpushare_swap_info.argtypes = [text, ctypes.c_void_p]
+    loaded.gpushare_swap_pool_create.argtypes = [text, word, word]
+    loaded.gpushare_swap_pool_enable.argtypes = [text, word]
+    loaded.gpushare_swap_pool_prefault.argtypes = [text, word, ctypes.c_uint]
+    loaded.gpushare_swap_pool_prefault.restype = ctypes.c_int64
+    loaded.gpushare_swap_pool_reap.argtypes = [text]
+    loaded.gpushare_swap_pool_info.argtypes = [text, ctypes.c_void_p]
     return loaded

@@ -46,14 +46,20 @@ void gs_release(const struct gs_entry *entry)
         gs_uncharge(GS_BLOCK, entry->gpu, entry->bytes);
 }
 
-static CUresult charged(CUresult result, const struct gs_place *place, uint64_t bytes,
-                        const CUdeviceptr *pointer)
+CUresult gs_record(CUresult result, const struct gs_place *place, enum gs_space space, uint64_t key,
+                   uint64_t bytes)
 {
     if (result == CUDA_SUCCESS)
-        gs_keep(place, GS_POINTER, *pointer, bytes);
+        gs_keep(place, space, key, bytes);
     else
         gs_uncharge(GS_BLOCK, place->gpu, bytes);
     return result;
+}
+
+static CUresult record_pointer(CUresult result, const struct gs_place *place, uint64_t bytes,
+                               const CUdeviceptr *pointer)
+{
+    return gs_record(result, place, GS_POINTER, result == CUDA_SUCCESS ? *pointer : 0, bytes);
 }
 
 CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t bytes)
@@ -65,7 +71,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t bytes)
         return gs_heap_alloc(&place, bytes, pointer);
     if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))
         return gs_refuse(place.gpu);
-    return charged(GS_INSIDE(cuda()->cuMemAlloc_v2(pointer, bytes)), &place, bytes, pointer);
+    return record_pointer(GS_INSIDE(cuda()->cuMemAlloc_v2(pointer, bytes)), &place, bytes, pointer);
 }
 
 CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t bytes, unsigned int flags)
@@ -118,7 +124,7 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, s
     CUresult result = cuda()->cuMemAllocPitch_v2(pointer, pitch, width, height, element);
     if (result == CUDA_SUCCESS && gs_times(*pitch, height) > estimate)
         return pitched(&place, estimate, gs_times(*pitch, height), *pointer);
-    return charged(result, &place, estimate, pointer);
+    return record_pointer(result, &place, estimate, pointer);
 }
 
 CUresult cuMemFree_v2(CUdeviceptr pointer)
@@ -141,9 +147,5 @@ CUresult cuCtxSetLimit(CUlimit limit, size_t value)
     if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, more))
         return gs_refuse(place.gpu);
     CUresult result = cuda()->cuCtxSetLimit(limit, value);
-    if (result == CUDA_SUCCESS)
-        gs_keep(&place, GS_DEVICE_HEAP, (uintptr_t)place.context, more);
-    else
-        gs_uncharge(GS_BLOCK, place.gpu, more);
-    return result;
+    return gs_record(result, &place, GS_DEVICE_HEAP, (uintptr_t)place.context, more);
 }

@@ -18,6 +18,13 @@ void gs_keep(const struct gs_place *place, enum gs_space space, uint64_t key, ui
 void gs_keep_unmovable(const struct gs_place *place, enum gs_space space, uint64_t key,
                        uint64_t bytes, uint32_t unmovable);
 
+/*
+ * After the driver's call: records what it allocated, or uncharges it. Returns the result of the
+ * call.
+ */
+CUresult gs_record(CUresult result, const struct gs_place *place, enum gs_space space, uint64_t key,
+                   uint64_t bytes);
+
 /* Uncharges a pointer or array that was freed. */
 void gs_release(const struct gs_entry *entry);
 

@@ -70,23 +70,14 @@ static uint64_t mipmap_bytes(const CUDA_ARRAY3D_DESCRIPTOR *shape, unsigned leve
     return need.size > plain ? need.size : plain;
 }
 
-static CUresult recorded(CUresult result, const struct gs_place *place, enum gs_space space,
-                         uint64_t bytes, const void *handle)
-{
-    if (result == CUDA_SUCCESS)
-        gs_keep(place, space, (uintptr_t)handle, bytes);
-    else
-        gs_uncharge(GS_BLOCK, place->gpu, bytes);
-    return result;
-}
-
-#define CREATE_ARRAY(space, size, call)                                                        \
-    do {                                                                                       \
-        uint64_t bytes = size;                                                                 \
-        if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))                                 \
-            return gs_refuse(place.gpu);                                                       \
-        CUresult result = GS_INSIDE(call);                                                     \
-        return recorded(result, &place, space, bytes, result == CUDA_SUCCESS ? *array : NULL); \
+#define CREATE_ARRAY(space, size, call)                                                         \
+    do {                                                                                        \
+        uint64_t bytes = size;                                                                  \
+        if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))                                  \
+            return gs_refuse(place.gpu);                                                        \
+        CUresult result = GS_INSIDE(call);                                                      \
+        return gs_record(result, &place, space, result == CUDA_SUCCESS ? (uintptr_t)*array : 0, \
+                         bytes);                                                                \
     } while (0)
 
 CUresult cuArrayCreate_v2(CUarray *array, const CUDA_ARRAY_DESCRIPTOR *shape)

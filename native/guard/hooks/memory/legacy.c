@@ -3,14 +3,10 @@
 #include "charge/pressure.h"
 #include "hooks/memory/alloc.h"
 
-static CUresult charged(CUresult result, const struct gs_place *place, uint64_t bytes,
-                        const CUdeviceptr_v1 *pointer)
+static CUresult record_pointer(CUresult result, const struct gs_place *place, uint64_t bytes,
+                               const CUdeviceptr_v1 *pointer)
 {
-    if (result == CUDA_SUCCESS)
-        gs_keep(place, GS_POINTER, *pointer, bytes);
-    else
-        gs_uncharge(GS_BLOCK, place->gpu, bytes);
-    return result;
+    return gs_record(result, place, GS_POINTER, result == CUDA_SUCCESS ? *pointer : 0, bytes);
 }
 
 CUresult cuMemAlloc(CUdeviceptr_v1 *pointer, unsigned int bytes)
@@ -20,7 +16,7 @@ CUresult cuMemAlloc(CUdeviceptr_v1 *pointer, unsigned int bytes)
         return cuda()->cuMemAlloc(pointer, bytes);
     if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))
         return gs_refuse(place.gpu);
-    return charged(cuda()->cuMemAlloc(pointer, bytes), &place, bytes, pointer);
+    return record_pointer(cuda()->cuMemAlloc(pointer, bytes), &place, bytes, pointer);
 }
 
 CUresult cuMemAllocPitch(CUdeviceptr_v1 *pointer, unsigned int *pitch, unsigned int width,
@@ -32,8 +28,8 @@ CUresult cuMemAllocPitch(CUdeviceptr_v1 *pointer, unsigned int *pitch, unsigned 
     uint64_t bytes = ((uint64_t)width + 511) / 512 * 512 * height;
     if (!gs_charge_or_reclaim(GS_BLOCK, place.gpu, bytes))
         return gs_refuse(place.gpu);
-    return charged(cuda()->cuMemAllocPitch(pointer, pitch, width, height, element), &place, bytes,
-                   pointer);
+    return record_pointer(cuda()->cuMemAllocPitch(pointer, pitch, width, height, element), &place,
+                          bytes, pointer);
 }
 
 CUresult cuMemFree(CUdeviceptr_v1 pointer)

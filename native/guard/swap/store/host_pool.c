@@ -26,24 +26,24 @@ struct mapped {
     bool registered;
 };
 
-static struct gs_swap *pool;
+static struct gs_swap_pool *pool;
 static int data = -1;
 static struct mapped *mapped; /* per unit of the pool */
 static unsigned registered_units;
 static unsigned next[2]; /* first candidate for a free unit: not registered, registered */
 static bool opened, broken; /* broken: the named pool cannot be used */
 
-static struct gs_swap *named(void)
+static struct gs_swap_pool *named(void)
 {
     const char *folder = getenv("GPUSHARE_SWAP");
     if (opened || !folder || !*folder)
         return pool;
     opened = true;
-    mapped = calloc(GS_SWAP_UNITS, sizeof *mapped);
-    pool = mapped ? gs_swap_map(folder, &data) : NULL;
+    mapped = calloc(GS_SWAP_POOL_UNITS, sizeof *mapped);
+    pool = mapped ? gs_swap_pool_map(folder, &data) : NULL;
     broken = !pool;
     if (pool)
-        gs_swap_forget_own(pool);
+        gs_swap_pool_forget_own(pool);
     else
         gs_log("cannot use the host pool %s: %s; this process cannot be suspended", folder,
                strerror(errno));
@@ -80,8 +80,8 @@ static int find_free(bool registered)
     unsigned count = __atomic_load_n(&pool->count, __ATOMIC_RELAXED);
     if (registered && !registered_units)
         return -1;
-    for (unsigned unit = next[registered]; unit < count && unit < GS_SWAP_UNITS; unit++)
-        if (mapped[unit].registered == registered && gs_swap_take(pool, unit)) {
+    for (unsigned unit = next[registered]; unit < count && unit < GS_SWAP_POOL_UNITS; unit++)
+        if (mapped[unit].registered == registered && gs_swap_pool_take(pool, unit)) {
             next[registered] = unit + 1;
             return (int)unit;
         }
@@ -102,7 +102,7 @@ static bool take_from_pool(struct gs_host_unit *host)
             (struct gs_host_unit){.at = at, .unit = unit, .registered = mapped[unit].registered};
         return true;
     }
-    gs_swap_give(pool, (unsigned)unit);
+    gs_swap_pool_give(pool, (unsigned)unit);
     return false;
 }
 
@@ -163,7 +163,7 @@ void gs_host_pool_give(struct gs_host_unit *host)
     if (host->unit >= 0) {
         if ((unsigned)host->unit >= __atomic_load_n(&pool->count, __ATOMIC_RELAXED))
             discard((unsigned)host->unit);
-        gs_swap_give(pool, (unsigned)host->unit);
+        gs_swap_pool_give(pool, (unsigned)host->unit);
         next[false] = next[true] = 0;
     } else {
         if (host->registered)
@@ -213,7 +213,7 @@ bool gs_host_pool_register_ahead(uint64_t bytes)
 void gs_host_pool_unregistered(void)
 {
     registered_units = 0;
-    for (unsigned unit = 0; mapped && unit < GS_SWAP_UNITS; unit++)
+    for (unsigned unit = 0; mapped && unit < GS_SWAP_POOL_UNITS; unit++)
         mapped[unit].registered = false;
 }
 
@@ -231,7 +231,7 @@ uint64_t gs_host_pool_left(void)
 {
     struct sysinfo machine;
     if (named())
-        return gs_swap_free(pool) * pool->unit;
+        return gs_swap_pool_free_units(pool) * pool->unit;
     return broken || sysinfo(&machine) < 0
                ? 0
                : (machine.freeram + machine.bufferram) * (uint64_t)machine.mem_unit;

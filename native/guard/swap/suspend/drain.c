@@ -57,7 +57,7 @@ static bool done_soon(struct work *work)
     return result == 0;
 }
 
-enum gs_drained gs_drain(bool (*wanted)(void))
+enum gs_drained gs_drain(bool (*still_ordered)(void))
 {
     struct work work = {.count = 0};
     pthread_t thread;
@@ -68,7 +68,7 @@ enum gs_drained gs_drain(bool (*wanted)(void))
     if (!started)
         synchronise(&work);
     while (started && !gave_up && !done_soon(&work))
-        gave_up = !wanted();
+        gave_up = !still_ordered();
     if (gave_up) {
         gs_quiesce_end();
         gs_quiesce_touch();

@@ -13,9 +13,9 @@ enum gs_drained { GS_DRAINED, GS_BROKEN, GS_GAVE_UP };
 
 /*
  * Waits for the work of every context with blocks; broken: a context returns an error. Work may
- * itself wait for a thread that is kept out, so when wanted() becomes false, quiescing ends first
- * and the work is waited for afterwards.
+ * itself wait for a thread that is kept out, so when still_ordered() becomes false, quiescing ends
+ * first and the work is waited for afterwards.
  */
-enum gs_drained gs_drain(bool (*wanted)(void));
+enum gs_drained gs_drain(bool (*still_ordered)(void));
 
 #endif

@@ -200,12 +200,12 @@ static CUresult returned(const struct gs_copy_batch *batch, bool whole)
 
 /* Allocates a chunk. While the GPU is full, another process may be leaving it. */
 static CUresult create(struct gs_copy_queue *queue, struct gs_chunk *chunk, CUdevice device,
-                       bool (*wanted)(void), bool wait)
+                       bool (*still_ordered)(void), bool wait)
 {
     uint64_t until = gs_now() + PATIENCE;
     for (;;) {
         CUresult result = gs_chunk_create(chunk, device);
-        if (result != CUDA_ERROR_OUT_OF_MEMORY || !wait || !wanted() || gs_now() > until)
+        if (result != CUDA_ERROR_OUT_OF_MEMORY || !wait || !still_ordered() || gs_now() > until)
             return result;
         gs_host_pool_returns();
         if (!gs_copy_queue_wait(
@@ -216,12 +216,12 @@ static CUresult create(struct gs_copy_queue *queue, struct gs_chunk *chunk, CUde
 
 /* Allocates and maps up to `most` chunks, waiting for the first only, and returns how many. */
 static unsigned build(struct gs_copy_queue *queue, struct gs_block *block, unsigned first,
-                      unsigned most, bool (*wanted)(void), CUresult *result)
+                      unsigned most, bool (*still_ordered)(void), CUresult *result)
 {
     unsigned built = 0;
     while (built < most && !block->chunk[first + built].here) {
         struct gs_chunk *chunk = &block->chunk[first + built];
-        *result = create(queue, chunk, block->device, wanted, built == 0);
+        *result = create(queue, chunk, block->device, still_ordered, built == 0);
         if (*result == CUDA_SUCCESS)
             *result = gs_chunk_map(chunk, address(block, first + built));
         if (*result != CUDA_SUCCESS)
@@ -257,7 +257,7 @@ static enum gs_failure fill(struct gs_copy_queue *queue, struct gs_block *block,
 }
 
 static enum gs_failure bring_in(struct gs_copy_queue *queue, struct gs_block *block,
-                                bool (*wanted)(void), uint64_t *moved)
+                                bool (*still_ordered)(void), uint64_t *moved)
 {
     for (unsigned first = 0; first < block->count;) {
         unsigned rest = block->count - first;
@@ -267,7 +267,7 @@ static enum gs_failure bring_in(struct gs_copy_queue *queue, struct gs_block *bl
             continue;
         }
         struct gs_copy_batch batch = {block, first, 0};
-        batch.count = build(queue, block, first, rest < RUN ? rest : RUN, wanted, &result);
+        batch.count = build(queue, block, first, rest < RUN ? rest : RUN, still_ordered, &result);
         if (!batch.count)
             return result == CUDA_ERROR_OUT_OF_MEMORY ? GS_FAILED_GPU_MEMORY : GS_FAILED_DRIVER;
         enum gs_failure failure = fill(queue, block, &batch, moved);
@@ -281,7 +281,7 @@ static enum gs_failure bring_in(struct gs_copy_queue *queue, struct gs_block *bl
     return GS_NO_FAILURE;
 }
 
-static enum gs_failure move_gpu_in(int gpu, bool (*wanted)(void), uint64_t *moved)
+static enum gs_failure move_gpu_in(int gpu, bool (*still_ordered)(void), uint64_t *moved)
 {
     struct gs_copy_queue queue;
     struct gs_block *block;
@@ -289,17 +289,17 @@ static enum gs_failure move_gpu_in(int gpu, bool (*wanted)(void), uint64_t *move
     enum gs_failure failure = open ? GS_NO_FAILURE : GS_FAILED_DRIVER;
     for (size_t n = 0; !failure && (block = gs_block_number(n)); n++)
         if (block->gpu == gpu)
-            failure = bring_in(&queue, block, wanted, moved);
+            failure = bring_in(&queue, block, still_ordered, moved);
     CUresult closed = gs_copy_queue_close(&queue);
     return failure ? failure : closed == CUDA_SUCCESS ? GS_NO_FAILURE : GS_FAILED_DRIVER;
 }
 
-enum gs_failure gs_transfer_in(bool (*wanted)(void), uint64_t *moved)
+enum gs_failure gs_transfer_in(bool (*still_ordered)(void), uint64_t *moved)
 {
     enum gs_failure failure = GS_NO_FAILURE;
     gs_swap_image_returns(gs_host_pool_scarce());
     for (int gpu = 0; gpu < GS_GPUS && !failure; gpu++)
         if (misses_chunks(gpu))
-            failure = move_gpu_in(gpu, wanted, moved);
+            failure = move_gpu_in(gpu, still_ordered, moved);
     return failure;
 }

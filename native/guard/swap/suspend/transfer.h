@@ -27,7 +27,7 @@ uint64_t gs_transfer_size(const uint64_t keep[GS_GPUS]);
 /* Adds the bytes copied to *moved and keeps `away` in the slot up to date. */
 enum gs_failure gs_transfer_out(const uint64_t keep[GS_GPUS], uint64_t *moved);
 
-/* The same back. Waits for room on the GPU while wanted() is true. */
-enum gs_failure gs_transfer_in(bool (*wanted)(void), uint64_t *moved);
+/* The same back. Waits for room on the GPU while still_ordered() is true. */
+enum gs_failure gs_transfer_in(bool (*still_ordered)(void), uint64_t *moved);
 
 #endif
