@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything of this room behind one door, opened once by the daemon."""
+"""All ports of this room, opened once by the daemon."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +46,7 @@ class Host:
         cgroup_parent: str | None = None,
         mps_protocol: int = 2,
     ) -> "Host":
-        """`runtime`: a private folder of ours. Nothing is asked of the driver yet."""
+        """`runtime`: a private folder of ours. The driver is not called yet."""
         nvml, processes = Nvml(), ProcProcesses(root)
         cgroups, gpus = FsCgroups(root, cgroup_parent), NvmlGpus(nvml, root)
         return cls(

@@ -56,7 +56,7 @@ class DriverLimit(PassiveMechanism):
         self._apply(share, grants)
 
     def suspend(self, share: Share, keep: Bytes) -> None:  # noqa: ARG002
-        """What is guaranteed to it would be kept from those who have its room."""
+        """A soft limit would keep its memory from shares that have its room now."""
         self._apply(share, _grants(share), away=True)
 
     def resume(self, share: Share) -> None:
@@ -88,7 +88,7 @@ class DriverLimit(PassiveMechanism):
                 self._limits.set_memory_limit(gpu, cgroup, MemoryLimit())
 
     def _apply(self, share: Share, grants: Sequence[GpuGrant], *, away: bool = False) -> None:
-        """Shares that take turns are promised more than there is, so none of them is guaranteed."""
+        """Shares that take turns have more memory together than there is: no soft limit."""
         cgroup = self._cgroups.create(share.id)
         for grant in grants:
             soft = None if away or share.spec.turns else grant.request

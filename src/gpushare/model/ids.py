@@ -5,4 +5,4 @@ from typing import NewType
 
 GpuId = NewType("GpuId", str)  # NVML UUID of a device or MIG instance: GPU-…, MIG-…
 ShareId = NewType("ShareId", str)  # 12 lower-case hex digits
-Tenant = NewType("Tenant", str)  # who quotas are about; the user's name until groups exist
+Tenant = NewType("Tenant", str)  # what quotas apply to; the user's name where no tenant is defined

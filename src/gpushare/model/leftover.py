@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is left behind on a machine, and what is done about it."""
+"""Leftovers on a machine, and their removal."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ class Kind(StrEnum):
     CONTEXT = "context"  # GPU memory of a process that has ended
     PROCESS = "process"  # a process that has GPU memory outside every share
     MPS = "mps"  # MPS daemons and servers that serve no share
-    REGION = "region"  # the files of shares that are no more
+    REGION = "region"  # the files of shares that no longer exist
     BOARD = "board"
     POOL = "pool"
     GROUP = "group"

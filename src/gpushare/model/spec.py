@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What someone asks for."""
+"""The share spec: what a user requests."""
 
 from datetime import datetime
 from enum import StrEnum, unique
@@ -79,7 +79,7 @@ class ComputeAsk(Value):
     """Compute in percent of one GPU.
 
     `request` is what is guaranteed; absent, it is the limit where that is below 100, else nothing:
-    a share that does not speak of compute takes what is left.
+    a share without a compute limit takes what is left.
     """
 
     limit: Percent = FULL

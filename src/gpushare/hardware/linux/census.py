@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All processes in one look, for questions about many of them at once."""
+"""All processes, read at once, for questions about many of them."""
 
 import os
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from .processes import DEAD, parse_stat, read
 
 
 class Census:
-    """Who lives now and whose child each is; a snapshot."""
+    """Living processes and their parents; a snapshot."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._proc = root / "proc"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MPS control daemons of ours: one per GPU, each with its own pipe and log directory.
+"""Our MPS control daemons: one per GPU, each with its own pipe and log directory.
 
 One daemon per GPU, because a fault reaches every client of a server and, until all of them have
 left, new clients of its healthy GPUs too (NVIDIA MPS docs, error containment).

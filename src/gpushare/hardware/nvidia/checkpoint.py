@@ -90,7 +90,7 @@ class CudaCheckpoints:
 def permutation(moves: Mapping[GpuId, GpuId], gpus: Sequence[GpuId]) -> dict[GpuId, GpuId]:
     """`moves` with all other GPUs: the driver wants each GPU once on either side (driver 580).
 
-    Who is not in the way stays; who is gets a place that was left.
+    GPUs that are not in the way stay; the others take places that were left.
     """
     others = [gpu for gpu in gpus if gpu not in moves]
     targets = set(moves.values())

@@ -18,7 +18,7 @@ _FUNCTION = "nvmlDeviceSetMemoryLimits_v1"
 
 
 class NvmlMemoryLimits:
-    """Implements the MemoryLimits port. `uid` is who we are: only root may set limits."""
+    """Implements the MemoryLimits port. `uid` is our own: only root may set limits."""
 
     def __init__(self, nvml: Nvml, uid: int | None = None) -> None:
         self._nvml, self._uid = nvml, os.geteuid() if uid is None else uid

@@ -81,7 +81,7 @@ class Nvml:
         self._missing: set[str] = set()
 
     def call(self, function: str, *args: Any) -> Any:
-        """Raises our errors; ask with `get` where NVML may not know."""
+        """Raises our errors; use `get` where NVML may not report a value."""
         self._open()
         try:
             return self._function(function)(*args)

@@ -25,7 +25,7 @@ class Cgroups(Protocol):
         ...
 
     def pids(self, name: str) -> tuple[int, ...]:
-        """Who is in the group now; empty when there is no such group."""
+        """Processes in the group; empty when there is no such group."""
         ...
 
     def remove(self, name: str) -> bool:

@@ -54,7 +54,7 @@ class MpsControl(Protocol):
 
 
 class Mps(Protocol):
-    """MPS control daemons of ours: one per GPU, alive as long as someone holds it."""
+    """Our MPS control daemons: one per GPU, which runs as long as it has a holder."""
 
     def binary(self) -> str | None:
         """The control tool on PATH."""
@@ -65,14 +65,14 @@ class Mps(Protocol):
         ...
 
     def release(self, gpu: GpuId, holder: str | None) -> None:
-        """Let go of it; after the last holder it and its servers end, by force if need be.
+        """Release it; after the last holder it and its servers end, by force if necessary.
 
-        None lets go of nothing: it only ends a daemon that has no holders.
+        None releases nothing: it only ends a daemon without holders.
         """
         ...
 
     def holders(self) -> dict[GpuId, tuple[str, ...]]:
-        """Every GPU with a daemon or holders of ours, those of a predecessor included."""
+        """Every GPU with a daemon or holders, those of an earlier daemon of ours included."""
         ...
 
     def control(self, gpu: GpuId) -> MpsControl: ...

@@ -9,9 +9,9 @@ class Role(StrEnum):
     VIEWER = "viewer"  # looks
     USER = "user"  # has shares
     OPERATOR = "operator"  # acts on everyone's shares
-    ADMIN = "admin"  # sets the rules, and who may do what
+    ADMIN = "admin"  # sets the policy and the roles
 
     def covers(self, least: "Role") -> bool:
-        """Whether who has this role may do what asks for `least`."""
+        """Whether this role may do what requires `least`."""
         order = list(Role)
         return order.index(self) >= order.index(least)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens: who a remote caller is, what they may do, and for how long."""
+"""Tokens: the identity of a remote caller, what it may do, and for how long."""
 
 from datetime import datetime
 from typing import Annotated, Literal, NewType, Protocol
@@ -103,7 +103,7 @@ class TokenService(Protocol):
 
 
 class Identity(Protocol):
-    """Says who calls."""
+    """Identifies callers."""
 
     def local(self, peer: Caller) -> Caller:
         """As the kernel names the peer, with the role that they have here."""

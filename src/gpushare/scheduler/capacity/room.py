@@ -11,8 +11,8 @@ Invariants:
 - free = usable - guaranteed - largest of the turns - foreign, never below zero.
 - A share that has a GPU alone admits no other, and is not admitted next to another.
 - Texts name a share only where the caller may know its name; others are counted.
-- `never` depends on the GPU only, `refusal` also on who is there now: the first ends in an error,
-  the second in waiting.
+- `never` depends on the GPU only, `refusal` also on the shares there now: the first ends in an
+  error, the second in waiting.
 """
 
 from collections.abc import Iterable

@@ -72,7 +72,7 @@ class Calendar:
 
     @cached_property
     def real(self) -> "Calendar":
-        """The calendar without the place of the first who waits: who will be there for sure."""
+        """The calendar without the place kept for the first in the queue."""
         return self._only(lambda stay: not stay.ahead)
 
     def _only(self, keep: Callable[[Stay], bool]) -> "Calendar":
@@ -106,7 +106,7 @@ class Calendar:
         return sorted(here, key=lambda s: (s.begins or self.start, s.ahead, s.share.id))
 
     def keeps(self, gpu: Gpu, *, ahead: bool = False) -> bool:
-        """Whether a place is kept there now or later; `ahead`: for the first who waits."""
+        """Whether a place is kept there now or later; `ahead`: for the first in the queue."""
         return any(stay.kept and (stay.ahead or not ahead) for stay in self._stays[gpu.uuid])
 
     def ends(self, after: datetime) -> list[datetime]:

@@ -113,7 +113,7 @@ def path(state: Snapshot, tenant: Tenant) -> tuple[Node, ...]:
 
 
 def fair_shares(state: Snapshot) -> FairShares:
-    """Of all who hold or want something; who waits wants, and so does who is to come back."""
+    """For all tenants that hold or want something; waiting and suspended shares count as wanted."""
     has = _sums(state, _holdings(state))
     wants = _wanted(state, has)
     whole = capacity(state.machine)

@@ -67,7 +67,7 @@ def held(state: Snapshot) -> dict[ShareId, Load]:
     """What each share holds, by its id; nothing while it is suspended and others may have its room.
 
     A share that has GPUs alone holds all of them. Of several that take turns each counts in full:
-    what a tenant is charged must not depend on who else takes turns with it.
+    what a tenant is charged must not depend on other shares that take turns.
     """
     gpus = {gpu.uuid: gpu for gpu in state.machine.gpus}
     alone = _alone(state)

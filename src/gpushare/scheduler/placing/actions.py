@@ -61,7 +61,7 @@ def _with_leftovers(state: Snapshot, share: Share) -> Snapshot:
 def can_throttle(state: Snapshot, share: Share) -> bool:
     """Its guaranteed compute can be lowered while it runs.
 
-    Of shares that take turns only the largest counts, so lowering one frees nothing for certain.
+    Of shares that take turns only the largest counts, so lowering one may free nothing.
     """
     decision = share.decision
     if decision is None or share.spec.turns:

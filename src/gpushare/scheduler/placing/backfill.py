@@ -47,7 +47,7 @@ def _candidates(state: Snapshot, requests: Sequence[Request]) -> Unit:
 
 
 def hold(calendar: Calendar, unit: Unit) -> list[Stay]:
-    """The places that are kept for those who do not fit now."""
+    """The places that are kept for requests that do not fit now."""
     when, patience = earliest(calendar, unit, calendar.start), _patience(calendar.state, unit)
     if when is None or (patience is not None and when > calendar.start + patience):
         return _standing(calendar, unit, everywhere=patience is not None)
@@ -66,7 +66,7 @@ def _patience(state: Snapshot, unit: Unit) -> timedelta | None:
 def _standing(calendar: Calendar, unit: Unit, *, everywhere: bool) -> list[Stay]:
     """What they need, on the GPUs where they lack least or on all.
 
-    It may be more than there is: then nothing is left of that for those who come later.
+    It may be more than there is: then later requests find nothing left of it.
     """
     stays: list[Stay] = []
     for place in hardest_first(unit):

@@ -20,13 +20,13 @@ from .waiting import lacking, waiting
 def book(state: Snapshot, request: Request) -> Decision:
     """Where a share will land at `spec.at`, for `spec.ttl` seconds.
 
-    For the daemon, when a share with a time to come is made: keep the answer as `Share.booking` and
-    show the share in `Snapshot.booked` until it is granted. What counts as taken: shares that have
-    not ended for sure by then, other reservations, and the place that is kept for the first of
-    those who wait. From `spec.at` on `decide` gives the share its place; it ends at `spec.at` and
-    `spec.ttl` later, also when it began late.
+    For the daemon, when a reservation is made: keep the answer as `Share.booking` and show the share
+    in `Snapshot.booked` until it is granted. Taken is what shares hold that may not have ended by
+    then, other reservations, and the place kept for the first of the waiting requests. From
+    `spec.at` on `decide` gives the share its place; it ends at `spec.at` and `spec.ttl` later, also
+    when it began late.
 
-    Raises NoCapacityError with who is in the way and when it would be possible, BadSpecError
+    Raises NoCapacityError with what is in the way and when it would be possible, BadSpecError
     without a time or for one that is over, else as `decide` does.
     """
     window = _window(state, request)
@@ -79,7 +79,7 @@ def _span(state: Snapshot, window: Window) -> str:
 
 
 def _too_full(calendar: Calendar, candidate: Candidate, window: Window) -> NoCapacityError:
-    """With who is there meanwhile, and when it would be possible."""
+    """With the shares there at that time, and when it would be possible."""
     any_time = replace(
         candidate, request=replace(candidate.request, spec=_any_time(candidate.spec))
     )

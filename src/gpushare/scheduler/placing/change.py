@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may change about a share that has its place: its grants, and coming back to them. Pure."""
+"""What may change about a placed share: its grants, and its return to them. Pure."""
 
 from datetime import datetime
 
@@ -19,7 +19,7 @@ from .fit import Candidate
 
 
 def hindrance(state: Snapshot, share: Share) -> str:
-    """What a suspended share would have to wait for before it can come back; "" for nothing.
+    """What a suspended share has to wait for before it can be resumed; "" for nothing.
 
     It also waits for reservations that begin before it ends.
     """
@@ -73,7 +73,9 @@ def _changed(calendar: Calendar, gpu: Gpu, share: Share, spec: ShareSpec) -> Gpu
     short = (shortage(room, grant, turns=spec.turns) for room in rooms)
     if reason := next(filter(None, short), ""):
         raise NoCapacityError(
-            "the share cannot grow now", f"it would need {reason}", "see who has it: gpushare ps"
+            "the share cannot grow now",
+            f"it would need {reason}",
+            "see which shares have it: gpushare ps",
         )
     return grant
 
@@ -90,7 +92,7 @@ def _moments(calendar: Calendar, gpu: Gpu, share: Share) -> list[datetime]:
 
 
 def _current_candidate(state: Snapshot, share: Share, decision: Decision) -> Candidate:
-    """The share as one who asks for the places that it has, in the order of its grants."""
+    """The share as a candidate for the places that it has, in the order of its grants."""
     gpus = {gpu.uuid: gpu for gpu in state.machine.gpus}
     return Candidate(
         request=Request(spec=share.spec, uid=share.uid, tenant=share.tenant, id=share.id),

@@ -42,7 +42,7 @@ _SHOWN = 2  # GPUs kept for others that are named in the reasons
 def decide(state: Snapshot, request: Request) -> Decision | Waiting:
     """Place the request now, or say what it waits for.
 
-    A share of a gang gets its part of the answer to the gang, which is those who wait already and
+    A share of a gang gets its part of the answer to the gang, which is its waiting members and
     the one at hand; grant it only together with `place_gang`. A share with a time to begin waits
     for it, then gets the place that `book` found.
 

@@ -79,7 +79,7 @@ def _too_much(spec: ShareSpec) -> str:
 
 
 def fits(calendar: Calendar, candidate: Candidate, start: datetime) -> list[Room]:
-    """GPUs that the share can have from then on for as long as it asks, with who is there."""
+    """GPUs that the share can have from then on for as long as it needs, with the shares there."""
     window = calendar.until(candidate.spec, start)
     free = (gpu for gpu in candidate.gpus if not why_refused(calendar, candidate, gpu, window))
     return [calendar.real.room(gpu, start) for gpu in free]

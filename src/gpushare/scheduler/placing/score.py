@@ -59,7 +59,7 @@ def _best(
 def _placed(state: Snapshot, candidate: Candidate, room: Room) -> tuple[int, int, int]:
     """Pack: fill GPUs that are in use already, so that others stay whole. Spread: the other way.
 
-    Who asks for no size means a GPU, and gets a MIG instance only when nothing else is free.
+    A request without a size means a GPU; it gets a MIG instance only when nothing else is free.
     """
     piece = whole_memory(candidate.spec) and room.gpu.parent is not None
     free = room.free(turns=candidate.spec.turns)

@@ -18,7 +18,7 @@ _NAMED = 2  # reasons that are shown in full
 
 
 def waiting(calendar: Calendar, unit: Unit, place: int) -> Waiting:
-    """What is in the way, and for who comes next also when that is known to end."""
+    """What is in the way, and for the first in the queue also when that is known to end."""
     eta = earliest(calendar, unit, calendar.start) if place == 1 else None
     lacks = lacking(calendar, unit, calendar.start)
     return Waiting(position=place, waits_for=lacks, eta=eta)

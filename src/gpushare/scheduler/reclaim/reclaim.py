@@ -30,7 +30,7 @@ _COMPARED = 8  # sets of GPUs where as many are hit
 def plan(state: Snapshot, request: Request) -> tuple[Action, ...]:
     """What to do, in this order, so that the request fits; empty: nothing, see `why_no_plan`.
 
-    `state.queue` is who goes before it. When all steps are done `decide` places the request, unless
+    `state.queue` goes before it. When all actions are done `decide` places the request, unless
     the state has changed meanwhile. A request with the id of a suspended share, as `returned` makes
     it, means its return. Nothing within a guarantee is touched, and no more taken than is needed.
     """
@@ -67,7 +67,7 @@ def _same(one: Request, other: Request) -> bool:
 def _gentlest(
     goal: Goal, areas: Sequence[Area], victims: Sequence[Victim], rungs: tuple[Rung, ...]
 ) -> tuple[Action, ...]:
-    """With these rungs, and from those who have most of their fair share."""
+    """With these rungs, and from tenants with the most of their fair share."""
     searches = [Search(goal, area, rungs) for area in areas]
     searches = [search for search in searches if search.enough(victims)]
     if not searches:
@@ -99,7 +99,7 @@ def _cheapest(searches: Sequence[Search], victims: Sequence[Victim]) -> tuple[Ac
 
 
 def _victims(state: Snapshot, request: Request) -> list[Victim]:
-    """Who has borrowed and has had its place long enough; who is taken from first comes first."""
+    """Shares that have borrowed and run long enough, in the order in which they are taken from."""
     borrowed, loads = tenancy(state).borrowed, held(state)
     fair = fair_shares(replace(state, queue=(*state.queue, request)))
     victims = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a share that was suspended to take back what it had borrowed may come back."""
+"""When a share that was suspended to take back borrowed room may be resumed."""
 
 from msgspec.structs import replace
 
@@ -13,7 +13,7 @@ from gpushare.scheduler.request.state import Request, Snapshot
 
 
 def returning(state: Snapshot, share: Share) -> str:
-    """What keeps a share suspended that had borrowed; "" when it may come back now.
+    """What keeps a share suspended that had borrowed; "" when it may be resumed now.
 
     `state.queue` are all that wait. It comes back only where no request that goes before it could
     use its room, so that what is given back is not taken again at once.

@@ -93,7 +93,7 @@ class Goal:
             return False
 
     def lack(self, area: Area) -> int:
-        """Bytes that are too few there for certain."""
+        """Bytes that are certainly missing there."""
         spec = self.request.spec
         if self._share is not None or spec.gpus != len(area):
             return 0
@@ -145,7 +145,7 @@ class Search:
         return tuple(actions)
 
     def _pools(self, victims: Sequence[Victim]) -> Iterator[list[Victim]]:
-        """Those on the GPUs; then also others, to make room for who moves there."""
+        """Victims on the GPUs; then also others, to make room for shares that move there."""
         usable = [victim for victim in victims if self._possible(victim)]
         near = [victim for victim in usable if victim.gpus & self._area]
         yield near
@@ -265,7 +265,7 @@ class Search:
         return self._left(actions[number], place, low)
 
     def _holds(self, actions: Sequence[Action]) -> bool:
-        """Whether who moves has room there, and the steps are enough."""
+        """Whether shares that move have room there, and the actions are enough."""
         state = self._goal.state
         for action in actions:
             if action.rung is Rung.MIGRATE and not has_place(state, action):
