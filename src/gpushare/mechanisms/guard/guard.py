@@ -117,12 +117,12 @@ class Guard(PassiveMechanism):
 
     def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
         region = Region.open(self._path(share))
-        seats = {gpu.uuid: gpu.share_slot for gpu in region.snapshot().gpus}
+        slots = {gpu.uuid: gpu.share_slot for gpu in region.snapshot().gpus}
         for grant in grants:
             region.set_limit(grant.gpu, grant.limit)
             # A region without a slot was made when the GPU page was full, or by an older daemon.
-            if (seat := seats.get(grant.gpu)) is not None:
-                self._gpu_pages.take(share, grant, seat)
+            if (slot := slots.get(grant.gpu)) is not None:
+                self._gpu_pages.take(share, grant, slot)
 
     def release(self, share: Share) -> None:
         for path in (self._path(share), self._fresh(share)):

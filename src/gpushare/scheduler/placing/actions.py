@@ -22,7 +22,7 @@ from .relocate import relocate
 
 
 def after(state: Snapshot, actions: Iterable[Action]) -> Snapshot:
-    """The state when the steps are done."""
+    """The state after the actions."""
     for action in actions:
         state = _done(state, action)
     return state

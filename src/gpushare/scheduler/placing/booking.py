@@ -20,8 +20,8 @@ from .waiting import lacking, waiting
 def book(state: Snapshot, request: Request) -> Decision:
     """Where a share will land at `spec.at`, for `spec.ttl` seconds.
 
-    For the daemon, when a reservation is made: keep the answer as `Share.booking` and show the share
-    in `Snapshot.booked` until it is granted. Taken is what shares hold that may not have ended by
+    For the daemon, when a reservation is made: keep the answer as `Share.booking` and list the
+    share in `Snapshot.booked` until it is granted. Taken is what shares hold that may not have ended by
     then, other reservations, and the place kept for the first of the waiting requests. From
     `spec.at` on `decide` gives the share its place; it ends at `spec.at` and `spec.ttl` later, also
     when it began late.

@@ -64,7 +64,7 @@ class Victim(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """Acts that make room, and the steps that they come to."""
+    """Measures that make room, and the actions that they come to."""
 
     measures: Measures
     actions: tuple[Action, ...]
@@ -78,7 +78,7 @@ class Solution(NamedTuple):
 
 
 class Goal:
-    """What the steps are for: that a request is placed, or that a suspended share is back."""
+    """What the actions are for: that a request is placed, or that a suspended share is resumed."""
 
     def __init__(self, state: Snapshot, request: Request) -> None:
         self.state, self.request = state, request
@@ -136,7 +136,7 @@ class Search:
         return None
 
     def eased(self, solution: Solution) -> tuple[Action, ...]:
-        """The steps, with as much compute left to those that are throttled as there can be."""
+        """The actions, with as much compute left to throttled shares as possible."""
         actions = list(solution.actions)
         for number, action in enumerate(solution.actions):
             grants = action.to.grants if action.rung is Rung.THROTTLE and action.to else ()
