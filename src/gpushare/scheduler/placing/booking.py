@@ -21,10 +21,10 @@ def book(state: Snapshot, request: Request) -> Decision:
     """Where a share will land at `spec.at`, for `spec.ttl` seconds.
 
     For the daemon, when a reservation is made: keep the answer as `Share.booking` and list the
-    share in `Snapshot.booked` until it is granted. Taken is what shares hold that may not have ended by
-    then, other reservations, and the place kept for the first of the waiting requests. From
-    `spec.at` on `decide` gives the share its place; it ends at `spec.at` and `spec.ttl` later, also
-    when it began late.
+    share in `Snapshot.booked` until it is granted. Taken is what shares hold that may not have
+    ended by then, other reservations, and the place kept for the first of the waiting requests.
+    From `spec.at` on `decide` gives the share its place; it ends at `spec.at` and `spec.ttl` later,
+    also when it began late.
 
     Raises NoCapacityError with what is in the way and when it would be possible, BadSpecError
     without a time or for one that is over, else as `decide` does.

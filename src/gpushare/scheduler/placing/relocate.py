@@ -49,7 +49,7 @@ def relocate(state: Snapshot, share: Share, to: Sequence[str] = ()) -> Decision:
         raise NoCapacityError(
             f"share {share.name} cannot move now", f"it waits for {reason}", "gpushare ps"
         )
-    return replace(moved, why=(*decision.why, _said(state, decision.gpus, targets)))
+    return replace(moved, why=(*decision.why, _moved_from(state, decision.gpus, targets)))
 
 
 def alike(machine: Machine, gpu: GpuId) -> list[Gpu]:
@@ -158,6 +158,6 @@ def _label(state: Snapshot, gpu: GpuId) -> str:
     return f"GPU {_gpu(state, gpu).index}"
 
 
-def _said(state: Snapshot, old: Sequence[GpuId], new: Sequence[GpuId]) -> str:
+def _moved_from(state: Snapshot, old: Sequence[GpuId], new: Sequence[GpuId]) -> str:
     moves = (f"{_label(state, a)} to {_label(state, b)}" for a, b in zip(old, new, strict=True))
     return f"moved from {', '.join(moves)}"
