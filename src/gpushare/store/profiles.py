@@ -29,11 +29,11 @@ class Profiles:
             self._cached = self._read()
         return self._cached
 
-    def add(self, seen: Iterable[Profile], at: datetime) -> None:
+    def add(self, profiles: Iterable[Profile], at: datetime) -> None:
         """Add to what is known of each pair; forget the pairs not seen for the longest time."""
         self._cached = None
         with self._db.transaction():
-            for profile in seen:
+            for profile in profiles:
                 self._add(profile, at.timestamp())
             self._forget("profiles")
 

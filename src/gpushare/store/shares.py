@@ -54,10 +54,10 @@ class Shares:
         return share
 
     def get(self, share: ShareId) -> Share:
-        found = self._select("id = ?", share)
-        if not found:
+        matches = self._select("id = ?", share)
+        if not matches:
             raise NoSuchShareError(f"no share {share}", hint="gpushare ps -a")
-        return found[0]
+        return matches[0]
 
     def update(self, share: ShareId, **changes: Any) -> Share:
         """Change anything but the state."""
@@ -90,15 +90,15 @@ class Shares:
         exact = self._select(f"(id = ?1 OR name = ?1) ORDER BY {_LIVING} DESC, seq DESC", ref)
         if exact:
             return exact[0]
-        found = self._select("substr(id, 1, length(?1)) = ?1", ref) if len(ref) >= 2 else []
-        if len(found) > 1:
-            names = ", ".join(share.id for share in found)
+        matches = self._select("substr(id, 1, length(?1)) = ?1", ref) if len(ref) >= 2 else []
+        if len(matches) > 1:
+            names = ", ".join(share.id for share in matches)
             raise ConflictError(f"{ref!r} fits several shares", names, "give more of the id")
-        if not found:
+        if not matches:
             raise NoSuchShareError(
                 f"no share {ref!r}", "no id or name matches", "list them: gpushare ps -a"
             )
-        return found[0]
+        return matches[0]
 
     def of(self, uid: int) -> set[ShareId]:
         """Ids of all shares of the user that are kept."""

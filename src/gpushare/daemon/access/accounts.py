@@ -67,8 +67,8 @@ class Accounts:
 
     def by_uid(self, uid: int) -> Account | None:
         now = self._elapsed()
-        seen, account = self._cache.get(uid, (-FRESH_SECONDS, None))
-        if now - seen >= FRESH_SECONDS:
+        read_at, account = self._cache.get(uid, (-FRESH_SECONDS, None))
+        if now - read_at >= FRESH_SECONDS:
             account = self._directory.by_uid(uid)
             self._cache[uid] = (now, account)
         return account

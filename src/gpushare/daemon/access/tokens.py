@@ -68,10 +68,10 @@ class AccessTokens:
 
     async def ended(self, caller: Caller) -> None:
         bell = self._bells.setdefault(caller.token or "", asyncio.Event())
-        found = self._store.tokens.get(caller.token) if caller.token else None
-        if caller.token and found is None:
+        stored = self._store.tokens.get(caller.token) if caller.token else None
+        if caller.token and stored is None:
             return
-        left = (found[0].expires - self._clock.now()).total_seconds() if found else None
+        left = (stored[0].expires - self._clock.now()).total_seconds() if stored else None
         with suppress(TimeoutError):
             async with asyncio.timeout(left):
                 await bell.wait()
@@ -102,8 +102,8 @@ class AccessTokens:
         return tuple(self._store.tokens.all() if every else self._store.tokens.of(caller.uid))
 
     async def revoke(self, token: str, caller: Caller) -> Token:
-        found = self._store.tokens.get(token)
-        if found is None or not (caller.role.covers(Role.ADMIN) or found[0].uid == caller.uid):
+        stored = self._store.tokens.get(token)
+        if stored is None or not (caller.role.covers(Role.ADMIN) or stored[0].uid == caller.uid):
             raise NoSuchTokenError(
                 f"no token {token!r}", "it is gone, or not yours", "gpushare token ls"
             )
@@ -116,10 +116,10 @@ class AccessTokens:
                 "this token may revoke itself only", f"it lacks the scope {WRITE_TOKENS}"
             )
         with self._store.transaction():
-            gone = self._store.tokens.remove(found[0].id)
+            gone = self._store.tokens.remove(stored[0].id)
             self._bus.publish("token.revoked", f"{', '.join(gone)} by uid {caller.uid}")
         self._ring(gone)
-        return found[0]
+        return stored[0]
 
     async def login(self) -> Login:
         return self._issuer.login if self._issuer else Login()
@@ -202,10 +202,10 @@ class AccessTokens:
         """The token that the caller used; raises UnauthenticatedError if it is gone meanwhile."""
         if caller.token is None:
             return None
-        found = self._store.tokens.get(caller.token)
-        if found is None:
+        stored = self._store.tokens.get(caller.token)
+        if stored is None:
             raise UnauthenticatedError(f"token {caller.token} is not valid", "it was revoked", _NEW)
-        return found[0]
+        return stored[0]
 
     def _role(self, request: TokenRequest, account: Account, caller: Caller) -> Role:
         role = request.role or _lesser(self._accounts.role(account.uid), caller.role)

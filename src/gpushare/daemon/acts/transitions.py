@@ -278,8 +278,8 @@ class Transitions:
 
 def _newer(old: Moved | None, new: Moved) -> Moved:
     """Fields that are unknown in the new one keep their value."""
-    known = {name: value for name, value in asdict(new).items() if value is not None}
-    return replace(old or Moved(), **known)
+    fields = {name: value for name, value in asdict(new).items() if value is not None}
+    return replace(old or Moved(), **fields)
 
 
 def _route(left: Sequence[GpuId], to: Decision) -> str:

@@ -13,7 +13,7 @@ T = TypeVar("T")
 @dataclass
 class _Count(Generic[T]):
     ends: float
-    seen: int
+    number: int
     last: T
 
 
@@ -29,17 +29,17 @@ class Dedupe(Generic[K, T]):
         count = self._counts.get(key)
         if count is None:
             count = self._counts[key] = _Count(self._elapsed() + WINDOW_SECONDS, 0, item)
-        count.seen, count.last = count.seen + 1, item
-        return count.seen <= LIMIT
+        count.number, count.last = count.number + 1, item
+        return count.number <= LIMIT
 
     def due(self) -> list[tuple[T, int]]:
         """The last item of each kind whose window is over, and how many were not recorded."""
         now = self._elapsed()
         over = [key for key, count in self._counts.items() if count.ends <= now]
         counts = [self._counts.pop(key) for key in over]
-        return [(count.last, count.seen - LIMIT) for count in counts if count.seen > LIMIT]
+        return [(count.last, count.number - LIMIT) for count in counts if count.number > LIMIT]
 
     def all(self) -> list[tuple[T, int]]:
         """As `due`, without waiting for the windows to end."""
         counts, self._counts = self._counts, {}
-        return [(c.last, c.seen - LIMIT) for c in counts.values() if c.seen > LIMIT]
+        return [(c.last, c.number - LIMIT) for c in counts.values() if c.number > LIMIT]

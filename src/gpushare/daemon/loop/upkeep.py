@@ -87,7 +87,7 @@ class Upkeep:
         by_gpu = [busy[gpu] for gpu in gpus] if pids else []
         if any(busy_pids is None for busy_pids in by_gpu):
             return activity_sample(slots, None)
-        busy_pids = {pid for found in by_gpu if found for pid in found}
+        busy_pids = {pid for pids_on_gpu in by_gpu if pids_on_gpu for pid in pids_on_gpu}
         by_server = not slots and self._served(share)
         return activity_sample(slots, bool(busy_pids if by_server else busy_pids & pids))
 

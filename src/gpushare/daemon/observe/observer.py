@@ -43,10 +43,10 @@ class Observer:
     async def probing(self, share: Share, probe: Awaitable[T]) -> T:
         """Wait for a probe of the share and count what it was refused."""
         before = (await asyncio.to_thread(self._observe_one, share)).denied or 0
-        found = await probe
+        result = await probe
         after = (await asyncio.to_thread(self._observe_one, share)).denied or 0
         self._probed[share.id] = self._probed.get(share.id, 0) + max(0, after - before)
-        return found
+        return result
 
     async def look(self, shares: Sequence[Share], *, age: float = 0) -> None:
         """Observe each share that was not observed within `age` seconds."""

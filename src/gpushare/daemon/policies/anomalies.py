@@ -79,16 +79,16 @@ class Anomalies:
         `outside`: pids outside every share, per GPU with shares. `quota_use`: how much of its limit
         each limited tenant has, 1.0 being all; None: as before.
         """
-        found = [
+        anomalies = [
             *self._probing.look(now, samples),
             *self._memory.look(now, samples),
             *self._patterns.look(now, samples),
             *self._outside.look(now, outside),
             *self._edges.look(now, samples, quota_use, min_runtime),
         ]
-        for anomaly in found:
+        for anomaly in anomalies:
             self.counts[anomaly.kind] += 1
-        return found
+        return anomalies
 
 
 class Counter:

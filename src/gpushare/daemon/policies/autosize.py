@@ -145,21 +145,21 @@ def _booked(other: Share, gpu: GpuId) -> int:
 class MemoryHistory:
     """The most that one share used recently, in a bounded number of buckets."""
 
-    def __init__(self, at: float, seen: Observation) -> None:
+    def __init__(self, at: float, observed: Observation) -> None:
         self.begun = self.free_at = at
         self._most: deque[tuple[int, int]] = deque(maxlen=_BUCKETS + 1)
-        self._peak, self._denied = _most(seen.peak), seen.denied
+        self._peak, self._denied = _most(observed.peak), observed.denied
 
-    def note(self, at: float, watch: float, seen: Observation) -> bool:
+    def note(self, at: float, watch: float, observed: Observation) -> bool:
         """Whether memory was refused since the last look. A spike in between counts."""
-        peak, before = _most(seen.peak), self._peak
-        level = max(_most(seen.used), peak if peak > before else 0)
+        peak, before = _most(observed.peak), self._peak
+        level = max(_most(observed.used), peak if peak > before else 0)
         bucket = int(at * _BUCKETS / watch)
         if self._most and self._most[-1][0] == bucket:
             level = max(level, self._most.pop()[1])
         self._most.append((bucket, level))
-        denied = (seen.denied or 0) > (self._denied or 0)
-        self._peak, self._denied = peak, seen.denied
+        denied = (observed.denied or 0) > (self._denied or 0)
+        self._peak, self._denied = peak, observed.denied
         return denied
 
     def peak(self, at: float, watch: float) -> Bytes | None:
@@ -182,7 +182,7 @@ class Autosize:
         self,
         policy: SizingPolicy,
         shares: Sequence[Share],
-        seen: Mapping[ShareId, Observation],
+        observed: Mapping[ShareId, Observation],
         take: Callable[[], Snapshot],
     ) -> None:
         """`shares`: those with programs on the GPU. `take`: a new snapshot, after each change."""
@@ -194,32 +194,32 @@ class Autosize:
         if not (policy.grow or policy.shrink):
             self._histories.clear()
         elif shares:
-            await self._size(policy, shares, seen, take)
+            await self._size(policy, shares, observed, take)
 
     async def _size(
         self,
         policy: SizingPolicy,
         shares: Sequence[Share],
-        seen: Mapping[ShareId, Observation],
+        observed: Mapping[ShareId, Observation],
         take: Callable[[], Snapshot],
     ) -> None:
-        used, state = {share: found.used for share, found in seen.items()}, take()
+        used, state = {share: observation.used for share, observation in observed.items()}, take()
         for share in shares:
-            need = self._note(policy, share, seen[share.id], state)
+            need = self._note(policy, share, observed[share.id], state)
             change = need and size_change(policy, share, need, free_for(state, share, used))
             if change and await self._make(share, change):
                 state = take()
 
     def _note(
-        self, policy: SizingPolicy, share: Share, seen: Observation, state: Snapshot
+        self, policy: SizingPolicy, share: Share, observed: Observation, state: Snapshot
     ) -> MemoryNeed | None:
         """None: too little is known of it yet, or it was changed a moment ago."""
         at = self._clock.elapsed()
-        history = self._histories.setdefault(share.id, MemoryHistory(at, seen))
-        denied = history.note(at, policy.watch, seen)
+        history = self._histories.setdefault(share.id, MemoryHistory(at, observed))
+        denied = history.note(at, policy.watch, observed)
         if share.id in self._unable or at < history.free_at:
             return None
-        return memory_need(share, seen, state, history.peak(at, policy.watch), denied=denied)
+        return memory_need(share, observed, state, history.peak(at, policy.watch), denied=denied)
 
     async def _make(self, share: Share, change: SizeChange) -> bool:
         try:
@@ -236,22 +236,26 @@ class Autosize:
 
 
 def memory_need(
-    share: Share, seen: Observation, state: Snapshot, peak: Bytes | None, *, denied: bool
+    share: Share, observed: Observation, state: Snapshot, peak: Bytes | None, *, denied: bool
 ) -> MemoryNeed | None:
     """None: its memory is not counted, or its GPUs differ."""
     grants = share.decision.grants if share.decision else ()
     gpus = [gpu for gpu in state.machine.gpus if gpu.uuid in {grant.gpu for grant in grants}]
-    if not seen.used or len({(grant.limit, grant.request) for grant in grants}) != 1 or not gpus:
+    if (
+        not observed.used
+        or len({(grant.limit, grant.request) for grant in grants}) != 1
+        or not gpus
+    ):
         return None
     asked = [grant_on(gpu, share.asked or share.spec) for gpu in gpus]
-    used = _most(seen.used)
+    used = _most(observed.used)
     return MemoryNeed(
         limit=grants[0].limit,
         request=grants[0].request,
         asked_limit=min(grant.limit for grant in asked),
         asked_request=min(grant.request for grant in asked),
         used=used,
-        kept=Bytes((seen.cached or 0) * used // max(1, sum(seen.used.values()))),
+        kept=Bytes((observed.cached or 0) * used // max(1, sum(observed.used.values()))),
         peak=peak,
         denied=denied,
     )

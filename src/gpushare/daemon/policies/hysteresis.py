@@ -52,7 +52,7 @@ class Alarm(Generic[K]):
             del self._upset[key]
         return False
 
-    def settle(self, seen: Collection[K], now: float) -> None:
+    def settle(self, present: Collection[K], now: float) -> None:
         """Keys that are no longer seen count as calm."""
-        for key in self._upset.keys() - set(seen):
+        for key in self._upset.keys() - set(present):
             self.rings(key, now, high=False, low=True)

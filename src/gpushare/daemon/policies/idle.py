@@ -172,11 +172,11 @@ class Idle:
         self._bus.publish("share.active", message, share=share.id)
 
 
-def _message(seen: ActivitySample, quiet: float, *, programs: bool) -> str:
+def _message(sample: ActivitySample, quiet: float, *, programs: bool) -> str:
     """What was not observed, and by which source."""
     minutes = f"{quiet / 60:.0f} min"
     if not programs:
         return f"it has no program, for {minutes}"
-    if seen.handed is None:
+    if sample.handed is None:
         return f"idle for {minutes}: NVML saw none of its programs use the GPU"
     return f"idle for {minutes}: its programs gave the GPU nothing to do"

@@ -87,8 +87,10 @@ def check(policy: Policy, before: Policy, machine: Machine) -> None:
     for name, spec in (*policy.tenants.items(), (DEFAULT, policy.default)):
         _check_amounts(name, spec)
     _check_times(policy)
-    known = overcommitted(before, machine)
-    if wrong := [excess for excess in overcommitted(policy, machine) if excess not in known]:
+    excess_before = overcommitted(before, machine)
+    if wrong := [
+        excess for excess in overcommitted(policy, machine) if excess not in excess_before
+    ]:
         raise PolicyError("more is guaranteed than there is", "; ".join(wrong), "gpushare gpus")
 
 

@@ -39,10 +39,10 @@ def compare(
 
     A share whose neighbour has a higher priority is slow on purpose; placement cannot help it.
     """
-    known = {look.share: look.launches for look in before}
+    launches_before = {look.share: look.launches for look in before}
     worked: list[tuple[ShareOnGpu, int]] = []
     for look in now:
-        since = known.get(look.share)
+        since = launches_before.get(look.share)
         if since is None or look.launches is None or look.launches < since:
             return
         if look.launches > since:

@@ -99,9 +99,9 @@ class Accountant:
         """
         until = self._store.usage.until()
         since = share.granted or share.started or at
-        known = max(since, until) if until and self._last is None else since
+        since_known = max(since, until) if until and self._last is None else since
         longest = now if self._last is None else now - self._last
-        return min(longest, max(0.0, (at - known).total_seconds()))
+        return min(longest, max(0.0, (at - since_known).total_seconds()))
 
     def _ended(self, holding: Sequence[Share], now: float, at: datetime) -> Iterator[Charge]:
         """What shares had between the last pass and their end."""

@@ -55,13 +55,13 @@ class Files:
 
     def _others(self, *, packed: bool) -> Iterator[Path]:
         stem, suffix, name = self.path.stem, self.path.suffix, self.path.name
-        found = {
+        candidates = {
             path
             for pattern in (f"{stem}-*{suffix}*", f"{name}.*", f"{name}-*")
             for path in self.path.parent.glob(pattern)
             if path != self.path and path.is_file()
         }
-        return (path for path in found if (path.suffix in _PACKED) is packed)
+        return (path for path in candidates if (path.suffix in _PACKED) is packed)
 
 
 def lines_backwards(path: Path) -> Iterator[bytes]:
@@ -91,4 +91,4 @@ def _split(data: bytes) -> list[bytes]:
 def _first(path: Path) -> int:
     """The number of the file's first record; files without any come last."""
     with path.open("rb") as file:
-        return next((found.seq for raw in file if (found := read(raw))), _UNKNOWN)
+        return next((record.seq for raw in file if (record := read(raw))), _UNKNOWN)
