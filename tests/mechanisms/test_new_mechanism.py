@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A new mechanism is one file: its class and its promise, and nothing else knows of it."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+import gpushare
 from gpushare.daemon.acts.suspend_methods import why_unmigratable, why_unmovable
 from gpushare.hardware.linux.cgroups import FsCgroups
 from gpushare.hardware.ports.probe import ProbeRun
@@ -147,6 +149,19 @@ def test_the_daemon_asks_it_about_faults_and_moves(
     assert why_unmigratable(share, stack, seen) == "the driver moves no programs under vGPU"
     with pytest.raises(NotMigratableError):
         relocate(replace(state, shares=(share,)), share)
+
+
+def test_no_other_room_compares_mechanism_names() -> None:
+    source = Path(gpushare.__file__).parent
+    named = {
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.py")
+        if re.search(r"MechanismName\.[A-Z]", path.read_text("utf-8"))
+    }
+    # The API carries no promises, so the command line knows `exclusive` by name.
+    assert {path for path in named if not path.startswith("mechanisms/")} == {
+        "cli/shares/_launch.py"
+    }
 
 
 def _report(compute: int) -> ProbeReport:
