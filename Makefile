@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
 QUICK := not system and not gpu and not slow
 
-.PHONY: help setup native demo check test test-native test-system test-slow test-mutants test-gpu bench bench-gpu bench-sharing bench-smoke bench-report docs layout wheel clean
+.PHONY: help setup native demo check test coverage test-native test-system test-slow test-mutants test-gpu bench bench-gpu bench-sharing bench-smoke bench-report docs layout wheel clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,12 @@ check: setup ## Lint, format, types, layers, generated documentation, spelling, 
 
 test: setup $(VENV)/.group-thirdparty test-native ## Unit, property, contract and native tests
 	@$(PYTEST) -m '$(QUICK)' -n $(JOBS)
+
+coverage: setup ## Run the tests of `make test` and show what part of each room they run
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest -m '$(QUICK)' -n $(JOBS) --timeout 300
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/python scripts/coverage_by_room.py
 
 test-native: setup ## Tests of the C code alone
 	@$(MAKE) --no-print-directory -s -C native test
