@@ -261,9 +261,9 @@ def _rounds(
     portions: Sequence[float],
     weights: Sequence[float],
 ) -> list[float]:
-    """One dimension. Who has no portion gets what others leave, by weight."""
+    """One dimension. Siblings without a portion get what others leave, by weight."""
     got = [min(owed, wanted) for owed, wanted in entitlements]
-    if sum(got) > pool:
+    if sum(got) > pool:  # guarantees exceed the machine, as when a GPU is lost
         return [part * pool / sum(got) for part in got]
     left = pool - sum(got)
     while left > CRUMB:

@@ -96,9 +96,10 @@ def _ranked(state: Snapshot, requests: Sequence[Request]) -> Iterator[tuple[Prec
     if not state.policy.tenants:
         yield from sorted((_arrival(unit), unit) for unit in units)
         return
-    race = _Race(replace(state, queue=tuple(requests)), units)
-    while race.ranks:
-        yield race.next()
+    grants = _PaperGrants(replace(state, queue=tuple(requests)), units)
+    # Ranks depend on earlier grants, so the requests are taken out one by one.
+    while grants.ranks:
+        yield grants.next()
 
 
 def _arrival(unit: Unit) -> Precedence:
@@ -106,36 +107,36 @@ def _arrival(unit: Unit) -> Precedence:
     return Precedence(False, True, 0, 0, (), turn.asked, turn.number)
 
 
-class _Race:
+class _PaperGrants:
     """Grants one request after the other, on paper, and knows which of each tenant is next."""
 
     def __init__(self, state: Snapshot, units: Iterable[Unit]) -> None:
         self._state, self._shares = state, fair_shares(state)
         self._left: Reserves = tenancy(state).left
-        self._lines: dict[Tenant, _Line] = {}
+        self._queues: dict[Tenant, _TenantQueue] = {}
         for unit in units:
-            self._lines.setdefault(unit.tenant, _Line()).add(unit)
-        self._paths = {tenant: path(state, tenant) for tenant in self._lines}
-        self.ranks = {tenant: self._rank(tenant) for tenant in self._lines}
+            self._queues.setdefault(unit.tenant, _TenantQueue()).add(unit)
+        self._paths = {tenant: path(state, tenant) for tenant in self._queues}
+        self.ranks = {tenant: self._rank(tenant) for tenant in self._queues}
 
     def next(self) -> tuple[Precedence, Unit]:
         tenant = min(self.ranks, key=self.ranks.__getitem__)
-        rank, unit = self.ranks[tenant], self._lines[tenant].pop()
+        rank, unit = self.ranks[tenant], self._queues[tenant].pop()
         self._shares = self._shares.with_more(self._paths[tenant], unit.load)
         self._left = cover(self._state.policy, self._left, tenant, unit.load) or self._left
-        self._look_again(self._paths[tenant][0])
+        self._update(self._paths[tenant][0])
         return rank, unit
 
-    def _look_again(self, root: Node) -> None:
+    def _update(self, root: Node) -> None:
         """A grant changes the order only of requests with the same root tenant."""
         for tenant in [name for name in self.ranks if self._paths[name][0] == root]:
-            if self._lines[tenant].empty:
+            if self._queues[tenant].empty:
                 del self.ranks[tenant]
             else:
                 self.ranks[tenant] = self._rank(tenant)
 
     def _rank(self, tenant: Tenant) -> Precedence:
-        borrows, turn = self._lines[tenant].head(self._state.policy, self._left)
+        borrows, turn = self._queues[tenant].head(self._state.policy, self._left)
         return Precedence(
             borrows=borrows,
             calm=turn.calm,
@@ -147,30 +148,30 @@ class _Race:
         )
 
 
-class _Line:
+class _TenantQueue:
     """One tenant's requests. What is not within its guarantee once is not later either."""
 
     def __init__(self) -> None:
-        self._hopeful: list[tuple[Turn, Unit]] = []
+        self._guaranteed: list[tuple[Turn, Unit]] = []
         self._borrowing: list[tuple[Turn, Unit]] = []
 
     def add(self, unit: Unit) -> None:
-        heappush(self._hopeful, (unit.turn, unit))
+        heappush(self._guaranteed, (unit.turn, unit))
 
     def head(self, policy: Policy, left: Reserves) -> tuple[bool, Turn]:
-        while self._hopeful:
-            turn, unit = self._hopeful[0]
+        while self._guaranteed:
+            turn, unit = self._guaranteed[0]
             if cover(policy, left, unit.tenant, unit.load) is not None:
                 return False, turn
-            heappush(self._borrowing, heappop(self._hopeful))
+            heappush(self._borrowing, heappop(self._guaranteed))
         return True, self._borrowing[0][0]
 
     def pop(self) -> Unit:
-        return heappop(self._hopeful or self._borrowing)[1]
+        return heappop(self._guaranteed or self._borrowing)[1]
 
     @property
     def empty(self) -> bool:
-        return not (self._hopeful or self._borrowing)
+        return not (self._guaranteed or self._borrowing)
 
 
 def _units(state: Snapshot, requests: Sequence[Request]) -> list[Unit]:

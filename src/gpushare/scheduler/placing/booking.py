@@ -104,5 +104,5 @@ def _in_the_way(calendar: Calendar, candidate: Candidate, window: Window) -> str
     full = [gpu for gpu in candidate.gpus if why_refused(calendar, candidate, gpu, window)]
     times = [(gpu, moment) for gpu in full for moment in calendar.moments(gpu, window)]
     rooms = [calendar.room(gpu, moment) for gpu, moment in times]
-    encounters = {share.id: share for room in rooms for share in room.shares}
-    return rooms[0].names(encounters.values(), candidate.request)
+    shares = {share.id: share for room in rooms for share in room.shares}
+    return rooms[0].names(shares.values(), candidate.request)

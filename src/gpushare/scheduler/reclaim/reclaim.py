@@ -45,7 +45,7 @@ def why_no_plan(state: Snapshot, request: Request) -> str:
 def _planned(state: Snapshot, request: Request) -> tuple[tuple[Action, ...], str]:
     state = replace(state, queue=tuple(r for r in state.queue if not _same(r, request)))
     goal = Goal(state, request)
-    if goal.encounters(state):
+    if goal.met(state):
         return (), "there is room for it"
     if not in_quota(state, request):
         return (), "it would borrow, and only for what is guaranteed others give back"

@@ -84,7 +84,7 @@ class Goal:
         self.state, self.request = state, request
         self._share = next((s for s in state.shares if s.id == request.id and s.aside), None)
 
-    def encounters(self, state: Snapshot, area: Area | None = None) -> bool:
+    def met(self, state: Snapshot, area: Area | None = None) -> bool:
         if self._share is not None:
             return not kept_out(state, self._share)
         try:
@@ -159,7 +159,7 @@ class Search:
         few = self._spared(whole)
         for size in range(self.fewest(pool), len(few.measures) + 1):
             if comb(len(pool), size) > _SETS:
-                break
+                break  # too many sets: the greedy solution stays
             if solutions := [
                 solution for some in combinations(pool, size) if (solution := self._solution(some))
             ]:
@@ -195,7 +195,7 @@ class Search:
         return next((rung for rung in order if rung in possible), None)
 
     def _possible(self, victim: Victim) -> frozenset[Rung]:
-        """Who is elsewhere gains nothing by moving."""
+        """A share on other GPUs makes no room here by moving."""
         far = frozenset() if victim.gpus & self._area else frozenset({Rung.MIGRATE})
         return (victim.rungs & self._rungs) - far
 
@@ -204,10 +204,11 @@ class Search:
             _action(victim, rung) for victim, rung in measures if rung is not Rung.MIGRATE
         )
         movers = [victim for victim, rung in measures if rung is Rung.MIGRATE]
+        # The largest first: small ones still fit into what is left.
         movers.sort(key=lambda victim: -victim.load.memory)
         state = after(self._goal.state, still)
         for moved in islice(self._placed(state, movers), _PLACES):
-            if self._goal.encounters(after(state, moved), self._area):
+            if self._goal.met(after(state, moved), self._area):
                 return _solution(measures, (*still, *moved))
         return None
 
@@ -271,7 +272,7 @@ class Search:
             if action.rung is Rung.MIGRATE and not has_place(state, action):
                 return False
             state = after(state, (action,))
-        return self._goal.encounters(state, self._area)
+        return self._goal.met(state, self._area)
 
     def _left(self, action: Action, place: int, percent: int) -> Action:
         """Never more than the share has now."""
