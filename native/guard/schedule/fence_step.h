@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: whether a launch needs a fence in front of it: one before the quantum of GPU time since
- * the last one would be exceeded. A launch whose length is not known counts as a whole quantum.
+ * Whether a launch needs a fence in front of it: one before the quantum of GPU time since the last
+ * one would be exceeded. A launch whose length is not known counts as a whole quantum.
  *
  * Owner: gate.c, on the way of every gated launch, hence inline. Pure: no clock, no page, no
  * driver.
@@ -15,10 +15,10 @@
 
 struct gs_fence_decision {
     bool fence;
-    uint64_t load; /* of the stream, with this launch */
+    uint64_t load; /* of the stream, this launch included */
 };
 
-/* `load`: what the stream was given since its last fence; `known`: the launch's length or 0. */
+/* `load`: GPU time queued in the stream since its last fence; `known`: that of the launch, or 0. */
 static inline struct gs_fence_decision gs_fence_step(uint64_t load, uint64_t known,
                                                      uint64_t quantum, bool gpu_waits)
 {

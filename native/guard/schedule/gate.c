@@ -1,4 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The gate in front of launches.
+ *
+ * Model. Work is gated when it has low rank and there is high-priority work on the GPU, or when
+ * shares take turns. A gated launch first waits on the host for its turn. Then, when the quantum of
+ * GPU time since the last fence of its stream is used up, a fence goes in front of it: a wait of
+ * the stream for the gate to be 0. The GPU stops at the next fence when the gate is closed, however
+ * much is queued behind it. Work of high rank closes gates instead.
+ *
+ * Invariants:
+ * 1. Nothing is put into a stream that is being captured.
+ * 2. A launch under turns announces its wish before it waits, so the arbiter can give a turn.
+ * 3. `busy` of the process slot counts threads in a launch, a wait or a synchronisation: while it
+ *    is not 0, the process wants the GPU.
+ * 4. Where the GPU cannot read the gate, the host waits in its place.
+ * 5. While nothing changes, a launch takes no lock of the guard.
+ */
 #include "schedule/gate.h"
 
 #include "base/clock.h"
@@ -12,16 +29,16 @@
 #include "share/region.h"
 
 #define US 1000ull
-#define TURN_QUANTUM_NS (500 * US) /* between fences where only turns are at stake */
-#define LONG_NS (200 * US)         /* a launch that may be what a turn's end finds running */
+#define TURN_QUANTUM_NS (500 * US) /* between fences, for turns alone */
+#define LONG_NS (200 * US)         /* a launch this long may run past the end of a turn */
 #define WAIT_NS (50000 * US)
 
 static struct gs_stream_load *stream_load_of(struct gs_attachment *attachment, CUstream stream)
 {
     size_t at = (size_t)(((uintptr_t)stream * 0x9e3779b97f4a7c15ull) >> 58);
     struct gs_stream_load *stream_load = &attachment->stream_loads[at % GS_STREAM_LOADS];
-    if (GS_READ(stream_load->stream)
-        != stream) { /* another stream's: a look too many does no harm */
+    /* A load of another stream is replaced by the largest: an extra fence does no harm. */
+    if (GS_READ(stream_load->stream) != stream) {
         GS_WRITE(stream_load->stream, stream);
         GS_WRITE(stream_load->load, UINT64_MAX / 2);
     }
@@ -46,7 +63,7 @@ static uint64_t quantum(const struct gs_attachment *attachment)
     return others_preempt(attachment) ? attachment->share->policy.quantum_us * US : TURN_QUANTUM_NS;
 }
 
-/* The arbiter has to know of the wish before it can give a turn. */
+/* Invariant 2. */
 static void wish(struct gs_attachment *attachment)
 {
     uint64_t now = gs_now();
@@ -93,8 +110,7 @@ static void put_fence(struct gs_attachment *attachment, CUstream stream)
     CUresult result = cuda()->cuStreamWaitValue32_v2(stream, GS_READ(attachment->gate), 0,
                                                      CU_STREAM_WAIT_VALUE_EQ);
     if (result == CUDA_ERROR_NOT_SUPPORTED || result == CUDA_ERROR_INVALID_VALUE)
-        GS_WRITE(attachment->gate,
-                 0); /* this driver or stream cannot: from now on the host waits */
+        GS_WRITE(attachment->gate, 0); /* not supported here: from now on the host waits */
     __atomic_add_fetch(&attachment->fences, 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(&attachment->share->fences, 1, __ATOMIC_RELAXED);
     gs_timer_thread_wake();
@@ -113,11 +129,11 @@ static void fence(struct gs_attachment *attachment, struct gs_pass *pass)
     GS_WRITE(attachment->newest_stream, pass->stream);
     __atomic_add_fetch(&attachment->share->busy_ns, known, __ATOMIC_RELAXED);
     pass->sample = gs_cost_model_begin(pass->key, pass->stream);
-    /* A launch that waits for room in the queue is a wish too. */
+    /* A launch that waits for room in the queue counts as a wish. */
     __atomic_add_fetch(&attachment->process->busy, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Whether a share is idle, and how fast it is, has to be seen where nothing holds it back, too. */
+/* Also for ungated launches: shows whether a share is idle, and how fast it works. */
 static void count(struct gs_attachment *attachment)
 {
     __atomic_add_fetch(&attachment->share->launches, 1, __ATOMIC_RELAXED);
@@ -166,7 +182,7 @@ bool gs_gate_splits(CUstream stream)
     return attachment && others_preempt(attachment);
 }
 
-/* A completion tells when work ended only while the work still runs. */
+/* Only for work that still runs: for finished work a completion would show a later time. */
 static void record_running(struct gs_attachment *attachment, CUstream stream)
 {
     if (!gs_capturing() && cuda()->cuStreamQuery(stream) == CUDA_ERROR_NOT_READY)
@@ -178,7 +194,7 @@ struct gs_attachment *gs_gate_sync_begins(const CUstream *stream)
     struct gs_attachment *attachment = gs_attachment_here();
     if (!attachment || !gs_takes_turns(&attachment->share->policy))
         return NULL;
-    /* Also while there are no turns: they may begin before the wait ends. */
+    /* Also without turns: they may begin before the wait ends. */
     __atomic_add_fetch(&attachment->process->busy, 1, __ATOMIC_SEQ_CST);
     if (in_turns(attachment)) {
         wish(attachment);

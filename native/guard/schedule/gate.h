@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: the gate in front of every launch, on the thread that launches, so that order, lifetimes
- * and errors stay the driver's own. Work of low rank and of shares that take turns gets fences
- * between its launches: the GPU itself waits at the next one while the share slot's gate is not 0,
- * however much is queued behind.
+ * The gate in front of every launch, on the thread that launches, so that order, lifetimes and
+ * errors stay the driver's own. Work of low rank and of shares that take turns gets fences between
+ * its launches: the GPU itself waits at the next one while the share slot's gate is not 0, however
+ * much is queued behind.
  *
  * Owner: the hooks of launches, copies and waits; one struct gs_pass per launch, on its stack.
  * Threads: any thread of the program. Takes no lock while nothing changes.
@@ -14,43 +14,37 @@
 
 #include "schedule/process/attachment.h"
 
-/* One launch on its way. */
+/* One launch, from gs_gate_before() to gs_gate_after(). */
 struct gs_pass {
-    struct gs_attachment *attachment; /* NULL: nothing gates it */
+    struct gs_attachment *attachment; /* NULL: not gated */
     CUstream stream;
-    uint64_t key; /* the kind of work, as the cost model knows it */
+    uint64_t key; /* the kind of work for the cost model */
     int sample;
 };
 
 /*
- * Waits on the host for the share's turn. Before gs_enter(): a thread that waits here holds up no
- * suspension.
+ * Waits on the host for the share's turn. Before gs_enter(): a thread that waits here does not
+ * delay a suspension.
  */
 void gs_gate_wait(CUstream stream);
 
 void gs_gate_before(struct gs_pass *pass);
 void gs_gate_after(struct gs_pass *pass, CUresult result);
 
-/* A copy of high-priority work announces the launch that follows. */
+/* Before a copy: one of high rank closes gates, because a launch follows. */
 void gs_gate_copies(CUstream stream);
 
-/*
- * Whether work in this stream runs next to high-priority work now, so that large parts had better
- * be small ones.
- */
+/* Whether large copies are to be split, because there is high-priority work now. */
 bool gs_gate_splits(CUstream stream);
 
-/*
- * Around calls that wait for the GPU; `stream`: what they wait for, or NULL where that is not
- * known.
- */
+/* Around calls that wait for the GPU; `stream`: what they wait for, or NULL. */
 struct gs_attachment *gs_gate_sync_begins(const CUstream *stream);
 void gs_gate_sync_ended(struct gs_attachment *begun);
 
-/* The program asked for the end of work that still runs or waits. */
+/* After a query of work that has not finished. */
 void gs_gate_asked(void);
 
-/* The context is about to go, and with it its streams and events. */
+/* Before a context ends, and with it its streams and events. */
 void gs_gate_context_ends(CUcontext context);
 
 /* Kinds of work: a kernel with its number of blocks, or a graph. */

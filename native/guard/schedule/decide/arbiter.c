@@ -1,4 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The arbiter: gives turns on a GPU.
+ *
+ * Model. Turns begin when a share with a compute limit or guarantee wants the GPU, and end 200 ms
+ * after none does. The timer thread of any such process tries to take the lease of the GPU page;
+ * the one that has it is the arbiter. In each round it reads the wishes of all processes, lets
+ * arbiter_step.c decide, and writes gates and counters. A process that is stopped loses the lease
+ * after 40 ms, and another one begins with a new state.
+ *
+ * Invariants:
+ * 1. `turns` of the page is set before the first gate closes and cleared before the gates open, so
+ *    programs ask for turns exactly while there are turns.
+ * 2. Gates close before others open: two accounts never have a turn at the same time.
+ * 3. GS_CLOSED_TURN is written by the holder of the lease only.
+ * 4. Past overruns are not charged to a new arbiter's accounts.
+ *
+ * Threads: the timer thread. It reads what untrusted processes write; sizes and indices are
+ * checked.
+ */
 #include "schedule/decide/arbiter.h"
 
 #include <string.h>
@@ -77,7 +96,7 @@ static void write_counters(struct gs_gpu_page *page, const struct gs_arbiter_dec
     }
 }
 
-/* Shares whose turn is over first: there is never a moment with two turns. */
+/* Invariant 2. */
 static void write_gates(struct gs_gpu_page *page, const struct gs_arbiter_decision *decision,
                         uint64_t now)
 {
@@ -87,13 +106,13 @@ static void write_gates(struct gs_gpu_page *page, const struct gs_arbiter_decisi
                 set_turn(&page->share_slot[i], open, now);
 }
 
-/* What programs launch from here on asks for a turn first. */
+/* Invariant 1: launches from here on ask for a turn first. */
 static void announce_turns(struct gs_gpu_page *page)
 {
     __atomic_store_n(&page->turns, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Programs no longer ask for turns before the gates open, and the next arbiter comes after that. */
+/* Invariant 1; the lease is dropped last, so that the next arbiter begins after it. */
 static void resign(struct role *role, struct gs_attachment *attachment,
                    const struct gs_arbiter_decision *decision)
 {

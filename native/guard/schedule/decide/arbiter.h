@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: turns. While a share with a compute limit or guarantee wants the GPU, one share at a
- * time may use it (shares without either go together). arbiter_step.h has the decisions; this reads
- * the GPU page, takes the lease and writes the gates.
+ * Turns. While a share with a compute limit or guarantee wants the GPU, one share at a time may use
+ * it (shares without either go together). arbiter_step.h has the decisions; this reads the GPU
+ * page, takes the lease and writes the gates.
  *
  * Owner: the process that holds the lease of the GPU page. Any guard's timer thread can take it.
  * Threads: the timer thread; gs_arbiter_forget() in a forked child.
@@ -13,9 +13,10 @@
 
 #include "schedule/process/attachment.h"
 
-/* The timer thread's look; until when it need not look again. */
+/* A round of the timer thread; returns when it has to run next. */
 uint64_t gs_arbiter_tick(struct gs_attachment *attachment, int gpu, uint64_t now);
 
+/* In the child of a fork. */
 void gs_arbiter_forget(void);
 
 #endif

@@ -8,7 +8,7 @@
 
 static const uint64_t ROUND_NS = 40 * MS, SHORTEST_NS = 2 * MS, LOOK_NS = 1 * MS, WISH_NS = 20 * MS;
 static const uint64_t PATIENCE_NS =
-    200 * MS; /* turns go on that long after the last wish for one */
+    200 * MS; /* turns continue that long after the last wish for one */
 static const uint64_t GRACE_NS = 500 * MS;
 
 bool gs_process_wants(bool busy, bool draining, uint64_t want_ns, uint64_t now)
@@ -78,7 +78,7 @@ static uint64_t lowest(const struct gs_arbiter_state *state)
     return least == UINT64_MAX ? 0 : least;
 }
 
-/* A share that was away has saved up nothing. */
+/* A returning share gets no credit for time in which it was idle. */
 static void welcome(struct gs_arbiter_state *state)
 {
     uint64_t least = lowest(state);
@@ -104,9 +104,7 @@ static void spend(struct gs_account *account, uint64_t ns)
     age(account, ns);
 }
 
-/*
- * Never more than half of a turn: a share that is charged nothing would keep its turn without end.
- */
+/* At most half of a turn: a share that is charged nothing would keep its turn without end. */
 static void refund(struct gs_arbiter_state *state, uint64_t ns)
 {
     struct gs_account *account = &state->account[state->turn];
@@ -236,7 +234,7 @@ static uint64_t within(uint64_t value, uint64_t least, uint64_t most)
     return value < least ? least : value > most ? most : value;
 }
 
-/* Its part of a round, as far as its budget lasts. */
+/* Its part of a round, or what its budget pays for. */
 static uint64_t turn_length(const struct gs_arbiter_state *state, int turn)
 {
     uint64_t sum = 0;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: what the arbiter decides: which share has the GPU, for how long, and what it pays for
- * it.
+ * What the arbiter decides: which share has the GPU, for how long, and what it pays for it.
  *
  * Two amounts per account decide. The budget grows at the limit's rate and shrinks while the turn
  * lasts and by work that ran on after it: without budget there is no turn. The virtual time grows
@@ -10,8 +9,8 @@
  * the shares that want it.
  *
  * Owner: the process that holds the lease of the GPU page; arbiter.c reads the page, calls the step
- * and writes.
- * Pure: no clock, no page, no driver, no lock. The result depends on the arguments only.
+ * and writes. Pure: no clock, no page, no driver, no lock. The result depends on the arguments
+ * only.
  * Threads: any; each state belongs to one at a time.
  * Limits: GS_SHARE_SLOTS shares. Times are ns of one clock that does not run backwards, compute is
  * in basis points.

@@ -8,7 +8,7 @@
 #include "schedule/process/timer_thread.h"
 #include "schedule/timing/timeslice.h"
 
-#define BUSY_LOCK_NS 100000ull /* the lock was held: so soon it is looked at again */
+#define BUSY_LOCK_NS 100000ull /* the lock was held: next attempt */
 
 static __thread CUstream newest_stream;
 static __thread uint64_t newest_period;
@@ -23,7 +23,7 @@ static uint64_t launches_of(struct gs_busy_period *period)
     return __atomic_load_n(&period->launches, __ATOMIC_SEQ_CST);
 }
 
-/* Wants the lock. */
+/* Needs the lock. */
 static void track(struct gs_busy_period *period, CUstream stream)
 {
     for (int i = 0; i < period->count; i++)
@@ -40,7 +40,7 @@ static void learn_pause(struct gs_busy_period *period, uint64_t now)
     gs_pauses_add(&period->pauses, period->idle_at ? now - period->idle_at : 0);
 }
 
-/* Wants the lock. */
+/* Needs the lock. */
 static void begin(struct gs_attachment *attachment)
 {
     struct gs_busy_period *period = &attachment->busy_period;
@@ -58,7 +58,7 @@ static void begin(struct gs_attachment *attachment)
     gs_timeslice_high(attachment);
 }
 
-/* Wants the lock. */
+/* Needs the lock. */
 static void end(struct gs_attachment *attachment)
 {
     struct gs_busy_period *period = &attachment->busy_period;
@@ -71,7 +71,7 @@ static void end(struct gs_attachment *attachment)
 }
 
 /*
- * Wants the lock. Invariant: a launch counts itself before it looks at `begun`, and here `begun` is
+ * Needs the lock. Invariant: a launch counts itself before it looks at `begun`, and here `begun` is
  * cleared before `launches` is read again. So a launch that came meanwhile, into a stream of the
  * period, and found the bit still set is seen here, and the gates close again.
  */
@@ -104,9 +104,7 @@ static void first_of_period(struct gs_attachment *attachment, CUstream stream)
 void gs_preempt_launch(struct gs_attachment *attachment, CUstream stream)
 {
     struct gs_busy_period *period = &attachment->busy_period;
-    /*
-     * Before the look at `begun`: the thread that clears the bit looks at both in the other order.
-     */
+    /* Before reading `begun`: the thread that clears the bit reads both in the other order. */
     __atomic_add_fetch(&period->launches, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&period->begun, __ATOMIC_SEQ_CST)
         && !__atomic_load_n(&period->in_grace, __ATOMIC_RELAXED) && newest_stream == stream
@@ -123,7 +121,7 @@ static bool all_idle(const struct gs_busy_period *period)
     return !period->untracked;
 }
 
-/* Wants the lock. The work is done: opens now, or when the grace is over. */
+/* The work has finished: opens the gates now, or when the grace is over. Needs the lock. */
 static void work_ended(struct gs_attachment *attachment, uint64_t launches, uint64_t now)
 {
     struct gs_busy_period *period = &attachment->busy_period;
@@ -152,7 +150,7 @@ void gs_preempt_synced(struct gs_attachment *attachment)
     pthread_mutex_unlock(&period->lock);
 }
 
-/* With the lock for everything; without it, for what says whether a look is due. */
+/* Under the lock all of it is consistent; without the lock it shows only whether a round is due. */
 static struct gs_preempt_view view_of(struct gs_attachment *attachment)
 {
     const struct gs_busy_period *period = &attachment->busy_period;
@@ -164,10 +162,7 @@ static struct gs_preempt_view view_of(struct gs_attachment *attachment)
     };
 }
 
-/*
- * Wants the lock. A launch that came while the bit was about to linger did not end the grace
- * itself.
- */
+/* A launch during the begin of the grace did not end the grace itself. Needs the lock. */
 static void end_of_grace(struct gs_attachment *attachment)
 {
     struct gs_busy_period *period = &attachment->busy_period;
@@ -176,7 +171,7 @@ static void end_of_grace(struct gs_attachment *attachment)
         end_unless_launched(attachment, period->grace_launches);
 }
 
-/* Wants the lock. */
+/* Needs the lock. */
 static uint64_t keep_grace(struct gs_attachment *attachment, uint64_t now)
 {
     struct gs_preempt_view view = view_of(attachment);
@@ -205,8 +200,8 @@ uint64_t gs_preempt_timer_tick(struct gs_attachment *attachment, uint64_t now)
 }
 
 /*
- * Wants the lock. Work that no one waited for: asks the GPU once nothing new came since the last
- * look.
+ * For work without a synchronisation: asks the GPU when nothing was launched since the last round.
+ * Needs the lock.
  */
 static void look(struct gs_attachment *attachment, uint64_t now)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: work of high rank. Its process' bit is set in the gate of every low share slot before
- * its first launch, and cleared when the work is done. When that is, is known
+ * Work of high rank. Its process' bit is set in the gate of every low share slot before its first
+ * launch, and cleared when the work is done. When that is, is known
  *   1. at synchronisation points, when every stream it launched into is found idle,
  *   2. from the poll thread, which looks from time to time, for programs that never synchronise,
  *      and
@@ -23,17 +23,17 @@
 
 void gs_preempt_launch(struct gs_attachment *attachment, CUstream stream);
 
-/* The caller has just waited for the GPU. */
+/* After the calling thread has waited for the GPU. */
 void gs_preempt_synced(struct gs_attachment *attachment);
 
 /*
- * Rounds of the timer thread, which ends a grace, and of the poll thread, which asks the GPU; until
- * when to rest.
+ * Rounds of the timer thread, which ends a grace, and of the poll thread, which asks the GPU;
+ * return when to run next.
  */
 uint64_t gs_preempt_timer_tick(struct gs_attachment *attachment, uint64_t now);
 uint64_t gs_preempt_poll_tick(struct gs_attachment *attachment, uint64_t now);
 
-/* One stream, or all of them, are about to be destroyed. */
+/* Before one stream, or all of them, are destroyed. */
 void gs_preempt_forget_stream(struct gs_attachment *attachment, CUstream stream);
 void gs_preempt_forget_streams(struct gs_attachment *attachment);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: when the busy period of high-priority work is over, and for how long a pause in it is
- * bridged (grace).
+ * When the busy period of high-priority work is over, and for how long a pause in it is bridged
+ * (grace).
  *
  * Bridging a pause costs its length in idle GPU; not bridging it costs the high-priority work the
  * time until the GPU is free of others again. The grace is the one that would have cost least over

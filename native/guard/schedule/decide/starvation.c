@@ -21,27 +21,27 @@ static const struct gs_process_slot *owner(const struct gs_gpu_page *page, uint3
 
 static struct gs_bit_owner read_owner(const struct gs_process_slot *process)
 {
-    struct gs_bit_owner shown = {.known = process};
+    struct gs_bit_owner bit_owner = {.known = process};
     if (process) {
-        shown.until_ns = __atomic_load_n(&process->until_ns, __ATOMIC_SEQ_CST);
-        shown.beat_ns = __atomic_load_n(&process->beat_ns, __ATOMIC_RELAXED);
+        bit_owner.until_ns = __atomic_load_n(&process->until_ns, __ATOMIC_SEQ_CST);
+        bit_owner.beat_ns = __atomic_load_n(&process->beat_ns, __ATOMIC_RELAXED);
     }
-    return shown;
+    return bit_owner;
 }
 
 static bool holds(const struct gs_process_slot *process)
 {
-    const struct gs_bit_owner shown = read_owner(process);
-    return gs_bit_owner_holds(&shown, gs_now());
+    const struct gs_bit_owner bit_owner = read_owner(process);
+    return gs_bit_owner_holds(&bit_owner, gs_now());
 }
 
-/* A program that was stopped or killed while its bit was set keeps no one out. */
-static void overrule_silent(struct gs_attachment *attachment, uint32_t gate, uint64_t now)
+/* Ignores the bits of a program that was stopped or killed while they were set. */
+static void override_silent(struct gs_attachment *attachment, uint32_t gate, uint64_t now)
 {
     for (uint32_t left = gate & GS_CLOSED_PREEMPT; left; left &= left - 1) {
         uint32_t bit = left & -left;
-        const struct gs_bit_owner shown = read_owner(owner(attachment->page, bit));
-        if (!gs_bit_owner_is_silent(&shown, now))
+        const struct gs_bit_owner bit_owner = read_owner(owner(attachment->page, bit));
+        if (!gs_bit_owner_is_silent(&bit_owner, now))
             continue;
         gs_gpu_page_sweep(attachment->page);
         gs_share_slot_open(attachment->share, bit);
@@ -50,8 +50,8 @@ static void overrule_silent(struct gs_attachment *attachment, uint32_t gate, uin
 }
 
 /*
- * A gate does not stay closed for a process that fell silent, or ended its period, meanwhile: hence
- * the second look.
+ * Checks again after closing, because the owner may have fallen silent or ended its period in
+ * between.
  */
 static void close_again(struct gs_attachment *attachment, uint32_t bits)
 {
@@ -66,7 +66,7 @@ static void close_again(struct gs_attachment *attachment, uint32_t bits)
     }
 }
 
-static void run_beside(struct gs_attachment *attachment, uint32_t gate)
+static void run_despite_preemption(struct gs_attachment *attachment, uint32_t gate)
 {
     uint64_t open_ns =
         gs_starvation_run_ns(attachment->share->policy.minimum, gs_timeslice_of_high(attachment));
@@ -80,7 +80,7 @@ static void run_beside(struct gs_attachment *attachment, uint32_t gate)
     attachment->share->starvation_runs++;
 }
 
-/* Once in a window, by one of the share's timer threads. */
+/* Once per window, by one of the timer threads of the share. */
 static bool takes_window(struct gs_share_slot *slot, uint64_t window)
 {
     uint64_t before = __atomic_load_n(&slot->starvation_window, __ATOMIC_RELAXED);
@@ -100,8 +100,8 @@ uint64_t gs_starvation_tick(struct gs_attachment *attachment, int gpu, uint64_t 
     if (decision.opens)
         gs_share_slot_open(attachment->share, gate & GS_CLOSED_PREEMPT);
     if (decision.looks)
-        overrule_silent(attachment, gate, now);
+        override_silent(attachment, gate, now);
     if (decision.starved && takes_window(attachment->share, decision.next.window))
-        run_beside(attachment, gate);
+        run_despite_preemption(attachment, gate);
     return decision.look_at;
 }

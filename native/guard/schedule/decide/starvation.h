@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: what low share slots can rely on next to high-priority work: that it is alive, and a
- * little of the GPU. starvation_step.h has the decisions; this reads the page and opens and closes
- * the gate.
+ * What low share slots can rely on next to high-priority work: that it is alive, and a little of
+ * the GPU. starvation_step.h has the decisions; this reads the page and opens and closes the gate.
  *
  * Owner: each process, for its own share slot. Among the processes of a share the page's
  * `starvation_window` decides which one gives a run.
@@ -14,7 +13,7 @@
 
 #include "schedule/process/attachment.h"
 
-/* The timer thread's look at its own share slot; until when it need not look again. */
+/* A round of the timer thread for its own share slot; returns when it has to run next. */
 uint64_t gs_starvation_tick(struct gs_attachment *attachment, int gpu, uint64_t now);
 
 #endif

@@ -18,7 +18,7 @@ bool gs_bit_owner_holds(const struct gs_bit_owner *owner, uint64_t now)
     return owner->known && owner->until_ns > now && !gs_bit_owner_is_silent(owner, now);
 }
 
-/* Where contexts take turns it has to wait for one, and a short one would be less than its part. */
+/* With time-slicing the share first waits for its timeslice, so that time is added. */
 uint64_t gs_starvation_run_ns(uint32_t minimum, uint64_t timeslice_of_high_ns)
 {
     uint64_t part = WINDOW_NS * minimum / GS_FULL, open = part + timeslice_of_high_ns;
@@ -46,7 +46,7 @@ struct gs_starvation_decision gs_starvation_step(const struct gs_starvation_stat
     bool active = before->fences != view->fences;
     decision.next.fences = view->fences;
     decision.next.seen_open |= !view->closed;
-    if (view->draining) { /* making room is worth more to others than an undisturbed moment */
+    if (view->draining) { /* a suspension, which frees memory, goes first */
         decision.opens = true;
         decision.look_at = now + LOOK_NS / 4;
         return decision;

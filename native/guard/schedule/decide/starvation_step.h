@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: when a low share runs although high-priority work closes its gate: because the process
- * that closed it is dead or stopped, because the share is about to be suspended, or because it had
+ * When a low share runs although high-priority work closes its gate: because the process that
+ * closed it is dead or stopped, because the share is about to be suspended, or because it had
  * nothing for a whole window.
  *
  * Time is divided into windows of 100 ms. A share whose gate was closed throughout one window may

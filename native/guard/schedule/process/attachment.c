@@ -1,4 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attaching this process to the GPU pages of its GPUs.
+ *
+ * Model. The first launch on a GPU maps the GPU page (the file in GPUSHARE_BOARDS named by the
+ * UUID), takes a process slot, and registers the memory of the gate with the driver, so that
+ * streams of every context can wait for it. A later launch finds it with two loads. A share that
+ * migrates has another UUID and a larger `moves` in the region: the next launch attaches again, to
+ * the other page.
+ *
+ * Invariants:
+ * 1. `ready` is set last; an attachment that is ready and whose `moves` is the region's is valid
+ *    for this launch.
+ * 2. A process takes one process slot per page and keeps it until it ends, because threads are
+ *    counted in it.
+ * 3. An attachment is never freed or reused for another page: a thread may still use it. A fence of
+ *    such a thread waits for a share slot that is free, so it is open.
+ * 4. A page that cannot be used is refused once per `moves`, and launches then run ungated.
+ * 5. Attaching never happens during a capture, which registering memory would invalidate.
+ */
 #include "schedule/process/attachment.h"
 
 #include <errno.h>
@@ -18,9 +37,8 @@ bool gs_gate_armed;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gs_attachment first[GS_GPUS] = {
     [0 ... GS_GPUS - 1] = {.busy_period.lock = PTHREAD_MUTEX_INITIALIZER}};
-static struct gs_attachment *newest[GS_GPUS]; /* NULL: still the first one */
-static uint64_t
-    refused[GS_GPUS];       /* the region's moves plus one at which no GPU page could be had */
+static struct gs_attachment *newest[GS_GPUS]; /* NULL: the first one */
+static uint64_t refused[GS_GPUS];       /* `moves` + 1 for which no GPU page could be used */
 
 static struct gs_attachment *attachment_of(int gpu)
 {
@@ -28,13 +46,13 @@ static struct gs_attachment *attachment_of(int gpu)
     return attachment ? attachment : &first[gpu];
 }
 
-/* Read with every launch, on the line of the limit, which is hardly ever written. */
+/* Read at every launch; its cache line is rarely written. */
 static uint64_t moves_of(int gpu)
 {
     return __atomic_load_n(&gs_shared_region()->gpu[gpu].moves, __ATOMIC_RELAXED);
 }
 
-static bool states(const struct gs_attachment *attachment, int gpu)
+static bool is_current(const struct gs_attachment *attachment, int gpu)
 {
     return __atomic_load_n(&attachment->ready, __ATOMIC_ACQUIRE)
            && attachment->moves == moves_of(gpu);
@@ -62,8 +80,8 @@ static struct gs_gpu_page *open_page(const char *uuid)
     return page;
 }
 
-/* The pages that hold the gate, registered so that every context's streams can wait for it. */
-static CUdeviceptr visible_to_gpu(uint32_t *gate)
+/* Registers the memory of the gate, so that streams of every context can wait for it. */
+static CUdeviceptr register_gate(uint32_t *gate)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)gate / page * page;
     CUdeviceptr start = 0;
@@ -72,13 +90,13 @@ static CUdeviceptr visible_to_gpu(uint32_t *gate)
     if (result == CUDA_SUCCESS || result == CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED)
         result = cuda()->cuMemHostGetDevicePointer_v2(&start, (void *)at, 0);
     if (result != CUDA_SUCCESS) {
-        gs_log("the GPU cannot see its page (%d); the host waits in its stead", (int)result);
+        gs_log("cannot register the GPU page (error %d); launches wait on the host", (int)result);
         return 0;
     }
     return start + ((uintptr_t)gate - at);
 }
 
-/* Once on each GPU page: threads may be counted in its process slot. */
+/* Invariant 2: once per GPU page. */
 static bool mount(struct gs_attachment *attachment, int gpu, uint64_t slot)
 {
     attachment->page = open_page(gs_shared_region()->gpu[gpu].uuid);
@@ -86,7 +104,7 @@ static bool mount(struct gs_attachment *attachment, int gpu, uint64_t slot)
         return false;
     attachment->slot_number = gs_gpu_page_join(attachment->page, (uint32_t)slot - 1);
     if (attachment->slot_number < 0) {
-        gs_log("the GPU page has no room for this process; it takes no turns");
+        gs_log("all process slots of the GPU page are in use; this process takes no turns");
         return false;
     }
     attachment->share = &attachment->page->share_slot[slot - 1];
@@ -96,11 +114,7 @@ static bool mount(struct gs_attachment *attachment, int gpu, uint64_t slot)
     return true;
 }
 
-/*
- * The share's memory has come to another GPU, and so has the process. The old attachment is kept as
- * it is, because threads may still be using it; a fence that one of them still puts in looks at a
- * share slot that is free.
- */
+/* After a migration. Invariant 3. */
 static struct gs_attachment *change_pages(int gpu, struct gs_attachment *old)
 {
     struct gs_attachment *attachment = calloc(1, sizeof *attachment);
@@ -117,7 +131,7 @@ static bool attach(struct gs_attachment *attachment, int gpu, uint64_t slot)
 {
     if (!attachment->process && !mount(attachment, gpu, slot))
         return false;
-    attachment->gate = visible_to_gpu(&attachment->share->gate);
+    attachment->gate = register_gate(&attachment->share->gate);
     cuda()->cuCtxGetCurrent(&attachment->context);
     return true;
 }
@@ -127,20 +141,20 @@ static bool is_refused(int gpu)
     return __atomic_load_n(&refused[gpu], __ATOMIC_RELAXED) == moves_of(gpu) + 1;
 }
 
-/* Wants the lock. */
+/* Needs the lock. */
 static struct gs_attachment *find_page(int gpu)
 {
     struct gs_attachment *attachment = attachment_of(gpu);
     uint64_t moves = moves_of(gpu), slot = gs_shared_region()->gpu[gpu].share_slot;
     if (attachment->process && attachment->moves != moves)
         attachment = change_pages(gpu, attachment);
-    if (states(attachment, gpu))
+    if (is_current(attachment, gpu))
         return attachment;
-    bool found = slot > 0 && slot <= GS_SHARE_SLOTS && attach(attachment, gpu, slot);
-    if (!found)
+    bool attached = slot > 0 && slot <= GS_SHARE_SLOTS && attach(attachment, gpu, slot);
+    if (!attached)
         __atomic_store_n(&refused[gpu], moves + 1, __ATOMIC_RELAXED);
-    __atomic_store_n(&attachment->ready, found, __ATOMIC_RELEASE);
-    return found ? attachment : NULL;
+    __atomic_store_n(&attachment->ready, attached, __ATOMIC_RELEASE);
+    return attached ? attachment : NULL;
 }
 
 static struct gs_attachment *set_up(int gpu)
@@ -166,9 +180,9 @@ struct gs_attachment *gs_attachment_here(void)
     if (gpu < 0 || is_refused(gpu))
         return NULL;
     struct gs_attachment *attachment = attachment_of(gpu);
-    if (states(attachment, gpu))
+    if (is_current(attachment, gpu))
         return attachment;
-    /* Pinning memory would spoil a capture (driver 580: error 900 for it, 901 for the capture). */
+    /* Invariant 5. Driver 580 returns error 900, and 901 for the capture. */
     return gs_capturing() ? NULL : set_up(gpu);
 }
 
@@ -196,7 +210,7 @@ void gs_attachments_drain(bool drains)
         }
 }
 
-/* The parent's process slot stays the parent's. */
+/* The process slot belongs to the parent. */
 void gs_attachments_forget(void)
 {
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
@@ -206,7 +220,7 @@ void gs_attachments_forget(void)
         first[gpu] = (struct gs_attachment){.busy_period.lock = PTHREAD_MUTEX_INITIALIZER};
 }
 
-/* A clean end opens at once what others would have to find out. */
+/* At the end of the program, so that other processes need not wait until it counts as silent. */
 __attribute__((destructor)) static void end(void)
 {
     for (int gpu = 0; gpu < GS_GPUS; gpu++)

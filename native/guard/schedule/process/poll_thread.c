@@ -5,9 +5,9 @@
 
 static struct gs_worker thread = GS_WORKER("gpushare-poll", NULL);
 
-void gs_poll_thread_serves(uint64_t (*look)(uint64_t now))
+void gs_poll_thread_serves(uint64_t (*round)(uint64_t now))
 {
-    thread.round = look;
+    thread.round = round;
 }
 
 void gs_poll_thread_wake(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: the thread that asks the driver what is done, in a process that takes turns or has
- * high-priority work.
+ * The thread that asks the driver what is done, in a process that takes turns or has high-priority
+ * work.
  *
  * Owner: the process; one thread, which starts when it is first woken. Threads: any may wake it.
  * Limits: not in a forked child until it is woken there.
@@ -11,14 +11,12 @@
 
 #include <stdint.h>
 
-/*
- * What it does: looks, and says until when it need not look again. Before it is woken for the first
- * time.
- */
-void gs_poll_thread_serves(uint64_t (*look)(uint64_t now));
+/* Sets its round, which returns when it has to run next. Before the first wake-up. */
+void gs_poll_thread_serves(uint64_t (*round)(uint64_t now));
 
 void gs_poll_thread_wake(void);
 
+/* In the child of a fork. */
 void gs_poll_thread_forget(void);
 
 #endif

@@ -24,14 +24,14 @@ struct control {
     uint64_t parameters; /* an address */
     uint32_t size, status;
 };
-static_assert(sizeof(struct control) == 32, "the kernel module's layout");
+static_assert(sizeof(struct control) == 32, "the layout of the kernel module");
 
 #define RM_CONTROL _IOWR('F', 0x2a, struct control)
 #define SET_TIMESLICE 0xa06c0103u
 
 struct channel_group {
     int fd;
-    dev_t device; /* what the descriptor was open on: programs may close and reuse it */
+    dev_t device; /* of the descriptor, which programs may close and reuse */
     uint32_t client, object;
     int gpu;
     uint64_t own, now; /* microseconds */
@@ -41,18 +41,18 @@ typedef int gs_ioctl(int fd, unsigned long request, ...);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct channel_group channel_groups[CHANNEL_GROUPS];
-static unsigned known; /* atomic */
-static uint32_t asked[GS_GPUS];
-static bool stale[GS_GPUS]; /* atomic: a group came after it was asked for */
-static __thread int making = UNKNOWN;
+static unsigned group_count; /* atomic */
+static uint32_t requested[GS_GPUS];
+static bool stale[GS_GPUS]; /* atomic: a group was added after the request */
+static __thread int creating_on = UNKNOWN;
 
 static gs_ioctl *next_ioctl(void)
 {
-    static void *found;
-    void *next = __atomic_load_n(&found, __ATOMIC_RELAXED);
+    static void *resolved;
+    void *next = __atomic_load_n(&resolved, __ATOMIC_RELAXED);
     if (!next) {
         next = gs_next_definition("ioctl");
-        __atomic_store_n(&found, next, __ATOMIC_RELAXED);
+        __atomic_store_n(&resolved, next, __ATOMIC_RELAXED);
     }
     return (gs_ioctl *)next;
 }
@@ -65,35 +65,38 @@ static dev_t device_of(int fd)
 
 void gs_channel_groups_begin(int gpu)
 {
-    making = gpu;
+    creating_on = gpu;
 }
 
 void gs_channel_groups_end(void)
 {
-    making = UNKNOWN;
+    creating_on = UNKNOWN;
 }
 
 static int gpu_of_context(void)
 {
-    const struct gs_region *region = making == UNKNOWN ? gs_shared_region() : NULL;
-    return region && region->gpu_count == 1 ? 0 : making;
+    const struct gs_region *region = creating_on == UNKNOWN ? gs_shared_region() : NULL;
+    return region && region->gpu_count == 1 ? 0 : creating_on;
 }
 
-/* Wants the lock. A full table loses the oldest: its context is the likeliest to be gone. */
+/*
+ * A full table loses the oldest group, whose context is the most likely to have ended. Needs the
+ * lock.
+ */
 static struct channel_group *place_for(uint32_t client, uint32_t object)
 {
-    for (unsigned i = 0; i < known; i++)
+    for (unsigned i = 0; i < group_count; i++)
         if (channel_groups[i].client == client && channel_groups[i].object == object)
             return &channel_groups[i];
-    if (known == CHANNEL_GROUPS)
+    if (group_count == CHANNEL_GROUPS)
         memmove(&channel_groups[0], &channel_groups[1],
                 (CHANNEL_GROUPS - 1) * sizeof *channel_groups);
     else
-        __atomic_store_n(&known, known + 1, __ATOMIC_RELAXED);
-    return &channel_groups[known - 1];
+        __atomic_store_n(&group_count, group_count + 1, __ATOMIC_RELAXED);
+    return &channel_groups[group_count - 1];
 }
 
-static void note(int fd, const struct control *control)
+static void record(int fd, const struct control *control)
 {
     int gpu = gpu_of_context();
     uint64_t us;
@@ -107,7 +110,7 @@ static void note(int fd, const struct control *control)
     pthread_mutex_unlock(&lock);
 }
 
-static bool sets_slice(const struct control *control)
+static bool sets_timeslice(const struct control *control)
 {
     return control->command == SET_TIMESLICE && control->status == 0
            && control->size == sizeof(uint64_t) && control->parameters;
@@ -120,15 +123,15 @@ GS_EXPORT int ioctl(int fd, unsigned long request, ...)
     void *argument = va_arg(rest, void *);
     va_end(rest);
     int result = next_ioctl()(fd, request, argument);
-    if (request == RM_CONTROL && result == 0 && sets_slice(argument)) {
+    if (request == RM_CONTROL && result == 0 && sets_timeslice(argument)) {
         int kept_errno = errno;
-        note(fd, argument);
+        record(fd, argument);
         errno = kept_errno;
     }
     return result;
 }
 
-/* False: the group is gone, or the kernel module does not let us. */
+/* False: the group has ended, or the kernel module refused. */
 static bool change(struct channel_group *group, uint64_t us)
 {
     struct control control = {
@@ -142,27 +145,27 @@ static bool change(struct channel_group *group, uint64_t us)
     return control.status == 0;
 }
 
-/* Wants the lock. */
+/* Needs the lock. */
 static void apply(int gpu, uint32_t us)
 {
-    for (unsigned i = 0; i < known;) {
+    for (unsigned i = 0; i < group_count;) {
         struct channel_group *group = &channel_groups[i];
         uint64_t value = us ? us : group->own;
         if (group->gpu != gpu || group->now == value || change(group, value))
             i++;
         else
-            *group = channel_groups[__atomic_sub_fetch(&known, 1, __ATOMIC_RELAXED)];
+            *group = channel_groups[__atomic_sub_fetch(&group_count, 1, __ATOMIC_RELAXED)];
     }
 }
 
 void gs_channel_groups_set_timeslice(int gpu, uint32_t us)
 {
-    if (!GS_READ(known) || (GS_READ(asked[gpu]) == us && !GS_READ(stale[gpu])))
+    if (!GS_READ(group_count) || (GS_READ(requested[gpu]) == us && !GS_READ(stale[gpu])))
         return;
     int kept_errno = errno;
     pthread_mutex_lock(&lock);
     GS_WRITE(stale[gpu], false);
-    GS_WRITE(asked[gpu], us);
+    GS_WRITE(requested[gpu], us);
     apply(gpu, us);
     pthread_mutex_unlock(&lock);
     errno = kept_errno;
@@ -170,16 +173,16 @@ void gs_channel_groups_set_timeslice(int gpu, uint32_t us)
 
 uint32_t gs_channel_groups_timeslice(int gpu)
 {
-    return GS_READ(known) ? GS_READ(asked[gpu]) : 0;
+    return GS_READ(group_count) ? GS_READ(requested[gpu]) : 0;
 }
 
-/* The parent's groups stay the parent's. */
+/* The groups belong to the parent. */
 void gs_channel_groups_forget(void)
 {
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    known = 0;
-    memset(asked, 0, sizeof asked);
-    making = UNKNOWN;
+    group_count = 0;
+    memset(requested, 0, sizeof requested);
+    creating_on = UNKNOWN;
 }
 
 __attribute__((constructor)) static void start(void)

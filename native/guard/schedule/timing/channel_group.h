@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: the channel groups of this process' contexts, and how long each keeps a GPU that others
- * want too (its timeslice).
+ * The channel groups of this process' contexts, and how long each keeps a GPU that others want too
+ * (its timeslice).
  *
  * The driver's library sets that with the kernel module when it makes a context: control
  * NVA06C_CTRL_CMD_SET_TIMESLICE of the open kernel modules (ctrla06c.h, 2048 us with driver 580).
@@ -17,16 +17,19 @@
 
 #include <stdint.h>
 
-/* Whose contexts the calling thread makes in between; -1: of a GPU that is none of ours. */
+/*
+ * The GPU of the contexts that this thread creates in between; -1: a GPU that is not in the share.
+ */
 void gs_channel_groups_begin(int gpu);
 void gs_channel_groups_end(void);
 
-/* Microseconds; 0: what the driver had set. Costs a look while nothing changed. Keeps errno. */
+/* Microseconds; 0: the value of the driver. Costs two loads while nothing changes. */
 void gs_channel_groups_set_timeslice(int gpu, uint32_t us);
 
-/* What was last asked for; 0: what the driver had set, or there is nothing to set. */
+/* The last value requested; 0: the value of the driver, or there are no groups. */
 uint32_t gs_channel_groups_timeslice(int gpu);
 
+/* In the child of a fork. */
 void gs_channel_groups_forget(void);
 
 #endif

@@ -13,8 +13,7 @@ enum { COMPLETIONS = 64 };
 #define MS 1000000ull
 #define LOOK_NS (1 * MS)
 #define BASE_NS \
-    (2000       \
-     * MS) /* an interval between events is a float: it loses microseconds after some seconds */
+    (2000 * MS) /* intervals between events are floats, exact to 1 us for some seconds */
 
 /* One GPU's completions, oldest first, and an event whose time on the host's clock is known. */
 struct track {
@@ -29,7 +28,7 @@ struct track {
 
 static struct track tracks[GS_GPUS] = {[0 ... GS_GPUS - 1] = {.lock = PTHREAD_MUTEX_INITIALIZER}};
 
-/* Wants the lock and the context current. */
+/* Needs the lock, and the context current. */
 static bool has_events(struct track *track, CUcontext context)
 {
     if (track->context)
@@ -60,9 +59,7 @@ void gs_completions_record(struct gs_attachment *attachment, int gpu, CUstream s
     pthread_mutex_unlock(&track->lock);
 }
 
-/*
- * Wants the lock. The moment at which the wait returns is a few microseconds after the event's own.
- */
+/* The wait returns a few microseconds after the event. Needs the lock. */
 static void set_base(struct track *track)
 {
     if (cuda()->cuEventRecord(track->base, track->stream) == CUDA_SUCCESS
@@ -70,7 +67,7 @@ static void set_base(struct track *track)
         track->base_ns = gs_now();
 }
 
-/* Wants the lock. */
+/* Needs the lock. */
 static void count(struct track *track, struct gs_share_slot *slot, uint64_t end)
 {
     const struct gs_ended_work work = {
@@ -83,7 +80,7 @@ static void count(struct track *track, struct gs_share_slot *slot, uint64_t end)
         __atomic_add_fetch(&slot->overrun_ns, ns, __ATOMIC_RELAXED);
 }
 
-/* Wants the lock. */
+/* Needs the lock. */
 static void read_completions(struct track *track, struct gs_share_slot *slot)
 {
     float ms;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: events behind a turn's work. They show, on the clock of the host, how long it went on
- * after the turn was over. overrun_step.h has what is counted; this has the events.
+ * Events behind a turn's work. They show, on the clock of the host, how long it went on after the
+ * turn was over. overrun_step.h has what is counted; this has the events.
  *
  * Owner: each process, for its own work on one GPU.
  * Threads: any thread that launches or waits, and the poll thread. Launches never wait for the
@@ -13,13 +13,13 @@
 
 #include "schedule/process/attachment.h"
 
-/* An event behind what the stream has been given. */
+/* Records an event after what is queued in the stream. */
 void gs_completions_record(struct gs_attachment *attachment, int gpu, CUstream stream);
 
-/* Reads what has come to pass; until when the poll thread need not look again. */
+/* A round of the poll thread: reads finished events; returns when to run next. */
 uint64_t gs_completions_tick(struct gs_attachment *attachment, int gpu, uint64_t now);
 
-/* The context and its events are about to go. */
+/* Before a context ends, and with it its events; in the child of a fork. */
 void gs_completions_forget_context(CUcontext context);
 void gs_completions_forget(void);
 

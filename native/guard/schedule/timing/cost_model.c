@@ -25,7 +25,7 @@ uint64_t gs_cost_model_estimate(uint64_t key)
     return gs_cost_estimate(&table, key);
 }
 
-/* Wants the lock. A sample whose work still runs stays. */
+/* Leaves a sample whose work still runs. Needs the lock. */
 static void read_sample(struct sample *sample)
 {
     float ms;
@@ -40,7 +40,7 @@ static void read_sample(struct sample *sample)
         sample->attachment->share->longest_ns = ns;
 }
 
-/* Wants the lock. Events belong to a context. */
+/* Events belong to a context. Needs the lock. */
 static bool has_events(struct sample *sample, CUcontext context)
 {
     if (sample->begin && sample->context == context)
@@ -67,7 +67,7 @@ static int free_sample(void)
     return -1;
 }
 
-/* Never waits: what is busy is measured another time. Held until gs_cost_model_end(). */
+/* Never waits; without the lock the launch is not measured. Holds it until gs_cost_model_end(). */
 int gs_cost_model_begin(uint64_t key, CUstream stream)
 {
     if (gs_capturing() || !gs_cost_is_due(&table, key) || pthread_mutex_trylock(&lock) != 0)

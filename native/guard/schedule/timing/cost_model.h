@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: how long launches take on the GPU, learned from pairs of events around some launches of
- * each kernel and grid. cost_table.h has what is learned; this has the events.
+ * How long launches take on the GPU, learned from pairs of events around some launches of each
+ * kernel and grid. cost_table.h has what is learned; this has the events.
  *
  * Owner: the process; one table for all of its GPUs.
  * Threads: any thread that launches. Never waits: where the lock is held, a launch is not measured.
@@ -12,7 +12,7 @@
 
 #include "schedule/process/attachment.h"
 
-/* ns; 0: not known yet. */
+/* ns; 0: not measured yet. */
 uint64_t gs_cost_model_estimate(uint64_t key);
 
 /*
@@ -23,7 +23,7 @@ int gs_cost_model_begin(uint64_t key, CUstream stream);
 void gs_cost_model_end(int sample, CUstream stream, bool launched,
                        struct gs_attachment *attachment);
 
-/* The context and its events are about to go. */
+/* Before a context ends, and with it its events; in the child of a fork. */
 void gs_cost_model_forget_context(CUcontext context);
 void gs_cost_model_forget(void);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: what is known of how long kinds of launches take on the GPU, and which launches are to
- * be measured.
+ * What is known of how long kinds of launches take on the GPU, and which launches are to be
+ * measured.
  *
  * The first GS_COST_EAGER launches of a kind are measured, then every GS_COST_EVERYth: programs
  * change what a kernel has to do. An estimate moves a quarter of the way to each new measurement.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: how much of a share's work ran on after the end of its turn.
+ * How much of a share's work ran on after the end of its turn.
  *
  * A piece of work that ended at `end` ran on if its turn was over by then and no new one had begun.
  * Of several that ran on after the same turn, only what the later ones add is counted.

@@ -44,16 +44,16 @@ static struct gs_companion companion(const struct gs_attachment *attachment,
     };
 }
 
-/* The next process but ours from `*number` on. */
+/* The next process from `*number` on, except this one. */
 static bool next_companion(const struct gs_attachment *attachment, uint32_t *number,
-                           struct gs_companion *found)
+                           struct gs_companion *other)
 {
     const struct gs_gpu_page *page = attachment->page;
     while (*number < page->process_slots_high && *number < GS_PROCESS_SLOTS) {
         const struct gs_process_slot *process = &page->process_slot[(*number)++];
         if (process == attachment->process || process->share_slot >= GS_SHARE_SLOTS)
             continue;
-        *found = companion(attachment, process);
+        *other = companion(attachment, process);
         return true;
     }
     return false;
@@ -78,7 +78,7 @@ static bool shares_turn(const struct gs_attachment *attachment, uint64_t now)
     return false;
 }
 
-/* A look from time to time is enough. */
+/* At most every LOOK_NS. */
 static bool is_time(struct gs_attachment *attachment, uint64_t now)
 {
     if (now - GS_READ(attachment->timeslice_at) < LOOK_NS)

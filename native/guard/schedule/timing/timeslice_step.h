@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: which timeslice a program has, by its rank and by the programs that have work at the
- * same time.
+ * Which timeslice a program has, by its rank and by the programs that have work at the same time.
  *
  * Owner: timeslice.c. Pure: no clock, no page, no driver; small enough to be inline.
  * Threads: any. Limits: microseconds; 0 means the driver's own timeslice.
