@@ -4,6 +4,7 @@
 MPS daemons of other tests may run at the same time, so only files are compared as a whole.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -16,8 +17,8 @@ from typing import Any
 import pytest
 
 from support.daemon import Daemon, until
-from support.program import TRAIN
 
+HOLD = Path(__file__).parents[1] / "support" / "cuda_program.py"
 FILES = ("region", "board", "pool", "group")
 
 
@@ -51,13 +52,18 @@ def lost(daemon: Daemon) -> Daemon:
 
 @pytest.fixture
 def outsider(daemon: Daemon) -> Iterator[subprocess.Popen[str]]:
-    """A program with GPU memory in no share."""
-    words = [sys.executable, str(TRAIN), "--memory", "1GiB", "--steps", "0"]
-    program = daemon.machine.start(*words, stdin=subprocess.PIPE)
-    until(lambda: _about(daemon, program.pid), "its memory to be seen")
-    yield program
-    program.kill()
-    program.communicate()
+    """A program with GPU memory in no share.
+
+    It waits for its standard input, so that it can be stopped: one that is stopped in a call holds
+    the simulated machine's lock, and nobody else gets on.
+    """
+    with daemon.machine.start(sys.executable, HOLD, stdin=subprocess.PIPE) as program:
+        program.stdin.write("take 1024\n")
+        program.stdin.flush()
+        for _ in ("start", "take"):
+            assert json.loads(program.stdout.readline())["result"] == 0
+        yield program
+        program.kill()
 
 
 def _about(daemon: Daemon, pid: int) -> dict[str, Any] | None:
@@ -146,9 +152,10 @@ def test_a_program_in_no_share_ends_only_when_named(daemon: Daemon, outsider):
 def test_force_kills(daemon: Daemon, outsider):
     os.kill(outsider.pid, signal.SIGSTOP)
 
-    daemon.gpushare("clean", "--yes", "--force", "--process", str(outsider.pid))
+    done = daemon.gpushare("clean", "--yes", "--force", "--process", str(outsider.pid))
 
-    assert outsider.wait(20) == -signal.SIGKILL
+    assert done.returncode == 0, done.stderr
+    assert outsider.wait(60) == -signal.SIGKILL
 
 
 def test_an_mps_daemon_of_another_user_is_listed_and_left_alone(daemon: Daemon, short_path):

@@ -5,7 +5,6 @@ import ctypes
 import dataclasses
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from gpushare.guard import Failure, Flag, Phase, Region, RegionGrant, library
 from gpushare.model.units import MIB, Bytes
+from support.daemon import until
 
 SCENARIOS = [
     "some_cycles",
@@ -160,14 +160,12 @@ def holder(share, program: Path, *arguments: object, swap: Pool | None = None) -
         held.process.stdin.close()
 
 
-def all_in(region: Region, phase: Phase, *, within: float = 20) -> None:
-    until = time.monotonic() + within
-    while time.monotonic() < until:
-        now = region.snapshot()
-        if now.slots and all(slot.phase is phase for slot in now.slots):
-            return
-        time.sleep(0.005)
-    raise AssertionError(region.snapshot().slots)
+def all_in(region: Region, phase: Phase) -> None:
+    def reached() -> bool:
+        slots = region.snapshot().slots
+        return bool(slots) and all(slot.phase is phase for slot in slots)
+
+    until(reached, f"every program to be in {phase}")
 
 
 def test_all_processes_of_a_share_move(guarded, native_test, pool) -> None:
@@ -213,7 +211,8 @@ def test_a_program_of_a_suspended_share_takes_nothing(guarded, native_test) -> N
     share.region.set_flags(Flag.MOVABLE)
     share.region.suspend(Bytes(0))
     with holder(share, native_test("hold_test"), "hold", 10, 1) as held:
-        time.sleep(0.3)
+        maps = Path(f"/proc/{held.process.pid}/maps")
+        until(lambda: str(share.region.path) in maps.read_text(), "the program to find its region")
         assert share.gpu.used == 0
         share.region.resume()
         held.hears("ready")
@@ -230,7 +229,6 @@ def test_a_program_waits_for_room_on_the_gpu(guarded, native_test) -> None:
         with filled(share.machine, program, left=100):
             share.region.resume()
             all_in(share.region, Phase.RETURNS)
-            time.sleep(0.2)
             share.region.suspend(Bytes(0))  # changed its mind
             all_in(share.region, Phase.AWAY)
             assert share.region.snapshot().slots[0].away == 200 * MIB
