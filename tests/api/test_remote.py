@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import ssl
-import time
 from datetime import timedelta
 
 import pytest
@@ -18,6 +17,7 @@ from gpushare.model.access.role import Role
 from gpushare.model.errors import ConfigError
 from gpushare.model.units import GIB
 from support.certificates import Authority
+from support.daemon import until
 
 from .remote import EYE, LIN, living
 
@@ -257,20 +257,16 @@ def test_one_address_cannot_use_every_connection(house, monkeypatch):
     with pytest.raises((OSError, ssl.SSLError)):
         house.raw()
     kept.pop().close()
-    assert _eventually(lambda: house.call("GET", "/v1/login").status == 200)
+    until(lambda: _login_status(house) == 200, "a slot to be free")
     for one in kept:
         one.close()
 
 
-def _eventually(condition):
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return True
-        except (OSError, http.client.HTTPException):
-            time.sleep(0.02)
-    return False
+def _login_status(house):
+    try:
+        return house.call("GET", "/v1/login").status
+    except (OSError, http.client.HTTPException):
+        return None
 
 
 def test_a_connection_without_a_handshake_gives_up_its_slot(house, monkeypatch):
@@ -279,7 +275,7 @@ def test_a_connection_without_a_handshake_gives_up_its_slot(house, monkeypatch):
     for _ in range(6):
         with socket.create_connection(("127.0.0.1", house.port), timeout=20) as peer:
             assert _rest(peer) == b""
-    assert _eventually(lambda: house.call("GET", "/v1/login").status == 200)
+    until(lambda: _login_status(house) == 200, "a slot to be free")
 
 
 def _rest(peer):

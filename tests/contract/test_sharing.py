@@ -3,8 +3,7 @@
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from gpushare.guard.region import Flag
 from gpushare.model.spec import MechanismName, Priority
 from gpushare.model.units import GIB, Bytes
 from support import native
+from support.daemon import until
 from support.machine import Machine
 from support.mechanics import World
 from support.shares import grant, share
@@ -54,13 +54,6 @@ class Sharing:
 def sharing(any_machine: Machine, short_path: Path) -> Iterator[Sharing]:
     with ExitStack() as stack:
         yield Sharing(World(any_machine, short_path), stack)
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.005)
 
 
 def finish(process: subprocess.Popen[str]) -> int:

@@ -17,6 +17,7 @@ from gpushare.guard.gpu_page import GpuPage, Rank, SharePolicy, ShareSlot
 from gpushare.guard.region import Flag, Phase
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.units import GIB, Bytes
+from support.daemon import until
 from support.machine import Machine
 
 LONG = "2000000"  # ns of one kernel of the job
@@ -103,10 +104,10 @@ class Tenants:
             yield
 
     def until(self, holds: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + 60
-        while not holds():
-            assert time.monotonic() < deadline, f"{what}: {self.page.snapshot()}"
-            time.sleep(0.01)
+        try:
+            until(holds, what)
+        except AssertionError as late:
+            raise AssertionError(f"{late}: {self.page.snapshot()}") from None
 
     def close(self) -> None:
         for process in self._running:

@@ -18,7 +18,7 @@ from gpushare.mechanisms.shm_paths import shared
 from . import commands
 from .machine import Machine, simulated
 
-START_SECONDS = 30
+START_SECONDS = 60
 GPUSHARE = (sys.executable, "-m", "gpushare.cli")
 
 

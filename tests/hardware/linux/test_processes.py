@@ -3,7 +3,6 @@ import os
 import select
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from gpushare.hardware.linux.census import Census
 from gpushare.hardware.linux.processes import ProcProcesses, parse_stat
 from gpushare.model.share import ProcessRef
+from support.daemon import until
 
 ZEROS = " ".join(["0"] * 30)
 
@@ -118,9 +118,7 @@ def test_a_program_may_name_itself_anything() -> None:
     source = "import sys,ctypes; ctypes.CDLL(None).prctl(15, b') Z 1 (', 0, 0, 0); input()"
     with subprocess.Popen([sys.executable, "-c", source], stdin=subprocess.PIPE) as process:
         comm = Path(f"/proc/{process.pid}/comm")
-        deadline = time.monotonic() + 10
-        while ") Z 1" not in comm.read_text() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: ") Z 1" in comm.read_text(), "the program to name itself")
         found = ProcProcesses().find(process.pid)
         assert found is not None
         assert found.pid == process.pid

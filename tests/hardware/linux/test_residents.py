@@ -47,6 +47,7 @@ def test_a_defunct_process_is_found_and_called_that():
 
 def test_who_is_on_a_gpu_and_who_is_no_more():
     with subprocess.Popen(["sleep", "60"]) as child:
+        until(lambda: Residents().find(child.pid).name == "sleep", "the child to be in its program")
         found = Residents().on(gpu(child.pid, 2**22 + 1))
         child.kill()
     assert [who and who.name for _, who in found] == ["sleep", None]

@@ -3,7 +3,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from gpushare.hardware.mps.daemons import BINARY, MpsDaemons
 from gpushare.model.errors import MpsError, MpsStuckError
 from gpushare.model.ids import GpuId
 from gpushare.model.share import ProcessRef
+from support.daemon import until
 from support.machine import Machine
 
 GPU = GpuId("GPU-51600000-0000-4000-8000-000000000001")
@@ -75,9 +75,9 @@ def test_it_inherits_nothing_that_would_charge_a_share(machine: Machine, short_p
 
 def test_a_dead_daemon_is_an_error_and_comes_back(mps: MpsDaemons, short_path: Path) -> None:
     mps.acquire(GPU, "a")
-    os.kill(daemon_of(short_path).pid, signal.SIGKILL)
-    while ProcProcesses().find(daemon_of(short_path).pid):
-        time.sleep(0.01)
+    daemon = daemon_of(short_path)
+    os.kill(daemon.pid, signal.SIGKILL)
+    until(lambda: not ProcProcesses().alive(daemon), "the MPS daemon to end")
     with pytest.raises(MpsError) as caught:
         mps.control(GPU).servers()
     assert not caught.value.retryable
