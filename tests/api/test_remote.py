@@ -117,7 +117,7 @@ def test_a_token_expires(house):
 def test_a_user_without_an_account_has_no_token(house):
     secret = house.secret("lin")
     assert house.call("GET", "/v1/gpus", token=secret).status == 200
-    house.accounts.users.pop("lin")
+    house.directory.users.pop("lin")
     house.elapsed.seconds += 60
     assert house.call("GET", "/v1/gpus", token=secret).code == "GS1304"
 
