@@ -3,7 +3,7 @@
  * Types and entry points from before CUDA 3.2, with 32-bit sizes, which 64-bit drivers still
  * export.
  * Limits: declarations only; the hooks are in hooks/memory/legacy.c and array.c, context.c,
- * meminfo.c.
+ * meminfo.c. Threads: any; no state.
  */
 #ifndef GS_LEGACY_H
 #define GS_LEGACY_H

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where an allocation goes: a value that the hooks pass down. Made by hooks/setup/context.c. */
+/*
+ * Where an allocation goes: a value that the hooks pass down. Made by hooks/setup/context.c.
+ * Threads: any; no state.
+ */
 #ifndef GS_PLACE_H
 #define GS_PLACE_H
 

@@ -3,6 +3,7 @@
  * Transfers: moving the chunks of blocks to the swap image in host memory and back.
  * Owner: the suspend thread, while the process is quiesced and the GPU has finished its work; so no
  * lock is needed.
+ * Threads: the suspend thread only.
  * Limits: one GPU after the other; a failure keeps every chunk either on the GPU or in the swap
  * image.
  */
