@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parts that know callers: access, audit, and the services of the API."""
+"""Builds the parts of one daemon. Nothing else does.
+
+Each property makes one part and gives it the parts it uses; a part is made when it is first needed,
+and once. So what a part depends on is what its property names, and no part reaches through another.
+The parts below access (observation, acts, policies, placement, the loop) are in `loop_parts`, so
+that both files stay readable; a daemon is always built as `Parts`.
+"""
 
 from functools import cached_property
 
@@ -25,7 +31,7 @@ from gpushare.hardware.ports import Clock
 from gpushare.store import Store
 from gpushare.store.audit import Log, Rotation, signer
 
-from .loop import LoopParts
+from .loop_parts import LoopParts
 
 
 class Parts(LoopParts):

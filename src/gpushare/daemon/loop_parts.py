@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parts that observe, act, decide and run passes."""
+"""The half of `compose` below access: the parts that observe, act, decide and run passes."""
 
 import asyncio
 from collections.abc import Iterator
@@ -155,7 +155,7 @@ class LoopParts:
     def accountant(self) -> Accountant:
         return Accountant(self.store, self.ports.clock, self.observer, self.idle.since)
 
-    # PlacementService
+    # Placement
 
     @cached_property
     def queue(self) -> Queue:
