@@ -42,7 +42,7 @@ def test_only_the_given_environment_is_there(run: Start, monkeypatch: pytest.Mon
     ("script", "how"),
     [
         ("echo bad >&2; exit 7", "exit code 7: bad"),
-        ("kill -SEGV $$", "signal SIGSEGV: it said nothing"),
+        ("kill -SEGV $$", "signal SIGSEGV: it printed no reason"),
     ],
 )
 def test_a_failed_probe_says_how(run: Start, script: str, how: str) -> None:
