@@ -70,5 +70,5 @@ def test_an_issuer_that_fails_is_an_error(there):
     with pytest.raises(DaemonError):
         logged_in(there, (500, {}))
     there.about["token_endpoint"] = "http://evil.example/token"
-    with pytest.raises(ConfigError, match="in clear"):
+    with pytest.raises(ConfigError, match="unencrypted"):
         logged_in(there, PENDING)
