@@ -16,9 +16,10 @@ ROOT = Path("src/gpushare")
 def main() -> None:
     measured = Coverage()
     measured.load()
-    with tempfile.NamedTemporaryFile("r") as file:
-        measured.json_report(outfile=file.name)
-        files = json.load(file)["files"]
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        measured.json_report(outfile=str(report))
+        files = json.loads(report.read_text("utf-8"))["files"]
     rooms: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for name, found in files.items():
         path = Path(name).resolve().relative_to(ROOT.resolve())
