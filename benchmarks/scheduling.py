@@ -7,19 +7,16 @@ in the queue. With `ends` every share has a ttl, so the scheduler
 has to find the time when the first in the queue fits.
 """
 
-import json
-import os
-import platform
 import random
 import statistics
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from gpushare import __version__
+from benchmarks.ci_result import circumstances, save
+
 from gpushare.mechanisms.guard.guard import Guard
 from gpushare.mechanisms.timeslice import Timeslice
 from gpushare.model.gpu import Capability, Gpu, Machine
@@ -119,23 +116,13 @@ def rows() -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    result = Path(sys.argv[1]) if len(sys.argv) > 1 else RESULT
     found = {
-        "gpushare": __version__,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "cores": os.cpu_count(),
-            "load_average": os.getloadavg()[0],
-            "kernel": platform.release(),
-            "python": platform.python_version(),
-        },
+        **circumstances(),
         "goal_ms": GOAL_MS,
         "gpus": GPUS,
         "decisions": rows(),
     }
-    result.parent.mkdir(parents=True, exist_ok=True)
-    result.write_text(json.dumps(found, indent=2) + "\n")
-    print(json.dumps(found, indent=2))
+    save(found, RESULT)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Everything runs on a simulated dgx-h100, so that the same figures can be taken a
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -16,11 +15,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gpushare import __version__
+from benchmarks.ci_result import circumstances, save
+
 from gpushare.hardware.simulated import machine
 
 RESULT = Path(__file__).parent / "results" / "ci" / "startup.json"
@@ -166,18 +165,8 @@ def cpu_seconds(pid: int) -> float:
 
 
 def main() -> None:
-    result = Path(sys.argv[1]) if len(sys.argv) > 1 else RESULT
     found = {
-        "gpushare": __version__,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "profile": PROFILE,
-            "simulated": True,
-            "cores": os.cpu_count(),
-            "load_average": os.getloadavg()[0],
-            "kernel": platform.release(),
-            "python": platform.python_version(),
-        },
+        **circumstances(profile=PROFILE, simulated=True),
         "goals": {
             "run_adds_ms": 150,
             "ps_ms": 200,
@@ -188,9 +177,7 @@ def main() -> None:
         "commands": commands(),
         "daemon": load(),
     }
-    result.parent.mkdir(parents=True, exist_ok=True)
-    result.write_text(json.dumps(found, indent=2) + "\n")
-    print(json.dumps(found, indent=2))
+    save(found, RESULT)
 
 
 if __name__ == "__main__":

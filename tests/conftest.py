@@ -6,6 +6,7 @@ machine        a fresh simulated machine, profile h200-1 unless parametrized:
 daemon         a `gpushare daemon` running on `machine`, on folders of its own
 shared_daemon  one for all tests of a file, for those that change nothing
 any_machine    for contract tests: the simulated machine, or the real one with GPUSHARE_TEST_GPU=1
+store          an empty state database
 disk           fills up under a state file that is opened after it
 until          until(condition, "what"): poll with a deadline
 """
@@ -21,6 +22,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from gpushare.store import Store
 from support.daemon import Daemon, serving
 from support.daemon import until as poll_until
 from support.disk import Disk
@@ -65,6 +67,13 @@ def short_path() -> Iterator[Path]:
     """A folder whose path leaves room for a socket's name (108 bytes in all, unix(7))."""
     with tempfile.TemporaryDirectory(prefix="gs-", dir="/tmp") as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

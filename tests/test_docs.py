@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reference says what the code does: nothing is missing, nothing is out of date."""
 
-import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from gpushare.cli import command
 from gpushare.cli._format.error_texts import EXPLANATIONS
 from gpushare.config.sources import FIELDS, VARIABLES
 from gpushare.model.errors import catalogue
+from support.scripts import load_script
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -26,12 +26,7 @@ def page(name: str) -> str:
 
 
 def generator() -> ModuleType:
-    found = importlib.util.spec_from_file_location("generate", REFERENCE / "generate.py")
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+    return load_script(REFERENCE / "generate.py")
 
 
 def commands(verb: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:

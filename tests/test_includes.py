@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ladders of the native trees hold, and scripts/check_includes.py sees when they do not."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from support.scripts import load_script
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "scripts/check_includes.py"
@@ -15,13 +15,7 @@ LADDERS = {"tree": (("base",), ("left", "right"), ("hooks/memory",), ("hooks",),
 
 @pytest.fixture(scope="module")
 def checker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("check_includes", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 def plant(root: Path, **files: str) -> None:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lists of mutants fit the tree, and scripts/run_mutants.py tells killed from survived."""
 
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from support.scripts import load_script
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "scripts/run_mutants.py"
@@ -15,13 +15,7 @@ SCRIPT = ROOT / "scripts/run_mutants.py"
 
 @pytest.fixture(scope="module")
 def runner() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("run_mutants", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @pytest.fixture

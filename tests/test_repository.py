@@ -2,16 +2,16 @@
 """What holds for the whole repository, whoever changes it."""
 
 import ast
-import importlib.util
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from support.scripts import load_script
 
 ROOT = Path(__file__).parents[1]
 PROSE = ROOT / "scripts/check_prose.py"
@@ -162,13 +162,7 @@ def test_nothing_is_left_to_do_in_the_code() -> None:
 
 
 def prose() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("check_prose", PROSE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script(PROSE)
 
 
 @pytest.mark.parametrize(

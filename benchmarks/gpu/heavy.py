@@ -4,7 +4,6 @@
 Commands: `{"steps": N}`; the answer tells how long each step took, and a checksum of the memory.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from .digest import digest
+from .job import job_options
 
 SIDE, PER_GIB = 8192, 8  # a matrix of 128 MiB
 
@@ -50,11 +50,7 @@ class Heavy:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("gib", type=int)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--smoke", action="store_true")
-    options = parser.parse_args()
+    options = job_options()
     job = Heavy(options.gib, options.device, options.smoke)
     job.step()
     print(json.dumps({"ready": job.digest()}), flush=True)

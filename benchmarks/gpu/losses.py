@@ -5,7 +5,6 @@ Trains from the first line of standard input on: `{"until": N}` so many steps, `
 line. Then it tells the checksums of all losses, of the weights and of the ballast.
 """
 
-import argparse
 import json
 import os
 import select
@@ -20,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .colocation.blocks import SMOKE, Shape, Transformer
 from .digest import digest, filled
+from .job import job_options
 
 SMALL = Shape(layers=4, width=512, heads=8, hidden=2048, words=4096, tokens=256, batch=8)
 LOG_EVERY = 10
@@ -66,11 +66,7 @@ def more(wish: dict[str, int], done: int) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("gib", type=int)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--smoke", action="store_true")
-    options = parser.parse_args()
+    options = job_options()
     ballast = filled((1 << 20) if options.smoke else 1 << 30, options.gib, options.device)
     training = Training(options.device, options.smoke)
     before = digest(ballast)

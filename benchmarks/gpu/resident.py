@@ -1,23 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """A program that holds memory: `resident GIB`. Commands: `"digest"`, `"touch"`."""
 
-import argparse
 import json
 import sys
 
 import torch
 
 from .digest import digest, filled
+from .job import job_options
 
 GIB = 1 << 30
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("gib", type=int)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--smoke", action="store_true")
-    options = parser.parse_args()
+    options = job_options()
     blocks = filled((1 << 20) if options.smoke else GIB, options.gib, options.device)
     small = torch.zeros(1024, device=options.device)
     print(json.dumps({"ready": digest(blocks)}), flush=True)

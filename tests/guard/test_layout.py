@@ -2,7 +2,6 @@
 """layout.py is what the C headers declare, and what a C compiler makes of them."""
 
 import ctypes
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from gpushare.guard import layout
+from support.scripts import load_script
 
 ROOT = Path(__file__).parents[2]
 HEADERS = ROOT / "native" / "guard"
@@ -26,14 +26,7 @@ STRUCTS = {
 
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
-    path = ROOT / "scripts" / "generate_layout.py"
-    spec = importlib.util.spec_from_file_location("generate_layout", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["generate_layout"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "scripts" / "generate_layout.py")
 
 
 def test_is_what_the_headers_declare(generator: ModuleType) -> None:

@@ -19,7 +19,6 @@ from support.shares import GPU, grant, share
 
 BY = (MechanismName.TIMESLICE, MechanismName.DRIVER_LIMIT)
 ONE = share(by=BY)
-MOUNT = "30 20 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw\n"
 
 
 class Limits:
@@ -40,14 +39,6 @@ class Limits:
             raise GpuLostError("gone")
         assert Path(cgroup).is_dir(), "the group is there whenever its limit changes"
         self.set[gpu, cgroup] = limit
-
-
-@pytest.fixture
-def cgroups(tmp_path: Path) -> FsCgroups:
-    (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/mountinfo").write_text(MOUNT)
-    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
-    return FsCgroups(tmp_path, uid=0)
 
 
 def test_the_request_is_guaranteed_and_the_limit_is_hard(cgroups: FsCgroups) -> None:

@@ -26,19 +26,11 @@ from gpushare.model.spec import MechanismName
 from gpushare.model.units import GIB, MIB, Bytes
 from support.shares import GPU, grant, share
 
-from .test_driver_limit import MOUNT, Limits
+from .test_driver_limit import Limits
 
 OTHER = GpuId("GPU-51600000-0000-4000-8000-000000000002")
 GUARDED = (MechanismName.TIMESLICE, MechanismName.GUARD)
 THERE = Decision(grants=(grant(OTHER, compute=30),), mechanisms=GUARDED)
-
-
-@pytest.fixture
-def cgroups(tmp_path: Path) -> FsCgroups:
-    (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/mountinfo").write_text(MOUNT)
-    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
-    return FsCgroups(tmp_path, uid=0)
 
 
 @pytest.fixture

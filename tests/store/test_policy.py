@@ -3,8 +3,6 @@
 
 from datetime import UTC, datetime
 
-import pytest
-
 from gpushare.model.ids import Tenant
 from gpushare.model.policy.tenant import Amount, Placement, Policy, TenantSpec
 from gpushare.model.units import GIB
@@ -17,13 +15,6 @@ LAB = Policy(
         Tenant("vision"): TenantSpec(parent=Tenant("lab"), users=("ana",), gpu_hours=12.5),
     }
 )
-
-
-@pytest.fixture
-def store(tmp_path):
-    opened = Store(tmp_path)
-    yield opened
-    opened.close()
 
 
 def test_without_a_policy_everything_is_allowed(store):

@@ -51,13 +51,6 @@ def share(identity: str, name: str, state: State = State.QUEUED) -> Share:
     )
 
 
-@pytest.fixture
-def store(tmp_path):
-    opened = Store(tmp_path)
-    yield opened
-    opened.close()
-
-
 def test_a_share_survives_reopening(tmp_path):
     first = Store(tmp_path)
     kept = first.shares.add(share("a1b2c3d4e5f6", "train"))

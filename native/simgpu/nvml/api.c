@@ -54,6 +54,14 @@ nvmlReturn_t nvml_text(const char *text, char *out, unsigned length)
     return NVML_SUCCESS;
 }
 
+nvmlReturn_t nvml_number(unsigned value, unsigned *out)
+{
+    if (out == NULL)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *out = value;
+    return NVML_SUCCESS;
+}
+
 unsigned nvml_percent(const gs_busy *busy)
 {
     const uint64_t second = 1000000000ull, now = gs_now_ns();

@@ -38,6 +38,8 @@ bool nvml_holds(int device, int index);
 
 /* Copies a text; NVML_ERROR_INSUFFICIENT_SIZE when it does not fit with its NUL. */
 nvmlReturn_t nvml_text(const char *text, char *out, unsigned length);
+/* Answers with one number; NVML_ERROR_INVALID_ARGUMENT without a place for it. */
+nvmlReturn_t nvml_number(unsigned value, unsigned *out);
 /* Percent of the last second that was busy. */
 unsigned nvml_percent(const gs_busy *busy);
 /* Major branch of a driver version: 580 of "580.159.03". */

@@ -165,10 +165,7 @@ nvmlReturn_t answer_nvmlDeviceGetBrand(nvmlDevice_t device, unsigned *out)
 {
     const unsigned nvidia = 14;
     (void)device;
-    if (out == NULL)
-        return NVML_ERROR_INVALID_ARGUMENT;
-    *out = nvidia;
-    return NVML_SUCCESS;
+    return nvml_number(nvidia, out);
 }
 
 nvmlReturn_t answer_nvmlDeviceGetArchitecture(nvmlDevice_t device, unsigned *out)
@@ -240,26 +237,17 @@ nvmlReturn_t answer_nvmlDeviceGetPciInfoExt(nvmlDevice_t device, nvmlPciInfoExt_
 nvmlReturn_t answer_nvmlDeviceGetNumGpuCores(nvmlDevice_t device, unsigned *out)
 {
     const gs_device *gpu = nvml_device(device);
-    if (out == NULL)
-        return NVML_ERROR_INVALID_ARGUMENT;
-    *out = gpu->sms * (gpu->cc_major == 8 && gpu->cc_minor == 0 ? 64 : 128);
-    return NVML_SUCCESS;
+    return nvml_number(gpu->sms * (gpu->cc_major == 8 && gpu->cc_minor == 0 ? 64 : 128), out);
 }
 
 nvmlReturn_t answer_nvmlDeviceGetMemoryBusWidth(nvmlDevice_t device, unsigned *out)
 {
-    if (out == NULL)
-        return NVML_ERROR_INVALID_ARGUMENT;
-    *out = nvml_device(device)->memory_bus;
-    return NVML_SUCCESS;
+    return nvml_number(nvml_device(device)->memory_bus, out);
 }
 
 nvmlReturn_t answer_nvmlDeviceGetComputeMode(nvmlDevice_t device, unsigned *out)
 {
-    if (out == NULL)
-        return NVML_ERROR_INVALID_ARGUMENT;
-    *out = (unsigned)nvml_physical(device)->compute_mode;
-    return NVML_SUCCESS;
+    return nvml_number((unsigned)nvml_physical(device)->compute_mode, out);
 }
 
 nvmlReturn_t answer_nvmlDeviceSetComputeMode(nvmlDevice_t device, unsigned mode)
@@ -273,17 +261,9 @@ nvmlReturn_t answer_nvmlDeviceSetComputeMode(nvmlDevice_t device, unsigned mode)
     return NVML_SUCCESS;
 }
 
-static nvmlReturn_t flag(bool value, nvmlEnableState_t *out)
-{
-    if (out == NULL)
-        return NVML_ERROR_INVALID_ARGUMENT;
-    *out = value;
-    return NVML_SUCCESS;
-}
-
 nvmlReturn_t answer_nvmlDeviceGetPersistenceMode(nvmlDevice_t device, nvmlEnableState_t *out)
 {
-    return flag(nvml_device(device)->persistence, out);
+    return nvml_number(nvml_device(device)->persistence, out);
 }
 
 nvmlReturn_t answer_nvmlDeviceSetPersistenceMode(nvmlDevice_t device, nvmlEnableState_t mode)
@@ -299,17 +279,17 @@ nvmlReturn_t answer_nvmlDeviceSetPersistenceMode(nvmlDevice_t device, nvmlEnable
 nvmlReturn_t answer_nvmlDeviceGetDisplayMode(nvmlDevice_t device, nvmlEnableState_t *out)
 {
     (void)device;
-    return flag(false, out);
+    return nvml_number(false, out);
 }
 
 nvmlReturn_t answer_nvmlDeviceGetDisplayActive(nvmlDevice_t device, nvmlEnableState_t *out)
 {
     (void)device;
-    return flag(false, out);
+    return nvml_number(false, out);
 }
 
 nvmlReturn_t answer_nvmlDeviceGetAccountingMode(nvmlDevice_t device, nvmlEnableState_t *out)
 {
     (void)device;
-    return flag(false, out);
+    return nvml_number(false, out);
 }

@@ -43,10 +43,7 @@ nvmlReturn_t answer_nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current,
 
 nvmlReturn_t answer_nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned *out)
 {
-    if (out == NULL)
-        return NVML_ERROR_INVALID_ARGUMENT;
-    *out = nvml_device(device)->mig_capable ? MOST_INSTANCES : 0;
-    return NVML_SUCCESS;
+    return nvml_number(nvml_device(device)->mig_capable ? MOST_INSTANCES : 0, out);
 }
 
 static nvmlDevice_t nth_instance(nvmlDevice_t device, unsigned position)
@@ -80,26 +77,19 @@ nvmlReturn_t answer_nvmlDeviceGetDeviceHandleFromMigDeviceHandle(nvmlDevice_t de
 
 nvmlReturn_t answer_nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned *out)
 {
-    if (out == NULL)
-        return NVML_ERROR_INVALID_ARGUMENT;
-    *out = nvml_device(device)->parent >= 0;
-    return NVML_SUCCESS;
+    return nvml_number(nvml_device(device)->parent >= 0, out);
 }
 
 nvmlReturn_t answer_nvmlDeviceGetGpuInstanceId(nvmlDevice_t device, unsigned *out)
 {
-    if (out == NULL || nvml_device(device)->parent < 0)
-        return NVML_ERROR_INVALID_ARGUMENT;
-    *out = (unsigned)nvml_device(device)->gi;
-    return NVML_SUCCESS;
+    const gs_device *own = nvml_device(device);
+    return own->parent < 0 ? NVML_ERROR_INVALID_ARGUMENT : nvml_number((unsigned)own->gi, out);
 }
 
 nvmlReturn_t answer_nvmlDeviceGetComputeInstanceId(nvmlDevice_t device, unsigned *out)
 {
-    if (out == NULL || nvml_device(device)->parent < 0)
-        return NVML_ERROR_INVALID_ARGUMENT;
-    *out = (unsigned)nvml_device(device)->ci;
-    return NVML_SUCCESS;
+    const gs_device *own = nvml_device(device);
+    return own->parent < 0 ? NVML_ERROR_INVALID_ARGUMENT : nvml_number((unsigned)own->ci, out);
 }
 
 nvmlReturn_t answer_nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttributes_t *out)

@@ -65,24 +65,24 @@ nvmlReturn_t answer_nvmlDeviceGetNvLinkState(nvmlDevice_t device, unsigned link,
     return refused;
 }
 
+static nvmlReturn_t link_number(nvmlDevice_t device, unsigned link, unsigned value, unsigned *out)
+{
+    nvmlReturn_t refused = check_link(device, link, out);
+    return refused == NVML_SUCCESS ? nvml_number(value, out) : refused;
+}
+
 nvmlReturn_t answer_nvmlDeviceGetNvLinkVersion(nvmlDevice_t device, unsigned link,
                                                unsigned *version)
 {
-    nvmlReturn_t refused = check_link(device, link, version);
-    /* 4.0, 3.0. */
-    if (refused == NVML_SUCCESS)
-        *version = nvml_device(device)->cc_major >= 9 ? 7 : 5;
-    return refused;
+    const unsigned v4_0 = 7, v3_0 = 5;
+    return link_number(device, link, nvml_device(device)->cc_major >= 9 ? v4_0 : v3_0, version);
 }
 
 nvmlReturn_t answer_nvmlDeviceGetNvLinkRemoteDeviceType(nvmlDevice_t device, unsigned link,
                                                         unsigned *kind)
 {
     const unsigned nvswitch = 2;
-    nvmlReturn_t refused = check_link(device, link, kind);
-    if (refused == NVML_SUCCESS)
-        *kind = nvswitch;
-    return refused;
+    return link_number(device, link, nvswitch, kind);
 }
 
 /* Four switches, as in a DGX H100; links are assigned round-robin. */

@@ -8,7 +8,7 @@ from gpushare.model.errors import NotSuspendableError
 from gpushare.model.share import State, Tier
 from gpushare.model.view import ResumeRequest, SuspendRequest
 from support.world.session import ME, live
-from support.world.world import Crash
+from support.world.world import Crash, crash_at
 
 PLAIN, DEEP, BACK = SuspendRequest(), SuspendRequest(deep=True), ResumeRequest()
 
@@ -56,14 +56,6 @@ def test_deep_is_refused_under_mps_with_the_reason(world, state):
 
 
 STEPS = ("written", "acted", "confirmed")
-
-
-def crash_at(step):
-    def told(passed):
-        if passed == step:
-            raise Crash(step)
-
-    return told
 
 
 @pytest.mark.parametrize("request_", [PLAIN, DEEP], ids=["memory", "deep"])

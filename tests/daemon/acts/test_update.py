@@ -17,7 +17,7 @@ from gpushare.model.spec import ComputeAsk, MemoryAsk, Priority
 from gpushare.model.units import GIB, Bytes, Percent, Seconds
 from gpushare.model.view import EnterRequest, UpdateRequest
 from support.world.session import ME, STRANGER, live
-from support.world.world import Crash, stuck
+from support.world.world import Crash, crash_at, stuck
 
 
 def compute(percent: int) -> UpdateRequest:
@@ -118,16 +118,12 @@ def test_a_change_that_fails_is_undone(world, state):
 
 @pytest.mark.parametrize("step", ["written", "acted", "confirmed"])
 def test_a_daemon_that_dies_in_a_change_leaves_the_record_true(world, state, step):
-    def told(passed):
-        if passed == f"adjust {step}":
-            raise Crash(step)
-
     async def before(daemon):
         await daemon.run(8)
         with pytest.raises(Crash):
             await daemon.service.update("train", compute(50), ME)
 
-    live(world, state, before, told)
+    live(world, state, before, crash_at(f"adjust {step}"))
 
     async def after(daemon):
         limit = (await daemon.show("train")).compute.limit

@@ -15,7 +15,7 @@ from gpushare.model.errors import (
 from gpushare.model.share import State, Tier
 from gpushare.model.view import MigrateRequest, ResumeRequest, SuspendRequest
 from support.world.session import ME, STRANGER, live
-from support.world.world import Crash, make_world
+from support.world.world import Crash, crash_at, make_world
 
 BEST, ZERO, ONE = MigrateRequest(), MigrateRequest(to=("0",)), MigrateRequest(to=("1",))
 DEEP, BACK = SuspendRequest(deep=True), ResumeRequest()
@@ -257,14 +257,6 @@ def test_memory_that_the_guard_has_taken_off_waits_for_its_own_gpu(world, state)
 
 
 STEPS = ("written", "left", "prepared", "placed", "acted", "confirmed")
-
-
-def crash_at(step):
-    def told(passed):
-        if passed == step:
-            raise Crash(step)
-
-    return told
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -16,7 +16,7 @@ from gpushare.model.units import Seconds
 from gpushare.model.view import ResumeRequest, UpdateRequest
 from support.shares import share
 from support.world.session import ME, live
-from support.world.world import Crash
+from support.world.world import Crash, crash_at
 
 GPU = GpuId("GPU-0")
 
@@ -30,6 +30,19 @@ def counted(launches: int, **more) -> Observation:
 def rule(daemon, act: IdleAct, after: int = 600) -> None:
     policy = Policy(idle=IdlePolicy(after=Seconds(after), act=act))
     daemon.store.policy.put(policy, "root", daemon.world.clock.now())
+
+
+async def passes(daemon, number: int, seconds: float = 100) -> None:
+    for _ in range(number):
+        await daemon.tick(seconds)
+
+
+async def run_and_idle(daemon, act: IdleAct, number: int = 8, **wish) -> None:
+    """A program launches nothing more, and the daemon looks so many times."""
+    rule(daemon, act)
+    await daemon.run(8, **wish)
+    daemon.world.counted["train"] = counted(7)
+    await passes(daemon, number)
 
 
 def told(daemon, kind: str = "share.idle") -> list[str]:
@@ -72,8 +85,7 @@ def test_a_quiet_program_is_told_once_and_shown(world, state):
         rule(daemon, IdleAct.NOTIFY)
         share, _ = await daemon.run(8)
         world.counted["train"] = counted(7)
-        for _ in range(8):
-            await daemon.tick(100)
+        await passes(daemon, 8)
         (said,) = told(daemon)
         assert said == "idle for 10 min: its programs gave the GPU nothing to do"
         shown = await daemon.show(share.id)
@@ -95,8 +107,7 @@ def test_who_launches_waits_or_is_seen_by_nvml_is_not_idle(world, state):
             await daemon.tick(100)
         world.counted["train"] = counted(9)
         world.busy = frozenset({process.pid})
-        for _ in range(10):
-            await daemon.tick(100)
+        await passes(daemon, 10)
         assert not told(daemon)
         assert (await daemon.show("train")).idle_since is None
 
@@ -107,8 +118,7 @@ def test_where_nothing_tells_nobody_is_idle(world, state):
     async def story(daemon):
         rule(daemon, IdleAct.SUSPEND)
         await daemon.run(8)
-        for _ in range(10):
-            await daemon.tick(100)
+        await passes(daemon, 10)
         assert not told(daemon)
 
     live(world, state, story)
@@ -119,8 +129,7 @@ def test_without_a_guard_nvml_says_who_is_idle(world, state):
         rule(daemon, IdleAct.NOTIFY)
         world.busy = frozenset()
         await daemon.run(None)
-        for _ in range(8):
-            await daemon.tick(100)
+        await passes(daemon, 8)
         assert told(daemon) == ["idle for 10 min: NVML saw none of its programs use the GPU"]
 
     live(world, state, story)
@@ -130,8 +139,7 @@ def test_off_unless_switched_on(world, state):
     async def story(daemon):
         await daemon.run(8)
         world.counted["train"] = counted(7)
-        for _ in range(30):
-            await daemon.tick(100)
+        await passes(daemon, 30)
         assert not told(daemon)
         assert (await daemon.show("train")).idle_since is not None
 
@@ -140,11 +148,7 @@ def test_off_unless_switched_on(world, state):
 
 def test_a_lowered_share_has_its_priority_back_when_it_works(world, state):
     async def story(daemon):
-        rule(daemon, IdleAct.LOWER)
-        await daemon.run(8, priority=Priority.HIGH)
-        world.counted["train"] = counted(7)
-        for _ in range(8):
-            await daemon.tick(100)
+        await run_and_idle(daemon, IdleAct.LOWER, priority=Priority.HIGH)
         low = await daemon.show("train")
         assert low.priority is Priority.LOW
         assert low.asked.priority is Priority.HIGH
@@ -160,11 +164,7 @@ def test_a_lowered_share_has_its_priority_back_when_it_works(world, state):
 
 def test_another_daemon_gives_the_priority_back(world, state):
     async def before(daemon):
-        rule(daemon, IdleAct.LOWER)
-        await daemon.run(8)
-        world.counted["train"] = counted(7)
-        for _ in range(8):
-            await daemon.tick(100)
+        await run_and_idle(daemon, IdleAct.LOWER)
         assert (await daemon.show("train")).priority is Priority.LOW
 
     live(world, state, before)
@@ -179,20 +179,12 @@ def test_another_daemon_gives_the_priority_back(world, state):
 
 @pytest.mark.parametrize("step", ["adjust written", "adjust acted", "adjust confirmed"])
 def test_a_daemon_that_dies_as_it_lowers_a_share_leaves_the_record_true(world, state, step):
-    def told_of(passed):
-        if passed == step:
-            raise Crash(step)
-
     async def before(daemon):
-        rule(daemon, IdleAct.LOWER)
-        await daemon.run(8)
-        world.counted["train"] = counted(7)
-        for _ in range(6):
-            await daemon.tick(100)
+        await run_and_idle(daemon, IdleAct.LOWER, 6)
         with pytest.raises(Crash):
             await daemon.tick(100)
 
-    live(world, state, before, told_of)
+    live(world, state, before, crash_at(step))
 
     async def after(daemon):
         shown = await daemon.show("train")
@@ -206,11 +198,7 @@ def test_a_daemon_that_dies_as_it_lowers_a_share_leaves_the_record_true(world, s
 
 def test_what_the_owner_asks_meanwhile_stays(world, state):
     async def story(daemon):
-        rule(daemon, IdleAct.LOWER)
-        await daemon.run(8)
-        world.counted["train"] = counted(7)
-        for _ in range(8):
-            await daemon.tick(100)
+        await run_and_idle(daemon, IdleAct.LOWER)
         await daemon.service.update("train", UpdateRequest(priority=Priority.LOW), ME)
         assert (await daemon.show("train")).asked is None
         world.counted["train"] = counted(8)
@@ -225,15 +213,13 @@ def test_a_suspended_share_waits_for_somebody_to_resume_it(world, state):
         rule(daemon, IdleAct.SUSPEND)
         share, _ = await daemon.run(60)
         world.counted["train"] = counted(7)
-        for _ in range(8):
-            await daemon.tick(100)
+        await passes(daemon, 8)
         away = await daemon.show(share.id)
         assert (away.state, away.suspension.cause) == (State.SUSPENDED, Cause.IDLE)
         assert "gpushare resume train" in away.reason
         other, _ = await daemon.run(60, name="other")
         assert other.state is State.RUNNING, "its room is for others meanwhile"
-        for _ in range(3):
-            await daemon.tick(100)
+        await passes(daemon, 3)
         assert await daemon.state(share.id) == State.SUSPENDED
 
     live(world, state, story)
@@ -249,8 +235,7 @@ def test_who_resumes_it_has_the_whole_time_again(world, state):
         await daemon.service.resume("train", ResumeRequest(), ME)
         await daemon.tick(100)
         assert await daemon.state("train") == State.RUNNING
-        for _ in range(8):
-            await daemon.tick(100)
+        await passes(daemon, 8)
         assert await daemon.state("train") == State.SUSPENDED
 
     live(world, state, story)
@@ -260,11 +245,7 @@ def test_what_cannot_be_done_is_told_once(world, state):
     world.regions.fixed = 0b1
 
     async def story(daemon):
-        rule(daemon, IdleAct.SUSPEND)
-        await daemon.run(8)
-        world.counted["train"] = counted(7)
-        for _ in range(20):
-            await daemon.tick(100)
+        await run_and_idle(daemon, IdleAct.SUSPEND, 20)
         (said,) = told(daemon)
         assert "it stays on the GPU" in said
         assert "managed memory" in said
@@ -277,8 +258,7 @@ def test_a_held_share_without_programs_is_only_told(world, state):
     async def story(daemon):
         rule(daemon, IdleAct.SUSPEND)
         await daemon.create(8, name="desk")
-        for _ in range(8):
-            await daemon.tick(100)
+        await passes(daemon, 8)
         assert told(daemon) == ["it has no program, for 10 min"]
         assert await daemon.state("desk") == State.GRANTED
 
@@ -291,8 +271,7 @@ def test_one_share_is_suspended_in_a_pass(world, state):
         for name in ("a", "b"):
             await daemon.run(8, name=name)
             world.counted[name] = counted(7)
-        for _ in range(7):
-            await daemon.tick(100)
+        await passes(daemon, 7)
         assert [await daemon.state(name) for name in "ab"] == [State.SUSPENDED, State.RUNNING]
         await daemon.tick(5)
         assert await daemon.state("b") == State.SUSPENDED

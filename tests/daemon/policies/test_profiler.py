@@ -13,7 +13,6 @@ from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.profile import Profile
 from gpushare.model.units import GIB, Bytes
-from gpushare.store import Store
 from gpushare.store.profiles import ENOUGH, KEPT
 from support.world.session import live
 
@@ -144,13 +143,6 @@ def test_strangers_on_the_gpu_and_long_pauses_tell_nothing(world, state):
         assert not daemon.store.profiles.all()
 
     live(world, state, later)
-
-
-@pytest.fixture
-def store(tmp_path):
-    opened = Store(tmp_path)
-    yield opened
-    opened.close()
 
 
 def test_what_is_old_counts_less_and_the_rate_stays(store):

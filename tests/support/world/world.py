@@ -56,6 +56,16 @@ class Crash(BaseException):
     """The daemon dies here."""
 
 
+def crash_at(step: str) -> Callable[[str], None]:
+    """What a daemon calls with each step it passes; it dies at this one."""
+
+    def passed(name: str) -> None:
+        if name == step:
+            raise Crash(step)
+
+    return passed
+
+
 @dataclass
 class WorldClock:
     wall: datetime = datetime(2026, 11, 23, tzinfo=UTC)

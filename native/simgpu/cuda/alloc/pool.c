@@ -166,24 +166,25 @@ CUresult cuDeviceSetMemPool(CUdevice ordinal, CUmemoryPool pool)
     return set_current(sim.visible[ordinal], pool);
 }
 
-CUresult cuDeviceGetMemPool(CUmemoryPool *pool, CUdevice ordinal)
+static CUresult pool_of(CUdevice ordinal, CUmemoryPool (*which)(int), CUmemoryPool *pool)
 {
     gs_device *device;
-    ENTER(NEED_INIT);
     CHECK(pool, CUDA_ERROR_INVALID_VALUE);
     TRY(gs_ordinal(ordinal, &device));
-    *pool = gs_pool_current(sim.visible[ordinal]);
+    *pool = which(sim.visible[ordinal]);
     return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceGetMemPool(CUmemoryPool *pool, CUdevice ordinal)
+{
+    ENTER(NEED_INIT);
+    return pool_of(ordinal, gs_pool_current, pool);
 }
 
 CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice ordinal)
 {
-    gs_device *device;
     ENTER(NEED_INIT);
-    CHECK(pool, CUDA_ERROR_INVALID_VALUE);
-    TRY(gs_ordinal(ordinal, &device));
-    *pool = gs_pool_default(sim.visible[ordinal]);
-    return CUDA_SUCCESS;
+    return pool_of(ordinal, gs_pool_default, pool);
 }
 
 CUresult cuMemGetDefaultMemPool(CUmemoryPool *pool, CUmemLocation *location,

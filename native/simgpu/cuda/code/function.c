@@ -66,23 +66,23 @@ CUresult cuFuncSetSharedMemConfig(CUfunction function, CUsharedconfig config)
     return CUDA_SUCCESS;
 }
 
-CUresult cuFuncGetModule(CUmodule *module, CUfunction function)
-{
-    ENTER(NEED_INIT);
-    FUNCTION(function);
-    CHECK(module, CUDA_ERROR_INVALID_VALUE);
-    *module = function->module;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuFuncGetName(const char **name, CUfunction function)
-{
-    ENTER(NEED_INIT);
-    FUNCTION(function);
-    CHECK(name, CUDA_ERROR_INVALID_VALUE);
-    *name = function->name;
-    return CUDA_SUCCESS;
-}
+/* A function that answers with one value of a kernel. */
+#define ANSWER(name, type, handle_type, need, value) \
+    CUresult name(type *answer, handle_type handle)  \
+    {                                                \
+        CUfunction function = (CUfunction)handle;    \
+        ENTER(need);                                 \
+        FUNCTION(function);                          \
+        CHECK(answer, CUDA_ERROR_INVALID_VALUE);     \
+        *answer = value;                             \
+        return CUDA_SUCCESS;                         \
+    }
+ANSWER(cuFuncGetModule, CUmodule, CUfunction, NEED_INIT, function->module)
+ANSWER(cuFuncGetName, const char *, CUfunction, NEED_INIT, function->name)
+ANSWER(cuFuncIsLoaded, CUfunctionLoadingState, CUfunction, NEED_INIT,
+       CU_FUNCTION_LOADING_STATE_LOADED)
+ANSWER(cuKernelGetFunction, CUfunction, CUkernel, NEED_CONTEXT, function)
+ANSWER(cuKernelGetLibrary, CUlibrary, CUkernel, NEED_INIT, function->library)
 
 CUresult cuFuncGetParamInfo(CUfunction function, size_t index, size_t *offset, size_t *size)
 {
@@ -90,37 +90,10 @@ CUresult cuFuncGetParamInfo(CUfunction function, size_t index, size_t *offset, s
     return param_info(function, index, offset, size);
 }
 
-CUresult cuFuncIsLoaded(CUfunctionLoadingState *state, CUfunction function)
-{
-    ENTER(NEED_INIT);
-    FUNCTION(function);
-    CHECK(state, CUDA_ERROR_INVALID_VALUE);
-    *state = CU_FUNCTION_LOADING_STATE_LOADED;
-    return CUDA_SUCCESS;
-}
-
 CUresult cuFuncLoad(CUfunction function)
 {
     ENTER(NEED_INIT);
     FUNCTION(function);
-    return CUDA_SUCCESS;
-}
-
-CUresult cuKernelGetFunction(CUfunction *function, CUkernel kernel)
-{
-    ENTER(NEED_CONTEXT);
-    FUNCTION(kernel);
-    CHECK(function, CUDA_ERROR_INVALID_VALUE);
-    *function = (CUfunction)kernel;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuKernelGetLibrary(CUlibrary *library, CUkernel kernel)
-{
-    ENTER(NEED_INIT);
-    FUNCTION(kernel);
-    CHECK(library, CUDA_ERROR_INVALID_VALUE);
-    *library = ((CUfunction)kernel)->library;
     return CUDA_SUCCESS;
 }
 

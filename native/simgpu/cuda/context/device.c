@@ -48,15 +48,19 @@ CUresult cuDeviceGet(CUdevice *device, int ordinal)
     return CUDA_SUCCESS;
 }
 
-CUresult cuDeviceGetName(char *name, int length, CUdevice ordinal)
-{
-    gs_device *device;
-    ENTER(NEED_INIT);
-    CHECK(name && length > 0, CUDA_ERROR_INVALID_VALUE);
-    TRY(gs_ordinal(ordinal, &device));
-    snprintf(name, (size_t)length, "%s", device->name);
-    return CUDA_SUCCESS;
-}
+/* A function that copies a text of a device. */
+#define TEXT(name, member)                                    \
+    CUresult name(char *text, int length, CUdevice ordinal)   \
+    {                                                         \
+        gs_device *device;                                    \
+        ENTER(NEED_INIT);                                     \
+        CHECK(text && length > 0, CUDA_ERROR_INVALID_VALUE);  \
+        TRY(gs_ordinal(ordinal, &device));                    \
+        snprintf(text, (size_t)length, "%s", device->member); \
+        return CUDA_SUCCESS;                                  \
+    }
+TEXT(cuDeviceGetName, name)
+TEXT(cuDeviceGetPCIBusId, pci)
 
 /* The first form names the physical GPU, the second the MIG instance. */
 static CUresult get_uuid(CUuuid *uuid, CUdevice ordinal, bool instance)
@@ -121,16 +125,6 @@ CUresult cuDeviceGetProperties(CUdevprop *properties, CUdevice ordinal)
                               .regsPerBlock = (int)device->regs_per_sm,
                               .clockRate = (int)device->clock_sm * 1000,
                               .textureAlign = 512};
-    return CUDA_SUCCESS;
-}
-
-CUresult cuDeviceGetPCIBusId(char *text, int length, CUdevice ordinal)
-{
-    gs_device *device;
-    ENTER(NEED_INIT);
-    CHECK(text && length > 0, CUDA_ERROR_INVALID_VALUE);
-    TRY(gs_ordinal(ordinal, &device));
-    snprintf(text, (size_t)length, "%s", device->pci);
     return CUDA_SUCCESS;
 }
 

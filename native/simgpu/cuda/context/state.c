@@ -14,13 +14,19 @@ static CUresult resolve(CUcontext *ctx)
     return gs_context_health(*ctx);
 }
 
-CUresult cuCtxGetDevice(CUdevice *ordinal)
-{
-    ENTER(NEED_CONTEXT);
-    CHECK(ordinal, CUDA_ERROR_INVALID_VALUE);
-    *ordinal = call.ctx->ordinal;
-    return CUDA_SUCCESS;
-}
+/* A function that answers with one value of the current context. */
+#define ANSWER(name, type, value)                \
+    CUresult name(type *answer)                  \
+    {                                            \
+        ENTER(NEED_CONTEXT);                     \
+        CHECK(answer, CUDA_ERROR_INVALID_VALUE); \
+        *answer = value;                         \
+        return CUDA_SUCCESS;                     \
+    }
+ANSWER(cuCtxGetDevice, CUdevice, call.ctx->ordinal)
+ANSWER(cuCtxGetFlags, unsigned int, call.ctx->flags)
+ANSWER(cuCtxGetCacheConfig, CUfunc_cache, call.ctx->cache)
+ANSWER(cuCtxGetSharedMemConfig, CUsharedconfig, CU_SHARED_MEM_CONFIG_FOUR_BYTE_BANK_SIZE)
 
 CUresult cuCtxGetDevice_v2(CUdevice *ordinal, CUcontext ctx)
 {
@@ -28,14 +34,6 @@ CUresult cuCtxGetDevice_v2(CUdevice *ordinal, CUcontext ctx)
     CHECK(ordinal, CUDA_ERROR_INVALID_VALUE);
     TRY(resolve(&ctx));
     *ordinal = ctx->ordinal;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuCtxGetFlags(unsigned int *flags)
-{
-    ENTER(NEED_CONTEXT);
-    CHECK(flags, CUDA_ERROR_INVALID_VALUE);
-    *flags = call.ctx->flags;
     return CUDA_SUCCESS;
 }
 
@@ -94,26 +92,10 @@ CUresult cuCtxGetLimit(size_t *value, CUlimit limit)
     return CUDA_SUCCESS;
 }
 
-CUresult cuCtxGetCacheConfig(CUfunc_cache *config)
-{
-    ENTER(NEED_CONTEXT);
-    CHECK(config, CUDA_ERROR_INVALID_VALUE);
-    *config = call.ctx->cache;
-    return CUDA_SUCCESS;
-}
-
 CUresult cuCtxSetCacheConfig(CUfunc_cache config)
 {
     ENTER(NEED_CONTEXT);
     call.ctx->cache = config;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuCtxGetSharedMemConfig(CUsharedconfig *config)
-{
-    ENTER(NEED_CONTEXT);
-    CHECK(config, CUDA_ERROR_INVALID_VALUE);
-    *config = CU_SHARED_MEM_CONFIG_FOUR_BYTE_BANK_SIZE;
     return CUDA_SUCCESS;
 }
 

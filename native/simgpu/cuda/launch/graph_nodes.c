@@ -128,27 +128,20 @@ CUresult cuGraphAddEmptyNode(CUgraphNode *node, CUgraph graph, const CUgraphNode
     return gs_graph_add(graph, after, count, &op, node);
 }
 
-CUresult cuGraphAddMemcpyNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after,
-                              size_t count, const CUDA_MEMCPY3D *params, CUcontext ctx)
-{
-    gs_op op;
-    ENTER(NEED_INIT);
-    TRY(gs_context_health(ctx));
-    CHECK(node && gs_handle_is(graph, KIND_GRAPH), CUDA_ERROR_INVALID_VALUE);
-    TRY(make_copy(ctx, params, &op));
-    return gs_graph_add(graph, after, count, &op, node);
-}
-
-CUresult cuGraphAddMemsetNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after,
-                              size_t count, const CUDA_MEMSET_NODE_PARAMS *params, CUcontext ctx)
-{
-    gs_op op;
-    ENTER(NEED_INIT);
-    TRY(gs_context_health(ctx));
-    CHECK(node && gs_handle_is(graph, KIND_GRAPH), CUDA_ERROR_INVALID_VALUE);
-    TRY(make_memset(ctx, params, &op));
-    return gs_graph_add(graph, after, count, &op, node);
-}
+/* The same for a node that names its context. */
+#define ADD_IN(name, params_type, make)                                                     \
+    CUresult name(CUgraphNode *node, CUgraph graph, const CUgraphNode *after, size_t count, \
+                  params_type params, CUcontext ctx)                                        \
+    {                                                                                       \
+        gs_op op;                                                                           \
+        ENTER(NEED_INIT);                                                                   \
+        TRY(gs_context_health(ctx));                                                        \
+        CHECK(node && gs_handle_is(graph, KIND_GRAPH), CUDA_ERROR_INVALID_VALUE);           \
+        TRY(make);                                                                          \
+        return gs_graph_add(graph, after, count, &op, node);                                \
+    }
+ADD_IN(cuGraphAddMemcpyNode, const CUDA_MEMCPY3D *, make_copy(ctx, params, &op))
+ADD_IN(cuGraphAddMemsetNode, const CUDA_MEMSET_NODE_PARAMS *, make_memset(ctx, params, &op))
 
 static CUresult make_any(CUcontext ctx, CUgraphNodeParams *params, gs_op *op)
 {
