@@ -23,6 +23,7 @@ from .host_wiring import host_ports
 from .listeners import Listeners, rules
 
 _XID_SECONDS = 1.0
+# Between passes, so that a turn of some seconds does not end a whole interval late.
 _TURN_SECONDS = 0.25
 _log = structlog.get_logger()
 
@@ -71,6 +72,7 @@ async def _run(settings: Settings, parts: Parts, audit: AuditWriter) -> None:
             tasks.create_task(_watch_xids(parts)),
             tasks.create_task(_take_turns(parts)),
         ]
+        # The sockets listen by now, so a unit that systemd starts after this one can connect.
         notifier.send("READY=1")
         _log.info("daemon.ready", socket=str(settings.socket))
         await stopping.wait()

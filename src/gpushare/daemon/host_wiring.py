@@ -130,6 +130,7 @@ def _signal(processes: Processes, process: ProcessRef, number: Signals) -> None:
         return
     try:
         signal.pidfd_send_signal(descriptor, number)
+    # The process ended between the two calls, which is what the caller wanted.
     except ProcessLookupError:
         return
     finally:

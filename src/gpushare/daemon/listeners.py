@@ -54,6 +54,7 @@ class Listeners:
                     tasks.create_task(server.serve([place]))
         finally:
             renewing.cancel()
+            # Clients of a stopped daemon find no socket, instead of one that refuses them.
             self._socket.unlink(missing_ok=True)
 
     def stop(self) -> None:
@@ -119,6 +120,7 @@ def bound(place: str, *, secure: bool) -> socket.socket:
 
 def _listening(listener: socket.socket, place: str, address: tuple[object, ...]) -> socket.socket:
     try:
+        # A daemon that starts again within a minute would otherwise find its port in TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if listener.family == socket.AF_INET6:
             with suppress(OSError):

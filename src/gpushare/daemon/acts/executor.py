@@ -84,6 +84,8 @@ class Executor:
             try:
                 edits = await asyncio.to_thread(self._mechanisms.prepare, candidate)
                 self._step("grant acted")
+                # The probe runs before the grant is confirmed, so no program starts under a promise
+                # that this driver does not keep (ADR 0004).
                 made.append((intent, edits, await self._verify(candidate, edits)))
             except GpushareError as error:
                 await self._give_up(intents, intent, error)
@@ -103,6 +105,7 @@ class Executor:
 
     async def release(self, share: Share, to: State, reason: str) -> Share:
         """Undo everything of the share and end it as `to`."""
+        # A queued share has made nothing on the machine, so there is nothing to journal.
         if share.decision is None:
             return self._end(share.id, to, reason)
         intent = Intent(
@@ -127,6 +130,8 @@ class Executor:
         with self._store.transaction():
             if share.state is State.GRANTED:
                 self._bus.publish("share.running", "its first program runs", share=share.id)
+            # A program may enter a share that is suspended or waits for its memory turn; it stays
+            # suspended.
             to = State.SUSPENDED if share.suspension else State.RUNNING
             return self._store.shares.move(share.id, to, started=started, **changes)
 
@@ -135,6 +140,7 @@ class Executor:
         return self._failures.get(share)
 
     async def fail(self, share: Share, error: GpushareError) -> Share:
+        """End the share as failed; `failure` returns the error afterwards."""
         self._remember(share.id, error)
         return await self.release(share, State.FAILED, str(error))
 
@@ -172,6 +178,7 @@ class Executor:
         if intent.act in {Act.SUSPEND, Act.RESUME, Act.MIGRATE}:
             await self._transitions.recover(intent, share, await self._pids(share))
             return
+        # The record still has the old decision, so applying the record again is the undo.
         if intent.act is Act.ADJUST:
             await asyncio.to_thread(self._mechanisms.adjust, share)
             self._step("undo acted")
@@ -185,6 +192,8 @@ class Executor:
 
     async def _pids(self, share: Share) -> list[int]:
         observed = await asyncio.to_thread(self._mechanisms.observe, share)
+        # After a crash the store knows the programs that entered, the machine also their children.
+        # Both are needed: a process that is forgotten here would stay off the GPU.
         return list(dict.fromkeys((*(member.pid for member in share.members), *observed.pids)))
 
     async def _finish(self, intent: Intent, share: Share) -> Share:
@@ -240,6 +249,8 @@ class Executor:
     def _end(self, share: ShareId, to: State, reason: str) -> Share:
         """A share that had a fault has failed, even if the fault was reported while it ended."""
         current = self._store.shares.get(share)
+        # A release that is repeated after a crash must not end the share a second time, with a
+        # second event.
         if current.state.ended:
             return current
         if current.reason:

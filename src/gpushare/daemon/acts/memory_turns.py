@@ -34,6 +34,8 @@ from gpushare.model.spec import GpuGrant
 from gpushare.model.units import Bytes
 from gpushare.store import Store
 
+# Failures of a leave. `GPU_MEMORY` is not among them: it is a return that still waits for room, and
+# the guard keeps trying.
 _UNMOVABLE = {Failure.UNMOVABLE, Failure.HOST_MEMORY, Failure.DRIVER}
 
 
@@ -93,6 +95,7 @@ class MemoryTurns:
 
     def _current(self, on: Sequence[Share]) -> Share:
         """Of several on the GPU, the one that had the turn, or that arrived first."""
+        # `_since` is empty after a restart; then the share that arrived first keeps the turn.
         had_turn = [share for share in on if share.id in self._since]
         current = (had_turn or list(on))[0]
         self._since.setdefault(current.id, self._ports.clock.elapsed())
@@ -141,6 +144,7 @@ class MemoryTurns:
 
     def _same_gpu(self, other: ShareId, share: Share) -> bool:
         record = next((s for s in self._turn_shares() if s.id == other), None)
+        # A share that has ended or moved has no turn any more, so its entry is dropped.
         if record is None or record.decision is None or share.decision is None:
             return True
         return record.decision.gpus == share.decision.gpus
@@ -160,6 +164,7 @@ class MemoryTurns:
         """Make the region ask for what the record says; asking again changes nothing."""
         moves = self._observed(share).moves
         away = share.suspension is not None
+        # `halt` is odd while the region asks its programs to be away.
         if moves is None or bool(moves.halt % 2) == away:
             return
         mechanisms = self._ports.mechanisms
@@ -174,8 +179,11 @@ class MemoryTurns:
         grant = share.decision.grants[0]
         total = next((gpu.usable for gpu in machine.gpus if gpu.uuid == grant.gpu), Bytes(0))
         others = [s for s in self._store.shares.living() if s.state.holds and s.id != share.id]
+        # Of the shares that take turns one has its memory there at a time, so only the largest
+        # counts.
         turns = [_limit(s, grant) for s in others if s.spec.turns and not s.aside]
         rest = [_limit(s, grant) for s in others if not s.spec.turns and not s.aside]
+        # Contexts do not leave with the memory: each share in turns keeps one on the GPU.
         contexts = machine.context.get(grant.gpu, Bytes(0)) * (1 + len(turns))
         return Bytes(max(0, total - max(turns, default=0) - sum(rest) - contexts))
 

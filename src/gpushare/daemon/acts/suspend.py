@@ -38,12 +38,16 @@ class SuspendService:
         pids = [process.pid for process in await self._processes.now(share)]
         observed = self._observer.last(share.id)
         share = await self._transitions.suspend(share, tier, pids, observed, seconds, cause=cause)
+        # The answer to this call may use an observation of the last half second, which would be
+        # from before the move.
         await self._observer.look([share])
 
     async def resume(self, share: Share, seconds: float) -> None:
         """Back on the GPU, or waiting for its turn; raises as `Transitions.resume` does."""
         assert share.suspension is not None
         if share.spec.turns:
+            # Its memory comes back with its next turn (`MemoryTurns`), not now: another share may
+            # have the place.
             waiting = replace(share.suspension, cause=Cause.TURN)
             self._store.shares.update(share.id, suspension=waiting)
             return

@@ -37,6 +37,8 @@ from gpushare.model.promise import Promise, unmigratable
 from gpushare.model.share import Moved, Share, Tier
 from gpushare.model.units import Bytes, format_bytes
 
+# The guard answers in the region and has no way to wake the daemon. 16 GiB move in 0.32 s (ADR
+# 0018), so ten milliseconds between looks add little to a move.
 _LOOK_SECONDS = 0.01
 _NS = 1e9
 
@@ -85,6 +87,7 @@ class GuardSuspend:
             )
 
     async def leave(self, share: Share, _: Sequence[int], seconds: float) -> Moved:
+        """All bytes, and the seconds of the slowest process. Raises as `refusal` does."""
         await asyncio.to_thread(self._ports.mechanisms.suspend, share, Bytes(0))
         moves = await self._until(share, lambda moves: moves.away, seconds)
         slots = moves.slots
@@ -94,6 +97,7 @@ class GuardSuspend:
         )
 
     async def come_back(self, share: Share, _: Sequence[int], seconds: float) -> Moved:
+        """As `leave`, but waits while there is no GPU memory, because others may be leaving."""
         await self.undo(share, ())
         moves = await self._until(share, lambda moves: moves.back, seconds, patient=True)
         slots = moves.slots
@@ -131,6 +135,7 @@ class GuardSuspend:
 
     def _refuse(self, share: Share, moves: Moves, *, patient: bool) -> None:
         for slot in moves.failures:
+            # On the way back, missing room is temporary: another share may still be leaving.
             if not (patient and slot.failure is Failure.GPU_MEMORY):
                 raise refusal(share, slot, moves)
 
@@ -143,6 +148,7 @@ class CheckpointSuspend:
         self._checkpoints, self._elapsed = ports.checkpoints, ports.clock.elapsed
 
     def check(self, share: Share, _: Observation) -> None:
+        """Raises NotSuspendableError."""
         for promise in self._mechanisms.stack(share):
             if promise.checkpointable:
                 continue
@@ -159,11 +165,13 @@ class CheckpointSuspend:
             )
 
     async def leave(self, share: Share, pids: Sequence[int], seconds: float) -> Moved:  # noqa: ARG002
+        """Lock every process, then checkpoint each; raises as the driver's checkpoint does."""
         began = self._elapsed()
         await asyncio.to_thread(self._leave, pids, seconds)
         return Moved(out_seconds=self._elapsed() - began)
 
     async def come_back(self, share: Share, pids: Sequence[int], seconds: float) -> Moved:  # noqa: ARG002
+        """Restore every process, then unlock each; raises as the driver's checkpoint does."""
         began = self._elapsed()
         await self.undo(share, pids)
         return Moved(in_seconds=self._elapsed() - began)
@@ -186,6 +194,8 @@ class CheckpointSuspend:
 
     def _leave(self, pids: Sequence[int], seconds: float) -> None:
         """All are stopped before the first one leaves: they may wait for each other."""
+        # A share also contains processes that never used CUDA, shells for example; the driver knows
+        # no state of them.
         using = [pid for pid in pids if self._checkpoints.state(pid) is not None]
         for pid in using:
             if self._checkpoints.state(pid) is CheckpointState.RUNNING:
@@ -234,6 +244,8 @@ def refusal(share: Share, slot: RegionSlot, moves: Moves) -> GpushareError:
 
 
 def _late(share: Share, moves: Moves, seconds: float) -> MoveTimeoutError:
+    # A process whose `suspend_seen` is older has not reacted at all: it is stopped, or in a driver
+    # call.
     slow = [str(slot.pid) for slot in moves.slots if slot.suspend_seen != moves.halt]
     waiting = f"processes {', '.join(slow)} have not answered" if slow else "it is still moving"
     return MoveTimeoutError(

@@ -43,6 +43,8 @@ class Termination:
 
     async def stop(self, share: Share, reason: str) -> None:
         """End the share now if it has no process, else ask its programs to end."""
+        # A share has at most one open intent: what was cut short is settled before a release
+        # begins.
         await self._executor.recover()
         share = self._store.shares.get(share.id)
         processes = await self._processes.now(share)
@@ -51,10 +53,13 @@ class Termination:
         if not processes:
             await self._executor.release(share, State.RELEASED, reason)
             return
+        # A second `rm` must not give the programs a second grace period.
         if share.id in self._endings:
             return
         kill_at = self._ports.clock.elapsed() + GRACE_SECONDS
         self._endings[share.id] = _Ending(kill_at, reason)
+        # Before the signal: killing an MPS client with work in flight can block its server for all
+        # others.
         await self._drain(share, processes)
         self._signal(processes, signal.SIGTERM)
 
@@ -74,6 +79,7 @@ class Termination:
         return self._endings.keys()
 
     def kill_times(self) -> list[float]:
+        """When the grace period of each ending share is over, by the clock's `elapsed`."""
         return [ending.kill_at for ending in self._endings.values()]
 
     def keep(self, shares: Collection[ShareId]) -> None:
@@ -84,6 +90,8 @@ class Termination:
         try:
             pids = [process.pid for process in processes]
             await asyncio.to_thread(self._ports.mechanisms.drain, share, pids)
+        # A server that does not answer must not keep the share alive: its programs are ended
+        # anyway.
         except GpushareError as error:
             _log.warning("drain.failed", share=share.id, error=str(error))
 

@@ -73,6 +73,7 @@ class Transitions:
         try:
             moved = await method.leave(share, pids, seconds)
         except GpushareError:
+            # If the undo fails too, the intent stays open and `recover` tries again.
             await method.undo(share, pids)
             self._store.intents.confirm(intent)
             raise
@@ -100,6 +101,8 @@ class Transitions:
         try:
             moved = await method.come_back(share, pids, seconds)
         except GpushareError:
+            # Half of a share on the GPU would hold memory that the record says is free: the rest
+            # goes back.
             await method.stay(share)
             self._store.intents.confirm(intent)
             raise
@@ -150,6 +153,8 @@ class Transitions:
         """Assign other GPUs to a checkpointed share; it is resumed there."""
         assert share.suspension is not None
         assert share.decision is not None
+        # A share that is moved twice while it is away is still restored from the GPUs that it left
+        # first.
         left = share.suspension.left or share.decision.gpus
         intent = self._open(replace(share, decision=to), Act.MIGRATE, Tier.CHECKPOINT)
         self._step("migrate written")
@@ -168,6 +173,7 @@ class Transitions:
         return share
 
     async def recover(self, intent: Intent, share: Share, pids: Sequence[int]) -> None:
+        """Undo or finish an interrupted act, as its intent says; raises what the driver raises."""
         if intent.act is Act.MIGRATE:
             await self._unmove(intent, share, pids)
             return
@@ -231,6 +237,9 @@ class Transitions:
             share = self._store.shares.move(
                 before.id, state, decision=before.decision, suspension=None
             )
+            # Opened in the transaction that puts the old decision back: a crash before the undo
+            # finds a migration to undo, not a share whose limits are on one GPU and whose record
+            # names another.
             undo = self._store.intents.open(replace(intent, act=Act.MIGRATE))
         await self._stay_where_it_is(undo, share, pids)
 
@@ -238,7 +247,9 @@ class Transitions:
         """`share` as it is recorded: none of it has reached the GPUs of the intent yet."""
         assert share.decision is not None
         there = replace(share, decision=intent.decision)
+        # Limits go back before programs do, so that none runs on the old GPUs without them.
         await asyncio.to_thread(self._ports.mechanisms.move, there, share.decision)
+        # A share that is only reassigned was suspended before and stays so.
         if share.suspension is None:
             await self._checkpoint.undo(share, pids)
         self._step("undo acted")
@@ -255,6 +266,7 @@ class Transitions:
         with self._store.transaction():
             self._store.intents.confirm(intent)
             current = self._store.shares.get(share.id)
+            # A fault or a release may have ended the share while its programs were moving.
             if not current.state.ended:
                 current = self._store.shares.move(
                     share.id,

@@ -27,6 +27,7 @@ class Verifier:
         driver = (await asyncio.to_thread(self._ports.gpus.driver)).version
         stack = verified_stack(share.decision)
         earlier = self._store.verifications.get(self._ports.boot, driver, stack)
+        # Only a success is stored: what failed is tried again with the next share.
         if earlier is not None and earlier.ok:
             return earlier
         verification = await self._try(share, edits)

@@ -59,6 +59,8 @@ class Bus:
     async def follow(self, since: int) -> AsyncIterator[Event]:
         """Every event after `since`, then the ones to come."""
         while True:
+            # Taken before the store is read, so that an event which is published in between is not
+            # missed.
             following = self._next
             for event in self._store.events.since(since):
                 since = event.seq
@@ -68,5 +70,7 @@ class Bus:
             await following.wait()
 
     def _wake(self) -> None:
+        # Waiters keep the old event, which stays set: none can miss it, however late it is
+        # scheduled.
         self._next.set()
         self._next = asyncio.Event()

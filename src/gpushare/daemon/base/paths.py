@@ -17,6 +17,8 @@ def private_folder(path: Path, mode: int = 0o700) -> Path:
     """Make the folder, or check that it is ours and no other user can write it."""
     try:
         path.mkdir(mode=mode, parents=True, exist_ok=True)
+        # lstat, not stat: a link in /tmp or /run that another user made must not pass for our
+        # folder.
         status = path.lstat()
     except OSError as error:
         raise DeniedError(f"cannot make {path}", str(error), "use --runtime-dir") from error

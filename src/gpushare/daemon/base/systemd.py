@@ -19,6 +19,7 @@ class Notifier:
 
     @classmethod
     def from_environment(cls) -> "Notifier":
+        """For the service manager that started this process; without one it does nothing."""
         return cls(os.environ.get("NOTIFY_SOCKET", ""), os.environ.get("WATCHDOG_USEC", ""))
 
     async def beat(self) -> None:
@@ -28,6 +29,8 @@ class Notifier:
         """
         while self.watchdog_seconds:
             self.send("WATCHDOG=1")
+            # systemd ends a service that is silent for WatchdogSec; three beats in that time leave
+            # room for two that come late.
             await asyncio.sleep(self.watchdog_seconds / 3)
 
     def send(self, state: str) -> None:

@@ -76,6 +76,7 @@ class ShareChanges:
             )
         await self._suspending.resume(share, seconds)
         if share.spec.turns:
+            # Without this the caller would see its share come back a quarter of a second later.
             await self._memory_turns.settle(self._machine.latest)
 
     async def update(
@@ -90,6 +91,7 @@ class ShareChanges:
         if request.ttl is not None:
             changes["expires"] = self._clock.now() + timedelta(seconds=request.ttl)
             self._expiry.changed(share.id)
+        # A new end changes nothing on the machine, so it needs neither room nor the journal.
         if fields.keys() <= {"ttl"}:
             self._store.shares.update(share.id, **changes)
             return

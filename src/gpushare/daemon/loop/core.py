@@ -73,6 +73,8 @@ class Core:
 
     async def take_turns(self) -> None:
         """Between passes, for shares that take turns on a GPU's memory."""
+        # Asked without the lock: this runs four times a second, and a pass may hold the lock for
+        # long.
         if self._memory_turns.crowded():
             async with self._turn:
                 await self._memory_turns.settle(self._machine.latest)

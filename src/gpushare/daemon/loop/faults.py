@@ -89,6 +89,7 @@ class Faults:
         limits = {grant.gpu: grant.limit for grant in grants}
         for gpu in self._machine.latest.gpus:
             used = sum(process.memory or 0 for process in gpu.processes if process.pid in pids)
+            # Reported once per excess, not once per pass.
             if used <= limits.get(gpu.uuid, used):
                 self._over_limit.discard((share.id, gpu.uuid))
             elif (share.id, gpu.uuid) not in self._over_limit:
@@ -97,6 +98,7 @@ class Faults:
                 self._bus.publish("share.over_limit", excess, share=share.id, gpu=gpu.uuid)
 
     def on_lost_gpu(self, share: Share) -> bool:
+        """Whether one of the share's GPUs was lost at the last look."""
         return share.decision is not None and not self._lost.isdisjoint(share.decision.gpus)
 
     def keep(self, shares: Collection[ShareId]) -> None:
@@ -104,6 +106,7 @@ class Faults:
         self._over_limit = {(share, gpu) for share, gpu in self._over_limit if share in shares}
 
     def _record(self, share: Share, fault: str) -> Share:
+        # The edits name files and daemons that the fault may have ended, so they are made again.
         self._executor.forget(share.id)
         with self._store.transaction():
             self._bus.publish("share.fault", fault, share=share.id)

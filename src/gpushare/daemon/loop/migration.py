@@ -44,6 +44,7 @@ class Migration:
         if share.decision is None or to.gpus == share.decision.gpus:
             return
         await self._move(share, to, request.timeout)
+        # Programs that enter from now on need the new GPUs in their environment.
         self._executor.forget(share.id)
         await self._observer.look([share])
         await self._placement.advance()
@@ -53,6 +54,8 @@ class Migration:
         if share.suspension is None:
             await self._transitions.migrate(share, to, pids, seconds)
             return
+        # The driver restores a process only from a checkpoint, so what is back already cannot be
+        # reassigned.
         if await self._transitions.returning(pids):
             raise ConflictError(
                 f"share {share.name} is partly back on the GPU",

@@ -24,6 +24,7 @@ from gpushare.store import Store
 _QUOTA_SECONDS = 60.0
 _DENIED_SECONDS = 60.0  # between two events about one share's refused allocations
 _PROBES = frozenset({NeverFitsError.code})
+# The first four characters of a code name its family: `GS13` is every denial.
 _DENIALS = DeniedError.code[:4]
 
 
@@ -137,6 +138,8 @@ class RefusedAllocations:
                 self._unreported[sample.share] = self._unreported.get(sample.share, 0) + grown
         for share in list(self._unreported):
             waited = now - self._reported.get(share, float("-inf"))
+            # A program that is refused in a loop would otherwise publish an event in each pass. A
+            # share that has gone is reported at once, because there is no later look at it.
             if waited >= _DENIED_SECONDS or share not in here:
                 self._reported[share] = now
                 yield share, self._unreported.pop(share)

@@ -77,8 +77,10 @@ class Reconciler:
             except GpushareError as error:
                 errors.append(error)
 
+        # The journal first: every later step reads records that an interrupted act may contradict.
         await self._executor.recover()
         await attempt(self._mend())
+        # Before shares are settled, so that a share whose programs an Xid has ended ends as failed.
         await attempt(self._faults.hear_xids(_AT_ONCE))
         await attempt(self._machine.refresh())
         self._faults.notice_gpus()
@@ -95,6 +97,7 @@ class Reconciler:
         return errors
 
     async def _settle(self, share: Share, census: Census) -> None:
+        # A new daemon inherits shares and has watched none of their processes yet.
         if share.holder and share.holder in census:
             self._processes.watch(share.holder)
         if share.state is State.QUEUED:
@@ -116,6 +119,8 @@ class Reconciler:
         processes = self._processes.look(share, census, observed)
         if processes or share.state not in {State.RUNNING, State.SUSPENDED}:
             return processes
+        # Reading the environment of every process is slow, so a pass does it only before it calls a
+        # share empty: it finds orphans that are in neither the process tree nor the control group.
         return self._processes.search(share, census, observed)
 
     def _continue(self, share: Share, processes: tuple[ProcessRef, ...]) -> None:
@@ -130,6 +135,7 @@ class Reconciler:
             await self._release(share, reason)
         elif share.holder is not None and share.holder not in census:
             await self._release(share, "its program ended")
+        # A held share without programs would otherwise keep its place on a GPU that is gone.
         elif share.reason and self._faults.on_lost_gpu(share):
             await self._release(share, share.reason)
         elif share.state is State.RUNNING:

@@ -52,6 +52,7 @@ class Upkeep:
         samples = await self._samples(shares)
         with_programs = {share.id for share in shares if self._processes.shown(share)}
         await self._idle.run(policy.idle, shares, samples, with_programs)
+        # Idle shares may have been suspended a moment ago: sizes are only changed on the GPU.
         present = self._present()
         observed = {share.id: self._observer.last(share.id) for share in present}
         sizable = [share for share in present if share.id in with_programs]
