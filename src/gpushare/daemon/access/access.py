@@ -20,6 +20,7 @@ class Access:
         return caller.role.covers(Role.OPERATOR)
 
     def own(self, share: Share, caller: Caller) -> bool:
+        """Whether the caller may act on the share: as its user or as an operator."""
         return self.all(caller) or caller.uid == share.uid
 
     def check(self, share: Share, caller: Caller) -> Share:

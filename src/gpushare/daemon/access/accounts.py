@@ -55,8 +55,11 @@ class Accounts:
         self._cache: dict[int, tuple[float, Account | None]] = {}
 
     def role(self, uid: int) -> Role:
+        """The role on this machine, by uid first and then by group; groups may be 30 s old."""
         if uid in self._admins:
             return Role.ADMIN
+        # Without groups to look for there is no need to ask the name service, which may be on the
+        # network.
         if not self._operators | self._viewers:
             return Role.USER
         account = self.by_uid(uid)
@@ -66,6 +69,7 @@ class Accounts:
         return Role.VIEWER if groups & self._viewers else Role.USER
 
     def by_uid(self, uid: int) -> Account | None:
+        """None: there is no such user. Remembered for 30 s, because a name service may be slow."""
         now = self._elapsed()
         read_at, account = self._cache.get(uid, (-FRESH_SECONDS, None))
         if now - read_at >= FRESH_SECONDS:

@@ -23,6 +23,7 @@ def fetch(url: str) -> dict[str, Any]:
         raise ValueError(f"{url} is not https")
     request = Request(url, headers={"Accept": "application/json"})  # noqa: S310 (checked above)
     with send(request, _PATIENCE_SECONDS) as answer:
+        # One byte more than allowed shows that the document is larger, without reading all of it.
         text = answer.read(_LARGEST + 1)
     if len(text) > _LARGEST:
         raise ValueError(f"{url} is larger than {_LARGEST} bytes")

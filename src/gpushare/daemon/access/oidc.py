@@ -97,13 +97,18 @@ class Issuer:
             try:
                 self._keys = await asyncio.to_thread(self._fetched)
             except (OSError, ValueError, KeyError, TypeError, self._jose.errors.JoseError) as error:
+                # While the issuer cannot be reached the keys that are known stay in use.
                 if self._keys is None:
                     raise _unreachable(self._settings.issuer, error) from error
+            # Also after a failure with older keys at hand: a server that is down is not asked at
+            # each login.
             self._looked = self._elapsed()
 
     def _fetched(self) -> Any:
         issuer = self._settings.issuer
         about = self._fetch(issuer.rstrip("/") + _WELL_KNOWN)
+        # OpenID Connect Discovery 1.0, section 4.3: the issuer must name itself exactly so, which
+        # keeps out the document of another server.
         if about["issuer"] != issuer:
             raise ValueError(f"it calls itself {about['issuer']!r}")
         return self._jose.jwk.KeySet.import_key_set(self._fetch(about["jwks_uri"]))

@@ -49,17 +49,25 @@ class AccessTokens:
         self._bells: dict[str, asyncio.Event] = {}
 
     def local(self, peer: Caller) -> Caller:
+        """The caller at the unix socket, as the Linux kernel names it, with the role of its uid."""
         return replace(peer, role=self._accounts.role(peer.uid))
 
     def bearer(self, secret: str, address: str) -> Caller:
+        """The caller that a token stands for.
+
+        Raises UnauthenticatedError. `address`: where the caller is.
+        """
         token, account = self._opened(secret)
         now = self._clock.now()
+        # Written at most every ten minutes: each write is a transaction, and each request would be
+        # one.
         if token.used is None or abs(now - token.used) >= _USED_EVERY:
             self._store.tokens.used(token, now)
         return Caller(
             uid=account.uid,
             gid=account.gid,
             pid=0,
+            # A token can do at most what its maker may do now (ADR 0025).
             role=_lesser(token.role, self._accounts.role(token.maker)),
             token=token.id,
             remote=address,
@@ -67,6 +75,7 @@ class AccessTokens:
         )
 
     async def ended(self, caller: Caller) -> None:
+        """Return when the token of the caller is revoked or expires; without a token, never."""
         bell = self._bells.setdefault(caller.token or "", asyncio.Event())
         stored = self._store.tokens.get(caller.token) if caller.token else None
         if caller.token and stored is None:
@@ -77,6 +86,10 @@ class AccessTokens:
                 await bell.wait()
 
     async def create(self, request: TokenRequest, caller: Caller) -> NewToken:
+        """Raises UsageError, RoleError, ConflictError, UnauthenticatedError.
+
+        The new token lives no longer than the one that it was made with.
+        """
         account, parent = self._subject(request.user, caller), self._parent(caller)
         role = self._role(request, account, caller)
         now = self._clock.now()
@@ -98,10 +111,12 @@ class AccessTokens:
         )
 
     async def list(self, caller: Caller) -> tuple[Token, ...]:
+        """Those that act as the caller; for an admin, all."""
         every = caller.role.covers(Role.ADMIN)
         return tuple(self._store.tokens.all() if every else self._store.tokens.of(caller.uid))
 
     async def revoke(self, token: str, caller: Caller) -> Token:
+        """With all tokens that were made with it; raises NoSuchTokenError, RoleError."""
         stored = self._store.tokens.get(token)
         if stored is None or not (caller.role.covers(Role.ADMIN) or stored[0].uid == caller.uid):
             raise NoSuchTokenError(
@@ -122,9 +137,14 @@ class AccessTokens:
         return stored[0]
 
     async def login(self) -> Login:
+        """Where to log in; empty if this daemon has no issuer."""
         return self._issuer.login if self._issuer else Login()
 
     async def exchange(self, request: LoginRequest) -> NewToken:
+        """A token for a login at the issuer.
+
+        Raises UnsupportedError, UnauthenticatedError, DaemonError.
+        """
         if self._issuer is None:
             raise UnsupportedError(
                 "this daemon accepts no logins",
@@ -176,12 +196,15 @@ class AccessTokens:
         _, _, rest = secret.partition("gs_")
         identity, _, word = rest.partition("_")
         token, digest = self._store.tokens.get(identity) or (None, _NO_DIGEST)
+        # Compared in constant time, also for an id that does not exist, so that the time tells
+        # nothing.
         if not hmac.compare_digest(_digest(word), digest) or token is None:
             raise UnauthenticatedError("the token is not valid", "it is wrong or was revoked", _NEW)
         if token.expires <= self._clock.now():
             when = f"{token.expires:%Y-%m-%d %H:%M} UTC"
             raise UnauthenticatedError(f"token {token.id} has expired", f"it was {when}", _NEW)
         account = self._accounts.of(token.uid)
+        # A uid may be given to another person; the token was made for the name.
         if account.name != token.user:
             raise UnauthenticatedError(
                 f"token {token.id} acts as no user", f"there is no user {token.user} any more", _NEW

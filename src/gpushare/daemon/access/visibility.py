@@ -36,6 +36,7 @@ class VisibilityFilter:
         return self._access.check(self.find(ref, caller), caller)
 
     def share(self, view: ShareView, share: Share, caller: Caller) -> ShareView:
+        """The whole view for those who may act on the share, else only what strangers see."""
         if self._access.own(share, caller):
             return view
         return for_strangers(view, names=self._open(caller))
@@ -52,6 +53,10 @@ class VisibilityFilter:
         return view if self._open(caller) else replace(view, shares=())
 
     def hears(self, event: Event, caller: Caller) -> bool:
+        """Whether the caller may see the event.
+
+        A share that is no longer kept counts as that of another user.
+        """
         try:
             share = self._store.shares.get(event.share) if event.share else None
         except NoSuchShareError:

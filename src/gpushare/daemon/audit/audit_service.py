@@ -21,11 +21,19 @@ class DaemonAudit:
         self._log, self._shares_of = log, shares_of
 
     async def records(self, query: AuditQuery, caller: Caller) -> Sequence[Record]:
+        """Operators see all, others what they did and what was done with their shares.
+
+        Raises NotFoundError if no log is kept.
+        """
         log = self._kept()
         allowed = self._all if caller.role.covers(Role.OPERATOR) else self._own(caller)
         return await asyncio.to_thread(search, log.files, query, allowed)
 
     async def verify(self, caller: Caller, *, partial: bool = False) -> AuditReport:
+        """Read all files and check the chain.
+
+        `partial`: it may begin anywhere. Raises RoleError, NotFoundError.
+        """
         log = self._kept(caller)
         log.settle()
         keys, end = [log.signer.key] if log.signer.key else [], log.end
@@ -36,10 +44,12 @@ class DaemonAudit:
         )
 
     async def heads(self, caller: Caller) -> Sequence[Record]:
+        """The signed records; raises RoleError, NotFoundError."""
         log = self._kept(caller)
         return await asyncio.to_thread(search, log.files, AuditQuery(action=HEAD))
 
     async def sign(self, caller: Caller) -> Record:
+        """Write a head now; raises RoleError, NotFoundError, StateError."""
         return self._kept(caller).head("asked")
 
     def _kept(self, operator: Caller | None = None) -> Log:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+# A client that repeats a refused call would otherwise fill the disk with records.
 LIMIT, WINDOW_SECONDS = 20, 60.0
 K = TypeVar("K")
 T = TypeVar("T")

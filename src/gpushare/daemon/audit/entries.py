@@ -63,6 +63,7 @@ def of_event(event: Event) -> RecordDraft | None:
 
 
 def actor(caller: Caller | None) -> Actor:
+    """Who a caller is in the records; a caller that could not be identified is `unknown`."""
     if caller is None:
         return Actor(user="unknown")
     return Actor(user=user_name(caller.uid), uid=caller.uid, token=caller.token)

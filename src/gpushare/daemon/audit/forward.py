@@ -39,6 +39,8 @@ class Forwarder:
     def __call__(self, record: Record) -> None:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                # The log daemon may be stopped; a full socket buffer must not stop every change on
+                # the machine.
                 sender.setblocking(False)
                 sender.connect(str(self._path))
                 sender.send(self._written(record))

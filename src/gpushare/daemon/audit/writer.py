@@ -54,6 +54,10 @@ class AuditWriter:
         self.settle()
 
     def stop(self) -> None:
+        """Write what was only counted, and a last head.
+
+        Errors are logged: the daemon ends anyway.
+        """
         for draft, more in self._dedupe.all():
             self._write(_with_count(draft, more))
         self._daemon("daemon.stopped", {})
@@ -73,11 +77,16 @@ class AuditWriter:
             ) from error
 
     def tell(self, deed: Deed) -> None:
+        """Record a call.
+
+        Reads that were allowed are not. What cannot be written waits in memory.
+        """
         if deed.result != OK and deed.caller:
             self._refused(deed.caller, deed.result)
         draft = of_deed(deed, self._clock.now())
         if draft is None:
             return
+        # Calls that changed something are always recorded, however many there are.
         foldable = draft.result != OK or draft.action in _CHANGES_NOTHING
         if not foldable or self._dedupe.admit(_key(draft), draft):
             self._write(draft)
@@ -127,6 +136,7 @@ class AuditWriter:
         """Write the drafts that wait; returns the error that stops it."""
         try:
             while self._waiting:
+                # Removed only after it is written: an error in between must not lose it.
                 self._append(self._waiting[0])
                 self._waiting.popleft()
             if self._lost:

@@ -30,10 +30,16 @@ class ComputeDelivered:
         self._samples: dict[ShareId, deque[_Counters]] = {}
 
     def add(self, share: ShareId, at: float, slots: Mapping[GpuId, ShareSlot]) -> None:
+        """A sample of the share's counters.
+
+        `at` in seconds. Without share slots nothing is counted.
+        """
         if not slots:
             return
         samples = self._samples.setdefault(share, deque())
         samples.append(_sample(at, slots))
+        # The last sample before the window stays: without it the difference would cover less than
+        # the window.
         while len(samples) > 2 and samples[1].at <= at - WINDOW_SECONDS:
             samples.popleft()
 

@@ -30,6 +30,7 @@ class ObservedMachine:
         """Measured before the first share, because regions charge contexts; once per driver."""
         present = {(gpu.uuid, gpu.driver) for gpu in self.latest.gpus if not gpu.health.lost}
         new = present - self._measured
+        # A GPU where the measurement fails is not measured again in each pass.
         self._measured |= new
         if all(self._costs.get(*key) is not None for key in new):
             return False

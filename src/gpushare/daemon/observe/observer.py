@@ -31,6 +31,7 @@ class Observer:
         self.compute_delivered = ComputeDelivered()
 
     def last(self, share: ShareId) -> Observation:
+        """The newest observation; empty for a share that was not observed yet."""
         observation = self._observations[share][1] if share in self._observations else Observation()
         if observation.denied is None or share not in self._probed:
             return observation
@@ -42,6 +43,8 @@ class Observer:
 
     async def probing(self, share: Share, probe: Awaitable[T]) -> T:
         """Wait for a probe of the share and count what it was refused."""
+        # Observed past the cache on both sides, so that the difference is the probe's as far as
+        # possible.
         before = (await asyncio.to_thread(self._observe_one, share)).denied or 0
         result = await probe
         after = (await asyncio.to_thread(self._observe_one, share)).denied or 0
@@ -82,4 +85,5 @@ class Observer:
             return self._ports.mechanisms.observe(share)
         except GpushareError as error:
             _log.warning("share.unseen", share=share.id, error=str(error))
+            # One share that cannot be observed must not keep the pass from the others.
             return Observation(fault=str(error))

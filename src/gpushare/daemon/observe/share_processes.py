@@ -68,6 +68,7 @@ class ShareProcesses:
         descriptor = self._ports.processes.open(process)
         loop = asyncio.get_running_loop()
         if descriptor is None:
+            # The process has ended already, so no pidfd would ever become readable.
             loop.call_soon(self._wake.set)
             return
         self._watched[process] = descriptor
@@ -78,6 +79,7 @@ class ShareProcesses:
         self._found = {share: refs for share, refs in self._found.items() if share in shares}
 
     def close(self) -> None:
+        """Stop watching; called while the event loop runs."""
         for process in list(self._watched):
             self._unwatch(process)
 

@@ -159,6 +159,7 @@ class PlacementService:
         for unit in self._queue.units(state):
             if await self._serve(unit, replace(state, queue=tuple(served.ahead)), served):
                 state = self._snapshots.take()
+        # After the queue: what is given back must not be taken again at once.
         await self._reclaimer.give_back(replace(state, queue=self._queue.requests(state)))
         await self._memory_turns.settle(self._machine.latest)
 
@@ -168,6 +169,8 @@ class PlacementService:
         if isinstance(answer, Waiting) and served.guaranteed and not isinstance(answer, HeldBack):
             reclaimed = await self._take_back(unit, state)
             served.guaranteed = reclaimed or bool(unit[0].spec.at) or in_quota(state, unit[-1])
+        # Some actions take effect at once (all but an eviction): then the unit is granted in this
+        # pass.
         if reclaimed:
             state = self._snapshots.take(served.ahead)
             answer = self._answer(unit, state)
@@ -185,6 +188,7 @@ class PlacementService:
         """A gang is granted as a whole: if one share cannot be granted, the others end with it."""
         for number, decision in enumerate(decisions):
             record = DecisionRecord(state=state, requests=unit, number=number, decision=decision)
+            # Before the grant, so that the decision can be replayed even if granting fails.
             self._store.decisions.put(unit[number].id, self._clock.now(), record.encode())
         shares = [self._store.shares.get(request.id) for request in unit]
         await self._executor.grant(list(zip(shares, decisions, strict=True)))
@@ -193,6 +197,7 @@ class PlacementService:
         """True when room was taken back for the unit."""
         if self._room_comes(unit, state):
             return False
+        # A gang is planned for with its last share, behind the others of the gang.
         mates = (*state.queue, *unit[:-1])
         steps = plan(replace(state, queue=mates), unit[-1])
         await self._reclaimer.take(steps, unit[-1])

@@ -38,6 +38,8 @@ class Queue:
         """Requests that are served before a new one."""
         requests = self.requests(state)
         due = tuple(other for other in requests if other.spec.at is not None)
+        # The new request takes part in the order: with tenants it may go before requests that wait
+        # already.
         rest = ordered(state, (*requests[len(due) :], request))
         return (*due, *rest[: rest.index(request)])
 
@@ -54,10 +56,13 @@ class Queue:
     def _queued(self) -> Iterable[Share]:
         busy = self._busy()
         living = self._store.shares.living()
+        # A share whose grant was interrupted is still queued in the record and has an intent in the
+        # journal.
         return [s for s in living if s.state is State.QUEUED and s.id not in busy]
 
 
 def request_of(share: Share) -> Request:
+    """The request that a queued share stands for."""
     return Request(
         spec=share.spec,
         uid=share.uid,
@@ -69,4 +74,5 @@ def request_of(share: Share) -> Request:
 
 
 def ahead_of_time(request: Request, now: datetime | None) -> bool:
+    """Whether it is a reservation whose time has not come; without a clock, no."""
     return request.spec.at is not None and now is not None and now < request.spec.at

@@ -25,6 +25,7 @@ from gpushare.model.view import MOVE_SECONDS
 from gpushare.scheduler import Request, Snapshot, plan, regrant, returned, returning
 from gpushare.store import Store
 
+# Without this pause each pass would plan the same action and meet the same refusal.
 _REFUSED_SECONDS = 60.0
 _log = structlog.get_logger()
 
@@ -52,6 +53,7 @@ class Reclaimer:
         """Carry out the actions planned for the request, up to the first that fails."""
         for action in actions:
             share = self._store.shares.get(action.share)
+            # An earlier action took time, and the share may have ended meanwhile.
             if not share.state.holds or share.id in self._executor.busy():
                 return
             try:
@@ -120,6 +122,8 @@ class Reclaimer:
         """If its tenant's guarantee covers it now, room is taken back from others for it."""
         if not returning(state, share):
             return await self._tried(share, self._suspending.resume(share, MOVE_SECONDS))
+        # Shares that are being ended will leave room; taking from more shares before that may be
+        # needless.
         if self._termination.leaving():
             return False
         actions = plan(state, returned(share))

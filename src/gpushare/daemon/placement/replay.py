@@ -24,6 +24,7 @@ class DecisionRecord(Value):
     number: int = 0
 
     def encode(self) -> bytes:
+        """As JSON, as the store keeps it."""
         return msgspec.json.encode(self)
 
 

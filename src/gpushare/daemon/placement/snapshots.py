@@ -100,6 +100,7 @@ class Snapshots:
         Includes what suspended shares leave on the GPU.
         """
         ours = {process.pid for share in holding for process in self._processes.shown(share)}
+        # A process for which the driver gives no figure counts as nothing.
         others = (p for p in self._ports.programs(gpu) if p.pid not in ours)
         remaining = sum(self._remaining(machine, gpu, share) for share in holding if share.aside)
         return Bytes(sum(process.memory or 0 for process in others) + remaining)

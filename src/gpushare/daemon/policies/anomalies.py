@@ -63,6 +63,7 @@ class Anomalies:
         self.counts: dict[AnomalyKind, int] = dict.fromkeys(AnomalyKind, 0)
 
     def refused(self, now: float, user: str) -> None:
+        """A call of the user was refused; see `Monitor.refused` for which refusals count."""
         self._probing.refused(now, user)
 
     def look(
@@ -100,6 +101,7 @@ class Counter:
         self._last: dict[ShareId, int] = {}
 
     def grown(self, sample: ShareSample, value: int | None) -> int:
+        """By how much since the last sample of the share; 0 where nothing counts."""
         if value is None:
             return 0
         before = self._last.get(sample.share, 0 if sample.held < self.YOUNG else value)
@@ -107,6 +109,7 @@ class Counter:
         return max(0, value - before)
 
     def keep(self, shares: set[ShareId]) -> None:
+        """Forget every other share."""
         self._last = {share: value for share, value in self._last.items() if share in shares}
 
 

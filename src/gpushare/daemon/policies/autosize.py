@@ -153,6 +153,8 @@ class MemoryHistory:
     def note(self, at: float, watch: float, observed: Observation) -> bool:
         """Whether memory was refused since the last look. A spike in between counts."""
         peak, before = _most(observed.peak), self._peak
+        # The region keeps the peak since the share began. Only a peak that has grown since the last
+        # look is news; an old one would keep the request large permanently.
         level = max(_most(observed.used), peak if peak > before else 0)
         bucket = int(at * _BUCKETS / watch)
         if self._most and self._most[-1][0] == bucket:
@@ -163,6 +165,7 @@ class MemoryHistory:
         return denied
 
     def peak(self, at: float, watch: float) -> Bytes | None:
+        """The most within `watch` seconds; None while the share is not watched for as long."""
         if at - self.begun < watch:
             return None
         return Bytes(max(level for _, level in self._most))
@@ -225,6 +228,7 @@ class Autosize:
         try:
             await self._update(share, UpdateRequest(memory=change.memory))
         except UnsupportedError as error:
+            # Its mechanisms will refuse the next change as well, so it is asked and reported once.
             self._unable.add(share.id)
             self._bus.publish("share.resize_failed", str(error), share=share.id)
             return False

@@ -16,6 +16,10 @@ class Expiry:
         self._deadlines: dict[ShareId, float] = {}
 
     def over(self, share: Share) -> bool:
+        """Whether the share's time is over.
+
+        Setting the system's clock after the first look has no effect.
+        """
         if share.expires is None:
             return False
         remaining = (share.expires - self._clock.now()).total_seconds()
@@ -27,6 +31,7 @@ class Expiry:
         self._deadlines.pop(share, None)
 
     def times(self) -> Collection[float]:
+        """When shares expire, by the clock's `elapsed`."""
         return self._deadlines.values()
 
     def keep(self, shares: Collection[ShareId]) -> None:

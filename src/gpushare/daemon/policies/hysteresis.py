@@ -17,6 +17,7 @@ class Windows(Generic[K]):
         self._counts: dict[K, deque[tuple[float, int]]] = {}
 
     def add(self, key: K, now: float, number: int = 1) -> None:
+        """Count `number` more of the key at the time `now`, in seconds."""
         counts = self._counts.setdefault(key, deque())
         if counts and now - counts[-1][0] < self._seconds / _GRAIN:
             counts[-1] = (counts[-1][0], counts[-1][1] + number)

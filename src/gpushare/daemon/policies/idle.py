@@ -44,6 +44,7 @@ class ActivitySample(Value):
 
 def activity_sample(share_slots: Collection[ShareSlot], busy: bool | None) -> ActivitySample:
     """Counters that never grew may be those of a guard that does not count."""
+    # `wanted_ns` grows while programs want the GPU under turns, also when no launch gets through.
     handed = sum(slot.launches + slot.wanted_ns for slot in share_slots)
     return ActivitySample(
         handed=handed if any(slot.launches for slot in share_slots) else None,
@@ -131,6 +132,7 @@ class Idle:
         """Its watch starts again whenever it was active, or that is unknown."""
         watch = self._watches.get(share.id)
         has_worked = was_active(watch.activity_sample, now) if watch else None
+        # Unknown is not idle: a share that nothing observes is never called idle (ADR 0026).
         if watch and has_worked is False:
             watch.activity_sample = now
             return watch

@@ -44,11 +44,13 @@ def compare(
     for look in now:
         since = launches_before.get(look.share)
         if since is None or look.launches is None or look.launches < since:
+            # Without a count for every share on the GPU it is unknown which of them worked alone.
             return
         if look.launches > since:
             worked.append((look, look.launches - since))
     for look, work in worked:
         others = [other for other, _ in worked if other is not look]
+        # With two or more neighbours it is unknown which of them slows it down.
         if len(others) <= 1 and _tells(look, others):
             beside = others[0].program if others else ""
             yield Profile(program=look.program, beside=beside, seconds=seconds, work=work)

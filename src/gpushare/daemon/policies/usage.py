@@ -99,6 +99,7 @@ class Accountant:
         """
         until = self._store.usage.until()
         since = share.granted or share.started or at
+        # Up to `until` an earlier daemon has charged the share.
         since_known = max(since, until) if until and self._last is None else since
         longest = now if self._last is None else now - self._last
         return min(longest, max(0.0, (at - since_known).total_seconds()))
@@ -108,6 +109,8 @@ class Accountant:
         for gone in self._meters.keys() - {share.id for share in holding}:
             try:
                 share = self._store.shares.get(gone)
+            # Ended shares are forgotten after a while (`Shares.forget_old`); their last seconds are
+            # then lost.
             except NotFoundError:
                 continue
             meter = self._meters[gone]
@@ -218,6 +221,7 @@ def _grants(share: Share) -> tuple[GpuGrant, ...]:
 def cut(tenant: Tenant, until: datetime, seconds: float, rate: float) -> Iterator[Charge]:
     """Charges for so many seconds before a time, one for each hour that they reach into."""
     while seconds > 0 and rate > 0:
+        # Usage is kept by the hour (ADR 0023), so a charge is cut where the hour changes.
         into = until.timestamp() % 3600 or 3600.0
         piece = min(seconds, into)
         begin = until - timedelta(seconds=piece)

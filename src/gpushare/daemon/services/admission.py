@@ -47,6 +47,7 @@ class Admission:
         """A new share: granted, reserved or waiting. NoCapacityError if it may not wait."""
         await self._machine.refresh()
         new = self._request(request.spec, caller, request.program)
+        # Before the share is added: a reservation that is refused must leave no trace in the queue.
         booking = self._placement.book(new) if self._early(request.spec) else None
         if booking is None:
             self._check(new, may_wait=request.wait)
@@ -116,6 +117,8 @@ class Admission:
             self._store.shares.add(share)
             kind, message = _event(share)
             self._bus.publish(kind, message, share=share.id)
+        # A pidfd wakes the loop when the holder ends, so that its place in the queue is free at
+        # once.
         if holder:
             self._processes.watch(holder)
         return share

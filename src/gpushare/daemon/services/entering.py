@@ -44,6 +44,7 @@ class Entering:
     async def enter(self, share: Share, process: ProcessRef) -> tuple[Share, Edits]:
         """Make the process a member of the share; the caller holds the daemon's turn."""
         edits = await self._executor.edits(share)
+        # Before it is recorded as a member: a process that cannot join must not count as one.
         if edits.cgroup:
             await self._join(share, process)
         members = tuple(dict.fromkeys((*share.members, process)))
@@ -55,6 +56,7 @@ class Entering:
         """What the process does to itself before it becomes the program."""
         change = environment_change(edits, request.preload)
         cpus, numa = nearby(share, self._machine.latest)
+        # Children inherit the variable, so orphans are found by it where there is no control group.
         env = {**change.env, MARK: share.id}
         return Entry(share=share.id, env=env, unset=change.unset, cpus=cpus, numa=numa)
 

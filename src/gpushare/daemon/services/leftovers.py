@@ -48,11 +48,16 @@ class DaemonLeftovers:
         self._observer, self._processes = observer, processes
 
     async def all(self, caller: Caller) -> Sequence[Leftover]:
+        """Raises RoleError for those who are no operators, HardwareError."""
         self._check(caller)
         async with self._turn:
             return await self._find(self._known())
 
     async def clean(self, request: CleanRequest, caller: Caller) -> Sequence[Cleaned]:
+        """What was done with each leftover of the request.
+
+        Raises RoleError, UsageError, HardwareError.
+        """
         self._check(caller)
         async with self._turn:
             known = self._known()
@@ -106,6 +111,8 @@ class DaemonLeftovers:
 
         def marked(resident: Resident) -> bool:
             share = ShareId(residents.variable(resident.process.pid, MARK))
+            # Any user can set the variable, so it counts only for processes of the share's own
+            # user.
             return owners.get(share) == resident.uid
 
         gpus = self._machine.latest.gpus
@@ -165,6 +172,8 @@ def processes(
     """Processes with GPU memory outside every share, each once."""
     leftovers: dict[int, Leftover] = {}
     for gpu, process, resident in listed:
+        # A process that has ended is listed even if it was a share's: the driver still counts its
+        # memory.
         if process.pid in ours and resident is not None and not resident.defunct:
             continue
         before = leftovers.get(process.pid) or _process(process.pid, resident)
@@ -204,6 +213,8 @@ def daemons(
         elif not mps.server:
             where = f" on {mps.pipe}" if mps.pipe else ""
             yield _of(mps.resident, Kind.MPS, f"an MPS daemon of its user's{where}", ours=False)
+        # The control daemon starts the servers, so a server with another parent has lost its
+        # daemon.
         elif mps.resident.parent not in controls:
             yield _of(mps.resident, Kind.MPS, "its MPS daemon has ended", ours=False)
 

@@ -28,6 +28,7 @@ class DaemonMachine:
         self._machine, self._visibility = machine, visibility
 
     async def gpus(self, caller: Caller) -> Sequence[GpuView]:
+        """Looks at the machine again; raises HardwareError. Processes of others are left out."""
         await self._machine.refresh()
         machine = self._machine.latest
         holding = [share for share in self._store.shares.living() if share.state.holds]

@@ -95,6 +95,7 @@ def _shares(observer: Observer, shares: Sequence[ShareView]) -> dict[str, Iterab
     }
 
 
+# Metrics keep their former `gate` names for one release (changelog: scheduling metrics).
 _SCHEDULING = {metric_name(name): name for name in FIGURES} | {
     metric_name(name, "gate"): name for name, row in FIGURES.items() if row.was_metric
 }

@@ -67,10 +67,15 @@ class DaemonPolicy:
     async def put(
         self, policy: Policy, caller: Caller, *, revision: int | None = None, dry: bool = False
     ) -> PolicyChange:
+        """Replace the policy.
+
+        `dry`: only say what would change. Raises ConflictError, PolicyError.
+        """
         async with self._turn:
             return await self._set(policy, caller, revision=revision, dry=dry)
 
     async def tenants(self, caller: Caller) -> Sequence[TenantView]:
+        """Operators see all, others their own and those above them."""
         policy = self._store.policy.current()
         visible = self._visible_to(caller)
         return [
@@ -82,6 +87,10 @@ class DaemonPolicy:
     async def put_tenant(
         self, name: Tenant, spec: TenantSpec, caller: Caller, *, revision: int | None = None
     ) -> PolicyChange:
+        """Make or replace one tenant, `default` for users in none.
+
+        Raises ConflictError, PolicyError.
+        """
         async with self._turn:
             now = self._store.policy.current()
             if name == policy_checks.DEFAULT:
@@ -90,11 +99,13 @@ class DaemonPolicy:
             return await self._set(replace(now, tenants=tenants), caller, revision=revision)
 
     async def remove_tenant(self, name: Tenant, caller: Caller) -> PolicyChange:
+        """Raises NoSuchTenantError, and PolicyError while others are below it."""
         async with self._turn:
             now = self._store.policy.current()
             return await self._set(replace(now, tenants=policy_checks.without(now, name)), caller)
 
     async def quotas(self, caller: Caller) -> Sequence[QuotaView]:
+        """Of the tenants that the caller may see; raises HardwareError."""
         await self._machine.refresh()
         now, policy = self._clock.now(), self._store.policy.current()
         living = self._store.shares.living()
@@ -130,6 +141,7 @@ class DaemonPolicy:
     ) -> PolicyChange:
         """A policy without changes is not stored, so the history holds changes only."""
         now = self._store.policy.newest()
+        # Two administrators must not overwrite each other unseen (ADR 0023).
         if revision is not None and revision != now.revision:
             raise ConflictError(
                 "the policy has changed meanwhile",

@@ -15,10 +15,12 @@ class DaemonProfiles:
         self._profiles, self._access = store.profiles, access
 
     async def all(self, caller: Caller) -> Sequence[Profile]:
+        """Raises RoleError for those who are no operators."""
         self._check(caller)
         return self._profiles.all()
 
     async def runs(self, caller: Caller) -> Sequence[Runs]:
+        """Raises RoleError for those who are no operators."""
         self._check(caller)
         return self._profiles.runs()
 

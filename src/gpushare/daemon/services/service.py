@@ -51,6 +51,7 @@ from .policy_service import DaemonPolicy
 from .profile_service import DaemonProfiles
 from .share_views import ShareViews
 
+# The grace period and SIGKILL, and time for the kernel to end what is killed.
 _REMOVAL_SECONDS = Seconds(GRACE_SECONDS * 3)
 
 
@@ -83,6 +84,7 @@ class DaemonService:
     profiles: DaemonProfiles
 
     async def create(self, request: CreateRequest, caller: Caller) -> ShareView:
+        """Raises the error that made the share fail, if it failed at once."""
         holder = None
         if request.holder is not None:
             holder = self.entering.process(request.holder, caller)
@@ -99,6 +101,7 @@ class DaemonService:
         )
 
     async def show(self, ref: str, caller: Caller) -> ShareView:
+        """Those who may act on a waiting share also see its place in the queue, and why."""
         share = self.visibility.find(ref, caller)
         view = (await self._visible([share], caller))[0]
         if share.state is not State.QUEUED or not self.access.own(share, caller):
@@ -156,6 +159,10 @@ class DaemonService:
         return await self.views.one(await self._until(share, (), _REMOVAL_SECONDS))
 
     async def verify(self, ref: str, caller: Caller) -> Verification:
+        """Probe the share.
+
+        Fills its GPUs if no program is disturbed by it. Raises ConflictError.
+        """
         share = self._holding(ref, caller)
         if share.suspension is not None:
             raise ConflictError(
@@ -163,6 +170,8 @@ class DaemonService:
                 "a suspended share cannot use the GPU, so the probe cannot run",
                 f"gpushare resume {share.name}",
             )
+        # Outside the turn: a probe takes seconds, and other requests go on meanwhile. So the share
+        # may have ended when the result is recorded.
         edits = await self.executor.edits(share)
         verification = await self.verifier.probe(share, edits, fill=await self._alone(share))
         async with self.turn:

@@ -14,6 +14,7 @@ from gpushare.model.share import Share, State
 from gpushare.model.view import ShareView
 from gpushare.scheduler import Waiting
 
+# Clients that poll would otherwise make the daemon read every region at each request.
 _FRESH_SECONDS = 0.5  # how old an observation may be
 
 
@@ -30,12 +31,15 @@ class ShareViews:
         self._placement, self._idle = placement, idle
 
     async def one(self, share: Share) -> ShareView:
+        """With everything that its owner may see."""
         return (await self.all([share]))[0]
 
     async def all(self, shares: Sequence[Share]) -> list[ShareView]:
         """In the order of `shares`, with everything that their owners may see."""
         await self._observer.look(shares, age=_FRESH_SECONDS)
         queued = any(share.state is State.QUEUED for share in shares)
+        # What waiting shares wait for costs a decision for each, so it is asked only if one is
+        # shown.
         waiting = self._placement.waiting() if queued else {}
         borrowed = self._placement.borrowed()
         return [self._view(share, waiting.get(share.id), borrowed) for share in shares]
