@@ -136,6 +136,7 @@ _POLICY = tuple(name for name in SharePolicy.__struct_fields__ if name not in {"
 def _waiting(raw: layout.GsGpuPage) -> Counter[int]:
     """By share slot; a dead process counts until a guard frees its slot."""
     waiting: Counter[int] = Counter()
+    # The bound comes from the file, which any user of the GPU can write.
     used = min(raw.header.process_slots_high, layout.PROCESS_SLOTS)
     for process in raw.process_slot[:used]:
         if process.pid > 0:

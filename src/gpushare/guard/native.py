@@ -42,6 +42,7 @@ def library() -> ctypes.CDLL:
 
 @cache
 def _load(path: Path) -> ctypes.CDLL:
+    # Without RTLD_GLOBAL: the hooks must not replace symbols in this process.
     loaded = ctypes.CDLL(str(path))
     text, word, number = ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint
     loaded.gpushare_region_create.argtypes = [text, ctypes.c_void_p, number]

@@ -33,6 +33,7 @@ from . import layout
 from .layout import Failure, Flag, Phase, Unmovable
 from .native import library
 
+# Bounds the time that a tenant can hold up the daemon by leaving the number odd.
 _TRIES = 100
 _Choice = TypeVar("_Choice", bound=IntEnum)
 
@@ -205,6 +206,7 @@ class Region:
             ),
             unlisted=raw.header.unlisted,
             unhooked=raw.header.unhooked,
+            # Bits that this version does not know are dropped: the tenant can set any.
             flags=Flag(raw.header.flags & sum(Flag)),
             suspend=raw.header.suspend,
         )
@@ -239,12 +241,15 @@ def _copy(fd: int, path: Path) -> layout.GsRegion:
     head = os.pread(fd, layout.GsRegion.slot.offset, 0)
     _check_head(head, os.fstat(fd).st_size, path)
     ctypes.memmove(ctypes.byref(raw), head, len(head))
+    # Only the slots that were ever used: the whole table would be read in each pass for each share.
     slots = os.pread(fd, raw.header.slots_high * ctypes.sizeof(layout.GsRegionSlot), len(head))
     ctypes.memmove(ctypes.byref(raw, len(head)), slots, len(slots))
     return raw
 
 
 def _check_head(head: bytes, size: int, path: Path) -> None:
+    # Everything is checked before a count from the file is used to read further: the tenant can
+    # write it.
     if size != ctypes.sizeof(layout.GsRegion) or len(head) != layout.GsRegion.slot.offset:
         raise _corrupt(path, f"it has {size} bytes, not {ctypes.sizeof(layout.GsRegion)}")
     header = layout.GsRegionHeader.from_buffer_copy(head)
@@ -276,6 +281,7 @@ def _gpu(raw: layout.GsRegionGpu, uuid: GpuId) -> RegionGpu:
         denied=raw.denied,
         allocations=raw.allocations,
         cached=raw.cached,
+        # The file has the number plus one, and 0 for none (native/guard/share/region.h).
         share_slot=raw.share_slot - 1 if 0 < raw.share_slot <= layout.SHARE_SLOTS else None,
     )
 

@@ -59,6 +59,7 @@ class Swap:
         return self._check(_native().gpushare_swap_pool_reap(os.fsencode(self.path)))
 
     def info(self) -> SwapInfo:
+        """Raises OSError where there is no pool."""
         raw = layout.GpushareSwapPoolInfo()
         self._check(_native().gpushare_swap_pool_info(os.fsencode(self.path), ctypes.byref(raw)))
         return SwapInfo(unit=raw.unit, enabled=raw.bytes, ready=raw.ready, taken=raw.taken)

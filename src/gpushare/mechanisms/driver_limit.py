@@ -45,6 +45,7 @@ class DriverLimit(PassiveMechanism):
         return limits or (f"limits hang on control groups: {groups}" if groups else "")
 
     def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
+        """Raises UnsupportedError where driver or control groups cannot hold limits."""
         if reason := self._limits.limits_reason() or self._cgroups.reason():
             hint = "gpushare gpus --capabilities"
             raise UnsupportedError("the driver cannot limit memory here", reason, hint)
@@ -73,6 +74,8 @@ class DriverLimit(PassiveMechanism):
         self._lift(share, share.decision.gpus)
 
     def observe(self, share: Share) -> Observation:
+        # A group without processes uses nothing, and asking for its limits would make the group
+        # again.
         if share.decision is None or not self._cgroups.pids(share.id):
             return Observation()
         cgroup = self._cgroups.create(share.id)
@@ -84,6 +87,7 @@ class DriverLimit(PassiveMechanism):
     def _lift(self, share: Share, gpus: Sequence[GpuId]) -> None:
         cgroup = self._cgroups.create(share.id)
         for gpu in gpus:
+            # A GPU that is gone has no limits to lift, and must not keep the share from ending.
             with contextlib.suppress(GpuLostError, NoSuchGpuError):
                 self._limits.set_memory_limit(gpu, cgroup, MemoryLimit())
 

@@ -77,6 +77,7 @@ class Exclusive(PassiveMechanism):
         note = self._folder / gpu
         if note.is_file():
             before = msgspec.json.decode(note.read_bytes(), type=_Before)
+            # The note may be of a share that got the GPU since: its mode is not ours to restore.
             if before.share == share:
                 with contextlib.suppress(GpuLostError, NoSuchGpuError):
                     self._modes.set_compute_mode(gpu, before.mode)
@@ -85,6 +86,8 @@ class Exclusive(PassiveMechanism):
     def _close(self, gpu: GpuId, share: ShareId) -> None:
         """The note is written first, so that a change that was cut short can be undone."""
         note = self._folder / gpu
+        # A note that is there already holds the mode from before the change; it must not be
+        # overwritten with the changed one when an interrupted prepare is repeated.
         if not note.is_file():
             self._folder.mkdir(parents=True, exist_ok=True)
             before = _Before(share=share, mode=self._modes.compute_mode(gpu))

@@ -73,6 +73,7 @@ class Leftovers:
         }
         try:
             return ways[leftover.kind]()
+        # Another cleaner, or the end of the share, was faster: what was asked for is done.
         except FileNotFoundError:
             return ""
         except (OSError, GpushareError) as error:
@@ -117,6 +118,8 @@ class Leftovers:
 
     def _gpu_pages(self, shares: KnownShares) -> Iterator[Leftover]:
         for path in _files(self.gpu_pages):
+            # A page that cannot be read is no leftover that can be named; the next `prepare`
+            # replaces it.
             with suppress(OSError, GpuPageCorruptError):
                 on_page = [slot.policy.share for slot in GpuPage(path).snapshot().share_slots]
                 gone = [share for share in on_page if share not in shares.living]
@@ -150,6 +153,7 @@ class Leftovers:
     def _remove_pool(self, path: Path) -> str:
         with suppress(OSError):
             pool = Swap(path)
+            # What dead programs held counts as taken until it is freed.
             pool.reap()
             if taken := pool.info().taken:
                 return f"living processes have {format_bytes(taken)} of it"
@@ -173,6 +177,7 @@ class Leftovers:
         for holder in self.mps.holders().get(gpu, ()):
             if holder not in shares.living:
                 self.mps.release(gpu, holder)
+        # A release that was cut short leaves a daemon without holders.
         self.mps.release(gpu, None)
         return ""
 

@@ -79,12 +79,17 @@ class MpsMechanism(PassiveMechanism):
         self._seen: dict[GpuId, tuple[float, Observation]] = {}
 
     def unavailable(self, gpus: Sequence[Gpu]) -> str:
+        """MPS needs its control program, and Volta or newer GPUs."""
         if self._mps.binary() is None:
             return "nvidia-cuda-mps-control is not on PATH"
         old = (g for g in gpus if g.compute_capability and g.compute_capability < _OLDEST)
         return next((f"{gpu.name} is older than Volta" for gpu in old), "")
 
     def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
+        """Start the GPU's MPS daemon if the share is its first.
+
+        Raises UnsupportedError, MpsError.
+        """
         if len(grants) != 1:
             raise UnsupportedError(
                 "MPS shares have one GPU",
@@ -120,16 +125,22 @@ class MpsMechanism(PassiveMechanism):
                 continue
 
     def release(self, share: Share) -> None:
+        """The daemon of a GPU ends with its last share."""
         for gpu in _gpus(share):
             self._mps.release(gpu, share.id)
 
     def observe(self, share: Share) -> Observation:
+        """Whether the MPS server has failed, at most 5 s ago.
+
+        No memory, which MPS does not report.
+        """
         observation = Observation()
         for gpu in _gpus(share):
             observation |= self._look(gpu)
         return observation
 
     def mend(self) -> tuple[str, ...]:
+        """Ends daemons without shares, and restarts those that failed and have no clients."""
         done = []
         for gpu, holders in self._mps.holders().items():
             if not holders:
@@ -164,9 +175,13 @@ class MpsMechanism(PassiveMechanism):
         """Why the daemon needs a restart and no client prevents it; "" when not."""
         try:
             control = self._mps.control(gpu)
+            # A server in FAULT refuses new clients until the last affected one has left (NVIDIA
+            # MPS, release 615); a restart before that would end programs that still run.
             if not _faulty(control) or control.clients():
                 return ""
         except MpsError as error:
+            # A daemon that is only slow is asked again in the next pass; one that is dead is
+            # started again.
             return "" if error.retryable else error.because
         return "its server was in FAULT and its last client is gone"
 
@@ -185,6 +200,8 @@ def limits(
         variables["CUDA_MPS_PINNED_DEVICE_MEM_LIMIT"] = f"0={max(1, grant.limit // MIB)}M"
     if grant.compute < FULL and not adjustable(layers, "compute"):
         variables["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] = str(grant.compute)
+    # MPS knows two priorities, 0 (normal) and 1 (below normal): it cannot raise a program above
+    # others.
     if priority is Priority.LOW:
         variables["CUDA_MPS_CLIENT_PRIORITY"] = "1"
     return variables

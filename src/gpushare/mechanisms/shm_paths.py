@@ -26,6 +26,7 @@ def seen_by_gpus(host: HostMemory, folder: Path) -> Path:
 def ours(folder: Path) -> bool:
     """Anyone can make a folder in shared memory and wait there for us."""
     try:
+        # Not stat: a link would show the owner of its target.
         status = folder.lstat()
     except FileNotFoundError:
         return True

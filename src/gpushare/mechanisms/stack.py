@@ -81,6 +81,7 @@ class Mechanisms:
         """Raises HardwareError; what was done until then is undone by `release`."""
         cgroup = None if self._cgroups.reason() else self._cgroups.create(share.id)
         grants = share.decision.grants if share.decision else ()
+        # Before any program enters: a process keeps device nodes that it has opened already.
         if cgroup:
             self._confine(share.id, [grant.gpu for grant in grants])
         with _explained(share):
@@ -95,6 +96,7 @@ class Mechanisms:
                 mechanism.adjust(share, grants)
 
     def drain(self, share: Share, pids: Sequence[int]) -> None:
+        """End the GPU work of processes that are about to be killed."""
         for mechanism in self._mechanisms(share):
             mechanism.drain(share, pids)
 
@@ -106,6 +108,8 @@ class Mechanisms:
         names = share.decision.mechanisms if share.decision else ()
         with _explained(share):
             for name in reversed(names):
+                # A share of another version may name a mechanism that this gpushare lacks; the rest
+                # is undone.
                 if name in self._by_name:
                     self._by_name[name].release(share)
         if not self._cgroups.reason() and not self._cgroups.remove(share.id):
@@ -122,6 +126,7 @@ class Mechanisms:
                 mechanism.suspend(share, keep)
 
     def resume(self, share: Share) -> None:
+        """Ask the share's programs to return; also undoes a suspend that was not finished."""
         with _explained(share):
             for mechanism in self._mechanisms(share):
                 mechanism.resume(share)
@@ -138,9 +143,14 @@ class Mechanisms:
         with _explained(share):
             for mechanism in self._mechanisms(share):
                 mechanism.move(moved, to.grants, left)
+        # The device rule of the control group names GPUs, so it is written again for the new ones.
         self.prepare(moved)
 
     def observe(self, share: Share) -> Observation:
+        """What the control group and all mechanisms of the stack see.
+
+        Raises UnsupportedError, CgroupError.
+        """
         group = Observation(pids=self._cgroups.pids(share.id))
         observations = [mechanism.observe(share) for mechanism in self._mechanisms(share)]
         return reduce(Observation.__or__, observations, group)

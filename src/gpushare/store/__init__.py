@@ -32,6 +32,7 @@ class Store:
     def __init__(self, state_dir: Path) -> None:
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Before the file is opened: a second daemon must not even migrate the schema.
             self._lock = StateLock(state_dir / "daemon.lock")
         except OSError as error:
             raise DeniedError(
@@ -55,8 +56,10 @@ class Store:
         self.marks = Marks(self._db)
 
     def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing over every repository; one inside another belongs to the outer one."""
         return self._db.transaction()
 
     def close(self) -> None:
+        """Close the file, then release the lock, so that the next daemon finds it closed."""
         self._db.close()
         self._lock.release()

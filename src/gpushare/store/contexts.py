@@ -23,8 +23,10 @@ class ContextCosts:
         self._costs[gpu] = (driver, cost)
 
     def get(self, gpu: GpuId, driver: str) -> Bytes | None:
+        """Bytes, as measured under this driver; None if it was not."""
         measured_under, cost = self._costs.get(gpu, ("", Bytes(0)))
         return cost if measured_under == driver else None
 
     def all(self) -> dict[GpuId, Bytes]:
+        """Bytes by GPU, under whichever driver they were measured last."""
         return {gpu: cost for gpu, (_, cost) in self._costs.items()}

@@ -44,6 +44,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._translated():
+            # `isolation_level=None` keeps Python's sqlite3 from opening transactions by itself:
+            # `transaction` is the only place that begins one.
             self._connection = sqlite3.connect(path, isolation_level=None)
         try:
             with self._translated():
@@ -55,6 +57,8 @@ class Database:
     def _open(self) -> None:
         for pragma in _PRAGMAS:
             self._connection.execute(f"PRAGMA {pragma}")
+        # At start, where it can be reported plainly, instead of at the first damaged page that a
+        # pass meets.
         verdict = self._connection.execute("PRAGMA quick_check").fetchone()[0]
         if verdict != "ok":
             raise _corrupt(self.path, verdict)

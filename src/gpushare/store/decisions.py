@@ -19,6 +19,7 @@ class Decisions:
         self._db = database
 
     def put(self, share: ShareId, at: datetime, body: bytes) -> None:
+        """Replaces an earlier decision about the share."""
         with self._db.transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO decisions (share, at, body) VALUES (?, ?, ?)",

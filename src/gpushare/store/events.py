@@ -28,7 +28,9 @@ class Events:
         share: ShareId | None = None,
         gpu: GpuId | None = None,
     ) -> Event:
+        """Store an event under the next number; the oldest beyond 10 000 are forgotten."""
         with self._db.transaction():
+            # The row comes first because SQLite gives the number that the event contains.
             seq = self._db.execute("INSERT INTO events (body) VALUES (x'')")
             event = Event(seq=seq, at=at, type=type, message=message, share=share, gpu=gpu)
             self._db.execute(
@@ -38,8 +40,10 @@ class Events:
         return event
 
     def since(self, seq: int) -> Iterator[Event]:
+        """Events after the number `seq`, oldest first; those that are forgotten are missing."""
         rows = self._db.rows("SELECT body FROM events WHERE seq > ? ORDER BY seq", seq)
         return (_decode(row[0]) for row in rows)
 
     def last(self) -> int:
+        """The number of the newest event; 0 if there is none."""
         return int(self._db.rows("SELECT coalesce(max(seq), 0) FROM events")[0][0])

@@ -53,8 +53,10 @@ class Intents:
         return msgspec.structs.replace(intent, id=number)
 
     def confirm(self, intent: Intent) -> None:
+        """The act is done or undone; in the transaction that records its result."""
         self._db.execute("DELETE FROM intents WHERE id = ?", intent.id)
 
     def pending(self) -> list[Intent]:
+        """Unconfirmed acts, oldest first."""
         rows = self._db.rows("SELECT id, arguments FROM intents ORDER BY id")
         return [msgspec.structs.replace(_decode(body), id=number) for number, body in rows]

@@ -38,6 +38,7 @@ class Profiles:
             self._forget("profiles")
 
     def runs(self) -> tuple[Runs, ...]:
+        """Of every program, by its name."""
         return tuple(
             _decode(body) for (body,) in self._db.rows("SELECT body FROM runs ORDER BY program")
         )

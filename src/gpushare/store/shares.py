@@ -54,6 +54,7 @@ class Shares:
         return share
 
     def get(self, share: ShareId) -> Share:
+        """Raises NoSuchShareError."""
         matches = self._select("id = ?", share)
         if not matches:
             raise NoSuchShareError(f"no share {share}", hint="gpushare ps -a")
@@ -80,6 +81,7 @@ class Shares:
         return self._select(_LIVING)
 
     def all(self) -> list[Share]:
+        """With those that have ended and are kept, in order of arrival."""
         return self._select("TRUE")
 
     def find(self, ref: str) -> Share:
@@ -90,6 +92,7 @@ class Shares:
         exact = self._select(f"(id = ?1 OR name = ?1) ORDER BY {_LIVING} DESC, seq DESC", ref)
         if exact:
             return exact[0]
+        # Not LIKE, where % and _ in what the user typed would match anything.
         matches = self._select("substr(id, 1, length(?1)) = ?1", ref) if len(ref) >= 2 else []
         if len(matches) > 1:
             names = ", ".join(share.id for share in matches)
@@ -109,6 +112,7 @@ class Shares:
         return {row[0] for row in self._db.rows(f"SELECT name FROM shares WHERE {_LIVING}")}  # noqa: S608
 
     def forget_old(self) -> None:
+        """Forget ended shares; the newest 1000 shares stay."""
         self._db.execute(
             f"DELETE FROM shares WHERE NOT ({_LIVING}) AND seq <= "  # noqa: S608
             f"(SELECT max(seq) FROM shares) - {_KEPT}"

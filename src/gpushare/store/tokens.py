@@ -22,6 +22,7 @@ class StoredTokens:
         self._db = database
 
     def add(self, token: Token, digest: bytes) -> None:
+        """Only the SHA-256 of the secret is kept: who reads the file cannot use the token."""
         self._db.execute(
             "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?)",
             token.id,
@@ -47,6 +48,7 @@ class StoredTokens:
         return [token for token in self.all() if token.uid == uid]
 
     def used(self, token: Token, at: datetime) -> None:
+        """Remember when the token was last used."""
         body = msgspec.json.encode(msgspec.structs.replace(token, used=at))
         self._db.execute("UPDATE tokens SET body = ? WHERE id = ?", body, token.id)
 

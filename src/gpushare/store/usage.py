@@ -46,6 +46,7 @@ class Usage:
         if self._within is not None:
             self._within.add(charges)
         if self._decayed is not None:
+            # First to the time of the new charges, so that these are added undecayed.
             self._decayed.sums(until)
             self._decayed.add(charges)
 
@@ -60,6 +61,8 @@ class Usage:
         Exact to the second for charges since the daemon started, to the hour for earlier ones.
         """
         decayed = self._decayed
+        # Sums cannot be taken back to an earlier time, so they are made again when the clock was
+        # set back.
         if decayed is None or decayed.half_life != half_life or now < decayed.at:
             rows = self._db.rows("SELECT hour, tenant, seconds FROM usage")
             self._decayed = decayed = Decayed(half_life, now)
@@ -97,6 +100,7 @@ class HourSums:
         self.sums = defaultdict(float, sums)
 
     def add(self, charges: Iterable[Charge]) -> None:
+        """Charges of earlier hours are left out."""
         for charge in charges:
             if hour_of(charge.at) >= self.first:
                 self.sums[charge.tenant] += charge.seconds
@@ -110,6 +114,7 @@ class Decayed:
         self._sums: defaultdict[Tenant, float] = defaultdict(float)
 
     def add(self, charges: Iterable[Charge]) -> None:
+        """Charges, each weighted by its age at the time `at`."""
         self.fill((charge.at.timestamp(), charge.tenant, charge.seconds) for charge in charges)
 
     def fill(self, rows: Iterable[tuple[float, Tenant, float]]) -> None:
@@ -122,6 +127,7 @@ class Decayed:
             self._sums[tenant] += seconds * self._weight(at - then)
 
     def sums(self, now: datetime) -> dict[Tenant, float]:
+        """The sums at `now`, which becomes the new `at`; a time before it changes nothing."""
         factor = self._weight((now - self.at).total_seconds())
         self._sums = defaultdict(float, {t: total * factor for t, total in self._sums.items()})
         self.at = max(now, self.at)
@@ -132,6 +138,7 @@ class Decayed:
 
 
 def hour_of(at: datetime) -> int:
+    """Hours since the epoch, in UTC."""
     return int(at.timestamp() // HOUR)
 
 

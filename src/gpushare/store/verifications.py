@@ -19,6 +19,7 @@ class Verifications:
         self._db = database
 
     def put(self, boot: str, driver: str, stack: Sequence[str], verification: Verification) -> None:
+        """Replaces those of earlier boots, which count no more."""
         with self._db.transaction():
             self._db.execute("DELETE FROM verifications WHERE boot != ?", boot)
             self._db.execute(
@@ -30,6 +31,7 @@ class Verifications:
             )
 
     def get(self, boot: str, driver: str, stack: Sequence[str]) -> Verification | None:
+        """None: this stack was not verified since the boot, or under another driver."""
         rows = self._db.rows(
             "SELECT body FROM verifications WHERE boot = ? AND driver = ? AND mechanisms = ?",
             boot,

@@ -31,6 +31,7 @@ class GpuPages:
     def take(self, share: Share, grant: GpuGrant, slot: int | None) -> int:
         """Give the share its slot and write its policy there. `slot`: the slot it has already."""
         page = self._made(grant.gpu)
+        # The region's number, not the page's word: other users can write the page.
         number = self._find(page, share.id) if slot is None else slot
         page.set_share(number, self._policy(share, grant))
         return number
@@ -48,6 +49,7 @@ class GpuPages:
             if all(slot.policy.share == share for slot in slots):
                 (self.folder / gpu).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
+            # Fails as long as other GPUs have pages there.
             self.folder.rmdir()
 
     def look(self, share: ShareId, gpus: Sequence[GpuId]) -> dict[GpuId, ShareSlot]:
@@ -64,6 +66,8 @@ class GpuPages:
         except (FileNotFoundError, GpuPageCorruptError):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o711)
             page = GpuPage.create(self.folder / gpu, gpu)
+        # After the creation, because the daemon's umask takes bits from the mode of a new file.
+        # Programs of every user on the GPU map the page (ADR 0017).
         page.path.chmod(0o666)
         return page
 

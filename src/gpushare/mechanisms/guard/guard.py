@@ -111,11 +111,13 @@ class Guard(PassiveMechanism):
             "GPUSHARE_SHARE": share.id,
             "GPUSHARE_BOARDS": str(self._gpu_pages.folder),
         }
+        # Only now: the new region counts in what the user's shares may have to move.
         if pool := self._pools.open(share.uid, share.gid, self._movable(share.uid)):
             env["GPUSHARE_SWAP"] = str(pool)
         return Edits(env=env, preload=(str(library),))
 
     def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
+        """Change limits and policy in place; raises RegionCorruptError, NoSuchGpuError, OSError."""
         region = Region.open(self._path(share))
         slots = {gpu.uuid: gpu.share_slot for gpu in region.snapshot().gpus}
         for grant in grants:
@@ -125,9 +127,12 @@ class Guard(PassiveMechanism):
                 self._gpu_pages.take(share, grant, slot)
 
     def release(self, share: Share) -> None:
+        """Remove the region, free the share slots, and shrink the user's host pool."""
+        # A prepare that was cut short leaves the region under its first name.
         for path in (self._path(share), self._fresh(share)):
             Region(path).close()
         self._gpu_pages.leave(share.id, share.decision.gpus if share.decision else ())
+        # Last: without the region of this share less is needed.
         self._pools.close(share.uid, self._movable(share.uid))
 
     def suspend(self, share: Share, keep: Bytes) -> None:
@@ -139,16 +144,20 @@ class Guard(PassiveMechanism):
     def move(self, share: Share, grants: Sequence[GpuGrant], left: Sequence[GpuId]) -> None:
         region = Region.open(self._path(share))
         here = [gpu.uuid for gpu in region.snapshot().gpus]
+        # Charges hang on the number of the GPU in the region, so the number stays and the name
+        # changes (ADR 0028).
         for number, (grant, gpu) in enumerate(zip(grants, here, strict=True)):
             if grant.gpu != gpu:
                 region.move(number, self._grant(share, grant))
         self._gpu_pages.leave(share.id, left)
 
     def mend(self) -> tuple[str, ...]:
+        """Free the host memory of programs that have died."""
         self._pools.reap()
         return ()
 
     def observe(self, share: Share) -> Observation:
+        """From the region and the GPU pages; what cannot be read is a fault of the share."""
         path = self._path(share)
         try:
             region = Region(path).snapshot()
@@ -156,6 +165,8 @@ class Guard(PassiveMechanism):
             return Observation(fault=f"the share's region cannot be read: {error}")
         except RegionCorruptError as error:
             return Observation(fault=str(error))
+        # The region still has the charges of processes that were killed; the daemon leaves them out
+        # and writes nothing, because only the share's own processes may take the lock.
         slots = [slot for slot in region.slots if self._living(slot)]
         return Observation(
             used={gpu.uuid: _charged(slots, gpu.uuid) for gpu in region.gpus},
@@ -189,6 +200,7 @@ class Guard(PassiveMechanism):
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o711)
             region = Region.create(fresh, [self._grant(share, grant) for grant in grants])
             region.set_flags(self._pools.flags)
+            # The guard in the user's programs writes the file, and no other user may (mode 0600).
             if os.geteuid() == 0:
                 os.chown(fresh, share.uid, share.gid)
             fresh.rename(path)

@@ -16,6 +16,7 @@ from gpushare.model.units import GIB, Bytes
 from gpushare.model.value import Value
 
 _LEAST = GIB  # a file system with less room than this is not worth a pool
+# One thread touches 16 GiB in 3.6 s (ADR 0019).
 _THREADS = 8
 _SYSTEM = Path("/run")  # below it we may mount; elsewhere the table of mounts is left alone
 
@@ -49,6 +50,8 @@ class SwapPools:
         try:
             if size := self._size(pool, needed):
                 self._sized(pool, size, uid, gid)
+        # Without a pool programs use host memory of their own: slower, but no reason to refuse the
+        # share.
         except (OSError, HostMemoryError):
             return None
         self._ready(pool, size)
@@ -93,6 +96,8 @@ class SwapPools:
             if not ours(folder):
                 return False
             folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+            # A mount of our own has huge pages and a bound; without root the machine's /dev/shm
+            # serves.
             if os.geteuid() == 0 and folder.is_relative_to(_SYSTEM):
                 self._host.mount(folder, self._swapping.memory)
             good = self._host.in_memory(folder) and self._host.room(folder) >= _LEAST
@@ -107,6 +112,8 @@ class SwapPools:
         """In whole units: what the others leave of the bound and of the file system."""
         others = sum(size for path, size in self._enabled(pool.path.parent) if path != pool.path)
         data = pool.path / "data"
+        # `st_blocks` counts units of 512 bytes (inode(7)). The file is sparse, and what it occupies
+        # already must not count as missing from the file system.
         own = data.stat().st_blocks * 512 if data.exists() else 0
         room = self._host.room(pool.path.parent) + own
         return Bytes(max(0, min(needed, self._swapping.memory - others, room)))

@@ -25,6 +25,8 @@ class Appender:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # O_APPEND: the kernel puts every write at the end, and the file may be append-only (chattr
+        # +a).
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -44,6 +46,7 @@ class Appender:
         except OSError as error:
             raise _refused(self.path, error) from error
         if written != len(line):
+            # A short write to a regular file means that there is no room for the rest (write(2)).
             raise _refused(self.path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
         self.size += written
 
@@ -74,7 +77,10 @@ class Appender:
     def sync(self) -> None:
         """Sync the file, and its folder once. Raises StateError."""
         try:
+            # fdatasync also writes the size of the file (fdatasync(2)), which is all that reading a
+            # line needs.
             os.fdatasync(self._fd)
+            # A new file can be lost in a power cut until its folder is synced too (fsync(2)).
             if not self._listed:
                 _sync_folder(self.path.parent)
                 self._listed = True

@@ -24,10 +24,12 @@ def line(record: Record) -> bytes:
 
 
 def digest(record: Record) -> str:
+    """The SHA-256 of the record's canonical form without its own hash, in hex."""
     return sha256(line(replace(record, hash="")).rstrip(b"\n")).hexdigest()
 
 
 def sealed(record: Record) -> Record:
+    """The record with its hash."""
     return replace(record, hash=digest(record))
 
 
@@ -48,10 +50,12 @@ def signed_text(head: Record) -> bytes:
 
 
 def is_head(record: Record) -> bool:
+    """Whether the record is one that may be signed."""
     return record.action == HEAD
 
 
 def torn(junk: bytes) -> str:
+    """The SHA-256 of bytes that are no records, in hex; empty for none."""
     return sha256(junk).hexdigest() if junk else ""
 
 

@@ -26,6 +26,7 @@ class Files:
         return sorted(self._others(packed=False), key=lambda path: (_first(path), path.name))
 
     def all(self) -> list[Path]:
+        """The earlier files, then the one that grows."""
         return [*self.older(), *([self.path] if self.path.exists() else [])]
 
     def packed(self) -> list[Path]:
@@ -71,6 +72,7 @@ def lines_backwards(path: Path) -> Iterator[bytes]:
 
 
 def backwards(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of an open file, the last one first, read in blocks of 64 KiB."""
     at, rest = os.fstat(file.fileno()).st_size, b""
     while at:
         size = min(_BLOCK, at)

@@ -96,6 +96,7 @@ class Log:
 
     @property
     def end(self) -> Mark:
+        """Number and hash of the newest record."""
         return self._end
 
     def append(
@@ -130,11 +131,14 @@ class Log:
     def settle(self) -> None:
         """Sync the file, and record where it ends."""
         if self._end.seq != self._settled:
+            # Only what is on the disk is remembered: after a power cut the file may be ahead of the
+            # mark, never behind it.
             self._file.sync()
             self._marks.put(self.files.path, self._end)
             self._settled = self._end.seq
 
     def close(self) -> None:
+        """Close the file; records that were appended stay."""
         self._file.close()
 
     def _resume(self) -> None:
@@ -144,6 +148,7 @@ class Log:
         if last := self.files.last():
             self._end = Mark(seq=last.seq, hash=last.hash)
         wrong = self._disagreement(mark)
+        # The chain goes on from what is remembered, so that the gap stays visible (ADR 0024).
         if wrong and mark:
             self._end = Mark(seq=max(mark.seq, self._end.seq), hash=mark.hash)
         if self._file.size == len(junk):
@@ -172,6 +177,7 @@ class Log:
             junk = self._file.cut_off()
             self._torn = False
             self._report(RECOVERED, {"torn": torn(junk), "bytes": str(len(junk))})
+        # Log rotation by another program renames or truncates the file.
         if not self._file.intact():
             self._reopen("the file was renamed, removed or changed by another program")
         if rotate and (why := self._due()):
@@ -260,6 +266,8 @@ class Log:
         try:
             self._file.write(line(record))
         except StateError:
+            # Whether part of the line was written is unknown; `_prepare` looks before the next
+            # record.
             self._torn = True
             raise
         self._end = Mark(seq=record.seq, hash=record.hash)

@@ -16,10 +16,12 @@ class Marks:
         self._db = database
 
     def get(self, log: Path) -> Mark | None:
+        """Where the log at this path ended; None: it is not known."""
         rows = self._db.rows(_SELECT, str(log))
         return Mark(seq=rows[0][0], hash=rows[0][1]) if rows else None
 
     def put(self, log: Path, mark: Mark) -> None:
+        """Remember where the log ends; what it names must be on the disk."""
         self._db.execute(
             "INSERT OR REPLACE INTO audit VALUES (?, ?, ?)", str(log), mark.seq, mark.hash
         )
@@ -36,6 +38,7 @@ def remembered(state_dir: Path, log: Path) -> Mark | None:
     try:
         with closing(sqlite3.connect(address, uri=True)) as connection:
             row = connection.execute(_SELECT, (str(log),)).fetchone()
+    # The file may be missing or of another version; the log can still be verified without its mark.
     except sqlite3.Error:
         return None
     return Mark(seq=row[0], hash=row[1]) if row else None

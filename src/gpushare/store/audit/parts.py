@@ -56,6 +56,7 @@ def part(path: Path) -> tuple[Iterator[Line], bool]:
 
 
 def lines_of(records: Sequence[Record], name: str) -> Iterator[Line]:
+    """Records as lines of a log that is called `name`."""
     for number, record in enumerate(records, 1):
         yield Place(name, number), line(record)
 

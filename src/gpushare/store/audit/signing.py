@@ -73,6 +73,7 @@ def public_key(state_dir: Path) -> str:
 
 
 def available() -> bool:
+    """Whether signatures can be made and checked here."""
     try:
         import cryptography  # noqa: F401, PLC0415 (the extra `secure`)
     except ModuleNotFoundError:
@@ -131,6 +132,7 @@ def _private(path: Path) -> "Ed25519PrivateKey":
 
 def _publish(path: Path, key: str) -> None:
     if public_key(path.parent) != key:
+        # `_write` only creates files (O_EXCL), so the old one goes first.
         path.unlink(missing_ok=True)
         _write(path, f"{key}\n".encode(), 0o644)
 
@@ -138,6 +140,7 @@ def _publish(path: Path, key: str) -> None:
 def _write(path: Path, content: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
+        # The umask may have taken bits from the mode that `open` was given.
         os.fchmod(descriptor, mode)
         os.write(descriptor, content)
         os.fsync(descriptor)

@@ -31,6 +31,7 @@ class _FlawedError(Exception):
 
 
 def file_lines(paths: Iterable[Path]) -> Iterator[Line]:
+    """Every line of the files, with its place."""
     for path in paths:
         with path.open("rb") as file:
             for number, raw in enumerate(file, 1):
@@ -184,6 +185,7 @@ class _Walk:
 
     def _check_head(self, record: Record) -> None:
         key, signature = record.detail.get("key", ""), record.detail.get("signature", "")
+        # A head without a signature is valid: the machine may lack the package (`signing.MISSING`).
         if not signature or not self._checks:
             return
         if not genuine(key, signed_text(record), signature):
