@@ -55,6 +55,12 @@ class FilteredApp:
         await send({"type": "http.response.body", "body": b"{}"})
 
     def ask(self, headers=(), path="/v1/gpus", **state) -> tuple[int, dict]:
+        sent = self.messages(path, [(b"host", b"localhost"), *headers], state)
+        found = dict(sent[0]["headers"])
+        return sent[0]["status"], {name.decode(): value.decode() for name, value in found.items()}
+
+    def messages(self, path, headers, state) -> list[dict]:
+        """What is sent for a request."""
         sent = []
 
         async def send(message):
@@ -65,12 +71,11 @@ class FilteredApp:
             "method": "GET",
             "path": path,
             "query_string": b"",
-            "headers": [(b"host", b"localhost"), *headers],
+            "headers": headers,
             "state": state,
         }
         asyncio.run(self.gate(scope, None, send))
-        found = dict(sent[0]["headers"])
-        return sent[0]["status"], {name.decode(): value.decode() for name, value in found.items()}
+        return sent
 
 
 def peer(uid: int) -> Caller:
@@ -162,20 +167,8 @@ def test_a_scope_that_is_not_http_passes():
 
 
 def test_errors_have_the_shape_of_all_errors():
-    sent = []
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/",
-        "query_string": b"",
-        "headers": [(b"host", b"evil.example")],
-        "state": {"remote": "10.0.0.1"},
-    }
-    asyncio.run(FilteredApp().gate(scope, None, send))
+    headers, state = [(b"host", b"evil.example")], {"remote": "10.0.0.1"}
+    sent = FilteredApp().messages("/", headers, state)
     body = json.loads(sent[1]["body"])
     assert body["apiVersion"] == "v1"
     assert body["error"]["code"] == "GS1300"

@@ -4,9 +4,7 @@
 import json
 import os
 import socketserver
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from gpushare.model.units import Seconds
 from gpushare.model.view import CreateRequest
 from gpushare.session.acquire import acquire
 from gpushare.session.spec_options import changes, spec
+from support.served import served
 
 SHARE = {
     "id": "0123456789ab",
@@ -93,16 +92,8 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def serving(path: Path, *answers: tuple[int, object]) -> Iterator[Script]:
-    with Script(path, list(answers)) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def serving(path: Path, *answers: tuple[int, object]) -> AbstractContextManager[Script]:
+    return served(Script(path, list(answers)))
 
 
 def test_answers_become_values(short_path: Path) -> None:

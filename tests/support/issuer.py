@@ -4,16 +4,17 @@
 import base64
 import hmac
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
 
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
+
+from support.served import served
 
 CLIENT = "gpushare-cli"
 KINDS = {"RS256": ("RSA", 2048), "ES256": ("EC", "P-256"), "Ed25519": ("OKP", "Ed25519")}
@@ -125,13 +126,5 @@ def _text(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
-@contextmanager
-def issuing(clock: Callable[[], float] = time.time) -> Iterator[Issuer]:
-    with Issuer(clock) as issuer:
-        thread = threading.Thread(target=issuer.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield issuer
-        finally:
-            issuer.shutdown()
-            thread.join()
+def issuing(clock: Callable[[], float] = time.time) -> AbstractContextManager[Issuer]:
+    return served(Issuer(clock))

@@ -15,7 +15,6 @@ layout.py mirrors the layout).
 """
 
 import ctypes
-import errno
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from gpushare.model.value import Value
 from . import layout
 from .layout import Rank
 from .native import library
+from .shared_file import check, opened
 
 FULL_COMPUTE = layout.FULL  # basis points
 
@@ -108,18 +108,11 @@ class GpuPage:
         )
 
     def _check(self, result: int) -> None:
-        if result == -errno.EBADMSG:
-            raise _corrupt(self.path, "it does not have the layout of this version")
-        if result < 0:
-            raise OSError(-result, os.strerror(-result), str(self.path))
+        check(result, self.path, _corrupt)
 
     def _read(self) -> layout.GsGpuPage:
-        # Without O_NONBLOCK a named pipe in the file's place would block the reader.
-        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
+        with opened(self.path) as fd:
             data = os.pread(fd, ctypes.sizeof(layout.GsGpuPage), 0)
-        finally:
-            os.close(fd)
         if len(data) != ctypes.sizeof(layout.GsGpuPage):
             raise _corrupt(self.path, f"it has {len(data)} bytes")
         raw = layout.GsGpuPage.from_buffer_copy(data)

@@ -32,6 +32,7 @@ from gpushare.model.value import Value
 from . import layout
 from .layout import Failure, Flag, Phase, Unmovable
 from .native import library
+from .shared_file import check, opened
 
 # Bounds the time that a tenant can hold up the daemon by leaving the number odd.
 _TRIES = 100
@@ -216,24 +217,17 @@ class Region:
         self.path.unlink(missing_ok=True)
 
     def _check(self, result: int) -> None:
-        if result == -errno.EBADMSG:
-            raise _corrupt(self.path, "it does not have the layout of this version")
-        if result < 0:
-            raise OSError(-result, os.strerror(-result), str(self.path))
+        check(result, self.path, _corrupt)
 
     def _read(self) -> layout.GsRegion:
         """A consistent copy, unless a writer died while it wrote or writers never pause."""
-        # Without O_NONBLOCK a named pipe in the file's place would block the reader.
-        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
+        with opened(self.path) as fd:
             for _ in range(_TRIES):
                 raw = _copy(fd, self.path)
                 before = raw.header.sequence
                 if before % 2 == 0 and _sequence(fd) == before:
                     break
             return raw
-        finally:
-            os.close(fd)
 
 
 def _copy(fd: int, path: Path) -> layout.GsRegion:

@@ -256,18 +256,26 @@ def test_memory_that_the_guard_has_taken_off_waits_for_its_own_gpu(world, state)
     live(world, state, story)
 
 
+def die_while_moving(world, state, step, before=None):
+    """The daemon dies at this step of the move of a share that may be suspended before."""
+
+    async def story(daemon):
+        share, process = await daemon.run(8)
+        if before:
+            await daemon.service.suspend("train", before, ME)
+        with pytest.raises(Crash):
+            await daemon.service.migrate("train", BEST, ME)
+        return share.id, process
+
+    return live(world, state, story, crash_at(f"migrate {step}"))
+
+
 STEPS = ("written", "left", "prepared", "placed", "acted", "confirmed")
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_daemon_that_dies_in_between_leaves_it_here_or_there(world, state, step):
-    async def before(daemon):
-        share, process = await daemon.run(8)
-        with pytest.raises(Crash):
-            await daemon.service.migrate("train", BEST, ME)
-        return share.id, process.pid
-
-    share, pid = live(world, state, before, crash_at(f"migrate {step}"))
+    share, process = die_while_moving(world, state, step)
 
     async def after(daemon):
         there = STEPS.index(step) >= STEPS.index("placed")
@@ -275,8 +283,8 @@ def test_a_daemon_that_dies_in_between_leaves_it_here_or_there(world, state, ste
         seen = await daemon.show(share)
         assert (seen.state, seen.gpus, seen.suspension) == (State.RUNNING, (gpu,), None)
         assert world.regions.named[share] == (gpu,)
-        assert world.checkpoints.at.get(pid, (gpu,)) == (gpu,)
-        assert world.checkpoints.states.get(pid, RUNNING) is RUNNING
+        assert world.checkpoints.at.get(process.pid, (gpu,)) == (gpu,)
+        assert world.checkpoints.states.get(process.pid, RUNNING) is RUNNING
         assert not daemon.store.intents.pending()
 
     live(world, state, after)
@@ -284,14 +292,7 @@ def test_a_daemon_that_dies_in_between_leaves_it_here_or_there(world, state, ste
 
 @pytest.mark.parametrize("step", ["written", "prepared", "confirmed"])
 def test_a_daemon_that_dies_while_a_suspended_share_moves_keeps_it_suspended(world, state, step):
-    async def before(daemon):
-        share, process = await daemon.run(8)
-        await daemon.service.suspend("train", DEEP, ME)
-        with pytest.raises(Crash):
-            await daemon.service.migrate("train", BEST, ME)
-        return share.id, process.pid
-
-    share, pid = live(world, state, before, crash_at(f"migrate {step}"))
+    share, process = die_while_moving(world, state, step, DEEP)
 
     async def after(daemon):
         gpu = "GPU-1" if step == "confirmed" else "GPU-0"
@@ -299,19 +300,13 @@ def test_a_daemon_that_dies_while_a_suspended_share_moves_keeps_it_suspended(wor
         assert (seen.state, seen.gpus) == (State.SUSPENDED, (gpu,))
         assert world.regions.named[share] == (gpu,)
         await daemon.service.resume(share, BACK, ME)
-        assert world.checkpoints.at[pid] == (gpu,)
+        assert world.checkpoints.at[process.pid] == (gpu,)
 
     live(world, state, after)
 
 
 def test_a_return_that_the_driver_refuses_after_a_crash_leaves_it_suspended(world, state):
-    async def before(daemon):
-        share, process = await daemon.run(8)
-        with pytest.raises(Crash):
-            await daemon.service.migrate("train", BEST, ME)
-        return share.id, process.pid
-
-    share, pid = live(world, state, before, crash_at("migrate placed"))
+    share, process = die_while_moving(world, state, "placed")
     world.checkpoints.closed.add("GPU-1")
 
     async def after(daemon):
@@ -319,20 +314,14 @@ def test_a_return_that_the_driver_refuses_after_a_crash_leaves_it_suspended(worl
         assert not daemon.store.intents.pending()
         await daemon.service.migrate(share, ZERO, ME)
         await daemon.service.resume(share, BACK, ME)
-        assert world.checkpoints.at[pid] == ("GPU-0",)
-        assert world.checkpoints.states[pid] is RUNNING
+        assert world.checkpoints.at[process.pid] == ("GPU-0",)
+        assert world.checkpoints.states[process.pid] is RUNNING
 
     live(world, state, after)
 
 
 def test_one_that_ends_in_between_leaves_nothing_there(world, state):
-    async def before(daemon):
-        share, process = await daemon.run(8)
-        with pytest.raises(Crash):
-            await daemon.service.migrate("train", BEST, ME)
-        return share.id, process
-
-    _, process = live(world, state, before, crash_at("migrate prepared"))
+    _, process = die_while_moving(world, state, "prepared")
     world.end(process)
 
     async def after(daemon):

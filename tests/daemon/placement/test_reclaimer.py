@@ -31,15 +31,20 @@ def govern(daemon, rules: Policy) -> None:
     daemon.store.policy.put(rules, "root", daemon.world.clock.now())
 
 
+async def lend(daemon, rules: Policy) -> None:
+    """`train` has borrowed 60 GiB for longer than the least runtime."""
+    govern(daemon, rules)
+    await daemon.run(60, name="train", tenant=BATCH)
+    await daemon.tick(120)
+
+
 def kinds(daemon) -> list[str]:
     return [event.type for event in daemon.store.events.since(0)]
 
 
 def test_who_has_borrowed_is_suspended_and_comes_back(world, state):
     async def story(daemon):
-        govern(daemon, policy())
-        await daemon.run(60, name="train", tenant=BATCH)
-        await daemon.tick(120)
+        await lend(daemon, policy())
         _, evaluation = await daemon.run(60, name="eval", tenant=RESEARCH)
         train = await daemon.show("train")
         assert await daemon.state("eval") == State.RUNNING
@@ -118,9 +123,7 @@ def test_what_cannot_be_suspended_is_ended_one_at_a_time(world, state):
 
 def test_one_that_refuses_to_go_is_not_asked_again_at_once(world, state):
     async def story(daemon):
-        govern(daemon, policy(ladder=(Rung.SUSPEND,)))
-        await daemon.run(60, name="train", tenant=BATCH)
-        await daemon.tick(120)
+        await lend(daemon, policy(ladder=(Rung.SUSPEND,)))
         world.regions.failure = Failure.HOST_MEMORY
         await daemon.create(60, name="eval", tenant=RESEARCH)
         halts = world.regions.halts.copy()
@@ -179,9 +182,7 @@ def test_compute_is_lent_and_taken_back(world, state):
 @pytest.mark.parametrize("rung", [Rung.THROTTLE, Rung.MIGRATE])
 def test_a_ladder_without_the_step_that_is_needed_takes_nothing(world, state, rung):
     async def story(daemon):
-        govern(daemon, policy(ladder=(rung,)))
-        await daemon.run(60, name="train", tenant=BATCH)
-        await daemon.tick(120)
+        await lend(daemon, policy(ladder=(rung,)))
         waits = await daemon.create(60, name="eval", tenant=RESEARCH)
         assert waits.state is State.QUEUED
         assert await daemon.state("train") == State.RUNNING
@@ -191,9 +192,7 @@ def test_a_ladder_without_the_step_that_is_needed_takes_nothing(world, state, ru
 
 def test_who_was_put_aside_and_is_guaranteed_now_has_others_give_back(world, state):
     async def story(daemon):
-        govern(daemon, policy(60))
-        await daemon.run(60, name="train", tenant=BATCH)
-        await daemon.tick(120)
+        await lend(daemon, policy(60))
         _, evaluation = await daemon.run(60, name="eval", tenant=RESEARCH)
         await daemon.tick(120)
         assert await daemon.state("train") == State.SUSPENDED

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is an anomaly and what is not: the rules alone, on a clock of their own."""
 
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,33 +128,29 @@ def steady(watch: Watch, samples: int = 30, **more) -> list[AnomalyKind]:
     return told
 
 
-def test_a_share_that_suddenly_launches_much_more_is_told(watch: Watch):
+def after_steady(watch: Watch, samples: Iterable[ShareSample]) -> list[AnomalyKind]:
+    """What is told of them; nothing is told of the steady time before."""
     assert steady(watch) == []
-    told = []
-    for number in range(1, 30):
-        launches = 29 * 3000 + number * 60_000
-        told += watch.look(sample(launches=launches, used=Bytes(4 * GIB)), passed=30.0)
+    return [kind for each in samples for kind in watch.look(each, passed=30.0)]
 
-    assert told == [AnomalyKind.PATTERN]
+
+def test_a_share_that_suddenly_launches_much_more_is_told(watch: Watch):
+    launches = [29 * 3000 + number * 60_000 for number in range(1, 30)]
+    busy = [sample(launches=number, used=Bytes(4 * GIB)) for number in launches]
+
+    assert after_steady(watch, busy) == [AnomalyKind.PATTERN]
 
 
 def test_a_share_that_suddenly_has_much_more_memory_is_told(watch: Watch):
-    assert steady(watch) == []
-    told = []
-    for _ in range(5):
-        told += watch.look(sample(launches=None, used=Bytes(30 * GIB)), passed=30.0)
+    large = [sample(launches=None, used=Bytes(30 * GIB))] * 5
 
-    assert told == [AnomalyKind.PATTERN]
+    assert after_steady(watch, large) == [AnomalyKind.PATTERN]
 
 
 def test_one_burst_is_no_change_of_pattern(watch: Watch):
-    assert steady(watch) == []
-    told = []
-    for number in range(20):
-        used = 30 if number % 5 == 0 else 4
-        told += watch.look(sample(used=Bytes(used * GIB)), passed=30.0)
+    used = [30 if number % 5 == 0 else 4 for number in range(20)]
 
-    assert told == []
+    assert after_steady(watch, [sample(used=Bytes(gib * GIB)) for gib in used]) == []
 
 
 def test_who_has_no_habit_cannot_leave_it(watch: Watch):

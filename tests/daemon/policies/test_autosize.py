@@ -189,8 +189,7 @@ def test_a_growing_program_grows(world, state):
         world.counted["train"] = counted(9.9, denied=3)
         await daemon.tick(5)
         assert len(told(daemon)) == 1, "what a change does is seen first"
-        for _ in range(10):
-            await daemon.tick(5)
+        await daemon.tick(5, times=10)
         assert (await daemon.show(share.id)).memory.limit == room(12)
 
     live(world, state, story)
@@ -202,8 +201,7 @@ def test_nobody_grows_into_what_others_have(world, state):
         await daemon.run(40)
         await daemon.run(38, name="other")
         world.counted["train"] = counted(40)
-        for _ in range(10):
-            await daemon.tick(30)
+        await daemon.tick(30, times=10)
         assert (await daemon.show("train")).memory.limit == room(42)
 
     live(world, state, story)
@@ -216,8 +214,7 @@ def test_others_fit_beside_a_share_that_was_shrunk(world, state):
         world.counted["train"] = counted(10, peak=12)
         await daemon.run(60, name="other")
         assert await daemon.state("other") == State.QUEUED
-        for _ in range(8):
-            await daemon.tick(100)
+        await daemon.tick(100, times=8)
         shown = await daemon.show("train")
         assert (shown.memory.limit, shown.memory.request) == (room(60), room(11))
         assert await daemon.state("other") == State.GRANTED
@@ -273,8 +270,7 @@ def test_a_held_share_without_programs_keeps_what_it_asked(world, state):
         rule(daemon, shrink=True, watch=60)
         await daemon.create(8, name="desk")
         world.counted["desk"] = counted(0)
-        for _ in range(5):
-            await daemon.tick(100)
+        await daemon.tick(100, times=5)
         assert (await daemon.show("desk")).memory.request == room(8)
 
     live(world, state, story)

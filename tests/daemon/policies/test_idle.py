@@ -32,17 +32,12 @@ def rule(daemon, act: IdleAct, after: int = 600) -> None:
     daemon.store.policy.put(policy, "root", daemon.world.clock.now())
 
 
-async def passes(daemon, number: int, seconds: float = 100) -> None:
-    for _ in range(number):
-        await daemon.tick(seconds)
-
-
 async def run_and_idle(daemon, act: IdleAct, number: int = 8, **wish) -> None:
     """A program launches nothing more, and the daemon looks so many times."""
     rule(daemon, act)
     await daemon.run(8, **wish)
     daemon.world.counted["train"] = counted(7)
-    await passes(daemon, number)
+    await daemon.tick(100, times=number)
 
 
 def told(daemon, kind: str = "share.idle") -> list[str]:
@@ -85,7 +80,7 @@ def test_a_quiet_program_is_told_once_and_shown(world, state):
         rule(daemon, IdleAct.NOTIFY)
         share, _ = await daemon.run(8)
         world.counted["train"] = counted(7)
-        await passes(daemon, 8)
+        await daemon.tick(100, times=8)
         (said,) = told(daemon)
         assert said == "idle for 10 min: its programs gave the GPU nothing to do"
         shown = await daemon.show(share.id)
@@ -107,7 +102,7 @@ def test_who_launches_waits_or_is_seen_by_nvml_is_not_idle(world, state):
             await daemon.tick(100)
         world.counted["train"] = counted(9)
         world.busy = frozenset({process.pid})
-        await passes(daemon, 10)
+        await daemon.tick(100, times=10)
         assert not told(daemon)
         assert (await daemon.show("train")).idle_since is None
 
@@ -118,7 +113,7 @@ def test_where_nothing_tells_nobody_is_idle(world, state):
     async def story(daemon):
         rule(daemon, IdleAct.SUSPEND)
         await daemon.run(8)
-        await passes(daemon, 10)
+        await daemon.tick(100, times=10)
         assert not told(daemon)
 
     live(world, state, story)
@@ -129,7 +124,7 @@ def test_without_a_guard_nvml_says_who_is_idle(world, state):
         rule(daemon, IdleAct.NOTIFY)
         world.busy = frozenset()
         await daemon.run(None)
-        await passes(daemon, 8)
+        await daemon.tick(100, times=8)
         assert told(daemon) == ["idle for 10 min: NVML saw none of its programs use the GPU"]
 
     live(world, state, story)
@@ -139,7 +134,7 @@ def test_off_unless_switched_on(world, state):
     async def story(daemon):
         await daemon.run(8)
         world.counted["train"] = counted(7)
-        await passes(daemon, 30)
+        await daemon.tick(100, times=30)
         assert not told(daemon)
         assert (await daemon.show("train")).idle_since is not None
 
@@ -213,13 +208,13 @@ def test_a_suspended_share_waits_for_somebody_to_resume_it(world, state):
         rule(daemon, IdleAct.SUSPEND)
         share, _ = await daemon.run(60)
         world.counted["train"] = counted(7)
-        await passes(daemon, 8)
+        await daemon.tick(100, times=8)
         away = await daemon.show(share.id)
         assert (away.state, away.suspension.cause) == (State.SUSPENDED, Cause.IDLE)
         assert "gpushare resume train" in away.reason
         other, _ = await daemon.run(60, name="other")
         assert other.state is State.RUNNING, "its room is for others meanwhile"
-        await passes(daemon, 3)
+        await daemon.tick(100, times=3)
         assert await daemon.state(share.id) == State.SUSPENDED
 
     live(world, state, story)
@@ -235,7 +230,7 @@ def test_who_resumes_it_has_the_whole_time_again(world, state):
         await daemon.service.resume("train", ResumeRequest(), ME)
         await daemon.tick(100)
         assert await daemon.state("train") == State.RUNNING
-        await passes(daemon, 8)
+        await daemon.tick(100, times=8)
         assert await daemon.state("train") == State.SUSPENDED
 
     live(world, state, story)
@@ -258,7 +253,7 @@ def test_a_held_share_without_programs_is_only_told(world, state):
     async def story(daemon):
         rule(daemon, IdleAct.SUSPEND)
         await daemon.create(8, name="desk")
-        await passes(daemon, 8)
+        await daemon.tick(100, times=8)
         assert told(daemon) == ["it has no program, for 10 min"]
         assert await daemon.state("desk") == State.GRANTED
 
@@ -271,7 +266,7 @@ def test_one_share_is_suspended_in_a_pass(world, state):
         for name in ("a", "b"):
             await daemon.run(8, name=name)
             world.counted[name] = counted(7)
-        await passes(daemon, 7)
+        await daemon.tick(100, times=7)
         assert [await daemon.state(name) for name in "ab"] == [State.SUSPENDED, State.RUNNING]
         await daemon.tick(5)
         assert await daemon.state("b") == State.SUSPENDED

@@ -143,6 +143,11 @@ def held(gib: int = 8, compute: int = 50) -> CreateRequest:
     return CreateRequest(spec=spec)
 
 
+async def hold_ten_seconds(daemon) -> None:
+    await daemon.service.create(held(), ME)
+    await daemon.tick(10)
+
+
 def test_a_share_is_charged_from_its_grant_to_its_end(world, state):
     async def story(daemon):
         await daemon.tick(100)
@@ -241,11 +246,7 @@ def test_what_was_held_while_no_daemon_ran_is_charged_by_the_records(world, stat
 
 
 def test_not_for_longer_than_the_machine_is_up(world, state):
-    async def first(daemon):
-        await daemon.service.create(held(), ME)
-        await daemon.tick(10)
-
-    live(world, state, first)
+    live(world, state, hold_ten_seconds)
     world.clock.pass_by(10 * 86400)
     world.clock.seconds = 30.0  # it was off for ten days
 
@@ -257,8 +258,7 @@ def test_not_for_longer_than_the_machine_is_up(world, state):
 
 def test_setting_the_clock_back_or_forth_changes_no_sum(world, state):
     async def story(daemon):
-        await daemon.service.create(held(), ME)
-        await daemon.tick(10)
+        await hold_ten_seconds(daemon)
         world.clock.wall -= timedelta(days=3)
         await daemon.tick(10)
         world.clock.wall += timedelta(days=3)
@@ -270,8 +270,7 @@ def test_setting_the_clock_back_or_forth_changes_no_sum(world, state):
 
 def test_what_cannot_be_written_is_charged_later(world, state, monkeypatch):
     async def story(daemon):
-        await daemon.service.create(held(), ME)
-        await daemon.tick(10)
+        await hold_ten_seconds(daemon)
 
         def full(*_):
             raise StateFullError("cannot write", "the disk is full")
@@ -287,11 +286,7 @@ def test_what_cannot_be_written_is_charged_later(world, state, monkeypatch):
 
 
 def test_nothing_is_lost_while_the_driver_does_not_answer(world, state):
-    async def first(daemon):
-        await daemon.service.create(held(), ME)
-        await daemon.tick(10)
-
-    live(world, state, first)
+    live(world, state, hold_ten_seconds)
     gpus, world.gpus = world.gpus, ()
     world.clock.pass_by(20)
     with session(world, state) as daemon:

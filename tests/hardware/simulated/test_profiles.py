@@ -68,54 +68,47 @@ def test_a_misspelt_key_of_a_profile_is_an_error():
         msgspec.yaml.decode(text, type=MachineProfile)
 
 
-def nvml(machine: Machine, program: str) -> str:
-    """The output of a program in which `n` is pynvml and `h` the first GPU."""
+NVLINKS = """
+hs = [n.nvmlDeviceGetHandleByIndex(i) for i in range(8)]
+print(sorted({n.nvmlDeviceGetTopologyCommonAncestor(hs[0], h) for h in hs}),
+      sum(n.nvmlDeviceGetNvLinkState(hs[0], k) for k in range(18)),
+      [n.nvmlDeviceGetNumaNodeId(h) for h in hs])
+"""
+INSTANCES = """
+for i in range(4):
+    m = n.nvmlDeviceGetMigDeviceHandleByIndex(h, i)
+    print(n.nvmlDeviceGetName(m), n.nvmlDeviceGetGpuInstanceId(m),
+          n.nvmlDeviceGetMemoryInfo(m).total >> 20)
+print(n.nvmlDeviceGetMigMode(n.nvmlDeviceGetHandleByIndex(1)))
+"""
+VGPUS = """
+ids = n.nvmlDeviceGetSupportedVgpus(h)
+print([n.nvmlVgpuTypeGetName(i) for i in ids][0], n.nvmlDeviceGetActiveVgpus(h),
+      n.nvmlDeviceGetVirtualizationMode(h))
+"""
+ANSWERS = {
+    "a_dgx_has_nvlink_everywhere_and_two_numa_nodes": (
+        "dgx-h100", NVLINKS, ["[0, 40, 50] 18 [0, 0, 0, 0, 1, 1, 1, 1]"],
+    ),
+    "mig_instances_have_handles_ids_and_memory_of_their_own": (
+        "a100-mig", INSTANCES, [
+            "NVIDIA A100-SXM4-80GB MIG 3g.40gb 1 40192",
+            "NVIDIA A100-SXM4-80GB MIG 2g.20gb 2 19968",
+            "NVIDIA A100-SXM4-80GB MIG 1g.10gb 3 9728",
+            "NVIDIA A100-SXM4-80GB MIG 1g.10gb 4 9728",
+            "[0, 0]",
+        ],
+    ),
+    "a_vgpu_host_lists_the_types_it_could_create": ("l4-vgpu", VGPUS, ["NVIDIA L4-1Q [] 3"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("machine", "program", "printed"), ANSWERS.values(), ids=ANSWERS, indirect=["machine"]
+)
+def test_nvml_answers_as_on_such_a_machine(machine: Machine, program: str, printed: list[str]):
     start = "import pynvml as n; n.nvmlInit(); h = n.nvmlDeviceGetHandleByIndex(0)\n"
+
     done = machine.python(start + program)
-    assert not done.returncode, done.stderr
-    return done.stdout
 
-
-@pytest.mark.parametrize("machine", ["dgx-h100"], indirect=True)
-def test_a_dgx_has_nvlink_everywhere_and_two_numa_nodes(machine: Machine):
-    printed = nvml(
-        machine,
-        "hs = [n.nvmlDeviceGetHandleByIndex(i) for i in range(8)];"
-        "print(sorted({n.nvmlDeviceGetTopologyCommonAncestor(hs[0], h) for h in hs}),"
-        "      sum(n.nvmlDeviceGetNvLinkState(hs[0], k) for k in range(18)),"
-        "      [n.nvmlDeviceGetNumaNodeId(h) for h in hs])",
-    )
-
-    assert printed.splitlines()[0] == "[0, 40, 50] 18 [0, 0, 0, 0, 1, 1, 1, 1]"
-
-
-@pytest.mark.parametrize("machine", ["a100-mig"], indirect=True)
-def test_mig_instances_have_handles_ids_and_memory_of_their_own(machine: Machine):
-    printed = nvml(
-        machine,
-        "for i in range(4):\n"
-        "    m = n.nvmlDeviceGetMigDeviceHandleByIndex(h, i)\n"
-        "    print(n.nvmlDeviceGetName(m), n.nvmlDeviceGetGpuInstanceId(m),\n"
-        "          n.nvmlDeviceGetMemoryInfo(m).total >> 20)\n"
-        "print(n.nvmlDeviceGetMigMode(n.nvmlDeviceGetHandleByIndex(1)))",
-    )
-
-    assert printed.splitlines() == [
-        "NVIDIA A100-SXM4-80GB MIG 3g.40gb 1 40192",
-        "NVIDIA A100-SXM4-80GB MIG 2g.20gb 2 19968",
-        "NVIDIA A100-SXM4-80GB MIG 1g.10gb 3 9728",
-        "NVIDIA A100-SXM4-80GB MIG 1g.10gb 4 9728",
-        "[0, 0]",
-    ]
-
-
-@pytest.mark.parametrize("machine", ["l4-vgpu"], indirect=True)
-def test_a_vgpu_host_lists_the_types_it_could_create(machine: Machine):
-    printed = nvml(
-        machine,
-        "ids = n.nvmlDeviceGetSupportedVgpus(h);"
-        "print([n.nvmlVgpuTypeGetName(i) for i in ids][0], n.nvmlDeviceGetActiveVgpus(h),"
-        "      n.nvmlDeviceGetVirtualizationMode(h))",
-    )
-
-    assert printed == "NVIDIA L4-1Q [] 3\n"
+    assert done.stdout.splitlines() == printed, done.stderr

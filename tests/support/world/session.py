@@ -31,9 +31,10 @@ class DaemonSession:
         """Made when it is first used: a test may replace parts before."""
         return self.parts.service
 
-    async def tick(self, seconds: float = 2) -> None:
-        self.world.clock.pass_by(seconds)
-        await self.core.reconcile()
+    async def tick(self, seconds: float = 2, *, times: int = 1) -> None:
+        for _ in range(times):
+            self.world.clock.pass_by(seconds)
+            await self.core.reconcile()
 
     async def create(
         self, gib: int | None = 8, *, holder: ProcessRef | None = None, wait: bool = True, **spec

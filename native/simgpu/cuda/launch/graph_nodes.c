@@ -301,25 +301,19 @@ SET(cuGraphEventWaitNodeSetEvent, CUevent, make_event(OP_WAIT, params, &op))
 SET(cuGraphNodeSetParams, CUgraphNodeParams *,
     params ? make_any(call.ctx, params, &op) : CUDA_ERROR_INVALID_VALUE)
 
-CUresult cuGraphExecMemcpyNodeSetParams(CUgraphExec exec, CUgraphNode node,
-                                        const CUDA_MEMCPY3D *params, CUcontext ctx)
-{
-    gs_op op;
-    ENTER(NEED_INIT);
-    TRY(gs_context_health(ctx));
-    TRY(make_copy(ctx, params, &op));
-    return gs_exec_replace(exec, node, &op);
-}
-
-CUresult cuGraphExecMemsetNodeSetParams(CUgraphExec exec, CUgraphNode node,
-                                        const CUDA_MEMSET_NODE_PARAMS *params, CUcontext ctx)
-{
-    gs_op op;
-    ENTER(NEED_INIT);
-    TRY(gs_context_health(ctx));
-    TRY(make_memset(ctx, params, &op));
-    return gs_exec_replace(exec, node, &op);
-}
+/* A node of an instantiated graph that names its context. */
+#define SET_IN(name, params_type, make)                                                  \
+    CUresult name(CUgraphExec exec, CUgraphNode node, params_type params, CUcontext ctx) \
+    {                                                                                    \
+        gs_op op;                                                                        \
+        ENTER(NEED_INIT);                                                                \
+        TRY(gs_context_health(ctx));                                                     \
+        TRY(make);                                                                       \
+        return gs_exec_replace(exec, node, &op);                                         \
+    }
+SET_IN(cuGraphExecMemcpyNodeSetParams, const CUDA_MEMCPY3D *, make_copy(ctx, params, &op))
+SET_IN(cuGraphExecMemsetNodeSetParams, const CUDA_MEMSET_NODE_PARAMS *,
+       make_memset(ctx, params, &op))
 
 CUresult cuGraphExecHostNodeSetParams(CUgraphExec exec, CUgraphNode node,
                                       const CUDA_HOST_NODE_PARAMS *params)

@@ -19,7 +19,7 @@ Invariants:
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.guard import Failure, RegionSlot
@@ -197,21 +197,21 @@ class CheckpointSuspend:
         # A share also contains processes that never used CUDA, shells for example; the driver knows
         # no state of them.
         using = [pid for pid in pids if self._checkpoints.state(pid) is not None]
-        for pid in using:
-            if self._checkpoints.state(pid) is CheckpointState.RUNNING:
-                self._checkpoints.lock(pid, seconds)
-        for pid in using:
-            if self._checkpoints.state(pid) is CheckpointState.LOCKED:
-                self._checkpoints.checkpoint(pid)
+        for pid in self._those(using, CheckpointState.RUNNING):
+            self._checkpoints.lock(pid, seconds)
+        for pid in self._those(using, CheckpointState.LOCKED):
+            self._checkpoints.checkpoint(pid)
 
     def _back(self, pids: Sequence[int], moves: Mapping[GpuId, GpuId]) -> None:
         """None runs before all are back: they may wait for each other."""
-        for pid in pids:
-            if self._checkpoints.state(pid) is CheckpointState.CHECKPOINTED:
-                self._checkpoints.restore(pid, moves)
-        for pid in pids:
-            if self._checkpoints.state(pid) is CheckpointState.LOCKED:
-                self._checkpoints.unlock(pid)
+        for pid in self._those(pids, CheckpointState.CHECKPOINTED):
+            self._checkpoints.restore(pid, moves)
+        for pid in self._those(pids, CheckpointState.LOCKED):
+            self._checkpoints.unlock(pid)
+
+    def _those(self, pids: Sequence[int], state: CheckpointState) -> Iterator[int]:
+        """Each is looked at only when its turn comes."""
+        return (pid for pid in pids if self._checkpoints.state(pid) is state)
 
 
 def _moves(share: Share) -> dict[GpuId, GpuId]:

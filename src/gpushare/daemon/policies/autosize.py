@@ -197,21 +197,25 @@ class Autosize:
         if not (policy.grow or policy.shrink):
             self._histories.clear()
         elif shares:
-            await self._size(policy, shares, observed, take)
+            state = take()
+            for share in shares:
+                if await self._size(policy, share, observed, state):
+                    state = take()
 
     async def _size(
         self,
         policy: SizingPolicy,
-        shares: Sequence[Share],
+        share: Share,
         observed: Mapping[ShareId, Observation],
-        take: Callable[[], Snapshot],
-    ) -> None:
-        used, state = {share: observation.used for share, observation in observed.items()}, take()
-        for share in shares:
-            need = self._note(policy, share, observed[share.id], state)
-            change = need and size_change(policy, share, need, free_for(state, share, used))
-            if change and await self._make(share, change):
-                state = take()
+        state: Snapshot,
+    ) -> bool:
+        """Whether the share was changed."""
+        need = self._note(policy, share, observed[share.id], state)
+        if need is None:
+            return False
+        used = {other: observation.used for other, observation in observed.items()}
+        change = size_change(policy, share, need, free_for(state, share, used))
+        return change is not None and await self._make(share, change)
 
     def _note(
         self, policy: SizingPolicy, share: Share, observed: Observation, state: Snapshot

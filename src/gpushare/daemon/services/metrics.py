@@ -3,6 +3,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from gpushare.api.metrics import Sample, render
 from gpushare.daemon.loop.core import Core
@@ -43,14 +44,17 @@ class Metrics:
         }
 
 
+def _samples(labels: Iterable[tuple[str, ...]], values: Iterable[float | None]) -> list[Sample]:
+    """One for each known value."""
+    return [
+        Sample(value=value, labels=of)
+        for of, value in zip(labels, values, strict=True)
+        if value is not None
+    ]
+
+
 def _gpus(gpus: Sequence[GpuView]) -> dict[str, Iterable[Sample]]:
-    def each(values: Iterable[float | None]) -> list[Sample]:
-        pairs = zip(gpus, values, strict=True)
-        return [
-            Sample(value=value, labels=(gpu.uuid, str(gpu.index)))
-            for gpu, value in pairs
-            if value is not None
-        ]
+    each = partial(_samples, [(gpu.uuid, str(gpu.index)) for gpu in gpus])
 
     return {
         "gpushare_gpu_memory_total_bytes": each(gpu.memory.total for gpu in gpus),
@@ -66,13 +70,7 @@ def _gpus(gpus: Sequence[GpuView]) -> dict[str, Iterable[Sample]]:
 
 
 def _shares(observer: Observer, shares: Sequence[ShareView]) -> dict[str, Iterable[Sample]]:
-    def each(values: Iterable[float | None]) -> list[Sample]:
-        pairs = zip(shares, values, strict=True)
-        return [
-            Sample(value=value, labels=(share.id, share.name, share.user))
-            for share, value in pairs
-            if value is not None
-        ]
+    each = partial(_samples, [(share.id, share.name, share.user) for share in shares])
 
     return {
         "gpushare_share_memory_limit_bytes": each(share.memory.limit for share in shares),
