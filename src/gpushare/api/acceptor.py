@@ -28,6 +28,7 @@ class ConnectionSlot:
         self._used = True
 
     def release(self) -> None:
+        """Free the place for another connection."""
         if self._used:
             self._used = False
             self._on_release(self)
@@ -53,14 +54,17 @@ class Acceptor:
         listener.setblocking(False)
 
     def open(self) -> None:
+        """Begin to accept, in the running event loop."""
         self._run(self._accept())
 
     def close(self) -> None:
+        """Stop accepting, and end handshakes. Connections that have a protocol continue."""
         for task in self._tasks:
             task.cancel()
         self._listener.close()
 
     async def wait_closed(self) -> None:
+        """Return when accepting and all handshakes have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _accept(self) -> None:

@@ -63,6 +63,7 @@ class Failures:
         self._seen: _Recent[tuple[int, float]] = _Recent()
 
     def add(self, address: str) -> None:
+        """One more failure of the address, or of its IPv6 network."""
         count, _ = self._of(address)
         self._seen.put(network(address), (count + 1, self._elapsed()))
 

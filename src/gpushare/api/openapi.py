@@ -20,6 +20,7 @@ _REF = "#/components/schemas/{name}"
 
 @cache
 def document() -> dict[str, Any]:
+    """The document as plain values. It is made once, because the routes do not change."""
     paths: dict[str, Any] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)

@@ -15,6 +15,7 @@ class JsonResponse(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
+        """With `apiVersion` first."""
         return msgspec.json.encode({"apiVersion": API_VERSION, **content})
 
 

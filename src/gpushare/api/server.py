@@ -117,9 +117,11 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leaves SIGTERM and SIGINT to the daemon, which has more to stop than this server."""
         yield
 
     def stop(self) -> None:
+        """End `serve` once open requests are answered, or after two seconds."""
         self.should_exit = True
 
 

@@ -95,10 +95,12 @@ def gpu_names() -> "Sequence[GpuView]":
 def complete_share(
     _: click.Context, __: click.Parameter, incomplete: str
 ) -> "list[CompletionItem]":
+    """Names of shares that the caller may see, for the shell."""
     return _items(incomplete, lambda: [share.name for share in client().shares()])
 
 
 def complete_gpu(_: click.Context, __: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    """Indices and UUIDs of GPUs, for the shell."""
     return _items(
         incomplete,
         lambda: [name for gpu in client().gpus() for name in (str(gpu.index), gpu.uuid)],

@@ -53,6 +53,7 @@ affinity_option = click.option(
 
 
 def share_argument(command: Command) -> Command:
+    """The argument SHARE, which the shell can complete."""
     return click.argument("share", shell_complete=complete_share)(command)
 
 

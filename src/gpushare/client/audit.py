@@ -20,6 +20,7 @@ class AuditCalls:
         self._call = partial(call, timeout=_SECONDS)
 
     def records(self, query: AuditQuery) -> Sequence[Record]:
+        """Matching records, at most one page; those of others only for operators."""
         page: RecordList = self._call("GET", "/v1/audit", RecordList, query=_parameters(query))
         return page.items
 
@@ -36,6 +37,7 @@ class AuditCalls:
         return report
 
     def heads(self) -> Sequence[Record]:
+        """The newest heads, which sign the records before them; for operators."""
         page: RecordList = self._call("GET", "/v1/audit/heads", RecordList)
         return page.items
 

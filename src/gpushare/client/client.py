@@ -85,6 +85,7 @@ class Client:
         return self._look("/v1/shares", ShareList, query).items
 
     def show(self, ref: str) -> ShareView:
+        """One share. Raises NoSuchShareError."""
         return self._look(_share(ref), ShareView)
 
     def decision(self, ref: str) -> DecisionView:
@@ -171,6 +172,7 @@ class Client:
         return TokenCalls(self._call)
 
     def gpus(self) -> Sequence[GpuView]:
+        """The GPUs of the daemon's machine, with the processes that the caller may see."""
         return self._look("/v1/gpus", GpuList).items
 
     def leftovers(self) -> Sequence[Leftover]:
@@ -182,6 +184,7 @@ class Client:
         return self._act("POST", "/v1/leftovers/clean", CleanReport, request).items
 
     def version(self) -> VersionView:
+        """The versions of daemon and driver."""
         return self._look("/v1/version", VersionView)
 
     def metrics(self) -> str:

@@ -32,6 +32,7 @@ class UnixConnection(http.client.HTTPConnection):
         self._path, self._answer_timeout = path, timeout
 
     def connect(self) -> None:
+        """Connecting has a short timeout of its own; an answer may take longer."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(_CONNECT_SECONDS)
         self.sock.connect(os.fspath(self._path))
@@ -95,6 +96,7 @@ def _at_socket(path: Path) -> Iterator[None]:
 
 
 def unreachable(path: Path, because: str) -> GpushareError:
+    """The error for a daemon that does not answer; `because` is the system's message."""
     return DaemonUnreachableError(
         f"no daemon answers on {path}", because.lower(), "start one: gpushare daemon --detach"
     )

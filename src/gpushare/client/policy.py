@@ -32,6 +32,7 @@ class PolicyCalls:
         self._call = partial(call, timeout=_SECONDS)
 
     def policy(self) -> PolicyView:
+        """The policy in force with its revision, author and time; for operators."""
         view: PolicyView = self._call("GET", "/v1/policy", PolicyView)
         return view
 
@@ -88,6 +89,7 @@ class PolicyCalls:
             raise NoSuchTenantError(
                 f"no tenant {name!r}", "it is not in the policy", f"gpushare tenant set {name}"
             )
+        # With the revision, so that a change by another user in between is not overwritten.
         return self.put_tenant(name, change(spec or TenantSpec()), revision=current.revision)
 
     def remove_tenant(self, name: str) -> PolicyChange:
@@ -96,6 +98,7 @@ class PolicyCalls:
         return change
 
     def quotas(self) -> Sequence[QuotaView]:
+        """Of the tenants that the caller may see, each below its parent."""
         page: QuotaList = self._call("GET", "/v1/quotas", QuotaList)
         return page.items
 

@@ -20,6 +20,7 @@ def connection(remote: Remote, timeout: float | None) -> http.client.HTTPConnect
 
 
 def credentials(remote: Remote) -> dict[str, str]:
+    """The header with the token; empty without one."""
     return {"Authorization": f"Bearer {remote.token}"} if remote.token else {}
 
 

@@ -52,12 +52,14 @@ def acquire(
         yield until_granted(client, share, timeout=timeout, on_wait=on_wait)
     # Also on KeyboardInterrupt and SystemExit: no share remains in the queue.
     except BaseException:
+        # The first error matters. A share that could not be removed ends with its holder.
         with suppress(GpushareError):
             client.remove(share.id)
         raise
 
 
 def enter(client: Client, share: ShareView, pid: int, preload: str) -> Entry:
+    """Add the process to the share; `preload` is its LD_PRELOAD, which stays behind the guard's."""
     return client.enter(share.id, EnterRequest(pid=pid, preload=preload))
 
 
@@ -70,6 +72,7 @@ def environment_of(entry: Entry, environment: dict[str, str]) -> dict[str, str]:
 def until_granted(
     client: Client, share: ShareView, *, timeout: Seconds | None, on_wait: OnWait
 ) -> ShareView:
+    """Wait while the share is queued; raises WaitTimeoutError, and ConflictError if it ends."""
     started = time.monotonic()
     while share.state is State.QUEUED:
         on_wait(share)

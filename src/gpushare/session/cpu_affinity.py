@@ -57,5 +57,7 @@ def bind_to_nearest(
     if not near or near == allowed or len(allowed) < (online or os.cpu_count() or 0):
         return
     kernel.run_on(near)
+    # MPOL_PREFERRED uses one node (set_mempolicy(2)). For several, the default stays: the local
+    # node.
     if len(entry.numa) == 1:
         kernel.prefer(entry.numa[0])

@@ -58,6 +58,7 @@ def _restart(
 ) -> None:
     with acquire(client, request, timeout=timeout, on_wait=lambda _: None) as granted:
         entry = enter(client, granted, os.getpid(), os.environ.get("LD_PRELOAD", ""))
+        # execve discards what Python has buffered.
         sys.stdout.flush()
         sys.stderr.flush()
         bind_to_nearest(entry)

@@ -89,6 +89,7 @@ class SpecField(NamedTuple):
 
     @property
     def negated(self) -> bool:
+        """Whether the option's flag sets its keyword to False."""
         return self.flags[-1].startswith("--no-")
 
 

@@ -17,6 +17,7 @@ def probe_arguments(
     """
     limits = (("--limit", f"{grant.gpu}={grant.limit}") for grant in decision.grants)
     mode = "--fill" if fill else "--attempt"
+    # Where a limit is only cooperative, an escape would take memory from neighbours that use it.
     outside = fill or decision.enforcement.memory is Level.ENFORCED
     extra = [
         *(["--outside"] if outside else []),

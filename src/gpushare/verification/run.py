@@ -40,6 +40,8 @@ class VerificationProbe:
             environment(edits, self._inherited()),
             share.uid,
             share.gid,
+            # In the share's group, as its programs are: the driver's limits and the rule about
+            # device nodes apply to it.
             share.id if edits.cgroup else None,
         )
         return verdict_of(share.decision, stack, run, gpus, self.clock.now())

@@ -155,6 +155,7 @@ def _worth(
         if device is not None and _exceeds(device, grant):
             return Level.COOPERATIVE, f"{name} {format_bytes(device.free)} are free"
     free = card.memory_total - card.memory_used if card is not None else None
+    # The ways around the limit prove something only where the card could have given more.
     if free is None or free > grant.limit:
         return Level.ENFORCED, f"so do all {len(report.escapes)} ways around it"
     if report.guard.denied >= refused:
@@ -191,6 +192,8 @@ def _turns_of(grant: GpuGrant, report: ProbeReport) -> tuple[Level, str]:
     """A limit is a ceiling: what neighbours keep from the probe does not speak against it."""
     device = _device(report, grant.gpu)
     full = device is not None and device.result == OUT_OF_MEMORY
+    # A full share refuses the probe's context, so there is nothing to measure; the guard did
+    # answer.
     if full and report.guard.attached:
         return Level.COOPERATIVE, "the share is full, so no work could be tried; its guard answers"
     if device is None or device.compute is None:

@@ -29,6 +29,7 @@ def one_line(record: Record) -> str:
 
 
 def when(record: Record) -> str:
+    """In local time."""
     return record.at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 

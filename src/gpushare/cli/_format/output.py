@@ -55,6 +55,7 @@ class Output:
 
     @property
     def human(self) -> bool:
+        """Whether people read the output; other formats are for programs."""
         return self.format in {Format.TABLE, Format.WIDE}
 
     def items(self, values: Sequence[T], table: Table[T]) -> None:

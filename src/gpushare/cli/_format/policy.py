@@ -23,6 +23,7 @@ def changed(change: PolicyChange, output: Output, name: str) -> None:
 
 
 def warn(change: PolicyChange) -> None:
+    """On stderr, so that stdout has only the change."""
     for warning in change.warnings:
         click.echo(f"gpushare: {warning}", err=True)
 

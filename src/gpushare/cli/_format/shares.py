@@ -74,6 +74,7 @@ def gib(value: int) -> str:
 
 
 def memory(view: MemoryView) -> str:
+    """Used and limit in GiB, as far as they are known."""
     if view.limit is None:
         return NONE
     if view.used is None:
@@ -82,6 +83,7 @@ def memory(view: MemoryView) -> str:
 
 
 def compute(share: ShareView) -> str:
+    """Delivered and limit, as far as they are known."""
     limit = share.compute.limit
     if limit is None:
         return NONE
@@ -156,6 +158,7 @@ def verification(result: Verification) -> str:
 
 
 def able(ability: SuspendableView | MigratableView | None) -> str:
+    """`yes`, or the reason why not; a dash if it is not known."""
     if ability is None:
         return NONE
     return "yes" if ability.yes else f"no, because {ability.because}"

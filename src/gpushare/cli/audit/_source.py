@@ -68,6 +68,7 @@ class AuditFiles:
             return search(self._files, query)
 
     def every(self, query: AuditQuery) -> Iterator[Record]:
+        """All matching records, oldest first, in pages."""
         from msgspec.structs import replace  # noqa: PLC0415 (start-up time)
 
         while records := self.records(replace(query, last=0)):

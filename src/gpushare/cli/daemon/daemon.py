@@ -158,7 +158,9 @@ def _start(configuration: "Config", log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            # The end of the terminal's session must not end the daemon.
             start_new_session=True,
+            # A daemon must not keep the file system of the caller's folder from being unmounted.
             cwd="/",
         )
 

@@ -23,6 +23,7 @@ Command = Callable[..., Any]
 def complete_tenant(
     _: click.Context, __: click.Parameter, incomplete: str
 ) -> "list[CompletionItem]":
+    """Names of tenants for the shell; none on an error, which a shell cannot show."""
     from click.shell_completion import CompletionItem  # noqa: PLC0415 (start-up time)
 
     try:
@@ -33,6 +34,7 @@ def complete_tenant(
 
 
 def tenant_argument(command: Command) -> Command:
+    """The argument TENANT, which the shell can complete."""
     return click.argument("tenant", shell_complete=complete_tenant)(command)
 
 
@@ -123,6 +125,7 @@ def _figure(name: str, text: str) -> Any:
 
 
 def cleared(text: str | None) -> str | None:
+    """The text, or None for `none`, which removes a value."""
     return None if text == _CLEAR else text
 
 

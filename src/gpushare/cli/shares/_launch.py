@@ -79,6 +79,7 @@ class QueueProgress:
         self.done()
 
     def done(self) -> None:
+        """Clear the line on a terminal; other outputs keep their lines."""
         if self._last and self._inline:
             click.echo("\r\x1b[K", err=True, nl=False)
         self._last = ""

@@ -22,6 +22,7 @@ def why(
 
 
 def gaps(stack: Stack, spec: ShareSpec) -> tuple[str, ...]:
+    """What the share is not protected from, in sentences for its owner."""
     still = ["while other shares have their memory turn, its programs stand still"]
     return (
         *unprotected(stack.promises, whole=stack.whole),

@@ -61,6 +61,10 @@ class Room(Value):
         return Bytes(max(0, self.gpu.usable - self.held.memory - shared - self.foreign))
 
     def compute(self, *, turns: bool = False) -> Percent:
+        """Percent for one more share.
+
+        One that takes turns may have what others of its kind have.
+        """
         shared = 0 if turns else self.turning.compute
         return Percent(max(0, FULL - self.held.compute - shared))
 
@@ -68,6 +72,8 @@ class Room(Value):
         """Other users' shares that are made real by the same base."""
         return [
             share
+            # Suspended shares too: their contexts stay, so their programs remain clients of the MPS
+            # server.
             for share in (*self.shares, *self.aside)
             if share.decision and share.decision.mechanisms[0] is base and share.uid != uid
         ]
@@ -82,6 +88,7 @@ class Room(Value):
 
     @property
     def label(self) -> str:
+        """The GPU's name in reasons."""
         return f"GPU {self.gpu.index}"
 
 
@@ -150,6 +157,7 @@ def grant_on(gpu: Gpu, spec: ShareSpec) -> GpuGrant:
     if spec.memory.limit is not None:
         limit = spec.memory.limit
     elif spec.memory.share is not None:
+        # Of the memory after the driver's reserve, so that five shares of 20 % fit on the GPU.
         limit = Bytes(gpu.usable * spec.memory.share // FULL)
     return GpuGrant(
         gpu=gpu.uuid,

@@ -35,6 +35,7 @@ class Stay(Value):
     ahead: bool = False
 
     def at(self, moment: datetime) -> bool:
+        """Whether the share has its place at that time; the end is excluded."""
         begun = self.begins is None or self.begins <= moment
         return begun and (self.ends is None or moment < self.ends)
 
@@ -46,6 +47,7 @@ class Window(Value):
     end: datetime | None = None
 
     def holds(self, moment: datetime) -> bool:
+        """Whether the time is later than the start and before the end."""
         return self.start < moment and (self.end is None or moment < self.end)
 
 
@@ -117,6 +119,8 @@ class Calendar:
     def until(self, spec: ShareSpec, start: datetime) -> Window:
         """How long a share that begins then will need its place."""
         if spec.at is not None and spec.ttl is not None:
+            # A reservation ends at its time even if it begins late: others may have booked what
+            # follows.
             return Window(start=start, end=max(start, spec.at + timedelta(seconds=spec.ttl)))
         bounded = spec.ttl is not None and self.state.now is not None
         end = start + timedelta(seconds=spec.ttl or 0) if bounded else None
@@ -133,6 +137,7 @@ def timeline(state: Snapshot, without: ShareId | None = None) -> Calendar:
 
 
 def now(state: Snapshot) -> datetime:
+    """The time of the snapshot; without one, a fixed time."""
     return state.now or _DAWN
 
 

@@ -212,6 +212,7 @@ def _entitlements(state: Snapshot, wants: dict[Node, Load], whole: Load) -> dict
         entitlements[node] = Entitlement(
             owed=_fractions(owed, whole),
             wanted=_fractions(load_wanted, whole),
+            # What a parent uses itself counts as one more child of weight 1 among its children.
             weight=1 if node.own else spec.weight,
             used=_used(state, node) / window,
         )
@@ -224,12 +225,14 @@ def _used(state: Snapshot, node: Node) -> float:
     if node.own:
         tenants = state.policy.tenants.items()
         below = [name for name, child in tenants if child.parent == node.tenant]
+        # `usage` includes the children of each tenant.
         used -= sum(state.usage.get(name, 0.0) for name in below)
     return max(0.0, used)
 
 
 def _window(state: Snapshot, whole: Load) -> float:
     """What decayed usage comes to when every GPU is used all the time, in GPU seconds."""
+    # The integral of 0.5 ** (t / half_life) over all past time is half_life / ln 2.
     return max(whole.compute / FULL, 1.0) * state.policy.half_life / log(2)
 
 
@@ -265,9 +268,12 @@ def _rounds(
     got = [min(owed, wanted) for owed, wanted in entitlements]
     if sum(got) > pool:  # guarantees exceed the machine, as when a GPU is lost
         return [part * pool / sum(got) for part in got]
+    # Guarantees come first. Weights and past use only decide about the rest.
     left = pool - sum(got)
     while left > CRUMB:
         unsatisfied = [n for n, (_, wanted) in enumerate(entitlements) if wanted - got[n] > CRUMB]
+        # A tenant that used twice its weight or more has no portion. If all have none, weights
+        # decide alone: what is left must not stay idle.
         by = portions if any(portions[n] for n in unsatisfied) else weights
         if not unsatisfied:
             break

@@ -66,6 +66,7 @@ class Unit(Value):
 
     @property
     def tenant(self) -> Tenant:
+        """All members belong to one tenant, because a gang is one tenant's."""
         return self.members[0].tenant
 
 
@@ -123,6 +124,7 @@ class _PaperGrants:
         tenant = min(self.ranks, key=self.ranks.__getitem__)
         rank, unit = self.ranks[tenant], self._queues[tenant].pop()
         self._shares = self._shares.with_more(self._paths[tenant], unit.load)
+        # A unit that borrows takes nothing out of the reserves.
         self._left = cover(self._state.policy, self._left, tenant, unit.load) or self._left
         self._update(self._paths[tenant][0])
         return rank, unit
@@ -185,6 +187,7 @@ def _units(state: Snapshot, requests: Sequence[Request]) -> list[Unit]:
         Unit(
             members=tuple(requests[number] for number in numbers),
             load=total(loads[number] for number in numbers),
+            # A gang stands where its last share stands.
             turn=max(_turn(state, number, requests[number]) for number in numbers),
         )
         for numbers in gangs.values()
@@ -198,6 +201,7 @@ def _turn(state: Snapshot, number: int, request: Request) -> Turn:
     return Turn(
         calm=calm,
         waits=0.0 if calm else asked,
+        # Past its patience a request is not overtaken by a higher priority either.
         urgency=_URGENCY[request.spec.priority] if calm else 0,
         asked=asked,
         number=number,

@@ -39,6 +39,8 @@ class Tenancy(Value):
 def tenancy(state: Snapshot) -> Tenancy:
     """Shares are counted in the order they were granted, so a new one never turns an older one into
     a borrowed one; first of all those that do not borrow."""
+    # Usage counts what shares hold now. Whether they are in quota counts what they held before they
+    # were throttled.
     loads, claims = held(state), claimed(state)
     left = reserves(state.policy)
     quota: set[ShareId] = set()
@@ -100,6 +102,8 @@ def cover(policy: Policy, left: Reserves, tenant: Tenant, load: Load) -> dict[Te
 
 
 def _counted(policy: Policy, load: Load) -> Load:
+    # Otherwise a share with a whole GPU, which keeps all its compute from others, could never be in
+    # quota where no compute is guaranteed.
     compute = any(spec.guaranteed.compute for spec in policy.tenants.values())
     return load if compute else Load(memory=load.memory)
 

@@ -34,6 +34,8 @@ def served(calendar: Calendar) -> Calendar:
         if assignments := assign(calendar, unit, calendar.start):
             calendar = calendar.joined(assignment.stay for assignment in assignments)
         elif kept := hold(calendar, unit) if unit else []:
+            # Only the first has a place: two would have to be planned against each other (ADR
+            # 0022).
             return calendar.joined(kept)
     return calendar
 
@@ -49,6 +51,7 @@ def _candidates(state: Snapshot, requests: Sequence[Request]) -> Unit:
 def hold(calendar: Calendar, unit: Unit) -> list[Stay]:
     """The places that are kept for requests that do not fit now."""
     when, patience = earliest(calendar, unit, calendar.start), _patience(calendar.state, unit)
+    # A share with bad luck could otherwise wait for a ttl of ten days (ADR 0022).
     if when is None or (patience is not None and when > calendar.start + patience):
         return _standing(calendar, unit, everywhere=patience is not None)
     assignments = assign(calendar, unit, when)
@@ -76,6 +79,7 @@ def _standing(calendar: Calendar, unit: Unit, *, everywhere: bool) -> list[Stay]
             return []
         taken = rooms if everywhere else rooms[: candidate.spec.gpus]
         kept = stay(calendar, candidate.request, bare_decision(candidate, taken), calendar.start)
+        # From now on and without end, because no time is known at which enough will be free.
         stays.append(replace(kept, begins=None, ends=None, kept=True, ahead=True))
         calendar = calendar.joined(stays[-1:])
     return stays

@@ -52,6 +52,7 @@ def claim_booking(state: Snapshot, request: Request) -> Decision | Waiting | Non
         return None
     candidate, calendar = as_candidate(state, request), timeline(state, without=request.id)
     free = {room.gpu.uuid for room in fits(calendar, candidate, calendar.start)}
+    # GPUs may have been lost since the booking, and mechanisms may have come or gone.
     if free.issuperset(booking.gpus) and booking.mechanisms == candidate.stack.names:
         return booking
     if assignments := assign(calendar, [candidate], calendar.start):

@@ -63,10 +63,12 @@ def regrant(state: Snapshot, share: Share, spec: ShareSpec) -> Decision:
 
 
 def _changed(calendar: Calendar, gpu: Gpu, share: Share, spec: ShareSpec) -> GpuGrant:
+    # Conditions chose the GPUs when the share was placed; a change of its size stays on them.
     request = Request(spec=replace(spec, select=()), uid=share.uid)
     if reason := never(gpu, request):
         raise NeverFitsError("the share can never be as large as that", reason, "gpushare gpus")
     grant = grant_on(gpu, spec)
+    # A suspended share holds no room. Whether the new size fits is asked when it is resumed.
     if share.aside:
         return grant
     rooms = (calendar.room(gpu, moment) for moment in _moments(calendar, gpu, share))
@@ -87,6 +89,7 @@ def _without(state: Snapshot, share: Share) -> Calendar:
 
 def _moments(calendar: Calendar, gpu: Gpu, share: Share) -> list[datetime]:
     end = share.expires
+    # A share whose time is over still has its place until its programs have ended.
     over = end is not None and end <= calendar.start
     return calendar.moments(gpu, Window(start=calendar.start, end=None if over else end))
 

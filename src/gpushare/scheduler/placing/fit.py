@@ -27,6 +27,7 @@ class Candidate(Value):
 
     @property
     def spec(self) -> ShareSpec:
+        """The request's own."""
         return self.request.spec
 
 
@@ -91,6 +92,8 @@ def why_refused(calendar: Calendar, candidate: Candidate, gpu: Gpu, window: Wind
     if not first.gpu.health.lost and (missed := missing_neighbour(first.shares, candidate.request)):
         return missed
     for moment in calendar.moments(gpu, window):
+        # The share must fit whenever something begins during its stay; between begins there is only
+        # more room.
         if reason := refusal(calendar.room(gpu, moment), candidate.stack, candidate.request):
             return _kept(calendar, candidate, gpu, moment) or reason
     return ""

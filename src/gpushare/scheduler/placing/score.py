@@ -31,6 +31,7 @@ def best_choice(state: Snapshot, candidate: Candidate, fits: Sequence[Room]) -> 
         room.gpu.uuid: interference.encounters(candidate.request, room.shares) for room in fits
     }
     chosen = _best(state, candidate, fits, encounters)
+    # The choice without knowledge of neighbours, to name the GPUs that were avoided because of it.
     usual = _best(state, candidate, fits, {}) if any(encounters.values()) else chosen
     avoided = [room for room in usual if room not in chosen and encounters[room.gpu.uuid]]
     harmed = [_avoided(candidate, room, encounters[room.gpu.uuid]) for room in avoided]
@@ -47,7 +48,10 @@ def _best(
 
     def rank(room: Room) -> tuple[float, ...]:
         loss = losses[room.gpu.uuid]
+        # A small share does not break up empty GPUs with good links, which shares of several GPUs
+        # need.
         broken = 0 if room.shares else links.joined(room.gpu, whole)
+        # Smaller differences are noise (ADR 0026) and must not override the policy's placement.
         harmed = loss if loss >= least + NOISE else 0.0
         return harmed, *_placed(state, candidate, room), broken, room.gpu.index
 

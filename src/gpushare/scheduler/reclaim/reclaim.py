@@ -76,6 +76,7 @@ def _gentlest(
         [victim for victim in victims if victim.spared <= last]
         for last in sorted({victim.spared for victim in victims})
     ]
+    # More victims never leave less room, so halving finds the fewest tenants to take from.
     first = bisect_left(lines, True, key=lambda some: any(s.enough(some) for s in searches))
     return _cheapest(searches, lines[first])
 
@@ -101,6 +102,7 @@ def _cheapest(searches: Sequence[Search], victims: Sequence[Victim]) -> tuple[Ac
 def _victims(state: Snapshot, request: Request) -> list[Victim]:
     """Shares that have borrowed and run long enough, in the order in which they are taken from."""
     borrowed, loads = tenancy(state).borrowed, held(state)
+    # The request counts as wanted, because what is fair depends on all that is wanted.
     fair = fair_shares(replace(state, queue=(*state.queue, request)))
     victims = []
     for share in state.shares:

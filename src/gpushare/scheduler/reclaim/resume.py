@@ -37,14 +37,21 @@ def returned(share: Share) -> Request:
         uid=share.uid,
         tenant=share.tenant,
         id=share.id,
+        # Its patience counts from the suspension: before, it did not wait.
         asked=share.suspension.since if share.suspension else None,
         program=share.program,
     )
 
 
 def kept_out(state: Snapshot, share: Share) -> str:
+    """What keeps the share off its GPUs when the requests of `state.queue` go before it.
+
+    "": nothing.
+    """
     if reason := hindrance(state, share):
         return reason
+    # `hindrance` looks at shares and reservations only, `decide` also at the place kept for the
+    # first in the queue.
     others = tuple(other for other in state.shares if other.id != share.id)
     try:
         answer = decide(replace(state, shares=others), returned(share))

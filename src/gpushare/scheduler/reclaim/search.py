@@ -60,6 +60,7 @@ class Victim(NamedTuple):
 
     @property
     def gpus(self) -> Area:
+        """Empty without a decision."""
         return frozenset(self.share.decision.gpus if self.share.decision else ())
 
 
@@ -85,6 +86,7 @@ class Goal:
         self._share = next((s for s in state.shares if s.id == request.id and s.aside), None)
 
     def met(self, state: Snapshot, area: Area | None = None) -> bool:
+        """Whether the state has room for the request; on the GPUs of `area`, if given."""
         if self._share is not None:
             return not kept_out(state, self._share)
         try:
@@ -130,6 +132,10 @@ class Search:
         return any(self._solution(pool) for pool in self._pools(victims))
 
     def best(self, victims: Sequence[Victim]) -> Solution | None:
+        """The cheapest solution that the bounds of the search allow.
+
+        None if all victims are not enough.
+        """
         for pool in self._pools(victims):
             if solution := self._smallest(pool):
                 return solution

@@ -43,6 +43,7 @@ def conflict(shares: Iterable[Share], request: Request) -> str:
 
 
 def labels(pairs: Mapping[str, str]) -> str:
+    """As they are written on the command line: `app=web,tier=1`."""
     return ",".join(f"{key}={value}" for key, value in sorted(pairs.items()))
 
 

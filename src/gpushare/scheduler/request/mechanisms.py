@@ -25,14 +25,17 @@ class Stack(Value):
 
     @property
     def base(self) -> Promise:
+        """What decides how programs use the GPU; layers only limit them."""
         return self.promises[0]
 
     @property
     def names(self) -> tuple[MechanismName, ...]:
+        """The base first, as decisions record it."""
         return tuple(promise.mechanism for promise in self.promises)
 
     @property
     def enforcement(self) -> Enforcement:
+        """The strongest level that base and layers together promise, by dimension."""
         return enforcement(self.promises, whole=self.whole)
 
 
@@ -108,8 +111,10 @@ def _base_need(spec: ShareSpec) -> Need:
     """What decides about the base."""
     if spec.isolation is Isolation.HARD:
         return Need.HARD
+    # No other share could have memory on such a GPU.
     if whole_memory(spec) and not spec.turns:
         return Need.WHOLE
+    # Before compute: time slices can interrupt a kernel, which MPS cannot (ADR 0029).
     if spec.priority is not Priority.NORMAL:
         return Need.PRIORITY
     return Need.COMPUTE if spec.compute.limit < FULL else Need.SHARED

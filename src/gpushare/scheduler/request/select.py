@@ -68,6 +68,7 @@ def selectors(spec: ShareSpec) -> tuple[Selector, ...]:
     return tuple(parse(text) for text in spec.select)
 
 
+# Every decision reads the conditions of every waiting request again, for each GPU.
 @lru_cache(maxsize=256)
 def parse(text: str) -> Selector:
     """Read one condition; raises BadSpecError, which names what there is."""

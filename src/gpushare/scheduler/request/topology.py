@@ -32,9 +32,11 @@ class Links:
         self._names = machine.links
 
     def name(self, one: GpuId, other: GpuId) -> str:
+        """The link as NVML names it, `NV18` or `PIX`; empty if it is not known."""
         return self._names.get(one, {}).get(other, "")
 
     def between(self, one: Gpu, other: Gpu) -> int:
+        """The worth of the link; 0 if it is not known."""
         return worth(self.name(one.uuid, other.uuid))
 
     def joined(self, gpu: Gpu, others: Sequence[Gpu]) -> int:
@@ -42,6 +44,7 @@ class Links:
         return sum(self.between(gpu, other) for other in others if other.uuid != gpu.uuid)
 
     def worth(self, gpus: Sequence[Gpu]) -> Worth:
+        """Of a set of GPUs; 0 for the links of a single one."""
         links = [self.between(*pair) for pair in combinations(gpus, 2)]
         return min(links, default=0), sum(links), -len({gpu.numa for gpu in gpus})
 
