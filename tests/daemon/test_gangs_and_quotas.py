@@ -143,6 +143,11 @@ def govern(daemon, **spec) -> None:
     daemon.store.policy.put(rules, "root", daemon.world.clock.now())
 
 
+async def create_two(daemon, gib: int) -> None:
+    for name in ("first", "second"):
+        await daemon.create(gib, name=name, tenant=Tenant("lab"))
+
+
 def test_above_its_limit_a_tenant_gets_nothing_at_all(world, state):
     async def story(daemon):
         govern(daemon, limit=Amount(memory=Bytes(10 * GIB)))
@@ -199,8 +204,7 @@ def test_without_waiting_others_give_back_or_it_is_refused(world, state):
 def test_where_a_share_stands_in_line_and_what_is_borrowed_is_shown(world, state):
     async def story(daemon):
         govern(daemon, guaranteed=Amount(memory=Bytes(10 * GIB)))
-        await daemon.create(60, name="first", tenant=Tenant("lab"))
-        await daemon.create(60, name="second", tenant=Tenant("lab"))
+        await create_two(daemon, 60)
         assert (await daemon.show("first")).borrowed is True
         assert (await daemon.show("second")).why
 
@@ -210,8 +214,7 @@ def test_where_a_share_stands_in_line_and_what_is_borrowed_is_shown(world, state
 def test_a_new_policy_is_there_at_once_for_those_who_wait(world, state):
     async def story(daemon):
         govern(daemon, limit=Amount(memory=Bytes(10 * GIB)))
-        await daemon.create(10, name="first", tenant=Tenant("lab"))
-        await daemon.create(10, name="second", tenant=Tenant("lab"))
+        await create_two(daemon, 10)
         assert await daemon.state("second") == State.QUEUED
         await daemon.service.rules.put(Policy(tenants={Tenant("lab"): TenantSpec()}), ME)
         assert await daemon.state("second") == State.GRANTED

@@ -10,30 +10,22 @@ from dataclasses import replace
 
 import pytest
 
+from support.cuda_memory import CUDA_MEMORY
 from support.daemon import Daemon, until
 
 # Fills memory with a byte, checks it all the time, tells how often, and ends with its input.
-PROGRAM = """
-import ctypes, select, sys
+PROGRAM = (
+    CUDA_MEMORY
+    + """
+import select
 size, byte = int(sys.argv[1]) << 20, int(sys.argv[2])
-cuda = ctypes.CDLL("libcuda.so.1")
-def call(name, *arguments):
-    result = getattr(cuda, name)(*arguments)
-    assert result == 0, (name, result)
-context, at, seen = ctypes.c_void_p(), ctypes.c_uint64(), (ctypes.c_ubyte * 64)()
-call("cuInit", 0)
-call("cuDevicePrimaryCtxRetain", ctypes.byref(context), 0)
-call("cuCtxSetCurrent", context)
-call("cuMemAlloc_v2", ctypes.byref(at), ctypes.c_size_t(size))
-call("cuMemsetD8_v2", at, ctypes.c_ubyte(byte), ctypes.c_size_t(size))
-checks = 0
+at, checks = fill(size, byte), 0
 while not select.select([sys.stdin], [], [], 0.01)[0]:
-    for offset in (0, size // 2, size - 64):
-        call("cuMemcpyDtoH_v2", seen, ctypes.c_uint64(at.value + offset), ctypes.c_size_t(64))
-        assert bytes(seen) == bytes([byte] * 64), "memory has changed"
+    check(at, size, byte)
     checks += 1
     print(checks, flush=True)
 """
+)
 
 
 @contextmanager

@@ -11,31 +11,24 @@ from collections.abc import Iterator
 
 import pytest
 
+from support.cuda_memory import CUDA_MEMORY
 from support.machine import Machine, real
 
 pytestmark = pytest.mark.gpu
-PROGRAM = """
-import ctypes, sys
-cuda, size = ctypes.CDLL("libcuda.so.1"), 256 << 20
-def call(name, *arguments):
-    result = getattr(cuda, name)(*arguments)
-    assert result == 0, (name, result)
-context, at, seen = ctypes.c_void_p(), ctypes.c_uint64(), (ctypes.c_ubyte * 64)()
-call("cuInit", 0)
-call("cuDevicePrimaryCtxRetain", ctypes.byref(context), 0)
-call("cuCtxSetCurrent", context)
-call("cuMemAlloc_v2", ctypes.byref(at), ctypes.c_size_t(size))
-call("cuMemsetD8_v2", at, ctypes.c_ubyte(7), ctypes.c_size_t(size))
+PROGRAM = (
+    CUDA_MEMORY
+    + """
+size = 256 << 20
+at = fill(size, 7)
 call("cuCtxSynchronize")
 print("ready", flush=True)
 sys.stdin.readline()
-for offset in (0, size // 2, size - 64):
-    call("cuMemcpyDtoH_v2", seen, ctypes.c_uint64(at.value + offset), ctypes.c_size_t(64))
-    assert bytes(seen) == bytes([7] * 64), "memory has changed"
-call("cuMemAlloc_v2", ctypes.byref(at), ctypes.c_size_t(size))
+check(at, size, 7)
+call("cuMemAlloc_v2", ctypes.byref(ctypes.c_uint64()), ctypes.c_size_t(size))
 print("same", flush=True)
 sys.stdin.readline()
 """
+)
 MOVE = """
 import sys
 from gpushare.hardware.nvidia.checkpoint import CudaCheckpoints

@@ -11,6 +11,7 @@
 #include "base/export.h"
 #include "base/shared_file.h"
 #include "share/region.h"
+#include "shared_lock.h"
 
 static bool sound(const struct gs_region *region)
 {
@@ -52,16 +53,6 @@ void gs_region_unmap(struct gs_region *region)
     munmap(region, sizeof *region);
 }
 
-static void init_lock(pthread_mutex_t *lock)
-{
-    pthread_mutexattr_t attributes;
-    pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(lock, &attributes);
-    pthread_mutexattr_destroy(&attributes);
-}
-
 struct grants {
     const struct gpushare_grant *grants;
     unsigned count;
@@ -84,7 +75,7 @@ static void fill(void *content, const void *with)
         region->gpu[g].context = grant->context;
         region->gpu[g].share_slot = grant->share_slot;
     }
-    init_lock(&region->lock);
+    gs_shared_lock_init(&region->lock);
     region->magic = GS_REGION_MAGIC;
 }
 

@@ -14,21 +14,12 @@
 #include "machine/fault.h"
 #include "machine/slot.h"
 #include "machine/spec.h"
+#include "shared_lock.h"
 
 static int fail(const char *what)
 {
     fprintf(stderr, "gpushare-sim-machine: %s: %s\n", what, strerror(errno));
     return 1;
-}
-
-static void init_lock(pthread_mutex_t *lock)
-{
-    pthread_mutexattr_t attributes;
-    pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(lock, &attributes);
-    pthread_mutexattr_destroy(&attributes);
 }
 
 static uint64_t wall_ns(void)
@@ -54,7 +45,7 @@ static int create(const char *path)
         unlink(path);
         return 2;
     }
-    init_lock(&image->lock);
+    gs_shared_lock_init(&image->lock);
     image->version = GS_IMAGE_VERSION;
     image->size = sizeof *image;
     image->boot_ns = wall_ns();

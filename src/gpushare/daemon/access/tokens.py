@@ -92,23 +92,13 @@ class AccessTokens:
         """
         account, parent = self._subject(request.user, caller), self._parent(caller)
         role = self._role(request, account, caller)
-        now = self._clock.now()
-        expires = now + timedelta(seconds=request.ttl)
-        return self._made(
-            Token(
-                id=_new_id(),
-                user=account.name,
-                uid=account.uid,
-                role=role,
-                scopes=_scopes(request.scopes, role, caller),
-                created=now,
-                expires=min(expires, parent.expires) if parent else expires,
-                maker=parent.maker if parent else caller.uid,
-                parent=parent.id if parent else None,
-                note=request.note,
-            ),
-            f"by uid {caller.uid}",
-        )
+        maker = parent.maker if parent else caller.uid
+        token = self._token(account, role, request.ttl, maker, request.note)
+        token = replace(token, scopes=_scopes(request.scopes, role, caller))
+        if parent:
+            expires = min(token.expires, parent.expires)
+            token = replace(token, parent=parent.id, expires=expires)
+        return self._made(token, f"by uid {caller.uid}")
 
     async def list(self, caller: Caller) -> tuple[Token, ...]:
         """Those that act as the caller; for an admin, all."""
@@ -155,20 +145,22 @@ class AccessTokens:
         account = self._accounts.outsider(claims.user)
         own = self._accounts.role(account.uid)
         role = Role.OPERATOR if claims.operator or own.covers(Role.OPERATOR) else own
+        token = self._token(account, role, self._issuer.session, self._accounts.myself, "login")
+        return self._made(token, f"for the login of {claims.user}")
+
+    def _token(self, account: Account, role: Role, ttl: int, maker: int, note: str) -> Token:
+        """With the scopes of its role."""
         now = self._clock.now()
-        return self._made(
-            Token(
-                id=_new_id(),
-                user=account.name,
-                uid=account.uid,
-                role=role,
-                scopes=default_scopes(role),
-                created=now,
-                expires=now + timedelta(seconds=self._issuer.session),
-                maker=self._accounts.myself,
-                note="login",
-            ),
-            f"for the login of {claims.user}",
+        return Token(
+            id=_new_id(),
+            user=account.name,
+            uid=account.uid,
+            role=role,
+            scopes=default_scopes(role),
+            created=now,
+            expires=now + timedelta(seconds=ttl),
+            maker=maker,
+            note=note,
         )
 
     def _made(self, token: Token, how: str) -> NewToken:
