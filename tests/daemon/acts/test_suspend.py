@@ -280,8 +280,7 @@ def test_only_the_owner_moves_a_share(world, state):
 
 def test_a_queued_share_has_nothing_to_move(world, state):
     async def story(daemon):
-        await daemon.run(80, name="first")
-        await daemon.run(80, name="second")
+        await daemon.run_two(80)
         with pytest.raises(ConflictError, match="queued"):
             await daemon.service.suspend("second", PLAIN, ME)
 

@@ -53,8 +53,7 @@ def test_a_program_that_enters_after_a_change_gets_what_it_changed_to(world, sta
 
 def test_room_that_becomes_free_goes_to_who_waits(world, state):
     async def story(daemon):
-        await daemon.run(60, name="first")
-        await daemon.run(60, name="second")
+        await daemon.run_two(60)
         await daemon.service.update("first", memory(20), ME)
         assert await daemon.state("second") == State.GRANTED
         with pytest.raises(NoCapacityError):

@@ -90,10 +90,9 @@ def test_a_share_without_programs_moves_too(world, state):
 
 def test_nobody_moves_into_room_that_others_have(world, state):
     async def story(daemon):
-        await daemon.run(50, name="one")
-        await daemon.run(50, name="two")
-        with pytest.raises(NoCapacityError, match="one cannot move now"):
-            await daemon.service.migrate("one", BEST, ME)
+        await daemon.run_two(50)
+        with pytest.raises(NoCapacityError, match="first cannot move now"):
+            await daemon.service.migrate("first", BEST, ME)
         assert not world.checkpoints.states
 
     live(world, state, story)

@@ -59,6 +59,11 @@ class DaemonSession:
         self.world.enter(process, entry.env)
         return await self.show(share.id), process
 
+    async def run_two(self, gib: int) -> None:
+        """`first` and `second`, each with as much memory."""
+        for name in ("first", "second"):
+            await self.run(gib, name=name)
+
     async def show(self, ref: str) -> ShareView:
         return await self.service.show(ref, ME)
 
