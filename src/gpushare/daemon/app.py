@@ -49,6 +49,7 @@ async def _serve(settings: Settings, step: Step) -> None:
         )
         audit = parts.audit_writer
         assert audit is not None
+        # Before the first pass, so that what it does is recorded.
         audit.start(settings)
         try:
             await _run(settings, parts, audit)
@@ -62,6 +63,7 @@ async def _run(settings: Settings, parts: Parts, audit: AuditWriter) -> None:
     stopping = asyncio.Event()
     _on_signals(stopping.set)
     await parts.core.reconcile()
+    # After the first pass: no caller meets a share with an act that a crash cut short.
     listeners = Listeners(app, settings, shared=parts.access.operator == 0)
     notifier = Notifier.from_environment()
     async with asyncio.TaskGroup() as tasks:

@@ -31,6 +31,8 @@ from gpushare.model.units import Bytes
 from gpushare.store import Store
 from gpushare.verification.run import VerificationProbe
 
+# The names of MPS' control daemon and server are longer; the kernel keeps 15 bytes
+# (proc_pid_comm(5)).
 _MPS = "nvidia-cuda-mps"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

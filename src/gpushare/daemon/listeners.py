@@ -123,6 +123,7 @@ def _listening(listener: socket.socket, place: str, address: tuple[object, ...])
         # A daemon that starts again within a minute would otherwise find its port in TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if listener.family == socket.AF_INET6:
+            # One socket for both families: `[::]` accepts IPv4 too, where the kernel allows it.
             with suppress(OSError):
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listener.bind(address)

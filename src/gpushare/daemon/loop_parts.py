@@ -40,6 +40,7 @@ from gpushare.daemon.policies.usage import Accountant
 from gpushare.model.share import Cause
 from gpushare.store import Store
 
+# The default of the setting `turn_seconds`; tests give their own.
 TURN_SECONDS = 30.0
 
 
@@ -60,6 +61,7 @@ class LoopParts:
         turn_seconds: float = TURN_SECONDS,
     ) -> None:
         self.store, self.ports, self.access = store, ports, access
+        # The daemon's turn, held by everything that changes shares (`loop.core`).
         self.turn = asyncio.Lock()
         self.wake = asyncio.Event()
         self._settings, self._step, self._turn_seconds = settings, step, turn_seconds

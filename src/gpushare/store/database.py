@@ -74,6 +74,7 @@ class Database:
                 "install the newer gpushare again, or use another state directory",
             )
         for number, step in enumerate(steps[version:], version + 1):
+            # `user_version` is part of the transaction, so step and number change together.
             self._connection.executescript(
                 f"BEGIN;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;"
             )
@@ -97,6 +98,7 @@ class Database:
             yield
             return
         with self._translated():
+            # IMMEDIATE takes the write lock now: a statement inside cannot fail for want of it.
             self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield

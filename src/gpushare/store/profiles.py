@@ -31,6 +31,7 @@ class Profiles:
 
     def add(self, profiles: Iterable[Profile], at: datetime) -> None:
         """Add to what is known of each pair; forget the pairs not seen for the longest time."""
+        # Before the change: if that fails, the next read is still right.
         self._cached = None
         with self._db.transaction():
             for profile in profiles:

@@ -45,6 +45,7 @@ class Shares:
                 share.state,
                 _encode(share),
             )
+        # The index `one_living_name` refuses it, so no second look-up is needed before.
         except sqlite3.IntegrityError:
             raise ConflictError(
                 f"there is a share named {share.name!r}",

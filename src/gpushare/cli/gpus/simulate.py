@@ -48,6 +48,7 @@ def _list() -> None:
 def _run(profile: str, command: list[str]) -> int:
     from gpushare.hardware.simulated import machine, run_child, signals_held  # noqa: PLC0415
 
+    # Signals are held before the machine exists, so that it is removed whatever ends the command.
     with signals_held(), machine(profile) as simulated:
         click.echo(f"gpushare: simulated machine {profile}", err=True)
         return run_child(command, simulated.environment())

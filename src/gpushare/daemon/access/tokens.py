@@ -121,6 +121,8 @@ class AccessTokens:
                 "this token may revoke itself only", f"it lacks the scope {WRITE_TOKENS}"
             )
         with self._store.transaction():
+            # With the tokens that were made with it, or a leaked token could outlive its
+            # revocation.
             gone = self._store.tokens.remove(stored[0].id)
             self._bus.publish("token.revoked", f"{', '.join(gone)} by uid {caller.uid}")
         self._ring(gone)
@@ -145,6 +147,7 @@ class AccessTokens:
         account = self._accounts.outsider(claims.user)
         own = self._accounts.role(account.uid)
         role = Role.OPERATOR if claims.operator or own.covers(Role.OPERATOR) else own
+        # The issuer may make a user an operator, so the role is not bounded by that of the user.
         token = self._token(account, role, self._issuer.session, self._accounts.myself, "login")
         return self._made(token, f"for the login of {claims.user}")
 

@@ -64,6 +64,7 @@ class Executor:
         self._transitions = transitions
         self._store, self._mechanisms = store, mechanisms
         self._bus, self._clock, self._verify, self._step = bus, clock, verify, step
+        # A cache only: a new daemon prepares a share again when a program next enters it.
         self._edits: dict[ShareId, Edits] = {}
         self._failures: dict[ShareId, GpushareError] = {}
 
@@ -74,6 +75,8 @@ class Executor:
         """
         with self._store.transaction():
             intents = [
+                # In one transaction: a crash leaves the whole gang in the journal, or nothing of
+                # it.
                 self._store.intents.open(Intent(share=share.id, act=Act.GRANT, decision=decision))
                 for share, decision in decided
             ]
@@ -122,6 +125,7 @@ class Executor:
             try:
                 await self._settle(intent, share)
             except GpushareError as error:
+                # One share that cannot be settled now must not keep the others from being settled.
                 _log.warning("recovery.failed", share=share.id, act=intent.act, error=str(error))
 
     def mark_running(self, share: Share, **changes: object) -> Share:
@@ -211,6 +215,8 @@ class Executor:
         self._remember(at.share, error)
         failed = []
         with self._store.transaction():
+            # The grants become releases in one transaction: a crash in between finds a gang to
+            # undo, never one of which a part is granted.
             for intent in gang:
                 self._store.intents.confirm(intent)
                 reason = str(error) if intent is at else _OF_ANOTHER

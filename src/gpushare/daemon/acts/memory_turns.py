@@ -104,6 +104,7 @@ class MemoryTurns:
     def _next(self, group: Sequence[Share], current: Share | None) -> Share | None:
         """The first share after the current one whose programs want the GPU."""
         start = next((n for n, share in enumerate(group) if current and share.id == current.id), -1)
+        # Round robin in the order of arrival, beginning after the current share.
         order = [*group[start + 1 :], *group[: max(start, 0)]]
         return next((share for share in order if self._wants(share)), None)
 

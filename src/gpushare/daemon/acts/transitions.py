@@ -131,6 +131,7 @@ class Transitions:
         self._step("migrate written")
         try:
             out = await self._checkpoint.leave(share, pids, seconds)
+            # Limits move only now, while no process of the share can use a GPU (`Region.move`).
             self._step("migrate left")
             await asyncio.to_thread(self._ports.mechanisms.move, share, to)
         except GpushareError:

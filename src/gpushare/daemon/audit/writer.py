@@ -100,6 +100,7 @@ class AuditWriter:
         try:
             self.log.settle()
         except GpushareError as error:
+            # The next pass tries again; the mark then names the newer end.
             _log.error("audit.unsettled", error=str(error))
         records, self.log.found = self.log.found, []
         for record in records:

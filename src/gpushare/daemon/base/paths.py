@@ -57,6 +57,7 @@ def _clear(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(os.fspath(path))
+        # The file is there and no process listens: its daemon was killed.
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
         except OSError as error:

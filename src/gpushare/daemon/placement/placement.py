@@ -222,5 +222,6 @@ class PlacementService:
                     return HeldBack(position=1, waits_for=reason)
             answer = decide(state, unit[0]) if len(unit) == 1 else place_gang(state, unit)
         except GpushareError as error:
+            # An error is an answer here: it ends this unit, not the pass.
             return error
         return (answer,) if isinstance(answer, Decision) else answer

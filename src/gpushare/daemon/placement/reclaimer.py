@@ -47,6 +47,7 @@ class Reclaimer:
         self._executor, self._transitions, self._suspending = executor, transitions, suspending
         self._processes, self._termination = processes, termination
         self._refused: dict[tuple[ShareId, Rung], tuple[float, str]] = {}
+        # When the return of a share last failed: others may come back meanwhile.
         self._failed: dict[ShareId, float] = {}
 
     async def take(self, actions: Sequence[Action], request: Request) -> None:

@@ -69,6 +69,7 @@ def size_change(
 
 
 def _grow(policy: SizingPolicy, need: MemoryNeed, room: Bytes) -> SizeChange | None:
+    # What is only kept counts as free: the guard gives it up when a program needs it (ADR 0018).
     near = (need.used - need.kept) * 100 >= need.limit * 95
     most = min(int(need.asked_limit * policy.grow_to), room)
     limit = min(need.limit + need.limit // 4, most) // MIB * MIB

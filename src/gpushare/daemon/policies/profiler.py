@@ -100,6 +100,8 @@ class Profiler:
     def _notice_ends(self, holding: Sequence[Share]) -> None:
         for gone in self._peaks.keys() - {share.id for share in holding}:
             peak = self._peaks.pop(gone)
+            # Ended shares are kept for a limited number only; the run of a forgotten one is not
+            # counted.
             with suppress(NoSuchShareError):
                 self._notice_end(self._store.shares.get(gone), peak)
         for share in holding:

@@ -63,6 +63,8 @@ class Accountant:
     async def run(self, machine: Machine) -> list[GpushareError]:
         """The errors; what could not be written or measured is charged by a later pass."""
         try:
+            # Without a look at the GPUs there is no measure of a share. Meters stay, so a later
+            # pass charges it.
             if machine.gpus:
                 self._charge(machine)
         except GpushareError as error:

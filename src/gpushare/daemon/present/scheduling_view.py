@@ -33,5 +33,7 @@ def gate_view(view: SchedulingView | None) -> GateView | None:
 def _figure(row: SchedulingFigure, slots: Sequence[ShareSlot]) -> float:
     numbers = list(map(attrgetter(row.source), slots))
     less = sum(map(attrgetter(row.less), slots)) if row.less else 0
+    # A snapshot of a page is no single moment, and programs can write it: a difference may be
+    # negative.
     number: int = max(numbers) if row.level else max(0, sum(numbers) - less)
     return number / row.unit.per_second if row.unit.per_second else number

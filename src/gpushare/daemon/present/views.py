@@ -48,6 +48,11 @@ _NOTHING = Decision(grants=(), mechanisms=(), enforcement=Enforcement())
 
 @cache
 def user_name(uid: int) -> str:
+    """The account's name, or the uid as text.
+
+    Remembered, because name services are slow: a renamed account keeps its old name until the
+    daemon starts again.
+    """
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -66,6 +71,7 @@ def share_view(
     idle_since: datetime | None = None,
     borrowed: bool | None = None,
 ) -> ShareView:
+    """With everything that its owner may see; `for_strangers` removes the rest."""
     decision = share.decision or _NOTHING
     pids = tuple(process.pid for process in processes)
     gpus = [gpu for gpu in machine.gpus if gpu.uuid in decision.gpus]
@@ -148,6 +154,7 @@ def nearby(share: Share, machine: Machine) -> tuple[tuple[int, ...], tuple[int, 
 
 
 def gpu_view(gpu: Gpu, machine: Machine, holding: Iterable[Share]) -> GpuView:
+    """With the processes of all users; `VisibilityFilter.gpu` removes those of others."""
     plain, turns = _granted(gpu, holding)
     return GpuView(
         uuid=gpu.uuid,
@@ -231,6 +238,7 @@ def _moved(share: Share, observed: Observation) -> dict[Tier, Moved]:
     newest = replace(
         kept,
         out_seconds=max(slot.out_ns for slot in slots) / _NS,
+        # `in_ns` is 0 until the first return.
         in_seconds=max(slot.in_ns for slot in slots) / _NS or kept.in_seconds,
     )
     return {**share.moved, Tier.MEMORY: newest}

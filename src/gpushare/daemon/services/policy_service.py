@@ -132,6 +132,8 @@ class DaemonPolicy:
         """Serve the queue under the new policy; a later pass reports errors of single shares."""
         change = self._put(policy, caller, revision=revision, dry=dry)
         if change.changes and not dry:
+            # The policy is in force already; an error of one share must not look as if it were
+            # refused.
             with suppress(GpushareError):
                 await self._placement.advance()
         return change

@@ -138,6 +138,7 @@ class DaemonService:
     async def migrate(self, ref: str, request: MigrateRequest, caller: Caller) -> ShareView:
         async with self.turn:
             await self.changes.ready(self._holding(ref, caller))
+            # Looked up again: settling an interrupted act may have ended the share.
             await self.migration.migrate(self._holding(ref, caller), request)
         return await self.show(ref, caller)
 
@@ -156,6 +157,7 @@ class DaemonService:
             share = self.visibility.own(ref, caller)
             if not share.state.ended:
                 await self._end(share, force=force)
+        # Outside the turn, which the pass needs to end the share.
         return await self.views.one(await self._until(share, (), _REMOVAL_SECONDS))
 
     async def verify(self, ref: str, caller: Caller) -> Verification:
@@ -234,6 +236,7 @@ class DaemonService:
         try:
             async with asyncio.timeout(timeout):
                 while share.state not in states and not share.state.ended:
+                    # Each change of a state publishes an event, so nothing is polled here.
                     await self.bus.changed()
                     share = self.store.shares.get(share.id)
         except TimeoutError:

@@ -23,6 +23,8 @@ class NoBpfError(OSError):
 def load(program: bytes) -> int:
     """A descriptor of the program; raises NoBpfError."""
     lines = ctypes.create_string_buffer(program, len(program))
+    # The program calls no helper of the kernel, so it needs no licence that is compatible with the
+    # GPL.
     licence = ctypes.create_string_buffer(b"Apache-2.0")
     fields = (_TYPE_CGROUP_DEVICE, len(program) // _LINE, _address(lines), _address(licence))
     name = b"gpushare"

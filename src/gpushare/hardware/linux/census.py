@@ -40,6 +40,7 @@ class Census:
 
     def marked(self, variable: str, value: str, uid: int) -> set[ProcessRef]:
         """Processes of a user that were started with `variable=value` in their environment."""
+        # With a zero byte on both sides, so that no longer name or value matches.
         mark = f"\0{variable}={value}\0".encode()
         return {
             process
@@ -50,6 +51,7 @@ class Census:
     def _environment(self, pid: int, uid: int) -> bytes:
         folder = self._proc / str(pid)
         try:
+            # Only of the share's user: any user can set the variable.
             return (folder / "environ").read_bytes() if folder.stat().st_uid == uid else b""
         except OSError:
             return b""

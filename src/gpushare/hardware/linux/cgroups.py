@@ -100,6 +100,7 @@ class FsCgroups:
     def remove(self, name: str) -> bool:
         """A killed process leaves a little after it is gone from everywhere else: waits for it."""
         for _ in range(_TRIES):
+            # Children first: the kernel removes a group only when it has none.
             for group in reversed(list(self._tree(name))):
                 with contextlib.suppress(OSError):
                     group.rmdir()

@@ -60,6 +60,7 @@ class CgroupDevices:
         try:
             bpf.attach(group, filter_)
         finally:
+            # The attachment keeps the program loaded.
             os.close(filter_)
 
     def _trial(self) -> str:

@@ -37,6 +37,7 @@ class LinuxHostMemory:
             return self.in_memory(path)
         flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
         libc = ctypes.CDLL(None, use_errno=True)
+        # A kernel without transparent huge pages refuses the option `huge`.
         for pages in ("huge=always,", ""):
             options = f"{pages}size={size},mode=0711".encode()
             if libc.mount(b"gpushare", os.fsencode(path), b"tmpfs", flags, options) == 0:
@@ -51,6 +52,7 @@ class LinuxHostMemory:
             _, point, kind, *_ = line.split()
             point = point.encode().decode("unicode_escape")  # a space stands as \040 there
             inside = real == point or real.startswith(point.rstrip("/") + "/")
+            # Of two mounts at the same place the later one is on top, and listed later.
             if inside and len(point) >= len(deepest[0]):
                 deepest = (point, kind)
         return deepest

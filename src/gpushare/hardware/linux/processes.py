@@ -35,6 +35,7 @@ class ProcProcesses:
         except OSError:
             return None
         real = next(line.split()[1] for line in status.splitlines() if line.startswith(b"Uid:"))
+        # After the read: the pid may have been given to another process in between.
         return int(real) if self.alive(process) else None
 
     def open(self, process: ProcessRef) -> int | None:

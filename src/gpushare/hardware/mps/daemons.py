@@ -72,6 +72,8 @@ class MpsDaemons:
         holders = self._home(gpu) / "holders"
         with self._lock, _folders(holders):
             holders.mkdir(parents=True, exist_ok=True)
+            # Before the start: if this daemon dies in between, its successor finds the MPS daemon
+            # with a holder.
             (holders / holder).touch()
             if self._daemon(gpu) is None:
                 self._start(gpu)

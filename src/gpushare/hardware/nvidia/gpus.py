@@ -71,6 +71,8 @@ class NvmlGpus:
 
     def links(self) -> dict[GpuId, dict[GpuId, str]]:
         living = frozenset(g.uuid for g in self.gpus() if not g.parent and not g.health.lost)
+        # Links do not change while the same GPUs are there, and asking for them takes a call per
+        # pair.
         if living not in self._links:
             handles = {gpu: self._nvml.handle(gpu) for gpu in sorted(living)}
             self._links[living] = topology.links(self._nvml, handles)
@@ -186,6 +188,7 @@ class NvmlGpus:
 
     def _processes(self, handle: Any) -> tuple[GpuProcess, ...]:
         by_pid: dict[int, GpuProcess] = {}
+        # NVML lists clients of MPS apart from other programs.
         for kind in ("Compute", "MPSCompute"):
             for process in self._running(kind, handle):
                 memory = None if process.usedGpuMemory is None else Bytes(process.usedGpuMemory)
@@ -244,4 +247,5 @@ class NvmlGpus:
         while data := self._nvml.get("nvmlEventSetWait", self._events, timeout):
             uuid = GpuId(self._nvml.call("nvmlDeviceGetUUID", data.device))
             yield Xid(gpu=uuid, code=int(data.eventData))
+            # Milliseconds: what comes later is for the next call.
             timeout = 1

@@ -97,6 +97,7 @@ class Nvml:
             return self._function(function)(*args)
         except pynvml.NVMLError as error:
             if error.value == pynvml.NVML_ERROR_FUNCTION_NOT_FOUND:
+                # A library does not gain functions while it is loaded.
                 self._missing.add(function)
             if error.value in _NO_ANSWER:
                 return default
@@ -108,6 +109,7 @@ class Nvml:
         return hasattr(pynvml.nvmlLib, symbol)
 
     def driver(self) -> Driver:
+        """Version, CUDA version, and whether the driver is simulated; raises NoDriverError."""
         simulated = "GPUSHARE_SIM_MACHINE" in os.environ and self.exports("gpushare_simulated")
         return Driver(
             version=self.call("nvmlSystemGetDriverVersion"),
@@ -120,6 +122,7 @@ class Nvml:
         return self.call("nvmlDeviceGetHandleByUUID", gpu)
 
     def close(self) -> None:
+        """End the session; a later call opens another one."""
         with self._lock:
             if self._ready:
                 self._ready = False

@@ -82,6 +82,8 @@ def _folder(base: Path) -> Iterator[Path]:
     folder = hidden.with_name(hidden.name[1:])
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # Only a locked folder gets the name that `_collect` looks for, or another process could
+        # remove it.
         hidden.rename(folder)
         yield folder
     finally:

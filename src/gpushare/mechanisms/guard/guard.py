@@ -203,6 +203,7 @@ class Guard(PassiveMechanism):
             # The guard in the user's programs writes the file, and no other user may (mode 0600).
             if os.geteuid() == 0:
                 os.chown(fresh, share.uid, share.gid)
+            # rename is atomic: a program that starts meanwhile sees no region or a whole one.
             fresh.rename(path)
         except OSError as error:
             raise HardwareError(

@@ -93,6 +93,7 @@ class SwapPools:
 
     def _usable(self, folder: Path) -> bool:
         try:
+            # Anyone can make a folder in /dev/shm before us; pools in it would be theirs.
             if not ours(folder):
                 return False
             folder.mkdir(parents=True, exist_ok=True, mode=0o711)

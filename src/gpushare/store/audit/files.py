@@ -58,6 +58,7 @@ class Files:
         stem, suffix, name = self.path.stem, self.path.suffix, self.path.name
         candidates = {
             path
+            # Our own names, and those of logrotate: numbered, or with a date (`dateext`).
             for pattern in (f"{stem}-*{suffix}*", f"{name}.*", f"{name}-*")
             for path in self.path.parent.glob(pattern)
             if path != self.path and path.is_file()
