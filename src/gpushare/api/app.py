@@ -49,6 +49,7 @@ LARGEST_BODY = 64 * 1024
 BODY_SECONDS = 10.0
 _NO_AUDIT = NoAudit()
 _NO_LIMITS = FilterSettings()
+# A caller without a token, on the calls that need none: those about logins.
 _ANONYMOUS = Caller(uid=-1, gid=-1, pid=0, role=Role.VIEWER, remote="", scopes=())
 
 

@@ -61,6 +61,7 @@ class PeerProtocol(H11Protocol):
 class RemoteProtocol(H11Protocol):
     """Puts the address into the state of each request, and closes connections without requests."""
 
+    # Without a bound, clients that send nothing would hold all slots (threat model: connections).
     head_seconds = 10.0
     slot: ConnectionSlot
     _waiting: asyncio.TimerHandle | None = None

@@ -61,7 +61,10 @@ class Certificate:
 def _context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # Compression would show secrets by their length (CRIME, CVE-2012-4929). By renegotiation a
+    # client can make the server repeat the costly part of the handshake.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    # The server's parser, h11, speaks HTTP/1.1 only.
     context.set_alpn_protocols(["http/1.1"])
     return context
 

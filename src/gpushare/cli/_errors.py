@@ -19,6 +19,7 @@ def report(error: BaseException, *, as_json: bool = False, failed: int = 1) -> i
     """Print the error on stderr and return the exit code. GPUSHARE_DEBUG=1 adds the traceback."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
+    # Without a message: the user knows what they have pressed.
     if isinstance(error, click.Abort | KeyboardInterrupt):
         return INTERRUPTED
     if os.environ.get("GPUSHARE_DEBUG") == "1":

@@ -140,6 +140,7 @@ def _waiting(raw: layout.GsGpuPage) -> Counter[int]:
 def _share_slot(number: int, raw: layout.GsShareSlot, waiting: int) -> ShareSlot:
     policy = SharePolicy(
         share=ShareId(raw.policy.share.decode(errors="replace")),
+        # Any user of the GPU can write the page: a rank that no daemon writes counts as normal.
         rank=Rank(raw.policy.rank) if raw.policy.rank in list(Rank) else Rank.NORMAL,
         **{name: getattr(raw.policy, name) for name in _POLICY},
     )

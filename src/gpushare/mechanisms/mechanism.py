@@ -63,6 +63,7 @@ class Moves(Value):
 
     @property
     def back(self) -> bool:
+        """Every program runs again."""
         return all(slot.phase is Phase.RUNS for slot in self.slots)
 
     @property

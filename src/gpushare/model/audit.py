@@ -143,13 +143,17 @@ class Audit(Protocol):
 class AuditService(Protocol):
     """What can be asked about records: operators see all, others what they did themselves."""
 
-    async def records(self, query: AuditQuery, caller: Caller) -> Sequence[Record]: ...
+    async def records(self, query: AuditQuery, caller: Caller) -> Sequence[Record]:
+        """In the order of their numbers; NotFoundError where no log is kept."""
+        ...
 
     async def verify(self, caller: Caller, *, partial: bool = False) -> AuditReport:
         """Walk the whole chain. `partial`: older files were moved away. Raises DeniedError."""
         ...
 
-    async def heads(self, caller: Caller) -> Sequence[Record]: ...
+    async def heads(self, caller: Caller) -> Sequence[Record]:
+        """Heads, oldest first. Raises RoleError, NotFoundError."""
+        ...
 
     async def sign(self, caller: Caller) -> Record:
         """A head over everything until now. Raises DeniedError, StateFullError."""

@@ -59,6 +59,7 @@ class Edits(Value):
 
 
 def merge(*edits: Edits) -> Edits:
+    """All edits from left to right; later ones win."""
     return reduce(Edits.__or__, edits, Edits())
 
 

@@ -78,8 +78,10 @@ class Machine(Value):
     links: dict[GpuId, dict[GpuId, str]] = {}  # topology: NV#, PIX, PXB, PHB, NODE, SYS
 
     def has(self, mechanism: MechanismName) -> bool:
+        """Whether the mechanism works on this machine."""
         return any(c.available for c in self.capabilities if c.mechanism is mechanism)
 
     def why_not(self, mechanism: MechanismName) -> str:
+        """Why it does not work; empty where it does."""
         reasons = (c.reason for c in self.capabilities if c.mechanism is mechanism)
         return next(reasons, "this machine has no such mechanism")

@@ -47,6 +47,7 @@ class State(StrEnum):
 
     @property
     def ended(self) -> bool:
+        """Whether the share is over: it holds nothing and never changes again."""
         return self in {State.RELEASED, State.FAILED}
 
 
@@ -60,6 +61,7 @@ class Level(StrEnum):
     NONE = "none"
 
     def at_least(self, other: "Level") -> bool:
+        """Whether this level is as strong as the other, or stronger."""
         order = list(Level)
         return order.index(self) <= order.index(other)
 
@@ -82,6 +84,7 @@ class Decision(Value):
 
     @property
     def gpus(self) -> tuple[GpuId, ...]:
+        """In the order of the grants, which is the order of the program's devices."""
         return tuple(grant.gpu for grant in self.grants)
 
 
@@ -121,6 +124,7 @@ class Finding(Value):
 
     @property
     def ok(self) -> bool:
+        """Whether what was delivered is at least what was promised."""
         return self.delivered.at_least(self.promised)
 
 

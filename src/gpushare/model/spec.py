@@ -93,6 +93,7 @@ class ComputeAsk(Value):
 
     @property
     def guaranteed(self) -> Percent:
+        """Percent of one GPU; 0 for a share that takes what is left."""
         if self.request is not None:
             return self.request
         return self.limit if self.limit < FULL else Percent(0)

@@ -28,6 +28,7 @@ class StateLock:
                 "one state directory belongs to one daemon",
                 "use that daemon (gpushare ps), or start with another --state-dir",
             ) from None
+        # Only the holder of the lock writes, so a reader finds the pid of the daemon that runs.
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 

@@ -71,6 +71,7 @@ class Usage:
 
     def within(self, now: datetime, period: Seconds) -> dict[Tenant, float]:
         """GPU seconds of each tenant in the hours of the newest period."""
+        # The period moves by whole hours (ADR 0023).
         first = hour_of(now - timedelta(seconds=period)) + 1
         window = self._within
         if window is None or window.first != first:

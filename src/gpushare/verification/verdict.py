@@ -288,5 +288,6 @@ def _key(uuid: str) -> str:
 
 def _weakest(name: str, promised: Level, verdicts: Sequence[tuple[Level, str]]) -> Finding:
     order = list(Level)
+    # `Level` lists the strongest first, so the greatest index is the weakest.
     level, evidence = max(verdicts, key=lambda verdict: order.index(verdict[0]))
     return Finding(dimension=name, promised=promised, delivered=level, evidence=evidence)

@@ -179,6 +179,7 @@ def _part(log: AuditSource, since: datetime | None, until: datetime | None) -> l
 
     Records are in order of their numbers; their times need not be, because a clock can be set back.
     """
+    # First, so that all that is exported is followed by a signature.
     head = log.sign()
     query = AuditQuery(last=0, upto=head.seq if head else None)
     if since:

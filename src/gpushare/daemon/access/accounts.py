@@ -27,9 +27,13 @@ class Account(Value):
 class AccountDirectory(Protocol):
     """Where users are looked up; None: there is no such user."""
 
-    def by_uid(self, uid: int) -> Account | None: ...
+    def by_uid(self, uid: int) -> Account | None:
+        """The account of a uid."""
+        ...
 
-    def by_name(self, name: str) -> Account | None: ...
+    def by_name(self, name: str) -> Account | None:
+        """The account of a name."""
+        ...
 
 
 class Accounts:

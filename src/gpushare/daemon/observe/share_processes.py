@@ -72,6 +72,7 @@ class ShareProcesses:
             loop.call_soon(self._wake.set)
             return
         self._watched[process] = descriptor
+        # A pidfd becomes readable when its process ends (pidfd_open(2)).
         loop.add_reader(descriptor, self._ended, process)
 
     def keep(self, shares: Collection[ShareId]) -> None:

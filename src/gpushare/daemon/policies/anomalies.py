@@ -116,6 +116,7 @@ class Counter:
 class ProbingRule:
     """Many refusals in a short time: a user may be testing the limits."""
 
+    # Seconds, refused allocations of a share, refused requests of a user, seconds.
     WINDOW, DENIED, REFUSED, CALM = 60.0, 200, 15, 600.0
 
     def __init__(self) -> None:
@@ -154,6 +155,8 @@ class OutOfMemoryRule:
     Programs of one name and user count as one, because each `run` has a share of its own.
     """
 
+    # In seconds, but for `TIMES`. A program that still runs `SOON` after a refusal has coped with
+    # it.
     WINDOW, SOON, TIMES, CALM = 1800.0, 30.0, 3, 3600.0
 
     def __init__(self) -> None:
@@ -208,6 +211,7 @@ class Series:
         if len(self._samples) < self.LEAST:
             return None
         middle = median(self._samples)
+        # Medians, because a single outlier does not move them.
         spread = median(abs(sample - middle) for sample in self._samples)
         steady = middle >= self._least and spread <= self.STEADY * middle
         return middle if steady else None
@@ -219,6 +223,7 @@ class PatternRule:
     Less is not reported: the share has ended, or is idle.
     """
 
+    # `Series.LEAST` samples at this distance are the ten minutes above.
     EVERY, CALM = 30.0, 1800.0
     LAUNCHES, LAUNCHES_TIMES = 1.0, 5.0  # a second
     MEMORY, MEMORY_TIMES = float(GIB), 2.0
@@ -297,6 +302,7 @@ class QuotaEdgeRule:
     ones just before they could be reclaimed, while others wait.
     """
 
+    # Parts of a limit, hours, seconds.
     HIGH, LOW, HOURS, CALM = 0.95, 0.85, 4.0, 3600.0
     EARLY, ROUNDS = 0.5, 10  # of the least time that a share keeps its place; within an hour
 
@@ -314,6 +320,7 @@ class QuotaEdgeRule:
         quota_use: Mapping[Tenant, float] | None,
         min_runtime: float,
     ) -> Iterator[Anomaly]:
+        # The caller computes quotas once a minute only.
         if quota_use is not None:
             self._quota_use = dict(quota_use)
         yield from self._limits(now)

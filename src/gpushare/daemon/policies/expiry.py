@@ -24,6 +24,7 @@ class Expiry:
             return False
         remaining = (share.expires - self._clock.now()).total_seconds()
         now = self._clock.elapsed()
+        # From here on only the clock that cannot be set counts.
         return now >= self._deadlines.setdefault(share.id, now + remaining)
 
     def changed(self, share: ShareId) -> None:

@@ -19,6 +19,8 @@ class Windows(Generic[K]):
     def add(self, key: K, now: float, number: int = 1) -> None:
         """Count `number` more of the key at the time `now`, in seconds."""
         counts = self._counts.setdefault(key, deque())
+        # The count joins the newest grain, so a window has a bounded length however often it is
+        # added to.
         if counts and now - counts[-1][0] < self._seconds / _GRAIN:
             counts[-1] = (counts[-1][0], counts[-1][1] + number)
         else:

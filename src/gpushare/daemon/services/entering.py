@@ -35,6 +35,7 @@ class Entering:
         self._access.here(caller)
         process = self._ports.processes.find(pid)
         uid = self._ports.processes.uid(process) if process else None
+        # A process may end between the two questions.
         if process is None or uid is None:
             raise UsageError(f"no process {pid}", "it has ended or never existed")
         if uid != caller.uid and not caller.role.covers(Role.ADMIN):

@@ -195,6 +195,7 @@ def _too_small(gpu: Gpu, request: Request) -> str:
 
 def refusal(room: Room, stack: Stack, request: Request) -> str:
     """What the share would have to wait for on this GPU; "" when it fits now."""
+    # Here, not in `never`: a lost GPU may come back, so the request waits.
     if room.gpu.health.lost:
         return f"{room.label}, which is lost"
     need = grant_on(room.gpu, request.spec)

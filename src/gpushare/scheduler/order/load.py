@@ -132,6 +132,7 @@ def need(state: Snapshot, request: Request) -> Load:
     try:
         usable = eligible(state, request)
         alone = choose(state, request.spec).base.alone
+    # A request that can never be placed counts nothing; `decide` refuses it with the reason.
     except GpushareError:
         return NOTHING
     gpus = [gpu for gpu in state.machine.gpus if gpu.uuid in usable]

@@ -96,6 +96,7 @@ def cover(policy: Policy, left: Reserves, tenant: Tenant, load: Load) -> dict[Te
     """
     rest, after = _counted(policy, load), dict(left)
     for name in policy.line(tenant):
+        # The tenant's own reserve first, then those above it, which are promised to no child.
         taken = rest.least(after.get(name, NOTHING))
         rest, after[name] = rest - taken, after.get(name, NOTHING) - taken
     return after if rest == NOTHING and load.memory else None

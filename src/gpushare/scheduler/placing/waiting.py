@@ -26,6 +26,7 @@ def waiting(calendar: Calendar, unit: Unit, place: int) -> Waiting:
 
 def position(state: Snapshot, gpus: Sequence[GpuId]) -> int:
     """Counted among those that could use the same GPUs."""
+    # Requests that ask for the same GPUs are looked at once: queues are long and mostly alike.
     alike = {_asked(request): request for request in state.queue}
     reach = {asked: _reach(state, request) for asked, request in alike.items()}
     together = units(state)

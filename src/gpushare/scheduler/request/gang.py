@@ -58,6 +58,7 @@ def _reserved(state: Snapshot, request: Request) -> bool:
 def without(queue: Iterable[Request], requests: Sequence[Request]) -> tuple[Request, ...]:
     """The queue without these requests."""
     ids = {request.id for request in requests if request.id}
+    # A new request has no id yet, so it is recognised by identity.
     same = {id(request) for request in requests}
     return tuple(request for request in queue if request.id not in ids and id(request) not in same)
 

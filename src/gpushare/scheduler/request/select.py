@@ -130,6 +130,7 @@ def _shown(gpu: Gpu, key: Key) -> str:
             return str(_value_of(gpu, key))
 
 
+# Relations of two characters come first, or `>=` would be read as `>`.
 _SHAPE = re.compile(r"\s*(\w+)\s*(>=|<=|!=|>|<|=)\s*([^\s=<>!](?:.*\S)?)\s*")
 _ORDERED = {Key.MEMORY, Key.CC}
 _READ: dict[Key, Callable[[str], Operand]] = {

@@ -74,6 +74,7 @@ def lines_backwards(path: Path) -> Iterator[bytes]:
 
 def backwards(file: BinaryIO) -> Iterator[bytes]:
     """The lines of an open file, the last one first, read in blocks of 64 KiB."""
+    # From the end, because the newest records are asked for most and a log may be large.
     at, rest = os.fstat(file.fileno()).st_size, b""
     while at:
         size = min(_BLOCK, at)
