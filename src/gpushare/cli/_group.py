@@ -62,6 +62,7 @@ class Verbs(UserDict[str, click.Command]):
         if verb not in VERBS:
             raise KeyError(verb)
         module = import_module(f"gpushare.cli.{VERBS[verb].module}")
+        # `exec` is a function of Python, so the command's function has another name.
         command = getattr(module, f"{verb}_" if verb == "exec" else verb)
         assert isinstance(command, click.Command)
         return command

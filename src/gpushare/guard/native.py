@@ -45,6 +45,7 @@ def _load(path: Path) -> ctypes.CDLL:
     # Without RTLD_GLOBAL: the hooks must not replace symbols in this process.
     loaded = ctypes.CDLL(str(path))
     text, word, number = ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint
+    # Without argtypes ctypes passes integers as C int, which cuts sizes of 64 bits.
     loaded.gpushare_region_create.argtypes = [text, ctypes.c_void_p, number]
     loaded.gpushare_region_set_limit.argtypes = [text, text, word]
     loaded.gpushare_region_set_flags.argtypes = [text, ctypes.c_uint32]

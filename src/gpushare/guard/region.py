@@ -187,6 +187,7 @@ class Region:
         """Memory limits by GPU; reads nothing else."""
         fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
+            # The head alone: `Guard` asks for the limits of every region of a user.
             head, size = os.pread(fd, layout.GsRegion.slot.offset, 0), os.fstat(fd).st_size
         finally:
             os.close(fd)

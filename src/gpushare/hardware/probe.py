@@ -73,6 +73,7 @@ def _identity(uid: int, gid: int) -> dict[str, Any]:
     """Only root may change the user."""
     if os.geteuid() != 0 or uid == 0:
         return {}
+    # Without the daemon's own groups, which may open more than the user's.
     return {"user": uid, "group": gid, "extra_groups": []}
 
 

@@ -58,6 +58,7 @@ def _wait(
         match response.get("error"):
             case None:
                 return str(response.get("id_token") or response["access_token"])
+            # The user has not entered the code yet (RFC 8628, section 3.5).
             case "authorization_pending":
                 continue
             case "slow_down":

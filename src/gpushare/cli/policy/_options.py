@@ -59,6 +59,7 @@ def quota_options(command: Command) -> Command:
         given_texts = {name: text for name, text in texts.items() if text is not None}
         return command(*args, quota=_changed(given_texts), **given)
 
+    # click lists the last decorator first.
     for option in reversed(_QUOTA_OPTIONS):
         with_quota = option(with_quota)
     return with_quota

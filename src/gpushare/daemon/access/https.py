@@ -11,6 +11,8 @@ from gpushare.config.address import is_loopback
 from gpushare.config.https import send
 
 _PATIENCE_SECONDS = 10.0
+# Bytes. An issuer's documents are a few KiB; the bound keeps a wrong server from filling the
+# memory.
 _LARGEST = 1 << 20
 
 

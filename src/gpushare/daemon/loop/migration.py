@@ -38,6 +38,7 @@ class Migration:
         MoveTimeoutError, MoveFailedError; the programs then run on.
         """
         await self._observer.look([share])
+        # From a new observation: whether memory can move changes with every allocation.
         self._check(share, self._observer.last(share.id))
         await self._machine.refresh()
         to = self._placement.relocate(share, request.to)

@@ -166,6 +166,8 @@ class PlacementService:
     async def _serve(self, unit: Unit, state: Snapshot, served: _Pass) -> bool:
         """True when the state has changed."""
         answer, reclaimed = self._answer(unit, state), False
+        # A unit that its own tenant's limit holds back would not be placed even if others gave
+        # room.
         if isinstance(answer, Waiting) and served.guaranteed and not isinstance(answer, HeldBack):
             reclaimed = await self._take_back(unit, state)
             served.guaranteed = reclaimed or bool(unit[0].spec.at) or in_quota(state, unit[-1])

@@ -61,6 +61,7 @@ class DaemonLeftovers:
         self._check(caller)
         async with self._turn:
             known = self._known()
+            # Looked for again under the turn: what the caller saw in a list may have changed since.
             chosen = choose(await self._find(known), request)
             if request.dry_run:
                 return [Cleaned(leftover=it, outcome=Outcome.WOULD) for it in chosen]

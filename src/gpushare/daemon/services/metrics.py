@@ -120,6 +120,7 @@ def _tenants(quotas: Sequence[QuotaView]) -> dict[str, Iterable[Sample]]:
     }
 
 
+# The kind in the metric's name, and the field of `QuotaView` that has its value.
 _AMOUNTS = {
     "guaranteed": "guaranteed",
     "limit": "limit",

@@ -149,6 +149,7 @@ class MpsDaemons:
             # Clients of every user must get through, whatever our umask is.
             folder.chmod(0o755)
         self._home(gpu).chmod(0o755)
+        # The daemon serves this GPU only, so that a fault stays on it (ADR 0010).
         env = {**self._environment(gpu, self._protocol), "CUDA_VISIBLE_DEVICES": gpu}
         pid = self._spawn(tool, env, place.log / "daemon.out")
         if process := self._processes.find(pid):
@@ -223,6 +224,7 @@ class MpsDaemons:
             self._ended(left.process)
 
     def _kill(self, process: ProcessRef) -> None:
+        # Through a pidfd: never to a later process of the same pid.
         descriptor = self._processes.open(process)
         if descriptor is not None:
             with contextlib.suppress(ProcessLookupError):

@@ -34,6 +34,7 @@ def numa_node(root: Path, pci: str) -> int | None:
     """The NUMA node of a PCI device; None where the firmware does not say."""
     with suppress(OSError, ValueError):
         node = int((_device(root, pci) / "numa_node").read_text())
+        # The kernel writes -1 where it does not know the node.
         return node if node >= 0 else None
     return None
 

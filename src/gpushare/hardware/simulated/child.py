@@ -37,6 +37,7 @@ def run_child(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """
     program = _find(command[0], environment.get("PATH", os.defpath))
     try:
+        # The child must not inherit the blocked signals of this process.
         pid = os.posix_spawn(program, list(command), environment, setsigmask=())
     except FileNotFoundError as error:
         raise _missing(command[0]) from error

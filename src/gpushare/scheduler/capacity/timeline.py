@@ -92,6 +92,7 @@ class Calendar:
     def room(self, gpu: Gpu, moment: datetime) -> Room:
         """The GPU at a time, now or later."""
         key = gpu.uuid, moment
+        # Each GPU is looked at once per moment: a decision asks for the same rooms again and again.
         if key not in self._rooms:
             here = [stay.share for stay in self._stays[gpu.uuid] if stay.at(moment)]
             self._rooms[key] = room_of(self.state, gpu, here)

@@ -178,6 +178,7 @@ def _capped(load_wanted: Load, limit: Amount, has: Load) -> Load:
     compute = (
         load_wanted.compute if limit.compute is None else min(load_wanted.compute, limit.compute)
     )
+    # A tenant may hold more than its limit, when that was lowered; what it holds it also wants.
     return Load(memory=Bytes(max(memory, has.memory)), compute=Percent(max(compute, has.compute)))
 
 
@@ -200,6 +201,7 @@ def _below(state: Snapshot, nodes: Iterable[Node], parent: Tenant | None) -> lis
     def above(node: Node) -> Tenant | None:
         return node.tenant if node.own else state.policy.spec(node.tenant).parent
 
+    # In a fixed order, so that the same state gives the same answer to the last bit.
     return sorted(node for node in nodes if above(node) == parent)
 
 

@@ -49,6 +49,7 @@ def _suspended(state: Snapshot, share: Share) -> Share:
 
 def _with_leftovers(state: Snapshot, share: Share) -> Snapshot:
     """Contexts stay on the GPU: one for each program that is known."""
+    # A running share has a program, whether its record names one or not.
     programs = max(len(share.members), int(share.state is State.RUNNING))
     gpus = share.decision.gpus if share.decision else ()
     left = {

@@ -124,6 +124,8 @@ class Search:
 
     def __init__(self, goal: Goal, area: Area, rungs: Sequence[Rung]) -> None:
         self._goal, self._area, self._rungs = goal, area, frozenset(rungs)
+        # Ending a share makes at least as much room as moving it, so where shares may be ended,
+        # moves need no search of their own.
         self._moving = Rung.MIGRATE in rungs and Rung.EVICT not in rungs
         self._lack = goal.lack(area)
 
