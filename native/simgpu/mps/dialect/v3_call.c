@@ -25,6 +25,11 @@ void v3_error(const v3_call *call, const char *format, ...)
     fputc('\n', call->out);
 }
 
+void v3_unknown_verb(const v3_call *call)
+{
+    v3_error(call, "unknown verb \"%s %s\"", call->module, call->verb);
+}
+
 void v3_row(const v3_call *call, int count, char cells[][V3_CELL])
 {
     for (int i = 0; i < count; i++) {

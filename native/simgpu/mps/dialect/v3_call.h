@@ -26,6 +26,7 @@ typedef struct {
 
 const char *v3_option(const v3_call *call, const char *key); /* NULL: not given */
 void v3_error(const v3_call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void v3_unknown_verb(const v3_call *call);
 void v3_row(const v3_call *call, int count, char cells[][V3_CELL]);
 void v3_header(const v3_call *call, const char *comma_list);
 bool v3_is_name(const char *name);

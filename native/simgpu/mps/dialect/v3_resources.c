@@ -48,19 +48,25 @@ void v3_client(v3_call *call)
     mps_server *server = name == NULL ? NULL : mps_server_by_name(name);
     const char *pid_text = call->name_count > 0 ? call->names[0] : "";
     if (strcmp(call->verb, "terminate") != 0)
-        v3_error(call, "unknown verb \"client %s\"", call->verb);
+        v3_unknown_verb(call);
     else if (name != NULL && server == NULL)
         v3_error(call, "no server \"%s\"", name);
     else if (!mps_parse_pid(pid_text, &pid) || !mps_terminate_client(server, pid))
         v3_error(call, "no client \"%s\"", pid_text);
 }
 
+static bool only_list(const v3_call *call)
+{
+    const bool list = strcmp(call->verb, "list") == 0;
+    if (!list)
+        v3_unknown_verb(call);
+    return list;
+}
+
 void v3_device(v3_call *call)
 {
-    if (strcmp(call->verb, "list") != 0) {
-        v3_error(call, "unknown verb \"device %s\"", call->verb);
+    if (!only_list(call))
         return;
-    }
     v3_header(call, "ordinal,pci,uuid,name");
     for (int i = 0; i < mps.device_count; i++) {
         char cells[V3_COLUMNS][V3_CELL];
@@ -152,7 +158,7 @@ void v3_feature(v3_call *call)
     if (strcmp(call->verb, "list") == 0)
         list_features(call);
     else if (!on && strcmp(call->verb, "disable") != 0)
-        v3_error(call, "unknown verb \"feature %s\"", call->verb);
+        v3_unknown_verb(call);
     else if (!v3_feature_set(name, on))
         v3_error(call, "no feature \"%s\"", name);
 }
@@ -160,10 +166,8 @@ void v3_feature(v3_call *call)
 /* Each memory limit and its use, as the accounting backend counts it. */
 void v3_memacct(v3_call *call)
 {
-    if (strcmp(call->verb, "list") != 0) {
-        v3_error(call, "unknown verb \"memacct %s\"", call->verb);
+    if (!only_list(call))
         return;
-    }
     v3_header(call, "cgroup,device,soft_mib,hard_mib,used_mib");
     for (int i = 0; i < GS_MAX_LIMITS; i++) {
         char cells[V3_COLUMNS][V3_CELL];

@@ -149,7 +149,7 @@ void v3_server(v3_call *call)
     else if (strcmp(call->verb, "delete") == 0)
         delete(call);
     else
-        v3_error(call, "unknown verb \"server %s\"", call->verb);
+        v3_unknown_verb(call);
 }
 
 static mps_listener *find_space(int server, const char *name)
@@ -223,5 +223,5 @@ void v3_namespace(v3_call *call)
     else if (strcmp(call->verb, "set") == 0 || strcmp(call->verb, "delete") == 0)
         space_change(call, index, name_of(call));
     else
-        v3_error(call, "unknown verb \"namespace %s\"", call->verb);
+        v3_unknown_verb(call);
 }
