@@ -8,6 +8,7 @@ which every room may include. A header and the source of the same name count as 
 may not include each other in a circle.
 """
 
+import posixpath
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -49,7 +50,7 @@ LADDERS: Mapping[str, Ladder] = {
         ("cuda/launch",),
     ),
 }
-_INCLUDE = re.compile(r'\s*#\s*include\s+"([^"]+)"')
+_INCLUDE = re.compile(r'\s*#\s*include\s*["<]([^">]+)[">]')
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,9 @@ def _includes(root: Path, tree: str, source: PurePosixPath) -> Iterator[Include]
     for number, line in enumerate(lines, 1):
         if not (match := _INCLUDE.match(line)):
             continue
-        for target in (source.parent / match[1], PurePosixPath(match[1])):
-            if target.suffix == ".h" and (root / tree / target).is_file():
+        for path in (source.parent / match[1], match[1]):
+            target = PurePosixPath(posixpath.normpath(path))
+            if target.suffix in {".c", ".h"} and (root / tree / target).is_file():
                 yield Include(tree, source, number, target)
                 break
 

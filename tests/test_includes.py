@@ -68,6 +68,16 @@ def test_an_include_of_a_room_that_is_not_below_is_found(
     assert message.startswith(f"tree/{source}:2: includes {target}: {rooms}")
 
 
+@pytest.mark.parametrize("line", ['"../left/gate.h"', "<left/gate.h>", '"left/gate.c"'])
+def test_no_way_of_writing_an_include_hides_it(
+    checker: ModuleType, tmp_path: Path, line: str
+) -> None:
+    plant(tmp_path, base__log_c="", left__gate_h="", left__gate_c="")
+    (tmp_path / "tree/base/log.c").write_text(f"#include {line}\n")
+    (message,) = checker.check(tmp_path, LADDERS)
+    assert "base may include only rooms below it, not left" in message
+
+
 def test_a_circle_of_files_is_found_with_its_lines(checker: ModuleType, tmp_path: Path) -> None:
     plant(
         tmp_path,

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for the whole repository, whoever changes it."""
+"""What holds for the whole repository."""
 
 import ast
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ PROSE = ROOT / "scripts/check_prose.py"
 SOURCE = {".py", ".c", ".h", ".def", ".mk", ".sh", ".toml", ".yaml", ".sql", ".service"}
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
 LONGEST_FILE = 400
+MOST_FILES = 20  # in a folder of src or native
 LONGEST_FUNCTION = 60
 
 
@@ -52,6 +54,33 @@ def test_every_source_file_names_its_licence() -> None:
         if LICENCE not in "".join(path.read_text("utf-8").splitlines(keepends=True)[:3])
     ]
     assert not missing, named(missing)
+
+
+def test_no_room_is_crowded() -> None:
+    rooms = Counter(
+        str(path.parent.relative_to(ROOT))
+        for path in tracked()
+        if path.relative_to(ROOT).parts[0] in {"src", "native"}
+        and "tests" not in path.parts
+        and path.suffix in {".py", ".c", ".h"}
+    )
+    crowded = [f"{room}: {files} files" for room, files in rooms.items() if files > MOST_FILES]
+    assert not crowded, named(crowded)
+
+
+def test_a_class_name_means_one_thing() -> None:
+    places: dict[str, set[str]] = {}
+    for path in sources():
+        if path.suffix == ".py" and path.is_relative_to(ROOT / "src"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, set()).add(str(path.relative_to(ROOT)))
+    shared = [
+        f"{name}: {', '.join(sorted(where))}"
+        for name, where in places.items()
+        if where - {min(where)}
+    ]
+    assert not shared, named(shared)
 
 
 def test_no_source_file_is_longer_than_a_person_reads_at_once() -> None:

@@ -85,7 +85,9 @@ def test_what_a_lost_share_has_left_is_listed_and_not_touched(lost: Daemon):
 
     kinds = {one["kind"] for one in found if one["ours"]}
     assert kinds >= {"region", "board", "mps"}
-    assert all("no more" in one["why"] or one["kind"] == "pool" for one in found if one["ours"])
+    assert all(
+        "no longer exist" in one["why"] or one["kind"] == "pool" for one in found if one["ours"]
+    )
     assert lost.gpushare("clean").returncode == 0
     assert [one["name"] for one in listed(lost, "region")] == [
         str(path) for path in (lost.runtime / "regions").iterdir()

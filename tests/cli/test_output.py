@@ -126,7 +126,7 @@ def test_scheduling_is_shown_by_priority():
         "waited 3 times, 20 ms in all",
         "5 turns, throttled 1.5 s, wanted the GPU for 2.0 s, overran by 1 ms",
         "timeslice 80 us",
-        "makes way within 150 us, 7 fences, ran 2 times against starvation",
+        "yields within 150 us, 7 fences, ran 2 times against starvation",
     ]
     assert scheduling_lines(replace(view, priority=Priority.HIGH))[-1] == (
         "preempted 9 times, 4.0 s in all, grace 80 us, overruled 1 times"

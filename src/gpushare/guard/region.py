@@ -312,5 +312,5 @@ def _member(kind: type[_Choice], value: int) -> _Choice:
 
 def _corrupt(path: Path, because: str) -> RegionCorruptError:
     return RegionCorruptError(
-        f"{path} is no region", because, "gpushare rm the share and run it again"
+        f"{path} is no region", because, "gpushare rm SHARE, then run the program again"
     )

@@ -34,7 +34,7 @@ class Timeslice(PassiveMechanism):
             Use(
                 need=Need.PRIORITY,
                 layered=True,
-                why="priority {priority} is kept best where long kernels can be cut",
+                why="time-slicing can interrupt long kernels, which keeps priority {priority} best",
             ),
             Use(
                 need=Need.PRIORITY,

@@ -48,7 +48,7 @@ _LIFE = (
     _share("reserved", "A share was requested for a later time, and its place is reserved"),
     _share("granted", "The share has its place"),
     _share("running", "Its first program runs"),
-    _share("empty", "Its last program has ended; the share lives on", former="idle"),
+    _share("empty", "Its last program has ended; the share still exists", former="idle"),
     _share("released", "The share has ended"),
     _share("failed", "The share has ended because of a fault", Severity.ERROR),
     _share("changed", "Its limits, priority or time were changed"),
@@ -130,7 +130,7 @@ _AUDIT = (
     ),
     EventType(
         type="audit.stuck",
-        when="A full file of the audit log could not be closed; it grows on",
+        when="A full file of the audit log could not be closed; it keeps growing",
         level=Severity.WARNING,
     ),
     EventType(

@@ -133,7 +133,7 @@ class SchedulingView(Value):
         _low(
             "Most GPU time between two fences",
             "policy.quantum_us",
-            "makes way within {}",
+            "yields within {}",
             level=True,
         ),
     ]

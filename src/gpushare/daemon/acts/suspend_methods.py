@@ -4,8 +4,8 @@
 `GuardSuspend` (tier `memory`): the guard in each process copies its memory to the host pool when
 the share's region asks for it. Contexts stay on the GPU, a few hundred MiB each. Works under MPS.
 
-`CheckpointSuspend` (tier `deep`): the driver checkpoints each process, contexts included. Slower;
-not under MPS, nor for shares that take turns. The driver can restore to another GPU (migration).
+`CheckpointSuspend` (tier `checkpoint`): the driver checkpoints each process, contexts included.
+Slower; not under MPS, nor for shares that take turns. The driver can restore to another GPU.
 
 Both have the same four acts: `leave`, `come_back`, `undo` after a failed leave, and `stay` after a
 failed return. `Transitions` calls them between an intent and its confirmation.

@@ -2,7 +2,7 @@
 """The daemon's figures as samples of the metrics table."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from gpushare.api.metrics import Sample, render
@@ -11,7 +11,7 @@ from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.policies.anomalies import Anomalies
 from gpushare.model.policy.view import QuotaView
 from gpushare.model.scheduling import FIGURES, metric_name
-from gpushare.model.share import State
+from gpushare.model.share import State, Tier
 from gpushare.model.version import __version__
 from gpushare.model.view import GpuView, ShareView
 
@@ -137,12 +137,17 @@ def _amount(field: str, what: str, scale: int) -> Callable[[QuotaView], float | 
     return value
 
 
+# The former name of the tier is exposed for one release, like the former names of metrics.
+_TIER_LABELS: Mapping[str, tuple[str, ...]] = {Tier.CHECKPOINT: (Tier.CHECKPOINT, "deep")}
+
+
 def _moves(shares: Sequence[ShareView], field: str) -> list[Sample]:
     return [
-        Sample(value=value, labels=(share.id, share.name, share.user, tier))
+        Sample(value=value, labels=(share.id, share.name, share.user, label))
         for share in shares
         for tier, moved in share.moved.items()
         if (value := getattr(moved, field)) is not None
+        for label in _TIER_LABELS.get(tier, (tier,))
     ]
 
 

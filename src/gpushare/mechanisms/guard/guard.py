@@ -49,8 +49,8 @@ class Guard(PassiveMechanism):
         mechanism=MechanismName.GUARD,
         memory=Claim(
             level=Level.COOPERATIVE,
-            but="A program that is written to can escape the memory limit: by clearing LD_PRELOAD, "
-            "by being linked statically, or by talking to the driver's device files itself.",
+            but="A program written for that purpose can escape the memory limit: by clearing "
+            "LD_PRELOAD, by being linked statically, or by talking to the driver's device files itself.",
         ),
         compute=Claim(
             level=Level.COOPERATIVE,
