@@ -50,7 +50,8 @@ class Guard(PassiveMechanism):
         memory=Claim(
             level=Level.COOPERATIVE,
             but="A program written for that purpose can escape the memory limit: by clearing "
-            "LD_PRELOAD, by being linked statically, or by talking to the driver's device files itself.",
+            "LD_PRELOAD, by being linked statically, or by talking to the driver's device files "
+            "itself.",
         ),
         compute=Claim(
             level=Level.COOPERATIVE,
