@@ -51,6 +51,15 @@ def test_a_figure_comes_from_the_gpu_page(name: str) -> None:
     assert getattr(view, name) == total / scale
 
 
+# State of the gate and of the arbiter, and `launches`, which only the profiler reads.
+NO_FIGURE = {"gate", "sleepers", "opened_at", "closed_at", "starvation_window", "launches"}
+
+
+def test_every_number_of_a_share_slot_is_a_figure_or_named_here() -> None:
+    used = {row.source for row in FIGURES.values()} | {row.less for row in FIGURES.values()}
+    assert NUMBERS.keys() - used == NO_FIGURE
+
+
 @EACH_FIGURE
 def test_a_figure_is_a_metric(name: str) -> None:
     [measure] = [each for each in MEASURES if each.name == metric_name(name)]
