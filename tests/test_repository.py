@@ -83,6 +83,26 @@ def test_a_class_name_means_one_thing() -> None:
     assert not shared, named(shared)
 
 
+OPENING = re.compile(r"/\*[^\n]*\*/\n/\*(.*?)\*/", re.DOTALL)
+STATED = re.compile(r"\w.*\bOwner: \S.*\bThreads: \S.*\bLimits: \S", re.DOTALL)
+
+
+def test_every_c_header_states_purpose_owner_threads_and_limits() -> None:
+    rooms = [f"native/{room}/" for room in ("guard", "include", "probe", "simgpu")]
+    headers = [
+        path
+        for path in tracked()
+        if path.suffix == ".h" and path.relative_to(ROOT).as_posix().startswith(tuple(rooms))
+    ]
+    missing = [
+        str(path.relative_to(ROOT))
+        for path in headers
+        if not (opening := OPENING.match(path.read_text("utf-8"))) or not STATED.search(opening[1])
+    ]
+    assert headers
+    assert not missing, named(missing)
+
+
 def test_no_source_file_is_longer_than_a_person_reads_at_once() -> None:
     long = [
         f"{path.relative_to(ROOT)}: {lines} lines"

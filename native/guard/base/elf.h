@@ -3,7 +3,7 @@
  * Symbol lookup in loaded libraries without dlsym(). dlsym() cannot find the real dlsym() when both
  * dlsym and dlvsym are interposed, and constructors of other libraries may need it before ours has
  * run.
- * Threads: any; takes no lock, not even the loader's.
+ * Owner: none; no state. Threads: any; takes no lock, not even the loader's.
  * Limits: functions only; unversioned, so the first definition counts.
  */
 #ifndef GS_ELF_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guard's log: the file that GPUSHARE_GUARD_LOG names; without it nothing is written.
- * Threads: any; each line is one write(). Keeps errno.
+ * Owner: none; no state. Threads: any; each line is one write(). Keeps errno.
  * Limits: 510 characters per line; the file is opened for each line, so this is not for the launch
  * path.
  */

@@ -2,7 +2,8 @@
 /*
  * Creates the pages of a mapping with several threads, so that a full file system is an error here
  * and not SIGBUS at the first access.
- * Threads: any, one call per mapping at a time; returns when its threads have ended.
+ * Owner: none; the caller has the mapping. Threads: any, one call per mapping at a time; returns
+ * when its threads have ended.
  * Limits: 16 threads, 4 MiB per step.
  */
 #ifndef GS_PREFAULT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whether a process is alive. A process is identified by pid and start time, which /proc shows.
- * Threads: any; takes no lock; may change errno.
+ * Owner: none; no state. Threads: any; takes no lock; may change errno.
  * Limits: only for processes of the caller's pid namespace.
  */
 #ifndef GS_PROCESS_H

@@ -4,6 +4,7 @@
  * pages are reserved, so that a full disk is an error here and not SIGBUS inside a tenant's
  * program.
  * Owner: the daemon. Threads: any.
+ * Limits: a path of at most 4088 characters; mode 0600; replaces a file of that name.
  */
 #ifndef GS_SHARED_FILE_H
 #define GS_SHARED_FILE_H

@@ -2,7 +2,7 @@
 /*
  * Threads of the guard inside the user's process. Every signal is blocked in them: signals belong
  * to the program, and its handlers must not run on the guard's threads.
- * Threads: any; takes no lock. Limits: none of them survives a fork.
+ * Owner: none; no state. Threads: any; takes no lock. Limits: none of them survives a fork.
  */
 #ifndef GS_THREAD_H
 #define GS_THREAD_H

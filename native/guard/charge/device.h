@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which GPU of the region a CUDA device is. MIG instances have a UUID of their own.
- * Threads: any; takes no lock. Limits: 128 devices; an ordinal is asked about once, as it never
+ * Owner: device.c, which remembers the answer per device. Threads: any; takes no lock of its own.
+ * Limits: 128 devices; an ordinal is asked about until the driver has answered once, as it never
  * changes its meaning while a process lives.
  */
 #ifndef GS_DEVICE_H

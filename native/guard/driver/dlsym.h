@@ -2,8 +2,10 @@
 /*
  * dlsym() and dlvsym(), which the guard interposes because programs look up the driver's functions
  * with them.
- * Threads: any; takes no lock. Keeps errno and dlerror(). Limits: see gs_hooks_symbol() for what is
- * answered.
+ * Owner: dlsym.c, which finds each of the two real functions once.
+ * Threads: any; takes the lock of resolve.c for the driver's functions only. Keeps errno and
+ * dlerror().
+ * Limits: see gs_hooks_symbol() for what is answered.
  */
 #ifndef GS_DLSYM_H
 #define GS_DLSYM_H

@@ -2,8 +2,9 @@
 /*
  * Types and entry points from before CUDA 3.2, with 32-bit sizes, which 64-bit drivers still
  * export.
+ * Owner: NVIDIA defines the ABI; no state. Threads: any.
  * Limits: declarations only; the hooks are in hooks/memory/legacy.c and array.c, context.c,
- * meminfo.c. Threads: any; no state.
+ * meminfo.c.
  */
 #ifndef GS_LEGACY_H
 #define GS_LEGACY_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where an allocation goes: a value that the hooks pass down. Made by hooks/setup/context.c.
- * Threads: any; no state.
+ * Owner: the hook that asked for it; no other state. Threads: any.
+ * Limits: a copy; it is not updated when the context ends.
  */
 #ifndef GS_PLACE_H
 #define GS_PLACE_H

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CUDA driver ABI: handles, results, devices, contexts. Facts from CUDA 13.0. */
+/*
+ * Purpose: CUDA driver ABI: handles, results, devices, contexts.
+ * Owner: NVIDIA defines the ABI; no state.
+ * Threads: declarations only.
+ * Limits: CUDA 13.0; what the functions of api.def need.
+ */
 #ifndef GS_CUDA_BASE_H
 #define GS_CUDA_BASE_H
 

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CUDA driver ABI: streams, events, modules, launches. */
+/*
+ * Purpose: CUDA driver ABI: streams, events, modules, launches.
+ * Owner: NVIDIA defines the ABI; no state.
+ * Threads: declarations only.
+ * Limits: what the functions of api.def need.
+ */
 #ifndef GS_CUDA_EXEC_H
 #define GS_CUDA_EXEC_H
 

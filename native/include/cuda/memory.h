@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CUDA driver ABI: memory, virtual memory, pools, arrays, sharing between processes. */
+/*
+ * Purpose: CUDA driver ABI: memory, virtual memory, pools, arrays, sharing between processes.
+ * Owner: NVIDIA defines the ABI; no state.
+ * Threads: declarations only.
+ * Limits: what the functions of api.def need.
+ */
 #ifndef GS_CUDA_MEMORY_H
 #define GS_CUDA_MEMORY_H
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The IPC hooks' state: memory of other processes that this one has mapped.
- * Threads: the child of a fork. Limits: exports are in swap/blocks/ipc_export.h.
+ * Owner: ipc.c, under its own lock. Threads: the child of a fork; takes no lock.
+ * Limits: exports are in swap/blocks/ipc_export.h; the child forgets mappings and does not unmap
+ * them.
  */
 #ifndef GS_IPC_H
 #define GS_IPC_H

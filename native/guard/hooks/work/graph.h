@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The graph hooks' state, for the child of a fork. Threads: its only one. */
+/*
+ * The graph hooks' state, for the child of a fork: whether executable graphs with memory nodes
+ * exist.
+ * Owner: graph.c sets it at the first such graph. Threads: the child's only one.
+ * Limits: stays set when the graphs are gone; what each of them needs is in the ledger.
+ */
 #ifndef GS_GRAPH_H
 #define GS_GRAPH_H
 

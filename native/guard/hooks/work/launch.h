@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Launches: the hooks that queue GPU work. The way of a launch is in native/guard/README.md.
- * Threads: any; no lock of the guard is taken. Limits: one branch each when no gate is armed.
+ * Owner: none; the gate has the state. Threads: any; takes no lock of the guard while nothing
+ * changes.
+ * Limits: one branch each when no gate is armed.
  */
 #ifndef GS_LAUNCH_H
 #define GS_LAUNCH_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Draining: waiting until the GPU has finished the work of this process.
- * Threads: the suspend thread, while the process is quiesced. Limits: contexts with blocks only, at
- * most 64.
+ * Owner: none; its state ends with the call. Threads: the suspend thread, while the process is
+ * quiesced; a thread of its own waits for the driver.
+ * Limits: contexts with blocks only, at most 64.
  */
 #ifndef GS_DRAIN_H
 #define GS_DRAIN_H

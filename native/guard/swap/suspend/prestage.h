@@ -2,8 +2,9 @@
 /*
  * Prestaging: host memory that is ready before a suspension needs it; and giving up caches under
  * pressure. It is what the suspend thread does while the program runs.
- * Threads: the suspend thread; gs_prestage_lost() from any. Limits: one unit per 10 ms, and at most
- * a fifth of the time is spent on registering, because that blocks launches.
+ * Owner: the suspend thread. Threads: the suspend thread; gs_prestage_lost() from any.
+ * Limits: one unit per 10 ms, and at most a fifth of the time is spent on registering, because that
+ * blocks launches.
  */
 #ifndef GS_PRESTAGE_H
 #define GS_PRESTAGE_H
