@@ -99,6 +99,15 @@ def daemon(machine: Machine, short_path: Path) -> Iterator[Daemon]:
     found.stop()
 
 
+@pytest.fixture
+def unstarted(machine: Machine, short_path: Path) -> Iterator[Daemon]:
+    """A daemon that the test starts itself; it ends with the test, also when that fails."""
+    found = Daemon(machine, short_path)
+    yield found
+    if found.process is not None and found.process.poll() is None:
+        found.stop()
+
+
 @pytest.fixture(scope="module")
 def shared_daemon() -> Iterator[Daemon]:
     with serving() as found:

@@ -250,40 +250,38 @@ def test_what_is_no_export_is_refused(shared: Daemon, tmp_path: Path):
         assert shared.gpushare("audit", "verify", "--file", str(file)).returncode == 2
 
 
-def test_a_rotated_log_is_walked_through(machine, short_path: Path):
-    daemon = Daemon(machine, short_path)
+def test_a_rotated_log_is_walked_through(machine, unstarted: Daemon):
     machine.environment["GPUSHARE_AUDIT_SIZE"] = "64KiB"
-    daemon.start()
+    unstarted.start()
     try:
         for _ in range(90):
             script = "from gpushare.client import Client; c = Client()\n"
             script += "for _ in range(20): c.audit.sign()\n"
             done = subprocess.run(
-                [sys.executable, "-c", script], env=daemon.environment, check=False
+                [sys.executable, "-c", script], env=unstarted.environment, check=False
             )
             assert done.returncode == 0
-            if (daemon.state / "audit-000001.jsonl").exists():
+            if (unstarted.state / "audit-000001.jsonl").exists():
                 break
-        report = daemon.json("audit", "verify")
+        report = unstarted.json("audit", "verify")
         assert report["ok"]
         assert len(report["files"]) == 2
     finally:
-        daemon.stop()
+        unstarted.stop()
 
 
-def test_without_the_extra_it_is_kept_unsigned(machine, short_path: Path, tmp_path: Path):
+def test_without_the_extra_it_is_kept_unsigned(machine, tmp_path: Path, unstarted: Daemon):
     (tmp_path / "sitecustomize.py").write_text(WITHOUT)
     machine.environment["PYTHONPATH"] = str(tmp_path)
-    daemon = Daemon(machine, short_path)
-    daemon.start()
+    unstarted.start()
     try:
-        assert daemon.gpushare("create", "-m", "1GiB", "--name", "held").returncode == 0
-        verified = daemon.gpushare("audit", "verify")
-        key = daemon.gpushare("audit", "key")
+        assert unstarted.gpushare("create", "-m", "1GiB", "--name", "held").returncode == 0
+        verified = unstarted.gpushare("audit", "verify")
+        key = unstarted.gpushare("audit", "key")
         stranger = "ed25519:" + "A" * 43 + "="
-        asked = daemon.gpushare("audit", "verify", "--file", log(daemon), "--key", stranger)
+        asked = unstarted.gpushare("audit", "verify", "--file", log(unstarted), "--key", stranger)
     finally:
-        daemon.stop()
+        unstarted.stop()
 
     assert verified.returncode == 0, verified.stderr
     assert "not signed" in verified.stdout

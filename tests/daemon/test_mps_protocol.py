@@ -5,18 +5,15 @@ import json
 
 import pytest
 
-from support.daemon import Daemon
-
 
 @pytest.mark.parametrize("machine", ["h200-r615"], indirect=True)
 @pytest.mark.parametrize("protocol", ["2", "3"])
-def test_a_share_lives_under_either_protocol(machine, short_path, protocol):
-    daemon = Daemon(machine, short_path)
-    daemon.start("--mps-protocol", protocol)
-    record = ("sh", "-c", f"cat {daemon.runtime}/mps/*/daemon")
+def test_a_share_lives_under_either_protocol(protocol, unstarted):
+    unstarted.start("--mps-protocol", protocol)
+    record = ("sh", "-c", f"cat {unstarted.runtime}/mps/*/daemon")
 
-    done = daemon.gpushare("run", "-m", "4GiB", "-c", "30", "--", *record)
+    done = unstarted.gpushare("run", "-m", "4GiB", "-c", "30", "--", *record)
 
     assert json.loads(done.stdout)["protocol"] == int(protocol), done.stderr
-    daemon.until_empty()
-    assert daemon.stop() == 0
+    unstarted.until_empty()
+    assert unstarted.stop() == 0

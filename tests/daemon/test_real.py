@@ -158,23 +158,22 @@ def test_a_run_killed_in_the_queue_leaves_it(daemon):
 
 
 @pytest.mark.parametrize("step", [step for step in GRANTS if step != "undo acted"])
-def test_killed_at_each_step_nothing_is_left(machine, short_path, step):
+def test_killed_at_each_step_nothing_is_left(step, unstarted):
     """The share has a region, a control group and an MPS daemon."""
     base = ("-m", "2GiB", "-c", "40")
-    daemon = Daemon(machine, short_path)
-    daemon.state.mkdir()
-    daemon.runtime.mkdir(mode=0o700)
-    mortal = start_mortal(daemon, step)
-    run = daemon.spawn("run", "--name", "job", *base, "--", "true")
+    unstarted.state.mkdir()
+    unstarted.runtime.mkdir(mode=0o700)
+    mortal = start_mortal(unstarted, step)
+    run = unstarted.spawn("run", "--name", "job", *base, "--", "true")
     mortal.wait(START_SECONDS)
     run.communicate(timeout=START_SECONDS)
-    daemon.start()
-    daemon.until_empty()
-    until(lambda: not left_behind(daemon), f"nothing to be left: {left_behind(daemon)}")
-    done = daemon.gpushare("run", *base, "--", "true")
+    unstarted.start()
+    unstarted.until_empty()
+    until(lambda: not left_behind(unstarted), f"nothing to be left: {left_behind(unstarted)}")
+    done = unstarted.gpushare("run", *base, "--", "true")
     assert done.returncode == 0, done.stderr
-    daemon.until_empty()
-    daemon.stop()
+    unstarted.until_empty()
+    unstarted.stop()
 
 
 def test_a_second_daemon_on_the_same_state_is_refused(daemon):
@@ -231,16 +230,15 @@ def test_a_disk_that_fills_up_stops_changes_only(daemon):
     assert left_behind(daemon) == []
 
 
-def test_without_a_driver_the_daemon_says_so(machine, short_path):
-    daemon = Daemon(machine, short_path)
-    daemon.machine = machine.__class__(
+def test_without_a_driver_the_daemon_says_so(machine, unstarted):
+    unstarted.machine = machine.__class__(
         "none", {k: v for k, v in machine.environment.items() if k != "GPUSHARE_SIM_MACHINE"}
     )
-    daemon.start()
-    done = daemon.gpushare("run", "-m", "2GiB", "--", "true")
+    unstarted.start()
+    done = unstarted.gpushare("run", "-m", "2GiB", "--", "true")
     assert done.returncode == 7
     assert "GS15" in done.stderr
-    assert daemon.stop() == 0
+    assert unstarted.stop() == 0
 
 
 def test_a_driver_of_two_versions_is_told(daemon, machine):
@@ -274,13 +272,12 @@ def test_a_gpu_that_is_lost_fails_its_share_and_no_other(daemon, machine):
     assert ended == {"one": "failed", "two": "released"}
 
 
-def test_the_log_is_json_for_machines(machine, short_path):
-    daemon = Daemon(machine, short_path)
-    daemon.start("--log-format", "json")
-    daemon.gpushare("run", "-m", "2GiB", "--", "true")
-    daemon.until_empty()
-    daemon.stop()
-    lines = [json.loads(line) for line in daemon.log.read_text().splitlines()]
+def test_the_log_is_json_for_machines(unstarted):
+    unstarted.start("--log-format", "json")
+    unstarted.gpushare("run", "-m", "2GiB", "--", "true")
+    unstarted.until_empty()
+    unstarted.stop()
+    lines = [json.loads(line) for line in unstarted.log.read_text().splitlines()]
     granted = next(line for line in lines if line["event"] == "share.granted")
     assert granted["share"]
 
