@@ -13,7 +13,7 @@
 #include "hooks/memory/pool.h"
 #include "hooks/memory/vmm.h"
 #include "hooks/setup/context.h"
-#include "hooks/work/graph.h"
+#include "hooks/execution/graph.h"
 #include "schedule/decide/arbiter.h"
 #include "schedule/process/attachment.h"
 #include "schedule/process/poll_thread.h"

@@ -2,7 +2,7 @@
 /*
  * Stream captures in progress. A launch into a captured stream is not GPU work yet, and some calls
  * of the driver, such as a synchronisation, invalidate a capture.
- * Owner: hooks/work/capture.c counts. Threads: any; one atomic word.
+ * Owner: hooks/execution/capture.c counts. Threads: any; one atomic word.
  * Limits: counts captures of the whole process; only gs_is_captured() asks about one stream.
  */
 #ifndef GS_CAPTURE_STATE_H

@@ -12,7 +12,7 @@
 #include "cuda/stream/stream.h"
 #include "cuda/stream/submit.h"
 #include "cuda/stream/wait.h"
-#include "cuda/work/types.h"
+#include "cuda/execution/types.h"
 
 static CUresult async_alloc(CUcontext ctx, CUmemoryPool pool, CUdeviceptr *at, size_t size,
                             CUstream handle)

@@ -5,7 +5,7 @@
 #include "cuda/core/entry.h"
 #include "cuda/core/handle.h"
 #include "cuda/core/mps_client.h"
-#include "cuda/work/kernel.h"
+#include "cuda/execution/kernel.h"
 
 #define FUNCTION(handle) CHECK(gs_handle_is(handle, KIND_FUNCTION), CUDA_ERROR_INVALID_HANDLE)
 

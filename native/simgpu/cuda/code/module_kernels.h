@@ -9,7 +9,7 @@
 #ifndef GS_SIM_CUDA_MODULE_KERNELS_H
 #define GS_SIM_CUDA_MODULE_KERNELS_H
 
-#include "cuda/work/kernel.h"
+#include "cuda/execution/kernel.h"
 
 typedef struct gs_global {
     char name[160];

@@ -13,7 +13,7 @@
 #include "cuda/memory/heap.h"
 #include "cuda/stream/stream.h"
 #include "cuda/stream/wait.h"
-#include "cuda/work/types.h"
+#include "cuda/execution/types.h"
 #include "machine/slot.h"
 
 static bool server_holds_gpu(int device)

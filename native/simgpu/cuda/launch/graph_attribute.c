@@ -4,7 +4,7 @@
 #include "cuda/core/handle.h"
 #include "cuda/graph/graph.h"
 #include "cuda/launch/graph_exec.h"
-#include "cuda/work/kernel.h"
+#include "cuda/execution/kernel.h"
 
 static bool is_kernel(CUgraphNode node)
 {

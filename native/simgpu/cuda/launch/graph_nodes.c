@@ -8,8 +8,8 @@
 #include "cuda/launch/graph_exec.h"
 #include "cuda/memory/graph_memory.h"
 #include "cuda/memory/range.h"
-#include "cuda/work/copy.h"
-#include "cuda/work/kernel.h"
+#include "cuda/execution/copy.h"
+#include "cuda/execution/kernel.h"
 
 static CUresult make_kernel(CUcontext ctx, const CUDA_KERNEL_NODE_PARAMS *params, gs_op *op)
 {

@@ -7,8 +7,8 @@
 #include "cuda/memory/range.h"
 #include "cuda/stream/stream.h"
 #include "cuda/stream/submit.h"
-#include "cuda/work/kernel.h"
-#include "cuda/work/types.h"
+#include "cuda/execution/kernel.h"
+#include "cuda/execution/types.h"
 
 static CUresult geometry(const gs_kernel *kernel)
 {

@@ -7,7 +7,7 @@
 #include "cuda/stream/stream.h"
 #include "cuda/stream/submit.h"
 #include "cuda/stream/wait.h"
-#include "cuda/work/copy.h"
+#include "cuda/execution/copy.h"
 
 static CUresult async(CUcontext ctx, CUstream handle, const CUDA_MEMCPY3D *copy)
 {

@@ -5,7 +5,7 @@
 #include "cuda/stream/capture.h"
 #include "cuda/stream/stream.h"
 #include "cuda/stream/submit.h"
-#include "cuda/work/copy.h"
+#include "cuda/execution/copy.h"
 
 static CUresult fill(CUcontext ctx, CUstream handle, CUDA_MEMSET_NODE_PARAMS params)
 {

@@ -8,7 +8,7 @@
 #ifndef GS_SIM_CUDA_CAPTURE_H
 #define GS_SIM_CUDA_CAPTURE_H
 
-#include "cuda/work/types.h"
+#include "cuda/execution/types.h"
 
 /* Graph NULL: a new one. */
 void gs_capture_begin(CUstream stream, CUstreamCaptureMode mode, CUgraph graph);

@@ -11,8 +11,8 @@
 #include "cuda/stream/stream.h"
 #include "cuda/stream/submit.h"
 #include "cuda/stream/wait.h"
-#include "cuda/work/types.h"
-#include "cuda/work/worker.h"
+#include "cuda/execution/types.h"
+#include "cuda/execution/worker.h"
 
 static CUevent event_new(CUcontext ctx, unsigned int flags)
 {

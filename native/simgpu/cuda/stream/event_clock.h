@@ -8,7 +8,7 @@
 #ifndef GS_SIM_CUDA_EVENT_CLOCK_H
 #define GS_SIM_CUDA_EVENT_CLOCK_H
 
-#include "cuda/work/types.h"
+#include "cuda/execution/types.h"
 
 CUresult gs_event_share(CUevent event);
 CUresult gs_event_map(CUevent event, int fd); /* takes over the descriptor of an exported event */

@@ -8,8 +8,8 @@
 #include "cuda/stream/capture.h"
 #include "cuda/stream/submit.h"
 #include "cuda/stream/wait.h"
-#include "cuda/work/order.h"
-#include "cuda/work/worker.h"
+#include "cuda/execution/order.h"
+#include "cuda/execution/worker.h"
 
 CUstream gs_stream_new(CUcontext ctx, unsigned int flags, int priority)
 {

@@ -9,7 +9,7 @@
 #ifndef GS_SIM_CUDA_STREAM_H
 #define GS_SIM_CUDA_STREAM_H
 
-#include "cuda/work/types.h"
+#include "cuda/execution/types.h"
 
 CUstream gs_stream_new(CUcontext ctx, unsigned int flags, int priority);
 void gs_stream_free(CUstream stream);

@@ -2,8 +2,8 @@
 #include "cuda/stream/submit.h"
 
 #include "cuda/stream/capture.h"
-#include "cuda/work/execute.h"
-#include "cuda/work/worker.h"
+#include "cuda/execution/execute.h"
+#include "cuda/execution/worker.h"
 
 CUresult gs_submit(CUcontext ctx, CUstream stream, gs_op *op)
 {

@@ -10,7 +10,7 @@
 #ifndef GS_SIM_CUDA_SUBMIT_H
 #define GS_SIM_CUDA_SUBMIT_H
 
-#include "cuda/work/types.h"
+#include "cuda/execution/types.h"
 
 CUresult gs_submit(CUcontext ctx, CUstream stream, gs_op *op);
 

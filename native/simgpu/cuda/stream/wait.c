@@ -6,8 +6,8 @@
 #include "cuda/core/context.h"
 #include "cuda/core/handle.h"
 #include "cuda/memory/pool.h"
-#include "cuda/work/order.h"
-#include "cuda/work/worker.h"
+#include "cuda/execution/order.h"
+#include "cuda/execution/worker.h"
 
 enum { NAP_NS = 20000000 };
 

@@ -9,7 +9,7 @@
 #ifndef GS_SIM_CUDA_WAIT_H
 #define GS_SIM_CUDA_WAIT_H
 
-#include "cuda/work/types.h"
+#include "cuda/execution/types.h"
 
 CUresult gs_wait_until(uint64_t time, CUcontext ctx); /* ends early when the context breaks */
 CUresult gs_stream_wait(CUstream stream);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The hooks that queue kernels and graphs. */
-#include "hooks/work/launch.h"
+#include "hooks/execution/launch.h"
 #include "driver/quiesce.h"
 #include "schedule/gate.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cuda/work/order.h"
+#include "cuda/execution/order.h"
 
 #include "cuda/core/context.h"
 

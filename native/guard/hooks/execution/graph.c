@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hooks/work/graph.h"
+#include "hooks/execution/graph.h"
 
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@
 #include "charge/unmovable.h"
 #include "driver/quiesce.h"
 #include "hooks/memory/graph_memory.h"
-#include "hooks/work/launch.h"
+#include "hooks/execution/launch.h"
 
 static bool graphs_exist; /* executable graphs with memory nodes */
 

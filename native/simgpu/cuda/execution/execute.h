@@ -8,7 +8,7 @@
 #ifndef GS_SIM_CUDA_EXECUTE_H
 #define GS_SIM_CUDA_EXECUTE_H
 
-#include "cuda/work/types.h"
+#include "cuda/execution/types.h"
 
 CUresult gs_execute(CUstream stream, gs_op *op);
 

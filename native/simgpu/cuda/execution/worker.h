@@ -15,7 +15,7 @@
 #ifndef GS_SIM_CUDA_WORKER_H
 #define GS_SIM_CUDA_WORKER_H
 
-#include "cuda/work/types.h"
+#include "cuda/execution/types.h"
 
 bool gs_must_queue(CUstream stream, const gs_op *op);
 void gs_queue(CUstream stream, gs_op *op); /* takes over what `op` owns */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cuda/work/kernel.h"
+#include "cuda/execution/kernel.h"
 
 #include "cuda/core/context.h"
 #include "cuda/core/device.h"

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cuda/work/execute.h"
+#include "cuda/execution/execute.h"
 
 #include "cuda/core/context.h"
 #include "cuda/core/handle.h"
 #include "cuda/memory/allocation.h"
 #include "cuda/memory/arena.h"
 #include "cuda/memory/graph_memory.h"
-#include "cuda/work/copy.h"
-#include "cuda/work/kernel.h"
-#include "cuda/work/order.h"
-#include "cuda/work/timeline.h"
+#include "cuda/execution/copy.h"
+#include "cuda/execution/kernel.h"
+#include "cuda/execution/order.h"
+#include "cuda/execution/timeline.h"
 
 static void run_kernel(CUstream stream, const gs_op *op)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cuda/work/worker.h"
+#include "cuda/execution/worker.h"
 
 #include <signal.h>
 #include <time.h>
@@ -7,8 +7,8 @@
 #include "cuda/core/context.h"
 #include "cuda/core/handle.h"
 #include "cuda/memory/arena.h"
-#include "cuda/work/execute.h"
-#include "cuda/work/order.h"
+#include "cuda/execution/execute.h"
+#include "cuda/execution/order.h"
 
 /* Values in memory change without a signal, so they are polled. */
 enum { POLL_NS = 20000, NAP_NS = 20000000, MAX_BUSY = 256 };

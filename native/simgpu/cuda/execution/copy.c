@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cuda/work/copy.h"
+#include "cuda/execution/copy.h"
 
 #include <sys/mman.h>
 
@@ -7,7 +7,7 @@
 #include "cuda/memory/arena.h"
 #include "cuda/memory/array.h"
 #include "cuda/memory/range.h"
-#include "cuda/work/timeline.h"
+#include "cuda/execution/timeline.h"
 
 typedef struct side {
     CUdeviceptr at; /* address of the first byte */

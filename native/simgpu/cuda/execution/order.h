@@ -8,7 +8,7 @@
 #ifndef GS_SIM_CUDA_ORDER_H
 #define GS_SIM_CUDA_ORDER_H
 
-#include "cuda/work/types.h"
+#include "cuda/execution/types.h"
 
 uint64_t gs_stream_ready(CUstream stream); /* the earliest start of its next operation */
 /* Whether an operation that was submitted up to `sequence` is still queued. */
