@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+# Twice the cores: tests wait for programs more than they compute.
+WORKERS ?= 4
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
 QUICK := not system and not gpu and not slow
@@ -53,11 +55,11 @@ check: setup ## Lint, format, types, layers, generated documentation, spelling, 
 	$(BIN)/python scripts/check_prose.py
 
 test: setup $(VENV)/.group-thirdparty test-native ## Unit, property, contract and native tests
-	@$(PYTEST) -m '$(QUICK)' -n $(JOBS)
+	@$(PYTEST) -m '$(QUICK)' -n $(WORKERS)
 
 coverage: setup ## Run the tests of `make test` and show what part of each room they run
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest -m '$(QUICK)' -n $(JOBS) --timeout 300
+	@$(BIN)/coverage run -m pytest -m '$(QUICK)' -n $(WORKERS) --timeout 300
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python scripts/coverage_by_room.py
 
