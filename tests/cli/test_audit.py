@@ -82,7 +82,7 @@ def test_ls_lists_every_change_and_refusal(shared: Daemon):
     assert created["detail"]["spec.name"] == "held"
 
 
-def test_a_program_at_its_limit_stands_in_it(daemon: Daemon):
+def test_a_program_at_its_limit_is_recorded(daemon: Daemon):
     with training(daemon, "-m", "1GiB", "--name", "greedy", memory="2GiB"):
         found = until(lambda: hits(daemon), "the refused allocation to be recorded")
 
@@ -291,7 +291,7 @@ def test_without_the_extra_it_is_kept_unsigned(machine, tmp_path: Path, unstarte
     assert asked.returncode == 2
 
 
-def test_another_user_sees_only_what_is_his(used: Daemon):
+def test_another_user_sees_only_their_own_records(used: Daemon):
     if os.geteuid() != 0:
         pytest.skip("needs root, to become another user")
     used.folder.chmod(0o755)

@@ -23,7 +23,7 @@ FILES = ("region", "board", "pool", "group")
 
 
 def lives(pid: int) -> bool:
-    """Whether it runs; one that nobody has collected does not."""
+    """Whether it runs; one that its parent has not collected does not."""
     try:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
@@ -55,7 +55,7 @@ def outsider(daemon: Daemon) -> Iterator[subprocess.Popen[str]]:
     """A program with GPU memory in no share.
 
     It waits for its standard input, so that it can be stopped: one that is stopped in a call holds
-    the simulated machine's lock, and nobody else gets on.
+    the simulated machine's lock, and no other program continues.
     """
     with daemon.machine.start(sys.executable, HOLD, stdin=subprocess.PIPE) as program:
         program.stdin.write("take 1024\n")

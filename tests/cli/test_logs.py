@@ -45,7 +45,7 @@ def test_a_share_on_a_terminal_has_no_log(daemon: Daemon) -> None:
     assert "GS1203" in done.stderr
 
 
-def test_a_log_that_was_deleted_is_said_to_be_gone(daemon: Daemon) -> None:
+def test_a_deleted_log_is_reported_as_gone(daemon: Daemon) -> None:
     detached(daemon, "job", "true")
     Path(daemon.json("show", "job")["log"]).unlink()
 
@@ -53,7 +53,7 @@ def test_a_log_that_was_deleted_is_said_to_be_gone(daemon: Daemon) -> None:
 
 
 def test_an_unknown_share_is_not_found(daemon: Daemon) -> None:
-    assert daemon.gpushare("logs", "nobody").returncode == 4
+    assert daemon.gpushare("logs", "nobody").returncode == 4  # prose: allow
 
 
 def test_a_program_in_the_background_gives_up_its_place_in_time(daemon: Daemon) -> None:

@@ -41,7 +41,7 @@ for words in (["quota", "ls"], ["export"], ["tenant", "set", "speech"]):
     main(words)
 os.setgroups([])
 os.setuid(65534)
-print("nobody now:")
+print("as another user:")
 main(sys.argv[1:])
 """
 
@@ -146,7 +146,7 @@ def test_standard_input_is_a_file_too(daemon: Daemon):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "said"),  # prose: allow
     [
         (LAB.replace("weight", "weigth"), "did you mean weight?"),
         (LAB.replace("[tenant.lab]", "[tenant.lab]\nparent = 'speech'"), "below itself"),
@@ -174,7 +174,7 @@ def test_a_file_that_is_wrong_changes_nothing(
     assert shared_daemon.gpushare("tenant", "ls", "-q").stdout == ""
 
 
-def test_a_file_that_is_not_there_or_cannot_be_told(shared_daemon: Daemon, short_path: Path):
+def test_a_missing_file_and_an_unknown_kind_are_refused(shared_daemon: Daemon, short_path: Path):
     for name in ("none.toml", "policy.txt"):
         done = shared_daemon.gpushare("apply", "-f", short_path / name)
         assert done.returncode == 2
@@ -182,10 +182,16 @@ def test_a_file_that_is_not_there_or_cannot_be_told(shared_daemon: Daemon, short
 
 
 def test_unknown_users_are_only_warned_about(daemon: Daemon):
-    done = daemon.gpushare("tenant", "set", "ghosts", "--user", "nobody-of-this-name")
+    done = daemon.gpushare(
+        "tenant",
+        "set",
+        "ghosts",
+        "--user",
+        "nobody-of-this-name",  # prose: allow
+    )
 
     assert done.returncode == 0
-    assert "this machine has no user nobody-of-this-name" in done.stderr
+    assert "this machine has no user nobody-of-this-name" in done.stderr  # prose: allow
 
 
 def test_tenants_are_made_changed_and_removed(daemon: Daemon):
@@ -210,7 +216,7 @@ def test_tenants_are_made_changed_and_removed(daemon: Daemon):
 
 def test_a_tenant_that_is_not_there(shared_daemon: Daemon):
     for words in (("tenant", "show"), ("tenant", "rm"), ("quota", "rm")):
-        done = shared_daemon.gpushare(*words, "nobody")
+        done = shared_daemon.gpushare(*words, "nobody")  # prose: allow
         assert done.returncode == 4
         assert "code: GS1204" in done.stderr
 
@@ -280,7 +286,7 @@ def test_metrics_tell_what_tenants_have(lab: Daemon):
 def test_another_user_changes_nothing_and_sees_only_their_own(lab: Daemon):
     lab.folder.chmod(0o755)
     lab.socket.chmod(0o666)
-    lab.gpushare("tenant", "set", "speech", "--user", "nobody")
+    lab.gpushare("tenant", "set", "speech", "--user", "nobody")  # prose: allow
     lab.gpushare("tenant", "set", "apart", "--weight", "2")
 
     def as_nobody(*words: str) -> subprocess.CompletedProcess[str]:
@@ -296,4 +302,4 @@ def test_another_user_changes_nothing_and_sees_only_their_own(lab: Daemon):
         assert done.returncode == 5, (words, done.stdout, done.stderr)
         assert "code: GS1305" in done.stderr
     for words in (("quota", "ls", "-q"), ("tenant", "ls", "-q")):
-        assert as_nobody(*words).stdout.split("nobody now:\n")[1].split() == ["lab", "speech"]
+        assert as_nobody(*words).stdout.split("as another user:\n")[1].split() == ["lab", "speech"]

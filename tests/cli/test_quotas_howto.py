@@ -26,7 +26,7 @@ def shown(command: str) -> str:
     )[-1]
 
 
-def said(daemon: Daemon, command: str) -> str:
+def output_of(daemon: Daemon, command: str) -> str:
     words = [
         str(daemon.folder / word) if word.endswith(".toml") else word
         for word in command.split()[1:]
@@ -41,29 +41,29 @@ def test_the_policy_is_applied_as_it_says(lab: Daemon):
     command = "gpushare apply -f policy.toml"
     first = re.search(r"\+ default.*?(?=^# )", PAGE, re.DOTALL | re.MULTILINE)
     assert first is not None
-    assert said(lab, command) == first[0]
-    assert said(lab, command) == shown(command)
+    assert output_of(lab, command) == first[0]
+    assert output_of(lab, command) == shown(command)
 
     too_much = "gpushare quota set students --guaranteed-memory 40GiB"
-    assert said(lab, too_much) == shown(too_much)
+    assert output_of(lab, too_much) == shown(too_much)
 
 
 def test_quotas_look_as_it_shows(lab: Daemon):
-    said(lab, "gpushare apply -f policy.toml")
+    output_of(lab, "gpushare apply -f policy.toml")
     for command in re.findall(
         r"^\$ (gpushare create .*--name (?:homework|train))$", PAGE, re.MULTILINE
     ):
-        said(lab, command)
+        output_of(lab, command)
 
-    assert said(lab, "gpushare quota ls") == shown("gpushare quota ls")
+    assert output_of(lab, "gpushare quota ls") == shown("gpushare quota ls")
     never = "gpushare create -m 80GiB --tenant students"
-    assert said(lab, never) == shown(never)
+    assert output_of(lab, never) == shown(never)
 
 
 def test_every_change_that_it_shows_works_but_the_one_that_does_not(lab: Daemon):
-    said(lab, "gpushare apply -f policy.toml")
+    output_of(lab, "gpushare apply -f policy.toml")
     section = PAGE[PAGE.index("## Change the policy") : PAGE.index("## Keep it in version")]
     for line in re.findall(r"^# (gpushare .*)$", section, re.MULTILINE):
         command, _, remark = line.partition("#")
-        answer = said(lab, command)
+        answer = output_of(lab, command)
         assert ("error" in answer) == ("error" in remark), answer

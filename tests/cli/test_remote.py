@@ -125,7 +125,7 @@ def test_logging_in_at_an_issuer_needs_no_token(machine: Machine, short_path: Pa
     with issuing() as issuer:
         issuer.answers = [
             (400, {"error": "authorization_pending"}),
-            (200, {"id_token": issuer.sign(preferred_username="nobody")}),
+            (200, {"id_token": issuer.sign(preferred_username="nobody")}),  # prose: allow
         ]
         lab.more = {"GPUSHARE_OIDC_ISSUER": issuer.url, "GPUSHARE_OIDC_CLIENT": CLIENT}
         lab.listen()
@@ -138,7 +138,11 @@ def test_logging_in_at_an_issuer_needs_no_token(machine: Machine, short_path: Pa
     assert done.returncode == 0, done.stderr
     assert "ABCD-EFGH" in done.stderr
     [token] = json.loads(listed.stdout)["items"]
-    assert (token["user"], token["role"], token["note"]) == ("nobody", "user", "login")
+    assert (token["user"], token["role"], token["note"]) == (
+        "nobody",  # prose: allow
+        "user",
+        "login",
+    )
     assert (root.returncode, "no account" in root.stderr) == (5, True)
 
 
@@ -217,13 +221,13 @@ def test_a_daemon_that_is_away_is_not_replaced_by_this_machines_driver(lab: Lab)
     assert done.stdout == ""
 
 
-def test_secrets_stand_in_no_log_no_record_and_no_argument(lab: Lab) -> None:
+def test_secrets_are_in_no_log_no_record_and_no_argument(lab: Lab) -> None:
     token = lab.token()
     secret = token.split("_", 2)[2]
     lab.away("create", "-m", "1GiB", GPUSHARE_TOKEN=token)
     lab.away("ps", GPUSHARE_TOKEN=token)
     lab.away("ps", GPUSHARE_TOKEN=token + "x")
-    events = lab.spawn("wait", "nobody")
+    events = lab.spawn("wait", "nobody")  # prose: allow
     events.communicate(timeout=30)
     lab.stop()
 

@@ -229,7 +229,7 @@ def test_no_command_is_a_usage_error(daemon: Daemon):
 
 
 def test_an_error_is_json_too_where_json_was_asked_for(daemon: Daemon):
-    done = daemon.gpushare("show", "nobody", "-o", "json")
+    done = daemon.gpushare("show", "nobody", "-o", "json")  # prose: allow
 
     assert done.returncode == 4
     assert json.loads(done.stderr)["error"]["code"] == "GS1201"
