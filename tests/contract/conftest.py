@@ -9,7 +9,7 @@ import pytest
 
 from support.machine import Machine
 
-# Holds MIB on GPU, keeps it busy when told so, says "ready" and ends with its standard input.
+# Holds MIB on GPU, keeps it busy when asked to, says "ready" and ends with its standard input.
 HOLDER = """
 import ctypes, select, sys
 mib, gpu, busy = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "busy"

@@ -71,7 +71,7 @@ def finding(found: Verification, dimension: str) -> Finding:
     return next(one for one in found.findings if one.dimension == dimension)
 
 
-def test_every_path_is_refused_beside_a_running_program(world: World) -> None:
+def test_every_path_is_refused_next_to_a_running_program(world: World) -> None:
     one = a_share(world, TIMESLICE, GUARD)
     with world.granted(one) as edits, world.program(one, edits) as program:
         assert program.take(512)["result"] == 0

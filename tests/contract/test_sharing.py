@@ -62,7 +62,7 @@ def finish(process: subprocess.Popen[str]) -> int:
     return int(out)
 
 
-def test_a_job_beside_urgent_work_comes_out_right(sharing: Sharing) -> None:
+def test_a_job_next_to_urgent_work_comes_out_right(sharing: Sharing) -> None:
     service, _ = sharing.start("serve", "300000", "700", priority=Priority.HIGH)
     job, _ = sharing.start("order", ROUNDS, priority=Priority.LOW)
     assert finish(job) == int(ROUNDS)

@@ -76,7 +76,7 @@ def test_memory_is_charged_to_the_gpu_it_lies_on(machine: Machine, hold):
     assert look(machine)["used"] == 0
 
 
-def test_mps_clients_are_listed_as_such_beside_their_server(machine: Machine, hold):
+def test_mps_clients_are_listed_as_such_next_to_their_server(machine: Machine, hold):
     assert machine.run("nvidia-cuda-mps-control", "-d").returncode == 0
     client = hold(1024)
 
