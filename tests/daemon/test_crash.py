@@ -101,7 +101,7 @@ class Story:
             await daemon.service.update(share, UpdateRequest(compute=compute), ME)
 
     async def migrate(self, daemon: DaemonSession) -> None:
-        """Now and then the driver cannot, with all of its programs or with some."""
+        """Sometimes the driver cannot, with all of its programs or with some."""
         closed = set(
             self.dice.sample([gpu.uuid for gpu in self.world.gpus], self.dice.randint(0, 1))
         )

@@ -139,7 +139,7 @@ def test_a_lost_gpu_fails_its_shares_when_their_programs_end(world, state):
 @pytest.mark.parametrize(
     ("code", "reaches"), [(31, {40}), (79, {40, 100}), (45, set()), (63, set())]
 )
-def test_an_xid_is_told_to_those_it_reaches(world, state, code, reaches, compute):
+def test_an_xid_is_reported_to_those_it_reaches(world, state, code, reaches, compute):
     async def story(daemon):
         share, _ = await daemon.run(8, compute=compute)
         daemon.parts.faults.notice_xid(Xid(gpu=GpuId("GPU-0"), code=code))
@@ -149,7 +149,7 @@ def test_an_xid_is_told_to_those_it_reaches(world, state, code, reaches, compute
     live(world, state, story)
 
 
-def test_a_fault_of_the_mechanism_is_told_once(world, state):
+def test_a_fault_of_the_mechanism_is_reported_once(world, state):
     async def story(daemon):
         share, _ = await daemon.run(8)
         world.fault = "the MPS server is in FAULT"

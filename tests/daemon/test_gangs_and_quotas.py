@@ -158,7 +158,7 @@ def test_above_its_limit_a_tenant_gets_nothing_at_all(world, state):
     live(world, state, story)
 
 
-def test_who_waits_for_his_own_limit_is_in_nobodys_way(world, state):
+def test_a_share_that_waits_for_its_own_limit_blocks_no_other(world, state):
     async def story(daemon):
         govern(daemon, limit=Amount(memory=Bytes(10 * GIB)))
         _, first = await daemon.run(10, name="first", tenant=Tenant("lab"))
@@ -201,7 +201,7 @@ def test_without_waiting_others_give_back_or_it_is_refused(world, state):
     live(world, state, story)
 
 
-def test_where_a_share_stands_in_line_and_what_is_borrowed_is_shown(world, state):
+def test_the_place_in_the_queue_and_what_is_borrowed_is_shown(world, state):
     async def story(daemon):
         govern(daemon, guaranteed=Amount(memory=Bytes(10 * GIB)))
         await create_two(daemon, 60)

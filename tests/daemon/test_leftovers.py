@@ -62,7 +62,7 @@ def test_a_mark_in_the_environment_hides_no_other_users_process(world, state):
     live(world, state, story)
 
 
-def test_memory_of_processes_that_have_ended_is_told_and_cannot_be_ended(world, state):
+def test_memory_of_processes_that_have_ended_is_reported_and_cannot_be_ended(world, state):
     async def story(daemon):
         gone, zombie = world.spawn(), world.spawn(parent=1)
         for process in (gone, zombie):
@@ -102,7 +102,7 @@ def test_what_is_ours_goes_and_what_must_stay_says_why(world, state):
         assert done[FILE.name].outcome is Outcome.DONE
         assert done[GROUP.name].outcome is Outcome.KEPT
         assert "end them first" in done[GROUP.name].because
-        assert len(done) == 2, "a process of somebody else's was not named"
+        assert len(done) == 2, "a process of another user was not named"
         assert not world.signals
         told = [e.message for e in daemon.store.events.since(0) if e.type == "leftover.cleaned"]
         assert told[0] == f"region {FILE.name}: done"
@@ -171,7 +171,7 @@ def test_a_member_of_a_share_cannot_be_named(world, state):
     live(world, state, story)
 
 
-def test_the_books_are_what_remains_are_compared_with(world, state):
+def test_leftovers_are_compared_with_the_state(world, state):
     async def story(daemon):
         await daemon.create(8, name="old")
         await daemon.service.remove("old", ME)
@@ -210,7 +210,7 @@ def resident(pid: int, *, server: bool, pipe: Path | None, parent: int = 1) -> M
     return MpsResident(resident=who, server=server, pipe=pipe)
 
 
-def test_mps_of_others_is_listed_and_orphans_are_told_apart():
+def test_mps_of_others_is_listed_and_orphans_are_distinguished():
     home = MPS / "GPU-0/pipe"
     found = {
         one.process.pid: one

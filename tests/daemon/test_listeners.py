@@ -41,7 +41,7 @@ def test_places_that_are_none_are_usage_errors(place):
         bound(place, secure=True)
 
 
-def test_a_place_that_is_taken_is_told(tmp_path):
+def test_an_address_in_use_is_reported(tmp_path):
     with (
         bound("127.0.0.1:0", secure=False) as first,
         pytest.raises(DeniedError, match="listen"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real daemons on a simulated machine: killed, refused, started anew; programs are real too."""
+"""Real daemons on a simulated machine: killed, refused, started again; programs are real too."""
 
 import json
 import os
@@ -45,7 +45,7 @@ sys.stdin.read()
 
 @contextmanager
 def running(daemon: Daemon, *options: str, program: tuple[str, ...] = SLEEP) -> Iterator:
-    """`gpushare run OPTIONS -- program`, until it has said its first word."""
+    """`gpushare run OPTIONS -- program`, until it has written its first line."""
     process = subprocess.Popen(
         [sys.executable, "-m", "gpushare.cli", "run", *options, "--", *program],
         env=daemon.environment,
@@ -104,7 +104,7 @@ def test_programs_outlive_a_killed_daemon_and_are_found_again(daemon):
     assert left_behind(daemon) == []
 
 
-def test_a_daemon_that_is_told_to_end_leaves_programs_alone(daemon):
+def test_a_daemon_that_is_asked_to_end_leaves_programs_alone(daemon):
     with running(daemon, "--name", "job", "-m", "2GiB") as (program, _):
         assert daemon.stop() == 0
         assert program.poll() is None
@@ -241,7 +241,7 @@ def test_without_a_driver_the_daemon_says_so(machine, unstarted):
     assert unstarted.stop() == 0
 
 
-def test_a_driver_of_two_versions_is_told(daemon, machine):
+def test_a_driver_of_two_versions_is_reported(daemon, machine):
     with running(daemon, "--name", "job", "-m", "2GiB"):
         daemon.kill()
         machine.fault("driver_mismatch=1")
@@ -254,7 +254,7 @@ def test_a_driver_of_two_versions_is_told(daemon, machine):
         assert done.returncode == 7
         assert "GS1502" in done.stderr
         machine.fault("driver_mismatch=0")
-        until(lambda: not daemon.shares(), "the share to be released all the same")
+        until(lambda: not daemon.shares(), "the share to be released anyway")
         process.terminate()
 
 

@@ -41,7 +41,7 @@ def index_of(daemon: Daemon, share: str) -> int:
     return int(found[gpu])
 
 
-def boards_of(pid: int) -> Path:
+def gpu_pages_of(pid: int) -> Path:
     pairs = Path(f"/proc/{pid}/environ").read_text().split("\0")
     return Path(dict(pair.split("=", 1) for pair in pairs if pair)["GPUSHARE_BOARDS"])
 
@@ -85,7 +85,7 @@ def test_memory_is_as_it_was_on_the_other_gpu(daemon: Daemon) -> None:
     assert used(daemon) == empty
 
 
-def test_its_limit_and_its_seat_come_along(daemon: Daemon) -> None:
+def test_its_limit_and_its_share_slot_come_along(daemon: Daemon) -> None:
     command = ("run", "--name", "job", "-m", "1GiB", "--", sys.executable, str(PROGRAM))
     with running(daemon, *command) as process:
         assert process.stdout is not None
@@ -98,7 +98,7 @@ def test_its_limit_and_its_seat_come_along(daemon: Daemon) -> None:
         assert full["held"] < 1024 * MIB
         assert ask(process, "touch") == {"result": 0}
         assert ask(process, "look")["total"] == 1024 * MIB
-        boards = boards_of(process.pid)
+        boards = gpu_pages_of(process.pid)
         (slot,) = GpuPage(boards / new).snapshot().share_slots
         assert slot.policy.share == daemon.share("job")["id"]
         assert not (boards / old).exists()
@@ -127,7 +127,7 @@ def test_one_that_is_away_comes_back_on_the_other_gpu(daemon: Daemon) -> None:
         assert finish(process) > 1
 
 
-def test_what_is_in_the_way_is_told(daemon: Daemon) -> None:
+def test_what_is_in_the_way_is_reported(daemon: Daemon) -> None:
     with program(daemon, "job", "-m", "8GiB") as process:
         checked(process)
         nobody = daemon.gpushare("migrate", "job", "--to", "7")

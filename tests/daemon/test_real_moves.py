@@ -43,7 +43,7 @@ def program(
 
 
 def finish(process: "subprocess.Popen[str]") -> int:
-    """Checks it made until it was told to end; its memory was right in all of them."""
+    """Checks it made until it was asked to end; its memory was right in all of them."""
     out, err = process.communicate("end\n", timeout=60)
     assert process.returncode == 0, err
     return int(out.split()[-1])

@@ -46,7 +46,10 @@ def quick(machine, short_path):
 
 
 def pairs(daemon: Daemon) -> dict[tuple[str, str], float]:
-    return {(p["program"], p["beside"]): p["work"] for p in profiles(daemon)["items"]}
+    return {
+        (p["program"], p["beside"]): p["work"]  # prose: allow
+        for p in profiles(daemon)["items"]
+    }
 
 
 def test_a_program_that_was_refused_memory_finds_some_later(quick):
@@ -74,7 +77,7 @@ def say(program, line: str) -> Any:
     return json.loads(program.stdout.readline())
 
 
-def test_programs_make_profiles_alone_and_beside_each_other(quick):
+def test_programs_make_profiles_alone_and_next_to_each_other(quick):
     with training(quick, "--name", "one", "-m", "4GiB"):
         until(lambda: ("train.py", "") in pairs(quick), "it to be seen alone")
         with training(quick, "--name", "two", "-m", "4GiB"):

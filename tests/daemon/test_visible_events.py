@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is told: events, metrics, plans."""
+"""What is reported: events, metrics, plans."""
 
 import asyncio
 
@@ -51,7 +51,7 @@ def test_strangers_hear_nothing_of_others(world, state):
     live(world, state, story)
 
 
-def test_a_share_above_its_limit_by_the_drivers_count_is_told_once(world, state):
+def test_a_share_above_its_limit_by_the_drivers_count_is_reported_once(world, state):
     async def story(daemon):
         share, process = await daemon.run(8)
         world.occupy(process, 9)

@@ -33,7 +33,7 @@ def test_only_the_owner_touches_a_share(world, state):
     live(world, state, story)
 
 
-def test_nobody_enters_with_a_process_that_is_not_his(world, state):
+def test_no_user_enters_with_the_process_of_another(world, state):
     async def story(daemon):
         process = world.spawn()
         spec = ShareSpec(memory=MemoryAsk(limit=GIB))

@@ -95,7 +95,7 @@ def test_clocks_may_differ_by_a_minute(there, issuer):
     assert vouched(issuer, there.sign(exp=at(-50))).user == "lin"
 
 
-def test_what_nobody_signed_is_refused(there, issuer):
+def test_what_is_not_signed_is_refused(there, issuer):
     refused(issuer, there.unsigned())
     refused(issuer, there.confused())
     refused(issuer, there.sign(there.new_key("first")))  # the right name, another key
@@ -111,7 +111,7 @@ def test_nonsense_is_refused(issuer, proof):
         vouched(issuer, proof)
 
 
-def test_a_key_that_nobody_has_seen_is_asked_for_once(there, issuer, clock):
+def test_an_unknown_key_is_asked_for_once(there, issuer, clock):
     assert vouched(issuer, there.sign()).user == "lin"
     stranger = there.sign(there.new_key("unknown"))
     refused(issuer, stranger)
@@ -129,7 +129,7 @@ def test_keys_may_be_rotated(there, issuer, clock):
     refused(issuer, old)
 
 
-def test_a_silent_issuer_lets_nobody_new_in(clock):
+def test_a_silent_issuer_lets_no_new_user_in(clock):
     nobody = Issuer(IssuerSettings(issuer="http://127.0.0.1:1", audience="a", client="c"), clock)
     with pytest.raises(DaemonError):
         vouched(nobody, "a.b.c")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens: who may make which, for whom, and what is left of them."""
+"""Tokens: who may make which, and for which users; what is left of them."""
 
 import asyncio
 from datetime import timedelta
@@ -30,7 +30,7 @@ WRITE = ("tokens:write",)
 
 
 class NamingIssuer:
-    """An issuer that names whoever the proof says."""
+    """An issuer that names the user in the proof."""
 
     login, session = Login(issuer="https://id.lab", client="cli"), SESSION
 
@@ -84,10 +84,10 @@ def test_only_admins_make_tokens_for_others(keys):
         with pytest.raises(RoleError):
             make(keys, local(keys, uid), user="ana")
     with pytest.raises(UsageError, match="no user"):
-        make(keys, ADMIN, user="nobody-here")
+        make(keys, ADMIN, user="nobody-here")  # prose: allow
 
 
-def test_a_token_for_another_has_the_others_role_unless_more_is_said(keys):
+def test_a_token_for_another_user_has_that_users_role_by_default(keys):
     assert make(keys, ADMIN, user="lin").token.role is Role.USER
     made = make(keys, ADMIN, user="lin", role=Role.OPERATOR)
     assert keys.bearer(made.secret, "10.0.0.1").role is Role.OPERATOR
@@ -121,7 +121,7 @@ def test_a_role_that_its_maker_lost_is_lost(keys):
     assert keys.bearer(made.secret, "a").role is Role.USER
 
 
-def test_a_name_that_now_is_somebody_else_is_refused(keys):
+def test_a_name_that_is_now_another_user_is_refused(keys):
     made = make(keys, local(keys, LIN))
     users = keys.directory.users
     users["lin"] = replace(users["lin"], name="new")
@@ -212,7 +212,7 @@ def test_secrets_are_kept_nowhere(keys, state):
     assert not [text for text in told if word in text]
 
 
-def test_what_is_told_of_tokens_is_for_operators(keys):
+def test_events_of_tokens_are_for_operators(keys):
     make(keys, local(keys, LIN))
     [event] = keys.here.store.events.since(0)
     visibility = keys.here.parts.visibility

@@ -18,7 +18,7 @@ SECRETS = ("hidden-name", "hidden-label", "hidden-reason", "hidden-log")
 
 
 async def occupied(daemon):
-    """A share with everything about it that could be told."""
+    """A share with everything that could be shown."""
     share, process = await daemon.run(8, name="hidden-name", labels={"what": "hidden-label"})
     daemon.store.shares.update(share.id, reason="hidden-reason", log="hidden-log")
     daemon.world.occupy(process, 4)
@@ -89,7 +89,7 @@ def test_names_cannot_be_guessed(world, state):
     live(world, state, story)
 
 
-def test_what_a_share_is_called_beside_another_is_not_told(world, state):
+def test_the_name_of_a_share_next_to_another_is_not_shown(world, state):
     async def story(daemon):
         await occupied(daemon)
         mine = await daemon.service.create(_request(), STRANGER)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shares that take turns: one has the GPU memory, the others wait, nobody is forgotten."""
+"""Shares that take turns: one has the GPU memory, the others wait, none is forgotten."""
 
 import pytest
 
@@ -90,7 +90,7 @@ def test_the_end_of_one_is_the_turn_of_the_next(world, state):
     live(world, state, story)
 
 
-def test_one_that_somebody_suspends_is_left_out_until_he_resumes_it(world, state):
+def test_one_that_a_user_suspends_is_left_out_until_it_is_resumed(world, state):
     async def story(daemon):
         await three(daemon)
         await daemon.service.suspend("a", SuspendRequest(), ME)
@@ -105,7 +105,7 @@ def test_one_that_somebody_suspends_is_left_out_until_he_resumes_it(world, state
     live(world, state, story)
 
 
-def test_what_fits_beside_the_others_may_stay(world, state):
+def test_what_fits_next_to_the_others_may_stay(world, state):
     async def story(daemon):
         first, _ = await daemon.run(30, name="a", turns=True)
         await daemon.run(50, name="b", turns=True)
@@ -117,7 +117,7 @@ def test_what_fits_beside_the_others_may_stay(world, state):
 
 
 @pytest.mark.parametrize("failure", [Failure.UNMOVABLE, Failure.HOST_MEMORY])
-def test_one_that_cannot_leave_keeps_its_turn_and_is_told_of(world, state, failure):
+def test_one_that_cannot_leave_keeps_its_turn_and_is_reported(world, state, failure):
     async def story(daemon):
         await three(daemon)
         world.regions.failure = failure

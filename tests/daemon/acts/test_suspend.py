@@ -152,7 +152,7 @@ def test_a_suspended_share_survives_hours_and_another_daemon(world, state):
     live(world, state, after)
 
 
-def test_what_cannot_move_is_said_before_anybody_relies_on_it(world, state):
+def test_what_cannot_move_is_reported_before_anyone_relies_on_it(world, state):
     world.regions.fixed = 0b1
 
     async def story(daemon):
@@ -181,7 +181,7 @@ def test_a_share_without_the_guard_cannot_be_suspended(world, state):
 
 
 @pytest.mark.parametrize(
-    ("failure", "error", "said"),
+    ("failure", "error", "said"),  # prose: allow
     [
         (Failure.UNMOVABLE, NotSuspendableError, "cannot move"),
         (Failure.HOST_MEMORY, HostMemoryError, "4 GiB of host memory"),
@@ -249,7 +249,7 @@ def test_a_return_that_was_cut_short_keeps_its_room(world, state):
     live(world, state, story)
 
 
-def test_nobody_enters_a_share_that_is_being_released(world, state):
+def test_no_process_enters_a_share_that_is_being_released(world, state):
     async def story(daemon):
         await daemon.create(8, name="desk")
         world.trouble = stuck

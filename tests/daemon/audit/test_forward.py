@@ -65,7 +65,7 @@ def test_syslog_gets_one_line_each(world, state, listening):
 
 
 @pytest.mark.parametrize("kind", [AuditCopy.SYSLOG, AuditCopy.JOURNALD])
-def test_a_socket_that_is_missing_is_told_once(world, state, short_path, kind):
+def test_a_missing_socket_is_reported_once(world, state, short_path, kind):
     told = []
     with audited_session(world, state, copy=forwarder(kind, told.append, short_path)) as kept:
         kept.writer.tell(deed())
@@ -74,7 +74,7 @@ def test_a_socket_that_is_missing_is_told_once(world, state, short_path, kind):
     assert str(short_path) in told[0]
 
 
-def test_a_reader_that_does_not_read_stops_nobody(world, state, listening):
+def test_a_reader_that_does_not_read_stops_nothing(world, state, listening):
     listening("dev/log")
     told = []
     with audited_session(

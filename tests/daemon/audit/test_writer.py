@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands in the audit log of a daemon, and what does not."""
+"""What is in the audit log of a daemon, and what does not."""
 
 import asyncio
 import os
@@ -133,7 +133,7 @@ def test_looks_are_kept_only_when_they_were_refused(kept):
     ]
 
 
-def test_refusals_are_told_on(kept):
+def test_refusals_are_forwarded(kept):
     kept.writer.tell(deed(caller=USER, result="GS1303"))
     kept.writer.tell(deed(caller=USER))
 
@@ -160,7 +160,7 @@ def test_strangers_cannot_fill_the_disk_with_paths_that_they_make_up(kept):
     assert len(kept.records(actor="unknown")) == 20
 
 
-def test_limits_that_do_not_hold_are_told(kept):
+def test_limits_that_do_not_hold_are_reported(kept):
     found = Verification(at=kept.here.world.clock.now(), ok=False)
     kept.writer.tell(deed(path="/v1/shares/{ref}/verify", ref="train", answer=found))
 

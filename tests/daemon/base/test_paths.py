@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders and sockets that nobody else can have put there; words to systemd; names."""
+"""Folders and sockets that no other user can have put there; messages to systemd; names."""
 
 import os
 import socket
@@ -44,7 +44,7 @@ def test_a_folder_of_someone_else_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("shared", "mode"), [(False, 0o600), (True, 0o666)])
-def test_the_socket_is_for_whom_it_should_be(short_path, monkeypatch, shared, mode):
+def test_the_socket_is_for_the_right_users(short_path, monkeypatch, shared, mode):
     monkeypatch.setattr(paths, "GROUP", "no-such-group-here")
     with listen(short_path / "s", shared=shared):
         assert stat.S_IMODE((short_path / "s").stat().st_mode) == mode
@@ -68,13 +68,13 @@ def test_a_file_that_is_no_socket_is_left_alone(short_path):
     assert (short_path / "s").read_text() == "precious"
 
 
-def test_a_path_that_is_too_long_is_told(tmp_path):
+def test_a_path_that_is_too_long_is_reported(tmp_path):
     with pytest.raises(DeniedError, match="too long"):
         listen(tmp_path / ("x" * 120), shared=False)
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-def test_systemd_is_told(short_path, abstract):
+def test_systemd_is_notified(short_path, abstract):
     address = f"@gpushare-test-{os.getpid()}" if abstract else str(short_path / "n")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind("\0" + address[1:] if abstract else address)
@@ -82,7 +82,7 @@ def test_systemd_is_told(short_path, abstract):
         assert manager.recv(100) == b"READY=1"
 
 
-def test_without_systemd_nothing_is_said():
+def test_without_systemd_nothing_is_sent():
     Notifier("").send("READY=1")
     assert Notifier("").watchdog_seconds is None
     assert Notifier("", "30000000").watchdog_seconds == 30

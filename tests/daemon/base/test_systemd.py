@@ -25,13 +25,13 @@ def beats(notifier: Notifier, seconds: float) -> None:
     asyncio.run(life())
 
 
-def test_it_is_told_often_enough(systemd):
+def test_it_is_notified_often_enough(systemd):
     with pytest.raises(TimeoutError):
         beats(Notifier(systemd.getsockname(), "60000"), 0.15)
     assert [systemd.recv(64) for _ in range(3)] == [b"WATCHDOG=1"] * 3
 
 
-def test_nobody_is_told_where_nobody_watches(systemd):
+def test_nothing_is_sent_without_a_watchdog(systemd):
     beats(Notifier(systemd.getsockname()), 10)
     systemd.setblocking(False)
     with pytest.raises(BlockingIOError):

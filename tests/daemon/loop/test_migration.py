@@ -88,7 +88,7 @@ def test_a_share_without_programs_moves_too(world, state):
     live(world, state, story)
 
 
-def test_nobody_moves_into_room_that_others_have(world, state):
+def test_no_share_moves_into_room_that_others_have(world, state):
     async def story(daemon):
         await daemon.run_two(50)
         with pytest.raises(NoCapacityError, match="first cannot move now"):
@@ -116,7 +116,7 @@ def test_what_cannot_move_says_why_before_it_is_asked(world, state, wish, becaus
     live(world, state, story)
 
 
-def test_memory_that_the_driver_cannot_checkpoint_is_told(world, state):
+def test_memory_that_the_driver_cannot_checkpoint_is_reported(world, state):
     async def story(daemon):
         world.regions.fixed = 0b1000101  # managed, an array, from another process
         await daemon.run(8)

@@ -47,7 +47,7 @@ def test_waiting_ends_when_the_share_is_granted(world, state):
     live(world, state, story)
 
 
-def test_waiting_in_vain_times_out(world, state):
+def test_waiting_without_success_times_out(world, state):
     async def story(daemon):
         await daemon.create(60, name="first")
         await daemon.create(60, name="second")

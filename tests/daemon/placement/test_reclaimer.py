@@ -72,7 +72,7 @@ def test_what_is_within_a_guarantee_stays(world, state):
     live(world, state, story)
 
 
-def test_nobody_gives_back_before_the_least_runtime(world, state):
+def test_no_share_gives_back_before_the_least_runtime(world, state):
     async def story(daemon):
         govern(daemon, policy())
         await daemon.run(60, name="train", tenant=BATCH)
@@ -85,7 +85,7 @@ def test_nobody_gives_back_before_the_least_runtime(world, state):
     live(world, state, story)
 
 
-def test_one_that_nobody_has_looked_at_yet_is_not_ended_for_that(world, state):
+def test_one_that_was_not_observed_yet_is_not_ended_for_that(world, state):
     async def story(daemon):
         rules = policy()
         govern(daemon, replace(rules, min_runtime=Seconds(0)))

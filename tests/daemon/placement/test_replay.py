@@ -33,7 +33,7 @@ def test_nothing_is_kept_of_one_that_waits(world, state):
     live(world, state, story)
 
 
-def test_another_answer_is_told():
+def test_another_answer_is_reported():
     state, request = snapshot(gpu()), ask(8)
     elsewhere = replace(decide(state, request), why=("otherwise",))
     body = DecisionRecord(state=state, requests=(request,), decision=elsewhere).encode()

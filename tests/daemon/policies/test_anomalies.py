@@ -24,7 +24,7 @@ GPU = GpuId("GPU-0")
 
 
 class Watch:
-    """The rules and what they have told."""
+    """The rules and what they have reported."""
 
     def __init__(self) -> None:
         self.rules, self.now = Anomalies(), 1000.0
@@ -44,7 +44,7 @@ def sample(name="a", **more) -> ShareSample:
     return ShareSample(share=ShareId(name), name=name, **{**usual, "held": 100.0, **more})
 
 
-def test_many_refused_allocations_are_told_once(watch: Watch):
+def test_many_refused_allocations_are_reported_once(watch: Watch):
     told = [watch.look(sample(denied=number)) for number in range(0, 5000, 100)]
 
     assert told.count([AnomalyKind.PROBING]) == 1
@@ -67,7 +67,7 @@ def test_a_counter_that_is_set_back_is_no_refusal(watch: Watch):
     assert watch.look(sample(denied=100)) == []
 
 
-def test_probing_is_told_again_after_it_was_calm(watch: Watch):
+def test_probing_is_reported_again_after_it_was_calm(watch: Watch):
     def probe() -> list[AnomalyKind]:
         for _ in range(20):
             watch.rules.refused(watch.now, "lin")
@@ -87,7 +87,7 @@ def test_refusals_of_many_users_are_not_one_users(watch: Watch):
     assert watch.look() == []
 
 
-def test_a_program_that_runs_out_of_memory_again_and_again_is_told_once(watch: Watch):
+def test_a_program_that_runs_out_of_memory_again_and_again_is_reported_once(watch: Watch):
     told = []
     for round_ in range(6):
         name = f"run-{round_}"
@@ -129,19 +129,19 @@ def steady(watch: Watch, samples: int = 30, **more) -> list[AnomalyKind]:
 
 
 def after_steady(watch: Watch, samples: Iterable[ShareSample]) -> list[AnomalyKind]:
-    """What is told of them; nothing is told of the steady time before."""
+    """What is reported of them; nothing is reported of the steady time before."""
     assert steady(watch) == []
     return [kind for each in samples for kind in watch.look(each, passed=30.0)]
 
 
-def test_a_share_that_suddenly_launches_much_more_is_told(watch: Watch):
+def test_a_share_that_suddenly_launches_much_more_is_reported(watch: Watch):
     launches = [29 * 3000 + number * 60_000 for number in range(1, 30)]
     busy = [sample(launches=number, used=Bytes(4 * GIB)) for number in launches]
 
     assert after_steady(watch, busy) == [AnomalyKind.PATTERN]
 
 
-def test_a_share_that_suddenly_has_much_more_memory_is_told(watch: Watch):
+def test_a_share_that_suddenly_has_much_more_memory_is_reported(watch: Watch):
     large = [sample(launches=None, used=Bytes(30 * GIB))] * 5
 
     assert after_steady(watch, large) == [AnomalyKind.PATTERN]
@@ -172,7 +172,7 @@ def test_a_share_that_was_idle_may_begin_to_work(watch: Watch):
     assert told == []
 
 
-def test_a_program_outside_every_share_is_told_once_it_stays(watch: Watch):
+def test_a_program_outside_every_share_is_reported_once_it_stays(watch: Watch):
     def strangers(*pids: int, passed: float = 5.0) -> list[AnomalyKind]:
         return watch.look(passed=passed, outside={GPU: frozenset(pids)})
 
@@ -194,7 +194,7 @@ def test_programs_that_come_and_go_are_being_found_in_their_shares(watch: Watch)
         assert watch.look(outside={GPU: frozenset((pid,))}) == []
 
 
-def test_a_tenant_at_its_limit_for_hours_is_told_once(watch: Watch):
+def test_a_tenant_at_its_limit_for_hours_is_reported_once(watch: Watch):
     told = []
     for _ in range(10):
         told += watch.look(passed=HOUR, quota_use={Tenant("lab"): 0.97, Tenant("other"): 0.9})
@@ -217,14 +217,14 @@ def circle(watch: Watch, rounds: int, **more) -> list[AnomalyKind]:
     return told
 
 
-def test_a_tenant_that_dodges_reclaim_is_told_once(watch: Watch):
+def test_a_tenant_that_dodges_reclaim_is_reported_once(watch: Watch):
     assert circle(watch, 30, held=55.0, crowded=True) == [AnomalyKind.EDGE]
 
 
 @pytest.mark.parametrize(
     "usual",
     [
-        {"held": 55.0, "crowded": False},  # nobody waits
+        {"held": 55.0, "crowded": False},  # no share waits
         {"held": 5.0, "crowded": True},  # short jobs
         {"held": 500.0, "crowded": True},  # long ones
     ],
@@ -233,7 +233,7 @@ def test_other_ways_to_come_and_go_are_no_dodge(watch: Watch, usual):
     assert circle(watch, 30, **usual) == []
 
 
-def test_hits_are_told_at_once_and_then_once_a_minute():
+def test_hits_are_reported_at_once_and_then_once_a_minute():
     hits, told = RefusedAllocations(), []
     for second in range(0, 130, 5):
         told += [n for _, n in hits.look(float(second), [sample(denied=second, held=1.0)])]
@@ -242,7 +242,7 @@ def test_hits_are_told_at_once_and_then_once_a_minute():
     assert sum(told) == 125
 
 
-def test_hits_that_were_not_told_are_told_at_the_end():
+def test_hits_that_were_not_reported_are_reported_at_the_end():
     hits = RefusedAllocations()
     assert list(hits.look(0.0, [sample(denied=1, held=1.0)])) == [("a", 1)]
     assert list(hits.look(5.0, [sample(denied=4)])) == []

@@ -24,7 +24,7 @@ ONE = share()
 
 
 def need(limit: int = 8, request: int | None = None, used: int = 4, **more) -> MemoryNeed:
-    """In GiB; asked as it stands unless said otherwise."""
+    """In GiB; asked as it stands unless stated otherwise."""
     request = limit if request is None else request
     figures = {"asked_limit": limit, "asked_request": request, **more}
     sizes = {k: Bytes(v * GIB) for k, v in figures.items() if k != "denied" and v is not None}
@@ -55,7 +55,7 @@ def rule(daemon, **sizing) -> None:
     daemon.store.policy.put(policy, "root", daemon.world.clock.now())
 
 
-def told(daemon, kind: str = "share.resized") -> list[str]:
+def messages(daemon, kind: str = "share.resized") -> list[str]:
     return [event.message for event in daemon.store.events.since(0) if event.type == kind]
 
 
@@ -185,17 +185,17 @@ def test_a_growing_program_grows(world, state):
         grown = await daemon.show(share.id)
         assert (grown.memory.limit, grown.memory.request) == (room(10), room(8))
         assert grown.asked.memory.limit == room(8)
-        assert told(daemon) == ["limit up to 10 GiB: it is near its limit"]
+        assert messages(daemon) == ["limit up to 10 GiB: it is near its limit"]
         world.counted["train"] = counted(9.9, denied=3)
         await daemon.tick(5)
-        assert len(told(daemon)) == 1, "what a change does is seen first"
+        assert len(messages(daemon)) == 1, "what a change does is seen first"
         await daemon.tick(5, times=10)
         assert (await daemon.show(share.id)).memory.limit == room(12)
 
     live(world, state, story)
 
 
-def test_nobody_grows_into_what_others_have(world, state):
+def test_no_share_grows_into_what_others_have(world, state):
     async def story(daemon):
         rule(daemon, grow=True)
         await daemon.run(40)
@@ -207,7 +207,7 @@ def test_nobody_grows_into_what_others_have(world, state):
     live(world, state, story)
 
 
-def test_others_fit_beside_a_share_that_was_shrunk(world, state):
+def test_others_fit_next_to_a_share_that_was_shrunk(world, state):
     async def story(daemon):
         rule(daemon, shrink=True, watch=600)
         await daemon.run(60)
@@ -229,13 +229,13 @@ def test_off_unless_switched_on(world, state):
         for number in range(20):
             world.counted["train"] = counted(8, denied=number)
             await daemon.tick(100)
-        assert not told(daemon)
+        assert not messages(daemon)
         assert (await daemon.show("train")).asked is None
 
     live(world, state, story)
 
 
-def test_what_cannot_change_is_told_once(world, state):
+def test_what_cannot_change_is_reported_once(world, state):
     async def story(daemon):
         rule(daemon, grow=True)
         await daemon.run(8)
@@ -247,8 +247,10 @@ def test_what_cannot_change_is_told_once(world, state):
         for number in range(5):
             world.counted["train"] = counted(8, denied=number)
             await daemon.tick(100)
-        assert told(daemon, "share.resize_failed") == ["its memory cannot change while it lives"]
-        assert not told(daemon)
+        assert messages(daemon, "share.resize_failed") == [
+            "its memory cannot change while it lives"
+        ]
+        assert not messages(daemon)
 
     live(world, state, story)
 

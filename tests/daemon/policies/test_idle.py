@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Idle shares: noticed, told, lowered, suspended."""
+"""Idle shares: noticed, reported, lowered, suspended."""
 
 import pytest
 from hypothesis import given
@@ -40,7 +40,7 @@ async def run_and_idle(daemon, act: IdleAct, number: int = 8, **wish) -> None:
     await daemon.tick(100, times=number)
 
 
-def told(daemon, kind: str = "share.idle") -> list[str]:
+def messages(daemon, kind: str = "share.idle") -> list[str]:
     return [event.message for event in daemon.store.events.since(0) if event.type == kind]
 
 
@@ -53,7 +53,7 @@ samples = st.builds(
 
 
 @given(samples, samples)
-def test_quiet_is_said_only_where_something_tells(before, now):
+def test_quiet_is_known_only_where_something_measures(before, now):
     found = was_active(before, now)
     if found is False:
         assert now.handed == before.handed
@@ -75,13 +75,13 @@ def test_nothing_is_due_too_early_twice_or_without_a_policy(quiet, programs, tol
         assert found is IdleAct.NOTIFY
 
 
-def test_a_quiet_program_is_told_once_and_shown(world, state):
+def test_a_quiet_program_is_reported_once_and_shown(world, state):
     async def story(daemon):
         rule(daemon, IdleAct.NOTIFY)
         share, _ = await daemon.run(8)
         world.counted["train"] = counted(7)
         await daemon.tick(100, times=8)
-        (said,) = told(daemon)
+        (said,) = messages(daemon)
         assert said == "idle for 10 min: its programs gave the GPU nothing to do"
         shown = await daemon.show(share.id)
         assert (world.clock.now() - shown.idle_since).total_seconds() == 700
@@ -103,18 +103,18 @@ def test_who_launches_waits_or_is_seen_by_nvml_is_not_idle(world, state):
         world.counted["train"] = counted(9)
         world.busy = frozenset({process.pid})
         await daemon.tick(100, times=10)
-        assert not told(daemon)
+        assert not messages(daemon)
         assert (await daemon.show("train")).idle_since is None
 
     live(world, state, story)
 
 
-def test_where_nothing_tells_nobody_is_idle(world, state):
+def test_where_nothing_measures_no_share_is_idle(world, state):
     async def story(daemon):
         rule(daemon, IdleAct.SUSPEND)
         await daemon.run(8)
         await daemon.tick(100, times=10)
-        assert not told(daemon)
+        assert not messages(daemon)
 
     live(world, state, story)
 
@@ -125,7 +125,7 @@ def test_without_a_guard_nvml_says_who_is_idle(world, state):
         world.busy = frozenset()
         await daemon.run(None)
         await daemon.tick(100, times=8)
-        assert told(daemon) == ["idle for 10 min: NVML saw none of its programs use the GPU"]
+        assert messages(daemon) == ["idle for 10 min: NVML saw none of its programs use the GPU"]
 
     live(world, state, story)
 
@@ -135,7 +135,7 @@ def test_off_unless_switched_on(world, state):
         await daemon.run(8)
         world.counted["train"] = counted(7)
         await daemon.tick(100, times=30)
-        assert not told(daemon)
+        assert not messages(daemon)
         assert (await daemon.show("train")).idle_since is not None
 
     live(world, state, story)
@@ -147,12 +147,14 @@ def test_a_lowered_share_has_its_priority_back_when_it_works(world, state):
         low = await daemon.show("train")
         assert low.priority is Priority.LOW
         assert low.asked.priority is Priority.HIGH
-        assert told(daemon)[0].endswith("its priority is low until it is active again")
+        assert messages(daemon)[0].endswith("its priority is low until it is active again")
         world.counted["train"] = counted(8)
         await daemon.tick(5)
         back = await daemon.show("train")
         assert (back.priority, back.asked) == (Priority.HIGH, None)
-        assert told(daemon, "share.active") == ["it is active again; its priority is high again"]
+        assert messages(daemon, "share.active") == [
+            "it is active again; its priority is high again"
+        ]
 
     live(world, state, story)
 
@@ -203,7 +205,7 @@ def test_what_the_owner_asks_meanwhile_stays(world, state):
     live(world, state, story)
 
 
-def test_a_suspended_share_waits_for_somebody_to_resume_it(world, state):
+def test_a_suspended_share_waits_until_a_user_resumes_it(world, state):
     async def story(daemon):
         rule(daemon, IdleAct.SUSPEND)
         share, _ = await daemon.run(60)
@@ -236,12 +238,12 @@ def test_who_resumes_it_has_the_whole_time_again(world, state):
     live(world, state, story)
 
 
-def test_what_cannot_be_done_is_told_once(world, state):
+def test_what_cannot_be_done_is_reported_once(world, state):
     world.regions.fixed = 0b1
 
     async def story(daemon):
         await run_and_idle(daemon, IdleAct.SUSPEND, 20)
-        (said,) = told(daemon)
+        (said,) = messages(daemon)
         assert "it stays on the GPU" in said
         assert "managed memory" in said
         assert await daemon.state("train") == State.RUNNING
@@ -249,12 +251,12 @@ def test_what_cannot_be_done_is_told_once(world, state):
     live(world, state, story)
 
 
-def test_a_held_share_without_programs_is_only_told(world, state):
+def test_a_held_share_without_programs_is_only_reported(world, state):
     async def story(daemon):
         rule(daemon, IdleAct.SUSPEND)
         await daemon.create(8, name="desk")
         await daemon.tick(100, times=8)
-        assert told(daemon) == ["it has no program, for 10 min"]
+        assert messages(daemon) == ["it has no program, for 10 min"]
         assert await daemon.state("desk") == State.GRANTED
 
     live(world, state, story)

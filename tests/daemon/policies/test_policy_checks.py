@@ -32,10 +32,10 @@ ONE_GPU = Machine(
 @pytest.mark.parametrize(
     ("user", "groups", "wanted", "found"),
     [
-        ("bo", (), None, SPEECH),  # the first by name of those that list him
+        ("bo", (), None, SPEECH),  # the first by name of those that list this user
         ("bo", ("audio",), VISION, VISION),
         ("cy", ("audio", "video"), None, SPEECH),
-        ("cy", (), None, Tenant("cy")),  # in no tenant: his own name
+        ("cy", (), None, Tenant("cy")),  # in no tenant: the user's own name
         ("cy", (), Tenant("cy"), Tenant("cy")),
         ("ana", (), None, ANA),  # a tenant of one's own name is one's own
         ("ana", (), VISION, VISION),
@@ -56,7 +56,7 @@ def test_a_tenant_of_others_is_refused_but_to_operators():
     assert tenant_of(TREE, "cy", (), VISION, operator=True) == VISION
 
 
-def test_who_is_in_a_tenant_does_not_also_stand_for_himself():
+def test_a_user_in_a_tenant_is_not_also_their_own_tenant():
     with pytest.raises(NoSuchTenantError):
         tenant_of(TREE, "bo", (), Tenant("bo"))
 
@@ -80,7 +80,7 @@ def changed(name: Tenant, **fields) -> Policy:
 
 
 @pytest.mark.parametrize(
-    ("policy", "said"),
+    ("policy", "said"),  # prose: allow
     [
         (changed(ANA, guaranteed=Amount(memory=Bytes(30 * GIB))), "more is guaranteed"),
         (changed(ANA, guaranteed=Amount(compute=Percent(101))), "more is guaranteed"),
@@ -108,14 +108,14 @@ def test_a_policy_that_can_hold():
     check(TREE, Policy(), ONE_GPU)
 
 
-def test_a_gpu_that_is_gone_keeps_nobody_from_another_change():
+def test_a_gpu_that_is_gone_prevents_no_other_change():
     after = replace(TREE, placement=Placement.SPREAD)
     check(after, TREE, Machine())
     with pytest.raises(PolicyError, match="more is guaranteed"):
         check(after, Policy(), Machine())
 
 
-def test_names_that_the_machine_does_not_know_are_told():
+def test_names_that_the_machine_does_not_know_are_reported():
     odd = changed(ANA, users=("root", "no\0body", "none-such"), groups=("root", "none-such"))
 
     said = [text for text in warnings(odd, TREE) if text.startswith("tenant ana:")]
@@ -125,7 +125,7 @@ def test_names_that_the_machine_does_not_know_are_told():
 
 
 class Known:
-    """The account `cy`, and nobody else."""
+    """The account `cy`, and no other."""
 
     def by_uid(self, uid: int) -> Account | None:
         groups = frozenset({"audio"})
@@ -236,7 +236,7 @@ def test_one_sees_ones_own_tenants_and_those_above(world, state):
     live(world, state, story)
 
 
-def test_who_is_in_no_tenant_sees_what_holds_for_him(world, state):
+def test_a_user_in_no_tenant_sees_their_limits(world, state):
     async def story(daemon):
         rules = governed(daemon)
         await rules.put(Policy(default=TenantSpec(shares=2)), ME)
@@ -246,7 +246,7 @@ def test_who_is_in_no_tenant_sees_what_holds_for_him(world, state):
     live(world, state, story)
 
 
-def test_every_policy_there_was_is_told_newest_first(world, state):
+def test_every_policy_there_was_is_listed_newest_first(world, state):
     async def story(daemon):
         rules = governed(daemon)
         await rules.put(TREE, ME)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast programs are alone and beside each other."""
+"""How fast programs are alone and next to each other."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -53,7 +53,7 @@ def test_three_tell_nothing_of_a_pair():
         ([look("a", 0), look("b", 0)], [look("a", 5), look("b", None)]),
         ([look("a", 9), look("b", 0)], [look("a", 5), look("b", 0)]),
     ],
-    ids=["somebody new", "somebody whom nobody counts", "a counter that went back"],
+    ids=["a new program", "a program that is not counted", "a counter that went back"],
 )
 def test_what_is_not_known_for_the_whole_time_is_not_kept(before, now):
     assert not pairs(before, now)

@@ -89,7 +89,7 @@ def test_memory_above_what_is_guaranteed_counts_while_it_is_used():
         ({"open_ns": S}, {"wanted_ns": S}, 0.0),  # forged
     ],
 )
-def test_time_on_the_gpu_is_measured_by_the_seat(before, now, part):
+def test_time_on_the_gpu_is_measured_by_the_share_slot(before, now, part):
     old, new = (ShareSlot(number=0, policy=SharePolicy(share="a"), **it) for it in (before, now))
 
     assert had(old, new, 10.0) == part
@@ -133,7 +133,7 @@ def test_a_tenant_counts_what_is_below_it():
 
 
 def charged(daemon) -> float:
-    """GPU seconds of everybody."""
+    """GPU seconds of all users."""
     now = daemon.world.clock.now()
     return sum(daemon.store.usage.within(now, 86400 * 30).values())
 
@@ -191,7 +191,7 @@ def test_work_is_charged_as_measured_and_idleness_with_memory_alone(world, state
         await daemon.tick(10)
         assert charged(daemon) == pytest.approx(before + 5)
         for _ in range(8):
-            await daemon.tick(10)  # nothing is launched: soon it is told idle
+            await daemon.tick(10)  # nothing is launched: soon it is reported idle
         before = charged(daemon)
         await daemon.tick(10)
         assert charged(daemon) == pytest.approx(before + 1)
@@ -233,7 +233,7 @@ def test_what_was_held_while_no_daemon_ran_is_charged_by_the_records(world, stat
 
     def rest(process):
         world.clock.pass_by(100)
-        world.end(process)  # nobody knows when: only what still stands was held all the time
+        world.end(process)  # it is unknown when: only what still stands was held all the time
 
         async def second(daemon):
             assert charged(daemon) == pytest.approx(9 + 40)
