@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What moving a share takes for granted of the real driver; needs two GPUs of one model.
 
-Open until somebody runs it: whether a program that was shown one GPU only can be restored on
+Open until it is run: whether a program that was shown one GPU only can be restored on
 another, and by which map.
 """
 
@@ -74,7 +74,7 @@ def process(
     found.communicate(timeout=30)
 
 
-def test_a_program_goes_on_with_its_memory_on_another_gpu(
+def test_a_program_continues_with_its_memory_on_another_gpu(
     pair: tuple[str, str], process: "subprocess.Popen[str]"
 ) -> None:
     machine: Machine = real()
