@@ -65,7 +65,7 @@ def _uuid(machine: Machine, index: int) -> GpuId:
 
 @pytest.fixture
 def guarded(machine: Machine, tmp_path: Path) -> Callable[..., Share]:
-    """A share of so many bytes beside one context, on one GPU of the machine."""
+    """A share of so many bytes next to one context, on one GPU of the machine."""
 
     def make(limit: int, *, gpu: int = 0, context: int = CONTEXT) -> Share:
         uuid, room = _uuid(machine, gpu), Bytes(limit + context)

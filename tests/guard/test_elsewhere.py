@@ -51,7 +51,7 @@ class Mover:
         self.region = Region.create(folder / "region", [self.grant(0)])
 
     def grant(self, gpu: int) -> RegionGrant:
-        """It has share slot 3 on the first GPU's board, and share slot 5 on the second's."""
+        """It has share slot 3 on the first GPU's page, and share slot 5 on the second's."""
         number = 3 + 2 * gpu
         policy = SharePolicy(share=ShareId("share"), rank=Rank.NORMAL, limit=5000)
         self.boards[gpu].set_share(number, policy)
@@ -89,7 +89,7 @@ def mover(tmp_path: Path) -> Iterator[Mover]:
         yield Mover(machine, tmp_path)
 
 
-def test_it_rides_the_other_board_and_comes_back_to_the_first(mover: Mover) -> None:
+def test_it_attaches_to_the_other_gpu_page_and_comes_back_to_the_first(mover: Mover) -> None:
     process = mover.start(program("gate_test"), "work", "2000000")
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"

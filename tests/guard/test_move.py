@@ -241,7 +241,7 @@ def test_a_program_waits_for_room_on_the_gpu(guarded, native_test) -> None:
 
 @contextmanager
 def filled(machine, program: Path, *, left: int) -> Iterator[None]:
-    """Somebody else has all of the card but so many MiB (and a context)."""
+    """Another program has all of the GPU but so many MiB (and a context)."""
     filler = Holder(machine, program, "fill", left, env={})
     try:
         filler.hears("ready")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tenants of all kinds come, go, stop, die, are moved and are told otherwise, at random.
+"""Tenants of all kinds come, go, stop, die, are moved and get other limits, at random.
 
-Whatever happens, work comes out right, and when all have gone nothing keeps anybody out.
+Whatever happens, work comes out right, and when all have gone nothing keeps anyone out.
 """
 
 import os

@@ -15,7 +15,7 @@ from support.machine import Machine
 PROCESSES = 8
 KILLS = 12
 CONTEXT = 500 * MIB  # what a context takes on the simulated card
-ROOM = (PROCESSES - 1) * CONTEXT + 1024 * MIB  # beside the first context
+ROOM = (PROCESSES - 1) * CONTEXT + 1024 * MIB  # next to the first context
 
 # Outside the share: one line of the card's used bytes for each line it is sent.
 WATCH = """
@@ -28,7 +28,7 @@ for line in sys.stdin:
 """
 
 
-class Watcher:
+class PeakUse:
     """The largest use of the card that it sees, over what there was before."""
 
     def __init__(self, machine: Machine) -> None:
@@ -49,7 +49,7 @@ def test_eight_programs_never_exceed_their_share(guarded, native_test, flags) ->
     share = guarded(ROOM, context=CONTEXT)
     share.region.set_flags(flags)
     fighter = native_test("stress_test")
-    watcher = Watcher(share.machine)
+    watcher = PeakUse(share.machine)
     chance = random.Random(20)
 
     def start(seed: int) -> subprocess.Popen[str]:

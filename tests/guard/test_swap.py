@@ -37,7 +37,7 @@ def test_is_touched_ahead_as_far_as_it_goes(pool: Swap) -> None:
     assert pool.touch(Bytes(100 * MIB), 2) == 8 * MIB
 
 
-def test_the_dead_leave_nothing_where_nobody_was(pool: Swap) -> None:
+def test_the_dead_leave_nothing_where_no_process_was(pool: Swap) -> None:
     assert pool.reap() == 0
 
 
