@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs that stand in for the probe; the probe itself is tried in tests/contract."""
+"""Programs that replace the probe; the probe itself is tried in tests/contract."""
 
 import os
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def test_the_report_is_what_it_prints(run: Start) -> None:
 
 
 def test_only_the_given_environment_is_there(run: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GPUSHARE_REGION", "/of/somebody/else")
+    monkeypatch.setenv("GPUSHARE_REGION", "/of/another/user")
     assert run('echo "[$GPUSHARE_REGION]"').report == b"[]\n"
 
 
@@ -78,7 +78,7 @@ def test_it_starts_inside_the_control_group(run: Start) -> None:
 
 def test_root_becomes_the_user_of_the_share(tmp_path: Path) -> None:
     if os.getuid() != 0:
-        pytest.skip("only root can become somebody else")
+        pytest.skip("only root can become another user")
     runner = ProbeRunner(FsCgroups(), lambda: Path("/usr/bin/id"))
     report = runner.run([], ENV, 65534, 65534, None).report.decode()
     assert "uid=65534" in report

@@ -14,7 +14,7 @@ import subprocess, sys
 code = "print('ready', flush=True); input()"
 pipe = subprocess.PIPE
 child = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe)
-child.stdout.readline()  # while it is in the middle of exec, it has no environment
+child.stdout.readline()  # during exec it has no environment
 print(child.pid, flush=True)
 input()
 """

@@ -50,7 +50,7 @@ def test_no_usable_hierarchy_is_a_reason(tmp_path: Path, mounts: list[str]) -> N
     assert cgroups.reason() == "no control groups are mounted"
 
 
-def test_a_user_gets_what_was_delegated_to_him(tmp_path: Path) -> None:
+def test_a_user_gets_what_was_delegated_to_them(tmp_path: Path) -> None:
     own = "3:pids:/elsewhere\n0::/user.slice/user-7.slice/x.scope\n"
     cgroups = FsCgroups(machine(tmp_path, [OTHER, V2], own), uid=7)
     below = "sys/fs/cgroup/user.slice/user-7.slice/x.scope/gpushare/abc"

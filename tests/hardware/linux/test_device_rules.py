@@ -47,7 +47,7 @@ def test_only_gpus_that_are_not_ones_own_are_refused(own, kind, major, data) -> 
     assert run(program(own), kind, major, minor) == (not others_gpu)
 
 
-def test_the_controller_is_told_the_same() -> None:
+def test_the_controller_receives_the_same() -> None:
     told = dict(reversed(rule) for rule in denials([1, 0]))
     assert told.pop("c 195:0 rwm") == told.pop("c 195:1 rwm") == "devices.allow"
     assert set(told.values()) == {"devices.deny"}

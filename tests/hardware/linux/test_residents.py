@@ -53,7 +53,7 @@ def test_who_is_on_a_gpu_and_who_is_no_more():
     assert [who and who.name for _, who in found] == ["sleep", None]
 
 
-def test_in_another_namespace_the_drivers_numbers_mean_nobody(tmp_path):
+def test_in_another_namespace_the_drivers_numbers_mean_no_process(tmp_path):
     (tmp_path / "proc/self/ns").mkdir(parents=True)
     (tmp_path / "proc/self/ns/pid").symlink_to("pid:[4026532000]")
     assert Residents(tmp_path).on(gpu(1, simulated=False)) == []

@@ -85,7 +85,7 @@ def test_a_dead_daemon_is_an_error_and_comes_back(mps: MpsDaemons, short_path: P
     assert mps.control(GPU).servers() == ()
 
 
-def test_a_stuck_daemon_is_told_apart_and_is_killed(machine: Machine, short_path: Path) -> None:
+def test_a_stuck_daemon_is_recognised_and_killed(machine: Machine, short_path: Path) -> None:
     mps = daemons(machine, short_path, patience=0.6)
     daemons(machine, short_path).acquire(GPU, "a")
     daemon = daemon_of(short_path)
@@ -150,7 +150,9 @@ def test_mps_may_not_be_installed(short_path: Path) -> None:
     assert BINARY in caught.value.because
 
 
-def test_a_path_too_long_for_a_socket_is_said_before(machine: Machine, short_path: Path) -> None:
+def test_a_path_too_long_for_a_socket_is_reported_before(
+    machine: Machine, short_path: Path
+) -> None:
     mps = daemons(machine, short_path / ("x" * 80))
     with pytest.raises(MpsError) as caught:
         mps.acquire(GPU, "a")

@@ -16,7 +16,7 @@ def script(**answers: str) -> Callable[[str], str]:
     return lambda command: answers[command.replace(" ", "_").replace("-", "_").replace("=", "_")]
 
 
-def said(log: list[str], answer: str = "") -> Callable[[str], str]:
+def recorder(log: list[str], answer: str = "") -> Callable[[str], str]:
     return lambda command: log.append(command) or answer
 
 
@@ -52,8 +52,8 @@ def test_no_servers_is_no_error() -> None:
 
 def test_terminate() -> None:
     log: list[str] = []
-    V2().terminate(said(log, "0\n"), MpsClient(pid=100, server=12))
-    V3().terminate(said(log), MpsClient(pid=100, server=12))
+    V2().terminate(recorder(log, "0\n"), MpsClient(pid=100, server=12))
+    V3().terminate(recorder(log), MpsClient(pid=100, server=12))
     assert log == ["terminate_client 12 100", "client terminate 100"]
 
 
@@ -70,7 +70,7 @@ def test_a_table_without_pids(answer: str) -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "OK", "activeX"])
-def test_a_state_that_nobody_knows(answer: str) -> None:
+def test_an_unknown_state(answer: str) -> None:
     with pytest.raises(MpsError):
         read_state(answer)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who used a GPU lately, asked of NVML."""
+"""Which processes used a GPU recently, asked of NVML."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ def busy(machine: Machine) -> Any:
     return json.loads(done.stdout)
 
 
-def test_nobody_uses_an_empty_gpu(machine: Machine) -> None:
+def test_no_process_uses_an_empty_gpu(machine: Machine) -> None:
     assert busy(machine) == [[]]
 
 

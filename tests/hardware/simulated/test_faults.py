@@ -36,7 +36,7 @@ def test_without_a_machine_there_is_no_driver(machine: Machine):
     assert machine.python(POWER, env=environment).stdout == "9\n"
 
 
-def test_an_xid_reaches_whoever_waits_for_events(machine: Machine):
+def test_an_xid_reaches_those_who_wait_for_events(machine: Machine):
     waiter = machine.start(
         sys.executable,
         "-c",
@@ -66,7 +66,7 @@ def test_an_uncorrectable_error_is_counted_and_asks_for_a_reset(machine: Machine
     assert done.stdout == "1 1\n", done.stderr
 
 
-def test_nonsense_is_refused_with_what_the_tool_said():
+def test_nonsense_is_refused_with_the_message_of_the_tool():
     usage = "usage: gpushare-sim-machine fault"
     with make("h200-1") as simulated, pytest.raises(HardwareError, match=usage):
         simulated.fault("gpu=0", "mood=bad")

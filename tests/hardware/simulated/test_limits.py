@@ -42,7 +42,7 @@ def take(machine: Machine, mib: int, cgroup: Path) -> list[int]:
 
 @pytest.fixture
 def cgroup(tmp_path: Path) -> Path:
-    """Any directory passes for a control group; a process claims to stand in one by variable."""
+    """Any directory passes for a control group; a process claims by variable to be in one."""
     below = tmp_path / "share" / "inner"
     below.mkdir(parents=True)
     return below.parent

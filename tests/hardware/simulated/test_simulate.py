@@ -45,7 +45,7 @@ def test_the_exit_code_is_the_commands_own(tmp_path: Path):
     ("command", "code"),
     [("kill -9 $$", 128 + 9), ("kill -TERM $$", 128 + 15), ("exit 0", 0)],
 )
-def test_a_signal_is_told_as_the_shell_tells_it(tmp_path: Path, command: str, code: int):
+def test_a_signal_is_reported_as_the_shell_reports_it(tmp_path: Path, command: str, code: int):
     assert simulate(tmp_path, "h200-1", "--", "sh", "-c", command)[0] == code
 
 
