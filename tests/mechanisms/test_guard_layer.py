@@ -96,7 +96,7 @@ def test_a_region_that_is_gone_is_a_fault(guard: Guard) -> None:
     assert "cannot be read" in guard.observe(ONE).fault
 
 
-def test_a_region_that_somebody_overwrote_is_a_fault_and_can_be_released(guard: Guard) -> None:
+def test_an_overwritten_region_is_a_fault_and_can_be_released(guard: Guard) -> None:
     region_path(guard.prepare(ONE, [grant()])).write_bytes(b"x" * 100)
     assert "is no region" in guard.observe(ONE).fault
     with pytest.raises(RegionCorruptError):
@@ -112,7 +112,7 @@ def test_a_folder_that_cannot_be_made_is_our_error(tmp_path: Path) -> None:
     assert "exists" in caught.value.because
 
 
-def test_a_missing_library_is_said_before_anything_is_made(
+def test_a_missing_library_is_reported_before_anything_is_made(
     guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GPUSHARE_NATIVE", str(tmp_path))
@@ -132,19 +132,19 @@ def test_the_region_belongs_to_the_user_of_the_share(guard: Guard) -> None:
     assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
 
 
-def board(folder: Path) -> GpuPage:
+def gpu_page(folder: Path) -> GpuPage:
     return GpuPage(folder / "boards" / GPU)
 
 
-def test_a_share_has_a_seat_on_the_board_of_its_gpu(guard: Guard, tmp_path: Path) -> None:
+def test_a_share_has_a_share_slot_on_the_page_of_its_gpu(guard: Guard, tmp_path: Path) -> None:
     edits = guard.prepare(ONE, [grant(compute=25)])
-    (slot,) = board(tmp_path).snapshot().share_slots
+    (slot,) = gpu_page(tmp_path).snapshot().share_slots
     assert edits.env["GPUSHARE_BOARDS"] == str(tmp_path / "boards")
     assert Region(region_path(edits)).snapshot().gpus[0].share_slot == slot.number
     assert slot.policy.share == ONE.id
     assert (slot.policy.rank, slot.policy.limit, slot.policy.request) == (Rank.NORMAL, 2500, 2500)
     guard.release(ONE)
-    assert not (tmp_path / "boards").exists(), "a board without share slots goes too"
+    assert not (tmp_path / "boards").exists(), "a GPU page without share slots goes too"
 
 
 def test_rank_and_gate_are_what_was_asked_and_set(tmp_path: Path) -> None:
@@ -153,36 +153,36 @@ def test_rank_and_gate_are_what_was_asked_and_set(tmp_path: Path) -> None:
     )
     for number, priority in enumerate(Priority):
         guard.prepare(share(by=BY, id=f"{number:012x}", priority=priority), [grant()])
-    said = [slot.policy for slot in board(tmp_path).snapshot().share_slots]
+    said = [slot.policy for slot in gpu_page(tmp_path).snapshot().share_slots]
     assert [policy.rank for policy in said] == [Rank.LOW, Rank.NORMAL, Rank.HIGH]
     assert {(p.quantum_us, p.minimum, p.grace_us) for p in said} == {(99, 700, 120)}
 
 
-def test_every_share_has_a_seat_of_its_own_and_keeps_it(guard: Guard, tmp_path: Path) -> None:
+def test_every_share_has_its_own_share_slot_and_keeps_it(guard: Guard, tmp_path: Path) -> None:
     first, second = share(by=BY, id="a" * 12), share(by=BY, id="b" * 12)
     guard.prepare(first, [grant()])
     guard.prepare(second, [grant()])
     guard.release(first)
     guard.prepare(second, [grant(compute=50)])
-    (slot,) = board(tmp_path).snapshot().share_slots
+    (slot,) = gpu_page(tmp_path).snapshot().share_slots
     assert (slot.number, slot.policy.share, slot.policy.limit) == (1, second.id, 5000)
 
 
-def test_a_seat_survives_a_prepare_that_was_cut_short(guard: Guard, tmp_path: Path) -> None:
+def test_a_share_slot_survives_a_prepare_that_was_cut_short(guard: Guard, tmp_path: Path) -> None:
     region_path(guard.prepare(ONE, [grant()])).unlink()
     guard.prepare(ONE, [grant()])
-    assert len(board(tmp_path).snapshot().share_slots) == 1
+    assert len(gpu_page(tmp_path).snapshot().share_slots) == 1
 
 
 def test_compute_and_priority_change_while_the_share_lives(guard: Guard, tmp_path: Path) -> None:
     guard.prepare(ONE, [grant(compute=25)])
     high = replace(ONE, spec=replace(ONE.spec, priority=Priority.HIGH))
     guard.adjust(high, [grant(compute=75)])
-    (slot,) = board(tmp_path).snapshot().share_slots
+    (slot,) = gpu_page(tmp_path).snapshot().share_slots
     assert (slot.policy.rank, slot.policy.limit) == (Rank.HIGH, 7500)
 
 
-def test_a_full_board_is_an_error_with_a_reason(guard: Guard) -> None:
+def test_a_full_gpu_page_is_an_error_with_a_reason(guard: Guard) -> None:
     for number in range(64):
         guard.prepare(share(by=BY, id=f"{number:012x}"), [grant()])
     with pytest.raises(HardwareError, match="no share slot") as caught:
@@ -190,12 +190,12 @@ def test_a_full_board_is_an_error_with_a_reason(guard: Guard) -> None:
     assert "64" in caught.value.because
 
 
-def test_a_board_that_somebody_broke_is_made_anew(guard: Guard, tmp_path: Path) -> None:
+def test_a_broken_gpu_page_is_made_again(guard: Guard, tmp_path: Path) -> None:
     guard.prepare(ONE, [grant()])
-    board(tmp_path).path.write_bytes(b"x" * 10)
+    gpu_page(tmp_path).path.write_bytes(b"x" * 10)
     assert guard.observe(ONE).share_slots == {}
     guard.prepare(ONE, [grant()])
-    assert [slot.policy.share for slot in board(tmp_path).snapshot().share_slots] == [ONE.id]
+    assert [slot.policy.share for slot in gpu_page(tmp_path).snapshot().share_slots] == [ONE.id]
 
 
 def test_memory_is_made_to_move(guard: Guard) -> None:

@@ -136,7 +136,7 @@ def test_a_control_group_with_processes_stays(remains):
     assert clean(remains) == {GONE: "processes 7 use it: end them first"}
 
 
-def test_seats_of_who_is_gone_are_freed_and_empty_boards_go(remains):
+def test_share_slots_of_ended_shares_are_freed_and_empty_gpu_pages_go(remains):
     both = GpuPage.create(remains.gpu_pages / "GPU-0", GpuId("GPU-0"))
     both.set_share(0, SharePolicy(share=LIVING))
     both.set_share(1, SharePolicy(share=GONE))
@@ -154,7 +154,7 @@ def test_pools_of_users_without_shares_go(remains):
     for uid in ("1000", "2000"):
         (remains.pools[0] / uid).mkdir()
         Swap.create(remains.pools[0] / uid, Bytes(64 * MIB))
-    (remains.pools[0] / "notes").write_text("somebody's")
+    (remains.pools[0] / "notes").write_text("of another user")
     (found,) = remains.find(KNOWN)
     assert (found.kind, found.memory) == (Kind.POOL, 64 * MIB)
     assert clean(remains) == {"2000": ""}

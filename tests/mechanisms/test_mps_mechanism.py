@@ -149,7 +149,7 @@ def test_a_fault_is_seen_and_blamed() -> None:
     assert seen.blamed == (41,)
 
 
-def test_looks_are_rare_and_not_for_ever() -> None:
+def test_looks_are_rare_and_come_to_an_end() -> None:
     server, now = Server(), [0.0]
     mechanism = MpsMechanism(server, lambda: now[0])
     assert mechanism.observe(share(by=BY)).fault == ""
@@ -199,7 +199,7 @@ def test_a_dead_daemon_comes_back(daemons: MpsDaemons, short_path: Path) -> None
     assert msgspec.json.decode(record.read_bytes())["process"]["pid"] != first.pid
 
 
-def test_a_daemon_that_nobody_holds_is_stopped(daemons: MpsDaemons, short_path: Path) -> None:
+def test_a_daemon_that_no_share_holds_is_stopped(daemons: MpsDaemons, short_path: Path) -> None:
     daemons.acquire(GPU, "a")
     (short_path / GPU / "holders" / "a").unlink()
     assert len(MpsMechanism(daemons).mend()) == 1

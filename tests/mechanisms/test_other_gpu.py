@@ -56,7 +56,7 @@ def share_slots(folder: Path, gpu: GpuId) -> list[str]:
     return [s.policy.share for s in GpuPage(board).snapshot().share_slots] if board.exists() else []
 
 
-def test_region_and_seat_change_their_gpu(guarded: Mechanisms, tmp_path: Path) -> None:
+def test_region_and_share_slot_change_their_gpu(guarded: Mechanisms, tmp_path: Path) -> None:
     one, two = share(by=GUARDED), share(by=GUARDED, id="ba9876543210")
     guarded.prepare(one)
     guarded.prepare(two)

@@ -150,7 +150,7 @@ def test_a_share_is_kept_from_the_gpus_of_others() -> None:
     assert stack.promises()[0].devices.level is Level.ENFORCED
 
 
-def test_why_it_can_only_be_hidden_from_them_is_said() -> None:
+def test_why_it_can_only_be_hidden_from_them_is_stated() -> None:
     stack = Mechanisms([Timeslice()], FsCgroups(), Filter("there is no cgroup v2"))
     claim = stack.promises()[0].devices
     assert claim.level is Level.COOPERATIVE

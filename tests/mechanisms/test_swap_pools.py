@@ -44,7 +44,7 @@ def enabled(path: Path | None) -> int:
     return Swap(path).info().enabled
 
 
-def test_a_user_gets_what_his_shares_may_have(tmp_path):
+def test_a_user_gets_what_their_shares_may_have(tmp_path):
     found = pools(tmp_path)
     assert enabled(found.open(ME, GROUP, Bytes(4 * GIB))) == 4 * GIB
     assert enabled(found.open(ME, GROUP, Bytes(6 * GIB))) == 6 * GIB
@@ -76,7 +76,7 @@ def test_what_shares_need_no_more_is_given_back(tmp_path):
     found.close(ME, Bytes(0))
 
 
-def test_a_pool_that_was_cut_short_is_made_anew(tmp_path):
+def test_a_pool_that_was_cut_short_is_made_again(tmp_path):
     found = pools(tmp_path)
     path = found.open(ME, GROUP, Bytes(GIB))
     (path / "table").write_bytes(b"")
@@ -112,7 +112,7 @@ def test_memory_is_made_ready_ahead(tmp_path, until):
     assert found.flags == Flag.MOVABLE | Flag.AHEAD
 
 
-def test_a_folder_of_somebody_else_is_not_used(tmp_path):
+def test_a_folder_of_another_user_is_not_used(tmp_path):
     if ME != 0:
         pytest.skip("only root can give folders away")
     (tmp_path / "swap").mkdir()
