@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for every machine, whoever asks for whatever in whichever order."""
+"""What holds for every machine, whatever is asked for, in whichever order."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,8 +93,8 @@ def test_mps_serves_one_user_and_a_share_alone_has_no_company(state, requests):
 
 
 @given(MACHINES, QUEUES)
-def test_whoever_passes_leaves_the_first_what_it_needs(state, requests):
-    """When everybody goes who was there before the first began to wait, it fits."""
+def test_a_share_that_passes_leaves_the_first_what_it_needs(state, requests):
+    """When all that were there before the first began to wait have gone, it fits."""
     _, told = play(state, requests)
     first = next((n for n, (*_, answer) in enumerate(told) if isinstance(answer, Waiting)), None)
     if first is None:

@@ -26,7 +26,7 @@ def minutes(count):
 
 @dataclass
 class Coming:
-    """Somebody who comes, stays for `runs` minutes, and may have said for how long at most."""
+    """A user who comes, stays for `runs` minutes, and may have set a longest time."""
 
     after: int
     runs: int
@@ -215,7 +215,7 @@ def conflict(request, other):
 def test_a_day_keeps_every_promise(state, people):
     day = Day(state)
     day.live(people)
-    assert not day.queue, "everybody has ended, and somebody still waits"
+    assert not day.queue, "all have ended, and a share still waits"
 
 
 GANGS = st.lists(
@@ -251,7 +251,7 @@ def test_a_gang_is_placed_whole_or_not_at_all(state, present, wishes):
 
 
 @given(MACHINES, st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(LABELS)), max_size=6))
-def test_near_is_only_beside_ones_own(state, present):
+def test_near_is_only_next_to_ones_own(state, present):
     day = Day(state)
     day.queue = [
         (replace(ask(8, labels=labels, gpu=(str(n % 2),)), id=f"p{n}", tenant=tenant), 1)

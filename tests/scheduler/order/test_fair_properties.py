@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for every tree of tenants, whoever holds, wants and has used whatever."""
+"""What holds for every tree of tenants, whatever they hold, want and have used."""
 
 from datetime import timedelta
 from itertools import permutations, product
@@ -44,7 +44,7 @@ def fits(state, request):
 
 
 def every_way(state, victims):
-    """All that could be done to the victims: which rung to whom, and where to those who move."""
+    """All that could be done to the victims: each one's rung, and where those go that move."""
     choices = [
         [None, *(rung for rung in Rung if _possible(state, share, rung))] for share in victims
     ]
@@ -94,7 +94,7 @@ def victims_of(state):
 
 
 def cost(state, request, actions):
-    """How harsh, whom it hits that should have been spared, and how many."""
+    """How harsh, which shares it hits that should have been spared, and how many."""
     fair = fair_shares(replace(state, queue=(request,)))
     shares = {share.id: share for share in state.shares}
     spared = [
@@ -148,7 +148,7 @@ def test_no_more_is_taken_back_than_is_needed(case):
 
 
 @given(CROWDS)
-def test_nobody_is_over_committed_by_a_plan(case):
+def test_no_gpu_is_over_committed_by_a_plan(case):
     state, request = case
     state = after(state, plan(state, request))
     for one in state.machine.gpus:
@@ -162,7 +162,7 @@ def test_nobody_is_over_committed_by_a_plan(case):
 
 
 def a_round(state, waiting):
-    """What the daemon does in one pass; the state, who waits then, and what was done to whom."""
+    """What the daemon does in one pass; the state, which shares wait then, and what was done."""
     done = []
     for request in ordered(state, [*waiting, *map(returned, _away(state))]):
         back = next((share for share in _away(state) if share.id == request.id), None)
@@ -228,7 +228,7 @@ def test_taking_back_comes_to_rest(state, waiting):
 
 
 @given(states(), QUEUES)
-def test_the_order_has_everybody_once_and_a_reason_for_each(state, waiting):
+def test_the_order_has_every_share_once_and_a_reason_for_each(state, waiting):
     line = ordered(state, waiting)
     assert sorted(request.id for request in line) == sorted(request.id for request in waiting)
     for position, request in enumerate(line, 1):
@@ -281,7 +281,7 @@ def test_who_has_lost_patience_is_overtaken_only_by_what_is_guaranteed(
 
 
 @given(states(gpus=3, most=8), QUEUES)
-def test_all_that_is_wanted_is_given_to_somebody_and_guarantees_first(state, waiting):
+def test_all_that_is_wanted_is_given_out_and_guarantees_first(state, waiting):
     assert overcommitted(state.policy, state.machine) == ()
     shares = fair_shares(replace(state, queue=tuple(waiting)))
     whole = shares.whole

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of the machine is fair for whom."""
+"""The fair share of each tenant."""
 
 from math import inf, log
 
@@ -111,7 +111,7 @@ def test_children_share_what_their_parent_gets():
     assert [parts.memory for parts in thirds] == pytest.approx([0.25] * 3)
 
 
-def test_nobody_fairly_gets_more_than_its_limit():
+def test_no_tenant_fairly_gets_more_than_its_limit():
     rules = policy({"ann": tenant(limit=amount(20)), "bob": tenant()})
     queue = (wish("ann", 20), wish("ann", 20), wish("bob", 80))
     fair = fair_shares(lab(rules, gpu(), queue=queue)).fair

@@ -43,7 +43,7 @@ def test_a_guarantee_is_given_out_once():
     assert names(lab(rules, gpu()), *requests) == "1023"
 
 
-def test_whoever_waited_longer_than_the_patience_goes_first_in_its_class():
+def test_a_share_that_waited_longer_than_the_patience_goes_first_in_its_class():
     rules = replace(EQUAL, patience=600)
     requests = (
         wish("ann", name="c", minutes=9, priority=Priority.HIGH),

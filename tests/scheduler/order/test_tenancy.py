@@ -66,7 +66,7 @@ def test_a_child_may_use_what_its_parent_has_promised_to_no_child():
     assert quota(lab(PAIR, gpu(), shares=(has("a", "ann", 41),))) == set()
 
 
-def test_what_is_promised_to_a_child_is_used_up_by_nobody_else():
+def test_what_is_promised_to_a_child_is_used_up_by_no_one_else():
     greedy = (has("a", "ann", 40, minutes=9), has("l", "lab", 1, minutes=8))
     assert quota(lab(PAIR, gpu(), shares=greedy)) == {"a"}
     late = has("b", "bob", 20, minutes=7)
@@ -82,7 +82,7 @@ def test_shares_that_never_borrow_are_counted_first():
     assert quota(lab(rules, gpu(), shares=(old, strict))) == {"strict"}
 
 
-def test_compute_counts_towards_quota_only_where_somebody_is_guaranteed_some():
+def test_compute_counts_towards_quota_only_where_a_tenant_is_guaranteed_some():
     share = has("a", "ann", 10, 50)
     memory_only = policy({"ann": tenant(20)})
     assert quota(lab(memory_only, gpu(), shares=(share,))) == {"a"}
@@ -90,7 +90,7 @@ def test_compute_counts_towards_quota_only_where_somebody_is_guaranteed_some():
     assert quota(lab(both, gpu(), shares=(share,))) == set()
 
 
-def test_whoever_is_guaranteed_nothing_borrows():
+def test_a_user_who_is_guaranteed_nothing_borrows():
     state = lab(PAIR, gpu(), shares=(has("a", "eve", 1),))
     assert tenancy(state).borrowed == {"a"}
     assert not in_quota(state, wish("eve", 1))
@@ -112,7 +112,7 @@ def test_a_request_for_a_part_of_a_gpu_counts_on_the_largest_it_could_get():
 
 
 @pytest.mark.parametrize("limit", [amount(20), amount(None, 50)])
-def test_what_is_above_a_limit_for_ever_is_refused_at_once(limit):
+def test_what_is_permanently_above_a_limit_is_refused_at_once(limit):
     state = lab(policy({"ann": tenant(limit=limit)}), gpu())
     with pytest.raises(QuotaError, match="may never have that") as caught:
         admission(state, wish("ann", 21, 60))
@@ -194,7 +194,7 @@ def test_who_does_not_borrow_waits_for_its_guarantee():
         admission(state, wish("ann", 21, borrow=False))
 
 
-def test_a_policy_without_tenants_refuses_nobody():
+def test_a_policy_without_tenants_refuses_no_one():
     assert admission(lab(policy(), gpu(), shares=(has("a", "ann", 70),)), wish("ann", 80)) == ""
 
 
@@ -214,7 +214,7 @@ def test_what_children_are_guaranteed_must_fit_their_parent():
     assert said.startswith("tenant lab is guaranteed 10 GiB")
 
 
-def test_nobody_knows_how_many_users_are_in_no_tenant():
+def test_how_many_users_are_in_no_tenant_is_unknown():
     assert overcommitted(policy(default=tenant(1)), lab_of(1))
 
 

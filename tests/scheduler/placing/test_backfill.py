@@ -29,7 +29,7 @@ def test_a_share_that_ends_before_may_pass():
     assert (waiting.position, waiting.eta) == (2, None)
 
 
-def test_a_share_beside_which_the_first_fits_at_its_time_may_pass():
+def test_a_share_may_pass_if_the_first_still_fits_at_its_time():
     state = state_of(ask(50), ttl=HOUR, queue=(ask(60),))
     assert isinstance(decide(state, ask(20)), Decision)
     assert isinstance(decide(state, ask(21)), Waiting)

@@ -103,7 +103,7 @@ def test_a_share_that_has_ended_by_then_is_placed():
     assert isinstance(decide(state, ask(60, ttl=HOUR + 1)), Waiting)
 
 
-def test_where_nobody_says_what_time_it_is_reservations_count_as_taken():
+def test_where_the_time_is_unknown_reservations_count_as_taken():
     state = replace(booked(one_gpu(), at(1)), now=None)
     assert isinstance(decide(state, ask(60, ttl=60)), Waiting)
 
@@ -133,7 +133,7 @@ def test_at_its_time_it_goes_elsewhere_where_its_gpu_is_taken():
     assert "60 GiB of memory on GPU 0" in decide(alone, at(1)).waits_for
 
 
-def test_a_reservation_that_nobody_knows_of_waits_like_others():
+def test_an_unknown_reservation_waits_like_others():
     assert isinstance(decide(replace(one_gpu(), now=later(1)), at(1)), Decision)
     queued = replace(one_gpu(ask(60)), now=later(1), queue=(ask(60),))
     assert decide(queued, at(1)).position == 2
@@ -154,7 +154,7 @@ def test_once_it_is_granted_it_counts_once():
     assert isinstance(decide(state, ask(40)), Decision)
 
 
-def test_who_waits_for_a_time_is_ahead_of_nobody():
+def test_a_share_that_waits_for_a_time_is_ahead_of_no_other():
     state = booked(one_gpu(ask(60)), at(1, 20))
     state = replace(state, queue=(at(1, 20), at(5, 60, name="later")))
     assert decide(state, ask(60)).position == 1
@@ -171,7 +171,7 @@ def test_a_time_that_is_over_or_missing_is_refused():
         book(one_gpu(), at(1, 500))
 
 
-def test_times_are_told_in_the_zone_they_were_given_in():
+def test_times_are_shown_in_the_zone_they_were_given_in():
     there = later(14).astimezone(timezone(timedelta(hours=2)))
     request = replace(at(1), spec=replace(at(1).spec, at=there))
     found = decide(booked(one_gpu(), request), ask(60))

@@ -53,7 +53,7 @@ def test_coming_back_to_a_lost_gpu_waits_for_it():
     assert "lost" in hindrance(replace(state, machine=lost), state.shares[0])
 
 
-def test_coming_back_waits_for_a_gpu_that_somebody_has_alone():
+def test_coming_back_waits_for_a_gpu_that_another_share_has_alone():
     state = state_of(ask(20), ask())
     first, alone = state.shares
     assert "has alone" in hindrance(replace(state, shares=(suspended(first), alone)), first)

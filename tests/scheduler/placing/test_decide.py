@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where shares land, what they wait for, and what is refused for ever."""
+"""Where shares land, what they wait for, and what is refused permanently."""
 
 from datetime import timedelta
 
@@ -37,7 +37,7 @@ def test_the_driver_limit_is_preferred_to_the_guard():
     assert decide(both, ask(8)).mechanisms[1:] == (MechanismName.DRIVER_LIMIT,)
 
 
-def test_without_mps_a_compute_limit_is_told_not_to_hold():
+def test_without_mps_a_compute_limit_is_reported_not_to_hold():
     found = decide(snapshot(gpu(), has=("timeslice", "driver-limit")), ask(8, 30))
     assert found.mechanisms[0] is MechanismName.TIMESLICE
     assert any("does not hold" in reason for reason in found.why)
@@ -272,14 +272,14 @@ def test_a_lost_gpu_is_waited_for():
     assert found.waits_for == "GPU 0, which is lost"
 
 
-def test_a_gpu_alone_takes_nobody_else():
+def test_a_gpu_alone_takes_no_other_share():
     state = taken(snapshot(gpu()), ask())
     assert decide(state, ask(1)).waits_for == "GPU 0, which s0 has alone"
     busy = taken(snapshot(gpu()), ask(1))
     assert "to be empty" in decide(busy, ask()).waits_for
 
 
-def test_shares_that_take_turns_stand_beside_shares_under_mps():
+def test_shares_that_take_turns_are_placed_next_to_shares_under_mps():
     sliced = taken(snapshot(gpu()), ask(8))
     assert decide(sliced, ask(8, 30)).mechanisms[0] is MechanismName.MPS
     mps = taken(snapshot(gpu()), ask(8, 30))
@@ -292,7 +292,7 @@ def test_mps_serves_one_user_at_a_time():
     assert "serves another user" in decide(state, ask(8, 30, uid=2)).waits_for
 
 
-def test_nobody_takes_what_the_share_ahead_waits_for():
+def test_no_share_takes_what_the_share_ahead_waits_for():
     state = replace(taken(snapshot(gpu()), ask(50)), queue=(ask(40),))
     found = decide(state, ask(1))
     kept = "GPU 0, kept free for the share ahead of it"
@@ -306,7 +306,7 @@ def test_a_queue_for_one_gpu_does_not_hold_up_another():
     assert isinstance(decide(state, ask(1, gpu=("0",))), Waiting)
 
 
-def test_a_request_that_can_never_be_granted_holds_up_nobody():
+def test_a_request_that_can_never_be_granted_delays_no_other():
     state = replace(snapshot(gpu()), queue=(ask(500), ask(1, gpu=("9",))))
     assert isinstance(decide(state, ask(1)), Decision)
 
@@ -324,7 +324,7 @@ def test_without_a_ttl_in_the_way_there_is_no_eta():
     assert decide(taken(snapshot(gpu()), ask(50)), ask(40)).eta is None
 
 
-def test_of_many_equal_reasons_two_are_told():
+def test_of_many_equal_reasons_two_are_shown():
     lost = GpuHealth(lost=True)
     found = decide(snapshot(*(gpu(index, health=lost) for index in range(8))), ask(1))
     assert (

@@ -22,7 +22,7 @@ def running(program, **changes):
     return replace(ask(8, **changes), program=program, tenant="lin")
 
 
-def beside(train, serve):
+def measured(train, serve):
     """How fast each is next to the other, of 100 alone."""
     return (
         profile("train.py"),
@@ -60,32 +60,32 @@ def test_spread_means_few_neighbours_then_much_memory():
     assert decide(state, ask(8)).gpus == ("GPU-1",)
 
 
-def test_where_one_fits_that_is_said_and_where_there_is_one_nothing_is():
+def test_the_only_gpu_that_fits_is_stated_unless_there_is_only_one():
     state = taken(snapshot(gpu(0), gpu(1)), ask(70, gpu=("0",)))
     assert "GPU 1 is all that fits now" in decide(state, ask(20)).why
     assert not [line for line in decide(snapshot(gpu()), ask(8)).why if "fit" in line]
 
 
-def test_a_neighbour_that_hurts_is_avoided_and_that_is_said():
-    found = decide(with_server(beside(train=100 / 1.8, serve=90)), running("train.py"))
+def test_a_neighbour_that_hurts_is_avoided_and_that_is_stated():
+    found = decide(with_server(measured(train=100 / 1.8, serve=90)), running("train.py"))
     assert found.gpus == ("GPU-1",)
     assert "not GPU 0, where train.py ran 1.8 times slower next to serve.py" in found.why
 
 
 def test_what_the_neighbour_suffers_counts_as_much():
-    found = decide(with_server(beside(train=100, serve=50)), running("train.py"))
+    found = decide(with_server(measured(train=100, serve=50)), running("train.py"))
     assert "not GPU 0, where serve.py ran 2.0 times slower next to train.py" in found.why
 
 
 @pytest.mark.parametrize("rate", [95, 100, 120])
 def test_noise_does_not_decide(rate):
-    found = decide(with_server(beside(train=rate, serve=96)), running("train.py"))
+    found = decide(with_server(measured(train=rate, serve=96)), running("train.py"))
     assert found.gpus == ("GPU-0",)
     assert not [line for line in found.why if "slower" in line]
 
 
 def test_too_short_a_look_does_not_decide():
-    short = tuple(replace(one, seconds=59.0) for one in beside(train=10, serve=10))
+    short = tuple(replace(one, seconds=59.0) for one in measured(train=10, serve=10))
     assert decide(with_server(short), running("train.py")).gpus == ("GPU-0",)
 
 
@@ -102,28 +102,32 @@ def test_a_program_that_stood_still_is_slow_and_one_that_never_ran_is_unknown():
 
 
 def test_harm_is_borne_where_there_is_no_other_room():
-    state = with_server(beside(train=50, serve=50))
+    state = with_server(measured(train=50, serve=50))
     state = taken(state, ask(75, gpu=("1",)))
     assert decide(state, running("train.py")).gpus == ("GPU-0",)
 
 
 def test_the_least_harm_is_chosen_among_harms():
-    profiles = (*beside(train=50, serve=50), profile("mail.py"), profile("train.py", "mail.py", 80))
+    profiles = (
+        *measured(train=50, serve=50),
+        profile("mail.py"),
+        profile("train.py", "mail.py", 80),
+    )
     state = taken(with_server(profiles), running("mail.py", gpu=("1",)))
     assert decide(state, running("train.py")).gpus == ("GPU-1",)
 
 
 def test_programs_of_other_tenants_are_not_named():
-    state = with_server(beside(train=50, serve=100))
+    state = with_server(measured(train=50, serve=100))
     found = decide(state, replace(running("train.py"), tenant="mia"))
     assert "not GPU 0, where train.py ran 2.0 times slower next to a program of others" in found.why
-    state = with_server(beside(train=100, serve=50))
+    state = with_server(measured(train=100, serve=50))
     found = decide(state, replace(running("train.py"), tenant="mia"))
     assert "not GPU 0, where a program of others ran 2.0 times slower next to train.py" in found.why
 
 
-def test_a_suspended_neighbour_hurts_nobody():
-    state = with_server(beside(train=50, serve=50))
+def test_a_suspended_neighbour_hurts_no_other():
+    state = with_server(measured(train=50, serve=50))
     away = Suspension(cause=Cause.USER, since=NOW)
     aside = replace(state.shares[0], state=State.SUSPENDED, suspension=away)
     found = decide(replace(state, shares=(aside,)), running("train.py"))

@@ -87,7 +87,7 @@ def test_room_that_others_have_is_not_taken() -> None:
         relocate(state(share, full, gpus=2), share, ["1"])
 
 
-def test_a_gpu_that_somebody_has_alone_is_not_joined() -> None:
+def test_a_gpu_that_another_share_has_alone_is_not_joined() -> None:
     share, alone = on(8, 0), on(80, 1, name="alone", stack=(MechanismName.EXCLUSIVE,))
     with pytest.raises(NoCapacityError, match="cannot move now"):
         relocate(state(share, alone, gpus=2), share)

@@ -79,12 +79,12 @@ def test_a_share_of_several_gpus_is_near_on_each():
     assert isinstance(decide(state, of("lin", near=WEB, gpus=2)), Decision)
 
 
-def test_who_waits_for_company_holds_up_nobody():
+def test_a_share_that_waits_for_company_delays_no_other():
     state = replace(snapshot(gpu()), queue=(of("lin", 80, near=WEB),))
     assert isinstance(decide(state, of("lin", labels=WEB)), Decision)
 
 
-def test_names_of_other_tenants_are_told_only_where_the_policy_says_so():
+def test_names_of_other_tenants_are_shown_only_where_the_policy_says_so():
     state = taken(snapshot(gpu()), of("lin"), of("mia"))
     place = decide(state, of("mia")).why[-1]
     assert "with s1, 1 share of others" in place

@@ -32,7 +32,7 @@ def test_all_are_placed_together():
     assert [decision.gpus for decision in found] == [("GPU-0",), ("GPU-1",)]
 
 
-def test_a_gang_of_nobody_is_nowhere():
+def test_an_empty_gang_is_placed_nowhere():
     assert place_gang(two_gpus(), []) == ()
 
 
@@ -66,7 +66,7 @@ def test_gangs_of_other_tenants_names_and_sizes_are_others():
     assert waiting.waits_for == "1 more of gang train to come"
 
 
-def test_a_second_gang_of_the_same_name_gathers_anew():
+def test_a_second_gang_of_the_same_name_gathers_again():
     requests = gang(5, 8, size=2)
     state = replace(two_gpus(), queue=tuple(requests[:2]))
     assert isinstance(decide(state, requests[2]), Waiting)
@@ -96,7 +96,7 @@ def test_one_of_them_that_can_never_be_placed_refuses_all():
         place_gang(two_gpus(), [*gang(1, size=2), *gang(1, 500, size=2)])
 
 
-def test_a_gang_that_has_not_come_together_holds_up_nobody():
+def test_a_gang_that_has_not_come_together_delays_no_other():
     state = replace(two_gpus(ask(30)), queue=tuple(gang(1, 80, size=2)))
     assert isinstance(decide(state, ask(80)), Decision)
 

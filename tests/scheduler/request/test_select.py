@@ -69,7 +69,7 @@ def test_all_selectors_must_hold():
     assert decide(state, ask(8, select=("memory>40GiB", "numa=0"))).gpus == ("GPU-0",)
 
 
-def test_no_gpu_as_wanted_is_said_with_what_they_are():
+def test_no_gpu_as_wanted_is_reported_with_what_they_are():
     with pytest.raises(NeverFitsError) as caught:
         decide(snapshot(BIG, BARE), ask(8, select=("cc>=10.0",)))
     assert caught.value.because == (
