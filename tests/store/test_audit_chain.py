@@ -15,11 +15,11 @@ from gpushare.store.audit import (
     public_key,
     verify,
 )
-from support.audit import LIN, Keeper
+from support.audit import LIN, AuditFolder
 
 
 @pytest.fixture
-def spoilt(filled: Keeper):
+def spoilt(filled: AuditFolder):
     """The log that tests spoil, put back afterwards."""
     before = filled.lines()
     yield filled
@@ -29,7 +29,7 @@ def spoilt(filled: Keeper):
 unspoilt = settings(max_examples=60)
 
 
-def test_what_is_written_is_found_and_holds(filled: Keeper):
+def test_what_is_written_is_found_and_holds(filled: AuditFolder):
     report = filled.verify()
 
     assert report.ok
@@ -38,7 +38,7 @@ def test_what_is_written_is_found_and_holds(filled: Keeper):
     assert report.key == public_key(filled.folder)
 
 
-def test_others_can_check_it_with_two_lines(filled: Keeper):
+def test_others_can_check_it_with_two_lines(filled: AuditFolder):
     """The format needs nothing of ours: SHA-256 of the line with an empty hash."""
     before = "0" * 64
     for raw in filled.lines():
@@ -55,7 +55,7 @@ def test_others_can_check_it_with_two_lines(filled: Keeper):
 
 @unspoilt
 @given(data=st.data())
-def test_any_byte_that_changes_is_found(spoilt: Keeper, data: st.DataObject):
+def test_any_byte_that_changes_is_found(spoilt: AuditFolder, data: st.DataObject):
     whole = b"".join(spoilt.original())
     at = data.draw(st.integers(0, len(whole) - 1))
     new = data.draw(st.integers(0, 255).filter(lambda byte: byte != whole[at]))
@@ -69,7 +69,7 @@ def test_any_byte_that_changes_is_found(spoilt: Keeper, data: st.DataObject):
 
 @unspoilt
 @given(data=st.data())
-def test_any_record_that_is_taken_out_is_found(spoilt: Keeper, data: st.DataObject):
+def test_any_record_that_is_taken_out_is_found(spoilt: AuditFolder, data: st.DataObject):
     lines = spoilt.original()
     at = data.draw(st.integers(0, len(lines) - 1))
     spoilt.put(lines[:at] + lines[at + 1 :])
@@ -83,7 +83,7 @@ def test_any_record_that_is_taken_out_is_found(spoilt: Keeper, data: st.DataObje
 
 @unspoilt
 @given(data=st.data())
-def test_any_two_records_that_change_places_are_found(spoilt: Keeper, data: st.DataObject):
+def test_any_two_records_that_change_places_are_found(spoilt: AuditFolder, data: st.DataObject):
     lines = spoilt.original()
     one, other = sorted(
         data.draw(st.lists(st.integers(0, len(lines) - 1), min_size=2, max_size=2, unique=True))
@@ -99,7 +99,7 @@ def test_any_two_records_that_change_places_are_found(spoilt: Keeper, data: st.D
 
 @unspoilt
 @given(data=st.data())
-def test_any_end_that_is_cut_off_is_found(spoilt: Keeper, data: st.DataObject):
+def test_any_end_that_is_cut_off_is_found(spoilt: AuditFolder, data: st.DataObject):
     whole = b"".join(spoilt.original())
     spoilt.path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
 
@@ -108,7 +108,7 @@ def test_any_end_that_is_cut_off_is_found(spoilt: Keeper, data: st.DataObject):
 
 @unspoilt
 @given(data=st.data())
-def test_any_line_that_is_put_in_is_found(spoilt: Keeper, data: st.DataObject):
+def test_any_line_that_is_put_in_is_found(spoilt: AuditFolder, data: st.DataObject):
     lines = spoilt.original()
     at = data.draw(st.integers(0, len(lines)))
     new = data.draw(st.sampled_from(lines) | st.binary(min_size=1).map(lambda b: b + b"\n"))
@@ -117,8 +117,8 @@ def test_any_line_that_is_put_in_is_found(spoilt: Keeper, data: st.DataObject):
     assert not spoilt.verify().ok
 
 
-def test_a_chain_made_anew_has_no_signature(spoilt: Keeper, tmp_path: Path):
-    forger = Keeper(tmp_path / "forger")
+def test_a_chain_made_again_has_no_signature(spoilt: AuditFolder, tmp_path: Path):
+    forger = AuditFolder(tmp_path / "forger")
     forger.fill(12)
     spoilt.put(forger.lines())
 
@@ -128,9 +128,11 @@ def test_a_chain_made_anew_has_no_signature(spoilt: Keeper, tmp_path: Path):
     assert public_key(forger.folder) in flaw.because
 
 
-def test_a_chain_made_anew_without_heads_is_not_ours(spoilt: Keeper, tmp_path: Path, monkeypatch):
+def test_a_chain_made_again_without_heads_is_not_ours(
+    spoilt: AuditFolder, tmp_path: Path, monkeypatch
+):
     monkeypatch.setattr("gpushare.store.audit.signing.available", lambda: False)
-    forger = Keeper(tmp_path / "forger")
+    forger = AuditFolder(tmp_path / "forger")
     forger.fill(12)
     monkeypatch.undo()
     spoilt.put(forger.lines())
@@ -140,25 +142,25 @@ def test_a_chain_made_anew_without_heads_is_not_ours(spoilt: Keeper, tmp_path: P
     assert report.flaw.kind is Wrong.FOREIGN
 
 
-def test_a_signature_that_was_changed_is_foreign(keeper: Keeper):
-    """Even where whoever changed it made the hashes anew."""
-    log = keeper.log()
+def test_a_signature_that_was_changed_is_foreign(audit_folder: AuditFolder):
+    """Even if the hashes were made again after the change."""
+    log = audit_folder.log()
     head = log.head("asked")
     log.close()
-    forged = json.loads(keeper.lines()[-1])
+    forged = json.loads(audit_folder.lines()[-1])
     forged["detail"]["why"] = "records"
     forged["hash"] = ""
     text = json.dumps(forged, sort_keys=True, separators=(",", ":")).encode()
     sealed = text.replace(b'"hash":""', b'"hash":"%s"' % sha256(text).hexdigest().encode())
-    keeper.put([*keeper.lines()[:-1], sealed + b"\n"])
+    audit_folder.put([*audit_folder.lines()[:-1], sealed + b"\n"])
 
-    flaw = verify(file_lines([keeper.path])).flaw
+    flaw = verify(file_lines([audit_folder.path])).flaw
 
     assert (flaw.kind, flaw.seq) == (Wrong.FOREIGN, head.seq)
 
 
 def test_a_log_that_vanished_is_missed(tmp_path: Path):
-    gone = Keeper(tmp_path)
+    gone = AuditFolder(tmp_path)
     gone.fill(3)
     gone.path.unlink()
     gone.fill(6)
@@ -169,28 +171,30 @@ def test_a_log_that_vanished_is_missed(tmp_path: Path):
     assert gone.verify(whole=False).flaw is None
 
 
-def test_a_daemon_that_finds_its_log_cut_says_so_for_ever(keeper: Keeper):
-    keeper.fill(6)
-    keeper.put(keeper.lines()[:-2])
-    log = keeper.log()
+def test_a_daemon_that_finds_its_log_cut_keeps_reporting_it(audit_folder: AuditFolder):
+    audit_folder.fill(6)
+    audit_folder.put(audit_folder.lines()[:-2])
+    log = audit_folder.log()
 
     assert [record.action for record in log.found] == ["audit.missing"]
     assert "no longer there" in log.found[0].detail["why"]
     log.append(LIN, "POST /v1/shares")
     log.settle()
     log.close()
-    assert keeper.verify().flaw.kind is Wrong.DELETED
+    assert audit_folder.verify().flaw.kind is Wrong.DELETED
 
 
-def test_a_daemon_that_finds_another_log_says_so_for_ever(keeper: Keeper, tmp_path: Path):
-    keeper.fill(6)
-    forger = Keeper(tmp_path / "forger")
+def test_a_daemon_that_finds_another_log_keeps_reporting_it(
+    audit_folder: AuditFolder, tmp_path: Path
+):
+    audit_folder.fill(6)
+    forger = AuditFolder(tmp_path / "forger")
     forger.fill(8)
-    keeper.put(forger.lines())
+    audit_folder.put(forger.lines())
 
-    log = keeper.log()
+    log = audit_folder.log()
     log.settle()
     log.close()
 
     assert log.found[0].action == "audit.missing"
-    assert not verify(file_lines([keeper.path])).ok
+    assert not verify(file_lines([audit_folder.path])).ok

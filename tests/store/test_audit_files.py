@@ -19,12 +19,12 @@ from gpushare.store.audit import (
     verify,
 )
 from gpushare.store.database import Database
-from support.audit import LIN, Keeper
+from support.audit import LIN, AuditFolder
 
 
 @pytest.mark.parametrize("heads", [2, 100])
 def test_a_crash_at_any_byte_loses_nothing_that_was_settled(tmp_path: Path, heads: int):
-    first = Keeper(tmp_path / "first", Rotation(heads=heads))
+    first = AuditFolder(tmp_path / "first", Rotation(heads=heads))
     log = first.log()
     log.append(LIN, "settled")
     log.settle()
@@ -47,141 +47,141 @@ def test_a_crash_at_any_byte_loses_nothing_that_was_settled(tmp_path: Path, head
         assert report.ok, (size, report.flaw)
 
 
-def test_a_recovery_that_is_cut_off_itself_is_recovered(keeper: Keeper):
-    keeper.fill(2)
-    good = keeper.path.read_bytes()
-    keeper.path.write_bytes(good + b'{"action":"half')
-    keeper.log().close()
-    whole = keeper.path.read_bytes()
+def test_a_recovery_that_is_cut_off_itself_is_recovered(audit_folder: AuditFolder):
+    audit_folder.fill(2)
+    good = audit_folder.path.read_bytes()
+    audit_folder.path.write_bytes(good + b'{"action":"half')
+    audit_folder.log().close()
+    whole = audit_folder.path.read_bytes()
 
     for size in range(len(good), len(whole)):
-        keeper.path.write_bytes(whole[:size])
-        keeper.log().close()
-        assert verify(file_lines([keeper.path])).ok, size
+        audit_folder.path.write_bytes(whole[:size])
+        audit_folder.log().close()
+        assert verify(file_lines([audit_folder.path])).ok, size
 
 
-def test_lines_that_were_cut_off_cannot_be_taken_out_or_changed(keeper: Keeper):
-    keeper.fill(2)
-    with keeper.path.open("ab") as file:
+def test_lines_that_were_cut_off_cannot_be_taken_out_or_changed(audit_folder: AuditFolder):
+    audit_folder.fill(2)
+    with audit_folder.path.open("ab") as file:
         file.write(b"half a li")
-    keeper.fill(1)
-    lines = keeper.lines()
+    audit_folder.fill(1)
+    lines = audit_folder.lines()
     [at] = [n for n, raw in enumerate(lines) if raw.startswith(b"half")]
 
-    keeper.put([*lines[:at], *lines[at + 1 :]])
-    assert keeper.verify().flaw.kind is Wrong.DELETED
-    keeper.put([*lines[:at], b"whole lie (cut off)\n", *lines[at + 1 :]])
-    assert keeper.verify().flaw.kind is Wrong.EDITED
+    audit_folder.put([*lines[:at], *lines[at + 1 :]])
+    assert audit_folder.verify().flaw.kind is Wrong.DELETED
+    audit_folder.put([*lines[:at], b"whole lie (cut off)\n", *lines[at + 1 :]])
+    assert audit_folder.verify().flaw.kind is Wrong.EDITED
 
 
 def test_files_are_turned_over_by_size_and_the_chain_goes_on(tmp_path: Path):
-    keeper = Keeper(tmp_path, Rotation(size=3000, heads=100))
-    keeper.fill(30)
-    older = Files(keeper.path).older()
+    audit_folder = AuditFolder(tmp_path, Rotation(size=3000, heads=100))
+    audit_folder.fill(30)
+    older = Files(audit_folder.path).older()
 
     assert [path.name for path in older[:2]] == ["audit-000001.jsonl", "audit-000002.jsonl"]
-    assert keeper.verify().ok
+    assert audit_folder.verify().ok
     for path in older:
         alone = verify(file_lines([path]), whole=False, keys=[public_key(tmp_path)])
         assert alone.ok
         assert alone.signed == alone.last
-    first = json.loads(keeper.lines()[0])
+    first = json.loads(audit_folder.lines()[0])
     last = json.loads(older[-1].read_bytes().splitlines()[-1])
     assert first["action"] == "audit.continued"
     assert first["detail"]["last"] == last["hash"]
 
 
-def test_files_are_turned_over_by_age(keeper: Keeper):
-    keeper.fill(2)
-    keeper.now += timedelta(days=31)
-    keeper.fill(1)
+def test_files_are_turned_over_by_age(audit_folder: AuditFolder):
+    audit_folder.fill(2)
+    audit_folder.now += timedelta(days=31)
+    audit_folder.fill(1)
 
-    assert len(Files(keeper.path).older()) == 1
-    assert keeper.verify().ok
+    assert len(Files(audit_folder.path).older()) == 1
+    assert audit_folder.verify().ok
 
 
 @pytest.mark.parametrize("which", [0, 1, -1])
 def test_a_whole_file_that_is_taken_away_is_missed(tmp_path: Path, which: int):
-    keeper = Keeper(tmp_path, Rotation(size=2000, heads=100))
-    keeper.fill(30)
-    Files(keeper.path).older()[which].unlink()
+    audit_folder = AuditFolder(tmp_path, Rotation(size=2000, heads=100))
+    audit_folder.fill(30)
+    Files(audit_folder.path).older()[which].unlink()
 
-    assert keeper.verify().flaw.kind is Wrong.DELETED
+    assert audit_folder.verify().flaw.kind is Wrong.DELETED
 
 
 def test_files_that_change_names_are_reordered_by_what_they_hold(tmp_path: Path):
-    keeper = Keeper(tmp_path, Rotation(size=2000, heads=100))
-    keeper.fill(20)
-    one, other, *_ = Files(keeper.path).older()
+    audit_folder = AuditFolder(tmp_path, Rotation(size=2000, heads=100))
+    audit_folder.fill(20)
+    one, other, *_ = Files(audit_folder.path).older()
     spare = one.with_name("spare")
     one.rename(spare)
     other.rename(one)
     spare.rename(other)
 
-    assert keeper.verify().ok
+    assert audit_folder.verify().ok
 
 
 def test_a_crash_between_two_files_is_bridged(tmp_path: Path):
-    keeper = Keeper(tmp_path)
-    keeper.fill(3)
-    keeper.path.rename(Files(keeper.path).next_name())
-    keeper.fill(3)
+    audit_folder = AuditFolder(tmp_path)
+    audit_folder.fill(3)
+    audit_folder.path.rename(Files(audit_folder.path).next_name())
+    audit_folder.fill(3)
 
-    assert keeper.verify().ok
-    keeper.path.rename(Files(keeper.path).next_name())
-    keeper.path.touch()
-    keeper.fill(3)
-    assert keeper.verify().ok
+    assert audit_folder.verify().ok
+    audit_folder.path.rename(Files(audit_folder.path).next_name())
+    audit_folder.path.touch()
+    audit_folder.fill(3)
+    assert audit_folder.verify().ok
 
 
 @pytest.mark.parametrize("name", ["audit.jsonl.1", "audit.jsonl-20261123"])
-def test_a_file_that_is_renamed_under_the_daemon_is_noticed(keeper: Keeper, name: str):
-    log = keeper.log()
+def test_a_file_that_is_renamed_under_the_daemon_is_noticed(audit_folder: AuditFolder, name: str):
+    log = audit_folder.log()
     log.append(LIN, "before")
-    keeper.path.rename(keeper.path.with_name(name))
+    audit_folder.path.rename(audit_folder.path.with_name(name))
     log.append(LIN, "after")
     log.settle()
     log.close()
 
-    assert keeper.verify().ok
-    first = json.loads(keeper.lines()[0])
+    assert audit_folder.verify().ok
+    first = json.loads(audit_folder.lines()[0])
     assert first["action"] == "audit.continued"
     assert "renamed" in first["detail"]["why"]
 
 
-def test_a_file_that_is_copied_and_emptied_goes_on(keeper: Keeper):
+def test_a_file_that_is_copied_and_emptied_goes_on(audit_folder: AuditFolder):
     """As logrotate's copytruncate does."""
-    log = keeper.log()
+    log = audit_folder.log()
     log.append(LIN, "before")
-    keeper.path.with_name("audit.jsonl.1").write_bytes(keeper.path.read_bytes())
-    os.truncate(keeper.path, 0)
+    audit_folder.path.with_name("audit.jsonl.1").write_bytes(audit_folder.path.read_bytes())
+    os.truncate(audit_folder.path, 0)
     log.append(LIN, "after")
     log.settle()
     log.close()
 
-    assert keeper.verify().ok
+    assert audit_folder.verify().ok
 
 
-def test_lines_of_others_are_no_part_of_it(keeper: Keeper):
-    log = keeper.log()
+def test_lines_of_others_are_no_part_of_it(audit_folder: AuditFolder):
+    log = audit_folder.log()
     log.append(LIN, "before")
-    with keeper.path.open("ab") as file:
-        file.write(b"a line of somebody else\n")
+    with audit_folder.path.open("ab") as file:
+        file.write(b"a line of another program\n")
     log.append(LIN, "after")
     log.settle()
     log.close()
 
     assert log.found[0].action == "audit.missing"
-    assert keeper.verify().flaw.kind is Wrong.EDITED
+    assert audit_folder.verify().flaw.kind is Wrong.EDITED
 
 
-def test_packed_files_are_not_read_but_named(keeper: Keeper):
-    keeper.fill(1)
-    keeper.path.with_name("audit-000001.jsonl.gz").write_bytes(b"\x1f\x8b")
+def test_packed_files_are_not_read_but_named(audit_folder: AuditFolder):
+    audit_folder.fill(1)
+    audit_folder.path.with_name("audit-000001.jsonl.gz").write_bytes(b"\x1f\x8b")
 
-    assert Files(keeper.path).older() == []
-    assert [path.name for path in Files(keeper.path).packed()] == ["audit-000001.jsonl.gz"]
-    assert Files(keeper.path).next_name().name == "audit-000002.jsonl"
+    assert Files(audit_folder.path).older() == []
+    assert [path.name for path in Files(audit_folder.path).packed()] == ["audit-000001.jsonl.gz"]
+    assert Files(audit_folder.path).next_name().name == "audit-000002.jsonl"
 
 
 def test_a_file_that_cannot_be_turned_over_goes_on(tmp_path: Path, monkeypatch):
@@ -190,17 +190,17 @@ def test_a_file_that_cannot_be_turned_over_goes_on(tmp_path: Path, monkeypatch):
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    keeper = Keeper(tmp_path, Rotation(size=2000, heads=100))
+    audit_folder = AuditFolder(tmp_path, Rotation(size=2000, heads=100))
     monkeypatch.setattr(Path, "rename", refuse)
-    log = keeper.log()
+    log = audit_folder.log()
     for _ in range(20):
         log.append(LIN, "x")
     assert [record.action for record in log.found] == ["audit.stuck"]
-    keeper.now += timedelta(days=2)
+    audit_folder.now += timedelta(days=2)
     monkeypatch.undo()
     log.append(LIN, "y")
     log.settle()
     log.close()
 
-    assert len(Files(keeper.path).older()) == 1
-    assert keeper.verify().ok
+    assert len(Files(audit_folder.path).older()) == 1
+    assert audit_folder.verify().ok

@@ -20,30 +20,30 @@ from gpushare.store.audit import (
     styled,
     verify,
 )
-from support.audit import LIN, START, Keeper
+from support.audit import LIN, START, AuditFolder
 
 
-def test_texts_that_cannot_be_written_are_made_writable(keeper: Keeper):
-    log = keeper.log()
+def test_texts_that_cannot_be_written_are_made_writable(audit_folder: AuditFolder):
+    log = audit_folder.log()
     record = log.append(LIN, "x", "\udcff\n\r\x00 é 漢", detail={"long": "y" * 5000})
     log.close()
 
     assert len(record.detail["long"]) == 1000
-    assert verify(file_lines([keeper.path])).ok
-    assert Files(keeper.path).last() == record
+    assert verify(file_lines([audit_folder.path])).ok
+    assert Files(audit_folder.path).last() == record
 
 
 @given(text=st.text(max_size=40))
 @settings(max_examples=40)
 def test_any_text_stays_in_one_line(tmp_path_factory: pytest.TempPathFactory, text: str):
-    keeper = Keeper(tmp_path_factory.mktemp("text"))
-    log = keeper.log()
+    audit_folder = AuditFolder(tmp_path_factory.mktemp("text"))
+    log = audit_folder.log()
     record = log.append(Actor(user=text), text, text, detail={"x": text, "y": "y"})
     log.close()
 
-    assert Files(keeper.path).last() == record
+    assert Files(audit_folder.path).last() == record
     for style in Style:
-        file = keeper.folder / f"part.{style}"
+        file = audit_folder.folder / f"part.{style}"
         file.write_bytes(styled([record], style))
         lines, alone = part(file)
         assert alone
@@ -51,7 +51,7 @@ def test_any_text_stays_in_one_line(tmp_path_factory: pytest.TempPathFactory, te
 
 
 @pytest.mark.parametrize("style", list(Style))
-def test_an_exported_part_is_verified_alone(filled: Keeper, tmp_path: Path, style: Style):
+def test_an_exported_part_is_verified_alone(filled: AuditFolder, tmp_path: Path, style: Style):
     everything = search(Files(filled.path), AuditQuery(last=0))
     heads = [record.seq for record in everything if record.action == "audit.head"]
     records = [r for r in everything if 4 <= r.seq <= heads[-1]]
@@ -71,14 +71,14 @@ def test_an_exported_part_is_verified_alone(filled: Keeper, tmp_path: Path, styl
     assert check().flaw.kind is Wrong.DELETED
 
 
-def test_records_are_found_by_who_what_when_and_number(keeper: Keeper):
-    log = keeper.log()
+def test_records_are_found_by_who_what_when_and_number(audit_folder: AuditFolder):
+    log = audit_folder.log()
     for index, user in enumerate(["lin", "mei", "lin", "mei"]):
-        keeper.now += timedelta(hours=1)
+        audit_folder.now += timedelta(hours=1)
         log.append(Actor(user=user, uid=1000 + index), "POST /v1/shares", f"s{index}")
     log.append(LIN, "DELETE /v1/shares/{ref}", "s0", result="GS1301")
     log.close()
-    files = Files(keeper.path)
+    files = Files(audit_folder.path)
 
     def found(**query):
         return [record.object for record in search(files, AuditQuery(**query)) if record.object]
@@ -93,18 +93,18 @@ def test_records_are_found_by_who_what_when_and_number(keeper: Keeper):
     assert found(after=3, upto=6, last=0) == ["s2", "s3"]
 
 
-def test_records_of_a_renamed_event_are_found_by_both_names(keeper: Keeper):
-    log = keeper.log()
+def test_records_of_a_renamed_event_are_found_by_both_names(audit_folder: AuditFolder):
+    log = audit_folder.log()
     log.append(LIN, "share.quiet", "from an older daemon")
     log.append(LIN, "share.idle", "from this one")
     log.close()
     for name in ("share.quiet", "share.idle"):
-        found = search(Files(keeper.path), AuditQuery(action=name))
+        found = search(Files(audit_folder.path), AuditQuery(action=name))
         assert [record.object for record in found] == ["from an older daemon", "from this one"]
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
-def test_any_moment_may_be_asked_for(filled: Keeper, moment: str):
+def test_any_moment_may_be_asked_for(filled: AuditFolder, moment: str):
     at = datetime.fromisoformat(moment)
 
     assert bool(search(Files(filled.path), AuditQuery(since=at))) is (at.year == 1)
@@ -112,9 +112,9 @@ def test_any_moment_may_be_asked_for(filled: Keeper, moment: str):
 
 
 def test_searching_goes_over_all_files(tmp_path: Path):
-    keeper = Keeper(tmp_path, Rotation(size=2000, heads=100))
-    keeper.fill(40)
-    files = Files(keeper.path)
+    audit_folder = AuditFolder(tmp_path, Rotation(size=2000, heads=100))
+    audit_folder.fill(40)
+    files = Files(audit_folder.path)
     numbers = list(range(1, files.last().seq + 1))
 
     assert [r.seq for r in search(files, AuditQuery(last=10_000))] == numbers
@@ -122,11 +122,11 @@ def test_searching_goes_over_all_files(tmp_path: Path):
 
 
 def test_lines_longer_than_a_block_are_read_backwards(tmp_path: Path):
-    keeper = Keeper(tmp_path, Rotation(heads=1000))
-    log = keeper.log()
+    audit_folder = AuditFolder(tmp_path, Rotation(heads=1000))
+    log = audit_folder.log()
     detail = {str(number): "z" * 999 for number in range(150)}
     for _ in range(3):
         log.append(LIN, "long", detail=detail)
     log.close()
 
-    assert [r.seq for r in Files(keeper.path).backwards()] == [4, 3, 2, 1]
+    assert [r.seq for r in Files(audit_folder.path).backwards()] == [4, 3, 2, 1]

@@ -251,7 +251,7 @@ def test_a_full_disk_refuses_the_new_and_keeps_the_old(disk, store):
 
 
 def test_a_disk_that_is_full_for_real_loses_nothing(tmp_path):
-    """The kernel refuses the write (RLIMIT_FSIZE) in the middle of a transaction."""
+    """The kernel refuses the write (RLIMIT_FSIZE) during a transaction."""
     source = """
 import resource, sys
 from datetime import UTC, datetime

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GPU time in the books: nothing is lost, and what is long ago weighs less."""
+"""GPU time in the records: nothing is lost, and what is long ago weighs less."""
 
 import contextlib
 import sqlite3

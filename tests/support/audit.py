@@ -23,7 +23,7 @@ START = datetime(2026, 11, 23, tzinfo=UTC)
 FEW = Rotation(heads=4)
 
 
-class Keeper:
+class AuditFolder:
     def __init__(self, folder: Path, rotation: Rotation = FEW) -> None:
         self.folder, self.rotation = folder, rotation
         self.path = folder / "log" / "audit.jsonl"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A CUDA program without CUDA's headers: does what it is told on stdin, answers JSON on stdout.
+"""A CUDA program without CUDA's headers: does what it reads on stdin, answers JSON on stdout.
 
 `look` → memory and multiprocessors it sees; `take MIB` → allocates 64 MiB pieces until it has that
 much or is refused; `touch` → any call on its memory. Results are CUresult numbers, 0 is success.

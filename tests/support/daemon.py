@@ -29,7 +29,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = START_SEC
         if value := condition():
             return value
         time.sleep(0.02)
-    raise AssertionError(f"waited {seconds} s in vain for {what}")
+    raise AssertionError(f"waited {seconds} s without success for {what}")
 
 
 class Daemon:

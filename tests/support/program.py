@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A program that holds GPU memory and works until it is told to end: examples/…/train.py."""
+"""A program that holds GPU memory and works until it is asked to end: examples/…/train.py."""
 
 import subprocess
 import sys

@@ -18,7 +18,7 @@ NOTHING = Bytes(0)
 class Regions:
     """`failure`: what leaving ends in. `stuck`: programs never answer. `full`: no way back.
 
-    `fixed`: bits of what cannot move. Each look that finds nobody answering takes `pause` seconds.
+    `fixed`: bits of what cannot move. Each look without an answer takes `pause` seconds.
     `named`: the GPUs that a share's region is about.
     """
 
@@ -74,7 +74,7 @@ class Checkpoints:
 
     `at`: the GPUs that a program was on when it was last stopped or restored; `first`: where it
     began. `closed`: GPUs on which the driver restores nothing from elsewhere, `stranded`: pids that
-    it restores on no other GPU. `old`: it is a driver that restores nobody elsewhere.
+    it restores on no other GPU. `old`: it is a driver that restores no program elsewhere.
     """
 
     states: dict[int, CheckpointState] = field(default_factory=dict)

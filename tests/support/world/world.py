@@ -159,7 +159,7 @@ class World:
     signals: list = field(default_factory=list)
     pipes: dict[int, tuple[int, int]] = field(default_factory=dict)
     fault: str = ""
-    claimed: tuple[int, ...] = ()  # pids that stand in a share's region
+    claimed: tuple[int, ...] = ()  # pids that are in a share's region
     trouble: Callable[[], None] = lambda: None
     proof: Verification = KEPT
     probed: list = field(default_factory=list)
