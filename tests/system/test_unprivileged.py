@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A user without any right runs a daemon of his own; the root daemon serves users apart."""
+"""A user without any right runs their own daemon; the root daemon serves users apart."""
 
 import os
 import shutil
@@ -81,7 +81,7 @@ def test_users_share_a_gpu_but_not_their_shares(root_daemon: Daemon, bin_for_all
     assert "sees 4.00 GiB" in with_others.stdout, with_others.stderr
     seen = user(SOMEONE, "ps").stdout
     assert "3.0 GiB" in seen  # that it is there, and how large
-    assert not [word for word in ("mine", "nobody", str(NOBODY)) if word in seen]
+    assert not [word for word in ("mine", "nobody", str(NOBODY)) if word in seen]  # prose: allow
     [there] = user(SOMEONE, "ps", "-q").stdout.split()
     for words in (["rm", "--force"], ["exec"], ["verify"]):
         tail = ["--", "true"] if words == ["exec"] else []
