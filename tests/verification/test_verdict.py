@@ -158,7 +158,7 @@ def test_a_clean_limit_is_no_stranger(pinned: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("guard", "said"),
+    ("guard", "said"),  # prose: allow
     [
         (ProbedGuard(loaded=False, region="", attached=False, denied=0), "is not loaded"),
         (ProbedGuard(loaded=True, region="/gone", attached=False, denied=0), "does not reach"),
@@ -222,7 +222,7 @@ def test_compute_by_the_time_a_program_gets_under_the_guard(points, delivered) -
     assert found.ok is (delivered is Level.COOPERATIVE)
 
 
-def test_what_a_program_gets_without_the_guard_is_told_where_it_was_tried() -> None:
+def test_what_a_program_gets_without_the_guard_is_reported_where_it_was_tried() -> None:
     promised = Enforcement(memory=Level.COOPERATIVE, compute=Level.COOPERATIVE)
     quarter = decided(MechanismName.TIMESLICE, MechanismName.GUARD, promised=promised, compute=25)
     outer = outside("without the guard", device(free=139 * GIB, attempts=(), compute=9990))
@@ -259,7 +259,7 @@ def test_other_gpus_behind_an_environment_variable_are_cooperative() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "failure", "said"),
+    ("text", "failure", "said"),  # prose: allow
     [
         (b"", "the probe did not end within 60 s", "did not end"),
         (b"not json", "", "cannot be read"),
