@@ -32,7 +32,7 @@ def test_the_lists_fit_the_tree(runner):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "said"),  # prose: allow
     [
         ({"old": "2 + 2"}, "occurs 0 times"),
         ({"old": "1"}, "occurs 2 times"),

@@ -176,7 +176,7 @@ CLOCKS = {"datetime.now", "datetime.utcnow", "time.time", "time.monotonic", "dat
 
 
 def at_collection(module: ast.Module) -> Iterator[ast.expr]:
-    """What is computed when pytest imports the module: not what stands in functions."""
+    """What is computed when pytest imports the module: not what is in functions."""
     pending: list[ast.AST] = [module]
     while pending:
         node = pending.pop()
@@ -217,18 +217,22 @@ def prose() -> ModuleType:
 @pytest.mark.parametrize(
     ("path", "text", "found"),
     [
-        ("a.md", "Ask again.\nNot once more.\n", [2]),
+        ("a.md", "Ask again.\nNot once more.\n", [2]),  # prose: allow
         ("a.md", "Not once\nmore.\n", [1]),
-        ("a.md", "Not `once more`, [here](once%20more.md)\n```\nonce more\n```\n", []),
+        (
+            "a.md",
+            "Not `once more`, [here](once%20more.md)\n```\nonce more\n```\n",  # prose: allow
+            [],
+        ),
         ("a.md", "Not once more. <!-- prose: allow -->\n", []),
-        ("a.py", 'once_more = more  # once\n# more\n"""Once more."""\n', [1, 3]),
+        ("a.py", 'once_more = more  # once\n# more\n"""Once more."""\n', [1, 3]),  # prose: allow
         ("a.py", "if once: more = once - 1\n", []),
-        ("a.c", '/* not once\n * more */ int once; more("once more");\n', [1, 2]),
+        ("a.c", '/* not once\n * more */ int once; more("once more");\n', [1, 2]),  # prose: allow
     ],
 )
 def test_prose_is_checked_where_a_person_reads_it(path, text, found) -> None:
     checker = prose()
-    rules = checker.rules_of({"once more": "'again'"}, r"\b")
+    rules = checker.rules_of({"once more": "'again'"}, r"\b")  # prose: allow
     assert [hit.line for hit in checker.hits(path, text, rules)] == found
 
 
