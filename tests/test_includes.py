@@ -53,7 +53,7 @@ def test_includes_of_lower_rooms_and_of_the_own_room_are_allowed(
     [
         ("base/log.c", "left/gate.h", "base may include only rooms below it, not left"),
         ("left/copy.c", "right/image.h", "left may include only rooms below it, not right"),
-        ("hooks/memory/alloc.c", "hooks/execution.h", "hooks/memory may include only rooms below it"),
+        ("hooks/memory/alloc.c", "hooks/work.h", "hooks/memory may include only rooms below it"),
         ("base/log.c", "init.h", "base may include only rooms below it, not ."),
     ],
 )
