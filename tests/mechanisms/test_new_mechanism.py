@@ -134,10 +134,14 @@ def test_it_is_verified_by_what_it_promises(mechanisms: Mechanisms, share: Share
 
 def test_what_can_change_while_it_runs_is_what_it_says(state: Snapshot, share: Share) -> None:
     state = replace(state, shares=(share,))
-    changed = regrant(state, share, replace(SPEC, compute=ComputeAsk(limit=Percent(20))))
+    changed = regrant(
+        state, share, replace(share, spec=replace(SPEC, compute=ComputeAsk(limit=Percent(20))))
+    )
     assert changed.grants[0].compute == 20
     with pytest.raises(UnsupportedError):
-        regrant(state, share, replace(SPEC, memory=MemoryAsk(limit=Bytes(4 * GIB))))
+        regrant(
+            state, share, replace(share, spec=replace(SPEC, memory=MemoryAsk(limit=Bytes(4 * GIB))))
+        )
 
 
 def test_the_daemon_asks_it_about_faults_and_moves(

@@ -72,7 +72,8 @@ class Promise(Value):
     """One mechanism's claims, facts and uses.
 
     `layer`: stacks on a base. `alone`: a GPU under it takes no second share. `max_gpus`: the most
-    GPUs of one share. `one_user`: a GPU under it serves shares of one uid at a time.
+    GPUs of one share; `max_shares`: the most shares of one GPU, suspended ones included.
+    `one_user`: a GPU under it serves shares of one uid at a time.
 
     `in_gpu_time`: its compute limit is a part of the GPU's time, not of its multiprocessors.
     `adjusts`: what can change while programs run. `moves_memory`: it takes programs' memory off the
@@ -91,6 +92,7 @@ class Promise(Value):
     layer: bool = False
     alone: bool = False
     max_gpus: int | None = None
+    max_shares: int | None = None
     one_user: bool = False
     uses: tuple[Use, ...] = ()
     fault_domain: FaultDomain = FaultDomain.PROGRAM

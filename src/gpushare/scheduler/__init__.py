@@ -6,7 +6,7 @@ from gpushare.scheduler.order.order import ordered, rank_reason
 from gpushare.scheduler.order.tenancy import admission, in_quota, overcommitted
 from gpushare.scheduler.placing.actions import after
 from gpushare.scheduler.placing.booking import book
-from gpushare.scheduler.placing.change import hindrance, regrant
+from gpushare.scheduler.placing.change import hindrance, regrant, wants_more
 from gpushare.scheduler.placing.decide import decide, place_gang
 from gpushare.scheduler.reclaim.reclaim import plan, why_no_plan
 from gpushare.scheduler.reclaim.resume import returned, returning
@@ -34,5 +34,6 @@ __all__ = [
     "returning",
     "saturation",
     "selectors",
+    "wants_more",
     "why_no_plan",
 ]

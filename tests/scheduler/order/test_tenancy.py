@@ -6,14 +6,15 @@ from msgspec.structs import replace
 
 from gpushare.model.errors import QuotaError
 from gpushare.model.gpu import ComputeMode, GpuHealth
-from gpushare.model.share import Cause
+from gpushare.model.policy.tenant import Policy
+from gpushare.model.share import Cause, State
 from gpushare.model.spec import ComputeAsk, Gang, MechanismName, MemoryAsk, ShareSpec
 from gpushare.model.units import GIB
-from gpushare.scheduler import Request, admission, overcommitted
+from gpushare.scheduler import Request, admission, decide, overcommitted
 from gpushare.scheduler.order.load import NOTHING, capacity
 from gpushare.scheduler.order.tenancy import in_quota, tenancy
 from support.scheduling.small_machine import amount, aside, has, lab, policy, tenant, wish
-from support.scheduling.values import gpu
+from support.scheduling.values import ask, gpu, holding, snapshot
 
 PAIR = policy({"lab": tenant(60), "ann": tenant(20, parent="lab"), "bob": tenant(20, parent="lab")})
 
@@ -243,3 +244,25 @@ def test_a_share_that_is_guaranteed_no_memory_is_not_in_quota():
 
 def lab_of(count):
     return lab(policy(), *(gpu(index) for index in range(count))).machine
+
+
+def many(number, uid):
+    asked = replace(ask(1), uid=uid)
+    return tuple(holding(decide(snapshot(gpu()), asked), asked, f"s{n}") for n in range(number))
+
+
+def test_one_user_has_so_many_shares_whatever_the_tenants():
+    state = snapshot(gpu(), shares=many(3, 1000), policy=Policy(shares_per_user=3))
+    with pytest.raises(QuotaError) as caught:
+        admission(state, ask(1))
+    assert "3 of 3, waiting ones included" in caught.value.because
+    assert admission(state, ask(1, uid=1001)) == ""
+    as_root = snapshot(gpu(), shares=many(3, 0), policy=Policy(shares_per_user=3))
+    assert admission(as_root, ask(1, uid=0)) == ""
+
+
+def test_a_reservation_that_is_due_counts_once():
+    share = replace(many(1, 1000)[0], state=State.QUEUED)
+    due = replace(ask(1), id=share.id)
+    state = snapshot(gpu(), booked=(share,), queue=(due,), policy=Policy(shares_per_user=2))
+    assert admission(state, ask(1)) == ""

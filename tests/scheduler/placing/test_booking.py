@@ -196,7 +196,7 @@ def test_who_was_suspended_or_wants_to_grow_leaves_reservations_their_room():
     state = booked(one_gpu(ask(40)), at(1, 40))
     share = state.shares[0]
     with pytest.raises(NoCapacityError):
-        regrant(state, share, spec(41))
+        regrant(state, share, replace(share, spec=spec(41)))
     away = Suspension(cause=Cause.USER, since=NOW)
     aside = replace(share, state=State.SUSPENDED, suspension=away)
     state = booked(replace(state, shares=(aside,)), at(1, 30, name="more"))

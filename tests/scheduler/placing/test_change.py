@@ -62,24 +62,24 @@ def test_coming_back_waits_for_a_gpu_that_another_share_has_alone():
 def test_limits_change_where_there_is_room():
     state = state_of(ask(20, 30), ask(40))
     share = state.shares[0]
-    found = regrant(state, share, spec(40, 90))
+    found = regrant(state, share, replace(share, spec=spec(40, 90)))
     assert (found.grants[0].limit, found.grants[0].compute) == (40 * GIB, 90)
     assert found.mechanisms == share.decision.mechanisms
     with pytest.raises(NoCapacityError) as caught:
-        regrant(state, share, spec(41, 30))
+        regrant(state, share, replace(share, spec=spec(41, 30)))
     assert "40 GiB free" in caught.value.because
 
 
 def test_limits_above_the_gpu_never_fit():
     state = state_of(ask(20))
     with pytest.raises(NeverFitsError):
-        regrant(state, state.shares[0], spec(81))
+        regrant(state, state.shares[0], replace(state.shares[0], spec=spec(81)))
 
 
 def test_a_suspended_share_may_grow_beyond_what_is_free_now():
     state = state_of(ask(20), ask(40))
     first = suspended(state.shares[0])
-    assert regrant(state, first, spec(60)).grants[0].limit == 60 * GIB
+    assert regrant(state, first, replace(first, spec=spec(60))).grants[0].limit == 60 * GIB
 
 
 @pytest.mark.parametrize(
@@ -90,5 +90,5 @@ def test_what_the_mechanisms_cannot_change_is_refused(change):
     state = state_of(ask())
     share = state.shares[0]
     with pytest.raises(UnsupportedError) as caught:
-        regrant(state, share, replace(share.spec, **change))
+        regrant(state, share, replace(share, spec=replace(share.spec, **change)))
     assert "exclusive" in caught.value.because

@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from gpushare.mechanisms.guard.guard import Guard
 from gpushare.model.errors import NeverFitsError, NoGpuError, NoSuchGpuError, UnsupportedError
 from gpushare.model.gpu import ComputeMode, GpuHealth
-from gpushare.model.share import Decision, Level
+from gpushare.model.share import Cause, Decision, Level, State, Suspension
 from gpushare.model.spec import Isolation, MechanismName, MemoryAsk, Priority, ShareSpec
 from gpushare.model.units import GIB
 from gpushare.scheduler import Waiting, decide
@@ -290,6 +291,31 @@ def test_shares_that_take_turns_are_placed_next_to_shares_under_mps():
 def test_mps_serves_one_user_at_a_time():
     state = taken(snapshot(gpu()), ask(8, 30, uid=1))
     assert "serves another user" in decide(state, ask(8, 30, uid=2)).waits_for
+
+
+def full_of_small_shares(*gpus):
+    """GPU 0 with as many shares as the guard has slots for, memory left."""
+    first = decide(snapshot(gpu(gib=1000)), ask(1))
+    small = [holding(first, ask(1), f"s{n}") for n in range(Guard.promise.max_shares)]
+    return snapshot(*gpus, shares=tuple(small))
+
+
+def test_a_mechanism_that_serves_no_further_share_there_is_used_elsewhere():
+    state = full_of_small_shares(gpu(0), gpu(1))
+    assert decide(state, ask(1)).gpus == ("GPU-1",)
+
+
+def test_a_share_waits_where_its_mechanism_serves_as_many_as_it_can():
+    state = full_of_small_shares(gpu(0))
+    expected = "GPU 0, where guard serves 64 shares, the most it can"
+    assert decide(state, ask(1)).waits_for == expected
+    aside = replace(
+        state.shares[0],
+        state=State.SUSPENDED,
+        suspension=Suspension(cause=Cause.USER, since=NOW),
+    )
+    still = replace(state, shares=(aside, *state.shares[1:]))
+    assert decide(still, ask(1)).waits_for == expected
 
 
 def test_no_share_takes_what_the_share_ahead_waits_for():

@@ -64,6 +64,10 @@ MEANINGS: dict[type[Value], dict[str, str]] = {
             "Allowed ways to reclaim borrowed room, gentlest first: `throttle`, `suspend`, "
             "`migrate`, `evict`."
         ),
+        "shares_per_user": (
+            "Maximum number of shares of one user, in all tenants, including queued shares. Root "
+            "has no limit."
+        ),
         "visibility": (
             "What users see of other users' shares: `occupied` (existence and size) or `shares` "
             "(the owner too)."

@@ -17,7 +17,7 @@ from gpushare.daemon.policies.expiry import Expiry
 from gpushare.daemon.policies.requested_spec import requested_spec
 from gpushare.hardware.ports import Clock
 from gpushare.model.errors import ConflictError, NoCapacityError
-from gpushare.model.share import Cause, Share, Tier
+from gpushare.model.share import Cause, Decision, Share, Tier
 from gpushare.model.view import SuspendRequest, UpdateRequest
 from gpushare.store import Store
 
@@ -82,7 +82,7 @@ class ShareChanges:
     async def update(
         self, share: Share, request: UpdateRequest, *, by_policy: bool = False
     ) -> None:
-        """Raises UnsupportedError, NeverFitsError, NoCapacityError."""
+        """Raises UnsupportedError, NeverFitsError, NoCapacityError, QuotaError."""
         share = await self.ready(share)
         fields = {name: value for name, value in asdict(request).items() if value is not None}
         spec = replace(share.spec, **fields)
@@ -90,12 +90,18 @@ class ShareChanges:
         changes: dict[str, object] = {"spec": spec, "asked": requested}
         if request.ttl is not None:
             changes["expires"] = self._clock.now() + timedelta(seconds=request.ttl)
-            self._expiry.changed(share.id)
-        # A new end changes nothing on the machine, so it needs neither room nor the journal.
-        if fields.keys() <= {"ttl"}:
-            self._store.shares.update(share.id, **changes)
-            return
         await self._machine.refresh()
-        decision = self._placement.regrant(share, spec)
-        await self._executor.adjust(share, decision, **changes)
+        decision = self._placement.regrant(share, replace(share, **changes))
+        await self._apply(share, decision, changes, on_machine=bool(fields.keys() - {"ttl"}))
+        if request.ttl is not None:
+            self._expiry.changed(share.id)
         await self._placement.advance()
+
+    async def _apply(
+        self, share: Share, decision: Decision, changes: dict[str, object], *, on_machine: bool
+    ) -> None:
+        # A new end changes nothing on the machine, so it does not need the journal.
+        if on_machine:
+            await self._executor.adjust(share, decision, **changes)
+        else:
+            self._store.shares.update(share.id, **changes)

@@ -29,10 +29,9 @@ from gpushare.daemon.acts.memory_turns import MemoryTurns
 from gpushare.daemon.acts.termination import Termination
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.hardware.ports import Clock
-from gpushare.model.errors import GpushareError
+from gpushare.model.errors import GpushareError, QuotaError
 from gpushare.model.ids import ShareId
 from gpushare.model.share import Decision, Share
-from gpushare.model.spec import ShareSpec
 from gpushare.scheduler import (
     Request,
     Snapshot,
@@ -46,6 +45,7 @@ from gpushare.scheduler import (
     plan,
     rank_reason,
     regrant,
+    wants_more,
 )
 from gpushare.scheduler.order.tenancy import tenancy
 from gpushare.scheduler.placing.relocate import relocate
@@ -114,9 +114,17 @@ class PlacementService:
         """What a suspended share waits for before it can be resumed; "": nothing."""
         return hindrance(self._snapshots.take(), share)
 
-    def regrant(self, share: Share, spec: ShareSpec) -> Decision:
-        """The share's decision under another spec; raises as `scheduler.regrant` does."""
-        return regrant(self._snapshots.take(), share, spec)
+    def regrant(self, share: Share, changed: Share) -> Decision:
+        """The share's decision after a change.
+
+        Raises as `scheduler.regrant` does, and QuotaError where its tenant may not have that.
+        """
+        state = self._snapshots.take()
+        queue = self._queue.requests(state)
+        decision = regrant(replace(state, queue=queue), share, changed)
+        if not share.aside and wants_more(share, replace(changed, decision=decision)):
+            _check_tenant(state, changed)
+        return decision
 
     def relocate(self, share: Share, to: Sequence[str]) -> Decision:
         """The share's decision on other GPUs; raises as `scheduler.relocate` does."""
@@ -227,3 +235,17 @@ class PlacementService:
             # An error is an answer here: it ends this unit, not the pass.
             return error
         return (answer,) if isinstance(answer, Decision) else answer
+
+
+def _check_tenant(state: Snapshot, changed: Share) -> None:
+    """As for a new share of that size, next to the others that its tenant has."""
+    others = tuple(other for other in state.shares if other.id != changed.id)
+    request = Request(
+        spec=changed.spec, uid=changed.uid, tenant=changed.tenant, id=changed.id, asked=state.now
+    )
+    if reason := admission(replace(state, shares=others), request):
+        raise QuotaError(
+            f"share {changed.name} cannot have more now",
+            f"it would wait for {reason}",
+            "see what its tenant may have: gpushare quota ls",
+        )

@@ -114,7 +114,7 @@ class Reclaimer:
 
     async def _restore(self, state: Snapshot, share: Share) -> bool:
         try:
-            decision = regrant(state, share, share.spec)
+            decision = regrant(state, share, share)
         except GpushareError:
             return False  # there is no room yet
         return await self._tried(share, self._executor.adjust(share, decision))

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gpushare.guard import Flag, Region, RegionGrant, RegionSlot, library_path
+from gpushare.guard.layout import SHARE_SLOTS
 from gpushare.hardware.linux.namespaces import is_ours
 from gpushare.hardware.ports import Processes
 from gpushare.mechanisms.mechanism import Moves, Observation, PassiveMechanism
@@ -59,6 +60,7 @@ class Guard(PassiveMechanism):
             "the preload escapes it, and one launch runs to its end.",
         ),
         layer=True,
+        max_shares=SHARE_SLOTS,
         uses=(
             Use(
                 need=Need.MEMORY,

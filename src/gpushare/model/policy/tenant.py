@@ -102,7 +102,9 @@ class Policy(Value):
     `default`: what holds for each user in no tenant. `half_life`: after so many seconds usage
     counts half. `period`: what `gpu_hours` are counted over. `min_runtime`: seconds that a share
     has its place before it can be taken back. `patience`: seconds after which a waiting share goes
-    before others of its class. `ladder`: what may be done to borrowed shares.
+    before others of its class. `ladder`: what may be done to borrowed shares. `shares_per_user`:
+    the most shares of one user at once, waiting ones included, in all tenants together; root may
+    have more.
     """
 
     tenants: dict[Tenant, TenantSpec] = {}
@@ -113,6 +115,7 @@ class Policy(Value):
     min_runtime: Annotated[Seconds, Meta(ge=0)] = Seconds(60)
     patience: Annotated[Seconds, Meta(ge=0)] = Seconds(3600)
     ladder: tuple[Rung, ...] = tuple(Rung)
+    shares_per_user: Annotated[int, Meta(ge=1)] = 128
     visibility: Visibility = Visibility.OCCUPIED
     idle: IdlePolicy = IdlePolicy()
     sizing: SizingPolicy = SizingPolicy()

@@ -19,7 +19,6 @@ from collections.abc import Iterable
 
 from gpushare.model.gpu import ComputeMode, Gpu
 from gpushare.model.policy.tenant import Visibility
-from gpushare.model.promise import Promise
 from gpushare.model.share import Share
 from gpushare.model.spec import GpuGrant, MechanismName, ShareSpec
 from gpushare.model.units import FULL, Bytes, Percent, format_bytes
@@ -199,12 +198,13 @@ def refusal(room: Room, stack: Stack, request: Request) -> str:
     if room.gpu.health.lost:
         return f"{room.label}, which is lost"
     need = grant_on(room.gpu, request.spec)
-    company = unfit_company(room, stack.base, request)
+    company = unfit_company(room, stack, request)
     return company or shortage(room, need, turns=request.spec.turns)
 
 
-def unfit_company(room: Room, base: Promise, request: Request) -> str:
+def unfit_company(room: Room, stack: Stack, request: Request) -> str:
     """Which share or program prevents it there; "" when none does."""
+    base = stack.base
     if room.alone:
         return f"{room.label}, which {room.names(room.shares, request)} has alone"
     if base.alone and (room.shares or room.foreign):
@@ -214,8 +214,19 @@ def unfit_company(room: Room, base: Promise, request: Request) -> str:
     if strangers:
         names = room.names(strangers, request)
         return f"{room.label}, where {base.mechanism} serves another user ({names})"
-    if reason := conflict(room.shares, request):
+    if reason := conflict(room.shares, request) or crowd(room, stack):
         return f"{room.label}, {reason}"
+    return ""
+
+
+def crowd(room: Room, stack: Stack) -> str:
+    """Which mechanism takes no further share there; "" when each does."""
+    for promise in stack.promises:
+        # A suspended share keeps its slot: its programs map it as long as they live.
+        users = [s.decision.mechanisms for s in (*room.shares, *room.aside) if s.decision]
+        count = sum(promise.mechanism in names for names in users)
+        if promise.max_shares is not None and count >= promise.max_shares:
+            return f"where {promise.mechanism} serves {count} shares, the most it can"
     return ""
 
 

@@ -77,6 +77,10 @@ class Calendar:
         """The calendar without the place kept for the first in the queue."""
         return self._only(lambda stay: not stay.ahead)
 
+    def without(self, share: ShareId) -> "Calendar":
+        """The calendar without one share: what is there for it to have."""
+        return self._only(lambda stay: stay.share.id != share)
+
     def _only(self, keep: Callable[[Stay], bool]) -> "Calendar":
         everywhere = self._stays.items()
         return self._changed({uuid: list(filter(keep, here)) for uuid, here in everywhere})

@@ -138,6 +138,7 @@ def admission(state: Snapshot, request: Request) -> str:
     is looked at when a share is asked for (a request without an id), as waiting ones count. Of a
     gang all that have come are looked at together.
     """
+    _check_user(state, request)
     load = total(needs(state, together(request, state.queue)))
     now = tenancy(state).held
     for name in state.policy.line(request.tenant):
@@ -149,12 +150,29 @@ def admission(state: Snapshot, request: Request) -> str:
     return _unborrowed(state, request, load)
 
 
+def _check_user(state: Snapshot, request: Request) -> None:
+    # Root creates shares for others, and can change the policy.
+    if request.id or request.uid == 0:
+        return
+    count = sum(other.uid == request.uid for other in _living(state))
+    if count >= state.policy.shares_per_user:
+        raise QuotaError(
+            "one user may not have more shares",
+            f"{count} of {state.policy.shares_per_user}, waiting ones included",
+            "release one: gpushare rm; an operator can raise shares_per_user in the policy",
+        )
+
+
+def _living(state: Snapshot) -> Iterable[Share | Request]:
+    # A reservation whose time has come is in the queue too.
+    owners: tuple[Share | Request, ...] = (*state.queue, *state.booked, *state.shares)
+    return {owner.id: owner for owner in owners}.values()
+
+
 def _check_count(state: Snapshot, name: Tenant, spec: TenantSpec, request: Request) -> None:
     if spec.shares is None or request.id:
         return
-    living = [share.tenant for share in (*state.shares, *state.booked)]
-    living += [waiting.tenant for waiting in state.queue]
-    count = sum(name in state.policy.line(tenant) for tenant in living)
+    count = sum(name in state.policy.line(other.tenant) for other in _living(state))
     if count >= spec.shares:
         raise QuotaError(
             f"tenant {name} has as many shares as it may have",

@@ -98,4 +98,4 @@ def _lacks(candidate: Candidate, room: Room) -> tuple[int, int, bool]:
     need, turns = grant_on(room.gpu, candidate.spec), candidate.spec.turns
     memory = max(0, need.request - room.free(turns=turns))
     compute = max(0, need.compute_request - room.compute(turns=turns))
-    return memory, compute, bool(unfit_company(room, candidate.stack.base, candidate.request))
+    return memory, compute, bool(unfit_company(room, candidate.stack, candidate.request))

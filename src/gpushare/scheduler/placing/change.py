@@ -11,11 +11,14 @@ from gpushare.model.promise import Adjustable, adjustable, stack_of
 from gpushare.model.share import Decision, Share
 from gpushare.model.spec import GpuGrant, ShareSpec
 from gpushare.scheduler.capacity.room import grant_on, never, shortage, unfit_company
-from gpushare.scheduler.capacity.timeline import Calendar, Window, timeline
+from gpushare.scheduler.capacity.timeline import Calendar, Window, describe_kept, timeline
 from gpushare.scheduler.request.mechanisms import Stack
 from gpushare.scheduler.request.state import Request, Snapshot
 
+from .backfill import served
 from .fit import Candidate
+
+_LATER = "the share cannot have that until then"
 
 
 def hindrance(state: Snapshot, share: Share) -> str:
@@ -42,44 +45,91 @@ def _hindered(
     turns = candidate.spec.turns
     for moment in _moments(calendar, gpu, share):
         room = calendar.room(gpu, moment)
-        company = unfit_company(room, candidate.stack.base, candidate.request)
+        company = unfit_company(room, candidate.stack, candidate.request)
         if reason := company or shortage(room, grant, turns=turns):
             return reason
     return ""
 
 
-def regrant(state: Snapshot, share: Share, spec: ShareSpec) -> Decision:
-    """The share's decision under another spec, on the GPUs and by the mechanisms it has.
+def regrant(state: Snapshot, share: Share, changed: Share) -> Decision:
+    """The share's decision with the spec and the end that `changed` has, on the GPUs and by the
+    mechanisms it has.
+
+    What it would have more, memory, compute or time, is checked as if it were asked for by a new
+    share: against other shares, reservations and the first in the queue.
 
     Raises UnsupportedError where its mechanisms cannot change that, NeverFitsError where its GPUs
     are too small, NoCapacityError where others have what it wants, or will have it by reservation.
     """
     assert share.decision is not None
-    _check_mechanisms(state, share, share.decision, spec)
-    calendar = _without(state, share)
+    _check_mechanisms(state, share, share.decision, changed.spec)
+    calendar = served(timeline(state)).without(share.id)
     gpus = _current_candidate(state, share, share.decision).gpus
-    grants = tuple(_changed(calendar, gpu, share, spec) for gpu in gpus)
+    grants = tuple(_changed(calendar, gpu, share, changed) for gpu in gpus)
     return replace(share.decision, grants=grants)
 
 
-def _changed(calendar: Calendar, gpu: Gpu, share: Share, spec: ShareSpec) -> GpuGrant:
+def _changed(calendar: Calendar, gpu: Gpu, share: Share, changed: Share) -> GpuGrant:
     # Conditions chose the GPUs when the share was placed; a change of its size stays on them.
-    request = Request(spec=replace(spec, select=()), uid=share.uid)
+    request = Request(spec=replace(changed.spec, select=()), uid=share.uid)
     if reason := never(gpu, request):
         raise NeverFitsError("the share can never be as large as that", reason, "gpushare gpus")
-    grant = grant_on(gpu, spec)
+    grant = grant_on(gpu, changed.spec)
     # A suspended share holds no room. Whether the new size fits is asked when it is resumed.
     if share.aside:
         return grant
-    rooms = (calendar.room(gpu, moment) for moment in _moments(calendar, gpu, share))
-    short = (shortage(room, grant, turns=spec.turns) for room in rooms)
-    if reason := next(filter(None, short), ""):
-        raise NoCapacityError(
-            "the share cannot grow now",
-            f"it would need {reason}",
-            "see which shares have it: gpushare ps",
-        )
+    moments = _more_at(calendar, gpu, share, replace(changed, decision=_one(share, grant)))
+    for moment in moments:
+        if reason := shortage(calendar.room(gpu, moment), grant, turns=changed.spec.turns):
+            raise _no_more(calendar, gpu, moment, request, reason)
     return grant
+
+
+def _more_at(calendar: Calendar, gpu: Gpu, share: Share, changed: Share) -> list[datetime]:
+    """When it would have more there than it has now; smaller and shorter is never refused."""
+    if _grows(share, changed):
+        return _moments(calendar, gpu, changed)
+    if share.expires is None or not _stays_longer(share, changed):
+        return []
+    return calendar.moments(gpu, Window(start=share.expires, end=changed.expires))
+
+
+def _one(share: Share, grant: GpuGrant) -> Decision:
+    assert share.decision is not None
+    return replace(share.decision, grants=(grant,))
+
+
+def wants_more(share: Share, changed: Share) -> bool:
+    """Whether the change gives it memory, compute or time that it does not have."""
+    return _grows(share, changed) or _stays_longer(share, changed)
+
+
+def _grows(share: Share, changed: Share) -> bool:
+    assert share.decision is not None
+    assert changed.decision is not None
+    before = {grant.gpu: grant for grant in share.decision.grants}
+    pairs = ((before[grant.gpu], grant) for grant in changed.decision.grants)
+    return any(
+        new.request > old.request or new.compute_request > old.compute_request for old, new in pairs
+    )
+
+
+def _stays_longer(share: Share, changed: Share) -> bool:
+    if share.expires is None:
+        return False
+    return changed.expires is None or changed.expires > share.expires
+
+
+def _no_more(
+    calendar: Calendar, gpu: Gpu, moment: datetime, request: Request, reason: str
+) -> NoCapacityError:
+    kept = calendar.kept(gpu, moment)
+    whose = f"; {describe_kept(calendar, kept[0], request)}" if kept else ""
+    return NoCapacityError(
+        "the share cannot have more now" if moment == calendar.start else _LATER,
+        f"it would need {reason}{whose}",
+        "see which shares have it: gpushare ps",
+    )
 
 
 def _without(state: Snapshot, share: Share) -> Calendar:
