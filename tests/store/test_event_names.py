@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an older gpushare stored is read under the names of today."""
 
-import sqlite3
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
+from gpushare.model.event import Event
 from gpushare.model.event_types import EVENT_TYPES
 from gpushare.model.ids import ShareId
 from gpushare.store import Store
+from support.older_state import older_state
 
+TEXT = 'a "type":"share.quiet" text'
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -18,13 +21,13 @@ def older(tmp_path):
     """Fills the state as a gpushare before the renaming did, and opens it with this one."""
 
     def fill(*types: str):
-        store = Store(tmp_path)
-        for name in types:
-            store.events.add(NOW, name, 'a "type":"share.quiet" text', share=ShareId("a"))
-        store.close()
-        with sqlite3.connect(tmp_path / "state.db") as raw:
-            raw.execute("PRAGMA user_version = 6")
-        raw.close()
+        events = [
+            Event(seq=seq, at=NOW, type=name, message=TEXT, share=ShareId("a"))
+            for seq, name in enumerate(types, 1)
+        ]
+        bodies = [(msgspec.json.encode(event),) for event in events]
+        with older_state(tmp_path, 6) as database:
+            database.executemany("INSERT INTO events (body) VALUES (?)", bodies)
         return Store(tmp_path)
 
     return fill
@@ -41,6 +44,6 @@ def test_everything_else_of_a_stored_event_stays(older):
     store = older("share.granted", "share.quiet")
     first, second = store.events.since(0)
     assert (first.type, second.type) == ("share.granted", "share.idle")
-    assert {event.message for event in (first, second)} == {'a "type":"share.quiet" text'}
+    assert {event.message for event in (first, second)} == {TEXT}
     assert {event.share for event in (first, second)} == {"a"}
     store.close()

@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -16,7 +17,6 @@ from gpushare.model.errors import (
     ConflictError,
     DaemonRunningError,
     DeniedError,
-    NoSuchShareError,
     StateCorruptError,
     StateFullError,
     StateVersionError,
@@ -33,9 +33,11 @@ from gpushare.model.share import (
 )
 from gpushare.model.spec import MechanismName, ShareSpec
 from gpushare.store import Act, Intent, Store
+from support.older_state import older_state
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 GPU = GpuId("GPU-0")
+UID = 1000
 
 
 def share(identity: str, name: str, state: State = State.QUEUED) -> Share:
@@ -77,7 +79,7 @@ def test_a_share_stored_with_an_older_tier_name_is_read(tmp_path):
         assert store.shares.get(ShareId("a1")).suspension == away
 
 
-def test_living_names_are_unique_and_free_again_afterwards(store):
+def test_living_names_of_a_user_are_unique_and_free_again_afterwards(store):
     store.shares.add(share("aaaaaaaaaaaa", "train"))
     with pytest.raises(ConflictError, match="named 'train'"):
         store.shares.add(share("bbbbbbbbbbbb", "train"))
@@ -85,27 +87,40 @@ def test_living_names_are_unique_and_free_again_afterwards(store):
     store.shares.move(ShareId("aaaaaaaaaaaa"), State.RELEASED)
 
     store.shares.add(share("cccccccccccc", "train"))
-    assert store.shares.find("train").id == "cccccccccccc"
+    assert store.shares.named(UID, "train").id == "cccccccccccc"
 
 
-def test_find_takes_id_name_and_unambiguous_prefix(store):
+def test_names_of_another_user_are_not_taken(store):
+    store.shares.add(share("aaaaaaaaaaaa", "train"))
+    theirs = store.shares.add(replace(share("bbbbbbbbbbbb", "train"), uid=UID + 1))
+
+    assert store.shares.named(UID + 1, "train") == theirs
+    assert store.shares.names(UID + 2) == set()
+
+
+def test_shares_are_found_by_the_beginning_of_their_id(store):
     store.shares.add(share("ab1111111111", "one"))
     store.shares.add(share("ab2222222222", "two"))
 
-    assert store.shares.find("ab1111111111").name == "one"
-    assert store.shares.find("two").id == "ab2222222222"
-    assert store.shares.find("ab2").name == "two"
-    with pytest.raises(ConflictError):
-        store.shares.find("ab")
-    with pytest.raises(NoSuchShareError):
-        store.shares.find("zz")
+    assert [s.name for s in store.shares.beginning("ab2")] == ["two"]
+    assert [s.name for s in store.shares.beginning("ab")] == ["one", "two"]
 
 
-@pytest.mark.parametrize("ref", ["%", "_", "", "a%", "' OR 1=1 --"])
-def test_find_takes_no_patterns(store, ref):
+@pytest.mark.parametrize("digits", ["%", "_", "a%", "' OR 1=1 --"])
+def test_the_beginning_of_an_id_is_no_pattern(store, digits):
     store.shares.add(share("aaaaaaaaaaaa", "one"))
-    with pytest.raises(NoSuchShareError):
-        store.shares.find(ref)
+    assert store.shares.beginning(digits) == []
+
+
+def test_shares_of_an_older_state_file_belong_to_their_users(tmp_path):
+    """Schema 7 had names that were unique on the machine, and no column for the user."""
+    old = share("aaaaaaaaaaaa", "deadbeef")
+    with older_state(tmp_path, 7) as database:
+        row = (old.id, old.name, old.state, msgspec.json.encode(old))
+        database.execute("INSERT INTO shares (id, name, state, body) VALUES (?, ?, ?, ?)", row)
+    with closing(Store(tmp_path)) as store:
+        assert store.shares.named(UID, "deadbeef") == old
+        assert store.shares.names(UID) == {"deadbeef"}
 
 
 def test_only_roads_that_exist_can_be_taken(store):

@@ -96,7 +96,7 @@ def complete_share(
     _: click.Context, __: click.Parameter, incomplete: str
 ) -> "list[CompletionItem]":
     """Names of shares that the caller may see, for the shell."""
-    return _items(incomplete, lambda: [share.name for share in client().shares()])
+    return _items(incomplete, lambda: [share.ref or share.name for share in client().shares()])
 
 
 def complete_gpu(_: click.Context, __: click.Parameter, incomplete: str) -> "list[CompletionItem]":

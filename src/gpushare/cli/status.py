@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpushare.cli._format.shares import gpu_label
+from gpushare.cli._format.shares import gpu_label, share_name
 from gpushare.model.errors import DaemonUnreachableError
 from gpushare.model.share import State
 
@@ -65,7 +65,7 @@ def _sum(shares: "Sequence[ShareView] | None") -> str:
 
 def _waiting(share: "ShareView") -> str:
     place = f" #{share.queue.position}" if share.queue else ""
-    return f"  {share.name} queued{place}: waits for {share.reason or 'its turn'}"
+    return f"  {share_name(share)} queued{place}: waits for {share.reason or 'its turn'}"
 
 
 def _hint(gpus: "Sequence[GpuView]", shares: "Sequence[ShareView] | None") -> str:

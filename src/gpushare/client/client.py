@@ -12,6 +12,7 @@ from gpushare.config.address import Remote
 from gpushare.config.sources import load
 from gpushare.model.errors import ErrorBody, ProtocolError, WaitTimeoutError, from_body
 from gpushare.model.event import Event
+from gpushare.model.ids import path_segment
 from gpushare.model.leftover import (
     Cleaned,
     CleanReport,
@@ -55,7 +56,7 @@ _BAD = 400
 
 
 class Client:
-    """Calls raise the errors of `model.errors`. `ref` is a share's id, id prefix or name.
+    """Calls raise the errors of `model.errors`. `ref` is read as `model.ids.parse_ref` says.
 
     `where`: the daemon's socket, or an address with a token. Default: the daemon that the command
     line uses. A client keeps no connection open between calls, so it survives a restart of the
@@ -235,7 +236,7 @@ class Client:
 
 
 def _share(ref: str, act: str = "") -> str:
-    return f"/v1/shares/{quote(ref, safe='')}{act}"
+    return f"/v1/shares/{quote(path_segment(ref), safe='')}{act}"
 
 
 def _document(body: bytes) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from .view import (
 
 
 class Service(Protocol):
-    """Methods raise errors of `model.errors`. `ref` is a share's id, id prefix or name."""
+    """Methods raise errors of `model.errors`. `ref` is read as `model.ids.parse_ref` says."""
 
     @property
     def tokens(self) -> TokenService: ...

@@ -85,6 +85,8 @@ class SuspendableView(Value):
 
 
 class ShareView(Value):
+    """`ref`: what the caller writes to mean the share: its name, USER/NAME, or its id."""
+
     id: ShareId
     name: str
     tenant: Tenant
@@ -119,6 +121,7 @@ class ShareView(Value):
     asked: ShareSpec | None = None  # where a policy has changed what was asked
     begins: datetime | None = None  # a reservation that waits for its time
     borrowed: bool | None = None  # beyond what its tenant is guaranteed; None: there are no tenants
+    ref: str = ""
 
 
 class GpuMemoryView(Value):

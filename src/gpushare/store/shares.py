@@ -36,11 +36,12 @@ class Shares:
         self._db = database
 
     def add(self, share: Share) -> Share:
-        """Raises ConflictError when a living share has the name."""
+        """Raises ConflictError when a living share of the same user has the name."""
         try:
             self._db.execute(
-                "INSERT INTO shares (id, name, state, body) VALUES (?, ?, ?, ?)",
+                "INSERT INTO shares (id, uid, name, state, body) VALUES (?, ?, ?, ?, ?)",
                 share.id,
+                share.uid,
                 share.name,
                 share.state,
                 _encode(share),
@@ -48,8 +49,8 @@ class Shares:
         # The index `one_living_name` refuses it, so no second look-up is needed before.
         except sqlite3.IntegrityError:
             raise ConflictError(
-                f"there is a share named {share.name!r}",
-                "the names of living shares are unique",
+                f"you have a share named {share.name!r}",
+                "the names of a user's living shares are unique",
                 f"see it: gpushare show {share.name}",
             ) from None
         return share
@@ -85,32 +86,29 @@ class Shares:
         """With those that have ended and are kept, in order of arrival."""
         return self._select("TRUE")
 
-    def find(self, ref: str) -> Share:
-        """By id, name or id prefix; a living share before one that has ended.
+    def named(self, uid: int, name: str) -> Share | None:
+        """The share of a user by its name: the living one, else the newest that has ended."""
+        shares = self._select(f"uid = ? AND name = ? ORDER BY {_LIVING} DESC, seq DESC", uid, name)
+        return shares[0] if shares else None
 
-        Raises NoSuchShareError; ConflictError when a prefix fits several.
-        """
-        exact = self._select(f"(id = ?1 OR name = ?1) ORDER BY {_LIVING} DESC, seq DESC", ref)
-        if exact:
-            return exact[0]
+    def beginning(self, digits: str) -> list[Share]:
+        """Shares whose ids begin with these digits."""
         # Not LIKE, where % and _ in what the user typed would match anything.
-        matches = self._select("substr(id, 1, length(?1)) = ?1", ref) if len(ref) >= 2 else []
-        if len(matches) > 1:
-            names = ", ".join(share.id for share in matches)
-            raise ConflictError(f"{ref!r} fits several shares", names, "give more of the id")
-        if not matches:
-            raise NoSuchShareError(
-                f"no share {ref!r}", "no id or name matches", "list them: gpushare ps -a"
-            )
-        return matches[0]
+        return self._select("substr(id, 1, length(?1)) = ?1", digits)
+
+    def owners(self) -> set[int]:
+        """The uids of all users who have shares that are kept."""
+        return {row[0] for row in self._db.rows("SELECT DISTINCT uid FROM shares")}
 
     def of(self, uid: int) -> set[ShareId]:
         """Ids of all shares of the user that are kept."""
-        return {share.id for share in self.all() if share.uid == uid}
+        rows = self._db.rows("SELECT id FROM shares WHERE uid = ?", uid)
+        return {ShareId(row[0]) for row in rows}
 
-    def names(self) -> set[str]:
-        """Names taken by living shares."""
-        return {row[0] for row in self._db.rows(f"SELECT name FROM shares WHERE {_LIVING}")}  # noqa: S608
+    def names(self, uid: int) -> set[str]:
+        """Names taken by living shares of the user."""
+        rows = self._db.rows(f"SELECT name FROM shares WHERE uid = ? AND {_LIVING}", uid)  # noqa: S608
+        return {row[0] for row in rows}
 
     def forget_old(self) -> None:
         """Forget ended shares; the newest 1000 shares stay."""
@@ -129,7 +127,7 @@ class Shares:
         )
         return share
 
-    def _select(self, where: str, *arguments: str) -> list[Share]:
+    def _select(self, where: str, *arguments: str | int) -> list[Share]:
         order = "" if "ORDER BY" in where else " ORDER BY seq"
         sql = f"SELECT body FROM shares WHERE {where}{order}"  # noqa: S608
         return [_decode(row[0]) for row in self._db.rows(sql, *arguments)]

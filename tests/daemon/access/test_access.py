@@ -37,11 +37,11 @@ def test_no_user_enters_with_the_process_of_another(world, state):
     async def story(daemon):
         process = world.spawn()
         spec = ShareSpec(memory=MemoryAsk(limit=GIB))
-        await daemon.service.create(CreateRequest(spec=spec), STRANGER)
+        share = await daemon.service.create(CreateRequest(spec=spec), STRANGER)
         with pytest.raises(NotYoursError, match="process"):
             await daemon.service.enter("share", EnterRequest(pid=process.pid), STRANGER)
         with pytest.raises(UsageError, match="no process 999999"):
-            await daemon.service.enter("share", EnterRequest(pid=999_999), ME)
+            await daemon.service.enter(share.id, EnterRequest(pid=999_999), ME)
 
     live(world, state, story)
 

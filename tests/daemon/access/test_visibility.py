@@ -66,7 +66,7 @@ def test_a_policy_may_show_whose_shares_are_whose(world, state):
         [seen] = await daemon.service.shares(STRANGER)
         assert (seen.name, seen.user) == ("hidden-name", share.user)
         assert (seen.pids, seen.log, seen.reason, seen.why) == ((), None, "", ())
-        assert await daemon.service.show("hidden-name", STRANGER) == seen
+        assert await daemon.service.show(f"{share.user}/hidden-name", STRANGER) == seen
         [gpu] = await daemon.service.gpus(STRANGER)
         assert [one.pid for one in gpu.processes] == [process.pid]
 

@@ -15,7 +15,7 @@ from gpushare.model.errors import (
 from gpushare.model.share import State, Tier
 from gpushare.model.view import MigrateRequest, ResumeRequest, SuspendRequest
 from support.world.session import ME, STRANGER, live
-from support.world.world import Crash, crash_at, make_world
+from support.world.world import UID, Crash, crash_at, make_world
 
 BEST, ZERO, ONE = MigrateRequest(), MigrateRequest(to=("0",)), MigrateRequest(to=("1",))
 DEEP, BACK = SuspendRequest(deep=True), ResumeRequest()
@@ -63,7 +63,7 @@ def test_who_enters_later_is_prepared_for_the_other_gpu(world, state):
         await daemon.service.migrate("train", ONE, ME)
         await daemon.service.migrate("train", ZERO, ME)
         assert (await daemon.show("train")).gpus == ("GPU-0",)
-        again = await daemon.parts.executor.edits(daemon.store.shares.find("train"))
+        again = await daemon.parts.executor.edits(daemon.store.shares.named(UID, "train"))
         assert again.env
 
     live(world, state, story)

@@ -13,7 +13,7 @@ from gpushare.model.share import Cause, State
 from gpushare.model.spec import ComputeAsk
 from gpushare.model.units import GIB, Bytes, Percent, Seconds
 from support.world.session import live
-from support.world.world import make_world
+from support.world.world import UID, make_world
 
 RESEARCH, BATCH = Tenant("research"), Tenant("batch")
 
@@ -140,7 +140,7 @@ def test_a_share_moves_to_another_gpu_where_it_must_not_be_suspended(tmp_path):
     async def story(daemon):
         govern(daemon, policy(ladder=(Rung.MIGRATE, Rung.EVICT)))
         await daemon.run(60, name="train", tenant=BATCH, gpu=("0",))
-        train = daemon.store.shares.find("train")
+        train = daemon.store.shares.named(UID, "train")
         daemon.store.shares.update(train.id, spec=_anywhere(train.spec))
         await daemon.tick(120)
         await daemon.create(60, name="eval", tenant=RESEARCH, gpu=("0",))
@@ -166,13 +166,13 @@ def test_compute_is_lent_and_taken_back(world, state):
         await daemon.tick(120)
         _, evaluation = await daemon.run(8, name="eval", tenant=RESEARCH, compute=50)
         assert await daemon.state("eval") == State.RUNNING
-        train = daemon.store.shares.find("train")
+        train = daemon.store.shares.named(UID, "train")
         assert train.decision.grants[0].compute_request == 50
         assert train.decision.grants[0].compute == 80
         world.end(evaluation)
         await daemon.tick()
         await daemon.tick()
-        train = daemon.store.shares.find("train")
+        train = daemon.store.shares.named(UID, "train")
         assert train.decision.grants[0].compute_request == 80
         assert train.spec.compute == ComputeAsk(limit=Percent(80))
 

@@ -77,8 +77,11 @@ EXPLANATIONS = {
         "`gpushare ps -a` lists shares, `gpushare gpus` GPUs.",
     ),
     "GS1201": (
-        "No share has this name, id or id prefix. Ended shares are kept for a limited time.",
-        "`gpushare ps -a` lists shares, including ended ones.",
+        (
+            "You have no share of this name, and no id begins so. Names belong to their user: "
+            "others' shares are found by id or as USER/NAME."
+        ),
+        "`gpushare ps -a` lists shares, including ended ones that are still kept.",
     ),
     "GS1202": (
         "A GPU is given by index or UUID, and this machine has no such GPU.",

@@ -27,8 +27,8 @@ def share_table(gpus: Sequence[GpuView], now: datetime) -> Table[ShareView]:
     """`gpus`: index and model for the UUIDs of a share."""
     labels = {gpu.uuid: gpu_label(gpu) for gpu in gpus}
     return Table(
-        lambda share: share.name or share.id,
-        Column("SHARE", lambda s: s.name or NONE),
+        share_name,
+        Column("SHARE", lambda s: share_name(s) if s.name else NONE),
         Column("ID", lambda s: s.id, wide=True),
         Column("TENANT", lambda s: s.tenant or NONE, wide=True),
         Column("USER", lambda s: s.user or NONE),
@@ -46,6 +46,11 @@ def share_table(gpus: Sequence[GpuView], now: datetime) -> Table[ShareView]:
         Column("AGE", lambda s: age(now - s.created)),
         Column("", _note),
     )
+
+
+def share_name(share: ShareView) -> str:
+    """What the caller writes to mean the share; an earlier daemon says only its name."""
+    return share.ref or share.name or share.id
 
 
 def gpu_table() -> Table[GpuView]:
@@ -112,7 +117,7 @@ def wait_reason(share: ShareView) -> str:
 def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
     """The details of a share, for `show`."""
     rows = [
-        ("share", f"{share.name or NONE}  ({share.id})"),
+        ("share", f"{share_name(share) if share.name else NONE}  ({share.id})"),
         ("state", _state(share) + (f", {_note(share)}" if _note(share) else "")),
         ("user", share.user or NONE),
         ("tenant", (share.tenant or NONE) + (", borrowed" if share.borrowed else "")),

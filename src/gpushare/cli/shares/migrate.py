@@ -4,6 +4,7 @@
 import click
 
 from gpushare.cli._connect import client
+from gpushare.cli._format.shares import share_name
 from gpushare.cli._options import share_argument
 from gpushare.model.units import parse_duration
 from gpushare.model.view import MOVE_SECONDS
@@ -31,4 +32,4 @@ def migrate(share: str, to: tuple[str, ...], timeout: str | None) -> None:
     gpushare migrate train-1 --to 3
     """
     seconds = parse_duration(timeout) if timeout else MOVE_SECONDS
-    click.echo(client().migrate(share, to, timeout=seconds).name)
+    click.echo(share_name(client().migrate(share, to, timeout=seconds)))

@@ -6,6 +6,7 @@ import time
 import click
 
 from gpushare.cli._connect import client, complete_share
+from gpushare.cli._format.shares import share_name
 from gpushare.model.errors import NoCapacityError
 from gpushare.model.units import parse_duration
 from gpushare.model.view import MOVE_SECONDS, ShareView
@@ -30,7 +31,7 @@ def resume(
     gpushare resume --no-wait train-1
     """
     seconds = 0.0 if no_wait else float(parse_duration(timeout)) if timeout else float("inf")
-    for_each(context, shares, lambda share: _resume(share, time.monotonic() + seconds).name)
+    for_each(context, shares, lambda share: share_name(_resume(share, time.monotonic() + seconds)))
 
 
 def _resume(share: str, deadline: float) -> ShareView:

@@ -4,6 +4,7 @@
 import click
 
 from gpushare.cli._connect import client, complete_share
+from gpushare.cli._format.shares import share_name
 
 from ._each import for_each
 
@@ -19,4 +20,4 @@ def rm(context: click.Context, shares: tuple[str, ...], *, force: bool) -> None:
     gpushare rm notebook
     gpushare rm -f train-1 train-2
     """
-    for_each(context, shares, lambda share: client().remove(share, force=force).name)
+    for_each(context, shares, lambda share: share_name(client().remove(share, force=force)))

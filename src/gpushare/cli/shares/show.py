@@ -5,7 +5,7 @@ import click
 
 from gpushare.cli._connect import client, gpu_names
 from gpushare.cli._format.output import Output, aligned
-from gpushare.cli._format.shares import gpu_label, share_details
+from gpushare.cli._format.shares import gpu_label, share_details, share_name
 from gpushare.cli._options import output_option, share_argument, watch_option
 from gpushare.model.view import DecisionView
 
@@ -20,7 +20,7 @@ from gpushare.model.view import DecisionView
 @watch_option
 @output_option
 def show(share: str, *, decision: bool, watch: bool, output: Output) -> None:
-    """Show the details of SHARE, given by name, id or id prefix.
+    """Show the details of SHARE, given by name, id or id prefix, or by USER/NAME.
 
     \b
     gpushare show train-1
@@ -37,7 +37,7 @@ def show(share: str, *, decision: bool, watch: bool, output: Output) -> None:
         # Only people need names of GPUs; scripts get UUIDs without a second request.
         gpus = gpu_names() if output.human else ()
         labels = {gpu.uuid: gpu_label(gpu) for gpu in gpus}
-        output.item(view, view.name, lambda: share_details(view, labels))
+        output.item(view, share_name(view), lambda: share_details(view, labels))
 
     output.watch(once, again=watch)
 

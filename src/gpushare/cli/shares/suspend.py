@@ -4,6 +4,7 @@
 import click
 
 from gpushare.cli._connect import client, complete_share
+from gpushare.cli._format.shares import share_name
 from gpushare.model.units import parse_duration
 from gpushare.model.view import MOVE_SECONDS
 
@@ -31,5 +32,7 @@ def suspend(
     """
     seconds = parse_duration(timeout) if timeout else MOVE_SECONDS
     for_each(
-        context, shares, lambda share: client().suspend(share, deep=deep, timeout=seconds).name
+        context,
+        shares,
+        lambda share: share_name(client().suspend(share, deep=deep, timeout=seconds)),
     )

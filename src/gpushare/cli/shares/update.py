@@ -5,6 +5,7 @@ import click
 
 from gpushare.cli._connect import client
 from gpushare.cli._format.output import Output
+from gpushare.cli._format.shares import share_name
 from gpushare.cli._options import change_options, output_option, share_argument
 from gpushare.model.errors import UsageError
 from gpushare.model.view import UpdateRequest
@@ -29,4 +30,5 @@ def update(share: str, change: UpdateRequest, output: Output) -> None:
     if change == _NOTHING:
         raise UsageError("nothing to change", hint=f"gpushare update {share} --compute 50")
     updated = client().update(share, change)
-    output.item(updated, updated.name, lambda: updated.name)
+    name = share_name(updated)
+    output.item(updated, name, lambda: name)

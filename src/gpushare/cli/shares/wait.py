@@ -5,6 +5,7 @@ import click
 
 from gpushare.cli._connect import client
 from gpushare.cli._format.output import Output
+from gpushare.cli._format.shares import share_name
 from gpushare.cli._options import output_option, share_argument
 from gpushare.model.errors import CheckFailedError
 from gpushare.model.share import State
@@ -35,9 +36,9 @@ def wait(share: str, states: tuple[str, ...], timeout: str | None, output: Outpu
     """
     target_states = [State(state) for state in states] or [State.RELEASED, State.FAILED]
     view = client().wait(share, target_states, parse_duration(timeout) if timeout else _FOREVER)
-    output.item(view, view.name, lambda: str(view.state))
+    output.item(view, share_name(view), lambda: str(view.state))
     # The daemon also answers when the share has ended.
     if view.state not in target_states:
         raise CheckFailedError(
-            f"share {view.name} is {view.state}", view.reason, f"gpushare show {view.name}"
+            f"share {view.name} is {view.state}", view.reason, f"gpushare show {share_name(view)}"
         )

@@ -9,27 +9,24 @@ from gpushare.hardware.ports import Processes
 from gpushare.model.errors import NoSuchShareError
 from gpushare.model.event import Event
 from gpushare.model.gpu import GpuProcess
+from gpushare.model.ids import parse_ref
 from gpushare.model.policy.tenant import Visibility
 from gpushare.model.share import Caller, Share
 from gpushare.model.view import DecisionView, GpuView, ShareView
 from gpushare.store import Store
 
 from .access import Access
+from .share_lookup import ShareLookup
 
 
 class VisibilityFilter:
     def __init__(self, store: Store, processes: Processes, access: Access) -> None:
         self._store, self._processes, self._access = store, processes, access
+        self._lookup = ShareLookup(store)
 
     def find(self, ref: str, caller: Caller) -> Share:
-        """By id, id prefix or name; raises NoSuchShareError also for names that are hidden."""
-        share = self._store.shares.find(ref)
-        hidden = not self._open(caller) and not self._access.own(share, caller)
-        if hidden and ref == share.name:
-            raise NoSuchShareError(
-                f"no share {ref!r}", "none of yours has this name", "list them: gpushare ps -a"
-            )
-        return share
+        """As `ShareLookup.find`."""
+        return self._lookup.find(ref, caller, names_visible=self._open(caller))
 
     def own(self, ref: str, caller: Caller) -> Share:
         """A share that the caller may act on; raises NotYoursError too."""
@@ -37,9 +34,10 @@ class VisibilityFilter:
 
     def share(self, view: ShareView, share: Share, caller: Caller) -> ShareView:
         """The whole view for those who may act on the share, else only what strangers see."""
-        if self._access.own(share, caller):
-            return view
-        return for_strangers(view, names=self._open(caller))
+        visible = self._open(caller)
+        if not self._access.own(share, caller):
+            view = for_strangers(view, names=visible)
+        return replace(view, ref=_ref(view, share, caller, visible=visible))
 
     def gpu(self, view: GpuView, caller: Caller) -> GpuView:
         """Without the processes of other users."""
@@ -71,3 +69,13 @@ class VisibilityFilter:
     def _own(self, process: GpuProcess, caller: Caller) -> bool:
         living = self._processes.find(process.pid)
         return living is not None and self._processes.uid(living) == caller.uid
+
+
+def _ref(view: ShareView, share: Share, caller: Caller, *, visible: bool) -> str:
+    """What the caller writes to mean the share."""
+    # Earlier releases allowed names that read as an id, which mean nothing else now.
+    if parse_ref(share.name).id:
+        return share.id
+    if share.uid == caller.uid:
+        return share.name
+    return f"{view.user}/{share.name}" if visible else share.id

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import PurePath
 
 from gpushare.model.errors import BadSpecError
+from gpushare.model.ids import reads_as_id
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")
@@ -20,12 +21,24 @@ def checked(name: str) -> str:
             f"cannot name a share {name!r}",
             "a name has up to 63 letters, digits, dots, dashes and underscores",
         )
+    if reads_as_id(name):
+        raise BadSpecError(
+            f"cannot name a share {name!r}",
+            "2 to 12 hexadecimal digits read as an id, or as the beginning of one",
+            f"add another letter: {name}-x",
+        )
     return name
 
 
 def after_program(program: str, taken: Collection[str]) -> str:
-    """`train.py` gives train, then train-2 and train-3 while the earlier ones live."""
+    """`train.py` gives train, then train-2 and train-3 while the earlier ones live.
+
+    `taken`: names of the living shares of the same user, so that an automatic name shows nothing
+    about others.
+    """
     stem = _FOREIGN.sub("-", PurePath(program).stem).strip("-._")[:_LONGEST_STEM] or "share"
+    if reads_as_id(stem):
+        stem = f"program-{stem}"
     if stem not in taken:
         return stem
     return next(name for n in count(2) if (name := f"{stem}-{n}") not in taken)

@@ -97,7 +97,7 @@ class Admission:
         holder: ProcessRef | None,
         booking: Decision | None,
     ) -> Share:
-        taken = self._store.shares.names()
+        taken = self._store.shares.names(caller.uid)
         name = new.spec.name
         share = Share(
             id=ShareId(secrets.token_hex(6)),

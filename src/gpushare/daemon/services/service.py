@@ -90,7 +90,7 @@ class DaemonService:
             holder = self.entering.process(request.holder, caller)
         async with self.turn:
             share = await self.admission.admit(request, caller, holder)
-        return await self._view_or_failure(share)
+        return await self._view_or_failure(share, caller)
 
     async def plan(self, spec: ShareSpec, caller: Caller) -> Plan:
         return await self.admission.plan(spec, caller)
@@ -114,8 +114,8 @@ class DaemonService:
         share = self.visibility.own(ref, caller)
         share = await self._until(share, states, timeout)
         if share.state in states:
-            return await self.views.one(share)
-        return await self._view_or_failure(share.id)
+            return await self._own_view(share, caller)
+        return await self._view_or_failure(share.id, caller)
 
     async def enter(self, ref: str, request: EnterRequest, caller: Caller) -> Entry:
         async with self.turn:
@@ -156,9 +156,9 @@ class DaemonService:
         async with self.turn:
             share = self.visibility.own(ref, caller)
             if not share.state.ended:
-                await self._end(share, force=force)
+                await self._end(share, ref, force=force)
         # Outside the turn, which the pass needs to end the share.
-        return await self.views.one(await self._until(share, (), _REMOVAL_SECONDS))
+        return await self._own_view(await self._until(share, (), _REMOVAL_SECONDS), caller)
 
     async def verify(self, ref: str, caller: Caller) -> Verification:
         """Probe the share.
@@ -170,7 +170,7 @@ class DaemonService:
             raise ConflictError(
                 f"share {share.name} is suspended",
                 "a suspended share cannot use the GPU, so the probe cannot run",
-                f"gpushare resume {share.name}",
+                f"gpushare resume {ref}",
             )
         # Outside the turn: a probe takes seconds, and other requests go on meanwhile. So the share
         # may have ended when the result is recorded.
@@ -215,18 +215,18 @@ class DaemonService:
             raise ConflictError(
                 f"share {share.name} is {share.state}",
                 share.reason or "only a granted share has a place on a GPU",
-                f"gpushare show {share.name}",
+                f"gpushare show {ref}",
             )
         return share
 
-    async def _end(self, share: Share, *, force: bool) -> None:
+    async def _end(self, share: Share, ref: str, *, force: bool) -> None:
         processes = await self.processes.now(share)
         if processes and not force:
             pids = ", ".join(str(process.pid) for process in processes)
             raise ConflictError(
                 f"share {share.name} is in use",
                 f"processes {pids}",
-                f"end them with it: gpushare rm --force {share.name}",
+                f"end them with it: gpushare rm --force {ref}",
             )
         await self.termination.stop(share, "removed")
 
@@ -245,13 +245,16 @@ class DaemonService:
             ) from None
         return share
 
-    async def _view_or_failure(self, share_id: ShareId) -> ShareView:
+    async def _view_or_failure(self, share_id: ShareId, caller: Caller) -> ShareView:
         """The share, or the error that made it fail."""
         share = self.store.shares.get(share_id)
         failure = self.executor.failure(share_id)
         if share.state is State.FAILED and failure is not None:
             raise failure
-        return await self.views.one(share)
+        return await self._own_view(share, caller)
+
+    async def _own_view(self, share: Share, caller: Caller) -> ShareView:
+        return (await self._visible([share], caller))[0]
 
     async def _visible(self, shares: Sequence[Share], caller: Caller) -> list[ShareView]:
         views = await self.views.all(shares)

@@ -30,10 +30,6 @@ class ShareViews:
         self._machine, self._observer, self._processes = machine, observer, processes
         self._placement, self._idle = placement, idle
 
-    async def one(self, share: Share) -> ShareView:
-        """With everything that its owner may see."""
-        return (await self.all([share]))[0]
-
     async def all(self, shares: Sequence[Share]) -> list[ShareView]:
         """In the order of `shares`, with everything that their owners may see."""
         await self._observer.look(shares, age=_FRESH_SECONDS)
