@@ -13,6 +13,7 @@
 #include "hooks/memory/pool.h"
 #include "hooks/memory/vmm.h"
 #include "hooks/setup/context.h"
+#include "hooks/setup/visible_devices.h"
 #include "hooks/execution/graph.h"
 #include "schedule/decide/arbiter.h"
 #include "schedule/process/attachment.h"
@@ -32,6 +33,7 @@ static void forget_everything(void)
     gs_attach_forget();
     gs_ledger_forget();
     gs_context_forget();
+    gs_visible_devices_forget();
     gs_channel_groups_forget();
     gs_pools_forget();
     gs_graph_memory_forget();

@@ -9,6 +9,7 @@
 #include "fork.h"
 #include "hooks/memory/graph_memory.h"
 #include "hooks/memory/pool.h"
+#include "hooks/setup/visible_devices.h"
 #include "schedule/process/attachment.h"
 #include "schedule/rounds.h"
 #include "share/attach.h"
@@ -32,5 +33,6 @@ __attribute__((constructor)) static void start(void)
 {
     gs_next_dlsym();
     gs_active();
+    gs_visible_devices_unknown();
     gs_attachments_start();
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,22 @@ import pytest
 from gpushare.hardware.host import Host
 from gpushare.hardware.linux.cgroups import FsCgroups
 from gpushare.mechanisms import Mechanisms, load
+from gpushare.mechanisms.guard.guard import Guard
+from gpushare.mechanisms.mechanism import PassiveMechanism
 from gpushare.mechanisms.timeslice import Timeslice
 from gpushare.model.edits import Edits
-from gpushare.model.errors import CgroupError, GuardMissingError, HardwareError, UnsupportedError
-from gpushare.model.share import Level
-from gpushare.model.spec import MechanismName
-from gpushare.model.units import Bytes
+from gpushare.model.errors import (
+    CgroupError,
+    GuardMissingError,
+    HardwareError,
+    NoDriverError,
+    UnsupportedError,
+)
+from gpushare.model.gpu import Gpu, GpuHealth
+from gpushare.model.ids import GpuId
+from gpushare.model.share import Level, Share
+from gpushare.model.spec import GpuGrant, MechanismName
+from gpushare.model.units import GIB, Bytes
 from support.shares import GPU, grant, share
 
 TIMESLICE, GUARD, EXCLUSIVE = (
@@ -49,7 +60,7 @@ def test_base_and_layer_make_one_edit(mechanisms: Mechanisms, tmp_path: Path) ->
     try:
         edits = mechanisms.prepare(one)
         assert edits == mechanisms.prepare(one), "preparing again changes nothing"
-        assert edits.env["CUDA_VISIBLE_DEVICES"] == GPU
+        assert edits.env["CUDA_VISIBLE_DEVICES"] == "0"
         assert edits.env["GPUSHARE_REGION"] == str(tmp_path / "regions" / one.id)
         if edits.cgroup:
             assert Path(edits.cgroup).is_dir()
@@ -123,6 +134,20 @@ def test_a_share_with_a_living_process_is_not_released(mechanisms: Mechanisms) -
     assert cgroups.pids(one.id) == ()
 
 
+class NoCgroups(FsCgroups):
+    def reason(self) -> str:
+        return "no control groups here"
+
+
+class Preloaded(PassiveMechanism):
+    """A layer inside the program, as the guard is."""
+
+    promise = Guard.promise
+
+    def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
+        return Edits()
+
+
 class Filter:
     """Control groups that can, or cannot, keep devices shut."""
 
@@ -143,11 +168,72 @@ def test_a_share_is_kept_from_the_gpus_of_others() -> None:
     stack = Mechanisms([Timeslice()], FsCgroups(), devices)
     one = share(by=(TIMESLICE,), id=os.urandom(6).hex())
     try:
-        stack.prepare(one)
+        edits = stack.prepare(one)
         assert devices.confined == {one.id: {GPU}}
+        assert edits.env["CUDA_VISIBLE_DEVICES"] == "0", "the only GPU that the driver can open"
     finally:
         stack.release(one)
     assert stack.promises()[0].devices.level is Level.ENFORCED
+
+
+SECOND = GpuId("GPU-51600000-0000-4000-8000-000000000002")
+
+
+def _card(uuid: str, index: int, *, lost: bool = False, mig: bool = False) -> Gpu:
+    health = GpuHealth(lost=lost)
+    return Gpu(
+        uuid=GpuId(uuid),
+        index=index,
+        name="H200",
+        memory_total=Bytes(GIB),
+        health=health,
+        mig_enabled=mig,
+    )
+
+
+def _shown(by: tuple[MechanismName, ...], gpus: list[Gpu], *, uuids: bool = False) -> str:
+    """CUDA_VISIBLE_DEVICES of a share on the second and the first GPU, without confinement."""
+    mechanisms = [Timeslice(), Preloaded()]
+    stack = Mechanisms(mechanisms, NoCgroups(), gpus=lambda: gpus, uuids=uuids)
+    return stack.prepare(share(grant(SECOND), grant(GPU), by=by)).env["CUDA_VISIBLE_DEVICES"]
+
+
+BOTH = [_card(GPU, 0), _card(SECOND, 1)]
+
+
+def test_without_the_guard_a_number_is_a_place_in_the_machine() -> None:
+    assert _shown((TIMESLICE,), BOTH) == "1,0"
+
+
+def test_under_the_guard_a_number_is_a_gpu_of_the_share() -> None:
+    assert _shown((TIMESLICE, GUARD), BOTH) == "0,1"
+
+
+@pytest.mark.parametrize(
+    "gpus",
+    [
+        [],
+        [_card(GPU, 0)],
+        [*BOTH, _card("GPU-lost", 2, lost=True)],
+        [*BOTH, _card("GPU-mig", 2, mig=True)],
+    ],
+    ids=["unknown", "one unknown", "lost", "MIG"],
+)
+def test_where_a_number_is_not_exact_gpus_are_named_by_uuid(gpus: list[Gpu]) -> None:
+    assert _shown((TIMESLICE,), gpus) == f"{SECOND},{GPU}"
+
+
+def test_a_driver_that_does_not_answer_keeps_no_share_from_its_gpus() -> None:
+    def fail() -> list[Gpu]:
+        raise NoDriverError("no driver")
+
+    stack = Mechanisms([Timeslice()], NoCgroups(), gpus=fail)
+    assert stack.prepare(share()).env["CUDA_VISIBLE_DEVICES"] == GPU
+
+
+@pytest.mark.parametrize("by", [(TIMESLICE,), (TIMESLICE, GUARD)])
+def test_the_setting_names_gpus_by_uuid_always(by: tuple[MechanismName, ...]) -> None:
+    assert _shown(by, BOTH, uuids=True) == f"{SECOND},{GPU}"
 
 
 def test_why_it_can_only_be_hidden_from_them_is_stated() -> None:

@@ -40,7 +40,7 @@ static void open_region(void)
     const char *path = getenv("GPUSHARE_REGION");
     struct gs_region *mapped = path && *path ? gs_region_map(path) : NULL;
     if (path && *path && !mapped)
-        gs_log("cannot map the region %s: %s; this process is not limited", path, strerror(errno));
+        gs_log("cannot map the region %s: %s; this process finds no GPU", path, strerror(errno));
     if (mapped) {
         unsigned char uuid[16] = {0};
         for (uint32_t g = 0; g < mapped->gpu_count; g++)

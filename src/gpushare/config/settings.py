@@ -32,6 +32,12 @@ class AuditCopy(StrEnum):
     JOURNALD = "journald"
 
 
+@unique
+class VisibleDevices(StrEnum):
+    NUMBERS = "numbers"
+    UUIDS = "uuids"
+
+
 class Settings(SchedulingSettings, kw_only=True):
     """The descriptions are printed in docs/reference/config.md."""
 
@@ -61,6 +67,13 @@ class Settings(SchedulingSettings, kw_only=True):
             description="Protocol of MPS daemons: 2 on every driver, 3 on driver 615 and newer.",
         ),
     ] = 2
+    visible_devices: Annotated[
+        VisibleDevices,
+        Meta(
+            description="How CUDA_VISIBLE_DEVICES names a share's GPUs: `numbers` where they are "
+            "exact, which most programs expect, or always `uuids`."
+        ),
+    ] = VisibleDevices.NUMBERS
     swap_memory: Annotated[
         Bytes | None,
         Meta(description="Maximum host memory for suspended shares; 0: none."),

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from signal import Signals
 
-from gpushare.config.settings import Settings
+from gpushare.config.settings import Settings, VisibleDevices
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.base.paths import myself, private_folder
 from gpushare.hardware.host import Host
@@ -69,6 +69,7 @@ def _mechanisms(settings: Settings, store: Store, host: Host, runtime: Path) -> 
         context=lambda gpu: _cost(store, gpu),
         scheduling=settings,
         swap=_swapping(settings, host, runtime),
+        uuids=settings.visible_devices is VisibleDevices.UUIDS,
     )
 
 

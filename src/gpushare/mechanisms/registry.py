@@ -30,12 +30,14 @@ def load(
     lock: bool = False,
     scheduling: SchedulingSettings = _SCHEDULING,
     swap: SwapSettings = _NO_SWAP,
+    uuids: bool = False,
 ) -> Mechanisms:
     """All mechanisms on `host`; which of them work there is what Machine.capabilities says.
 
     `runtime`: our private folder. `context`: bytes one CUDA context costs on a GPU. `lock`: an
     exclusive share also sets the compute mode of its GPU (root). `swap`: host memory for shares
-    that are suspended; by default programs bring their own.
+    that are suspended; by default programs bring their own. `uuids`: CUDA_VISIBLE_DEVICES names
+    GPUs by UUID, not by number.
     """
     gpu_pages = GpuPages(seen_by_gpus(host.memory, runtime / "boards"), scheduling)
     pools = SwapPools(host.memory, swap)
@@ -48,4 +50,6 @@ def load(
         Timeslice(),
         MpsMechanism(host.mps, layers=[layer.promise for layer in layers]),
     )
-    return Mechanisms((*bases, *layers), host.cgroups, host.devices)
+    return Mechanisms(
+        (*bases, *layers), host.cgroups, host.devices, gpus=host.gpus.gpus, uuids=uuids
+    )

@@ -16,7 +16,7 @@ Invariants:
   GPU memory.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 
@@ -29,25 +29,37 @@ from gpushare.model.gpu import Capability, Gpu
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.promise import Promise, stack_of
 from gpushare.model.share import Decision, Share
-from gpushare.model.spec import MechanismName
+from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import Bytes
 
 from .mechanism import Mechanism, Observation
 from .missing import missing
-from .visible_devices import devices
+from .visible_devices import devices, machine_numbers, own_numbers
+
+
+def _no_gpus() -> tuple[Gpu, ...]:
+    return ()
 
 
 class Mechanisms:
     """Acts on a share through every mechanism that its decision names.
 
-    `known`: every mechanism of this gpushare, whether it works on this machine or not.
+    `mechanisms`: every mechanism of this gpushare, whether it works on this machine or not. `gpus`:
+    those of the machine, asked when a share gets its numbers. `uuids`: name GPUs by UUID always.
     """
 
     def __init__(
-        self, mechanisms: Iterable[Mechanism], cgroups: Cgroups, devices: Devices | None = None
+        self,
+        mechanisms: Iterable[Mechanism],
+        cgroups: Cgroups,
+        devices: Devices | None = None,
+        *,
+        gpus: Callable[[], Iterable[Gpu]] = _no_gpus,
+        uuids: bool = False,
     ) -> None:
         self._by_name = {mechanism.promise.mechanism: mechanism for mechanism in mechanisms}
         self._cgroups, self._devices = cgroups, devices
+        self._gpus, self._uuids = gpus, uuids
 
     def promises(self) -> tuple[Promise, ...]:
         """The table the scheduler decides by."""
@@ -82,11 +94,25 @@ class Mechanisms:
         cgroup = None if self._cgroups.reason() else self._cgroups.create(share.id)
         grants = share.decision.grants if share.decision else ()
         # Before any program enters: a process keeps device nodes that it has opened already.
-        if cgroup:
-            self._confine(share.id, [grant.gpu for grant in grants])
+        confined = cgroup is not None and self._confine(share.id, [grant.gpu for grant in grants])
         with _explained(share):
             edits = [mechanism.prepare(share, grants) for mechanism in self._mechanisms(share)]
-        return merge(Edits(cgroup=cgroup), *edits)
+        return merge(Edits(cgroup=cgroup), *edits, self._numbers(share, grants, confined=confined))
+
+    def _numbers(self, share: Share, grants: Sequence[GpuGrant], *, confined: bool) -> Edits:
+        """The share's GPUs as numbers, where they are exact; see `visible_devices`."""
+        stack = self.stack(share)
+        if self._uuids or not grants:
+            return Edits()
+        if confined or any(promise.preloaded for promise in stack):
+            return own_numbers(grants)
+        if any(promise.served for promise in stack):
+            return Edits()
+        try:
+            return machine_numbers(grants, self._gpus())
+        # A UUID is right without the driver's answer.
+        except HardwareError:
+            return Edits()
 
     def adjust(self, share: Share) -> None:
         """Apply the grants of the share's present decision to what runs."""
@@ -159,9 +185,12 @@ class Mechanisms:
         """Restart servers that failed and have no clients; called once per interval."""
         return tuple(done for mechanism in self._by_name.values() for done in mechanism.mend())
 
-    def _confine(self, share: ShareId, gpus: Collection[GpuId]) -> None:
-        if self._devices and not self._devices.reason():
-            self._devices.confine(share, gpus)
+    def _confine(self, share: ShareId, gpus: Collection[GpuId]) -> bool:
+        """Whether the Linux kernel denies the share all other GPUs from now on."""
+        if self._devices is None or self._devices.reason():
+            return False
+        self._devices.confine(share, gpus)
+        return True
 
     def _mechanisms(self, share: Share) -> list[Mechanism]:
         names = share.decision.mechanisms if share.decision else ()

@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which GPUs a program sees, and which variables it must not inherit."""
+"""Which GPUs a program sees, and which variables it must not inherit.
 
-from collections.abc import Sequence
+CUDA_VISIBLE_DEVICES names GPUs by number, because many programs parse it as numbers, wherever a
+number is exact:
+- the guard reads numbers as the GPUs of the share (0 is its first), whatever the machine has, and
+  so does the driver where the Linux kernel denies it all other GPUs;
+- else a number is the GPU's place in the machine (NVML's index, which is PCI_BUS_ID order), as long
+  as CUDA counts the same GPUs as NVML: without MIG, and while no GPU is lost.
+Everywhere else, and under MPS without either, whose clients count the devices of their server, GPUs
+are named by UUID.
+"""
+
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
 from gpushare.model.edits import Edits
+from gpushare.model.gpu import Gpu
 from gpushare.model.promise import Claim
 from gpushare.model.share import Level
 from gpushare.model.spec import GpuGrant
@@ -21,7 +32,8 @@ MPS_VARIABLES = (
 NO_MPS = "/dev/null"
 HIDDEN = Claim(
     level=Level.COOPERATIVE,
-    but="The other GPUs are hidden by CUDA_VISIBLE_DEVICES; a program that changes it sees them.",
+    but="The other GPUs are hidden by CUDA_VISIBLE_DEVICES; without the guard, a program that "
+    "changes it sees them.",
 )
 CONFINED = Claim(level=Level.ENFORCED)
 
@@ -31,8 +43,26 @@ def devices(because: str) -> Claim:
     return replace(HIDDEN, but=f"{HIDDEN.but} ({because})") if because else CONFINED
 
 
+def own_numbers(grants: Sequence[GpuGrant]) -> Edits:
+    """The GPUs of the share, counted from 0."""
+    return _shown(map(str, range(len(grants))))
+
+
+def machine_numbers(grants: Sequence[GpuGrant], gpus: Iterable[Gpu]) -> Edits:
+    """The numbers that the GPUs have in the machine `gpus`; nothing where they are not exact."""
+    known = {gpu.uuid: gpu for gpu in gpus}
+    countable = all(not gpu.mig_enabled and not gpu.health.lost for gpu in known.values())
+    if not countable or any(grant.gpu not in known for grant in grants):
+        return Edits()
+    return _shown(str(known[grant.gpu].index) for grant in grants)
+
+
+def _shown(names: Iterable[str]) -> Edits:
+    return Edits(env={"CUDA_VISIBLE_DEVICES": ",".join(names)})
+
+
 def visible(grants: Sequence[GpuGrant]) -> Edits:
-    """UUIDs, because they do not depend on the order of devices; and no MPS daemon."""
+    """UUIDs, which the stack replaces by numbers where they are exact; and no MPS daemon."""
     env = {
         "CUDA_VISIBLE_DEVICES": ",".join(grant.gpu for grant in grants),
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",

@@ -1,59 +1,88 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * CUDA_VISIBLE_DEVICES after a migration. Programs that a process of a migrated share starts
- * inherit the UUIDs of the GPUs that the share came from. The variable is corrected before the
- * driver reads it, in cuInit().
- */
-#include <stdbool.h>
-#include <stdio.h>
+#include "hooks/setup/visible_devices.h"
+
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "driver/real.h"
+#include "hooks/setup/visible_list.h"
 #include "share/attach.h"
 
-static const char VARIABLE[] = "CUDA_VISIBLE_DEVICES";
-enum { LIST = GS_GPUS * GS_UUID };
+#define VARIABLE "CUDA_VISIBLE_DEVICES"
 
-static bool has_moved(const struct gs_region *region)
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool started;
+static _Thread_local bool inside;
+static char shown[sizeof VARIABLE + GS_VISIBLE_LIST] = VARIABLE "=";
+
+static char **entry(void)
 {
-    bool moved = false;
-    for (uint32_t g = 0; g < region->gpu_count; g++)
-        moved = moved || __atomic_load_n(&region->gpu[g].moves, __ATOMIC_RELAXED);
-    return moved;
+    for (char **at = environ; at && *at; at++)
+        if (strncmp(*at, VARIABLE "=", sizeof VARIABLE) == 0)
+            return at;
+    return NULL;
 }
 
-static void list_uuids(const struct gs_region *region, char list[LIST])
+/*
+ * The entry is exchanged in place: setenv() could move the environment while another thread reads
+ * it. Returns the program's entry, NULL where the variable is not set.
+ */
+static char *show(void)
 {
-    size_t at = 0;
-    for (uint32_t g = 0; g < region->gpu_count && at < LIST; g++)
-        at += (size_t)snprintf(list + at, LIST - at, "%s%.*s", g ? "," : "", GS_UUID - 1,
-                               region->gpu[g].uuid);
+    char **mine = entry();
+    char *kept = mine ? *mine : NULL;
+    gs_visible_list(gs_shared_region(), kept ? kept + sizeof VARIABLE : NULL,
+                    shown + sizeof VARIABLE);
+    if (mine)
+        __atomic_store_n(mine, shown, __ATOMIC_RELEASE);
+    else
+        setenv(VARIABLE, shown + sizeof VARIABLE, 1);
+    return kept;
 }
 
-/* A part of the UUIDs, or ordinals, is a choice of the program and stays as it is. */
-static bool names_all(const char *value, uint32_t count)
+/* Another thread may have set the variable meanwhile; that value stays. */
+static void put_back(char *kept)
 {
-    uint32_t uuids = strncmp(value, "GPU-", 4) == 0;
-    for (const char *at = value; (at = strchr(at, ',')); at++)
-        uuids += strncmp(at + 1, "GPU-", 4) == 0;
-    return uuids == count;
+    char **mine = entry();
+    if (!kept)
+        unsetenv(VARIABLE);
+    else if (mine && *mine == shown)
+        __atomic_store_n(mine, kept, __ATOMIC_RELEASE);
 }
 
-static void correct_visible_devices(void)
+static CUresult start(unsigned int flags)
 {
-    char list[LIST] = "";
-    const struct gs_region *region = gs_shared_region();
-    const char *value = getenv(VARIABLE);
-    if (!region || !value || !has_moved(region) || !names_all(value, region->gpu_count))
-        return;
-    list_uuids(region, list);
-    if (strcmp(value, list) != 0)
-        setenv(VARIABLE, list, 1);
+    char *kept = show();
+    inside = true;
+    CUresult result = cuda()->cuInit(flags);
+    inside = false;
+    started = result == CUDA_SUCCESS;
+    put_back(kept);
+    return result;
 }
 
 CUresult cuInit(unsigned int flags)
 {
-    correct_visible_devices();
-    return cuda()->cuInit(flags);
+    /* A driver library may call its own cuInit(). */
+    if (inside || !gs_active())
+        return cuda()->cuInit(flags);
+    pthread_mutex_lock(&lock);
+    CUresult result = started ? cuda()->cuInit(flags) : start(flags);
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+void gs_visible_devices_unknown(void)
+{
+    const char *path = getenv("GPUSHARE_REGION");
+    if (path && *path && !gs_active())
+        setenv(VARIABLE, "", 1);
+}
+
+void gs_visible_devices_forget(void)
+{
+    lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    started = false;
 }
