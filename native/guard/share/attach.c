@@ -7,11 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/life.h"
 #include "base/log.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct gs_region *region;
 static int slot = -1;
+static uint64_t life; /* in the region; 0: not begun, as in the child of a fork */
 
 static int digit(char c)
 {
@@ -46,10 +48,8 @@ static void open_region(void)
         for (uint32_t g = 0; g < mapped->gpu_count; g++)
             if (!parse_uuid(mapped->gpu[g].uuid, uuid))
                 gs_log("the region has %s where a GPU UUID belongs", mapped->gpu[g].uuid);
-        if (mapped->slots_high && gs_region_lock(mapped)) {
-            gs_region_forget(mapped, getpid());
-            gs_region_unlock(mapped);
-        }
+        /* Now, because the program may give up its rights to the file later. */
+        life = gs_life_begin(mapped);
         region = mapped;
         gs_region_opened(mapped);
     }
@@ -96,8 +96,16 @@ uint64_t gs_context_bytes(int gpu)
 
 bool gs_attach_join(void)
 {
-    if (slot < 0)
-        __atomic_store_n(&slot, gs_region_join(region, getpid()), __ATOMIC_RELEASE);
+    if (slot >= 0)
+        return true;
+    if (!life)
+        life = gs_life_begin(region);
+    if (!life)
+        gs_log(
+            "cannot lock a byte of the region: %s; only processes that see its pid know when this "
+            "process has ended",
+            strerror(errno));
+    __atomic_store_n(&slot, gs_region_join(region, life), __ATOMIC_RELEASE);
     if (slot < 0)
         gs_log("all slots of the region are in use; this process cannot allocate GPU memory");
     return slot >= 0;
@@ -122,4 +130,5 @@ void gs_count_unhooked(const char *symbol)
 void gs_attach_forget(void)
 {
     slot = -1;
+    life = 0;
 }

@@ -11,39 +11,37 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/process.h"
+#include "base/life.h"
+#include "base/shared_file.h"
 
 static_assert(offsetof(struct gs_gpu_page, share_slot) == 256, "the header is 256 bytes");
 static_assert(sizeof(struct gs_share_slot) == 384, "a share slot is 384 bytes");
 static_assert(offsetof(struct gs_share_slot, gate) % 64 == 0, "the gate begins a cache line");
 static_assert(sizeof(struct gs_process_slot) == 128, "a process slot is 128 bytes");
 
-static bool mine(const struct gs_process_slot *process, int32_t pid, uint32_t namespace,
-                 uint64_t start)
-{
-    return GS_READ(process->pid) == pid && process->pid_namespace == namespace
-           && process->start == start;
-}
-
 /* The pid is set last and cleared first, so a slot with a pid is complete. */
-static void fill(struct gs_process_slot *process, int32_t pid, uint32_t namespace, uint64_t start)
+static void fill(struct gs_process_slot *process, uint32_t share_slot)
 {
-    process->pid_namespace = namespace;
-    process->start = start;
+    process->share_slot = share_slot;
     GS_WRITE(process->preempt_bit, 0);
     GS_WRITE(process->busy, 0);
     GS_WRITE(process->draining, 0);
     __atomic_store_n(&process->until_ns, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&process->beat_ns, gs_now(), __ATOMIC_RELAXED);
-    __atomic_store_n(&process->pid, pid, __ATOMIC_RELEASE);
+    __atomic_store_n(&process->pid, getpid(), __ATOMIC_RELEASE);
 }
 
-static int claim(struct gs_gpu_page *page)
+/* Invariant 4. */
+static bool take_over(struct gs_process_slot *process, uint64_t from, uint64_t life)
+{
+    return __atomic_compare_exchange_n(&process->life, &from, life, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
+}
+
+static int claim(struct gs_gpu_page *page, uint64_t life)
 {
     for (uint32_t i = 0; i < GS_PROCESS_SLOTS; i++) {
-        int32_t free = 0;
-        if (!__atomic_compare_exchange_n(&page->process_slot[i].pid, &free, -1, false,
-                                         __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        if (!take_over(&page->process_slot[i], 0, life))
             continue;
         uint32_t high = __atomic_load_n(&page->process_slots_high, __ATOMIC_RELAXED);
         while (high <= i
@@ -55,10 +53,7 @@ static int claim(struct gs_gpu_page *page)
     return -1;
 }
 
-/*
- * Opens what the process holds closed: at its end, and after an exec, which keeps pid and start
- * time.
- */
+/* Opens what the process holds closed. */
 static void drop_bits(struct gs_gpu_page *page, struct gs_process_slot *process)
 {
     uint32_t number = GS_READ(process->preempt_bit);
@@ -70,29 +65,16 @@ static void drop_bits(struct gs_gpu_page *page, struct gs_process_slot *process)
     __atomic_and_fetch(&page->preempt_bits, ~(1u << (number - 1)), __ATOMIC_SEQ_CST);
 }
 
-static int find_or_claim(struct gs_gpu_page *page, int32_t pid, uint32_t namespace, uint64_t start)
+int gs_gpu_page_join(struct gs_gpu_page *page, uint32_t share_slot)
 {
-    for (uint32_t i = 0; i < page->process_slots_high && i < GS_PROCESS_SLOTS; i++)
-        if (mine(&page->process_slot[i], pid, namespace, start)) {
-            drop_bits(page, &page->process_slot[i]);
-            return (int)i;
-        }
-    int free = claim(page);
-    return free < 0 && gs_gpu_page_sweep(page) ? claim(page) : free;
-}
-
-int gs_gpu_page_join(struct gs_gpu_page *page, uint32_t slot)
-{
-    int kept_errno = errno;
-    int32_t pid = getpid();
-    uint32_t namespace = gs_process_namespace();
-    uint64_t start = gs_process_start(pid);
-    int number = find_or_claim(page, pid, namespace, start);
-    if (number >= 0) {
-        page->process_slot[number].share_slot = slot;
-        fill(&page->process_slot[number], pid, namespace, start);
-    }
-    errno = kept_errno;
+    uint64_t life = gs_life_begin(page);
+    if (!life)
+        return -1;
+    /* First, because an earlier program of this process may have left gates closed. */
+    gs_gpu_page_sweep(page, life);
+    int number = claim(page, life);
+    if (number >= 0)
+        fill(&page->process_slot[number], share_slot);
     return number;
 }
 
@@ -112,8 +94,10 @@ uint32_t gs_gpu_page_preempt_bit(struct gs_gpu_page *page, int number)
 
 void gs_gpu_page_leave(struct gs_gpu_page *page, int number)
 {
-    drop_bits(page, &page->process_slot[number]);
-    __atomic_store_n(&page->process_slot[number].pid, 0, __ATOMIC_RELEASE);
+    struct gs_process_slot *process = &page->process_slot[number];
+    drop_bits(page, process);
+    __atomic_store_n(&process->pid, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&process->life, 0, __ATOMIC_RELEASE);
 }
 
 void gs_gpu_page_retire(struct gs_gpu_page *page, int number)
@@ -121,20 +105,19 @@ void gs_gpu_page_retire(struct gs_gpu_page *page, int number)
     drop_bits(page, &page->process_slot[number]);
 }
 
-int gs_gpu_page_sweep(struct gs_gpu_page *page)
+int gs_gpu_page_sweep(struct gs_gpu_page *page, uint64_t life)
 {
-    int kept_errno = errno, swept = 0;
-    uint32_t namespace = gs_process_namespace();
+    int kept_errno = errno, swept = 0, fd = gs_shared_file_reopen(page);
     for (uint32_t i = 0; i < page->process_slots_high && i < GS_PROCESS_SLOTS; i++) {
         struct gs_process_slot *process = &page->process_slot[i];
-        int32_t pid = __atomic_load_n(&process->pid, __ATOMIC_ACQUIRE);
-        /* Invariant 4 of gpu_page.h. */
-        if (pid <= 0 || process->pid_namespace != namespace
-            || gs_process_alive(pid, process->start))
+        uint64_t theirs = __atomic_load_n(&process->life, __ATOMIC_ACQUIRE);
+        if (!theirs || !gs_life_ended(fd, theirs) || !take_over(process, theirs, life))
             continue;
         gs_gpu_page_leave(page, (int)i);
         swept++;
     }
+    if (fd >= 0)
+        close(fd);
     errno = kept_errno;
     return swept;
 }

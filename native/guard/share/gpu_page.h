@@ -15,7 +15,8 @@
  * 2. Each bit of a gate has one writer: a bit of GS_CLOSED_PREEMPT the process slot that owns it
  *    (or, when that process is dead or silent, a process that waits), GS_CLOSED_TURN the arbiter.
  * 3. The arbiter is the process that holds an unexpired lease; any process may take an expired one.
- * 4. A process slot is freed by a process of the same pid namespace only.
+ * 4. A process slot belongs to the life that stands in it (base/life.h). Who finds that it has ended
+ *    takes the slot over by compare-and-swap, and only then clears it.
  *
  * Owner: the daemon creates the file and writes policies with pwrite(); processes write the rest.
  * Every tenant of the GPU can write the whole page (ADR 17), so the daemon trusts nothing in it.
@@ -30,7 +31,7 @@
 #include <stdint.h>
 
 #define GS_GPU_PAGE_MAGIC 0x4452414f425347ull /* "GSBOARD" */
-#define GS_GPU_PAGE_VERSION 1u
+#define GS_GPU_PAGE_VERSION 2u
 
 enum { GS_SHARE_SLOTS = 64, GS_PROCESS_SLOTS = 256, GS_PREEMPT_BITS = 24, GS_SHARE_ID = 16 };
 enum { GS_CLOSED_PREEMPT = (1 << GS_PREEMPT_BITS) - 1, GS_CLOSED_TURN = 1 << GS_PREEMPT_BITS };
@@ -82,9 +83,9 @@ struct gs_share_slot {
 
 /* One process. It owns the bit of the gates whose number is `preempt_bit` - 1. */
 struct gs_process_slot {
-    int32_t pid; /* 0: free */
-    uint32_t pid_namespace;
-    uint64_t start; /* clock ticks since boot */
+    int32_t pid; /* 0: not in use; of its own pid namespace */
+    uint32_t padding;
+    uint64_t life; /* of its process, in this file; 0: free */
     uint32_t share_slot;
     uint32_t preempt_bit;
     uint64_t beat_ns; /* heartbeat */
@@ -121,9 +122,7 @@ int gpushare_gpu_page_set_share(const char *path, unsigned slot,
 struct gs_gpu_page *gs_gpu_page_map(const char *path);
 void gs_gpu_page_unmap(struct gs_gpu_page *page);
 
-/*
- * Takes a process slot for this process, or the one it had before an exec; -1 when all are in use.
- */
+/* Takes a process slot for this process; -1 when all are in use or no life can begin. */
 int gs_gpu_page_join(struct gs_gpu_page *page, uint32_t share_slot);
 void gs_gpu_page_leave(struct gs_gpu_page *page, int number);
 
@@ -135,8 +134,8 @@ void gs_gpu_page_retire(struct gs_gpu_page *page, int number);
  */
 uint32_t gs_gpu_page_preempt_bit(struct gs_gpu_page *page, int number);
 
-/* Frees the process slots and bits of dead processes and returns how many. */
-int gs_gpu_page_sweep(struct gs_gpu_page *page);
+/* Frees the process slots and bits of dead processes and returns how many. `life`: the caller's. */
+int gs_gpu_page_sweep(struct gs_gpu_page *page, uint64_t life);
 
 /* Closes the gates of all low-rank shares; opens those of all shares. */
 void gs_gpu_page_close(struct gs_gpu_page *page, uint32_t bits);

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The GPU page as a file: created and written by the daemon, mapped by the guards. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/export.h"
@@ -24,27 +21,17 @@ static bool sound(const struct gs_gpu_page *page)
 
 struct gs_gpu_page *gs_gpu_page_map(const char *path)
 {
-    struct stat info;
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW), error = EBADMSG;
-    if (fd < 0)
-        return NULL;
-    struct gs_gpu_page *page = MAP_FAILED;
-    if (fstat(fd, &info) == 0 && info.st_size >= (off_t)sizeof *page) {
-        page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        error = page == MAP_FAILED ? errno : EBADMSG;
-    }
-    close(fd);
-    if (page != MAP_FAILED && sound(page))
+    struct gs_gpu_page *page = gs_shared_file_map(path, sizeof *page);
+    if (!page || sound(page))
         return page;
-    if (page != MAP_FAILED)
-        gs_gpu_page_unmap(page);
-    errno = error;
+    gs_gpu_page_unmap(page);
+    errno = EBADMSG;
     return NULL;
 }
 
 void gs_gpu_page_unmap(struct gs_gpu_page *page)
 {
-    munmap(page, sizeof *page);
+    gs_shared_file_unmap(page, sizeof *page);
 }
 
 static void fill(void *content, const void *with)
@@ -76,9 +63,9 @@ GS_EXPORT int gpushare_gpu_page_set_share(const char *path, unsigned slot,
     struct gs_gpu_page head;
     if (slot >= GS_SHARE_SLOTS)
         return -EINVAL;
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    int fd = gs_shared_file_open(path, 0, sizeof(struct gs_gpu_page));
     if (fd < 0)
-        return -errno;
+        return fd;
     size_t header = offsetof(struct gs_gpu_page, share_slot),
            at = header + slot * sizeof(struct gs_share_slot);
     bool whole = pread(fd, &head, header, 0) == (ssize_t)header && sound(&head);

@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
+#include "base/life.h"
 #include "base/process.h"
+#include "base/shared_file.h"
 
 static_assert(offsetof(struct gs_region, gpu) == 512, "the header is 512 bytes");
 static_assert(sizeof(struct gs_region_gpu) == 512, "a GPU is 512 bytes");
@@ -62,10 +64,14 @@ void gs_region_unlock(struct gs_region *region)
     pthread_mutex_unlock(&region->lock);
 }
 
-static bool dead(const struct gs_region_slot *slot, uint32_t pid_namespace)
+/* Invariant 5 of region.h. */
+static bool dead(const struct gs_region_slot *slot, int fd)
 {
-    /* Invariant 5 of region.h. */
-    return slot->pid && slot->pid_namespace == pid_namespace
+    if (!slot->pid)
+        return false;
+    if (slot->life)
+        return gs_life_ended(fd, slot->life);
+    return slot->pid_namespace == gs_process_namespace()
            && !gs_process_alive(slot->pid, slot->start);
 }
 
@@ -93,28 +99,19 @@ static void clear(struct gs_region *region, struct gs_region_slot *slot)
 
 int gs_region_sweep(struct gs_region *region)
 {
-    int kept_errno = errno, swept = 0;
-    uint32_t pid_namespace = gs_process_namespace();
+    int kept_errno = errno, swept = 0, fd = gs_shared_file_reopen(region);
     for (uint32_t s = 0; s < region->slots_high; s++) {
-        if (dead(&region->slot[s], pid_namespace)) {
+        if (dead(&region->slot[s], fd)) {
             clear(region, &region->slot[s]);
             swept++;
         }
     }
+    if (fd >= 0)
+        close(fd);
     if (swept)
         recompute(region);
     errno = kept_errno;
     return swept;
-}
-
-static int find(const struct gs_region *region, int32_t pid, uint32_t pid_namespace, uint64_t start)
-{
-    for (uint32_t s = 0; s < region->slots_high; s++) {
-        const struct gs_region_slot *slot = &region->slot[s];
-        if (slot->pid == pid && slot->pid_namespace == pid_namespace && slot->start == start)
-            return (int)s;
-    }
-    return -1;
 }
 
 static int find_free(struct gs_region *region)
@@ -125,31 +122,22 @@ static int find_free(struct gs_region *region)
     return region->slots_high < region->slot_count ? (int)region->slots_high++ : -1;
 }
 
-int gs_region_join(struct gs_region *region, pid_t pid)
+int gs_region_join(struct gs_region *region, uint64_t life)
 {
     int kept_errno = errno;
-    gs_region_forget(region, pid);
     int s = find_free(region);
     if (s < 0 && gs_region_sweep(region))
         s = find_free(region);
     if (s >= 0) {
         struct gs_region_slot *slot = &region->slot[s];
         memset(slot, 0, sizeof *slot);
-        slot->start = gs_process_start(pid);
+        slot->life = life;
+        slot->start = gs_process_start(getpid());
         slot->pid_namespace = gs_process_namespace();
-        slot->pid = pid;
+        slot->pid = getpid();
     }
     errno = kept_errno;
     return s;
-}
-
-void gs_region_forget(struct gs_region *region, pid_t pid)
-{
-    int s = find(region, pid, gs_process_namespace(), gs_process_start(pid));
-    if (s < 0)
-        return;
-    clear(region, &region->slot[s]);
-    recompute(region);
 }
 
 void gs_region_force(struct gs_region *region, int slot, int gpu, uint64_t bytes)

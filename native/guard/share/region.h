@@ -14,8 +14,9 @@
  *    that already exists.
  * 3. Memory is charged before the driver is called, and released after the driver has freed it.
  * 4. `sequence` is odd while the lock is held: readers without the lock retry.
- * 5. A slot is freed by a process of the same pid namespace only, because a pid means nothing
- *    outside its namespace.
+ * 5. A slot is freed when the life of its process has ended (base/life.h), which a process of any
+ *    pid namespace can tell. `pid`, `pid_namespace` and `start` name the process for people; only
+ *    where no life could begin, a process of the same namespace judges by them.
  *
  * Owner: the daemon writes `policy` fields (limits, flags, `suspend`, grants) with pwrite() and
  * never maps nor locks; guards write the rest. The user owns the file, so the daemon trusts nothing
@@ -34,7 +35,7 @@
 #include <sys/types.h>
 
 #define GS_REGION_MAGIC 0x4e4f494745525347ull /* "GSREGION" */
-#define GS_REGION_VERSION 2u
+#define GS_REGION_VERSION 3u
 
 enum { GS_GPUS = 16, GS_REGION_SLOTS = 1024, GS_UUID = 64 };
 
@@ -99,7 +100,8 @@ struct gs_region_slot {
     uint64_t out_ns, in_ns; /* how long the newest suspend and resume took */
     uint64_t movable; /* bytes in blocks that can be moved */
     uint64_t cached;  /* its part of `cached` of the GPUs */
-    uint64_t reserved[5];
+    uint64_t life;    /* of the process, in this file; 0: none could begin */
+    uint64_t reserved[4];
 };
 
 struct gs_region {
@@ -158,19 +160,16 @@ void gs_region_unmap(struct gs_region *region);
 bool gs_region_lock(struct gs_region *region);
 void gs_region_unlock(struct gs_region *region);
 
-/* These four need the lock. gs_region_join() returns the slot, -1 when all are in use. */
-int gs_region_join(struct gs_region *region, pid_t pid);
+/*
+ * These four need the lock. gs_region_join() takes a slot for the calling process, whose life in
+ * this file is `life`, and returns it; -1 when all are in use.
+ */
+int gs_region_join(struct gs_region *region, uint64_t life);
 bool gs_region_reserve(struct gs_region *region, int slot, int gpu, uint64_t bytes);
 void gs_region_force(struct gs_region *region, int slot, int gpu, uint64_t bytes);
 void gs_region_release(struct gs_region *region, int slot, int gpu, uint64_t bytes);
 
 /* Frees the slots of dead processes and returns how many. Needs the lock. */
 int gs_region_sweep(struct gs_region *region);
-
-/*
- * After an exec, which keeps pid and start time but no GPU memory: frees the old slot. Needs the
- * lock.
- */
-void gs_region_forget(struct gs_region *region, pid_t pid);
 
 #endif

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The region as a file: created and written by the daemon, mapped by the guards. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/export.h"
@@ -22,35 +19,19 @@ static bool sound(const struct gs_region *region)
            && region->slot_count == GS_REGION_SLOTS && region->slots_high <= GS_REGION_SLOTS;
 }
 
-static struct gs_region *map_fd(int fd)
-{
-    struct gs_region *region =
-        mmap(NULL, sizeof *region, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    return region == MAP_FAILED ? NULL : region;
-}
-
 struct gs_region *gs_region_map(const char *path)
 {
-    struct stat info;
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return NULL;
-    bool whole = fstat(fd, &info) == 0 && info.st_size == (off_t)sizeof(struct gs_region);
-    struct gs_region *region = whole ? map_fd(fd) : NULL;
-    int error = whole ? errno : EBADMSG;
-    close(fd);
-    if (region && !sound(region)) {
-        gs_region_unmap(region);
-        region = NULL;
-        error = EBADMSG;
-    }
-    errno = error;
-    return region;
+    struct gs_region *region = gs_shared_file_map(path, sizeof *region);
+    if (!region || sound(region))
+        return region;
+    gs_region_unmap(region);
+    errno = EBADMSG;
+    return NULL;
 }
 
 void gs_region_unmap(struct gs_region *region)
 {
-    munmap(region, sizeof *region);
+    gs_shared_file_unmap(region, sizeof *region);
 }
 
 struct grants {
@@ -102,9 +83,9 @@ static int find_gpu(const struct gs_region *region, const char *uuid)
  */
 static int open_policy(const char *path, struct gs_region *copy)
 {
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    int fd = gs_shared_file_open(path, 0, sizeof *copy);
     if (fd < 0)
-        return -errno;
+        return fd;
     if (pread(fd, copy, sizeof *copy, 0) == (ssize_t)sizeof *copy && sound(copy))
         return fd;
     close(fd);

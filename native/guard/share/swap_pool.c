@@ -2,15 +2,12 @@
 #include "share/swap_pool.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/process.h"
+#include "base/life.h"
+#include "base/shared_file.h"
 
 bool gs_swap_pool_sound(const struct gs_swap_pool *swap)
 {
@@ -19,49 +16,47 @@ bool gs_swap_pool_sound(const struct gs_swap_pool *swap)
            && swap->unit % 4096 == 0 && swap->count <= GS_SWAP_POOL_UNITS;
 }
 
-int gs_swap_pool_open(const char *folder, const char *name, int flags)
+static bool path_of(char path[4096], const char *folder, const char *name)
 {
-    char path[4096];
-    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
-        return -ENAMETOOLONG;
-    int fd = open(path, flags | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
-    return fd < 0 ? -errno : fd;
+    return snprintf(path, 4096, "%s/%s", folder, name) < 4096;
 }
 
-static struct gs_swap_pool *map_table(int fd)
+int gs_swap_pool_open(const char *folder, const char *name, int flags, size_t size)
 {
-    struct stat info;
-    if (fstat(fd, &info) < 0)
-        return NULL;
-    errno = EBADMSG;
-    if (info.st_size != (off_t)sizeof(struct gs_swap_pool))
-        return NULL;
-    struct gs_swap_pool *swap = mmap(NULL, sizeof *swap, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (swap == MAP_FAILED)
-        return NULL;
-    if (gs_swap_pool_sound(swap))
+    char path[4096];
+    return path_of(path, folder, name) ? gs_shared_file_open(path, flags, size) : -ENAMETOOLONG;
+}
+
+static struct gs_swap_pool *map_table(const char *folder)
+{
+    char path[4096];
+    errno = ENAMETOOLONG;
+    struct gs_swap_pool *swap =
+        path_of(path, folder, "table") ? gs_shared_file_map(path, sizeof *swap) : NULL;
+    if (!swap || gs_swap_pool_sound(swap))
         return swap;
-    munmap(swap, sizeof *swap);
+    gs_swap_pool_unmap(swap);
     errno = EBADMSG;
     return NULL;
 }
 
-struct gs_swap_pool *gs_swap_pool_map(const char *folder, int *data)
+struct gs_swap_pool *gs_swap_pool_map(const char *folder, int *data, uint64_t *life)
 {
-    int table = gs_swap_pool_open(folder, "table", 0);
-    errno = -table;
-    struct gs_swap_pool *swap = table < 0 ? NULL : map_table(table);
-    int error = errno;
-    if (table >= 0)
-        close(table);
-    *data = swap ? gs_swap_pool_open(folder, "data", 0) : -1;
-    if (swap && *data < 0) {
-        error = -*data;
-        munmap(swap, sizeof *swap);
-        swap = NULL;
-    }
-    errno = error;
-    return swap;
+    struct gs_swap_pool *swap = map_table(folder);
+    if (!swap)
+        return NULL;
+    *life = gs_life_begin(swap);
+    *data = *life ? gs_swap_pool_open(folder, "data", 0, 0) : -ENOLCK;
+    if (*data >= 0)
+        return swap;
+    gs_swap_pool_unmap(swap);
+    errno = -*data;
+    return NULL;
+}
+
+void gs_swap_pool_unmap(struct gs_swap_pool *swap)
+{
+    gs_shared_file_unmap(swap, sizeof *swap);
 }
 
 unsigned gs_swap_pool_free_units(const struct gs_swap_pool *swap)
@@ -72,40 +67,17 @@ unsigned gs_swap_pool_free_units(const struct gs_swap_pool *swap)
     return free;
 }
 
-/* This process as an owner; read from /proc once, because a suspension takes hundreds of units. */
-static const struct gs_swap_pool_unit *caller(void)
+bool gs_swap_pool_take(struct gs_swap_pool *swap, unsigned unit, uint64_t life)
 {
-    static struct gs_swap_pool_unit me;
-    uint32_t pid = (uint32_t)getpid();
-    if ((uint32_t)me.owner != pid)
-        me = (struct gs_swap_pool_unit){(uint64_t)gs_process_namespace() << 32 | pid,
-                                        gs_process_start(getpid())};
-    return &me;
-}
-
-bool gs_swap_pool_take(struct gs_swap_pool *swap, unsigned unit)
-{
-    uint64_t none = 0;
-    struct gs_swap_pool_unit *at = &swap->owner[unit];
-    if (__atomic_load_n(&at->owner, __ATOMIC_RELAXED)
-        || !__atomic_compare_exchange_n(&at->owner, &none, caller()->owner, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_SEQ_CST))
-        return false;
-    __atomic_store_n(&at->start, caller()->start, __ATOMIC_RELEASE);
-    return true;
+    uint64_t none = 0, *owner = &swap->owner[unit].owner;
+    return !__atomic_load_n(owner, __ATOMIC_RELAXED)
+           && __atomic_compare_exchange_n(owner, &none, life, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST);
 }
 
 void gs_swap_pool_give(struct gs_swap_pool *swap, unsigned unit)
 {
-    __atomic_store_n(&swap->owner[unit].start, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&swap->owner[unit].owner, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&swap->returning_ns, gs_now(), __ATOMIC_RELAXED);
     __atomic_add_fetch(&swap->given, 1, __ATOMIC_SEQ_CST);
-}
-
-void gs_swap_pool_forget_own(struct gs_swap_pool *swap)
-{
-    for (unsigned unit = 0; unit < GS_SWAP_POOL_UNITS; unit++)
-        if (__atomic_load_n(&swap->owner[unit].owner, __ATOMIC_RELAXED) == caller()->owner)
-            gs_swap_pool_give(swap, unit);
 }

@@ -4,6 +4,10 @@
  * GPUSHARE_SWAP) with a file `table`, which every process of the user maps, and `data`, a sparse
  * file of units. A unit belongs to one process at a time.
  *
+ * A unit is owned by a life (base/life.h) in the file `table`. The daemon frees the units of lives
+ * that have ended, under a lock on the first byte of the file: without it, a second reaper could
+ * free a unit that has a new owner since.
+ *
  * Owner: the daemon writes the header (size, how much is prefaulted) and frees units of dead
  * processes; processes take and free units. The user owns the files, so the daemon reads and writes
  * the table and never maps it.
@@ -15,16 +19,16 @@
 #define GS_SWAP_POOL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define GS_SWAP_POOL_MAGIC 0x50415753525347ull /* "GSRSWAP" */
-#define GS_SWAP_POOL_VERSION 1u
+#define GS_SWAP_POOL_VERSION 2u
 
 enum { GS_SWAP_POOL_UNITS = 65536 };
 
 struct gs_swap_pool_unit {
-    uint64_t owner; /* pid; pid namespace in the upper half; 0: free */
-    uint64_t start; /* of the owner, clock ticks since boot */
+    uint64_t owner; /* the life of its process; 0: free */
 };
 
 struct gs_swap_pool {
@@ -56,23 +60,24 @@ int64_t gpushare_swap_pool_prefault(const char *folder, uint64_t bytes, unsigned
 int gpushare_swap_pool_reap(const char *folder);
 int gpushare_swap_pool_info(const char *folder, struct gpushare_swap_pool_info *info);
 
-/* Opens a file of the pool; a negative errno on failure. */
-int gs_swap_pool_open(const char *folder, const char *name, int flags);
+/* Opens a file of the pool as gs_shared_file_open() does. */
+int gs_swap_pool_open(const char *folder, const char *name, int flags, size_t size);
 
 /* Whether a table, or the beginning of one, is valid. */
 bool gs_swap_pool_sound(const struct gs_swap_pool *swap);
 
-/* For the guard: NULL and errno on failure; *data becomes a descriptor of the data file. */
-struct gs_swap_pool *gs_swap_pool_map(const char *folder, int *data);
-
-/* Frees the units that the process took before an exec. */
-void gs_swap_pool_forget_own(struct gs_swap_pool *swap);
+/*
+ * For the guard: NULL and errno on failure; *data becomes a descriptor of the data file, *life the
+ * life of this process in the pool.
+ */
+struct gs_swap_pool *gs_swap_pool_map(const char *folder, int *data, uint64_t *life);
+void gs_swap_pool_unmap(struct gs_swap_pool *swap);
 
 /* The number of free units. */
 unsigned gs_swap_pool_free_units(const struct gs_swap_pool *swap);
 
-/* Takes a unit for this process; false when it is not free. */
-bool gs_swap_pool_take(struct gs_swap_pool *swap, unsigned unit);
+/* Takes a unit for the process with that life; false when it is not free. */
+bool gs_swap_pool_take(struct gs_swap_pool *swap, unsigned unit, uint64_t life);
 void gs_swap_pool_give(struct gs_swap_pool *swap, unsigned unit);
 
 #endif

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/export.h"
+#include "base/life.h"
 #include "base/prefault.h"
-#include "base/process.h"
 #include "share/swap_pool.h"
 
 enum { HEADER = offsetof(struct gs_swap_pool, owner) };
@@ -33,7 +33,8 @@ static void leave(struct pool *pool)
 
 static int read_table(struct pool *pool)
 {
-    pool->copy = calloc(1, sizeof *pool->copy);
+    if (!pool->copy)
+        pool->copy = calloc(1, sizeof *pool->copy);
     if (!pool->copy)
         return -ENOMEM;
     bool whole =
@@ -44,10 +45,10 @@ static int read_table(struct pool *pool)
 /* 0, or a negative errno with nothing left open. */
 static int enter(const char *folder, struct pool *pool)
 {
-    *pool = (struct pool){.table = gs_swap_pool_open(folder, "table", 0), .data = -1};
+    *pool = (struct pool){.table = gs_swap_pool_open(folder, "table", 0, 0), .data = -1};
     int result = pool->table < 0 ? pool->table : read_table(pool);
     if (result == 0)
-        result = pool->data = gs_swap_pool_open(folder, "data", 0);
+        result = pool->data = gs_swap_pool_open(folder, "data", 0, 0);
     if (result < 0)
         leave(pool);
     return result < 0 ? result : 0;
@@ -73,10 +74,10 @@ static int fill(int table, uint64_t unit)
 
 static int make(const char *folder, uint64_t unit)
 {
-    int data = gs_swap_pool_open(folder, "data", O_CREAT);
+    int data = gs_swap_pool_open(folder, "data", O_CREAT, 0);
     if (data < 0)
         return data;
-    int table = gs_swap_pool_open(folder, "table", O_CREAT);
+    int table = gs_swap_pool_open(folder, "table", O_CREAT, 0);
     int result = table < 0 ? table : fill(table, unit);
     if (table >= 0)
         close(table);
@@ -162,20 +163,27 @@ GS_EXPORT int64_t gpushare_swap_pool_prefault(const char *folder, uint64_t bytes
     return result;
 }
 
-static bool left_by_dead_process(const struct gs_swap_pool_unit *unit, uint32_t pid_namespace)
+/* Held until the table is closed. */
+static bool is_only_reaper(int table)
 {
-    return unit->owner && unit->owner >> 32 == pid_namespace
-           && !gs_process_alive((pid_t)(uint32_t)unit->owner, unit->start);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+    return fcntl(table, F_OFD_SETLK, &lock) == 0;
 }
 
 static int reap(const struct pool *pool)
 {
     static const struct gs_swap_pool_unit none;
-    uint32_t pid_namespace = gs_process_namespace();
+    uint64_t living = 0; /* neighbouring units mostly have one owner */
     int freed = 0;
-    for (size_t i = 0; i < GS_SWAP_POOL_UNITS; i++)
-        if (left_by_dead_process(&pool->copy->owner[i], pid_namespace))
+    for (size_t i = 0; i < GS_SWAP_POOL_UNITS; i++) {
+        uint64_t owner = pool->copy->owner[i].owner;
+        if (!owner || owner == living)
+            continue;
+        if (!gs_life_ended(pool->table, owner))
+            living = owner;
+        else
             freed += pwrite(pool->table, &none, sizeof none, (off_t)(HEADER + i * sizeof none)) > 0;
+    }
     return !freed || WRITE(pool, given, pool->copy->given + 1) ? freed : -EIO;
 }
 
@@ -185,7 +193,8 @@ GS_EXPORT int gpushare_swap_pool_reap(const char *folder)
     int result = enter(folder, &pool);
     if (result < 0)
         return result;
-    result = reap(&pool);
+    if (is_only_reaper(pool.table) && (result = read_table(&pool)) == 0)
+        result = reap(&pool);
     leave(&pool);
     return result;
 }

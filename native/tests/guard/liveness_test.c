@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What dead processes left in a region, a GPU page and a host pool is freed by a process of their
- * pid namespace. A process of another namespace cannot tell whether they are dead and frees
- * nothing.
+ * What dead processes left in a region, a GPU page and a host pool is freed by any process, also by
+ * one of another pid namespace, and what the living have is kept. A life ends with the process or
+ * its exec, and not with the descriptors that it closes or the children that it leaves.
  */
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/life.h"
 #include "base/process.h"
 #include "check.h"
 #include "share/gpu_page.h"
@@ -23,27 +25,25 @@
 
 enum { UNIT = 4096, NOT_ALLOWED = 77 };
 
-/* Everything that processes of a share and of a GPU share. */
-struct shared {
-    struct gs_region region;
-    struct gs_gpu_page page;
-};
-
-static struct shared *shared;
+static const struct gpushare_grant grant = {"GPU-00000000-1111-2222-3333-444444444444", 64 * MIB, 0,
+                                            0};
+static struct gs_region *region;
+static struct gs_gpu_page *page;
 static struct gs_swap_pool *pool;
-static char folder[64];
+static char folder[64], region_path[80], page_path[80];
+static uint64_t judge; /* the life of the process that sweeps, on the page */
 
 static struct gs_share_slot *low(void)
 {
-    return &shared->page.share_slot[3];
+    return &page->share_slot[3];
 }
 
 static void reset(void)
 {
-    memset(shared, 0, sizeof *shared);
-    shared->region.gpu_count = 1;
-    shared->region.slot_count = GS_REGION_SLOTS;
-    shared->region.gpu[0].limit = 64 * MIB;
+    memset(region->slot, 0, sizeof region->slot);
+    region->gpu[0].used = region->slots_high = 0;
+    memset(page->process_slot, 0, sizeof page->process_slot);
+    page->preempt_bits = low()->gate = 0;
     strcpy(low()->policy.share, "low");
     low()->policy.rank = GS_LOW;
     memset(pool->owner, 0, sizeof pool->owner);
@@ -52,31 +52,49 @@ static void reset(void)
 /* What a process has in all three: memory, a closed gate, a unit. */
 static void take_part(void)
 {
-    CHECK(gs_region_reserve(&shared->region, gs_region_join(&shared->region, getpid()), 0, MIB));
-    int number = gs_gpu_page_join(&shared->page, 5);
-    gs_gpu_page_close(&shared->page, gs_gpu_page_preempt_bit(&shared->page, number));
-    CHECK(gs_swap_pool_take(pool, 0));
+    int data;
+    uint64_t life;
+    CHECK(gs_region_lock(region));
+    CHECK(gs_region_reserve(region, gs_region_join(region, gs_life_begin(region)), 0, MIB));
+    gs_region_unlock(region);
+    int number = gs_gpu_page_join(page, 5);
+    CHECK(number == 0);
+    gs_gpu_page_close(page, gs_gpu_page_preempt_bit(page, number));
+    CHECK(gs_swap_pool_map(folder, &data, &life) && gs_swap_pool_take(pool, 0, life));
 }
 
 static void sweep(int expected)
 {
-    CHECK(gs_region_sweep(&shared->region) == expected);
-    CHECK(gs_gpu_page_sweep(&shared->page) == expected);
+    CHECK(gs_region_lock(region));
+    CHECK(gs_region_sweep(region) == expected);
+    gs_region_unlock(region);
+    CHECK(gs_gpu_page_sweep(page, judge) == expected);
     CHECK(gpushare_swap_pool_reap(folder) == expected);
 }
 
 static void check_kept(void)
 {
-    CHECK(shared->region.gpu[0].used == MIB && shared->region.slot[0].pid);
-    CHECK(shared->page.process_slot[0].pid && low()->gate);
+    CHECK(region->gpu[0].used == MIB && region->slot[0].pid);
+    CHECK(page->process_slot[0].pid && low()->gate);
     CHECK(pool->owner[0].owner);
 }
 
 static void check_freed(void)
 {
-    CHECK(shared->region.gpu[0].used == 0 && !shared->region.slot[0].pid);
-    CHECK(!shared->page.process_slot[0].pid && !low()->gate);
+    CHECK(region->gpu[0].used == 0 && !region->slot[0].pid);
+    CHECK(!page->process_slot[0].pid && !page->process_slot[0].life && !low()->gate);
     CHECK(!pool->owner[0].owner);
+}
+
+struct elsewhere {
+    pid_t starter;
+    int end; /* closing it ends the process */
+};
+
+static void wait_for(pid_t child)
+{
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
 static void leave_behind(void)
@@ -87,119 +105,297 @@ static void leave_behind(void)
         take_part();
         _exit(0);
     }
-    int status;
-    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    wait_for(child);
     check_kept();
 }
 
-static void the_dead_of_this_namespace_are_freed(void)
+static void the_dead_are_freed(void)
 {
     leave_behind();
     sweep(1);
     check_freed();
 }
 
-static void the_dead_of_another_namespace_are_kept(void)
-{
-    leave_behind();
-    uint32_t other = gs_process_namespace() + 1;
-    shared->region.slot[0].pid_namespace = other;
-    shared->page.process_slot[0].pid_namespace = other;
-    pool->owner[0].owner = (uint64_t)other << 32 | (uint32_t)pool->owner[0].owner;
-    sweep(0);
-    check_kept();
-}
-
 static void the_living_are_kept(void)
 {
+    int end[2];
+    char byte;
     reset();
-    take_part();
+    CHECK(pipe(end) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        close(end[1]);
+        take_part();
+        sweep(0);
+        _exit(read(end[0], &byte, 1) != 0);
+    }
+    while (!__atomic_load_n(&pool->owner[0].owner, __ATOMIC_SEQ_CST))
+        sched_yield();
     sweep(0);
     check_kept();
+    close(end[0]);
+    close(end[1]);
+    wait_for(child);
+}
+
+/* A life that is judged by others while this process does something that must not end it. */
+static void check_survives(void (*act)(void))
+{
+    int told[2], end[2];
+    char byte;
+    reset();
+    CHECK(pipe(told) == 0 && pipe(end) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK(dup2(told[1], 1) == 1 && dup2(end[0], 0) == 0);
+        close(told[0]);
+        close(end[1]);
+        take_part();
+        act();
+        CHECK(write(1, "x", 1) == 1);
+        _exit(read(0, &byte, 1) != 0);
+    }
+    close(told[1]);
+    close(end[0]);
+    CHECK(read(told[0], &byte, 1) == 1);
+    sweep(0);
+    check_kept();
+    close(end[1]);
+    close(told[0]);
+    wait_for(child);
+    sweep(1);
+    check_freed();
+}
+
+static void close_everything(void)
+{
+    CHECK(syscall(SYS_close_range, 3u, ~0u, 0u) == 0);
+    sweep(0);
+}
+
+/* It cannot open the files any more, so it frees nothing. */
+static void change_the_root(void)
+{
+    CHECK(geteuid() == 0 || unshare(CLONE_NEWUSER) == 0);
+    CHECK(chroot("/proc/self") == 0 && gs_life_begin(region) == 0);
+    CHECK(gs_region_lock(region) && gs_region_sweep(region) == 0);
+    gs_region_unlock(region);
+    CHECK(gs_gpu_page_sweep(page, judge) == 0);
+}
+
+static void fork_and_lose_the_child(void)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    wait_for(child);
+}
+
+/* Without the handlers that fork() runs, as some run-time systems do. */
+static void a_child_does_not_keep_its_parent(void)
+{
+    int end[2];
+    char byte;
+    reset();
+    CHECK(pipe(end) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        close(end[1]);
+        take_part();
+        if (syscall(SYS_fork) == 0)
+            _exit(read(end[0], &byte, 1) != 0);
+        _exit(0);
+    }
+    close(end[0]);
+    wait_for(child);
+    sweep(1);
+    check_freed();
+    close(end[1]);
+}
+
+/* What a program does after this one has executed it. */
+static void judge_after_exec(void)
+{
+    sweep(1);
+    check_freed();
+}
+
+static void an_exec_ends_the_life(const char *program)
+{
+    reset();
+    pid_t child = fork();
+    if (child == 0) {
+        take_part();
+        execl(program, program, folder, NULL);
+        _exit(1);
+    }
+    wait_for(child);
+}
+
+static void another_file_of_that_name_says_nothing(void)
+{
+    leave_behind();
+    struct gs_region *old = region;
+    CHECK(gpushare_region_create(region_path, &grant, 1) == 0);
+    CHECK(gs_life_begin(old) == 0 && gs_region_lock(old) && gs_region_sweep(old) == 0);
+    gs_region_unlock(old);
+    gs_region_unmap(old);
+    region = gs_region_map(region_path);
+    CHECK(region);
 }
 
 /* The first process of a pid namespace, with a /proc of its own. */
-static void live_elsewhere(const int ready[2], const int end[2])
+static void live_elsewhere(const int ready[2], const int end[2], bool judges)
 {
     char byte;
     close(end[1]);
     if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0
         || mount("proc", "/proc", "proc", 0, NULL) < 0)
         _exit(NOT_ALLOWED);
-    take_part();
+    if (judges) {
+        judge = gs_life_begin(page);
+        sweep(1);
+        check_freed();
+    } else {
+        take_part();
+    }
     CHECK(write(ready[1], "x", 1) == 1);
     CHECK(read(end[0], &byte, 1) == 0);
     _exit(0);
 }
 
-static void start_elsewhere(const int ready[2], const int end[2])
+static void enter_namespaces(const int ready[2], const int end[2], bool judges)
 {
     int spaces = CLONE_NEWPID | CLONE_NEWNS, status;
     if (unshare(spaces) < 0 && unshare(spaces | CLONE_NEWUSER) < 0)
         _exit(NOT_ALLOWED);
     pid_t child = fork();
     if (child == 0)
-        live_elsewhere(ready, end);
+        live_elsewhere(ready, end, judges);
     close(ready[1]);
     close(end[1]);
     CHECK(waitpid(child, &status, 0) == child);
     _exit(WEXITSTATUS(status));
 }
 
-static void a_process_in_a_container_is_kept(void)
+/* False where this user may not do it. */
+static bool start_elsewhere(struct elsewhere *there, bool judges)
 {
     int ready[2], end[2], status;
     char byte;
-    reset();
     CHECK(pipe(ready) == 0 && pipe(end) == 0);
-    pid_t child = fork();
-    if (child == 0)
-        start_elsewhere(ready, end);
+    there->starter = fork();
+    if (there->starter == 0)
+        enter_namespaces(ready, end, judges);
+    there->end = end[1];
     close(ready[1]);
     close(end[0]);
     bool started = read(ready[0], &byte, 1) == 1;
-    if (started) {
-        CHECK(shared->region.slot[0].pid == 1);
-        sweep(0);
-        check_kept();
-    }
-    close(end[1]);
     close(ready[0]);
-    CHECK(waitpid(child, &status, 0) == child);
-    if (!started && WEXITSTATUS(status) == NOT_ALLOWED)
-        fprintf(stderr, "skipped: this user may not create a pid namespace with its /proc\n");
-    else
-        CHECK(started && status == 0);
+    if (started)
+        return true;
+    close(end[1]);
+    CHECK(waitpid(there->starter, &status, 0) == there->starter);
+    CHECK(WEXITSTATUS(status) == NOT_ALLOWED);
+    fprintf(stderr, "skipped: this user may not create a pid namespace with its /proc\n");
+    return false;
+}
+
+static void end_elsewhere(struct elsewhere *there)
+{
+    close(there->end);
+    wait_for(there->starter);
+}
+
+static void a_process_in_a_container_is_judged_from_outside(void)
+{
+    struct elsewhere there;
+    reset();
+    if (!start_elsewhere(&there, false))
+        return;
+    CHECK(region->slot[0].pid == 1);
+    sweep(0);
+    check_kept();
+    end_elsewhere(&there);
+    sweep(1);
+    check_freed();
+}
+
+static void a_process_outside_is_judged_from_a_container(void)
+{
+    struct elsewhere there;
+    leave_behind();
+    if (start_elsewhere(&there, true))
+        end_elsewhere(&there);
+}
+
+/* Where the file system has no such locks. */
+static void without_a_life_only_the_own_namespace_judges(void)
+{
+    leave_behind();
+    region->slot[0].life = 0;
+    region->slot[0].pid_namespace = gs_process_namespace() + 1;
+    CHECK(gs_region_lock(region) && gs_region_sweep(region) == 0);
+    region->slot[0].pid_namespace--;
+    CHECK(gs_region_sweep(region) == 1);
+    gs_region_unlock(region);
+}
+
+static void map_all(void)
+{
+    int data;
+    uint64_t life;
+    snprintf(region_path, sizeof region_path, "%s/region", folder);
+    snprintf(page_path, sizeof page_path, "%s/page", folder);
+    region = gs_region_map(region_path);
+    page = gs_gpu_page_map(page_path);
+    pool = gs_swap_pool_map(folder, &data, &life);
+    CHECK(region && page && pool && (judge = gs_life_begin(page)));
 }
 
 static void begin(void)
 {
-    int data;
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(shared != MAP_FAILED);
+    char path[80];
     snprintf(folder, sizeof folder, "/tmp/gs-liveness-test-%d", (int)getpid());
     CHECK(mkdir(folder, 0700) == 0 && gpushare_swap_pool_create(folder, 4 * UNIT, UNIT) == 0);
-    pool = gs_swap_pool_map(folder, &data);
-    CHECK(pool);
+    snprintf(path, sizeof path, "%s/region", folder);
+    CHECK(gpushare_region_create(path, &grant, 1) == 0);
+    snprintf(path, sizeof path, "%s/page", folder);
+    CHECK(gpushare_gpu_page_create(path, grant.uuid) == 0);
+    map_all();
 }
 
 static void end(void)
 {
     char file[80];
-    for (const char **name = (const char *[]){"table", "data", NULL}; *name; name++) {
+    for (const char **name = (const char *[]){"table", "data", "region", "page", NULL}; *name;
+         name++) {
         snprintf(file, sizeof file, "%s/%s", folder, *name);
         unlink(file);
     }
     rmdir(folder);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    if (count > 1) {
+        snprintf(folder, sizeof folder, "%s", arguments[1]);
+        map_all();
+        judge_after_exec();
+        return 0;
+    }
     begin();
-    the_dead_of_this_namespace_are_freed();
-    the_dead_of_another_namespace_are_kept();
+    the_dead_are_freed();
     the_living_are_kept();
-    a_process_in_a_container_is_kept();
+    check_survives(close_everything);
+    check_survives(change_the_root);
+    check_survives(fork_and_lose_the_child);
+    a_child_does_not_keep_its_parent();
+    an_exec_ends_the_life(arguments[0]);
+    a_process_in_a_container_is_judged_from_outside();
+    a_process_outside_is_judged_from_a_container();
+    without_a_life_only_the_own_namespace_judges();
+    another_file_of_that_name_says_nothing();
     end();
     return 0;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "base/life.h"
 #include "base/process.h"
 #include "share/region.h"
 
@@ -58,7 +59,7 @@ static void counts_and_refuses(void)
 {
     struct gs_region *region = fresh();
     CHECK(gs_region_lock(region));
-    int slot = gs_region_join(region, getpid());
+    int slot = gs_region_join(region, gs_life_begin(region));
     CHECK(slot == 0);
     CHECK(gs_region_reserve(region, slot, 0, 64 * MIB));
     CHECK(!gs_region_reserve(region, slot, 0, 1));
@@ -72,17 +73,6 @@ static void counts_and_refuses(void)
     CHECK(gs_region_lock(region));
     CHECK(!gs_region_reserve(region, slot, 0, 0) && region->gpu[0].used == 4 * MIB);
     CHECK(region->gpu[0].generation == 1);
-    gs_region_unlock(region);
-    gs_region_unmap(region);
-}
-
-static void forgets_the_image_before_an_exec(void)
-{
-    struct gs_region *region = fresh();
-    CHECK(gs_region_lock(region));
-    int slot = gs_region_join(region, getpid());
-    CHECK(gs_region_reserve(region, slot, 0, MIB));
-    CHECK(gs_region_join(region, getpid()) == slot && region->gpu[0].used == 0);
     gs_region_unlock(region);
     gs_region_unmap(region);
 }
@@ -124,7 +114,7 @@ static pid_t child_that_holds(struct gs_region *region, uint64_t bytes, bool die
     pid_t child = fork();
     if (child == 0) {
         CHECK(gs_region_lock(region));
-        CHECK(gs_region_reserve(region, gs_region_join(region, getpid()), 0, bytes));
+        CHECK(gs_region_reserve(region, gs_region_join(region, gs_life_begin(region)), 0, bytes));
         if (dies_inside)
             region->gpu[0].used += 12345; /* killed between two writes */
         else
@@ -142,7 +132,7 @@ static void frees_slots_of_the_dead(void)
     CHECK(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) == 0); /* a zombie now */
     CHECK(!gs_process_alive(child, 0));
     CHECK(gs_region_lock(region));
-    CHECK(gs_region_reserve(region, gs_region_join(region, getpid()), 0, 64 * MIB));
+    CHECK(gs_region_reserve(region, gs_region_join(region, gs_life_begin(region)), 0, 64 * MIB));
     gs_region_unlock(region);
     waitpid(child, NULL, 0);
 
@@ -202,7 +192,7 @@ static void racer(struct gs_region *region, unsigned seed)
     pthread_t threads[THREADS];
     struct charge charges[THREADS];
     CHECK(gs_region_lock(region));
-    int slot = gs_region_join(region, getpid());
+    int slot = gs_region_join(region, gs_life_begin(region));
     gs_region_unlock(region);
     CHECK(slot >= 0);
     for (int t = 0; t < THREADS; t++) {
@@ -259,9 +249,9 @@ static void runs_out_of_slots(void)
                                                   .start = gs_process_start(1),
                                                   .pid_namespace = gs_process_namespace()};
     region->slots_high = GS_REGION_SLOTS;
-    CHECK(gs_region_join(region, getpid()) == -1);
+    CHECK(gs_region_join(region, gs_life_begin(region)) == -1);
     region->slot[7].start++; /* now a dead process */
-    CHECK(gs_region_join(region, getpid()) == 7);
+    CHECK(gs_region_join(region, gs_life_begin(region)) == 7);
     gs_region_unlock(region);
     gs_region_unmap(region);
 }
@@ -272,7 +262,6 @@ int main(void)
     snprintf(missing, sizeof missing, "%s.missing/region", path);
     refuses_what_is_no_region();
     counts_and_refuses();
-    forgets_the_image_before_an_exec();
     knows_what_is_alive();
     frees_slots_of_the_dead();
     the_daemon_does_not_wait_for_the_lock();

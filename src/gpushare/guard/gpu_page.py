@@ -17,6 +17,7 @@ layout.py mirrors the layout).
 import ctypes
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from gpushare.model.value import Value
 from . import layout
 from .layout import Rank
 from .native import library
-from .shared_file import check, opened
+from .shared_file import check, life_ended, opened
 
 FULL_COMPUTE = layout.FULL  # basis points
 
@@ -55,12 +56,13 @@ class SharePolicy(Value):
 class ShareSlot(layout.GsShareSlotNumbers):
     """One share on the GPU and what its programs counted; gpu_page.h says what each number is.
 
-    `waiting`: threads that wait for the GPU now. An older guard counts no `launches`.
+    `waiting`: threads that wait for the GPU now. `processes`: living ones that have launched work.
     """
 
     number: int
     policy: SharePolicy
     waiting: int = 0
+    processes: int = 0
 
 
 class GpuPageSnapshot(Value):
@@ -94,12 +96,19 @@ class GpuPage:
 
     def snapshot(self) -> GpuPageSnapshot:
         """Raises GpuPageCorruptError for a file that is no GPU page, OSError as open() does."""
-        raw = self._read()
-        waiting = _waiting(raw)
+        with opened(self.path) as fd:
+            raw = self._copy(fd)
+            living = [process for process in _used(raw) if not life_ended(fd, process.life)]
+        waiting = _waiting(living)
         return GpuPageSnapshot(
             uuid=GpuId(raw.header.uuid.decode(errors="replace")),
             share_slots=tuple(
-                _share_slot(number, slot, waiting[number])
+                _share_slot(
+                    number,
+                    slot,
+                    waiting=waiting[number],
+                    processes=sum(process.share_slot == number for process in living),
+                )
                 for number, slot in enumerate(raw.share_slot)
                 if slot.policy.share
             ),
@@ -110,9 +119,8 @@ class GpuPage:
     def _check(self, result: int) -> None:
         check(result, self.path, _corrupt)
 
-    def _read(self) -> layout.GsGpuPage:
-        with opened(self.path) as fd:
-            data = os.pread(fd, ctypes.sizeof(layout.GsGpuPage), 0)
+    def _copy(self, fd: int) -> layout.GsGpuPage:
+        data = os.pread(fd, ctypes.sizeof(layout.GsGpuPage), 0)
         if len(data) != ctypes.sizeof(layout.GsGpuPage):
             raise _corrupt(self.path, f"it has {len(data)} bytes")
         raw = layout.GsGpuPage.from_buffer_copy(data)
@@ -126,18 +134,21 @@ _NUMBERS = tuple(layout.GsShareSlotNumbers.__dataclass_fields__)
 _POLICY = tuple(name for name in SharePolicy.__struct_fields__ if name not in {"share", "rank"})
 
 
-def _waiting(raw: layout.GsGpuPage) -> Counter[int]:
-    """By share slot; a dead process counts until a guard frees its slot."""
-    waiting: Counter[int] = Counter()
+def _used(raw: layout.GsGpuPage) -> list[layout.GsProcessSlot]:
     # The bound comes from the file, which any user of the GPU can write.
     used = min(raw.header.process_slots_high, layout.PROCESS_SLOTS)
-    for process in raw.process_slot[:used]:
-        if process.pid > 0:
-            waiting[process.share_slot] += process.busy
+    return [process for process in raw.process_slot[:used] if process.pid > 0]
+
+
+def _waiting(processes: Sequence[layout.GsProcessSlot]) -> Counter[int]:
+    """By share slot."""
+    waiting: Counter[int] = Counter()
+    for process in processes:
+        waiting[process.share_slot] += process.busy
     return waiting
 
 
-def _share_slot(number: int, raw: layout.GsShareSlot, waiting: int) -> ShareSlot:
+def _share_slot(number: int, raw: layout.GsShareSlot, *, waiting: int, processes: int) -> ShareSlot:
     policy = SharePolicy(
         share=ShareId(raw.policy.share.decode(errors="replace")),
         # Any user of the GPU can write the page: a rank that no daemon writes counts as normal.
@@ -145,7 +156,7 @@ def _share_slot(number: int, raw: layout.GsShareSlot, waiting: int) -> ShareSlot
         **{name: getattr(raw.policy, name) for name in _POLICY},
     )
     numbers = {name: getattr(raw, name) for name in _NUMBERS}
-    return ShareSlot(number=number, policy=policy, waiting=waiting, **numbers)
+    return ShareSlot(number=number, policy=policy, waiting=waiting, processes=processes, **numbers)
 
 
 def _raw(policy: SharePolicy) -> layout.GsSharePolicy:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag, unique
 
 REGION_MAGIC = 0x4E4F494745525347
-REGION_VERSION = 2
+REGION_VERSION = 3
 GPUS = 16
 REGION_SLOTS = 1024
 UUID = 64
 
 GPU_PAGE_MAGIC = 0x4452414F425347
-GPU_PAGE_VERSION = 1
+GPU_PAGE_VERSION = 2
 SHARE_SLOTS = 64
 PROCESS_SLOTS = 256
 PREEMPT_BITS = 24
@@ -26,7 +26,7 @@ CLOSED_TURN = 16777216
 FULL = 10000
 
 SWAP_POOL_MAGIC = 0x50415753525347
-SWAP_POOL_VERSION = 1
+SWAP_POOL_VERSION = 2
 SWAP_POOL_UNITS = 65536
 
 
@@ -109,7 +109,8 @@ class GsRegionSlot(ctypes.Structure):
         ("in_ns", ctypes.c_uint64),
         ("movable", ctypes.c_uint64),
         ("cached", ctypes.c_uint64),
-        ("reserved", ctypes.c_uint64 * 5),
+        ("life", ctypes.c_uint64),
+        ("reserved", ctypes.c_uint64 * 4),
     ]
 
 
@@ -237,8 +238,8 @@ class GsShareSlotNumbers:
 class GsProcessSlot(ctypes.Structure):
     _fields_ = [
         ("pid", ctypes.c_int32),
-        ("pid_namespace", ctypes.c_uint32),
-        ("start", ctypes.c_uint64),
+        ("padding", ctypes.c_uint32),
+        ("life", ctypes.c_uint64),
         ("share_slot", ctypes.c_uint32),
         ("preempt_bit", ctypes.c_uint32),
         ("beat_ns", ctypes.c_uint64),
@@ -281,7 +282,6 @@ class GsGpuPage(ctypes.Structure):
 class GsSwapPoolUnit(ctypes.Structure):
     _fields_ = [
         ("owner", ctypes.c_uint64),
-        ("start", ctypes.c_uint64),
     ]
 
 

@@ -32,7 +32,7 @@ from gpushare.model.value import Value
 from . import layout
 from .layout import Failure, Flag, Phase, Unmovable
 from .native import library
-from .shared_file import check, opened
+from .shared_file import check, life_ended, opened
 
 # Bounds the time that a tenant can hold up the daemon by leaving the number odd.
 _TRIES = 100
@@ -71,6 +71,8 @@ class RegionGpu(Value):
 class RegionSlot(Value):
     """A process that uses CUDA under the guard. `started`: clock ticks since boot, as in /proc.
 
+    `pid`: in its own pid namespace. `life`: the number that it locked, unique in the region; 0: it
+    could lock none. `lives`: whether that lock is held; None without a number.
     `unmovable`: see `why_unmovable`. `suspend_seen`: the newest `suspend` that it has obeyed or
     refused. Bytes: `movable` can leave the GPU, `away` have left it, `host` are ready or in use for
     that, `moved` were copied by the newest suspend or resume. `out_ns`, `in_ns`: how long the
@@ -81,6 +83,8 @@ class RegionSlot(Value):
     started: int
     pid_namespace: int
     charged: dict[GpuId, Bytes]
+    life: int = 0
+    lives: bool | None = None
     phase: Phase = Phase.RUNS
     unmovable: int = 0
     failure: Failure = Failure.NONE
@@ -148,7 +152,7 @@ class Region:
     def open(cls, path: Path) -> "Region":
         """Raises RegionCorruptError for a file that is no region, OSError as open() does."""
         region = cls(path)
-        region._read()
+        region.limits()
         return region
 
     def set_limit(self, gpu: GpuId, limit: Bytes) -> None:
@@ -185,12 +189,9 @@ class Region:
 
     def limits(self) -> dict[GpuId, Bytes]:
         """Memory limits by GPU; reads nothing else."""
-        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
+        with opened(self.path) as fd:
             # The head alone: `Guard` asks for the limits of every region of a user.
             head, size = os.pread(fd, layout.GsRegion.slot.offset, 0), os.fstat(fd).st_size
-        finally:
-            os.close(fd)
         _check_head(head, size, self.path)
         count = layout.GsRegionHeader.from_buffer_copy(head).gpu_count
         gpus = (layout.GsRegionGpu * count).from_buffer_copy(head, layout.GsRegion.gpu.offset)
@@ -198,14 +199,15 @@ class Region:
 
     def snapshot(self) -> RegionSnapshot:
         """Counters and processes at one moment."""
-        raw = self._read()
+        with opened(self.path) as fd:
+            raw = self._consistent(fd)
+            used = [slot for slot in raw.slot[: raw.header.slots_high] if slot.pid]
+            living = [not life_ended(fd, slot.life) if slot.life else None for slot in used]
         count = raw.header.gpu_count
         uuids = [GpuId(raw.gpu[index].uuid.decode(errors="replace")) for index in range(count)]
         return RegionSnapshot(
             gpus=tuple(_gpu(raw.gpu[index], uuid) for index, uuid in enumerate(uuids)),
-            slots=tuple(
-                _slot(slot, uuids) for slot in raw.slot[: raw.header.slots_high] if slot.pid
-            ),
+            slots=tuple(_slot(*each, uuids) for each in zip(used, living, strict=True)),
             unlisted=raw.header.unlisted,
             unhooked=raw.header.unhooked,
             # Bits that this version does not know are dropped: the tenant can set any.
@@ -220,15 +222,14 @@ class Region:
     def _check(self, result: int) -> None:
         check(result, self.path, _corrupt)
 
-    def _read(self) -> layout.GsRegion:
-        """A consistent copy, unless a writer died while it wrote or writers never pause."""
-        with opened(self.path) as fd:
-            for _ in range(_TRIES):
-                raw = _copy(fd, self.path)
-                before = raw.header.sequence
-                if before % 2 == 0 and _sequence(fd) == before:
-                    break
-            return raw
+    def _consistent(self, fd: int) -> layout.GsRegion:
+        """A copy of one moment, unless a writer died while it wrote or writers never pause."""
+        for _ in range(_TRIES):
+            raw = _copy(fd, self.path)
+            before = raw.header.sequence
+            if before % 2 == 0 and _sequence(fd) == before:
+                break
+        return raw
 
 
 def _copy(fd: int, path: Path) -> layout.GsRegion:
@@ -286,11 +287,13 @@ def _grant(gpu: RegionGrant) -> layout.GpushareGrant:
     return layout.GpushareGrant(gpu.uuid.encode(), gpu.limit, gpu.context, slot)
 
 
-def _slot(raw: layout.GsRegionSlot, uuids: Sequence[GpuId]) -> RegionSlot:
+def _slot(raw: layout.GsRegionSlot, lives: bool | None, uuids: Sequence[GpuId]) -> RegionSlot:
     return RegionSlot(
         pid=raw.pid,
         started=raw.start,
         pid_namespace=raw.pid_namespace,
+        life=raw.life,
+        lives=lives,
         charged={uuid: Bytes(raw.charged[index]) for index, uuid in enumerate(uuids)},
         phase=_member(Phase, raw.phase),
         unmovable=raw.unmovable,

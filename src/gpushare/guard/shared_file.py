@@ -2,10 +2,29 @@
 """Files that the daemon shares with programs, which can put anything in their place."""
 
 import errno
+import fcntl
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_FLOCK = "hhqqi4x"  # struct flock of fcntl(2): type, whence, start, length, pid
+# Numbers that native/guard/base/life.c gives: beyond the content of a file, within its offsets.
+_LIVES = range(1 << 40, (1 << 62) - 1)
+
+
+def life_ended(fd: int, life: int) -> bool:
+    """Whether the process has ended that took this life in the file (native/guard/base/life.h).
+
+    It held a lock on the byte of that number, which is known in every pid namespace. Raises OSError
+    on a file system without such locks.
+    """
+    if life not in _LIVES:
+        return True
+    lock = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, life, 1, 0)
+    kind: int = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_OFD_GETLK, lock))[0]
+    return kind == fcntl.F_UNLCK
 
 
 @contextmanager

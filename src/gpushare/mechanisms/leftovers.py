@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gpushare.guard import GpuPage, Region, RegionSlot, Swap
-from gpushare.hardware.linux.namespaces import is_ours
 from gpushare.hardware.ports import Cgroups, Mps
+from gpushare.mechanisms.guard.living import lives
 from gpushare.model.errors import GpuPageCorruptError, GpushareError, RegionCorruptError
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.leftover import Kind, Leftover
@@ -108,13 +108,8 @@ class Leftovers:
 
     def _slots(self, path: Path) -> Sequence[RegionSlot]:
         with suppress(OSError, RegionCorruptError):
-            return [slot for slot in Region(path).snapshot().slots if self._living(slot)]
+            return [slot for slot in Region(path).snapshot().slots if lives(slot, self.alive)]
         return ()
-
-    def _living(self, slot: RegionSlot) -> bool:
-        """A process of another pid namespace counts as alive: its pid means nothing here."""
-        process = ProcessRef(pid=slot.pid, started=slot.started)
-        return not is_ours(slot.pid_namespace) or self.alive(process)
 
     def _gpu_pages(self, shares: KnownShares) -> Iterator[Leftover]:
         for path in _files(self.gpu_pages):

@@ -43,7 +43,7 @@ static void override_silent(struct gs_attachment *attachment, uint32_t gate, uin
         const struct gs_bit_owner bit_owner = read_owner(owner(attachment->page, bit));
         if (!gs_bit_owner_is_silent(&bit_owner, now))
             continue;
-        gs_gpu_page_sweep(attachment->page);
+        gs_gpu_page_sweep(attachment->page, attachment->process->life);
         gs_share_slot_open(attachment->share, bit);
         attachment->share->overrides++;
     }

@@ -28,6 +28,7 @@ struct mapped {
 
 static struct gs_swap_pool *pool;
 static int data = -1;
+static uint64_t life; /* of this process in the pool */
 static struct mapped *mapped; /* per unit of the pool */
 static unsigned registered_units;
 static unsigned next[2]; /* first candidate for a free unit: not registered, registered */
@@ -40,11 +41,9 @@ static struct gs_swap_pool *named(void)
         return pool;
     opened = true;
     mapped = calloc(GS_SWAP_POOL_UNITS, sizeof *mapped);
-    pool = mapped ? gs_swap_pool_map(folder, &data) : NULL;
+    pool = mapped ? gs_swap_pool_map(folder, &data, &life) : NULL;
     broken = !pool;
-    if (pool)
-        gs_swap_pool_forget_own(pool);
-    else
+    if (!pool)
         gs_log("cannot use the host pool %s: %s; this process cannot be suspended", folder,
                strerror(errno));
     return pool;
@@ -81,7 +80,7 @@ static int find_free(bool registered)
     if (registered && !registered_units)
         return -1;
     for (unsigned unit = next[registered]; unit < count && unit < GS_SWAP_POOL_UNITS; unit++)
-        if (mapped[unit].registered == registered && gs_swap_pool_take(pool, unit)) {
+        if (mapped[unit].registered == registered && gs_swap_pool_take(pool, unit, life)) {
             next[registered] = unit + 1;
             return (int)unit;
         }
@@ -268,7 +267,7 @@ bool gs_host_pool_someone_returns(void)
 void gs_host_pool_forget(void)
 {
     if (pool) {
-        munmap(pool, sizeof *pool);
+        gs_swap_pool_unmap(pool);
         close(data);
     }
     pool = NULL;

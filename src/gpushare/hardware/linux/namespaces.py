@@ -4,8 +4,9 @@
 import os
 from pathlib import Path
 
+from .processes import STORED
+
 _INITIAL = "pid:[4026531836]"  # PROC_PID_INIT_INO of linux/proc_ns.h
-_STORED = 0xFFFFFFFF  # regions keep the low half of a namespace's inode number
 
 
 def in_initial_namespace(proc: Path = Path("/proc")) -> bool:
@@ -19,4 +20,4 @@ def in_initial_namespace(proc: Path = Path("/proc")) -> bool:
 def is_ours(namespace: int) -> bool:
     """Whether a namespace, as regions store it, is that of this process."""
     here = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 (follows the link)
-    return namespace == here & _STORED
+    return namespace == here & STORED

@@ -7,6 +7,7 @@ from pathlib import Path
 from gpushare.model.share import ProcessRef
 from gpushare.model.value import Value
 
+STORED = 0xFFFFFFFF  # regions keep the low half of a namespace's inode number
 DEAD = frozenset("ZXx")  # a zombie holds no GPU memory any more
 
 
@@ -37,6 +38,33 @@ class ProcProcesses:
         real = next(line.split()[1] for line in status.splitlines() if line.startswith(b"Uid:"))
         # After the read: the pid may have been given to another process in between.
         return int(real) if self.alive(process) else None
+
+    def inside(self, namespace: int, process: ProcessRef) -> ProcessRef | None:
+        """By its start, which is the same in all pid namespaces, then by its pid in the other."""
+        for name in os.listdir(self._proc):  # noqa: PTH208 (hundreds of names)
+            here = self.find(int(name)) if name.isdecimal() else None
+            if here is None or here.started != process.started:
+                continue
+            if self._pid_inside(here) == process.pid and self._in(here, namespace):
+                return here
+        return None
+
+    def _pid_inside(self, process: ProcessRef) -> int | None:
+        """Its pid in the innermost namespace (proc_pid_status(5))."""
+        try:
+            status = read(self._proc, process.pid, "status")
+        except OSError:
+            return None
+        pids = [line.split() for line in status.splitlines() if line.startswith(b"NSpid:")]
+        return int(pids[0][-1]) if pids else None
+
+    def _in(self, process: ProcessRef, namespace: int) -> bool:
+        """True where only the kernel may look, which the pid and the start must then decide."""
+        try:
+            inode = os.stat(f"{self._proc}/{process.pid}/ns/pid").st_ino  # noqa: PTH116
+        except OSError:
+            return True
+        return inode & STORED == namespace
 
     def open(self, process: ProcessRef) -> int | None:
         try:

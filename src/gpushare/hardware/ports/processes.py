@@ -19,6 +19,13 @@ class Processes(Protocol):
         """Real uid; None when the process is gone."""
         ...
 
+    def inside(self, namespace: int, process: ProcessRef) -> ProcessRef | None:
+        """Who a process of another pid namespace is here; None where it cannot be seen.
+
+        `process`: as it is in there. `namespace`: the low half of its inode number.
+        """
+        ...
+
     def open(self, process: ProcessRef) -> int | None:
         """A pidfd that becomes readable when the process ends; None when it is gone already."""
         ...

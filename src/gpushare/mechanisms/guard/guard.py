@@ -24,7 +24,6 @@ from pathlib import Path
 
 from gpushare.guard import Flag, Region, RegionGrant, RegionSlot, library_path
 from gpushare.guard.layout import SHARE_SLOTS
-from gpushare.hardware.linux.namespaces import is_ours
 from gpushare.hardware.ports import Processes
 from gpushare.mechanisms.mechanism import Moves, Observation, PassiveMechanism
 from gpushare.model.edits import Edits
@@ -32,11 +31,12 @@ from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorrup
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Claim, Need, Promise, Use
-from gpushare.model.share import Level, ProcessRef, Share
+from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import Bytes
 
 from .gpu_pages import GpuPages
+from .living import LivingSlots
 from .swap_pools import SwapPools
 
 
@@ -92,7 +92,8 @@ class Guard(PassiveMechanism):
         gpu_pages: GpuPages,
         pools: SwapPools,
     ) -> None:
-        self._folder, self._context, self._processes = folder, context, processes
+        self._folder, self._context = folder, context
+        self._living = LivingSlots(processes)
         self._gpu_pages, self._pools = gpu_pages, pools
 
     def unavailable(self, gpus: Sequence[Gpu]) -> str:  # noqa: ARG002
@@ -170,23 +171,17 @@ class Guard(PassiveMechanism):
             return Observation(fault=str(error))
         # The region still has the charges of processes that were killed; the daemon leaves them out
         # and writes nothing, because only the share's own processes may take the lock.
-        slots = [slot for slot in region.slots if self._living(slot)]
+        slots, pids = self._living.among(region.slots)
         return Observation(
             used={gpu.uuid: _charged(slots, gpu.uuid) for gpu in region.gpus},
             peak={gpu.uuid: gpu.peak for gpu in region.gpus},
-            pids=tuple(slot.pid for slot in slots if is_ours(slot.pid_namespace)),
+            pids=pids,
             denied=sum(gpu.denied for gpu in region.gpus),
             cached=Bytes(sum(gpu.cached for gpu in region.gpus)),
             share_slots=self._gpu_pages.look(share.id, [gpu.uuid for gpu in region.gpus]),
             moves=Moves(
                 halt=region.suspend, slots=tuple(slots), movable=Flag.MOVABLE in region.flags
             ),
-        )
-
-    def _living(self, slot: RegionSlot) -> bool:
-        """A pid means nothing outside its namespace, so such a process counts as alive."""
-        return not is_ours(slot.pid_namespace) or self._processes.alive(
-            ProcessRef(pid=slot.pid, started=slot.started)
         )
 
     def _path(self, share: Share) -> Path:
