@@ -14,6 +14,7 @@ import pytest
 
 from gpushare.api import Server, build
 from gpushare.daemon.base.paths import listen
+from support.schema import check_answer
 from support.world.session import DaemonSession, session
 from support.world.world import make_world
 
@@ -59,6 +60,7 @@ class Api:
         response = connection.getresponse()
         answer = Answer(response.status, response.read(), dict(response.getheaders()))
         connection.close()
+        check_answer(method, target, answer.status, answer.body)
         return answer
 
     def raw(self, data: bytes) -> bytes:

@@ -122,7 +122,7 @@ def test_the_callers_own_preload_stays(api):
         ({"spec": {"memroy": {"limit": 1}}}, "GS1102"),
         ({"spec": {"memory": {"limit": "8GiB"}}}, "GS1102"),
         ({"spec": {"memory": {"limit": -1}}}, "GS1102"),
-        ({"spec": {"memory": {"limit": 2**80}}}, "GS1701"),
+        ({"spec": {"memory": {"limit": 2**80}}}, "GS1102"),
         ({"spec": {"compute": {"limit": 101}}}, "GS1102"),
         ({"spec": {"gpus": 0}}, "GS1102"),
         ({"spec": {"mechanism": "magic"}}, "GS1102"),

@@ -185,7 +185,7 @@ QUEUED = share(state="queued", queue={"position": 1, "waits_for": "memory", "eta
 
 def test_a_queued_share_is_reported_until_it_is_granted(short_path: Path) -> None:
     on_wait: list[int] = []
-    answers = [(201, QUEUED), (504, refusal("GS1801")), (200, QUEUED), (200, share())]
+    answers = [(201, QUEUED), (409, refusal("GS1801")), (200, QUEUED), (200, share())]
     with (
         serving(short_path / "s", *answers),
         acquire(

@@ -2,15 +2,15 @@
 """Gangs, reservations and limits of tenants, as the daemon keeps them."""
 
 import contextlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gpushare.model.errors import MpsStuckError, NoCapacityError, QuotaError
+from gpushare.model.errors import BadSpecError, MpsStuckError, NoCapacityError, QuotaError
 from gpushare.model.ids import Tenant
 from gpushare.model.policy.tenant import Amount, Policy, TenantSpec
 from gpushare.model.share import State
-from gpushare.model.spec import Gang
+from gpushare.model.spec import Gang, ShareSpec
 from gpushare.model.units import GIB, Bytes, Seconds
 from support.world.session import ME, live
 from support.world.world import Crash
@@ -113,6 +113,33 @@ def test_a_reservation_that_cannot_be_kept_is_refused_at_once(world, state):
         assert await daemon.service.shares(ME) == [await daemon.show("forever")]
 
     live(world, state, story)
+
+
+@pytest.mark.parametrize("away", [timedelta(days=-1), timedelta(minutes=-2)])
+def test_a_time_that_is_over_is_refused(world, state, away):
+    async def story(daemon):
+        at = world.clock.now() + away
+        with pytest.raises(BadSpecError) as caught:
+            await daemon.create(8, name="demo", at=at, ttl=HOUR)
+        assert "past" in caught.value.what
+        with pytest.raises(BadSpecError):
+            await daemon.service.plan(ShareSpec(at=at, ttl=HOUR), ME)
+        assert not await daemon.service.shares(ME)
+
+    live(world, state, story)
+
+
+def test_a_time_that_has_just_come_is_now(world, state):
+    async def story(daemon):
+        at = world.clock.now() - timedelta(seconds=5)
+        assert (await daemon.create(8, name="demo", at=at, ttl=HOUR)).state is State.GRANTED
+
+    live(world, state, story)
+
+
+def test_a_time_that_no_calendar_holds_is_refused():
+    with pytest.raises(BadSpecError):
+        ShareSpec(at=datetime(9999, 12, 31, 23, 59, tzinfo=UTC), ttl=HOUR)
 
 
 def test_a_reservation_outlives_the_daemon(world, state):

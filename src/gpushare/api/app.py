@@ -47,6 +47,7 @@ from .routes import ROUTES
 
 LARGEST_BODY = 64 * 1024
 BODY_SECONDS = 10.0
+_LARGEST = 2**63 - 1
 _NO_AUDIT = NoAudit()
 _NO_LIMITS = FilterSettings()
 # A caller without a token, on the calls that need none: those about logins.
@@ -126,12 +127,28 @@ async def _read(route: Route, request: Request, caller: Caller) -> Call:
 
 
 def _decoded(route: Route, body: bytes) -> Any:
+    """Raises BadSpecError, and ValidationError for fields that the route does not take."""
     try:
-        return msgspec.json.decode(body, type=route.takes)
+        decoded = msgspec.json.decode(body)
+        _check_numbers(decoded)
+        return msgspec.convert(decoded, route.takes)
+    except RecursionError as error:
+        raise BadSpecError(
+            "the request is not JSON of this API", "it is nested too deep"
+        ) from error
     except msgspec.DecodeError as error:
         if isinstance(error, msgspec.ValidationError):
             raise
         raise BadSpecError("the request is not JSON", str(error)) from error
+
+
+def _check_numbers(value: Any) -> None:
+    """Raises BadSpecError for an integer that neither the state file nor the C code can hold."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_numbers(item)
+    elif isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
+        raise BadSpecError("a number is too large", f"numbers have at most {_LARGEST}")
 
 
 async def _body(request: Request) -> bytes:

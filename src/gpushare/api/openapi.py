@@ -11,10 +11,12 @@ from gpushare.model.event import Event
 from gpushare.model.value import Value
 from gpushare.model.version import __version__
 
+from .responses import API_VERSION
 from .route import Route
 from .routes import ROUTES
 
 _TOKEN = {"type": "http", "scheme": "bearer", "description": "Not needed on the unix socket"}
+_VERSION = {"const": API_VERSION}
 _REF = "#/components/schemas/{name}"
 
 
@@ -26,6 +28,7 @@ def document() -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     paths |= _special()
     _, schemas = msgspec.json.schema_components(_types(), ref_template=_REF)
+    schemas |= {_answer_name(route.gives): _answer(schemas, route.gives) for route in ROUTES}
     return {
         "openapi": "3.1.0",
         "info": {"title": "gpushare", "version": __version__},
@@ -48,8 +51,11 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.doc,
         "parameters": [*_path_parameters(route), *_query_parameters(route.query)],
         "responses": {
-            str(route.status): {"description": "Done", "content": _json(_answer(route.gives))},
-            "default": {"description": "Refused", "content": _json(_error())},
+            str(route.status): {
+                "description": "Done",
+                "content": _json({"$ref": _REF.format(name=_answer_name(route.gives))}),
+            },
+            "default": _REFUSED,
         },
     }
     if route.takes:
@@ -73,13 +79,19 @@ def _query_parameters(query: type[Value] | None) -> list[dict[str, Any]]:
     ]
 
 
-def _answer(kind: type[Value]) -> dict[str, Any]:
-    """Every answer has apiVersion in addition to the fields of its type."""
-    return {**_named(kind), "description": 'with "apiVersion": "v1"'}
+def _answer_name(kind: type[Value]) -> str:
+    return f"{kind.__name__}Answer"
 
 
-def _error() -> dict[str, Any]:
-    return {"type": "object", "properties": {"error": _named(ErrorBody)}}
+def _answer(schemas: dict[str, Any], kind: type[Value]) -> dict[str, Any]:
+    """Every answer has apiVersion in addition to the fields of its type, which allows no other."""
+    fields = schemas[kind.__name__]
+    return {
+        **fields,
+        "title": _answer_name(kind),
+        "properties": {"apiVersion": _VERSION, **fields["properties"]},
+        "required": ["apiVersion", *fields["required"]],
+    }
 
 
 def _named(kind: type) -> dict[str, Any]:
@@ -90,13 +102,29 @@ def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
+_REFUSED = {
+    "description": "Refused",
+    "content": _json(
+        {
+            "type": "object",
+            "properties": {"apiVersion": _VERSION, "error": _named(ErrorBody)},
+            "required": ["apiVersion", "error"],
+            "additionalProperties": False,
+        }
+    ),
+}
+
+
 def _special() -> dict[str, Any]:
     def text(summary: str, media: str, schema: dict[str, Any]) -> dict[str, Any]:
         content = {media: {"schema": schema}}
         return {
             "get": {
                 "summary": summary,
-                "responses": {"200": {"description": "Done", "content": content}},
+                "responses": {
+                    "200": {"description": "Done", "content": content},
+                    "default": _REFUSED,
+                },
             }
         }
 

@@ -11,6 +11,7 @@ from .value import Value
 
 LONGEST_TTL = Seconds(3650 * 86400)  # ten years: later times do not fit a calendar
 LARGEST_GANG = 256
+_LAST_YEAR = 9000  # leaves room for a ttl and for any time zone within what a calendar can hold
 
 
 @unique
@@ -147,6 +148,8 @@ class ShareSpec(Value):
                 "a time to begin is given without a ttl",
                 "add --for 2h",
             )
+        if self.at is not None and self.at.year > _LAST_YEAR:
+            raise BadSpecError("the time to begin is too far away", f"it is in {self.at.year}")
         if self.at is not None and self.gang is not None:
             raise BadSpecError("a gang cannot be reserved", "its shares come one by one")
         if self.gpus < 1:

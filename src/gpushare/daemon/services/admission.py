@@ -3,6 +3,7 @@
 
 import secrets
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from gpushare.daemon.acts.executor import Executor
 from gpushare.daemon.base.bus import Bus
@@ -11,7 +12,7 @@ from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.daemon.placement import names
 from gpushare.daemon.placement.placement import PlacementService
 from gpushare.hardware.ports import Clock
-from gpushare.model.errors import NoCapacityError
+from gpushare.model.errors import BadSpecError, NoCapacityError
 from gpushare.model.ids import ShareId, Tenant
 from gpushare.model.share import Caller, Decision, ProcessRef, Share, State
 from gpushare.model.spec import ShareSpec
@@ -19,6 +20,7 @@ from gpushare.model.view import CreateRequest, Plan
 from gpushare.scheduler import Request, Waiting
 from gpushare.store import Store
 
+_JUST_COME = timedelta(minutes=1)  # clients' clocks, and the time that a request takes
 TenantOf = Callable[[Caller, Tenant | None], Tenant]
 
 
@@ -70,6 +72,7 @@ class Admission:
     def _request(self, spec: ShareSpec, caller: Caller, program: str = "") -> Request:
         tenant = self._tenant_of(caller, spec.tenant)
         now = self._clock.now()
+        _check_time(spec, now)
         return Request(spec=spec, uid=caller.uid, tenant=tenant, asked=now, program=program)
 
     def _early(self, spec: ShareSpec) -> bool:
@@ -122,6 +125,18 @@ class Admission:
         if holder:
             self._processes.watch(holder)
         return share
+
+
+def _check_time(spec: ShareSpec, now: datetime) -> None:
+    """Raises BadSpecError for a time that is over. One that has just come means now."""
+    if spec.at is None or spec.at > now - _JUST_COME:
+        return
+    raise BadSpecError(
+        "the time to begin is in the past",
+        f"{spec.at.isoformat(timespec='minutes')} is over, now it is "
+        f"{now.isoformat(timespec='minutes')}",
+        "leave out --at to begin now",
+    )
 
 
 def _event(share: Share) -> tuple[str, str]:

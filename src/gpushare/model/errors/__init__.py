@@ -38,7 +38,7 @@ Every error says what happened, because of what, which command helps, and carrie
     │   ├── NotEnforcedError           GS1508
     │   ├── CgroupError                GS1509
     │   ├── NoGpuError                 GS1510
-    │   ├── UnsupportedError           GS1511
+    │   ├── UnsupportedError           GS1511            HTTP 422
     │   ├── GpuPageCorruptError        GS1512
     │   └── MoveFailedError            GS1513
     ├── StateError                     GS16xx  exit 1    HTTP 500
@@ -52,9 +52,9 @@ Every error says what happened, because of what, which command helps, and carrie
     ├── NotSuspendableError            GS1704  exit 1    HTTP 409
     ├── HostMemoryError                GS1705  exit 75   HTTP 409
     ├── NotMigratableError             GS1706  exit 1    HTTP 409
-    ├── WaitTimeoutError               GS1801  exit 124  HTTP 504
+    ├── WaitTimeoutError               GS1801  exit 124  HTTP 409
     ├── CheckFailedError               GS1802  exit 3    HTTP 409
-    ├── MoveTimeoutError               GS1803  exit 124  HTTP 504
+    ├── MoveTimeoutError               GS1803  exit 124  HTTP 409
     ├── ProgramNotFoundError           GS1901  exit 127  HTTP 400
     └── ProgramNotExecutableError      GS1902  exit 126  HTTP 400
 

@@ -97,7 +97,7 @@ class NoGpuError(HardwareError):
 class UnsupportedError(HardwareError):
     """The machine does not support the request."""
 
-    code = "GS1511"
+    code, status = "GS1511", 422
 
 
 class GpuPageCorruptError(HardwareError):

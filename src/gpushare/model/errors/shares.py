@@ -43,7 +43,7 @@ class NotMigratableError(GpushareError):
 class WaitTimeoutError(GpushareError):
     """The waiting time is over."""
 
-    code, exit_code, status, retryable = "GS1801", 124, 504, True
+    code, exit_code, status, retryable = "GS1801", 124, 409, True
 
 
 class CheckFailedError(GpushareError):
@@ -55,7 +55,7 @@ class CheckFailedError(GpushareError):
 class MoveTimeoutError(GpushareError):
     """A suspend or resume took too long."""
 
-    code, exit_code, status, retryable = "GS1803", 124, 504, True
+    code, exit_code, status, retryable = "GS1803", 124, 409, True
 
 
 class ProgramNotFoundError(GpushareError):
