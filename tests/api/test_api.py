@@ -172,7 +172,7 @@ def test_wrong_turns_have_an_answer(api, method, target, status, code):
 def test_waiting_without_success_is_a_timeout(api):
     api.call("POST", "/v1/shares", SMALL)
     answer = api.call("GET", "/v1/shares/train/wait?for=running&timeout=0")
-    assert (answer.status, answer.code) == (504, "GS1801")
+    assert (answer.status, answer.code) == (409, "GS1801")
 
 
 @pytest.mark.parametrize("data", [b"\0\0\0", b"GET", b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"])
