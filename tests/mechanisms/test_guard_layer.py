@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,9 +18,11 @@ from gpushare.model.edits import Edits
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
 from gpushare.model.ids import GpuId
 from gpushare.model.scheduling import SchedulingSettings
+from gpushare.model.share import ProcessRef
 from gpushare.model.spec import MechanismName, Priority
 from gpushare.model.units import GIB, MIB, Bytes
-from support.regions import NAMESPACE, charges, put_gpu, put_slot
+from support.daemon import until
+from support.regions import LIFE, NAMESPACE, charges, living, put_gpu, put_slot
 from support.shares import GPU, grant, share
 
 BY = (MechanismName.TIMESLICE, MechanismName.GUARD)
@@ -42,6 +47,27 @@ def made(folder: Path, scheduling: SchedulingSettings = SCHEDULING) -> Guard:
         gpu_pages=GpuPages(folder / "boards", scheduling),
         pools=SwapPools(LinuxHostMemory(), SwapSettings()),
     )
+
+
+@contextmanager
+def contained() -> Iterator[tuple[ProcessRef, int]]:
+    """The first process of a pid namespace, as it is here, and the namespace as regions name it."""
+    words = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "cat")
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        try:
+            (child,) = until(lambda: _children(process), "the first process of the namespace")
+            here = ProcProcesses().find(child)
+            assert here is not None
+            yield here, os.stat(f"/proc/{child}/ns/pid").st_ino & 0xFFFFFFFF  # noqa: PTH116
+        finally:
+            process.kill()
+
+
+def _children(process: subprocess.Popen[bytes]) -> list[int]:
+    if process.poll() is not None:
+        pytest.skip("this user may not make a pid namespace")
+    text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(pid) for pid in text.split()]
 
 
 def region_path(edits: Edits) -> Path:
@@ -221,7 +247,34 @@ def test_how_programs_move_is_observed(guard: Guard) -> None:
     assert guard.observe(ONE).moves.away
 
 
-def test_processes_of_another_pid_namespace_are_counted_and_have_no_pid_here(guard: Guard) -> None:
+def test_a_process_counts_as_long_as_its_lock_is_held(guard: Guard) -> None:
+    """Whatever its pid means here: that of a container's first process, or of a program of ours."""
+    region = Region(region_path(guard.prepare(ONE, [grant()])))
+    me = ProcProcesses().find(os.getpid())
+    put_slot(region, 0, pid=1, pid_namespace=NAMESPACE + 1, life=LIFE, charged=charges(3 * MIB))
+    put_slot(region, 1, pid=me.pid, start=me.started, life=LIFE + 1, charged=charges(5 * MIB))
+    assert (guard.observe(ONE).used[GPU], guard.observe(ONE).pids) == (0, ())
+    with living(region.path, LIFE):
+        assert (guard.observe(ONE).used[GPU], guard.observe(ONE).pids) == (3 * MIB, ())
+    with living(region.path, LIFE + 1):
+        assert (guard.observe(ONE).used[GPU], guard.observe(ONE).pids) == (5 * MIB, (me.pid,))
+    put_slot(region, 2, pid=1, pid_namespace=NAMESPACE + 1, life=7, charged=charges(3 * MIB))
+    assert guard.observe(ONE).used[GPU] == 0, "no guard takes such a number"
+
+
+def test_a_process_of_another_pid_namespace_has_the_pid_that_it_has_here(guard: Guard) -> None:
+    region = Region(region_path(guard.prepare(ONE, [grant()])))
+    with contained() as (here, namespace), living(region.path):
+        put_slot(region, pid=1, start=here.started, pid_namespace=namespace, life=LIFE)
+        seen = guard.observe(ONE)
+        assert (seen.pids, [slot.pid for slot in seen.moves.slots]) == ((here.pid,), [here.pid])
+        put_slot(region, 1, pid=2, start=here.started, pid_namespace=namespace, life=LIFE + 1)
+        with living(region.path, LIFE + 1):
+            assert guard.observe(ONE).pids == (here.pid,), "there is no process 2 in there"
+    assert guard.observe(ONE).pids == ()
+
+
+def test_without_a_lock_processes_of_another_pid_namespace_are_counted(guard: Guard) -> None:
     """A container's process number 1 is not this machine's."""
     region = Region(region_path(guard.prepare(ONE, [grant()])))
     put_slot(region, pid=1, start=7, pid_namespace=NAMESPACE + 1, charged=charges(3 * MIB))

@@ -3,7 +3,7 @@
 
 import os
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import PIPE, Popen
 
@@ -15,7 +15,7 @@ from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.leftover import Kind
 from gpushare.model.units import GIB, MIB, Bytes
 from support.mechanics import PROGRAM
-from support.regions import NAMESPACE, put_slot
+from support.regions import LIFE, NAMESPACE, living, put_slot
 from support.shares import GPU
 
 LIVING, GONE = ShareId("aaaaaaaaaaaa"), ShareId("bbbbbbbbbbbb")
@@ -107,14 +107,21 @@ def test_a_region_with_a_process_of_another_pid_namespace_stays(remains):
     assert clean(remains) == {GONE: "processes 1 are counted in it: end them first"}
 
 
+def test_a_region_with_a_living_process_stays(remains):
+    gone = region(remains, GONE)
+    put_slot(gone, pid=1, start=7, pid_namespace=NAMESPACE + 1, life=LIFE)
+    with living(gone.path):
+        assert clean(remains) == {GONE: "processes 1 are counted in it: end them first"}
+    assert clean(remains) == {GONE: ""}
+
+
 def test_a_region_that_is_counted_in_stays(remains, machine):
     env = {"LD_PRELOAD": str(library_path()), "GPUSHARE_REGION": str(region(remains, GONE).path)}
     words = {"env": {**machine.environment, **env}, "stdin": PIPE, "stdout": PIPE, "text": True}
     with Popen([sys.executable, PROGRAM], **words) as process:
         assert process.stdout.readline() == '{"result": 0}\n'
-        living = replace(remains, alive=lambda one: one.pid == process.pid)
-        (found,) = living.find(KNOWN)
-        assert living.remove(found, KNOWN) == (
+        (found,) = remains.find(KNOWN)
+        assert remains.remove(found, KNOWN) == (
             f"processes {process.pid} are counted in it: end them first"
         )
         process.kill()

@@ -2,7 +2,12 @@
 """A share's region as a guard would have written it."""
 
 import ctypes
+import fcntl
 import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from gpushare.guard import Region, layout
@@ -13,6 +18,18 @@ NAMESPACE = os.stat("/proc/self/ns/pid").st_ino & 0xFFFFFFFF  # noqa: PTH116 (fo
 def charges(*sizes: int) -> Any:
     """What a process is charged on each GPU, as its slot has it."""
     return dict(layout.GsRegionSlot._fields_)["charged"](*sizes)
+
+
+LIFE = 1 << 50
+
+
+@contextmanager
+def living(path: Path, life: int = LIFE) -> Iterator[None]:
+    """Until the block is left, a process lives that has begun this life in the file."""
+    with path.open("r+b") as file:
+        lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, life, 1, 0)
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, lock)
+        yield
 
 
 def put_slot(region: Region, number: int = 0, **fields: Any) -> None:

@@ -63,6 +63,6 @@ bool gs_life_ended(int fd, uint64_t life)
 {
     struct flock lock = byte_of(life);
     if (life < SMALLEST || life > LARGEST)
-        return fd >= 0; /* nobody could have begun it */
+        return fd >= 0; /* no process could have begun it */
     return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
 }

@@ -15,7 +15,7 @@
  * 2. Each bit of a gate has one writer: a bit of GS_CLOSED_PREEMPT the process slot that owns it
  *    (or, when that process is dead or silent, a process that waits), GS_CLOSED_TURN the arbiter.
  * 3. The arbiter is the process that holds an unexpired lease; any process may take an expired one.
- * 4. A process slot belongs to the life that stands in it (base/life.h). Who finds that it has ended
+ * 4. A process slot belongs to the life in it (base/life.h). A process that finds that life ended
  *    takes the slot over by compare-and-swap, and only then clears it.
  *
  * Owner: the daemon creates the file and writes policies with pwrite(); processes write the rest.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_FLOCK = "hhqqi4x"  # struct flock of fcntl(2): type, whence, start, length, pid
+_FLOCK = "hhqqi4x"  # struct flock of fcntl(2): type, origin, start, length, pid
 # Numbers that native/guard/base/life.c gives: beyond the content of a file, within its offsets.
 _LIVES = range(1 << 40, (1 << 62) - 1)
 
