@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options that several commands share."""
 
+import os
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -9,9 +10,10 @@ import click
 
 from gpushare.cli._format.output import JSON, Format, Output
 from gpushare.model.errors import BadSpecError
+from gpushare.session.gpu_choice import ask_for
 from gpushare.session.spec_options import SPEC_FIELDS, SpecField, changes, spec
 
-from ._connect import complete_gpu, complete_share
+from ._connect import client, complete_gpu, complete_share
 
 Command = Callable[..., Any]
 
@@ -63,7 +65,8 @@ def spec_options(command: Command) -> Command:
     @wraps(command)
     def with_spec(*args: Any, duration: str | None, **given: Any) -> Any:
         options = _taken(given, SPEC_FIELDS)
-        # `--gpu 0 --gpu 1` without `-n` asks for both.
+        options["gpu"] = ask_for(client(), os.environ, options["gpu"])
+        # `--gpu 0 --gpu 1` without `-n` asks for both, as does CUDA_VISIBLE_DEVICES=0,1.
         options["gpus"] = options["gpus"] or max(1, len(options["gpu"]))
         options["ttl"] = _time(options["ttl"], duration)
         return command(*args, spec=spec(**options), **given)

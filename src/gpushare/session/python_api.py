@@ -21,6 +21,7 @@ from gpushare.model.view import CreateRequest, ShareView
 
 from .acquire import acquire, enter, environment_of
 from .cpu_affinity import bind_to_nearest
+from .gpu_choice import ask_for
 from .spec_options import SpecOptions, spec
 
 MARK = "GPUSHARE_SHARE"  # the daemon sets it in every program of a share
@@ -48,6 +49,8 @@ def share(
         return
     _check_early()
     arguments = _restart_arguments()
+    options["gpu"] = ask_for(client, os.environ, map(str, options.get("gpu", ())))
+    options.setdefault("gpus", max(1, len(tuple(options["gpu"]))))
     program = os.path.basename(sys.argv[0] or "python")  # noqa: PTH119 (may be -c or -m)
     request = CreateRequest(spec=spec(**options), holder=os.getpid(), wait=wait, program=program)
     _restart(client, request, arguments, None if timeout is None else Seconds(timeout))

@@ -239,7 +239,8 @@ SPEC_FIELDS = (
         "gpus", ("-n", "--gpus"), "Number of GPUs.", int, "gpus", metavar="N", minimum=1,
     ),
     SpecField(
-        "gpu", ("--gpu",), "Use only this GPU. Can be repeated.",
+        "gpu", ("--gpu",),
+        "Use only this GPU. Can be repeated. Default: those of CUDA_VISIBLE_DEVICES, if it is set.",
         _texts, "gpu", metavar="UUID|INDEX", repeated=True,
     ),
     SpecField(

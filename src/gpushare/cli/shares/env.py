@@ -10,6 +10,7 @@ import msgspec
 from gpushare.cli._connect import client
 from gpushare.cli._options import share_argument
 from gpushare.model.view import EnterRequest, Entry
+from gpushare.session.gpu_choice import require_chosen
 
 
 @click.command()
@@ -31,7 +32,9 @@ def env(share: str, shell: str) -> None:
     """
     # In `$(gpushare env …)` the shell starts this process directly, so its parent is the shell.
     request = EnterRequest(pid=os.getppid(), preload=os.environ.get("LD_PRELOAD", ""))
-    entry = client().enter(share, request)
+    daemon = client()
+    require_chosen(daemon, os.environ, share)
+    entry = daemon.enter(share, request)
     if shell == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(entry), indent=2))
         return

@@ -9,6 +9,7 @@ from gpushare.cli._connect import client
 from gpushare.cli._options import affinity_option, share_argument
 from gpushare.model.errors import UsageError
 from gpushare.model.view import EnterRequest
+from gpushare.session.gpu_choice import require_chosen
 
 from ._launch import exec_program, find_program
 
@@ -29,5 +30,7 @@ def exec_(share: str, command: tuple[str, ...], *, no_affinity: bool) -> None:
         raise UsageError("no COMMAND to run", hint=f"gpushare exec {share} -- python")
     # Searched first: a program that does not exist should not count as a process of the share.
     path = find_program(argv[0])
+    daemon = client()
+    require_chosen(daemon, os.environ, share)
     request = EnterRequest(pid=os.getpid(), preload=os.environ.get("LD_PRELOAD", ""))
-    exec_program(path, argv, client().enter(share, request), near=not no_affinity)
+    exec_program(path, argv, daemon.enter(share, request), near=not no_affinity)

@@ -18,6 +18,13 @@ from .spec import spec
 
 _PREFIX = "gpushare-sim-"
 _TOOL_SECONDS = 30
+# They name GPUs of the machine below, not of the simulated one.
+_REAL_GPUS = (
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "SLURM_JOB_GPUS",
+    "SLURM_STEP_GPUS",
+)
 
 
 class SimulatedMachine:
@@ -32,6 +39,8 @@ class SimulatedMachine:
     def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
         """`base` (default: this process' environment) changed so that programs see this machine."""
         environment = dict(os.environ if base is None else base)
+        for name in _REAL_GPUS:
+            environment.pop(name, None)
         for name in ("PATH", "LD_LIBRARY_PATH"):
             environment[name] = os.pathsep.join(
                 filter(None, [str(self._tools), environment.get(name)])
