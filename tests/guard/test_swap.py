@@ -52,5 +52,5 @@ def test_a_folder_that_is_no_pool_is_refused(tmp_path: Path) -> None:
             use()
     (tmp_path / "table").write_bytes(b"x")
     (tmp_path / "data").touch()
-    with pytest.raises(OSError, match="Bad message"):
+    with pytest.raises(OSError, match="layout of this version"):
         pool.info()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from gpushare.model.share import ProcessRef
 from gpushare.model.spec import MechanismName, Priority
 from gpushare.model.units import GIB, MIB, Bytes
 from support.daemon import until
-from support.regions import LIFE, NAMESPACE, charges, living, put_gpu, put_slot
+from support.regions import LIFE, NAMESPACE, charges, leased, living, put_gpu, put_slot
 from support.shares import GPU, grant, share
 
 BY = (MechanismName.TIMESLICE, MechanismName.GUARD)
@@ -282,3 +282,33 @@ def test_without_a_lock_processes_of_another_pid_namespace_are_counted(guard: Gu
     assert (seen.used[GPU], seen.pids) == (3 * MIB, ())
     put_slot(region, pid=1, start=7, charged=charges(3 * MIB))
     assert guard.observe(ONE).used[GPU] == 0
+
+
+def test_no_act_waits_for_a_lease_on_the_region(guard: Guard) -> None:
+    """open() would wait 45 s, until the kernel takes the lease away."""
+    path = region_path(guard.prepare(ONE, [grant(limit=4 * GIB)]))
+    acts = (
+        lambda: guard.prepare(ONE, [grant(limit=4 * GIB)]),
+        lambda: guard.adjust(ONE, [grant(limit=2 * GIB)]),
+        lambda: guard.suspend(ONE, Bytes(0)),
+        lambda: guard.resume(ONE),
+        lambda: Region(path).set_flags(Flag.MOVABLE),
+    )
+    with leased(path):
+        for act in acts:
+            with pytest.raises(BlockingIOError, match="a process has a lease on it"):
+                act()
+        assert "a process has a lease on it" in guard.observe(ONE).fault
+        guard.mend()
+    assert not guard.observe(ONE).fault
+    assert Region(path).snapshot().gpus[0].limit == 4 * GIB
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_replaces_the_region_is_a_fault(guard: Guard, make: Callable[[Path], None]) -> None:
+    path = region_path(guard.prepare(ONE, [grant()]))
+    path.unlink()
+    make(path)
+    assert "cannot be read" in guard.observe(ONE).fault
+    with pytest.raises((OSError, RegionCorruptError)):
+        guard.suspend(ONE, Bytes(0))

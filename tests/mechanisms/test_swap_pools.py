@@ -9,6 +9,7 @@ import pytest
 from gpushare.guard import Flag, Swap
 from gpushare.mechanisms.guard.swap_pools import SwapPools, SwapSettings
 from gpushare.model.units import GIB, Bytes
+from support.regions import leased
 
 ME, GROUP = os.geteuid(), os.getegid()
 
@@ -120,3 +121,16 @@ def test_a_folder_of_another_user_is_not_used(tmp_path):
     path = pools(tmp_path).open(ME, GROUP, Bytes(GIB))
     assert path is None or not path.is_relative_to(tmp_path)
     pools(tmp_path).close(ME, Bytes(0))
+
+
+def test_no_act_waits_for_a_lease_on_the_pool(tmp_path):
+    """open() would wait 45 s, until the kernel takes the lease away. The pool is used as it is."""
+    found = pools(tmp_path)
+    path = found.open(ME, GROUP, Bytes(2 * GIB))
+    with leased(path / "table", path / "data"):
+        with pytest.raises(BlockingIOError, match="a process has a lease on it"):
+            Swap(path).info()
+        assert found.open(ME, GROUP, Bytes(3 * GIB)) == path
+        found.reap()
+        found.close(ME, Bytes(GIB))
+    assert enabled(path) == 2 * GIB

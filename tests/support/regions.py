@@ -5,6 +5,8 @@ import ctypes
 import fcntl
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,3 +53,25 @@ def put_gpu(region: Region, number: int = 0, **fields: int) -> None:
         for name, value in fields.items():
             file.seek(base + getattr(layout.GsRegionGpu, name).offset)
             file.write(value.to_bytes(8, "little"))
+
+
+_LEASE = """
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+fds = [os.open(path, os.O_RDWR) for path in sys.argv[1:]]
+for fd in fds:
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("leased", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def leased(*paths: Path) -> Iterator[None]:
+    """Another process has a lease on the files, and keeps it when it is asked to give it back."""
+    words = [sys.executable, "-c", _LEASE, *map(str, paths)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"leased\n"
+        yield
+        process.kill()

@@ -4,6 +4,7 @@
 import errno
 import fcntl
 import os
+import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,10 +30,18 @@ def life_ended(fd: int, life: int) -> bool:
 
 @contextmanager
 def opened(path: Path) -> Iterator[int]:
-    """A descriptor to read from; raises OSError as open() does."""
-    # Without O_NONBLOCK a named pipe in the file's place would block the reader.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    """A descriptor to read from; raises OSError as open() does.
+
+    BlockingIOError: a process has a lease on the file, for which open() would wait up to 45 s.
+    """
+    # Without O_NONBLOCK a named pipe in the file's place, or a lease, would block the reader.
     try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except BlockingIOError as error:
+        raise _leased(path) from error
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
         yield fd
     finally:
         os.close(fd)
@@ -42,5 +51,11 @@ def check(result: int, path: Path, corrupt: Callable[[Path, str], Exception]) ->
     """Raise the error that a function of the guard library returned for the file."""
     if result == -errno.EBADMSG:
         raise corrupt(path, "it does not have the layout of this version")
+    if result == -errno.EWOULDBLOCK:
+        raise _leased(path)
     if result < 0:
         raise OSError(-result, os.strerror(-result), str(path))
+
+
+def _leased(path: Path) -> BlockingIOError:
+    return BlockingIOError(errno.EWOULDBLOCK, "a process has a lease on it", str(path))

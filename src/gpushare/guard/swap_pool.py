@@ -16,6 +16,7 @@ from gpushare.model.value import Value
 
 from . import layout
 from .native import library
+from .shared_file import check
 
 UNIT = Bytes(32 * MIB)
 
@@ -71,9 +72,12 @@ class Swap:
                 os.strerror(errno.ENOSPC),
                 "set swap_dir to a larger tmpfs, or swap_memory lower",
             )
-        if result < 0:
-            raise OSError(-result, os.strerror(-result), str(self.path))
+        check(result, self.path, _corrupt)
         return result
+
+
+def _corrupt(path: Path, because: str) -> OSError:
+    return OSError(errno.EBADMSG, because, str(path))
 
 
 def _native() -> ctypes.CDLL:

@@ -127,6 +127,9 @@ class SwapPools:
     def _sized(self, pool: Swap, size: Bytes, uid: int, gid: int) -> None:
         try:
             pool.enable(size)
+        except BlockingIOError:
+            # A process of the user has a lease on it: the pool is used as it is.
+            return
         except OSError:  # there is none, or its making was cut short
             self._make(pool, size, uid, gid)
 
