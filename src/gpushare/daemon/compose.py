@@ -25,6 +25,7 @@ from gpushare.daemon.services.machine_service import DaemonMachine
 from gpushare.daemon.services.metrics import Metrics
 from gpushare.daemon.services.policy_service import DaemonPolicy
 from gpushare.daemon.services.profile_service import DaemonProfiles
+from gpushare.daemon.services.readiness import Readiness
 from gpushare.daemon.services.service import DaemonService
 from gpushare.daemon.services.share_views import ShareViews
 from gpushare.hardware.ports import Clock
@@ -134,11 +135,30 @@ class Parts(LoopParts):
             machine=self.machine,
             processes=self.processes,
             executor=self.executor,
+            escapes=self.escapes,
+            readiness=self.readiness,
+        )
+
+    @cached_property
+    def readiness(self) -> Readiness:
+        return Readiness(
+            self.store,
+            self.ports,
+            observer=self.observer,
+            executor=self.executor,
+            escapes=self.escapes,
         )
 
     @cached_property
     def views(self) -> ShareViews:
-        return ShareViews(self.machine, self.observer, self.processes, self.placement, self.idle)
+        return ShareViews(
+            self.machine,
+            observer=self.observer,
+            processes=self.processes,
+            placement=self.placement,
+            idle=self.idle,
+            escapes=self.escapes,
+        )
 
     @cached_property
     def service(self) -> DaemonService:
@@ -157,6 +177,8 @@ class Parts(LoopParts):
             migration=self.migration,
             admission=self.admission,
             entering=self.entering,
+            readiness=self.readiness,
+            escapes=self.escapes,
             views=self.views,
             machine=DaemonMachine(self.store, self.ports, self.machine, self.visibility),
             figures=Metrics(self.core, self.observer, self.anomalies),

@@ -3,6 +3,7 @@
 
 import os
 import signal
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,7 @@ def host_ports(settings: Settings, store: Store) -> HostPorts:
         cgroups=host.cgroups,
         mechanisms=mechanisms,
         machine=partial(host.machine, capabilities=mechanisms.capabilities),
+        listed=_listed,
         programs=_programs,
         busy=partial(_busy, NvmlActivity(host.nvml)),
         probe=VerificationProbe(host, clock, mechanisms.stack),
@@ -101,14 +103,15 @@ def _cost(store: Store, gpu: GpuId) -> Bytes:
     return store.contexts.all().get(gpu, Bytes(0))
 
 
-def _programs(gpu: Gpu) -> list[GpuProcess]:
-    """Without the servers of MPS, and without processes that have just ended.
+def _listed(gpu: Gpu) -> Sequence[GpuProcess] | None:
+    """None also in a pid namespace of its own: the driver's numbers mean other processes there."""
+    known = gpu.simulated or in_initial_namespace()
+    return gpu.processes if known and gpu.lists_processes else None
 
-    In a pid namespace of its own the daemon sees other processes under the driver's numbers.
-    """
-    if not (gpu.simulated or in_initial_namespace()):
-        return []
-    names = ((process, _name(process.pid)) for process in gpu.processes)
+
+def _programs(gpu: Gpu) -> list[GpuProcess]:
+    """Without the servers of MPS, and without processes that have just ended."""
+    names = ((process, _name(process.pid)) for process in _listed(gpu) or ())
     return [process for process, name in names if name and not name.startswith(_MPS)]
 
 

@@ -18,6 +18,8 @@ from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.loop.changes import ShareChanges
 from gpushare.daemon.loop.core import Core
+from gpushare.daemon.loop.escape_acts import EscapeActs
+from gpushare.daemon.loop.escapes import EscapeWatch
 from gpushare.daemon.loop.faults import Faults
 from gpushare.daemon.loop.migration import Migration
 from gpushare.daemon.loop.monitor import Monitor
@@ -78,7 +80,7 @@ class LoopParts:
 
     @cached_property
     def observer(self) -> Observer:
-        return Observer(self.ports)
+        return Observer(self.ports, lambda: self.machine.latest)
 
     @cached_property
     def processes(self) -> ShareProcesses:
@@ -239,6 +241,20 @@ class LoopParts:
         )
 
     @cached_property
+    def escapes(self) -> EscapeWatch:
+        return EscapeWatch(
+            self.store,
+            self.ports,
+            self.bus,
+            machine=self.machine,
+            observer=self.observer,
+            processes=self.processes,
+            executor=self.executor,
+            acts=EscapeActs(self.ports, self.bus, self.processes, self.termination),
+            wake=self.wake,
+        )
+
+    @cached_property
     def monitor(self) -> Monitor:
         return Monitor(
             self.store,
@@ -264,6 +280,7 @@ class LoopParts:
             termination=self.termination,
             expiry=self.expiry,
             faults=self.faults,
+            escapes=self.escapes,
             monitor=self.monitor,
             placement=self.placement,
         )

@@ -78,6 +78,8 @@ class Observation(Value):
     `used`, `peak`: bytes per GPU. `pids`: processes of the share. `denied`: refused allocations.
     `fault`: what went wrong with the mechanism itself, a sentence. `blamed`: processes that caused
     it. `cached`: of `used`, what programs have freed. `share_slots`: its slots on the GPU pages.
+    `counted`: those of `pids` that the guard counts. `unreadable`: why its region cannot be read. `impossible`: GPUs of which the region says more
+    than they have. `unlisted`, `unhooked`: see `gpushare.guard.region`.
     """
 
     used: dict[GpuId, Bytes] = {}
@@ -89,6 +91,11 @@ class Observation(Value):
     cached: Bytes | None = None
     share_slots: dict[GpuId, ShareSlot] = {}
     moves: Moves | None = None
+    counted: tuple[int, ...] = ()
+    unreadable: str = ""
+    impossible: tuple[GpuId, ...] = ()
+    unlisted: int | None = None
+    unhooked: int | None = None
 
     def __or__(self, other: "Observation") -> "Observation":
         """Both; where both have a value the right one wins."""
@@ -102,6 +109,11 @@ class Observation(Value):
             cached=self.cached if other.cached is None else other.cached,
             share_slots={**self.share_slots, **other.share_slots},
             moves=other.moves or self.moves,
+            counted=tuple(dict.fromkeys((*self.counted, *other.counted))),
+            unreadable=other.unreadable or self.unreadable,
+            impossible=tuple(dict.fromkeys((*self.impossible, *other.impossible))),
+            unlisted=self.unlisted if other.unlisted is None else other.unlisted,
+            unhooked=self.unhooked if other.unhooked is None else other.unhooked,
         )
 
 
@@ -117,6 +129,17 @@ class Mechanism(Protocol):
 
     def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
         """Make the grants real and say what a program must carry to live under them."""
+        ...
+
+    def problem(self, share: Share, grants: Sequence[GpuGrant]) -> str:
+        """Why a program that starts now would not be limited; "" when it would be.
+
+        A few words that continue `the share cannot be used, because`.
+        """
+        ...
+
+    def renew(self, share: Share, grants: Sequence[GpuGrant]) -> None:
+        """End the problem. Only while no program of the share uses a GPU."""
         ...
 
     def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
@@ -158,6 +181,12 @@ class PassiveMechanism:
 
     def unavailable(self, gpus: Sequence[Gpu]) -> str:  # noqa: ARG002
         return ""
+
+    def problem(self, share: Share, grants: Sequence[GpuGrant]) -> str:  # noqa: ARG002
+        return ""
+
+    def renew(self, share: Share, grants: Sequence[GpuGrant]) -> None:
+        """Nothing is missing."""
 
     def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
         """Nothing to adjust."""

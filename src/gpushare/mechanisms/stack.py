@@ -114,6 +114,20 @@ class Mechanisms:
         except HardwareError:
             return Edits()
 
+    def problem(self, share: Share) -> str:
+        """Why a program that starts in the share now would not be limited; "" when it would be."""
+        grants = share.decision.grants if share.decision else ()
+        with _explained(share):
+            problems = (mechanism.problem(share, grants) for mechanism in self._mechanisms(share))
+            return next((problem for problem in problems if problem), "")
+
+    def renew(self, share: Share) -> None:
+        """End the problem. Only while no program of the share uses a GPU."""
+        grants = share.decision.grants if share.decision else ()
+        with _explained(share):
+            for mechanism in self._mechanisms(share):
+                mechanism.renew(share, grants)
+
     def adjust(self, share: Share) -> None:
         """Apply the grants of the share's present decision to what runs."""
         grants = share.decision.grants if share.decision else ()

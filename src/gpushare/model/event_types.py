@@ -57,6 +57,9 @@ _LIFE = (
 _LIMITS = (
     _share("denied", "Allocations were refused at its memory limit", Severity.WARNING),
     _share("over_limit", "It exceeds its memory limit", Severity.WARNING, former="over", gpu=True),
+    _share("escaped", "A limit of it does not hold: see the message", Severity.WARNING, gpu=True),
+    _share("escape_ended", "Its limits hold again"),
+    _share("escape_stopped", "The policy stopped processes that escaped", Severity.WARNING),
     _share("fault", "A fault or a lost GPU has ended its programs", Severity.ERROR),
     _share("verified", "The probe found every promised limit in force"),
     _share("verification_failed", "A promise does not hold", Severity.ERROR, former="broken"),

@@ -53,6 +53,7 @@ class Gpu(Value):
     mig_enabled: bool = False
     health: GpuHealth = GpuHealth()
     processes: tuple[GpuProcess, ...] = ()
+    lists_processes: bool = True  # false: the driver does not say who uses it
     simulated: bool = False
 
     @property

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum, unique
 from typing import Literal
 
+from .escape import Escape, EscapeKind
 from .share import Enforcement, Level
 from .spec import MechanismName
 from .value import Value
@@ -146,6 +147,38 @@ def unprotected(stack: Sequence[Promise], *, whole: bool) -> tuple[str, ...]:
     sentences = [claim.but for _, claim in _claims(stack, whole=whole)]
     sentences += [sentence for promise in stack for sentence in promise.also]
     return tuple(dict.fromkeys(filter(None, sentences)))
+
+
+def while_escaped(
+    promised: Enforcement, stack: Sequence[Promise], causes: Iterable[Escape]
+) -> Enforcement:
+    """The levels that hold while these escapes last: `reported` where the promise depended on what
+    was escaped.
+
+    A process without a guard still keeps what the driver or the hardware enforces.
+    """
+    levels = {name: getattr(promised, name) for name in DIMENSIONS}
+    for cause in causes:
+        bare = cause.kind in {EscapeKind.NO_GUARD, EscapeKind.STALE}
+        for name in cause.kind.dimensions:
+            left = _without_guard(name, levels[name], stack) if bare else Level.REPORTED
+            levels[name] = _weaker(levels[name], left)
+    return Enforcement(**levels)
+
+
+def _without_guard(name: str, promised: Level, stack: Sequence[Promise]) -> Level:
+    def level(promises: Iterable[Promise]) -> Level:
+        return _strongest([getattr(promise, name) for promise in promises]).level
+
+    by_guard = level(promise for promise in stack if promise.preloaded)
+    if not by_guard.at_least(promised):
+        return promised  # something stronger than the guard holds it
+    rest = level(promise for promise in stack if not promise.preloaded)
+    return rest if rest.at_least(Level.REPORTED) else Level.REPORTED
+
+
+def _weaker(one: Level, other: Level) -> Level:
+    return other if one.at_least(other) else one
 
 
 def _claims(stack: Sequence[Promise], *, whole: bool) -> Iterable[tuple[str, Claim]]:

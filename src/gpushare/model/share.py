@@ -23,6 +23,7 @@ from enum import StrEnum, unique
 
 from gpushare.model.access.role import Role
 
+from .escape import EscapePeriod
 from .ids import GpuId, ShareId, Tenant
 from .spec import GpuGrant, MechanismName, ShareSpec
 from .units import Bytes
@@ -183,7 +184,8 @@ class Share(Value):
     processes that entered; their children are found by cgroup and region. `granted` is when it got
     its place, or came back to it. `booking` is where a reservation will land. `program` is what
     profiles of past runs are about. `asked` is the spec as requested, where a policy has
-    changed it.
+    changed it. `escape` is the newest time in which its limits did not hold. `kept` is memory that
+    it has from before its limit was lowered.
     """
 
     id: ShareId
@@ -209,6 +211,8 @@ class Share(Value):
     booking: Decision | None = None
     program: str = ""
     asked: ShareSpec | None = None
+    escape: EscapePeriod | None = None
+    kept: dict[GpuId, Bytes] = {}
 
     @property
     def aside(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from .errors import BadSpecError
+from .escape import Escape, EscapePeriod
 from .gpu import Capability, GpuHealth, GpuProcess
 from .ids import GpuId, ShareId, Tenant
 from .scheduling import SchedulingView
@@ -27,13 +28,17 @@ MOVE_SECONDS, LONGEST_MOVE = Seconds(60), 3600
 
 
 class MemoryView(Value):
-    """Over all GPUs of the share. None: not known, which is not zero."""
+    """Over all GPUs of the share. None: not known, which is not zero.
+
+    `uncounted`: of `used`, what the driver counts for the share's processes and the guard does not.
+    """
 
     request: Bytes | None
     limit: Bytes | None
-    used: Bytes | None
-    peak: Bytes | None
+    used: Bytes | None = None
+    peak: Bytes | None = None
     cached: Bytes | None = None  # of `used`: freed by programs, kept for them
+    uncounted: Bytes | None = None
 
 
 class ComputeView(Value):
@@ -84,6 +89,17 @@ class SuspendableView(Value):
     because: str = ""
 
 
+class GuardView(Value):
+    """Calls of the share's programs that the guard saw and did not limit, since the share began.
+
+    `unlisted`: allocations and contexts on GPUs that are not the share's. `unhooked`: CUDA
+    functions that programs got in a version which the guard does not know. Programs can write both.
+    """
+
+    unlisted: int
+    unhooked: int
+
+
 class ShareView(Value):
     """`ref`: what the caller writes to mean the share: its name, USER/NAME, or its id."""
 
@@ -122,6 +138,9 @@ class ShareView(Value):
     begins: datetime | None = None  # a reservation that waits for its time
     borrowed: bool | None = None  # beyond what its tenant is guaranteed; None: there are no tenants
     ref: str = ""
+    promised: Enforcement | None = None  # the levels of `enforcement` while no limit is escaped
+    escape: EscapePeriod | None = None  # the newest time in which limits did not hold
+    guard: GuardView | None = None  # None: it has no guard
 
 
 class GpuMemoryView(Value):
@@ -151,6 +170,7 @@ class GpuView(Value):
     driver: str
     processes: tuple[GpuProcess, ...]
     simulated: bool
+    escapes: tuple[Escape, ...] = ()  # of shares whose limits do not hold on it now
 
 
 class ShareList(Value):

@@ -130,7 +130,7 @@ class Recorded(PassiveMechanism):
         pids = self._world.programs_of(share.id)
         moves = self._world.regions.look(share.id, pids, self._world.clock)
         seen = replace(
-            seen, pids=(*seen.pids, *pids), moves=moves, share_slots=self._world.share_slots
+            seen, pids=(*seen.pids, *pids), counted=pids, moves=moves, share_slots=self._world.share_slots
         )
         return seen | self._world.counted.get(share.name, Observation())
 
@@ -283,6 +283,7 @@ class World:
             checkpoints=self.checkpoints,
             residents=Residents(self.root),
             leftovers=self.remains,
+            listed=lambda gpu: gpu.processes if gpu.lists_processes else None,
             programs=lambda gpu: gpu.processes,
             busy=lambda _, __: self.busy,
             signal=lambda process, number: self.signals.append((process.pid, number)),

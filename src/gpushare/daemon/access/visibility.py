@@ -8,7 +8,6 @@ from gpushare.daemon.present.views import for_strangers
 from gpushare.hardware.ports import Processes
 from gpushare.model.errors import NoSuchShareError
 from gpushare.model.event import Event
-from gpushare.model.gpu import GpuProcess
 from gpushare.model.ids import parse_ref
 from gpushare.model.policy.tenant import Visibility
 from gpushare.model.share import Caller, Share
@@ -43,8 +42,10 @@ class VisibilityFilter:
         """Without the processes of other users."""
         if self._open(caller):
             return view
-        own = (process for process in view.processes if self._own(process, caller))
-        return replace(view, processes=tuple(own))
+        own = tuple(p for p in view.processes if self._own(p.pid, caller))
+        pids = {process.pid for process in own}
+        escapes = tuple(escape for escape in view.escapes if escape.pid in pids)
+        return replace(view, processes=own, escapes=escapes)
 
     def decision(self, view: DecisionView, caller: Caller) -> DecisionView:
         """Without the names of other users' shares."""
@@ -66,8 +67,8 @@ class VisibilityFilter:
         policy = self._store.policy.current()
         return self._access.all(caller) or policy.visibility is Visibility.SHARES
 
-    def _own(self, process: GpuProcess, caller: Caller) -> bool:
-        living = self._processes.find(process.pid)
+    def _own(self, pid: int, caller: Caller) -> bool:
+        living = self._processes.find(pid)
         return living is not None and self._processes.uid(living) == caller.uid
 
 

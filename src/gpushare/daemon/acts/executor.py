@@ -33,9 +33,9 @@ from gpushare.hardware.ports import Clock
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.edits import Edits
 from gpushare.model.errors import GpushareError
-from gpushare.model.ids import ShareId
+from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.share import Decision, Share, State, Verification
-from gpushare.model.units import format_bytes
+from gpushare.model.units import Bytes, format_bytes
 from gpushare.store import Act, Intent, Store
 
 from .transitions import Transitions
@@ -170,7 +170,8 @@ class Executor:
         self.forget(share.id)
         with self._store.transaction():
             self._store.intents.confirm(intent)
-            share = self._store.shares.update(share.id, decision=decision, **changes)
+            kept = _kept(share, decision)
+            share = self._store.shares.update(share.id, decision=decision, kept=kept, **changes)
             self._bus.publish("share.changed", _what(decision), share=share.id)
         self._step("adjust confirmed")
         return share
@@ -274,6 +275,13 @@ def _expiry(share: Share, now: datetime) -> datetime | None:
     if share.spec.ttl is None:
         return None
     return (share.spec.at or now) + timedelta(seconds=share.spec.ttl)
+
+
+def _kept(share: Share, decision: Decision) -> dict[GpuId, Bytes]:
+    """What its programs may have from before a limit was lowered: lowering frees nothing."""
+    before = {grant.gpu: grant.limit for grant in share.decision.grants} if share.decision else {}
+    most = {gpu: max(limit, share.kept.get(gpu, limit)) for gpu, limit in before.items()}
+    return {g.gpu: most[g.gpu] for g in decision.grants if most.get(g.gpu, g.limit) > g.limit}
 
 
 def _what(decision: Decision) -> str:

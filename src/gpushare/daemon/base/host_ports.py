@@ -56,8 +56,10 @@ class LeftoverFinder(Protocol):
 class HostPorts:
     """`machine` looks at all of it, given what one CUDA context costs per GPU.
 
-    `programs` are a GPU's processes, in shares and outside; `busy` the pids that used a GPU since a
-    time (None: unknown). `signal` sends one through a pidfd. `boot` is the
+    `listed` are a GPU's processes as the driver lists them (None: it does not, or their pids mean
+    other processes here), `programs` those that are programs, in shares and outside; `busy` the
+    pids that used a GPU since a time (None: unknown). `signal` sends one through a
+    pidfd. `boot` is the
     kernel's boot id.
     """
 
@@ -67,6 +69,7 @@ class HostPorts:
     cgroups: Cgroups
     mechanisms: Mechanisms
     machine: Callable[[Mapping[GpuId, Bytes]], Machine]
+    listed: Callable[[Gpu], Sequence[GpuProcess] | None]
     programs: Callable[[Gpu], Sequence[GpuProcess]]
     busy: Callable[[GpuId, datetime], frozenset[int] | None]
     probe: Prober

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notices lost GPUs, Xids, faults of shares and memory above a limit, and which shares they affect.
+"""Notices lost GPUs, Xids and faults of shares, and which shares they affect.
 
 A fault becomes the share's `reason`: a share that ends after a fault ends as failed.
 """
 
 import asyncio
-from collections.abc import Collection
 
 from gpushare.daemon.acts.executor import Executor
 from gpushare.daemon.base.bus import Bus
@@ -13,10 +12,9 @@ from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
 from gpushare.hardware.ports import Xid
-from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.ids import GpuId
 from gpushare.model.promise import shared_fault
 from gpushare.model.share import Share
-from gpushare.model.units import format_bytes
 from gpushare.store import Store
 
 # Xids that end a program under MPS end all of them; these end every program on the GPU anyway.
@@ -38,8 +36,7 @@ class Faults:
     ) -> None:
         self._store, self._ports, self._bus = store, ports, bus
         self._machine, self._observer, self._executor = machine, observer, executor
-        self._lost: set[GpuId] = set()
-        self._over_limit: set[tuple[ShareId, GpuId]] = set()
+        self._lost = set[GpuId]()
 
     async def hear_xids(self, seconds: float) -> None:
         """Wait for critical errors and report them.
@@ -83,27 +80,9 @@ class Faults:
             fault = "a GPU of the share is lost"
         return self._record(share, fault) if fault and fault != share.reason else share
 
-    def notice_excess(self, share: Share, pids: Collection[int]) -> None:
-        """Compare with the driver's own count, which includes programs that the guard misses."""
-        grants = share.decision.grants if share.decision else ()
-        limits = {grant.gpu: grant.limit for grant in grants}
-        for gpu in self._machine.latest.gpus:
-            used = sum(process.memory or 0 for process in gpu.processes if process.pid in pids)
-            # Reported once per excess, not once per pass.
-            if used <= limits.get(gpu.uuid, used):
-                self._over_limit.discard((share.id, gpu.uuid))
-            elif (share.id, gpu.uuid) not in self._over_limit:
-                self._over_limit.add((share.id, gpu.uuid))
-                excess = f"holds {format_bytes(used)} of GPU {gpu.index}, above its limit"
-                self._bus.publish("share.over_limit", excess, share=share.id, gpu=gpu.uuid)
-
     def on_lost_gpu(self, share: Share) -> bool:
         """Whether one of the share's GPUs was lost at the last look."""
         return share.decision is not None and not self._lost.isdisjoint(share.decision.gpus)
-
-    def keep(self, shares: Collection[ShareId]) -> None:
-        """Forget every other share."""
-        self._over_limit = {(share, gpu) for share, gpu in self._over_limit if share in shares}
 
     def _record(self, share: Share, fault: str) -> Share:
         # The edits name files and daemons that the fault may have ended, so they are made again.

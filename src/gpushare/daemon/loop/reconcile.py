@@ -8,8 +8,9 @@ A pass runs every few seconds, and sooner when a process ends or a time is due. 
 3. settles each living share: a queued share whose holder has ended is released; a share whose time
    is over is stopped; a share with processes is running; a share without any ends, or becomes
    granted again if a holder keeps it;
-4. serves the queue and gives back what was reclaimed (`PlacementService.advance`);
-5. forgets what it knew of shares that have ended.
+4. compares what guards count with what the driver counts (`EscapeWatch`);
+5. serves the queue and gives back what was reclaimed (`PlacementService.advance`);
+6. forgets what it knew of shares that have ended.
 
 Invariants:
 - The caller holds the daemon's lock, so one pass or one request changes shares at a time.
@@ -37,6 +38,7 @@ from gpushare.model.errors import GpushareError
 from gpushare.model.share import ProcessRef, Share, State
 from gpushare.store import Store
 
+from .escapes import EscapeWatch
 from .faults import Faults
 from .monitor import Monitor
 
@@ -58,13 +60,14 @@ class Reconciler:
         termination: Termination,
         expiry: Expiry,
         faults: Faults,
+        escapes: EscapeWatch,
         monitor: Monitor,
         placement: PlacementService,
     ) -> None:
         self._store, self._ports, self._bus, self._executor = store, ports, bus, executor
         self._observer, self._machine, self._processes = observer, machine, processes
         self._termination, self._expiry, self._faults = termination, expiry, faults
-        self._monitor, self._placement = monitor, placement
+        self._escapes, self._monitor, self._placement = escapes, monitor, placement
         self._mend_at = 0.0
 
     async def run(self) -> list[GpushareError]:
@@ -92,6 +95,7 @@ class Reconciler:
         for share in living:
             if share.id not in busy:
                 await attempt(self._settle(share, census))
+        await attempt(self._escapes.run())
         await attempt(self._placement.advance())
         self._forget()
         return errors
@@ -126,7 +130,6 @@ class Reconciler:
     def _continue(self, share: Share, processes: tuple[ProcessRef, ...]) -> None:
         if share.state is State.GRANTED:
             self._executor.mark_running(share)
-        self._faults.notice_excess(share, {process.pid for process in processes})
         self._termination.kill_overdue(share.id, processes)
 
     async def _settle_empty(self, share: Share, census: Census) -> None:
@@ -163,5 +166,4 @@ class Reconciler:
         self._expiry.keep(kept)
         self._termination.keep(kept)
         self._processes.keep(kept)
-        self._faults.keep(kept)
         self._store.shares.forget_old()

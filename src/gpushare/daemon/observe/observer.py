@@ -2,7 +2,7 @@
 """What the mechanisms observe of each share, never older than requested."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import structlog
@@ -11,9 +11,11 @@ from msgspec.structs import replace
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.errors import GpushareError
-from gpushare.model.ids import ShareId
+from gpushare.model.gpu import Machine
+from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.promise import Promise
 from gpushare.model.share import Share
+from gpushare.model.units import Bytes
 
 from .compute_delivered import ComputeDelivered
 
@@ -22,10 +24,13 @@ _log = structlog.get_logger()
 
 
 class Observer:
-    """`last` does not count what the probe was refused, because the probe provokes refusals."""
+    """`last` does not count what the probe was refused, because the probe provokes refusals.
 
-    def __init__(self, ports: HostPorts) -> None:
-        self._ports = ports
+    `machine`: the newest look at it, which bounds what regions say.
+    """
+
+    def __init__(self, ports: HostPorts, machine: Callable[[], Machine] = Machine) -> None:
+        self._ports, self._machine = ports, machine
         self._observations: dict[ShareId, tuple[float, Observation]] = {}
         self._probed: dict[ShareId, int] = {}
         self.compute_delivered = ComputeDelivered()
@@ -82,8 +87,21 @@ class Observer:
 
     def _observe_one(self, share: Share) -> Observation:
         try:
-            return self._ports.mechanisms.observe(share)
+            return bounded(self._ports.mechanisms.observe(share), self._machine())
         except GpushareError as error:
             _log.warning("share.unseen", share=share.id, error=str(error))
             # One share that cannot be observed must not keep the pass from the others.
             return Observation(fault=str(error))
+
+
+def bounded(observed: Observation, machine: Machine) -> Observation:
+    """Without numbers that no GPU can reach: the tenant can write any into its region."""
+    most = {gpu.uuid: gpu.memory_total for gpu in machine.gpus if gpu.memory_total}
+
+    def bound(values: dict[GpuId, Bytes]) -> dict[GpuId, Bytes]:
+        return {gpu: min(value, most.get(gpu, value)) for gpu, value in values.items()}
+
+    used, peak = bound(observed.used), bound(observed.peak)
+    wrong = (g for g in used if used[g] != observed.used[g] or peak.get(g) != observed.peak.get(g))
+    cached = None if observed.cached is None else Bytes(min(observed.cached, sum(used.values())))
+    return replace(observed, used=used, peak=peak, cached=cached, impossible=tuple(wrong))

@@ -2,7 +2,7 @@
 """Records as the API shows them."""
 
 import pwd
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 
@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from gpushare.daemon.acts.suspend_methods import why_unmigratable, why_unmovable
 from gpushare.mechanisms.mechanism import Observation
+from gpushare.model.escape import Escape
 from gpushare.model.gpu import Gpu, GpuProcess, Machine
 from gpushare.model.ids import GpuId, Tenant
-from gpushare.model.promise import Promise
+from gpushare.model.promise import Promise, while_escaped
 from gpushare.model.share import (
     WAITS_FOR_TURN,
     Cause,
@@ -30,6 +31,7 @@ from gpushare.model.view import (
     GpuComputeView,
     GpuMemoryView,
     GpuView,
+    GuardView,
     MemoryView,
     MigratableView,
     QueueView,
@@ -70,6 +72,7 @@ def share_view(
     delivered: Percent | None = None,
     idle_since: datetime | None = None,
     borrowed: bool | None = None,
+    uncounted: Mapping[GpuId, Bytes | None] = {},
 ) -> ShareView:
     """With everything that its owner may see; `for_strangers` removes the rest."""
     decision = share.decision or _NOTHING
@@ -85,9 +88,9 @@ def share_view(
         isolation=share.spec.isolation,
         mechanism=decision.mechanisms,
         gpus=decision.gpus,
-        memory=_memory(share, gpus, observed, pids),
+        memory=_memory(share, gpus, observed, pids, uncounted),
         compute=_compute(share, delivered),
-        enforcement=decision.enforcement,
+        enforcement=_levels(share, decision, stack),
         verified=share.verified,
         pids=pids,
         created=share.created,
@@ -110,6 +113,9 @@ def share_view(
         asked=share.asked,
         begins=share.spec.at if share.booking else None,
         borrowed=borrowed,
+        promised=decision.enforcement,
+        escape=share.escape,
+        guard=_guard(observed),
     )
 
 
@@ -130,9 +136,11 @@ def for_strangers(view: ShareView, *, names: bool) -> ShareView:
         isolation=view.isolation,
         mechanism=view.mechanism,
         gpus=view.gpus,
-        memory=memory if names else replace(memory, used=None, peak=None, cached=None),
+        memory=memory
+        if names
+        else replace(memory, used=None, peak=None, cached=None, uncounted=None),
         compute=view.compute if names else replace(view.compute, delivered=None),
-        enforcement=view.enforcement,
+        enforcement=view.promised or view.enforcement,
         verified=None,
         pids=(),
         created=view.created,
@@ -146,6 +154,13 @@ def for_strangers(view: ShareView, *, names: bool) -> ShareView:
     )
 
 
+def active_escape(share: Share) -> tuple[Escape, ...]:
+    """What shows now that limits of the share do not hold."""
+    if share.escape is None or not share.escape.active or not share.state.holds:
+        return ()
+    return share.escape.causes
+
+
 def nearby(share: Share, machine: Machine) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """CPUs and NUMA nodes that are close to the share's GPUs."""
     gpus = [gpu for gpu in machine.gpus if share.decision and gpu.uuid in share.decision.gpus]
@@ -155,6 +170,7 @@ def nearby(share: Share, machine: Machine) -> tuple[tuple[int, ...], tuple[int, 
 
 def gpu_view(gpu: Gpu, machine: Machine, holding: Iterable[Share]) -> GpuView:
     """With the processes of all users; `VisibilityFilter.gpu` removes those of others."""
+    holding = list(holding)
     plain, turns = _granted(gpu, holding)
     return GpuView(
         uuid=gpu.uuid,
@@ -183,6 +199,9 @@ def gpu_view(gpu: Gpu, machine: Machine, holding: Iterable[Share]) -> GpuView:
         driver=gpu.driver,
         processes=gpu.processes,
         simulated=gpu.simulated,
+        escapes=tuple(
+            cause for share in holding for cause in active_escape(share) if cause.gpu == gpu.uuid
+        ),
     )
 
 
@@ -244,21 +263,45 @@ def _moved(share: Share, observed: Observation) -> dict[Tier, Moved]:
     return {**share.moved, Tier.MEMORY: newest}
 
 
+def _levels(share: Share, decision: Decision, stack: Sequence[Promise]) -> Enforcement:
+    return while_escaped(decision.enforcement, stack, active_escape(share))
+
+
+def _guard(observed: Observation) -> GuardView | None:
+    if observed.unlisted is None or observed.unhooked is None:
+        return None
+    return GuardView(unlisted=observed.unlisted, unhooked=observed.unhooked)
+
+
 def _memory(
-    share: Share, gpus: Sequence[Gpu], observed: Observation, pids: Sequence[int]
+    share: Share,
+    gpus: Sequence[Gpu],
+    observed: Observation,
+    pids: Sequence[int],
+    uncounted: Mapping[GpuId, Bytes | None],
 ) -> MemoryView:
     if share.decision is None:
         spec = share.spec.memory
         limit = None if spec.limit is None else Bytes(spec.limit * share.spec.gpus)
         return MemoryView(request=spec.request or limit, limit=limit, used=None, peak=None)
     grants = share.decision.grants
+    beyond = _beyond(observed, uncounted)
+    counted = _sum(observed.used) if observed.used else _by_driver(gpus, pids)
     return MemoryView(
         request=Bytes(sum(grant.request for grant in grants)),
         limit=Bytes(sum(grant.limit for grant in grants)),
-        used=_sum(observed.used) if observed.used else _by_driver(gpus, pids),
+        used=counted if counted is None else Bytes(counted + (beyond or 0)),
         peak=_sum(observed.peak) if observed.peak else None,
         cached=observed.cached,
+        uncounted=beyond,
     )
+
+
+def _beyond(observed: Observation, uncounted: Mapping[GpuId, Bytes | None]) -> Bytes | None:
+    """None where the driver does not say, and for a share that no guard counts."""
+    parts = [uncounted.get(gpu) for gpu in observed.used]
+    known = [part for part in parts if part is not None]
+    return Bytes(sum(known)) if known and len(known) == len(parts) else None
 
 
 def _by_driver(gpus: Sequence[Gpu], pids: Sequence[int]) -> Bytes | None:

@@ -6,6 +6,7 @@ import asyncio
 from gpushare.daemon.access.access import Access
 from gpushare.daemon.acts.executor import Executor
 from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.loop.escapes import EscapeWatch
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.share_processes import MARK, ShareProcesses
 from gpushare.daemon.present.views import nearby
@@ -15,6 +16,8 @@ from gpushare.model.edits import Edits
 from gpushare.model.errors import CgroupError, NotYoursError, UsageError
 from gpushare.model.share import Caller, ProcessRef, Share
 from gpushare.model.view import EnterRequest, Entry
+
+from .readiness import Readiness
 
 
 class Entering:
@@ -26,9 +29,12 @@ class Entering:
         machine: ObservedMachine,
         processes: ShareProcesses,
         executor: Executor,
+        escapes: EscapeWatch,
+        readiness: Readiness,
     ) -> None:
         self._ports, self._access = ports, access
         self._machine, self._processes, self._executor = machine, processes, executor
+        self._escapes, self._readiness = escapes, readiness
 
     def process(self, pid: int, caller: Caller) -> ProcessRef:
         """The caller's process; raises UsageError, NotYoursError, DeniedError."""
@@ -44,6 +50,7 @@ class Entering:
 
     async def enter(self, share: Share, process: ProcessRef) -> tuple[Share, Edits]:
         """Make the process a member of the share; the caller holds the daemon's turn."""
+        share = await self._readiness.ensure(share)
         edits = await self._executor.edits(share)
         # Before it is recorded as a member: a process that cannot join must not count as one.
         if edits.cgroup:
@@ -51,6 +58,7 @@ class Entering:
         members = tuple(dict.fromkeys((*share.members, process)))
         share = self._executor.mark_running(share, members=members)
         self._processes.watch(process)
+        self._escapes.entered()
         return share, edits
 
     def entry(self, share: Share, edits: Edits, request: EnterRequest) -> Entry:

@@ -16,6 +16,7 @@ from gpushare.daemon.acts.verifier import Verifier
 from gpushare.daemon.audit.audit_service import DaemonAudit
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.loop.changes import ShareChanges
+from gpushare.daemon.loop.escapes import EscapeWatch
 from gpushare.daemon.loop.migration import Migration
 from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.daemon.placement.placement import PlacementService
@@ -41,6 +42,7 @@ from gpushare.model.view import (
     VersionView,
 )
 from gpushare.store import Store
+from gpushare.verification.escapes import with_escapes
 
 from .admission import Admission
 from .entering import Entering
@@ -49,6 +51,7 @@ from .machine_service import DaemonMachine
 from .metrics import Metrics
 from .policy_service import DaemonPolicy
 from .profile_service import DaemonProfiles
+from .readiness import Readiness
 from .share_views import ShareViews
 
 # The grace period and SIGKILL, and time for the kernel to end what is killed.
@@ -73,6 +76,8 @@ class DaemonService:
     migration: Migration
     admission: Admission
     entering: Entering
+    readiness: Readiness
+    escapes: EscapeWatch
     views: ShareViews
     machine: DaemonMachine
     figures: Metrics
@@ -174,12 +179,19 @@ class DaemonService:
             )
         # Outside the turn: a probe takes seconds, and other requests go on meanwhile. So the share
         # may have ended when the result is recorded.
-        edits = await self.executor.edits(share)
+        async with self.turn:
+            share = await self.readiness.ensure(share)
+            edits = await self.executor.edits(share)
+        seen = {cause.same for cause in await self.escapes.now(share)}
         verification = await self.verifier.probe(share, edits, fill=await self._alone(share))
         async with self.turn:
             if not self.store.shares.get(share.id).state.ended:
                 self.store.shares.update(share.id, verified=verification)
-        return verification
+        # Seen on both sides of the probe: a process that ends may be listed a moment too long.
+        lasting = [cause for cause in await self.escapes.now(share) if cause.same in seen]
+        assert share.decision is not None
+        stack = self.escapes.stack(share)
+        return with_escapes(verification, share.decision, stack, lasting)
 
     async def gpus(self, caller: Caller) -> Sequence[GpuView]:
         return await self.machine.gpus(caller)

@@ -3,6 +3,7 @@
 
 from collections.abc import Collection, Sequence
 
+from gpushare.daemon.loop.escapes import EscapeWatch
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.observe.share_processes import ShareProcesses
@@ -22,13 +23,15 @@ class ShareViews:
     def __init__(
         self,
         machine: ObservedMachine,
+        *,
         observer: Observer,
         processes: ShareProcesses,
         placement: PlacementService,
         idle: Idle,
+        escapes: EscapeWatch,
     ) -> None:
         self._machine, self._observer, self._processes = machine, observer, processes
-        self._placement, self._idle = placement, idle
+        self._placement, self._idle, self._escapes = placement, idle, escapes
 
     async def all(self, shares: Sequence[Share]) -> list[ShareView]:
         """In the order of `shares`, with everything that their owners may see."""
@@ -53,4 +56,5 @@ class ShareViews:
             delivered=self._observer.compute_delivered.percent(share.id),
             idle_since=self._idle.since(share.id),
             borrowed=None if borrowed is None else share.id in borrowed,
+            uncounted=self._escapes.uncounted(share.id),
         )

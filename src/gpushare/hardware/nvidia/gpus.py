@@ -165,7 +165,7 @@ class NvmlGpus:
             compute_mode=_MODES.get(mode, ComputeMode.EXCLUSIVE_PROCESS),
             mig_enabled=mig[0] == pynvml.NVML_DEVICE_MIG_ENABLE,
             health=self._health(handle, fixed.uuid),
-            processes=self._processes(handle),
+            **self._processes(handle),
         )
 
     def _memory(self, handle: Any) -> tuple[Bytes, Bytes, Bytes]:
@@ -186,22 +186,30 @@ class NvmlGpus:
         )
         return GpuHealth(xids=tuple(self._xids.get(uuid, ())), ecc=ecc)
 
-    def _processes(self, handle: Any) -> tuple[GpuProcess, ...]:
+    def _processes(self, handle: Any) -> dict[str, Any]:
+        """The fields of `Gpu` about them."""
         by_pid: dict[int, GpuProcess] = {}
+        lists = {kind: self._running(kind, handle) for kind in ("Compute", "MPSCompute")}
         # NVML lists clients of MPS apart from other programs.
-        for kind in ("Compute", "MPSCompute"):
-            for process in self._running(kind, handle):
+        for processes in lists.values():
+            for process in processes or ():
                 memory = None if process.usedGpuMemory is None else Bytes(process.usedGpuMemory)
                 by_pid[process.pid] = GpuProcess(pid=process.pid, memory=memory)
-        return tuple(by_pid[pid] for pid in sorted(by_pid))
+        return {
+            "processes": tuple(by_pid[pid] for pid in sorted(by_pid)),
+            "lists_processes": lists["Compute"] is not None,
+        }
 
-    def _running(self, kind: str, handle: Any) -> list[Any]:
-        """By the newest call that the driver has: nvidia-ml-py does not fall back by itself."""
+    def _running(self, kind: str, handle: Any) -> list[Any] | None:
+        """By the newest call that the driver has: nvidia-ml-py does not fall back by itself.
+
+        None where it has none.
+        """
         for version in ("_v3", "_v2"):
             processes = self._nvml.get(f"nvmlDeviceGet{kind}RunningProcesses{version}", handle)
             if processes is not None:
                 return list(processes)
-        return []
+        return None
 
     def _instances(self, cards: list[Gpu]) -> Iterator[tuple[Any, Gpu]]:
         for card in cards:
@@ -230,7 +238,7 @@ class NvmlGpus:
             sm_count=attributes.multiprocessorCount if attributes else None,
             parent=card.uuid,
             mig_enabled=False,
-            processes=self._processes(handle),
+            **self._processes(handle),
         )
 
     def _register(self) -> Any:

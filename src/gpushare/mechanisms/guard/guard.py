@@ -19,6 +19,7 @@ Invariants:
 
 import contextlib
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -38,6 +39,9 @@ from gpushare.model.units import Bytes
 from .gpu_pages import GpuPages
 from .living import LivingSlots
 from .swap_pools import SwapPools
+
+_MODE = 0o600  # of a region: no other user may read or write it
+_MOST = 2**63 - 1  # of a counter: the tenant can write any number, and JSON ends there
 
 
 class Guard(PassiveMechanism):
@@ -120,6 +124,32 @@ class Guard(PassiveMechanism):
             env["GPUSHARE_SWAP"] = str(pool)
         return Edits(env=env, preload=(str(library),))
 
+    def problem(self, share: Share, grants: Sequence[GpuGrant]) -> str:
+        """The guard lets programs run unlimited when it cannot use their region."""
+        path = self._path(share)
+        try:
+            status = path.lstat()
+            here = [gpu.uuid for gpu in Region.open(path).snapshot().gpus]
+        except FileNotFoundError:
+            return "its region is gone"
+        except RegionCorruptError as error:
+            return f"its region is damaged ({error.because})"
+        except OSError as error:
+            return f"its region cannot be read ({error.strerror})"
+        if status.st_uid != share.uid or status.st_mode & 0o777 != _MODE:
+            return "its region has another owner or mode"
+        if here != [grant.gpu for grant in grants]:
+            return "its region is that of another share"
+        return ""
+
+    def renew(self, share: Share, grants: Sequence[GpuGrant]) -> None:
+        """Make the region again; programs that have the old one mapped keep it."""
+        path = self._path(share)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        Region(path).close()
+        self._create(path, share, grants)
+
     def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
         """Change limits and policy in place; raises RegionCorruptError, NoSuchGpuError, OSError."""
         region = Region.open(self._path(share))
@@ -166,9 +196,9 @@ class Guard(PassiveMechanism):
         try:
             region = Region(path).snapshot()
         except OSError as error:
-            return Observation(fault=f"the share's region cannot be read: {error}")
+            return _unreadable(f"the share's region cannot be read: {error}")
         except RegionCorruptError as error:
-            return Observation(fault=str(error))
+            return _unreadable(str(error))
         # The region still has the charges of processes that were killed; the daemon leaves them out
         # and writes nothing, because only the share's own processes may take the lock.
         slots, pids = self._living.among(region.slots)
@@ -176,12 +206,15 @@ class Guard(PassiveMechanism):
             used={gpu.uuid: _charged(slots, gpu.uuid) for gpu in region.gpus},
             peak={gpu.uuid: gpu.peak for gpu in region.gpus},
             pids=pids,
-            denied=sum(gpu.denied for gpu in region.gpus),
+            counted=pids,
+            denied=min(_MOST, sum(gpu.denied for gpu in region.gpus)),
             cached=Bytes(sum(gpu.cached for gpu in region.gpus)),
             share_slots=self._gpu_pages.look(share.id, [gpu.uuid for gpu in region.gpus]),
             moves=Moves(
                 halt=region.suspend, slots=tuple(slots), movable=Flag.MOVABLE in region.flags
             ),
+            unlisted=min(_MOST, region.unlisted),
+            unhooked=min(_MOST, region.unhooked),
         )
 
     def _path(self, share: Share) -> Path:
@@ -224,6 +257,10 @@ class Guard(PassiveMechanism):
                 if path.stat().st_uid == uid:
                     total += sum(Region(path).limits().values())
         return Bytes(total)
+
+
+def _unreadable(because: str) -> Observation:
+    return Observation(fault=because, unreadable=because)
 
 
 def _charged(slots: Sequence[RegionSlot], gpu: GpuId) -> Bytes:

@@ -76,6 +76,15 @@ class IdleAct(StrEnum):
     SUSPEND = "suspend"
 
 
+@unique
+class EscapeAct(StrEnum):
+    """What happens to a share whose limits do not hold."""
+
+    REPORT = "report"
+    SUSPEND = "suspend"  # the processes that escaped are stopped; their memory stays
+    END = "end"
+
+
 class IdlePolicy(Value):
     """What happens to a share that has used no GPU time for `after` seconds; None: nothing."""
 
@@ -104,7 +113,7 @@ class Policy(Value):
     has its place before it can be taken back. `patience`: seconds after which a waiting share goes
     before others of its class. `ladder`: what may be done to borrowed shares. `shares_per_user`:
     the most shares of one user at once, waiting ones included, in all tenants together; root may
-    have more.
+    have more. `on_escape`: what happens to a share whose limits do not hold.
     """
 
     tenants: dict[Tenant, TenantSpec] = {}
@@ -117,6 +126,7 @@ class Policy(Value):
     ladder: tuple[Rung, ...] = tuple(Rung)
     shares_per_user: Annotated[int, Meta(ge=1)] = 128
     visibility: Visibility = Visibility.OCCUPIED
+    on_escape: EscapeAct = EscapeAct.REPORT
     idle: IdlePolicy = IdlePolicy()
     sizing: SizingPolicy = SizingPolicy()
 

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Notices limits that do not hold, in each pass, and does what the policy says about them.
+
+A cause counts when two looks in a row show it, a second apart: a process that ends may be listed by
+the driver for a moment longer than its guard counts it.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from gpushare.daemon.acts.executor import Executor
+from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.observe.gpu_use import GpuUse, ShareUse, counted_pids
+from gpushare.daemon.observe.machine import ObservedMachine
+from gpushare.daemon.observe.observer import Observer
+from gpushare.daemon.observe.share_processes import ShareProcesses
+from gpushare.model.escape import Escape, EscapeKind, EscapePeriod
+from gpushare.model.gpu import GpuProcess
+from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.promise import Promise, while_escaped
+from gpushare.model.share import Enforcement, Share
+from gpushare.model.units import Bytes
+from gpushare.store import Store
+
+from .escape_acts import EscapeActs
+
+_AGAIN = 1.0  # seconds until what was seen once is looked at again
+_ENTERED = 2.0  # seconds after which a process that entered is looked at
+
+_Same = tuple[EscapeKind, GpuId, int | None]
+
+
+class EscapeWatch:
+    """`wake` begins a pass early."""
+
+    def __init__(
+        self,
+        store: Store,
+        ports: HostPorts,
+        bus: Bus,
+        *,
+        machine: ObservedMachine,
+        observer: Observer,
+        processes: ShareProcesses,
+        executor: Executor,
+        acts: EscapeActs,
+        wake: asyncio.Event,
+    ) -> None:
+        self._store, self._ports, self._bus, self._acts = store, ports, bus, acts
+        self._machine, self._observer, self._processes = machine, observer, processes
+        self._executor, self._wake = executor, wake
+        self._seen: dict[ShareId, set[_Same]] = {}
+        self._reported: dict[ShareId, set[_Same]] = {}
+        self._uncounted: dict[ShareId, dict[GpuId, Bytes | None]] = {}
+        self._due = 0.0  # when the loop is woken next, by its own time
+
+    def uncounted(self, share: ShareId) -> dict[GpuId, Bytes | None]:
+        """Memory per GPU that the driver counts and no guard does, at the last look; None:
+        unknown."""
+        return self._uncounted.get(share, {})
+
+    def entered(self) -> None:
+        """A process has entered a share: look soon what it became."""
+        self._look_in(_ENTERED)
+
+    async def run(self) -> None:
+        """Once a pass, after the driver was asked and the regions were read."""
+        busy = self._executor.busy()
+        living = [share for share in self._store.shares.living() if share.state.holds]
+        uses, gpu_use = self._look(living)
+        for use in uses:
+            if use.share.id not in busy and gpu_use.known(use):
+                await self._settle(use, gpu_use)
+        self._keep({share.id for share in living})
+
+    async def now(self, share: Share) -> tuple[Escape, ...]:
+        """What shows now that limits of the share do not hold, from a new look."""
+        await self._machine.refresh()
+        living = [other for other in self._store.shares.living() if other.state.holds]
+        await self._observer.look(living)
+        uses, gpu_use = self._look(living)
+        mine = next((use for use in uses if use.share.id == share.id), None)
+        if mine is None or not gpu_use.known(mine):
+            return ()
+        return tuple(cause for cause in gpu_use.causes(mine) if _weakens(mine, cause))
+
+    def stack(self, share: Share) -> tuple[Promise, ...]:
+        """What the share's mechanisms promise."""
+        return self._observer.stack(share)
+
+    async def on_gpus(self, share: Share) -> tuple[int, ...]:
+        """Processes of the share that may use a GPU now, from a new look.
+
+        All of them where the driver does not say which do, or while they are off the GPU.
+        """
+        await self._machine.refresh()
+        processes = {process.pid for process in await self._processes.now(share)}
+        listed, gpus = self._listed(), share.decision.gpus if share.decision else ()
+        if share.suspension is None and set(gpus) <= listed.keys():
+            processes &= {process.pid for some in listed.values() for process in some}
+        return tuple(sorted(processes))
+
+    def _look(self, living: Sequence[Share]) -> tuple[list[ShareUse], GpuUse]:
+        listed = self._listed()
+        pids = {process.pid for processes in listed.values() for process in processes}
+        uses = [self._use(share, pids) for share in living]
+        return uses, GpuUse(self._machine.latest.gpus, listed, uses)
+
+    def _listed(self) -> dict[GpuId, Sequence[GpuProcess]]:
+        lists = {
+            gpu.uuid: self._ports.listed(gpu)
+            for gpu in self._machine.latest.gpus
+            if not gpu.health.lost
+        }
+        return {gpu: processes for gpu, processes in lists.items() if processes is not None}
+
+    def _use(self, share: Share, on_gpus: Collection[int]) -> ShareUse:
+        observed = self._observer.last(share.id)
+        pids = {process.pid for process in self._processes.shown(share)} & set(on_gpus)
+        return ShareUse(
+            share=share,
+            stack=self._observer.stack(share),
+            observed=observed,
+            pids=pids,
+            counted=counted_pids(observed, pids, self._ports.place_of),
+        )
+
+    async def _settle(self, use: ShareUse, gpu_use: GpuUse) -> None:
+        share = self._lowered(use.share, memory := gpu_use.memory(use))
+        self._uncounted[share.id] = _beyond(memory, use.observed.used)
+        causes = self._sure(share, gpu_use.causes(use))
+        self._report(share, causes)
+        sure = tuple(cause for cause in causes if _weakens(use, cause))
+        if sure:
+            await self._escaped(share, sure, use.pids)
+        elif share.escape is not None and share.escape.active:
+            self._ended(share, share.escape)
+
+    def _sure(self, share: Share, found: Sequence[Escape]) -> tuple[Escape, ...]:
+        """What was seen at the look before too."""
+        before = self._seen.get(share.id)
+        if before is None:  # a daemon that has started continues with what is recorded
+            before = _recorded(share)
+        self._seen[share.id] = {cause.same for cause in found}
+        if self._seen[share.id] - before:
+            self._look_in(_AGAIN)
+        return tuple(cause for cause in found if cause.same in before)
+
+    def _report(self, share: Share, causes: Iterable[Escape]) -> None:
+        """An event for each cause when it begins."""
+        begun = {cause.same: cause for cause in causes}
+        known = self._reported.setdefault(share.id, _recorded(share))
+        for same in begun.keys() - known:
+            over = begun[same].kind is EscapeKind.OVER_LIMIT
+            kind = "share.over_limit" if over else "share.escaped"
+            self._bus.publish(kind, begun[same].text, share=share.id, gpu=begun[same].gpu)
+        self._reported[share.id] = set(begun)
+
+    async def _escaped(
+        self, share: Share, causes: tuple[Escape, ...], pids: Collection[int]
+    ) -> None:
+        period, now = share.escape, self._ports.clock.now()
+        since = period.since if period is not None and period.active else now
+        period = EscapePeriod(since=since, causes=causes)
+        if share.escape != period:
+            share = self._store.shares.update(share.id, escape=period)
+        await self._acts.act(share, self._store.policy.current().on_escape, pids)
+
+    def _ended(self, share: Share, period: EscapePeriod) -> None:
+        ended = EscapePeriod(
+            since=period.since, causes=period.causes, until=self._ports.clock.now()
+        )
+        with self._store.transaction():
+            self._store.shares.update(share.id, escape=ended)
+            self._bus.publish("share.escape_ended", "its limits hold again", share=share.id)
+
+    def _lowered(self, share: Share, memory: dict[GpuId, Bytes | None]) -> Share:
+        """What it keeps above a lowered limit shrinks with what it has, and never grows again."""
+        if not share.kept or share.decision is None:
+            return share
+        limits = {grant.gpu: grant.limit for grant in share.decision.grants}
+        kept = {
+            gpu: least
+            for gpu, bound in share.kept.items()
+            if (least := Bytes(min(bound, memory.get(gpu) or bound))) > limits.get(gpu, least)
+        }
+        return share if kept == share.kept else self._store.shares.update(share.id, kept=kept)
+
+    def _look_in(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        if not loop.time() < self._due <= loop.time() + seconds:
+            self._due = loop.time() + seconds
+            loop.call_later(seconds, self._wake.set)
+
+    def _keep(self, living: Collection[ShareId]) -> None:
+        for known in (self._seen, self._reported, self._uncounted):
+            for share in known.keys() - living:
+                known.pop(share)
+        self._acts.keep(living)
+
+
+def _recorded(share: Share) -> set[_Same]:
+    active = share.escape is not None and share.escape.active
+    return {cause.same for cause in share.escape.causes} if share.escape and active else set()
+
+
+def _weakens(use: ShareUse, cause: Escape) -> bool:
+    """Whether a promise of the share depended on what was escaped."""
+    promised = use.share.decision.enforcement if use.share.decision else Enforcement()
+    return while_escaped(promised, use.stack, [cause]) != promised
+
+
+def _beyond(
+    driver: Mapping[GpuId, Bytes | None], counted: Mapping[GpuId, Bytes]
+) -> dict[GpuId, Bytes | None]:
+    return {
+        gpu: None if memory is None else Bytes(max(0, memory - counted.get(gpu, 0)))
+        for gpu, memory in driver.items()
+    }

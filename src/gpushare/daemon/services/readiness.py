@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks before a program starts in a share that its limits will hold.
+
+The guard lets a program run without a limit when it cannot use the region of its share, so the
+daemon looks first: it makes the region again where no program uses the old one, else it refuses.
+"""
+
+import asyncio
+
+from gpushare.daemon.acts.executor import Executor
+from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.loop.escapes import EscapeWatch
+from gpushare.daemon.observe.observer import Observer
+from gpushare.model.errors import RegionCorruptError
+from gpushare.model.share import Share
+from gpushare.store import Store
+
+
+class Readiness:
+    def __init__(
+        self,
+        store: Store,
+        ports: HostPorts,
+        *,
+        observer: Observer,
+        executor: Executor,
+        escapes: EscapeWatch,
+    ) -> None:
+        self._store, self._ports = store, ports
+        self._observer, self._executor, self._escapes = observer, executor, escapes
+
+    async def ensure(self, share: Share) -> Share:
+        """The share, ready for a program; raises RegionCorruptError while programs use an old
+        region. The caller holds the daemon's turn."""
+        problem = await asyncio.to_thread(self._ports.mechanisms.problem, share)
+        if not problem:
+            return share
+        if users := await self._escapes.on_gpus(share):
+            raise RegionCorruptError(
+                f"no program can start in share {share.name}",
+                f"{problem}, and running programs use the old one: {', '.join(map(str, users))}",
+                f"end them first: gpushare rm --force {share.name}",
+            )
+        await asyncio.to_thread(self._ports.mechanisms.renew, share)
+        self._executor.forget(share.id)
+        return self._repaired(share)
+
+    def _repaired(self, share: Share) -> Share:
+        """A share that is whole again does not end as failed because of what was repaired."""
+        if not share.reason or share.reason != self._observer.last(share.id).unreadable:
+            return share
+        return self._store.shares.update(share.id, reason="")
