@@ -55,11 +55,10 @@ def test_a_share_above_its_limit_by_the_drivers_count_is_reported_once(world, st
     async def story(daemon):
         share, process = await daemon.run(8)
         world.occupy(process, 9)
-        await daemon.tick()
-        await daemon.tick()
+        await daemon.tick(times=3)
         told = [e for e in daemon.store.events.since(0) if e.type == "share.over_limit"]
         assert [(e.share, e.message) for e in told] == [
-            (share.id, "holds 9 GiB of GPU 0, above its limit")
+            (share.id, "the share exceeds its limit and holds 9 GiB")
         ]
 
     live(world, state, story)

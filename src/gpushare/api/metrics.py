@@ -83,6 +83,33 @@ MEASURES = (
         labels=_SHARE,
     ),
     Measure(
+        name="gpushare_share_memory_uncounted_bytes",
+        doc="Counted by the driver and not by the guard, part of what is used",
+        labels=_SHARE,
+    ),
+    Measure(
+        name="gpushare_share_escaped",
+        doc="1 while a limit of the share does not hold",
+        labels=_SHARE,
+    ),
+    Measure(
+        name="gpushare_share_escape_start_time_seconds",
+        doc="Unix time at which a limit last began not to hold",
+        labels=_SHARE,
+    ),
+    Measure(
+        name="gpushare_share_unlisted_total",
+        doc="Allocations and contexts on GPUs that are not the share's, not limited",
+        labels=_SHARE,
+        counter=True,
+    ),
+    Measure(
+        name="gpushare_share_unhooked_total",
+        doc="CUDA functions handed out in versions that the guard does not know",
+        labels=_SHARE,
+        counter=True,
+    ),
+    Measure(
         name="gpushare_share_compute_limit_ratio",
         doc="The share's limit of compute",
         labels=_SHARE,

@@ -127,6 +127,8 @@ class Recorded(PassiveMechanism):
         seen = Observation(fault=self._world.fault, pids=self._world.claimed)
         if self.promise.mechanism is not MechanismName.GUARD:
             return seen
+        if self._world.unreadable:
+            return Observation(unreadable=self._world.unreadable)
         pids = self._world.programs_of(share.id)
         moves = self._world.regions.look(share.id, pids, self._world.clock)
         seen = replace(
@@ -159,6 +161,7 @@ class World:
     signals: list = field(default_factory=list)
     pipes: dict[int, tuple[int, int]] = field(default_factory=dict)
     fault: str = ""
+    unreadable: str = ""  # why no region can be read
     claimed: tuple[int, ...] = ()  # pids that are in a share's region
     trouble: Callable[[], None] = lambda: None
     proof: Verification = KEPT
@@ -255,16 +258,36 @@ class World:
     def broken(self) -> None:
         self.trouble()
 
-    def occupy(self, process: ProcessRef, gib: int) -> None:
-        """The process has memory on the first GPU."""
-        first, *rest = self.gpus
-        one = GpuProcess(pid=process.pid, memory=Bytes(gib * GIB))
-        self.gpus = (replace(first, processes=(*first.processes, one)), *rest)
+    def occupy(self, process: ProcessRef, gib: float | None, gpu: int = 0) -> None:
+        """The process has memory on the GPU, by the driver; None: the driver does not say how
+        much."""
+        memory = None if gib is None else Bytes(int(gib * GIB))
+        here = self.gpus[gpu]
+        others = tuple(other for other in here.processes if other.pid != process.pid)
+        processes = (*others, GpuProcess(pid=process.pid, memory=memory))
+        self._change(gpu, processes=processes)
+
+    def leave(self, process: ProcessRef) -> None:
+        """The driver lists the process no more."""
+        for number, gpu in enumerate(self.gpus):
+            left = tuple(other for other in gpu.processes if other.pid != process.pid)
+            self._change(number, processes=left)
+
+    def bare(self, parent: ProcessRef) -> ProcessRef:
+        """A child that dropped the guard: no region has it."""
+        return self.spawn(parent.pid, {"GPUSHARE_SHARE": ""})
+
+    def _change(self, gpu: int, **fields: object) -> None:
+        changed = list(self.gpus)
+        changed[gpu] = replace(changed[gpu], **fields)
+        self.gpus = tuple(changed)
 
     def lose(self, gpu: int) -> None:
-        lost = list(self.gpus)
-        lost[gpu] = replace(lost[gpu], health=GpuHealth(lost=True))
-        self.gpus = tuple(lost)
+        self._change(gpu, health=GpuHealth(lost=True))
+
+    def unlist(self, gpu: int = 0) -> None:
+        """The driver does not say who uses the GPU."""
+        self._change(gpu, lists_processes=False)
 
     def parts(self, state: Path, step: Callable[[str], None] = lambda _: None) -> Parts:
         """The parts of a daemon on this world."""

@@ -7,8 +7,9 @@ API.
 
 import os
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum, unique
 from typing import Any, Generic, TypeVar
 
@@ -20,6 +21,7 @@ from gpushare.model.value import Value
 T = TypeVar("T", bound=Value)
 WATCH_SECONDS = 2.0
 JSON = "gpushare.json"  # key in click's meta: the command's errors are printed as JSON too
+_WIDTH = 80  # columns of the notes below a table
 _CLEAR = "\x1b[H\x1b[2J"
 
 
@@ -41,10 +43,18 @@ class Column(Generic[T]):
 
 
 class Table(Generic[T]):
-    """The columns for values of one type. `name` is what `-o name` prints."""
+    """The columns for values of one type. `name` is what `-o name` prints.
 
-    def __init__(self, name: Callable[[T], str], *columns: Column[T]) -> None:
-        self.name, self.columns = name, columns
+    `notes` are the lines about a value that follow the table.
+    """
+
+    def __init__(
+        self,
+        name: Callable[[T], str],
+        *columns: Column[T],
+        notes: Callable[[T], Iterable[str]] = lambda _: (),
+    ) -> None:
+        self.name, self.columns, self.notes = name, columns, notes
 
 
 class Output:
@@ -107,9 +117,15 @@ class Output:
 
     def _table(self, values: Sequence[T], table: Table[T]) -> str:
         columns = [c for c in table.columns if not c.wide or self.format is Format.WIDE]
-        return aligned(
+        rows = aligned(
             [[c.title for c in columns], *([c.cell(item) for c in columns] for item in values)]
         )
+        notes = (line for item in values for note in table.notes(item) for line in _wrapped(note))
+        return "\n".join([rows, *notes])
+
+
+def _wrapped(note: str) -> list[str]:
+    return textwrap.wrap(note, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

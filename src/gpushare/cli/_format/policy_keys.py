@@ -72,6 +72,10 @@ MEANINGS: dict[type[Value], dict[str, str]] = {
             "What users see of other users' shares: `occupied` (existence and size) or `shares` "
             "(the owner too)."
         ),
+        "on_escape": (
+            "What happens to a share when a limit of it does not hold: `report`, `suspend` (the "
+            "processes that escaped are stopped; their memory stays) or `end` (the share ends)."
+        ),
     },
     TenantSpec: {
         "parent": "The tenant that it is part of. Its quotas count within those of its parent.",

@@ -2,7 +2,7 @@
 """Shares and GPUs as text for people."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from gpushare.model.gpu import Capability
 from gpushare.model.ids import GpuId
@@ -10,6 +10,8 @@ from gpushare.model.share import Enforcement, State, Verification
 from gpushare.model.units import GIB, format_bytes
 from gpushare.model.view import GpuView, MemoryView, MigratableView, ShareView, SuspendableView
 
+from . import escapes
+from .ages import age
 from .output import Column, Table, aligned, colour
 from .scheduling import scheduling_lines
 
@@ -20,7 +22,6 @@ _STATE_COLOURS = {
     State.QUEUED: "yellow",
     State.SUSPENDED: "cyan",
 }
-_AGES = (("d", 86400), ("h", 3600), ("m", 60))
 
 
 def share_table(gpus: Sequence[GpuView], now: datetime) -> Table[ShareView]:
@@ -33,7 +34,7 @@ def share_table(gpus: Sequence[GpuView], now: datetime) -> Table[ShareView]:
         Column("TENANT", lambda s: s.tenant or NONE, wide=True),
         Column("USER", lambda s: s.user or NONE),
         Column("GPU", lambda s: _gpus(s, labels)),
-        Column("MEMORY", lambda s: memory(s.memory)),
+        Column("MEMORY", lambda s: memory(s.memory) + ("!" if escapes.active(s) else "")),
         Column("COMPUTE", compute),
         Column("PRIORITY", lambda s: s.priority),
         Column("BY", lambda s: "+".join(s.mechanism) or NONE),
@@ -45,6 +46,7 @@ def share_table(gpus: Sequence[GpuView], now: datetime) -> Table[ShareView]:
         Column("STATE", _state),
         Column("AGE", lambda s: age(now - s.created)),
         Column("", _note),
+        notes=lambda share: escapes.notes(share, now),
     )
 
 
@@ -67,6 +69,7 @@ def gpu_table() -> Table[GpuView]:
         Column("MECHANISMS", lambda g: _available(g.mechanisms)),
         Column("DRIVER", lambda g: g.driver, wide=True),
         Column("PIDS", lambda g: ",".join(str(p.pid) for p in g.processes) or NONE, wide=True),
+        notes=escapes.gpu_notes,
     )
 
 
@@ -96,15 +99,6 @@ def compute(share: ShareView) -> str:
     return f"{limit}%" if delivered is None else f"{delivered} / {limit}%"
 
 
-def age(span: timedelta) -> str:
-    """The largest whole unit: `3m`."""
-    seconds = max(0, int(span.total_seconds()))
-    for unit, length in _AGES:
-        if seconds >= length:
-            return f"{seconds // length}{unit}"
-    return f"{seconds}s"
-
-
 def wait_reason(share: ShareView) -> str:
     """`waits for 8 GiB of memory on GPU 0 (~10m)`."""
     if share.queue is None:
@@ -130,6 +124,8 @@ def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
         ("isolation", share.isolation),
         ("by", "+".join(share.mechanism) or NONE),
         ("enforcement", levels(share.enforcement)),
+        *(("promised", line) for line in _promised(share)),
+        *escapes.details(share),
         ("verified", _verified(share)),
         ("suspendable", able(share.suspendable)),
         ("migratable", able(share.migratable)),
@@ -170,8 +166,9 @@ def able(ability: SuspendableView | MigratableView | None) -> str:
 
 
 def _memory_line(view: MemoryView) -> str:
-    cached = f", {_size(view.cached)} of it cached" if view.cached else ""
-    return f"{memory(view)}{cached}, peak {_size(view.peak)}"
+    parts = (("cached", view.cached), ("not counted by the guard", view.uncounted))
+    of_it = "".join(f", {format_bytes(size)} of it {what}" for what, size in parts if size)
+    return f"{memory(view)}{of_it}, peak {_size(view.peak)}"
 
 
 def _moves(share: ShareView) -> list[str]:
@@ -222,7 +219,15 @@ def _requested(share: ShareView) -> list[str]:
     return [", ".join([*parts, f"priority {share.asked.priority}"])]
 
 
+def _promised(share: ShareView) -> list[str]:
+    """What would hold if no limit were escaped, if that differs."""
+    same = share.promised is None or share.promised == share.enforcement
+    return [] if share.promised is None or same else [levels(share.promised)]
+
+
 def _verified(share: ShareView) -> str:
+    if escapes.active(share):
+        return "NO: a limit does not hold now"
     if share.verified is None:
         return "not yet"
     return "yes" if share.verified.ok else "NO: a promise does not hold"

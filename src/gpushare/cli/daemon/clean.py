@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import click
 
 from gpushare.cli._connect import client
+from gpushare.cli._format.ages import age
 from gpushare.cli._format.output import Column, Output, Table
-from gpushare.cli._format.shares import NONE, age
+from gpushare.cli._format.shares import NONE
 from gpushare.cli._options import output_option
 from gpushare.model.errors import CheckFailedError, UsageError
 from gpushare.model.leftover import Cleaned, CleanRequest, Kind, Leftover

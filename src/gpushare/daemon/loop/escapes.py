@@ -70,8 +70,10 @@ class EscapeWatch:
         living = [share for share in self._store.shares.living() if share.state.holds]
         uses, gpu_use = self._look(living)
         for use in uses:
+            memory = gpu_use.memory(use)
+            self._uncounted[use.share.id] = _beyond(memory, use.observed.used)
             if use.share.id not in busy and gpu_use.known(use):
-                await self._settle(use, gpu_use)
+                await self._settle(use, gpu_use, memory)
         self._keep({share.id for share in living})
 
     async def now(self, share: Share) -> tuple[Escape, ...]:
@@ -79,6 +81,7 @@ class EscapeWatch:
         await self._machine.refresh()
         living = [other for other in self._store.shares.living() if other.state.holds]
         await self._observer.look(living)
+        await self._processes.now(share)
         uses, gpu_use = self._look(living)
         mine = next((use for use in uses if use.share.id == share.id), None)
         if mine is None or not gpu_use.known(mine):
@@ -126,9 +129,10 @@ class EscapeWatch:
             counted=counted_pids(observed, pids, self._ports.place_of),
         )
 
-    async def _settle(self, use: ShareUse, gpu_use: GpuUse) -> None:
-        share = self._lowered(use.share, memory := gpu_use.memory(use))
-        self._uncounted[share.id] = _beyond(memory, use.observed.used)
+    async def _settle(
+        self, use: ShareUse, gpu_use: GpuUse, memory: Mapping[GpuId, Bytes | None]
+    ) -> None:
+        share = self._lowered(use.share, memory)
         causes = self._sure(share, gpu_use.causes(use))
         self._report(share, causes)
         sure = tuple(cause for cause in causes if _weakens(use, cause))
@@ -175,7 +179,7 @@ class EscapeWatch:
             self._store.shares.update(share.id, escape=ended)
             self._bus.publish("share.escape_ended", "its limits hold again", share=share.id)
 
-    def _lowered(self, share: Share, memory: dict[GpuId, Bytes | None]) -> Share:
+    def _lowered(self, share: Share, memory: Mapping[GpuId, Bytes | None]) -> Share:
         """What it keeps above a lowered limit shrinks with what it has, and never grows again."""
         if not share.kept or share.decision is None:
             return share

@@ -79,6 +79,7 @@ def _shares(observer: Observer, shares: Sequence[ShareView]) -> dict[str, Iterab
         "gpushare_share_denied_total": each(observer.last(s.id).denied for s in shares),
         "gpushare_share_processes": each(len(share.pids) for share in shares),
         "gpushare_share_memory_cached_bytes": each(share.memory.cached for share in shares),
+        **_escapes(each, shares),
         "gpushare_share_compute_limit_ratio": each(_ratio(s.compute.limit) for s in shares),
         "gpushare_share_compute_delivered_ratio": each(_ratio(s.compute.delivered) for s in shares),
         "gpushare_share_suspendable": each(
@@ -90,6 +91,24 @@ def _shares(observer: Observer, shares: Sequence[ShareView]) -> dict[str, Iterab
             name: each(_figure_of(share, it) for share in shares)
             for name, it in _SCHEDULING.items()
         },
+    }
+
+
+def _escapes(
+    each: Callable[[Iterable[float | None]], list[Sample]], shares: Sequence[ShareView]
+) -> dict[str, Iterable[Sample]]:
+    periods, guards = [s.escape for s in shares], [s.guard for s in shares]
+    return {
+        "gpushare_share_memory_uncounted_bytes": each(s.memory.uncounted for s in shares),
+        "gpushare_share_escaped": each(
+            None if share.promised is None else float(bool(share.escape and share.escape.active))
+            for share in shares
+        ),
+        "gpushare_share_escape_start_time_seconds": each(
+            period.since.timestamp() if period else None for period in periods
+        ),
+        "gpushare_share_unlisted_total": each(guard and guard.unlisted for guard in guards),
+        "gpushare_share_unhooked_total": each(guard and guard.unhooked for guard in guards),
     }
 
 
