@@ -94,7 +94,7 @@ NO_GUARD, OVER = EscapeKind.NO_GUARD, EscapeKind.OVER_LIMIT
 )
 def test_what_contradicts_a_limit_lowers_its_level_until_it_ends(world, state, happen, found):
     async def story(daemon):
-        share, process = await daemon.run(8, name="job")
+        _share, process = await daemon.run(8, name="job")
         await daemon.tick()
         assert (await daemon.show("job")).escape is None
         happen(world, process)
@@ -148,7 +148,7 @@ def test_one_look_alone_is_no_escape(world, state):
 
 def test_a_daemon_that_starts_again_goes_on_with_an_escape(world, state):
     async def before(daemon):
-        share, process = await daemon.run(8, name="job")
+        _share, process = await daemon.run(8, name="job")
         world.occupy(world.bare(process), 39)
         await daemon.tick(times=2)
         return await daemon.show("job")
@@ -200,7 +200,7 @@ def test_nothing_is_concluded_from_what_is_usual_or_unknown(world, state, happen
 
 def test_the_drivers_count_is_unknown_where_it_lists_nothing(world, state):
     async def story(daemon):
-        share, process = await daemon.run(8, name="job")
+        _share, process = await daemon.run(8, name="job")
         world.counted["job"] = Observation(used={GPU: Bytes(GIB)}, peak={GPU: Bytes(GIB)})
         world.occupy(process, 3)
         await daemon.tick()
@@ -235,7 +235,7 @@ def test_memory_from_before_a_limit_was_lowered_is_no_escape(world, state):
 
 def test_a_share_inside_a_share_is_no_escape_of_the_outer_one(world, state):
     async def story(daemon):
-        outer, process = await daemon.run(8, name="outer")
+        _outer, process = await daemon.run(8, name="outer")
         inner = await daemon.create(None, name="inner")
         child = world.bare(process)
         entry = await daemon.service.enter("inner", EnterRequest(pid=child.pid), ME)
@@ -249,7 +249,7 @@ def test_a_share_inside_a_share_is_no_escape_of_the_outer_one(world, state):
 
 def test_a_whole_gpu_needs_no_guard(world, state):
     async def story(daemon):
-        share, process = await daemon.run(None, name="job")
+        _share, process = await daemon.run(None, name="job")
         world.occupy(world.bare(process), 70)
         await daemon.tick(times=3)
         assert (await daemon.show("job")).escape is None
@@ -298,7 +298,7 @@ def set_policy(daemon, act):
 
 def test_verify_fails_while_an_escape_lasts(world, state):
     async def story(daemon):
-        share, process = await daemon.run(8, name="job")
+        _share, process = await daemon.run(8, name="job")
         bare = world.bare(process)
         world.occupy(bare, 39)
         world.proof = replace(KEPT, findings=(HELD,))

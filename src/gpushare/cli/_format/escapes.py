@@ -18,7 +18,8 @@ def active(share: ShareView) -> bool:
 def notes(share: ShareView, now: datetime) -> Iterator[str]:
     """For `ps`: what does not hold, why, and for how long."""
     if share.escape is not None and active(share):
-        yield f"! {share.name}: {share.escape.text}, for {age(now - share.escape.since)}"
+        lasts = age(now - share.escape.since)
+        yield f"! {share.ref or share.name}: {share.escape.text}, for {lasts}"
 
 
 def gpu_notes(gpu: GpuView) -> Iterator[str]:

@@ -107,8 +107,8 @@ def _escapes(
         "gpushare_share_escape_start_time_seconds": each(
             period.since.timestamp() if period else None for period in periods
         ),
-        "gpushare_share_unlisted_total": each(guard and guard.unlisted for guard in guards),
-        "gpushare_share_unhooked_total": each(guard and guard.unhooked for guard in guards),
+        "gpushare_share_unlisted_total": each(None if it is None else it.unlisted for it in guards),
+        "gpushare_share_unhooked_total": each(None if it is None else it.unhooked for it in guards),
     }
 
 
