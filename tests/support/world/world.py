@@ -132,7 +132,11 @@ class Recorded(PassiveMechanism):
         pids = self._world.programs_of(share.id)
         moves = self._world.regions.look(share.id, pids, self._world.clock)
         seen = replace(
-            seen, pids=(*seen.pids, *pids), counted=pids, moves=moves, share_slots=self._world.share_slots
+            seen,
+            pids=(*seen.pids, *pids),
+            counted=pids,
+            moves=moves,
+            share_slots=self._world.share_slots,
         )
         return seen | self._world.counted.get(share.name, Observation())
 

@@ -59,8 +59,7 @@ class HostPorts:
     `listed` are a GPU's processes as the driver lists them (None: it does not, or their pids mean
     other processes here), `programs` those that are programs, in shares and outside; `busy` the
     pids that used a GPU since a time (None: unknown). `signal` sends one through a
-    pidfd. `boot` is the
-    kernel's boot id.
+    pidfd. `boot` is the kernel's boot id.
     """
 
     gpus: Gpus

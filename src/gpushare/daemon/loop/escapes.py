@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from gpushare.daemon.acts.executor import Executor
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
-from gpushare.daemon.observe.gpu_use import GpuUse, ShareUse, counted_pids
+from gpushare.daemon.observe.gpu_use import GpuUse, ShareUse
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.observe.share_processes import ShareProcesses
@@ -126,7 +126,6 @@ class EscapeWatch:
             stack=self._observer.stack(share),
             observed=observed,
             pids=pids,
-            counted=counted_pids(observed, pids, self._ports.place_of),
         )
 
     async def _settle(
@@ -155,10 +154,10 @@ class EscapeWatch:
         """An event for each cause when it begins."""
         begun = {cause.same: cause for cause in causes}
         known = self._reported.setdefault(share.id, _recorded(share))
-        for same in begun.keys() - known:
-            over = begun[same].kind is EscapeKind.OVER_LIMIT
+        for cause in (cause for same, cause in begun.items() if same not in known):
+            over = cause.kind is EscapeKind.OVER_LIMIT
             kind = "share.over_limit" if over else "share.escaped"
-            self._bus.publish(kind, begun[same].text, share=share.id, gpu=begun[same].gpu)
+            self._bus.publish(kind, cause.text, share=share.id, gpu=cause.gpu)
         self._reported[share.id] = set(begun)
 
     async def _escaped(
