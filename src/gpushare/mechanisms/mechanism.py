@@ -79,7 +79,8 @@ class Observation(Value):
     `fault`: what went wrong with the mechanism itself, a sentence. `blamed`: processes that caused
     it. `cached`: of `used`, what programs have freed. `share_slots`: its slots on the GPU pages.
     `counted`: those of `pids` that the guard counts. `unreadable`: why its region cannot be read.
-    `impossible`: GPUs of which the region says more than they have. `unlisted`, `unhooked`: see `gpushare.guard.region`.
+    `impossible`: GPUs of which the region says more than they have. `unlisted`, `unhooked`: see
+    `gpushare.guard.region`.
     """
 
     used: dict[GpuId, Bytes] = {}
