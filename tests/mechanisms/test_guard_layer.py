@@ -22,7 +22,7 @@ from gpushare.model.share import ProcessRef
 from gpushare.model.spec import MechanismName, Priority
 from gpushare.model.units import GIB, MIB, Bytes
 from support.daemon import until
-from support.regions import LIFE, NAMESPACE, charges, leased, living, put_gpu, put_slot
+from support.regions import LIFE, NAMESPACE, charges, leased, living, put_slot
 from support.shares import GPU, grant, share
 
 BY = (MechanismName.TIMESLICE, MechanismName.GUARD)
@@ -238,8 +238,8 @@ def test_how_programs_move_is_observed(guard: Guard) -> None:
     region = Region(region_path(guard.prepare(ONE, [grant()])))
     me = ProcProcesses().find(os.getpid())
     guard.suspend(ONE, Bytes(0))
-    put_gpu(region, cached=5 * MIB)
-    put_slot(region, pid=me.pid, start=me.started, phase=Phase.LEAVES, unmovable=1)
+    cached = charges(5 * MIB)
+    put_slot(region, pid=me.pid, start=me.started, phase=Phase.LEAVES, unmovable=1, cached=cached)
     seen = guard.observe(ONE)
     assert (seen.cached, seen.moves.away, seen.moves.back) == (5 * MIB, False, False)
     assert seen.moves.unmovable == ("it uses managed memory",)

@@ -18,7 +18,7 @@ NAMESPACE = os.stat("/proc/self/ns/pid").st_ino & 0xFFFFFFFF  # noqa: PTH116 (fo
 
 
 def charges(*sizes: int) -> Any:
-    """What a process is charged on each GPU, as its slot has it."""
+    """Bytes on each GPU, as a slot has them in `charged` and `cached`."""
     return dict(layout.GsRegionSlot._fields_)["charged"](*sizes)
 
 
@@ -44,15 +44,6 @@ def put_slot(region: Region, number: int = 0, **fields: Any) -> None:
         file.write(high.to_bytes(4, "little"))
         file.seek(layout.GsRegion.slot.offset + number * ctypes.sizeof(layout.GsRegionSlot))
         file.write(bytes(slot))
-
-
-def put_gpu(region: Region, number: int = 0, **fields: int) -> None:
-    """Write counters of one GPU."""
-    base = layout.GsRegion.gpu.offset + number * ctypes.sizeof(layout.GsRegionGpu)
-    with region.path.open("r+b") as file:
-        for name, value in fields.items():
-            file.seek(base + getattr(layout.GsRegionGpu, name).offset)
-            file.write(value.to_bytes(8, "little"))
 
 
 _LEASE = """

@@ -12,21 +12,21 @@
  * 1. Charge before the call, uncharge after: two threads can never both get the last free bytes.
  * 2. `small` and the region change together under `lock`, so the price of a small block is exact.
  * 3. Charging and uncharging the same blocks in any order ends at the same sum.
- * 4. Lock order: `lock`, then the lock of the region. No driver call happens under either.
- * 5. When the lock of the region cannot be repaired, allocations succeed: a defect of the guard
- *    must not stop a program.
+ * 4. No driver call happens under `lock`, and no other lock is taken.
  */
 #include "charge/charge.h"
 
 #include <pthread.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/clock.h"
 #include "share/attach.h"
 
 #define PAGE (2ull << 20)
 #define SMALL (1ull << 20)
 #define GRAIN 512ull /* alignment of small blocks in the driver */
+
+enum { SWEEP_PAUSE = 20 }; /* times the duration of a sweep */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t small[GS_GPUS]; /* bytes in blocks that share pages */
@@ -63,16 +63,9 @@ static void note_small(enum gs_model model, int gpu, uint64_t bytes, bool freed)
 
 static bool reserve(int gpu, uint64_t bytes)
 {
-    struct gs_region *region = gs_shared_region();
     if (bytes == 0 && gs_attach_slot() >= 0)
         return true;
-    if (!gs_region_lock(region)) {
-        gs_log("the region's lock cannot be repaired; nothing is limited");
-        return true;
-    }
-    bool reserved = gs_attach_join() && gs_region_reserve(region, gs_attach_slot(), gpu, bytes);
-    gs_region_unlock(region);
-    return reserved;
+    return gs_attach_join() && gs_region_reserve(gs_shared_region(), gs_attach_slot(), gpu, bytes);
 }
 
 bool gs_charge(enum gs_model model, int gpu, uint64_t bytes)
@@ -87,49 +80,44 @@ bool gs_charge(enum gs_model model, int gpu, uint64_t bytes)
 
 void gs_uncharge(enum gs_model model, int gpu, uint64_t bytes)
 {
-    struct gs_region *region = gs_shared_region();
     pthread_mutex_lock(&lock);
     uint64_t given = price(model, gpu, bytes, true);
     note_small(model, gpu, bytes, true);
-    if (given && gs_attach_slot() >= 0 && gs_region_lock(region)) {
-        gs_region_release(region, gs_attach_slot(), gpu, given);
-        gs_region_unlock(region);
-    }
+    if (given && gs_attach_slot() >= 0)
+        gs_region_release(gs_shared_region(), gs_attach_slot(), gpu, given);
     pthread_mutex_unlock(&lock);
 }
 
 void gs_charge_forced(int gpu, uint64_t bytes)
 {
-    struct gs_region *region = gs_shared_region();
     pthread_mutex_lock(&lock);
-    if (gs_region_lock(region)) {
-        if (gs_attach_join())
-            gs_region_force(region, gs_attach_slot(), gpu, bytes);
-        gs_region_unlock(region);
-    }
+    if (gs_attach_join())
+        gs_region_force(gs_shared_region(), gs_attach_slot(), gpu, bytes);
     pthread_mutex_unlock(&lock);
+}
+
+/* Takes a part of the time only, however often the program asks. */
+static void sweep_now_and_then(void)
+{
+    static uint64_t next;
+    uint64_t begin = gs_now();
+    if (begin < __atomic_load_n(&next, __ATOMIC_RELAXED))
+        return;
+    gs_attach_sweep();
+    uint64_t end = gs_now();
+    __atomic_store_n(&next, end + SWEEP_PAUSE * (end - begin), __ATOMIC_RELAXED);
 }
 
 struct gs_usage gs_usage(int gpu)
 {
-    struct gs_usage usage = {0};
-    struct gs_region *region = gs_shared_region();
-    bool locked = gs_region_lock(region);
-    if (locked)
-        gs_region_sweep(region);
-    usage.limit = region->gpu[gpu].limit;
-    usage.used = region->gpu[gpu].used;
-    usage.cached = __atomic_load_n(&region->gpu[gpu].cached, __ATOMIC_RELAXED);
-    if (locked)
-        gs_region_unlock(region);
-    return usage;
+    const struct gs_region *region = gs_shared_region();
+    sweep_now_and_then();
+    return (struct gs_usage){.limit = __atomic_load_n(&region->gpu[gpu].limit, __ATOMIC_RELAXED),
+                             .used = gs_region_used(region, gpu),
+                             .cached = gs_region_cached(region, gpu)};
 }
 
 void gs_count_denied(int gpu)
 {
-    struct gs_region *region = gs_shared_region();
-    if (gs_region_lock(region)) {
-        region->gpu[gpu].denied++;
-        gs_region_unlock(region);
-    }
+    __atomic_add_fetch(&gs_shared_region()->gpu[gpu].denied, 1, __ATOMIC_RELAXED);
 }

@@ -40,11 +40,10 @@ void gs_settle(int gpu)
 static bool reclaim_from_others(enum gs_model model, int gpu, uint64_t bytes)
 {
     struct gs_region *region = gs_shared_region();
-    const uint64_t *cached = &region->gpu[gpu].cached;
     bool taken = false;
-    if (__atomic_load_n(cached, __ATOMIC_RELAXED))
+    if (gs_region_cached(region, gpu))
         __atomic_add_fetch(&region->pressure, 1, __ATOMIC_SEQ_CST);
-    for (int i = 0; i < PATIENCE && !taken && __atomic_load_n(cached, __ATOMIC_RELAXED); i++) {
+    for (int i = 0; i < PATIENCE && !taken && gs_region_cached(region, gpu); i++) {
         usleep(PAUSE_US);
         taken = gs_charge(model, gpu, bytes);
     }

@@ -111,6 +111,11 @@ bool gs_attach_join(void)
     return slot >= 0;
 }
 
+void gs_attach_sweep(void)
+{
+    gs_region_sweep(region, life);
+}
+
 int gs_attach_slot(void)
 {
     return slot;

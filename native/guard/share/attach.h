@@ -4,7 +4,7 @@
  * region.
  * Owner: attach.c maps the region once, at the first call of gs_active(), and keeps it until the
  * process ends.
- * Threads: any. Only gs_attach_join() needs the lock of the region.
+ * Threads: any; gs_attach_join() one at a time.
  * Limits: one share per process; without a region the guard does nothing.
  */
 #ifndef GS_ATTACH_H
@@ -24,11 +24,14 @@ struct gs_region *gs_shared_region(void);
 /* The slot of this process; NULL before its first charge. */
 struct gs_region_slot *gs_shared_slot(void);
 
-/* Takes a slot unless it has one; false when all are in use. Needs the lock of the region. */
+/* Takes a slot unless it has one; false when all are in use. */
 bool gs_attach_join(void);
 
 /* The number of the slot; -1: none yet. */
 int gs_attach_slot(void);
+
+/* Empties the slots of dead processes. */
+void gs_attach_sweep(void);
 
 /* The region's GPU with this UUID, or -1. */
 int gs_gpu_by_uuid(const unsigned char uuid[16]);

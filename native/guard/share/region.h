@@ -7,35 +7,41 @@
  * A GPU is its index in the region, everywhere in the guard. A process has a slot from its first
  * charge on.
  *
+ * Model. There is no lock. A process writes its own slot only, and what the share uses is the sum
+ * over the slots. A reservation first writes what it asks for into the own slot and then reads the
+ * sum, so of several racing ones the last one sees all others. Wherever a process is stopped or
+ * killed, its slot holds what it has and what it asks for.
+ *
  * Invariants:
- * 1. `used` of a GPU is the sum of `charged` over all slots with a pid. Both change under the lock
- *    only.
- * 2. `used` exceeds `limit` only after the limit was lowered or by gs_region_force(), for memory
- *    that already exists.
- * 3. Memory is charged before the driver is called, and released after the driver has freed it.
- * 4. `sequence` is odd while the lock is held: readers without the lock retry.
- * 5. A slot is freed when the life of its process has ended (base/life.h), which a process of any
- *    pid namespace can tell. `pid`, `pid_namespace` and `start` name the process for people; only
- *    where no life could begin, a process of the same namespace judges by them.
+ * 1. The sum of `charged` exceeds `limit` only after the limit was lowered or by gs_region_force(),
+ *    for memory that already exists.
+ * 2. Memory is charged before the driver is called, and released after the driver has freed it.
+ * 3. A reservation is granted if it fits next to what all others have and ask for. It is refused if
+ *    it does not fit next to what they have; it waits while others ask, but no longer than
+ *    GS_REGION_PATIENCE_NS, because they may be stopped.
+ * 4. A slot is taken by compare-and-swap of `life`, and emptied when the life of its process has
+ *    ended (base/life.h), which a process of any pid namespace can tell. A process that empties a
+ *    slot takes it first; so one at a time empties it, and another one if that dies.
+ * 5. `pid`, `pid_namespace` and `start` name the process for people. Only where no life could begin,
+ *    `life` is GS_REGION_NO_LIFE with the pid, and a process of the same namespace judges by them.
  *
  * Owner: the daemon writes `policy` fields (limits, flags, `suspend`, grants) with pwrite() and
- * never maps nor locks; guards write the rest. The user owns the file, so the daemon trusts nothing
- * in it.
- * Threads: any. The lock is robust: after its holder died, the next one recomputes `used`. Words
- * that are read without the lock are atomic.
+ * never maps; guards write the rest. The user owns the file, so the daemon trusts nothing in it.
+ * Threads: any process at any time; within a process one thread at a time. Words are atomic.
  * Limits: 16 GPUs, 1024 processes. Sizes and offsets are part of the ABI; new fields use reserved
  * space.
  */
 #ifndef GS_REGION_H
 #define GS_REGION_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #define GS_REGION_MAGIC 0x4e4f494745525347ull /* "GSREGION" */
 #define GS_REGION_VERSION 3u
+#define GS_REGION_NO_LIFE 0x8000000000000000ull
+#define GS_REGION_PATIENCE_NS 100000000ull
 
 enum { GS_GPUS = 16, GS_REGION_SLOTS = 1024, GS_UUID = 64 };
 
@@ -53,12 +59,10 @@ struct gs_region_gpu {
     uint64_t keep; /* bytes that may stay on the GPU while the share is suspended */
     uint64_t moves; /* grows with each migration of the share to the GPU that `uuid` names */
     uint64_t policy_reserved[18];
-    uint64_t used; /* bytes charged, `cached` included */
-    uint64_t peak;
+    uint64_t peak; /* the most bytes charged at a time */
     uint64_t denied;
     uint64_t allocations;
-    uint64_t cached; /* freed by programs, kept to be used again */
-    uint64_t counters_reserved[27];
+    uint64_t counters_reserved[29];
 };
 
 /* Whether a process is on the GPU: running, being suspended, suspended, being resumed. */
@@ -86,22 +90,24 @@ enum gs_failure {
 };
 
 struct gs_region_slot {
-    int32_t pid; /* 0: free */
+    uint64_t life; /* 0: the slot is free */
+    int32_t pid;
     uint32_t pid_namespace;
-    uint64_t start; /* clock ticks since boot */
-    uint64_t charged[GS_GPUS];
-    uint32_t phase;   /* enum gs_phase */
-    uint32_t unmovable;   /* bits of enum gs_unmovable */
+    uint64_t start;   /* clock ticks since boot */
+    uint64_t changes; /* grows with every change of `charged` and `asked` */
+    uint64_t asked; /* what `charged` is to become; above it the GPU's index plus one; 0: nothing */
+    uint64_t charged[GS_GPUS]; /* bytes, `cached` included */
+    uint64_t cached[GS_GPUS]; /* freed by the program, kept to be used again */
+    uint32_t phase; /* enum gs_phase */
+    uint32_t unmovable; /* bits of enum gs_unmovable */
     uint32_t failure; /* enum gs_failure */
     uint32_t suspend_seen; /* the newest `suspend` that it has carried out or refused */
-    uint64_t away;    /* bytes that are not on the GPU now */
-    uint64_t host;    /* bytes of host memory it holds for that, used or not */
-    uint64_t moved;   /* bytes copied by the newest suspend or resume */
+    uint64_t away; /* bytes that are not on the GPU now */
+    uint64_t host; /* bytes of host memory it holds for that, used or not */
+    uint64_t moved; /* bytes copied by the newest suspend or resume */
     uint64_t out_ns, in_ns; /* how long the newest suspend and resume took */
     uint64_t movable; /* bytes in blocks that can be moved */
-    uint64_t cached;  /* its part of `cached` of the GPUs */
-    uint64_t life;    /* of the process, in this file; 0: none could begin */
-    uint64_t reserved[4];
+    uint64_t reserved[3];
 };
 
 struct gs_region {
@@ -111,18 +117,13 @@ struct gs_region {
     uint32_t gpu_count, slot_count;
     uint32_t slots_high; /* slots from here on were never used */
     uint32_t header_padding;
-    uint64_t sequence; /* odd while the lock is held */
     uint64_t unlisted; /* allocations and contexts on GPUs that are not in the region */
     uint64_t unhooked; /* entry points returned whose version the guard does not know */
-    union {
-        pthread_mutex_t lock;
-        unsigned char lock_space[64];
-    };
-    uint32_t flags;    /* policy: bits of enum gs_region_flag */
-    uint32_t suspend;     /* policy: odd: suspend; even: run. Grows by one with every change */
+    uint32_t flags; /* policy: bits of enum gs_region_flag */
+    uint32_t suspend; /* policy: odd: suspend; even: run. Grows by one with every change */
     uint32_t pressure; /* grows when a process needs memory that others cache */
     uint32_t policy_padding;
-    unsigned char header_reserved[368];
+    unsigned char header_reserved[440];
     struct gs_region_gpu gpu[GS_GPUS];
     struct gs_region_slot slot[GS_REGION_SLOTS];
 };
@@ -136,7 +137,7 @@ struct gpushare_grant {
 
 /*
  * For the daemon. Each returns a negative errno on failure: -EBADMSG for a file that is not a
- * region. None takes the region's lock, which a stopped program can hold.
+ * region.
  */
 int gpushare_region_create(const char *path, const struct gpushare_grant *grants, unsigned count);
 int gpushare_region_set_limit(const char *path, const char *uuid, uint64_t limit);
@@ -156,20 +157,22 @@ int gpushare_region_move(const char *path, unsigned gpu, const struct gpushare_g
 struct gs_region *gs_region_map(const char *path);
 void gs_region_unmap(struct gs_region *region);
 
-/* False only when the lock cannot be repaired. After a holder died, every `used` is recomputed. */
-bool gs_region_lock(struct gs_region *region);
-void gs_region_unlock(struct gs_region *region);
+/* What the share uses of a GPU, and the part that its processes only keep to use again. */
+uint64_t gs_region_used(const struct gs_region *region, int gpu);
+uint64_t gs_region_cached(const struct gs_region *region, int gpu);
 
 /*
- * These four need the lock. gs_region_join() takes a slot for the calling process, whose life in
- * this file is `life`, and returns it; -1 when all are in use.
+ * Takes a slot for the calling process, whose life in this file is `life`; -1 when all are in use. 0:
+ * it has none.
  */
 int gs_region_join(struct gs_region *region, uint64_t life);
+
+/* False when it does not fit; slots of dead processes are emptied first. */
 bool gs_region_reserve(struct gs_region *region, int slot, int gpu, uint64_t bytes);
 void gs_region_force(struct gs_region *region, int slot, int gpu, uint64_t bytes);
 void gs_region_release(struct gs_region *region, int slot, int gpu, uint64_t bytes);
 
-/* Frees the slots of dead processes and returns how many. Needs the lock. */
-int gs_region_sweep(struct gs_region *region);
+/* Empties the slots of dead processes for the process with this life, and returns how many. */
+int gs_region_sweep(struct gs_region *region, uint64_t life);
 
 #endif

@@ -8,7 +8,6 @@
 #include "base/export.h"
 #include "base/shared_file.h"
 #include "share/region.h"
-#include "shared_lock.h"
 
 static bool sound(const struct gs_region *region)
 {
@@ -56,7 +55,6 @@ static void fill(void *content, const void *with)
         region->gpu[g].context = grant->context;
         region->gpu[g].share_slot = grant->share_slot;
     }
-    gs_shared_lock_init(&region->lock);
     region->magic = GS_REGION_MAGIC;
 }
 
@@ -78,8 +76,8 @@ static int find_gpu(const struct gs_region *region, const char *uuid)
 }
 
 /*
- * Neither maps nor locks: the file belongs to the user of the share, who could hold the lock for
- * good or truncate the file and kill the daemon by SIGBUS. An aligned word needs no lock.
+ * Does not map: the file belongs to the user of the share, who could truncate it and kill the daemon
+ * by SIGBUS. An aligned word is written at once.
  */
 static int open_policy(const char *path, struct gs_region *copy)
 {

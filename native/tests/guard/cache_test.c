@@ -11,12 +11,12 @@
 
 static uint64_t used(void)
 {
-    return number(&region->gpu[0].used) - region->gpu[0].context;
+    return gs_region_used(region, 0) - region->gpu[0].context;
 }
 
 static uint64_t cached(void)
 {
-    return number(&region->gpu[0].cached);
+    return gs_region_cached(region, 0);
 }
 
 static CUdeviceptr take(uint64_t bytes)
@@ -223,7 +223,7 @@ static void ends_with_its_context(void)
     OK(cuCtxSetCurrent(context));
     write_pattern(first, 20 * MIB, 3);
     OK(cuDevicePrimaryCtxReset_v2(0));
-    CHECK(number(&region->gpu[0].used) == 0 && number(&slot()->movable) == 0);
+    CHECK(gs_region_used(region, 0) == 0 && number(&slot()->movable) == 0);
 }
 
 struct letter {

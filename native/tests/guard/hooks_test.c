@@ -65,7 +65,7 @@ static struct gs_region *region(void)
 static uint64_t used(void)
 {
     struct gs_region *mapped = region();
-    uint64_t bytes = mapped->gpu[0].used;
+    uint64_t bytes = gs_region_used(mapped, 0);
     gs_region_unmap(mapped);
     return bytes;
 }

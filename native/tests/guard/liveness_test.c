@@ -41,7 +41,7 @@ static struct gs_share_slot *low(void)
 static void reset(void)
 {
     memset(region->slot, 0, sizeof region->slot);
-    region->gpu[0].used = region->slots_high = 0;
+    region->slots_high = 0;
     memset(page->process_slot, 0, sizeof page->process_slot);
     page->preempt_bits = low()->gate = 0;
     strcpy(low()->policy.share, "low");
@@ -54,9 +54,7 @@ static void take_part(void)
 {
     int data;
     uint64_t life;
-    CHECK(gs_region_lock(region));
     CHECK(gs_region_reserve(region, gs_region_join(region, gs_life_begin(region)), 0, MIB));
-    gs_region_unlock(region);
     int number = gs_gpu_page_join(page, 5);
     CHECK(number == 0);
     gs_gpu_page_close(page, gs_gpu_page_preempt_bit(page, number));
@@ -65,23 +63,21 @@ static void take_part(void)
 
 static void sweep(int expected)
 {
-    CHECK(gs_region_lock(region));
-    CHECK(gs_region_sweep(region) == expected);
-    gs_region_unlock(region);
+    CHECK(gs_region_sweep(region, gs_life_begin(region)) == expected);
     CHECK(gs_gpu_page_sweep(page, judge) == expected);
     CHECK(gpushare_swap_pool_reap(folder) == expected);
 }
 
 static void check_kept(void)
 {
-    CHECK(region->gpu[0].used == MIB && region->slot[0].pid);
+    CHECK(gs_region_used(region, 0) == MIB && region->slot[0].pid);
     CHECK(page->process_slot[0].pid && low()->gate);
     CHECK(pool->owner[0].owner);
 }
 
 static void check_freed(void)
 {
-    CHECK(region->gpu[0].used == 0 && !region->slot[0].pid);
+    CHECK(gs_region_used(region, 0) == 0 && !region->slot[0].pid);
     CHECK(!page->process_slot[0].pid && !page->process_slot[0].life && !low()->gate);
     CHECK(!pool->owner[0].owner);
 }
@@ -178,8 +174,7 @@ static void change_the_root(void)
 {
     CHECK(geteuid() == 0 || unshare(CLONE_NEWUSER) == 0);
     CHECK(chroot("/proc/self") == 0 && gs_life_begin(region) == 0);
-    CHECK(gs_region_lock(region) && gs_region_sweep(region) == 0);
-    gs_region_unlock(region);
+    CHECK(gs_region_sweep(region, 0) == 0);
     CHECK(gs_gpu_page_sweep(page, judge) == 0);
 }
 
@@ -237,8 +232,7 @@ static void another_file_of_that_name_says_nothing(void)
     leave_behind();
     struct gs_region *old = region;
     CHECK(gpushare_region_create(region_path, &grant, 1) == 0);
-    CHECK(gs_life_begin(old) == 0 && gs_region_lock(old) && gs_region_sweep(old) == 0);
-    gs_region_unlock(old);
+    CHECK(gs_life_begin(old) == 0 && gs_region_sweep(old, 0) == 0);
     gs_region_unmap(old);
     region = gs_region_map(region_path);
     CHECK(region);
@@ -333,12 +327,11 @@ static void a_process_outside_is_judged_from_a_container(void)
 static void without_a_life_only_the_own_namespace_judges(void)
 {
     leave_behind();
-    region->slot[0].life = 0;
+    region->slot[0].life = GS_REGION_NO_LIFE | (uint32_t)region->slot[0].pid;
     region->slot[0].pid_namespace = gs_process_namespace() + 1;
-    CHECK(gs_region_lock(region) && gs_region_sweep(region) == 0);
+    CHECK(gs_region_sweep(region, 0) == 0);
     region->slot[0].pid_namespace--;
-    CHECK(gs_region_sweep(region) == 1);
-    gs_region_unlock(region);
+    CHECK(gs_region_sweep(region, 0) == 1);
 }
 
 static void map_all(void)

@@ -3,7 +3,7 @@ GUARD_TESTS := $(BUILD)/tests/guard
 GUARD_DRIVER := $(GUARD_TESTS)/driver/libcuda.so.1
 GUARD_LIBRARY := $(abspath $(BUILD)/guard/libgpushare.so)
 TESTS += test-guard
-GUARD_REGION_OBJECTS := $(addprefix $(BUILD)/obj/guard/,share/region.o share/region_file.o base/shared_file.o base/life.o base/process.o)
+GUARD_REGION_OBJECTS := $(addprefix $(BUILD)/obj/guard/,share/region.o share/region_file.o base/shared_file.o base/life.o base/process.o base/clock.o)
 .SECONDARY:
 
 $(BUILD)/obj/tests/guard/%.o: override CFLAGS += -Iguard

@@ -18,8 +18,7 @@ static uint64_t base;
 /* Without cached memory, which counts as free. */
 static uint64_t charged(void)
 {
-    return __atomic_load_n(&region->gpu[0].used, __ATOMIC_SEQ_CST)
-           - __atomic_load_n(&region->gpu[0].cached, __ATOMIC_SEQ_CST) - base;
+    return gs_region_used(region, 0) - gs_region_cached(region, 0) - base;
 }
 
 static CUmemLocation here(void)
@@ -63,7 +62,7 @@ static void device_heap(void)
     CHECK(charged() == 20 * MIB);
     OK(cuCtxSetLimit(CU_LIMIT_STACK_SIZE, 2048));
     OK(cuDevicePrimaryCtxReset_v2(0));
-    CHECK(region->gpu[0].used == 0);
+    CHECK(gs_region_used(region, 0) == 0);
 }
 
 static void pinned_host_memory_is_free(void)
@@ -331,7 +330,7 @@ static void contexts(void)
     OK(cuCtxSetCurrent(context));
     OK(cuMemAlloc_v2(&again, 30 * MIB));
     OK(cuDevicePrimaryCtxReset_v2(0));
-    CHECK(region->gpu[0].used == 0);
+    CHECK(gs_region_used(region, 0) == 0);
     OK(cuDevicePrimaryCtxRetain(&context, 0));
     OK(cuCtxSetCurrent(context));
     OK(cuMemAlloc_v2(&a, 20 * MIB));
@@ -378,7 +377,7 @@ int main(int count, char **arguments)
     OK(cuInit(0));
     OK(cuDevicePrimaryCtxRetain(&context, 0));
     OK(cuCtxSetCurrent(context));
-    base = region->gpu[0].used;
+    base = gs_region_used(region, 0);
     CHECK(base == region->gpu[0].context && region->gpu[0].limit == base + LIMIT);
     for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
         if (strcmp(scenarios[i].name, arguments[1]))

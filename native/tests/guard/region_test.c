@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The region alone: invalid files, dead processes, and eight racing processes that are killed. */
+/*
+ * The region alone: invalid files, dead processes, processes that are stopped at any instruction, and
+ * eight racing processes that are killed.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,14 +37,8 @@ static struct gs_region *fresh(void)
 
 static void check_invariants(struct gs_region *region)
 {
-    CHECK(gs_region_lock(region));
-    uint64_t sum = 0;
-    for (uint32_t s = 0; s < region->slots_high; s++)
-        sum += region->slot[s].pid ? region->slot[s].charged[0] : 0;
-    CHECK(sum == region->gpu[0].used);
+    CHECK(gs_region_used(region, 0) <= region->gpu[0].limit);
     CHECK(region->gpu[0].peak <= region->gpu[0].limit);
-    gs_region_unlock(region);
-    CHECK(region->sequence % 2 == 0);
 }
 
 static void refuses_what_is_no_region(void)
@@ -58,22 +57,18 @@ static void refuses_what_is_no_region(void)
 static void counts_and_refuses(void)
 {
     struct gs_region *region = fresh();
-    CHECK(gs_region_lock(region));
     int slot = gs_region_join(region, gs_life_begin(region));
     CHECK(slot == 0);
     CHECK(gs_region_reserve(region, slot, 0, 64 * MIB));
     CHECK(!gs_region_reserve(region, slot, 0, 1));
     CHECK(!gs_region_reserve(region, slot, 0, UINT64_MAX));
     gs_region_release(region, slot, 0, 60 * MIB);
-    gs_region_unlock(region);
-    CHECK(region->gpu[0].used == 4 * MIB && region->gpu[0].peak == 64 * MIB);
+    CHECK(gs_region_used(region, 0) == 4 * MIB && region->gpu[0].peak == 64 * MIB);
 
     CHECK(gpushare_region_set_limit(path, grant.uuid, 2 * MIB) == 0);
     CHECK(gpushare_region_set_limit(path, "GPU-unknown", 2 * MIB) == -ENODEV);
-    CHECK(gs_region_lock(region));
-    CHECK(!gs_region_reserve(region, slot, 0, 0) && region->gpu[0].used == 4 * MIB);
+    CHECK(!gs_region_reserve(region, slot, 0, 0) && gs_region_used(region, 0) == 4 * MIB);
     CHECK(region->gpu[0].generation == 1);
-    gs_region_unlock(region);
     gs_region_unmap(region);
 }
 
@@ -109,16 +104,11 @@ static void knows_what_is_alive(void)
     close(ready[1]);
 }
 
-static pid_t child_that_holds(struct gs_region *region, uint64_t bytes, bool dies_inside)
+static pid_t child_that_holds(struct gs_region *region, uint64_t bytes)
 {
     pid_t child = fork();
     if (child == 0) {
-        CHECK(gs_region_lock(region));
         CHECK(gs_region_reserve(region, gs_region_join(region, gs_life_begin(region)), 0, bytes));
-        if (dies_inside)
-            region->gpu[0].used += 12345; /* killed between two writes */
-        else
-            gs_region_unlock(region);
         raise(SIGKILL);
     }
     return child;
@@ -127,38 +117,111 @@ static pid_t child_that_holds(struct gs_region *region, uint64_t bytes, bool die
 static void frees_slots_of_the_dead(void)
 {
     struct gs_region *region = fresh();
-    pid_t child = child_that_holds(region, 64 * MIB, false);
+    pid_t child = child_that_holds(region, 64 * MIB);
     siginfo_t info;
     CHECK(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) == 0); /* a zombie now */
     CHECK(!gs_process_alive(child, 0));
-    CHECK(gs_region_lock(region));
     CHECK(gs_region_reserve(region, gs_region_join(region, gs_life_begin(region)), 0, 64 * MIB));
-    gs_region_unlock(region);
     waitpid(child, NULL, 0);
-
-    waitpid(child_that_holds(region, 0, true), NULL, 0);
-    check_invariants(region); /* takes the lock over from the dead owner */
-    CHECK(region->gpu[0].used == 64 * MIB);
     gs_region_unmap(region);
 }
 
-static void the_daemon_does_not_wait_for_the_lock(void)
+/* A child that does `act` one instruction after the other, and nothing between two of them. */
+static pid_t start_stepping(void (*act)(struct gs_region *), struct gs_region *region)
 {
-    struct gs_region *region = fresh();
-    int ready[2];
-    char byte;
-    CHECK(pipe(ready) == 0);
+    int status;
     pid_t child = fork();
     if (child == 0) {
-        CHECK(gs_region_lock(region) && write(ready[1], "x", 1) == 1);
-        pause();
+        CHECK(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0);
+        raise(SIGSTOP);
+        act(region);
+        _exit(0);
     }
-    CHECK(read(ready[0], &byte, 1) == 1);
-    CHECK(gpushare_region_set_limit(path, grant.uuid, 7) == 0 && region->gpu[0].limit == 7);
+    CHECK(waitpid(child, &status, 0) == child && WIFSTOPPED(status));
+    return child;
+}
+
+/* False when it has ended. */
+static bool step(pid_t child, unsigned instructions)
+{
+    int status;
+    for (unsigned i = 0; i < instructions; i++) {
+        CHECK(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL) == 0);
+        CHECK(waitpid(child, &status, 0) == child);
+        if (WIFEXITED(status))
+            return false;
+    }
+    return true;
+}
+
+static int slot_of_child; /* taken before the steps: reading /proc takes thousands of them */
+
+static void take_and_give(struct gs_region *region)
+{
+    CHECK(gs_region_reserve(region, slot_of_child, 0, 40 * MIB));
+    gs_region_release(region, slot_of_child, 0, 40 * MIB);
+}
+
+static void join_and_take(struct gs_region *region)
+{
+    CHECK(gs_region_reserve(region, gs_region_join(region, gs_life_begin(region)), 0, 40 * MIB));
+}
+
+static void sweep(struct gs_region *region)
+{
+    gs_region_sweep(region, gs_life_begin(region));
+}
+
+/* What others may do next to a stopped process: everything, within the limit, without waiting. */
+static void use_next_to_it(struct gs_region *region, int slot)
+{
+    CHECK(gs_region_reserve(region, slot, 0, 20 * MIB));
+    CHECK(gs_region_used(region, 0) <= 64 * MIB && gs_region_used(region, 0) >= 20 * MIB);
+    gs_region_release(region, slot, 0, 20 * MIB);
+}
+
+static void a_process_stopped_at_any_instruction_holds_up_no_other(void)
+{
+    struct gs_region *region = fresh();
+    slot_of_child = gs_region_join(region, gs_life_begin(region)); /* as if the child had joined */
+    int slot = gs_region_join(region, gs_life_begin(region));
+    pid_t child = start_stepping(take_and_give, region);
+    unsigned steps = 0, refused = 0;
+    for (; step(child, 1); steps++) {
+        use_next_to_it(region, slot);
+        /* More than is left next to what it has and asks for: refused in the end. */
+        if (refused < 2 && region->slot[0].asked) {
+            CHECK(!gs_region_reserve(region, slot, 0, 30 * MIB));
+            refused++;
+        }
+    }
+    CHECK(steps > 50 && refused == 2 && gs_region_used(region, 0) == 0);
+    gs_region_unmap(region);
+}
+
+static void nothing_is_left_of(pid_t child, struct gs_region *region)
+{
     kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-    close(ready[0]);
-    close(ready[1]);
+    CHECK(waitpid(child, NULL, 0) == child);
+    gs_region_sweep(region, gs_life_begin(region));
+    CHECK(gs_region_used(region, 0) == 0);
+    for (uint32_t s = 0; s < region->slots_high; s++)
+        CHECK(region->slot[s].life == 0);
+}
+
+static void a_process_killed_at_any_instruction_leaves_nothing(void (*act)(struct gs_region *),
+                                                               bool next_to_a_dead_one)
+{
+    enum { STRIDE = 97 };
+    struct gs_region *region = fresh();
+    for (unsigned steps = 1;; steps += STRIDE) {
+        if (next_to_a_dead_one)
+            waitpid(child_that_holds(region, 40 * MIB), NULL, 0);
+        pid_t child = start_stepping(act, region);
+        if (!step(child, steps))
+            break;
+        nothing_is_left_of(child, region);
+    }
     gs_region_unmap(region);
 }
 
@@ -169,20 +232,22 @@ struct charge {
     unsigned seed;
 };
 
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER; /* as in charge.c */
+
 static void *race(void *argument)
 {
     struct charge *charge = argument;
     struct gs_region *region = charge->region;
     for (;;) {
         uint64_t bytes = ((uint64_t)rand_r(&charge->seed) % 24 + 1) * MIB;
-        CHECK(gs_region_lock(region));
+        pthread_mutex_lock(&one_at_a_time);
         bool taken = gs_region_reserve(region, charge->slot, 0, bytes);
-        CHECK(region->gpu[0].used <= region->gpu[0].limit);
-        gs_region_unlock(region);
-        CHECK(gs_region_lock(region));
-        if (taken)
-            gs_region_release(region, charge->slot, 0, bytes);
-        gs_region_unlock(region);
+        pthread_mutex_unlock(&one_at_a_time);
+        if (!taken)
+            continue;
+        pthread_mutex_lock(&one_at_a_time);
+        gs_region_release(region, charge->slot, 0, bytes);
+        pthread_mutex_unlock(&one_at_a_time);
     }
     return NULL;
 }
@@ -191,9 +256,7 @@ static void racer(struct gs_region *region, unsigned seed)
 {
     pthread_t threads[THREADS];
     struct charge charges[THREADS];
-    CHECK(gs_region_lock(region));
     int slot = gs_region_join(region, gs_life_begin(region));
-    gs_region_unlock(region);
     CHECK(slot >= 0);
     for (int t = 0; t < THREADS; t++) {
         charges[t] = (struct charge){region, slot, seed * 31 + (unsigned)t};
@@ -220,8 +283,8 @@ static void survives_killing(void)
     for (int p = 0; p < PROCESSES; p++)
         racers[p] = start_racer(region, ++seed);
     for (int round = 0; round < ROUNDS * PROCESSES; round++) {
-        uint64_t before = __atomic_load_n(&region->sequence, __ATOMIC_RELAXED);
-        while (__atomic_load_n(&region->sequence, __ATOMIC_RELAXED) < before + 200)
+        uint64_t before = __atomic_load_n(&region->gpu[0].allocations, __ATOMIC_RELAXED);
+        while (__atomic_load_n(&region->gpu[0].allocations, __ATOMIC_RELAXED) < before + 100)
             sched_yield();
         int p = round % PROCESSES;
         kill(racers[p], SIGKILL);
@@ -233,26 +296,23 @@ static void survives_killing(void)
         waitpid(racers[p], NULL, 0);
     }
     check_invariants(region);
-    CHECK(gs_region_lock(region));
-    gs_region_sweep(region);
-    gs_region_unlock(region);
-    CHECK(region->gpu[0].used == 0 && region->slots_high <= 2 * PROCESSES);
+    gs_region_sweep(region, gs_life_begin(region));
+    CHECK(gs_region_used(region, 0) == 0 && region->slots_high <= 2 * PROCESSES);
     gs_region_unmap(region);
 }
 
 static void runs_out_of_slots(void)
 {
     struct gs_region *region = fresh();
-    CHECK(gs_region_lock(region));
     for (int s = 0; s < GS_REGION_SLOTS; s++)
-        region->slot[s] = (struct gs_region_slot){.pid = 1,
+        region->slot[s] = (struct gs_region_slot){.life = GS_REGION_NO_LIFE | 1,
+                                                  .pid = 1,
                                                   .start = gs_process_start(1),
                                                   .pid_namespace = gs_process_namespace()};
     region->slots_high = GS_REGION_SLOTS;
     CHECK(gs_region_join(region, gs_life_begin(region)) == -1);
     region->slot[7].start++; /* now a dead process */
     CHECK(gs_region_join(region, gs_life_begin(region)) == 7);
-    gs_region_unlock(region);
     gs_region_unmap(region);
 }
 
@@ -264,7 +324,9 @@ int main(void)
     counts_and_refuses();
     knows_what_is_alive();
     frees_slots_of_the_dead();
-    the_daemon_does_not_wait_for_the_lock();
+    a_process_stopped_at_any_instruction_holds_up_no_other();
+    a_process_killed_at_any_instruction_leaves_nothing(join_and_take, false);
+    a_process_killed_at_any_instruction_leaves_nothing(sweep, true);
     runs_out_of_slots();
     survives_killing();
     unlink(path);

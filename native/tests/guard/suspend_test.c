@@ -109,7 +109,7 @@ static void keeps_a_part(void)
     OK(cuMemAlloc_v2(&b, 128 * MIB));
     write_pattern(a, 64 * MIB, 1);
     write_pattern(b, 128 * MIB, 2);
-    uint64_t used = number(&region->gpu[0].used);
+    uint64_t used = gs_region_used(region, 0);
     CHECK(suspend(used / 2) == GS_NO_FAILURE);
     uint64_t away = number(&slot()->away);
     CHECK(away > 0 && away < 192 * MIB && 192 * MIB - away <= used / 2);

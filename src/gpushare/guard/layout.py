@@ -11,6 +11,8 @@ from enum import IntEnum, IntFlag, unique
 
 REGION_MAGIC = 0x4E4F494745525347
 REGION_VERSION = 3
+REGION_NO_LIFE = 9223372036854775808
+REGION_PATIENCE_NS = 100000000
 GPUS = 16
 REGION_SLOTS = 1024
 UUID = 64
@@ -83,21 +85,23 @@ class GsRegionGpu(ctypes.Structure):
         ("keep", ctypes.c_uint64),
         ("moves", ctypes.c_uint64),
         ("policy_reserved", ctypes.c_uint64 * 18),
-        ("used", ctypes.c_uint64),
         ("peak", ctypes.c_uint64),
         ("denied", ctypes.c_uint64),
         ("allocations", ctypes.c_uint64),
-        ("cached", ctypes.c_uint64),
-        ("counters_reserved", ctypes.c_uint64 * 27),
+        ("counters_reserved", ctypes.c_uint64 * 29),
     ]
 
 
 class GsRegionSlot(ctypes.Structure):
     _fields_ = [
+        ("life", ctypes.c_uint64),
         ("pid", ctypes.c_int32),
         ("pid_namespace", ctypes.c_uint32),
         ("start", ctypes.c_uint64),
+        ("changes", ctypes.c_uint64),
+        ("asked", ctypes.c_uint64),
         ("charged", ctypes.c_uint64 * GPUS),
+        ("cached", ctypes.c_uint64 * GPUS),
         ("phase", ctypes.c_uint32),
         ("unmovable", ctypes.c_uint32),
         ("failure", ctypes.c_uint32),
@@ -108,9 +112,7 @@ class GsRegionSlot(ctypes.Structure):
         ("out_ns", ctypes.c_uint64),
         ("in_ns", ctypes.c_uint64),
         ("movable", ctypes.c_uint64),
-        ("cached", ctypes.c_uint64),
-        ("life", ctypes.c_uint64),
-        ("reserved", ctypes.c_uint64 * 4),
+        ("reserved", ctypes.c_uint64 * 3),
     ]
 
 
@@ -125,15 +127,13 @@ class GsRegionHeader(ctypes.Structure):
         ("slot_count", ctypes.c_uint32),
         ("slots_high", ctypes.c_uint32),
         ("header_padding", ctypes.c_uint32),
-        ("sequence", ctypes.c_uint64),
         ("unlisted", ctypes.c_uint64),
         ("unhooked", ctypes.c_uint64),
-        ("lock_space", ctypes.c_ubyte * 64),
         ("flags", ctypes.c_uint32),
         ("suspend", ctypes.c_uint32),
         ("pressure", ctypes.c_uint32),
         ("policy_padding", ctypes.c_uint32),
-        ("header_reserved", ctypes.c_ubyte * 368),
+        ("header_reserved", ctypes.c_ubyte * 440),
     ]
 
 

@@ -5,15 +5,14 @@ The daemon creates the file and writes the policy: limits per GPU, flags, and wh
 to be suspended. The guard in each process of the share maps it, charges memory against the limits
 and reports in its region slot (native/guard/share/region.h; layout.py mirrors the layout).
 
-- `used` of a GPU is the sum of what living processes have charged there; `cached` is part of it.
+- `used` of a GPU is the sum of what its slots have charged there; `cached` is part of it.
 - `suspend` grows by one with every change: odd means leave the GPU, even means run. A process has
   reacted to the newest change when its `suspend_seen` is the same number.
 - Limits change at the next allocation; what is allocated stays.
 - The file belongs to the share's user, who can write anything to it. The daemon reads and writes
-  it without its lock and never maps it, so that no tenant can block or crash the daemon. Policy is
-  written in aligned words, each valid by itself.
-- The sequence number is odd while a process writes. It tells whether a copy is consistent; after
-  some attempts the daemon takes what it has.
+  it and never maps it, so that no tenant can block or crash the daemon. There is no lock: every
+  word is valid by itself. A sum was true at one moment if nothing changed between two readings;
+  after some attempts the daemon takes what it has.
 """
 
 import ctypes
@@ -34,7 +33,7 @@ from .layout import Failure, Flag, Phase, Unmovable
 from .native import library
 from .shared_file import check, life_ended, opened
 
-# Bounds the time that a tenant can hold up the daemon by leaving the number odd.
+# Bounds the time that busy programs can hold up the daemon.
 _TRIES = 100
 _Choice = TypeVar("_Choice", bound=IntEnum)
 
@@ -202,11 +201,12 @@ class Region:
         with opened(self.path) as fd:
             raw = self._consistent(fd)
             used = [slot for slot in raw.slot[: raw.header.slots_high] if slot.pid]
-            living = [not life_ended(fd, slot.life) if slot.life else None for slot in used]
+            living = [not life_ended(fd, life) if (life := _life(slot)) else None for slot in used]
         count = raw.header.gpu_count
         uuids = [GpuId(raw.gpu[index].uuid.decode(errors="replace")) for index in range(count)]
+        slots = raw.slot[: raw.header.slots_high]
         return RegionSnapshot(
-            gpus=tuple(_gpu(raw.gpu[index], uuid) for index, uuid in enumerate(uuids)),
+            gpus=tuple(_gpu(raw.gpu[at], uuid, at, slots) for at, uuid in enumerate(uuids)),
             slots=tuple(_slot(*each, uuids) for each in zip(used, living, strict=True)),
             unlisted=raw.header.unlisted,
             unhooked=raw.header.unhooked,
@@ -223,11 +223,11 @@ class Region:
         check(result, self.path, _corrupt)
 
     def _consistent(self, fd: int) -> layout.GsRegion:
-        """A copy of one moment, unless a writer died while it wrote or writers never pause."""
+        """A copy of one moment, unless programs never pause."""
+        raw = _copy(fd, self.path)
         for _ in range(_TRIES):
-            raw = _copy(fd, self.path)
-            before = raw.header.sequence
-            if before % 2 == 0 and _sequence(fd) == before:
+            earlier, raw = raw, _copy(fd, self.path)
+            if _changes(raw) == _changes(earlier):
                 break
         return raw
 
@@ -263,20 +263,23 @@ def _check_head(head: bytes, size: int, path: Path) -> None:
         raise _corrupt(path, "its sizes are not those of this version")
 
 
-def _sequence(fd: int) -> int:
-    return int.from_bytes(os.pread(fd, 8, layout.GsRegionHeader.sequence.offset), "little")
+def _changes(raw: layout.GsRegion) -> list[tuple[int, int]]:
+    return [(slot.life, slot.changes) for slot in raw.slot[: raw.header.slots_high]]
 
 
-def _gpu(raw: layout.GsRegionGpu, uuid: GpuId) -> RegionGpu:
+def _gpu(
+    raw: layout.GsRegionGpu, uuid: GpuId, number: int, slots: Sequence[layout.GsRegionSlot]
+) -> RegionGpu:
+    used = sum(slot.charged[number] for slot in slots)
     return RegionGpu(
         uuid=uuid,
         limit=raw.limit,
         context=raw.context,
-        used=raw.used,
-        peak=raw.peak,
+        used=Bytes(used),
+        peak=Bytes(max(used, raw.peak)),
         denied=raw.denied,
         allocations=raw.allocations,
-        cached=raw.cached,
+        cached=Bytes(sum(slot.cached[number] for slot in slots)),
         # The file has the number plus one, and 0 for none (native/guard/share/region.h).
         share_slot=raw.share_slot - 1 if 0 < raw.share_slot <= layout.SHARE_SLOTS else None,
     )
@@ -287,12 +290,16 @@ def _grant(gpu: RegionGrant) -> layout.GpushareGrant:
     return layout.GpushareGrant(gpu.uuid.encode(), gpu.limit, gpu.context, slot)
 
 
+def _life(raw: layout.GsRegionSlot) -> int:
+    return 0 if raw.life & layout.REGION_NO_LIFE else raw.life
+
+
 def _slot(raw: layout.GsRegionSlot, lives: bool | None, uuids: Sequence[GpuId]) -> RegionSlot:
     return RegionSlot(
         pid=raw.pid,
         started=raw.start,
         pid_namespace=raw.pid_namespace,
-        life=raw.life,
+        life=_life(raw),
         lives=lives,
         charged={uuid: Bytes(raw.charged[index]) for index, uuid in enumerate(uuids)},
         phase=_member(Phase, raw.phase),

@@ -10,31 +10,24 @@ enum { KINDS = 256 };
 
 static struct gs_block *kinds[KINDS]; /* newest first; a list holds several sizes */
 static struct gs_block *oldest, *newest;
-static uint64_t bytes_here[GS_GPUS];
 
 static struct gs_block **kind_of(uint64_t bytes)
 {
     return &kinds[bytes / GS_PAGE % KINDS];
 }
 
-static uint64_t add(uint64_t *counter, uint64_t by)
-{
-    return __atomic_add_fetch(counter, by, __ATOMIC_RELAXED);
-}
-
-/* Counted for the share and in the slot, so that the part of a dead process can be subtracted. */
-static uint64_t counted(int gpu, uint64_t by)
+/* In the slot, so that it goes with the process. A cached block is charged, so there is a slot. */
+static void count(int gpu, uint64_t by)
 {
     struct gs_region_slot *slot = gs_shared_slot();
-    add(&bytes_here[gpu], by);
     if (slot)
-        add(&slot->cached, by);
-    return add(&gs_shared_region()->gpu[gpu].cached, by);
+        __atomic_add_fetch(&slot->cached[gpu], by, __ATOMIC_RELAXED);
 }
 
 uint64_t gs_cached_here(int gpu)
 {
-    return __atomic_load_n(&bytes_here[gpu], __ATOMIC_RELAXED);
+    const struct gs_region_slot *slot = gs_shared_slot();
+    return slot ? __atomic_load_n(&slot->cached[gpu], __ATOMIC_RELAXED) : 0;
 }
 
 void gs_cache_leave(struct gs_block *block)
@@ -46,7 +39,7 @@ void gs_cache_leave(struct gs_block *block)
     *(block->older ? &block->older->newer : &oldest) = block->newer;
     *(block->newer ? &block->newer->older : &newest) = block->older;
     block->older = block->newer = block->next = NULL;
-    counted(block->gpu, 0 - block->bytes);
+    count(block->gpu, 0 - block->bytes);
 }
 
 static bool usable(const struct gs_block *block, const struct gs_place *place, uint64_t bytes)
@@ -100,9 +93,10 @@ void gs_cache_put(struct gs_block *block)
     block->older = newest;
     *(newest ? &newest->newer : &oldest) = block;
     newest = block;
-    uint64_t now = counted(gpu, block->bytes), most = bound(gpu);
-    while (now > most && drop_oldest(gpu))
-        now = __atomic_load_n(&gs_shared_region()->gpu[gpu].cached, __ATOMIC_RELAXED);
+    count(gpu, block->bytes);
+    uint64_t most = bound(gpu);
+    while (gs_region_cached(gs_shared_region(), gpu) > most && drop_oldest(gpu))
+        ;
 }
 
 void gs_cache_trim(int gpu)
@@ -117,6 +111,5 @@ void gs_cache_trim(int gpu)
 void gs_cache_forget(void)
 {
     memset(kinds, 0, sizeof kinds);
-    memset(bytes_here, 0, sizeof bytes_here);
     oldest = newest = NULL;
 }

@@ -93,14 +93,13 @@ static uint64_t part(uint64_t whole, uint64_t ours, uint64_t all)
 }
 
 /* What this process may keep on each GPU: its part of `keep`, in proportion to what it uses. */
-static void divide_keep(struct gs_region *region, const struct gs_region_slot *slot,
+static void divide_keep(const struct gs_region *region, const struct gs_region_slot *slot,
                         uint64_t keep[GS_GPUS])
 {
-    if (!gs_region_lock(region))
-        return;
     for (uint32_t gpu = 0; gpu < region->gpu_count; gpu++)
-        keep[gpu] = part(region->gpu[gpu].keep, slot->charged[gpu], region->gpu[gpu].used);
-    gs_region_unlock(region);
+        keep[gpu] =
+            part(region->gpu[gpu].keep, __atomic_load_n(&slot->charged[gpu], __ATOMIC_RELAXED),
+                 gs_region_used(region, (int)gpu));
 }
 
 static bool enough_host_memory(uint64_t bytes)
