@@ -151,5 +151,5 @@ def test_what_no_guard_writes_counts_as_running(region: Region) -> None:
 def test_a_pipe_in_the_place_of_a_region_does_not_hold_the_reader(tmp_path):
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    with pytest.raises(OSError, match="Illegal seek"):
+    with pytest.raises(OSError, match="no regular file"):
         Region.open(path)
