@@ -19,9 +19,8 @@ void gs_device_note_xid(gs_image *image, int device, pid_t pid, uint32_t xid)
 }
 
 /* A fault of one MPS client is fatal to all clients of its server. */
-static void spread_to_clients(gs_image *image, int device, pid_t pid)
+static void spread_to_clients(gs_image *image, int device, const gs_slot *slot)
 {
-    gs_slot *slot = gs_slot_of(image, pid);
     if (!slot || slot->mps_client < 0)
         return;
     int server = image->clients[slot->mps_client].server;
@@ -29,7 +28,7 @@ static void spread_to_clients(gs_image *image, int device, pid_t pid)
     home->state = GS_MPS_FAULT;
     home->fault_seq++;
     home->fault_devices |= 1ull << device;
-    home->fault_pid = pid;
+    home->fault_pid = image->clients[slot->mps_client].pid;
     for (int i = 0; i < GS_MAX_MPS_CLIENTS; i++)
         if (image->clients[i].pid && image->clients[i].server == server)
             image->clients[i].faulted = true;
@@ -40,12 +39,13 @@ void gs_device_fault(gs_image *image, int device, pid_t pid, uint32_t xid, int r
     gs_device *hit = &image->devices[device];
     if (xid)
         gs_device_note_xid(image, device, pid, xid);
-    hit->fault_pid = pid;
+    const gs_slot *slot = pid ? gs_slot_of(image, pid) : NULL;
+    hit->fault_pid = slot ? slot->pid : pid;
     hit->fault_result = result;
     hit->fault_seq++;
     if (pid)
-        spread_to_clients(image, device, pid);
+        spread_to_clients(image, device, slot);
     for (int i = 0; !pid && i < GS_MAX_SLOTS; i++)
         if (image->slots[i].pid && image->slots[i].use[device].contexts)
-            spread_to_clients(image, device, image->slots[i].pid);
+            spread_to_clients(image, device, &image->slots[i]);
 }

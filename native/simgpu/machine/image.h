@@ -12,8 +12,9 @@
  * Invariants
  * 1. A slot belongs to the process that holds its byte lock on the image file (an open file
  *    description lock). The kernel releases the lock however the process ends. A slot whose lock is
- *    free belongs to an ended process, and gs_image_reap() (slot.h) frees what it held. pid and
- *    start time are what NVML reports.
+ *    free belongs to an ended process, and gs_image_reap() (slot.h) frees what it held. The same
+ *    holds for MPS daemons and servers. So it is known in every pid namespace; pids are of the
+ *    process' own and gs_slot_pid() has them as the caller sees them.
  * 2. Memory in use on a device = reserved + the sum of slot.use[device].bytes over all slots. There
  *    is no second counter that could disagree, so nothing needs repair when the owner of the lock
  *    dies.
@@ -31,7 +32,7 @@
 #include "machine/busy.h"
 
 enum {
-    GS_IMAGE_VERSION = 1,
+    GS_IMAGE_VERSION = 2,
     GS_MAX_DEVICES = 64, /* 16 physical GPUs and their MIG instances */
     GS_MAX_GPUS = 16,
     GS_MAX_SLOTS = 256,
@@ -113,6 +114,7 @@ typedef struct gs_slot {
     int32_t pid; /* 0: free */
     uint32_t uid;
     uint64_t start_time; /* clock ticks since boot: field 22 of /proc/PID/stat */
+    uint64_t pid_namespace; /* inode number */
     char name[64];       /* argv[0], what NVML calls the process */
     char cgroup[512];    /* /proc/PID/cgroup when the process first used CUDA */
     /* Index in clients[], -1: not a client. NVML type: C alone, M+C as a client. */
@@ -134,14 +136,12 @@ typedef enum { GS_MPS_INITIALIZING = 0, GS_MPS_ACTIVE = 1, GS_MPS_FAULT = 2 } gs
 
 typedef struct gs_mps_daemon {
     int32_t pid; /* 0: free */
-    uint64_t start_time;
     uint64_t devices; /* bit per device it serves: CUDA_VISIBLE_DEVICES in its environment */
     char pipe_directory[GS_PATH];
 } gs_mps_daemon;
 
 typedef struct gs_mps_server {
     int32_t pid; /* 0: free */
-    uint64_t start_time;
     uint32_t uid;
     int32_t daemon; /* index in daemons[] */
     char name[72]; /* v3 name; empty in v2 */
@@ -155,8 +155,10 @@ typedef struct gs_mps_server {
 } gs_mps_server;
 
 typedef struct gs_mps_client {
-    int32_t pid; /* 0: free */
+    int32_t pid; /* as its daemon sees it; 0: free */
     int32_t slot; /* index in slots[] */
+    int32_t slot_pid; /* with the start: whose slot it was when the client connected */
+    uint64_t slot_start;
     int32_t server; /* index in servers[] */
     uint32_t thread_percentage;
     int32_t priority;

@@ -61,7 +61,7 @@ static void show_processes(gs_image *image)
             if (use->contexts || use->bytes)
                 printf(
                     "# process pid=%d device=%d used=%llu contexts=%u type=%s state=%d name=%s\n",
-                    image->slots[i].pid, d, (unsigned long long)use->bytes, use->contexts,
+                    gs_slot_pid(&image->slots[i]), d, (unsigned long long)use->bytes, use->contexts,
                     image->slots[i].mps_client >= 0 ? "M+C" : "C", image->slots[i].checkpoint,
                     image->slots[i].name);
         }

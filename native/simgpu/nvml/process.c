@@ -23,7 +23,7 @@ static nvmlProcessInfo_t describe(const gs_slot *slot, int index)
 {
     const gs_device *device = &nvml_image()->devices[index];
     const bool mig = device->parent >= 0;
-    return (nvmlProcessInfo_t){(unsigned)slot->pid, slot->use[index].bytes,
+    return (nvmlProcessInfo_t){(unsigned)gs_slot_pid(slot), slot->use[index].bytes,
                                mig ? (unsigned)device->gi : NVML_NOT_AVAILABLE,
                                mig ? (unsigned)device->ci : NVML_NOT_AVAILABLE};
 }
@@ -173,7 +173,7 @@ static unsigned collect_samples(nvmlDevice_t device, nvmlProcessUtilizationInfo_
         if (count < room)
             list[count] =
                 (nvmlProcessUtilizationInfo_v1_t){.timeStamp = now_us(),
-                                                  .pid = (unsigned)slot->pid,
+                                                  .pid = (unsigned)gs_slot_pid(slot),
                                                   .smUtil = busy,
                                                   .memUtil = memory_percent(device, busy)};
         count++;

@@ -61,7 +61,7 @@ CUresult cuCheckpointProcessLock(int pid, CUcheckpointLockArgs *args)
     set_state(slot, GS_LOCKED);
     gs_image_unlock(machine());
     while (!idle(slot)) {
-        if (slot->pid != pid)
+        if (gs_slot_pid(slot) != pid)
             return CUDA_ERROR_INVALID_VALUE;
         if (gs_now_ns() > deadline) {
             set_state(slot, GS_RUNNING);

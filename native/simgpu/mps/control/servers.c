@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "machine/process.h"
+#include "machine/slot.h"
 #include "mps/config.h"
 #include "mps/control/listen.h"
 #include "mps/log.h"
@@ -63,8 +63,7 @@ static void become_server(const mps_server *server)
 static void describe(const mps_server *server)
 {
     gs_mps_server *entry = &mps.image->servers[server->index];
-    *entry = (gs_mps_server){.start_time = gs_process_start(server->pid),
-                             .uid = server->uid,
+    *entry = (gs_mps_server){.uid = server->uid,
                              .daemon = mps.self,
                              .state = GS_MPS_INITIALIZING,
                              .thread_percentage = server->limits.thread_percentage,
@@ -75,6 +74,7 @@ static void describe(const mps_server *server)
         entry->pinned_limit[i] = mps_limits_pinned(&server->limits, i);
     snprintf(entry->name, sizeof entry->name, "%s", server->name);
     entry->pid = server->pid;
+    gs_entry_hold(mps.image, entry);
 }
 
 mps_server *mps_server_start(const char *name, uint32_t uid, const mps_limits *limits,
@@ -157,6 +157,7 @@ static void forget(mps_server *server, int status)
     gs_mps_server *entry = mps_server_entry(server);
     if (entry != NULL)
         memset(entry, 0, sizeof *entry);
+    gs_entry_drop(mps.image, &mps.image->servers[server->index]);
     if (WIFEXITED(status))
         mps_log("Server %d exited with status %d", (int)server->pid, WEXITSTATUS(status));
     else

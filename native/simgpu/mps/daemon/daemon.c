@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "machine/image.h"
-#include "machine/process.h"
 #include "machine/slot.h"
 #include "mps/config.h"
 #include "mps/control/listen.h"
@@ -74,7 +73,8 @@ static bool register_daemon(void)
             mps.self = i;
     if (mps.self >= 0) {
         gs_mps_daemon *entry = &mps.image->daemons[mps.self];
-        *entry = (gs_mps_daemon){.pid = getpid(), .start_time = gs_process_start(getpid())};
+        *entry = (gs_mps_daemon){.pid = getpid()};
+        gs_entry_hold(mps.image, entry);
         for (int i = 0; i < mps.device_count; i++)
             entry->devices |= 1ull << mps.devices[i];
         snprintf(entry->pipe_directory, sizeof entry->pipe_directory, "%s", mps.pipe);

@@ -127,7 +127,9 @@ static void admit(mps_peer *peer, const mps_server *server)
         client->pinned_limit[i] =
             limits == &server->limits ? entry->pinned_limit[i] : mps_limits_pinned(limits, i);
     snprintf(client->name_space, sizeof client->name_space, "%s", name);
-    client->pid = mps.image->slots[client->slot].pid;
+    client->slot_pid = mps.image->slots[client->slot].pid;
+    client->slot_start = mps.image->slots[client->slot].start_time;
+    client->pid = peer->request.pid;
 }
 
 static int choose(mps_peer *peer, mps_server **server)

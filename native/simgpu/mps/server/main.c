@@ -136,6 +136,7 @@ static bool start(int index, uint64_t devices)
 {
     gs_image_lock(mps.image);
     gs_mps_server *server = &mps.image->servers[index];
+    gs_entry_hold(mps.image, server);
     const bool ready = server->pid == getpid() && devices != 0 && take_devices(devices);
     if (ready) {
         announce(server, devices);
