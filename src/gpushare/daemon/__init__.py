@@ -10,14 +10,16 @@ from gpushare.model.view import GpuView
 __all__ = ["look", "serve"]
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, *, accept_loss: bool = False) -> None:
     """Run the daemon until SIGTERM or SIGINT; shares and their programs continue without it.
+
+    `accept_loss`: start although the state file has lost changes or rows.
 
     Raises ModuleNotFoundError where the extra `daemon` is not installed.
     """
     from .app import serve as run  # noqa: PLC0415 (needs the extra)
 
-    run(settings)
+    run(settings, accept_loss=accept_loss)
 
 
 def look(runtime_dir: Path) -> tuple[GpuView, ...]:

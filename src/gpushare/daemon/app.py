@@ -19,7 +19,7 @@ from gpushare.store import Store
 
 from .base import logs, paths
 from .compose import Parts
-from .host_wiring import host_ports
+from .host_wiring import boot_id, host_ports
 from .listeners import Listeners, rules
 
 _XID_SECONDS = 1.0
@@ -28,17 +28,18 @@ _TURN_SECONDS = 0.25
 _log = structlog.get_logger()
 
 
-def serve(settings: Settings, step: Step = lambda _: None) -> None:
+def serve(settings: Settings, step: Step = lambda _: None, *, accept_loss: bool = False) -> None:
     """Run the daemon until SIGTERM or SIGINT; shares and their programs continue without it.
 
-    `step` is called at each point where a crash may happen.
+    `step` is called at each point where a crash may happen. `accept_loss`: see `Store`.
     """
     logs.configure(settings.log_level, settings.log_format)
-    asyncio.run(_serve(settings, step))
+    asyncio.run(_serve(settings, step, accept_loss=accept_loss))
 
 
-async def _serve(settings: Settings, step: Step) -> None:
-    with closing(Store(settings.state_dir)) as store:
+async def _serve(settings: Settings, step: Step, *, accept_loss: bool) -> None:
+    opened = Store(settings.state_dir, boot=boot_id(), accept_loss=accept_loss)
+    with closing(opened) as store:
         parts = Parts(
             store,
             host_ports(settings, store),
@@ -51,6 +52,8 @@ async def _serve(settings: Settings, step: Step) -> None:
         assert audit is not None
         # Before the first pass, so that what it does is recorded.
         audit.start(settings)
+        for loss in store.losses:
+            parts.bus.publish("state.lost", loss)
         try:
             await _run(settings, parts, audit)
         finally:

@@ -38,6 +38,11 @@ _MPS = "nvidia-cuda-mps"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
+def boot_id() -> str:
+    """Of this boot of the machine."""
+    return _BOOT_ID.read_text().strip()
+
+
 def host_ports(settings: Settings, store: Store) -> HostPorts:
     """Does not call the driver yet; raises DeniedError if a folder belongs to another user."""
     # Programs of other users reach their regions and MPS pipes below the daemon's folder.
@@ -60,7 +65,7 @@ def host_ports(settings: Settings, store: Store) -> HostPorts:
         leftovers=_leftovers(settings, host, runtime),
         signal=partial(_signal, host.processes),
         clock=clock,
-        boot=_BOOT_ID.read_text().strip(),
+        boot=boot_id(),
     )
 
 

@@ -111,6 +111,11 @@ _MACHINE = (
         former="mps.mended",
     ),
     EventType(type="leftover.cleaned", when="A leftover of an earlier share was removed"),
+    EventType(
+        type="state.lost",
+        when="The state file has lost changes or rows, and the daemon started without them",
+        level=Severity.ERROR,
+    ),
     EventType(type="token.created", when="A token was created"),
     EventType(type="token.revoked", when="Tokens were revoked"),
 )

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state of the daemon: one SQLite file in the state directory, one repository per noun."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from gpushare.model.errors import DeniedError
 from gpushare.store.audit.marks import Marks
 
+from .commit_mark import CommitMark
 from .contexts import ContextCosts
 from .database import Database
 from .decisions import Decisions
 from .events import Events
 from .intents import Act, Intent, Intents
 from .lock import StateLock
+from .losses import find_losses
 from .policy import Policies
 from .profiles import Profiles
 from .shares import Shares
@@ -26,10 +29,14 @@ __all__ = ["Act", "Charge", "Intent", "Store"]
 class Store:
     """Opened by one daemon at a time.
 
-    Raises DaemonRunningError, StateCorruptError, StateVersionError, StateFullError, DeniedError.
+    `boot`: id of this boot of the machine. `accept_loss`: open a file that has lost changes or
+    essential rows. `losses`: what was lost, and rows that were put aside.
+
+    Raises DaemonRunningError, StateCorruptError, StateLostError, StateVersionError, StateFullError,
+    DeniedError.
     """
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, *, boot: str = "", accept_loss: bool = False) -> None:
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Before the file is opened: a second daemon must not even migrate the schema.
@@ -43,8 +50,16 @@ class Store:
         except BaseException:
             self._lock.release()
             raise
+        self._mark = CommitMark(state_dir / "state.mark", boot)
+        try:
+            self.losses = find_losses(self._db, self._mark, accept=accept_loss)
+            # What is committed must not depend on a second file for longer than necessary.
+            self._db.checkpoint()
+        except BaseException:
+            self.close()
+            raise
         self.shares = Shares(self._db)
-        self.events = Events(self._db)
+        self.events = Events(self._db, self._mark)
         self.intents = Intents(self._db)
         self.verifications = Verifications(self._db)
         self.contexts = ContextCosts(self._db)
@@ -59,7 +74,16 @@ class Store:
         """All or nothing over every repository; one inside another belongs to the outer one."""
         return self._db.transaction()
 
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Run `call` when the open transaction is committed; at once where none is open."""
+        self._db.after_commit(call)
+
+    def checkpoint(self) -> None:
+        """Make state.db complete without its write-ahead log, for copies of that file alone."""
+        self._db.checkpoint()
+
     def close(self) -> None:
         """Close the file, then release the lock, so that the next daemon finds it closed."""
+        self._mark.close()
         self._db.close()
         self._lock.release()

@@ -13,12 +13,13 @@ Invariants:
   transaction belongs to the outer one, so a repository may use its own within a caller's.
 - What is committed survives the death of the process at any point (WAL). A power cut may lose the
   newest commits; no process of a share survives one either.
+- What `after_commit` was given runs once the change is committed, and never for one that is not.
 - SQLite's errors leave this module as errors of the state tree, except a violated constraint, which
   repositories turn into an error about their noun.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -43,6 +44,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._after: list[Callable[[], None]] = []
         with self._translated():
             # `isolation_level=None` keeps Python's sqlite3 from opening transactions by itself:
             # `transaction` is the only place that begins one.
@@ -59,7 +61,7 @@ class Database:
             self._connection.execute(f"PRAGMA {pragma}")
         # At start, where it can be reported plainly, instead of at the first damaged page that a
         # pass meets.
-        verdict = self._connection.execute("PRAGMA quick_check").fetchone()[0]
+        verdict = self._connection.execute("PRAGMA integrity_check").fetchone()[0]
         if verdict != "ok":
             raise _corrupt(self.path, verdict)
         self._migrate()
@@ -105,9 +107,24 @@ class Database:
             with self._translated():
                 self._connection.execute("COMMIT")
         except BaseException:
+            self._after.clear()
             if self._open_transaction():
                 self._connection.execute("ROLLBACK")
             raise
+        after, self._after = self._after, []
+        for call in after:
+            call()
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Run `call` when the open transaction is committed; at once where none is open."""
+        if self._open_transaction():
+            self._after.append(call)
+        else:
+            call()
+
+    def checkpoint(self) -> None:
+        """Move what is committed from the write-ahead log into the file, and sync it."""
+        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _open_transaction(self) -> bool:
         return self._connection.in_transaction
@@ -120,6 +137,9 @@ class Database:
             raise
         except sqlite3.Error as error:
             raise _named(self.path, error) from error
+        except UnicodeDecodeError as error:
+            # SQLite's message, and text in the file, contain the damaged bytes.
+            raise _corrupt(self.path, "a text in it is no text") from error
 
 
 def _named(path: Path, error: sqlite3.Error) -> StateError:

@@ -4,20 +4,20 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-import msgspec
-
 from gpushare.model.event import Event
 from gpushare.model.ids import GpuId, ShareId
 
+from .bodies import Body
+from .commit_mark import CommitMark
 from .database import Database
 
 _KEPT = 10_000
-_decode = msgspec.json.Decoder(Event).decode
+_BODY = Body(Event)
 
 
 class Events:
-    def __init__(self, database: Database) -> None:
-        self._db = database
+    def __init__(self, database: Database, mark: CommitMark) -> None:
+        self._db, self._mark = database, mark
 
     def add(
         self,
@@ -33,16 +33,15 @@ class Events:
             # The row comes first because SQLite gives the number that the event contains.
             seq = self._db.execute("INSERT INTO events (body) VALUES (x'')")
             event = Event(seq=seq, at=at, type=type, message=message, share=share, gpu=gpu)
-            self._db.execute(
-                "UPDATE events SET body = ? WHERE seq = ?", msgspec.json.encode(event), seq
-            )
+            self._db.execute("UPDATE events SET body = ? WHERE seq = ?", _BODY.encode(event), seq)
             self._db.execute("DELETE FROM events WHERE seq <= ?", seq - _KEPT)
+            self._db.after_commit(lambda: self._mark.put(seq))
         return event
 
     def since(self, seq: int) -> Iterator[Event]:
         """Events after the number `seq`, oldest first; those that are forgotten are missing."""
         rows = self._db.rows("SELECT body FROM events WHERE seq > ? ORDER BY seq", seq)
-        return (_decode(row[0]) for row in rows)
+        return (_BODY.decode(row[0]) for row in rows)
 
     def last(self) -> int:
         """The number of the newest event; 0 if there is none."""

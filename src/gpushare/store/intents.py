@@ -9,6 +9,7 @@ from gpushare.model.ids import ShareId
 from gpushare.model.share import Decision, State, Tier
 from gpushare.model.value import Value
 
+from .bodies import Body
 from .database import Database
 
 
@@ -35,7 +36,7 @@ class Intent(Value):
     tier: Tier = Tier.MEMORY
 
 
-_decode = msgspec.json.Decoder(Intent).decode
+_BODY = Body(Intent)
 
 
 class Intents:
@@ -48,7 +49,7 @@ class Intents:
             "INSERT INTO intents (share, act, arguments) VALUES (?, ?, ?)",
             intent.share,
             intent.act,
-            msgspec.json.encode(intent),
+            _BODY.encode(intent),
         )
         return msgspec.structs.replace(intent, id=number)
 
@@ -59,4 +60,4 @@ class Intents:
     def pending(self) -> list[Intent]:
         """Unconfirmed acts, oldest first."""
         rows = self._db.rows("SELECT id, arguments FROM intents ORDER BY id")
-        return [msgspec.structs.replace(_decode(body), id=number) for number, body in rows]
+        return [msgspec.structs.replace(_BODY.decode(body), id=number) for number, body in rows]

@@ -3,15 +3,14 @@
 
 from datetime import datetime
 
-import msgspec
-
 from gpushare.model.policy.tenant import Policy
 from gpushare.model.policy.view import PolicyView
 
+from .bodies import Body
 from .database import Database
 
 _KEPT = 1000
-_decode = msgspec.json.Decoder(PolicyView).decode
+_BODY = Body(PolicyView)
 
 
 class Policies:
@@ -31,14 +30,14 @@ class Policies:
     def put(self, policy: Policy, by: str, at: datetime) -> PolicyView:
         new = PolicyView(policy=policy, revision=self._newest.revision + 1, by=by, at=at)
         with self._db.transaction():
-            self._db.execute(
-                "INSERT INTO policies VALUES (?, ?)", new.revision, msgspec.json.encode(new)
-            )
+            self._db.execute("INSERT INTO policies VALUES (?, ?)", new.revision, _BODY.encode(new))
             self._db.execute("DELETE FROM policies WHERE revision <= ?", new.revision - _KEPT)
+            # Limits and tokens must be in a copy of state.db alone.
+            self._db.after_commit(self._db.checkpoint)
         self._newest = new
         return new
 
     def history(self, most: int = _KEPT) -> list[PolicyView]:
         """Newest first."""
         rows = self._db.rows("SELECT body FROM policies ORDER BY revision DESC LIMIT ?", most)
-        return [_decode(row[0]) for row in rows]
+        return [_BODY.decode(row[0]) for row in rows]

@@ -4,16 +4,15 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-import msgspec
-
 from gpushare.model.profile import Profile, Runs
 from gpushare.model.units import Bytes
 
+from .bodies import Body
 from .database import Database
 
 ENOUGH = 6 * 3600.0  # seconds; above them all that is known of a pair is halved
 KEPT = 2000  # pairs, and programs
-_decode = msgspec.json.Decoder(Runs).decode
+_BODY = Body(Runs)
 
 
 class Profiles:
@@ -41,14 +40,15 @@ class Profiles:
     def runs(self) -> tuple[Runs, ...]:
         """Of every program, by its name."""
         return tuple(
-            _decode(body) for (body,) in self._db.rows("SELECT body FROM runs ORDER BY program")
+            _BODY.decode(body)
+            for (body,) in self._db.rows("SELECT body FROM runs ORDER BY program")
         )
 
     def ended(self, program: str, seconds: float, peak: Bytes | None, at: datetime) -> None:
         """A share of the program has ended."""
         rows = self._db.rows("SELECT body FROM runs WHERE program = ?", program)
-        before = _decode(rows[0][0]) if rows else None
-        body = msgspec.json.encode(_with(before, program, seconds, peak, at))
+        before = _BODY.decode(rows[0][0]) if rows else None
+        body = _BODY.encode(_with(before, program, seconds, peak, at))
         with self._db.transaction():
             sql = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?)"
             self._db.execute(sql, program, at.timestamp(), body)

@@ -11,6 +11,7 @@ from gpushare.model.errors import ConflictError, NoSuchShareError
 from gpushare.model.ids import ShareId
 from gpushare.model.share import Share, State
 
+from .bodies import Body
 from .database import Database
 
 _TRANSITIONS = {
@@ -27,8 +28,9 @@ _LIVING = "state NOT IN ('released', 'failed')"
 _KEPT = 1000  # ended shares remembered for `ps -a`
 
 # Each pass reads every living share, and most are unchanged. Values are frozen, so they are shared.
-_decode = lru_cache(maxsize=512)(msgspec.json.Decoder(Share).decode)
-_encode = msgspec.json.encode
+_BODY = Body(Share)
+_decode = lru_cache(maxsize=512)(_BODY.decode)
+_encode = _BODY.encode
 
 
 class Shares:

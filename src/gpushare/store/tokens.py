@@ -7,9 +7,10 @@ import msgspec
 
 from gpushare.model.access.token import Token, TokenId
 
+from .bodies import Body
 from .database import Database
 
-_decode = msgspec.json.Decoder(Token).decode
+_BODY = Body(Token)
 _FAMILY = """
 WITH RECURSIVE family(id) AS (
     VALUES (?) UNION SELECT tokens.id FROM tokens JOIN family ON tokens.parent = family.id
@@ -30,17 +31,18 @@ class StoredTokens:
             token.uid,
             token.parent,
             int(token.expires.timestamp()),
-            msgspec.json.encode(token),
+            _BODY.encode(token),
         )
+        self._db.after_commit(self._db.checkpoint)
 
     def get(self, token: str) -> tuple[Token, bytes] | None:
         """The token and its digest."""
         rows = self._db.rows("SELECT body, digest FROM tokens WHERE id = ?", token)
-        return (_decode(rows[0][0]), rows[0][1]) if rows else None
+        return (_BODY.decode(rows[0][0]), rows[0][1]) if rows else None
 
     def all(self) -> list[Token]:
         """Oldest first."""
-        tokens = [_decode(row[0]) for row in self._db.rows("SELECT body FROM tokens")]
+        tokens = [_BODY.decode(row[0]) for row in self._db.rows("SELECT body FROM tokens")]
         return sorted(tokens, key=lambda token: token.created)
 
     def of(self, uid: int) -> list[Token]:
@@ -49,7 +51,7 @@ class StoredTokens:
 
     def used(self, token: Token, at: datetime) -> None:
         """Remember when the token was last used."""
-        body = msgspec.json.encode(msgspec.structs.replace(token, used=at))
+        body = _BODY.encode(msgspec.structs.replace(token, used=at))
         self._db.execute("UPDATE tokens SET body = ? WHERE id = ?", body, token.id)
 
     def remove(self, token: TokenId) -> list[TokenId]:
@@ -58,6 +60,8 @@ class StoredTokens:
             removed = [row[0] for row in self._db.rows(_FAMILY, token)]
             for each in removed:
                 self._db.execute("DELETE FROM tokens WHERE id = ?", each)
+            # A copy of state.db alone must not bring a revoked token back.
+            self._db.after_commit(self._db.checkpoint)
         return removed
 
     def forget(self, before: datetime) -> None:

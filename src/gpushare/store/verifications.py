@@ -3,13 +3,12 @@
 
 from collections.abc import Sequence
 
-import msgspec
-
 from gpushare.model.share import Verification
 
+from .bodies import Body
 from .database import Database
 
-_decode = msgspec.json.Decoder(Verification).decode
+_BODY = Body(Verification)
 
 
 class Verifications:
@@ -27,7 +26,7 @@ class Verifications:
                 boot,
                 driver,
                 "+".join(stack),
-                msgspec.json.encode(verification),
+                _BODY.encode(verification),
             )
 
     def get(self, boot: str, driver: str, stack: Sequence[str]) -> Verification | None:
@@ -38,4 +37,4 @@ class Verifications:
             driver,
             "+".join(stack),
         )
-        return _decode(rows[0][0]) if rows else None
+        return _BODY.decode(rows[0][0]) if rows else None

@@ -252,6 +252,16 @@ EXPLANATIONS = {
         "A record of the audit log was changed or removed, or its end is missing.",
         "`gpushare audit verify` names the first wrong record. Compare with the system's journal.",
     ),
+    "GS1605": (
+        (
+            "The write-ahead log of state.db was deleted, or an older copy was put back. Shares, "
+            "limits and tokens may be missing, and memory could be granted twice."
+        ),
+        (
+            "Put the files back. `gpushare daemon --accept-loss` starts with what is left; then "
+            "`gpushare clean` lists what belonged to shares that are gone."
+        ),
+    ),
     "GS1701": (
         (
             "Even an empty machine has no room: too much memory, too many GPUs, or no "

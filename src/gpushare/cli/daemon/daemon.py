@@ -18,6 +18,7 @@ from gpushare.config.settings import LogFormat, LogLevel
 from gpushare.model.errors import (
     DaemonError,
     DaemonRunningError,
+    DeniedError,
     ErrorBody,
     GpushareError,
     WaitTimeoutError,
@@ -58,10 +59,15 @@ _TAIL_CHARACTERS = 2000  # end of the log that an error quotes
     "--mps-protocol", type=int, help="Protocol of MPS daemons: 2, or 3 (driver 615 and newer)."
 )
 @click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="Start although the state file has lost changes or rows (GS1601, GS1605).",
+)
+@click.option(
     "-d", "--detach", is_flag=True, help="Run in the background; return when the daemon answers."
 )
 @click.pass_context
-def daemon(context: click.Context, /, *, detach: bool, **flags: object) -> None:
+def daemon(context: click.Context, /, *, detach: bool, accept_loss: bool, **flags: object) -> None:
     """Run the daemon that manages shares of this machine's GPUs, until SIGTERM or Ctrl-C.
 
     \b
@@ -79,9 +85,9 @@ def daemon(context: click.Context, /, *, detach: bool, **flags: object) -> None:
     for warning in configuration.warnings:
         click.echo(f"gpushare: warning: {warning}", err=True)
     if detach:
-        _detach(configuration)
+        _detach(configuration, accept_loss=accept_loss)
     else:
-        _serve(configuration)
+        _serve(configuration, accept_loss=accept_loss)
 
 
 @daemon.command()
@@ -108,18 +114,18 @@ def stop() -> None:
     click.echo(f"gpushare: daemon {pid} has stopped; shares continue", err=True)
 
 
-def _serve(configuration: "Config") -> None:
+def _serve(configuration: "Config", *, accept_loss: bool) -> None:
     from gpushare.daemon import serve  # noqa: PLC0415 (start-up time)
 
     try:
-        serve(configuration.settings)
+        serve(configuration.settings, accept_loss=accept_loss)
     except ModuleNotFoundError as error:
         raise DaemonError(
             "cannot serve", f"the package {error.name} is missing", "pip install 'gpushare[daemon]'"
         ) from error
 
 
-def _detach(configuration: "Config") -> None:
+def _detach(configuration: "Config", *, accept_loss: bool) -> None:
     from gpushare.client import Client  # noqa: PLC0415 (start-up time)
 
     settings = configuration.settings
@@ -130,10 +136,15 @@ def _detach(configuration: "Config") -> None:
             f"its pid is {pid}",
             "gpushare daemon status",
         )
-    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = settings.state_dir / "daemon.log"
-    log_end = log.stat().st_size if log.exists() else 0
-    process = _start(configuration, log)
+    try:
+        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log_end = log.stat().st_size if log.exists() else 0
+        process = _start(configuration, log, accept_loss=accept_loss)
+    except OSError as error:
+        raise DeniedError(
+            f"cannot write {settings.state_dir}", str(error), "use --state-dir, or start as root"
+        ) from error
     deadline = time.monotonic() + _START_SECONDS
     while not _answering_pid(client):
         if process.poll() is not None or time.monotonic() > deadline:
@@ -144,7 +155,7 @@ def _detach(configuration: "Config") -> None:
     click.echo(f"gpushare: daemon {process.pid} answers on {settings.socket}; log: {log}", err=True)
 
 
-def _start(configuration: "Config", log: Path) -> subprocess.Popen[bytes]:
+def _start(configuration: "Config", log: Path, *, accept_loss: bool) -> subprocess.Popen[bytes]:
     # The child reads settings without an option from the same files and variables.
     options = {parameter.name for parameter in daemon.params}
     flags = [
@@ -152,6 +163,7 @@ def _start(configuration: "Config", log: Path) -> subprocess.Popen[bytes]:
         for name in configuration.settings.__struct_fields__
         if name in options
     ]
+    flags += ["--accept-loss"] if accept_loss else []
     with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "gpushare.cli", "daemon", *flags],

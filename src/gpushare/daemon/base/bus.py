@@ -16,7 +16,7 @@ _log = structlog.get_logger()
 
 
 class Bus:
-    """`copy` receives every event, before the change that it reports is committed."""
+    """`copy` receives every event, once the change that it reports is committed."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
@@ -32,20 +32,24 @@ class Bus:
         share: ShareId | None = None,
         gpu: GpuId | None = None,
     ) -> Event:
-        """Keep the event and wake every follower; also inside a transaction.
+        """Keep the event; when it is committed, log and copy it and wake every follower.
 
         Raises KeyError for a type that `model.event_types` does not list.
         """
         level = EVENT_TYPES[kind].level
         now = self._clock.now()
         event = self._store.events.add(now, kind, message, share=share, gpu=gpu)
-        subject = {"share": share, "gpu": gpu}
+        # A change that is rolled back, because the disk is full, must be reported nowhere.
+        self._store.after_commit(lambda: self._report(event, level))
+        return event
+
+    def _report(self, event: Event, level: str) -> None:
+        subject = {"share": event.share, "gpu": event.gpu}
         getattr(_log, level)(
-            kind, message=message, **{key: it for key, it in subject.items() if it}
+            event.type, message=event.message, **{key: it for key, it in subject.items() if it}
         )
         self.copy(event)
         self._wake()
-        return event
 
     def close(self) -> None:
         """End every `follow`, so that no connection delays the shutdown."""

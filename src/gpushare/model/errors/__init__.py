@@ -45,7 +45,8 @@ Every error says what happened, because of what, which command helps, and carrie
     │   ├── StateCorruptError          GS1601
     │   ├── StateFullError             GS1602
     │   ├── StateVersionError          GS1603
-    │   └── AuditBrokenError           GS1604  exit 3
+    │   ├── AuditBrokenError           GS1604  exit 3
+    │   └── StateLostError             GS1605
     ├── NeverFitsError                 GS1701  exit 2    HTTP 422
     ├── NoCapacityError                GS1702  exit 75   HTTP 409
     ├── ConflictError                  GS1703  exit 1    HTTP 409
@@ -90,6 +91,7 @@ from .machine import (
     StateCorruptError,
     StateError,
     StateFullError,
+    StateLostError,
     StateVersionError,
     UnsupportedError,
 )
@@ -178,6 +180,7 @@ __all__ = [
     "StateCorruptError",
     "StateError",
     "StateFullError",
+    "StateLostError",
     "StateVersionError",
     "UnauthenticatedError",
     "UnknownProfileError",

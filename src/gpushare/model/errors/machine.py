@@ -140,3 +140,9 @@ class AuditBrokenError(StateError):
     """The audit log was changed after it was written."""
 
     code, exit_code = "GS1604", 3
+
+
+class StateLostError(StateError):
+    """The state database lacks changes that the daemon had committed."""
+
+    code = "GS1605"

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks at every row at start, so that damage is reported once and plainly.
+
+A row that cannot be read is put aside in the table `damaged`; what it was is not lost. Rows that
+the daemon can do without (events, statistics, shares that have ended, tokens: a token that is gone
+opens nothing) are put aside at once. The others are *essential*: a living share, an act that a
+crash cut short, the policy in force. Without them limits would be gone and memory granted twice, so
+the daemon does not start before someone has agreed to that.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from gpushare.model.access.token import Token
+from gpushare.model.errors import StateCorruptError
+from gpushare.model.event import Event
+from gpushare.model.policy.view import PolicyView
+from gpushare.model.profile import Runs
+from gpushare.model.share import Share, Verification
+from gpushare.model.value import Value
+
+from .bodies import Body
+from .database import Database
+from .intents import Intent
+
+
+class Damage(NamedTuple):
+    """One row that is not what was stored."""
+
+    table: str
+    key: str
+    why: str
+    essential: bool
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.key}: {self.why}"
+
+
+class _Table(NamedTuple):
+    """`columns`: those that repeat a field of the body, by the field's name.
+
+    `essential`: SQL that says of which rows.
+    """
+
+    name: str
+    key: str
+    body: str
+    kind: type[Value]
+    columns: tuple[tuple[str, Callable[[Any], Any]], ...] = ()
+    essential: str = "FALSE"
+
+
+_TABLES = (
+    _Table(
+        "shares",
+        "id",
+        "body",
+        Share,
+        columns=tuple((name, lambda field: field) for name in ("id", "uid", "name", "state")),
+        # Not `= 'queued'` and so on: a damaged state is not known to have ended.
+        essential="state NOT IN ('released', 'failed')",
+    ),
+    _Table("intents", "id", "arguments", Intent, essential="TRUE"),
+    _Table(
+        "policies",
+        "revision",
+        "body",
+        PolicyView,
+        columns=(("revision", lambda field: field),),
+        essential="revision = (SELECT max(revision) FROM policies)",
+    ),
+    _Table(
+        "tokens",
+        "id",
+        "body",
+        Token,
+        columns=(
+            ("id", lambda field: field),
+            ("uid", lambda field: field),
+            ("parent", lambda field: field),
+            ("expires", lambda field: int(field.timestamp())),
+        ),
+    ),
+    _Table("events", "seq", "body", Event, columns=(("seq", lambda field: field),)),
+    _Table("runs", "program", "body", Runs, columns=(("program", lambda field: field),)),
+    _Table("verifications", "mechanisms", "body", Verification),
+)
+
+
+def examine(database: Database) -> list[Damage]:
+    """Every damaged row."""
+    return [damage for table in _TABLES for damage in _damages(database, table)]
+
+
+def put_aside(database: Database, damages: Sequence[Damage]) -> None:
+    """Move the rows into the table `damaged`."""
+    tables = {table.name: table for table in _TABLES}
+    with database.transaction():
+        for damage in damages:
+            table = tables[damage.table]
+            at = f"FROM {table.name} WHERE {_key(table)} = ?"
+            database.execute(
+                f"INSERT INTO damaged (origin, key, why, body) SELECT ?, ?, ?, {table.body} {at}",
+                *(damage.table, damage.key, damage.why, damage.key),
+            )
+            database.execute(f"DELETE {at}", damage.key)
+
+
+def _key(table: _Table) -> str:
+    # As text even where its bytes are none.
+    return f"quote({table.key})"
+
+
+def _damages(database: Database, table: _Table) -> Iterator[Damage]:
+    body: Body[Any] = Body(table.kind)
+    columns = "".join(f", CAST({name} AS BLOB)" for name, _ in table.columns)
+    sql = f"SELECT {_key(table)}, {table.essential}, {table.body}{columns} FROM {table.name}"  # noqa: S608 (names of ours)
+    for key, essential, stored, *repeated in database.rows(sql):
+        if why := _fault(table, body, stored, repeated):
+            yield Damage(table.name, key, why, bool(essential))
+
+
+def _fault(table: _Table, body: Body[Any], stored: bytes, repeated: Sequence[bytes | None]) -> str:
+    try:
+        value = body.decode(stored)
+    except StateCorruptError as error:
+        return error.because
+    for (name, column), found in zip(table.columns, repeated, strict=True):
+        field = column(getattr(value, name))
+        expected = None if field is None else str(field).encode()
+        if found != expected:
+            return f"its {name} differs from what the row contains"
+    return ""
