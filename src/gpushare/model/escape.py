@@ -43,7 +43,7 @@ _WORDS = {
 }
 
 
-class Escape(Value):
+class EscapeCause(Value):
     """`pid` None: the share as a whole. `memory`: as the driver counts it; None: unknown."""
 
     kind: EscapeKind
@@ -68,7 +68,7 @@ class EscapePeriod(Value):
     """The newest time in which limits did not hold. `until` None: it lasts."""
 
     since: datetime
-    causes: tuple[Escape, ...]
+    causes: tuple[EscapeCause, ...]
     until: datetime | None = None
 
     @property

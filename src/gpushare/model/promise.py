@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum, unique
 from typing import Literal
 
-from .escape import Escape, EscapeKind
+from .escape import EscapeCause, EscapeKind
 from .share import Enforcement, Level
 from .spec import MechanismName
 from .value import Value
@@ -150,7 +150,7 @@ def unprotected(stack: Sequence[Promise], *, whole: bool) -> tuple[str, ...]:
 
 
 def while_escaped(
-    promised: Enforcement, stack: Sequence[Promise], causes: Iterable[Escape]
+    promised: Enforcement, stack: Sequence[Promise], causes: Iterable[EscapeCause]
 ) -> Enforcement:
     """The levels that hold while these escapes last: `reported` where the promise depended on what
     was escaped.

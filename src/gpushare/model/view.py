@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from .errors import BadSpecError
-from .escape import Escape, EscapePeriod
+from .escape import EscapeCause, EscapePeriod
 from .gpu import Capability, GpuHealth, GpuProcess
 from .ids import GpuId, ShareId, Tenant
 from .scheduling import SchedulingView
@@ -170,7 +170,7 @@ class GpuView(Value):
     driver: str
     processes: tuple[GpuProcess, ...]
     simulated: bool
-    escapes: tuple[Escape, ...] = ()  # of shares whose limits do not hold on it now
+    escapes: tuple[EscapeCause, ...] = ()  # of shares whose limits do not hold on it now
 
 
 class ShareList(Value):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from gpushare.model.escape import Escape
+from gpushare.model.escape import EscapeCause
 from gpushare.model.promise import Promise, while_escaped
 from gpushare.model.share import Decision, Finding, Level, Verification
 
@@ -17,7 +17,7 @@ def with_escapes(
     verification: Verification,
     decision: Decision,
     stack: Sequence[Promise],
-    causes: Iterable[Escape],
+    causes: Iterable[EscapeCause],
 ) -> Verification:
     """As it is without causes; else the dimensions that they concern are not delivered."""
     causes = tuple(causes)
@@ -30,7 +30,7 @@ def with_escapes(
     return replace(verification, ok=ok, findings=findings)
 
 
-def _overruled(finding: Finding, level: Level, causes: Sequence[Escape]) -> Finding:
+def _overruled(finding: Finding, level: Level, causes: Sequence[EscapeCause]) -> Finding:
     concerned = [c for c in causes if finding.dimension in c.kind.dimensions]
     if not concerned or level.at_least(finding.promised) or level.at_least(finding.delivered):
         return finding

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import ShareId
+from gpushare.model.policy.reclaim import Action
 from gpushare.model.policy.tenant import Rung
-from gpushare.model.reclaim import Action
 from gpushare.model.share import Decision
 from gpushare.scheduler import (
     after,

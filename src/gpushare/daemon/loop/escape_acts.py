@@ -8,7 +8,7 @@ from gpushare.daemon.acts.termination import Termination
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.share_processes import ShareProcesses
-from gpushare.model.escape import Escape
+from gpushare.model.escape import EscapeCause
 from gpushare.model.ids import ShareId
 from gpushare.model.policy.tenant import EscapeAct
 from gpushare.model.share import ProcessRef, Share
@@ -35,7 +35,7 @@ class EscapeActs:
         elif act is EscapeAct.SUSPEND:
             self._stop(share, causes, on_gpu)
 
-    def _stop(self, share: Share, causes: Sequence[Escape], on_gpu: Collection[int]) -> None:
+    def _stop(self, share: Share, causes: Sequence[EscapeCause], on_gpu: Collection[int]) -> None:
         """SIGSTOP: without the guard nothing moves a process' memory, so it keeps what it has, but
         takes no more and starts no work."""
         named = {cause.pid for cause in causes}

@@ -15,7 +15,7 @@ from gpushare.daemon.observe.gpu_use import GpuUse, ShareUse
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.observe.share_processes import ShareProcesses
-from gpushare.model.escape import Escape, EscapeKind, EscapePeriod
+from gpushare.model.escape import EscapeCause, EscapeKind, EscapePeriod
 from gpushare.model.gpu import GpuProcess
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.promise import Promise, while_escaped
@@ -76,7 +76,7 @@ class EscapeWatch:
                 await self._settle(use, gpu_use, memory)
         self._keep({share.id for share in living})
 
-    async def now(self, share: Share) -> tuple[Escape, ...]:
+    async def now(self, share: Share) -> tuple[EscapeCause, ...]:
         """What shows now that limits of the share do not hold, from a new look."""
         await self._machine.refresh()
         living = [other for other in self._store.shares.living() if other.state.holds]
@@ -140,7 +140,7 @@ class EscapeWatch:
         elif share.escape is not None and share.escape.active:
             self._ended(share, share.escape)
 
-    def _sure(self, share: Share, found: Sequence[Escape]) -> tuple[Escape, ...]:
+    def _sure(self, share: Share, found: Sequence[EscapeCause]) -> tuple[EscapeCause, ...]:
         """What was seen at the look before too."""
         before = self._seen.get(share.id)
         if before is None:  # a daemon that has started continues with what is recorded
@@ -150,7 +150,7 @@ class EscapeWatch:
             self._look_in(_AGAIN)
         return tuple(cause for cause in found if cause.same in before)
 
-    def _report(self, share: Share, causes: Iterable[Escape]) -> None:
+    def _report(self, share: Share, causes: Iterable[EscapeCause]) -> None:
         """An event for each cause when it begins."""
         begun = {cause.same: cause for cause in causes}
         known = self._reported.setdefault(share.id, _recorded(share))
@@ -161,7 +161,7 @@ class EscapeWatch:
         self._reported[share.id] = set(begun)
 
     async def _escaped(
-        self, share: Share, causes: tuple[Escape, ...], pids: Collection[int]
+        self, share: Share, causes: tuple[EscapeCause, ...], pids: Collection[int]
     ) -> None:
         period, now = share.escape, self._ports.clock.now()
         since = period.since if period is not None and period.active else now
@@ -208,7 +208,7 @@ def _recorded(share: Share) -> set[_Same]:
     return {cause.same for cause in share.escape.causes} if share.escape and active else set()
 
 
-def _weakens(use: ShareUse, cause: Escape) -> bool:
+def _weakens(use: ShareUse, cause: EscapeCause) -> bool:
     """Whether a promise of the share depended on what was escaped."""
     promised = use.share.decision.enforcement if use.share.decision else Enforcement()
     return while_escaped(promised, use.stack, [cause]) != promised

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpushare.mechanisms.mechanism import Observation
-from gpushare.model.escape import Escape, EscapeKind
+from gpushare.model.escape import EscapeCause, EscapeKind
 from gpushare.model.gpu import Gpu, GpuProcess
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Promise
@@ -77,19 +77,19 @@ class GpuUse:
         """What the driver counts for the share's processes on its GPUs; None: unknown."""
         return {gpu: _sum(self._own(use, gpu)) for gpu in use.gpus & self._listed.keys()}
 
-    def causes(self, use: ShareUse) -> tuple[Escape, ...]:
+    def causes(self, use: ShareUse) -> tuple[EscapeCause, ...]:
         """Everything that shows a limit of the share not to hold."""
         return (
             *self._unguarded(use),
             *self._elsewhere(use),
             *(cause for grant in use.grants for cause in self._over(use, grant)),
             *(
-                Escape(kind=EscapeKind.IMPOSSIBLE, gpu=gpu)
+                EscapeCause(kind=EscapeKind.IMPOSSIBLE, gpu=gpu)
                 for gpu in sorted(use.gpus & set(use.observed.impossible))
             ),
         )
 
-    def _unguarded(self, use: ShareUse) -> Iterator[Escape]:
+    def _unguarded(self, use: ShareUse) -> Iterator[EscapeCause]:
         if not use.guarded:
             return
         kind = EscapeKind.STALE if use.observed.unreadable else EscapeKind.NO_GUARD
@@ -97,25 +97,25 @@ class GpuUse:
             for process in self._own(use, gpu):
                 # A share may be inside another one, whose guard counts the process.
                 if process.pid not in self._counted:
-                    yield Escape(kind=kind, gpu=gpu, pid=process.pid, memory=process.memory)
+                    yield EscapeCause(kind=kind, gpu=gpu, pid=process.pid, memory=process.memory)
 
-    def _elsewhere(self, use: ShareUse) -> Iterator[Escape]:
+    def _elsewhere(self, use: ShareUse) -> Iterator[EscapeCause]:
         # The driver lists a process on a MIG instance for the whole GPU too.
         parents = {self._parents.get(gpu) for gpu in use.gpus}
         for gpu, processes in self._listed.items():
             for process in processes if gpu not in parents else ():
                 reach = self._reach.get(process.pid, frozenset())
                 if process.pid in use.pids and gpu not in reach and process.memory != 0:
-                    yield Escape(
+                    yield EscapeCause(
                         kind=EscapeKind.OTHER_GPU, gpu=gpu, pid=process.pid, memory=process.memory
                     )
 
-    def _over(self, use: ShareUse, grant: GpuGrant) -> Iterator[Escape]:
+    def _over(self, use: ShareUse, grant: GpuGrant) -> Iterator[EscapeCause]:
         own = self._own(use, grant.gpu)
         memory = _sum(own)
         allowed = max(grant.limit, use.share.kept.get(grant.gpu, Bytes(0)))
         if memory is not None and memory > allowed + TOLERANCE * max(1, len(own)):
-            yield Escape(kind=EscapeKind.OVER_LIMIT, gpu=grant.gpu, memory=memory)
+            yield EscapeCause(kind=EscapeKind.OVER_LIMIT, gpu=grant.gpu, memory=memory)
 
     def _own(self, use: ShareUse, gpu: GpuId) -> list[GpuProcess]:
         """The share's processes on the GPU, without those that another share's guard counts."""

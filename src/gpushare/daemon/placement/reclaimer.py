@@ -18,8 +18,8 @@ from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import ShareId
+from gpushare.model.policy.reclaim import Action
 from gpushare.model.policy.tenant import Rung
-from gpushare.model.reclaim import Action
 from gpushare.model.share import Cause, Decision, Share, Tier
 from gpushare.model.view import MOVE_SECONDS
 from gpushare.scheduler import Request, Snapshot, plan, regrant, returned, returning

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gpushare.daemon.acts.suspend_methods import why_unmigratable, why_unmovable
 from gpushare.mechanisms.mechanism import Observation
-from gpushare.model.escape import Escape
+from gpushare.model.escape import EscapeCause
 from gpushare.model.gpu import Gpu, GpuProcess, Machine
 from gpushare.model.ids import GpuId, Tenant
 from gpushare.model.promise import Promise, while_escaped
@@ -154,7 +154,7 @@ def for_strangers(view: ShareView, *, names: bool) -> ShareView:
     )
 
 
-def active_escape(share: Share) -> tuple[Escape, ...]:
+def active_escape(share: Share) -> tuple[EscapeCause, ...]:
     """What shows now that limits of the share do not hold."""
     if share.escape is None or not share.escape.active or not share.state.holds:
         return ()

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from gpushare.model.errors import GpushareError
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
+from gpushare.model.policy.reclaim import Action
 from gpushare.model.policy.tenant import Rung
 from gpushare.model.promise import adjustable, stack_of
-from gpushare.model.reclaim import Action
 from gpushare.model.share import Cause, Decision, Share, State, Suspension
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import Bytes, Percent

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from gpushare.model.policy.reclaim import Action
 from gpushare.model.policy.tenant import Rung
-from gpushare.model.reclaim import Action
 from gpushare.model.share import Share
 from gpushare.scheduler.order.fairshare import fair_shares, path
 from gpushare.scheduler.order.load import held

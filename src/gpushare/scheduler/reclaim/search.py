@@ -25,8 +25,8 @@ from msgspec.structs import replace
 
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import GpuId
+from gpushare.model.policy.reclaim import Action
 from gpushare.model.policy.tenant import Rung
-from gpushare.model.reclaim import Action
 from gpushare.model.share import Decision, Share
 from gpushare.model.units import FULL, Percent
 from gpushare.scheduler.capacity.room import grant_on, rooms

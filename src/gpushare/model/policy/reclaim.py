@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How borrowed capacity is taken back."""
 
+from gpushare.model.ids import ShareId
 from gpushare.model.policy.tenant import Rung
-
-from .ids import ShareId
-from .share import Decision
-from .value import Value
+from gpushare.model.share import Decision
+from gpushare.model.value import Value
 
 
 class Action(Value):
