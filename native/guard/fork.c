@@ -24,6 +24,7 @@
 #include "schedule/timing/cost_model.h"
 #include "share/attach.h"
 #include "swap/blocks/heap.h"
+#include "swap/blocks/ipc_export.h"
 #include "swap/suspend/suspend_thread.h"
 
 /* Another thread may have held any of the locks at the fork, so nothing is freed or unlocked. */
@@ -48,6 +49,7 @@ static void forget_everything(void)
     gs_poll_thread_forget();
     gs_heap_forget();
     gs_ipc_forget();
+    gs_ipc_exports_forget();
     gs_unmovable_forget();
     gs_suspend_thread_forget();
     gs_quiesce_forget();

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Allocation from blocks that can be moved: reuse, small ones, pointers, other processes."""
+"""Allocation from blocks that can be moved: reuse, small ones, pointers."""
 
 import pytest
 
@@ -18,8 +18,6 @@ SCENARIOS = [
     "nothing_is_reused_during_a_capture",
     "pitched",
     "ends_with_its_context",
-    "other_processes_map_exports",
-    "a_ticket_of_a_wrong_size_is_refused",
 ]
 
 

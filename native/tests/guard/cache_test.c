@@ -7,8 +7,6 @@
 
 #include <sys/wait.h>
 
-#include "swap/blocks/ipc_export.h"
-
 static uint64_t used(void)
 {
     return gs_region_used(region, 0) - region->gpu[0].context;
@@ -226,87 +224,6 @@ static void ends_with_its_context(void)
     CHECK(gs_region_used(region, 0) == 0 && number(&slot()->movable) == 0);
 }
 
-struct letter {
-    CUipcMemHandle large, small;
-};
-
-static void map_and_answer(const struct letter *letter)
-{
-    CUdeviceptr large, small, again;
-    begin();
-    OK(cuIpcOpenMemHandle_v2(&large, letter->large, 1));
-    OK(cuIpcOpenMemHandle_v2(&small, letter->small, 1));
-    OK(cuIpcOpenMemHandle_v2(&again, letter->large, 1));
-    CHECK(again == large && word(&slot()->unmovable) == GS_UNMOVABLE_IMPORTED);
-    CHECK(number(&slot()->charged[0]) == region->gpu[0].context); /* charged to the exporter */
-    check_pattern(large, 130 * MIB, 1);
-    check_pattern(small, 800, 2);
-    write_pattern(large + 64 * MIB, 2 * MIB, 7);
-    write_pattern(small, 800, 8);
-    OK(cuIpcCloseMemHandle(large));
-    check_pattern(large + 64 * MIB, 2 * MIB, 7);
-    OK(cuIpcCloseMemHandle(again));
-    OK(cuIpcCloseMemHandle(small));
-    CHECK(word(&slot()->unmovable) == 0);
-    CHECK(cuIpcCloseMemHandle(large) != CUDA_SUCCESS);
-    _exit(0);
-}
-
-static void other_processes_map_exports(void)
-{
-    struct letter letter;
-    int post[2];
-    CHECK(pipe(post) == 0);
-    pid_t child = fork();
-    if (child == 0) {
-        CHECK(read(post[0], &letter, sizeof letter) == (ssize_t)sizeof letter);
-        map_and_answer(&letter);
-    }
-    begin();
-    CUdeviceptr large = take(130 * MIB), before = take(512), small = take(800), again;
-    write_pattern(large, 130 * MIB, 1);
-    write_pattern(small, 800, 2);
-    OK(cuIpcGetMemHandle(&letter.large, large));
-    OK(cuIpcGetMemHandle(&letter.small, small));
-    CHECK(cuIpcOpenMemHandle_v2(&again, letter.large, 1) == CUDA_ERROR_INVALID_CONTEXT);
-    CHECK(write(post[1], &letter, sizeof letter) == (ssize_t)sizeof letter);
-    child_ends_well(child);
-    check_pattern(large + 64 * MIB, 2 * MIB, 7);
-    check_pattern(small, 800, 8);
-    CHECK(word(&slot()->unmovable) == GS_UNMOVABLE_EXPORTED);
-    OK(cuMemFree_v2(large));
-    OK(cuMemFree_v2(before));
-    OK(cuMemFree_v2(small));
-    size_t free, total;
-    OK(cuMemGetInfo_v2(&free, &total)); /* which sweeps dead processes */
-    CHECK(word(&slot()->unmovable) == 0 && used() == 0);
-}
-
-/* The exporter is not trusted: its list has to hold as many bytes as the ticket says. */
-static void a_ticket_of_a_wrong_size_is_refused(void)
-{
-    struct gs_ticket ticket;
-    CUipcMemHandle handle;
-    CUdeviceptr at;
-    int post[2];
-    CHECK(pipe(post) == 0);
-    pid_t child = fork();
-    if (child == 0) {
-        CHECK(read(post[0], &handle, sizeof handle) == (ssize_t)sizeof handle);
-        begin();
-        GIVES(cuIpcOpenMemHandle_v2(&at, handle, 1), CUDA_ERROR_MAP_FAILED);
-        CHECK(word(&slot()->unmovable) == 0);
-        _exit(0);
-    }
-    begin();
-    OK(cuIpcGetMemHandle(&handle, take(4 * MIB)));
-    memcpy(&ticket, &handle, sizeof ticket);
-    ticket.bytes *= 2;
-    memcpy(&handle, &ticket, sizeof ticket);
-    CHECK(write(post[1], &handle, sizeof handle) == (ssize_t)sizeof handle);
-    child_ends_well(child);
-}
-
 static const struct scenario scenarios[] = {
     {"is_used_again", is_used_again, false},
     {"small_allocations_share_pages", small_allocations_share_pages, false},
@@ -319,8 +236,6 @@ static const struct scenario scenarios[] = {
     {"nothing_is_reused_during_a_capture", nothing_is_reused_during_a_capture, false},
     {"pitched", pitched, false},
     {"ends_with_its_context", ends_with_its_context, false},
-    {"other_processes_map_exports", other_processes_map_exports, true},
-    {"a_ticket_of_a_wrong_size_is_refused", a_ticket_of_a_wrong_size_is_refused, true},
 };
 
 int main(int count, char **arguments)

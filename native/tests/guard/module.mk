@@ -3,7 +3,7 @@ GUARD_TESTS := $(BUILD)/tests/guard
 GUARD_DRIVER := $(GUARD_TESTS)/driver/libcuda.so.1
 GUARD_LIBRARY := $(abspath $(BUILD)/guard/libgpushare.so)
 TESTS += test-guard
-GUARD_REGION_OBJECTS := $(addprefix $(BUILD)/obj/guard/,share/region.o share/region_file.o base/shared_file.o base/life.o base/process.o base/clock.o)
+GUARD_REGION_OBJECTS := $(addprefix $(BUILD)/obj/guard/,share/region.o share/region_file.o base/shared_file.o base/life.o base/process.o base/clock.o swap/blocks/fd_socket.o)
 .SECONDARY:
 
 $(BUILD)/obj/tests/guard/%.o: override CFLAGS += -Iguard
@@ -22,7 +22,7 @@ $(GUARD_TESTS)/linked_test: $(BUILD)/obj/tests/guard/linked_test.o $(GUARD_DRIVE
 
 # These need a simulated machine: tests/guard of the repository runs them.
 GUARD_SIMULATED := $(addprefix $(GUARD_TESTS)/,paths_test stress_test address_test gate_test suspend_test cache_test hold_test \
-	refuse_test)
+	refuse_test ipc_test)
 $(GUARD_SIMULATED): $(GUARD_TESTS)/%: $(BUILD)/obj/tests/guard/%.o $(GUARD_REGION_OBJECTS) $(BUILD)/simgpu/libcuda.so.1
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -2,24 +2,19 @@
 /* Memory of other processes by IPC handles: those of the driver, and tickets for blocks. */
 #include "hooks/memory/ipc.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/process.h"
+#include "base/log.h"
 #include "charge/unmovable.h"
+#include "driver/capture_state.h"
 #include "driver/quiesce.h"
+#include "hooks/setup/context.h"
 #include "swap/blocks/heap.h"
 #include "swap/blocks/ipc_export.h"
-
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
-#ifndef SYS_pidfd_getfd
-#define SYS_pidfd_getfd 438
-#endif
 
 struct opened {
     struct gs_ticket ticket;
@@ -41,76 +36,89 @@ static void unmap(struct opened *opened, unsigned chunks, uint64_t bytes)
     cuda()->cuMemAddressFree(opened->base, opened->ticket.bytes);
 }
 
-static CUresult map_chunk(struct opened *opened, unsigned number, uint64_t at, int pidfd,
-                          const struct gs_ipc_chunk *chunk)
+/* The exporter is not trusted: a chunk must be whole pages and fit into what is left. */
+static CUresult receive_chunk(int peer, uint64_t left, struct gs_ipc_chunk *chunk,
+                              CUmemGenericAllocationHandle *handle)
 {
-    int fd = (int)syscall(SYS_pidfd_getfd, pidfd, chunk->fd, 0);
-    if (fd < 0)
-        return CUDA_ERROR_MAP_FAILED;
+    int fd;
+    bool sound = gs_fd_receive(peer, chunk, sizeof *chunk, &fd) && fd >= 0 && chunk->bytes
+                 && chunk->bytes % GS_PAGE == 0 && chunk->bytes <= left;
+    CUresult result = CUDA_ERROR_MAP_FAILED;
+    if (sound)
+        result = cuda()->cuMemImportFromShareableHandle(handle, (void *)(intptr_t)fd,
+                                                        CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+    else
+        gs_log("cannot open the memory of another process: it sends no descriptor");
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
+static CUresult map_chunk(struct opened *opened, unsigned number, int peer, uint64_t *at)
+{
+    struct gs_ipc_chunk chunk;
     CUresult result =
-        cuda()->cuMemImportFromShareableHandle(&opened->handle[number], (void *)(intptr_t)fd,
-                                               CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
-    close(fd);
+        receive_chunk(peer, opened->ticket.bytes - *at, &chunk, &opened->handle[number]);
     if (result != CUDA_SUCCESS)
         return result;
-    result = cuda()->cuMemMap(opened->base + at, chunk->bytes, 0, opened->handle[number], 0);
-    if (result != CUDA_SUCCESS)
+    result = cuda()->cuMemMap(opened->base + *at, chunk.bytes, 0, opened->handle[number], 0);
+    if (result == CUDA_SUCCESS)
+        *at += chunk.bytes;
+    else
         cuda()->cuMemRelease(opened->handle[number]);
     return result;
 }
 
-static CUresult map_chunks(struct opened *opened, int pidfd, const struct gs_ipc_chunk *chunk)
+static CUresult map_chunks(struct opened *opened, int peer)
 {
     uint64_t at = 0;
     CUdevice device = 0;
     CUresult result = cuda()->cuCtxGetDevice(&device);
     unsigned done = 0;
     while (result == CUDA_SUCCESS && done < opened->ticket.count) {
-        result = map_chunk(opened, done, at, pidfd, &chunk[done]);
-        if (result == CUDA_SUCCESS)
-            at += chunk[done++].bytes;
+        result = map_chunk(opened, done, peer, &at);
+        done += result == CUDA_SUCCESS;
     }
-    CUmemAccessDesc us = {{CU_MEM_LOCATION_TYPE_DEVICE, device},
-                          CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    if (result == CUDA_SUCCESS && at != opened->ticket.bytes)
+        result = CUDA_ERROR_MAP_FAILED;
     if (result == CUDA_SUCCESS)
-        result = cuda()->cuMemSetAccess(opened->base, at, &us, 1);
+        result = gs_chunks_open(opened->base, at, device);
     if (result != CUDA_SUCCESS)
         unmap(opened, done, at);
     return result;
 }
 
-/* Reads the list of chunks in the exporter. Both are untrusted, so it has to match the ticket. */
-static struct gs_ipc_chunk *fetch_list(const struct gs_ticket *ticket, int pidfd)
+/* A socket that answers with the chunks, or -1. */
+static int ask(const struct gs_ticket *ticket)
 {
-    size_t bytes = ticket->count * sizeof(struct gs_ipc_chunk);
-    struct gs_ipc_chunk *list = malloc(bytes ? bytes : 1);
-    int fd = (int)syscall(SYS_pidfd_getfd, pidfd, ticket->list, 0);
-    uint64_t sum = 0;
-    bool whole = list && fd >= 0 && pread(fd, list, bytes, 0) == (ssize_t)bytes;
-    for (unsigned i = 0; whole && i < ticket->count; i++)
-        sum += list[i].bytes;
-    if (fd >= 0)
-        close(fd);
-    if (whole && sum == ticket->bytes)
-        return list;
-    free(list);
-    return NULL;
+    struct gs_ipc_request request = {GS_TICKET_MAGIC, ticket->id};
+    int peer = gs_fd_connect(&ticket->exporter);
+    if (peer >= 0 && gs_fd_send(peer, &request, sizeof request, -1))
+        return peer;
+    gs_log("cannot open the memory of another process: %s", strerror(errno));
+    if (peer >= 0)
+        close(peer);
+    return -1;
 }
 
 static CUresult map(struct opened *opened)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, opened->ticket.pid, 0);
-    bool same = pidfd >= 0 && gs_process_start(opened->ticket.pid) == opened->ticket.start;
-    struct gs_ipc_chunk *list = same ? fetch_list(&opened->ticket, pidfd) : NULL;
+    int peer = ask(&opened->ticket);
+    if (peer < 0)
+        return CUDA_ERROR_MAP_FAILED;
     CUresult result =
-        list ? cuda()->cuMemAddressReserve(&opened->base, opened->ticket.bytes, GS_PAGE, 0, 0)
-             : CUDA_ERROR_MAP_FAILED;
+        cuda()->cuMemAddressReserve(&opened->base, opened->ticket.bytes, GS_PAGE, 0, 0);
     if (result == CUDA_SUCCESS)
-        result = map_chunks(opened, pidfd, list);
-    if (pidfd >= 0)
-        close(pidfd);
-    free(list);
+        result = map_chunks(opened, peer);
+    close(peer);
     return result;
+}
+
+/* A ticket comes from another process, which need not be the exporter. */
+static bool is_sound(const struct gs_ticket *ticket)
+{
+    return ticket->bytes && ticket->bytes % GS_PAGE == 0 && ticket->offset < ticket->bytes
+           && ticket->count == (ticket->bytes + GS_CHUNK - 1) / GS_CHUNK;
 }
 
 /* Needs the lock. */
@@ -126,8 +134,10 @@ static struct opened *find_opened(const struct gs_ticket *ticket)
 static CUresult open_ticket(CUdeviceptr *pointer, const struct gs_ticket *ticket)
 {
     struct opened *opened = find_opened(ticket);
-    if (ticket->pid == getpid())
+    if (gs_ipc_is_ours(ticket))
         return CUDA_ERROR_INVALID_CONTEXT; /* as the driver does in the exporting process */
+    if (!is_sound(ticket))
+        return CUDA_ERROR_INVALID_VALUE;
     if (!opened) {
         opened = calloc(1, sizeof *opened + ticket->count * sizeof *opened->handle);
         if (!opened)
@@ -187,22 +197,29 @@ CUresult cuIpcOpenMemHandle_v2(CUdeviceptr *pointer, CUipcMemHandle handle, unsi
                : native_opened(cuda()->cuIpcOpenMemHandle_v2(pointer, handle, flags));
 }
 
-/* False when the pointer is not of a ticket. Needs the lock. */
-static bool close_pointer(CUdeviceptr pointer)
+/* Takes a mapping out of the list at its last closing. False when the pointer is of no ticket. */
+static bool take(CUdeviceptr pointer, struct opened **last)
 {
+    pthread_mutex_lock(&lock);
     struct opened **link = &first;
     while (*link && (*link)->base + (*link)->ticket.offset != pointer)
         link = &(*link)->next;
     struct opened *opened = *link;
-    if (!opened)
-        return false;
-    if (--opened->times)
-        return true;
-    *link = opened->next;
+    *last = opened && --opened->times == 0 ? opened : NULL;
+    if (*last)
+        *link = opened->next;
+    pthread_mutex_unlock(&lock);
+    return opened != NULL;
+}
+
+/* Queued work may still use the memory. The driver's own closing waits for it; unmapping does not. */
+static void finish(struct opened *opened)
+{
+    if (!gs_capturing())
+        gs_contexts_wait();
     unmap(opened, opened->ticket.count, opened->ticket.bytes);
     free(opened);
     gs_unmovable_drop(GS_UNMOVABLE_IMPORTED);
-    return true;
 }
 
 static CUresult close_native(CUdeviceptr pointer)
@@ -215,13 +232,29 @@ static CUresult close_native(CUdeviceptr pointer)
 
 CUresult cuIpcCloseMemHandle(CUdeviceptr pointer)
 {
+    struct opened *last;
     gs_enter();
-    pthread_mutex_lock(&lock);
-    bool closed = close_pointer(pointer);
-    pthread_mutex_unlock(&lock);
-    CUresult result = closed ? CUDA_SUCCESS : close_native(pointer);
+    CUresult result = take(pointer, &last) ? CUDA_SUCCESS : close_native(pointer);
+    if (last)
+        finish(last);
     gs_leave();
     return result;
+}
+
+bool gs_ipc_find(CUdeviceptr address, CUdeviceptr *at, uint64_t *bytes)
+{
+    if (!__atomic_load_n(&first, __ATOMIC_RELAXED))
+        return false;
+    pthread_mutex_lock(&lock);
+    const struct opened *opened = first;
+    while (opened && address - opened->base - opened->ticket.offset >= opened->ticket.asked)
+        opened = opened->next;
+    if (opened) {
+        *at = opened->base + opened->ticket.offset;
+        *bytes = opened->ticket.asked;
+    }
+    pthread_mutex_unlock(&lock);
+    return opened != NULL;
 }
 
 static CUresult make_ticket(CUipcMemHandle *handle, const struct gs_allocation *allocation)
@@ -230,8 +263,8 @@ static CUresult make_ticket(CUipcMemHandle *handle, const struct gs_allocation *
     gs_blocks_lock();
     struct gs_block *block = gs_block_at(allocation->at);
     uint64_t offset = block ? allocation->at - block->at : 0;
-    CUresult result =
-        block ? gs_ipc_export_block(block, offset, &ticket) : CUDA_ERROR_INVALID_VALUE;
+    CUresult result = block ? gs_ipc_export_block(block, offset, allocation->bytes, &ticket)
+                            : CUDA_ERROR_INVALID_VALUE;
     gs_blocks_unlock();
     if (result == CUDA_SUCCESS)
         memcpy(handle, &ticket, sizeof ticket);

@@ -8,6 +8,14 @@
 #ifndef GS_IPC_H
 #define GS_IPC_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "driver/real.h"
+
+/* The allocation of another process that contains an address; false when it is not from a ticket. */
+bool gs_ipc_find(CUdeviceptr address, CUdeviceptr *at, uint64_t *bytes);
+
 /* In the child of a fork. */
 void gs_ipc_forget(void);
 

@@ -2,12 +2,14 @@
 /*
  * What a program learns about its pointers: its allocations, not the blocks and chunks behind them.
  */
+#include "hooks/memory/ipc.h"
 #include "swap/blocks/heap.h"
 
 CUresult cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size, CUdeviceptr pointer)
 {
     struct gs_allocation allocation;
-    if (!gs_heap_find(pointer, &allocation))
+    if (!gs_heap_find(pointer, &allocation)
+        && !gs_ipc_find(pointer, &allocation.at, &allocation.bytes))
         return cuda()->cuMemGetAddressRange_v2(base, size, pointer);
     if (base)
         *base = allocation.at;

@@ -17,6 +17,8 @@
 #include "swap/blocks/heap.h"
 #include "swap/suspend/suspend_thread.h"
 
+enum { CONTEXTS = 64 };
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int open_contexts[GS_GPUS];
 static CUcontext primary[GS_GPUS];
@@ -82,13 +84,17 @@ static void leave(int gpu, uint64_t price)
     gs_uncharge(GS_EXACT, gpu, price);
 }
 
-/* Records a context that is charged and counted; a handle that is recorded already counts once. */
+/*
+ * Records a context that is charged and counted; a handle that is recorded already counts once.
+ * `place->context` is what can be made current: NULL for a green context.
+ */
 static void remember(CUcontext context, const struct gs_place *place, uint64_t price)
 {
     struct gs_entry old, entry = {.space = GS_CONTEXT,
                                   .key = (uintptr_t)context,
                                   .gpu = (int8_t)place->gpu,
                                   .bytes = price,
+                                  .owner = place->context,
                                   .pool = (void *)(intptr_t)place->device};
     if (gs_ledger_put(&entry, &old))
         leave(old.gpu, old.bytes);
@@ -138,6 +144,33 @@ struct gs_place gs_place_of_stream(CUstream stream)
     return gs_place_current();
 }
 
+struct contexts {
+    CUcontext context[CONTEXTS];
+    int count;
+};
+
+static bool collect(const struct gs_entry *entry, void *into)
+{
+    struct contexts *contexts = into;
+    if (entry->space == GS_CONTEXT && entry->owner)
+        contexts->context[contexts->count++] = entry->owner;
+    return contexts->count == CONTEXTS;
+}
+
+void gs_contexts_wait(void)
+{
+    struct contexts contexts = {.count = 0};
+    CUcontext current = NULL;
+    gs_suspend_thread_pause(); /* as long as it is paused, no context ends */
+    gs_ledger_search(collect, &contexts);
+    cuda()->cuCtxGetCurrent(&current);
+    for (int i = 0; i < contexts.count; i++)
+        if (cuda()->cuCtxSetCurrent(contexts.context[i]) == CUDA_SUCCESS)
+            cuda()->cuCtxSynchronize();
+    cuda()->cuCtxSetCurrent(current);
+    gs_suspend_thread_continue();
+}
+
 static bool primary_recorded(int gpu)
 {
     struct gs_entry entry;
@@ -168,7 +201,7 @@ static CUresult retain(CUcontext *context, CUdevice device)
         leave(place.gpu, price);
         return result;
     }
-    primary[place.gpu] = *context;
+    primary[place.gpu] = place.context = *context;
     remember(*context, &place, price);
     return result;
 }
@@ -221,6 +254,8 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
     return OUTSIDE_TRANSFERS(primary_released(cuda()->cuDevicePrimaryCtxReset_v2(device), device));
 }
 
+#define MADE_CURRENT(handle) _Generic(*(handle), CUcontext: *(handle), default: NULL)
+
 /* A call that creates a context: charged before, recorded after. */
 #define CREATE(handle, on, cost, call)                                   \
     do {                                                                 \
@@ -231,6 +266,8 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
         gs_channel_groups_begin(place.gpu);                              \
         CUresult result = paid ? call : gs_refuse(place.gpu);            \
         gs_channel_groups_end();                                         \
+        if (result == CUDA_SUCCESS)                                      \
+            place.context = MADE_CURRENT(handle);                        \
         if (place.gpu >= 0 && result == CUDA_SUCCESS)                    \
             remember((CUcontext) * (handle), &place, price);             \
         else if (place.gpu >= 0 && paid)                                 \

@@ -16,6 +16,9 @@ struct gs_place gs_place_current(void);
 /* Where a stream's allocations go. */
 struct gs_place gs_place_of_stream(CUstream stream);
 
+/* Waits for the work of every context of this process. One that is broken is left out. */
+void gs_contexts_wait(void);
+
 /* In the child of a fork. */
 void gs_context_forget(void);
 

@@ -38,9 +38,21 @@ static struct {
     size_t count, room;
 } deferred;
 
+/* Asked for by programs that show memory to processes without the guard. */
+static bool memory_is_plain(void)
+{
+    static int plain = -1;
+    if (plain < 0) {
+        const char *value = getenv("GPUSHARE_PLAIN_MEMORY");
+        plain = value && strcmp(value, "1") == 0;
+    }
+    return plain;
+}
+
 bool gs_heap_serves(const struct gs_place *place)
 {
-    return gs_movable() && place->gpu >= 0 && gs_chunks_possible(place->device);
+    return gs_movable() && place->gpu >= 0 && !memory_is_plain()
+           && gs_chunks_possible(place->device);
 }
 
 static bool defer(CUdeviceptr pointer)

@@ -2,87 +2,143 @@
 #include "swap/blocks/ipc_export.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/process.h"
+#include "base/log.h"
+#include "base/thread.h"
 #include "charge/unmovable.h"
-#include "share/region.h"
+#include "driver/quiesce.h"
+
+static const char NAME[] = "gpushare-ipc";
+
+enum { NAP_US = 10000 };
 
 static_assert(sizeof(struct gs_ticket) == CU_IPC_HANDLE_SIZE, "a ticket fits into an IPC handle");
 
 struct gs_ipc_export {
-    int list;
-    struct gs_ipc_chunk chunk[];
+    uint64_t id;
 };
 
-static void close_all(struct gs_ipc_export *ipc_export, unsigned count)
+/* The socket; guarded by the lock of the blocks until the server runs. */
+static struct gs_fd_name name;
+static int listener = -1;
+static bool serving;
+
+/* Needs the lock of the blocks. */
+static struct gs_block *exported(uint64_t id)
 {
-    for (unsigned i = 0; i < count; i++)
-        close(ipc_export->chunk[i].fd);
-    if (ipc_export->list >= 0)
-        close(ipc_export->list);
-    free(ipc_export);
+    struct gs_block *block;
+    for (size_t n = 0; (block = gs_block_number(n)); n++)
+        if (block->ipc_export && block->ipc_export->id == id)
+            return block;
+    return NULL;
 }
 
-static CUresult export(const struct gs_block *block, struct gs_ipc_export *ipc_export)
+/* A descriptor for a chunk, or -1; *bytes is 0 when there is no such chunk. */
+static int chunk_descriptor(uint64_t id, unsigned number, uint64_t *bytes)
 {
-    for (unsigned i = 0; i < block->count; i++) {
-        int fd = -1;
-        CUresult result =
-            cuda()->cuMemExportToShareableHandle(&fd, block->chunk[i].handle,
-                                                 CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
-        if (result != CUDA_SUCCESS) {
-            close_all(ipc_export, i);
-            return result;
-        }
-        ipc_export->chunk[i] = (struct gs_ipc_chunk){.fd = fd, .bytes = block->chunk[i].bytes};
+    int fd = -1;
+    *bytes = 0;
+    gs_enter();
+    gs_blocks_lock();
+    const struct gs_block *block = exported(id);
+    if (block && number < block->count
+        && cuda()->cuMemExportToShareableHandle(&fd, block->chunk[number].handle,
+                                                CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0)
+               == CUDA_SUCCESS)
+        *bytes = block->chunk[number].bytes;
+    gs_blocks_unlock();
+    gs_leave();
+    return fd;
+}
+
+/* One chunk after the other, so that a slow importer holds no lock. */
+static void answer(int peer)
+{
+    struct gs_ipc_request request;
+    struct gs_ipc_chunk chunk;
+    int none;
+    bool sound =
+        gs_fd_receive(peer, &request, sizeof request, &none) && request.magic == GS_TICKET_MAGIC;
+    if (none >= 0)
+        close(none);
+    for (unsigned number = 0; sound; number++) {
+        int fd = chunk_descriptor(request.id, number, &chunk.bytes);
+        sound = fd >= 0 && gs_fd_send(peer, &chunk, sizeof chunk, fd);
+        if (fd >= 0)
+            close(fd);
     }
-    return CUDA_SUCCESS;
 }
 
-static CUresult write_list(const struct gs_block *block, struct gs_ipc_export *ipc_export)
+/* The program may have closed every descriptor that it does not know. */
+static bool listens(void)
 {
-    size_t bytes = block->count * sizeof *ipc_export->chunk;
-    ipc_export->list = (int)syscall(SYS_memfd_create, "gpushare-block", 1u /* MFD_CLOEXEC */);
-    if (ipc_export->list >= 0
-        && write(ipc_export->list, ipc_export->chunk, bytes) == (ssize_t)bytes)
-        return CUDA_SUCCESS;
-    close_all(ipc_export, block->count);
-    return CUDA_ERROR_OPERATING_SYSTEM;
+    if (listener < 0 || !gs_fd_bound(listener, &name))
+        listener = gs_fd_listen(&name);
+    if (listener < 0)
+        gs_log("cannot listen for importers of memory: %s", strerror(errno));
+    return listener >= 0;
+}
+
+static void *serve(void *nothing)
+{
+    prctl(PR_SET_NAME, NAME);
+    while (listens()) {
+        int peer = gs_fd_accept(listener);
+        if (peer >= 0) {
+            listens(); /* before the answer, after which the next importer may ask */
+            answer(peer);
+            close(peer);
+        } else if (errno != EPERM) {
+            usleep(NAP_US); /* no descriptor is free */
+        }
+    }
+    return nothing;
+}
+
+/* Needs the lock of the blocks. */
+static bool serves(void)
+{
+    if (serving)
+        return true;
+    serving =
+        gs_fd_name_make(&name) && listens() && gs_thread_start_detached(NAME, serve, NULL) == 0;
+    return serving;
+}
+
+static uint64_t fresh_id(void)
+{
+    static uint64_t newest;
+    return __atomic_add_fetch(&newest, 1, __ATOMIC_RELAXED);
 }
 
 static CUresult begin(struct gs_block *block)
 {
-    struct gs_ipc_export *ipc_export =
-        calloc(1, sizeof *ipc_export + block->count * sizeof *ipc_export->chunk);
+    struct gs_ipc_export *ipc_export = serves() ? calloc(1, sizeof *ipc_export) : NULL;
     if (!ipc_export)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    ipc_export->list = -1;
-    CUresult result = export(block, ipc_export);
-    if (result == CUDA_SUCCESS)
-        result = write_list(block, ipc_export);
-    if (result != CUDA_SUCCESS)
-        return result;
-    /* Yama would let only a parent process copy descriptors from here. */
-    prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+        return CUDA_ERROR_OPERATING_SYSTEM;
+    ipc_export->id = fresh_id();
     block->ipc_export = ipc_export;
     gs_unmovable_add(GS_UNMOVABLE_EXPORTED);
     return CUDA_SUCCESS;
 }
 
-CUresult gs_ipc_export_block(struct gs_block *block, uint64_t offset, struct gs_ticket *ticket)
+CUresult gs_ipc_export_block(struct gs_block *block, uint64_t offset, uint64_t asked,
+                             struct gs_ticket *ticket)
 {
     CUresult result = block->ipc_export ? CUDA_SUCCESS : begin(block);
     if (result == CUDA_SUCCESS)
         *ticket = (struct gs_ticket){.magic = GS_TICKET_MAGIC,
-                                     .pid = getpid(),
-                                     .list = block->ipc_export->list,
-                                     .start = gs_process_start(getpid()),
+                                     .exporter = name,
+                                     .id = block->ipc_export->id,
                                      .bytes = block->bytes,
                                      .offset = offset,
+                                     .asked = asked,
                                      .count = block->count};
     return result;
 }
@@ -91,7 +147,24 @@ void gs_ipc_unexport(struct gs_block *block)
 {
     if (!block->ipc_export)
         return;
-    close_all(block->ipc_export, block->count);
+    free(block->ipc_export);
     block->ipc_export = NULL;
     gs_unmovable_drop(GS_UNMOVABLE_EXPORTED);
+}
+
+bool gs_ipc_is_ours(const struct gs_ticket *ticket)
+{
+    gs_blocks_lock();
+    bool ours = serving && memcmp(&ticket->exporter, &name, sizeof name) == 0;
+    gs_blocks_unlock();
+    return ours;
+}
+
+void gs_ipc_exports_forget(void)
+{
+    if (listener >= 0 && gs_fd_bound(listener, &name))
+        close(listener);
+    listener = -1;
+    serving = false;
+    memset(&name, 0, sizeof name);
 }

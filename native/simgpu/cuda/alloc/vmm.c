@@ -8,7 +8,7 @@
 #include "cuda/core/handle.h"
 #include "cuda/memory/arena.h"
 #include "cuda/memory/range.h"
-#include "cuda/stream/wait.h"
+#include "cuda/execution/in_flight.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -168,6 +168,7 @@ static CUresult each(CUdeviceptr at, uint64_t size, int access, void (*act)(gs_r
 static void unmap(gs_range *range, int access)
 {
     (void)access;
+    gs_in_flight_unmap(range);
     gs_arena_unmap(range->base, range->size);
     gs_chunk_drop(range->chunk);
     gs_range_remove(range);
@@ -185,10 +186,6 @@ static void set_access(gs_range *range, int access)
 CUresult cuMemUnmap(CUdeviceptr at, size_t size)
 {
     ENTER(NEED_INIT);
-    for (int i = 0; i < sim.count; i++)
-        if (sim.primary[i] && sim.primary[i]->alive
-            && gs_context_health(sim.primary[i]) == CUDA_SUCCESS)
-            gs_context_wait(sim.primary[i]);
     return each(at, size, 0, unmap);
 }
 

@@ -7,6 +7,7 @@
 #include "cuda/memory/arena.h"
 #include "cuda/memory/array.h"
 #include "cuda/memory/range.h"
+#include "cuda/execution/in_flight.h"
 #include "cuda/execution/timeline.h"
 
 typedef struct side {
@@ -74,10 +75,14 @@ static bool backed(CUdeviceptr at, uint64_t size)
     return true;
 }
 
+static uint64_t span_of(side side, const CUDA_MEMCPY3D *copy)
+{
+    return side.slice * (copy->Depth - 1) + side.pitch * (copy->Height - 1) + copy->WidthInBytes;
+}
+
 static bool usable(side side, CUmemorytype type, const CUDA_MEMCPY3D *copy)
 {
-    uint64_t span =
-        side.slice * (copy->Depth - 1) + side.pitch * (copy->Height - 1) + copy->WidthInBytes;
+    uint64_t span = span_of(side, copy);
     if (!side.at || side.pitch < copy->WidthInBytes)
         return false;
     if (type == CU_MEMORYTYPE_HOST || type == CU_MEMORYTYPE_ARRAY)
@@ -114,6 +119,13 @@ void gs_copy_run(const CUDA_MEMCPY3D *copy)
         for (size_t y = 0; y < copy->Height; y++)
             memmove(gs_bytes(to.at + to.slice * z + to.pitch * y),
                     gs_bytes(from.at + from.slice * z + from.pitch * y), copy->WidthInBytes);
+}
+
+void gs_copy_in_flight(CUcontext ctx, const CUDA_MEMCPY3D *copy, uint64_t until)
+{
+    side from = source(copy), to = target(copy);
+    gs_in_flight(ctx, from.at, span_of(from, copy), until);
+    gs_in_flight(ctx, to.at, span_of(to, copy), until);
 }
 
 uint64_t gs_copy_time(CUcontext ctx, const CUDA_MEMCPY3D *copy)

@@ -14,6 +14,8 @@
 CUresult gs_copy_check(const CUDA_MEMCPY3D *copy);
 CUresult gs_memset_check(const CUDA_MEMSET_NODE_PARAMS *fill);
 void gs_copy_run(const CUDA_MEMCPY3D *copy);
+/* Both sides are used until then. */
+void gs_copy_in_flight(CUcontext ctx, const CUDA_MEMCPY3D *copy, uint64_t until);
 uint64_t gs_copy_time(CUcontext ctx, const CUDA_MEMCPY3D *copy);
 void gs_memset_run(const CUDA_MEMSET_NODE_PARAMS *fill);
 CUDA_MEMCPY3D gs_copy_linear(CUdeviceptr to, CUdeviceptr from, size_t bytes);

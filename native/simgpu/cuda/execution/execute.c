@@ -7,6 +7,7 @@
 #include "cuda/memory/arena.h"
 #include "cuda/memory/graph_memory.h"
 #include "cuda/execution/copy.h"
+#include "cuda/execution/in_flight.h"
 #include "cuda/execution/kernel.h"
 #include "cuda/execution/order.h"
 #include "cuda/execution/timeline.h"
@@ -17,7 +18,7 @@ static void run_kernel(CUstream stream, const gs_op *op)
     uint32_t sms = gs_kernel_sms(stream->ctx, kernel);
     uint64_t duration = gs_kernel_ns(stream->ctx, kernel);
     stream->tail = gs_timeline_kernel(stream->ctx, gs_stream_ready(stream), duration, sms);
-    gs_kernel_run(stream->ctx, kernel);
+    gs_kernel_run(stream->ctx, kernel, stream->tail);
 }
 
 static void record(CUstream stream, const gs_op *op)
@@ -42,14 +43,24 @@ static void write_value(const CUstreamMemOpValueParams *value)
 static void fill(CUstream stream, const CUDA_MEMSET_NODE_PARAMS *params)
 {
     uint64_t bytes = params->width * params->elementSize * params->height;
+    if (gs_memset_check(params) != CUDA_SUCCESS) {
+        gs_illegal_address(stream->ctx);
+        return;
+    }
     stream->tail = gs_stream_ready(stream) + gs_copy_ns(stream->ctx->device, bytes, false);
     gs_memset_run(params);
+    gs_in_flight(stream->ctx, params->dst, bytes, stream->tail);
 }
 
 static void copy(CUstream stream, const CUDA_MEMCPY3D *params)
 {
+    if (gs_copy_check(params) != CUDA_SUCCESS) {
+        gs_illegal_address(stream->ctx);
+        return;
+    }
     stream->tail = gs_stream_ready(stream) + gs_copy_time(stream->ctx, params);
     gs_copy_run(params);
+    gs_copy_in_flight(stream->ctx, params, stream->tail);
 }
 
 CUresult gs_execute(CUstream stream, gs_op *op)

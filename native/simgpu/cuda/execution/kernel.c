@@ -6,7 +6,7 @@
 #include "cuda/core/handle.h"
 #include "cuda/memory/arena.h"
 #include "cuda/memory/range.h"
-#include "machine/fault.h"
+#include "cuda/execution/in_flight.h"
 
 static const void *parameter(const gs_kernel *kernel, int i)
 {
@@ -72,25 +72,19 @@ static bool mapped(CUdeviceptr at, uint64_t size)
     return true;
 }
 
-static void illegal_address(CUcontext ctx)
-{
-    gs_image_lock(sim.image);
-    gs_device_fault(sim.image, gs_home(ctx->device), sim.slot->pid, 31, CUDA_ERROR_ILLEGAL_ADDRESS);
-    gs_image_unlock(sim.image);
-}
-
-static void fill(CUcontext ctx, CUdeviceptr at, uint32_t value, uint64_t words)
+static void fill(CUcontext ctx, CUdeviceptr at, uint32_t value, uint64_t words, uint64_t until)
 {
     uint32_t *to = gs_bytes(at);
     if (!mapped(at, words * 4)) {
-        illegal_address(ctx);
+        gs_illegal_address(ctx);
         return;
     }
     for (uint64_t i = 0; i < words; i++)
         to[i] = value;
+    gs_in_flight(ctx, at, words * 4, until);
 }
 
-static void saxpy(CUcontext ctx, const gs_kernel *kernel)
+static void saxpy(CUcontext ctx, const gs_kernel *kernel, uint64_t until)
 {
     CUdeviceptr y = u64(kernel, 0), x = u64(kernel, 1);
     uint64_t n = u64(kernel, 3);
@@ -98,21 +92,23 @@ static void saxpy(CUcontext ctx, const gs_kernel *kernel)
     const float *from = gs_bytes(x);
     memcpy(&a, parameter(kernel, 2), sizeof a);
     if (!mapped(y, n * 4) || !mapped(x, n * 4)) {
-        illegal_address(ctx);
+        gs_illegal_address(ctx);
         return;
     }
     for (uint64_t i = 0; i < n; i++)
         to[i] += a * from[i];
+    gs_in_flight(ctx, y, n * 4, until);
+    gs_in_flight(ctx, x, n * 4, until);
 }
 
-void gs_kernel_run(CUcontext ctx, const gs_kernel *kernel)
+void gs_kernel_run(CUcontext ctx, const gs_kernel *kernel, uint64_t until)
 {
     if (named(kernel, "gs_fill", 3))
-        fill(ctx, u64(kernel, 0), u32(kernel, 1), u64(kernel, 2));
+        fill(ctx, u64(kernel, 0), u32(kernel, 1), u64(kernel, 2), until);
     else if (named(kernel, "gs_poke", 2))
-        fill(ctx, u64(kernel, 0), u32(kernel, 1), 1);
+        fill(ctx, u64(kernel, 0), u32(kernel, 1), 1, until);
     else if (named(kernel, "gs_saxpy", 4))
-        saxpy(ctx, kernel);
+        saxpy(ctx, kernel, until);
 }
 
 static CUresult from_buffer(void **extra, gs_kernel *kernel)

@@ -32,6 +32,6 @@ CUresult gs_kernel_pack(CUcontext ctx, CUfunction function, void **params, void 
 uint64_t gs_kernel_threads(const gs_kernel *kernel); /* per block */
 uint64_t gs_kernel_ns(CUcontext ctx, const gs_kernel *kernel);
 uint32_t gs_kernel_sms(CUcontext ctx, const gs_kernel *kernel); /* the SMs its grid fills */
-void gs_kernel_run(CUcontext ctx, const gs_kernel *kernel);
+void gs_kernel_run(CUcontext ctx, const gs_kernel *kernel, uint64_t until); /* it ends then */
 
 #endif

@@ -36,6 +36,8 @@ typedef struct gs_range {
     uint64_t chunk_offset;
     CUmemoryPool pool;
     struct gs_heap *heap;
+    uint64_t used_until; /* by work on the GPU, in ns */
+    CUcontext user;      /* whose work that is */
 } gs_range;
 
 gs_range *gs_range_add(const gs_range *range);
