@@ -106,7 +106,7 @@ static void other_processes_map_exports(void)
     OK(cuMemFree_v2(small));
     size_t free, total;
     OK(cuMemGetInfo_v2(&free, &total)); /* which sweeps dead processes */
-    CHECK(word(&slot()->unmovable) == 0 && number(&region->gpu[0].used) == region->gpu[0].context);
+    CHECK(word(&slot()->unmovable) == 0 && gs_region_used(region, 0) == region->gpu[0].context);
 }
 
 /* As docker's default seccomp profile does, and kernels before 5.6 with ENOSYS. */
