@@ -84,6 +84,7 @@ typedef struct gs_device {
     bool ecc_uncorrectable;
     uint64_t ecc_volatile, ecc_aggregate; /* uncorrectable errors counted */
     uint64_t throttle;    /* NVML clocks event reasons forced on */
+    uint32_t recovery;    /* what NVML says to do with it: NVML_GPU_RECOVERY_ACTION_… */
     uint64_t fault_seq;   /* incremented by every fatal fault; older contexts are broken */
     int32_t fault_pid;    /* 0: every process */
     int32_t fault_result; /* CUresult its calls answer from then on */

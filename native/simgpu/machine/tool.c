@@ -81,15 +81,19 @@ static int show(gs_image *image)
 }
 
 typedef struct request {
-    int gpu, pid, xid, lost, ecc, mismatch, mps_stuck;
+    int gpu, pid, xid, lost, ecc, recovery, mismatch, mps_stuck;
     bool clear;
     long long throttle;
 } request;
 
 static bool read_request(request *request, int count, char **words)
 {
-    *request =
-        (struct request){.gpu = -1, .throttle = -1, .lost = -1, .mismatch = -1, .mps_stuck = -1};
+    *request = (struct request){.gpu = -1,
+                                .throttle = -1,
+                                .lost = -1,
+                                .recovery = -1,
+                                .mismatch = -1,
+                                .mps_stuck = -1};
     for (int i = 0; i < count; i++) {
         const char *word = words[i];
         if (strcmp(word, "clear") == 0)
@@ -99,6 +103,7 @@ static bool read_request(request *request, int count, char **words)
                  && sscanf(word, "xid=%d", &request->xid) != 1
                  && sscanf(word, "lost=%d", &request->lost) != 1
                  && sscanf(word, "ecc=%d", &request->ecc) != 1
+                 && sscanf(word, "recovery=%d", &request->recovery) != 1
                  && sscanf(word, "driver_mismatch=%d", &request->mismatch) != 1
                  && sscanf(word, "mps_stuck=%d", &request->mps_stuck) != 1
                  && sscanf(word, "throttle=%lli", &request->throttle) != 1)
@@ -111,6 +116,7 @@ static void clear_faults(gs_device *device)
 {
     device->lost = device->ecc_uncorrectable = false;
     device->throttle = 0;
+    device->recovery = 0;
     device->fault_result = 0;
 }
 
@@ -144,6 +150,8 @@ static void break_gpu(gs_image *image, const request *request)
     gs_device *device = &image->devices[request->gpu];
     if (request->throttle >= 0)
         device->throttle = (uint64_t)request->throttle;
+    if (request->recovery >= 0)
+        device->recovery = (uint32_t)request->recovery;
     if (request->lost >= 0)
         device->lost = request->lost != 0;
     if (request->lost > 0)
@@ -169,7 +177,7 @@ static int fault(gs_image *image, int count, char **words)
         fprintf(
             stderr,
             "usage: gpushare-sim-machine fault IMAGE [gpu=N] [pid=N] xid=N | lost=1 | ecc=1 | throttle=MASK |\n"
-            "       driver_mismatch=1 | mps_stuck=1 | clear\n");
+            "       recovery=N | driver_mismatch=1 | mps_stuck=1 | clear\n");
         return 2;
     }
     gs_image_lock(image);

@@ -212,8 +212,8 @@ static unsigned long long field(const gs_device *gpu, nvmlDevice_t device, unsig
     case NVML_FI_DEV_POWER_AVERAGE:
     case NVML_FI_DEV_POWER_INSTANT: return power(gpu);
     case NVML_FI_DEV_GET_GPU_RECOVERY_ACTION:
-        return gpu->ecc_uncorrectable ? NVML_GPU_RECOVERY_ACTION_GPU_RESET
-                                      : NVML_GPU_RECOVERY_ACTION_NONE;
+        return gpu->recovery || !gpu->ecc_uncorrectable ? gpu->recovery
+                                                        : NVML_GPU_RECOVERY_ACTION_GPU_RESET;
     case NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION:
         *result = answer_nvmlDeviceGetTotalEnergyConsumption(device, &energy);
         return energy;

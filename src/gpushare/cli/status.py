@@ -50,6 +50,8 @@ def _gpu_line(gpu: "GpuView") -> str:
     total, granted = gpu.memory.total / _GIB, gpu.memory.granted / _GIB
     busy = "" if gpu.compute.used is None else f", {gpu.compute.used}% busy"
     state = " LOST" if gpu.health.lost else ""
+    if gpu.health.withheld and not gpu.health.lost:
+        state = f" ({gpu.health.withheld})"
     simulated = " (simulated)" if gpu.simulated else ""
     return f"gpu {gpu_label(gpu)}{simulated}{state}: {granted:.1f} of {total:.1f} GiB granted{busy}"
 

@@ -63,6 +63,10 @@ class MpsMechanism(PassiveMechanism):
                 layered=False,
                 why="only MPS holds a compute limit of {compute} %",
             ),
+            Use(
+                need=Need.MODE,
+                why="the compute mode exclusive-process admits one process, here that of MPS",
+            ),
         ),
         fault_domain=FaultDomain.GPU,
         checkpointable=False,

@@ -75,9 +75,19 @@ class Mechanisms:
         none = "" if working else "this machine has no working GPU"
         reasons = {name: none or self._unavailable(name, working) for name in MechanismName}
         return tuple(
-            Capability(mechanism=name, available=not reason, reason=reason)
+            Capability(
+                mechanism=name,
+                available=not reason,
+                reason=reason,
+                one_process=self._for_one_process(name),
+            )
             for name, reason in reasons.items()
         )
+
+    def _for_one_process(self, name: MechanismName) -> bool:
+        """Whether it works in compute mode exclusive-process: alone, or through one server."""
+        (promise,) = stack_of(self.promises(), (name,))
+        return promise.layer or promise.alone or promise.served
 
     def _unavailable(self, name: MechanismName, gpus: Sequence[Gpu]) -> str:
         if name in self._by_name:

@@ -3,6 +3,8 @@
 
 from enum import StrEnum, unique
 
+from msgspec.structs import replace
+
 from .ids import GpuId
 from .spec import MechanismName
 from .units import Bytes, Percent
@@ -16,12 +18,43 @@ class ComputeMode(StrEnum):
     PROHIBITED = "prohibited"
 
 
+# What NVML names as the next step (nvmlDeviceGetFieldValues, NVML_FI_DEV_GET_GPU_RECOVERY_ACTION).
+_ACTIONS = {
+    1: "needs a reset",
+    2: "needs a reboot of the machine",
+    3: "needs its peer-to-peer work to end",
+    4: "needs to be emptied and reset",
+    5: "needs its IMEX domain recovered",
+    6: "needs a reset of its bus",
+    7: "needs a reboot of the machine",
+}
+# After them the GPU is not sound until it is reset (NVIDIA's Xid catalogue). Errors that programs
+# cause (13, 31, 43, 45, 69) or that end one program (94) are not among them. 79 is a lost GPU.
+_NEED_RESET = frozenset({46, 62, 64, 95, 109, 110, 119, 120, 136, 140, 143, 155, 156, 158})
+
+
 class GpuHealth(Value):
-    """`lost`: NVML no longer reaches it. `xids`: newest last. `ecc`: uncorrected, volatile."""
+    """`lost`: NVML no longer reaches it. `xids`: newest last. `ecc`: uncorrected, volatile.
+
+    `recovery`: the recovery action that NVML names; 0 is none, None where the driver has no such
+    field.
+    """
 
     lost: bool = False
     xids: tuple[int, ...] = ()
     ecc: int = 0
+    recovery: int | None = None
+
+    @property
+    def withheld(self) -> str:
+        """Why no new share may be placed on the GPU, as `needs a reset (Xid 140)`; "" if none."""
+        if self.lost:
+            return "is lost"
+        if self.recovery:
+            action = _ACTIONS.get(self.recovery, f"needs recovery action {self.recovery}")
+            return f"{action}, the driver reports"
+        grave = [xid for xid in self.xids if xid in _NEED_RESET]
+        return f"needs a reset (Xid {grave[-1]})" if grave else ""
 
 
 class GpuProcess(Value):
@@ -61,13 +94,36 @@ class Gpu(Value):
         """Memory that shares may be granted: the card less what the driver keeps."""
         return Bytes(self.memory_total - self.memory_reserved)
 
+    @property
+    def closed(self) -> str:
+        """Why no share can be placed on it now; "" if one can."""
+        if self.compute_mode is ComputeMode.PROHIBITED:
+            return f"GPU {self.index} is in compute mode prohibited{self._reopen}"
+        return f"GPU {self.index} {self.health.withheld}" if self.health.withheld else ""
+
+    @property
+    def admits_one(self) -> str:
+        """Why programs cannot take turns on it; "" if they can."""
+        if self.compute_mode is not ComputeMode.EXCLUSIVE_PROCESS:
+            return ""
+        mode = "compute mode exclusive-process, which admits one process"
+        return f"GPU {self.index} is in {mode}{self._reopen}"
+
+    @property
+    def _reopen(self) -> str:
+        return f" (to change it: nvidia-smi -i {self.index} -c DEFAULT)"
+
 
 class Capability(Value):
-    """Whether a mechanism works here, and if not, why."""
+    """Whether a mechanism works here, and if not, why.
+
+    `one_process`: it also works on a GPU in compute mode exclusive-process.
+    """
 
     mechanism: MechanismName
     available: bool
     reason: str = ""
+    one_process: bool = True
 
 
 class Machine(Value):
@@ -77,6 +133,16 @@ class Machine(Value):
     capabilities: tuple[Capability, ...] = ()
     context: dict[GpuId, Bytes] = {}  # measured cost of one CUDA context
     links: dict[GpuId, dict[GpuId, str]] = {}  # topology: NV#, PIX, PXB, PHB, NODE, SYS
+
+    def offered(self, gpu: Gpu) -> tuple[Capability, ...]:
+        """What works on this GPU as it is now, and why not the rest."""
+        return tuple(self._on(gpu, capability) for capability in self.capabilities)
+
+    def _on(self, gpu: Gpu, capability: Capability) -> Capability:
+        why = gpu.closed or ("" if capability.one_process else gpu.admits_one)
+        if not why or not capability.available:
+            return capability
+        return replace(capability, available=False, reason=why)
 
     def has(self, mechanism: MechanismName) -> bool:
         """Whether the mechanism works on this machine."""

@@ -45,6 +45,7 @@ class Need(StrEnum):
     COMPUTE = "compute"  # a compute limit
     PRIORITY = "priority"  # a priority other than normal
     TURNS = "turns"  # memory turns
+    MODE = "mode"  # several programs on a GPU in compute mode exclusive-process
 
 
 class Use(Value):

@@ -234,8 +234,8 @@ def _verified(share: ShareView) -> str:
 
 
 def _health(gpu: GpuView) -> str:
-    if gpu.health.lost:
-        return colour("lost", fg="red")
+    if gpu.health.withheld:
+        return colour("lost" if gpu.health.lost else gpu.health.withheld, fg="red")
     problems = [f"Xid {xid}" for xid in gpu.health.xids[-1:]]
     problems += [f"{gpu.health.ecc} ECC errors"] if gpu.health.ecc else []
     return ", ".join(problems) or "ok"

@@ -40,8 +40,18 @@ def gpus(*, topology: bool, capabilities: bool, watch: bool, output: Output) -> 
             click.echo(_capabilities(gpus))
         else:
             output.items(gpus, gpu_table())
+            if output.human:
+                _explain(gpus)
 
     output.watch(show, again=watch)
+
+
+def _explain(gpus: Sequence[GpuView]) -> None:
+    """Why GPUs offer less than the machine could; on stderr, which scripts do not read."""
+    for gpu in gpus:
+        own = {m.reason for m in gpu.mechanisms if m.reason.startswith(f"GPU {gpu.index} ")}
+        for reason in sorted(own):
+            click.echo(f"gpushare: {reason}", err=True)
 
 
 def _topology(gpus: Sequence[GpuView]) -> str:

@@ -192,7 +192,7 @@ def gpu_view(gpu: Gpu, machine: Machine, holding: Iterable[Share]) -> GpuView:
             ),
             used=gpu.utilisation,
         ),
-        mechanisms=machine.capabilities,
+        mechanisms=machine.offered(gpu),
         mig=tuple(other.uuid for other in machine.gpus if other.parent == gpu.uuid),
         topology=machine.links.get(gpu.uuid, {}),
         health=gpu.health,

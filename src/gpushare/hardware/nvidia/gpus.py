@@ -184,7 +184,21 @@ class NvmlGpus:
             pynvml.NVML_VOLATILE_ECC,
             default=0,
         )
-        return GpuHealth(xids=tuple(self._xids.get(uuid, ())), ecc=ecc)
+        recovery = self._recovery(handle, uuid)
+        return GpuHealth(xids=tuple(self._xids.get(uuid, ())), ecc=ecc, recovery=recovery)
+
+    def _recovery(self, handle: Any, uuid: GpuId) -> int | None:
+        """The recovery action that NVML names; None where the driver has no such field."""
+        wanted = [pynvml.NVML_FI_DEV_GET_GPU_RECOVERY_ACTION]
+        (field,) = self._nvml.get("nvmlDeviceGetFieldValues", handle, wanted, default=(None,))
+        if field is None or field.nvmlReturn != pynvml.NVML_SUCCESS:
+            return None
+        action = int(field.value.uiVal)
+        before = self._known.get(uuid)
+        # The driver saw the GPU recover, so its earlier errors say nothing about it now.
+        if before and before.health.recovery and not action:
+            self._xids.pop(uuid, None)
+        return action
 
     def _processes(self, handle: Any) -> dict[str, Any]:
         """The fields of `Gpu` about them."""

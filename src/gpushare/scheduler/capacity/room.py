@@ -178,9 +178,8 @@ def _unusable(gpu: Gpu, request: Request) -> str:
         return f"GPU {gpu.index} is split by MIG; its instances are shared instead"
     if gpu.parent is not None and request.spec.gpus > 1:
         return f"GPU {gpu.index} is a MIG instance, and a program can use only one of those"
-    if gpu.compute_mode is ComputeMode.PROHIBITED:
-        return f"GPU {gpu.index} is in compute mode prohibited"
-    return ""
+    # Health is no part of it: a GPU that is lost or needs a reset may come back.
+    return gpu.closed if gpu.compute_mode is ComputeMode.PROHIBITED else ""
 
 
 def _too_small(gpu: Gpu, request: Request) -> str:
@@ -195,8 +194,8 @@ def _too_small(gpu: Gpu, request: Request) -> str:
 def refusal(room: Room, stack: Stack, request: Request) -> str:
     """What the share would have to wait for on this GPU; "" when it fits now."""
     # Here, not in `never`: a lost GPU may come back, so the request waits.
-    if room.gpu.health.lost:
-        return f"{room.label}, which is lost"
+    if withheld := room.gpu.health.withheld:
+        return f"{room.label}, which {withheld}"
     need = grant_on(room.gpu, request.spec)
     company = unfit_company(room, stack, request)
     return company or shortage(room, need, turns=request.spec.turns)
@@ -207,6 +206,11 @@ def unfit_company(room: Room, stack: Stack, request: Request) -> str:
     base = stack.base
     if room.alone:
         return f"{room.label}, which {room.names(room.shares, request)} has alone"
+    # Its one process would be a program's, and the server could not start.
+    direct = [s for s in room.shares if s.decision and s.decision.mechanisms[0] != base.mechanism]
+    if room.gpu.admits_one and (direct or room.foreign):
+        names = room.names(direct, request) or "programs outside gpushare"
+        return f"{room.label}, which admits one process and has {names}"
     if base.alone and (room.shares or room.foreign):
         names = room.names(room.shares, request) or "programs outside gpushare"
         return f"{room.label} to be empty (now: {names})"

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable
 from msgspec.structs import replace
 
 from gpushare.model.errors import GpushareError
-from gpushare.model.gpu import ComputeMode, Gpu, Machine
+from gpushare.model.gpu import Gpu, Machine
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.policy.tenant import Amount
 from gpushare.model.share import Share
@@ -162,4 +162,4 @@ def _whole(gpu: Gpu) -> Load:
 
 def _open(gpu: Gpu) -> bool:
     split = gpu.mig_enabled and gpu.parent is None
-    return not (split or gpu.health.lost or gpu.compute_mode is ComputeMode.PROHIBITED)
+    return not (split or gpu.closed)

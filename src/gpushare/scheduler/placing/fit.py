@@ -14,7 +14,7 @@ from gpushare.model.value import Value
 from gpushare.scheduler.capacity.room import Room, grant_on, never, refusal
 from gpushare.scheduler.capacity.timeline import Calendar, Stay, Window, describe_kept
 from gpushare.scheduler.request.affinity import missing_neighbour, wanted_neighbours
-from gpushare.scheduler.request.mechanisms import Stack, choose
+from gpushare.scheduler.request.mechanisms import Stack, choose, refused_by_mode
 from gpushare.scheduler.request.state import Request, Snapshot
 
 
@@ -34,7 +34,10 @@ class Candidate(Value):
 def as_candidate(state: Snapshot, request: Request) -> Candidate:
     """What the request comes to on this machine; raises as `decide` does."""
     gpus = _able(state, request)
-    return Candidate(request=request, stack=choose(state, request.spec), gpus=gpus)
+    stack = choose(state, request.spec, gpus)
+    refused = refused_by_mode(state, stack.base, gpus)
+    gpus = tuple(gpu for gpu in gpus if gpu.uuid not in refused)
+    return Candidate(request=request, stack=stack, gpus=gpus)
 
 
 def eligible(state: Snapshot, request: Request) -> set[GpuId]:
@@ -89,7 +92,9 @@ def fits(calendar: Calendar, candidate: Candidate, start: datetime) -> list[Room
 def why_refused(calendar: Calendar, candidate: Candidate, gpu: Gpu, window: Window) -> str:
     """What the share would have to wait for on this GPU; "" when it can have it all the time."""
     first = calendar.room(gpu, window.start)
-    if not first.gpu.health.lost and (missed := missing_neighbour(first.shares, candidate.request)):
+    if not first.gpu.health.withheld and (
+        missed := missing_neighbour(first.shares, candidate.request)
+    ):
         return missed
     for moment in calendar.moments(gpu, window):
         # The share must fit whenever something begins during its stay; between begins there is only

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which mechanisms could make a share real, best first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gpushare.model.errors import UnsupportedError
+from gpushare.model.gpu import Gpu
+from gpushare.model.ids import GpuId
 from gpushare.model.promise import Need, Promise, Use, enforcement, stack_of
 from gpushare.model.share import Enforcement, Level
 from gpushare.model.spec import Isolation, MechanismName, Priority, ShareSpec
@@ -39,15 +41,17 @@ class Stack(Value):
         return enforcement(self.promises, whole=self.whole)
 
 
-def choose(state: Snapshot, spec: ShareSpec) -> Stack:
+def choose(state: Snapshot, spec: ShareSpec, gpus: Iterable[Gpu] | None = None) -> Stack:
     """The best stack that the machine has and that isolates enough, whether there is room or not.
 
-    Raises UnsupportedError with the reason for each one that is missing.
+    `gpus`: those that the share could have; all of the machine by default. Raises UnsupportedError
+    with the reason for each one that is missing.
     """
+    gpus = state.machine.gpus if gpus is None else tuple(gpus)
     missing: list[str] = []
-    for base, reason in _bases(state, spec):
+    for base, reason in _bases(state, spec, gpus):
         stack = _stack(state, spec, base, reason)
-        problem = _problem(state, spec, stack)
+        problem = _problem(state, spec, stack) or _closed(state, spec, stack, gpus)
         if not problem:
             return stack
         missing.append(problem)
@@ -56,6 +60,31 @@ def choose(state: Snapshot, spec: ShareSpec) -> Stack:
         "; ".join(missing),
         "see what it can do: gpushare gpus -o wide",
     )
+
+
+def refused_by_mode(state: Snapshot, base: Promise, gpus: Iterable[Gpu]) -> dict[GpuId, str]:
+    """GPUs whose compute mode keeps programs from taking turns, if the base would have them do so.
+
+    A share that has its GPU alone may have set the mode, which ends with the share.
+    """
+    if base.alone or base.served or not any(gpu.admits_one for gpu in gpus):
+        return {}
+    alone = {promise.mechanism for promise in state.promises if promise.alone}
+    own = {
+        gpu
+        for share in state.shares
+        if share.decision and not alone.isdisjoint(share.decision.mechanisms)
+        for gpu in share.decision.gpus
+    }
+    return {g.uuid: g.admits_one for g in gpus if g.admits_one and g.uuid not in own}
+
+
+def _closed(state: Snapshot, spec: ShareSpec, stack: Stack, gpus: Iterable[Gpu]) -> str:
+    gpus = tuple(gpus)
+    refused = refused_by_mode(state, stack.base, gpus)
+    if not refused or len(gpus) - len(refused) >= spec.gpus:
+        return ""
+    return f"{stack.base.mechanism}: {'; '.join(refused.values())}"
 
 
 def _wish(spec: ShareSpec) -> str:
@@ -69,7 +98,7 @@ def whole_memory(spec: ShareSpec) -> bool:
     return spec.memory.limit is None and spec.memory.share is None
 
 
-def _bases(state: Snapshot, spec: ShareSpec) -> Iterator[tuple[Promise, str]]:
+def _bases(state: Snapshot, spec: ShareSpec, gpus: Iterable[Gpu]) -> Iterator[tuple[Promise, str]]:
     """Bases that serve the spec, best first, and why each is taken."""
     if spec.mechanism is not None:
         yield _named_base(state, spec.mechanism), f"{spec.mechanism} was requested"
@@ -79,6 +108,8 @@ def _bases(state: Snapshot, spec: ShareSpec) -> Iterator[tuple[Promise, str]]:
     for base, use in _users(state, need, layer=False):
         if use.layered in {None, layered}:
             yield base, _why(use, spec)
+    if all(gpu.admits_one for gpu in gpus):
+        yield from ((base, _why(use, spec)) for base, use in _users(state, Need.MODE, layer=False))
 
 
 def _named_base(state: Snapshot, name: MechanismName) -> Promise:
