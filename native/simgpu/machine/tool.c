@@ -88,12 +88,8 @@ typedef struct request {
 
 static bool read_request(request *request, int count, char **words)
 {
-    *request = (struct request){.gpu = -1,
-                                .throttle = -1,
-                                .lost = -1,
-                                .recovery = -1,
-                                .mismatch = -1,
-                                .mps_stuck = -1};
+    *request = (struct request){
+        .gpu = -1, .throttle = -1, .lost = -1, .recovery = -1, .mismatch = -1, .mps_stuck = -1};
     for (int i = 0; i < count; i++) {
         const char *word = words[i];
         if (strcmp(word, "clear") == 0)
