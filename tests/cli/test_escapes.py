@@ -3,6 +3,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -84,10 +85,6 @@ def cut(daemon: Daemon) -> None:
         file.truncate(4096)
 
 
-def absurd(daemon: Daemon) -> None:
-    put_gpu(region(daemon), used=2**65 // 2 - 1, peak=2**63)
-
-
 WAYS = {
     "preload-dropped": (("env", "LD_PRELOAD="), 9000, unchanged, "no-guard"),
     "region-dropped": (("env", "-u", "GPUSHARE_REGION"), 9000, unchanged, "no-guard"),
@@ -146,12 +143,20 @@ def test_a_limit_that_a_program_raised_itself_is_seen(daemon: Daemon) -> None:
 
 def test_numbers_that_no_gpu_reaches_are_bounded_and_marked(daemon: Daemon) -> None:
     daemon.gpushare("create", "-q", "--name", "job", "-m", "8GiB")
-    put_gpu(region(daemon), used=2**64 - 1, peak=2**64 - 1, denied=2**64 - 1, cached=2**64 - 1)
-    share = until(lambda: escaped(daemon), "the escape to be seen")
-    assert share["escape"]["causes"][0]["kind"] == "impossible"
-    total = daemon.json("gpus")["items"][0]["memory"]["total"]
-    assert share["memory"]["peak"] == total
-    assert share["memory"]["used"] <= total
+    with program(daemon, 64):
+        most = (2**64 - 1).to_bytes(8, "little")
+        put_gpu(region(daemon), peak=2**64 - 1, denied=2**64 - 1)
+        slot = layout.GsRegion.slot.offset
+        with region(daemon).path.open("r+b") as file:
+            for field in ("charged", "cached", "movable", "moved"):
+                file.seek(slot + getattr(layout.GsRegionSlot, field).offset)
+                file.write(most)
+        share = until(lambda: escaped(daemon), "the escape to be seen")
+        assert share["escape"]["causes"][0]["kind"] == "impossible"
+        total = daemon.json("gpus")["items"][0]["memory"]["total"]
+        assert share["memory"]["peak"] == total
+        assert share["memory"]["used"] <= total
+        assert "GiB!" in daemon.gpushare("ps").stdout
 
 
 @pytest.mark.parametrize("machine", ["a10-2"], indirect=True)
@@ -193,11 +198,12 @@ def test_no_program_starts_while_others_use_a_region_that_is_gone(
         assert "gpushare rm --force job" in refused.stderr
 
 
-def test_all_runtime_files_may_vanish(daemon: Daemon) -> None:
+def test_all_runtime_files_and_the_socket_may_vanish(daemon: Daemon) -> None:
     """As at a logout, which removes XDG_RUNTIME_DIR."""
     daemon.gpushare("create", "-q", "--name", "job", "-m", "8GiB")
-    for path in sorted(daemon.runtime.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
+    shutil.rmtree(daemon.runtime)
+    daemon.socket.unlink()
+    until(daemon.socket.exists, "the daemon to listen again")
     with program(daemon, 64), pytest.raises(AssertionError), program(daemon, 9000):
         pass
 

@@ -46,6 +46,15 @@ def put_slot(region: Region, number: int = 0, **fields: Any) -> None:
         file.write(bytes(slot))
 
 
+def put_gpu(region: Region, number: int = 0, **fields: int) -> None:
+    """Write words of one GPU."""
+    base = layout.GsRegion.gpu.offset + number * ctypes.sizeof(layout.GsRegionGpu)
+    with region.path.open("r+b") as file:
+        for name, value in fields.items():
+            file.seek(base + getattr(layout.GsRegionGpu, name).offset)
+            file.write(value.to_bytes(8, "little"))
+
+
 _LEASE = """
 import fcntl, os, signal, sys
 signal.signal(signal.SIGIO, signal.SIG_IGN)

@@ -11,7 +11,7 @@ from signal import Signals
 
 from gpushare.config.settings import Settings, VisibleDevices
 from gpushare.daemon.base.host_ports import HostPorts
-from gpushare.daemon.base.paths import myself, private_folder
+from gpushare.daemon.base.paths import runtime_folder
 from gpushare.hardware.host import Host
 from gpushare.hardware.linux.census import Census
 from gpushare.hardware.linux.clock import SystemClock
@@ -45,8 +45,7 @@ def boot_id() -> str:
 
 def host_ports(settings: Settings, store: Store) -> HostPorts:
     """Does not call the driver yet; raises DeniedError if a folder belongs to another user."""
-    # Programs of other users reach their regions and MPS pipes below the daemon's folder.
-    runtime = private_folder(settings.runtime_dir, 0o711 if myself() == 0 else 0o700)
+    runtime = runtime_folder(settings.runtime_dir)
     host, clock = Host.open(runtime, mps_protocol=settings.mps_protocol), SystemClock()
     mechanisms = _mechanisms(settings, store, host, runtime)
     return HostPorts(

@@ -11,11 +11,12 @@ from starlette.applications import Starlette
 
 from gpushare.api import Certificate, FilterSettings, RemoteServer, Server
 from gpushare.config.settings import Settings
-from gpushare.model.errors import ConfigError, DeniedError
+from gpushare.model.errors import ConfigError, DeniedError, GpushareError
 
 from .base import paths
 
 _RENEW_SECONDS = 10.0
+_REOPEN_SECONDS = 2.0
 _log = structlog.get_logger()
 
 
@@ -26,40 +27,63 @@ class Listeners:
     """
 
     def __init__(self, app: Starlette, settings: Settings, *, shared: bool) -> None:
+        self._app, self._settings, self._shared = app, settings, shared
         self._socket = settings.socket
         self._certificate = certificate(settings)
         self._servers: list[tuple[Server, socket.socket]] = []
+        self._stopped = False
         try:
-            self._open(app, settings, shared=shared)
+            self._open(app, settings)
         except BaseException:
             for _, listener in self._servers:
                 listener.close()
             raise
 
-    def _open(self, app: Starlette, settings: Settings, *, shared: bool) -> None:
+    def _open(self, app: Starlette, settings: Settings) -> None:
         if settings.listen:
             listener = bound(settings.listen, secure=self._certificate is not None)
             tls = self._certificate.context if self._certificate else None
             self._servers.append((RemoteServer(app, tls), listener))
             host, port = listener.getsockname()[:2]
             _log.info("daemon.listens", host=host, port=port, tls=tls is not None)
-        self._servers.append((Server(app), paths.listen(settings.socket, shared=shared)))
+        self._servers.append((Server(app), paths.listen(settings.socket, shared=self._shared)))
 
     async def serve(self) -> None:
         """Until `stop`."""
-        renewing = asyncio.ensure_future(self._renew())
+        keeping = [asyncio.ensure_future(self._renew())]
         try:
             async with asyncio.TaskGroup() as tasks:
                 for server, place in self._servers:
                     tasks.create_task(server.serve([place]))
+                keeping.append(asyncio.ensure_future(self._reopen(tasks)))
         finally:
-            renewing.cancel()
+            for task in keeping:
+                task.cancel()
             # Clients of a stopped daemon find no socket, instead of one that refuses them.
             self._socket.unlink(missing_ok=True)
 
     def stop(self) -> None:
+        self._stopped = True
         for server, _ in self._servers:
             server.stop()
+
+    async def _reopen(self, tasks: asyncio.TaskGroup) -> None:
+        """Listen again where the socket was removed, as a user's runtime directory is at logout."""
+        while True:
+            await asyncio.sleep(_REOPEN_SECONDS)
+            if self._stopped or self._socket.is_socket():
+                continue
+            try:
+                paths.runtime_folder(self._settings.runtime_dir)
+                place = paths.listen(self._socket, shared=self._shared)
+            # The directory comes back with the next login, so this is tried again.
+            except (OSError, GpushareError):
+                continue
+            # The earlier server goes on with the connections that it has.
+            server = Server(self._app)
+            self._servers.append((server, place))
+            tasks.create_task(server.serve([place]))
+            _log.warning("daemon.reopened", socket=str(self._socket))
 
     async def _renew(self) -> None:
         """Load certificates that were replaced; log each error once."""

@@ -31,6 +31,11 @@ def private_folder(path: Path, mode: int = 0o700) -> Path:
     return path
 
 
+def runtime_folder(path: Path) -> Path:
+    """As `private_folder`. Programs of root's users reach their regions and MPS pipes below it."""
+    return private_folder(path, 0o711 if myself() == 0 else 0o700)
+
+
 def listen(path: Path, *, shared: bool) -> socket.socket:
     """A listening socket; `shared`: every user may connect, because the kernel identifies callers.
 
