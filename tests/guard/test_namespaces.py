@@ -148,6 +148,26 @@ def test_two_namespaces_of_one_share_see_each_other_end(shared: Daemon) -> None:
         other.end()
 
 
+def test_mps_serves_clients_in_namespaces(daemon: Daemon) -> None:
+    """As on a real driver, where the programs of pods are MPS clients."""
+    inside = next((way for way in UNSHARE if _works(way)), None)
+    if inside is None:
+        pytest.skip("this user may not make a pid namespace")
+    limits = ("-m", "2GiB", "-c", "20")
+    assert daemon.gpushare("create", *limits, "--name", "box").returncode == 0
+    with running(daemon) as outside:
+        for _ in range(2):
+            with running(daemon, inside) as program:
+                assert program.take(64) == 0
+                (gpu,) = daemon.json("gpus")["items"]
+                assert pid_of_the_program(daemon) in {each["pid"] for each in gpu["processes"]}
+                program.end()
+        assert outside.take(64) == 0
+        outside.end()
+    (gpu,) = daemon.json("gpus")["items"]
+    assert not gpu["trouble"]
+
+
 def test_a_share_is_suspended_without_its_dead_programs(shared: Daemon) -> None:
     inside = next((way for way in UNSHARE if _works(way)), None)
     if inside is None:

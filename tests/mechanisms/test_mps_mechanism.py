@@ -193,8 +193,9 @@ def test_a_dead_daemon_comes_back(daemons: MpsDaemons, short_path: Path) -> None
     while ProcProcesses().alive(first):
         pass
     assert "no MPS control daemon" in mechanism.observe(one).fault
+    assert "no MPS control daemon" in mechanism.trouble(GPU)
     assert len(mechanism.mend()) == 1
-    assert mechanism.observe(one).fault == ""
+    assert (mechanism.observe(one).fault, mechanism.trouble(GPU)) == ("", "")
     assert mechanism.mend() == ()
     assert msgspec.json.decode(record.read_bytes())["process"]["pid"] != first.pid
 
@@ -204,3 +205,25 @@ def test_a_daemon_that_no_share_holds_is_stopped(daemons: MpsDaemons, short_path
     (short_path / GPU / "holders" / "a").unlink()
     assert len(MpsMechanism(daemons).mend()) == 1
     assert daemons.holders() == {}
+
+
+def test_a_daemon_that_ends_between_two_looks_is_seen_at_once(daemons: MpsDaemons) -> None:
+    mechanism, one = MpsMechanism(daemons, lambda: 0.0), share(by=BY)
+    assert mechanism.trouble(GPU) == "", "a GPU without a daemon has no trouble"
+    mechanism.prepare(one, [grant()])
+    assert (mechanism.observe(one).fault, mechanism.trouble(GPU)) == ("", "")
+    pid = int((daemons.acquire(GPU, "looks").pipe / "nvidia-cuda-mps-control.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    while ProcProcesses().find(pid):
+        pass
+    assert "it ended or was killed" in mechanism.observe(one).fault
+    assert "it ended or was killed" in mechanism.trouble(GPU)
+
+
+def test_trouble_is_what_the_newest_look_has_found_and_asks_no_daemon() -> None:
+    server = Server(MpsState.FAULT, 40)
+    mechanism = MpsMechanism(server)
+    assert mechanism.trouble(GPU) == ""
+    mechanism.observe(share(by=BY))
+    server.error = MpsStuckError("it is not asked")
+    assert "FAULT" in mechanism.trouble(GPU)

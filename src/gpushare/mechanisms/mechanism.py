@@ -172,6 +172,10 @@ class Mechanism(Protocol):
 
     def observe(self, share: Share) -> Observation: ...
 
+    def trouble(self, gpu: GpuId) -> str:
+        """What is wrong with what it runs for the GPU, as known without waiting; "" for nothing."""
+        ...
+
     def mend(self) -> tuple[str, ...]:
         """Restore what broke between shares; a sentence for each thing done."""
         ...
@@ -209,6 +213,9 @@ class PassiveMechanism:
 
     def observe(self, share: Share) -> Observation:  # noqa: ARG002
         return Observation()
+
+    def trouble(self, gpu: GpuId) -> str:  # noqa: ARG002
+        return ""
 
     def mend(self) -> tuple[str, ...]:
         return ()

@@ -156,7 +156,23 @@ class MpsMechanism(PassiveMechanism):
                 done.append(f"restarted the MPS daemon of {gpu}: {why}")
         return tuple(done)
 
+    def trouble(self, gpu: GpuId) -> str:
+        """Whether the GPU's daemon is gone, else what the newest look at it has found."""
+        if not self._mps.holders().get(gpu):
+            return ""
+        return self._gone(gpu) or self._seen.get(gpu, (0.0, Observation()))[1].fault
+
+    def _gone(self, gpu: GpuId) -> str:
+        """Costs a look at /proc only, so it is never older than now."""
+        try:
+            self._mps.control(gpu)
+        except MpsError as error:
+            return str(error)
+        return ""
+
     def _look(self, gpu: GpuId) -> Observation:
+        if gone := self._gone(gpu):
+            return Observation(fault=gone)
         at, observation = self._seen.get(gpu, (-_LOOK_EVERY, Observation()))
         if self._clock() - at >= _LOOK_EVERY:
             observation = self._diagnose(gpu)

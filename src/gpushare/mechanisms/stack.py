@@ -205,6 +205,12 @@ class Mechanisms:
         observations = [mechanism.observe(share) for mechanism in self._mechanisms(share)]
         return reduce(Observation.__or__, observations, group)
 
+    def trouble(self, gpus: Sequence[GpuId]) -> dict[GpuId, str]:
+        """What is wrong now with what mechanisms run for GPUs, without waiting for any of it."""
+        mechanisms = self._by_name.values()
+        found = {gpu: [why for each in mechanisms if (why := each.trouble(gpu))] for gpu in gpus}
+        return {gpu: "; ".join(whys) for gpu, whys in found.items() if whys}
+
     def mend(self) -> tuple[str, ...]:
         """Restart servers that failed and have no clients; called once per interval."""
         return tuple(done for mechanism in self._by_name.values() for done in mechanism.mend())

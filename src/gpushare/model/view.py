@@ -141,6 +141,7 @@ class ShareView(Value):
     promised: Enforcement | None = None  # the levels of `enforcement` while no limit is escaped
     escape: EscapePeriod | None = None  # the newest time in which limits did not hold
     guard: GuardView | None = None  # None: it has no guard
+    fault: str = ""  # what is wrong with one of its mechanisms now
 
 
 class GpuMemoryView(Value):
@@ -171,6 +172,7 @@ class GpuView(Value):
     processes: tuple[GpuProcess, ...]
     simulated: bool
     escapes: tuple[EscapeCause, ...] = ()  # of shares whose limits do not hold on it now
+    trouble: str = ""  # what is wrong with its MPS daemon now
 
 
 class ShareList(Value):

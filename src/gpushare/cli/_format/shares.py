@@ -202,6 +202,8 @@ def _note(share: ShareView) -> str:
     with_reason = {State.FAILED, State.RELEASED, State.SUSPENDED}
     if share.queue or share.state in with_reason:
         return wait_reason(share)
+    if share.fault:
+        return colour(share.fault, fg="red")
     return f"idle {age(datetime.now(UTC) - share.idle_since)}" if share.idle_since else ""
 
 
@@ -238,6 +240,7 @@ def _health(gpu: GpuView) -> str:
         return colour("lost" if gpu.health.lost else gpu.health.withheld, fg="red")
     problems = [f"Xid {xid}" for xid in gpu.health.xids[-1:]]
     problems += [f"{gpu.health.ecc} ECC errors"] if gpu.health.ecc else []
+    problems += [colour(gpu.trouble, fg="red")] if gpu.trouble else []
     return ", ".join(problems) or "ok"
 
 

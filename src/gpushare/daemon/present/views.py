@@ -116,6 +116,7 @@ def share_view(
         promised=decision.enforcement,
         escape=share.escape,
         guard=_guard(observed),
+        fault=observed.fault,
     )
 
 
@@ -168,7 +169,7 @@ def nearby(share: Share, machine: Machine) -> tuple[tuple[int, ...], tuple[int, 
     return tuple(sorted(cpus)), tuple(sorted({gpu.numa for gpu in gpus if gpu.numa is not None}))
 
 
-def gpu_view(gpu: Gpu, machine: Machine, holding: Iterable[Share]) -> GpuView:
+def gpu_view(gpu: Gpu, machine: Machine, holding: Iterable[Share], trouble: str = "") -> GpuView:
     """With the processes of all users; `VisibilityFilter.gpu` removes those of others."""
     holding = list(holding)
     plain, turns = _granted(gpu, holding)
@@ -202,6 +203,7 @@ def gpu_view(gpu: Gpu, machine: Machine, holding: Iterable[Share]) -> GpuView:
         escapes=tuple(
             cause for share in holding for cause in active_escape(share) if cause.gpu == gpu.uuid
         ),
+        trouble=trouble,
     )
 
 

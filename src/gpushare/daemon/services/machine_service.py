@@ -32,7 +32,9 @@ class DaemonMachine:
         await self._machine.refresh()
         machine = self._machine.latest
         holding = [share for share in self._store.shares.living() if share.state.holds]
-        views = (gpu_view(gpu, machine, holding) for gpu in machine.gpus)
+        gpus = [gpu.uuid for gpu in machine.gpus]
+        trouble = await asyncio.to_thread(self._ports.mechanisms.trouble, gpus)
+        views = (gpu_view(gpu, machine, holding, trouble.get(gpu.uuid, "")) for gpu in machine.gpus)
         return [self._visibility.gpu(view, caller) for view in views]
 
     async def version(self) -> VersionView:
