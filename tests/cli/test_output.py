@@ -3,8 +3,10 @@
 
 import json
 import re
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -246,3 +248,17 @@ def test_a_misspelt_verb_is_guessed(machine, typed, meant):
 
     assert done.returncode == 2
     assert f"Did you mean '{meant}'?" in done.stderr
+
+
+def test_output_that_cannot_be_written_is_an_error(tmp_path):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "gpushare.cli", "explain", "GS1602"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "code: GS1903" in done.stderr
+    assert "Exception ignored" not in done.stderr

@@ -14,6 +14,7 @@ code. The exception is a command that works on several shares: it reports the er
 continues with the next. `run` and `exec` do not return: the process becomes the user's program.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -24,11 +25,13 @@ import click
 
 from gpushare import __version__
 from gpushare.cli._format.output import JSON
+from gpushare.model.errors import OutputError
 
 from ._errors import FAILED, report
 from ._group import VerbGroup
 
 __all__ = ["command", "main"]
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 COMPLETING = "_GPUSHARE_COMPLETE"  # set by the shell's completion script
 
 
@@ -86,7 +89,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise
     except BaseException as error:  # noqa: BLE001 (errors are printed here only)
         as_json = meta.get(JSON, _asks_for_json(argv))
-        sys.exit(report(error, as_json=as_json, failed=meta.get(FAILED, 1)))
+        named = _output_error(error) or error
+        sys.exit(report(named, as_json=as_json, failed=meta.get(FAILED, 1)))
+
+
+def _output_error(error: BaseException) -> OutputError | None:
+    """None: the error is another. That of a stream names no file."""
+    if not isinstance(error, OSError) or error.errno not in _UNWRITABLE or error.filename:
+        return None
+    # What is left in the buffer would fail once more when Python ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return OutputError("the output cannot be written", str(error.strerror), "free space: df -h")
 
 
 def _fill_closed_streams() -> None:

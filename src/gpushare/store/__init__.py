@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from gpushare.model.errors import DeniedError
+from gpushare.model.errors import DeniedError, StateFullError
 from gpushare.store.audit.marks import Marks
 
 from .commit_mark import CommitMark
@@ -18,6 +18,7 @@ from .lock import StateLock
 from .losses import find_losses
 from .policy import Policies
 from .profiles import Profiles
+from .reserve import Reserve
 from .shares import Shares
 from .tokens import StoredTokens
 from .usage import Charge, Usage
@@ -46,7 +47,8 @@ class Store:
                 f"cannot write {state_dir}", str(error), "use --state-dir, or start as root"
             ) from error
         try:
-            self._db = Database(state_dir / "state.db")
+            self._reserve = Reserve(state_dir / "state.reserve")
+            self._db = Database(state_dir / "state.db", full=self._reserve.give_up)
         except BaseException:
             self._lock.release()
             raise
@@ -81,6 +83,16 @@ class Store:
     def checkpoint(self) -> None:
         """Make state.db complete without its write-ahead log, for copies of that file alone."""
         self._db.checkpoint()
+
+    def check_room(self) -> None:
+        """Raises StateFullError while the disk has no room for more than the end of shares."""
+        self._reserve.take()
+        if not self._reserve.held:
+            raise StateFullError(
+                "new shares are refused now",
+                f"the disk under {self._db.path.parent} is full",
+                f"free space: df -h {self._db.path.parent}",
+            )
 
     def close(self) -> None:
         """Close the file, then release the lock, so that the next daemon finds it closed."""

@@ -40,10 +40,13 @@ _PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON")
 
 
 class Database:
-    """The state file. Raises StateCorruptError, StateVersionError, StateFullError, StateError."""
+    """The state file. Raises StateCorruptError, StateVersionError, StateFullError, StateError.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    `full` is called when a write fails for want of space, before the error is raised.
+    """
+
+    def __init__(self, path: Path, full: Callable[[], None] = lambda: None) -> None:
+        self.path, self._full = path, full
         self._after: list[Callable[[], None]] = []
         with self._translated():
             # `isolation_level=None` keeps Python's sqlite3 from opening transactions by itself:
@@ -136,7 +139,10 @@ class Database:
         except sqlite3.IntegrityError:
             raise
         except sqlite3.Error as error:
-            raise _named(self.path, error) from error
+            named = _named(self.path, error)
+            if isinstance(named, StateFullError):
+                self._full()
+            raise named from error
         except UnicodeDecodeError as error:
             # SQLite's message, and text in the file, contain the damaged bytes.
             raise _corrupt(self.path, "a text in it is no text") from error

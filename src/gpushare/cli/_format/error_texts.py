@@ -315,4 +315,8 @@ EXPLANATIONS = {
         "The file exists, but you have no permission to execute it. No share was created.",
         "`chmod +x FILE`, or name its interpreter: `gpushare run -- python FILE`.",
     ),
+    "GS1903": (
+        "The disk or device that the output goes to refuses it.",
+        "Free disk space, or write the output to another place.",
+    ),
 }

@@ -47,6 +47,7 @@ class Admission:
         self, request: CreateRequest, caller: Caller, holder: ProcessRef | None
     ) -> ShareId:
         """A new share: granted, reserved or waiting. NoCapacityError if it may not wait."""
+        self._store.check_room()
         await self._machine.refresh()
         new = self._request(request.spec, caller, request.program)
         # Before the share is added: a reservation that is refused must leave no trace in the queue.

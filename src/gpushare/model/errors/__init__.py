@@ -57,7 +57,8 @@ Every error says what happened, because of what, which command helps, and carrie
     ├── CheckFailedError               GS1802  exit 3    HTTP 409
     ├── MoveTimeoutError               GS1803  exit 124  HTTP 409
     ├── ProgramNotFoundError           GS1901  exit 127  HTTP 400
-    └── ProgramNotExecutableError      GS1902  exit 126  HTTP 400
+    ├── ProgramNotExecutableError      GS1902  exit 126  HTTP 400
+    └── OutputError                    GS1903  exit 1    HTTP 400
 
 `retryable`: the error may be temporary. Code catches errors where it can recover; they are shown in
 two places only, the command line's `main()` and the API's error handler.
@@ -125,6 +126,7 @@ from .shares import (
     NoCapacityError,
     NotMigratableError,
     NotSuspendableError,
+    OutputError,
     ProgramNotExecutableError,
     ProgramNotFoundError,
     WaitTimeoutError,
@@ -168,6 +170,7 @@ __all__ = [
     "NotMigratableError",
     "NotSuspendableError",
     "NotYoursError",
+    "OutputError",
     "PolicyError",
     "ProgramNotExecutableError",
     "ProgramNotFoundError",

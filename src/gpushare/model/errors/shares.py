@@ -68,3 +68,9 @@ class ProgramNotExecutableError(GpushareError):
     """The program to run may not be executed."""
 
     code, exit_code, status = "GS1902", 126, 400
+
+
+class OutputError(GpushareError):
+    """The output cannot be written where it goes."""
+
+    code, exit_code, status = "GS1903", 1, 400
