@@ -18,7 +18,7 @@ from typing import NamedTuple
 _SIZE = 80  # bytes, always: a mark is replaced in one write and needs no new room on a full disk
 
 
-class Mark(NamedTuple):
+class CommittedEvent(NamedTuple):
     """`boot`: id of the boot of the machine in which it was written."""
 
     event: int
@@ -32,12 +32,12 @@ class CommitMark:
         self._boot = boot
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
-    def read(self) -> Mark | None:
+    def read(self) -> CommittedEvent | None:
         """None: nothing is known."""
         number, _, boot = os.pread(self._fd, _SIZE, 0).decode(errors="replace").partition(" ")
         if not (number.isascii() and number.isdecimal()):
             return None
-        return Mark(event=int(number), boot=boot.strip())
+        return CommittedEvent(event=int(number), boot=boot.strip())
 
     @property
     def boot(self) -> str:
