@@ -84,3 +84,13 @@ def test_errors_of_programs_take_no_gpu_out(daemon: Daemon) -> None:
     until(lambda: daemon.json("gpus")["items"][0]["health"]["xids"], "the errors")
     assert "mps" not in offered(daemon)
     assert daemon.gpushare("create", "-m", "1GiB", "--no-wait").returncode == 0
+
+
+def test_a_limit_below_a_context_is_refused_at_creation_and_later(daemon: Daemon) -> None:
+    for size in ("1MiB", "300MiB", "499MiB"):
+        done = daemon.gpushare("create", "-m", size)
+        assert "a CUDA context costs 500 MiB on GPU 0" in done.stderr
+        assert "GS1102" in done.stderr
+    assert daemon.gpushare("create", "-m", "500MiB", "--name", "least").returncode == 0
+    smaller = daemon.gpushare("update", "least", "-m", "100MiB")
+    assert "a CUDA context costs 500 MiB on GPU 0" in smaller.stderr

@@ -7,12 +7,19 @@ import pytest
 from msgspec.structs import replace
 
 from gpushare.mechanisms.guard.guard import Guard
-from gpushare.model.errors import NeverFitsError, NoGpuError, NoSuchGpuError, UnsupportedError
+from gpushare.model.errors import (
+    BadSpecError,
+    NeverFitsError,
+    NoGpuError,
+    NoSuchGpuError,
+    UnsupportedError,
+)
 from gpushare.model.gpu import ComputeMode, GpuHealth
+from gpushare.model.ids import GpuId
 from gpushare.model.share import Cause, Decision, Level, State, Suspension
 from gpushare.model.spec import Isolation, MechanismName, MemoryAsk, Priority, ShareSpec
-from gpushare.model.units import GIB
-from gpushare.scheduler import Waiting, decide
+from gpushare.model.units import GIB, MIB, Bytes
+from gpushare.scheduler import Request, Snapshot, Waiting, decide
 from support.scheduling.values import NOW, USUAL, ask, gpu, holding, snapshot, taken
 
 
@@ -253,6 +260,36 @@ def test_a_gpu_split_by_mig_or_prohibited_is_not_used():
     assert decide(snapshot(split, inside), ask(8)).gpus == ("GPU-1",)
     with pytest.raises(NeverFitsError, match="never be free"):
         decide(snapshot(gpu(compute_mode=ComputeMode.PROHIBITED)), ask(8))
+
+
+def _costing(mib: int) -> Snapshot:
+    """GPUs 0 and 1; a context is expensive on the first, and cheap on the second."""
+    state = snapshot(gpu(0), gpu(1))
+    context = {GpuId("GPU-0"): Bytes(mib * MIB), GpuId("GPU-1"): Bytes(MIB)}
+    return replace(state, machine=replace(state.machine, context=context))
+
+
+def _limited(mib: int, **changes) -> Request:
+    return replace(ask(), spec=ShareSpec(memory=MemoryAsk(limit=Bytes(mib * MIB)), **changes))
+
+
+@pytest.mark.parametrize("mechanism", [None, "timeslice", "mps", "guard"])
+def test_a_limit_below_the_cost_of_a_context_is_refused(mechanism: str | None) -> None:
+    request = _limited(299, gpu=("0",), mechanism=mechanism and MechanismName(mechanism))
+    with pytest.raises(BadSpecError) as caught:
+        decide(_costing(300), request)
+    assert "a CUDA context costs 300 MiB on GPU 0" in caught.value.because
+    assert decide(_costing(299), request).gpus == ("GPU-0",)
+
+
+def test_a_small_limit_goes_where_a_context_is_cheaper() -> None:
+    assert decide(_costing(300), _limited(299)).gpus == ("GPU-1",)
+    with pytest.raises(BadSpecError):
+        decide(_costing(300), _limited(299, gpus=2))
+
+
+def test_a_cost_that_was_not_measured_refuses_nothing() -> None:
+    assert decide(snapshot(gpu()), _limited(1)).gpus == ("GPU-0",)
 
 
 ONE_PROCESS = ComputeMode.EXCLUSIVE_PROCESS

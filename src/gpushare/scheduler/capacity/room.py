@@ -17,11 +17,12 @@ Invariants:
 
 from collections.abc import Iterable
 
-from gpushare.model.gpu import ComputeMode, Gpu
+from gpushare.model.errors import BadSpecError
+from gpushare.model.gpu import ComputeMode, Gpu, Machine
 from gpushare.model.policy.tenant import Visibility
 from gpushare.model.share import Share
 from gpushare.model.spec import GpuGrant, MechanismName, ShareSpec
-from gpushare.model.units import FULL, Bytes, Percent, format_bytes
+from gpushare.model.units import FULL, GIB, Bytes, Percent, format_bytes
 from gpushare.model.value import Value
 from gpushare.scheduler.request.affinity import conflict
 from gpushare.scheduler.request.mechanisms import Stack
@@ -164,6 +165,22 @@ def grant_on(gpu: Gpu, spec: ShareSpec) -> GpuGrant:
         request=limit if spec.memory.request is None else spec.memory.request,
         compute=spec.compute.limit,
         compute_request=spec.compute.guaranteed,
+    )
+
+
+def below_context(machine: Machine, gpu: Gpu, spec: ShareSpec) -> BadSpecError | None:
+    """Why no program could start with the limit on this GPU; None when one could.
+
+    A limit includes the contexts of its programs. Where their cost was not measured, nothing is
+    refused.
+    """
+    limit, cost = grant_on(gpu, spec).limit, machine.context.get(gpu.uuid, Bytes(0))
+    if limit >= cost:
+        return None
+    return BadSpecError(
+        f"no program could start with a memory limit of {format_bytes(limit)}",
+        f"a CUDA context costs {format_bytes(cost)} on GPU {gpu.index}, and the limit includes it",
+        f"give it room beside the context: -m {cost // GIB + 1}GiB",
     )
 
 

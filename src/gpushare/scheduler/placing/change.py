@@ -10,7 +10,7 @@ from gpushare.model.gpu import Gpu
 from gpushare.model.promise import Adjustable, adjustable, stack_of
 from gpushare.model.share import Decision, Share
 from gpushare.model.spec import GpuGrant, ShareSpec
-from gpushare.scheduler.capacity.room import grant_on, never, shortage, unfit_company
+from gpushare.scheduler.capacity.room import below_context, grant_on, never, shortage, unfit_company
 from gpushare.scheduler.capacity.timeline import Calendar, Window, describe_kept, timeline
 from gpushare.scheduler.request.mechanisms import Stack
 from gpushare.scheduler.request.state import Request, Snapshot
@@ -58,13 +58,18 @@ def regrant(state: Snapshot, share: Share, changed: Share) -> Decision:
     What it would have more, memory, compute or time, is checked as if it were asked for by a new
     share: against other shares, reservations and the first in the queue.
 
-    Raises UnsupportedError where its mechanisms cannot change that, NeverFitsError where its GPUs
-    are too small, NoCapacityError where others have what it wants, or will have it by reservation.
+    Raises UnsupportedError where its mechanisms cannot change that, BadSpecError where no program
+    could start with the limit, NeverFitsError where its GPUs are too small, NoCapacityError where
+    others have what it wants, or will have it by reservation.
     """
     assert share.decision is not None
     _check_mechanisms(state, share, share.decision, changed.spec)
     calendar = served(timeline(state)).without(share.id)
     gpus = _current_candidate(state, share, share.decision).gpus
+    if changed.spec.memory != share.spec.memory:
+        for gpu in gpus:
+            if error := below_context(state.machine, gpu, changed.spec):
+                raise error
     grants = tuple(_changed(calendar, gpu, share, changed) for gpu in gpus)
     return replace(share.decision, grants=grants)
 

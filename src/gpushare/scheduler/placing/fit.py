@@ -11,7 +11,7 @@ from gpushare.model.share import Decision, Share, State
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import format_bytes
 from gpushare.model.value import Value
-from gpushare.scheduler.capacity.room import Room, grant_on, never, refusal
+from gpushare.scheduler.capacity.room import Room, below_context, grant_on, never, refusal
 from gpushare.scheduler.capacity.timeline import Calendar, Stay, Window, describe_kept
 from gpushare.scheduler.request.affinity import missing_neighbour, wanted_neighbours
 from gpushare.scheduler.request.mechanisms import Stack, choose, refused_by_mode
@@ -48,7 +48,11 @@ def eligible(state: Snapshot, request: Request) -> set[GpuId]:
 def _able(state: Snapshot, request: Request) -> tuple[Gpu, ...]:
     gpus = _selected(state, request.spec)
     reasons = {gpu.uuid: never(gpu, request) for gpu in gpus}
-    usable = tuple(gpu for gpu in gpus if not reasons[gpu.uuid])
+    small = {gpu.uuid: below_context(state.machine, gpu, request.spec) for gpu in gpus}
+    usable = tuple(gpu for gpu in gpus if not (reasons[gpu.uuid] or small[gpu.uuid]))
+    too_small = [error for error in small.values() if error is not None]
+    if len(usable) < request.spec.gpus <= len(usable) + len(too_small):
+        raise too_small[0]
     if len(usable) < request.spec.gpus:
         raise NeverFitsError(
             _too_much(request.spec),
