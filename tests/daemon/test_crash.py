@@ -140,8 +140,8 @@ class Story:
         if shares:
             share = self.dice.choice(shares)
             held = daemon.store.shares.get(share.id)
-            async with daemon.parts.turn:
-                await daemon.parts.termination.stop(held, "removed")
+            await daemon.parts.termination.stop(held, "removed")
+            await daemon.settled()
 
     async def tick(self, daemon: DaemonSession) -> None:
         await daemon.tick(self.dice.choice([1, 4, 20]))
@@ -251,7 +251,7 @@ async def one_life(world: World, state: Path, story: Story, events: int, fuse: F
     happened = 0
     with session(world, state, fuse) as daemon, contextlib.suppress(Crash):
         check_records(daemon)
-        await daemon.core.reconcile()
+        await daemon.reconcile()
         while happened < events:
             await story.happen(daemon)
             check_records(daemon)
@@ -329,7 +329,7 @@ def test_a_crash_at_each_step_is_mended_by_the_next_daemon(tmp_path, step):
 
     async def life(fuse: Fuse, *, first: bool) -> None:
         with session(world, state, fuse) as daemon:
-            await daemon.core.reconcile()
+            await daemon.reconcile()
             if first:
                 await daemon.create(8, holder=process)
                 await daemon.service.remove("train", ME)

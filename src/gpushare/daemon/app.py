@@ -57,6 +57,7 @@ async def _serve(settings: Settings, step: Step, *, accept_loss: bool) -> None:
         try:
             await _run(settings, parts, audit)
         finally:
+            parts.acts.close()
             parts.processes.close()
             audit.stop()
 

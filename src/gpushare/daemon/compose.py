@@ -93,7 +93,7 @@ class Parts(LoopParts):
             self.store,
             self.ports,
             self.bus,
-            self.turn,
+            acts=self.acts,
             access=self.access,
             machine=self.machine,
             observer=self.observer,
@@ -106,7 +106,6 @@ class Parts(LoopParts):
             self.store,
             self.bus,
             self.ports.clock,
-            self.turn,
             access=self.access,
             directory=self.directory,
             mechanisms=self.ports.mechanisms,
@@ -137,6 +136,8 @@ class Parts(LoopParts):
             executor=self.executor,
             escapes=self.escapes,
             readiness=self.readiness,
+            acts=self.acts,
+            memory_turns=self.memory_turns,
         )
 
     @cached_property
@@ -163,7 +164,6 @@ class Parts(LoopParts):
     @cached_property
     def service(self) -> DaemonService:
         return DaemonService(
-            turn=self.turn,
             store=self.store,
             bus=self.bus,
             access=self.access,
@@ -177,7 +177,6 @@ class Parts(LoopParts):
             migration=self.migration,
             admission=self.admission,
             entering=self.entering,
-            readiness=self.readiness,
             escapes=self.escapes,
             views=self.views,
             machine=DaemonMachine(self.store, self.ports, self.machine, self.visibility),

@@ -9,6 +9,7 @@ from itertools import chain
 from gpushare.config.settings import Settings
 from gpushare.daemon.access.access import Access
 from gpushare.daemon.acts.executor import Executor, Step
+from gpushare.daemon.acts.in_progress import ActsInProgress
 from gpushare.daemon.acts.memory_turns import MemoryTurns
 from gpushare.daemon.acts.suspend import SuspendService
 from gpushare.daemon.acts.termination import Termination
@@ -63,8 +64,6 @@ class LoopParts:
         turn_seconds: float = TURN_SECONDS,
     ) -> None:
         self.store, self.ports, self.access = store, ports, access
-        # The daemon's turn, held by everything that changes shares (`loop.core`).
-        self.turn = asyncio.Lock()
         self.wake = asyncio.Event()
         self._settings, self._step, self._turn_seconds = settings, step, turn_seconds
 
@@ -89,12 +88,23 @@ class LoopParts:
     # Acts
 
     @cached_property
+    def acts(self) -> ActsInProgress:
+        return ActsInProgress(self.wake)
+
+    @cached_property
     def verifier(self) -> Verifier:
         return Verifier(self.store, self.ports, self.bus, self.observer)
 
     @cached_property
     def transitions(self) -> Transitions:
-        return Transitions(self.store, self.ports, self.bus, self._step)
+        return Transitions(
+            self.store,
+            self.ports,
+            self.bus,
+            acts=self.acts,
+            processes=self.processes,
+            step=self._step,
+        )
 
     @cached_property
     def executor(self) -> Executor:
@@ -105,12 +115,20 @@ class LoopParts:
             clock=self.ports.clock,
             verify=self.verifier.verify,
             transitions=self.transitions,
+            acts=self.acts,
             step=self._step,
         )
 
     @cached_property
     def memory_turns(self) -> MemoryTurns:
-        return MemoryTurns(self.store, self.ports, self.bus, self.observer, self._turn_seconds)
+        return MemoryTurns(
+            self.store,
+            self.ports,
+            self.bus,
+            observer=self.observer,
+            acts=self.acts,
+            seconds=self._turn_seconds,
+        )
 
     @cached_property
     def suspending(self) -> SuspendService:
@@ -119,13 +137,13 @@ class LoopParts:
             self.ports,
             self.bus,
             transitions=self.transitions,
+            acts=self.acts,
             observer=self.observer,
-            processes=self.processes,
         )
 
     @cached_property
     def termination(self) -> Termination:
-        return Termination(self.store, self.ports, self.executor, self.processes)
+        return Termination(self.ports, self.acts, self.processes)
 
     # Policies
 
@@ -141,7 +159,9 @@ class LoopParts:
     def policy_acts(self) -> PolicyActs:
         """How a policy changes shares."""
         suspend = partial(self.changes.suspend, cause=Cause.IDLE)
-        return PolicyActs(suspend, partial(self.changes.update, by_policy=True))
+        return PolicyActs(
+            suspend, partial(self.changes.update, by_policy=True), begin=self.acts.follow
+        )
 
     @cached_property
     def idle(self) -> Idle:
@@ -174,8 +194,8 @@ class LoopParts:
             executor=self.executor,
             transitions=self.transitions,
             suspending=self.suspending,
-            processes=self.processes,
             termination=self.termination,
+            acts=self.acts,
         )
 
     @cached_property
@@ -186,6 +206,7 @@ class LoopParts:
             machine=self.machine,
             observer=self.observer,
             processes=self.processes,
+            acts=self.acts,
             refusals=self.reclaimer.refusals,
         )
 
@@ -198,7 +219,7 @@ class LoopParts:
             snapshots=self.snapshots,
             queue=self.queue,
             executor=self.executor,
-            memory_turns=self.memory_turns,
+            acts=self.acts,
             reclaimer=self.reclaimer,
             termination=self.termination,
         )
@@ -225,7 +246,6 @@ class LoopParts:
             self.transitions,
             machine=self.machine,
             observer=self.observer,
-            processes=self.processes,
             placement=self.placement,
         )
 
@@ -274,6 +294,7 @@ class LoopParts:
             self.ports,
             self.bus,
             executor=self.executor,
+            acts=self.acts,
             observer=self.observer,
             machine=self.machine,
             processes=self.processes,
@@ -302,7 +323,6 @@ class LoopParts:
     @cached_property
     def core(self) -> Core:
         return Core(
-            self.turn,
             self.ports.clock,
             self.machine,
             reconciler=self.reconciler,

@@ -217,6 +217,7 @@ def test_a_waiting_share_and_one_that_is_away_cost_nothing(world, state):
         assert before == pytest.approx(7.5)
         first = (await daemon.service.shares(ME))[0]
         await daemon.service.suspend(first.id, SuspendRequest(), ME)
+        await daemon.settled()
         await daemon.tick(10)  # the second one is there now
         assert charged(daemon) == pytest.approx(before + 7.5)
 

@@ -4,6 +4,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,20 @@ from gpushare.model.share import Caller, ProcessRef
 from gpushare.model.spec import ComputeAsk, MemoryAsk, ShareSpec
 from gpushare.model.units import GIB
 from gpushare.model.view import CreateRequest, EnterRequest, ShareView
-from support.world.world import UID, World
+from support.world.world import UID, Crash, World
 
 ME = Caller(uid=UID, gid=UID, pid=1, role=Role.ADMIN)
 STRANGER = Caller(uid=UID + 7, gid=UID + 7, pid=1)
 
 
+_PASSES = 10  # that follow one another, because each freed something
+
+
 class DaemonSession:
     def __init__(self, world: World, state: Path, step: Callable[[str], None]) -> None:
         self.world = world
-        self.parts = world.parts(state, step)
+        self.crash: Crash | None = None
+        self.parts = world.parts(state, partial(self._passed, step))
         self.core = self.parts.core
         self.store = self.parts.store
 
@@ -31,10 +36,32 @@ class DaemonSession:
         """Made when it is first used: a test may replace parts before."""
         return self.parts.service
 
+    def _passed(self, step: Callable[[str], None], name: str) -> None:
+        try:
+            step(name)
+        except Crash as crash:
+            self.crash = crash
+            raise
+
     async def tick(self, seconds: float = 2, *, times: int = 1) -> None:
         for _ in range(times):
             self.world.clock.pass_by(seconds)
+            await self.reconcile()
+
+    async def reconcile(self) -> None:
+        """A pass, what it begins, and the passes that follow because something was freed."""
+        for _ in range(_PASSES):
+            self.parts.wake.clear()
             await self.core.reconcile()
+            await self.settle()
+            if not self.parts.wake.is_set():
+                return
+
+    async def settle(self) -> None:
+        """Everything that is in progress has ended, or the daemon has died."""
+        await self.parts.acts.settled()
+        if self.crash is not None:
+            raise self.crash
 
     async def create(
         self, gib: int | None = 8, *, holder: ProcessRef | None = None, wait: bool = True, **spec
@@ -47,7 +74,9 @@ class DaemonSession:
             wait=wait,
             program="train.py",
         )
-        return await self.service.create(request, ME)
+        share = await self.service.create(request, ME)
+        await self.settled()
+        return await self.service.show(share.id, ME)
 
     async def run(self, gib: int | None = 8, **spec) -> tuple[ShareView, ProcessRef]:
         """As `gpushare run` does: hold, wait, enter, become the program."""
@@ -64,7 +93,14 @@ class DaemonSession:
         for name in ("first", "second"):
             await self.run(gib, name=name)
 
+    async def settled(self) -> None:
+        """What was begun has ended, with the passes that follow because something was freed."""
+        await self.settle()
+        if self.parts.wake.is_set():
+            await self.reconcile()
+
     async def show(self, ref: str) -> ShareView:
+        await self.settled()
         return await self.service.show(ref, ME)
 
     async def state(self, ref: str) -> str:
@@ -77,6 +113,7 @@ def session(world: World, state: Path, step: Callable[[str], None] = lambda _: N
     try:
         yield found
     finally:
+        found.parts.acts.close()
         found.parts.processes.close()
         found.store.close()
 
@@ -91,7 +128,7 @@ def live(
 
     async def life() -> Any:
         with session(world, state, step) as here:
-            await here.core.reconcile()
+            await here.reconcile()
             return await story(here)
 
     return asyncio.run(life())

@@ -13,6 +13,10 @@ A daemon that dies between two steps leaves an intent behind. `recover` reads th
 Undoing and finishing may themselves be interrupted: mechanisms are idempotent, so both are repeated
 until they succeed. Until then the share is *busy*, and no other act on it begins.
 
+What an act does between intent and confirmation takes time and runs as an act in progress
+(`in_progress`); the intent and the confirmation are written by plain functions. `grant`, `adjust`
+and `release` write the intent and begin the act at once; the task that they return is its outcome.
+
 Invariants:
 - No act without a committed intent; no recorded state that the machine does not have.
 - The shares of a gang become granted in one transaction or fail together.
@@ -22,22 +26,23 @@ Invariants:
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
 from msgspec.structs import replace
 
 from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.base.threads import in_own_thread
 from gpushare.hardware.ports import Clock
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.edits import Edits
-from gpushare.model.errors import GpushareError
+from gpushare.model.errors import ConflictError, GpushareError, unexpected
 from gpushare.model.ids import GpuId, ShareId
-from gpushare.model.share import Decision, Share, State, Verification
+from gpushare.model.share import Decision, Share, State, Tier, Verification
 from gpushare.model.units import Bytes, format_bytes
 from gpushare.store import Act, Intent, Store
 
+from .in_progress import ActsInProgress
 from .transitions import Transitions
 
 Step = Callable[[str], None]
@@ -59,17 +64,18 @@ class Executor:
         clock: Clock,
         verify: Verify,
         transitions: Transitions,
+        acts: ActsInProgress,
         step: Step = lambda _: None,
     ) -> None:
-        self._transitions = transitions
+        self._transitions, self.acts = transitions, acts
         self._store, self._mechanisms = store, mechanisms
         self._bus, self._clock, self._verify, self._step = bus, clock, verify, step
         # A cache only: a new daemon prepares a share again when a program next enters it.
         self._edits: dict[ShareId, Edits] = {}
         self._failures: dict[ShareId, GpushareError] = {}
 
-    async def grant(self, decided: Sequence[tuple[Share, Decision]]) -> None:
-        """Make the decisions real: afterwards all shares are granted, or all have failed.
+    def grant(self, decided: Sequence[tuple[Share, Decision]]) -> asyncio.Task[None]:
+        """Make the decisions real: in the end all shares are granted, or all have failed.
 
         No gang is granted in part, whenever the daemon ends.
         """
@@ -81,52 +87,56 @@ class Executor:
                 for share, decision in decided
             ]
         self._step("grant written")
-        made: list[tuple[Intent, Edits, Verification | None]] = []
-        for intent, (share, decision) in zip(intents, decided, strict=True):
-            candidate = replace(share, decision=decision)
-            try:
-                edits = await asyncio.to_thread(self._mechanisms.prepare, candidate)
-                self._step("grant acted")
-                # The probe runs before the grant is confirmed, so no program starts under a promise
-                # that this driver does not keep (ADR 0004).
-                made.append((intent, edits, await self._verify(candidate, edits)))
-            except GpushareError as error:
-                await self._give_up(intents, intent, error)
-                return
-        self._granted(made)
-        self._step("grant confirmed")
+        shares = [share.id for share, _ in decided]
+        return self.acts.begin(shares, "granted", self._grant(intents, decided), frees=False)
 
     async def edits(self, share: Share) -> Edits:
-        """What a program of the share needs around it."""
-        if share.id not in self._edits:
-            self._edits[share.id] = await asyncio.to_thread(self._mechanisms.prepare, share)
-        return self._edits[share.id]
+        """What a program of the share needs around it; the caller is an act on the share."""
+        if (edits := self._edits.get(share.id)) is None:
+            self._edits[share.id] = edits = await self._prepare(share)
+        return edits
 
     def forget(self, share: ShareId) -> None:
         """The machine has changed for the share: prepare it again when it is next entered."""
         self._edits.pop(share, None)
 
-    async def release(self, share: Share, to: State, reason: str) -> Share:
+    def release(self, share: Share, to: State, reason: str) -> asyncio.Future[Share]:
         """Undo everything of the share and end it as `to`."""
         # A queued share has made nothing on the machine, so there is nothing to journal.
         if share.decision is None:
-            return self._end(share.id, to, reason)
+            ended = asyncio.get_running_loop().create_future()
+            ended.set_result(self._end(share.id, to, reason))
+            return ended
         intent = Intent(
             share=share.id, act=Act.RELEASE, decision=share.decision, to=to, reason=reason
         )
         intent = self._store.intents.open(intent)
         self._step("release written")
-        return await self._finish(intent, share)
+        return self.acts.begin([share.id], "released", self._finish(intent, share))
 
-    async def recover(self) -> None:
-        """Undo or finish interrupted acts; what fails again is tried again later."""
+    def recover(self) -> None:
+        """Begin to undo or finish interrupted acts; what fails again is tried again later."""
         for intent in self._store.intents.pending():
-            share = replace(self._store.shares.get(intent.share), decision=intent.decision)
-            try:
-                await self._settle(intent, share)
-            except GpushareError as error:
-                # One share that cannot be settled now must not keep the others from being settled.
-                _log.warning("recovery.failed", share=share.id, act=intent.act, error=str(error))
+            if intent.share not in self.acts.shares():
+                self._begin_to_settle(intent)
+
+    async def ready(self, share: Share) -> Share:
+        """The share without any act; its caller begins the next one at once.
+
+        Raises ConflictError while an interrupted act can be neither finished nor undone, or one in
+        progress waits for programs.
+        """
+        await self.acts.idle(share)
+        for intent in [it for it in self._store.intents.pending() if it.share == share.id]:
+            self._begin_to_settle(intent)
+            await self.acts.ended(share.id)
+        if share.id in self.busy():
+            raise ConflictError(
+                f"another operation on share {share.name} is in progress",
+                "an earlier act can neither be finished nor undone now",
+                "try again, or see the daemon's log",
+            )
+        return self._store.shares.get(share.id)
 
     def mark_running(self, share: Share, **changes: object) -> Share:
         """Record that a program of the share runs, with other changes to the record."""
@@ -143,28 +153,33 @@ class Executor:
         """The error that made a share fail, if it failed since the daemon started."""
         return self._failures.get(share)
 
-    async def fail(self, share: Share, error: GpushareError) -> Share:
+    def fail(self, share: Share, error: GpushareError) -> asyncio.Future[Share]:
         """End the share as failed; `failure` returns the error afterwards."""
         self._remember(share.id, error)
-        return await self.release(share, State.FAILED, str(error))
+        return self.release(share, State.FAILED, str(error))
 
     def busy(self) -> set[ShareId]:
-        """Shares with an act that is not confirmed."""
-        return {intent.share for intent in self._store.intents.pending()}
+        """Shares with an act that is in progress or not confirmed."""
+        return {intent.share for intent in self._store.intents.pending()} | {*self.acts.shares()}
 
-    async def adjust(self, share: Share, decision: Decision, **changes: object) -> Share:
+    def adjust(self, share: Share, decision: Decision, **changes: object) -> asyncio.Task[Share]:
         """Apply the decision to running programs and record it, with other changes."""
-        assert share.decision is not None
-        spec = changes.get("spec", share.spec)
-        intent = Intent(share=share.id, act=Act.ADJUST, decision=share.decision)
+        # The journal has the new decision, so that the scheduler keeps room for it meanwhile.
+        intent = Intent(share=share.id, act=Act.ADJUST, decision=decision)
         intent = self._store.intents.open(intent)
         self._step("adjust written")
+        work = self._adjust(intent, share, decision, changes)
+        return self.acts.begin([share.id], "changed", work)
+
+    async def _adjust(
+        self, intent: Intent, share: Share, decision: Decision, changes: dict[str, object]
+    ) -> Share:
+        adjusted = replace(share, decision=decision, spec=changes.get("spec", share.spec))
         try:
-            adjusted = replace(share, decision=decision, spec=spec)
-            await asyncio.to_thread(self._mechanisms.adjust, adjusted)
-        except GpushareError:
-            with suppress(GpushareError):  # it stays in the journal and is tried again
-                await self._settle(intent, share)
+            async with self.acts.gpus(decision.gpus):
+                await in_own_thread(self._mechanisms.adjust, adjusted)
+        except Exception:
+            await self._try_to_settle(intent)  # else it stays in the journal
             raise
         self._step("adjust acted")
         self.forget(share.id)
@@ -176,6 +191,45 @@ class Executor:
         self._step("adjust confirmed")
         return share
 
+    async def _grant(
+        self, intents: Sequence[Intent], decided: Sequence[tuple[Share, Decision]]
+    ) -> None:
+        made: list[tuple[Intent, Edits, Verification | None]] = []
+        for intent, (share, decision) in zip(intents, decided, strict=True):
+            candidate = replace(share, decision=decision)
+            try:
+                edits = await self._prepare(candidate)
+                self._step("grant acted")
+                # The probe runs before the grant is confirmed, so no program starts under a promise
+                # that this driver does not keep (ADR 0004).
+                made.append((intent, edits, await self._verify(candidate, edits)))
+            except Exception as error:  # noqa: BLE001 (whatever it is, it ends this gang only)
+                await self._give_up(intents, intent, unexpected("a grant failed", error))
+                return
+        self._granted(made)
+        self._step("grant confirmed")
+
+    async def _prepare(self, share: Share) -> Edits:
+        async with self.acts.gpus(share.decision.gpus if share.decision else ()):
+            return await in_own_thread(self._mechanisms.prepare, share)
+
+    def _begin_to_settle(self, intent: Intent) -> None:
+        waits = intent.tier is Tier.CHECKPOINT
+        self.acts.begin(
+            [intent.share], "recovered", self._try_to_settle(intent), waits=waits, frees=False
+        )
+
+    async def _try_to_settle(self, intent: Intent) -> None:
+        try:
+            share = replace(self._store.shares.get(intent.share), decision=intent.decision)
+            await self._settle(intent, share)
+        except GpushareError as error:
+            _log.warning("recovery.failed", share=intent.share, act=intent.act, error=str(error))
+        except Exception:  # noqa: BLE001 (settled by a later pass)
+            # One share that cannot be settled now must not keep the others from being settled,
+            # whatever the reason is.
+            _log.exception("recovery.failed", share=intent.share, act=intent.act)
+
     async def _settle(self, intent: Intent, share: Share) -> None:
         if intent.act is Act.RELEASE:
             await self._finish(intent, share)
@@ -185,24 +239,30 @@ class Executor:
             return
         # The record still has the old decision, so applying the record again is the undo.
         if intent.act is Act.ADJUST:
-            await asyncio.to_thread(self._mechanisms.adjust, share)
+            share = self._store.shares.get(intent.share)
+            async with self.acts.gpus(intent.decision.gpus):
+                await in_own_thread(self._mechanisms.adjust, share)
             self._step("undo acted")
             self._store.intents.confirm(intent)
             return
-        await asyncio.to_thread(self._mechanisms.release, share)
+        await self._undo_all(share)
         self._step("undo acted")
         with self._store.transaction():
             self._store.intents.confirm(intent)
             self._bus.publish("share.rolled_back", "a grant that was interrupted", share=share.id)
 
+    async def _undo_all(self, share: Share) -> None:
+        async with self.acts.gpus(share.decision.gpus if share.decision else ()):
+            await in_own_thread(self._mechanisms.release, share)
+
     async def _pids(self, share: Share) -> list[int]:
-        observed = await asyncio.to_thread(self._mechanisms.observe, share)
+        observed = await in_own_thread(self._mechanisms.observe, share)
         # After a crash the store knows the programs that entered, the machine also their children.
         # Both are needed: a process that is forgotten here would stay off the GPU.
         return list(dict.fromkeys((*(member.pid for member in share.members), *observed.pids)))
 
     async def _finish(self, intent: Intent, share: Share) -> Share:
-        await asyncio.to_thread(self._mechanisms.release, share)
+        await self._undo_all(share)
         self._step("release acted")
         self._edits.pop(share.id, None)
         with self._store.transaction():
@@ -224,9 +284,7 @@ class Executor:
                 release = replace(intent, act=Act.RELEASE, to=State.FAILED, reason=reason)
                 failed.append(self._store.intents.open(release))
         for intent in failed:
-            share = replace(self._store.shares.get(intent.share), decision=intent.decision)
-            with suppress(GpushareError):
-                await self._finish(intent, share)
+            await self._try_to_settle(intent)
         if not self._store.shares.get(at.share).state.ended:
             raise error
 

@@ -19,11 +19,11 @@ region, and regions are corrected until they agree, so a crash in between loses 
 a user or a policy has suspended (`aside`) and shares with an unconfirmed act take no part.
 """
 
-import asyncio
 from collections.abc import Sequence
 
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.base.threads import in_own_thread
 from gpushare.daemon.observe.observer import Observer
 from gpushare.guard import Failure
 from gpushare.mechanisms.mechanism import Observation
@@ -32,7 +32,9 @@ from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.share import WAITS_FOR_TURN, Cause, Share, State, Suspension
 from gpushare.model.spec import GpuGrant
 from gpushare.model.units import Bytes
-from gpushare.store import Store
+from gpushare.store import Act, Store
+
+from .in_progress import ActsInProgress
 
 # Failures of a leave. `GPU_MEMORY` is not among them: it is a return that still waits for room, and
 # the guard keeps trying.
@@ -43,10 +45,17 @@ class MemoryTurns:
     """`seconds`: how long a turn lasts while another share waits for one."""
 
     def __init__(
-        self, store: Store, ports: HostPorts, bus: Bus, observer: Observer, seconds: float
+        self,
+        store: Store,
+        ports: HostPorts,
+        bus: Bus,
+        *,
+        observer: Observer,
+        acts: ActsInProgress,
+        seconds: float,
     ) -> None:
         self._store, self._ports, self._bus = store, ports, bus
-        self._observer, self._seconds = observer, seconds
+        self._observer, self._acts, self._seconds = observer, acts, seconds
         self._since: dict[ShareId, float] = {}
 
     def crowded(self) -> bool:
@@ -55,15 +64,17 @@ class MemoryTurns:
 
     async def settle(self, machine: Machine) -> None:
         """Let the right share have the turn on each GPU, and make the regions ask for it."""
-        groups = self._groups()
-        shares = [share for group in groups.values() for share in group]
-        if not shares:
+        if not (shares := self._turn_shares()):
             return
         await self._observer.look(shares)
-        for group in groups.values():
+        for group in self._groups().values():
             self._turn(group)
         for share in self._turn_shares():
-            await self._correct(machine, share)
+            if self._acts.of(share.id) is None:
+                work = self._correct(machine, share)
+                self._acts.begin([share.id], "moved for its turn", work, frees=False)
+        for share in shares:
+            await self._acts.briefly(share.id)
 
     def _turn_shares(self) -> list[Share]:
         """Shares that take turns now; not those that a user or a policy has suspended."""
@@ -71,7 +82,8 @@ class MemoryTurns:
         return [s for s in living if s.spec.turns and s.state.holds and s.decision and not s.aside]
 
     def _groups(self) -> dict[GpuId, list[Share]]:
-        busy = {intent.share for intent in self._store.intents.pending()}
+        pending = self._store.intents.pending()
+        busy = {intent.share for intent in pending if intent.act is not Act.ADJUST}
         groups: dict[GpuId, list[Share]] = {}
         for share in self._turn_shares():
             if share.id not in busy and share.decision:
@@ -170,9 +182,9 @@ class MemoryTurns:
             return
         mechanisms = self._ports.mechanisms
         if away:
-            await asyncio.to_thread(mechanisms.suspend, share, self._keep(machine, share))
+            await in_own_thread(mechanisms.suspend, share, self._keep(machine, share))
         else:
-            await asyncio.to_thread(mechanisms.resume, share)
+            await in_own_thread(mechanisms.resume, share)
 
     def _keep(self, machine: Machine, share: Share) -> Bytes:
         """Bytes that may stay on the GPU next to the shares that have their room there."""

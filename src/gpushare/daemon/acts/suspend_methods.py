@@ -22,6 +22,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.base.threads import in_own_thread
 from gpushare.guard import Failure, RegionSlot
 from gpushare.hardware.ports import CheckpointState
 from gpushare.mechanisms.mechanism import Moves, Observation
@@ -32,7 +33,7 @@ from gpushare.model.errors import (
     MoveTimeoutError,
     NotSuspendableError,
 )
-from gpushare.model.ids import GpuId
+from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.promise import Promise, unmigratable
 from gpushare.model.share import Moved, Share, Tier
 from gpushare.model.units import Bytes, format_bytes
@@ -74,10 +75,13 @@ def _names(stack: Sequence[Promise]) -> str:
 
 
 class GuardSuspend:
-    """Memory moves, contexts stay on the GPU; works under MPS too."""
+    """Memory moves, contexts stay on the GPU; works under MPS too.
 
-    def __init__(self, ports: HostPorts) -> None:
-        self._ports = ports
+    `unwanted`: whether the share is being ended, so that nothing waits for its programs.
+    """
+
+    def __init__(self, ports: HostPorts, unwanted: Callable[[ShareId], bool]) -> None:
+        self._ports, self._unwanted = ports, unwanted
 
     def check(self, share: Share, observed: Observation) -> None:
         """Raises NotSuspendableError."""
@@ -88,7 +92,7 @@ class GuardSuspend:
 
     async def leave(self, share: Share, _: Sequence[int], seconds: float) -> Moved:
         """All bytes, and the seconds of the slowest process. Raises as `refusal` does."""
-        await asyncio.to_thread(self._ports.mechanisms.suspend, share, Bytes(0))
+        await in_own_thread(self._ports.mechanisms.suspend, share, Bytes(0))
         moves = await self._until(share, lambda moves: moves.away, seconds)
         slots = moves.slots
         return Moved(
@@ -108,11 +112,11 @@ class GuardSuspend:
 
     async def undo(self, share: Share, _: Sequence[int]) -> None:
         """After a leave that failed."""
-        await asyncio.to_thread(self._ports.mechanisms.resume, share)
+        await in_own_thread(self._ports.mechanisms.resume, share)
 
     async def stay(self, share: Share) -> None:
         """After a return that failed."""
-        await asyncio.to_thread(self._ports.mechanisms.suspend, share, Bytes(0))
+        await in_own_thread(self._ports.mechanisms.suspend, share, Bytes(0))
 
     async def _until(
         self, share: Share, done: Callable[[Moves], bool], seconds: float, *, patient: bool = False
@@ -120,7 +124,7 @@ class GuardSuspend:
         """`patient`: programs that find no room on the GPU keep trying."""
         deadline = self._ports.clock.elapsed() + seconds
         while True:
-            observed = await asyncio.to_thread(self._ports.mechanisms.observe, share)
+            observed = await in_own_thread(self._ports.mechanisms.observe, share)
             moves = observed.moves
             if moves is None:
                 raise MoveFailedError(
@@ -129,7 +133,7 @@ class GuardSuspend:
             if done(moves):
                 return moves
             self._refuse(share, moves, patient=patient)
-            if self._ports.clock.elapsed() >= deadline:
+            if self._ports.clock.elapsed() >= deadline or self._unwanted(share.id):
                 raise _late(share, moves, seconds)
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -167,7 +171,7 @@ class CheckpointSuspend:
     async def leave(self, share: Share, pids: Sequence[int], seconds: float) -> Moved:  # noqa: ARG002
         """Lock every process, then checkpoint each; raises as the driver's checkpoint does."""
         began = self._elapsed()
-        await asyncio.to_thread(self._leave, pids, seconds)
+        await in_own_thread(self._leave, pids, seconds)
         return Moved(out_seconds=self._elapsed() - began)
 
     async def come_back(self, share: Share, pids: Sequence[int], seconds: float) -> Moved:  # noqa: ARG002
@@ -178,7 +182,7 @@ class CheckpointSuspend:
 
     async def undo(self, share: Share, pids: Sequence[int]) -> None:
         """On the GPUs where it was, or on those that it was moved to meanwhile."""
-        await asyncio.to_thread(self._back, pids, _moves(share))
+        await in_own_thread(self._back, pids, _moves(share))
 
     async def stay(self, _: Share) -> None:
         """Processes that were not restored are still away."""
@@ -189,7 +193,7 @@ class CheckpointSuspend:
 
     async def returning(self, pids: Sequence[int]) -> bool:
         """Whether one of them is back already, or returning."""
-        states = await asyncio.to_thread(lambda: [self._checkpoints.state(pid) for pid in pids])
+        states = await in_own_thread(lambda: [self._checkpoints.state(pid) for pid in pids])
         return any(state not in {None, CheckpointState.CHECKPOINTED} for state in states)
 
     def _leave(self, pids: Sequence[int], seconds: float) -> None:

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import structlog
 
 from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.base.threads import in_own_thread
 from gpushare.daemon.observe.share_processes import ShareProcesses
-from gpushare.model.errors import GpushareError
 from gpushare.model.ids import ShareId
-from gpushare.model.share import ProcessRef, Share, State
-from gpushare.store import Store
+from gpushare.model.share import ProcessRef, Share
 
-from .executor import Executor
+from .in_progress import ActsInProgress
 
 GRACE_SECONDS = 10
 _log = structlog.get_logger()
@@ -34,34 +33,35 @@ class _Ending:
 
 
 class Termination:
-    def __init__(
-        self, store: Store, ports: HostPorts, executor: Executor, processes: ShareProcesses
-    ) -> None:
-        self._store, self._ports = store, ports
-        self._executor, self._processes = executor, processes
+    def __init__(self, ports: HostPorts, acts: ActsInProgress, processes: ShareProcesses) -> None:
+        self._ports, self._acts, self._processes = ports, acts, processes
         self._endings: dict[ShareId, _Ending] = {}
 
-    async def stop(self, share: Share, reason: str) -> None:
-        """End the share now if it has no process, else ask its programs to end."""
-        # A share has at most one open intent: what was cut short is settled before a release
-        # begins.
-        await self._executor.recover()
-        share = self._store.shares.get(share.id)
-        processes = await self._processes.now(share)
-        if share.state.ended:
-            return
-        if not processes:
-            await self._executor.release(share, State.RELEASED, reason)
-            return
+    def stop(self, share: Share, reason: str) -> asyncio.Task[None]:
+        """Ask the share's programs to end; the pass releases the share once none is left.
+
+        An act that waits for its programs does not delay this, and stops waiting.
+        """
+        self._acts.stop_waiting(share.id)
         # A second `rm` must not give the programs a second grace period.
         if share.id in self._endings:
-            return
+            return self._acts.follow(self._asked())
         kill_at = self._ports.clock.elapsed() + GRACE_SECONDS
         self._endings[share.id] = _Ending(kill_at, reason)
-        # Before the signal: killing an MPS client with work in flight can block its server for all
-        # others.
-        await self._drain(share, processes)
-        self._signal(processes, signal.SIGTERM)
+        return self._acts.follow(self._ask(share))
+
+    async def _asked(self) -> None:
+        """Its programs have been asked already."""
+
+    async def _ask(self, share: Share) -> None:
+        processes = await self._processes.now(share)
+        if processes:
+            # Before the signal: killing an MPS client with work in flight can block its server for
+            # all others.
+            await self._drain(share, processes)
+            self._signal(processes, signal.SIGTERM)
+        else:
+            self._acts.wake()
 
     def kill_overdue(self, share: ShareId, processes: Iterable[ProcessRef]) -> None:
         """SIGKILL for what is left of a share after the grace period."""
@@ -89,10 +89,10 @@ class Termination:
     async def _drain(self, share: Share, processes: Iterable[ProcessRef]) -> None:
         try:
             pids = [process.pid for process in processes]
-            await asyncio.to_thread(self._ports.mechanisms.drain, share, pids)
+            await in_own_thread(self._ports.mechanisms.drain, share, pids)
         # A server that does not answer must not keep the share alive: its programs are ended
         # anyway.
-        except GpushareError as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is)
             _log.warning("drain.failed", share=share.id, error=str(error))
 
     def _signal(self, processes: Iterable[ProcessRef], number: signal.Signals) -> None:

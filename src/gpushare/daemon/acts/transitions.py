@@ -9,6 +9,9 @@ in one transaction. What happens to an interrupted act is decided by its intent 
 - a migration is a leave until the mechanisms have moved the share's limits to the new GPUs; until
   then it is undone. From that point (`migrate placed`) the journal holds a resume to the new GPUs.
 
+The intents are written at once and the rest runs as an act in progress, whose task is returned;
+nothing else is kept from going on while programs answer (`in_progress`).
+
 A migration whose programs cannot return on the new GPUs goes back to the old ones if none has
 arrived. If some have, the share stays suspended, and the rest follow with `resume`.
 
@@ -27,6 +30,8 @@ from msgspec.structs import asdict, replace
 
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.base.threads import in_own_thread
+from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import GpuId
@@ -34,6 +39,7 @@ from gpushare.model.share import Cause, Decision, Moved, Share, State, Suspensio
 from gpushare.model.units import format_bytes
 from gpushare.store import Act, Intent, Store
 
+from .in_progress import ActsInProgress
 from .suspend_methods import CheckpointSuspend, GuardSuspend
 
 Step = Callable[[str], None]
@@ -43,36 +49,45 @@ class Transitions:
     """`step` is called at each point where a crash may happen."""
 
     def __init__(
-        self, store: Store, ports: HostPorts, bus: Bus, step: Step = lambda _: None
+        self,
+        store: Store,
+        ports: HostPorts,
+        bus: Bus,
+        *,
+        acts: ActsInProgress,
+        processes: ShareProcesses,
+        step: Step = lambda _: None,
     ) -> None:
         self._store, self._ports, self._bus, self._step = store, ports, bus, step
+        self._acts, self._processes = acts, processes
         self._checkpoint = CheckpointSuspend(ports)
         self._methods: dict[Tier, GuardSuspend | CheckpointSuspend] = {
-            Tier.MEMORY: GuardSuspend(ports),
+            Tier.MEMORY: GuardSuspend(ports, acts.unwanted),
             Tier.CHECKPOINT: self._checkpoint,
         }
 
-    async def suspend(
-        self,
-        share: Share,
-        tier: Tier,
-        pids: Sequence[int],
-        observed: Observation,
-        seconds: float,
-        *,
-        cause: Cause = Cause.USER,
-    ) -> Share:
-        """Raises NotSuspendableError, HostMemoryError, MoveTimeoutError, MoveFailedError.
+    def check(self, share: Share, tier: Tier, observed: Observation) -> None:
+        """Raises NotSuspendableError."""
+        self._methods[tier].check(share, observed)
+
+    def suspend(
+        self, share: Share, tier: Tier, seconds: float, cause: Cause
+    ) -> asyncio.Task[Share]:
+        """Raises HostMemoryError, MoveTimeoutError, MoveFailedError, NotSuspendableError.
 
         The programs then run on as before.
         """
-        method = self._methods[tier]
-        method.check(share, observed)
         intent = self._open(share, Act.SUSPEND, tier)
         self._step("suspend written")
+        work = self._suspend(intent, share, seconds, cause)
+        return self._acts.begin([share.id], "suspended", work, waits=True)
+
+    async def _suspend(self, intent: Intent, share: Share, seconds: float, cause: Cause) -> Share:
+        tier, method = intent.tier, self._methods[intent.tier]
+        pids = await self._pids(share)
         try:
             moved = await method.leave(share, pids, seconds)
-        except GpushareError:
+        except Exception:
             # If the undo fails too, the intent stays open and `recover` tries again.
             await method.undo(share, pids)
             self._store.intents.confirm(intent)
@@ -91,16 +106,19 @@ class Transitions:
         self._step("suspend confirmed")
         return share
 
-    async def resume(self, share: Share, pids: Sequence[int], seconds: float) -> Share:
+    def resume(self, share: Share, seconds: float) -> asyncio.Task[Share]:
         """Raises MoveTimeoutError, MoveFailedError; the share then stays suspended."""
         assert share.suspension is not None
-        tier = share.suspension.tier
-        method = self._methods[tier]
-        intent = self._open(share, Act.RESUME, tier)
+        intent = self._open(share, Act.RESUME, share.suspension.tier)
         self._step("resume written")
+        work = self._resume(intent, share, seconds)
+        return self._acts.begin([share.id], "resumed", work, waits=True)
+
+    async def _resume(self, intent: Intent, share: Share, seconds: float) -> Share:
+        tier, method = intent.tier, self._methods[intent.tier]
         try:
-            moved = await method.come_back(share, pids, seconds)
-        except GpushareError:
+            moved = await method.come_back(share, await self._pids(share), seconds)
+        except Exception:
             # Half of a share on the GPU would hold memory that the record says is free: the rest
             # goes back.
             await method.stay(share)
@@ -111,17 +129,15 @@ class Transitions:
         self._step("resume confirmed")
         return share
 
-    async def returning(self, pids: Sequence[int]) -> bool:
-        """Whether the driver has one of them on a GPU."""
-        return await self._checkpoint.returning(pids)
+    async def returning(self, share: Share) -> bool:
+        """Whether the driver has one of its programs on a GPU."""
+        return await self._checkpoint.returning(await self._pids(share))
 
     def remaps(self) -> str:
         """Why no share can move to another GPU here; "" if shares can."""
         return self._checkpoint.remaps()
 
-    async def migrate(
-        self, share: Share, to: Decision, pids: Sequence[int], seconds: float
-    ) -> Share:
+    def migrate(self, share: Share, to: Decision, seconds: float) -> asyncio.Task[Share]:
         """To the GPUs of `to`. Raises NotSuspendableError, MoveTimeoutError, MoveFailedError.
 
         The programs then run on where they were. If only some could be restored on the new GPUs,
@@ -129,12 +145,17 @@ class Transitions:
         """
         intent = self._open(replace(share, decision=to), Act.MIGRATE, Tier.CHECKPOINT)
         self._step("migrate written")
+        work = self._migrate(intent, share, seconds)
+        return self._acts.begin([share.id], "moved", work, waits=True)
+
+    async def _migrate(self, intent: Intent, share: Share, seconds: float) -> Share:
+        pids = await self._pids(share)
         try:
             out = await self._checkpoint.leave(share, pids, seconds)
             # Limits move only now, while no process of the share can use a GPU (`Region.move`).
             self._step("migrate left")
-            await asyncio.to_thread(self._ports.mechanisms.move, share, to)
-        except GpushareError:
+            await self._place(share, intent.decision)
+        except Exception:
             await self._stay_where_it_is(intent, share, pids)
             raise
         self._step("migrate prepared")
@@ -142,7 +163,7 @@ class Transitions:
         self._step("migrate placed")
         try:
             back = await self._checkpoint.come_back(share, pids, seconds)
-        except GpushareError:
+        except Exception:
             await self._not_arrived(intent, before, pids)
             raise
         self._step("migrate acted")
@@ -150,18 +171,21 @@ class Transitions:
         self._step("migrate confirmed")
         return share
 
-    async def reassign(self, share: Share, to: Decision) -> Share:
+    def reassign(self, share: Share, to: Decision) -> asyncio.Task[Share]:
         """Assign other GPUs to a checkpointed share; it is resumed there."""
+        intent = self._open(replace(share, decision=to), Act.MIGRATE, Tier.CHECKPOINT)
+        self._step("migrate written")
+        return self._acts.begin([share.id], "moved", self._reassign(intent, share))
+
+    async def _reassign(self, intent: Intent, share: Share) -> Share:
         assert share.suspension is not None
         assert share.decision is not None
         # A share that is moved twice while it is away is still restored from the GPUs that it left
         # first.
-        left = share.suspension.left or share.decision.gpus
-        intent = self._open(replace(share, decision=to), Act.MIGRATE, Tier.CHECKPOINT)
-        self._step("migrate written")
+        to, left = intent.decision, share.suspension.left or share.decision.gpus
         try:
-            await asyncio.to_thread(self._ports.mechanisms.move, share, to)
-        except GpushareError:
+            await self._place(share, to)
+        except Exception:
             await self._stay_where_it_is(intent, share, ())
             raise
         self._step("migrate prepared")
@@ -195,7 +219,8 @@ class Transitions:
         """A share that has ended meanwhile leaves nothing on the GPUs that it was moving to."""
         share = self._store.shares.get(there.id)
         if share.state.ended:
-            await asyncio.to_thread(self._ports.mechanisms.release, there)
+            async with self._acts.gpus(intent.decision.gpus):
+                await in_own_thread(self._ports.mechanisms.release, there)
             self._store.intents.confirm(intent)
             return
         await self._stay_where_it_is(intent, share, pids)
@@ -249,12 +274,22 @@ class Transitions:
         assert share.decision is not None
         there = replace(share, decision=intent.decision)
         # Limits go back before programs do, so that none runs on the old GPUs without them.
-        await asyncio.to_thread(self._ports.mechanisms.move, there, share.decision)
+        await self._place(there, share.decision)
         # A share that is only reassigned was suspended before and stays so.
         if share.suspension is None:
             await self._checkpoint.undo(share, pids)
         self._step("undo acted")
         self._store.intents.confirm(intent)
+
+    async def _pids(self, share: Share) -> list[int]:
+        """Of all its processes. No other enters while an act on the share is in progress."""
+        return [process.pid for process in await self._processes.now(share)]
+
+    async def _place(self, share: Share, to: Decision) -> None:
+        """Its limits hold on the GPUs of `to` afterwards."""
+        here = share.decision.gpus if share.decision else ()
+        async with self._acts.gpus((*here, *to.gpus)):
+            await in_own_thread(self._ports.mechanisms.move, share, to)
 
     def _open(self, share: Share, act: Act, tier: Tier) -> Intent:
         assert share.decision is not None
@@ -263,10 +298,10 @@ class Transitions:
 
     def _back(self, intent: Intent, share: Share, tier: Tier, moved: Moved) -> Share:
         """A share without programs is granted; the next pass sees whether it has any."""
-        state = State.RUNNING if share.members else State.GRANTED
         with self._store.transaction():
             self._store.intents.confirm(intent)
             current = self._store.shares.get(share.id)
+            state = State.RUNNING if current.members else State.GRANTED
             # A fault or a release may have ended the share while its programs were moving.
             if not current.state.ended:
                 current = self._store.shares.move(

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verifies that a mechanism stack keeps its promise under this driver, once per boot."""
 
-import asyncio
-
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.base.threads import in_own_thread
 from gpushare.daemon.observe.observer import Observer
 from gpushare.model.edits import Edits
 from gpushare.model.errors import GpushareError, NotEnforcedError
@@ -24,7 +23,7 @@ class Verifier:
         Raises NotEnforcedError if the stack does not hold and the share does not allow that.
         """
         assert share.decision is not None
-        driver = (await asyncio.to_thread(self._ports.gpus.driver)).version
+        driver = (await in_own_thread(self._ports.gpus.driver)).version
         stack = verified_stack(share.decision)
         earlier = self._store.verifications.get(self._ports.boot, driver, stack)
         # Only a success is stored: what failed is tried again with the next share.
@@ -37,7 +36,7 @@ class Verifier:
 
     async def probe(self, share: Share, edits: Edits, *, fill: bool = False) -> Verification:
         """Try to break this share."""
-        run = asyncio.to_thread(self._ports.probe, share, edits, fill=fill)
+        run = in_own_thread(self._ports.probe, share, edits, fill=fill)
         verification = await self._observer.probing(share, run)
         kind = "share.verified" if verification.ok else "share.verification_failed"
         self._bus.publish(kind, _summary(verification), share=share.id)

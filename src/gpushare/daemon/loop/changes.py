@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes of one share that users ask for and policies make: suspend, resume, update.
-
-The caller holds the daemon's turn.
-"""
+"""Changes of one share that users ask for and policies make: suspend, resume, update."""
 
 from datetime import timedelta
 
 from msgspec.structs import asdict, replace
 
 from gpushare.daemon.acts.executor import Executor
+from gpushare.daemon.acts.in_progress import outcome
 from gpushare.daemon.acts.memory_turns import MemoryTurns
 from gpushare.daemon.acts.suspend import SuspendService
 from gpushare.daemon.observe.machine import ObservedMachine
@@ -16,7 +14,7 @@ from gpushare.daemon.placement.placement import PlacementService
 from gpushare.daemon.policies.expiry import Expiry
 from gpushare.daemon.policies.requested_spec import requested_spec
 from gpushare.hardware.ports import Clock
-from gpushare.model.errors import ConflictError, NoCapacityError
+from gpushare.model.errors import NoCapacityError
 from gpushare.model.share import Cause, Decision, Share, Tier
 from gpushare.model.view import SuspendRequest, UpdateRequest
 from gpushare.store import Store
@@ -40,41 +38,30 @@ class ShareChanges:
         self._machine, self._placement = machine, placement
         self._memory_turns, self._expiry = memory_turns, expiry
 
-    async def ready(self, share: Share) -> Share:
-        """The share once interrupted acts are settled; ConflictError while they cannot be."""
-        await self._executor.recover()
-        if share.id in self._executor.busy():
-            raise ConflictError(
-                f"another operation on share {share.name} is in progress",
-                "an earlier act can neither be finished nor undone now",
-                "try again, or see the daemon's log",
-            )
-        return self._store.shares.get(share.id)
-
     async def suspend(
         self, share: Share, request: SuspendRequest, cause: Cause = Cause.USER
     ) -> None:
-        """Off the GPU until it is resumed; raises NotSuspendableError, and as moves do."""
-        share = await self.ready(share)
+        """Off the GPU until it is resumed; raises ConflictError, and as moves do."""
+        share = await self._executor.ready(share)
         if share.aside:
             return
         tier = Tier.CHECKPOINT if request.deep else Tier.MEMORY
         await self._suspending.suspend(share, tier, request.timeout, cause)
-        await self._placement.advance()
+        self._placement.advance()
 
     async def resume(self, share: Share, seconds: float) -> None:
         """Raises NoCapacityError while others have its room."""
-        share = await self.ready(share)
+        await self._machine.refresh()
+        share = await self._executor.ready(share)
         if share.suspension is None or not share.aside:
             return
-        await self._machine.refresh()
         if reason := self._placement.hindrance(share):
             raise NoCapacityError(
                 f"share {share.name} cannot be resumed now",
                 f"it waits for {reason}",
                 "see which shares have the room: gpushare ps",
             )
-        await self._suspending.resume(share, seconds)
+        await outcome(self._suspending.begin_resume(share, seconds))
         if share.spec.turns:
             # Without this the caller would see its share come back a quarter of a second later.
             await self._memory_turns.settle(self._machine.latest)
@@ -83,25 +70,25 @@ class ShareChanges:
         self, share: Share, request: UpdateRequest, *, by_policy: bool = False
     ) -> None:
         """Raises UnsupportedError, NeverFitsError, NoCapacityError, QuotaError."""
-        share = await self.ready(share)
+        await self._machine.refresh()
+        share = await self._executor.ready(share)
         fields = {name: value for name, value in asdict(request).items() if value is not None}
         spec = replace(share.spec, **fields)
         requested = requested_spec(share, spec, fields, by_policy=by_policy)
         changes: dict[str, object] = {"spec": spec, "asked": requested}
         if request.ttl is not None:
             changes["expires"] = self._clock.now() + timedelta(seconds=request.ttl)
-        await self._machine.refresh()
         decision = self._placement.regrant(share, replace(share, **changes))
         await self._apply(share, decision, changes, on_machine=bool(fields.keys() - {"ttl"}))
         if request.ttl is not None:
             self._expiry.changed(share.id)
-        await self._placement.advance()
+        self._placement.advance()
 
     async def _apply(
         self, share: Share, decision: Decision, changes: dict[str, object], *, on_machine: bool
     ) -> None:
         # A new end changes nothing on the machine, so it does not need the journal.
         if on_machine:
-            await self._executor.adjust(share, decision, **changes)
+            await outcome(self._executor.adjust(share, decision, **changes))
         else:
             self._store.shares.update(share.id, **changes)

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs passes, one after the other, under the daemon's lock.
+"""Runs passes, one after the other.
 
-One `asyncio.Lock`, the *turn*, orders everything that changes shares: a pass, a request of a user,
-and a change of memory turns each hold it from their first look to their last write. Parts below
-take no lock; their callers hold it. Requests that only read do not take it and may see a state
-between two acts, never half an act, because each act ends in one transaction.
+Nothing is locked: whatever decides and records is a plain function, which no other change can
+interrupt, and whatever takes time is an act in progress (`acts.in_progress`). So no request waits
+for a pass, and no pass for the programs of a share.
 
 A pass has three stages: `Reconciler` brings machine and records together, `Upkeep` applies the
 policies on idle shares, sizes and profiles, `Accountant` charges tenants. The order matters: a
@@ -17,7 +16,6 @@ Invariants:
   daemon begins with the journal.
 """
 
-import asyncio
 from collections.abc import Sequence
 
 import structlog
@@ -39,7 +37,6 @@ class Core:
 
     def __init__(
         self,
-        turn: asyncio.Lock,
         clock: Clock,
         machine: ObservedMachine,
         *,
@@ -48,7 +45,7 @@ class Core:
         accountant: Accountant,
         memory_turns: MemoryTurns,
     ) -> None:
-        self._turn, self._clock, self._machine = turn, clock, machine
+        self._clock, self._machine = clock, machine
         self._reconciler, self._upkeep, self._accountant = reconciler, upkeep, accountant
         self._memory_turns = memory_turns
         self.pass_seconds = 0.0
@@ -59,10 +56,10 @@ class Core:
         """One pass; the next one tries again what failed."""
         begun = self._clock.elapsed()
         try:
-            async with self._turn:
-                errors = await self._reconciler.run()
-                errors += await self._upkeep.run()
-                errors += await self._accountant.run(self._machine.latest)
+            errors = await self._reconciler.run()
+            await self._memory_turns.settle(self._machine.latest)
+            errors += await self._upkeep.run()
+            errors += await self._accountant.run(self._machine.latest)
         except GpushareError as error:
             errors = [error]
         except Exception as error:  # noqa: BLE001 (a defect in a pass must not end the service)
@@ -73,11 +70,8 @@ class Core:
 
     async def take_turns(self) -> None:
         """Between passes, for shares that take turns on a GPU's memory."""
-        # Asked without the lock: this runs four times a second, and a pass may hold the lock for
-        # long.
         if self._memory_turns.crowded():
-            async with self._turn:
-                await self._memory_turns.settle(self._machine.latest)
+            await self._memory_turns.settle(self._machine.latest)
 
     def _report(self, errors: Sequence[GpushareError]) -> None:
         """Log each error once while it lasts."""

@@ -24,14 +24,14 @@ class EscapeActs:
         self._processes, self._termination = processes, termination
         self._stopped: dict[ShareId, set[ProcessRef]] = {}
 
-    async def act(self, share: Share, act: EscapeAct, on_gpu: Collection[int]) -> None:
+    def act(self, share: Share, act: EscapeAct, on_gpu: Collection[int]) -> None:
         """`on_gpu`: the share's processes that the driver lists."""
         causes = share.escape.causes if share.escape else ()
         if not causes or self._termination.reason(share.id) is not None:
             return
         if act is EscapeAct.END:
             assert share.escape is not None
-            await self._termination.stop(share, f"a limit did not hold: {share.escape.text}")
+            self._termination.stop(share, f"a limit did not hold: {share.escape.text}")
         elif act is EscapeAct.SUSPEND:
             self._stop(share, causes, on_gpu)
 

@@ -64,7 +64,7 @@ class EscapeWatch:
         """A process has entered a share: look soon what it became."""
         self._look_in(_ENTERED)
 
-    async def run(self) -> None:
+    def run(self) -> None:
         """Once a pass, after the driver was asked and the regions were read."""
         busy = self._executor.busy()
         living = [share for share in self._store.shares.living() if share.state.holds]
@@ -73,7 +73,7 @@ class EscapeWatch:
             memory = gpu_use.memory(use)
             self._uncounted[use.share.id] = _beyond(memory, use.observed.used)
             if use.share.id not in busy and gpu_use.known(use):
-                await self._settle(use, gpu_use, memory)
+                self._settle(use, gpu_use, memory)
         self._keep({share.id for share in living})
 
     async def now(self, share: Share) -> tuple[EscapeCause, ...]:
@@ -128,15 +128,13 @@ class EscapeWatch:
             pids=pids,
         )
 
-    async def _settle(
-        self, use: ShareUse, gpu_use: GpuUse, memory: Mapping[GpuId, Bytes | None]
-    ) -> None:
+    def _settle(self, use: ShareUse, gpu_use: GpuUse, memory: Mapping[GpuId, Bytes | None]) -> None:
         share = self._lowered(use.share, memory)
         causes = self._sure(share, gpu_use.causes(use))
         self._report(share, causes)
         sure = tuple(cause for cause in causes if _weakens(use, cause))
         if sure:
-            await self._escaped(share, sure, use.pids)
+            self._escaped(share, sure, use.pids)
         elif share.escape is not None and share.escape.active:
             self._ended(share, share.escape)
 
@@ -160,7 +158,7 @@ class EscapeWatch:
             self._bus.publish(kind, cause.text, share=share.id, gpu=cause.gpu)
         self._reported[share.id] = set(begun)
 
-    async def _escaped(
+    def _escaped(
         self, share: Share, causes: tuple[EscapeCause, ...], pids: Collection[int]
     ) -> None:
         period, now = share.escape, self._ports.clock.now()
@@ -168,7 +166,7 @@ class EscapeWatch:
         period = EscapePeriod(since=since, causes=causes)
         if share.escape != period:
             share = self._store.shares.update(share.id, escape=period)
-        await self._acts.act(share, self._store.policy.current().on_escape, pids)
+        self._acts.act(share, self._store.policy.current().on_escape, pids)
 
     def _ended(self, share: Share, period: EscapePeriod) -> None:
         ended = EscapePeriod(

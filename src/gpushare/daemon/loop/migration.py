@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Moves shares to other GPUs, while they run or while a checkpoint keeps them off theirs."""
 
+import asyncio
+
 from gpushare.daemon.acts.executor import Executor
+from gpushare.daemon.acts.in_progress import outcome
 from gpushare.daemon.acts.suspend_methods import why_unmigratable
 from gpushare.daemon.acts.transitions import Transitions
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
-from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.daemon.placement.placement import PlacementService
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.errors import ConflictError, NotMigratableError
@@ -15,8 +17,6 @@ from gpushare.model.view import MigrateRequest
 
 
 class Migration:
-    """The caller holds the daemon's turn."""
-
     def __init__(
         self,
         executor: Executor,
@@ -24,46 +24,47 @@ class Migration:
         *,
         machine: ObservedMachine,
         observer: Observer,
-        processes: ShareProcesses,
         placement: PlacementService,
     ) -> None:
         self._executor, self._transitions = executor, transitions
         self._machine, self._observer = machine, observer
-        self._processes, self._placement = processes, placement
+        self._placement = placement
 
     async def migrate(self, share: Share, request: MigrateRequest) -> None:
-        """`share` has no interrupted act.
+        """To other GPUs, with its programs.
 
-        Raises NotMigratableError, NoCapacityError, NeverFitsError, NoSuchGpuError, BadSpecError,
-        MoveTimeoutError, MoveFailedError; the programs then run on.
+        Raises ConflictError, NotMigratableError, NoCapacityError, NeverFitsError, NoSuchGpuError,
+        BadSpecError, MoveTimeoutError, MoveFailedError; the programs then run on.
         """
+        await self._machine.refresh()
         await self._observer.look([share])
+        returning = await self._transitions.returning(share) if share.suspension else False
+        share = await self._executor.ready(share)
         # From a new observation: whether memory can move changes with every allocation.
         self._check(share, self._observer.last(share.id))
-        await self._machine.refresh()
         to = self._placement.relocate(share, request.to)
         if share.decision is None or to.gpus == share.decision.gpus:
             return
-        await self._move(share, to, request.timeout)
+        await outcome(self._move(share, to, request.timeout, returning=returning))
         # Programs that enter from now on need the new GPUs in their environment.
         self._executor.forget(share.id)
         await self._observer.look([share])
-        await self._placement.advance()
+        self._placement.advance()
 
-    async def _move(self, share: Share, to: Decision, seconds: float) -> None:
-        pids = [process.pid for process in await self._processes.now(share)]
+    def _move(
+        self, share: Share, to: Decision, seconds: float, *, returning: bool
+    ) -> asyncio.Task[Share]:
         if share.suspension is None:
-            await self._transitions.migrate(share, to, pids, seconds)
-            return
+            return self._transitions.migrate(share, to, seconds)
         # The driver restores a process only from a checkpoint, so what is back already cannot be
         # reassigned.
-        if await self._transitions.returning(pids):
+        if returning:
             raise ConflictError(
                 f"share {share.name} is partly back on the GPU",
                 "some of its programs are there, others could not follow",
                 f"gpushare resume {share.name}",
             )
-        await self._transitions.reassign(share, to)
+        return self._transitions.reassign(share, to)
 
     def _check(self, share: Share, observed: Observation) -> None:
         because = why_unmigratable(share, self._observer.stack(share), observed)

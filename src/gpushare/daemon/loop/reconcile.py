@@ -3,8 +3,8 @@
 
 A pass runs every few seconds, and sooner when a process ends or a time is due. In this order it
 
-1. finishes or undoes acts that a crash or an error cut short (the journal);
-2. repairs MPS daemons, reads Xids, looks at the machine, and observes every share once;
+1. looks: repairs MPS daemons, reads Xids, looks at the machine, and observes every share once;
+2. begins to finish or undo acts that a crash or an error cut short (the journal);
 3. settles each living share: a queued share whose holder has ended is released; a share whose time
    is over is stopped; a share with processes is running; a share without any ends, or becomes
    granted again if a holder keeps it;
@@ -13,28 +13,37 @@ A pass runs every few seconds, and sooner when a process ends or a time is due. 
 6. forgets what it knew of shares that have ended.
 
 Invariants:
-- The caller holds the daemon's lock, so one pass or one request changes shares at a time.
+- Only the first step takes time. Each later step is a plain function: it reads the records anew and
+  changes them without a pause, and what takes time it begins as an act in progress (`in_progress`).
 - A pass is idempotent and may be cut short at any point: whatever it has not done, the next pass
   does. What must survive the daemon is in the store; the rest is found again by looking.
-- One share's error, or the driver's, does not keep the pass from the other shares: it is collected
-  and returned.
-- A share with an unconfirmed act in the journal is left alone until the act is settled.
+- One share's error, or the driver's, does not keep the pass from the other shares, whatever the
+  error is: it is collected and returned.
+- A share with an act that is in progress or not confirmed is left alone until the act is settled,
+  except that its time may end.
+- What was looked at is a moment old: a process that is missing from it is looked for again.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import structlog
 
 from gpushare.daemon.acts.executor import Executor
+from gpushare.daemon.acts.in_progress import ActsInProgress
 from gpushare.daemon.acts.termination import Termination
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.base.threads import in_own_thread
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.daemon.placement.placement import PlacementService
 from gpushare.daemon.policies.expiry import Expiry
 from gpushare.hardware.linux.census import Census
-from gpushare.model.errors import GpushareError
+from gpushare.model.errors import GpushareError, unexpected
+from gpushare.model.ids import ShareId
 from gpushare.model.share import ProcessRef, Share, State
 from gpushare.store import Store
 
@@ -43,6 +52,7 @@ from .faults import Faults
 from .monitor import Monitor
 
 _AT_ONCE = 0.001  # seconds: Xids that have come already
+_log = structlog.get_logger()
 _MEND_EVERY = 5.0  # seconds; a look starts the MPS control tool
 
 
@@ -54,6 +64,7 @@ class Reconciler:
         bus: Bus,
         *,
         executor: Executor,
+        acts: ActsInProgress,
         observer: Observer,
         machine: ObservedMachine,
         processes: ShareProcesses,
@@ -64,7 +75,8 @@ class Reconciler:
         monitor: Monitor,
         placement: PlacementService,
     ) -> None:
-        self._store, self._ports, self._bus, self._executor = store, ports, bus, executor
+        self._store, self._ports, self._bus = store, ports, bus
+        self._executor, self._acts = executor, acts
         self._observer, self._machine, self._processes = observer, machine, processes
         self._termination, self._expiry, self._faults = termination, expiry, faults
         self._escapes, self._monitor, self._placement = escapes, monitor, placement
@@ -73,49 +85,76 @@ class Reconciler:
     async def run(self) -> list[GpushareError]:
         """One pass; the errors in it. Idempotent, and may be cut short at any point."""
         errors: list[GpushareError] = []
+        census = await self._observe(errors)
+        # The journal first: every later step reads records that an interrupted act may contradict.
+        _attempt(errors, self._executor.recover)
+        for share in self._store.shares.living():
+            _attempt(errors, partial(self._settle, share.id, census))
+            # Between two shares other requests go on.
+            await asyncio.sleep(0)
+        _attempt(errors, self._escapes.run)
+        _attempt(errors, self._placement.advance)
+        _attempt(errors, self._forget)
+        return errors + self._acts.take_errors()
 
+    async def _observe(self, errors: list[GpushareError]) -> Census:
         async def attempt(work: Awaitable[None]) -> None:
             try:
                 await work
-            except GpushareError as error:
-                errors.append(error)
+            except Exception as error:  # noqa: BLE001 (the next step does not depend on it)
+                errors.append(_reported(error))
 
-        # The journal first: every later step reads records that an interrupted act may contradict.
-        await self._executor.recover()
         await attempt(self._mend())
         # Before shares are settled, so that a share whose programs an Xid has ended ends as failed.
         await attempt(self._faults.hear_xids(_AT_ONCE))
         await attempt(self._machine.refresh())
-        self._faults.notice_gpus()
+        _attempt(errors, self._faults.notice_gpus)
         census = await asyncio.to_thread(self._ports.census)
         living = self._store.shares.living()
-        await self._observer.look(living)
+        await attempt(self._observer.look(living))
         await attempt(self._monitor.look(living))
-        busy = self._executor.busy()
-        for share in living:
-            if share.id not in busy:
-                await attempt(self._settle(share, census))
-        await attempt(self._escapes.run())
-        await attempt(self._placement.advance())
-        self._forget()
-        return errors
+        return census
 
-    async def _settle(self, share: Share, census: Census) -> None:
+    def _settle(self, share_id: ShareId, census: Census) -> None:
+        share = self._store.shares.get(share_id)
+        if share.state.ended:
+            return
         # A new daemon inherits shares and has watched none of their processes yet.
         if share.holder and share.holder in census:
             self._processes.watch(share.holder)
+        if share.id in self._executor.busy():
+            self._settle_busy(share, census)
+            return
         if share.state is State.QUEUED:
-            if share.holder and share.holder not in census:
-                await self._release(share, "its program ended while it was queued")
+            if self._gone(share.holder, census):
+                self._release(share, "its program ended while it was queued")
             return
         share = self._faults.notice_share(share)
         processes = self._look(share, census)
-        if self._expiry.over(share) and self._termination.reason(share.id) is None:
-            await self._termination.stop(share, "its time is over")
+        if self._over(share):
+            self._termination.stop(share, "its time is over")
         elif processes:
             self._continue(share, processes)
         else:
-            await self._settle_empty(share, census)
+            self._settle_empty(share, census)
+
+    def _settle_busy(self, share: Share, census: Census) -> None:
+        """The end of a share does not wait for an act that waits for its programs."""
+        if not share.state.holds:
+            return
+        if self._over(share):
+            self._termination.stop(share, "its time is over")
+        elif self._termination.reason(share.id) is not None:
+            self._termination.kill_overdue(share.id, self._look(share, census))
+
+    def _over(self, share: Share) -> bool:
+        return self._expiry.over(share) and self._termination.reason(share.id) is None
+
+    def _gone(self, process: ProcessRef | None, census: Census) -> bool:
+        """Whether it has ended; one that began after the census was taken has not."""
+        if process is None or process in census:
+            return False
+        return not self._ports.processes.alive(process)
 
     def _look(self, share: Share, census: Census) -> tuple[ProcessRef, ...]:
         """The share's processes; searched thoroughly before a running share is called empty."""
@@ -132,15 +171,15 @@ class Reconciler:
             self._executor.mark_running(share)
         self._termination.kill_overdue(share.id, processes)
 
-    async def _settle_empty(self, share: Share, census: Census) -> None:
+    def _settle_empty(self, share: Share, census: Census) -> None:
         """No process is left: the share ends unless a holder keeps it."""
         if (reason := self._termination.reason(share.id)) is not None:
-            await self._release(share, reason)
-        elif share.holder is not None and share.holder not in census:
-            await self._release(share, "its program ended")
+            self._release(share, reason)
+        elif self._gone(share.holder, census):
+            self._release(share, "its program ended")
         # A held share without programs would otherwise keep its place on a GPU that is gone.
         elif share.reason and self._faults.on_lost_gpu(share):
-            await self._release(share, share.reason)
+            self._release(share, share.reason)
         elif share.state is State.RUNNING:
             with self._store.transaction():
                 self._store.shares.move(share.id, State.GRANTED, members=())
@@ -148,15 +187,15 @@ class Reconciler:
         elif share.members:
             self._store.shares.update(share.id, members=())
 
-    async def _release(self, share: Share, reason: str) -> None:
-        await self._executor.release(share, State.RELEASED, reason)
+    def _release(self, share: Share, reason: str) -> None:
+        self._acts.report(self._executor.release(share, State.RELEASED, reason))
 
     async def _mend(self) -> None:
         now = self._ports.clock.elapsed()
         if now < self._mend_at:
             return
         self._mend_at = now + _MEND_EVERY
-        for repair in await asyncio.to_thread(self._ports.mechanisms.mend):
+        for repair in await in_own_thread(self._ports.mechanisms.mend):
             self._bus.publish("mps.restarted", repair)
 
     def _forget(self) -> None:
@@ -167,3 +206,17 @@ class Reconciler:
         self._termination.keep(kept)
         self._processes.keep(kept)
         self._store.shares.forget_old()
+
+
+def _attempt(errors: list[GpushareError], step: Callable[[], object]) -> None:
+    """One step of a pass; its trouble, of whatever type, does not keep the pass from the others."""
+    try:
+        step()
+    except Exception as error:  # noqa: BLE001 (collected)
+        errors.append(_reported(error))
+
+
+def _reported(error: Exception) -> GpushareError:
+    if not isinstance(error, GpushareError):
+        _log.error("pass.broken", exc_info=error)
+    return unexpected("a step of a pass failed", error)

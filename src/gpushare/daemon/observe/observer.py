@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.mechanisms.mechanism import Observation
-from gpushare.model.errors import GpushareError
+from gpushare.model.errors import GpushareError, unexpected
 from gpushare.model.gpu import Machine
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.promise import Promise
@@ -92,6 +92,9 @@ class Observer:
             _log.warning("share.unseen", share=share.id, error=str(error))
             # One share that cannot be observed must not keep the pass from the others.
             return Observation(fault=str(error))
+        except Exception as error:  # noqa: BLE001 (the same)
+            _log.exception("share.unseen", share=share.id)
+            return Observation(fault=str(unexpected("the share cannot be observed", error)))
 
 
 def bounded(observed: Observation, machine: Machine) -> Observation:

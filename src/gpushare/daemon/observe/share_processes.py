@@ -53,7 +53,9 @@ class ShareProcesses:
         named = (process for pid in observed.pids if (process := census.find(pid)))
         own = {process for process in named if self._owned(process, share)}
         family = census.family({*share.members, *self._found.get(share.id, ()), *own})
-        return self._remember(share, (own | family) - _ours(census))
+        # The census is a moment old: a process that has begun and entered since is not in it.
+        later = {it for it in share.members if it not in census and self._alive(it)}
+        return self._remember(share, (own | family | later) - _ours(census))
 
     def search(self, share: Share, census: Census, observed: Observation) -> tuple[ProcessRef, ...]:
         """As `look`, and by the mark in the environment: finds orphans without a control group."""
@@ -83,6 +85,9 @@ class ShareProcesses:
         """Stop watching; called while the event loop runs."""
         for process in list(self._watched):
             self._unwatch(process)
+
+    def _alive(self, process: ProcessRef) -> bool:
+        return self._ports.processes.alive(process)
 
     def _owned(self, process: ProcessRef, share: Share) -> bool:
         return self._ports.processes.uid(process) == share.uid

@@ -15,7 +15,8 @@ the order of the queue, and those within a guarantee come first. So the search f
 at the first unit beyond its guarantee, and room that ending shares will leave is waited for first.
 
 Invariants: a gang is granted as a whole or not at all. After each grant, failure or reclaim the
-next unit sees a new snapshot. Only `advance` changes anything; the caller holds the daemon's turn.
+next unit sees a new snapshot. Only `advance` changes anything. It decides and begins acts without a
+pause, and waits for none: what acts in progress take or leave is in the snapshot.
 """
 
 from collections.abc import Collection, Sequence
@@ -25,7 +26,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from gpushare.daemon.acts.executor import Executor
-from gpushare.daemon.acts.memory_turns import MemoryTurns
+from gpushare.daemon.acts.in_progress import ActsInProgress
 from gpushare.daemon.acts.termination import Termination
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.hardware.ports import Clock
@@ -81,14 +82,14 @@ class PlacementService:
         snapshots: Snapshots,
         queue: Queue,
         executor: Executor,
-        memory_turns: MemoryTurns,
+        acts: ActsInProgress,
         reclaimer: Reclaimer,
         termination: Termination,
     ) -> None:
         self._store, self._clock, self._machine = store, clock, machine
         self._snapshots, self._queue = snapshots, queue
         self._executor, self._reclaimer = executor, reclaimer
-        self._memory_turns, self._termination = memory_turns, termination
+        self._acts, self._termination = acts, termination
 
     def outcome(self, request: Request) -> Outcome:
         """What would happen to a request now; raises what `decide` raises, and QuotaError."""
@@ -160,7 +161,7 @@ class PlacementService:
                 ahead += () if isinstance(answer, HeldBack) else unit
         return reasons
 
-    async def advance(self) -> None:
+    def advance(self) -> None:
         """Serve the queue in its order; give back what was reclaimed and is free again."""
         # A share that had its GPU alone may have put the compute mode back since the last look.
         if any(gpu.admits_one for gpu in self._machine.latest.gpus):
@@ -168,61 +169,62 @@ class PlacementService:
         state = self._snapshots.take()
         served = _Pass([], state.policy.guarantees)
         for unit in self._queue.units(state):
-            if await self._serve(unit, replace(state, queue=tuple(served.ahead)), served):
+            if self._serve(unit, replace(state, queue=tuple(served.ahead)), served):
                 state = self._snapshots.take()
         # After the queue: what is given back must not be taken again at once.
-        await self._reclaimer.give_back(replace(state, queue=self._queue.requests(state)))
-        await self._memory_turns.settle(self._machine.latest)
+        self._reclaimer.give_back(replace(state, queue=self._queue.requests(state)))
 
-    async def _serve(self, unit: Unit, state: Snapshot, served: _Pass) -> bool:
+    async def served(self, share: ShareId) -> None:
+        """Return when the grant that `advance` has begun for a share has ended."""
+        await self._acts.briefly(share)
+
+    async def room_given(self, share: ShareId) -> None:
+        """Return when others have given back for the share what they are asked for."""
+        if self._reclaimer.takes(share):
+            await self._reclaimer.taken(share)
+            self.advance()
+            await self.served(share)
+
+    def _serve(self, unit: Unit, state: Snapshot, served: _Pass) -> bool:
         """True when the state has changed."""
-        answer, reclaimed = self._answer(unit, state), False
+        answer = self._answer(unit, state)
         # A unit that its own tenant's limit holds back would not be placed even if others gave
         # room.
         if isinstance(answer, Waiting) and served.guaranteed and not isinstance(answer, HeldBack):
-            reclaimed = await self._take_back(unit, state)
+            reclaimed = self._take_back(unit, state)
             served.guaranteed = reclaimed or bool(unit[0].spec.at) or in_quota(state, unit[-1])
-        # Some actions take effect at once (all but an eviction): then the unit is granted in this
-        # pass.
-        if reclaimed:
-            state = self._snapshots.take(served.ahead)
-            answer = self._answer(unit, state)
         if isinstance(answer, Waiting):
             served.ahead += () if isinstance(answer, HeldBack) else unit
-            return reclaimed
+            return False
         if isinstance(answer, GpushareError):
             for request in unit:
-                await self._executor.fail(self._store.shares.get(request.id), answer)
+                self._executor.fail(self._store.shares.get(request.id), answer)
         else:
-            await self._grant(unit, state, answer)
+            self._grant(unit, state, answer)
         return True
 
-    async def _grant(self, unit: Unit, state: Snapshot, decisions: Sequence[Decision]) -> None:
+    def _grant(self, unit: Unit, state: Snapshot, decisions: Sequence[Decision]) -> None:
         """A gang is granted as a whole: if one share cannot be granted, the others end with it."""
         for number, decision in enumerate(decisions):
             record = DecisionRecord(state=state, requests=unit, number=number, decision=decision)
             # Before the grant, so that the decision can be replayed even if granting fails.
             self._store.decisions.put(unit[number].id, self._clock.now(), record.encode())
         shares = [self._store.shares.get(request.id) for request in unit]
-        await self._executor.grant(list(zip(shares, decisions, strict=True)))
+        self._acts.report(self._executor.grant(list(zip(shares, decisions, strict=True))))
 
-    async def _take_back(self, unit: Unit, state: Snapshot) -> bool:
-        """True when room was taken back for the unit."""
-        if self._room_comes(unit, state):
+    def _take_back(self, unit: Unit, state: Snapshot) -> bool:
+        """Whether room is being taken back for the unit."""
+        if self._reclaimer.takes(unit[-1].id):
+            return True
+        # What acts in progress leave is not taken from others as well.
+        coming = self._snapshots.expected(state, self._termination.leaving())
+        if isinstance(self._answer(unit, coming), tuple):
             return False
         # A gang is planned for with its last share, behind the others of the gang.
         mates = (*state.queue, *unit[:-1])
-        steps = plan(replace(state, queue=mates), unit[-1])
-        await self._reclaimer.take(steps, unit[-1])
+        steps = plan(replace(coming, queue=mates), unit[-1])
+        self._reclaimer.take(steps, unit[-1])
         return bool(steps)
-
-    def _room_comes(self, unit: Unit, state: Snapshot) -> bool:
-        """Whether shares that are being ended leave enough room: then no other has to give any."""
-        leaving = set(self._termination.leaving())
-        if not leaving:
-            return False
-        staying = tuple(share for share in state.shares if share.id not in leaving)
-        return isinstance(self._answer(unit, replace(state, shares=staying)), tuple)
 
     def _waits(self, unit: Unit, state: Snapshot) -> Waiting | None:
         answer = self._answer(unit, state)

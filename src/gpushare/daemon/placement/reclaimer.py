@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Takes borrowed room back for a guarantee, and gives it back when there is room again.
 
-The scheduler plans the actions; this module carries them out one after the other. An action that a
-share refuses is remembered for a while, so that the next plan takes another way.
+The scheduler plans the actions; this module carries them out one after the other, in the
+background: no pass and no request waits for the programs of a share. While the actions for a
+request are in progress no others are planned for it. An action that a share refuses is remembered
+for a while, so that the next plan takes another way.
 """
 
-from collections.abc import Awaitable, Sequence
+import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import structlog
 
 from gpushare.daemon.acts.executor import Executor
+from gpushare.daemon.acts.in_progress import ActsInProgress, outcome
 from gpushare.daemon.acts.suspend import SuspendService
 from gpushare.daemon.acts.termination import Termination
 from gpushare.daemon.acts.transitions import Transitions
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
-from gpushare.daemon.observe.share_processes import ShareProcesses
-from gpushare.model.errors import GpushareError
+from gpushare.model.errors import GpushareError, unexpected
 from gpushare.model.ids import ShareId
 from gpushare.model.policy.reclaim import Action
 from gpushare.model.policy.tenant import Rung
@@ -40,39 +44,57 @@ class Reclaimer:
         executor: Executor,
         transitions: Transitions,
         suspending: SuspendService,
-        processes: ShareProcesses,
         termination: Termination,
+        acts: ActsInProgress,
     ) -> None:
         self._store, self._ports, self._bus = store, ports, bus
         self._executor, self._transitions, self._suspending = executor, transitions, suspending
-        self._processes, self._termination = processes, termination
+        self._termination, self._acts = termination, acts
         self._refused: dict[tuple[ShareId, Rung], tuple[float, str]] = {}
         # When the return of a share last failed: others may come back meanwhile.
         self._failed: dict[ShareId, float] = {}
+        self._taking: dict[ShareId, asyncio.Task[None]] = {}
 
-    async def take(self, actions: Sequence[Action], request: Request) -> None:
-        """Carry out the actions planned for the request, up to the first that fails."""
+    def take(self, actions: Sequence[Action], request: Request) -> None:
+        """Begin the actions planned for the request; they end with the first that fails."""
+        if actions and request.id not in self._taking:
+            work = self._take(actions, self._name(request))
+            task = self._acts.follow(work)
+            self._taking[request.id] = task
+            task.add_done_callback(lambda _: self._taking.pop(request.id, None))
+
+    def takes(self, request: ShareId) -> bool:
+        """Whether actions for the request are in progress."""
+        return request in self._taking
+
+    async def taken(self, request: ShareId) -> None:
+        """Return when the actions for the request that are in progress have ended."""
+        if task := self._taking.get(request):
+            await asyncio.wait([task])
+
+    async def _take(self, actions: Sequence[Action], name: str) -> None:
         for action in actions:
             share = self._store.shares.get(action.share)
-            # An earlier action took time, and the share may have ended meanwhile.
+            # An earlier action took time, and the share may have ended or changed meanwhile.
             if not share.state.holds or share.id in self._executor.busy():
-                return
+                break
             try:
                 await self._do(share, action)
-            except GpushareError as error:
-                self._refuse(action, error)
-                return
-            message = f"for {self._name(request)}: {action.why}"
+            except Exception as error:  # noqa: BLE001 (whatever it is, another way is planned)
+                self._refuse(action, unexpected("a share did not give room back", error))
+                break
+            message = f"for {name}: {action.why}"
             self._bus.publish(f"share.reclaimed.{action.rung}", message, share=share.id)
+        self._acts.wake()
 
-    async def give_back(self, state: Snapshot) -> None:
+    def give_back(self, state: Snapshot) -> None:
         """Resume a share that was suspended, or restore the compute of one that was throttled.
 
         `state.queue` is everything that waits. One share at a time: each changes what is free.
         """
         for share in self._reclaimed(state):
             give = self._restore if share.suspension is None else self._resume
-            if await give(state, share):
+            if give(state, share):
                 return
 
     def refusals(self) -> dict[Rung, dict[ShareId, str]]:
@@ -87,12 +109,11 @@ class Reclaimer:
     async def _do(self, share: Share, action: Action) -> None:
         match action.rung:
             case Rung.THROTTLE:
-                await self._executor.adjust(share, _to(action))
+                await outcome(self._executor.adjust(share, _to(action)))
             case Rung.SUSPEND:
                 await self._suspending.suspend(share, Tier.MEMORY, MOVE_SECONDS, Cause.RECLAIM)
             case Rung.MIGRATE:
-                pids = [process.pid for process in await self._processes.now(share)]
-                await self._transitions.migrate(share, _to(action), pids, MOVE_SECONDS)
+                await outcome(self._transitions.migrate(share, _to(action), MOVE_SECONDS))
                 self._executor.forget(share.id)
             case Rung.EVICT:
                 await self._termination.stop(share, action.why)
@@ -112,32 +133,34 @@ class Reclaimer:
             (s for s in candidates if s.id not in skipped), key=lambda share: share.created
         )
 
-    async def _restore(self, state: Snapshot, share: Share) -> bool:
+    def _restore(self, state: Snapshot, share: Share) -> bool:
         try:
             decision = regrant(state, share, share)
         except GpushareError:
             return False  # there is no room yet
-        return await self._tried(share, self._executor.adjust(share, decision))
+        return self._begin(share, self._executor.adjust(share, decision))
 
-    async def _resume(self, state: Snapshot, share: Share) -> bool:
+    def _resume(self, state: Snapshot, share: Share) -> bool:
         """If its tenant's guarantee covers it now, room is taken back from others for it."""
         if not returning(state, share):
-            return await self._tried(share, self._suspending.resume(share, MOVE_SECONDS))
+            return self._begin(share, self._suspending.begin_resume(share, MOVE_SECONDS))
         # Shares that are being ended will leave room; taking from more shares before that may be
         # needless.
-        if self._termination.leaving():
+        if self._termination.leaving() or self.takes(share.id):
             return False
         actions = plan(state, returned(share))
-        await self.take(actions, returned(share))
+        self.take(actions, returned(share))
         return bool(actions)
 
-    async def _tried(self, share: Share, act: Awaitable[object]) -> bool:
+    def _begin(self, share: Share, task: "asyncio.Future[Any]") -> bool:
         """True in any case: a failure changes the state too. The share is skipped for a while."""
-        try:
-            await act
-        except GpushareError as error:
-            _log.warning("return.failed", share=share.id, error=str(error))
-            self._failed[share.id] = self._ports.clock.elapsed()
+
+        def note(done: "asyncio.Future[Any]") -> None:
+            if not done.cancelled() and (error := done.exception()):
+                _log.warning("return.failed", share=share.id, error=str(error))
+                self._failed[share.id] = self._ports.clock.elapsed()
+
+        task.add_done_callback(note)
         return True
 
     def _name(self, request: Request) -> str:

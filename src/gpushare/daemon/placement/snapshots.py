@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the scheduler sees: one value made of the records, the machine and the observations."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
 
+from gpushare.daemon.acts.in_progress import ActsInProgress
 from gpushare.daemon.acts.suspend_methods import why_unmigratable, why_unmovable
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.machine import ObservedMachine
@@ -16,10 +17,12 @@ from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.gpu import Gpu, Machine
 from gpushare.model.ids import ShareId, Tenant
 from gpushare.model.policy.tenant import Policy, Rung
-from gpushare.model.share import Share, State, Tier
+from gpushare.model.share import Cause, Decision, Share, State, Suspension, Tier
+from gpushare.model.spec import GpuGrant
 from gpushare.model.units import Bytes
+from gpushare.model.view import MOVE_SECONDS
 from gpushare.scheduler import Request, Snapshot
-from gpushare.store import Act, Store
+from gpushare.store import Act, Intent, Store
 
 _HOUR = 3600
 
@@ -35,17 +38,18 @@ class Snapshots:
         machine: ObservedMachine,
         observer: Observer,
         processes: ShareProcesses,
+        acts: ActsInProgress,
         refusals: Callable[[], Mapping[Rung, Mapping[ShareId, str]]] = dict,
     ) -> None:
         self._store, self._ports = store, ports
         self._machine, self._observer, self._processes = machine, observer, processes
-        self._refusals = refusals
+        self._acts, self._refusals = acts, refusals
 
     def take(self, queue: Sequence[Request] = ()) -> Snapshot:
         """The state now. `queue` is served before the request at hand."""
         machine = self._machine.latest
         living = self._store.shares.living()
-        holding = self._present(share for share in living if share.state.holds)
+        holding = self._holding(living)
         policy, now = self._store.policy.current(), self._ports.clock.now()
         refusals = self._refusals()
         return Snapshot(
@@ -60,22 +64,39 @@ class Snapshots:
             usage=rolled_up(policy, self._store.usage.decayed(now, policy.half_life)),
             hours=self._hours(policy, now),
             unmovable=self._why(self._why_unmovable, holding)
+            | self._in_progress()
             | dict(refusals.get(Rung.SUSPEND, {})),
-            unmigratable=self._unmigratable(holding) | dict(refusals.get(Rung.MIGRATE, {})),
+            unmigratable=self._unmigratable(holding)
+            | self._in_progress()
+            | dict(refusals.get(Rung.MIGRATE, {})),
             profiles=self._store.profiles.all(),
         )
+
+    def _in_progress(self) -> dict[ShareId, str]:
+        return dict.fromkeys(self._acts.shares(), "another operation on it is in progress")
 
     def _hours(self, policy: Policy, now: datetime) -> dict[Tenant, float]:
         used = rolled_up(policy, self._store.usage.within(now, policy.period))
         return {tenant: seconds / _HOUR for tenant, seconds in used.items()}
 
-    def _present(self, holding: Iterable[Share]) -> tuple[Share, ...]:
-        """A share that is being resumed has its room, although its memory is not back yet."""
-        pending = self._store.intents.pending()
-        resuming = {intent.share for intent in pending if intent.act is Act.RESUME}
-        return tuple(
-            replace(share, suspension=None) if share.id in resuming else share for share in holding
-        )
+    def expected(self, state: Snapshot, leaving: Collection[ShareId]) -> Snapshot:
+        """The state after the acts in progress, if they end well; `leaving`: being ended.
+
+        An act that has taken too long is not counted on.
+        """
+        acts = {
+            intent.share: intent
+            for intent in self._store.intents.pending()
+            if self._acts.begun_within(intent.share, MOVE_SECONDS)
+        }
+        shares = (share for share in state.shares if share.id not in leaving)
+        after = (_after(share, acts.get(share.id), state.now) for share in shares)
+        return replace(state, shares=tuple(share for share in after if share is not None))
+
+    def _holding(self, living: Iterable[Share]) -> tuple[Share, ...]:
+        """Shares with a place, and as acts in progress will have it: room is kept for both."""
+        acts = {intent.share: intent for intent in self._store.intents.pending()}
+        return tuple(holding for share in living for holding in _during(share, acts.get(share.id)))
 
     def _unmigratable(self, holding: Sequence[Share]) -> dict[ShareId, str]:
         if because := self._ports.checkpoints.remaps():
@@ -118,3 +139,52 @@ class Snapshots:
             return 0
         stays = sum(max(0, slot.movable - slot.away) for slot in moves.slots)
         return len(moves.slots) * machine.context.get(gpu.uuid, Bytes(0)) + stays
+
+
+def _during(share: Share, intent: Intent | None) -> Iterator[Share]:
+    """What counts as present of the share while the act of the intent is not confirmed."""
+    match intent.act if intent else None:
+        case Act.GRANT if intent and not share.state.holds:
+            yield replace(share, state=State.GRANTED, decision=intent.decision, booking=None)
+        case Act.RESUME:
+            # It has its room, although its memory is not back yet.
+            yield replace(share, suspension=None)
+        case Act.ADJUST if intent and share.decision:
+            yield replace(share, decision=_larger(share.decision, intent.decision))
+        case Act.MIGRATE if intent and share.decision:
+            yield share
+            yield replace(share, decision=intent.decision)
+        case _ if share.state.holds:
+            yield share
+
+
+def _after(share: Share, intent: Intent | None, now: datetime | None) -> Share | None:
+    """The share as the act leaves it; None: its place is counted by another entry."""
+    match intent.act if intent else None:
+        case Act.SUSPEND if intent and now and share.suspension is None:
+            away = Suspension(cause=Cause.RECLAIM, since=now, tier=intent.tier)
+            return replace(share, state=State.SUSPENDED, suspension=away)
+        case Act.RELEASE:
+            return None
+        case Act.MIGRATE if intent and share.decision != intent.decision:
+            return None
+        case Act.ADJUST if intent:
+            return replace(share, decision=intent.decision)
+        case _:
+            return share
+
+
+def _larger(one: Decision, other: Decision) -> Decision:
+    """Room for either: an act that changes limits may be undone."""
+    by_gpu = {grant.gpu: grant for grant in other.grants}
+    return replace(one, grants=tuple(_most(it, by_gpu.get(it.gpu, it)) for it in one.grants))
+
+
+def _most(one: GpuGrant, other: GpuGrant) -> GpuGrant:
+    return replace(
+        one,
+        limit=max(one.limit, other.limit),
+        request=max(one.request, other.request),
+        compute=max(one.compute, other.compute),
+        compute_request=max(one.compute_request, other.compute_request),
+    )

@@ -5,9 +5,10 @@ Where a guard runs, it counts the work that programs give to the GPU. NVML's sam
 are used without a guard, and where it has counted nothing, because one launch can run for an hour.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from gpushare.daemon.base.bus import Bus
 from gpushare.guard import ShareSlot
@@ -22,7 +23,7 @@ from gpushare.model.value import Value
 from gpushare.model.view import SuspendRequest, UpdateRequest
 
 SHOWN = 60.0  # seconds without work before a share is shown as idle
-PATIENCE = Seconds(30)  # for one suspend: the pass waits for it
+PATIENCE = Seconds(30)  # for one suspend
 _FAILED = {IdleAct.LOWER: "its priority stays", IdleAct.SUSPEND: "it stays on the GPU"}
 _DONE = {
     IdleAct.NOTIFY: "",
@@ -87,10 +88,11 @@ class _Watch:
 
 @dataclass(frozen=True)
 class PolicyActs:
-    """How a policy changes a share."""
+    """How a policy changes a share; `begin` runs a change that may take long in the background."""
 
     suspend: Callable[[Share, SuspendRequest], Awaitable[None]]
     update: Callable[[Share, UpdateRequest], Awaitable[None]]
+    begin: Callable[[Coroutine[Any, Any, None]], object]
 
 
 class Idle:
@@ -116,17 +118,17 @@ class Idle:
     ) -> None:
         """`shares` are on the GPU now; `programs`: those with a process."""
         self._watches = {s.id: self._watches[s.id] for s in shares if s.id in self._watches}
-        moved = False  # a suspend delays the pass, so each pass does one at most
         for share in shares:
             watch = await self._look(share, samples[share.id])
             quiet = self._clock.elapsed() - watch.since
             here = share.id in programs
             act = due_act(policy, share, quiet, programs=here, reported=watch.reported)
-            if act is None or (act is IdleAct.SUSPEND and moved):
+            if act is None:
                 continue
-            watch.reported, moved = True, moved or act is IdleAct.SUSPEND
-            if await self._do(act, share, _message(samples[share.id], quiet, programs=here)):
-                del self._watches[share.id]  # it has left the GPU; after a resume it starts again
+            watch.reported = True
+            message = _message(samples[share.id], quiet, programs=here)
+            # The pass does not wait for programs to leave the GPU.
+            self._acts.begin(self._do(act, share, message))
 
     async def _look(self, share: Share, now: ActivitySample) -> _Watch:
         """Its watch starts again whenever it was active, or that is unknown."""
@@ -142,22 +144,17 @@ class Idle:
             await self._active_again(share, reported=watch.reported)
         return begun
 
-    async def _do(self, act: IdleAct, share: Share, message: str) -> bool:
-        """Whether the share has left the GPU.
-
-        The event is published even if the act fails; a failed act is not repeated.
-        """
-        done, away = _DONE[act], False
+    async def _do(self, act: IdleAct, share: Share, message: str) -> None:
+        """The event is published even if the act fails; a failed act is not repeated."""
+        done = _DONE[act]
         try:
             if act is IdleAct.LOWER:
                 await self._acts.update(share, UpdateRequest(priority=Priority.LOW))
             elif act is IdleAct.SUSPEND:
                 await self._acts.suspend(share, SuspendRequest(timeout=PATIENCE))
-                away = True
         except GpushareError as error:
             done = f"; {_FAILED[act]}: {error}"
         self._bus.publish("share.idle", message + done, share=share.id)
-        return away
 
     async def _active_again(self, share: Share, *, reported: bool) -> None:
         message = "it is active again"

@@ -25,7 +25,7 @@ TenantOf = Callable[[Caller, Tenant | None], Tenant]
 
 
 class Admission:
-    """`tenant_of`: the tenant of a caller's share. Callers of `admit` hold the daemon's turn."""
+    """`tenant_of`: the tenant of a caller's share."""
 
     def __init__(
         self,
@@ -49,15 +49,25 @@ class Admission:
         """A new share: granted, reserved or waiting. NoCapacityError if it may not wait."""
         self._store.check_room()
         await self._machine.refresh()
+        share, may_wait = self._admit(request, caller, holder)
+        await self._placement.served(share)
+        if not may_wait:
+            await self._placement.room_given(share)
+            await self._withdraw(share)
+        return share
+
+    def _admit(
+        self, request: CreateRequest, caller: Caller, holder: ProcessRef | None
+    ) -> tuple[ShareId, bool]:
+        """The new share, and whether it may wait in the queue."""
         new = self._request(request.spec, caller, request.program)
         # Before the share is added: a reservation that is refused must leave no trace in the queue.
         booking = self._placement.book(new) if self._early(request.spec) else None
         if booking is None:
             self._check(new, may_wait=request.wait)
         share = self._add(request, new, caller, holder, booking)
-        await self._placement.advance()
-        await self._withdraw(share, may_wait=request.wait or booking is not None)
-        return share.id
+        self._placement.advance()
+        return share.id, request.wait or booking is not None
 
     async def plan(self, spec: ShareSpec, caller: Caller) -> Plan:
         """What would happen now; raises as `admit` does."""
@@ -85,11 +95,12 @@ class Admission:
             return
         raise _full(outcome.waits_for)
 
-    async def _withdraw(self, share: Share, *, may_wait: bool) -> None:
+    async def _withdraw(self, share_id: ShareId) -> None:
         """Others were to give room back for it, and could not do so at once."""
-        if may_wait or self._store.shares.get(share.id).state is not State.QUEUED:
+        share = self._store.shares.get(share_id)
+        if share.state is not State.QUEUED or share_id in self._executor.busy():
             return
-        waits = self._placement.waiting().get(share.id)
+        waits = self._placement.waiting().get(share_id)
         await self._executor.release(share, State.RELEASED, "it may not wait")
         raise _full(waits.waits_for if waits else "others")
 

@@ -5,6 +5,8 @@ import asyncio
 
 from gpushare.daemon.access.access import Access
 from gpushare.daemon.acts.executor import Executor
+from gpushare.daemon.acts.in_progress import ActsInProgress, outcome
+from gpushare.daemon.acts.memory_turns import MemoryTurns
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.loop.escapes import EscapeWatch
 from gpushare.daemon.observe.machine import ObservedMachine
@@ -31,10 +33,13 @@ class Entering:
         executor: Executor,
         escapes: EscapeWatch,
         readiness: Readiness,
+        acts: ActsInProgress,
+        memory_turns: MemoryTurns,
     ) -> None:
         self._ports, self._access = ports, access
         self._machine, self._processes, self._executor = machine, processes, executor
         self._escapes, self._readiness = escapes, readiness
+        self._acts, self._memory_turns = acts, memory_turns
 
     def process(self, pid: int, caller: Caller) -> ProcessRef:
         """The caller's process; raises UsageError, NotYoursError, DeniedError."""
@@ -49,9 +54,25 @@ class Entering:
         return process
 
     async def enter(self, share: Share, process: ProcessRef) -> tuple[Share, Edits]:
-        """Make the process a member of the share; the caller holds the daemon's turn."""
+        """Make the process a member of the share, which has no act in progress."""
+        work = self._enter(share, process)
+        share, edits = await outcome(self._acts.begin([share.id], "entered", work, frees=False))
+        if share.spec.turns:
+            # Before it starts, the share's region says whether its memory may be on the GPU now.
+            await self._memory_turns.settle(self._machine.latest)
+        return share, edits
+
+    async def prepared(self, share: Share) -> tuple[Share, Edits]:
+        """What a program of the share needs around it; the share has no act in progress."""
+        work = self._prepare(share)
+        return await outcome(self._acts.begin([share.id], "prepared", work, frees=False))
+
+    async def _prepare(self, share: Share) -> tuple[Share, Edits]:
         share = await self._readiness.ensure(share)
-        edits = await self._executor.edits(share)
+        return share, await self._executor.edits(share)
+
+    async def _enter(self, share: Share, process: ProcessRef) -> tuple[Share, Edits]:
+        share, edits = await self._prepare(share)
         # Before it is recorded as a member: a process that cannot join must not count as one.
         if edits.cgroup:
             await self._join(share, process)

@@ -10,8 +10,10 @@ from signal import Signals
 from msgspec.structs import replace
 
 from gpushare.daemon.access.access import Access
+from gpushare.daemon.acts.in_progress import ActsInProgress
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.base.threads import in_own_thread
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.observe.share_processes import MARK, ShareProcesses
@@ -29,29 +31,28 @@ from gpushare.store import Store
 
 
 class DaemonLeftovers:
-    """Holds the daemon's turn while it looks and acts, so that no share changes meanwhile."""
+    """Works on no GPU's files while an act does, so that files and records agree."""
 
     def __init__(
         self,
         store: Store,
         ports: HostPorts,
         bus: Bus,
-        turn: asyncio.Lock,
         *,
+        acts: ActsInProgress,
         access: Access,
         machine: ObservedMachine,
         observer: Observer,
         processes: ShareProcesses,
     ) -> None:
-        self._store, self._ports, self._bus, self._turn = store, ports, bus, turn
+        self._store, self._ports, self._bus, self._acts = store, ports, bus, acts
         self._access, self._machine = access, machine
         self._observer, self._processes = observer, processes
 
     async def all(self, caller: Caller) -> Sequence[Leftover]:
         """Raises RoleError for those who are no operators, HardwareError."""
         self._check(caller)
-        async with self._turn:
-            return await self._find(self._known())
+        return await self._find()
 
     async def clean(self, request: CleanRequest, caller: Caller) -> Sequence[Cleaned]:
         """What was done with each leftover of the request.
@@ -59,13 +60,11 @@ class DaemonLeftovers:
         Raises RoleError, UsageError, HardwareError.
         """
         self._check(caller)
-        async with self._turn:
-            known = self._known()
-            # Looked for again under the turn: what the caller saw in a list may have changed since.
-            chosen = choose(await self._find(known), request)
-            if request.dry_run:
-                return [Cleaned(leftover=it, outcome=Outcome.WOULD) for it in chosen]
-            return [await self._clean(it, known, force=request.force) for it in chosen]
+        # Looked for again: what the caller saw in a list may have changed since.
+        chosen = choose(await self._find(), request)
+        if request.dry_run:
+            return [Cleaned(leftover=it, outcome=Outcome.WOULD) for it in chosen]
+        return [await self._clean(it, force=request.force) for it in chosen]
 
     def _check(self, caller: Caller) -> None:
         if not self._access.all(caller):
@@ -84,14 +83,15 @@ class DaemonLeftovers:
             users={share.uid for share in living},
         )
 
-    async def _find(self, known: KnownShares) -> list[Leftover]:
+    async def _find(self) -> list[Leftover]:
         await self._machine.refresh()
         living = [share for share in self._store.shares.living() if share.state.holds]
         await self._observer.look(living)
         census = await asyncio.to_thread(self._ports.census)
         ours = self._ours(census, living)
         owners = {share.id: share.uid for share in living}
-        leftovers = await asyncio.to_thread(self._look, ours, owners, known)
+        async with self._acts.gpus(gpu.uuid for gpu in self._machine.latest.gpus):
+            leftovers = await in_own_thread(self._look, ours, owners, self._known())
         return [it if it.uid is None else replace(it, user=user_name(it.uid)) for it in leftovers]
 
     def _ours(self, census: Census, living: Sequence[Share]) -> set[int]:
@@ -124,11 +124,13 @@ class DaemonLeftovers:
             *leftovers.find(known),
         ]
 
-    async def _clean(self, leftover: Leftover, known: KnownShares, *, force: bool) -> Cleaned:
+    async def _clean(self, leftover: Leftover, *, force: bool) -> Cleaned:
         if leftover.process is not None:
             done = self._end(leftover, leftover.process, force=force)
         else:
-            because = await asyncio.to_thread(self._ports.leftovers.remove, leftover, known)
+            async with self._acts.gpus(gpu.uuid for gpu in self._machine.latest.gpus):
+                remove = self._ports.leftovers.remove
+                because = await in_own_thread(remove, leftover, self._known())
             outcome = Outcome.KEPT if because else Outcome.DONE
             done = Cleaned(leftover=leftover, outcome=outcome, because=because)
         message = f"{leftover.kind} {leftover.name}: {done.outcome}"

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Implements `RulesService` of `model.policy.view`: shows the policy and changes it."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
@@ -30,14 +29,11 @@ _SHOWN = 100  # newest policies
 
 
 class DaemonPolicy:
-    """`turn` is held while the policy changes."""
-
     def __init__(
         self,
         store: Store,
         bus: Bus,
         clock: Clock,
-        turn: asyncio.Lock,
         *,
         access: Access,
         directory: AccountDirectory,
@@ -45,7 +41,7 @@ class DaemonPolicy:
         machine: ObservedMachine,
         placement: PlacementService,
     ) -> None:
-        self._store, self._bus, self._clock, self._turn = store, bus, clock, turn
+        self._store, self._bus, self._clock = store, bus, clock
         self._access, self._directory, self._mechanisms = access, directory, mechanisms
         self._machine, self._placement = machine, placement
 
@@ -71,8 +67,7 @@ class DaemonPolicy:
 
         `dry`: only say what would change. Raises ConflictError, PolicyError.
         """
-        async with self._turn:
-            return await self._set(policy, caller, revision=revision, dry=dry)
+        return self._set(policy, caller, revision=revision, dry=dry)
 
     async def tenants(self, caller: Caller) -> Sequence[TenantView]:
         """Operators see all, others their own and those above them."""
@@ -91,18 +86,16 @@ class DaemonPolicy:
 
         Raises ConflictError, PolicyError.
         """
-        async with self._turn:
-            now = self._store.policy.current()
-            if name == policy_checks.DEFAULT:
-                return await self._set(replace(now, default=spec), caller, revision=revision)
-            tenants = {**now.tenants, name: spec}
-            return await self._set(replace(now, tenants=tenants), caller, revision=revision)
+        now = self._store.policy.current()
+        if name == policy_checks.DEFAULT:
+            return self._set(replace(now, default=spec), caller, revision=revision)
+        tenants = {**now.tenants, name: spec}
+        return self._set(replace(now, tenants=tenants), caller, revision=revision)
 
     async def remove_tenant(self, name: Tenant, caller: Caller) -> PolicyChange:
         """Raises NoSuchTenantError, and PolicyError while others are below it."""
-        async with self._turn:
-            now = self._store.policy.current()
-            return await self._set(replace(now, tenants=policy_checks.without(now, name)), caller)
+        now = self._store.policy.current()
+        return self._set(replace(now, tenants=policy_checks.without(now, name)), caller)
 
     async def quotas(self, caller: Caller) -> Sequence[QuotaView]:
         """Of the tenants that the caller may see; raises HardwareError."""
@@ -126,7 +119,7 @@ class DaemonPolicy:
         )
         return [it for it in views if visible is None or it.tenant in visible]
 
-    async def _set(
+    def _set(
         self, policy: Policy, caller: Caller, *, revision: int | None = None, dry: bool = False
     ) -> PolicyChange:
         """Serve the queue under the new policy; a later pass reports errors of single shares."""
@@ -135,7 +128,7 @@ class DaemonPolicy:
             # The policy is in force already; an error of one share must not look as if it were
             # refused.
             with suppress(GpushareError):
-                await self._placement.advance()
+                self._placement.advance()
         return change
 
     def _put(

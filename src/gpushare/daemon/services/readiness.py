@@ -5,10 +5,9 @@ The guard lets a program run without a limit when it cannot use the region of it
 daemon looks first: it makes the region again where no program uses the old one, else it refuses.
 """
 
-import asyncio
-
 from gpushare.daemon.acts.executor import Executor
 from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.base.threads import in_own_thread
 from gpushare.daemon.loop.escapes import EscapeWatch
 from gpushare.daemon.observe.observer import Observer
 from gpushare.model.errors import RegionCorruptError
@@ -31,8 +30,8 @@ class Readiness:
 
     async def ensure(self, share: Share) -> Share:
         """The share, ready for a program; raises RegionCorruptError while programs use an old
-        region. The caller holds the daemon's turn."""
-        problem = await asyncio.to_thread(self._ports.mechanisms.problem, share)
+        region. The caller is an act on the share."""
+        problem = await in_own_thread(self._ports.mechanisms.problem, share)
         if not problem:
             return share
         if users := await self._escapes.on_gpus(share):
@@ -41,7 +40,7 @@ class Readiness:
                 f"{problem}, and running programs use the old one: {', '.join(map(str, users))}",
                 f"end them first: gpushare rm --force {share.name}",
             )
-        await asyncio.to_thread(self._ports.mechanisms.renew, share)
+        await in_own_thread(self._ports.mechanisms.renew, share)
         self._executor.forget(share.id)
         return self._repaired(share)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Implements `model.service.Service`: checks the caller, takes the turn, answers with views."""
+"""Implements `model.service.Service`: checks the caller, makes changes, answers with views."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -11,6 +11,7 @@ from gpushare.daemon.access.access import Access
 from gpushare.daemon.access.tokens import AccessTokens
 from gpushare.daemon.access.visibility import VisibilityFilter
 from gpushare.daemon.acts.executor import Executor
+from gpushare.daemon.acts.in_progress import outcome
 from gpushare.daemon.acts.termination import GRACE_SECONDS, Termination
 from gpushare.daemon.acts.verifier import Verifier
 from gpushare.daemon.audit.audit_service import DaemonAudit
@@ -51,7 +52,6 @@ from .machine_service import DaemonMachine
 from .metrics import Metrics
 from .policy_service import DaemonPolicy
 from .profile_service import DaemonProfiles
-from .readiness import Readiness
 from .share_views import ShareViews
 
 # The grace period and SIGKILL, and time for the kernel to end what is killed.
@@ -60,9 +60,8 @@ _REMOVAL_SECONDS = Seconds(GRACE_SECONDS * 3)
 
 @dataclass(kw_only=True)
 class DaemonService:
-    """`turn` is held by every call that changes something, so there is one change at a time."""
+    """No call waits for another: what takes time is an act in progress on one share."""
 
-    turn: asyncio.Lock
     store: Store
     bus: Bus
     access: Access
@@ -76,7 +75,6 @@ class DaemonService:
     migration: Migration
     admission: Admission
     entering: Entering
-    readiness: Readiness
     escapes: EscapeWatch
     views: ShareViews
     machine: DaemonMachine
@@ -93,8 +91,7 @@ class DaemonService:
         holder = None
         if request.holder is not None:
             holder = self.entering.process(request.holder, caller)
-        async with self.turn:
-            share = await self.admission.admit(request, caller, holder)
+        share = await self.admission.admit(request, caller, holder)
         return await self._view_or_failure(share, caller)
 
     async def plan(self, spec: ShareSpec, caller: Caller) -> Plan:
@@ -123,33 +120,27 @@ class DaemonService:
         return await self._view_or_failure(share.id, caller)
 
     async def enter(self, ref: str, request: EnterRequest, caller: Caller) -> Entry:
-        async with self.turn:
-            await self.changes.ready(self._holding(ref, caller))
-            share = self._holding(ref, caller)
-            process = self.entering.process(request.pid, caller)
-            share, edits = await self.entering.enter(share, process)
+        await self.executor.ready(self._holding(ref, caller))
+        # Looked up again: an act that was in progress may have ended the share.
+        share = self._holding(ref, caller)
+        process = self.entering.process(request.pid, caller)
+        share, edits = await self.entering.enter(share, process)
         return self.entering.entry(share, edits, request)
 
     async def suspend(self, ref: str, request: SuspendRequest, caller: Caller) -> ShareView:
-        async with self.turn:
-            await self.changes.suspend(self._holding(ref, caller), request)
+        await self.changes.suspend(self._holding(ref, caller), request)
         return await self.show(ref, caller)
 
     async def resume(self, ref: str, request: ResumeRequest, caller: Caller) -> ShareView:
-        async with self.turn:
-            await self.changes.resume(self._holding(ref, caller), request.timeout)
+        await self.changes.resume(self._holding(ref, caller), request.timeout)
         return await self.show(ref, caller)
 
     async def migrate(self, ref: str, request: MigrateRequest, caller: Caller) -> ShareView:
-        async with self.turn:
-            await self.changes.ready(self._holding(ref, caller))
-            # Looked up again: settling an interrupted act may have ended the share.
-            await self.migration.migrate(self._holding(ref, caller), request)
+        await self.migration.migrate(self._holding(ref, caller), request)
         return await self.show(ref, caller)
 
     async def update(self, ref: str, request: UpdateRequest, caller: Caller) -> ShareView:
-        async with self.turn:
-            await self.changes.update(self._holding(ref, caller), request)
+        await self.changes.update(self._holding(ref, caller), request)
         return await self.show(ref, caller)
 
     async def decision(self, ref: str, caller: Caller) -> DecisionView:
@@ -158,11 +149,9 @@ class DaemonService:
         return self.visibility.decision(view, caller)
 
     async def remove(self, ref: str, caller: Caller, *, force: bool = False) -> ShareView:
-        async with self.turn:
-            share = self.visibility.own(ref, caller)
-            if not share.state.ended:
-                await self._end(share, ref, force=force)
-        # Outside the turn, which the pass needs to end the share.
+        share = self.visibility.own(ref, caller)
+        if not share.state.ended:
+            await self._end(share, ref, force=force)
         return await self._own_view(await self._until(share, (), _REMOVAL_SECONDS), caller)
 
     async def verify(self, ref: str, caller: Caller) -> Verification:
@@ -177,16 +166,12 @@ class DaemonService:
                 "a suspended share cannot use the GPU, so the probe cannot run",
                 f"gpushare resume {ref}",
             )
-        # Outside the turn: a probe takes seconds, and other requests go on meanwhile. So the share
-        # may have ended when the result is recorded.
-        async with self.turn:
-            share = await self.readiness.ensure(share)
-            edits = await self.executor.edits(share)
+        share, edits = await self.entering.prepared(await self.executor.ready(share))
         seen = {cause.same for cause in await self.escapes.now(share)}
         verification = await self.verifier.probe(share, edits, fill=await self._alone(share))
-        async with self.turn:
-            if not self.store.shares.get(share.id).state.ended:
-                self.store.shares.update(share.id, verified=verification)
+        # A probe takes seconds, so the share may have ended meanwhile.
+        if not self.store.shares.get(share.id).state.ended:
+            self.store.shares.update(share.id, verified=verification)
         # Seen on both sides of the probe: a process that ends may be listed a moment too long.
         lasting = [cause for cause in await self.escapes.now(share) if cause.same in seen]
         assert share.decision is not None
@@ -240,7 +225,13 @@ class DaemonService:
                 f"processes {pids}",
                 f"end them with it: gpushare rm --force {ref}",
             )
-        await self.termination.stop(share, "removed")
+        act = self.executor.acts.of(share.id)
+        if processes or (act is not None and act.waits):
+            await outcome(self.termination.stop(share, "removed"))
+            return
+        share = await self.executor.ready(share)
+        if not share.state.ended:
+            await outcome(self.executor.release(share, State.RELEASED, "removed"))
 
     async def _until(self, share: Share, states: Sequence[State], timeout: Seconds | None) -> Share:
         """Return when the share is in one of the states, or has ended."""
@@ -261,7 +252,9 @@ class DaemonService:
         """The share, or the error that made it fail."""
         share = self.store.shares.get(share_id)
         failure = self.executor.failure(share_id)
-        if share.state is State.FAILED and failure is not None:
+        # A grant that failed and cannot be undone yet is an unconfirmed act.
+        over = share.state is State.FAILED or share_id in self.executor.busy()
+        if failure is not None and over:
             raise failure
         return await self._own_view(share, caller)
 

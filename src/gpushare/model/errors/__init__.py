@@ -69,6 +69,7 @@ from __future__ import annotations
 from .base import (
     ErrorBody,
     GpushareError,
+    unexpected,
 )
 from .machine import (
     AuditBrokenError,
@@ -192,6 +193,7 @@ __all__ = [
     "WaitTimeoutError",
     "catalogue",
     "from_body",
+    "unexpected",
 ]
 
 

@@ -34,3 +34,10 @@ class GpushareError(Exception):
 
     def body(self) -> ErrorBody:
         return ErrorBody(self.code, self.what, self.because, self.hint)
+
+
+def unexpected(what: str, error: Exception) -> GpushareError:
+    """`error` as one of the tree: itself, or trouble that no code expected."""
+    if isinstance(error, GpushareError):
+        return error
+    return GpushareError(what, f"{type(error).__name__}: {error}", "see the daemon's log")
