@@ -88,7 +88,7 @@ class ActsInProgress:
         return task
 
     def report(self, task: "asyncio.Future[Any]") -> None:
-        """Nobody awaits it: the next pass reports its error."""
+        """No caller awaits it: the next pass reports its error."""
 
         def note(done: "asyncio.Future[Any]") -> None:
             if not done.cancelled() and isinstance(error := done.exception(), GpushareError):
