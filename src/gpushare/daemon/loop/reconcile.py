@@ -13,8 +13,8 @@ A pass runs every few seconds, and sooner when a process ends or a time is due. 
 6. forgets what it knew of shares that have ended.
 
 Invariants:
-- Only the first step takes time. Each later step is a plain function: it reads the records again and
-  changes them without a pause, and what takes time it begins as an act in progress (`in_progress`).
+- Only the first step takes time. Each later step is a plain function: it reads the records again
+  and changes them without a pause, and what takes time it begins as an act in progress.
 - A pass is idempotent and may be cut short at any point: whatever it has not done, the next pass
   does. What must survive the daemon is in the store; the rest is found again by looking.
 - One share's error, or the driver's, does not keep the pass from the other shares, whatever the

@@ -163,9 +163,6 @@ class PlacementService:
 
     def advance(self) -> None:
         """Serve the queue in its order; give back what was reclaimed and is free again."""
-        # A share that had its GPU alone may have put the compute mode back since the last look.
-        if any(gpu.admits_one for gpu in self._machine.latest.gpus):
-            await self._machine.refresh()
         state = self._snapshots.take()
         served = _Pass([], state.policy.guarantees)
         for unit in self._queue.units(state):
