@@ -79,7 +79,7 @@ class Listeners:
             # The directory comes back with the next login, so this is tried again.
             except (OSError, GpushareError):
                 continue
-            # The earlier server goes on with the connections that it has.
+            # The earlier server keeps the connections that it has.
             server = Server(self._app)
             self._servers.append((server, place))
             tasks.create_task(server.serve([place]))
