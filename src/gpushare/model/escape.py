@@ -44,17 +44,22 @@ _WORDS = {
 
 
 class EscapeCause(Value):
-    """`pid` None: the share as a whole. `memory`: as the driver counts it; None: unknown."""
+    """`pid` None: the share as a whole. `memory`: as the driver counts it; None: unknown.
+
+    `share`: its name, where it is not clear which share is meant.
+    """
 
     kind: EscapeKind
     gpu: GpuId
     pid: int | None = None
     memory: Bytes | None = None
+    share: str = ""
 
     @property
     def text(self) -> str:
         """`process 4242 runs without the guard and holds 39.1 GiB`."""
-        who = "the share" if self.pid is None else f"process {self.pid}"
+        share = f"share {self.share}" if self.share else "the share"
+        who = share if self.pid is None else f"process {self.pid}"
         holds = "" if self.memory is None else f" and holds {format_bytes(self.memory)}"
         return f"{who} {_WORDS[self.kind]}{holds}"
 

@@ -201,7 +201,10 @@ def gpu_view(gpu: Gpu, machine: Machine, holding: Iterable[Share], trouble: str 
         processes=gpu.processes,
         simulated=gpu.simulated,
         escapes=tuple(
-            cause for share in holding for cause in active_escape(share) if cause.gpu == gpu.uuid
+            replace(cause, share=share.name)
+            for share in holding
+            for cause in active_escape(share)
+            if cause.gpu == gpu.uuid
         ),
         trouble=trouble,
     )
