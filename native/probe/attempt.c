@@ -64,7 +64,7 @@ static void run(const struct device *device, const struct path *path, const stru
                 struct json *json)
 {
     enum mode mode = attempt->mode;
-    uint64_t asked = pages_up(device->limit + 1);
+    uint64_t asked = pages_up(device->limit / (attempt->parts ? attempt->parts : 1) + 1);
     struct holds holds = {calloc(mode == FILL ? MOST_HOLDS : 1, sizeof(struct hold)), 0, 0};
     const char *reason = holds.list ? skipped(device, path, asked, mode) : "no memory for the list";
     CUresult result = CUDA_SUCCESS, freed = CUDA_SUCCESS;
@@ -73,7 +73,7 @@ static void run(const struct device *device, const struct path *path, const stru
                               : allocate(device, path, asked, &holds);
     if (holds.count)
         usleep((useconds_t)attempt->linger * 1000);
-    for (unsigned i = holds.count; i-- > 0;)
+    for (unsigned i = attempt->keep ? 0 : holds.count; i-- > 0;)
         if (path->give(device, &holds.list[i]) != CUDA_SUCCESS)
             freed = CUDA_ERROR_UNKNOWN;
     free(holds.list);

@@ -2,12 +2,15 @@
 #include "compute.h"
 
 #include <time.h>
+#include <unistd.h>
 
 /*
  * Kernels are short compared with a turn and long compared with a launch. After two turns of 0.1 s
  * each the shares of the programs are stable.
  */
 enum { KERNEL_NS = 2000000, BATCH = 4, SETTLE_MS = 400, MEASURE_MS = 1000, FULL = 10000 };
+/* Every share gets turns far more often than this. */
+enum { STARVED_MS = 5000, POLL_US = 20, STARVED = -2, FAILED = -1 };
 
 /* gs_spin lasts its parameter in nanoseconds; the simulated machine recognizes it by name. */
 static const char ptx[] = ".version 7.0\n.target sm_70\n.address_size 64\n"
@@ -24,7 +27,18 @@ static int64_t now_ns(void)
     return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
-/* Number of kernels that ended in that time, and the time they elapsed; 0: a call failed. */
+/* Success, or not ready: nothing has ended for so long that the program is starved. */
+static CUresult wait_for_work(const struct device *device)
+{
+    int64_t start = now_ns();
+    CUresult result;
+    while ((result = driver.cuStreamQuery(device->stream)) == CUDA_ERROR_NOT_READY
+           && now_ns() - start < STARVED_MS * 1000000ll)
+        usleep(POLL_US);
+    return result;
+}
+
+/* Number of kernels that ended in that time, and the time they elapsed. */
 static int64_t spin_for(const struct device *device, CUfunction spin, int64_t milliseconds,
                         int64_t *elapsed)
 {
@@ -35,9 +49,10 @@ static int64_t spin_for(const struct device *device, CUfunction spin, int64_t mi
         for (int i = 0; i < BATCH; i++)
             if (driver.cuLaunchKernel(spin, 1, 1, 1, 1, 1, 1, 0, device->stream, parameters, NULL)
                 != CUDA_SUCCESS)
-                return 0;
-        if (driver.cuStreamSynchronize(device->stream) != CUDA_SUCCESS)
-            return 0;
+                return FAILED;
+        CUresult result = wait_for_work(device);
+        if (result != CUDA_SUCCESS)
+            return result == CUDA_ERROR_NOT_READY ? STARVED : FAILED;
         kernels += BATCH;
     }
     *elapsed = now_ns() - start;
@@ -52,9 +67,12 @@ int64_t compute_measure(const struct device *device)
     if (!driver.cuModuleLoadData || driver.cuModuleLoadData(&module, ptx) != CUDA_SUCCESS)
         return -1;
     if (driver.cuModuleGetFunction(&spin, module, "gs_spin") == CUDA_SUCCESS
-        && spin_for(device, spin, SETTLE_MS, &elapsed) > 0)
+        && (kernels = spin_for(device, spin, SETTLE_MS, &elapsed)) > 0)
         kernels = spin_for(device, spin, MEASURE_MS, &elapsed);
+    /* The kernels that wait would keep the module, and this program, for ever. */
+    if (kernels == STARVED)
+        return 0;
     driver.cuModuleUnload(module);
-    int64_t share = kernels ? kernels * KERNEL_NS * FULL / elapsed : -1;
+    int64_t share = kernels > 0 ? kernels * KERNEL_NS * FULL / elapsed : -1;
     return share > FULL ? FULL : share;
 }

@@ -10,7 +10,10 @@
 
 #include "device.h"
 
-/* In basis points (10000 is the whole GPU); -1: not measured. */
+/*
+ * In basis points (10000 is the whole GPU); -1: not measured; 0: no work has ended for seconds, and
+ * the process cannot release its context.
+ */
 int64_t compute_measure(const struct device *device);
 
 #endif

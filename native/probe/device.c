@@ -71,6 +71,8 @@ CUresult device_open(struct device *device, int ordinal)
 
 void device_close(struct device *device)
 {
+    if (device->stuck)
+        return;
     driver.cuStreamDestroy_v2(device->stream);
     driver.cuDevicePrimaryCtxRelease_v2(device->handle);
 }

@@ -24,6 +24,7 @@ struct device {
     int64_t gpu_free; /* free for a program without the guard; -1: not known */
     int64_t context;   /* bytes this process' context costs; -1: not known */
     CUstream stream;
+    bool stuck; /* work that never ends is in the stream */
 };
 
 CUresult device_open(struct device *device, int ordinal);

@@ -6,10 +6,11 @@
 
 struct driver driver;
 
-const char *driver_open(void)
+const char *driver_open(bool own_namespace)
 {
     static char reason[256];
-    void *library = dlopen("libcuda.so.1", RTLD_NOW);
+    void *library = own_namespace ? dlmopen(LM_ID_NEWLM, "libcuda.so.1", RTLD_NOW)
+                                  : dlopen("libcuda.so.1", RTLD_NOW);
     if (!library) {
         snprintf(reason, sizeof reason, "%s", dlerror());
         return reason;

@@ -8,6 +8,8 @@
 #ifndef GS_PROBE_DRIVER_H
 #define GS_PROBE_DRIVER_H
 
+#include <stdbool.h>
+
 #include "gs_cuda.h"
 
 /* clang-format off */
@@ -15,7 +17,7 @@
     X(cuInit) X(cuDriverGetVersion) X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName)       \
     X(cuDeviceGetUuid_v2) X(cuDeviceTotalMem_v2) X(cuDeviceGetAttribute) X(cuMemGetInfo_v2)     \
     X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease_v2) X(cuCtxSetCurrent)              \
-    X(cuStreamCreate) X(cuStreamDestroy_v2) X(cuStreamSynchronize)                              \
+    X(cuStreamCreate) X(cuStreamDestroy_v2) X(cuStreamSynchronize) X(cuStreamQuery)             \
     X(cuMemAlloc_v2) X(cuMemAllocPitch_v2) X(cuMemAllocManaged) X(cuMemFree_v2)                 \
     X(cuMemAllocAsync) X(cuMemAllocFromPoolAsync) X(cuMemFreeAsync) X(cuMemPoolCreate)          \
     X(cuMemPoolDestroy) X(cuMemPoolTrimTo) X(cuDeviceGetDefaultMemPool)                         \
@@ -35,7 +37,7 @@ struct driver {
 
 extern struct driver driver;
 
-/* NULL, or why there is no driver. */
-const char *driver_open(void);
+/* NULL, or why there is no driver. `own_namespace`: by dlmopen, where no library is preloaded. */
+const char *driver_open(bool own_namespace);
 
 #endif

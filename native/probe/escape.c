@@ -9,34 +9,40 @@
 
 enum { VIEW = 1 << 16, VARIABLES = 6, FREES = 64 };
 
-/* `needs`: tried only where this variable is set. `add`: appended to the value of `needs`. */
+/*
+ * `needs`: tried only where this variable is set, and not to /dev/null. `add`: appended to its
+ * value. `clear`: all but what finds the machine. `trick`: what the program does itself; `measures`
+ * those only make a difference to work, so they are tried only where work may be tried.
+ */
 static const struct escape {
-    const char *name, *needs, *add, *set_to;
+    const char *name, *needs, *add, *set_to, *trick;
+    bool clear, measures;
     const char *unset[VARIABLES];
 } escapes[] = {
-    {"without the guard", NULL, NULL, NULL, {"LD_PRELOAD", "GPUSHARE_REGION"}},
-    {"without MPS limits",
-     "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT",
-     NULL,
-     NULL,
-     {"LD_PRELOAD", "GPUSHARE_REGION", "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT",
-      "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"}},
+    {.name = "without the guard", .unset = {"LD_PRELOAD", "GPUSHARE_REGION"}},
+    {.name = "with an empty environment", .clear = true},
+    {.name = "by dlmopen", .trick = "--trick=dlmopen"},
+    {.name = "without MPS limits",
+     .needs = "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT",
+     .unset = {"LD_PRELOAD", "GPUSHARE_REGION", "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT",
+               "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"}},
     /* Driver 580: an entry for a device that the client does not see drops every limit. */
-    {"limit of an invisible device",
-     "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT",
-     ",15=1G",
-     NULL,
-     {"LD_PRELOAD", "GPUSHARE_REGION"}},
-    {"without MPS",
-     "CUDA_MPS_PIPE_DIRECTORY",
-     NULL,
-     "/dev/null",
-     {"LD_PRELOAD", "GPUSHARE_REGION"}},
-    {"with all devices",
-     "CUDA_VISIBLE_DEVICES",
-     NULL,
-     NULL,
-     {"LD_PRELOAD", "GPUSHARE_REGION", "CUDA_VISIBLE_DEVICES"}},
+    {.name = "limit of an invisible device",
+     .needs = "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT",
+     .add = ",15=1G",
+     .unset = {"LD_PRELOAD", "GPUSHARE_REGION"}},
+    {.name = "without MPS",
+     .needs = "CUDA_MPS_PIPE_DIRECTORY",
+     .set_to = "/dev/null",
+     .unset = {"LD_PRELOAD", "GPUSHARE_REGION"}},
+    {.name = "in the default MPS directory",
+     .needs = "CUDA_MPS_PIPE_DIRECTORY",
+     .unset = {"LD_PRELOAD", "GPUSHARE_REGION", "CUDA_MPS_PIPE_DIRECTORY"}},
+    {.name = "with all devices",
+     .needs = "CUDA_VISIBLE_DEVICES",
+     .unset = {"LD_PRELOAD", "GPUSHARE_REGION", "CUDA_VISIBLE_DEVICES"}},
+    {.name = "with a long timeslice", .trick = "--trick=timeslice", .measures = true},
+    {.name = "with WFI preemption", .trick = "--trick=wfi", .measures = true},
 };
 
 static struct {
@@ -45,8 +51,25 @@ static struct {
 } views[FREES];
 static unsigned view_count;
 
+static bool finds_the_machine(const char *variable)
+{
+    return strncmp(variable, "LD_LIBRARY_PATH=", 16) == 0
+           || strncmp(variable, "GPUSHARE_SIM_", 13) == 0;
+}
+
+static void clear_environment(void)
+{
+    char **kept = environ;
+    for (char **variable = environ; *variable; variable++)
+        if (finds_the_machine(*variable))
+            *kept++ = *variable;
+    *kept = NULL;
+}
+
 static void change_environment(const struct escape *escape)
 {
+    if (escape->clear)
+        clear_environment();
     char value[4096];
     const char *old = escape->needs ? getenv(escape->needs) : NULL;
     if (escape->add && old) {
@@ -74,6 +97,12 @@ static void read_all(int from, char view[VIEW])
     while (length < VIEW - 1 && (count = read(from, view + length, VIEW - 1 - length)) > 0)
         length += (size_t)count;
     view[length] = 0;
+}
+
+static bool applies(const struct escape *escape, bool measuring)
+{
+    const char *value = escape->needs ? getenv(escape->needs) : "";
+    return value && strcmp(value, "/dev/null") != 0 && (!escape->measures || measuring);
 }
 
 static void run(const struct escape *escape, char *const arguments[], char view[VIEW])
@@ -114,19 +143,23 @@ int64_t escape_free(const char *uuid)
     return most;
 }
 
-void escape_all(char *const arguments[], struct json *json)
+void escape_all(char *arguments[], bool measuring, struct json *json)
 {
     static char view[VIEW];
-    json_open(json, "escapes", '[');
+    int last = 0;
+    while (arguments[last])
+        last++;
     for (unsigned i = 0; i < sizeof escapes / sizeof *escapes; i++) {
-        if (escapes[i].needs && !getenv(escapes[i].needs))
+        if (!applies(&escapes[i], measuring))
             continue;
+        arguments[last] = (char *)escapes[i].trick;
         run(&escapes[i], arguments, view);
         note_free(view);
         json_open(json, NULL, '{');
         json_text(json, "name", escapes[i].name);
+        json_bool(json, "work", escapes[i].measures);
         json_raw(json, "view", view);
         json_close(json, '}');
     }
-    json_close(json, ']');
+    arguments[last] = NULL;
 }

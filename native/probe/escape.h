@@ -11,10 +11,11 @@
 #include "json.h"
 
 /*
- * Runs this program with `arguments` in the environment of each escape. Writes a list of
- * {name, view}, where view is what the child printed, or null.
+ * Runs this program with `arguments`, which end with NULL and have room for one more, in the
+ * environment of each escape. `measuring`: they may work on the GPU. Writes elements
+ * {name, work, view}, where view is what the child printed, or null.
  */
-void escape_all(char *const arguments[], struct json *json);
+void escape_all(char *arguments[], bool measuring, struct json *json);
 
 /* The most free memory that an escape saw on that GPU, or -1; valid after escape_all(). */
 int64_t escape_free(const char *uuid);

@@ -12,11 +12,14 @@
 #include <unistd.h>
 
 #include "attempt.h"
+#include "barrier.h"
 #include "compute.h"
+#include "crowd.h"
 #include "escape.h"
 #include "nvml.h"
 #include "paths.h"
 #include "region_view.h"
+#include "rm_control.h"
 
 enum { LIMITS = 64, TIMEOUT = 30, EXIT_USAGE = 2, EXIT_DRIVER = 7, EXIT_TIME = 124 };
 
@@ -26,16 +29,22 @@ static struct options {
     bool escapes;
     bool outside; /* escapes also allocate and compute */
     bool compute;
+    bool hold;         /* keep the contexts until standard input ends */
+    const char *trick; /* what this program does against the limits; NULL: nothing */
+    struct barrier barrier;
     int timeout;
     uint64_t limit[LIMITS];
     const char *uuid[LIMITS]; /* NULL: for every GPU */
     unsigned limits;
 } options = {.escapes = true, .timeout = TIMEOUT};
 
+static bool stuck;
+static const char *refused = ""; /* why the trick did not work */
+
 static const char usage[] =
     "usage: gpushare-probe [--attempt|--fill|--context-only] [--limit [UUID=]BYTES]... [--path NAME]\n"
     "                      [--no-escapes|--outside] [--compute] [--timeout SECONDS]\n"
-    "                      [--linger MILLISECONDS]\n";
+    "                      [--linger MILLISECONDS] [--hold]\n";
 
 static void out_of_time(int signal)
 {
@@ -63,7 +72,9 @@ static bool parse(int argc, char **argv)
         {"path", required_argument, NULL, 'p'},    {"no-escapes", no_argument, NULL, 'n'},
         {"timeout", required_argument, NULL, 't'}, {"outside", no_argument, NULL, 'o'},
         {"linger", required_argument, NULL, 'i'},  {"look", no_argument, NULL, 'k'},
-        {"compute", no_argument, NULL, 'u'},       {NULL, 0, NULL, 0}};
+        {"compute", no_argument, NULL, 'u'},       {"hold", no_argument, NULL, 'h'},
+        {"trick", required_argument, NULL, 'r'},   {"barrier", required_argument, NULL, 'b'},
+        {"parts", required_argument, NULL, 's'},   {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
         switch (option) {
         case 'a': options.attempt.mode = ATTEMPT; break;
@@ -80,6 +91,13 @@ static bool parse(int argc, char **argv)
         case 'k': options.look = true; break;
         case 'u': options.compute = true; break;
         case 't': options.timeout = atoi(optarg); break;
+        case 'h': options.hold = true; break;
+        case 'r': options.trick = optarg; break;
+        case 's': options.attempt.parts = (unsigned)atoi(optarg); break;
+        case 'b':
+            if (!barrier_parse(optarg, &options.barrier))
+                return false;
+            break;
         default: return false;
         }
     }
@@ -98,14 +116,42 @@ static uint64_t limit_of(const struct device *device)
 static void attempt(const struct device *device, struct json *json)
 {
     const struct attempt outside = {.mode = options.outside ? ATTEMPT : CONTEXT_ONLY,
-                                    .only = paths[0].name};
+                                    .only = paths[0].name,
+                                    .keep = options.hold,
+                                    .parts = options.attempt.parts};
     attempt_all(device, options.look ? &outside : &options.attempt, json);
+}
+
+static bool tricked_by(const char *trick)
+{
+    return options.trick && strcmp(options.trick, trick) == 0;
+}
+
+/* "" if it was done or none was asked for. */
+static const char *play_trick(void)
+{
+    if (tricked_by("timeslice"))
+        return rm_set_long_timeslice();
+    return tricked_by("wfi") ? rm_set_wfi_preemption() : "";
+}
+
+/* Without the guard it would take other shares' time. */
+static int64_t measure(struct device *device)
+{
+    barrier_wait(&options.barrier);
+    bool may = options.compute && (!options.look || options.outside) && !*refused;
+    int64_t share = may ? compute_measure(device) : -1;
+    device->stuck = share == 0;
+    stuck |= device->stuck;
+    return share;
 }
 
 static CUresult report_device(int ordinal, struct json *json)
 {
     struct device device;
     CUresult result = device_open(&device, ordinal);
+    if (result == CUDA_SUCCESS)
+        refused = play_trick();
     json_open(json, NULL, '{');
     json_number(json, "result", result);
     device.limit = limit_of(&device);
@@ -114,11 +160,9 @@ static CUresult report_device(int ordinal, struct json *json)
     json_number(json, "limit", (int64_t)device.limit);
     if (result == CUDA_SUCCESS)
         attempt(&device, json);
-    /* Without the guard it would take other shares' time. */
-    bool measured = result == CUDA_SUCCESS && options.compute && (!options.look || options.outside);
-    json_count(json, "compute", measured ? compute_measure(&device) : -1);
+    json_count(json, "compute", result == CUDA_SUCCESS ? measure(&device) : -1);
     json_close(json, '}');
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS && !options.hold)
         device_close(&device);
     return result;
 }
@@ -127,7 +171,7 @@ static const char *report_devices(struct json *json)
 {
     static char error[64];
     int count = 0, version = 0;
-    const char *reason = driver_open();
+    const char *reason = driver_open(tricked_by("dlmopen"));
     CUresult result = reason ? CUDA_SUCCESS : driver.cuInit(0);
     if (!reason && result == CUDA_SUCCESS)
         result = driver.cuDeviceGetCount(&count);
@@ -144,14 +188,31 @@ static const char *report_devices(struct json *json)
     return error;
 }
 
+/* Several processes hold what they allocate, so the share must be idle. */
+static void try_crowd(char **look, int argc, struct json *json)
+{
+    if (options.attempt.mode != FILL || !options.outside)
+        return;
+    look[argc + 1] = "--hold";
+    look[argc + 2] = "--parts=2";
+    look[argc + 3] = NULL;
+    json_open(json, NULL, '{');
+    json_text(json, "name", "four processes");
+    crowd_run(look, json);
+    json_close(json, '}');
+}
+
 static void try_escapes(int argc, char **argv, struct json *json)
 {
-    char **look = calloc((size_t)argc + 2, sizeof *look);
+    char **look = calloc((size_t)argc + 6, sizeof *look);
     if (!look || options.look || !options.escapes || options.attempt.mode == CONTEXT_ONLY)
         return free(look);
     memcpy(look, argv, (size_t)argc * sizeof *look);
     look[argc] = "--look";
-    escape_all(look, json);
+    json_open(json, "escapes", '[');
+    escape_all(look, options.compute && options.outside, json);
+    try_crowd(look, argc, json);
+    json_close(json, ']');
     free(look);
 }
 
@@ -167,10 +228,19 @@ static int report(int argc, char **argv, FILE *out)
     json_text(&json, "driver", nvml_driver());
     json_text(&json, "pinned", pinned ? pinned : "");
     region_write(&json);
+    json_text(&json, "refused", refused);
     json_text(&json, "error", error ? error : "");
     json_close(&json, '}');
     fputc('\n', out);
     return error ? EXIT_DRIVER : EXIT_SUCCESS;
+}
+
+/* The timeout goes on: a caller that forgets this program does not keep its contexts. */
+static void wait_for_end(void)
+{
+    char byte;
+    while (read(STDIN_FILENO, &byte, 1) > 0)
+        ;
 }
 
 int main(int argc, char **argv)
@@ -191,8 +261,13 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     int code = report(argc, argv, out);
     fclose(out);
-    alarm(0);
     fputs(text, stdout);
     free(text);
-    return fflush(stdout) ? EXIT_FAILURE : code;
+    code = fflush(stdout) ? EXIT_FAILURE : code;
+    if (options.hold)
+        wait_for_end();
+    /* At exit the driver's library would wait for work that never ends. */
+    if (stuck)
+        _exit(code);
+    return code;
 }

@@ -8,6 +8,6 @@ $(BUILD)/obj/probe/%.o: override CFLAGS += -Iguard
 
 $(PROBE): $(PROBE_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(CC) $(LDFLAGS) -rdynamic $^ $(LDLIBS) -o $@
 
 include tests/probe/module.mk

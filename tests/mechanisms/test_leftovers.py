@@ -10,11 +10,14 @@ from subprocess import PIPE, Popen
 import pytest
 
 from gpushare.guard import GpuPage, Region, RegionGrant, SharePolicy, Swap, library_path
+from gpushare.mechanisms.compute_lock import ComputeLock
 from gpushare.mechanisms.leftovers import KnownShares, Leftovers
+from gpushare.model.gpu import ComputeMode
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.leftover import Kind
 from gpushare.model.units import GIB, MIB, Bytes
 from support.mechanics import PROGRAM
+from support.modes import Modes
 from support.regions import LIFE, NAMESPACE, living, put_slot
 from support.shares import GPU
 
@@ -66,6 +69,7 @@ def remains(tmp_path) -> Leftovers:
         mps_folder=tmp_path / "mps",
         cgroups=Groups(tmp_path / "groups"),
         mps=Daemons(),
+        locks=ComputeLock(Modes(), tmp_path / "exclusive"),
         alive=lambda _: False,
     )
 
@@ -182,3 +186,14 @@ def test_what_went_meanwhile_is_gone(remains):
     found = remains.find(KNOWN)
     (remains.regions / GONE).unlink()
     assert [remains.remove(one, KNOWN) for one in found] == [""]
+
+
+def test_the_compute_mode_that_was_set_for_a_share_that_is_gone_is_put_back(remains) -> None:
+    modes = Modes()
+    remains = replace(remains, locks=ComputeLock(modes, remains.regions.parent / "exclusive"))
+    remains.locks.close(GPU, ShareId("gone"))
+    known = replace(KNOWN, living={*KNOWN.living, ShareId("gone")})
+    assert clean(remains, known) == {}
+    assert modes.compute_mode(GPU) is ComputeMode.EXCLUSIVE_PROCESS
+    assert clean(remains) == {GPU: ""}
+    assert modes.compute_mode(GPU) is ComputeMode.DEFAULT

@@ -11,6 +11,7 @@ from gpushare.hardware.linux.cgroups import FsCgroups
 from gpushare.hardware.linux.host_memory import LinuxHostMemory
 from gpushare.hardware.linux.processes import ProcProcesses
 from gpushare.hardware.ports import MemoryLimit
+from gpushare.mechanisms.compute_lock import ComputeLock
 from gpushare.mechanisms.driver_limit import DriverLimit
 from gpushare.mechanisms.exclusive import Exclusive
 from gpushare.mechanisms.guard.gpu_pages import GpuPages
@@ -24,6 +25,7 @@ from gpushare.model.scheduling import SchedulingSettings
 from gpushare.model.share import Decision, Share
 from gpushare.model.spec import MechanismName
 from gpushare.model.units import GIB, MIB, Bytes
+from support.modes import Modes
 from support.shares import GPU, grant, share
 
 from .test_driver_limit import Limits
@@ -99,25 +101,16 @@ def test_the_limits_of_the_driver_are_lifted_where_it_was(cgroups: FsCgroups) ->
     assert limits.set == {(GPU, group): MemoryLimit(), (OTHER, group): held}
 
 
-class Modes:
-    def __init__(self) -> None:
-        self.modes = {GPU: ComputeMode.DEFAULT, OTHER: ComputeMode.PROHIBITED}
-
-    def compute_mode(self, gpu: GpuId) -> ComputeMode:
-        return self.modes[gpu]
-
-    def set_compute_mode(self, gpu: GpuId, mode: ComputeMode) -> None:
-        self.modes[gpu] = mode
-
-
 def test_a_gpu_that_was_shut_for_it_opens_and_the_other_shuts(
     cgroups: FsCgroups, tmp_path: Path
 ) -> None:
-    modes, by = Modes(), (MechanismName.EXCLUSIVE,)
-    mechanisms = Mechanisms((Exclusive(modes, tmp_path / "modes", lock=True),), cgroups)
+    modes = Modes(**{GPU: ComputeMode.DEFAULT, OTHER: ComputeMode.PROHIBITED})
+    by = (MechanismName.EXCLUSIVE,)
+    lock = ComputeLock(modes, tmp_path / "modes")
+    mechanisms = Mechanisms((Exclusive(lock, lock=True),), cgroups)
     one, there = share(by=by), Decision(grants=(grant(OTHER),), mechanisms=by)
     mechanisms.prepare(one)
     mechanisms.move(one, there)
-    assert modes.modes == {GPU: ComputeMode.DEFAULT, OTHER: ComputeMode.EXCLUSIVE_PROCESS}
+    assert modes.of == {GPU: ComputeMode.DEFAULT, OTHER: ComputeMode.EXCLUSIVE_PROCESS}
     mechanisms.release(replace(one, decision=there))
-    assert modes.modes == {GPU: ComputeMode.DEFAULT, OTHER: ComputeMode.PROHIBITED}
+    assert modes.of == {GPU: ComputeMode.DEFAULT, OTHER: ComputeMode.PROHIBITED}

@@ -74,6 +74,14 @@ class Settings(SchedulingSettings, kw_only=True):
             "exact, which most programs expect, or always `uuids`."
         ),
     ] = VisibleDevices.NUMBERS
+    exclusive_compute_mode: Annotated[
+        bool,
+        Meta(
+            description="Set compute mode EXCLUSIVE_PROCESS on the GPUs of exclusive shares, so "
+            "that the driver refuses programs outside them; put back at their end. Needs root. A "
+            "share then has one process at a time on each GPU."
+        ),
+    ] = False
     swap_memory: Annotated[
         Bytes | None,
         Meta(description="Maximum host memory for suspended shares; 0: none."),

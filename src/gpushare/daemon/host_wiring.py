@@ -22,7 +22,7 @@ from gpushare.hardware.nvidia.checkpoint import CudaCheckpoints
 from gpushare.hardware.ports import Activity, Processes
 from gpushare.mechanisms.guard.swap_pools import SwapSettings
 from gpushare.mechanisms.leftovers import Leftovers
-from gpushare.mechanisms.registry import load
+from gpushare.mechanisms.registry import load, lock_of
 from gpushare.mechanisms.shm_paths import seen_by_gpus, shared
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.gpu import Gpu, GpuProcess
@@ -73,6 +73,8 @@ def _mechanisms(settings: Settings, store: Store, host: Host, runtime: Path) -> 
         host,
         runtime,
         context=lambda gpu: _cost(store, gpu),
+        lock=settings.exclusive_compute_mode,
+        root=myself() == 0,
         scheduling=settings,
         swap=_swapping(settings, host, runtime),
         uuids=settings.visible_devices is VisibleDevices.UUIDS,
@@ -99,6 +101,7 @@ def _leftovers(settings: Settings, host: Host, runtime: Path) -> Leftovers:
         mps_folder=runtime / "mps",
         cgroups=host.cgroups,
         mps=host.mps,
+        locks=lock_of(host, runtime),
         alive=host.processes.alive,
     )
 

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,25 @@ class ProbeRunner:
     def run(
         self, args: Sequence[str], env: Mapping[str, str], uid: int, gid: int, cgroup: str | None
     ) -> ProbeRun:
+        process = self._start(args, env, uid, gid, cgroup)
+        return process if isinstance(process, ProbeRun) else self._finish(process)
+
+    @contextlib.contextmanager
+    def hold(
+        self, args: Sequence[str], env: Mapping[str, str], uid: int, gid: int, cgroup: str | None
+    ) -> Iterator[ProbeRun]:
+        process = self._start(("--hold", *args), env, uid, gid, cgroup)
+        if isinstance(process, ProbeRun):
+            yield process
+            return
+        try:
+            yield self._first_line(process)
+        finally:
+            self._finish(process, b"")
+
+    def _start(
+        self, args: Sequence[str], env: Mapping[str, str], uid: int, gid: int, cgroup: str | None
+    ) -> "subprocess.Popen[bytes] | ProbeRun":
         program = self._program()
         try:
             process = subprocess.Popen(
@@ -47,11 +66,22 @@ class ProbeRunner:
         if cgroup and not self._cgroups.add(cgroup, process.pid):
             _end(process)
             return ProbeRun(failure=f"cannot put the probe into the control group {cgroup}")
-        return self._finish(process)
+        return process
 
-    def _finish(self, process: subprocess.Popen[bytes]) -> ProbeRun:
+    def _first_line(self, process: "subprocess.Popen[bytes]") -> ProbeRun:
+        """The report of a probe that goes on; its own timeout bounds the wait."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+        report = process.stdout.readline()
+        return ProbeRun(report=report, failure="" if report else "the probe printed nothing")
+
+    def _finish(self, process: "subprocess.Popen[bytes]", word: bytes = b"\n") -> ProbeRun:
+        """`word` lets the shell become the probe."""
         try:
-            report, errors = process.communicate(b"\n", timeout=self._patience)
+            report, errors = process.communicate(word, timeout=self._patience)
         except subprocess.TimeoutExpired:
             _end(process)
             return ProbeRun(failure=f"the probe did not end within {self._patience:g} s")

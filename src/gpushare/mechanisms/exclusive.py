@@ -1,38 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The share has its GPUs alone: the scheduler puts no other share on them."""
+"""The share has its GPUs alone: the scheduler puts no other share on them.
 
-import contextlib
+Programs outside shares do not ask the scheduler. Only the lock (`compute_lock`) keeps them out, so
+what a share of whole GPUs is promised depends on it.
+"""
+
 from collections.abc import Sequence
-from pathlib import Path
 
-import msgspec
+from msgspec.structs import replace
 
-from gpushare.hardware.ports import ComputeModes
 from gpushare.model.edits import Edits
-from gpushare.model.errors import GpuLostError, NoSuchGpuError
-from gpushare.model.gpu import ComputeMode
-from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.gpu import Gpu
+from gpushare.model.ids import GpuId
 from gpushare.model.promise import Claim, Need, Promise, Use
 from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
-from gpushare.model.value import Value
 
+from .compute_lock import ComputeLock
 from .mechanism import PassiveMechanism
 from .visible_devices import HIDDEN, visible
 
-
-class _Before(Value):
-    """The compute mode a GPU had before a share changed it."""
-
-    share: ShareId
-    mode: ComputeMode
+_OPEN = Claim(
+    level=Level.COOPERATIVE,
+    but="Programs outside shares can still use the GPU; exclusive_compute_mode keeps them out.",
+)
+_LOCKED = Claim(level=Level.ENFORCED)
+_ONE_PROGRAM = (
+    "The GPU admits one process at a time: a second program of the share is refused, and between "
+    "its programs a program outside the share can take the GPU first."
+)
 
 
 class Exclusive(PassiveMechanism):
-    """`lock`: also set compute mode EXCLUSIVE_PROCESS (root); the driver then refuses others.
+    """`lock`: also set compute mode EXCLUSIVE_PROCESS (root), so that the driver refuses others.
 
     That mode admits one process at a time, and many programs have several, so it is off by
-    default. The previous mode is kept in `folder`/<GPU> until it is restored.
+    default. `unlockable`: why the mode cannot be set here; "" if it can.
     """
 
     promise = Promise(
@@ -44,8 +47,8 @@ class Exclusive(PassiveMechanism):
             but="GPUs joined by NVLink still share the faults of their links (Xid 74).",
         ),
         devices=HIDDEN,
-        also=("Programs that do not go through gpushare can still use the GPU.",),
         alone=True,
+        card=_OPEN,
         uses=(
             Use(need=Need.HARD, why="isolation hard needs a GPU alone"),
             Use(
@@ -55,41 +58,28 @@ class Exclusive(PassiveMechanism):
         ),
     )
 
-    def __init__(self, modes: ComputeModes, folder: Path, *, lock: bool = False) -> None:
-        self._modes, self._folder, self._lock = modes, folder, lock
+    def __init__(self, modes: ComputeLock, *, lock: bool = False, unlockable: str = "") -> None:
+        self._modes, self._lock, self._unlockable = modes, lock, unlockable
+        if lock:
+            self.promise = replace(
+                Exclusive.promise, card=_LOCKED, also=(_ONE_PROGRAM,), one_process=True
+            )
+
+    def unavailable(self, gpus: Sequence[Gpu]) -> str:  # noqa: ARG002
+        return self._unlockable if self._lock else ""
 
     def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
         if self._lock:
             for grant in grants:
-                self._close(grant.gpu, share.id)
+                self._modes.close(grant.gpu, share.id)
         return visible(grants)
 
     def move(self, share: Share, grants: Sequence[GpuGrant], left: Sequence[GpuId]) -> None:
         self.prepare(share, grants)
         for gpu in left:
-            self._open(gpu, share.id)
+            self._modes.open(gpu, share.id)
 
     def release(self, share: Share) -> None:
+        """Also without the setting, which may have been on when the share was granted."""
         for gpu in share.decision.gpus if share.decision else ():
-            self._open(gpu, share.id)
-
-    def _open(self, gpu: GpuId, share: ShareId) -> None:
-        note = self._folder / gpu
-        if note.is_file():
-            before = msgspec.json.decode(note.read_bytes(), type=_Before)
-            # The note may be of a share that got the GPU since: its mode is not ours to restore.
-            if before.share == share:
-                with contextlib.suppress(GpuLostError, NoSuchGpuError):
-                    self._modes.set_compute_mode(gpu, before.mode)
-                note.unlink()
-
-    def _close(self, gpu: GpuId, share: ShareId) -> None:
-        """The note is written first, so that a change that was cut short can be undone."""
-        note = self._folder / gpu
-        # A note that is there already holds the mode from before the change; it must not be
-        # overwritten with the changed one when an interrupted prepare is repeated.
-        if not note.is_file():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            before = _Before(share=share, mode=self._modes.compute_mode(gpu))
-            note.write_bytes(msgspec.json.encode(before))
-        self._modes.set_compute_mode(gpu, ComputeMode.EXCLUSIVE_PROCESS)
+            self._modes.open(gpu, share.id)

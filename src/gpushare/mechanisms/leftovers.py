@@ -20,6 +20,8 @@ from gpushare.model.leftover import Kind, Leftover
 from gpushare.model.share import ProcessRef
 from gpushare.model.units import Bytes, format_bytes
 
+from .compute_lock import ComputeLock
+
 
 @dataclass(frozen=True)
 class KnownShares:
@@ -45,6 +47,7 @@ class Leftovers:
     mps_folder: Path
     cgroups: Cgroups
     mps: Mps
+    locks: ComputeLock
     alive: Callable[[ProcessRef], bool]
 
     def find(self, shares: KnownShares) -> list[Leftover]:
@@ -55,6 +58,7 @@ class Leftovers:
             *self._gpu_pages(shares),
             *self._pools(shares),
             *self._daemons(shares),
+            *self._modes(shares),
         ]
 
     def homes(self) -> set[GpuId]:
@@ -70,6 +74,7 @@ class Leftovers:
             Kind.BOARD: lambda: self._free_slots(path, shares),
             Kind.POOL: lambda: self._remove_pool(path),
             Kind.MPS: lambda: self._end_daemon(GpuId(path.name), shares),
+            Kind.MODE: lambda: self._restore_mode(GpuId(path.name)),
         }
         try:
             return ways[leftover.kind]()
@@ -174,6 +179,17 @@ class Leftovers:
                 self.mps.release(gpu, holder)
         # A release that was cut short leaves a daemon without holders.
         self.mps.release(gpu, None)
+        return ""
+
+    def _modes(self, shares: KnownShares) -> Iterator[Leftover]:
+        for gpu, share in self.locks.holders().items():
+            if share not in shares.living:
+                why = f"its GPU is locked for share {share}, which no longer exists"
+                yield _leftover(Kind.MODE, self.locks.path(gpu), why, gpus=(gpu,))
+
+    def _restore_mode(self, gpu: GpuId) -> str:
+        if (share := self.locks.holders().get(gpu)) is not None:
+            self.locks.open(gpu, share)
         return ""
 
 

@@ -61,7 +61,8 @@ _LIMITS = (
     _share("escape_ended", "Its limits hold again"),
     _share("escape_stopped", "The policy stopped processes that escaped", Severity.WARNING),
     _share("fault", "A fault or a lost GPU has ended its programs", Severity.ERROR),
-    _share("verified", "The probe found every promised limit in force"),
+    _share("verified", "The probe found nothing weaker than promised"),
+    _share("verification_untried", "The probe could not try its limits", Severity.WARNING),
     _share("verification_failed", "A promise does not hold", Severity.ERROR, former="broken"),
 )
 _MOVES = (

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     BOARD = "board"
     POOL = "pool"
     GROUP = "group"
+    MODE = "mode"  # the compute mode of a GPU, set for an exclusive share that no longer exists
 
 
 class Leftover(Value):

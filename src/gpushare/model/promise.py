@@ -82,7 +82,9 @@ class Promise(Value):
     GPU, and to another one. `checkpointable`: the driver can checkpoint programs under it.
     `needs_group`: its limits hold for the share's control group only. `served`: a server uses the
     GPU for the programs, and NVML may list that instead of them. `preloaded`: it acts inside
-    programs, and limits none that runs without it.
+    programs, and limits none that runs without it. `card`: its claim on memory and compute of a
+    share that has all of GPUs under a base that is `alone`. `one_process`: the driver admits one
+    process at a time to its GPUs.
     """
 
     mechanism: MechanismName
@@ -93,6 +95,8 @@ class Promise(Value):
     also: tuple[str, ...] = ()
     layer: bool = False
     alone: bool = False
+    card: Claim = Claim()
+    one_process: bool = False
     max_gpus: int | None = None
     max_shares: int | None = None
     one_user: bool = False
@@ -108,7 +112,6 @@ class Promise(Value):
 
 
 DIMENSIONS = ("memory", "compute", "fault", "devices")
-_CARD = Claim(level=Level.ENFORCED)
 
 
 def stack_of(promises: Iterable[Promise], names: Sequence[MechanismName]) -> tuple[Promise, ...]:
@@ -138,7 +141,7 @@ def enforcement(stack: Sequence[Promise], *, whole: bool) -> Enforcement:
     """Per dimension the strongest claim of the stack.
 
     `whole`: the grants are the whole memory and compute of their GPUs. Where a base is alone on
-    them, the hardware itself enforces that.
+    them, its `card` says how far others are kept away.
     """
     return Enforcement(**{name: claim.level for name, claim in _claims(stack, whole=whole)})
 
@@ -183,11 +186,11 @@ def _weaker(one: Level, other: Level) -> Level:
 
 
 def _claims(stack: Sequence[Promise], *, whole: bool) -> Iterable[tuple[str, Claim]]:
-    card = whole and any(promise.alone for promise in stack)
+    cards = [promise.card for promise in stack if whole and promise.alone]
     for name in DIMENSIONS:
         claims: list[Claim] = [getattr(promise, name) for promise in stack]
-        if card and name in {"memory", "compute"}:
-            claims.insert(0, _CARD)
+        if name in {"memory", "compute"}:
+            claims = [*claims, *cards]
         yield name, _strongest(claims)
 
 

@@ -115,25 +115,69 @@ class Caller(Value):
     scopes: tuple[str, ...] | None = None
 
 
+@unique
+class Trial(StrEnum):
+    """How verification came to a finding."""
+
+    TRIED = "tried"  # a probe tried it now
+    PROMISED = "promised"  # documented; trying it here would harm other programs
+    UNTRIED = "untried"  # it could not be tried now
+
+
+@unique
+class AttackResult(StrEnum):
+    """How an attempt to get past a limit ended."""
+
+    HELD = "held"  # it was refused, or gained nothing
+    THROUGH = "through"  # it got past the limit
+    UNTRIED = "untried"
+
+
+class Attack(Value):
+    """A published way around a limit, as the probe tried it."""
+
+    name: str
+    result: AttackResult
+    evidence: str = ""
+
+
 class Finding(Value):
-    """What verification found about one dimension."""
+    """What verification found about one dimension.
+
+    `delivered` is None where nothing was tried; `evidence` says why. `attacks`: the ways around the
+    limit that the probe tried.
+    """
 
     dimension: str  # memory, compute, fault, devices
     promised: Level
-    delivered: Level
+    delivered: Level | None
     evidence: str
+    trial: Trial = Trial.TRIED
+    attacks: tuple[Attack, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether what was delivered is at least what was promised."""
-        return self.delivered.at_least(self.promised)
+        """Whether nothing was delivered that is less than promised."""
+        return self.delivered is None or self.delivered.at_least(self.promised)
 
 
 class Verification(Value):
+    """`ok`: something was tried, and nothing of it was less than promised."""
+
     at: datetime
     ok: bool
     findings: tuple[Finding, ...] = ()
     driver: str = ""
+
+    @property
+    def broken(self) -> tuple[Finding, ...]:
+        """What was tried and is less than promised."""
+        return tuple(finding for finding in self.findings if not finding.ok)
+
+    @property
+    def untried(self) -> tuple[Finding, ...]:
+        """What could not be tried now, and may be tried later."""
+        return tuple(f for f in self.findings if f.trial is Trial.UNTRIED)
 
 
 @unique

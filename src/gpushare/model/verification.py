@@ -54,21 +54,31 @@ class ProbedGuard(Value):
 
 
 class View(Value):
-    """What a program sees in one environment. `pinned`: CUDA_MPS_PINNED_DEVICE_MEM_LIMIT there."""
+    """What a program sees in one environment. `pinned`: CUDA_MPS_PINNED_DEVICE_MEM_LIMIT there.
+
+    `refused`: why what it does against the limits could not be done here; "" if it could.
+    """
 
     cuda: int = 0
     devices: tuple[ProbedDevice, ...] = ()
     driver: str = ""
     pinned: str = ""
     guard: ProbedGuard = ProbedGuard(loaded=False, region="", attached=False, denied=0)
+    refused: str = ""
     error: str = ""
 
 
 class Escape(Value):
-    """The same program with its environment changed as a tenant could; None: it did not start."""
+    """The same program as a tenant could start it to get around the limits.
+
+    `view`: what it saw; None: it did not start. `processes`: views of several that ran at once.
+    `work`: it makes a difference to work on the GPU only.
+    """
 
     name: str
-    view: View | None
+    view: View | None = None
+    processes: tuple[View, ...] = ()
+    work: bool = False
 
 
 class ProbeReport(View):

@@ -10,7 +10,7 @@ import msgspec
 from gpushare.delivery.host import environment
 from gpushare.hardware.host import Host
 from gpushare.hardware.mps.daemons import SHARE_VARIABLES
-from gpushare.hardware.ports import Clock
+from gpushare.hardware.ports import Clock, ProbeRun
 from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
@@ -20,7 +20,11 @@ from gpushare.model.units import Bytes
 from gpushare.model.verification import ProbeReport
 
 from .arguments import probe_arguments
-from .verdict import same_gpu, verdict_of
+from .outsider import Outsider, alone, in_use, locked
+from .reading import same_gpu
+from .verdict import decode, verdict_of
+
+_LOOK = ("--context-only", "--no-escapes")
 
 
 @dataclass(frozen=True)
@@ -35,16 +39,13 @@ class VerificationProbe:
         assert share.decision is not None
         gpus = {gpu.uuid: gpu for gpu in self.host.gpus.gpus()}
         stack = self.stack(share)
-        run = self.host.probe.run(
-            probe_arguments(share.decision, stack, fill=fill),
-            environment(edits, self._inherited()),
-            share.uid,
-            share.gid,
-            # In the share's group, as its programs are: the driver's limits and the rule about
-            # device nodes apply to it.
-            share.id if edits.cgroup else None,
+        run = self._inside(share, edits, probe_arguments(share.decision, stack, fill=fill))
+        outsider = Outsider()
+        if alone(share.decision, stack, gpus):
+            outsider = self._outsider(share, edits, decode(run)[0], gpus, idle=fill)
+        return verdict_of(
+            share.decision, stack, run, gpus, self.clock.now(), idle=fill, outsider=outsider
         )
-        return verdict_of(share.decision, stack, run, gpus, self.clock.now())
 
     def contexts(self) -> dict[GpuId, tuple[str, Bytes]]:
         """Driver and bytes of one CUDA context on each GPU, outside every share.
@@ -55,6 +56,45 @@ class VerificationProbe:
         env, uid, gid = self._inherited(), os.geteuid(), os.getegid()
         ran = self.host.probe.run(("--context-only",), env, uid, gid, None)
         return _contexts(ran.report, gpus)
+
+    def _inside(self, share: Share, edits: Edits, arguments: Sequence[str]) -> ProbeRun:
+        return self.host.probe.run(arguments, *self._identity(share, edits))
+
+    def _identity(self, share: Share, edits: Edits) -> tuple[dict[str, str], int, int, str | None]:
+        """Environment, uid, gid and control group of the share's programs.
+
+        In the share's group, because the driver's limits and the rule about device nodes apply to
+        it.
+        """
+        env = environment(edits, self._inherited())
+        return env, share.uid, share.gid, share.id if edits.cgroup else None
+
+    def _outsider(
+        self,
+        share: Share,
+        edits: Edits,
+        report: ProbeReport,
+        gpus: Mapping[GpuId, Gpu],
+        *,
+        idle: bool,
+    ) -> Outsider:
+        assert share.decision is not None
+        if in_use(report, share.decision):
+            return self._intrude(share)
+        if locked(share.decision, gpus):
+            with self.host.probe.hold(_LOOK, *self._identity(share, edits)):
+                return self._intrude(share)
+        # Nothing refuses it, so its context would take memory from the share's programs.
+        if not idle:
+            return Outsider(admitted=True)
+        return self._intrude(share)
+
+    def _intrude(self, share: Share) -> Outsider:
+        assert share.decision is not None
+        env = {**self._inherited(), "CUDA_VISIBLE_DEVICES": ",".join(share.decision.gpus)}
+        run = self.host.probe.run(_LOOK, env, share.uid, share.gid, None)
+        report, failure = decode(run)
+        return Outsider(because=failure) if failure else Outsider(view=report)
 
     def _inherited(self) -> dict[str, str]:
         """Without variables that would choose another GPU or region."""

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from gpushare.mechanisms.exclusive import Exclusive
 from gpushare.mechanisms.guard.guard import Guard
 from gpushare.model.errors import (
     BadSpecError,
@@ -143,6 +144,16 @@ def test_turns_need_the_guard():
 def test_isolation_is_kept(isolation, has, base):
     found = decide(snapshot(gpu(), has=has), ask(8, isolation=isolation))
     assert found.mechanisms[0] == base
+
+
+@pytest.mark.parametrize("isolation", [Isolation.STRONG, Isolation.HARD])
+def test_a_gpu_that_others_can_use_isolates_only_from_shares(isolation):
+    state = snapshot(gpu(), has=("exclusive",))
+    unlocked = [replace(p, card=Exclusive.promise.card) for p in state.promises]
+    with pytest.raises(UnsupportedError) as caught:
+        decide(replace(state, promises=tuple(unlocked)), ask(isolation=isolation))
+    assert "exclusive_compute_mode" in caught.value.because
+    assert decide(state, ask(isolation=isolation)).mechanisms == ("exclusive",)
 
 
 @pytest.mark.parametrize(

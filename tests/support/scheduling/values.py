@@ -22,7 +22,7 @@ from support.promises import claiming
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ENFORCED, COOPERATIVE = Claim(level=Level.ENFORCED), Claim(level=Level.COOPERATIVE, but="perhaps")
 PROMISES = (
-    claiming(Exclusive.promise, fault=ENFORCED),
+    replace(claiming(Exclusive.promise, fault=ENFORCED), card=ENFORCED),
     claiming(Timeslice.promise, memory=Claim(but="no memory limit")),
     claiming(MpsMechanism.promise, compute=COOPERATIVE),
     claiming(DriverLimit.promise, memory=ENFORCED),

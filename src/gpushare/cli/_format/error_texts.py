@@ -307,6 +307,10 @@ EXPLANATIONS = {
         "The program did not release the GPU in time, or no room became free for its return.",
         "The program continues as before. Try again, or see the GPU's use: `gpushare ps`.",
     ),
+    "GS1804": (
+        "The probe ran, or should have run, but no limit of the share could be tried.",
+        "The reason is in the message: often the share or its GPU is full. Try again later.",
+    ),
     "GS1901": (
         "The program is not on PATH, or the path is wrong. No share was created.",
         "Check the name. The program and its arguments come after `--`.",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from gpushare.model.gpu import Capability
 from gpushare.model.ids import GpuId
-from gpushare.model.share import Enforcement, State, Verification
+from gpushare.model.share import Enforcement, Finding, State, Trial, Verification
 from gpushare.model.units import GIB, format_bytes
 from gpushare.model.view import GpuView, MemoryView, MigratableView, ShareView, SuspendableView
 
@@ -152,10 +152,27 @@ def verification(result: Verification) -> str:
     """A row per dimension: promised level, measured level, evidence."""
     rows = [("", "DIMENSION", "PROMISED", "DELIVERED", "EVIDENCE")]
     rows += [
-        ("ok" if f.ok else "NO", f.dimension, f.promised, f.delivered, f.evidence)
+        (_mark(f), f.dimension, f.promised, f.delivered or f.trial, f.evidence)
         for f in result.findings
     ]
     return aligned(rows)
+
+
+def attacks(result: Verification) -> str:
+    """A row per way around a limit that was tried."""
+    rows = [("DIMENSION", "ATTEMPT", "RESULT", "EVIDENCE")]
+    rows += [
+        (finding.dimension, attack.name, attack.result, attack.evidence)
+        for finding in result.findings
+        for attack in finding.attacks
+    ]
+    return aligned(rows)
+
+
+def _mark(finding: Finding) -> str:
+    if finding.trial is not Trial.TRIED:
+        return "-"
+    return "ok" if finding.ok else "NO"
 
 
 def able(ability: SuspendableView | MigratableView | None) -> str:
@@ -232,7 +249,9 @@ def _verified(share: ShareView) -> str:
         return "NO: a limit does not hold now"
     if share.verified is None:
         return "not yet"
-    return "yes" if share.verified.ok else "NO: a promise does not hold"
+    if share.verified.ok:
+        return "yes"
+    return "NO: a promise does not hold" if share.verified.broken else "could not be tried"
 
 
 def _health(gpu: GpuView) -> str:

@@ -26,11 +26,11 @@ class Verifier:
         driver = (await in_own_thread(self._ports.gpus.driver)).version
         stack = verified_stack(share.decision)
         earlier = self._store.verifications.get(self._ports.boot, driver, stack)
-        # Only a success is stored: what failed is tried again with the next share.
+        # Only a complete success is stored: the rest is tried again with the next share.
         if earlier is not None and earlier.ok:
             return earlier
         verification = await self._try(share, edits)
-        if verification is not None and verification.ok:
+        if verification is not None and verification.ok and not verification.untried:
             self._store.verifications.put(self._ports.boot, driver, stack, verification)
         return verification
 
@@ -38,8 +38,7 @@ class Verifier:
         """Try to break this share."""
         run = in_own_thread(self._ports.probe, share, edits, fill=fill)
         verification = await self._observer.probing(share, run)
-        kind = "share.verified" if verification.ok else "share.verification_failed"
-        self._bus.publish(kind, _summary(verification), share=share.id)
+        self._bus.publish(_event(verification), _summary(verification), share=share.id)
         return verification
 
     async def _try(self, share: Share, edits: Edits) -> Verification | None:
@@ -53,8 +52,11 @@ class Verifier:
         if verification.ok or allowed:
             return verification
         assert share.decision is not None
+        by, broken = "+".join(share.decision.mechanisms), verification.broken
         raise NotEnforcedError(
-            f"{'+'.join(share.decision.mechanisms)} does not keep its promise here",
+            f"{by} does not keep its promise here"
+            if broken
+            else f"{by} could not be verified here",
             _summary(verification),
             "to run anyway: --allow-unverified",
         )
@@ -66,10 +68,20 @@ def verified_stack(decision: Decision) -> tuple[str, ...]:
     return (*decision.mechanisms, *(["compute"] if limited else []))
 
 
+def _event(verification: Verification) -> str:
+    if verification.ok:
+        return "share.verified"
+    return "share.verification_failed" if verification.broken else "share.verification_untried"
+
+
 def _summary(verification: Verification) -> str:
     broken = [
         f"{f.dimension}: promised {f.promised}, delivered {f.delivered} ({f.evidence})"
-        for f in verification.findings
-        if not f.ok
+        for f in verification.broken
     ]
-    return "; ".join(broken) or "every promise is kept"
+    if broken:
+        return "; ".join(broken)
+    untried = [f"{f.dimension} could not be tried ({f.evidence})" for f in verification.untried]
+    if verification.ok:
+        return "; ".join(untried) or "every promise that was tried is kept"
+    return "; ".join(dict.fromkeys(f.evidence for f in verification.untried))

@@ -2,6 +2,7 @@
 """Running gpushare-probe."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from gpushare.model.value import Value
@@ -22,4 +23,10 @@ class Probe(Protocol):
 
         `env` is its whole environment. `cgroup`: the name of the control group it starts in.
         """
+        ...
+
+    def hold(
+        self, args: Sequence[str], env: Mapping[str, str], uid: int, gid: int, cgroup: str | None
+    ) -> AbstractContextManager[ProbeRun]:
+        """As `run`, and the probe keeps its contexts until the block is left."""
         ...

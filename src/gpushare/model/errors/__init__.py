@@ -56,6 +56,7 @@ Every error says what happened, because of what, which command helps, and carrie
     ├── WaitTimeoutError               GS1801  exit 124  HTTP 409
     ├── CheckFailedError               GS1802  exit 3    HTTP 409
     ├── MoveTimeoutError               GS1803  exit 124  HTTP 409
+    ├── UntriedError                   GS1804  exit 1    HTTP 409
     ├── ProgramNotFoundError           GS1901  exit 127  HTTP 400
     ├── ProgramNotExecutableError      GS1902  exit 126  HTTP 400
     └── OutputError                    GS1903  exit 1    HTTP 400
@@ -130,6 +131,7 @@ from .shares import (
     OutputError,
     ProgramNotExecutableError,
     ProgramNotFoundError,
+    UntriedError,
     WaitTimeoutError,
 )
 
@@ -189,6 +191,7 @@ __all__ = [
     "UnauthenticatedError",
     "UnknownProfileError",
     "UnsupportedError",
+    "UntriedError",
     "UsageError",
     "WaitTimeoutError",
     "catalogue",

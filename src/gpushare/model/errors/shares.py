@@ -58,6 +58,12 @@ class MoveTimeoutError(GpushareError):
     code, exit_code, status, retryable = "GS1803", 124, 409, True
 
 
+class UntriedError(GpushareError):
+    """Nothing of a check could be tried."""
+
+    code, status, retryable = "GS1804", 409, True
+
+
 class ProgramNotFoundError(GpushareError):
     """The program to run does not exist."""
 

@@ -207,8 +207,15 @@ def _problem(state: Snapshot, spec: ShareSpec, stack: Stack) -> str:
     if stack.base.max_gpus is not None and spec.gpus > stack.base.max_gpus:
         return f"{stack.base.mechanism}: one share can have {stack.base.max_gpus} GPU by it"
     if not _isolates(stack, spec.isolation):
-        return f"{'+'.join(stack.names)}: its memory limit is {stack.enforcement.memory}"
+        return _weakness(stack)
     return ""
+
+
+def _weakness(stack: Stack) -> str:
+    """Why a stack isolates less than was requested."""
+    if stack.base.alone and stack.base.card.but:
+        return f"{stack.base.mechanism}: {stack.base.card.but}"
+    return f"{'+'.join(stack.names)}: its memory limit is {stack.enforcement.memory}"
 
 
 def _isolates(stack: Stack, isolation: Isolation) -> bool:
@@ -222,4 +229,5 @@ def _isolates(stack: Stack, isolation: Isolation) -> bool:
             return promise.memory is Level.ENFORCED
         case Isolation.HARD:
             parts = {promise.memory, promise.compute, promise.fault}
-            return stack.base.alone or parts == {Level.ENFORCED}
+            locked = stack.base.alone and stack.base.card.level is Level.ENFORCED
+            return locked or parts == {Level.ENFORCED}
