@@ -19,7 +19,10 @@ struct barrier {
 /* "READY,GO"; false: not two descriptors. */
 bool barrier_parse(const char *text, struct barrier *barrier);
 
-/* Says that this process is ready, and waits for the parent. Without descriptors: returns. */
+/*
+ * Says that this process is ready, and waits for the parent. The second time, and without
+ * descriptors, it returns at once.
+ */
 void barrier_wait(const struct barrier *barrier);
 
 #endif

@@ -48,17 +48,19 @@ static CUresult describe(struct device *device)
     return result;
 }
 
-CUresult device_open(struct device *device, int ordinal)
+CUresult device_find(struct device *device, int ordinal)
+{
+    *device = (struct device){.ordinal = ordinal, .gpu_free = -1, .context = -1};
+    CUresult result = driver.cuDeviceGet(&device->handle, ordinal);
+    return result == CUDA_SUCCESS ? describe(device) : result;
+}
+
+CUresult device_open(struct device *device)
 {
     CUcontext context;
     size_t free = 0, total = 0;
-    *device = (struct device){.ordinal = ordinal, .gpu_free = -1, .context = -1};
-    CUresult result = driver.cuDeviceGet(&device->handle, ordinal);
-    if (result == CUDA_SUCCESS)
-        result = describe(device);
     int64_t before = nvml_gpu_used(device->uuid);
-    if (result == CUDA_SUCCESS)
-        result = driver.cuDevicePrimaryCtxRetain(&context, device->handle);
+    CUresult result = driver.cuDevicePrimaryCtxRetain(&context, device->handle);
     if (result != CUDA_SUCCESS)
         return result;
     driver.cuCtxSetCurrent(context);

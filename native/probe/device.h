@@ -27,7 +27,10 @@ struct device {
     bool stuck; /* work that never ends is in the stream */
 };
 
-CUresult device_open(struct device *device, int ordinal);
+/* What it is, without a context. */
+CUresult device_find(struct device *device, int ordinal);
+
+CUresult device_open(struct device *device);
 void device_close(struct device *device);
 void device_write(const struct device *device, struct json *json);
 

@@ -11,15 +11,15 @@ enum { VIEW = 1 << 16, VARIABLES = 6, FREES = 64 };
 
 /*
  * `needs`: tried only where this variable is set, and not to /dev/null. `add`: appended to its
- * value. `clear`: all but what finds the machine. `trick`: what the program does itself; `measures`
- * those only make a difference to work, so they are tried only where work may be tried.
+ * value. `clear`: all but what finds the machine. `trick`: what the program does itself. `measures`:
+ * it also works on the GPU, which takes more than a second; `work`: that is all it is about.
  */
 static const struct escape {
     const char *name, *needs, *add, *set_to, *trick;
-    bool clear, measures;
+    bool clear, measures, work;
     const char *unset[VARIABLES];
 } escapes[] = {
-    {.name = "without the guard", .unset = {"LD_PRELOAD", "GPUSHARE_REGION"}},
+    {.name = "without the guard", .measures = true, .unset = {"LD_PRELOAD", "GPUSHARE_REGION"}},
     {.name = "with an empty environment", .clear = true},
     {.name = "by dlmopen", .trick = "--trick=dlmopen"},
     {.name = "without MPS limits",
@@ -34,6 +34,7 @@ static const struct escape {
     {.name = "without MPS",
      .needs = "CUDA_MPS_PIPE_DIRECTORY",
      .set_to = "/dev/null",
+     .measures = true,
      .unset = {"LD_PRELOAD", "GPUSHARE_REGION"}},
     {.name = "in the default MPS directory",
      .needs = "CUDA_MPS_PIPE_DIRECTORY",
@@ -41,8 +42,8 @@ static const struct escape {
     {.name = "with all devices",
      .needs = "CUDA_VISIBLE_DEVICES",
      .unset = {"LD_PRELOAD", "GPUSHARE_REGION", "CUDA_VISIBLE_DEVICES"}},
-    {.name = "with a long timeslice", .trick = "--trick=timeslice", .measures = true},
-    {.name = "with WFI preemption", .trick = "--trick=wfi", .measures = true},
+    {.name = "with a long timeslice", .trick = "--trick=timeslice", .measures = true, .work = true},
+    {.name = "with WFI preemption", .trick = "--trick=wfi", .measures = true, .work = true},
 };
 
 static struct {
@@ -82,11 +83,24 @@ static void change_environment(const struct escape *escape)
         unsetenv(escape->unset[i]);
 }
 
-static void exec_escape(const struct escape *escape, int out, char *const arguments[])
+/*
+ * Under the guard the numbers of CUDA_VISIBLE_DEVICES are the share's own; without it they would
+ * name other GPUs of the machine.
+ */
+static void name_devices(const struct escape *escape, const char *devices)
+{
+    bool guarded = !escape->clear && !escape->unset[0] && escape->work;
+    bool all = escape->needs && strcmp(escape->needs, "CUDA_VISIBLE_DEVICES") == 0;
+    if (*devices && !guarded && !all)
+        setenv("CUDA_VISIBLE_DEVICES", devices, 1);
+}
+
+static void exec_escape(const struct escape *escape, const struct escapees *who, int out)
 {
     change_environment(escape);
+    name_devices(escape, who->devices);
     dup2(out, STDOUT_FILENO);
-    execv("/proc/self/exe", arguments);
+    execv("/proc/self/exe", who->arguments);
     _exit(127);
 }
 
@@ -102,10 +116,10 @@ static void read_all(int from, char view[VIEW])
 static bool applies(const struct escape *escape, bool measuring)
 {
     const char *value = escape->needs ? getenv(escape->needs) : "";
-    return value && strcmp(value, "/dev/null") != 0 && (!escape->measures || measuring);
+    return value && strcmp(value, "/dev/null") != 0 && (!escape->work || measuring);
 }
 
-static void run(const struct escape *escape, char *const arguments[], char view[VIEW])
+static void run(const struct escape *escape, const struct escapees *who, char view[VIEW])
 {
     int pipe_ends[2], status = -1;
     view[0] = 0;
@@ -113,7 +127,7 @@ static void run(const struct escape *escape, char *const arguments[], char view[
         return;
     pid_t child = fork();
     if (child == 0)
-        exec_escape(escape, pipe_ends[1], arguments);
+        exec_escape(escape, who, pipe_ends[1]);
     close(pipe_ends[1]);
     read_all(pipe_ends[0], view);
     close(pipe_ends[0]);
@@ -143,21 +157,23 @@ int64_t escape_free(const char *uuid)
     return most;
 }
 
-void escape_all(char *arguments[], bool measuring, struct json *json)
+void escape_all(const struct escapees *who, struct json *json)
 {
     static char view[VIEW];
+    char **arguments = who->arguments;
     int last = 0;
     while (arguments[last])
         last++;
     for (unsigned i = 0; i < sizeof escapes / sizeof *escapes; i++) {
-        if (!applies(&escapes[i], measuring))
+        if (!applies(&escapes[i], who->measuring))
             continue;
-        arguments[last] = (char *)escapes[i].trick;
-        run(&escapes[i], arguments, view);
+        arguments[last] = escapes[i].measures ? "--look" : "--no-compute";
+        arguments[last + 1] = (char *)escapes[i].trick;
+        run(&escapes[i], who, view);
         note_free(view);
         json_open(json, NULL, '{');
         json_text(json, "name", escapes[i].name);
-        json_bool(json, "work", escapes[i].measures);
+        json_bool(json, "work", escapes[i].work);
         json_raw(json, "view", view);
         json_close(json, '}');
     }

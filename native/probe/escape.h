@@ -10,12 +10,15 @@
 
 #include "json.h"
 
-/*
- * Runs this program with `arguments`, which end with NULL and have room for one more, in the
- * environment of each escape. `measuring`: they may work on the GPU. Writes elements
- * {name, work, view}, where view is what the child printed, or null.
- */
-void escape_all(char *arguments[], bool measuring, struct json *json);
+/* What each escape runs. */
+struct escapees {
+    char **arguments;    /* of this program; they end with NULL and have room for two more */
+    const char *devices; /* UUIDs of the share's GPUs; "": not known */
+    bool measuring;      /* they may work on the GPU */
+};
+
+/* Writes elements {name, work, view}, where view is what the child printed, or null. */
+void escape_all(const struct escapees *who, struct json *json);
 
 /* The most free memory that an escape saw on that GPU, or -1; valid after escape_all(). */
 int64_t escape_free(const char *uuid);

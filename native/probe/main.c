@@ -66,15 +66,23 @@ static bool add_limit(char *text)
 
 static bool parse(int argc, char **argv)
 {
-    static const struct option long_options[] = {
-        {"attempt", no_argument, NULL, 'a'},       {"fill", no_argument, NULL, 'f'},
-        {"context-only", no_argument, NULL, 'c'},  {"limit", required_argument, NULL, 'l'},
-        {"path", required_argument, NULL, 'p'},    {"no-escapes", no_argument, NULL, 'n'},
-        {"timeout", required_argument, NULL, 't'}, {"outside", no_argument, NULL, 'o'},
-        {"linger", required_argument, NULL, 'i'},  {"look", no_argument, NULL, 'k'},
-        {"compute", no_argument, NULL, 'u'},       {"hold", no_argument, NULL, 'h'},
-        {"trick", required_argument, NULL, 'r'},   {"barrier", required_argument, NULL, 'b'},
-        {"parts", required_argument, NULL, 's'},   {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {{"attempt", no_argument, NULL, 'a'},
+                                                 {"fill", no_argument, NULL, 'f'},
+                                                 {"context-only", no_argument, NULL, 'c'},
+                                                 {"limit", required_argument, NULL, 'l'},
+                                                 {"path", required_argument, NULL, 'p'},
+                                                 {"no-escapes", no_argument, NULL, 'n'},
+                                                 {"timeout", required_argument, NULL, 't'},
+                                                 {"outside", no_argument, NULL, 'o'},
+                                                 {"linger", required_argument, NULL, 'i'},
+                                                 {"look", no_argument, NULL, 'k'},
+                                                 {"compute", no_argument, NULL, 'u'},
+                                                 {"hold", no_argument, NULL, 'h'},
+                                                 {"trick", required_argument, NULL, 'r'},
+                                                 {"barrier", required_argument, NULL, 'b'},
+                                                 {"parts", required_argument, NULL, 's'},
+                                                 {"no-compute", no_argument, NULL, 'm'},
+                                                 {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
         switch (option) {
         case 'a': options.attempt.mode = ATTEMPT; break;
@@ -92,6 +100,7 @@ static bool parse(int argc, char **argv)
         case 'u': options.compute = true; break;
         case 't': options.timeout = atoi(optarg); break;
         case 'h': options.hold = true; break;
+        case 'm': options.compute = false; break;
         case 'r': options.trick = optarg; break;
         case 's': options.attempt.parts = (unsigned)atoi(optarg); break;
         case 'b':
@@ -104,12 +113,19 @@ static bool parse(int argc, char **argv)
     return optind == argc && options.timeout > 0 && options.attempt.linger >= 0;
 }
 
-static uint64_t limit_of(const struct device *device)
+/* The limit of this GPU; NULL: it is not the share's. */
+static const uint64_t *own_limit(const char *uuid)
 {
     for (unsigned i = 0; i < options.limits; i++)
-        if (!options.uuid[i] || same_uuid(options.uuid[i], device->uuid))
-            return options.limit[i];
-    return device->total;
+        if (!options.uuid[i] || same_uuid(options.uuid[i], uuid))
+            return &options.limit[i];
+    return NULL;
+}
+
+/* A context on a GPU of others would take memory that they count on. */
+static bool may_open(const char *uuid)
+{
+    return !options.limits || own_limit(uuid);
 }
 
 /* Without the guard an allocation may succeed and take memory that other shares count on. */
@@ -138,7 +154,6 @@ static const char *play_trick(void)
 /* Without the guard it would take other shares' time. */
 static int64_t measure(struct device *device)
 {
-    barrier_wait(&options.barrier);
     bool may = options.compute && (!options.look || options.outside) && !*refused;
     int64_t share = may ? compute_measure(device) : -1;
     device->stuck = share == 0;
@@ -149,20 +164,26 @@ static int64_t measure(struct device *device)
 static CUresult report_device(int ordinal, struct json *json)
 {
     struct device device;
-    CUresult result = device_open(&device, ordinal);
-    if (result == CUDA_SUCCESS)
+    CUresult result = device_find(&device, ordinal);
+    bool mine = result == CUDA_SUCCESS && may_open(device.uuid);
+    if (mine)
+        result = device_open(&device);
+    bool open = mine && result == CUDA_SUCCESS;
+    if (open)
         refused = play_trick();
     json_open(json, NULL, '{');
     json_number(json, "result", result);
-    device.limit = limit_of(&device);
+    const uint64_t *limit = own_limit(device.uuid);
+    device.limit = limit ? *limit : device.total;
     device.gpu_free = escape_free(device.uuid);
     device_write(&device, json);
     json_number(json, "limit", (int64_t)device.limit);
-    if (result == CUDA_SUCCESS)
+    if (open)
         attempt(&device, json);
-    json_count(json, "compute", result == CUDA_SUCCESS ? measure(&device) : -1);
+    barrier_wait(&options.barrier);
+    json_count(json, "compute", open ? measure(&device) : -1);
     json_close(json, '}');
-    if (result == CUDA_SUCCESS && !options.hold)
+    if (open && !options.hold)
         device_close(&device);
     return result;
 }
@@ -188,6 +209,17 @@ static const char *report_devices(struct json *json)
     return error;
 }
 
+static const char *own_devices(void)
+{
+    static char text[LIMITS * UUID_TEXT];
+    size_t length = 0;
+    for (unsigned i = 0; i < options.limits; i++)
+        if (options.uuid[i] && length + UUID_TEXT < sizeof text)
+            length += (size_t)snprintf(text + length, UUID_TEXT + 1, "%s%.*s", i ? "," : "",
+                                       UUID_TEXT - 1, options.uuid[i]);
+    return text;
+}
+
 /* Several processes hold what they allocate, so the share must be idle. */
 static void try_crowd(char **look, int argc, struct json *json)
 {
@@ -210,7 +242,8 @@ static void try_escapes(int argc, char **argv, struct json *json)
     memcpy(look, argv, (size_t)argc * sizeof *look);
     look[argc] = "--look";
     json_open(json, "escapes", '[');
-    escape_all(look, options.compute && options.outside, json);
+    const struct escapees who = {look, own_devices(), options.compute && options.outside};
+    escape_all(&who, json);
     try_crowd(look, argc, json);
     json_close(json, ']');
     free(look);
@@ -225,6 +258,8 @@ static int report(int argc, char **argv, FILE *out)
     nvml_open();
     region_open();
     error = report_devices(&json);
+    /* Also without a device, because the other processes wait for this one. */
+    barrier_wait(&options.barrier);
     json_text(&json, "driver", nvml_driver());
     json_text(&json, "pinned", pinned ? pinned : "");
     region_write(&json);

@@ -59,6 +59,7 @@ void region_write(struct json *json)
     json_open(json, "guard", '{');
     json_bool(json, "loaded", dlsym(RTLD_DEFAULT, "gpushare_region_create") != NULL);
     json_text(json, "region", path);
+    json_bool(json, "mapped", region != NULL);
     json_bool(json, "attached", region_attached());
     json_number(json, "denied", (int64_t)(denied() - denied_before));
     json_close(json, '}');

@@ -58,7 +58,12 @@ class Daemons:
 
 
 @pytest.fixture
-def remains(tmp_path) -> Leftovers:
+def modes() -> Modes:
+    return Modes()
+
+
+@pytest.fixture
+def remains(tmp_path, modes) -> Leftovers:
     for name in ("regions", "boards", "swap", "groups"):
         (tmp_path / name).mkdir()
     return Leftovers(
@@ -69,7 +74,7 @@ def remains(tmp_path) -> Leftovers:
         mps_folder=tmp_path / "mps",
         cgroups=Groups(tmp_path / "groups"),
         mps=Daemons(),
-        locks=ComputeLock(Modes(), tmp_path / "exclusive"),
+        locks=ComputeLock(modes, tmp_path / "exclusive"),
         alive=lambda _: False,
     )
 
@@ -188,12 +193,9 @@ def test_what_went_meanwhile_is_gone(remains):
     assert [remains.remove(one, KNOWN) for one in found] == [""]
 
 
-def test_the_compute_mode_that_was_set_for_a_share_that_is_gone_is_put_back(remains) -> None:
-    modes = Modes()
-    remains = replace(remains, locks=ComputeLock(modes, remains.regions.parent / "exclusive"))
-    remains.locks.close(GPU, ShareId("gone"))
-    known = replace(KNOWN, living={*KNOWN.living, ShareId("gone")})
-    assert clean(remains, known) == {}
+def test_the_compute_mode_that_was_set_for_a_share_that_is_gone_is_put_back(remains, modes) -> None:
+    remains.locks.close(GPU, LIVING)
+    assert clean(remains) == {}
     assert modes.compute_mode(GPU) is ComputeMode.EXCLUSIVE_PROCESS
-    assert clean(remains) == {GPU: ""}
+    assert clean(remains, KnownShares(living=())) == {GPU: ""}
     assert modes.compute_mode(GPU) is ComputeMode.DEFAULT

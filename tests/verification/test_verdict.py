@@ -252,6 +252,20 @@ def test_a_fault_is_promised_and_never_called_delivered() -> None:
     assert fault.ok
 
 
+@pytest.mark.parametrize(
+    ("guard", "broken"),
+    [
+        (ProbedGuard(loaded=True, region="/r", attached=False, denied=0, mapped=False), True),
+        (ProbedGuard(loaded=False, region="", attached=False, denied=0, mapped=False), True),
+        (ProbedGuard(loaded=True, region="/r", attached=False, denied=0), False),
+    ],
+)
+def test_a_guard_that_is_gone_is_broken_also_where_no_context_is_made(guard, *, broken) -> None:
+    found = judged(report(device(result=100), guard=guard))
+    assert not found.ok
+    assert [one.dimension for one in found.broken] == (["memory"] if broken else [])
+
+
 FILLED = (Attempt(path="cuMemAlloc", asked=ASKED, held=Bytes(LIMIT - GIB), result=2),)
 FOUR = "four processes"
 
@@ -452,5 +466,5 @@ def test_arguments_fill_only_what_is_idle_and_step_outside_only_where_refused() 
     idle = arguments(decided(), fill=True)
     strict = arguments(decided(promised=Enforcement(memory=Level.ENFORCED)))
     assert busy == ("--attempt", "--limit", f"{GPU}={LIMIT}")
-    assert idle == ("--fill", "--limit", f"{GPU}={LIMIT}", "--outside")
+    assert idle == ("--fill", "--timeout", "50", "--limit", f"{GPU}={LIMIT}", "--outside")
     assert strict[-1] == "--outside"

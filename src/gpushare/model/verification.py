@@ -45,12 +45,16 @@ class ProbedDevice(Value):
 
 
 class ProbedGuard(Value):
-    """`attached`: the share's region has a slot for the probe. `denied`: requests refused by it."""
+    """`mapped`: the share's region can be read. `attached`: it has a slot for the probe.
+
+    `denied`: requests refused by it.
+    """
 
     loaded: bool
     region: str
     attached: bool
     denied: int
+    mapped: bool = True
 
 
 class View(Value):

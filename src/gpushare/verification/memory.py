@@ -54,11 +54,24 @@ def _void(stack: Sequence[Promise], report: ProbeReport) -> Verdict | None:
             "a program here does not see: that drops every limit of MPS",
         )
     if any(promise.preloaded for promise in stack) and not report.guard.attached:
-        missing = (
-            "is not loaded" if not report.guard.loaded else "does not reach the share's region"
-        )
-        return Verdict(Level.NONE, f"the guard {missing}")
+        return Verdict(Level.NONE, _missing(report))
     return None
+
+
+def lost(stack: Sequence[Promise], report: ProbeReport) -> str:
+    """What is broken about the guard of a program that gets no context; "" if that is unknown.
+
+    A program without a context has no slot in the region yet, so only its file tells.
+    """
+    guarded = any(promise.preloaded for promise in stack)
+    # A report that ended early names no region.
+    known = report.driver and (report.guard.region or not report.guard.loaded)
+    return _missing(report) if guarded and known and not report.guard.mapped else ""
+
+
+def _missing(report: ProbeReport) -> str:
+    missing = "is not loaded" if not report.guard.loaded else "does not reach the share's region"
+    return f"the guard {missing}"
 
 
 def _short(grant: GpuGrant, report: ProbeReport, gpus: Mapping[GpuId, Gpu]) -> Verdict | None:

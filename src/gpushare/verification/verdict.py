@@ -40,7 +40,7 @@ from gpushare.model.share import (
 from gpushare.model.verification import OUT_OF_MEMORY, SUCCESS, ProbeReport
 
 from .compute import compute
-from .memory import memory
+from .memory import lost, memory
 from .outsider import Outsider, alone, in_use, kept_away
 from .reading import escaped, key, result_on
 
@@ -64,7 +64,7 @@ def verdict_of(
     """
     probed, failure = decode(run)
     if failure := failure or _unusable(decision, probed):
-        return _nothing(decision, failure, at)
+        return _nothing(decision, failure, lost(stack, probed), at)
     promised = decision.enforcement
     if alone(decision, stack, gpus):
         limits = (
@@ -99,20 +99,25 @@ def _unusable(decision: Decision, report: ProbeReport) -> str:
     return ""
 
 
-def _nothing(decision: Decision, failure: str, at: datetime) -> Verification:
-    """No report: nothing is known to hold, and nothing to be broken."""
-    promised = decision.enforcement
+def _nothing(decision: Decision, failure: str, lost: str, at: datetime) -> Verification:
+    """No limit was tried. `lost`: what the program found of the guard, if that is broken."""
     findings = tuple(
-        Finding(
+        _broken(name, level, lost)
+        if lost and name == "memory"
+        else Finding(
             dimension=name,
             promised=level,
             delivered=None,
             evidence=failure,
             trial=Trial.UNTRIED,
         )
-        for name, level in msgspec.structs.asdict(promised).items()
+        for name, level in msgspec.structs.asdict(decision.enforcement).items()
     )
     return Verification(at=at, ok=False, findings=findings)
+
+
+def _broken(name: str, promised: Level, evidence: str) -> Finding:
+    return Finding(dimension=name, promised=promised, delivered=Level.NONE, evidence=evidence)
 
 
 def _fault(decision: Decision) -> Finding:
