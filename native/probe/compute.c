@@ -69,7 +69,7 @@ int64_t compute_measure(const struct device *device)
     if (driver.cuModuleGetFunction(&spin, module, "gs_spin") == CUDA_SUCCESS
         && (kernels = spin_for(device, spin, SETTLE_MS, &elapsed)) > 0)
         kernels = spin_for(device, spin, MEASURE_MS, &elapsed);
-    /* The kernels that wait would keep the module, and this program, for ever. */
+    /* Unloading the module would wait for the kernels, which never end. */
     if (kernels == STARVED)
         return 0;
     driver.cuModuleUnload(module);

@@ -57,7 +57,7 @@ def probed(world: World, one: Share, edits: Edits, *, fill: bool = False) -> byt
     env = environment(edits, world.machine.environment)
     arguments = probe_arguments(one.decision, stack(one.decision), fill=fill)
     done = world.machine.run(PROBE, *arguments, env=env)
-    no_driver = 7  # a report all the same
+    no_driver = 7  # its report is complete
     assert done.returncode in {0, no_driver}, done.stdout + done.stderr
     return done.stdout.encode()
 

@@ -29,7 +29,7 @@ def modes() -> Modes:
 
 
 def exclusive(modes: Modes, folder: Path, *, lock: bool = True) -> Exclusive:
-    """As each daemon makes it anew."""
+    """As each new daemon makes it."""
     return Exclusive(ComputeLock(modes, folder / "exclusive"), lock=lock)
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gpushare.model.escape import EscapeCause
 from gpushare.model.promise import Promise, while_escaped
-from gpushare.model.share import Decision, Finding, Level, Verification
+from gpushare.model.share import Decision, Finding, Level, Trial, Verification
 
 
 def with_escapes(
@@ -32,7 +32,10 @@ def with_escapes(
 
 def _overruled(finding: Finding, level: Level, causes: Sequence[EscapeCause]) -> Finding:
     concerned = [c for c in causes if finding.dimension in c.kind.dimensions]
-    if not concerned or level.at_least(finding.promised) or level.at_least(finding.delivered):
+    if not concerned or level.at_least(finding.promised):
+        return finding
+    # Of what the probe could not try, the escape is the only evidence.
+    if finding.delivered is not None and level.at_least(finding.delivered):
         return finding
     evidence = "; ".join(dict.fromkeys(cause.text for cause in concerned))
-    return replace(finding, delivered=level, evidence=evidence)
+    return replace(finding, delivered=level, evidence=evidence, trial=Trial.TRIED)
