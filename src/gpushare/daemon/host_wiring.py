@@ -11,7 +11,7 @@ from signal import Signals
 
 from gpushare.config.settings import Settings, VisibleDevices
 from gpushare.daemon.base.host_ports import HostPorts
-from gpushare.daemon.base.paths import runtime_folder
+from gpushare.daemon.base.paths import myself, runtime_folder
 from gpushare.hardware.host import Host
 from gpushare.hardware.linux.census import Census
 from gpushare.hardware.linux.clock import SystemClock
