@@ -84,7 +84,7 @@ def test_what_a_lost_share_has_left_is_listed_and_not_touched(lost: Daemon):
     found = listed(lost, *FILES, "mps")
 
     kinds = {one["kind"] for one in found if one["ours"]}
-    assert kinds >= {"region", "board", "mps"}
+    assert kinds >= {"region", "mps"}
     assert all(
         "no longer exist" in one["why"] or one["kind"] == "pool" for one in found if one["ours"]
     )

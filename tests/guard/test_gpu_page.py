@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from gpushare.guard import GpuPage, Rank, SharePolicy, layout
+from gpushare.mechanisms.shm_paths import shared
 from gpushare.model.errors import GpuPageCorruptError
 from gpushare.model.ids import GpuId, ShareId
+from support.daemon import Daemon
 
 GPU = GpuId("GPU-11111111-2222-3333-4444-555555555555")
 ONE = SharePolicy(share=ShareId("0123456789ab"), rank=Rank.LOW, limit=2500, request=1000)
@@ -79,3 +81,18 @@ def test_a_pipe_in_its_place_does_not_hold_the_reader(tmp_path: Path) -> None:
 def test_says_where_it_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         GpuPage.create(tmp_path / "missing" / "page", GPU)
+
+
+def test_the_daemon_frees_slots_of_shares_that_it_does_not_know(daemon: Daemon, until) -> None:
+    """An earlier state knew them; without this the page would be full after 64."""
+    assert daemon.gpushare("create", "-m", "1GiB", "--name", "known").returncode == 0
+    (share,) = daemon.shares()
+    folder = daemon.runtime / "boards"
+    folder = folder if folder.is_dir() else shared(folder)
+    page = GpuPage(folder / share["gpus"][0])
+    for number in range(40, 64):
+        page.set_share(number, SharePolicy(share=ShareId(f"{number:012x}")))
+    until(lambda: len(page.snapshot().share_slots) == 1, "the other slots to be freed")
+    assert page.snapshot().share_slots[0].policy.share == share["id"]
+    text = "24 shares that do not exist"
+    until(lambda: text in daemon.log.read_text(), "the log to say it")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gpushare.guard import Flag, GpuPage, Phase, Rank, Region
+from gpushare.guard import Flag, GpuPage, Phase, Rank, Region, SharePolicy
 from gpushare.hardware.linux.host_memory import LinuxHostMemory
 from gpushare.hardware.linux.processes import ProcProcesses
 from gpushare.mechanisms.guard.gpu_pages import GpuPages
@@ -16,13 +16,13 @@ from gpushare.mechanisms.guard.guard import Guard
 from gpushare.mechanisms.guard.swap_pools import SwapPools, SwapSettings
 from gpushare.model.edits import Edits
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
-from gpushare.model.ids import GpuId
+from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.scheduling import SchedulingSettings
 from gpushare.model.share import ProcessRef
 from gpushare.model.spec import MechanismName, Priority
 from gpushare.model.units import GIB, MIB, Bytes
 from support.daemon import until
-from support.regions import LIFE, NAMESPACE, charges, leased, living, put_slot
+from support.regions import LIFE, NAMESPACE, charges, leased, living, put_process, put_slot
 from support.shares import GPU, grant, share
 
 BY = (MechanismName.TIMESLICE, MechanismName.GUARD)
@@ -312,3 +312,56 @@ def test_what_replaces_the_region_is_a_fault(guard: Guard, make: Callable[[Path]
     assert "cannot be read" in guard.observe(ONE).fault
     with pytest.raises((OSError, RegionCorruptError)):
         guard.suspend(ONE, Bytes(0))
+
+
+def test_slots_of_unknown_shares_are_freed_where_no_process_lives(
+    guard: Guard, tmp_path: Path
+) -> None:
+    """After older books are restored: the 65th share of a GPU must find a slot."""
+    known, gone, runs = ONE, share(by=BY, id="aaaaaaaaaaaa"), share(by=BY, id="bbbbbbbbbbbb")
+    for one in (known, gone, runs):
+        guard.prepare(one, [grant()])
+    (tmp_path / "regions" / gone.id).unlink()
+    region = Region(tmp_path / "regions" / runs.id)
+    page = GpuPage(tmp_path / "boards" / GPU)
+    page.set_share(9, SharePolicy(share=ShareId("../../etc/passw")))
+    put_slot(region, pid=1, pid_namespace=NAMESPACE + 1, life=LIFE)
+    assert guard.shares() == {known.id, gone.id, runs.id, "../../etc/passw"}
+    with living(region.path):
+        unknown = guard.shares() - {known.id}
+        assert guard.forget(unknown) == {gone.id, "../../etc/passw"}
+        assert guard.shares() == {known.id, runs.id}
+    assert guard.forget({runs.id}) == {runs.id}
+    assert guard.forget({known.id}) == {known.id}
+    assert not page.path.exists()
+
+
+def test_a_slot_on_which_a_process_lives_is_kept(guard: Guard, tmp_path: Path) -> None:
+    """Its share may have lost the region, too."""
+    guard.prepare(ONE, [grant()])
+    (tmp_path / "regions" / ONE.id).unlink()
+    page = GpuPage(tmp_path / "boards" / GPU)
+    put_process(page, pid=1, life=LIFE, share_slot=0, busy=1)
+    with living(page.path):
+        assert guard.forget({ONE.id}) == set()
+        (slot,) = page.snapshot().share_slots
+        assert (slot.processes, slot.waiting) == (1, 1)
+    (slot,) = page.snapshot().share_slots
+    assert (slot.processes, slot.waiting) == (0, 0), "the dead neither live nor wait"
+    assert guard.forget({ONE.id}) == {ONE.id}
+
+
+def test_a_page_that_is_damaged_during_a_grant_is_made_again(
+    guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user of the GPU writes to it between the look at the page and the write."""
+    set_share, damages = GpuPage.set_share, iter(range(3))
+
+    def damaged(page: GpuPage, number: int, policy: SharePolicy | None) -> None:
+        if next(damages, None) is not None:
+            page.path.write_bytes(b"x" * page.path.stat().st_size)
+        set_share(page, number, policy)
+
+    monkeypatch.setattr(GpuPage, "set_share", damaged)
+    guard.prepare(ONE, [grant()])
+    assert guard.shares() == {ONE.id}

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gpushare.guard import Region, layout
+from gpushare.guard import GpuPage, Region, layout
 
 NAMESPACE = os.stat("/proc/self/ns/pid").st_ino & 0xFFFFFFFF  # noqa: PTH116 (follows the link)
 
@@ -75,3 +75,12 @@ def leased(*paths: Path) -> Iterator[None]:
         assert process.stdout.readline() == b"leased\n"
         yield
         process.kill()
+
+
+def put_process(page: GpuPage, number: int = 0, **fields: int) -> None:
+    """Write one process slot of a GPU page; the page then has at least that many."""
+    raw = layout.GsGpuPage.from_buffer_copy(page.path.read_bytes())
+    raw.header.process_slots_high = max(raw.header.process_slots_high, number + 1)
+    raw.process_slot[number] = layout.GsProcessSlot(**fields)
+    with page.path.open("r+b") as file:
+        file.write(bytes(raw))

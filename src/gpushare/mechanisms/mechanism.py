@@ -14,7 +14,7 @@ Invariants:
 - Facts about a mechanism that other rooms need are in its `Promise`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import reduce
 from operator import or_
 from typing import Protocol
@@ -22,7 +22,7 @@ from typing import Protocol
 from gpushare.guard import Phase, RegionSlot, ShareSlot, why_unmigratable, why_unmovable
 from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu
-from gpushare.model.ids import GpuId
+from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.promise import Promise
 from gpushare.model.share import Share
 from gpushare.model.spec import GpuGrant
@@ -180,6 +180,14 @@ class Mechanism(Protocol):
         """Restore what broke between shares; a sentence for each thing done."""
         ...
 
+    def shares(self) -> set[ShareId]:
+        """Those that have a place in what all shares of a GPU have in common."""
+        ...
+
+    def forget(self, shares: Collection[ShareId]) -> set[ShareId]:
+        """Free the places of shares that no longer exist; not where a process of theirs lives."""
+        ...
+
 
 class PassiveMechanism:
     """Acts of a mechanism that leaves the machine as it is; most override some of them."""
@@ -219,3 +227,9 @@ class PassiveMechanism:
 
     def mend(self) -> tuple[str, ...]:
         return ()
+
+    def shares(self) -> set[ShareId]:
+        return set()
+
+    def forget(self, shares: Collection[ShareId]) -> set[ShareId]:  # noqa: ARG002
+        return set()

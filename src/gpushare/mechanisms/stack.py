@@ -215,6 +215,15 @@ class Mechanisms:
         """Restart servers that failed and have no clients; called once per interval."""
         return tuple(done for mechanism in self._by_name.values() for done in mechanism.mend())
 
+    def shares(self) -> set[ShareId]:
+        """Those that have a place in what all shares of a GPU have in common."""
+        return {share for mechanism in self._by_name.values() for share in mechanism.shares()}
+
+    def forget(self, shares: Collection[ShareId]) -> set[ShareId]:
+        """Free the places of shares that no longer exist, where none of their processes lives."""
+        mechanisms = self._by_name.values()
+        return {share for mechanism in mechanisms for share in mechanism.forget(shares)}
+
     def _confine(self, share: ShareId, gpus: Collection[GpuId]) -> bool:
         """Whether the Linux kernel denies the share all other GPUs from now on."""
         if self._devices is None or self._devices.reason():

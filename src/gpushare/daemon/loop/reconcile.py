@@ -197,6 +197,17 @@ class Reconciler:
         self._mend_at = now + _MEND_EVERY
         for repair in await in_own_thread(self._ports.mechanisms.mend):
             self._bus.publish("mps.restarted", repair)
+        await self._forget_strangers()
+
+    async def _forget_strangers(self) -> None:
+        """Shares that only an earlier state knew must not fill up what shares have in common."""
+        holding = await asyncio.to_thread(self._ports.mechanisms.shares)
+        # The books are read last: no id becomes known later, so what is unknown now stays so.
+        unknown = holding - {share.id for share in self._store.shares.living()}
+        if freed := await asyncio.to_thread(self._ports.mechanisms.forget, unknown):
+            # Their number, not their names: every user of a GPU can write its page.
+            what = f"slots on GPU pages of {len(freed)} shares that do not exist"
+            self._bus.publish("leftover.cleaned", what)
 
     def _forget(self) -> None:
         living = self._store.shares.living()

@@ -6,7 +6,8 @@ that a share's own region names takes precedence over what the page says.
 """
 
 import contextlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from gpushare.guard import GpuPage, Rank, SharePolicy, ShareSlot
@@ -18,18 +19,31 @@ from gpushare.model.share import Share
 from gpushare.model.spec import GpuGrant, Priority
 from gpushare.model.units import FULL
 
+_TRIES = 4
 _POINTS = 100  # basis points of a percent
 _RANKS = {Priority.LOW: Rank.LOW, Priority.NORMAL: Rank.NORMAL, Priority.HIGH: Rank.HIGH}
 
 
 class GpuPages:
-    """`folder` holds one GPU page per GPU, named by its UUID."""
+    """`folder` holds one GPU page per GPU, named by its UUID. Threads may share it."""
 
     def __init__(self, folder: Path, scheduling: SchedulingSettings) -> None:
         self.folder, self._scheduling = folder, scheduling
+        self._lock = threading.Lock()
 
     def take(self, share: Share, grant: GpuGrant, slot: int | None) -> int:
-        """Give the share its slot and write its policy there. `slot`: the slot it has already."""
+        """Give the share its slot and write its policy there. `slot`: the slot it has already.
+
+        Raises GpuPageCorruptError only where the page is damaged as often as it is made.
+        """
+        with self._lock:
+            for _ in range(_TRIES - 1):
+                # A user of the GPU can damage it between the look and the write.
+                with contextlib.suppress(GpuPageCorruptError):
+                    return self._take(share, grant, slot)
+            return self._take(share, grant, slot)
+
+    def _take(self, share: Share, grant: GpuGrant, slot: int | None) -> int:
         page = self._made(grant.gpu)
         # The region's number, not the page's word: other users can write the page.
         number = self._find(page, share.id) if slot is None else slot
@@ -41,16 +55,36 @@ class GpuPages:
 
         A page without slots is removed: no program maps it any more.
         """
-        for gpu in gpus:
-            slots = self._slots(gpu)
-            for slot in slots:
-                if slot.policy.share == share:
-                    GpuPage(self.folder / gpu).set_share(slot.number, None)
-            if all(slot.policy.share == share for slot in slots):
-                (self.folder / gpu).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            # Fails as long as other GPUs have pages there.
-            self.folder.rmdir()
+        with self._lock:
+            for gpu in gpus:
+                self._free(gpu, {share})
+            with contextlib.suppress(OSError):
+                # Fails as long as other GPUs have pages there.
+                self.folder.rmdir()
+
+    def shares(self) -> set[ShareId]:
+        """All that have a slot."""
+        return {slot.policy.share for gpu in self._gpus() for slot in self._slots(gpu)}
+
+    def forget(self, shares: Collection[ShareId]) -> set[ShareId]:
+        """Free the slots of shares that no longer exist; not those on which a process lives."""
+        with self._lock:
+            return {share for gpu in self._gpus() for share in self._free(gpu, shares, dead=True)}
+
+    def _free(self, gpu: GpuId, shares: Collection[ShareId], *, dead: bool = False) -> set[ShareId]:
+        slots = self._slots(gpu)
+        leaving = [s for s in slots if s.policy.share in shares and not (dead and s.processes)]
+        for slot in leaving:
+            GpuPage(self.folder / gpu).set_share(slot.number, None)
+        if len(leaving) == len(slots):
+            (self.folder / gpu).unlink(missing_ok=True)
+        return {slot.policy.share for slot in leaving}
+
+    def _gpus(self) -> list[GpuId]:
+        try:
+            return [GpuId(path.name) for path in sorted(self.folder.iterdir())]
+        except OSError:
+            return []
 
     def look(self, share: ShareId, gpus: Sequence[GpuId]) -> dict[GpuId, ShareSlot]:
         """The share's slots, as far as pages can be read."""

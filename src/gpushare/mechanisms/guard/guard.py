@@ -20,7 +20,7 @@ Invariants:
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from gpushare.guard import Flag, Region, RegionGrant, RegionSlot, library_path
@@ -30,7 +30,7 @@ from gpushare.mechanisms.mechanism import Moves, Observation, PassiveMechanism
 from gpushare.model.edits import Edits
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
 from gpushare.model.gpu import Gpu
-from gpushare.model.ids import GpuId
+from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.promise import Claim, Need, Promise, Use
 from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
@@ -189,6 +189,20 @@ class Guard(PassiveMechanism):
         """Free the host memory of programs that have died."""
         self._pools.reap()
         return ()
+
+    def shares(self) -> set[ShareId]:
+        return self._gpu_pages.shares()
+
+    def forget(self, shares: Collection[ShareId]) -> set[ShareId]:
+        return self._gpu_pages.forget({share for share in shares if not self._inhabited(share)})
+
+    def _inhabited(self, share: ShareId) -> bool:
+        """Whether a process is counted in the region, if there is one."""
+        try:
+            region = Region(self._folder / Path(share).name)  # the page can say anything
+            return bool(self._living.among(region.snapshot().slots)[0])
+        except (OSError, RegionCorruptError):
+            return False
 
     def observe(self, share: Share) -> Observation:
         """From the region and the GPU pages; what cannot be read is a fault of the share."""
