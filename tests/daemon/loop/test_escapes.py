@@ -214,6 +214,20 @@ def test_the_drivers_count_is_unknown_where_it_lists_nothing(world, state):
     live(world, state, story)
 
 
+def test_memory_on_another_gpu_counts_as_used(world, state):
+    async def story(daemon):
+        _, process = await daemon.run(8, name="job")
+        world.counted["job"] = Observation(used={GPU: Bytes(GIB)}, peak={GPU: Bytes(GIB)})
+        world.occupy(process, 1)
+        child = world.bare(process)
+        world.occupy(child, 4, gpu=1)
+        await daemon.tick(times=2)
+        memory = (await daemon.show("job")).memory
+        assert (memory.used, memory.uncounted) == (5 * GIB, 4 * GIB)
+
+    live(world, state, story)
+
+
 def test_memory_from_before_a_limit_was_lowered_is_no_escape(world, state):
     async def story(daemon):
         share, process = await daemon.run(8, name="job")

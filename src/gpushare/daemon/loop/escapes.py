@@ -52,6 +52,7 @@ class EscapeWatch:
         self._executor, self._wake = executor, wake
         self._seen: dict[ShareId, set[_Same]] = {}
         self._reported: dict[ShareId, set[_Same]] = {}
+        self._beyond: dict[ShareId, dict[GpuId, Bytes | None]] = {}
         self._uncounted: dict[ShareId, dict[GpuId, Bytes | None]] = {}
         self._due = 0.0  # when the loop is woken next, by its own time
 
@@ -71,7 +72,7 @@ class EscapeWatch:
         uses, gpu_use = self._look(living)
         for use in uses:
             memory = gpu_use.memory(use)
-            self._uncounted[use.share.id] = _beyond(memory, use.observed.used)
+            self._count(use.share.id, _beyond(memory, use.observed.used))
             if use.share.id not in busy and gpu_use.known(use):
                 self._settle(use, gpu_use, memory)
         self._keep({share.id for share in living})
@@ -138,6 +139,15 @@ class EscapeWatch:
         elif share.escape is not None and share.escape.active:
             self._ended(share, share.escape)
 
+    def _count(self, share: ShareId, beyond: dict[GpuId, Bytes | None]) -> None:
+        before, self._beyond[share] = self._beyond.get(share, {}), beyond
+        # The smaller of two looks: another caller may have asked the driver after this pass read
+        # the regions.
+        self._uncounted[share] = {
+            gpu: None if now is None else _least(now, before.get(gpu))
+            for gpu, now in beyond.items()
+        }
+
     def _sure(self, share: Share, found: Sequence[EscapeCause]) -> tuple[EscapeCause, ...]:
         """What was seen at the look before too."""
         before = self._seen.get(share.id)
@@ -184,7 +194,7 @@ class EscapeWatch:
         kept = {
             gpu: least
             for gpu, bound in share.kept.items()
-            if (least := Bytes(min(bound, memory.get(gpu) or bound))) > limits.get(gpu, least)
+            if (least := _least(bound, memory.get(gpu))) > limits.get(gpu, least)
         }
         return share if kept == share.kept else self._store.shares.update(share.id, kept=kept)
 
@@ -195,7 +205,7 @@ class EscapeWatch:
             loop.call_later(seconds, self._wake.set)
 
     def _keep(self, living: Collection[ShareId]) -> None:
-        for known in (self._seen, self._reported, self._uncounted):
+        for known in (self._seen, self._reported, self._beyond, self._uncounted):
             for share in known.keys() - living:
                 known.pop(share)
         self._acts.keep(living)
@@ -210,6 +220,10 @@ def _weakens(use: ShareUse, cause: EscapeCause) -> bool:
     """Whether a promise of the share depended on what was escaped."""
     promised = use.share.decision.enforcement if use.share.decision else Enforcement()
     return while_escaped(promised, use.stack, [cause]) != promised
+
+
+def _least(one: Bytes, other: Bytes | None) -> Bytes:
+    return one if other is None else min(one, other)
 
 
 def _beyond(

@@ -74,8 +74,11 @@ class GpuUse:
         return use.gpus <= self._listed.keys()
 
     def memory(self, use: ShareUse) -> dict[GpuId, Bytes | None]:
-        """What the driver counts for the share's processes on its GPUs; None: unknown."""
-        return {gpu: _sum(self._own(use, gpu)) for gpu in use.gpus & self._listed.keys()}
+        """What the driver counts for the share's processes, also on GPUs that are not the share's;
+        None: unknown."""
+        own = {gpu: _sum(self._own(use, gpu)) for gpu in use.gpus & self._listed.keys()}
+        others = {gpu: _sum(list(there)) for gpu, there in self._strays(use) if there}
+        return others | own
 
     def causes(self, use: ShareUse) -> tuple[EscapeCause, ...]:
         """Everything that shows a limit of the share not to hold."""
@@ -100,15 +103,27 @@ class GpuUse:
                     yield EscapeCause(kind=kind, gpu=gpu, pid=process.pid, memory=process.memory)
 
     def _elsewhere(self, use: ShareUse) -> Iterator[EscapeCause]:
+        for gpu, processes in self._strays(use):
+            for process in processes:
+                yield EscapeCause(
+                    kind=EscapeKind.OTHER_GPU, gpu=gpu, pid=process.pid, memory=process.memory
+                )
+
+    def _strays(self, use: ShareUse) -> Iterator[tuple[GpuId, list[GpuProcess]]]:
+        """Its processes on GPUs that none of their shares has."""
         # The driver lists a process on a MIG instance for the whole GPU too.
         parents = {self._parents.get(gpu) for gpu in use.gpus}
-        for gpu, processes in self._listed.items():
-            for process in processes if gpu not in parents else ():
-                reach = self._reach.get(process.pid, frozenset())
-                if process.pid in use.pids and gpu not in reach and process.memory != 0:
-                    yield EscapeCause(
-                        kind=EscapeKind.OTHER_GPU, gpu=gpu, pid=process.pid, memory=process.memory
-                    )
+        for gpu in (gpu for gpu in self._listed if gpu not in parents):
+            yield (
+                gpu,
+                [
+                    process
+                    for process in self._listed[gpu]
+                    if process.pid in use.pids
+                    and gpu not in self._reach[process.pid]
+                    and process.memory != 0
+                ],
+            )
 
     def _over(self, use: ShareUse, grant: GpuGrant) -> Iterator[EscapeCause]:
         own = self._own(use, grant.gpu)

@@ -304,9 +304,9 @@ def _memory(
 
 def _beyond(observed: Observation, uncounted: Mapping[GpuId, Bytes | None]) -> Bytes | None:
     """None where the driver does not say, and for a share that no guard counts."""
-    parts = [uncounted.get(gpu) for gpu in observed.used]
+    parts = [uncounted.get(gpu) for gpu in {*observed.used, *uncounted}]
     known = [part for part in parts if part is not None]
-    return Bytes(sum(known)) if known and len(known) == len(parts) else None
+    return Bytes(sum(known)) if observed.used and len(known) == len(parts) else None
 
 
 def _by_driver(gpus: Sequence[Gpu], pids: Sequence[int]) -> Bytes | None:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks before a program starts in a share that its limits will hold.
 
-The guard lets a program run without a limit when it cannot use the region of its share, so the
-daemon looks first: it makes the region again where no program uses the old one, else it refuses.
+A program whose region the guard cannot map finds no GPU, and one without a guard has no limit. So
+the daemon looks first: it makes the region again where no program uses the old one, else it
+refuses.
 """
 
 from gpushare.daemon.acts.executor import Executor
