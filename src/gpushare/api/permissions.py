@@ -64,6 +64,7 @@ REQUIREMENTS: dict[tuple[str, str], Requirement] = {
     ("GET", "/v1/shares"): Requirement(_LOOK, "shares:read"),
     ("GET", "/v1/shares/{ref}"): Requirement(_LOOK, "shares:read"),
     ("GET", "/v1/shares/{ref}/wait"): Requirement(_LOOK, "shares:read", own=True),
+    ("GET", "/v1/shares/{ref}/environment"): Requirement(_USE, "shares:read", own=True),
     ("GET", "/v1/shares/{ref}/decision"): Requirement(_LOOK, "shares:read", own=True),
     ("POST", "/v1/plan"): Requirement(_LOOK, "shares:read"),
     ("POST", "/v1/shares"): Requirement(_USE, "shares:write"),

@@ -26,6 +26,7 @@ VERBS = {
     "resume": Verb("shares.resume", "Move suspended shares back to the GPU."),
     "migrate": Verb("shares.migrate", "Move a share to another GPU."),
     "exec": Verb("shares.exec", "Run a program in an existing share."),
+    "enter": Verb("shares.enter", "Add a running process to a share."),
     "env": Verb("shares.env", "Print the environment of a share for a shell."),
     "wait": Verb("shares.wait", "Wait until a share reaches a state."),
     "logs": Verb("shares.logs", "Show the output of a program in the background."),

@@ -111,6 +111,12 @@ class Client:
         """Add a process to the share; returns what it must set before it uses a GPU."""
         return self._act("POST", _share(ref, "/enter"), Entry, request)
 
+    def environment(self, ref: str, preload: str = "") -> Entry:
+        """What a process must set before it uses a GPU; no process enters the share."""
+        query = {"preload": preload} if preload else {}
+        target = _share(ref, "/environment")
+        return self._call("GET", target, Entry, query=query, timeout=_ACT_SECONDS)
+
     def remove(self, ref: str, *, force: bool = False) -> ShareView:
         """Release the share. Raises ConflictError while programs run; `force` ends them."""
         query = {"force": "true"} if force else {}

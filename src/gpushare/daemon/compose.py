@@ -98,6 +98,7 @@ class Parts(LoopParts):
             machine=self.machine,
             observer=self.observer,
             processes=self.processes,
+            signalling=self.signalling,
         )
 
     @cached_property

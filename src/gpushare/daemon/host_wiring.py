@@ -2,12 +2,10 @@
 """Wires the daemon to the ports of the machine that it runs on."""
 
 import os
-import signal
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from signal import Signals
 
 from gpushare.config.settings import Settings, VisibleDevices
 from gpushare.daemon.base.host_ports import HostPorts
@@ -17,9 +15,10 @@ from gpushare.hardware.linux.census import Census
 from gpushare.hardware.linux.clock import SystemClock
 from gpushare.hardware.linux.namespaces import in_initial_namespace
 from gpushare.hardware.linux.residents import Residents
+from gpushare.hardware.linux.signals import send
 from gpushare.hardware.nvidia.activity import NvmlActivity
 from gpushare.hardware.nvidia.checkpoint import CudaCheckpoints
-from gpushare.hardware.ports import Activity, Processes
+from gpushare.hardware.ports import Activity
 from gpushare.mechanisms.guard.swap_pools import SwapSettings
 from gpushare.mechanisms.leftovers import Leftovers
 from gpushare.mechanisms.registry import load, lock_of
@@ -27,7 +26,6 @@ from gpushare.mechanisms.shm_paths import seen_by_gpus, shared
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.gpu import Gpu, GpuProcess
 from gpushare.model.ids import GpuId
-from gpushare.model.share import ProcessRef
 from gpushare.model.units import Bytes
 from gpushare.store import Store
 from gpushare.verification.run import VerificationProbe
@@ -62,7 +60,7 @@ def host_ports(settings: Settings, store: Store) -> HostPorts:
         checkpoints=CudaCheckpoints(),
         residents=Residents(),
         leftovers=_leftovers(settings, host, runtime),
-        signal=partial(_signal, host.processes),
+        signal=partial(send, host.processes),
         clock=clock,
         boot=boot_id(),
     )
@@ -134,17 +132,3 @@ def _name(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
     except OSError:
         return ""
-
-
-def _signal(processes: Processes, process: ProcessRef, number: Signals) -> None:
-    """Through a pidfd: never to a later process of the same pid."""
-    descriptor = processes.open(process)
-    if descriptor is None:
-        return
-    try:
-        signal.pidfd_send_signal(descriptor, number)
-    # The process ended between the two calls, which is what the caller wanted.
-    except ProcessLookupError:
-        return
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,7 @@ from gpushare.daemon.access.access import Access
 from gpushare.daemon.acts.executor import Executor, Step
 from gpushare.daemon.acts.in_progress import ActsInProgress
 from gpushare.daemon.acts.memory_turns import MemoryTurns
+from gpushare.daemon.acts.signalling import Signalling
 from gpushare.daemon.acts.suspend import SuspendService
 from gpushare.daemon.acts.termination import Termination
 from gpushare.daemon.acts.transitions import Transitions
@@ -143,7 +144,18 @@ class LoopParts:
 
     @cached_property
     def termination(self) -> Termination:
-        return Termination(self.ports, self.acts, self.processes)
+        return Termination(
+            self.store,
+            self.ports,
+            self.bus,
+            acts=self.acts,
+            processes=self.processes,
+            signalling=self.signalling,
+        )
+
+    @cached_property
+    def signalling(self) -> Signalling:
+        return Signalling(self.store, self.ports, self.processes)
 
     # Policies
 
@@ -270,7 +282,7 @@ class LoopParts:
             observer=self.observer,
             processes=self.processes,
             executor=self.executor,
-            acts=EscapeActs(self.ports, self.bus, self.processes, self.termination),
+            acts=EscapeActs(self.bus, self.processes, self.termination, self.signalling),
             wake=self.wake,
         )
 

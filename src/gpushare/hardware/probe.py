@@ -12,6 +12,7 @@ from typing import Any
 from gpushare.guard import native_root
 from gpushare.model.errors import GuardMissingError
 
+from .linux.signals import kill_group
 from .ports import Cgroups, ProbeRun
 
 # The shell waits for a word before it becomes the probe, so that its very first look at CUDA
@@ -108,8 +109,7 @@ def _identity(uid: int, gid: int) -> dict[str, Any]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    kill_group(process.pid)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.communicate(timeout=_GRACE)
 

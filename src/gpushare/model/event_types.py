@@ -50,6 +50,7 @@ _LIFE = (
     _share("running", "Its first program runs"),
     _share("empty", "Its last program has ended; the share still exists", former="idle"),
     _share("released", "The share has ended"),
+    _share("spared", "The share ends, and processes in it are not ended", Severity.WARNING),
     _share("failed", "The share has ended because of a fault", Severity.ERROR),
     _share("changed", "Its limits, priority or time were changed"),
     _share("rolled_back", "An interrupted operation was undone", Severity.WARNING, former="undone"),

@@ -77,6 +77,10 @@ class Service(Protocol):
         """Make a process of the caller a member; what it must set before it uses a GPU."""
         ...
 
+    async def environment(self, ref: str, preload: str, caller: Caller) -> Entry:
+        """What a process sets before it uses a GPU; no process enters the share."""
+        ...
+
     async def suspend(self, ref: str, request: SuspendRequest, caller: Caller) -> ShareView:
         """Take the share's programs off the GPU and give up its room."""
         ...

@@ -99,6 +99,26 @@ class ProcessRef(Value):
     started: int
 
 
+class Entered(Value):
+    """How a process came into a share.
+
+    `at`: when, as `ProcessRef.started` counts. `grouped`: it joined the share's control group.
+    `place`: the control group that it was in before.
+    """
+
+    process: ProcessRef
+    at: int
+    grouped: bool = False
+    place: str = ""
+
+
+class Spared(Value):
+    """A process in a share that ended, which went on, and why it was not ended."""
+
+    pid: int
+    because: str
+
+
 class Caller(Value):
     """Who sends a request: as the kernel reports it (SO_PEERCRED), or as a token does.
 
@@ -225,11 +245,12 @@ class Share(Value):
     """One share's record.
 
     `holder` is the process whose life bounds it; None: held until rm or ttl. `members` are the
-    processes that entered; their children are found by cgroup and region. `granted` is when it got
-    its place, or came back to it. `booking` is where a reservation will land. `program` is what
-    profiles of past runs are about. `asked` is the spec as requested, where a policy has
-    changed it. `escape` is the newest time in which its limits did not hold. `kept` is memory that
-    it has from before its limit was lowered.
+    processes that entered, `entered` how they did; their children are found by cgroup and region.
+    `granted` is when it got its place, or came back to it. `booking` is where a reservation will
+    land. `program` is what profiles of past runs are about. `asked` is the spec as requested, where
+    a policy has changed it. `escape` is the newest time in which its limits did not hold. `kept` is
+    memory that it has from before its limit was lowered. `spared` are processes that were not ended
+    with it.
     """
 
     id: ShareId
@@ -257,6 +278,8 @@ class Share(Value):
     asked: ShareSpec | None = None
     escape: EscapePeriod | None = None
     kept: dict[GpuId, Bytes] = {}
+    entered: tuple[Entered, ...] = ()
+    spared: tuple[Spared, ...] = ()
 
     @property
     def aside(self) -> bool:

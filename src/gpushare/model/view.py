@@ -11,7 +11,7 @@ from .escape import EscapeCause, EscapePeriod
 from .gpu import Capability, GpuHealth, GpuProcess
 from .ids import GpuId, ShareId, Tenant
 from .scheduling import SchedulingView
-from .share import Decision, Enforcement, Moved, State, Suspension, Tier, Verification
+from .share import Decision, Enforcement, Moved, Spared, State, Suspension, Tier, Verification
 from .spec import (
     LONGEST_TTL,
     ComputeAsk,
@@ -142,6 +142,7 @@ class ShareView(Value):
     escape: EscapePeriod | None = None  # the newest time in which limits did not hold
     guard: GuardView | None = None  # None: it has no guard
     fault: str = ""  # what is wrong with one of its mechanisms now
+    spared: tuple[Spared, ...] = ()  # processes that were not ended with the share
 
 
 class GpuMemoryView(Value):

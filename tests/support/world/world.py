@@ -148,6 +148,9 @@ class Processes(ProcProcesses):
         super().__init__(world.root)
         self._world = world
 
+    def ticks(self) -> int:
+        return self._world.tick()
+
     def open(self, process: ProcessRef) -> int | None:
         if not self.alive(process):
             return None
@@ -179,6 +182,7 @@ class World:
     remains: WorldLeftovers = field(default_factory=WorldLeftovers)
     busy: frozenset[int] | None = None  # pids that NVML has seen use a GPU
     counted: dict[str, Observation] = field(default_factory=dict)  # by a share's guard, by its name
+    left: list = field(default_factory=list)  # pids that left a group, and where to
     _started: int = 5000
 
     def __post_init__(self) -> None:
@@ -201,8 +205,21 @@ class World:
         return f"/sys/fs/cgroup/gpushare/{name}"
 
     def add(self, name: str, pid: int) -> bool:
+        for group in self.groups.values():
+            group.discard(pid)
         self.groups[name].add(pid)
         return True
+
+    def name_of(self, pid: int) -> str | None:
+        return next((name for name, pids in self.groups.items() if pid in pids), None)
+
+    def place_of(self, pid: int) -> str:
+        return f"/before-{pid}"
+
+    def put_back(self, pid: int, place: str) -> None:
+        self.left.append((pid, place))
+        for group in self.groups.values():
+            group.discard(pid)
 
     def pids(self, name: str) -> tuple[int, ...]:
         return tuple(pid for pid in self.groups.get(name, ()) if self._folder(pid).is_dir())
@@ -214,24 +231,34 @@ class World:
         return True
 
     # Processes.
+    def tick(self) -> int:
+        """Now, as start times count: no process starts at the same time as another."""
+        self._started += 1
+        return self._started
+
     def spawn(
-        self, parent: int = 1, environ: Mapping[str, str] = {}, pid: int = 0, uid: int = UID
+        self,
+        parent: int = 1,
+        environ: Mapping[str, str] = {},
+        pid: int = 0,
+        uid: int = UID,
+        session: int = 0,
     ) -> ProcessRef:
         """A process starts; it is in its parent's control group."""
-        self._started += 1
-        pid = pid or self._started
+        started = self.tick()
+        pid = pid or started
         folder = self._folder(pid)
         folder.mkdir(parents=True)
         inherited = self._environ(parent) | environ
-        rest = " ".join(["0"] * 17)
+        rest = " ".join(["0", str(session), *["0"] * 15])
         (folder / "environ").write_text("".join(f"{k}={v}\0" for k, v in inherited.items()))
         (folder / "status").write_text(f"Name:\tx\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
-        (folder / "stat").write_text(f"{pid} (a (b) c) S {parent} {rest} {self._started} 0 0")
+        (folder / "stat").write_text(f"{pid} (a (b) c) S {parent} {rest} {started} 0 0")
         self.pipes[pid] = os.pipe()
         for group in self.groups.values():
             if parent in group:
                 group.add(pid)
-        return ProcessRef(pid=pid, started=self._started)
+        return ProcessRef(pid=pid, started=started)
 
     def end(self, process: ProcessRef) -> None:
         """A process ends; its children become init's."""

@@ -39,6 +39,12 @@ class WaitQuery(Value):
     timeout: int = 30
 
 
+class EnvironmentQuery(Value):
+    """`preload`: the LD_PRELOAD that the process has; the share's own goes before it."""
+
+    preload: str = ""
+
+
 class RemoveQuery(Value):
     """`force`: end the share's processes first."""
 
@@ -68,6 +74,10 @@ async def _wait(service: Service, call: Call) -> Value:
 
 async def _enter(service: Service, call: Call) -> Value:
     return await service.enter(call.ref, call.body, call.caller)
+
+
+async def _environment(service: Service, call: Call) -> Value:
+    return await service.environment(call.ref, call.query.preload, call.caller)
 
 
 async def _verify(service: Service, call: Call) -> Value:
@@ -113,6 +123,8 @@ ROUTES = (
           _wait, ShareView, query=WaitQuery),
     Route("POST", "/v1/shares/{ref}/enter", "Add a process to the share",
           _enter, Entry, takes=EnterRequest),
+    Route("GET", "/v1/shares/{ref}/environment", "Show what a program in the share sets",
+          _environment, Entry, query=EnvironmentQuery),
     Route("POST", "/v1/shares/{ref}/verify", "Test whether the share's limits hold",
           _verify, Verification),
     Route("POST", "/v1/shares/{ref}/suspend", "Move the share off the GPU",

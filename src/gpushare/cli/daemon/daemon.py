@@ -3,11 +3,11 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from signal import Signals
 from typing import TYPE_CHECKING
 
 import click
@@ -103,13 +103,15 @@ def status(*, output: "Output") -> None:
 @daemon.command()
 def stop() -> None:
     """Stop the daemon. Shares and their programs continue."""
+    from gpushare.hardware.linux.signals import send_through  # noqa: PLC0415 (start-up time)
+
     daemon = local_client()
     pid = daemon.version().pid
     # A pidfd keeps referring to this process, even if the pid is reused.
     process = os.pidfd_open(pid)
     # The daemon may have ended before pidfd_open, and another process may have its pid.
     if daemon.version().pid == pid:
-        signal.pidfd_send_signal(process, signal.SIGTERM)
+        send_through(process, Signals.SIGTERM)
     _await_end(process, pid)
     click.echo(f"gpushare: daemon {pid} has stopped; shares continue", err=True)
 

@@ -16,8 +16,18 @@ from ._each import for_each
 def rm(context: click.Context, shares: tuple[str, ...], *, force: bool) -> None:
     """Release SHARES that are queued or not in use. --force also releases shares in use.
 
+    Programs in a share receive SIGTERM, and SIGKILL after 10 seconds. The calling shell and what
+    cannot be shown to have entered the share are not ended; stderr names them.
+
     \b
     gpushare rm notebook
     gpushare rm -f train-1 train-2
     """
-    for_each(context, shares, lambda share: share_name(client().remove(share, force=force)))
+    for_each(context, shares, lambda share: _remove(share, force=force))
+
+
+def _remove(share: str, *, force: bool) -> str:
+    removed = client().remove(share, force=force)
+    for process in removed.spared:
+        click.echo(f"gpushare: process {process.pid} was not ended: {process.because}", err=True)
+    return share_name(removed)

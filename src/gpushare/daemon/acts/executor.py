@@ -322,7 +322,7 @@ class Executor:
             to, reason = State.FAILED, current.reason
         with self._store.transaction():
             ended = self._store.shares.move(
-                share, to, reason=reason, ended=self._clock.now(), members=()
+                share, to, reason=reason, ended=self._clock.now(), members=(), entered=()
             )
             self._bus.publish(f"share.{to}", reason, share=share)
         return ended

@@ -4,9 +4,9 @@
 import signal
 from collections.abc import Collection, Sequence
 
+from gpushare.daemon.acts.signalling import Signalling
 from gpushare.daemon.acts.termination import Termination
 from gpushare.daemon.base.bus import Bus
-from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.model.escape import EscapeCause
 from gpushare.model.ids import ShareId
@@ -18,9 +18,13 @@ class EscapeActs:
     """Called in each pass while an escape lasts; every act may be repeated."""
 
     def __init__(
-        self, ports: HostPorts, bus: Bus, processes: ShareProcesses, termination: Termination
+        self,
+        bus: Bus,
+        processes: ShareProcesses,
+        termination: Termination,
+        signalling: Signalling,
     ) -> None:
-        self._ports, self._bus = ports, bus
+        self._bus, self._signalling = bus, signalling
         self._processes, self._termination = processes, termination
         self._stopped: dict[ShareId, set[ProcessRef]] = {}
 
@@ -40,9 +44,9 @@ class EscapeActs:
         takes no more and starts no work."""
         named = {cause.pid for cause in causes}
         wanted = on_gpu if None in named else named
-        processes = {p for p in self._processes.shown(share) if p.pid in wanted}
-        for process in processes:
-            self._ports.signal(process, signal.SIGSTOP)
+        shown = (p for p in self._processes.shown(share) if p.pid in wanted)
+        processes = self._signalling.allowed(share, shown)
+        self._signalling.send(processes, signal.SIGSTOP)
         if new := processes - self._stopped.get(share.id, set()):
             pids = ", ".join(str(process.pid) for process in sorted(new, key=lambda p: p.pid))
             self._bus.publish("share.escape_stopped", f"stopped: {pids}", share=share.id)

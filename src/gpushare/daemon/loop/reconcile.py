@@ -130,7 +130,7 @@ class Reconciler:
                 self._release(share, "its program ended while it was queued")
             return
         share = self._faults.notice_share(share)
-        processes = self._look(share, census)
+        processes = self._termination.left(share, self._look(share, census))
         if self._over(share):
             self._termination.stop(share, "its time is over")
         elif processes:
@@ -145,7 +145,7 @@ class Reconciler:
         if self._over(share):
             self._termination.stop(share, "its time is over")
         elif self._termination.reason(share.id) is not None:
-            self._termination.kill_overdue(share.id, self._look(share, census))
+            self._termination.kill_overdue(share, self._look(share, census))
 
     def _over(self, share: Share) -> bool:
         return self._expiry.over(share) and self._termination.reason(share.id) is None
@@ -169,7 +169,7 @@ class Reconciler:
     def _continue(self, share: Share, processes: tuple[ProcessRef, ...]) -> None:
         if share.state is State.GRANTED:
             self._executor.mark_running(share)
-        self._termination.kill_overdue(share.id, processes)
+        self._termination.kill_overdue(share, processes)
 
     def _settle_empty(self, share: Share, census: Census) -> None:
         """No process is left: the share ends unless a holder keeps it."""
@@ -182,10 +182,10 @@ class Reconciler:
             self._release(share, share.reason)
         elif share.state is State.RUNNING:
             with self._store.transaction():
-                self._store.shares.move(share.id, State.GRANTED, members=())
+                self._store.shares.move(share.id, State.GRANTED, members=(), entered=())
                 self._bus.publish("share.empty", "its last program ended", share=share.id)
         elif share.members:
-            self._store.shares.update(share.id, members=())
+            self._store.shares.update(share.id, members=(), entered=())
 
     def _release(self, share: Share, reason: str) -> None:
         self._acts.report(self._executor.release(share, State.RELEASED, reason))

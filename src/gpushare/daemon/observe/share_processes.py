@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds the processes of a share, and wakes the loop when one of them ends.
 
-A process belongs to a share by descent from a known one, by its control group, by its entry in the
-share's region, or by the mark in its environment. The last is the slowest and finds orphans.
+A process belongs to a share by descent from one that entered, since it entered; by its control
+group; by its entry in the share's region; or by the mark in its environment. The last is the
+slowest and finds orphans. Belonging is for showing and waiting: which of them may be ended is
+decided in `acts/signalling.py`.
 """
 
 import asyncio
@@ -27,6 +29,7 @@ class ShareProcesses:
         self._ports, self._observer, self._wake = ports, observer, wake
         self._watched: dict[ProcessRef, int] = {}
         self._found: dict[ShareId, set[ProcessRef]] = {}
+        self._descended: dict[ShareId, set[ProcessRef]] = {}
 
     def known(self, share: ShareId) -> tuple[ProcessRef, ...]:
         """As found by the newest look."""
@@ -38,29 +41,41 @@ class ShareProcesses:
         living = (process for process in candidates if self._ports.processes.alive(process))
         return tuple(sorted(living, key=lambda process: process.pid))
 
+    def descended(self, share: ShareId) -> set[ProcessRef]:
+        """Those that entered and what they started since, as the kernel has shown it."""
+        return self._descended.get(share, set())
+
     async def now(self, share: Share) -> tuple[ProcessRef, ...]:
         """All processes of the share, from a new observation and a new search."""
+        return (await self.seen(share))[1]
+
+    async def seen(self, share: Share) -> tuple[Census, tuple[ProcessRef, ...]]:
+        """As `now`, with the census in which they were found."""
         await self._observer.look([share])
         census = await asyncio.to_thread(self._ports.census)
-        return self.search(share, census, self._observer.last(share.id))
+        return census, self.search(share, census, self._observer.last(share.id))
 
     def look(self, share: Share, census: Census, observed: Observation) -> tuple[ProcessRef, ...]:
         """Find processes by descent, control group and region, and watch each one.
 
-        The tenant can write the region, and the daemon ends what it finds. So a process that the
-        region names must belong to the share's user.
+        The tenant can write the region. So a process that the region names must belong to the
+        share's user, and is not ended for that alone (`acts/signalling.py`).
         """
         named = (process for pid in observed.pids if (process := census.find(pid)))
         own = {process for process in named if self._owned(process, share)}
-        family = census.family({*share.members, *self._found.get(share.id, ()), *own})
+        apart, roots = _apart(census), self._roots(share)
+        for process in apart:
+            roots.pop(process, None)
+        self._descended[share.id] = census.descendants(roots)
+        kin = census.descendants({process: process.started for process in own - apart} | roots)
         # The census is a moment old: a process that has begun and entered since is not in it.
         later = {it for it in share.members if it not in census and self._alive(it)}
-        return self._remember(share, (own | family | later) - _ours(census))
+        return self._remember(share, (kin | later) - apart)
 
     def search(self, share: Share, census: Census, observed: Observation) -> tuple[ProcessRef, ...]:
         """As `look`, and by the mark in the environment: finds orphans without a control group."""
         self.look(share, census, observed)
-        marked = census.marked(MARK, share.id, share.uid) - _ours(census)
+        marked = census.marked(MARK, share.id, share.uid) - _apart(census)
         return self._remember(share, marked | self._found[share.id])
 
     def watch(self, process: ProcessRef) -> None:
@@ -79,7 +94,9 @@ class ShareProcesses:
 
     def keep(self, shares: Collection[ShareId]) -> None:
         """Forget every other share."""
-        self._found = {share: refs for share, refs in self._found.items() if share in shares}
+        for processes in (self._found, self._descended):
+            for ended in processes.keys() - shares:
+                del processes[ended]
 
     def close(self) -> None:
         """Stop watching; called while the event loop runs."""
@@ -88,6 +105,12 @@ class ShareProcesses:
 
     def _alive(self, process: ProcessRef) -> bool:
         return self._ports.processes.alive(process)
+
+    def _roots(self, share: Share) -> dict[ProcessRef, int]:
+        """Since when descendants count: what ran below a process before it entered does not."""
+        known = self._descended.get(share.id, set()).union(share.members)
+        entered = {entry.process: entry.at for entry in share.entered}
+        return {process: process.started for process in known} | entered
 
     def _owned(self, process: ProcessRef, share: Share) -> bool:
         return self._ports.processes.uid(process) == share.uid
@@ -108,7 +131,11 @@ class ShareProcesses:
         os.close(descriptor)
 
 
-def _ours(census: Census) -> set[ProcessRef]:
-    """The daemon and its children belong to no share, even if a share's program started it."""
-    myself = census.find(os.getpid())
-    return census.family([myself]) if myself else set()
+def _apart(census: Census) -> set[ProcessRef]:
+    """What belongs to no share, even if a share's program started it.
+
+    The daemon and its children; and the first process, to which all orphans come.
+    """
+    roots = {process for pid in (1, os.getpid()) if (process := census.find(pid))}
+    daemon = {process for process in roots if process.pid != 1}
+    return roots | census.family(daemon)

@@ -117,6 +117,7 @@ def share_view(
         escape=share.escape,
         guard=_guard(observed),
         fault=observed.fault,
+        spared=share.spared,
     )
 
 

@@ -2,6 +2,7 @@
 """Lets processes of callers enter a share: control group, membership, and the edits to apply."""
 
 import asyncio
+import os
 
 from gpushare.daemon.access.access import Access
 from gpushare.daemon.acts.executor import Executor
@@ -15,9 +16,9 @@ from gpushare.daemon.present.views import nearby
 from gpushare.delivery.host import environment_change
 from gpushare.model.access.role import Role
 from gpushare.model.edits import Edits
-from gpushare.model.errors import CgroupError, NotYoursError, UsageError
-from gpushare.model.share import Caller, ProcessRef, Share
-from gpushare.model.view import EnterRequest, Entry
+from gpushare.model.errors import CgroupError, DeniedError, NotYoursError, UsageError
+from gpushare.model.share import Caller, Entered, ProcessRef, Share
+from gpushare.model.view import Entry
 
 from .readiness import Readiness
 
@@ -43,15 +44,48 @@ class Entering:
 
     def process(self, pid: int, caller: Caller) -> ProcessRef:
         """The caller's process; raises UsageError, NotYoursError, DeniedError."""
+        process, uid = self._found(pid, caller)
+        if uid != caller.uid and not caller.role.covers(Role.ADMIN):
+            raise NotYoursError(f"process {pid} is not yours", f"it belongs to uid {uid}")
+        return process
+
+    def newcomer(self, share: Share, pid: int, caller: Caller) -> ProcessRef:
+        """A process that may enter the share; raises UsageError, NotYoursError, DeniedError.
+
+        It belongs to the share's user: as another user's it could neither be limited nor ended. And
+        the end of the share must not end what others need.
+        """
+        process, uid = self._found(pid, caller)
+        if uid != share.uid or (uid != caller.uid and not caller.role.covers(Role.ADMIN)):
+            raise NotYoursError(
+                f"process {pid} cannot enter share {share.id}",
+                f"the process belongs to uid {uid}",
+                "only the owner of a share can start programs in it",
+            )
+        if because := self._needed(process):
+            raise DeniedError(
+                f"process {pid} cannot enter a share",
+                because,
+                f"start the program in it: gpushare exec {share.id} -- PROGRAM",
+            )
+        return process
+
+    def entry(self, share: Share, edits: Edits, preload: str) -> Entry:
+        """What the process does to itself before it becomes the program."""
+        change = environment_change(edits, preload)
+        cpus, numa = nearby(share, self._machine.latest)
+        # Children inherit the variable, so orphans are found by it where there is no control group.
+        env = {**change.env, MARK: share.id}
+        return Entry(share=share.id, env=env, unset=change.unset, cpus=cpus, numa=numa)
+
+    def _found(self, pid: int, caller: Caller) -> tuple[ProcessRef, int]:
         self._access.here(caller)
         process = self._ports.processes.find(pid)
         uid = self._ports.processes.uid(process) if process else None
         # A process may end between the two questions.
         if process is None or uid is None:
             raise UsageError(f"no process {pid}", "it has ended or never existed")
-        if uid != caller.uid and not caller.role.covers(Role.ADMIN):
-            raise NotYoursError(f"process {pid} is not yours", f"it belongs to uid {uid}")
-        return process
+        return process, uid
 
     async def enter(self, share: Share, process: ProcessRef) -> tuple[Share, Edits]:
         """Make the process a member of the share, which has no act in progress."""
@@ -73,24 +107,29 @@ class Entering:
 
     async def _enter(self, share: Share, process: ProcessRef) -> tuple[Share, Edits]:
         share, edits = await self._prepare(share)
+        place, at = self._ports.cgroups.place_of(process.pid), self._ports.processes.ticks()
         # Before it is recorded as a member: a process that cannot join must not count as one.
-        if edits.cgroup:
-            await self._join(share, process)
-        members = tuple(dict.fromkeys((*share.members, process)))
-        share = self._executor.mark_running(share, members=members)
+        grouped = bool(edits.cgroup) and await self._join(share, process)
+        entry = Entered(process=process, at=at, grouped=grouped, place=place)
+        before = [it for it in share.entered if self._ports.processes.alive(it.process)]
+        share = self._executor.mark_running(
+            share,
+            members=tuple(dict.fromkeys((*share.members, process))),
+            entered=(*(it for it in before if it.process != process), entry),
+        )
         self._processes.watch(process)
         self._escapes.entered()
         return share, edits
 
-    def entry(self, share: Share, edits: Edits, request: EnterRequest) -> Entry:
-        """What the process does to itself before it becomes the program."""
-        change = environment_change(edits, request.preload)
-        cpus, numa = nearby(share, self._machine.latest)
-        # Children inherit the variable, so orphans are found by it where there is no control group.
-        env = {**change.env, MARK: share.id}
-        return Entry(share=share.id, env=env, unset=change.unset, cpus=cpus, numa=numa)
+    def _needed(self, process: ProcessRef) -> str:
+        """Why more than the share would end with the process; "" if nothing would."""
+        if process.pid == 1 or self._ports.processes.first_of_namespace(process):
+            return "it is the first process of its pid namespace, which ends with it"
+        if process in self._ports.processes.ancestors(os.getpid()):
+            return "it runs the daemon"
+        return ""
 
-    async def _join(self, share: Share, process: ProcessRef) -> None:
+    async def _join(self, share: Share, process: ProcessRef) -> bool:
         """Into the share's control group; raises CgroupError if the memory limit depends on it."""
         assert share.decision is not None
         joined = await asyncio.to_thread(self._ports.cgroups.add, share.id, process.pid)
@@ -101,3 +140,4 @@ class Entering:
                 "the driver limits the memory of that group only",
                 "start the program again: gpushare run",
             )
+        return joined

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gpushare.daemon.access.access import Access
 from gpushare.daemon.acts.in_progress import ActsInProgress
+from gpushare.daemon.acts.signalling import Signalling, Untouchable
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.base.threads import in_own_thread
@@ -44,10 +45,12 @@ class DaemonLeftovers:
         machine: ObservedMachine,
         observer: Observer,
         processes: ShareProcesses,
+        signalling: Signalling,
     ) -> None:
         self._store, self._ports, self._bus, self._acts = store, ports, bus, acts
         self._access, self._machine = access, machine
         self._observer, self._processes = observer, processes
+        self._signalling = signalling
 
     async def all(self, caller: Caller) -> Sequence[Leftover]:
         """Raises RoleError for those who are no operators, HardwareError."""
@@ -64,7 +67,9 @@ class DaemonLeftovers:
         chosen = choose(await self._find(), request)
         if request.dry_run:
             return [Cleaned(leftover=it, outcome=Outcome.WOULD) for it in chosen]
-        return [await self._clean(it, force=request.force) for it in chosen]
+        command = caller.pid if caller.remote is None else None
+        untouchable = Untouchable.here(self._ports.processes, command)
+        return [await self._clean(it, request, untouchable) for it in chosen]
 
     def _check(self, caller: Caller) -> None:
         if not self._access.all(caller):
@@ -124,9 +129,9 @@ class DaemonLeftovers:
             *leftovers.find(known),
         ]
 
-    async def _clean(self, leftover: Leftover, *, force: bool) -> Cleaned:
+    async def _clean(self, leftover: Leftover, request: CleanRequest, to: Untouchable) -> Cleaned:
         if leftover.process is not None:
-            done = self._end(leftover, leftover.process, force=force)
+            done = self._end(leftover, leftover.process, request, to)
         else:
             async with self._acts.gpus(gpu.uuid for gpu in self._machine.latest.gpus):
                 remove = self._ports.leftovers.remove
@@ -137,14 +142,23 @@ class DaemonLeftovers:
         self._bus.publish("leftover.cleaned", f"{message}, {done.because}".rstrip(", "))
         return done
 
-    def _end(self, leftover: Leftover, process: ProcessRef, *, force: bool) -> Cleaned:
-        """The signal goes through a pidfd: to this process or to none."""
+    def _end(
+        self, leftover: Leftover, process: ProcessRef, request: CleanRequest, to: Untouchable
+    ) -> Cleaned:
         if not self._ports.processes.alive(process):
             return Cleaned(
                 leftover=leftover, outcome=Outcome.DONE, because="it has ended meanwhile"
             )
-        self._ports.signal(process, Signals.SIGKILL if force else Signals.SIGTERM)
-        return Cleaned(leftover=leftover, outcome=Outcome.DONE if force else Outcome.ASKED)
+        named = process in request.processes
+        # Any user can start a program with the name and the environment of one of ours.
+        if not named and leftover.uid != os.geteuid():
+            because = f"it belongs to uid {leftover.uid}; name it: --process {process.pid}"
+            return Cleaned(leftover=leftover, outcome=Outcome.KEPT, because=because)
+        number = Signals.SIGKILL if request.force else Signals.SIGTERM
+        if because := self._signalling.send_named(process, number, to):
+            return Cleaned(leftover=leftover, outcome=Outcome.KEPT, because=because)
+        outcome = Outcome.DONE if request.force else Outcome.ASKED
+        return Cleaned(leftover=leftover, outcome=outcome)
 
 
 def choose(leftovers: Sequence[Leftover], request: CleanRequest) -> list[Leftover]:

@@ -120,12 +120,21 @@ class DaemonService:
         return await self._view_or_failure(share.id, caller)
 
     async def enter(self, ref: str, request: EnterRequest, caller: Caller) -> Entry:
+        share = await self._ready(ref, caller)
+        process = self.entering.newcomer(share, request.pid, caller)
+        share, edits = await self.entering.enter(share, process)
+        return self.entering.entry(share, edits, request.preload)
+
+    async def environment(self, ref: str, preload: str, caller: Caller) -> Entry:
+        share = await self._ready(ref, caller)
+        self.access.here(caller)
+        share, edits = await self.entering.prepared(share)
+        return self.entering.entry(share, edits, preload)
+
+    async def _ready(self, ref: str, caller: Caller) -> Share:
         await self.executor.ready(self._holding(ref, caller))
         # Looked up again: an act that was in progress may have ended the share.
-        share = self._holding(ref, caller)
-        process = self.entering.process(request.pid, caller)
-        share, edits = await self.entering.enter(share, process)
-        return self.entering.entry(share, edits, request)
+        return self._holding(ref, caller)
 
     async def suspend(self, ref: str, request: SuspendRequest, caller: Caller) -> ShareView:
         await self.changes.suspend(self._holding(ref, caller), request)
@@ -151,7 +160,7 @@ class DaemonService:
     async def remove(self, ref: str, caller: Caller, *, force: bool = False) -> ShareView:
         share = self.visibility.own(ref, caller)
         if not share.state.ended:
-            await self._end(share, ref, force=force)
+            await self._end(share, ref, caller, force=force)
         return await self._own_view(await self._until(share, (), _REMOVAL_SECONDS), caller)
 
     async def verify(self, ref: str, caller: Caller) -> Verification:
@@ -216,7 +225,7 @@ class DaemonService:
             )
         return share
 
-    async def _end(self, share: Share, ref: str, *, force: bool) -> None:
+    async def _end(self, share: Share, ref: str, caller: Caller, *, force: bool) -> None:
         processes = await self.processes.now(share)
         if processes and not force:
             pids = ", ".join(str(process.pid) for process in processes)
@@ -227,7 +236,8 @@ class DaemonService:
             )
         act = self.executor.acts.of(share.id)
         if processes or (act is not None and act.waits):
-            await outcome(self.termination.stop(share, "removed"))
+            command = caller.pid if caller.remote is None else None
+            await outcome(self.termination.stop(share, "removed", command))
             return
         share = await self.executor.ready(share)
         if not share.state.ended:

@@ -2,12 +2,12 @@
 """All processes, read at once, for questions about many of them."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from gpushare.model.share import ProcessRef
 
-from .processes import DEAD, parse_stat, read
+from .processes import DEAD, Stat, parse_stat, read
 
 
 class Census:
@@ -16,6 +16,7 @@ class Census:
     def __init__(self, root: Path = Path("/")) -> None:
         self._proc = root / "proc"
         self._living: dict[int, ProcessRef] = {}
+        self._stats: dict[int, Stat] = {}
         self._children: dict[int, list[int]] = {}
         for name in os.listdir(self._proc):  # noqa: PTH208 (every look, hundreds of names)
             if name.isdecimal():
@@ -37,6 +38,35 @@ class Census:
                 family.add(process)
                 waiting += self._children.get(pid, ())
         return family
+
+    def descendants(self, roots: Mapping[ProcessRef, int]) -> set[ProcessRef]:
+        """The living among `roots`, and what descends from them since the given times (ticks).
+
+        A child that is older than that time is not counted, nor what is below it. Neither is a
+        process in the session of an older leader: an orphan, which its parent has only adopted.
+        """
+        found: set[ProcessRef] = set()
+        for root, since in roots.items():
+            waiting = [root] if root in self else []
+            while waiting:
+                process = waiting.pop()
+                if process not in found:
+                    found.add(process)
+                    waiting += self._born(process, since)
+        return found
+
+    def _born(self, parent: ProcessRef, since: int) -> Iterator[ProcessRef]:
+        session = self._stats[parent.pid].session
+        for pid in self._children.get(parent.pid, ()):
+            child = self._stats[pid]
+            own = child.session == session or self._began(child.session, since)
+            if child.ref.started >= since and own:
+                yield child.ref
+
+    def _began(self, leader: int, since: int) -> bool:
+        """Whether the leader of a session lives and is not older; one that has ended is unknown."""
+        process = self._living.get(leader)
+        return process is not None and process.started >= since
 
     def marked(self, variable: str, value: str, uid: int) -> set[ProcessRef]:
         """Processes of a user that were started with `variable=value` in their environment."""
@@ -63,4 +93,5 @@ class Census:
             return
         if stat.state not in DEAD:
             self._living[stat.ref.pid] = stat.ref
+            self._stats[stat.ref.pid] = stat
             self._children.setdefault(stat.parent, []).append(stat.ref.pid)

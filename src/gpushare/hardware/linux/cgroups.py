@@ -83,6 +83,28 @@ class FsCgroups:
             return False
         return True
 
+    def name_of(self, pid: int) -> str | None:
+        if self._hierarchy is None:
+            return None
+        group = self._hierarchy.on_disk(_own_group(self._root, self._hierarchy, str(pid)))
+        ours = PurePosixPath("/") / self._parent.relative_to(self._root)
+        return group.relative_to(ours).parts[0] if group != ours and ours in group.parents else None
+
+    def place_of(self, pid: int) -> str:
+        if self._hierarchy is None:
+            return ""
+        return str(_own_group(self._root, self._hierarchy, str(pid)))
+
+    def put_back(self, pid: int, place: str) -> None:
+        if self._hierarchy is None:
+            return
+        before = self._hierarchy.on_disk(PurePosixPath(place)) if place else None
+        folders = [self._root / before.relative_to("/")] if before else []
+        for folder in (*folders, self._parent.parent):
+            with contextlib.suppress(OSError):
+                (folder / "cgroup.procs").write_text(f"{pid}\n")
+                return
+
     def folder(self, name: str) -> Path:
         return self._path(name)
 

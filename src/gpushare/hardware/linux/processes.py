@@ -2,6 +2,7 @@
 """Processes, identified by pid and start time."""
 
 import os
+import time
 from pathlib import Path
 
 from gpushare.model.share import ProcessRef
@@ -11,10 +12,13 @@ STORED = 0xFFFFFFFF  # regions keep the low half of a namespace's inode number
 DEAD = frozenset("ZXx")  # a zombie holds no GPU memory any more
 
 
-class _Stat(Value):
+class Stat(Value):
+    """`session`: the pid of its session's leader."""
+
     ref: ProcessRef
     state: str
     parent: int
+    session: int
 
 
 class ProcProcesses:
@@ -66,6 +70,20 @@ class ProcProcesses:
             return True
         return inode & STORED == namespace
 
+    def ticks(self) -> int:
+        # The clock of a process's start (proc_pid_stat(5)).
+        return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+
+    def ancestors(self, pid: int) -> tuple[ProcessRef, ...]:
+        line: list[ProcessRef] = []
+        while (stat := self._stat(pid)) is not None and stat.ref not in line:
+            line.append(stat.ref)
+            pid = stat.parent
+        return tuple(line)
+
+    def first_of_namespace(self, process: ProcessRef) -> bool:
+        return self._pid_inside(process) == 1
+
     def open(self, process: ProcessRef) -> int | None:
         try:
             descriptor = os.pidfd_open(process.pid)
@@ -77,7 +95,7 @@ class ProcProcesses:
         os.close(descriptor)
         return None
 
-    def _stat(self, pid: int) -> _Stat | None:
+    def _stat(self, pid: int) -> Stat | None:
         try:
             return parse_stat(read(self._proc, pid, "stat"))
         except (OSError, ValueError):
@@ -90,7 +108,7 @@ def read(proc: Path, pid: int | str, name: str) -> bytes:
         return file.read()
 
 
-def parse_stat(text: bytes) -> _Stat:
+def parse_stat(text: bytes) -> Stat:
     """Read /proc/PID/stat (proc_pid_stat(5)); raises ValueError.
 
     The name in parentheses may itself hold spaces, parentheses and line ends.
@@ -100,4 +118,4 @@ def parse_stat(text: bytes) -> _Stat:
     if len(fields) < 20:
         raise ValueError("a stat line with too few fields")
     ref = ProcessRef(pid=int(pid), started=int(fields[19]))
-    return _Stat(ref=ref, state=fields[0].decode(), parent=int(fields[1]))
+    return Stat(ref=ref, state=fields[0].decode(), parent=int(fields[1]), session=int(fields[3]))

@@ -8,14 +8,15 @@ left, new clients of its healthy GPUs too (NVIDIA MPS docs, error containment).
 import contextlib
 import os
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from signal import Signals
 
 import msgspec
 
+from gpushare.hardware.linux.signals import send
 from gpushare.hardware.ports import MpsPlace, Processes
 from gpushare.model.errors import MpsError, MpsStuckError
 from gpushare.model.ids import GpuId
@@ -224,12 +225,7 @@ class MpsDaemons:
             self._ended(left.process)
 
     def _kill(self, process: ProcessRef) -> None:
-        # Through a pidfd: never to a later process of the same pid.
-        descriptor = self._processes.open(process)
-        if descriptor is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            os.close(descriptor)
+        send(self._processes, process, Signals.SIGKILL)
 
     def _ended(self, process: ProcessRef) -> bool:
         deadline = self._clock() + self._patience

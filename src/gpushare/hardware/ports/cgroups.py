@@ -24,6 +24,21 @@ class Cgroups(Protocol):
         """False where the kernel does not let us move the process, or it is gone."""
         ...
 
+    def name_of(self, pid: int) -> str | None:
+        """The name of our group that the process is in; None: it is in none, or is gone."""
+        ...
+
+    def place_of(self, pid: int) -> str:
+        """The group of the process, ours or not, as `put_back` takes it; "" where unknown."""
+        ...
+
+    def put_back(self, pid: int, place: str) -> None:
+        """Move the process out of our groups: to `place`, else to where our groups are.
+
+        A process that the kernel does not let go stays.
+        """
+        ...
+
     def pids(self, name: str) -> tuple[int, ...]:
         """Processes in the group; empty when there is no such group."""
         ...

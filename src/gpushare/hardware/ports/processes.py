@@ -26,6 +26,18 @@ class Processes(Protocol):
         """
         ...
 
+    def ticks(self) -> int:
+        """Now, as `ProcessRef.started` counts."""
+        ...
+
+    def ancestors(self, pid: int) -> tuple[ProcessRef, ...]:
+        """The process itself, its parent and so on; empty if there is no such process."""
+        ...
+
+    def first_of_namespace(self, process: ProcessRef) -> bool:
+        """Whether it is process 1 of a pid namespace, which ends with it."""
+        ...
+
     def open(self, process: ProcessRef) -> int | None:
         """A pidfd that becomes readable when the process ends; None when it is gone already."""
         ...

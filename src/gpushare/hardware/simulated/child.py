@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 
+from gpushare.hardware.linux.signals import forward
 from gpushare.model.errors import ProgramNotExecutableError, ProgramNotFoundError
 
 _FORWARDED = {
@@ -69,7 +70,7 @@ def _follow(pid: int) -> int:
         received = signal.sigwaitinfo(_FORWARDED | {signal.SIGCHLD})
         if received.si_signo != signal.SIGCHLD:
             if received.si_code != _FROM_KERNEL:
-                os.kill(pid, received.si_signo)
+                forward(pid, received.si_signo)
             continue
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
