@@ -202,7 +202,7 @@ class Reconciler:
     async def _forget_strangers(self) -> None:
         """Shares that only an earlier state knew must not fill up what shares have in common."""
         holding = await asyncio.to_thread(self._ports.mechanisms.shares)
-        # The books are read last: no id becomes known later, so what is unknown now stays so.
+        # The state is read last: no id becomes known later, so what is unknown now stays so.
         unknown = holding - {share.id for share in self._store.shares.living()}
         if freed := await asyncio.to_thread(self._ports.mechanisms.forget, unknown):
             # Their number, not their names: every user of a GPU can write its page.
