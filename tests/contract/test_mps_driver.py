@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What MPS does to its clients, as measured on an H200 with driver 580."""
 
+import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gpushare.guard import native_root
 from support.machine import Machine
 from support.mechanics import PROGRAM, Program
 
@@ -35,6 +39,21 @@ class Mps:
     def ask(self, command: str) -> str:
         words = ["sh", "-c", f"echo {command} | nvidia-cuda-mps-control"]
         return self.machine.run(*words, env=self._env).stdout.strip()
+
+    def run_as(self, uid: int, program: str | Path, *words: str, stdin: str = "") -> str:
+        done = subprocess.run(
+            [program, *words],
+            input=stdin,
+            env={**self.machine.environment, **self._env},
+            capture_output=True,
+            text=True,
+            check=False,
+            user=uid,
+            group=uid,
+            extra_groups=[],
+            timeout=60,
+        )
+        return done.stdout.strip()
 
     def server(self) -> str:
         return self.ask("get_server_list")
@@ -185,3 +204,44 @@ def test_an_exclusive_gpu_is_its_servers(machine: Machine, short_path: Path):
 
         assert past_mps.started == DEVICE_UNAVAILABLE
     mps.ask("quit")
+
+
+OTHER = 65534
+
+
+@pytest.fixture
+def other(mps: Mps, short_path: Path) -> int:
+    """Another user, who can run programs of this test."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can start programs of another user")
+    short_path.chmod(0o711)
+    if image := mps.machine.environment.get("GPUSHARE_SIM_MACHINE"):
+        Path(image).chmod(0o666)
+        Path(image).parent.chmod(0o711)
+    shutil.copy(native_root() / "probe" / "gpushare-probe", short_path)
+    try:
+        mps.run_as(OTHER, short_path / "gpushare-probe", "--help")
+    except PermissionError:
+        pytest.skip("programs in the folder of tests are closed to other users")
+    return OTHER
+
+
+def test_only_its_user_and_root_command_a_daemon(mps: Mps, other: int) -> None:
+    """What clients need is open to every user; it is no way to end the daemon or change it."""
+    mps.client().look()
+    server = mps.server()
+    assert server.isdigit()
+    for command in ("quit", f"shutdown_server {server} -f", "get_server_list"):
+        said = mps.run_as(other, "nvidia-cuda-mps-control", stdin=f"{command}\n")
+        assert server not in said
+    assert mps.server() == server
+
+
+def test_clients_of_another_user_pass_closed_folders(mps: Mps, short_path: Path, other: int):
+    """With the modes that gpushare gives the folders of its daemons."""
+    for name, mode in (("pipe", 0o711), ("log", 0o700)):
+        (short_path / name).chmod(mode)
+    probe = short_path / "gpushare-probe"
+    report = json.loads(mps.run_as(other, probe, "--context-only", "--no-escapes"))
+    assert report["devices"]
+    assert mps.server().isdigit(), "it was served by MPS"

@@ -61,6 +61,17 @@ def test_the_first_holder_starts_it_and_the_last_stops_it(
     mps.release(GPU, "b")
 
 
+def test_other_users_reach_its_pipes_and_read_nothing_else(
+    mps: MpsDaemons, short_path: Path
+) -> None:
+    """Whose shares are there, and the pids in its logs, are not theirs to know."""
+    place = mps.acquire(GPU, "a")
+    home = short_path / GPU
+    modes = {path: path.stat().st_mode & 0o7 for path in (home, place.pipe, place.log)}
+    assert modes == {home: 0o1, place.pipe: 0o1, place.log: 0}
+    assert (home / "holders").stat().st_mode & 0o77 == 0
+
+
 def test_it_inherits_nothing_that_would_charge_a_share(machine: Machine, short_path: Path) -> None:
     ours = {"LD_PRELOAD": "", "GPUSHARE_REGION": "/r", "CUDA_MPS_CLIENT_PRIORITY": "1"}
     environment = {**machine.environment, **ours, "CUDA_VISIBLE_DEVICES": "7"}

@@ -234,6 +234,12 @@ void mps_peer_drop(mps_peer *peer)
     peer->state = PEER_FREE;
 }
 
+/* Clients of every user connect to the socket, commands are for the daemon's user and root. */
+static bool may_command(const mps_peer *peer)
+{
+    return peer->request.uid == 0 || peer->request.uid == geteuid();
+}
+
 void mps_peer_request(mps_peer *peer)
 {
     const ssize_t received = recv(peer->fd, &peer->request, sizeof peer->request, MSG_DONTWAIT);
@@ -245,6 +251,11 @@ void mps_peer_request(mps_peer *peer)
     }
     if (peer->request.verb == GS_MPS_CONNECT && peer->request.slot >= 0) {
         serve(peer);
+        return;
+    }
+    if (!may_command(peer)) {
+        mps_log("User did not send valid credentials");
+        mps_peer_drop(peer);
         return;
     }
     answer_command(peer);

@@ -76,6 +76,8 @@ class MpsDaemons:
             # Before the start: if this daemon dies in between, its successor finds the MPS daemon
             # with a holder.
             (holders / holder).touch()
+            # Ids of shares are for their owners.
+            holders.chmod(0o700)
             if self._daemon(gpu) is None:
                 self._start(gpu)
         return self._place(gpu)
@@ -144,12 +146,13 @@ class MpsDaemons:
             raise MpsError("the MPS pipe directory's path is too long", str(place.pipe))
         # Without a record it will be searched for, should we die before writing the new one.
         (self._home(gpu) / "daemon").unlink(missing_ok=True)
-        for folder in (place.pipe, place.log):
+        # Clients of every user, and servers with their uids, must get through to the pipes,
+        # whatever our umask is. The logs, which the daemon writes, name users and pids.
+        for folder, mode in ((place.pipe, 0o711), (place.log, 0o700)):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            # Clients of every user must get through, whatever our umask is.
-            folder.chmod(0o755)
-        self._home(gpu).chmod(0o755)
+            folder.chmod(mode)
+        self._home(gpu).chmod(0o711)
         # The daemon serves this GPU only, so that a fault stays on it (ADR 0010).
         env = {**self._environment(gpu, self._protocol), "CUDA_VISIBLE_DEVICES": gpu}
         pid = self._spawn(tool, env, place.log / "daemon.out")
@@ -162,7 +165,7 @@ class MpsDaemons:
         """In the foreground and a session of its own: its pid is the daemon's from the start."""
         redirect = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(output), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_OPEN, 1, str(output), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ]
         pid = os.posix_spawn(tool, [tool, "-f"], env, file_actions=redirect, setsid=True)
