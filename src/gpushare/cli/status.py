@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpushare.cli._format import escapes
 from gpushare.cli._format.shares import gpu_label, share_name
 from gpushare.model.errors import DaemonUnreachableError
 from gpushare.model.share import State
@@ -62,7 +63,10 @@ def _sum(shares: "Sequence[ShareView] | None") -> str:
     if not shares:
         return "no shares"
     counts = Counter(share.state for share in shares)
-    return "shares: " + ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
+    parts = [f"{counts[state]} {state}" for state in State if counts[state]]
+    if escaped := sum(map(escapes.active, shares)):
+        parts.append(f"{escaped} past a limit")
+    return "shares: " + ", ".join(parts)
 
 
 def _waiting(share: "ShareView") -> str:

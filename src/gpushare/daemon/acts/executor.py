@@ -321,8 +321,15 @@ class Executor:
         if current.reason:
             to, reason = State.FAILED, current.reason
         with self._store.transaction():
+            now, escape = self._clock.now(), current.escape
             ended = self._store.shares.move(
-                share, to, reason=reason, ended=self._clock.now(), members=(), entered=()
+                share,
+                to,
+                reason=reason,
+                ended=now,
+                members=(),
+                entered=(),
+                escape=replace(escape, until=now) if escape and escape.active else escape,
             )
             self._bus.publish(f"share.{to}", reason, share=share)
         return ended
