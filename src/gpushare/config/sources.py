@@ -30,6 +30,7 @@ from gpushare.model.errors import BadQuantityError, ConfigError, SocketDeniedErr
 from gpushare.model.units import parse_bytes
 
 from .address import Remote
+from .announced import socket_of
 from .contexts import KEYS, LOCAL, Contexts, from_environment
 from .credentials import Credentials
 from .former_keys import FORMER, FORMER_VARIABLES, renamed, warnings
@@ -87,9 +88,13 @@ class Config:
         own = self.settings.socket
         if self.origins["socket"] != DEFAULT:
             return own
-        # A user without a daemon of their own uses the daemon of the machine.
-        if not _reachable(own) and self.system_socket.exists():
-            return self.system_socket
+        if not _reachable(own):
+            # The user's daemon may have been started from a login with another runtime directory.
+            if socket := socket_of(self.settings.state_dir):
+                return socket
+            # A user without a daemon of their own uses the daemon of the machine.
+            if self.system_socket.exists():
+                return self.system_socket
         _check_owner(own.parent)
         return own
 

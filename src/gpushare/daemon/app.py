@@ -68,7 +68,12 @@ async def _run(settings: Settings, parts: Parts, audit: AuditWriter) -> None:
     _on_signals(stopping.set)
     await parts.core.reconcile()
     # After the first pass: no caller meets a share with an act that a crash cut short.
-    listeners = Listeners(app, settings, shared=parts.access.operator == 0)
+    listeners = Listeners(
+        app,
+        settings,
+        shared=parts.access.operator == 0,
+        announce=parts.store.announce,
+    )
     notifier = Notifier.from_environment()
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(listeners.serve())

@@ -4,7 +4,9 @@
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import structlog
 from starlette.applications import Starlette
@@ -23,11 +25,14 @@ _log = structlog.get_logger()
 class Listeners:
     """Opened at once, so that an address in use is an error at start; served by `serve`.
 
-    Raises DaemonRunningError, DeniedError, ConfigError.
+    `announce` gets the path of the socket. Raises DaemonRunningError, DeniedError, ConfigError.
     """
 
-    def __init__(self, app: Starlette, settings: Settings, *, shared: bool) -> None:
+    def __init__(
+        self, app: Starlette, settings: Settings, *, shared: bool, announce: Callable[[Path], None]
+    ) -> None:
         self._app, self._settings, self._shared = app, settings, shared
+        self._announce = announce
         self._socket = settings.socket
         self._certificate = certificate(settings)
         self._servers: list[tuple[Server, socket.socket]] = []
@@ -47,6 +52,7 @@ class Listeners:
             host, port = listener.getsockname()[:2]
             _log.info("daemon.listens", host=host, port=port, tls=tls is not None)
         self._servers.append((Server(app), paths.listen(settings.socket, shared=self._shared)))
+        self._announce(settings.socket)
 
     async def serve(self) -> None:
         """Until `stop`."""
@@ -68,22 +74,33 @@ class Listeners:
             server.stop()
 
     async def _reopen(self, tasks: asyncio.TaskGroup) -> None:
-        """Listen again where the socket was removed, as a user's runtime directory is at logout."""
+        """Listen again where the socket was removed, as a user's runtime directory is at logout.
+
+        If that directory cannot be made again, in the state directory: clients find it there.
+        """
         while True:
             await asyncio.sleep(_REOPEN_SECONDS)
             if self._stopped or self._socket.is_socket():
                 continue
-            try:
-                paths.runtime_folder(self._settings.runtime_dir)
-                place = paths.listen(self._socket, shared=self._shared)
-            # The directory comes back with the next login, so this is tried again.
-            except (OSError, GpushareError):
+            if (listener := self._listen_again()) is None:
                 continue
             # The earlier server keeps the connections that it has.
             server = Server(self._app)
-            self._servers.append((server, place))
-            tasks.create_task(server.serve([place]))
+            self._servers.append((server, listener))
+            tasks.create_task(server.serve([listener]))
             _log.warning("daemon.reopened", socket=str(self._socket))
+
+    def _listen_again(self) -> socket.socket | None:
+        settings = self._settings
+        with suppress(OSError, GpushareError):
+            paths.runtime_folder(settings.runtime_dir)
+        for path in (settings.socket, settings.state_dir / settings.socket.name):
+            with suppress(OSError, GpushareError):
+                listener = paths.listen(path, shared=self._shared)
+                self._socket = path
+                self._announce(path)
+                return listener
+        return None
 
     async def _renew(self) -> None:
         """Load certificates that were replaced; log each error once."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from gpushare.config.announced import LOCK
 from gpushare.model.errors import DeniedError, StateFullError
 from gpushare.store.audit.marks import Marks
 
@@ -41,7 +42,7 @@ class Store:
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Before the file is opened: a second daemon must not even migrate the schema.
-            self._lock = StateLock(state_dir / "daemon.lock")
+            self._lock = StateLock(state_dir / LOCK)
         except OSError as error:
             raise DeniedError(
                 f"cannot write {state_dir}", str(error), "use --state-dir, or start as root"
@@ -75,6 +76,10 @@ class Store:
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing over every repository; one inside another belongs to the outer one."""
         return self._db.transaction()
+
+    def announce(self, socket: Path) -> None:
+        """Tell clients of this state directory where its daemon listens."""
+        self._lock.announce(socket)
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Run `call` when the open transaction is committed; at once where none is open."""

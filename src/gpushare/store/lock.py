@@ -5,7 +5,10 @@ import fcntl
 import os
 from pathlib import Path
 
+from gpushare.config.announced import announcement, read
 from gpushare.model.errors import DaemonRunningError
+
+_LONGEST = 4096  # bytes: a pid and a path
 
 
 class StateLock:
@@ -21,16 +24,29 @@ class StateLock:
             # ends.
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._fd, 32, 0).decode().strip() or "unknown"
+            pid, socket = read(os.pread(self._fd, _LONGEST, 0))
             os.close(self._fd)
-            raise DaemonRunningError(
-                f"another daemon (pid {holder}) uses {path.parent}",
-                "one state directory belongs to one daemon",
-                "use that daemon (gpushare ps), or start with another --state-dir",
-            ) from None
-        # Only the holder of the lock writes, so a reader finds the pid of the daemon that runs.
+            raise _used(path.parent, pid or "unknown", socket) from None
+        self._write(announcement(os.getpid()))
+
+    def announce(self, socket: Path) -> None:
+        """Write where this daemon listens, for clients and for a second daemon's error."""
+        self._write(announcement(os.getpid(), socket))
+
+    def _write(self, text: bytes) -> None:
+        # Only the holder of the lock writes, so a reader finds the daemon that runs.
         os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(self._fd, text, 0)
 
     def release(self) -> None:
         os.close(self._fd)
+
+
+def _used(folder: Path, pid: str, socket: Path | None) -> DaemonRunningError:
+    listens = f", and listens on {socket}" if socket else ""
+    use = f"gpushare --socket {socket} ps" if socket else "gpushare ps"
+    return DaemonRunningError(
+        f"another daemon (pid {pid}) uses {folder}{listens}",
+        "one state directory belongs to one daemon",
+        f"use that daemon ({use}), or start with another --state-dir",
+    )

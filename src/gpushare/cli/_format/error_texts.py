@@ -140,14 +140,15 @@ EXPLANATIONS = {
     "GS1401": (
         "No daemon runs, or it listens on another socket. Existing shares continue.",
         (
-            "Start one with `gpushare daemon --detach`. `gpushare config show --origin` "
-            "shows which socket the command uses."
+            "Start one with `gpushare daemon --detach`. If one runs already, the error of that "
+            "command names its socket. `gpushare config show --origin` shows which socket the "
+            "command uses."
         ),
     ),
     "GS1402": (
         "Two daemons with the same state would grant the same memory twice.",
         (
-            "Use the running one (`gpushare daemon status`), or give the second its own "
+            "Use the running one, whose socket the message names, or give the second its own "
             "--state-dir, --runtime-dir and --socket."
         ),
     ),

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the daemon of a state directory listens.
+
+The socket of a user's daemon is in XDG_RUNTIME_DIR, which logins over ssh, su, sudo or cron may not
+have, or have another one. The state directory is the same for all of them, so the daemon writes
+there where it listens: the second line of `daemon.lock`, after its pid.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+LOCK = "daemon.lock"
+_LONGEST = 4096  # bytes: a pid and a path
+
+
+def announcement(pid: int, socket: Path | None = None) -> bytes:
+    """What the daemon writes; without a socket while it does not listen yet."""
+    return f"{pid}\n".encode() + (os.fsencode(socket) + b"\n" if socket else b"")
+
+
+def read(text: bytes) -> tuple[str, Path | None]:
+    """The pid as text, and the socket if it is known."""
+    pid, _, rest = text[:_LONGEST].partition(b"\n")
+    path = rest.partition(b"\n")[0]
+    return pid.decode(errors="replace").strip(), Path(os.fsdecode(path)) if path else None
+
+
+def socket_of(state_dir: Path) -> Path | None:
+    """The socket of the directory's daemon; None if there is none, or another user's is there."""
+    try:
+        with (state_dir / LOCK).open("rb") as file:
+            socket = read(file.read(_LONGEST))[1]
+        status = socket.lstat() if socket and socket.is_absolute() else None
+    except (OSError, ValueError):
+        return None
+    if status is None or not stat.S_ISSOCK(status.st_mode):
+        return None
+    return socket if status.st_uid in {0, os.geteuid()} else None
