@@ -3,12 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "machine/process.h"
 
 static gs_image *attached;
 int gs_image_fd = -1;
@@ -55,16 +58,56 @@ gs_image *gs_image_attach(void)
     return attached;
 }
 
+enum { LOOK_AFTER_NS = 5000000 };
+
+static __thread bool passed; /* this thread goes on without the lock */
+
+/* False too when it is not of this pid namespace. */
+static bool holder_is_stopped(const gs_image *image)
+{
+    char path[48], text[1024];
+    int holder = __atomic_load_n(&image->lock.__data.__owner, __ATOMIC_RELAXED);
+    snprintf(path, sizeof path, "/proc/%d/stat", holder);
+    if (!holder || !gs_read_file(path, text, sizeof text))
+        return false;
+    const char *rest = strrchr(text, ')');
+    return rest && (strncmp(rest, ") T", 3) == 0 || strncmp(rest, ") t", 3) == 0);
+}
+
+static int lock_for_a_while(gs_image *image)
+{
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_nsec += LOOK_AFTER_NS;
+    if (end.tv_nsec >= 1000000000) {
+        end.tv_sec++;
+        end.tv_nsec -= 1000000000;
+    }
+    return pthread_mutex_timedlock(&image->lock, &end);
+}
+
 void gs_image_lock(gs_image *image)
 {
+    static __thread bool was_stopped;
+    int error = was_stopped ? pthread_mutex_trylock(&image->lock) : lock_for_a_while(image);
+    while (error == EBUSY || error == ETIMEDOUT) {
+        /* A GPU does not stop with one of its programs (image.h, invariant 4). */
+        passed = was_stopped = holder_is_stopped(image);
+        if (passed)
+            return;
+        error = lock_for_a_while(image);
+    }
+    was_stopped = false;
     /* Nothing needs repair when the owner died (image.h, invariant 2). */
-    if (pthread_mutex_lock(&image->lock) == EOWNERDEAD)
+    if (error == EOWNERDEAD)
         pthread_mutex_consistent(&image->lock);
 }
 
 void gs_image_unlock(gs_image *image)
 {
-    pthread_mutex_unlock(&image->lock);
+    if (!passed)
+        pthread_mutex_unlock(&image->lock);
+    passed = false;
 }
 
 static uint64_t charged(const gs_image *image, int device)

@@ -20,6 +20,8 @@
  *    dies.
  * 3. A device is a physical GPU, or a MIG instance that names its parent. Both are entries of
  *    devices[]. A process is charged on the device it computes on.
+ * 4. A process that is stopped while it holds the lock does not stop the machine: others go on
+ *    without the lock. Every process writes its own slot, so little can disagree meanwhile.
  */
 #ifndef GS_SIM_IMAGE_H
 #define GS_SIM_IMAGE_H
