@@ -7,7 +7,9 @@
 #include "charge/ledger.h"
 #include "charge/unmovable.h"
 #include "driver/capture_state.h"
+#include "driver/dlopen.h"
 #include "driver/quiesce.h"
+#include "driver/real.h"
 #include "hooks/memory/graph_memory.h"
 #include "hooks/memory/ipc.h"
 #include "hooks/memory/pool.h"
@@ -30,6 +32,8 @@
 /* Another thread may have held any of the locks at the fork, so nothing is freed or unlocked. */
 static void forget_everything(void)
 {
+    gs_resolve_forget();
+    gs_dlopen_forget();
     gs_charge_forget();
     gs_attach_forget();
     gs_ledger_forget();

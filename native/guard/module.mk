@@ -4,18 +4,19 @@ GUARD_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(GUARD_SOURCES))
 
 $(BUILD)/obj/guard/%.o: override CFLAGS += -Iguard
 
-# Its tail calls are what makes RTLD_NEXT mean the caller's next.
-$(BUILD)/obj/guard/driver/dlsym.o: override CFLAGS += -O2
+# Their tail calls make RTLD_NEXT and RPATH mean those of the caller.
+GUARD_TAIL_CALLS := $(addprefix $(BUILD)/obj/guard/driver/,dlsym.o dlopen.o)
+$(GUARD_TAIL_CALLS): override CFLAGS += -O2
 
 # Sanitizers call dlsym before they can check anything.
 ifneq ($(SAN),)
-$(BUILD)/obj/guard/driver/dlsym.o $(BUILD)/obj/guard/base/elf.o: override CFLAGS += -fno-sanitize=all
+$(GUARD_TAIL_CALLS) $(BUILD)/obj/guard/base/elf.o: override CFLAGS += -fno-sanitize=all
 endif
 
 # -Bsymbolic: our own references must mean us even where the program exports the same names.
-$(BUILD)/guard/libgpushare.so: $(GUARD_OBJECTS)
+$(BUILD)/guard/libgpushare.so: $(GUARD_OBJECTS) guard/exports.map
 	@mkdir -p $(@D)
-	$(CC) -shared -Wl,-soname,libgpushare.so -Wl,-Bsymbolic $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) -shared -Wl,-soname,libgpushare.so -Wl,-Bsymbolic -Wl,--version-script=guard/exports.map $(LDFLAGS) -o $@ $(GUARD_OBJECTS) $(LDLIBS)
 
 ALL += $(BUILD)/guard/libgpushare.so
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/elf.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 struct tables {
     const ElfW(Sym) * symbols;
@@ -109,4 +111,93 @@ void *gs_next_definition(const char *symbol)
     for (object = _r_debug.r_map; object != us && !function; object = object->l_next)
         function = defined_in(object, symbol);
     return function;
+}
+
+typedef bool visit_symbol(const struct tables *, uint32_t index, void *);
+
+static bool each_symbol(const struct tables *tables, visit_symbol *visit, void *with)
+{
+    bool done = true;
+    if (!tables->gnu_hash) {
+        for (uint32_t index = 1; tables->hash && index < tables->hash[1]; index++)
+            done = visit(tables, index, with) && done;
+        return done;
+    }
+    const uint32_t *table = tables->gnu_hash;
+    const uint32_t *bucket = table + 4 + table[2] * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
+    const uint32_t *chain = bucket + table[0];
+    for (uint32_t i = 0; i < table[0]; i++)
+        for (uint32_t index = bucket[i]; index >= table[1]; index++) {
+            done = visit(tables, index, with) && done;
+            if (chain[index - table[1]] & 1)
+                break;
+        }
+    return done;
+}
+
+/*
+ * The protection of a page, from the program headers of its object; 0: unknown. Not by
+ * dl_iterate_phdr(), which shows the namespace of its caller only.
+ */
+static int protection(const void *at)
+{
+    Dl_info object;
+    if (!dladdr(at, &object) || !object.dli_fbase)
+        return 0;
+    const ElfW(Ehdr) *elf = object.dli_fbase;
+    const ElfW(Phdr) *header = (const void *)((uintptr_t)elf + elf->e_phoff);
+    uintptr_t first = UINTPTR_MAX, offset = (uintptr_t)at - (uintptr_t)elf;
+    for (int i = 0; i < elf->e_phnum; i++) {
+        if (header[i].p_type != PT_LOAD)
+            continue;
+        if (first == UINTPTR_MAX)
+            first = header[i].p_vaddr;
+        if (offset - (header[i].p_vaddr - first) < header[i].p_memsz)
+            return (header[i].p_flags & PF_R ? PROT_READ : 0)
+                   | (header[i].p_flags & PF_W ? PROT_WRITE : 0)
+                   | (header[i].p_flags & PF_X ? PROT_EXEC : 0);
+    }
+    return 0;
+}
+
+struct redefinition {
+    const struct link_map *object;
+    void *(*other)(const char *name, void *function);
+    uintptr_t page; /* the last one written, and its protection */
+    int protection;
+};
+
+/* Other threads may run code in the same page, so it stays executable. */
+static bool write_word(struct redefinition *redefinition, ElfW(Addr) * word, ElfW(Addr) value)
+{
+    uintptr_t size = (uintptr_t)sysconf(_SC_PAGESIZE), page = (uintptr_t)word / size * size;
+    if (page != redefinition->page)
+        redefinition->protection = protection(word);
+    redefinition->page = page;
+    int before = redefinition->protection;
+    if (!before || mprotect((void *)page, size, before | PROT_WRITE) < 0)
+        return false;
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+    return mprotect((void *)page, size, before) == 0;
+}
+
+static bool redefine(const struct tables *tables, uint32_t index, void *argument)
+{
+    struct redefinition *redefinition = argument;
+    ElfW(Sym) *symbol = (ElfW(Sym) *)&tables->symbols[index];
+    if (symbol->st_shndx == SHN_UNDEF || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC)
+        return true;
+    ElfW(Addr) base = redefinition->object->l_addr;
+    void *function = (void *)(base + symbol->st_value),
+         *other = redefinition->other(tables->strings + symbol->st_name, function);
+    /* The dynamic linker adds the base again; addresses below it wrap around. */
+    return !other || other == function
+           || write_word(redefinition, &symbol->st_value, (ElfW(Addr))other - base);
+}
+
+bool gs_redefine(void *object, void *(*other)(const char *name, void *function))
+{
+    struct redefinition redefinition = {.object = object, .other = other};
+    struct tables tables = read_tables(redefinition.object);
+    return tables.symbols && tables.strings && each_symbol(&tables, redefine, &redefinition);
 }

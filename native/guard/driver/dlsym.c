@@ -3,44 +3,24 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "base/elf.h"
 #include "base/export.h"
+#include "driver/driver_library.h"
+#include "driver/interposed.h"
 #include "driver/real.h"
 #include "share/attach.h"
 
 typedef void *gs_dlvsym(void *handle, const char *symbol, const char *version);
 
-/*
- * RTLD_NEXT and RTLD_DEFAULT depend on the caller, which dlsym() identifies by its return address.
- * A tail call keeps the return address of the program.
- */
-#if defined(__has_attribute)
-#if __has_attribute(musttail)
-#define TAIL_CALL __attribute__((musttail))
-#endif
-#endif
-#ifndef TAIL_CALL
-#define TAIL_CALL
-#endif
-
 static void *next_dlsym, *next_dlvsym;
-
-static void *resolve_once(void **place, const char *symbol)
-{
-    void *function = __atomic_load_n(place, __ATOMIC_RELAXED);
-    if (!function) {
-        function = gs_next_definition(symbol);
-        __atomic_store_n(place, function, __ATOMIC_RELAXED);
-    }
-    return function;
-}
 
 gs_dlsym *gs_next_dlsym(void)
 {
-    return (gs_dlsym *)resolve_once(&next_dlsym, "dlsym");
+    return (gs_dlsym *)gs_next_once(&next_dlsym, "dlsym");
 }
 
 static bool ours(void *handle, const char *symbol)
@@ -50,14 +30,20 @@ static bool ours(void *handle, const char *symbol)
     return prefixed && handle != RTLD_NEXT && gs_hooks_symbol(symbol);
 }
 
-static void *wrapped(const char *symbol, void *function)
+/* Handles whose lookups go through all libraries of the program, ours included. */
+static bool searches_all(const void *handle)
+{
+    return handle == RTLD_DEFAULT || handle == _r_debug.r_map;
+}
+
+static void *wrapped(const void *handle, const char *symbol, void *function)
 {
     /* Without the driver our export must not be found: continue after this library. */
-    if (gs_is_wrapper(function)) {
+    if (searches_all(handle) && gs_is_wrapper(function)) {
         function = gs_next_dlsym()(RTLD_NEXT, symbol);
         __asm__ volatile("" : "+r"(function)); /* not a tail call: the caller is this library */
     }
-    if (!function || !gs_active())
+    if (!function || !gs_active() || gs_resolving())
         return function;
     int kept_errno = errno;
     bool loaded = symbol[0] == 'c' ? (cuda(), gs_cuda_ready) : (nvml(), gs_nvml_ready);
@@ -66,23 +52,40 @@ static void *wrapped(const char *symbol, void *function)
 }
 
 /* A failed lookup stays as it is, dlerror() included. */
-static void *answer(const char *symbol, void *function)
+static void *answer(const void *handle, const char *symbol, void *function)
 {
-    return function ? wrapped(symbol, function) : NULL;
+    return function ? wrapped(handle, symbol, function) : NULL;
 }
 
-GS_EXPORT void *dlsym(void *handle, const char *symbol)
+/*
+ * The driver's own lookups get the plain function: a driver library may be a stub that finds the
+ * real one by dlsym() (WSL2), and would call itself.
+ */
+static bool is_hooked(void *handle, const char *symbol, const void *caller)
 {
-    gs_dlsym *next = gs_next_dlsym();
-    if (ours(handle, symbol))
-        return answer(symbol, next(handle, symbol));
-    TAIL_CALL return next(handle, symbol);
+    return ours(handle, symbol) && !gs_in_driver_library(caller);
 }
 
-GS_EXPORT void *dlvsym(void *handle, const char *symbol, const char *version)
-{
-    gs_dlvsym *next = (gs_dlvsym *)resolve_once(&next_dlvsym, "dlvsym");
-    if (ours(handle, symbol))
-        return answer(symbol, next(handle, symbol, version));
-    TAIL_CALL return next(handle, symbol, version);
-}
+#define DLSYM(function)                                             \
+    GS_EXPORT void *function(void *handle, const char *symbol)      \
+    {                                                               \
+        gs_dlsym *next = gs_next_dlsym();                           \
+        if (is_hooked(handle, symbol, __builtin_return_address(0))) \
+            return answer(handle, symbol, next(handle, symbol));    \
+        TAIL_CALL return next(handle, symbol);                      \
+    }
+DLSYM(gs_dlsym_now)
+DLSYM(gs_dlsym_before)
+GS_VERSIONS(dlsym, gs_dlsym_now, gs_dlsym_before, GS_FIRST_VERSION);
+
+#define DLVSYM(function)                                                            \
+    GS_EXPORT void *function(void *handle, const char *symbol, const char *version) \
+    {                                                                               \
+        gs_dlvsym *next = (gs_dlvsym *)gs_next_once(&next_dlvsym, "dlvsym");        \
+        if (is_hooked(handle, symbol, __builtin_return_address(0)))                 \
+            return answer(handle, symbol, next(handle, symbol, version));           \
+        TAIL_CALL return next(handle, symbol, version);                             \
+    }
+DLVSYM(gs_dlvsym_now)
+DLVSYM(gs_dlvsym_before)
+GS_VERSIONS(dlvsym, gs_dlvsym_now, gs_dlvsym_before, GS_FIRST_VERSION);

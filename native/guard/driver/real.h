@@ -3,7 +3,7 @@
  * The driver's own functions: one pointer per row of hooks.def. The guard calls the driver through
  * cuda() and nvml() only, so its calls never reach its own hooks.
  * Owner: resolve.c fills both tables once, when the libraries are loaded.
- * Threads: any; a lock is taken until the first resolution only.
+ * Threads: any; no lock is held while the driver is asked.
  * Limits: a function that the driver lacks returns "not supported"; no pointer is NULL.
  */
 #ifndef GS_REAL_H
@@ -71,6 +71,15 @@ static inline const struct gs_nvml *nvml(void)
  * hook of exactly that function. An unknown function is counted and returned as it is.
  */
 void *gs_wrapper(void *function, const char *name);
+
+/* That hook, or NULL; counts nothing. */
+void *gs_find_wrapper(void *function);
+
+/* Whether this thread looks up the driver's functions now. */
+bool gs_resolving(void);
+
+/* In the child of a fork. */
+void gs_resolve_forget(void);
 
 /* Whether this is one of the hooks. */
 bool gs_is_wrapper(void *function);

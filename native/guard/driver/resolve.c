@@ -18,8 +18,12 @@
  *    versions.
  * 4. Tables are complete before `gs_cuda_ready` is set, and never change afterwards.
  * 5. The libraries stay loaded after the first resolution, even if the program closes them.
+ * 6. Nothing foreign runs under `lock`: the driver, and the dlsym() and dlopen() that come after ours,
+ *    may call dlsym() in turn, on this thread or on one that this thread waits for. Such a call gets
+ *    the plain function.
  *
- * Threads: any; `lock` guards resolution and the map. Limits: cuGetExportTable() is not interposed.
+ * Threads: any, also several at once: all learn the same; `lock` guards the map and the tables.
+ * Limits: cuGetExportTable() is not interposed.
  */
 #include "driver/real.h"
 
@@ -28,7 +32,9 @@
 #include <string.h>
 
 #include "base/map.h"
+#include "driver/dlopen.h"
 #include "driver/dlsym.h"
+#include "driver/redirect.h"
 #include "share/attach.h"
 
 struct gs_cuda gs_cuda;
@@ -72,12 +78,14 @@ static const struct row nvml_rows[] = {
 };
 
 enum {
+    STREAM_FLAGS = 3,
     CUDA_ROWS = sizeof cuda_rows / sizeof *cuda_rows,
     NVML_ROWS = sizeof nvml_rows / sizeof *nvml_rows,
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gs_map wrappers;
+static __thread bool resolving;
 
 static CUresult cuda_lacks(void)
 {
@@ -98,16 +106,32 @@ static void learn(void *function, void *wrapper)
                    &(struct gs_entry){.space = GS_WRAPPER, .key = key, .owner = wrapper});
 }
 
-static void resolve_rows(void *library, const struct row *rows, int count, void *lacking)
+/* What the libraries answer, collected before `lock` is taken: they may call dlsym() themselves. */
+struct answers {
+    void *exported[CUDA_ROWS];
+    void *by_flags[CUDA_ROWS][STREAM_FLAGS];
+};
+
+static void ask_for_exports(void *library, const struct row *rows, int count, void **functions)
 {
-    for (int i = 0; i < count; i++) {
-        void *function = gs_next_dlsym()(library, rows[i].symbol);
-        *rows[i].real = function ? function : lacking;
-        learn(function, rows[i].wrapper);
-        learn(rows[i].wrapper, rows[i].wrapper);
-    }
+    for (int i = 0; i < count; i++)
+        functions[i] = gs_next_dlsym()(library, rows[i].symbol);
     /* The program's next dlerror() must not report our failed lookups. */
     dlerror();
+}
+
+/* Called by the driver itself, a hook must find functions, so this comes before it is asked more. */
+static void learn_exports(const struct row *rows, int count, void *const *functions, void *lacking,
+                          const bool *ready)
+{
+    pthread_mutex_lock(&lock);
+    /* Invariant 4; and once redirected, the library answers with hooks. */
+    for (int i = 0; i < count && !*ready; i++) {
+        *rows[i].real = functions[i] ? functions[i] : lacking;
+        learn(functions[i], rows[i].wrapper);
+        learn(rows[i].wrapper, rows[i].wrapper);
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 static void *proc_address(const struct row *row, unsigned flags)
@@ -122,58 +146,111 @@ static void *proc_address(const struct row *row, unsigned flags)
 }
 
 /* cuGetProcAddress() may return other pointers than the exported ones. */
-static void resolve_proc_addresses(void)
+static void ask_for_proc_addresses(struct answers *answers)
 {
-    for (int i = 0; i < CUDA_ROWS; i++) {
-        const struct row *row = &cuda_rows[i];
-        for (unsigned flags = 0; row->streams >> flags; flags++) {
-            void *function = row->streams >> flags & 1 ? proc_address(row, flags) : NULL;
-            if (function && *row->real == (void *)cuda_lacks)
-                *row->real = function;
-            learn(function, row->wrapper);
+    for (int i = 0; i < CUDA_ROWS; i++)
+        for (unsigned flags = 0; flags < STREAM_FLAGS; flags++)
+            answers->by_flags[i][flags] =
+                cuda_rows[i].streams >> flags & 1 ? proc_address(&cuda_rows[i], flags) : NULL;
+}
+
+static void learn_proc_addresses(const struct answers *answers)
+{
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < CUDA_ROWS && !gs_cuda_ready; i++)
+        for (unsigned flags = 0; flags < STREAM_FLAGS; flags++) {
+            void *function = answers->by_flags[i][flags];
+            if (function && *cuda_rows[i].real == (void *)cuda_lacks)
+                *cuda_rows[i].real = function;
+            learn(function, cuda_rows[i].wrapper);
         }
-    }
+    pthread_mutex_unlock(&lock);
 }
 
 /* Invariant 5: the handle is never closed. */
 static void *hold(const char *library)
 {
-    void *handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
+    void *handle = gs_next_dlopen()(library, RTLD_LAZY | RTLD_NOLOAD);
     if (!handle)
         dlerror();
     return handle;
 }
 
-void gs_resolve_cuda(void)
+/* True for one thread. Only after it the library may be redirected. */
+static bool complete(bool *ready)
 {
     pthread_mutex_lock(&lock);
-    if (!gs_cuda_ready) {
-        void *library = hold("libcuda.so.1");
-        resolve_rows(library ? library : RTLD_NEXT, cuda_rows, CUDA_ROWS, (void *)cuda_lacks);
-        if (library)
-            resolve_proc_addresses();
-        __atomic_store_n(&gs_cuda_ready, library != NULL, __ATOMIC_RELEASE);
-    }
+    bool first = !*ready;
+    __atomic_store_n(ready, true, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&lock);
+    return first && gs_active();
+}
+
+static void resolve_cuda(void)
+{
+    struct answers answers;
+    void *library = hold("libcuda.so.1");
+    ask_for_exports(library ? library : RTLD_NEXT, cuda_rows, CUDA_ROWS, answers.exported);
+    learn_exports(cuda_rows, CUDA_ROWS, answers.exported, (void *)cuda_lacks, &gs_cuda_ready);
+    if (!library)
+        return;
+    ask_for_proc_addresses(&answers);
+    learn_proc_addresses(&answers);
+    if (complete(&gs_cuda_ready))
+        gs_redirect(library, "libcuda.so.1");
+}
+
+static void resolve_nvml(void)
+{
+    void *functions[NVML_ROWS], *library = hold("libnvidia-ml.so.1");
+    ask_for_exports(library ? library : RTLD_NEXT, nvml_rows, NVML_ROWS, functions);
+    learn_exports(nvml_rows, NVML_ROWS, functions, (void *)nvml_lacks, &gs_nvml_ready);
+    if (library && complete(&gs_nvml_ready))
+        gs_redirect(library, "libnvidia-ml.so.1");
+}
+
+bool gs_resolving(void)
+{
+    return resolving;
+}
+
+static void once_per_thread(void (*resolve)(void))
+{
+    if (resolving)
+        return;
+    resolving = true;
+    resolve();
+    resolving = false;
+}
+
+void gs_resolve_cuda(void)
+{
+    once_per_thread(resolve_cuda);
 }
 
 void gs_resolve_nvml(void)
 {
-    pthread_mutex_lock(&lock);
-    if (!gs_nvml_ready) {
-        void *library = hold("libnvidia-ml.so.1");
-        resolve_rows(library ? library : RTLD_NEXT, nvml_rows, NVML_ROWS, (void *)nvml_lacks);
-        __atomic_store_n(&gs_nvml_ready, library != NULL, __ATOMIC_RELEASE);
-    }
-    pthread_mutex_unlock(&lock);
+    once_per_thread(resolve_nvml);
 }
 
-void *gs_wrapper(void *function, const char *name)
+void gs_resolve_forget(void)
+{
+    lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    resolving = false;
+}
+
+void *gs_find_wrapper(void *function)
 {
     pthread_mutex_lock(&lock);
     const struct gs_entry *entry = gs_map_find(&wrappers, GS_WRAPPER, (uintptr_t)function);
     void *wrapper = entry ? entry->owner : NULL;
     pthread_mutex_unlock(&lock);
+    return wrapper;
+}
+
+void *gs_wrapper(void *function, const char *name)
+{
+    void *wrapper = gs_find_wrapper(function);
     if (!wrapper)
         gs_count_unhooked(name);
     return wrapper ? wrapper : function;

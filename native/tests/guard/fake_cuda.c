@@ -2,10 +2,12 @@
 /*
  * A driver with properties that the simulated machine does not have: cuGetProcAddress() returns
  * other pointers than the exported ones and a version that is newer than the guard knows, 32-bit
- * entry points work, and physical memory is counted across processes in the file that
- * FAKE_CUDA_COUNTER names.
+ * entry points work, it looks up its own functions with dlsym() while it is asked, on threads of its
+ * own too, and physical memory is counted across processes in the file that FAKE_CUDA_COUNTER names.
  */
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,11 +142,28 @@ CUresult cuMemAlloc_v9(CUdeviceptr *pointer, size_t bytes)
     return inner_alloc(pointer, bytes);
 }
 
+/* As a stub does that loads the real driver. */
+static void *look_up(void *name)
+{
+    void *self = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+    return self ? dlsym(self, name) : NULL;
+}
+
+static void look_up_here_and_there(void)
+{
+    pthread_t thread;
+    void *found = NULL;
+    look_up("cuMemAlloc_v2");
+    if (pthread_create(&thread, NULL, look_up, "cuMemFree_v2") == 0)
+        pthread_join(thread, &found);
+}
+
 CUresult cuGetProcAddress_v2(const char *name, void **function, int version, cuuint64_t flags,
                              CUdriverProcAddressQueryResult *status)
 {
     if (status)
         *status = CU_GET_PROC_ADDRESS_SUCCESS;
+    look_up_here_and_there();
     *function = NULL;
     if (strcmp(name, "cuMemAlloc") == 0)
         *function = version >= 99000  ? (void *)cuMemAlloc_v9

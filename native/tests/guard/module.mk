@@ -51,3 +51,4 @@ test-hooks: $(addprefix $(GUARD_TESTS)/,hooks_test linked_test libnext.so libker
 		$(abspath $(GUARD_TESTS)/libnext.so) $(abspath $(GUARD_TESTS)/linked_test)
 
 include tests/guard/schedule/module.mk
+include tests/guard/lookup/module.mk
