@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs that reach the driver past the usual lookup of symbols are limited all the same."""
+"""Programs that reach the driver past the usual lookup of symbols are limited too."""
 
 import os
 from pathlib import Path
