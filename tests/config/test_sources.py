@@ -2,8 +2,10 @@
 """Where settings come from, and who wins."""
 
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from msgspec import Meta
 
 from gpushare.config.settings import LogLevel
 from gpushare.config.sources import FIELDS, VARIABLES, describe, load
@@ -132,6 +134,19 @@ def test_a_socket_that_was_set_is_the_one_that_is_asked(tmp_path: Path) -> None:
     assert found.reachable_socket() == Path("/srv/sock")
 
 
+def _bounds(kind: Any) -> tuple[float | None, float | None] | None:
+    """The least and the most of a number's type; None for other types."""
+    least, most, number = None, None, False
+    kinds = [kind]
+    while kinds:
+        kind = kinds.pop()
+        for meta in getattr(kind, "__metadata__", ()):
+            least, most = meta.ge if least is None else least, meta.le if most is None else most
+        kinds += [k for k in get_args(kind) if not isinstance(k, Meta)]
+        number = number or getattr(kind, "__supertype__", kind) in {int, float}
+    return (least, most) if number else None
+
+
 def test_every_key_has_a_variable_and_a_description() -> None:
     assert VARIABLES.keys() == FIELDS.keys()
     assert all(describe(name) for name in FIELDS)
@@ -160,6 +175,68 @@ def test_sizes_are_written_as_on_the_command_line(tmp_path: Path, text: str, siz
 def test_settings_out_of_their_bounds_are_refused(tmp_path: Path, variable: str, text: str) -> None:
     with pytest.raises(ConfigError, match=variable):
         load({}, {variable: text}, tmp_path)
+
+
+NUMBERS = {
+    name: bounds for name, field in FIELDS.items() if (bounds := _bounds(field.type)) is not None
+}
+
+
+def test_every_number_has_a_range() -> None:
+    assert {"reconcile_interval", "turn_seconds", "swap_memory", "gate_quantum"} <= NUMBERS.keys()
+    for name, (least, most) in NUMBERS.items():
+        assert least is not None, name
+        assert most is not None, name
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("text", ["-1", "inf", "-inf", "nan", "1e-9", "1e300", "9" * 30, "true"])
+def test_no_number_is_taken_outside_its_range(tmp_path: Path, name: str, text: str) -> None:
+    least, most = NUMBERS[name]
+    assert least is not None
+    assert most is not None
+    if text == "1e-9" and least == 0 and FIELDS[name].type.__origin__ is float:
+        return
+    file = write(tmp_path / "etc/gpushare/config.toml", f"{name} = {text}")
+    with pytest.raises(ConfigError, match=name):
+        load({}, {}, tmp_path)
+    file.unlink()
+    with pytest.raises(ConfigError, match=name.upper()):
+        load({}, {VARIABLES[name]: text}, tmp_path)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_both_ends_of_a_range_are_taken(tmp_path: Path, name: str) -> None:
+    for end in NUMBERS[name]:
+        assert getattr(load({}, {VARIABLES[name]: str(end)}, tmp_path).settings, name) == end
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "0.0.0.0",
+        ":99999",
+        "h:",
+        ":",
+        "h:-1",
+        "h:1.5",
+        "h:\u0661",
+        "h:7443:1",
+        "::1:7443",
+        "a b:1",
+        "h: 1",
+    ],
+)
+def test_an_address_to_listen_on_has_a_port(tmp_path: Path, place: str) -> None:
+    write(tmp_path / "etc/gpushare/config.toml", f'listen = "{place}"')
+    with pytest.raises(ConfigError, match="listen"):
+        load({}, {}, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["", "0.0.0.0:7443", ":7443", "[::]:7443", "gpu.lab:0"])
+def test_addresses_to_listen_on(tmp_path: Path, place: str) -> None:
+    write(tmp_path / "etc/gpushare/config.toml", f'listen = "{place}"')
+    assert load({}, {}, tmp_path).settings.listen == place
 
 
 def test_a_former_key_is_read_with_a_warning(tmp_path: Path) -> None:

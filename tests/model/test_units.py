@@ -18,6 +18,11 @@ from gpushare.model.units import GIB, MIB, format_bytes, parse_bytes, parse_dura
         ("500MB", 500_000_000),
         ("1", 1),
         ("2t", 2 * 1024 * GIB),
+        ("8Gi", 8 * GIB),
+        ("8192Mi", 8 * GIB),
+        ("512Ki", MIB // 2),
+        ("1Ti", 1024 * GIB),
+        ("1.5gi", 3 * GIB // 2),
     ],
 )
 def test_sizes_are_read_as_their_users_write_them(text, expected):
@@ -37,6 +42,10 @@ def test_sizes_are_read_as_their_users_write_them(text, expected):
         "1e9",
         "8,5GiB",
         "99999999999999GiB",
+        "8i",
+        "8Gib B",
+        "9" * 5000,
+        "0." + "1" * 5000 + "GiB",
         "٣GiB ",
     ],
 )
@@ -79,7 +88,9 @@ def test_durations(text, seconds):
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0", "0s", "1w", "-5m", "1h30m"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "0s", "1w", "-5m", "1h30m", "\u0663h", "9" * 13, "9" * 5000]
+)
 def test_a_malformed_duration_is_refused(text):
     with pytest.raises(BadQuantityError):
         parse_duration(text)

@@ -12,6 +12,7 @@ from gpushare.model.errors import UsageError
 from gpushare.model.event import Event
 from gpushare.model.service import Service
 from gpushare.model.share import Caller
+from gpushare.model.units import is_number
 
 _HEARTBEAT_SECONDS = 15
 _HEARTBEAT = b": still here\n\n"
@@ -20,7 +21,7 @@ _HEARTBEAT = b": still here\n\n"
 def stream(service: Service, request: Request, caller: Caller) -> StreamingResponse:
     """Events after `Last-Event-ID` or `?since=`; without either, all stored events."""
     since = request.headers.get("last-event-id") or request.query_params.get("since", "0")
-    if not since.isdecimal():
+    if not is_number(since):
         raise UsageError(f"cannot read the event number {since!r}", hint="use the id of an event")
     events = service.events(int(since), caller)
     sent = _with_heartbeat(events, lambda: service.identity.ended(caller))

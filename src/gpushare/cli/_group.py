@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from ._strict import refuse_empty, refuse_empty_options
+
 
 class Verb(NamedTuple):
     """Where a command is, as a module of `gpushare.cli`, and its line in the list of commands."""
@@ -66,7 +68,7 @@ class Verbs(UserDict[str, click.Command]):
         # `exec` is a function of Python, so the command's function has another name.
         command = getattr(module, f"{verb}_" if verb == "exec" else verb)
         assert isinstance(command, click.Command)
-        return command
+        return refuse_empty(command)
 
 
 class VerbGroup(click.Group):
@@ -74,6 +76,7 @@ class VerbGroup(click.Group):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, commands=Verbs())
+        refuse_empty_options(self)
 
     def list_commands(self, _: click.Context) -> list[str]:
         return list(VERBS)

@@ -14,6 +14,7 @@ from gpushare.session.gpu_choice import ask_for
 from gpushare.session.spec_options import SPEC_FIELDS, SpecField, changes, spec
 
 from ._connect import client, complete_gpu, complete_share
+from ._strict import Number
 
 Command = Callable[..., Any]
 
@@ -99,7 +100,7 @@ def _option(field: SpecField) -> Callable[[Command], Command]:
         *field.flags,
         field.keyword,
         metavar=field.metavar,
-        type=kind if field.minimum is None else click.IntRange(field.minimum),
+        type=kind if field.minimum is None else Number(field.minimum),
         is_flag=field.is_flag,
         multiple=field.repeated,
         shell_complete=complete_gpu if field.keyword == "gpu" else None,

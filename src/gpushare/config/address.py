@@ -6,8 +6,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gpushare.model.errors import ConfigError
+from gpushare.model.units import is_number
 
 PORT = 7443
+_DIGITS, _LAST_PORT = 5, 65535
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,23 @@ def parse(url: str) -> tuple[str, int, bool]:
             f"https://{host}:{PORT}",
         )
     return host, port or PORT, parts.scheme == "https"
+
+
+def listen_address(place: str) -> tuple[str | None, int]:
+    """Host and port of `HOST:PORT`, `[ADDRESS]:PORT` or `:PORT`, which has no host.
+
+    Raises ConfigError.
+    """
+    host, colon, port = place.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    odd = any(letter.isspace() for letter in host) or (":" in host and not bracketed)
+    if not colon or odd or not is_number(port) or len(port) > _DIGITS or int(port) > _LAST_PORT:
+        raise ConfigError(
+            f"cannot listen on {place!r}",
+            f"it is not HOST:PORT with a port up to {_LAST_PORT}",
+            "write listen = HOST:PORT, such as 0.0.0.0:7443 or [::]:7443",
+        )
+    return host.strip("[]") or None, int(port)
 
 
 def is_loopback(host: str) -> bool:

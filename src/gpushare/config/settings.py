@@ -10,6 +10,8 @@ from msgspec import Meta
 from gpushare.model.scheduling import SchedulingSettings
 from gpushare.model.units import KIB, MIB, Bytes
 
+MOST_BYTES = 2**50  # 1 PiB, far beyond any machine
+
 
 @unique
 class LogFormat(StrEnum):
@@ -57,7 +59,7 @@ class Settings(SchedulingSettings, kw_only=True):
         LogFormat, Meta(description="`text` for people, `json` for log collectors.")
     ] = LogFormat.TEXT
     reconcile_interval: Annotated[
-        float, Meta(gt=0, description="Seconds between reconcile passes.")
+        float, Meta(ge=0.1, le=3600, description="Seconds between reconcile passes.")
     ] = 5.0
     mps_protocol: Annotated[
         int,
@@ -83,11 +85,12 @@ class Settings(SchedulingSettings, kw_only=True):
         ),
     ] = False
     swap_memory: Annotated[
-        Bytes | None,
+        Annotated[Bytes, Meta(ge=0, le=MOST_BYTES)] | None,
         Meta(description="Maximum host memory for suspended shares; 0: none."),
     ] = None
     swap_ahead: Annotated[
-        Bytes, Meta(description="Part of that to prepare for each user in advance.")
+        Bytes,
+        Meta(ge=0, le=MOST_BYTES, description="Part of that to prepare for each user in advance."),
     ] = Bytes(0)
     swap_dir: Annotated[
         Path | None,
@@ -98,7 +101,11 @@ class Settings(SchedulingSettings, kw_only=True):
     ] = None
     turn_seconds: Annotated[
         float,
-        Meta(gt=0, description="Seconds that a share with memory turns stays on the GPU."),
+        Meta(
+            ge=0.1,
+            le=86400,
+            description="Seconds that a share with memory turns stays on the GPU.",
+        ),
     ] = 30.0
     listen: Annotated[
         str, Meta(description="`HOST:PORT` to listen on for remote callers; empty: none.")
@@ -126,10 +133,11 @@ class Settings(SchedulingSettings, kw_only=True):
     ] = ()
     rate_limit: Annotated[
         float,
-        Meta(ge=0, description="Requests per second for each caller; 0: no limit."),
+        Meta(ge=0, le=1e6, description="Requests per second for each caller; 0: no limit."),
     ] = 100.0
     rate_burst: Annotated[
-        int, Meta(ge=1, description="Requests that each caller may send at once.")
+        int,
+        Meta(ge=1, le=1_000_000, description="Requests that each caller may send at once."),
     ] = 500
     oidc_issuer: Annotated[
         str, Meta(description="URL of the OpenID Connect issuer for logins; empty: none.")
@@ -156,10 +164,20 @@ class Settings(SchedulingSettings, kw_only=True):
         ),
     ] = None
     audit_size: Annotated[
-        Bytes, Meta(ge=64 * KIB, description="Size in bytes after which a new audit file starts.")
+        Bytes,
+        Meta(
+            ge=64 * KIB,
+            le=MOST_BYTES,
+            description="Size in bytes after which a new audit file starts.",
+        ),
     ] = Bytes(64 * MIB)
     audit_days: Annotated[
-        int, Meta(ge=0, description="Days after which a new audit file starts; 0: by size only.")
+        int,
+        Meta(
+            ge=0,
+            le=36500,
+            description="Days after which a new audit file starts; 0: by size only.",
+        ),
     ] = 30
     audit_copy: Annotated[
         AuditCopy,

@@ -27,9 +27,9 @@ from typing import Any
 import msgspec
 
 from gpushare.model.errors import BadQuantityError, ConfigError, SocketDeniedError
-from gpushare.model.units import parse_bytes
+from gpushare.model.units import is_number, parse_bytes
 
-from .address import Remote
+from .address import Remote, listen_address
 from .announced import socket_of
 from .contexts import KEYS, LOCAL, Contexts, from_environment
 from .credentials import Credentials
@@ -239,7 +239,9 @@ def _checked(key: str, value: Any, origin: str) -> Any:
         value = parse_bytes(value) if key in SIZES and _is_size(value) else value
         value = value.split(",") if text and key in LISTS else value
         setting = msgspec.convert(value, kind, strict=not text, dec_hook=_decode)
-    except (msgspec.ValidationError, BadQuantityError) as error:
+        if key == "listen" and setting:
+            listen_address(setting)
+    except (msgspec.ValidationError, BadQuantityError, ConfigError) as error:
         raise ConfigError(f"cannot use {key} of {origin}", str(error), describe(key)) from error
     if isinstance(setting, Path):
         setting = setting.expanduser()
@@ -251,7 +253,7 @@ def _checked(key: str, value: Any, origin: str) -> Any:
 
 def _is_size(value: Any) -> bool:
     """Whether the value is a size such as `64GiB`; plain digits are bytes, and may be 0."""
-    return isinstance(value, str) and not value.isdecimal()
+    return isinstance(value, str) and not is_number(value)
 
 
 def _decode(kind: type, value: object) -> object:

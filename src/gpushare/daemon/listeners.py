@@ -12,6 +12,7 @@ import structlog
 from starlette.applications import Starlette
 
 from gpushare.api import Certificate, FilterSettings, RemoteServer, Server
+from gpushare.config.address import listen_address
 from gpushare.config.settings import Settings
 from gpushare.model.errors import ConfigError, DeniedError, GpushareError
 
@@ -141,7 +142,7 @@ def bound(place: str, *, secure: bool) -> socket.socket:
 
     Raises ConfigError, DeniedError.
     """
-    host, port = _parts(place)
+    host, port = listen_address(place)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -173,11 +174,3 @@ def _listening(listener: socket.socket, place: str, address: tuple[object, ...])
         listener.close()
         raise DeniedError(f"cannot listen on {place}", str(error), "use --listen") from error
     return listener
-
-
-def _parts(place: str) -> tuple[str | None, int]:
-    """`HOST:PORT`, `[ADDRESS]:PORT` or `:PORT`; raises ConfigError."""
-    host, colon, port = place.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise ConfigError(f"cannot listen on {place!r}", hint="write listen = HOST:PORT")
-    return host.strip("[]") or None, int(port)

@@ -18,7 +18,7 @@ from gpushare.model.errors import GpuPageCorruptError, GpushareError, RegionCorr
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.leftover import Kind, Leftover
 from gpushare.model.share import ProcessRef
-from gpushare.model.units import Bytes, format_bytes
+from gpushare.model.units import Bytes, format_bytes, is_number
 
 from .compute_lock import ComputeLock
 
@@ -146,7 +146,7 @@ class Leftovers:
     def _pools(self, shares: KnownShares) -> Iterator[Leftover]:
         for folder in self.pools:
             for path in _files(folder):
-                if path.name.isdecimal() and int(path.name) not in shares.users:
+                if is_number(path.name) and int(path.name) not in shares.users:
                     why = f"no share of uid {path.name} is there"
                     yield _leftover(Kind.POOL, path, why, _enabled(path))
 

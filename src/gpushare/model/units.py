@@ -15,25 +15,26 @@ MIB = 1024**2
 GIB = 1024**3
 FULL = Percent(100)
 
-# A bare K, M, G or T is binary: it is what nvidia-smi and MPS mean by "4G".
+# A bare K, M, G or T is binary: it is what nvidia-smi and MPS mean by "4G". Ki, Mi, Gi and Ti are
+# what Kubernetes writes.
 _UNITS = {
     "": 1,
     "b": 1,
     **{
         f"{letter}{tail}": 1024**power
         for power, letter in enumerate("kmgt", 1)
-        for tail in ("", "ib")
+        for tail in ("", "i", "ib")
     },
     **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
 }
-_MEMORY = re.compile(r"(\d+)(?:\.(\d+))?\s*([A-Za-z]*)", re.ASCII)
-_DURATION = re.compile(r"(\d+)\s*(s|m|h|d|)", re.ASCII)
+_MEMORY = re.compile(r"(\d{1,20})(?:\.(\d{1,20}))?\s*([A-Za-z]*)", re.ASCII)
+_DURATION = re.compile(r"(\d{1,12})\s*(s|m|h|d|)", re.ASCII)
 _DURATION_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LARGEST = 2**63 - 1
 
 
 def parse_bytes(text: str) -> Bytes:
-    """Read `8GiB`, `8G`, `1.5g`, `512MB` or plain bytes; raises BadQuantityError."""
+    """Read `8GiB`, `8Gi`, `8G`, `1.5g`, `512MB` or plain bytes; raises BadQuantityError."""
     match = _MEMORY.fullmatch(text.strip())
     scale = _UNITS.get(match[3].lower()) if match else None
     if match is None or scale is None:
@@ -43,6 +44,11 @@ def parse_bytes(text: str) -> Bytes:
     if not 0 < value <= _LARGEST:
         raise BadQuantityError("memory", text, "the size must be above zero and fit a GPU")
     return Bytes(value)
+
+
+def is_number(text: str) -> bool:
+    """Whether it is made of the digits 0 to 9; `isdecimal` accepts those of other scripts too."""
+    return text.isascii() and text.isdecimal()
 
 
 def parse_percent(text: str, what: str = "compute") -> Percent:

@@ -30,6 +30,7 @@ from gpushare.model.units import (
     Bytes,
     Percent,
     Seconds,
+    is_number,
     parse_bytes,
     parse_duration,
     parse_percent,
@@ -39,6 +40,7 @@ from gpushare.model.view import UpdateRequest
 from .times import parse_time
 
 AUTO = "auto"
+_UNSET = "leave it out, or check that the variable it comes from is set"
 Choice = TypeVar("Choice", Priority, Isolation, MechanismName)
 
 
@@ -126,6 +128,8 @@ def _values(options: Mapping[str, Any], fields: Iterable[SpecField]) -> dict[str
     for keyword, value in options.items():
         if value is None:
             continue
+        if value == "":
+            raise BadSpecError(f"{keyword} is empty", "an empty text is no value", _UNSET)
         row = rows[keyword]
         if row.field in parts:
             parts[row.field] |= row.read(value)
@@ -167,6 +171,12 @@ def _seconds(value: str | int) -> Seconds:
     return parse_duration(value) if isinstance(value, str) else Seconds(value)
 
 
+def _count(value: str | int) -> int:
+    if isinstance(value, str) and not is_number(value):
+        raise BadQuantityError("number", value, "write a whole number")
+    return int(value)
+
+
 def _moment(value: str | datetime) -> datetime:
     """In UTC; a time without a zone is local."""
     moment = parse_time(value, datetime.now().astimezone()) if isinstance(value, str) else value
@@ -175,7 +185,7 @@ def _moment(value: str | datetime) -> datetime:
 
 def _gang(text: str) -> Gang:
     name, _, size = text.rpartition(":")
-    if not name or not size.isdecimal():
+    if not name or not is_number(size):
         raise BadSpecError(f"cannot read the gang {text!r}", "", "write NAME:SIZE, as train:4")
     return Gang(name=name, size=int(size))
 
@@ -236,7 +246,7 @@ SPEC_FIELDS = (
         choices=tuple(map(str, Isolation)),
     ),
     SpecField(
-        "gpus", ("-n", "--gpus"), "Number of GPUs.", int, "gpus", metavar="N", minimum=1,
+        "gpus", ("-n", "--gpus"), "Number of GPUs.", _count, "gpus", metavar="N", minimum=1,
     ),
     SpecField(
         "gpu", ("--gpu",),

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from gpushare.cli._format.audit import format_report, one_line, record_table
 from gpushare.cli._format.output import Format, Output
 from gpushare.cli._options import output_option
+from gpushare.cli._strict import Number
 from gpushare.model.audit import MOST_RECORDS, AuditQuery, AuditReport, Record
 from gpushare.model.errors import AuditBrokenError, NotFoundError, UsageError
 
@@ -48,7 +49,7 @@ def audit() -> None:
     "--last",
     default=100,
     metavar="N",
-    type=click.IntRange(1, MOST_RECORDS),
+    type=Number(1, MOST_RECORDS),
     help="Show the last N records.",
 )
 @output_option

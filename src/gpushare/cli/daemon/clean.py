@@ -11,6 +11,7 @@ from gpushare.cli._format.ages import age
 from gpushare.cli._format.output import Column, Output, Table
 from gpushare.cli._format.shares import NONE
 from gpushare.cli._options import output_option
+from gpushare.cli._strict import Number
 from gpushare.model.errors import CheckFailedError, UsageError
 from gpushare.model.leftover import Cleaned, CleanRequest, Kind, Leftover
 from gpushare.model.share import ProcessRef
@@ -26,7 +27,7 @@ from gpushare.model.units import format_bytes
     "--process",
     "pids",
     metavar="PID",
-    type=click.IntRange(1),
+    type=Number(1),
     multiple=True,
     help="With --yes: end this process of any user. Can be repeated.",
 )

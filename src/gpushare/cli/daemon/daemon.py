@@ -54,9 +54,9 @@ _TAIL_CHARACTERS = 2000  # end of the log that an error quotes
 @click.option(
     "--log-format", type=click.Choice([*map(str, LogFormat)]), help="Format of log messages."
 )
-@click.option("--reconcile-interval", type=float, help="Seconds between reconcile passes.")
+@click.option("--reconcile-interval", metavar="SECONDS", help="Seconds between reconcile passes.")
 @click.option(
-    "--mps-protocol", type=int, help="Protocol of MPS daemons: 2, or 3 (driver 615 and newer)."
+    "--mps-protocol", metavar="N", help="Protocol of MPS daemons: 2, or 3 (driver 615 and newer)."
 )
 @click.option(
     "--accept-loss",

@@ -120,7 +120,8 @@ def _figure(name: str, text: str) -> Any:
     if name == "compute":
         return quantity(name, text)
     try:
-        return quantity(name, float(text)) if name == "gpu_hours" else int(text)
+        plain = text.encode("ascii")  # float() and int() read the digits of every script
+        return quantity(name, float(plain)) if name == "gpu_hours" else int(plain)
     except ValueError as error:
         raise BadQuantityError(name.replace("_", " "), text, "write a number, or none") from error
 

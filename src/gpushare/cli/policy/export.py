@@ -7,6 +7,7 @@ import click
 
 from gpushare.cli._connect import client
 from gpushare.cli._format.output import aligned
+from gpushare.cli._strict import Number
 from gpushare.model.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     default="toml",
     help="Syntax of the output.",
 )
-@click.option("--revision", type=int, metavar="N", help="Print this earlier revision.")
+@click.option("--revision", type=Number(1), metavar="N", help="Print this earlier revision.")
 @click.option("--history", is_flag=True, help="List the revisions with time and author.")
 def export(style: str, revision: int | None, *, history: bool) -> None:
     """Print the policy of the machine: tenants, quotas, placement, reclaiming.

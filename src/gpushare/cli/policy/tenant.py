@@ -10,6 +10,7 @@ from gpushare.cli._connect import client
 from gpushare.cli._format.output import Output
 from gpushare.cli._format.policy import changed, tenant_details, tenant_table
 from gpushare.cli._options import output_option
+from gpushare.cli._strict import Number
 from gpushare.model.errors import UsageError
 from gpushare.model.ids import Tenant
 from gpushare.model.policy.tenant import TenantSpec
@@ -65,7 +66,7 @@ def show(tenant: str, *, output: Output) -> None:
     multiple=True,
     help="Group of the tenant; replaces the list. Can be repeated.",
 )
-@click.option("--weight", type=click.IntRange(1, 1000), help="Weight among its siblings.")
+@click.option("--weight", type=Number(1, 1000), help="Weight among its siblings.")
 @quota_options
 @output_option
 def set_(

@@ -11,6 +11,7 @@ import click
 
 from gpushare.cli._connect import client, require_local
 from gpushare.cli._options import share_argument
+from gpushare.cli._strict import Number
 from gpushare.model.errors import DaemonUnreachableError, NoLogError, NoSuchShareError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _LOOK_SECONDS = 0.2
 @click.command()
 @share_argument
 @click.option("-f", "--follow", is_flag=True, help="Follow the output until the share ends.")
-@click.option("-n", "--tail", metavar="N", type=click.IntRange(0), help="Show the last N lines.")
+@click.option("-n", "--tail", metavar="N", type=Number(0), help="Show the last N lines.")
 def logs(share: str, *, follow: bool, tail: int | None) -> None:
     """Print the output of the program in SHARE, stdout and stderr together.
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from gpushare.model.access.role import Role
 from gpushare.model.errors import UnauthenticatedError, UsageError
+from gpushare.model.units import is_number
 from gpushare.model.value import Value
 
 FRESH_SECONDS = 30.0  # how long a change of groups may go unnoticed
@@ -102,7 +103,7 @@ class Accounts:
     def named(self, user: str) -> Account:
         """By name, or by uid in digits; raises UsageError."""
         account = self._directory.by_name(user)
-        if account is None and user.isdecimal():
+        if account is None and is_number(user):
             account = self.by_uid(int(user))
         if account is None:
             raise UsageError(

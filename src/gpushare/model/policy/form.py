@@ -14,7 +14,7 @@ import msgspec
 
 from gpushare.model.errors import BadQuantityError, PolicyError
 from gpushare.model.ids import Tenant
-from gpushare.model.units import parse_bytes, parse_duration
+from gpushare.model.units import is_number, parse_bytes, parse_duration
 from gpushare.model.value import Value
 
 from .tenant import Amount, IdlePolicy, Policy, SizingPolicy, TenantSpec
@@ -203,7 +203,7 @@ def _time(value: Any) -> int:
 
 def _percents(value: Any) -> int:
     text = value.strip().removesuffix("%") if isinstance(value, str) else ""
-    number = int(text) if text.isascii() and text.isdecimal() else value
+    number = int(text) if is_number(text) else value
     return _whole(number, "whole number of percents, 100 for each GPU")
 
 
