@@ -30,7 +30,7 @@ _IN_SHARE = "GPUSHARE_SHARE"
 _NOT_NAMES = {"", "all", "none", "void"}  # of NVIDIA_VISIBLE_DEVICES
 
 
-class Choice(Value):
+class ChosenGpus(Value):
     """`text`: the variable with its value, for messages."""
 
     text: str
@@ -73,7 +73,7 @@ def may_choose(environment: Mapping[str, str]) -> bool:
     return _IN_SHARE not in environment and (named or container)
 
 
-def choice(environment: Mapping[str, str], gpus: Sequence[GpuView]) -> Choice | None:
+def choice(environment: Mapping[str, str], gpus: Sequence[GpuView]) -> ChosenGpus | None:
     """The GPUs that the environment chooses, in its order; raises BadSpecError for unknown ones."""
     if not may_choose(environment):
         return None
@@ -84,10 +84,10 @@ def choice(environment: Mapping[str, str], gpus: Sequence[GpuView]) -> Choice | 
     text, names = _text(environment, name), _names(environment[name])
     if name == CONTAINER and len(names) >= len(_cards(gpus)):
         return None
-    return Choice(text=text, gpus=tuple(_gpu(one, text, gpus) for one in names))
+    return ChosenGpus(text=text, gpus=tuple(_gpu(one, text, gpus) for one in names))
 
 
-def chosen(choice: Choice, asked: Iterable[str], gpus: Sequence[GpuView]) -> tuple[str, ...]:
+def chosen(choice: ChosenGpus, asked: Iterable[str], gpus: Sequence[GpuView]) -> tuple[str, ...]:
     """The GPUs to ask for: `asked`, by index or UUID, or else all of the choice.
 
     Raises BadSpecError if one of `asked` is not in the choice.
@@ -104,7 +104,9 @@ def chosen(choice: Choice, asked: Iterable[str], gpus: Sequence[GpuView]) -> tup
     return asked or choice.gpus
 
 
-def require(choice: Choice, share: str, gpus: Sequence[GpuId], views: Sequence[GpuView]) -> None:
+def require(
+    choice: ChosenGpus, share: str, gpus: Sequence[GpuId], views: Sequence[GpuView]
+) -> None:
     """Raises BadSpecError if the share has a GPU that the caller did not choose."""
     others = [view for view in views if view.uuid in gpus and view.uuid not in choice.gpus]
     if others:
@@ -116,7 +118,7 @@ def require(choice: Choice, share: str, gpus: Sequence[GpuId], views: Sequence[G
         )
 
 
-def _of_cuda(environment: Mapping[str, str], job: str, gpus: Sequence[GpuView]) -> Choice:
+def _of_cuda(environment: Mapping[str, str], job: str, gpus: Sequence[GpuView]) -> ChosenGpus:
     text, value = _text(environment, CUDA), environment[CUDA]
     # As for the driver, -1 ends the list.
     names = list(takewhile(lambda name: name != "-1", _names(value)))
@@ -134,7 +136,7 @@ def _of_cuda(environment: Mapping[str, str], job: str, gpus: Sequence[GpuView]) 
             "this machine has GPUs of several models, which CUDA numbers by speed",
             "export CUDA_DEVICE_ORDER=PCI_BUS_ID, or use --gpu",
         )
-    return Choice(text=text, gpus=tuple(_gpu(name, text, gpus) for name in names))
+    return ChosenGpus(text=text, gpus=tuple(_gpu(name, text, gpus) for name in names))
 
 
 def _in_job(names: list[str], job: list[str]) -> list[str]:
@@ -185,5 +187,5 @@ def _text(environment: Mapping[str, str], name: str) -> str:
     return f"{name}={environment[name]}"
 
 
-def _variable(choice: Choice) -> str:
+def _variable(choice: ChosenGpus) -> str:
     return choice.text.partition("=")[0]

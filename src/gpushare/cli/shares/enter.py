@@ -5,12 +5,13 @@ import click
 
 from gpushare.cli._connect import client
 from gpushare.cli._options import share_argument
+from gpushare.cli._strict import Number
 from gpushare.model.view import EnterRequest
 
 
 @click.command()
 @share_argument
-@click.option("--pid", metavar="PID", type=click.IntRange(1), required=True, help="The process.")
+@click.option("--pid", metavar="PID", type=Number(1), required=True, help="The process.")
 def enter(share: str, pid: int) -> None:
     """Add a running process of yours to SHARE, with what it starts from now on.
 

@@ -180,7 +180,7 @@ def below_context(machine: Machine, gpu: Gpu, spec: ShareSpec) -> BadSpecError |
     return BadSpecError(
         f"no program could start with a memory limit of {format_bytes(limit)}",
         f"a CUDA context costs {format_bytes(cost)} on GPU {gpu.index}, and the limit includes it",
-        f"give it room beside the context: -m {cost // GIB + 1}GiB",
+        f"give it more than a context: -m {cost // GIB + 1}GiB",
     )
 
 
