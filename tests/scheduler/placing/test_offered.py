@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GPUs that are not offered, or not to every share: compute modes, health, the cost of a context."""
+"""GPUs that are not offered to every share: compute modes, health, the cost of a context."""
 
 import pytest
 from msgspec.structs import replace
