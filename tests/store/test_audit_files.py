@@ -204,3 +204,34 @@ def test_a_file_that_cannot_be_turned_over_goes_on(tmp_path: Path, monkeypatch):
 
     assert len(Files(audit_folder.path).older()) == 1
     assert audit_folder.verify().ok
+
+
+BOUNDED = Rotation(size=2000, heads=100, keep=5000)
+
+
+def test_the_oldest_files_are_deleted_and_the_log_says_so(tmp_path: Path):
+    audit_folder = AuditFolder(tmp_path, BOUNDED)
+    audit_folder.fill(60)
+    older = Files(audit_folder.path).older()
+    assert sum(path.stat().st_size for path in older) <= 5000
+    assert older[0].name != "audit-000001.jsonl"
+    report = audit_folder.verify()
+    assert report.ok
+    assert report.first > 1
+
+
+def test_deleted_by_another_hand_is_no_excuse(tmp_path: Path):
+    audit_folder = AuditFolder(tmp_path, BOUNDED)
+    audit_folder.fill(60)
+    Files(audit_folder.path).older()[0].unlink()
+    flaw = audit_folder.verify().flaw
+    assert flaw.kind is Wrong.DELETED
+    assert "missing before it" in flaw.because
+
+
+def test_files_of_other_programs_are_not_deleted(tmp_path: Path):
+    audit_folder = AuditFolder(tmp_path, BOUNDED)
+    audit_folder.fill(20)
+    Files(audit_folder.path).older()[0].rename(audit_folder.path.with_name("audit.jsonl.1"))
+    audit_folder.fill(60)
+    assert audit_folder.path.with_name("audit.jsonl.1").exists()

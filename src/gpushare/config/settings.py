@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from gpushare.model.scheduling import SchedulingSettings
-from gpushare.model.units import KIB, MIB, Bytes
+from gpushare.model.units import GIB, KIB, MIB, Bytes
 
 MOST_BYTES = 2**50  # 1 PiB, far beyond any machine
 
@@ -179,6 +179,14 @@ class Settings(SchedulingSettings, kw_only=True):
             description="Days after which a new audit file starts; 0: by size only.",
         ),
     ] = 30
+    audit_keep: Annotated[
+        Bytes,
+        Meta(
+            ge=0,
+            description="Size in bytes of earlier audit files to keep; the oldest files are "
+            "deleted; 0: keep all.",
+        ),
+    ] = Bytes(4 * GIB)
     audit_copy: Annotated[
         AuditCopy,
         Meta(description="Copy each record to: `syslog` (`/dev/log`), `journald` or `none`."),

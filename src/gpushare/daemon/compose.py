@@ -213,6 +213,8 @@ def audit_log(settings: Settings, store: Store, clock: Clock, bus: Bus) -> Log:
         now=clock.now,
         marks=store.marks,
         signer=signer(settings.state_dir),
-        rotation=Rotation(size=settings.audit_size, days=settings.audit_days),
+        rotation=Rotation(
+            size=settings.audit_size, days=settings.audit_days, keep=settings.audit_keep
+        ),
         copy=forwarder(settings.audit_copy, report),
     )

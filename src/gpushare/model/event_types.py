@@ -143,6 +143,7 @@ _AUDIT = (
         when="A full file of the audit log could not be closed; it keeps growing",
         level=Severity.WARNING,
     ),
+    EventType(type="audit.removed", when="The oldest file of the audit log was deleted"),
     EventType(
         type="audit.forward_failed",
         when="Audit records cannot be forwarded",

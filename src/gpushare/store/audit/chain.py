@@ -13,6 +13,7 @@ CONTINUED = "audit.continued"  # the first record of a file
 RECOVERED = "audit.recovered"  # after lines that were cut off; `torn` is their SHA-256
 MISSING = "audit.missing"  # the log does not end where it ended last
 STUCK = "audit.stuck"  # a file could not be rotated
+REMOVED = "audit.removed"  # a file was deleted to bound the log; `until`, `last`: its last record
 _CONTEXT = b"gpushare audit head v1\n"  # so that the key signs nothing else by accident
 _LONGEST = 1000  # characters of one text
 _decode = msgspec.json.Decoder(Record).decode

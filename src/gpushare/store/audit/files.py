@@ -36,12 +36,19 @@ class Files:
     def next_name(self) -> Path:
         """A free name, later than all of ours."""
         stem, suffix = self.path.stem, self.path.suffix
-        numbers = (
-            path.name.removeprefix(f"{stem}-").split(".")[0]
-            for path in self.path.parent.glob(f"{stem}-*{suffix}*")
-        )
-        number = max((int(text) for text in numbers if text.isdecimal()), default=0) + 1
-        return self.path.with_name(f"{stem}-{number:06}{suffix}")
+        paths = self.path.parent.glob(f"{stem}-*{suffix}*")
+        numbers = (number for path in paths if (number := self._number(path)) is not None)
+        return self.path.with_name(f"{stem}-{max(numbers, default=0) + 1:06}{suffix}")
+
+    def oldest(self, keep: int) -> Iterator[Path]:
+        """Files of ours to delete so that at most `keep` bytes of earlier ones are left."""
+        ours = [path for path in self.older() if self._number(path) is not None]
+        excess = sum(path.stat().st_size for path in ours) - keep
+        for path in ours:
+            if excess <= 0:
+                return
+            excess -= path.stat().st_size
+            yield path
 
     def last(self) -> Record | None:
         """The newest record that is whole."""
@@ -53,6 +60,11 @@ class Files:
             for raw in lines_backwards(path):
                 if record := read(raw):
                     yield record
+
+    def _number(self, path: Path) -> int | None:
+        """In a name of ours; None: another program gave the file its name."""
+        text = path.name.removeprefix(f"{self.path.stem}-").split(".")[0]
+        return int(text) if text.isascii() and text.isdecimal() else None
 
     def _others(self, *, packed: bool) -> Iterator[Path]:
         stem, suffix, name = self.path.stem, self.path.suffix, self.path.name

@@ -3,7 +3,8 @@
 
 Each record contains the hash of the one before it. A *head* is a record whose signature covers the
 chain up to it; heads are written after a number of records, at rotation, at start and at stop. A
-file that is large or old enough is renamed, and the chain continues in a new file.
+file that is large or old enough is renamed, and the chain continues in a new file. The oldest files
+are deleted where their size is bounded; a record names the last record that went with each.
 
 The store keeps a *mark*: number and hash of the last record that is known to be on the disk. At
 start the log compares its files with the mark, so a log that was cut at its end is noticed.
@@ -36,6 +37,7 @@ from .chain import (
     MISSING,
     OPENED,
     RECOVERED,
+    REMOVED,
     STUCK,
     line,
     plain,
@@ -45,7 +47,7 @@ from .chain import (
     span,
     torn,
 )
-from .files import Files
+from .files import Files, lines_backwards
 from .marks import Marks
 from .signing import Signer
 
@@ -54,11 +56,15 @@ _PATIENCE = timedelta(days=1)  # before rotation is tried again after it failed
 
 
 class Rotation(Value):
-    """When a new file begins, and after how many records a head is written; days 0: not by age."""
+    """When a new file begins, and after how many records a head is written; days 0: not by age.
+
+    `keep`: bytes of earlier files that are kept; 0: all.
+    """
 
     size: Bytes = Bytes(64 * MIB)
     days: int = 30
     heads: int = 256
+    keep: Bytes = Bytes(0)
 
 
 _ROTATION = Rotation()
@@ -200,6 +206,18 @@ class Log:
             self._report(STUCK, {"why": f"the file cannot be rotated: {error}"})
         else:
             self._reopen(why)
+            self._prune()
+
+    def _prune(self) -> None:
+        """Delete the oldest files, each after a record that says where it ended."""
+        for path in self.files.oldest(self._rotation.keep) if self._rotation.keep else ():
+            last = next((r for raw in lines_backwards(path) if (r := read(raw))), None)
+            if last is None:
+                continue
+            detail = {"file": path.name, "until": str(last.seq), "last": last.hash}
+            self._report(REMOVED, detail | {"why": "older than what audit_keep keeps"})
+            with suppress(OSError):  # the next rotation tries again
+                path.unlink()
 
     def _reopen(self, why: str) -> None:
         """Continue in the file that has our path now; the old file stays as it is."""

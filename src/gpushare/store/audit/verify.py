@@ -5,9 +5,11 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from gpushare.model.audit import START, AuditReport, Flaw, Mark, Record, Wrong
 
-from .chain import CONTINUED, RECOVERED, digest, is_head, read, signed_text, span, torn
+from .chain import CONTINUED, RECOVERED, REMOVED, digest, is_head, read, signed_text, span, torn
 from .signing import MISSING, available, genuine
 
 
@@ -50,8 +52,9 @@ def verify(
     """Verify the records in `lines`.
 
     `keys`: keys that may sign; none: the key that signed first. `whole`: it must begin with the
-    first record of all. `end`: a record that it must reach; `growing`: what follows it is still
-    being written, and is not checked.
+    first record of all, or with the one after those that a record says were deleted. `end`: a
+    record that it must reach; `growing`: what follows it is still being written, and is not
+    checked.
     """
     walk = _Walk(keys, end, whole=whole)
     flaw = None
@@ -73,6 +76,7 @@ class _Walk:
     def __init__(self, keys: Collection[str], end: Mark | None, *, whole: bool) -> None:
         self._keys, self._given, self._whole = set(keys), bool(keys), whole
         self._end = end
+        self._unexplained: _FlawedError | None = None  # records before the first are missing
         self._checks = available()
         self._junk: list[Line] = []
         self._at = Place("", 0)
@@ -103,6 +107,10 @@ class _Walk:
         if digest(record) != record.hash:
             raise self._flaw(Wrong.EDITED, record.seq, "its hash does not match its content")
         self._check_link(record)
+        if self.first is None:
+            self._begin(record)
+        if record.action == REMOVED:
+            self._explain(record)
         if is_head(record):
             self._check_head(record)
         self.first, self.last = self.first or record, record
@@ -122,6 +130,8 @@ class _Walk:
         if self._end and not self.reached:
             missing = f"{span(reached + 1, self._end.seq)} no longer there"
             raise self._flaw(Wrong.TRUNCATED, reached + 1, missing)
+        if self._unexplained:
+            raise self._unexplained
         if self._given and self._checks and not self._signed:
             raise self._flaw(Wrong.FOREIGN, reached, "no head is signed by the given key")
 
@@ -163,11 +173,24 @@ class _Walk:
                 Wrong.DELETED, record.seq, "the lines that it accounts for are missing"
             )
 
+    def _begin(self, record: Record) -> None:
+        if self._whole and record.seq > 1:
+            missing = f"{span(1, record.seq - 1)} missing before it"
+            self._unexplained = self._flaw(Wrong.DELETED, record.seq, missing)
+
+    def _explain(self, record: Record) -> None:
+        """The deletion of a file is recorded after its last record, which the first one names."""
+        gone = self.first is not None and (str(self.first.seq - 1), self.first.prev)
+        if gone == (record.detail.get("until"), record.detail.get("last")):
+            self._unexplained = None
+
     def _check_link(self, record: Record) -> None:
         expected = self.expected
-        if expected and record.seq > expected:
+        if self.last and record.seq > expected:
             missing = f"{span(expected, record.seq - 1)} missing before it"
             raise self._flaw(Wrong.DELETED, record.seq, missing)
+        if record.seq < expected and self._unexplained:
+            raise _FlawedError(_moved(self._unexplained.flaw, record, self._at))
         if record.seq < expected:
             raise self._flaw(
                 Wrong.REORDERED, record.seq, f"it is in the place of record {expected}"
@@ -210,8 +233,10 @@ def _later(flaw: Flaw, walk: _Walk, rest: Iterator[Line]) -> Flaw:
     for place, raw in rest:
         record = read(raw)
         if record and record.seq == walk.expected:
-            moved = f"record {record.seq}, which belongs before it, is at {place.file}:{place.line}"
-            return Flaw(
-                kind=Wrong.REORDERED, seq=flaw.seq, file=flaw.file, line=flaw.line, because=moved
-            )
+            return _moved(flaw, record, place)
     return flaw
+
+
+def _moved(flaw: Flaw, record: Record, place: Place) -> Flaw:
+    because = f"record {record.seq}, which belongs before it, is at {place.file}:{place.line}"
+    return replace(flaw, kind=Wrong.REORDERED, because=because)
