@@ -14,10 +14,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/life.h"
 #include "base/process.h"
 #include "check.h"
+#include "schedule/decide/arbiter.h"
+#include "schedule/process/attachment.h"
 #include "share/gpu_page.h"
+#include "share/lease.h"
 #include "share/region.h"
 #include "share/swap_pool.h"
 
@@ -110,6 +114,26 @@ static void the_dead_are_freed(void)
     leave_behind();
     sweep(1);
     check_freed();
+}
+
+/* Killed while it waited for the GPU: the arbiter must not give it turns for good. */
+static void the_dead_want_no_turns(void)
+{
+    reset();
+    CHECK(gs_gpu_page_join(page, 3) == 0);
+    page->process_slot[0].busy = 1;
+    page->process_slot[1] = (struct gs_process_slot){.pid = 7, .life = 1ull << 50, .busy = 1};
+    page->process_slots_high = 2;
+    low()->policy.limit = GS_FULL / 2;
+    struct gs_attachment attachment = {.page = page,
+                                       .share = low(),
+                                       .process = &page->process_slot[0]};
+    gs_arbiter_tick(&attachment, 0, gs_now());
+    CHECK(page->process_slot[0].pid && !page->process_slot[1].pid && page->passes == 1);
+    gs_arbiter_forget();
+    low()->policy.limit = GS_FULL;
+    gs_lease_drop(page, 0);
+    page->turns = 0;
 }
 
 static void the_living_are_kept(void)
@@ -379,6 +403,7 @@ int main(int count, char **arguments)
     }
     begin();
     the_dead_are_freed();
+    the_dead_want_no_turns();
     the_living_are_kept();
     check_survives(close_everything);
     check_survives(change_the_root);

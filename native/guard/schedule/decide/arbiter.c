@@ -32,7 +32,10 @@
 struct role {
     struct gs_arbiter_state state;
     bool holds_lease;
+    uint64_t sweep_at;
 };
+
+static const uint64_t SWEEP_NS = 1000000000ull;
 
 static struct role roles[GS_GPUS];
 
@@ -122,12 +125,22 @@ static void resign(struct role *role, struct gs_attachment *attachment,
     gs_lease_drop(attachment->page, attachment->slot_number);
 }
 
+/* A program that was killed while it waited for its turn would want one for good. */
+static void sweep_now_and_then(struct role *role, struct gs_attachment *attachment, uint64_t now)
+{
+    if (now < role->sweep_at)
+        return;
+    gs_gpu_page_sweep(attachment->page, attachment->process->life);
+    role->sweep_at = now + SWEEP_NS;
+}
+
 static uint64_t arbitrate(struct role *role, struct gs_attachment *attachment, uint64_t now)
 {
     struct gs_gpu_page *page = attachment->page;
     struct gs_arbiter_wishes wishes;
     if (!role->holds_lease)
         announce_turns(page);
+    sweep_now_and_then(role, attachment, now);
     read_wishes(&wishes, page, now);
     if (!role->holds_lease)
         role->state = gs_arbiter_begin(&wishes, now);
