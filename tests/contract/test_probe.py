@@ -19,6 +19,7 @@ from gpushare.model.verification import OUT_OF_MEMORY, ProbeReport
 from gpushare.verification.arguments import probe_arguments
 from gpushare.verification.reading import same_gpu
 from gpushare.verification.verdict import verdict_of
+from support import native
 from support.machine import NATIVE, Machine
 from support.mechanics import World
 from support.promises import stack
@@ -149,6 +150,30 @@ def test_no_way_makes_a_context_on_the_gpu_of_another_share(world: World) -> Non
     others = [d for view in views for d in view.devices if not same_gpu(d.uuid, gpus[0].uuid)]
     assert others, "the other GPU is visible by some way"
     assert {(d.context, d.free, d.attempts) for d in others} == {(None, 0, ())}
+
+
+WFI, LONG = 0, 100_000
+
+
+@pytest.mark.parametrize("refuse", [False, True])
+def test_a_program_asks_the_kernel_module_for_itself(
+    machine: Machine, tmp_path: Path, *, refuse: bool
+) -> None:
+    files = {"GS_SLICES": str(tmp_path / "slices"), "GS_MODES": str(tmp_path / "modes")}
+    module = {"LD_PRELOAD": str(native.program("libkernel_module.so"))}
+    env = {**files, **module, **({"GS_REFUSE": "1"} if refuse else {})}
+    # One GPU, and work may be tried: the tricks make a difference to work only.
+    words = ("--fill", "--compute", "--outside", "--path", "cuMemAlloc", "--limit", str(LIMIT))
+    report = read(machine.run(PROBE, *words, env=env).stdout.encode())
+    tricks = {way.name: way for way in report.escapes if way.work}
+    slices = [int(line.split()[2]) for line in (tmp_path / "slices").read_text().splitlines()]
+    modes = [int(line.split()[2]) for line in (tmp_path / "modes").read_text().splitlines()]
+    assert LONG in slices
+    assert modes == [WFI]
+    wfi = tricks["with WFI preemption"].view
+    assert wfi is not None
+    assert ("refuses" in wfi.refused) is refuse
+    assert (wfi.devices[0].compute is None) is refuse, "it works where the mode was set"
 
 
 def test_mps_keeps_its_promise_and_its_escape_is_caught(world: World) -> None:

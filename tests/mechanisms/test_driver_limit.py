@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The layer's order of acts; the driver's own limits are tried in tests/contract."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ class Limits:
         return self.reason
 
     def memory_limit(self, gpu: GpuId, cgroup: str) -> MemoryLimit:
-        return MemoryLimit(used=Bytes(GIB))
+        return replace(self.set.get((gpu, cgroup), MemoryLimit()), used=Bytes(GIB))
 
     def set_memory_limit(self, gpu: GpuId, cgroup: str, limit: MemoryLimit) -> None:
         if self.lost:
@@ -110,3 +111,16 @@ def test_shares_that_take_turns_are_guaranteed_nothing(cgroups: FsCgroups) -> No
     turns = replace(ONE, spec=replace(ONE.spec, turns=True))
     DriverLimit(limits, cgroups).prepare(turns, [grant(limit=4 * GIB)])
     assert list(limits.set.values()) == [MemoryLimit(hard=Bytes(4 * GIB))]
+
+
+def test_a_proof_finds_a_limit_that_the_driver_no_longer_has(cgroups: FsCgroups) -> None:
+    limits, mine = Limits(), grant(limit=4 * GIB)
+    layer = DriverLimit(limits, cgroups)
+    cgroup = layer.prepare(ONE, [mine]).cgroup
+    assert layer.prove(ONE, [mine]) == (), "a group without processes is not asked about"
+    assert cgroups.add(ONE.id, os.getpid())
+    assert [check.ok for check in layer.prove(ONE, [mine])] == [True]
+    limits.set_memory_limit(GPU, str(cgroup), MemoryLimit())
+    (check,) = layer.prove(ONE, [mine])
+    assert not check.ok
+    assert "no limit" in check.evidence

@@ -365,3 +365,23 @@ def test_a_page_that_is_damaged_during_a_grant_is_made_again(
     monkeypatch.setattr(GpuPage, "set_share", damaged)
     guard.prepare(ONE, [grant()])
     assert guard.shares() == {ONE.id}
+
+
+def test_a_proof_finds_a_region_that_is_gone_or_says_other_limits(
+    guard: Guard, tmp_path: Path
+) -> None:
+    mine = grant(limit=2 * GIB)
+
+    def found() -> dict[str, bool | None]:
+        return {check.name: check.ok for check in guard.prove(ONE, [mine])}
+
+    guard.prepare(ONE, [mine])
+    assert found() == {"region": True, "limits": True}
+    region = Region(tmp_path / "regions" / ONE.id)
+    region.set_limit(GPU, Bytes(80 * GIB))
+    assert found() == {"region": True, "limits": False}
+    assert "80 GiB" in next(check.evidence for check in guard.prove(ONE, [mine]) if not check.ok)
+    guard.adjust(ONE, [mine])
+    assert found() == {"region": True, "limits": True}
+    region.close()
+    assert found() == {"region": False}

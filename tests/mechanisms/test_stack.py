@@ -161,6 +161,9 @@ class Filter:
     def confine(self, name, gpus) -> None:
         self.confined[name] = set(gpus)
 
+    def in_force(self, name) -> bool:
+        return name in self.confined
+
 
 @pytest.mark.skipif(bool(FsCgroups().reason()), reason="no control groups here")
 def test_a_share_is_kept_from_the_gpus_of_others() -> None:
@@ -170,6 +173,9 @@ def test_a_share_is_kept_from_the_gpus_of_others() -> None:
     try:
         edits = stack.prepare(one)
         assert devices.confined == {one.id: {GPU}}
+        assert [(check.name, check.ok) for check in stack.prove(one)] == [("devices", True)]
+        devices.confined.clear()
+        assert [check.ok for check in stack.prove(one)] == [False]
         assert edits.env["CUDA_VISIBLE_DEVICES"] == "0", "the only GPU that the driver can open"
     finally:
         stack.release(one)

@@ -88,6 +88,16 @@ MEASURES = (
         labels=_SHARE,
     ),
     Measure(
+        name="gpushare_share_proof_age_seconds",
+        doc="Time since what its limits depend on was last read",
+        labels=_SHARE,
+    ),
+    Measure(
+        name="gpushare_share_proof_failed",
+        doc="1 when that was not as it should be",
+        labels=_SHARE,
+    ),
+    Measure(
         name="gpushare_share_escaped",
         doc="1 while a limit of the share does not hold",
         labels=_SHARE,

@@ -84,6 +84,14 @@ class Settings(SchedulingSettings, kw_only=True):
             "share then has one process at a time on each GPU."
         ),
     ] = False
+    proof_interval: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds after which the limits of a living share are proved again, by "
+            "reading only and one share in each pass; 0: never.",
+        ),
+    ] = 300.0
     swap_memory: Annotated[
         Annotated[Bytes, Meta(ge=0, le=MOST_BYTES)] | None,
         Meta(description="Maximum host memory for suspended shares; 0: none."),

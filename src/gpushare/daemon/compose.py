@@ -181,7 +181,7 @@ class Parts(LoopParts):
             escapes=self.escapes,
             views=self.views,
             machine=DaemonMachine(self.store, self.ports, self.machine, self.visibility),
-            figures=Metrics(self.core, self.observer, self.anomalies),
+            figures=Metrics(self.core, self.observer, self.anomalies, self.ports.clock),
             identity=self.tokens,
             tokens=self.tokens,
             rules=self.policy,

@@ -25,6 +25,7 @@ from gpushare.daemon.loop.escapes import EscapeWatch
 from gpushare.daemon.loop.faults import Faults
 from gpushare.daemon.loop.migration import Migration
 from gpushare.daemon.loop.monitor import Monitor
+from gpushare.daemon.loop.proofs import Proofs
 from gpushare.daemon.loop.reconcile import Reconciler
 from gpushare.daemon.loop.rest import Rest
 from gpushare.daemon.loop.upkeep import Upkeep
@@ -287,6 +288,11 @@ class LoopParts:
         )
 
     @cached_property
+    def proofs(self) -> Proofs:
+        interval = self._settings.proof_interval if self._settings else 0.0
+        return Proofs(self.store, self.ports, self.bus, self.executor, interval)
+
+    @cached_property
     def monitor(self) -> Monitor:
         return Monitor(
             self.store,
@@ -339,6 +345,7 @@ class LoopParts:
             self.machine,
             reconciler=self.reconciler,
             upkeep=self.upkeep,
+            proofs=self.proofs,
             accountant=self.accountant,
             memory_turns=self.memory_turns,
         )

@@ -10,9 +10,10 @@ from gpushare.model.errors import GpuLostError, NoSuchGpuError, UnsupportedError
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Claim, Need, Promise, Use
+from gpushare.model.proof import ProofCheck
 from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
-from gpushare.model.units import Bytes
+from gpushare.model.units import Bytes, format_bytes
 
 from .mechanism import Observation, PassiveMechanism
 
@@ -84,6 +85,15 @@ class DriverLimit(PassiveMechanism):
             used={gpu: limit.used for gpu, limit in limits.items() if limit.used is not None}
         )
 
+    def prove(self, share: Share, grants: Sequence[GpuGrant]) -> Sequence[ProofCheck]:
+        # Asking for the limits of a group that is gone would make it again.
+        if not self._cgroups.pids(share.id):
+            return ()
+        cgroup = self._cgroups.create(share.id)
+        held = {grant: self._limits.memory_limit(grant.gpu, cgroup).hard for grant in grants}
+        wrong = [_differs(grant, hard) for grant, hard in held.items() if hard != grant.limit]
+        return (ProofCheck(name="driver limit", ok=not wrong, evidence="; ".join(wrong)),)
+
     def _lift(self, share: Share, gpus: Sequence[GpuId]) -> None:
         cgroup = self._cgroups.create(share.id)
         for gpu in gpus:
@@ -98,6 +108,11 @@ class DriverLimit(PassiveMechanism):
             soft = None if away or share.spec.turns else grant.request
             limit = MemoryLimit(soft=soft, hard=grant.limit)
             self._limits.set_memory_limit(grant.gpu, cgroup, limit)
+
+
+def _differs(grant: GpuGrant, hard: Bytes | None) -> str:
+    limit = "no limit" if hard is None else format_bytes(hard)
+    return f"the driver has {limit} on {grant.gpu}, granted are {format_bytes(grant.limit)}"
 
 
 def _grants(share: Share) -> Sequence[GpuGrant]:

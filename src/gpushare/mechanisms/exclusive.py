@@ -13,6 +13,7 @@ from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Claim, Need, Promise, Use
+from gpushare.model.proof import ProofCheck
 from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 
@@ -78,6 +79,13 @@ class Exclusive(PassiveMechanism):
         self.prepare(share, grants)
         for gpu in left:
             self._modes.open(gpu, share.id)
+
+    def prove(self, share: Share, grants: Sequence[GpuGrant]) -> Sequence[ProofCheck]:
+        if not self.promise.one_process:
+            return ()
+        broken = [self._modes.broken(grant.gpu, share.id) for grant in grants]
+        because = "; ".join(filter(None, broken))
+        return (ProofCheck(name="compute mode", ok=not because, evidence=because),)
 
     def release(self, share: Share) -> None:
         """Also without the setting, which may have been on when the share was granted."""

@@ -24,6 +24,7 @@ from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.promise import Promise
+from gpushare.model.proof import ProofCheck
 from gpushare.model.share import Share
 from gpushare.model.spec import GpuGrant
 from gpushare.model.units import Bytes
@@ -143,6 +144,10 @@ class Mechanism(Protocol):
         """End the problem. Only while no program of the share uses a GPU."""
         ...
 
+    def prove(self, share: Share, grants: Sequence[GpuGrant]) -> Sequence[ProofCheck]:
+        """Whether what its limits depend on is as it made it. Only reads, and disturbs nothing."""
+        ...
+
     def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
         """Apply new grants to what runs, as far as the mechanism can."""
         ...
@@ -200,6 +205,9 @@ class PassiveMechanism:
 
     def renew(self, share: Share, grants: Sequence[GpuGrant]) -> None:
         """Nothing is missing."""
+
+    def prove(self, share: Share, grants: Sequence[GpuGrant]) -> Sequence[ProofCheck]:  # noqa: ARG002
+        return ()
 
     def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
         """Nothing to adjust."""

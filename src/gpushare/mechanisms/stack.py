@@ -28,6 +28,7 @@ from gpushare.model.errors import CgroupError, HardwareError, UnsupportedError
 from gpushare.model.gpu import Capability, Gpu
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.promise import Promise, stack_of
+from gpushare.model.proof import ProofCheck
 from gpushare.model.share import Decision, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import Bytes
@@ -137,6 +138,24 @@ class Mechanisms:
         with _explained(share):
             for mechanism in self._mechanisms(share):
                 mechanism.renew(share, grants)
+
+    def prove(self, share: Share) -> tuple[ProofCheck, ...]:
+        """What every mechanism and the control group find of what the limits depend on."""
+        grants = share.decision.grants if share.decision else ()
+        with _explained(share):
+            checks = [
+                check
+                for mechanism in self._mechanisms(share)
+                for check in mechanism.prove(share, grants)
+            ]
+        return (*checks, *self._prove_devices(share))
+
+    def _prove_devices(self, share: Share) -> tuple[ProofCheck, ...]:
+        if not self._devices or self._devices.reason():
+            return ()
+        confined = self._devices.in_force(share.id)
+        because = "" if confined else "the share's control group has no device filter"
+        return (ProofCheck(name="devices", ok=confined, evidence=because),)
 
     def adjust(self, share: Share) -> None:
         """Apply the grants of the share's present decision to what runs."""

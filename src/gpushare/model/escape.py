@@ -20,6 +20,7 @@ class EscapeKind(StrEnum):
     OVER_LIMIT = "over-limit"  # the driver counts more than the limit
     OTHER_GPU = "other-gpu"  # a process uses a GPU that is not the share's
     IMPOSSIBLE = "impossible"  # the region's counters say more than the GPU has
+    UNLOCKED = "unlocked"  # the GPU's compute mode no longer keeps other programs away
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -33,6 +34,7 @@ _DIMENSIONS = {
     EscapeKind.OVER_LIMIT: ("memory",),
     EscapeKind.OTHER_GPU: ("memory", "devices"),
     EscapeKind.IMPOSSIBLE: ("memory",),
+    EscapeKind.UNLOCKED: ("memory", "compute"),
 }
 _WORDS = {
     EscapeKind.NO_GUARD: "runs without the guard",
@@ -40,6 +42,7 @@ _WORDS = {
     EscapeKind.OVER_LIMIT: "exceeds its limit",
     EscapeKind.OTHER_GPU: "uses a GPU that is not the share's",
     EscapeKind.IMPOSSIBLE: "has counters that say more than the GPU has",
+    EscapeKind.UNLOCKED: "no longer has its GPU alone, because the compute mode was changed",
 }
 
 

@@ -63,6 +63,7 @@ _LIMITS = (
     _share("escape_stopped", "The policy stopped processes that escaped", Severity.WARNING),
     _share("fault", "A fault or a lost GPU has ended its programs", Severity.ERROR),
     _share("verified", "The probe found nothing weaker than promised"),
+    _share("proof_failed", "A proof found its limits changed or escaped", Severity.ERROR),
     _share("verification_untried", "The probe could not try its limits", Severity.WARNING),
     _share("verification_failed", "A promise does not hold", Severity.ERROR, former="broken"),
 )

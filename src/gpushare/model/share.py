@@ -25,6 +25,7 @@ from gpushare.model.access.role import Role
 
 from .escape import EscapePeriod
 from .ids import GpuId, ShareId, Tenant
+from .proof import Proof
 from .spec import GpuGrant, MechanismName, ShareSpec
 from .units import Bytes
 from .value import Value
@@ -248,7 +249,8 @@ class Share(Value):
     processes that entered, `entered` how they did; their children are found by cgroup and region.
     `granted` is when it got its place, or came back to it. `booking` is where a reservation will
     land. `program` is what profiles of past runs are about. `asked` is the spec as requested, where
-    a policy has changed it. `escape` is the newest time in which its limits did not hold. `kept` is
+    a policy has changed it. `escape` is the newest time in which its limits did not hold, `proof`
+    the newest look at what they depend on. `kept` is
     memory that it has from before its limit was lowered. `spared` are processes that were not ended
     with it.
     """
@@ -277,6 +279,7 @@ class Share(Value):
     program: str = ""
     asked: ShareSpec | None = None
     escape: EscapePeriod | None = None
+    proof: Proof | None = None
     kept: dict[GpuId, Bytes] = {}
     entered: tuple[Entered, ...] = ()
     spared: tuple[Spared, ...] = ()

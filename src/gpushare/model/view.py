@@ -10,6 +10,7 @@ from .errors import BadSpecError
 from .escape import EscapeCause, EscapePeriod
 from .gpu import Capability, GpuHealth, GpuProcess
 from .ids import GpuId, ShareId, Tenant
+from .proof import Proof
 from .scheduling import SchedulingView
 from .share import Decision, Enforcement, Moved, Spared, State, Suspension, Tier, Verification
 from .spec import (
@@ -140,6 +141,7 @@ class ShareView(Value):
     ref: str = ""
     promised: Enforcement | None = None  # the levels of `enforcement` while no limit is escaped
     escape: EscapePeriod | None = None  # the newest time in which limits did not hold
+    proof: Proof | None = None  # the newest look at what its limits depend on
     guard: GuardView | None = None  # None: it has no guard
     fault: str = ""  # what is wrong with one of its mechanisms now
     spared: tuple[Spared, ...] = ()  # processes that were not ended with the share

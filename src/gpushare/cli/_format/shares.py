@@ -40,6 +40,7 @@ def share_table(gpus: Sequence[GpuView], now: datetime) -> Table[ShareView]:
         Column("BY", lambda s: "+".join(s.mechanism) or NONE),
         Column("ENFORCED", lambda s: f"memory {s.enforcement.memory}", wide=True),
         Column("VERIFIED", _verified, wide=True),
+        Column("PROVED", lambda s: _proved(s, now), wide=True),
         Column("SUSPENDABLE", lambda s: able(s.suspendable), wide=True),
         Column("MIGRATABLE", lambda s: able(s.migratable), wide=True),
         Column("PIDS", lambda s: ",".join(map(str, s.pids)) or NONE, wide=True),
@@ -127,6 +128,7 @@ def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
         *(("promised", line) for line in _promised(share)),
         *escapes.details(share),
         ("verified", _verified(share)),
+        ("proved", _proved(share, datetime.now(UTC))),
         ("suspendable", able(share.suspendable)),
         ("migratable", able(share.migratable)),
         *(("moved", line) for line in _moves(share)),
@@ -252,6 +254,14 @@ def _verified(share: ShareView) -> str:
     if share.verified.ok:
         return "yes"
     return "NO: a promise does not hold" if share.verified.broken else "could not be tried"
+
+
+def _proved(share: ShareView, now: datetime) -> str:
+    """How long ago, and what was found; a dash for a share that was not proved yet."""
+    if share.proof is None:
+        return NONE
+    when = f"{age(now - share.proof.at)} ago"
+    return when if share.proof.ok else f"NO {when}: {share.proof.text}"
 
 
 def _health(gpu: GpuView) -> str:

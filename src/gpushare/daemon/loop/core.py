@@ -5,8 +5,9 @@ Nothing is locked: whatever decides and records is a plain function, which no ot
 interrupt, and whatever takes time is an act in progress (`acts.in_progress`). So no request waits
 for a pass, and no pass for the programs of a share.
 
-A pass has three stages: `Reconciler` brings machine and records together, `Upkeep` applies the
-policies on idle shares, sizes and profiles, `Accountant` charges tenants. The order matters: a
+A pass has four stages: `Reconciler` brings machine and records together, `Upkeep` applies the
+policies on idle shares, sizes and profiles, `Accountant` charges tenants, `Proofs` proves the
+limits of one share. The order matters: a
 share that the first stage has ended is not charged for the next interval.
 
 Invariants:
@@ -26,6 +27,7 @@ from gpushare.daemon.policies.usage import Accountant
 from gpushare.hardware.ports import Clock
 from gpushare.model.errors import GpushareError
 
+from .proofs import Proofs
 from .reconcile import Reconciler
 from .upkeep import Upkeep
 
@@ -42,12 +44,13 @@ class Core:
         *,
         reconciler: Reconciler,
         upkeep: Upkeep,
+        proofs: Proofs,
         accountant: Accountant,
         memory_turns: MemoryTurns,
     ) -> None:
         self._clock, self._machine = clock, machine
         self._reconciler, self._upkeep, self._accountant = reconciler, upkeep, accountant
-        self._memory_turns = memory_turns
+        self._memory_turns, self._proofs = memory_turns, proofs
         self.pass_seconds = 0.0
         self.failed_passes = 0
         self._logged: set[str] = set()
@@ -60,6 +63,7 @@ class Core:
             await self._memory_turns.settle(self._machine.latest)
             errors += await self._upkeep.run()
             errors += await self._accountant.run(self._machine.latest)
+            errors += await self._proofs.run()
         except GpushareError as error:
             errors = [error]
         except Exception as error:  # noqa: BLE001 (a defect in a pass must not end the service)

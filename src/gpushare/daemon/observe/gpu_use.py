@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.escape import EscapeCause, EscapeKind
-from gpushare.model.gpu import Gpu, GpuProcess
+from gpushare.model.gpu import ComputeMode, Gpu, GpuProcess
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Promise
-from gpushare.model.share import Share
+from gpushare.model.share import Enforcement, Level, Share
 from gpushare.model.spec import GpuGrant
 from gpushare.model.units import MIB, Bytes
 
@@ -46,6 +46,10 @@ class ShareUse:
         return frozenset(grant.gpu for grant in self.grants)
 
     @property
+    def promised(self) -> Enforcement:
+        return self.share.decision.enforcement if self.share.decision else Enforcement()
+
+    @property
     def guarded(self) -> bool:
         """Whether its programs are expected to have a guard."""
         return any(promise.preloaded for promise in self.stack)
@@ -63,6 +67,7 @@ class GpuUse:
     ) -> None:
         self._listed = listed
         self._parents = {gpu.uuid: gpu.parent for gpu in gpus}
+        self._modes = {gpu.uuid: gpu.compute_mode for gpu in gpus}
         self._counted = {pid for use in shares for pid in use.observed.counted}
         self._reach: dict[int, frozenset[GpuId]] = {}
         for use in shares:
@@ -90,7 +95,17 @@ class GpuUse:
                 EscapeCause(kind=EscapeKind.IMPOSSIBLE, gpu=gpu)
                 for gpu in sorted(use.gpus & set(use.observed.impossible))
             ),
+            *self._unlocked(use),
         )
+
+    def _unlocked(self, use: ShareUse) -> Iterator[EscapeCause]:
+        """Only the compute mode enforces that a share has its GPUs alone."""
+        alone = any(promise.alone for promise in use.stack)
+        if not alone or use.promised.memory is not Level.ENFORCED:
+            return
+        for gpu in sorted(use.gpus & self._modes.keys()):
+            if self._modes[gpu] is not ComputeMode.EXCLUSIVE_PROCESS:
+                yield EscapeCause(kind=EscapeKind.UNLOCKED, gpu=gpu)
 
     def _unguarded(self, use: ShareUse) -> Iterator[EscapeCause]:
         if not use.guarded:

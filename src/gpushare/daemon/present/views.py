@@ -115,6 +115,7 @@ def share_view(
         borrowed=borrowed,
         promised=decision.enforcement,
         escape=share.escape,
+        proof=share.proof,
         guard=_guard(observed),
         fault=observed.fault,
         spared=share.spared,

@@ -16,7 +16,13 @@ from gpushare.daemon.present.views import nearby
 from gpushare.delivery.host import environment_change
 from gpushare.model.access.role import Role
 from gpushare.model.edits import Edits
-from gpushare.model.errors import CgroupError, DeniedError, NotYoursError, UsageError
+from gpushare.model.errors import (
+    CgroupError,
+    ConflictError,
+    DeniedError,
+    NotYoursError,
+    UsageError,
+)
 from gpushare.model.share import Caller, Entered, ProcessRef, Share
 from gpushare.model.view import Entry
 
@@ -105,7 +111,20 @@ class Entering:
         share = await self._readiness.ensure(share)
         return share, await self._executor.edits(share)
 
+    async def _admit(self, share: Share) -> None:
+        """Raises ConflictError for a program that the driver would refuse a context."""
+        stack = self._ports.mechanisms.stack(share)
+        if not any(promise.one_process for promise in stack):
+            return
+        if users := await self._escapes.on_gpus(share):
+            raise ConflictError(
+                f"share {share.name} has a program on its GPU, and takes no second one",
+                f"process {', '.join(map(str, users))}; compute mode EXCLUSIVE_PROCESS admits one",
+                "for several processes: --mechanism mps, or without exclusive_compute_mode",
+            )
+
     async def _enter(self, share: Share, process: ProcessRef) -> tuple[Share, Edits]:
+        await self._admit(share)
         share, edits = await self._prepare(share)
         place, at = self._ports.cgroups.place_of(process.pid), self._ports.processes.ticks()
         # Before it is recorded as a member: a process that cannot join must not count as one.

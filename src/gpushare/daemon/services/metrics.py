@@ -3,12 +3,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 
 from gpushare.api.metrics import Sample, render
 from gpushare.daemon.loop.core import Core
 from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.policies.anomalies import Anomalies
+from gpushare.hardware.ports import Clock
 from gpushare.model.policy.view import QuotaView
 from gpushare.model.scheduling import FIGURES, metric_name
 from gpushare.model.share import State, Tier
@@ -17,8 +19,9 @@ from gpushare.model.view import GpuView, ShareView
 
 
 class Metrics:
-    def __init__(self, core: Core, observer: Observer, anomalies: Anomalies) -> None:
+    def __init__(self, core: Core, observer: Observer, anomalies: Anomalies, clock: Clock) -> None:
         self._core, self._observer, self._anomalies = core, observer, anomalies
+        self._clock = clock
 
     def text(
         self,
@@ -29,7 +32,10 @@ class Metrics:
     ) -> bytes:
         """In the Prometheus text format."""
         own = self._own(Counter(share.state for share in shares), driver)
-        return render(own | _gpus(gpus) | _shares(self._observer, shares) | _tenants(quotas))
+        return render(own | _gpus(gpus) | self._all_of(shares) | _tenants(quotas))
+
+    def _all_of(self, shares: Sequence[ShareView]) -> dict[str, Iterable[Sample]]:
+        return _shares(self._observer, shares) | _proofs(shares, self._clock.now())
 
     def _own(self, states: Counter[State], driver: str) -> dict[str, Iterable[Sample]]:
         core, anomalies = self._core, self._anomalies.counts
@@ -91,6 +97,20 @@ def _shares(observer: Observer, shares: Sequence[ShareView]) -> dict[str, Iterab
             name: each(_figure_of(share, it) for share in shares)
             for name, it in _SCHEDULING.items()
         },
+    }
+
+
+def _proofs(shares: Sequence[ShareView], now: datetime) -> dict[str, Iterable[Sample]]:
+    each = partial(_samples, [(share.id, share.name, share.user) for share in shares])
+    proofs = [share.proof for share in shares]
+    return {
+        "gpushare_share_proof_age_seconds": each(
+            None if proof is None else max(0.0, (now - proof.at).total_seconds())
+            for proof in proofs
+        ),
+        "gpushare_share_proof_failed": each(
+            None if proof is None else float(not proof.ok) for proof in proofs
+        ),
     }
 
 

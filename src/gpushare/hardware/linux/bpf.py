@@ -51,6 +51,18 @@ def attach(group: Path, program: int) -> None:
         os.close(folder)
 
 
+def filtered(group: Path) -> bool:
+    """Whether a device filter is attached to the control group itself. Raises OSError."""
+    folder = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        filter_ = _attached(folder)
+    finally:
+        os.close(folder)
+    if filter_ is not None:
+        os.close(filter_)
+    return filter_ is not None
+
+
 def _attached(folder: int) -> int | None:
     """A descriptor of the filter that is there already."""
     ids = (ctypes.c_uint32 * _MOST)()

@@ -51,6 +51,15 @@ class CgroupDevices:
                 "see what stands against it: gpushare gpus -o wide",
             ) from error
 
+    def in_force(self, name: str) -> bool | None:
+        # The files of version 1 do not tell a rule that was set from one that was inherited.
+        if self._cgroups.version == 1:
+            return None
+        try:
+            return bpf.filtered(self._cgroups.folder(name))
+        except OSError:
+            return None
+
     def _apply(self, group: Path, minors: Sequence[int]) -> None:
         if self._cgroups.version == 1:
             for file, rule in denials(minors):

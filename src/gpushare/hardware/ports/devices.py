@@ -17,3 +17,7 @@ class Devices(Protocol):
     def confine(self, name: str, gpus: Collection[GpuId]) -> None:
         """To these GPUs, from now on and for processes that join; raises CgroupError."""
         ...
+
+    def in_force(self, name: str) -> bool | None:
+        """Whether a rule is in force for the group; None: that cannot be read here."""
+        ...

@@ -32,9 +32,10 @@ from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorrup
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.promise import Claim, Need, Promise, Use
+from gpushare.model.proof import ProofCheck
 from gpushare.model.share import Level, Share
 from gpushare.model.spec import GpuGrant, MechanismName
-from gpushare.model.units import Bytes
+from gpushare.model.units import Bytes, format_bytes
 
 from .gpu_pages import GpuPages
 from .living import LivingSlots
@@ -141,6 +142,23 @@ class Guard(PassiveMechanism):
         if here != [grant.gpu for grant in grants]:
             return "its region is that of another share"
         return ""
+
+    def prove(self, share: Share, grants: Sequence[GpuGrant]) -> Sequence[ProofCheck]:
+        """The region is there, and its limits are those that were granted: programs map the file,
+        and could write others."""
+        problem = self.problem(share, grants)
+        if problem:
+            return (ProofCheck(name="region", ok=False, evidence=problem),)
+        try:
+            limits = Region.open(self._path(share)).limits()
+        except (OSError, RegionCorruptError) as error:
+            return (ProofCheck(name="region", ok=False, evidence=str(error)),)
+        wrong = [grant for grant in grants if limits.get(grant.gpu) != grant.limit]
+        evidence = "; ".join(_changed(grant, limits.get(grant.gpu)) for grant in wrong)
+        return (
+            ProofCheck(name="region", ok=True),
+            ProofCheck(name="limits", ok=not wrong, evidence=evidence),
+        )
 
     def renew(self, share: Share, grants: Sequence[GpuGrant]) -> None:
         """Make the region again; programs that have the old one mapped keep it."""
@@ -275,6 +293,11 @@ class Guard(PassiveMechanism):
 
 def _unreadable(because: str) -> Observation:
     return Observation(fault=because, unreadable=because)
+
+
+def _changed(grant: GpuGrant, limit: Bytes | None) -> str:
+    there = "no limit" if limit is None else format_bytes(limit)
+    return f"the region says {there} on {grant.gpu}, granted are {format_bytes(grant.limit)}"
 
 
 def _charged(slots: Sequence[RegionSlot], gpu: GpuId) -> Bytes:
