@@ -250,9 +250,8 @@ class Share(Value):
     `granted` is when it got its place, or came back to it. `booking` is where a reservation will
     land. `program` is what profiles of past runs are about. `asked` is the spec as requested, where
     a policy has changed it. `escape` is the newest time in which its limits did not hold, `proof`
-    the newest look at what they depend on. `kept` is
-    memory that it has from before its limit was lowered. `spared` are processes that were not ended
-    with it.
+    the newest look at what they depend on. `kept` is memory that it has from before its limit was
+    lowered. `spared` are processes that were not ended with it.
     """
 
     id: ShareId

@@ -29,7 +29,7 @@ HELD, CHANGED = (
 
 @dataclass
 class Machine:
-    """Mechanisms that answer what a test says, and note whom they were asked about."""
+    """Mechanisms that answer what a test says, and note which shares they were asked about."""
 
     check: ProofCheck = HELD
     error: HardwareError | None = None

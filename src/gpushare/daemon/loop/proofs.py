@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Proves living shares again now and then: at most one in each pass, the longest unproven first.
+"""Proves living shares again: at most one in each pass, the longest unproven first.
 
 A proof only reads (`Mechanisms.prove`, and what `EscapeWatch` has found), so programs do not notice
 it. Its result and its time are part of the share's record.
