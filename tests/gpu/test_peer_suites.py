@@ -30,7 +30,7 @@ AGAIN = 60  # tests that are run again one after the other, at most
 
 @dataclass(frozen=True)
 class Suite:
-    """How pytest is told to run it: arguments, and the folder that it runs in."""
+    """What pytest runs: arguments, and the folder that it runs in."""
 
     package: str
     arguments: tuple[str, ...]

@@ -76,3 +76,24 @@ def test_a_process_without_the_guard_opens_plain_memory_only(guarded, plain, ans
         assert opened.stdout.strip() == answer, opened.stderr
         assert bool(share.region.snapshot().slots[0].unmovable)
         exporter.communicate("", timeout=60)
+
+
+@pytest.mark.parametrize("machine", ["a10-2"], indirect=True)
+@pytest.mark.parametrize("plain", ["0", "1"], ids=["blocks", "plain"])
+def test_memory_on_a_gpu_that_the_importer_does_not_see_is_opened(guarded, plain) -> None:
+    """As each of two shares of a GPU does with the memory of the other, for NCCL."""
+    theirs = guarded(64 * MIB, gpu=1)
+    theirs.region.set_flags(Flag.MOVABLE)
+    path = theirs.region.path.rename(theirs.region.path.with_name("theirs"))
+    mine = guarded(64 * MIB)
+    mine.region.set_flags(Flag.MOVABLE)
+    there = {**mine.environment, "GPUSHARE_REGION": str(path), "GPUSHARE_PLAIN_MEMORY": plain}
+    env = {**there, "CUDA_VISIBLE_DEVICES": "0"}
+    with mine.machine.start(
+        sys.executable, "-c", EXPORTER, env=env, stdin=subprocess.PIPE
+    ) as exporter:
+        failed, handle = exporter.stdout.readline().split()
+        assert failed == "0"
+        opened = mine.run(sys.executable, "-c", IMPORTER, handle, env={"CUDA_VISIBLE_DEVICES": "0"})
+        assert opened.stdout.strip() == "0 7", opened.stderr
+        exporter.communicate("", timeout=60)

@@ -434,6 +434,20 @@ def test_other_gpus_behind_an_environment_variable_are_cooperative() -> None:
     assert not seen.ok
 
 
+def test_a_gpu_of_another_share_of_the_user_may_be_opened_and_not_seen() -> None:
+    everything = outside("with all devices", device(attempts=()), device(uuid=OTHER))
+    decision, machine = decided(), {gpu.uuid: gpu for gpu in (card(), card(OTHER))}
+    beside = {GpuId(OTHER)}
+
+    def devices(seen: ProbeReport) -> Level:
+        run = ProbeRun(report=msgspec.json.encode(seen))
+        found = verdict_of(decision, stack(decision), run, machine, AT, beside=beside)
+        return finding(found, "devices").delivered
+
+    assert devices(report(escapes=(outside(), everything))) is Level.ENFORCED
+    assert devices(report(device(), device(uuid=OTHER))) is Level.NONE
+
+
 @pytest.mark.parametrize(
     ("text", "failure", "said"),  # prose: allow
     [

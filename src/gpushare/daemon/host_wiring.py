@@ -56,7 +56,7 @@ def host_ports(settings: Settings, store: Store) -> HostPorts:
         listed=_listed,
         programs=_programs,
         busy=partial(_busy, NvmlActivity(host.nvml)),
-        probe=VerificationProbe(host, clock, mechanisms.stack),
+        probe=VerificationProbe(host, clock, mechanisms.stack, beside=mechanisms.beside),
         checkpoints=CudaCheckpoints(),
         residents=Residents(),
         leftovers=_leftovers(settings, host, runtime),

@@ -11,6 +11,7 @@ from gpushare.daemon.access.access import Access
 from gpushare.daemon.acts.executor import Executor, Step
 from gpushare.daemon.acts.in_progress import ActsInProgress
 from gpushare.daemon.acts.memory_turns import MemoryTurns
+from gpushare.daemon.acts.peers import Peers
 from gpushare.daemon.acts.signalling import Signalling
 from gpushare.daemon.acts.suspend import SuspendService
 from gpushare.daemon.acts.termination import Termination
@@ -98,12 +99,17 @@ class LoopParts:
         return Verifier(self.store, self.ports, self.bus, self.observer)
 
     @cached_property
+    def peers(self) -> Peers:
+        return Peers(self.store, self.ports.mechanisms)
+
+    @cached_property
     def transitions(self) -> Transitions:
         return Transitions(
             self.store,
             self.ports,
             self.bus,
             acts=self.acts,
+            peers=self.peers,
             processes=self.processes,
             step=self._step,
         )
@@ -118,6 +124,7 @@ class LoopParts:
             verify=self.verifier.verify,
             transitions=self.transitions,
             acts=self.acts,
+            peers=self.peers,
             step=self._step,
         )
 
@@ -313,6 +320,7 @@ class LoopParts:
             self.bus,
             executor=self.executor,
             acts=self.acts,
+            peers=self.peers,
             observer=self.observer,
             machine=self.machine,
             processes=self.processes,

@@ -35,7 +35,11 @@ HIDDEN = Claim(
     but="The other GPUs are hidden by CUDA_VISIBLE_DEVICES; without the guard, a program that "
     "changes it sees them.",
 )
-CONFINED = Claim(level=Level.ENFORCED)
+CONFINED = Claim(
+    level=Level.ENFORCED,
+    but="Under the guard, a share can open the device nodes of GPUs on which its user has another "
+    "share, for peer access between the two.",
+)
 
 
 def devices(because: str) -> Claim:

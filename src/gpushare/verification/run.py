@@ -2,7 +2,7 @@
 """Runs the probe as a program of a share would run, and compares its report with the promise."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -33,6 +33,8 @@ class VerificationProbe:
     clock: Clock
     stack: Callable[[Share], Sequence[Promise]]
     environ: Callable[[], Mapping[str, str]] = lambda: os.environ
+    # GPUs of the user's other shares, which the share may open.
+    beside: Callable[[Share], Collection[GpuId]] = lambda _: ()
 
     def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Verification:
         """`fill`: also measure, which needs a share and GPUs that are idle."""
@@ -44,7 +46,14 @@ class VerificationProbe:
         if alone(share.decision, stack, gpus):
             outsider = self._outsider(share, edits, decode(run)[0], gpus, idle=fill)
         return verdict_of(
-            share.decision, stack, run, gpus, self.clock.now(), idle=fill, outsider=outsider
+            share.decision,
+            stack,
+            run,
+            gpus,
+            self.clock.now(),
+            idle=fill,
+            outsider=outsider,
+            beside=self.beside(share),
         )
 
     def contexts(self) -> dict[GpuId, tuple[str, Bytes]]:

@@ -19,7 +19,7 @@ Invariants: nothing is delivered without evidence. What could not be tried is `u
 verification is ok when something was tried and no finding is weaker than promised.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -56,11 +56,13 @@ def verdict_of(
     *,
     idle: bool = False,
     outsider: Outsider = _NO_OUTSIDER,
+    beside: Collection[GpuId] = (),
 ) -> Verification:
     """`run`: how the probe ended. `gpus`: the machine while it ran.
 
     `idle`: no other program was in the share or in another on its GPUs, so what the probe did not
-    get was kept from it by the share's own limits.
+    get was kept from it by the share's own limits. `beside`: GPUs of the user's other shares, which
+    the share may open.
     """
     probed, failure = decode(run)
     if failure := failure or _unusable(decision, probed):
@@ -76,7 +78,7 @@ def verdict_of(
             memory(decision, stack, probed, gpus, idle=idle),
             compute(decision, stack, probed, gpus, idle=idle),
         )
-    findings = (*limits, _fault(decision), _devices(decision, probed, gpus))
+    findings = (*limits, _fault(decision), _devices(decision, probed, gpus, beside))
     ok = all(finding.ok for finding in findings)
     return Verification(at=at, ok=ok, findings=findings, driver=probed.driver)
 
@@ -131,10 +133,15 @@ def _fault(decision: Decision) -> Finding:
     )
 
 
-def _devices(decision: Decision, report: ProbeReport, gpus: Mapping[GpuId, Gpu]) -> Finding:
+def _devices(
+    decision: Decision,
+    report: ProbeReport,
+    gpus: Mapping[GpuId, Gpu],
+    beside: Collection[GpuId],
+) -> Finding:
     mine = {key(gpu) for gpu in decision.gpus}
     visible = {key(device.uuid) for device in report.devices}
-    attacks = tuple(_others(report, mine))
+    attacks = tuple(_others(report, mine | {key(gpu) for gpu in beside}))
     passed = [attack for attack in attacks if attack.result is AttackResult.THROUGH]
     level, evidence = Level.ENFORCED, f"a program sees {len(visible)} GPU, its own"
     if strange := visible - mine:

@@ -5,7 +5,7 @@ What a daemon did stays in the world when the daemon is dropped at any point, as
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -80,6 +80,19 @@ class WorldClock:
     def pass_by(self, seconds: float) -> None:
         self.wall += timedelta(seconds=seconds)
         self.seconds += seconds
+
+
+@dataclass
+class Nodes:
+    """Control groups that keep device nodes shut: the Devices port."""
+
+    confined: dict[str, set[GpuId]] = field(default_factory=dict)
+
+    def reason(self) -> str:
+        return ""
+
+    def confine(self, name: str, gpus: Collection[GpuId]) -> None:
+        self.confined[name] = set(gpus)
 
 
 class Recorded(PassiveMechanism):
@@ -181,6 +194,7 @@ class World:
     share_slots: dict = field(default_factory=dict)
     remains: WorldLeftovers = field(default_factory=WorldLeftovers)
     busy: frozenset[int] | None = None  # pids that NVML has seen use a GPU
+    nodes: "Nodes | None" = None  # who may open which GPUs' device nodes; None: all may
     counted: dict[str, Observation] = field(default_factory=dict)  # by a share's guard, by its name
     left: list = field(default_factory=list)  # pids that left a group, and where to
     _started: int = 5000
@@ -331,7 +345,9 @@ class World:
             processes=Processes(self),
             census=lambda: Census(self.root),
             cgroups=self,
-            mechanisms=Mechanisms([Recorded(self, PROMISES[name]) for name in HERE], self),
+            mechanisms=Mechanisms(
+                [Recorded(self, PROMISES[name]) for name in HERE], self, self.nodes
+            ),
             machine=self._machine,
             probe=Prober(self),
             checkpoints=self.checkpoints,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Entry points that share device memory with other processes. The importer is not charged. */
-#include "cuda/core/device.h"
+/*
+ * Entry points that share device memory with other processes. The importer is not charged. The GPU
+ * need not be visible to it (measured on two H200, driver 580).
+ */
 #include "cuda/core/entry.h"
 #include "cuda/core/handle.h"
 #include "cuda/memory/allocation.h"
@@ -38,7 +40,6 @@ CUresult cuIpcOpenMemHandle_v2(CUdeviceptr *at, CUipcMemHandle handle, unsigned 
     CHECK(gs_ipc_handle_read(&imported, &handle), CUDA_ERROR_INVALID_VALUE);
     /* Not in the process that exported it. */
     CHECK(imported.pid != getpid(), CUDA_ERROR_INVALID_CONTEXT);
-    CHECK(gs_ordinal_of(imported.device) >= 0, CUDA_ERROR_INVALID_DEVICE);
     int fd = gs_ipc_handle_open(&imported);
     CHECK(fd >= 0, CUDA_ERROR_MAP_FAILED);
     gs_chunk *chunk =

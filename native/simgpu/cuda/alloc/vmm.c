@@ -257,12 +257,14 @@ CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle, vo
     gs_chunk *chunk = gs_chunk_from_fd((int)(intptr_t)from);
     CHECK(chunk, CUDA_ERROR_INVALID_VALUE);
     chunk->handles = 1;
+    /* -2 for a GPU that is not visible, as driver 580 answers. */
+    int ordinal = chunk->device < 0 ? 0 : gs_ordinal_of(chunk->device);
     chunk->prop =
         (CUmemAllocationProp){.type = CU_MEM_ALLOCATION_TYPE_PINNED,
                               .requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
                               .location = {chunk->device < 0 ? CU_MEM_LOCATION_TYPE_HOST
                                                              : CU_MEM_LOCATION_TYPE_DEVICE,
-                                           chunk->device < 0 ? 0 : gs_ordinal_of(chunk->device)}};
+                                           ordinal < 0 ? -2 : ordinal}};
     *handle = (uintptr_t)chunk;
     return CUDA_SUCCESS;
 }

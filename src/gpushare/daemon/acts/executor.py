@@ -43,6 +43,7 @@ from gpushare.model.units import Bytes, format_bytes
 from gpushare.store import Act, Intent, Store
 
 from .in_progress import ActsInProgress
+from .peers import Peers
 from .transitions import Transitions
 
 Step = Callable[[str], None]
@@ -65,9 +66,10 @@ class Executor:
         verify: Verify,
         transitions: Transitions,
         acts: ActsInProgress,
+        peers: Peers,
         step: Step = lambda _: None,
     ) -> None:
-        self._transitions, self.acts = transitions, acts
+        self._transitions, self.acts, self._peers = transitions, acts, peers
         self._store, self._mechanisms = store, mechanisms
         self._bus, self._clock, self._verify, self._step = bus, clock, verify, step
         # A cache only: a new daemon prepares a share again when a program next enters it.
@@ -206,6 +208,9 @@ class Executor:
             except Exception as error:  # noqa: BLE001 (whatever it is, it ends this gang only)
                 await self._give_up(intents, intent, unexpected("a grant failed", error))
                 return
+        # Before they are confirmed, so that no program starts CUDA without its peers.
+        users = {share.uid for share, _ in decided}
+        await self._peers.admit(users, {share.id for share, _ in decided})
         self._granted(made)
         self._step("grant confirmed")
 
@@ -268,6 +273,7 @@ class Executor:
         with self._store.transaction():
             self._store.intents.confirm(intent)
             ended = self._end(share.id, intent.to, intent.reason)
+        await self._peers.admit({share.uid})
         self._step("release confirmed")
         return ended
 

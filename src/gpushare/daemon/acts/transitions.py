@@ -40,6 +40,7 @@ from gpushare.model.units import format_bytes
 from gpushare.store import Act, Intent, Store
 
 from .in_progress import ActsInProgress
+from .peers import Peers
 from .suspend_methods import CheckpointSuspend, GuardSuspend
 
 Step = Callable[[str], None]
@@ -55,11 +56,12 @@ class Transitions:
         bus: Bus,
         *,
         acts: ActsInProgress,
+        peers: Peers,
         processes: ShareProcesses,
         step: Step = lambda _: None,
     ) -> None:
         self._store, self._ports, self._bus, self._step = store, ports, bus, step
-        self._acts, self._processes = acts, processes
+        self._acts, self._peers, self._processes = acts, peers, processes
         self._checkpoint = CheckpointSuspend(ports)
         self._methods: dict[Tier, GuardSuspend | CheckpointSuspend] = {
             Tier.MEMORY: GuardSuspend(ports, acts.unwanted),
@@ -168,6 +170,7 @@ class Transitions:
             raise
         self._step("migrate acted")
         share = self._back(intent, share, Tier.CHECKPOINT, back)
+        await self._peers.admit({share.uid})
         self._step("migrate confirmed")
         return share
 
@@ -194,6 +197,7 @@ class Transitions:
             self._store.intents.confirm(intent)
             share = self._store.shares.update(share.id, decision=to, suspension=suspension)
             self._bus.publish("share.migrated", _route(left, to), share=share.id)
+        await self._peers.admit({share.uid})
         self._step("migrate confirmed")
         return share
 

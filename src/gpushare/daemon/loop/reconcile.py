@@ -32,6 +32,7 @@ import structlog
 
 from gpushare.daemon.acts.executor import Executor
 from gpushare.daemon.acts.in_progress import ActsInProgress
+from gpushare.daemon.acts.peers import Peers
 from gpushare.daemon.acts.termination import Termination
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
@@ -65,6 +66,7 @@ class Reconciler:
         *,
         executor: Executor,
         acts: ActsInProgress,
+        peers: Peers,
         observer: Observer,
         machine: ObservedMachine,
         processes: ShareProcesses,
@@ -76,7 +78,7 @@ class Reconciler:
         placement: PlacementService,
     ) -> None:
         self._store, self._ports, self._bus = store, ports, bus
-        self._executor, self._acts = executor, acts
+        self._executor, self._acts, self._peers = executor, acts, peers
         self._observer, self._machine, self._processes = observer, machine, processes
         self._termination, self._expiry, self._faults = termination, expiry, faults
         self._escapes, self._monitor, self._placement = escapes, monitor, placement
@@ -113,6 +115,7 @@ class Reconciler:
         living = self._store.shares.living()
         await attempt(self._observer.look(living))
         await attempt(self._monitor.look(living))
+        await attempt(self._peers.admit())
         return census
 
     def _settle(self, share_id: ShareId, census: Census) -> None:
