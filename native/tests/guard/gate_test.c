@@ -11,6 +11,8 @@
  *   stuck NS      one kernel, and no call to the driver after it
  *   again NS      as work, after the context was reset once
  *   order N       N rounds of additions, whose result shows a lost or reordered one
+ *   streams NS N  kernels of NS in N streams, which wait for each other by events in a ring; each
+ *                 stream is synchronised once per round
  */
 #include <poll.h>
 #include <string.h>
@@ -185,6 +187,41 @@ static long order(int rounds)
     return rounds;
 }
 
+enum { MOST_STREAMS = 256, PER_STREAM = 8, LEAST_ROUNDS = 8 };
+
+/* Longer than the queue of a connection, so that streams wait behind each other in it. */
+static void fill_ring(const CUstream *ring, const CUevent *done, int streams, unsigned long long ns)
+{
+    for (int i = 0; i < streams * PER_STREAM; i++) {
+        int here = i % streams;
+        stream = ring[here];
+        if (i > 0)
+            CHECK(cuStreamWaitEvent(stream, done[(here + streams - 1) % streams], 0)
+                  == CUDA_SUCCESS);
+        CHECK(cuLaunchKernel(spin, 1, 1, 1, 32, 1, 1, 0, stream, (void *[]){&ns}, NULL)
+              == CUDA_SUCCESS);
+        CHECK(cuEventRecord(done[here], stream) == CUDA_SUCCESS);
+    }
+}
+
+static long many_streams(unsigned long long ns, int streams)
+{
+    static CUstream ring[MOST_STREAMS];
+    static CUevent done[MOST_STREAMS];
+    long rounds = 0;
+    CHECK(streams > 0 && streams <= MOST_STREAMS);
+    for (int i = 0; i < streams; i++)
+        CHECK(cuStreamCreate(&ring[i], CU_STREAM_NON_BLOCKING) == CUDA_SUCCESS
+              && cuEventCreate(&done[i], CU_EVENT_DISABLE_TIMING) == CUDA_SUCCESS);
+    do {
+        fill_ring(ring, done, streams, ns);
+        for (int i = streams; i-- > 0;)
+            CHECK(cuStreamSynchronize(ring[i]) == CUDA_SUCCESS);
+        rounds++;
+    } while (rounds < LEAST_ROUNDS || !ends());
+    return rounds;
+}
+
 int main(int count, char **arguments)
 {
     CHECK(count >= 3);
@@ -207,6 +244,8 @@ int main(int count, char **arguments)
         done = order((int)ns);
     else if (strcmp(kind, "stuck") == 0)
         done = stuck(ns);
+    else if (strcmp(kind, "streams") == 0)
+        done = many_streams(ns, (int)pause);
     else
         done = serve(ns, pause, strcmp(kind, "poll") == 0);
     printf("%ld\n", done);
