@@ -2,6 +2,8 @@
 """What monitoring tools see from inside a share and from outside."""
 
 import json
+import subprocess
+import sys
 
 from gpushare.model.units import MIB
 
@@ -55,3 +57,39 @@ for name in ("cuMemAlloc_v2", "cuInit", "nvmlDeviceGetMemoryInfo"):
 """
     ran = share.python(source, env={"LD_LIBRARY_PATH": ""})
     assert ran.returncode == 0, ran.stderr
+
+
+BOTH = """
+import ctypes, json, pynvml, sys
+cuda = ctypes.CDLL("libcuda.so.1")
+context, at = ctypes.c_void_p(), ctypes.c_uint64()
+free, total = ctypes.c_size_t(), ctypes.c_size_t()
+assert not cuda.cuInit(0)
+assert not cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
+assert not cuda.cuCtxSetCurrent(context)
+assert not cuda.cuMemAlloc_v2(ctypes.byref(at), ctypes.c_size_t(int(sys.argv[1])))
+assert not cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+pynvml.nvmlInit()
+seen = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0))
+print(json.dumps([free.value, seen.free, total.value, seen.total, seen.used]), flush=True)
+sys.stdin.read()
+"""
+
+
+def _memory(ended: subprocess.CompletedProcess[str]) -> list[int]:
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+def test_cuda_and_nvml_say_the_same_free_memory_next_to_others_outside_the_share(guarded) -> None:
+    """The smaller of what the share and what the card has left."""
+    share = guarded(40_000 * MIB, context=500 * MIB)
+    own = [sys.executable, "-c", BOTH]
+    free, nvml_free, total, nvml_total, used = _memory(share.run(*own, str(MIB)))
+    assert free == nvml_free > 39_000 * MIB
+    with share.machine.start(*own, str(120_000 * MIB), stdin=subprocess.PIPE) as outside:
+        assert outside.stdout.readline()
+        free, nvml_free, total, nvml_total, used = _memory(share.run(*own, str(MIB)))
+        outside.stdin.close()
+    assert free == nvml_free < 25_000 * MIB
+    assert total == nvml_total == share.gpu.limit == nvml_free + used

@@ -32,24 +32,25 @@ static uint64_t left(struct gs_usage usage)
     return used < usage.limit ? usage.limit - used : 0;
 }
 
-static uint64_t free_on_card(int gpu, uint64_t reported)
+/* The one rule for CUDA and NVML: what the share and the card both have left. */
+static uint64_t free_of(int gpu, struct gs_usage usage, uint64_t reported)
 {
-    return reported + gs_cached_here(gpu);
+    return smaller(reported + gs_cached_here(gpu), left(usage));
 }
 
-#define MEMORY_INFO(symbol, type, most)                                                  \
-    CUresult symbol(type *free, type *total)                                             \
-    {                                                                                    \
-        CUresult result = cuda()->symbol(free, total);                                   \
-        int gpu = result == CUDA_SUCCESS ? current_gpu() : -1;                           \
-        if (gpu < 0)                                                                     \
-            return result;                                                               \
-        struct gs_usage usage = up_to_date(gpu);                                         \
-        if (free)                                                                        \
-            *free = (type)smaller(free_on_card(gpu, *free), smaller(left(usage), most)); \
-        if (total)                                                                       \
-            *total = (type)smaller(*total, smaller(usage.limit, most));                  \
-        return result;                                                                   \
+#define MEMORY_INFO(symbol, type, most)                                 \
+    CUresult symbol(type *free, type *total)                            \
+    {                                                                   \
+        CUresult result = cuda()->symbol(free, total);                  \
+        int gpu = result == CUDA_SUCCESS ? current_gpu() : -1;          \
+        if (gpu < 0)                                                    \
+            return result;                                              \
+        struct gs_usage usage = up_to_date(gpu);                        \
+        if (free)                                                       \
+            *free = (type)smaller(free_of(gpu, usage, *free), most);    \
+        if (total)                                                      \
+            *total = (type)smaller(*total, smaller(usage.limit, most)); \
+        return result;                                                  \
     }
 MEMORY_INFO(cuMemGetInfo, unsigned int, UINT_MAX)
 MEMORY_INFO(cuMemGetInfo_v2, size_t, SIZE_MAX)
@@ -84,10 +85,10 @@ static bool show_share(nvmlDevice_t device, unsigned long long *total, unsigned 
     int gpu = gpu_of_handle(device);
     if (gpu < 0)
         return false;
-    struct gs_usage usage = gs_usage(gpu);
+    struct gs_usage usage = up_to_date(gpu);
     *total = smaller(*total, usage.limit);
-    *free = smaller(*total, left(usage));
-    *used = *total - *free;
+    *free = smaller(*total, free_of(gpu, usage, *free));
+    *used = *total - *free; /* so that those who subtract find the same free memory */
     return true;
 }
 
