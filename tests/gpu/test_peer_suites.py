@@ -2,7 +2,8 @@
 """The test suites of numba-cuda and CuPy fail in a share exactly where they fail without one.
 
 GPUSHARE_CUPY_TESTS   the folder `tests` of a checkout of CuPy
-GPUSHARE_PEER_JOBS    processes that run a suite, 8 unless set
+GPUSHARE_PEER_JOBS    processes that run a suite, 8 unless set; it runs twice at the same time
+GPUSHARE_PEER_SKIP    files of the suites to leave out, with commas
 """
 
 import importlib.util
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from support.shares import grant, share
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(3600)]
 HERE = Path(__file__).with_name("peer_suites")
 JOBS = os.environ.get("GPUSHARE_PEER_JOBS", "8")
+SKIP = [name for name in os.environ.get("GPUSHARE_PEER_SKIP", "").split(",") if name]
 AGAIN = 60  # tests that are run again one after the other, at most
 
 
@@ -43,7 +46,17 @@ class Suite:
         parallel = ("-n", "0") if tests else ("-n", JOBS)
         chosen = ("-k", " or ".join(sorted({_name(test) for test in tests}))) if tests else ()
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *parallel]
-        command += ["--timeout", "300", "--junitxml", str(report), *self.arguments, *chosen]
+        command += [word for name in SKIP for word in ("--ignore-glob", f"*/{name}")]
+        command += [
+            "--durations",
+            "10",
+            "--timeout",
+            "300",
+            "--junitxml",
+            str(report),
+            *self.arguments,
+            *chosen,
+        ]
         paths = [str(HERE), *filter(None, [env.get("PYTHONPATH")])]
         done = subprocess.run(
             command,
@@ -54,6 +67,7 @@ class Suite:
             timeout=1500,
             check=False,
         )
+        sys.stdout.write(done.stdout[-1500:])
         assert report.exists(), done.stdout[-4000:] + done.stderr[-4000:]
         return _read(report)
 
@@ -95,12 +109,6 @@ def cupy() -> Suite:
     return Suite("cupy", ("cupy_tests/cuda_tests",), Path(given))
 
 
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bool]]:
-    """Outcomes without a share, by package, filled as they are needed."""
-    return {}
-
-
 @pytest.fixture(
     params=[
         (MechanismName.TIMESLICE, MechanismName.GUARD),
@@ -119,19 +127,14 @@ def inside(request: pytest.FixtureRequest, short_path: Path) -> Iterator[dict[st
 
 @pytest.mark.parametrize("suite", [numba, cupy])
 def test_a_suite_fails_in_a_share_where_it_fails_without(
-    suite: Callable[[], Suite],
-    bare: dict[str, dict[str, bool]],
-    inside: dict[str, str],
-    tmp_path: Path,
-    record_property: Callable[[str, object], None],
+    suite: Callable[[], Suite], inside: dict[str, str], tmp_path: Path
 ) -> None:
     peer, outside = suite(), real().environment
-    if peer.package not in bare:
-        bare[peer.package] = peer.outcomes(outside, tmp_path / "bare.xml")
-    without = bare[peer.package]
-    within = peer.outcomes(inside, tmp_path / "share.xml")
-    record_property("tests", len(without))
-    record_property("fail without a share", sorted(_failures(without)))
+    with ThreadPoolExecutor() as both:
+        alone = both.submit(peer.outcomes, outside, tmp_path / "bare.xml")
+        within = peer.outcomes(inside, tmp_path / "share.xml")
+        without = alone.result()
+    sys.stdout.write(f"{peer.package}: {len(without)} tests, {len(_failures(without))} fail bare\n")
     assert len(without) > 100
     assert within.keys() == without.keys()
 
@@ -139,6 +142,7 @@ def test_a_suite_fails_in_a_share_where_it_fails_without(
     differs = sorted(_failures(without) ^ _failures(within))
     assert len(differs) <= AGAIN, differs
     if differs:
+        sys.stdout.write(f"run again: {differs}\n")
         without = peer.outcomes(outside, tmp_path / "bare-again.xml", differs)
         within = peer.outcomes(inside, tmp_path / "share-again.xml", differs)
     assert _failures(within) == _failures(without), differs
