@@ -9,7 +9,7 @@ and confirms itself by another. Other requests and passes go on meanwhile.
 
 Invariants:
 - A share has at most one act in progress. A second one waits for a brief act, and is refused while
-  the act waits for programs (`Act.waits`).
+  the act waits for programs (`OngoingAct.waits`).
 - Two acts do not work on the same GPU's files and servers at the same time (`gpus`). These locks
   are held for the mechanisms only, never while programs are waited for.
 - An act that fails in whatever way ends: its journal entry is settled by a later pass.
@@ -33,7 +33,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(eq=False)
-class Act:
+class OngoingAct:
     """`doing`: what is done to the share. `waits`: for its programs, so it may take long.
 
     `frees`: a pass follows, because it may have freed something. `unwanted`: the share is being
@@ -58,7 +58,7 @@ class ActsInProgress:
 
     def __init__(self, wake: asyncio.Event) -> None:
         self._wake = wake
-        self._acts: dict[ShareId, Act] = {}
+        self._acts: dict[ShareId, OngoingAct] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._locks: dict[GpuId, asyncio.Lock] = {}
         self._errors: list[GpushareError] = []
@@ -73,7 +73,7 @@ class ActsInProgress:
         frees: bool = True,
     ) -> "asyncio.Task[T]":
         """Begin an act on shares that have none in progress. To wait for it: `outcome`."""
-        act = Act(doing, waits, frees)
+        act = OngoingAct(doing, waits, frees)
         for share in shares:
             assert share not in self._acts, f"a second act on {share}: {self._acts[share].doing}"
             self._acts[share] = act
@@ -105,7 +105,7 @@ class ActsInProgress:
         errors, self._errors = self._errors, []
         return errors
 
-    def of(self, share: ShareId) -> Act | None:
+    def of(self, share: ShareId) -> OngoingAct | None:
         return self._acts.get(share)
 
     def shares(self) -> Collection[ShareId]:
@@ -171,7 +171,7 @@ class ActsInProgress:
         for task in self._tasks:
             task.cancel()
 
-    async def _run(self, act: Act, work: Coroutine[Any, Any, T]) -> T:
+    async def _run(self, act: OngoingAct, work: Coroutine[Any, Any, T]) -> T:
         try:
             return await work
         except GpushareError:
@@ -195,7 +195,7 @@ class ActsInProgress:
             task.exception()
 
 
-def _conflict(name: str, act: Act) -> ConflictError:
+def _conflict(name: str, act: OngoingAct) -> ConflictError:
     answer = ", and its programs have not answered yet" if act.waits else ""
     return ConflictError(
         f"another operation on share {name} is in progress",
