@@ -7,6 +7,7 @@ under MPS has one GPU. Shares of several GPUs are time-sliced.
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from gpushare.hardware.ports import Mps, MpsControl, MpsState
 from gpushare.model.edits import Edits
@@ -145,16 +146,21 @@ class MpsMechanism(PassiveMechanism):
 
     def mend(self) -> tuple[str, ...]:
         """Ends daemons without shares, and restarts those that failed and have no clients."""
-        done = []
-        for gpu, holders in self._mps.holders().items():
-            if not holders:
-                self._mps.release(gpu, None)
-                done.append(f"stopped the MPS daemon of {gpu}, which no share uses")
-            elif why := self._restartable(gpu):
-                self._mps.restart(gpu)
-                self._seen.pop(gpu, None)
-                done.append(f"restarted the MPS daemon of {gpu}: {why}")
-        return tuple(done)
+        homes = self._mps.holders()
+        # At the same time, so that daemons that do not answer take no longer than one of them.
+        with ThreadPoolExecutor(max(1, len(homes))) as threads:
+            done = threads.map(self._mend, homes, homes.values())
+        return tuple(it for it in done if it)
+
+    def _mend(self, gpu: GpuId, holders: Sequence[str]) -> str:
+        if not holders:
+            self._mps.release(gpu, None)
+            return f"stopped the MPS daemon of {gpu}, which no share uses"
+        if why := self._restartable(gpu):
+            self._mps.restart(gpu)
+            self._seen.pop(gpu, None)
+            return f"restarted the MPS daemon of {gpu}: {why}"
+        return ""
 
     def trouble(self, gpu: GpuId) -> str:
         """Whether the GPU's daemon is gone, else what the newest look at it has found."""

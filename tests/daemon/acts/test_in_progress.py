@@ -337,3 +337,16 @@ def test_a_share_whose_record_cannot_be_read_keeps_none_from_its_pass(world, sta
         assert await daemon.state("good") == State.RELEASED
 
     live(world, state, story)
+
+
+def test_a_list_of_shares_does_not_wait_for_one_that_cannot_be_observed(world, state, monkeypatch):
+    async def story(daemon):
+        await daemon.run(8, name="slow")
+        world.clock.pass_by(5)
+        silent = silence(daemon, monkeypatch, "observe")
+        views = await daemon.service.shares(ME)
+        assert silent.asked.is_set()
+        assert [view.name for view in views] == ["slow"]
+        silent.answer()
+
+    live(world, state, story)

@@ -2,7 +2,10 @@
 """MPS daemons of ours, started, lost, stuck and found again on a simulated machine."""
 
 import os
+import shutil
 import signal
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import msgspec
 import pytest
 
 from gpushare.hardware.linux.processes import ProcProcesses
+from gpushare.hardware.mps.control import FIRST_PAUSE, LONGEST_PAUSE
 from gpushare.hardware.mps.daemons import BINARY, MpsDaemons
 from gpushare.model.errors import MpsError, MpsStuckError
 from gpushare.model.ids import GpuId
@@ -107,6 +111,79 @@ def test_a_stuck_daemon_is_recognised_and_killed(machine: Machine, short_path: P
     mps.release(GPU, "a")
     assert not ProcProcesses().alive(daemon)
     assert mps.holders() == {}
+
+
+def test_a_daemon_that_does_not_answer_is_not_asked_by_every_caller(
+    machine: Machine, short_path: Path, tmp_path: Path
+) -> None:
+    now = [1000.0]
+    daemons(machine, short_path).acquire(GPU, "a")
+    mps = daemons(machine, short_path, patience=0.3)
+    daemon = daemon_of(short_path)
+    commands = tmp_path / "commands"
+    environment = {**machine.environment, "PATH": counting(mps, commands)}
+    asked = MpsDaemons(short_path, ProcProcesses(), environment, patience=0.3, clock=lambda: now[0])
+    os.kill(daemon.pid, signal.SIGSTOP)
+    for _ in range(20):
+        with pytest.raises(MpsStuckError):
+            asked.control(GPU).servers()
+    assert len(commands.read_text().splitlines()) == 1
+    now[0] += FIRST_PAUSE + 1
+    for _ in range(2):
+        with pytest.raises(MpsStuckError):
+            asked.control(GPU).servers()
+    assert len(commands.read_text().splitlines()) == 2
+    os.kill(daemon.pid, signal.SIGCONT)
+    now[0] += LONGEST_PAUSE
+    assert asked.control(GPU).servers() == ()
+    assert asked.control(GPU).clients() == ()
+    mps.release(GPU, "a")
+
+
+def counting(mps: MpsDaemons, commands: Path) -> str:
+    """A PATH whose control tool notes that it was started."""
+    folder = commands.with_name("counted")
+    folder.mkdir()
+    tool = folder / "nvidia-cuda-mps-control"
+    tool.write_text(f'#!/bin/sh\necho asked >> {commands}\nexec {mps.binary()} "$@"\n')
+    tool.chmod(0o755)
+    return str(folder)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Where another user may start programs."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("version", ["abc", "", "9" * 5000, "-1", "2\n"])
+def test_a_look_alike_of_another_user_is_not_taken_for_the_daemon(
+    machine: Machine, short_path: Path, open_folder: Path, version: str
+) -> None:
+    mps = daemons(machine, short_path)
+    place = mps.acquire(GPU, "a")
+    ours = daemon_of(short_path)
+    copy = open_folder / "nvidia-cuda-mps-control"
+    shutil.copy("/bin/sleep", copy)
+    copy.chmod(0o755)
+    environment = {
+        "CUDA_MPS_PIPE_DIRECTORY": str(place.pipe),
+        "CUDA_MPS_PROTOCOL_VERSION": version,
+    }
+    another = 65534 if os.geteuid() == 0 else None
+    look_alike = subprocess.Popen([str(copy), "100"], env=environment, user=another)
+    try:
+        (short_path / GPU / "daemon").unlink()
+        successor = daemons(machine, short_path)
+        assert successor.control(GPU).servers() == ()
+        successor.release(GPU, "a")
+        assert not ProcProcesses().alive(ours)
+        assert (look_alike.poll() is None) == (another is not None)
+    finally:
+        look_alike.kill()
+        look_alike.wait()
 
 
 def test_a_successor_finds_the_daemon_of_its_predecessor(

@@ -9,6 +9,7 @@ import structlog
 from msgspec.structs import replace
 
 from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.base.threads import in_own_thread
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.errors import GpushareError, unexpected
 from gpushare.model.gpu import Machine
@@ -33,6 +34,7 @@ class Observer:
         self._ports, self._machine = ports, machine
         self._observations: dict[ShareId, tuple[float, Observation]] = {}
         self._probed: dict[ShareId, int] = {}
+        self._glances: set[asyncio.Task[None]] = set()
         self.compute_delivered = ComputeDelivered()
 
     def last(self, share: ShareId) -> Observation:
@@ -50,9 +52,9 @@ class Observer:
         """Wait for a probe of the share and count what it was refused."""
         # Observed past the cache on both sides, so that the difference is the probe's as far as
         # possible.
-        before = (await asyncio.to_thread(self._observe_one, share)).denied or 0
+        before = (await in_own_thread(self._observe_one, share)).denied or 0
         result = await probe
-        after = (await asyncio.to_thread(self._observe_one, share)).denied or 0
+        after = (await in_own_thread(self._observe_one, share)).denied or 0
         self._probed[share.id] = self._probed.get(share.id, 0) + max(0, after - before)
         return result
 
@@ -61,10 +63,17 @@ class Observer:
         fresh = self._ports.clock.elapsed() - age
         stale = [s for s in shares if s.state.holds and self._at(s.id) <= fresh]
         if stale:
-            self._observations |= await asyncio.to_thread(self._observe, stale)
+            self._observations |= await in_own_thread(self._observe, stale)
             for share in stale:
                 at, observation = self._observations[share.id]
                 self.compute_delivered.add(share.id, at, observation.share_slots)
+
+    async def glance(self, shares: Sequence[Share], *, age: float, seconds: float) -> None:
+        """As `look`, but does not wait for what takes longer; `last` is then what was known."""
+        look = asyncio.create_task(self.look(shares, age=age))
+        self._glances.add(look)
+        look.add_done_callback(self._glances.discard)
+        await asyncio.wait([look], timeout=seconds)
 
     def keep(self, shares: Sequence[Share]) -> None:
         """Forget every other share."""

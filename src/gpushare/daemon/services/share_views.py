@@ -17,6 +17,7 @@ from gpushare.scheduler import Waiting
 
 # Clients that poll would otherwise make the daemon read every region at each request.
 _FRESH_SECONDS = 0.5  # how old an observation may be
+_GLANCE_SECONDS = 1.0  # a tool that does not answer does not keep the list from being shown
 
 
 class ShareViews:
@@ -35,7 +36,7 @@ class ShareViews:
 
     async def all(self, shares: Sequence[Share]) -> list[ShareView]:
         """In the order of `shares`, with everything that their owners may see."""
-        await self._observer.look(shares, age=_FRESH_SECONDS)
+        await self._observer.glance(shares, age=_FRESH_SECONDS, seconds=_GLANCE_SECONDS)
         queued = any(share.state is State.QUEUED for share in shares)
         # What waiting shares wait for costs a decision for each, so it is asked only if one is
         # shown.

@@ -10,6 +10,7 @@ import os
 import shutil
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from signal import Signals
@@ -23,7 +24,7 @@ from gpushare.model.ids import GpuId
 from gpushare.model.share import ProcessRef
 from gpushare.model.value import Value
 
-from .control import HELP, STUCK_HELP, MpsShell
+from .control import HELP, STUCK_HELP, MpsShell, Silence
 from .dialect import dialect
 
 BINARY = "nvidia-cuda-mps-control"
@@ -45,7 +46,9 @@ class MpsDaemons:
 
     <folder>/<GPU>/{pipe,log}: the daemon's; /daemon: its record; /holders/: one empty file per
     holder. `protocol`: of daemons started from now on; 2 is every release's default, 3 needs
-    driver 615. `patience`: seconds to wait for an answer, a start or an end.
+    driver 615. `patience`: seconds to wait for an answer or an end, `start_patience` for a start.
+
+    Work on one GPU's daemon waits for no other GPU's (`_lock`).
     """
 
     def __init__(
@@ -56,14 +59,17 @@ class MpsDaemons:
         *,
         root: Path = Path("/"),
         protocol: int = 2,
-        patience: float = 10.0,
+        patience: float = 3.0,
+        start_patience: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder, self._processes, self._root = folder, processes, root
         self._env = dict(os.environ if env is None else env)
         self._protocol, self._patience, self._clock = protocol, patience, clock
+        self._start_patience = start_patience
         self._children: set[int] = set()
-        self._lock = threading.RLock()
+        self._locks: defaultdict[GpuId, threading.RLock] = defaultdict(threading.RLock)
+        self._silences: dict[ProcessRef, Silence] = {}
 
     def binary(self) -> str | None:
         """The control tool on PATH."""
@@ -71,7 +77,7 @@ class MpsDaemons:
 
     def acquire(self, gpu: GpuId, holder: str) -> MpsPlace:
         holders = self._home(gpu) / "holders"
-        with self._lock, _folders(holders):
+        with self._locks[gpu], _folders(holders):
             holders.mkdir(parents=True, exist_ok=True)
             # Before the start: if this daemon dies in between, its successor finds the MPS daemon
             # with a holder.
@@ -84,7 +90,7 @@ class MpsDaemons:
 
     def release(self, gpu: GpuId, holder: str | None) -> None:
         home = self._home(gpu)
-        with self._lock, _folders(home):
+        with self._locks[gpu], _folders(home):
             if holder is not None:
                 (home / "holders" / holder).unlink(missing_ok=True)
             if home.is_dir() and not any((home / "holders").glob("*")):
@@ -106,10 +112,18 @@ class MpsDaemons:
             raise MpsError(what, "it ended or was killed", HELP)
         environment = self._environment(gpu, daemon.protocol)
         speech, log = dialect(daemon.protocol), self._place(gpu).log
-        return MpsShell(self._tool(), environment, speech, log, self._patience)
+        silence = self._silence(daemon.process)
+        return MpsShell(
+            self._tool(), environment, speech, log, patience=self._patience, silence=silence
+        )
+
+    def _silence(self, daemon: ProcessRef) -> Silence:
+        known = {it: s for it, s in self._silences.copy().items() if self._processes.alive(it)}
+        self._silences = known
+        return known.setdefault(daemon, Silence(self._clock))
 
     def restart(self, gpu: GpuId) -> None:
-        with self._lock, _folders(self._home(gpu)):
+        with self._locks[gpu], _folders(self._home(gpu)):
             self._stop(gpu)
             self._start(gpu)
 
@@ -174,7 +188,7 @@ class MpsDaemons:
 
     def _await_answer(self, place: MpsPlace) -> None:
         """Until its socket answers; a socket that is there may not be listening yet."""
-        deadline = self._clock() + self._patience
+        deadline = self._clock() + self._start_patience
         while self._clock() < deadline:
             if self._daemon(place.gpu) is None:
                 because = (place.log / "daemon.out").read_text(errors="replace").strip()
@@ -204,18 +218,33 @@ class MpsDaemons:
         return next(daemons, None) if self._place(gpu).pipe.is_dir() else None
 
     def _family(self, gpu: GpuId) -> Iterator[tuple[str, _DaemonRecord]]:
-        """The GPU's daemon and its servers, orphans too, by the pipe directory they started on."""
+        """The GPU's daemon and its servers, orphans too, by the pipe directory they started on.
+
+        Any user can start a program of that name with any environment. So a daemon counts only if
+        it runs as we do, and a server, which runs as its clients do, only if it is the installed
+        program.
+        """
         pipe = str(self._place(gpu).pipe)
         for entry in (self._root / "proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
                 if (entry / "comm").read_bytes().strip() != _COMM:
                     continue
-                program = Path(_words(entry / "cmdline")[0]).name
-                environment = dict(word.partition("=")[::2] for word in _words(entry / "environ"))
                 process = self._processes.find(int(entry.name))
-                if process and environment.get("CUDA_MPS_PIPE_DIRECTORY") == pipe:
-                    protocol = int(environment.get("CUDA_MPS_PROTOCOL_VERSION", "2"))
+                program = Path(_words(entry / "cmdline")[0]).name
+                if process is None or not self._genuine(program, process):
+                    continue
+                environment = dict(word.partition("=")[::2] for word in _words(entry / "environ"))
+                if environment.get("CUDA_MPS_PIPE_DIRECTORY") == pipe:
+                    protocol = _protocol(environment.get("CUDA_MPS_PROTOCOL_VERSION", ""))
                     yield program, _DaemonRecord(process=process, protocol=protocol)
+
+    def _genuine(self, program: str, process: ProcessRef) -> bool:
+        if self._processes.uid(process) == os.geteuid():
+            return True
+        if program == BINARY or (tool := self.binary()) is None:
+            return False
+        started = (self._root / "proc" / str(process.pid) / "exe").readlink()
+        return started.parent == Path(tool).resolve().parent
 
     def _stop(self, gpu: GpuId) -> None:
         """Ask them to end first, then kill those that are left, orphaned servers included."""
@@ -254,6 +283,11 @@ def _folders(folder: Path) -> Iterator[None]:
         raise MpsError(
             f"cannot keep MPS files in {folder}", error.strerror or str(error)
         ) from error
+
+
+def _protocol(text: str) -> int:
+    """2 is what every release speaks unless it is told otherwise."""
+    return int(text) if text in {"2", "3"} else 2
 
 
 def _words(path: Path) -> list[str]:
