@@ -2,6 +2,7 @@
 """Starts one daemon, runs its loops, and stops it."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -14,6 +15,7 @@ from gpushare.daemon.access.access import Access
 from gpushare.daemon.acts.executor import Step
 from gpushare.daemon.audit.writer import AuditWriter
 from gpushare.daemon.base.systemd import Notifier
+from gpushare.hardware.simulated.presence import ended, machine_folder
 from gpushare.model.errors import GpushareError
 from gpushare.store import Store
 
@@ -25,6 +27,8 @@ from .listeners import Listeners, rules
 _XID_SECONDS = 1.0
 # Between passes, so that a turn of some seconds does not end a whole interval late.
 _TURN_SECONDS = 0.25
+_MACHINE_SECONDS = 0.5  # between two looks at whether a simulated machine lives
+_LAST_SECONDS = 20.0  # for the programs on one that has ended
 _log = structlog.get_logger()
 
 
@@ -82,6 +86,7 @@ async def _run(settings: Settings, parts: Parts, audit: AuditWriter) -> None:
             tasks.create_task(notifier.beat()),
             tasks.create_task(_watch_xids(parts)),
             tasks.create_task(_take_turns(parts)),
+            tasks.create_task(_watch_machine(parts, stopping)),
         ]
         # The sockets listen by now, so a unit that systemd starts after this one can connect.
         notifier.send("READY=1")
@@ -120,6 +125,28 @@ async def _take_turns(parts: Parts) -> None:
             await parts.core.take_turns()
         except GpushareError as error:
             _log.warning("turns.failed", error=str(error))
+
+
+async def _watch_machine(parts: Parts, stopping: asyncio.Event) -> None:
+    """End with a simulated machine, shares and programs included: nothing is left to run on."""
+    folder = machine_folder(os.environ)
+    if folder is None:
+        return
+    while True:
+        await asyncio.sleep(_MACHINE_SECONDS)
+        if ended(folder):
+            break
+    _log.warning("daemon.machine_ended", folder=str(folder))
+    deadline = asyncio.get_running_loop().time() + _LAST_SECONDS
+    while (living := parts.store.shares.living()) and not _passed(deadline):
+        for share in living:
+            parts.termination.stop(share, "the simulated machine has ended")
+        await asyncio.sleep(_MACHINE_SECONDS)
+    stopping.set()
+
+
+def _passed(deadline: float) -> bool:
+    return asyncio.get_running_loop().time() >= deadline
 
 
 def _on_signals(stop: Callable[[], None]) -> None:

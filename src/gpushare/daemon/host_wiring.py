@@ -19,6 +19,7 @@ from gpushare.hardware.linux.signals import send
 from gpushare.hardware.nvidia.activity import NvmlActivity
 from gpushare.hardware.nvidia.checkpoint import CudaCheckpoints
 from gpushare.hardware.ports import Activity
+from gpushare.hardware.simulated.presence import machine_folder
 from gpushare.mechanisms.guard.swap_pools import SwapSettings
 from gpushare.mechanisms.leftovers import Leftovers
 from gpushare.mechanisms.registry import load, lock_of
@@ -44,7 +45,9 @@ def boot_id() -> str:
 def host_ports(settings: Settings, store: Store) -> HostPorts:
     """Does not call the driver yet; raises DeniedError if a folder belongs to another user."""
     runtime = runtime_folder(settings.runtime_dir)
-    host, clock = Host.open(runtime, mps_protocol=settings.mps_protocol), SystemClock()
+    group = _simulated_group() if myself() == 0 else None
+    host = Host.open(runtime, cgroup_parent=group, mps_protocol=settings.mps_protocol)
+    clock = SystemClock()
     mechanisms = _mechanisms(settings, store, host, runtime)
     return HostPorts(
         gpus=host.gpus,
@@ -102,6 +105,12 @@ def _leftovers(settings: Settings, host: Host, runtime: Path) -> Leftovers:
         locks=lock_of(host, runtime),
         alive=host.processes.alive,
     )
+
+
+def _simulated_group() -> str | None:
+    """Where the control groups of a simulated machine are: not among those of the real one."""
+    folder = machine_folder(os.environ)
+    return f"/{folder.name}" if folder else None
 
 
 def _cost(store: Store, gpu: GpuId) -> Bytes:

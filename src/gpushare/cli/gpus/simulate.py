@@ -23,8 +23,10 @@ def simulate(
     gpushare simulate dgx-h100 -- sh -c 'gpushare daemon & sleep 1; gpushare gpus'
     gpushare simulate --list
 
-    The machine ends with COMMAND. The exit code is that of COMMAND; 125 if gpushare failed, 126 if
-    COMMAND cannot be executed, 127 if it is not found, 128 + n if signal n ended it.
+    The machine ends with COMMAND, and so does its daemon, with all shares. The daemon's folders are
+    in the machine's folder, unless GPUSHARE_STATE_DIR and others name them. The exit code is that
+    of COMMAND; 125 if gpushare failed, 126 if COMMAND cannot be executed, 127 if it is not found,
+    128 + n if signal n ended it.
     """
     context.find_root().meta[FAILED] = FAILED_BEFORE
     if listing:

@@ -7,17 +7,21 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from gpushare.config.announced import LOCK
 from gpushare.guard import native_root
 from gpushare.model.errors import GuardMissingError, HardwareError
 
+from .presence import PREFIX, machine_folder
 from .profile import load_model, load_profile
 from .spec import spec
 
-_PREFIX = "gpushare-sim-"
 _TOOL_SECONDS = 30
+_DAEMON_SECONDS = 30.0  # its shares have a grace period to end in
+_REMOTE = ("GPUSHARE_HOST", "GPUSHARE_CONTEXT")
 # They name GPUs of the machine below, not of the simulated one.
 _REAL_GPUS = (
     "CUDA_VISIBLE_DEVICES",
@@ -37,8 +41,16 @@ class SimulatedMachine:
         self._tools = tools
 
     def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
-        """`base` (default: this process' environment) changed so that programs see this machine."""
+        """`base` (default: this process' environment) changed so that programs see this machine.
+
+        Its daemon has folders of its own, also for root, whose default folders are the real
+        machine's. Folders that `base` names are kept, unless they are those of another simulated
+        machine.
+        """
         environment = dict(os.environ if base is None else base)
+        environment |= self._folders(environment)
+        for name in _REMOTE:
+            environment.pop(name, None)
         for name in _REAL_GPUS:
             environment.pop(name, None)
         for name in ("PATH", "LD_LIBRARY_PATH"):
@@ -49,6 +61,16 @@ class SimulatedMachine:
         environment["CUDA_MPS_PIPE_DIRECTORY"] = str(self.folder / "mps")
         environment["CUDA_MPS_LOG_DIRECTORY"] = str(self.folder / "log")
         return environment
+
+    def _folders(self, base: Mapping[str, str]) -> dict[str, str]:
+        run, outer = self.folder / "run", machine_folder(base)
+        own = {
+            "GPUSHARE_STATE_DIR": self.folder / "state",
+            "GPUSHARE_RUNTIME_DIR": run,
+            "GPUSHARE_SOCKET": run / "gpushare.sock",
+        }
+        kept = {name for name in own if base.get(name) and not _below(base[name], outer)}
+        return {name: str(path) for name, path in own.items() if name not in kept}
 
     def fault(self, *words: str) -> None:
         """Break or heal the machine: `fault("gpu=0", "xid=31")`, `fault("clear")`.
@@ -85,8 +107,13 @@ def _base() -> Path:
 
 @contextlib.contextmanager
 def _folder(base: Path) -> Iterator[Path]:
-    """A private folder, locked as long as its owner lives so that `_collect` leaves it alone."""
-    hidden = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=base))
+    """A folder, locked as long as its owner lives so that `_collect` leaves it alone.
+
+    Private, except root's: other users compute on the machine too, and each file has its own mode.
+    """
+    hidden = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=base))
+    if os.geteuid() == 0:
+        hidden.chmod(0o755)
     lock = os.open(hidden, os.O_RDONLY | os.O_DIRECTORY)
     folder = hidden.with_name(hidden.name[1:])
     try:
@@ -96,13 +123,39 @@ def _folder(base: Path) -> Iterator[Path]:
         hidden.rename(folder)
         yield folder
     finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        _await_daemon(folder)
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
+def _await_daemon(folder: Path) -> None:
+    """Wait until the machine's daemon has ended, which it does when the folder is not locked."""
+    with contextlib.suppress(OSError):
+        daemon = os.open(folder / "state" / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _locked_within(daemon, _DAEMON_SECONDS)
+        finally:
+            os.close(daemon)
+
+
+def _locked_within(descriptor: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _below(path: str, folder: Path | None) -> bool:
+    return folder is not None and folder in Path(path).parents
+
+
 def _collect(base: Path) -> None:
     """Remove the machines of owners that were killed."""
-    for folder in base.glob(f"{_PREFIX}*"):
+    for folder in base.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
