@@ -3,6 +3,11 @@
 
 import asyncio
 
+import pytest
+
+from gpushare.daemon.base.bus import PAGE
+from gpushare.daemon.services.streams import MOST_STREAMS
+from gpushare.model.errors import RateLimitedError
 from gpushare.model.spec import MemoryAsk, ShareSpec
 from gpushare.model.units import GIB
 from support.world.session import ME, STRANGER, live
@@ -36,6 +41,64 @@ def test_followers_hear_what_comes(world, state):
         await daemon.create(8)
         daemon.parts.bus.close()
         assert (await listening)[-1] == "share.granted"
+
+    live(world, state, story)
+
+
+def test_old_events_are_read_some_at_a_time_and_others_go_on_in_between(world, state, monkeypatch):
+    async def story(daemon):
+        await daemon.create(8)
+        for number in range(PAGE * 20):
+            daemon.parts.bus.publish("gpu.xid", f"number {number}")
+        pages, since = [], daemon.store.events.since
+
+        def read(seq, most=None):
+            pages.append(most)
+            return since(seq, most)
+
+        monkeypatch.setattr(daemon.store.events, "since", read)
+        listening = asyncio.create_task(hear(daemon, STRANGER))
+        await asyncio.sleep(0)
+        turns = 0
+        while len(pages) < 20:
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns >= 10
+        assert set(pages) == {PAGE}
+        daemon.parts.bus.close()
+        assert await listening == ["gpu.xid"] * PAGE * 20
+
+    live(world, state, story)
+
+
+def test_which_events_are_heard_is_asked_once_for_many(world, state, monkeypatch):
+    async def story(daemon):
+        await daemon.create(8)
+        for number in range(PAGE):
+            daemon.parts.bus.publish("share.denied", f"{number}", share="0123456789ab")
+        asked = []
+        rows = daemon.store.shares.of
+        monkeypatch.setattr(daemon.store.shares, "of", lambda uid: asked.append(uid) or rows(uid))
+        monkeypatch.setattr(daemon.store.shares, "get", None)
+        daemon.parts.bus.close()
+        assert await hear(daemon, STRANGER) == []
+        assert len(asked) <= 3
+
+    live(world, state, story)
+
+
+def test_each_user_has_a_bounded_number_of_streams(world, state):
+    async def story(daemon):
+        streams = [daemon.service.events(0, STRANGER) for _ in range(MOST_STREAMS)]
+        daemon.parts.bus.publish("gpu.xid", "one")
+        for stream in streams:
+            await anext(stream)
+        with pytest.raises(RateLimitedError, match="too many event streams") as caught:
+            daemon.service.events(0, STRANGER)
+        assert f"may have {MOST_STREAMS}" in caught.value.because
+        assert (await anext(daemon.service.events(0, ME))).type == "gpu.xid"
+        await streams[0].aclose()
+        assert (await anext(daemon.service.events(0, STRANGER))).type == "gpu.xid"
 
     live(world, state, story)
 

@@ -28,6 +28,7 @@ from gpushare.daemon.services.profile_service import DaemonProfiles
 from gpushare.daemon.services.readiness import Readiness
 from gpushare.daemon.services.service import DaemonService
 from gpushare.daemon.services.share_views import ShareViews
+from gpushare.daemon.services.streams import MOST_SEARCHES, MOST_STREAMS, LongCalls
 from gpushare.hardware.ports import Clock
 from gpushare.store import Store
 from gpushare.store.audit import Log, Rotation, signer
@@ -83,7 +84,8 @@ class Parts(LoopParts):
     @cached_property
     def audit(self) -> DaemonAudit:
         writer = self.audit_writer
-        return DaemonAudit(writer.log if writer else None, self.store.shares.of)
+        searches = LongCalls("searches of the audit log", MOST_SEARCHES)
+        return DaemonAudit(writer.log if writer else None, self.store.shares.of, searches.one)
 
     # Services
 
@@ -167,6 +169,7 @@ class Parts(LoopParts):
         return DaemonService(
             store=self.store,
             bus=self.bus,
+            streams=LongCalls("event streams", MOST_STREAMS),
             access=self.access,
             visibility=self.visibility,
             processes=self.processes,

@@ -11,7 +11,7 @@ from .bodies import Body
 from .commit_mark import CommitMark
 from .database import Database
 
-_KEPT = 10_000
+KEPT = 10_000
 _BODY = Body(Event)
 
 
@@ -34,13 +34,17 @@ class Events:
             seq = self._db.execute("INSERT INTO events (body) VALUES (x'')")
             event = Event(seq=seq, at=at, type=type, message=message, share=share, gpu=gpu)
             self._db.execute("UPDATE events SET body = ? WHERE seq = ?", _BODY.encode(event), seq)
-            self._db.execute("DELETE FROM events WHERE seq <= ?", seq - _KEPT)
+            self._db.execute("DELETE FROM events WHERE seq <= ?", seq - KEPT)
             self._db.after_commit(lambda: self._mark.put(seq))
         return event
 
-    def since(self, seq: int) -> Iterator[Event]:
-        """Events after the number `seq`, oldest first; those that are forgotten are missing."""
-        rows = self._db.rows("SELECT body FROM events WHERE seq > ? ORDER BY seq", seq)
+    def since(self, seq: int, most: int = KEPT) -> Iterator[Event]:
+        """Events after the number `seq`, oldest first; those that are forgotten are missing.
+
+        `most`: at most so many.
+        """
+        sql = "SELECT body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+        rows = self._db.rows(sql, seq, most)
         return (_BODY.decode(row[0]) for row in rows)
 
     def last(self) -> int:

@@ -216,8 +216,8 @@ def test_events_of_tokens_are_for_operators(keys):
     make(keys, local(keys, LIN))
     [event] = keys.here.store.events.since(0)
     visibility = keys.here.parts.visibility
-    assert not visibility.hears(event, local(keys, LIN))
-    assert visibility.hears(event, local(keys, OPS))
+    assert not list(visibility.heard([event], local(keys, LIN)))
+    assert list(visibility.heard([event], local(keys, OPS)))
 
 
 def exchange(keys, proof):

@@ -250,8 +250,9 @@ def test_only_acts_on_the_same_gpu_wait_for_each_other():
         and isinstance(node.value, ast.Name)
         and (node.value.id, node.attr) in {("asyncio", "Lock"), ("asyncio", "Semaphore")}
     }
-    # The other one keeps the keys of a login service from being fetched twice.
-    assert locks == {"acts/in_progress.py", "access/oidc.py"}
+    # The others keep the keys of a login service from being fetched twice, and rules of devices in
+    # the order in which they were decided.
+    assert locks == {"acts/in_progress.py", "access/oidc.py", "acts/peers.py"}
 
 
 TROUBLES = [

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may do what: all users see that shares exist; only owners and operators change them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from gpushare.model.access.role import Role
 from gpushare.model.errors import DeniedError, NotYoursError
 from gpushare.model.event import Event
+from gpushare.model.ids import ShareId
 from gpushare.model.share import Caller, Share
 
 
@@ -42,13 +44,13 @@ class Access:
                 "start it there: ssh HOST gpushare run -- PROGRAM",
             )
 
-    def hears(self, event: Event, share: Share | None, caller: Caller) -> bool:
-        """Whether the caller may see an event; `share` is the share it is about, if known."""
+    def hears(self, event: Event, own: Collection[ShareId], caller: Caller) -> bool:
+        """Whether the caller, who has the shares `own`, may see an event."""
         if self.all(caller):
             return True
         if event.share is None:
             return event.type.startswith(PUBLIC)
-        return share is not None and self.own(share, caller)
+        return event.share in own
 
 
 PUBLIC = ("gpu.", "mps.")  # of events about no share; the others may name users

@@ -2,11 +2,12 @@
 """What callers see of other users' shares: that they exist and their size, unless the policy allows
 more."""
 
+from collections.abc import Iterator, Sequence
+
 from msgspec.structs import replace
 
 from gpushare.daemon.present.views import for_strangers
 from gpushare.hardware.ports import Processes
-from gpushare.model.errors import NoSuchShareError
 from gpushare.model.event import Event
 from gpushare.model.ids import parse_ref
 from gpushare.model.policy.tenant import Visibility
@@ -51,16 +52,14 @@ class VisibilityFilter:
         """Without the names of other users' shares."""
         return view if self._open(caller) else replace(view, shares=())
 
-    def hears(self, event: Event, caller: Caller) -> bool:
-        """Whether the caller may see the event.
+    def heard(self, events: Sequence[Event], caller: Caller) -> Iterator[Event]:
+        """Those of the events that the caller may see.
 
         A share that is no longer kept counts as that of another user.
         """
-        try:
-            share = self._store.shares.get(event.share) if event.share else None
-        except NoSuchShareError:
-            share = None
-        return self._access.hears(event, share, caller)
+        # One question for all events, because there may be thousands.
+        own = set() if self._access.all(caller) else self._store.shares.of(caller.uid)
+        return (event for event in events if self._access.hears(event, own, caller))
 
     def _open(self, caller: Caller) -> bool:
         """Whether the caller may know whose shares are whose."""

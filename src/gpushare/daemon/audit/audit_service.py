@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from gpushare.model.access.role import Role
 from gpushare.model.audit import HEAD, AuditQuery, AuditReport, Record
@@ -13,21 +14,29 @@ from gpushare.store.audit import Log, file_lines, search, verify
 
 
 class DaemonAudit:
-    """`log` None: no log is kept. `shares_of`: ids of the shares of a uid."""
+    """`log` None: no log is kept. `shares_of`: ids of the shares of a uid.
+
+    `search_of`: entered while a user's search runs, which reads the whole log; raises
+    RateLimitedError.
+    """
 
     def __init__(
-        self, log: Log | None, shares_of: Callable[[int], Collection[ShareId]] = lambda _: ()
+        self,
+        log: Log | None,
+        shares_of: Callable[[int], Collection[ShareId]] = lambda _: (),
+        search_of: Callable[[int], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> None:
-        self._log, self._shares_of = log, shares_of
+        self._log, self._shares_of, self._search_of = log, shares_of, search_of
 
     async def records(self, query: AuditQuery, caller: Caller) -> Sequence[Record]:
         """Operators see all, others what they did and what was done with their shares.
 
-        Raises NotFoundError if no log is kept.
+        Raises NotFoundError if no log is kept, RateLimitedError.
         """
         log = self._kept()
         allowed = self._all if caller.role.covers(Role.OPERATOR) else self._own(caller)
-        return await asyncio.to_thread(search, log.files, query, allowed)
+        with self._search_of(caller.uid):
+            return await asyncio.to_thread(search, log.files, query, allowed)
 
     async def verify(self, caller: Caller, *, partial: bool = False) -> AuditReport:
         """Read all files and check the chain.

@@ -12,6 +12,7 @@ from gpushare.model.event_types import EVENT_TYPES
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.store import Store
 
+PAGE = 100  # events that are read at once
 _log = structlog.get_logger()
 
 
@@ -60,15 +61,20 @@ class Bus:
         """Return after the next event."""
         await self._next.wait()
 
-    async def follow(self, since: int) -> AsyncIterator[Event]:
-        """Every event after `since`, then the ones to come."""
+    async def follow(self, since: int) -> AsyncIterator[tuple[Event, ...]]:
+        """Every event after `since`, then the ones to come, some at a time.
+
+        Other work goes on between two pages, so that a follower who begins with old events delays
+        no one else.
+        """
         while True:
             # Taken before the store is read, so that an event which is published in between is not
             # missed.
             following = self._next
-            for event in self._store.events.since(since):
-                since = event.seq
-                yield event
+            while page := tuple(self._store.events.since(since, PAGE)):
+                since = page[-1].seq
+                yield page
+                await asyncio.sleep(0)
             if self._closed:
                 return
             await following.wait()

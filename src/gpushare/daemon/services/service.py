@@ -53,6 +53,7 @@ from .metrics import Metrics
 from .policy_service import DaemonPolicy
 from .profile_service import DaemonProfiles
 from .share_views import ShareViews
+from .streams import LongCalls
 
 # The grace period and SIGKILL, and time for the kernel to end what is killed.
 _REMOVAL_SECONDS = Seconds(GRACE_SECONDS * 3)
@@ -64,6 +65,7 @@ class DaemonService:
 
     store: Store
     bus: Bus
+    streams: LongCalls
     access: Access
     visibility: VisibilityFilter
     processes: ShareProcesses
@@ -193,9 +195,13 @@ class DaemonService:
     async def version(self, caller: Caller) -> VersionView:  # noqa: ARG002
         return await self.machine.version()
 
-    async def events(self, since: int, caller: Caller) -> AsyncIterator[Event]:
-        async for event in self.bus.follow(since):
-            if self.visibility.hears(event, caller):
+    def events(self, since: int, caller: Caller) -> AsyncIterator[Event]:
+        """Raises RateLimitedError while the caller has as many streams as a user may have."""
+        return self.streams.stream(caller.uid, self._events(since, caller))
+
+    async def _events(self, since: int, caller: Caller) -> AsyncIterator[Event]:
+        async for page in self.bus.follow(since):
+            for event in self.visibility.heard(page, caller):
                 yield event
 
     async def metrics(self, caller: Caller) -> bytes:
