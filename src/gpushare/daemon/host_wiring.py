@@ -66,6 +66,7 @@ def host_ports(settings: Settings, store: Store) -> HostPorts:
         signal=partial(send, host.processes),
         clock=clock,
         boot=boot_id(),
+        host_memory=_host_memory(settings, host),
     )
 
 
@@ -90,6 +91,12 @@ def _swapping(settings: Settings, host: Host, runtime: Path) -> SwapSettings:
         memory=Bytes(host.memory.total() // 2) if memory is None else memory,
         ahead=settings.swap_ahead,
     )
+
+
+def _host_memory(settings: Settings, host: Host) -> Bytes:
+    """Without pools programs take host memory of their own, which has no other bound."""
+    pools = _swapping(settings, host, settings.runtime_dir).memory
+    return pools or Bytes(host.memory.total() // 2)
 
 
 def _leftovers(settings: Settings, host: Host, runtime: Path) -> Leftovers:

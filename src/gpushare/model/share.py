@@ -225,12 +225,16 @@ class Tier(StrEnum):
 
 
 class Suspension(Value):
-    """`left`: the GPUs that it was taken from by the driver, where its place is on others now."""
+    """`left`: the GPUs that it was taken from by the driver, where its place is on others now.
+
+    `hindered`: why its memory turn does not come; empty where it only waits for it.
+    """
 
     cause: Cause
     since: datetime
     tier: Tier = Tier.MEMORY
     left: tuple[GpuId, ...] = ()
+    hindered: str = ""
 
 
 class Moved(Value):

@@ -129,6 +129,50 @@ def test_one_that_cannot_leave_keeps_its_turn_and_is_reported(world, state, fail
     live(world, state, story)
 
 
+async def full_and_new(world, daemon):
+    """A share with memory on the GPU, and one whose program has just begun."""
+    one, process = await daemon.run(60, name="one", turns=True)
+    _, newcomer = await daemon.run(60, name="new", turns=True)
+    world.regions.empty.add(newcomer.pid)
+    return one, process
+
+
+def test_a_program_without_memory_begins_once_the_other_has_left(world, state):
+    async def story(daemon):
+        _, process = await full_and_new(world, daemon)
+        world.regions.stopped.add(process.pid)  # as by SIGSTOP
+        for _ in range(3):
+            await daemon.tick(TURN_SECONDS)
+            assert await states(daemon, "one", "new") == ["suspended", "suspended"]
+        because = "waits for its turn: the share before it has not left the GPU yet"
+        assert (await daemon.show("new")).reason == because
+        world.regions.stopped.clear()
+        await daemon.tick(0)
+        assert await states(daemon, "one", "new") == ["suspended", "running"]
+        assert (await daemon.show("one")).reason == "waits for its turn"
+
+    live(world, state, story)
+
+
+def test_what_waits_is_told_that_the_other_cannot_leave(world, state):
+    async def story(daemon):
+        one, _ = await full_and_new(world, daemon)
+        world.regions.failure = Failure.HOST_MEMORY
+        await daemon.tick(TURN_SECONDS)
+        await daemon.tick(0)
+        assert await states(daemon, "one", "new") == ["running", "suspended"]
+        because = (
+            "waits for its turn: the share before it cannot leave the GPU: no memory on the host"
+        )
+        assert (await daemon.show("new")).reason == because
+        world.regions.failure = Failure.NONE
+        await daemon.tick(TURN_SECONDS)
+        assert await states(daemon, "one", "new") == ["suspended", "running"]
+        assert (await daemon.show(one.id)).reason == "waits for its turn"
+
+    live(world, state, story)
+
+
 def test_another_daemon_goes_on_where_the_first_one_stopped(world, state):
     async def before(daemon):
         shares = await three(daemon)

@@ -15,6 +15,7 @@ from gpushare.model.errors import (
     UnsupportedError,
 )
 from gpushare.model.gpu import ComputeMode, GpuHealth
+from gpushare.model.ids import GpuId
 from gpushare.model.share import Cause, Decision, Level, State, Suspension
 from gpushare.model.spec import Isolation, MechanismName, MemoryAsk, Priority, ShareSpec
 from gpushare.model.units import GIB
@@ -101,6 +102,24 @@ def test_shares_that_take_turns_leave_the_others_their_room():
     state = taken(snapshot(gpu(gib=80)), ask(30), ask(40, turns=True))
     assert isinstance(decide(state, ask(50, turns=True)), Decision)
     assert isinstance(decide(state, ask(51, turns=True)), Waiting)
+
+
+def test_turns_need_host_memory_for_what_is_not_on_the_gpu():
+    state = taken(snapshot(gpu(gib=140), host={GpuId("GPU-0"): 24 * GIB}), ask(100, turns=True))
+    waits = decide(state, ask(100, turns=True)).waits_for
+    assert waits == (
+        "100 GiB of memory on GPU 0 (64 GiB free; host memory holds 24 GiB of the others)"
+    )
+    assert isinstance(decide(state, ask(64, turns=True)), Decision)
+    enough = replace(state, host={GpuId("GPU-0"): 100 * GIB})
+    assert isinstance(decide(enough, ask(100, turns=True)), Decision)
+
+
+def test_others_keep_their_room_from_turns_that_host_memory_cannot_hold():
+    host = {GpuId("GPU-0"): 24 * GIB}
+    state = taken(snapshot(gpu(gib=140), host=host), *(ask(60, turns=True) for _ in range(2)))
+    assert isinstance(decide(state, ask(45)), Waiting)  # 96 GiB of the turns stay
+    assert isinstance(decide(state, ask(44)), Decision)
 
 
 def test_turns_share_a_guarantee_of_compute():

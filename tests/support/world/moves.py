@@ -19,7 +19,8 @@ class Regions:
     """`failure`: what leaving ends in. `stuck`: programs never answer. `full`: no way back.
 
     `fixed`: bits of what cannot move. Each look without an answer takes `pause` seconds.
-    `named`: the GPUs that a share's region is about.
+    `named`: the GPUs that a share's region is about. `empty`: processes without memory on a GPU.
+    `stopped`: processes that do not answer, where others do.
     """
 
     halts: dict[str, int] = field(default_factory=dict)
@@ -27,6 +28,8 @@ class Regions:
     kept: dict[str, Bytes] = field(default_factory=dict)
     failure: Failure = Failure.NONE
     fixed: int = 0
+    empty: set[int] = field(default_factory=set)
+    stopped: set[int] = field(default_factory=set)
     stuck: bool = False
     full: bool = False
     pause: float = 20.0
@@ -51,18 +54,20 @@ class Regions:
         if self.full and not leaving and halt:
             failure = Failure.GPU_MEMORY
         away = (leaving and not failure) or failure is Failure.GPU_MEMORY
+        silent = self.stuck or pid in self.stopped
+        memory = 0 if pid in self.empty else 4 * GIB
         return RegionSlot(
             pid=pid,
             started=1,
             pid_namespace=1,
             charged={},
-            phase=Phase.AWAY if away and not self.stuck else Phase.RUNS,
+            phase=Phase.AWAY if away and not silent else Phase.RUNS,
             unmovable=self.fixed,
             failure=failure,
-            suspend_seen=halt - 1 if self.stuck else halt,
+            suspend_seen=halt - 1 if silent else halt,
             moved=Bytes(4 * GIB),
-            away=Bytes(4 * GIB if away else 0),
-            movable=Bytes(4 * GIB),
+            away=Bytes(memory if away and not silent else 0),
+            movable=Bytes(memory),
             out_ns=250_000_000,
             in_ns=125_000_000,
         )

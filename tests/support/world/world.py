@@ -187,6 +187,7 @@ class World:
     proof: Verification = KEPT
     probed: list = field(default_factory=list)
     boot: str = "boot-1"
+    host_memory: int = 1024 * GIB
     with_cgroups: bool = True
     regions: Regions = field(default_factory=Regions)
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
@@ -359,6 +360,7 @@ class World:
             signal=lambda process, number: self.signals.append((process.pid, number)),
             clock=self.clock,
             boot=self.boot,
+            host_memory=self.host_memory,
         )
 
     def region_of(self, pid: int) -> tuple[GpuId, ...]:

@@ -12,7 +12,9 @@ the memory when the region of its share asks for it.
 3. then compares what each region asks for with the record and corrects the region.
 
 Leaving and returning happen at the same time: the returning share takes each chunk that the leaving
-one frees. A share that cannot leave (`Failure`) gets the turn back, and the next turn tries again.
+one frees. A share that has nothing to return does not begin before the other has left: what its
+programs allocate would come out of the memory that neighbours are guaranteed. A share that cannot
+leave (`Failure`) gets the turn back, and the next turn tries again; what waits is told why.
 
 Invariants: at most one share per GPU has the turn in the record. The record is written before a
 region, and regions are corrected until they agree, so a crash in between loses nothing. Shares that
@@ -20,6 +22,8 @@ a user or a policy has suspended (`aside`) and shares with an unconfirmed act ta
 """
 
 from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
@@ -57,6 +61,7 @@ class MemoryTurns:
         self._store, self._ports, self._bus = store, ports, bus
         self._observer, self._acts, self._seconds = observer, acts, seconds
         self._since: dict[ShareId, float] = {}
+        self._hindered: dict[GpuId, str] = {}
 
     def crowded(self) -> bool:
         """Whether a share waits for a turn."""
@@ -64,11 +69,18 @@ class MemoryTurns:
 
     async def settle(self, machine: Machine) -> None:
         """Let the right share have the turn on each GPU, and make the regions ask for it."""
+        await self._pass(machine)
+        # What had the turn has left at once, or had no memory: the next one need not wait.
+        if any(all(share.suspension for share in group) for group in self._groups().values()):
+            await self._pass(machine)
+
+    async def _pass(self, machine: Machine) -> None:
         if not (shares := self._turn_shares()):
             return
         await self._observer.look(shares)
-        for group in self._groups().values():
+        for gpu, group in self._groups().items():
             self._turn(group)
+            self._explain(gpu, group)
         for share in self._turn_shares():
             if self._acts.of(share.id) is None:
                 work = self._correct(machine, share)
@@ -96,14 +108,34 @@ class MemoryTurns:
         for share in on:
             if current and share.id != current.id:
                 self._record(share, away=True)
-        following = self._next(group, current)
-        if current is None:
-            self._begin(following or group[0])
-        elif remaining := self._unable_to_leave(group):
+        had_turn = current or next((share for share in group if share.id in self._since), None)
+        following = self._next(group, had_turn)
+        if remaining := self._unable_to_leave(group):
             self._give_back(remaining, current)
+        elif current is None:
+            self._begin_after(group, following or had_turn or group[0])
         elif following is not None and self._over(current):
             self._record(current, away=True)
+            self._begin_after(group, following)
+
+    def _begin_after(self, group: Sequence[Share], following: Share) -> None:
+        """The turn of `following` begins; not yet if it has to wait for what leaves."""
+        if self._has_memory_away(following) or not any(
+            self._leaving(share) for share in group if share.id != following.id
+        ):
             self._begin(following)
+
+    def _has_memory_away(self, share: Share) -> bool:
+        moves = self._observed(share).moves
+        return moves is not None and any(slot.away for slot in moves.slots)
+
+    def _leaving(self, share: Share) -> bool:
+        """Whether it still has memory on the GPU that it is asked to take away, or is not asked."""
+        record = self._store.shares.get(share.id)
+        moves = self._observed(share).moves
+        if record.suspension is None or moves is None or not moves.slots:
+            return False
+        return moves.halt % 2 == 0 or not moves.away
 
     def _current(self, on: Sequence[Share]) -> Share:
         """Of several on the GPU, the one that had the turn, or that arrived first."""
@@ -138,18 +170,38 @@ class MemoryTurns:
                     return share
         return None
 
-    def _give_back(self, remaining: Share, current: Share) -> None:
+    def _give_back(self, remaining: Share, current: Share | None) -> None:
         """Its memory is not free for another share; the next turn tries again."""
-        moves = self._observed(remaining).moves
-        because = "; ".join(moves.unmovable) if moves else ""
-        message = (
-            f"it did not leave the GPU for {current.name}: {because or 'no memory on the host'}"
-        )
+        because = self._why_stuck(remaining)
+        whom = f" for {current.name}" if current else ""
+        message = f"it did not leave the GPU{whom}: {because}"
         self._bus.publish("share.suspend_failed", message, share=remaining.id)
-        self._record(current, away=True)
+        if current:
+            self._record(current, away=True)
         self._begin(remaining)
+        assert remaining.decision is not None
+        self._hindered[remaining.decision.gpus[0]] = because
+
+    def _why_stuck(self, share: Share) -> str:
+        moves = self._observed(share).moves
+        return "; ".join(moves.unmovable if moves else ()) or "no memory on the host"
+
+    def _explain(self, gpu: GpuId, group: Sequence[Share]) -> None:
+        """Record why turns do not come. Others' names stay out of it."""
+        records = [self._store.shares.get(share.id) for share in group]
+        if all(record.suspension for record in records):
+            stuck = any(self._leaving(record) for record in records)
+            because = "the share before it has not left the GPU yet" if stuck else ""
+        elif because := self._hindered.get(gpu, ""):
+            because = f"the share before it cannot leave the GPU: {because}"
+        for record in records:
+            away = record.suspension
+            if away is not None and away.hindered != because:
+                self._store.shares.update(record.id, suspension=replace(away, hindered=because))
 
     def _begin(self, share: Share) -> None:
+        assert share.decision is not None
+        self._hindered.pop(share.decision.gpus[0], None)
         self._since = {share.id: self._ports.clock.elapsed()} | {
             other: at for other, at in self._since.items() if not self._same_gpu(other, share)
         }

@@ -59,7 +59,8 @@ class HostPorts:
     `listed` are a GPU's processes as the driver lists them (None: it does not, or their pids mean
     other processes here), `programs` those that are programs, in shares and outside; `busy` the
     pids that used a GPU since a time (None: unknown). `signal` sends one through a
-    pidfd. `boot` is the kernel's boot id.
+    pidfd. `boot` is the kernel's boot id, `host_memory` the bytes that suspended shares may
+    have together.
     """
 
     gpus: Gpus
@@ -78,3 +79,4 @@ class HostPorts:
     signal: Callable[[ProcessRef, Signals], None]
     clock: Clock
     boot: str
+    host_memory: Bytes

@@ -15,7 +15,7 @@ from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.daemon.policies.usage import rolled_up
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.gpu import Gpu, Machine
-from gpushare.model.ids import ShareId, Tenant
+from gpushare.model.ids import GpuId, ShareId, Tenant
 from gpushare.model.policy.tenant import Policy, Rung
 from gpushare.model.share import Cause, Decision, Share, State, Suspension, Tier
 from gpushare.model.spec import GpuGrant
@@ -70,7 +70,19 @@ class Snapshots:
             | self._in_progress()
             | dict(refusals.get(Rung.MIGRATE, {})),
             profiles=self._store.profiles.all(),
+            host=self._host(machine, holding),
         )
+
+    def _host(self, machine: Machine, holding: Sequence[Share]) -> dict[GpuId, Bytes]:
+        """Host memory that is left for what takes turns on each GPU."""
+        away = sum(self._bytes_away(share) for share in holding if share.aside)
+        turns = {gpu.uuid: _beyond_largest(gpu.uuid, holding) for gpu in machine.gpus}
+        free = self._ports.host_memory - away - sum(turns.values())
+        return {gpu: Bytes(max(0, free + own)) for gpu, own in turns.items()}
+
+    def _bytes_away(self, share: Share) -> int:
+        moves = self._observer.last(share.id).moves
+        return sum(slot.away for slot in moves.slots) if moves else 0
 
     def _in_progress(self) -> dict[ShareId, str]:
         return dict.fromkeys(self._acts.shares(), "another operation on it is in progress")
@@ -188,3 +200,10 @@ def _most(one: GpuGrant, other: GpuGrant) -> GpuGrant:
         compute=max(one.compute, other.compute),
         compute_request=max(one.compute_request, other.compute_request),
     )
+
+
+def _beyond_largest(gpu: GpuId, shares: Iterable[Share]) -> int:
+    """Bytes of those that take turns there and are not on the GPU while the largest one is."""
+    decisions = [s.decision for s in shares if s.spec.turns and s.decision and not s.aside]
+    limits = [g.limit for decision in decisions for g in decision.grants if g.gpu == gpu]
+    return sum(limits) - max(limits, default=0)

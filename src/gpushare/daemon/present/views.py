@@ -224,9 +224,10 @@ def _granted(gpu: Gpu, holding: Iterable[Share]) -> tuple[list[GpuGrant], list[G
 
 
 def _away(share: Share) -> str:
+    hindered = share.suspension.hindered if share.suspension else ""
     match share.suspension.cause if share.suspension else None:
         case Cause.TURN:
-            return WAITS_FOR_TURN
+            return f"{WAITS_FOR_TURN}: {hindered}" if hindered else WAITS_FOR_TURN
         case Cause.RECLAIM:
             return "its room is needed for a guarantee; it resumes when there is room"
         case Cause.IDLE:

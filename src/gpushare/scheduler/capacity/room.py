@@ -4,11 +4,12 @@
 Model: a GPU has usable memory (its memory less what the driver keeps) and 100 percent of compute.
 Shares count with what is *guaranteed* to them, their request; the limit may exceed it, and is not
 reserved. Shares that take memory turns count with the largest of them, because only one is on the
-GPU at a time. A share suspended other than for a turn (`aside`) counts nothing: others may have its
+GPU at a time, and with what of the others host memory cannot hold. A share suspended other than for a turn (`aside`) counts nothing: others may have its
 room. Memory of programs outside gpushare (`foreign`) counts as it is.
 
 Invariants:
-- free = usable - guaranteed - largest of the turns - foreign, never below zero.
+- free = usable - guaranteed - turns - foreign, never below zero, where turns = the largest of them,
+  or all of them less the host memory that is there for the others.
 - A share that has a GPU alone admits no other, and is not admitted next to another.
 - Texts name a share only where the caller may know its name; others are counted.
 - `never` depends on the GPU only, `refusal` also on the shares there now: the first ends in an
@@ -42,23 +43,35 @@ class Room(Value):
 
     `held`: by those that take no turns; `turning`: by the largest of those that do. `aside`: shares
     that are suspended, whose room others may have until they are resumed. `foreign`: bytes held by
-    programs outside any share, or left there by suspended ones. `alone`: a share there suffers no
-    other. `names_visible`: any user may see the names of the shares there.
+    programs outside any share, or left there by suspended ones. `all_turns`: bytes that those which
+    take turns may have together, `host`: those that can leave the GPU; None: any number. `alone`: a
+    share there suffers no other. `names_visible`: any user may see the names of the shares there.
     """
 
     gpu: Gpu
     shares: tuple[Share, ...] = ()
     held: Guaranteed = Guaranteed()
     turning: Guaranteed = Guaranteed()
+    all_turns: Bytes = Bytes(0)
+    host: Bytes | None = None
     aside: tuple[Share, ...] = ()
     alone: bool = False
     foreign: Bytes = Bytes(0)
     names_visible: bool = False
 
     def free(self, *, turns: bool = False) -> Bytes:
-        """Memory for one more share; one that takes turns may have what others of its kind have."""
-        shared = Bytes(0) if turns else self.turning.memory
+        """Memory for one more share.
+
+        One that takes turns may have what others of its kind have, as far as host memory can hold
+        either.
+        """
+        shared = self.stays if turns else max(self.turning.memory, self.stays)
         return Bytes(max(0, self.gpu.usable - self.held.memory - shared - self.foreign))
+
+    @property
+    def stays(self) -> Bytes:
+        """What shares that take turns have on the GPU for want of host memory."""
+        return Bytes(0 if self.host is None else max(0, self.all_turns - self.host))
 
     def compute(self, *, turns: bool = False) -> Percent:
         """Percent for one more share.
@@ -119,6 +132,8 @@ def room_of(state: Snapshot, gpu: Gpu, shares: Iterable[Share]) -> Room:
         shares=present,
         held=_guaranteed_sum(gpu, present),
         turning=_guaranteed_by_turns(gpu, present),
+        all_turns=_all_turns(gpu, present),
+        host=state.host.get(gpu.uuid),
         aside=aside,
         alone=not without_others.isdisjoint(name for stack in stacks for name in stack),
         foreign=state.foreign.get(gpu.uuid, Bytes(0)),
@@ -140,6 +155,10 @@ def _guaranteed_by_turns(gpu: Gpu, shares: Iterable[Share]) -> Guaranteed:
         memory=Bytes(max((grant.request for grant in grants), default=0)),
         compute=Percent(max((grant.compute_request for grant in grants), default=0)),
     )
+
+
+def _all_turns(gpu: Gpu, shares: Iterable[Share]) -> Bytes:
+    return Bytes(sum(grant.limit for grant in _grants(gpu, shares, turns=True)))
 
 
 def _grants(gpu: Gpu, shares: Iterable[Share], *, turns: bool) -> list[GpuGrant]:
@@ -255,8 +274,12 @@ def shortage(room: Room, need: GpuGrant, *, turns: bool) -> str:
     """What is too little there; "" when nothing is."""
     memory, compute = room.free(turns=turns), room.compute(turns=turns)
     if need.request > memory:
+        why = f"; host memory holds {format_bytes(room.host or 0)} of the others" * bool(
+            turns and room.stays
+        )
         return (
-            f"{format_bytes(need.request)} of memory on {room.label} ({format_bytes(memory)} free)"
+            f"{format_bytes(need.request)} of memory on {room.label} "
+            f"({format_bytes(memory)} free{why})"
         )
     if need.compute_request > compute:
         return f"{need.compute_request} % of compute on {room.label} ({compute} % free)"

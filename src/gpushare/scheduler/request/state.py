@@ -36,7 +36,8 @@ class Snapshot(Value):
     held by programs outside any share. `usage`: GPU seconds per tenant, decayed, its children's
     included; `hours`: GPU hours within the policy's period, likewise. `unmovable`: why a share
     could not be suspended now, `unmigratable`: why it could not move to another GPU; absent: it
-    could.
+    could. `host`: bytes of host memory that shares which take turns on a GPU can leave it for;
+    absent: not known to be bounded.
     """
 
     machine: Machine
@@ -52,6 +53,7 @@ class Snapshot(Value):
     unmovable: dict[ShareId, str] = {}
     unmigratable: dict[ShareId, str] = {}
     profiles: tuple[Profile, ...] = ()
+    host: dict[GpuId, Bytes] = {}
 
 
 class Waiting(Value):
