@@ -37,7 +37,7 @@ LADDERS: Mapping[str, Ladder] = {
         ("hooks/execution",),
         (TOP,),
     ),
-    "probe": ((TOP,),),
+    "probe": (("base",), ("around",), (TOP,)),
     "simgpu": (
         ("machine",),
         ("cuda/core", "nvml", "mps"),

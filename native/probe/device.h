@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #include "driver.h"
-#include "json.h"
+#include "base/json.h"
 
 enum { UUID_TEXT = 48, GPUS = 64 };
 

@@ -12,14 +12,14 @@
 #include <unistd.h>
 
 #include "attempt.h"
-#include "barrier.h"
+#include "around/barrier.h"
 #include "compute.h"
-#include "crowd.h"
-#include "escape.h"
+#include "around/crowd.h"
+#include "around/escape.h"
 #include "nvml.h"
 #include "paths.h"
 #include "region_view.h"
-#include "rm_control.h"
+#include "around/rm_control.h"
 
 enum { LIMITS = 64, TIMEOUT = 30, EXIT_USAGE = 2, EXIT_DRIVER = 7, EXIT_TIME = 124 };
 

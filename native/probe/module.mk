@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 PROBE := $(BUILD)/probe/gpushare-probe
-PROBE_OBJ := $(call objects,probe,$(notdir $(wildcard probe/*.c)))
+PROBE_OBJ := $(call objects,probe,$(patsubst probe/%,%,$(wildcard probe/*.c probe/*/*.c)))
 
 ALL += $(PROBE)
 
-$(BUILD)/obj/probe/%.o: override CFLAGS += -Iguard
+$(BUILD)/obj/probe/%.o: override CFLAGS += -Iguard -Iprobe
 
 $(PROBE): $(PROBE_OBJ)
 	@mkdir -p $(@D)

@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-#include "json.h"
+#include "base/json.h"
 
 /* Maps the region that GPUSHARE_REGION names, if any. */
 void region_open(void);

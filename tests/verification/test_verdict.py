@@ -1,123 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """The judge believes what the probe saw, not what was promised."""
 
-from datetime import UTC, datetime
-
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gpushare.hardware.ports.probe import ProbeRun
-from gpushare.model.gpu import Gpu
-from gpushare.model.ids import GpuId
 from gpushare.model.share import (
-    Attack,
-    AttackResult,
-    Decision,
     Enforcement,
-    Finding,
     Level,
     Trial,
-    Verification,
 )
 from gpushare.model.spec import MechanismName
-from gpushare.model.units import GIB, MIB, Bytes
+from gpushare.model.units import GIB, Bytes
 from gpushare.model.verification import (
     OUT_OF_MEMORY,
     Attempt,
-    Escape,
-    ProbedDevice,
     ProbedGuard,
-    ProbeReport,
-    View,
 )
-from gpushare.verification.arguments import probe_arguments
-from gpushare.verification.outsider import Outsider
 from gpushare.verification.verdict import verdict_of
 from support.promises import stack
-from support.shares import GPU, grant
-
-AT = datetime(2026, 1, 1, tzinfo=UTC)
-LIMIT, CARD = 4 * GIB, 140 * GIB
-ASKED = Bytes(LIMIT + 2 * MIB)
-NO_OUTSIDER = Outsider()
-OTHER = "GPU-99999999-0000-4000-8000-000000000002"
-PROMISED = Enforcement(memory=Level.COOPERATIVE, devices=Level.COOPERATIVE)
-ATTACHED = ProbedGuard(loaded=True, region="/run/r", attached=True, denied=2)
-REFUSED = (
-    Attempt(path="cuMemAlloc", asked=ASKED, held=Bytes(0), result=2),
-    Attempt(path="cuMemCreate", asked=ASKED, held=Bytes(0), result=2),
+from support.reports import (
+    ASKED,
+    AT,
+    CARD,
+    LIMIT,
+    OTHER,
+    REFUSED,
+    arguments,
+    card,
+    decided,
+    device,
+    finding,
+    judged,
+    outside,
+    report,
 )
-
-
-def device(uuid: str = GPU, free: int = 3 * GIB, sms: int = 132, **more: object) -> ProbedDevice:
-    facts = {"result": 0, "ordinal": 0, "name": "NVIDIA H200", "total": LIMIT, "limit": LIMIT}
-    more = {"attempts": REFUSED, **more}
-    return msgspec.convert(
-        {**facts, "uuid": uuid, "free": free, "multiprocessors": sms, **more}, ProbedDevice
-    )
-
-
-def outside(name: str = "without the guard", *devices: ProbedDevice) -> Escape:
-    seen = devices or (device(free=139 * GIB, attempts=()),)
-    return Escape(name=name, view=View(devices=seen))
-
-
-def report(*devices: ProbedDevice, escapes: tuple[Escape, ...] = (), **more: object) -> ProbeReport:
-    guard = more.pop("guard", ATTACHED)
-    assert isinstance(guard, ProbedGuard)
-    pinned = str(more.pop("pinned", ""))
-    assert not more
-    return ProbeReport(
-        devices=devices or (device(),),
-        escapes=escapes or (outside(),),
-        guard=guard,
-        pinned=pinned,
-        driver="580.159.04",
-    )
-
-
-def card(uuid: str = GPU, used: int = 0) -> Gpu:
-    return Gpu(
-        uuid=GpuId(uuid),
-        index=0,
-        name="NVIDIA H200",
-        memory_total=Bytes(CARD),
-        memory_used=Bytes(used),
-        sm_count=132,
-    )
-
-
-def decided(
-    *by: MechanismName, promised: Enforcement = PROMISED, limit: int = LIMIT, compute: int = 100
-) -> Decision:
-    stack = by or (MechanismName.TIMESLICE, MechanismName.GUARD)
-    one = grant(limit=limit, compute=compute)
-    return Decision(grants=(one,), mechanisms=stack, enforcement=promised)
-
-
-def judged(
-    seen: ProbeReport,
-    decision: Decision | None = None,
-    *gpus: Gpu,
-    failure: str = "",
-    idle: bool = False,
-    outsider: Outsider = NO_OUTSIDER,
-) -> Verification:
-    machine = {gpu.uuid: gpu for gpu in gpus or (card(),)}
-    run = ProbeRun(report=msgspec.json.encode(seen), failure=failure)
-    decision = decision or decided()
-    by = stack(decision)
-    return verdict_of(decision, by, run, machine, AT, idle=idle, outsider=outsider)
-
-
-def arguments(decision: Decision, *, fill: bool = False) -> tuple[str, ...]:
-    return probe_arguments(decision, stack(decision), fill=fill)
-
-
-def finding(found: Verification, dimension: str) -> Finding:
-    return next(one for one in found.findings if one.dimension == dimension)
+from support.shares import GPU
 
 
 def test_a_guard_that_refuses_is_cooperative_and_says_why() -> None:
@@ -205,50 +124,12 @@ def test_a_full_share_refuses_even_the_context_of_the_probe() -> None:
     assert "not even a context fits" in memory.evidence
 
 
-LOCKED = Enforcement(memory=Level.ENFORCED, compute=Level.ENFORCED)
-OPEN = Enforcement(memory=Level.COOPERATIVE, compute=Level.COOPERATIVE)
-UNAVAILABLE, OTHER_ERROR = 46, 999
-
-
-@pytest.mark.parametrize("dimension", ["memory", "compute"])
 @pytest.mark.parametrize(
-    ("outsider", "level"),
-    [
-        (Outsider(view=View(devices=(device(result=0, free=130 * GIB),))), Level.COOPERATIVE),
-        (Outsider(view=View(devices=(device(result=UNAVAILABLE),))), Level.ENFORCED),
-        (Outsider(admitted=True), Level.COOPERATIVE),
-        (Outsider(view=View(devices=(device(result=OTHER_ERROR),))), None),
-        (Outsider(view=View()), None),
-        (Outsider(because="cannot start"), None),
-    ],
+    ("promised", "delivered"), [(Level.ENFORCED, None), (Level.NONE, Level.NONE)]
 )
-def test_a_gpu_alone_is_what_an_outsider_leaves_of_it(dimension, outsider, level) -> None:
-    promised = decided(MechanismName.EXCLUSIVE, promised=LOCKED, limit=CARD)
-    found = finding(judged(report(), promised, outsider=outsider), dimension)
-    assert found.delivered is level
-    assert found.ok is (level is not Level.COOPERATIVE), "one that gets in breaks the promise"
-    assert (found.trial is Trial.UNTRIED) is (level is None)
-    less = decided(MechanismName.EXCLUSIVE, promised=OPEN, limit=CARD)
-    assert judged(report(), less, outsider=outsider).ok, "less was promised"
-
-
-def test_a_program_of_the_share_that_has_the_locked_gpu_is_no_failure() -> None:
-    busy = report(device(result=UNAVAILABLE, attempts=()))
-    promised = decided(MechanismName.EXCLUSIVE, promised=LOCKED, limit=CARD)
-    refused = Outsider(view=View(devices=(device(result=UNAVAILABLE),)))
-    found = judged(busy, promised, outsider=refused)
-    assert found.ok
-    assert finding(found, "memory").delivered is Level.ENFORCED
-
-
-def test_a_part_of_a_gpu_alone_is_held_by_its_limit_only() -> None:
-    part = decided(MechanismName.EXCLUSIVE, MechanismName.GUARD, limit=LIMIT)
-    assert "paths refuse" in finding(judged(report(), part), "memory").evidence
-
-
-def test_a_fault_is_promised_and_never_called_delivered() -> None:
-    fault = finding(judged(report()), "fault")
-    assert (fault.trial, fault.delivered) == (Trial.PROMISED, None)
+def test_a_fault_is_promised_and_never_called_delivered(promised, delivered) -> None:
+    fault = finding(judged(report(), decided(promised=Enforcement(fault=promised))), "fault")
+    assert (fault.trial, fault.delivered) == (Trial.PROMISED, delivered)
     assert fault.ok
 
 
@@ -264,108 +145,6 @@ def test_a_guard_that_is_gone_is_broken_also_where_no_context_is_made(guard, *, 
     found = judged(report(device(result=100), guard=guard))
     assert not found.ok
     assert [one.dimension for one in found.broken] == (["memory"] if broken else [])
-
-
-FILLED = (Attempt(path="cuMemAlloc", asked=ASKED, held=Bytes(LIMIT - GIB), result=2),)
-FOUR = "four processes"
-
-
-def crowd(held: int, points: int | None = None) -> Escape:
-    attempt = Attempt(path="cuMemAlloc", asked=ASKED, held=Bytes(held), result=0)
-    view = View(devices=(device(attempts=(attempt,), compute=points),))
-    return Escape(name=FOUR, processes=(view,) * 4)
-
-
-@pytest.mark.parametrize(("each", "ok"), [(LIMIT // 4, True), (LIMIT // 2, False)])
-def test_a_limit_of_each_process_is_no_limit_of_the_share(each: int, *, ok: bool) -> None:
-    found = judged(report(device(attempts=FILLED), escapes=(outside(), crowd(each))), idle=True)
-    assert found.ok is ok
-    result = attack(finding(found, "memory"), FOUR).result
-    assert result is (AttackResult.HELD if ok else AttackResult.THROUGH)
-
-
-@pytest.mark.parametrize(
-    ("by", "each", "ok"),
-    [
-        (MechanismName.TIMESLICE, 700, True),
-        (MechanismName.TIMESLICE, 2500, False),
-        # Under MPS kernels of several processes run at the same time, in the turn of the share.
-        (MechanismName.MPS, 2500, True),
-        (MechanismName.MPS, 9000, False),
-    ],
-)
-def test_four_processes_get_the_time_of_one_share(by, each: int, *, ok: bool) -> None:
-    promised = Enforcement(memory=Level.COOPERATIVE, compute=Level.COOPERATIVE)
-    quarter = decided(by, MechanismName.GUARD, promised=promised, compute=25)
-    seen = report(device(compute=2400), escapes=(outside(), crowd(0, each)))
-    found = judged(seen, quarter)
-    assert found.ok is ok
-    assert (attack(finding(found, "compute"), FOUR).result is AttackResult.HELD) is ok
-
-
-def trick(name: str, refused: str = "", points: int | None = None) -> Escape:
-    view = View(devices=(device(attempts=(), compute=points),), refused=refused)
-    return Escape(name=name, view=view, work=True)
-
-
-@pytest.mark.parametrize(
-    ("escape", "result", "level"),
-    [
-        (trick("wfi", points=2500), AttackResult.HELD, Level.ENFORCED),
-        (trick("wfi", points=9900), AttackResult.THROUGH, Level.COOPERATIVE),
-        (trick("wfi", refused="no channel"), AttackResult.UNTRIED, Level.ENFORCED),
-    ],
-)
-def test_a_way_around_a_limit_lowers_its_level_to_what_honest_programs_keep(
-    escape: Escape, result: AttackResult, level: Level
-) -> None:
-    cooperative = Enforcement(memory=Level.COOPERATIVE, compute=Level.COOPERATIVE)
-    seen = report(device(compute=2400), escapes=(outside(), escape))
-    for promised in (Level.COOPERATIVE, Level.ENFORCED):
-        strict = msgspec.structs.replace(cooperative, compute=promised)
-        quarter = decided(MechanismName.TIMESLICE, MechanismName.GUARD, promised=strict, compute=25)
-        found = finding(judged(seen, quarter), "compute")
-        assert attack(found, "wfi").result is result
-        if level is Level.COOPERATIVE:
-            assert found.ok is (promised is Level.COOPERATIVE)
-    memory = finding(judged(seen, quarter), "memory")
-    assert "wfi" not in {one.name for one in memory.attacks}, "it is about work only"
-
-
-def attack(found: Finding, name: str) -> Attack:
-    return next(one for one in found.attacks if one.name == name)
-
-
-@pytest.mark.parametrize(("points", "ok"), [(0, False), (1100, False), (1300, True)])
-def test_a_guarantee_that_an_idle_gpu_does_not_give_is_broken(points: int, *, ok: bool) -> None:
-    promised = Enforcement(memory=Level.COOPERATIVE, compute=Level.COOPERATIVE)
-    quarter = decided(MechanismName.TIMESLICE, MechanismName.GUARD, promised=promised, compute=25)
-    assert judged(report(device(compute=points, attempts=FILLED)), quarter, idle=True).ok is ok
-
-
-def test_nothing_next_to_busy_neighbours_could_not_be_tried() -> None:
-    promised = Enforcement(memory=Level.COOPERATIVE, compute=Level.COOPERATIVE)
-    quarter = decided(MechanismName.TIMESLICE, MechanismName.GUARD, promised=promised, compute=25)
-    found = judged(report(device(compute=0)), quarter)
-    assert found.ok
-    assert finding(found, "compute").trial is Trial.UNTRIED
-
-
-@pytest.mark.parametrize(
-    ("held", "used", "ok"),
-    [(LIMIT - GIB, 0, True), (MIB, 0, False), (MIB, CARD - GIB, True)],
-)
-def test_memory_that_an_idle_share_does_not_get_is_no_guarantee(held, used, *, ok: bool) -> None:
-    filled = Attempt(path="cuMemAlloc", asked=ASKED, held=Bytes(held), result=2)
-    seen = report(device(attempts=(filled,)))
-    assert judged(seen, None, card(used=used), idle=True).ok is ok
-    assert judged(seen, None, card(used=used)).ok, "its own programs may have the rest"
-
-
-def test_an_idle_share_that_refuses_even_a_context_gives_nothing() -> None:
-    full = report(device(result=OUT_OF_MEMORY, free=0, attempts=()))
-    assert not judged(full, idle=True).ok
-    assert judged(full).ok
 
 
 @pytest.mark.parametrize(

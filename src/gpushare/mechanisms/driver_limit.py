@@ -10,8 +10,7 @@ from gpushare.model.errors import GpuLostError, NoSuchGpuError, UnsupportedError
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Claim, Need, Promise, Use
-from gpushare.model.proof import ProofCheck
-from gpushare.model.share import Level, Share
+from gpushare.model.share import Level, ProofCheck, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import Bytes, format_bytes
 

@@ -13,8 +13,7 @@ from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Claim, Need, Promise, Use
-from gpushare.model.proof import ProofCheck
-from gpushare.model.share import Level, Share
+from gpushare.model.share import Level, ProofCheck, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 
 from .compute_lock import ComputeLock

@@ -24,8 +24,7 @@ from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.promise import Promise
-from gpushare.model.proof import ProofCheck
-from gpushare.model.share import Share
+from gpushare.model.share import ProofCheck, Share
 from gpushare.model.spec import GpuGrant
 from gpushare.model.units import Bytes
 from gpushare.model.value import Value

@@ -29,8 +29,7 @@ from gpushare.model.errors import CgroupError, HardwareError, UnsupportedError
 from gpushare.model.gpu import Capability, Gpu
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.promise import Promise, stack_of
-from gpushare.model.proof import ProofCheck
-from gpushare.model.share import Decision, Share
+from gpushare.model.share import Decision, ProofCheck, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import Bytes
 

@@ -25,7 +25,6 @@ from gpushare.model.access.role import Role
 
 from .escape import EscapePeriod
 from .ids import GpuId, ShareId, Tenant
-from .proof import Proof
 from .spec import GpuGrant, MechanismName, ShareSpec
 from .units import Bytes
 from .value import Value
@@ -199,6 +198,35 @@ class Verification(Value):
     def untried(self) -> tuple[Finding, ...]:
         """What could not be tried now, and may be tried later."""
         return tuple(f for f in self.findings if f.trial is Trial.UNTRIED)
+
+
+class ProofCheck(Value):
+    """`ok` None: it could not be read. `evidence`: what was found instead, or why not."""
+
+    name: str
+    ok: bool | None
+    evidence: str = ""
+
+
+class Proof(Value):
+    """The newest look at what a living share's limits depend on: by reading, not by trying."""
+
+    at: datetime
+    checks: tuple[ProofCheck, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found that is not as it should be."""
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[ProofCheck, ...]:
+        return tuple(check for check in self.checks if check.ok is False)
+
+    @property
+    def text(self) -> str:
+        """What was found, one sentence without an end; "" if all is as it should be."""
+        return "; ".join(f"{check.name}: {check.evidence}" for check in self.failures)
 
 
 @unique

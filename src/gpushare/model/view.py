@@ -10,9 +10,18 @@ from .errors import BadSpecError
 from .escape import EscapeCause, EscapePeriod
 from .gpu import Capability, GpuHealth, GpuProcess
 from .ids import GpuId, ShareId, Tenant
-from .proof import Proof
 from .scheduling import SchedulingView
-from .share import Decision, Enforcement, Moved, Spared, State, Suspension, Tier, Verification
+from .share import (
+    Decision,
+    Enforcement,
+    Moved,
+    Proof,
+    Spared,
+    State,
+    Suspension,
+    Tier,
+    Verification,
+)
 from .spec import (
     LONGEST_TTL,
     ComputeAsk,

@@ -123,12 +123,14 @@ def _broken(name: str, promised: Level, evidence: str) -> Finding:
 
 
 def _fault(decision: Decision) -> Finding:
+    """Never tried, because a fault could end programs of others; what is not promised is `none`."""
     base = decision.mechanisms[0] if decision.mechanisms else "the mechanism"
+    promised = decision.enforcement.fault
     return Finding(
         dimension="fault",
-        promised=decision.enforcement.fault,
-        delivered=None,
-        evidence=f"follows from {base}; a fault of the probe could end other programs",
+        promised=promised,
+        delivered=Level.NONE if promised is Level.NONE else None,
+        evidence=f"follows from {base}; not tried, because a fault could end other programs",
         trial=Trial.PROMISED,
     )
 

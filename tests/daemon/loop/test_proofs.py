@@ -14,8 +14,7 @@ from gpushare.daemon.loop.proofs import Proofs
 from gpushare.model.errors import HardwareError
 from gpushare.model.escape import EscapeCause, EscapeKind, EscapePeriod
 from gpushare.model.ids import ShareId
-from gpushare.model.proof import ProofCheck
-from gpushare.model.share import Share, State
+from gpushare.model.share import ProofCheck, Share, State
 from gpushare.store import Store
 from support.shares import GPU, share
 from support.world.world import WorldClock

@@ -12,8 +12,7 @@ from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.base.threads import in_own_thread
 from gpushare.model.errors import GpushareError
-from gpushare.model.proof import Proof, ProofCheck
-from gpushare.model.share import Share
+from gpushare.model.share import Proof, ProofCheck, Share
 from gpushare.store import Store
 
 

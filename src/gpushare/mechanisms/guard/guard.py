@@ -32,8 +32,7 @@ from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorrup
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.promise import Claim, Need, Promise, Use
-from gpushare.model.proof import ProofCheck
-from gpushare.model.share import Level, Share
+from gpushare.model.share import Level, ProofCheck, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import Bytes, format_bytes
 

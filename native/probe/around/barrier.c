@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "barrier.h"
+#include "around/barrier.h"
 
 #include <stdio.h>
 #include <unistd.h>

@@ -9,7 +9,7 @@
 #ifndef GS_PROBE_CROWD_H
 #define GS_PROBE_CROWD_H
 
-#include "json.h"
+#include "base/json.h"
 
 /*
  * Runs this program four times with `arguments`, which end with NULL and have room for two more.

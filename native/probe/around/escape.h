@@ -8,7 +8,7 @@
 #ifndef GS_PROBE_ESCAPE_H
 #define GS_PROBE_ESCAPE_H
 
-#include "json.h"
+#include "base/json.h"
 
 /* What each escape runs. */
 struct escapees {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "rm_control.h"
+#include "around/rm_control.h"
 
 #include <assert.h>
 #include <dlfcn.h>

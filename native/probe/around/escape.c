@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "escape.h"
+#include "around/escape.h"
 
 #include <stdlib.h>
 #include <string.h>
