@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The judge believes what the probe saw, not what was promised."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gpushare.hardware.ports.probe import ProbeRun
+from gpushare.model.ids import GpuId
 from gpushare.model.share import (
     Enforcement,
     Level,
@@ -17,6 +19,7 @@ from gpushare.model.verification import (
     OUT_OF_MEMORY,
     Attempt,
     ProbedGuard,
+    ProbeReport,
 )
 from gpushare.verification.verdict import verdict_of
 from support.promises import stack
