@@ -228,8 +228,19 @@ def test_without_the_guard_a_number_is_a_place_in_the_machine() -> None:
     assert _shown((TIMESLICE,), BOTH) == "1,0"
 
 
-def test_under_the_guard_a_number_is_a_gpu_of_the_share() -> None:
-    assert _shown((TIMESLICE, GUARD), BOTH) == "0,1"
+@pytest.mark.parametrize(
+    ("first", "second", "shown"),
+    [(0, 1, "0,1"), (1, 0, "0,1"), (1, 2, "0,1"), (0, 2, "0,2"), (4, 7, "4,7"), (7, 4, "7,4")],
+)
+def test_under_the_guard_numbers_of_the_machine_are_set_where_they_mean_the_same(
+    first: int, second: int, shown: str
+) -> None:
+    gpus = [_card(SECOND, first), _card(GPU, second)]
+    assert _shown((TIMESLICE, GUARD), gpus) == shown
+
+
+def test_the_guard_reads_numbers_where_they_are_not_known() -> None:
+    assert _shown((TIMESLICE, GUARD), []) == "0,1"
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,6 @@
 nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t, nvmlMemory_t *);
 nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t, nvmlMemory_v2_t *);
 nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t, char *, unsigned);
-nvmlReturn_t nvmlDeviceGetCount(unsigned *);
-nvmlReturn_t nvmlDeviceGetCount_v2(unsigned *);
-nvmlReturn_t nvmlDeviceGetHandleByIndex(unsigned, nvmlDevice_t *);
-nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned, nvmlDevice_t *);
-nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *, nvmlDevice_t *);
-nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t, unsigned *);
 #pragma GCC visibility pop
 
 #define REAL(symbol) __typeof__(symbol) *symbol;

@@ -20,7 +20,7 @@ from gpushare.model.spec import GpuGrant, MechanismName, Priority
 from gpushare.model.units import FULL, MIB
 
 from .mechanism import Observation, PassiveMechanism
-from .visible_devices import HIDDEN, MPS_VARIABLES, visible
+from .visible_devices import GUARD_VARIABLES, HIDDEN, MPS_VARIABLES, visible
 
 _OLDEST = (7, 0)  # Volta: the first with an address space per client
 _LOOK_EVERY = 5.0  # seconds; a look starts the control tool
@@ -109,7 +109,7 @@ class MpsMechanism(PassiveMechanism):
             **limits(grant, share.spec.priority, layers=self._on(share)),
         }
         unset = tuple(name for name in MPS_VARIABLES if name not in mine)
-        return Edits(env={**edits.env, **mine}, unset=unset)
+        return Edits(env={**edits.env, **mine}, unset=(*unset, *GUARD_VARIABLES))
 
     def _on(self, share: Share) -> tuple[Promise, ...]:
         """The layers on MPS in the share's stack."""

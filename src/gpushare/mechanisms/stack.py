@@ -35,7 +35,7 @@ from gpushare.model.units import Bytes
 
 from .mechanism import Mechanism, Observation
 from .missing import missing
-from .visible_devices import devices, machine_numbers, own_numbers
+from .visible_devices import devices, guarded_numbers, machine_numbers, own_numbers, places
 
 
 def _no_gpus() -> tuple[Gpu, ...]:
@@ -141,15 +141,19 @@ class Mechanisms:
         stack = self.stack(share)
         if self._uuids or not grants:
             return Edits()
-        if confined or any(promise.preloaded for promise in stack):
+        if confined:
             return own_numbers(grants)
-        if any(promise.served for promise in stack):
-            return Edits()
+        if any(promise.preloaded for promise in stack):
+            return guarded_numbers(grants, self._places(grants))
+        served = any(promise.served for promise in stack)
+        return Edits() if served else machine_numbers(self._places(grants))
+
+    def _places(self, grants: Sequence[GpuGrant]) -> tuple[int, ...]:
         try:
-            return machine_numbers(grants, self._gpus())
-        # A UUID is right without the driver's answer.
+            return places(grants, self._gpus())
+        # Other names are right without the driver's answer.
         except HardwareError:
-            return Edits()
+            return ()
 
     def problem(self, share: Share) -> str:
         """Why a program that starts in the share now would not be limited; "" when it would be."""

@@ -3,12 +3,14 @@
 
 CUDA_VISIBLE_DEVICES names GPUs by number, because many programs parse it as numbers, wherever a
 number is exact:
-- the guard reads numbers as the GPUs of the share (0 is its first), whatever the machine has, and
-  so does the driver where the Linux kernel denies it all other GPUs;
-- else a number is the GPU's place in the machine (NVML's index, which is PCI_BUS_ID order), as long
-  as CUDA counts the same GPUs as NVML: without MIG, and while no GPU is lost.
-Everywhere else, and under MPS without either, whose clients count the devices of their server, GPUs
-are named by UUID.
+- Where the Linux kernel denies a share all other GPUs, driver and NVML count those of the share.
+- Under the guard, a number below the count of the share's GPUs counts those, as in a container; a
+  larger one is the GPU's number in the machine. The variable has the machine's numbers where both
+  agree on each, because programs use them as indices of NVML; else the share's own.
+- Without the guard, numbers are those of the machine: NVML's index, which is PCI_BUS_ID order. CUDA
+  counts the same GPUs as NVML only without MIG, and while no GPU is lost.
+Everywhere else, and under MPS without the guard, whose clients count the devices of their server,
+GPUs are named by UUID.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,6 +30,8 @@ MPS_VARIABLES = (
     "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT",
     "CUDA_MPS_CLIENT_PRIORITY",
 )
+# Set by the guard of the share that the caller is in, which may be another one.
+GUARD_VARIABLES = ("GPUSHARE_REGION", "GPUSHARE_BOARDS", "GPUSHARE_SWAP", "GPUSHARE_NUMBERS")
 # By default the driver connects to a daemon in a standard directory; this prevents it.
 NO_MPS = "/dev/null"
 HIDDEN = Claim(
@@ -49,20 +53,37 @@ def devices(because: str) -> Claim:
 
 def own_numbers(grants: Sequence[GpuGrant]) -> Edits:
     """The GPUs of the share, counted from 0."""
-    return _shown(map(str, range(len(grants))))
+    return _shown(range(len(grants)))
 
 
-def machine_numbers(grants: Sequence[GpuGrant], gpus: Iterable[Gpu]) -> Edits:
-    """The numbers that the GPUs have in the machine `gpus`; nothing where they are not exact."""
+def places(grants: Sequence[GpuGrant], gpus: Iterable[Gpu]) -> tuple[int, ...]:
+    """The numbers that the GPUs have in the machine `gpus`; empty where they are not exact."""
     known = {gpu.uuid: gpu for gpu in gpus}
     countable = all(not gpu.mig_enabled and not gpu.health.lost for gpu in known.values())
     if not countable or any(grant.gpu not in known for grant in grants):
-        return Edits()
-    return _shown(str(known[grant.gpu].index) for grant in grants)
+        return ()
+    return tuple(known[grant.gpu].index for grant in grants)
 
 
-def _shown(names: Iterable[str]) -> Edits:
-    return Edits(env={"CUDA_VISIBLE_DEVICES": ",".join(names)})
+def machine_numbers(numbers: Sequence[int]) -> Edits:
+    """Numbers in the machine; none change nothing."""
+    return _shown(numbers) if numbers else Edits()
+
+
+def guarded_numbers(grants: Sequence[GpuGrant], numbers: Sequence[int]) -> Edits:
+    """Numbers in the machine where the guard reads each as the same GPU, else the share's own."""
+    count = len(grants)
+    if not numbers or any(at != number < count for at, number in enumerate(numbers)):
+        return own_numbers(grants)
+    return _shown(numbers) | Edits(env={"GPUSHARE_NUMBERS": _list(numbers)})
+
+
+def _shown(numbers: Iterable[int]) -> Edits:
+    return Edits(env={"CUDA_VISIBLE_DEVICES": _list(numbers)})
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return ",".join(map(str, numbers))
 
 
 def visible(grants: Sequence[GpuGrant]) -> Edits:
@@ -72,4 +93,4 @@ def visible(grants: Sequence[GpuGrant]) -> Edits:
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "CUDA_MPS_PIPE_DIRECTORY": NO_MPS,
     }
-    return Edits(env=env, unset=MPS_VARIABLES)
+    return Edits(env=env, unset=(*MPS_VARIABLES, *GUARD_VARIABLES))

@@ -33,8 +33,8 @@ static char *show(void)
 {
     char **mine = entry();
     char *kept = mine ? *mine : NULL;
-    gs_visible_list(gs_shared_region(), kept ? kept + sizeof VARIABLE : NULL,
-                    shown + sizeof VARIABLE);
+    gs_visible_list(gs_shared_region(), getenv("GPUSHARE_NUMBERS"),
+                    kept ? kept + sizeof VARIABLE : NULL, shown + sizeof VARIABLE);
     if (mine)
         __atomic_store_n(mine, shown, __ATOMIC_RELEASE);
     else

@@ -5,19 +5,40 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NONE = -1, PREFIX = 4 /* GPU- or MIG- */ };
+enum { NONE = -1, LARGEST = 9999, PREFIX = 4 /* GPU- or MIG- */ };
 
-static int by_number(const struct gs_region *region, const char *token, size_t length)
+/* The number that the text consists of; NONE if it does not, or if it is no GPU's. */
+static int number_of(const char *token, size_t length)
 {
-    uint32_t number = 0;
+    int number = 0;
     for (size_t i = 0; i < length; i++) {
         if (!isdigit((unsigned char)token[i]))
             return NONE;
-        number = number * 10 + (uint32_t)(token[i] - '0');
-        if (number >= region->gpu_count)
+        number = number * 10 + token[i] - '0';
+        if (number > LARGEST)
             return NONE;
     }
-    return length ? (int)number : NONE;
+    return length ? number : NONE;
+}
+
+static int by_machine_number(const struct gs_region *region, const char *machine, int number)
+{
+    for (uint32_t g = 0; machine && g < region->gpu_count; g++) {
+        size_t length = strcspn(machine, ",");
+        if (number_of(machine, length) == number)
+            return (int)g;
+        machine = machine[length] ? machine + length + 1 : NULL;
+    }
+    return NONE;
+}
+
+static int by_number(const struct gs_region *region, const char *machine, const char *token,
+                     size_t length)
+{
+    int number = number_of(token, length);
+    if (number == NONE || number < (int)region->gpu_count)
+        return number;
+    return by_machine_number(region, machine, number);
 }
 
 /* An abbreviation has to name one GPU, as for the driver. */
@@ -34,7 +55,8 @@ static int by_uuid(const struct gs_region *region, const char *token, size_t len
     return match;
 }
 
-static int gpu_of(const struct gs_region *region, const char *token, size_t length)
+static int gpu_of(const struct gs_region *region, const char *machine, const char *token,
+                  size_t length)
 {
     for (; length && isspace((unsigned char)*token); length--)
         token++;
@@ -42,7 +64,7 @@ static int gpu_of(const struct gs_region *region, const char *token, size_t leng
         length--;
     bool uuid = length > PREFIX
                 && (strncmp(token, "GPU-", PREFIX) == 0 || strncmp(token, "MIG-", PREFIX) == 0);
-    return uuid ? by_uuid(region, token, length) : by_number(region, token, length);
+    return uuid ? by_uuid(region, token, length) : by_number(region, machine, token, length);
 }
 
 static size_t add(const struct gs_region *region, int gpu, char *list, size_t at)
@@ -76,13 +98,13 @@ static bool names_all(const char *value, uint32_t count)
     return uuids == count;
 }
 
-static void list_named(const struct gs_region *region, const char *value,
+static void list_named(const struct gs_region *region, const char *machine, const char *value,
                        char list[GS_VISIBLE_LIST])
 {
     size_t at = 0;
     for (uint32_t entries = 0; entries <= region->gpu_count && *value; entries++) {
         size_t length = strcspn(value, ",");
-        int gpu = gpu_of(region, value, length);
+        int gpu = gpu_of(region, machine, value, length);
         if (gpu == NONE)
             return;
         at = add(region, gpu, list, at);
@@ -90,12 +112,13 @@ static void list_named(const struct gs_region *region, const char *value,
     }
 }
 
-void gs_visible_list(const struct gs_region *region, const char *value, char list[GS_VISIBLE_LIST])
+void gs_visible_list(const struct gs_region *region, const char *machine, const char *value,
+                     char list[GS_VISIBLE_LIST])
 {
     list[0] = 0;
     /* What the programs of a migrated share start inherits the UUIDs that the share came from. */
     if (!value || (has_moved(region) && names_all(value, region->gpu_count)))
         list_all(region, list);
     else
-        list_named(region, value, list);
+        list_named(region, machine, value, list);
 }
