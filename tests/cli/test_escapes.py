@@ -133,6 +133,58 @@ def test_without_any_environment_a_program_is_seen_too(daemon: Daemon) -> None:
         assert f"process {pid} runs without the guard" in verified.stdout
 
 
+# A second copy of the driver's library, in a namespace where nothing is preloaded (dlmopen(3)).
+SECOND_COPY = """
+import ctypes, sys
+libc = ctypes.CDLL("libc.so.6")
+libc.dlmopen.restype = libc.dlsym.restype = ctypes.c_void_p
+libc.dlsym.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
+driver = libc.dlmopen(ctypes.c_long(-1), b"libcuda.so.1", ctypes.c_int(2))
+def call(name, *arguments):
+    assert ctypes.CFUNCTYPE(ctypes.c_int)(libc.dlsym(driver, name))(*arguments) == 0
+device, context, memory = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_uint64()
+call(b"cuInit", 0)
+call(b"cuDeviceGet", ctypes.byref(device), 0)
+call(b"cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
+call(b"cuCtxSetCurrent", context)
+call(b"cuMemAlloc_v2", ctypes.byref(memory), ctypes.c_size_t(9000 << 20))
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_copy_of_the_driver_in_a_program_is_seen(daemon: Daemon) -> None:
+    daemon.gpushare("create", "-q", "--name", "job", "-m", "8GiB")
+    words = ("exec", "job", "--", sys.executable, "-c", SECOND_COPY)
+    with daemon.spawn(*words, stdin=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "done\n"
+        share = until(lambda: escaped(daemon), "the escape to be seen")
+        causes = {(cause["kind"], cause["pid"]) for cause in share["escape"]["causes"]}
+        assert ("over-limit", None) in causes
+        assert share["memory"]["used"] > share["memory"]["limit"]
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("act", ["end", "suspend"])
+def test_the_policy_acts_on_an_escape(daemon: Daemon, act: str) -> None:
+    policy = daemon.folder / "policy.toml"
+    policy.write_text(f'apiVersion = "v1"\non_escape = "{act}"\n')
+    assert daemon.gpushare("apply", "-f", policy).returncode == 0
+    daemon.gpushare("create", "-q", "--name", "job", "-m", "8GiB")
+    with program(daemon, 9000, "env", "LD_PRELOAD=") as pid:
+        if act == "end":
+            until(lambda: daemon.share("job") is None, "the share to end")
+            (share,) = daemon.json("ps", "-a")["items"]
+            assert "runs without the guard" in share["reason"]
+            assert share["escape"]["until"]
+        else:
+            status = Path(f"/proc/{pid}/status")
+            until(lambda: "(stopped)" in status.read_text(), "the process to be stopped")
+            assert daemon.share("job") is not None
+
+
 def test_a_limit_that_a_program_raised_itself_is_seen(daemon: Daemon) -> None:
     daemon.gpushare("create", "-q", "--name", "job", "-m", "8GiB")
     put_gpu(region(daemon), limit=2**37)
