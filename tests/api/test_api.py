@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The wire: requests as anyone may send them, answers as everyone may rely on them."""
 
+import contextlib
 import json
 import os
+import socket
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,6 +16,7 @@ from gpushare.api.app import LARGEST_BODY
 from gpushare.api.metrics import MEASURES
 from gpushare.api.openapi import document
 from gpushare.api.routes import ROUTES
+from gpushare.api.server import PeerProtocol
 from gpushare.model.units import GIB
 from gpushare.model.view import Entry, GpuList, ShareList, ShareView
 
@@ -230,3 +234,44 @@ def test_openapi_describes_every_route(api):
     text = json.dumps(found)
     for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
         assert name in found["components"]["schemas"]
+
+
+def test_a_connection_without_a_complete_request_is_closed(api, monkeypatch):
+    monkeypatch.setattr(PeerProtocol, "head_seconds", 0.05)
+    for sent in (b"", b"GET /v1/gpus HTTP/1.1\r\nHost: loc"):
+        with connected(api.path) as peer:
+            peer.sendall(sent)
+            assert peer.recv(64) == b""
+    assert api.call("GET", "/v1/version").status == 200
+
+
+def test_a_request_that_takes_long_is_not_cut(api, monkeypatch):
+    monkeypatch.setattr(PeerProtocol, "head_seconds", 0.05)
+    api.call("POST", "/v1/shares", SMALL)
+    slow = api.call("GET", "/v1/shares/train/wait?for=running&timeout=1")
+    assert slow.code == "GS1801"
+
+
+def test_each_user_has_a_bounded_number_of_connections(api, monkeypatch):
+    monkeypatch.setattr(PeerProtocol, "most_per_user", 3)
+    monkeypatch.setattr(PeerProtocol, "unbounded", frozenset())
+    monkeypatch.setattr(PeerProtocol, "head_seconds", 20)
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            # The answer shows that the server has the connection.
+            peer = stack.enter_context(connected(api.path))
+            peer.sendall(b"GET /v1/version HTTP/1.1\r\nHost: gpushare\r\n\r\n")
+            assert peer.recv(15) == b"HTTP/1.1 200 OK"
+        for _ in range(5):
+            refused = api.call("GET", "/v1/gpus")
+            assert (refused.status, refused.code) == (429, "GS1306")
+            assert refused.headers["retry-after"]
+        monkeypatch.setattr(PeerProtocol, "unbounded", frozenset({os.geteuid()}))
+        assert api.call("GET", "/v1/gpus").status == 200
+
+
+def connected(path: Path) -> socket.socket:
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    peer.settimeout(20)
+    peer.connect(str(path))
+    return peer

@@ -9,9 +9,9 @@ identified, which their protocol puts into the state of each request:
 - `RemoteServer` with `RemoteProtocol` on the network: `remote`, the address. The caller is
   identified by a token, later, in `request_filter`.
 
-The network side also has limits, because anyone can connect: `acceptor` counts connections and
-bounds handshakes, and a request's head must arrive within `head_seconds`. Bodies are bounded by the
-application.
+Both bound what callers hold: a request's head must arrive within `head_seconds`, each user has a
+number of connections on the unix socket, and on the network `acceptor` counts connections and
+bounds handshakes. Bodies are bounded by the application.
 
 uvicorn does not offer this as public API. We override `Server.startup` and methods of
 `H11Protocol`; tests/api/test_uvicorn.py fails when uvicorn changes them, and pyproject.toml caps
@@ -19,6 +19,7 @@ its version.
 """
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
@@ -30,13 +31,16 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from gpushare.model.errors import RateLimitedError
 from gpushare.model.share import Caller
 
 from .acceptor import Acceptor, ConnectionSlot
 from .request_filter import LARGEST_HEAD
+from .responses import refusal
 
 _UCRED = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 _GRACE_SECONDS = 2
+_REFUSED_SECONDS = 0.2  # for a refused client to send its request and read the answer
 _HEADERS = (
     ("Cache-Control", "no-store"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
@@ -46,28 +50,15 @@ _HEADERS = (
 _OVER_TLS = ("Strict-Transport-Security", "max-age=31536000")
 
 
-class PeerProtocol(H11Protocol):
-    """Puts the peer's credentials into the state of each request."""
+class BoundedProtocol(H11Protocol):
+    """Closes connections that send no complete request in time."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        peer = transport.get_extra_info("socket")
-        raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-        pid, uid, gid = _UCRED.unpack(raw)
-        # All connections share `app_state`, so each gets a copy. uvicorn puts it into the scope.
-        self.app_state = {**self.app_state, "peer": Caller(uid=uid, gid=gid, pid=pid)}
-        super().connection_made(transport)
-
-
-class RemoteProtocol(H11Protocol):
-    """Puts the address into the state of each request, and closes connections without requests."""
-
-    # Without a bound, clients that send nothing would hold all slots (threat model: connections).
+    # Without a bound, clients that send nothing would hold all descriptors (threat model:
+    # connections).
     head_seconds = 10.0
-    slot: ConnectionSlot
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self.app_state = {**self.app_state, "remote": self.slot.address}
         super().connection_made(transport)
         self._expect()
 
@@ -84,7 +75,6 @@ class RemoteProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._waiting:
             self._waiting.cancel()
-        self.slot.release()
         super().connection_lost(exc)
 
     def _expect(self) -> None:
@@ -92,6 +82,73 @@ class RemoteProtocol(H11Protocol):
         if self._waiting:
             self._waiting.cancel()
         self._waiting = self.loop.call_later(self.head_seconds, self.transport.abort)
+
+
+class PeerProtocol(BoundedProtocol):
+    """Puts the peer's credentials into the state of each request, and bounds them per user."""
+
+    most_per_user = 128  # connections at the same time
+    unbounded = frozenset((0, os.geteuid()))  # users who control the daemon anyway
+    uid = -1
+    _refused: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        peer = transport.get_extra_info("socket")
+        raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        pid, self.uid, gid = _UCRED.unpack(raw)
+        if self._crowded():
+            self._refuse(transport)
+            return
+        # All connections share `app_state`, so each gets a copy. uvicorn puts it into the scope.
+        self.app_state = {**self.app_state, "peer": Caller(uid=self.uid, gid=gid, pid=pid)}
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            # Read first: the client would get an error of its connection instead of the answer.
+            self._refused.close()
+        else:
+            super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._refused:
+            super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        if not self._refused:
+            super().eof_received()
+
+    def _crowded(self) -> bool:
+        own = sum(getattr(other, "uid", -1) == self.uid for other in self.connections)
+        return self.uid not in self.unbounded and own >= self.most_per_user
+
+    def _refuse(self, transport: asyncio.Transport) -> None:
+        """The answer does not wait for a request, so it costs no descriptor for long."""
+        self._refused = transport
+        error = RateLimitedError(
+            "too many connections",
+            f"your user has {self.most_per_user} open, and no user may have more",
+            "close some; event streams and waiting calls hold one each",
+        )
+        answer = refusal(error)
+        headers = b"".join(b"%s: %s\r\n" % pair for pair in answer.raw_headers)
+        end = b"connection: close\r\n\r\n"
+        transport.write(b"HTTP/1.1 429 Too Many Requests\r\n" + headers + end + bytes(answer.body))
+        self.loop.call_later(_REFUSED_SECONDS, transport.close)
+
+
+class RemoteProtocol(BoundedProtocol):
+    """Puts the address into the state of each request."""
+
+    slot: ConnectionSlot
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.app_state = {**self.app_state, "remote": self.slot.address}
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.slot.release()
+        super().connection_lost(exc)
 
 
 class Server(uvicorn.Server):

@@ -19,7 +19,7 @@ from gpushare.hardware.simulated.presence import ended, machine_folder
 from gpushare.model.errors import GpushareError
 from gpushare.store import Store
 
-from .base import logs, paths
+from .base import descriptors, logs, paths
 from .compose import Parts
 from .host_wiring import boot_id, host_ports
 from .listeners import Listeners, rules
@@ -38,6 +38,7 @@ def serve(settings: Settings, step: Step = lambda _: None, *, accept_loss: bool 
     `step` is called at each point where a crash may happen. `accept_loss`: see `Store`.
     """
     logs.configure(settings.log_level, settings.log_format)
+    descriptors.raise_limit()
     asyncio.run(_serve(settings, step, accept_loss=accept_loss))
 
 
