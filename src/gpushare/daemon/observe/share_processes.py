@@ -11,6 +11,8 @@ import asyncio
 import os
 from collections.abc import Collection
 
+import structlog
+
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.hardware.linux.census import Census
 from gpushare.mechanisms.mechanism import Observation
@@ -19,6 +21,11 @@ from gpushare.model.share import ProcessRef, Share
 
 from .observer import Observer
 
+_log = structlog.get_logger()
+
+# Of one share at the same time: each takes a descriptor, and a job may have thousands of processes.
+# The end of the others is noticed by the next pass.
+MOST_WATCHED = 32
 MARK = "GPUSHARE_SHARE"  # in the environment of every program of a share
 
 
@@ -28,6 +35,7 @@ class ShareProcesses:
     def __init__(self, ports: HostPorts, observer: Observer, wake: asyncio.Event) -> None:
         self._ports, self._observer, self._wake = ports, observer, wake
         self._watched: dict[ProcessRef, int] = {}
+        self._of: dict[ShareId, set[ProcessRef]] = {}  # which of the watched belong to which share
         self._found: dict[ShareId, set[ProcessRef]] = {}
         self._descended: dict[ShareId, set[ProcessRef]] = {}
 
@@ -82,7 +90,12 @@ class ShareProcesses:
         """Wake the loop when the process ends; at once if it has ended already."""
         if process in self._watched:
             return
-        descriptor = self._ports.processes.open(process)
+        try:
+            descriptor = self._ports.processes.open(process)
+        except OSError as error:
+            # Without a descriptor the next pass notices the end, as for processes beyond the bound.
+            _log.warning("process.unwatched", pid=process.pid, error=str(error))
+            return
         loop = asyncio.get_running_loop()
         if descriptor is None:
             # The process has ended already, so no pidfd would ever become readable.
@@ -92,9 +105,17 @@ class ShareProcesses:
         # A pidfd becomes readable when its process ends (pidfd_open(2)).
         loop.add_reader(descriptor, self._ended, process)
 
+    def watch_some(self, share: ShareId, process: ProcessRef) -> None:
+        """As `watch`, for at most `MOST_WATCHED` processes of a share at the same time."""
+        watched = self._of.setdefault(share, set())
+        watched.intersection_update(self._watched)
+        if len(watched) < MOST_WATCHED:
+            self.watch(process)
+            watched.add(process)
+
     def keep(self, shares: Collection[ShareId]) -> None:
         """Forget every other share."""
-        for processes in (self._found, self._descended):
+        for processes in (self._found, self._descended, self._of):
             for ended in processes.keys() - shares:
                 del processes[ended]
 
@@ -117,8 +138,8 @@ class ShareProcesses:
 
     def _remember(self, share: Share, processes: set[ProcessRef]) -> tuple[ProcessRef, ...]:
         self._found[share.id] = processes
-        for process in processes:
-            self.watch(process)
+        for process in self.known(share.id):
+            self.watch_some(share.id, process)
         return self.known(share.id)
 
     def _ended(self, process: ProcessRef) -> None:

@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+from collections.abc import Iterator
 
 from gpushare.daemon.access.access import Access
 from gpushare.daemon.acts.executor import Executor
@@ -133,12 +134,16 @@ class Entering:
         before = [it for it in share.entered if self._ports.processes.alive(it.process)]
         share = self._executor.mark_running(
             share,
-            members=tuple(dict.fromkeys((*share.members, process))),
+            members=tuple(dict.fromkeys((*self._living(share), process))),
             entered=(*(it for it in before if it.process != process), entry),
         )
-        self._processes.watch(process)
+        self._processes.watch_some(share.id, process)
         self._escapes.entered()
         return share, edits
+
+    def _living(self, share: Share) -> Iterator[ProcessRef]:
+        """Without those that ended: thousands of programs may enter one share."""
+        return (it for it in share.members if self._ports.processes.alive(it))
 
     def _needed(self, process: ProcessRef) -> str:
         """Why more than the share would end with the process; "" if nothing would."""
