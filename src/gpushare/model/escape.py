@@ -16,7 +16,7 @@ from .value import Value
 @unique
 class EscapeKind(StrEnum):
     NO_GUARD = "no-guard"  # a process uses a GPU, and no guard counts it
-    STALE = "stale"  # a process uses a GPU, and the region that would count it is gone or damaged
+    STALE = "stale"  # a process uses a GPU, and the region that counts it cannot be read
     OVER_LIMIT = "over-limit"  # the driver counts more than the limit
     OTHER_GPU = "other-gpu"  # a process uses a GPU that is not the share's
     IMPOSSIBLE = "impossible"  # the region's counters say more than the GPU has
@@ -38,7 +38,7 @@ _DIMENSIONS = {
 }
 _WORDS = {
     EscapeKind.NO_GUARD: "runs without the guard",
-    EscapeKind.STALE: "runs on, but the share's region is gone or damaged",
+    EscapeKind.STALE: "is uncounted (the share's region cannot be read)",
     EscapeKind.OVER_LIMIT: "exceeds its limit",
     EscapeKind.OTHER_GPU: "uses a GPU that is not the share's",
     EscapeKind.IMPOSSIBLE: "has counters that say more than the GPU has",

@@ -291,6 +291,21 @@ def test_the_policy_ends_a_share_that_escapes(world, state):
     live(world, state, story)
 
 
+def test_a_region_that_cannot_be_read_ends_nothing(world, state):
+    """As after an upgrade, while programs of the earlier version run."""
+
+    async def story(daemon):
+        _, process = await daemon.run(8, name="job")
+        world.occupy(process, 4)
+        world.unreadable = "it has version 1, not 2"
+        set_policy(daemon, EscapeAct.END)
+        await daemon.tick(times=3)
+        assert kinds(await daemon.show("job")) == [EscapeKind.STALE]
+        assert world.signals == []
+
+    live(world, state, story)
+
+
 def test_the_policy_stops_processes_that_escape(world, state):
     async def story(daemon):
         share, process = await daemon.run(8, name="job")

@@ -130,6 +130,16 @@ def test_a_gpu_lost_before_it_was_seen_does_not_hide_the_others(machine: Machine
     assert [gpu["index"] for gpu in ask(machine, "show(gpus.gpus())")] == [1]
 
 
+def test_a_driver_that_lists_no_processes_is_not_one_with_none(machine: Machine) -> None:
+    deaf = """
+get = nvml.get
+nvml.get = lambda name, *a, **k: None if "RunningProcesses" in name else get(name, *a, **k)
+"""
+    show = "show([gpu.lists_processes for gpu in gpus.gpus()])"
+    assert ask(machine, show) == [True]
+    assert ask(machine, deaf + show) == [False]
+
+
 def test_xids_and_ecc_are_health(machine: Machine) -> None:
     source = f"""
 import subprocess

@@ -8,7 +8,7 @@ from gpushare.daemon.acts.signalling import Signalling
 from gpushare.daemon.acts.termination import Termination
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.observe.share_processes import ShareProcesses
-from gpushare.model.escape import EscapeCause
+from gpushare.model.escape import EscapeCause, EscapeKind
 from gpushare.model.ids import ShareId
 from gpushare.model.policy.tenant import EscapeAct
 from gpushare.model.share import ProcessRef, Share
@@ -30,7 +30,9 @@ class EscapeActs:
 
     def act(self, share: Share, act: EscapeAct, on_gpu: Collection[int]) -> None:
         """`on_gpu`: the share's processes that the driver lists."""
-        causes = share.escape.causes if share.escape else ()
+        # After an upgrade, regions of the earlier version cannot be read: no program's fault.
+        period = [] if share.escape is None else share.escape.causes
+        causes = [cause for cause in period if cause.kind is not EscapeKind.STALE]
         if not causes or self._termination.reason(share.id) is not None:
             return
         if act is EscapeAct.END:
