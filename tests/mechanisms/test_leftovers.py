@@ -10,7 +10,9 @@ from subprocess import PIPE, Popen
 import pytest
 
 from gpushare.guard import GpuPage, Region, RegionGrant, SharePolicy, Swap, library_path
+from gpushare.hardware.linux.processes import ProcProcesses
 from gpushare.mechanisms.compute_lock import ComputeLock
+from gpushare.mechanisms.guard.living import LivingSlots
 from gpushare.mechanisms.leftovers import KnownShares, Leftovers
 from gpushare.model.gpu import ComputeMode
 from gpushare.model.ids import GpuId, ShareId
@@ -75,7 +77,7 @@ def remains(tmp_path, modes) -> Leftovers:
         cgroups=Groups(tmp_path / "groups"),
         mps=Daemons(),
         locks=ComputeLock(modes, tmp_path / "exclusive"),
-        alive=lambda _: False,
+        living=LivingSlots(ProcProcesses()),
     )
 
 

@@ -20,6 +20,7 @@ from gpushare.hardware.nvidia.activity import NvmlActivity
 from gpushare.hardware.nvidia.checkpoint import CudaCheckpoints
 from gpushare.hardware.ports import Activity
 from gpushare.hardware.simulated.presence import machine_folder
+from gpushare.mechanisms.guard.living import LivingSlots
 from gpushare.mechanisms.guard.swap_pools import SwapSettings
 from gpushare.mechanisms.leftovers import Leftovers
 from gpushare.mechanisms.registry import load, lock_of
@@ -110,7 +111,7 @@ def _leftovers(settings: Settings, host: Host, runtime: Path) -> Leftovers:
         cgroups=host.cgroups,
         mps=host.mps,
         locks=lock_of(host, runtime),
-        alive=host.processes.alive,
+        living=LivingSlots(host.processes),
     )
 
 

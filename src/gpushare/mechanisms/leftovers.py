@@ -13,11 +13,10 @@ from pathlib import Path
 
 from gpushare.guard import GpuPage, Region, RegionSlot, Swap
 from gpushare.hardware.ports import Cgroups, Mps
-from gpushare.mechanisms.guard.living import lives
+from gpushare.mechanisms.guard.living import LivingSlots
 from gpushare.model.errors import GpuPageCorruptError, GpushareError, RegionCorruptError
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.leftover import Kind, Leftover
-from gpushare.model.share import ProcessRef
 from gpushare.model.units import Bytes, format_bytes, is_number
 
 from .compute_lock import ComputeLock
@@ -48,7 +47,7 @@ class Leftovers:
     cgroups: Cgroups
     mps: Mps
     locks: ComputeLock
-    alive: Callable[[ProcessRef], bool]
+    living: LivingSlots
 
     def find(self, shares: KnownShares) -> list[Leftover]:
         """Control groups first: their regions show that the groups were ours."""
@@ -113,7 +112,7 @@ class Leftovers:
 
     def _slots(self, path: Path) -> Sequence[RegionSlot]:
         with suppress(OSError, RegionCorruptError):
-            return [slot for slot in Region(path).snapshot().slots if lives(slot, self.alive)]
+            return self.living.among(Region(path).snapshot().slots)[0]
         return ()
 
     def _gpu_pages(self, shares: KnownShares) -> Iterator[Leftover]:

@@ -11,7 +11,7 @@ from gpushare.hardware.ports import Processes
 from gpushare.model.share import ProcessRef
 
 
-def lives(slot: RegionSlot, alive: Callable[[ProcessRef], bool]) -> bool:
+def _lives(slot: RegionSlot, alive: Callable[[ProcessRef], bool]) -> bool:
     """By its lock, which means the same in every pid namespace.
 
     Without one a process of another namespace counts as alive, because its pid means nothing here.
@@ -30,7 +30,7 @@ class LivingSlots:
 
     def among(self, slots: Sequence[RegionSlot]) -> tuple[list[RegionSlot], tuple[int, ...]]:
         """The living slots, and the pids of those that can be seen from here."""
-        living = [slot for slot in slots if lives(slot, self._processes.alive)]
+        living = [slot for slot in slots if _lives(slot, self._processes.alive)]
         named = [(slot, self._pid(slot)) for slot in living]
         return (
             [slot if pid is None else replace(slot, pid=pid) for slot, pid in named],
