@@ -59,6 +59,8 @@ class RequestFilter:
             return
         request = Request(scope)
         try:
+            if (peer := getattr(request.state, "peer", None)) is not None:
+                await self._identity.know(peer)
             request.state.caller = self._admitted(request)
         except GpushareError as error:
             await refusal(error)(scope, receive, send)

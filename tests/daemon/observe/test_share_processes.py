@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is taken for a process of a share."""
 
-from gpushare.daemon.observe.share_processes import MOST_WATCHED
+from gpushare.daemon.observe import share_processes
 from gpushare.model.share import State
 from support.world.session import STRANGER, live
 
@@ -38,6 +38,7 @@ def test_a_region_cannot_make_a_strangers_process_a_member(world, state):
 
 def test_a_job_of_many_processes_takes_few_descriptors(world, state, monkeypatch):
     async def story(daemon):
+        monkeypatch.setattr(share_processes, "MOST_WATCHED", 4)
         opened, alive = [], daemon.parts.ports.processes.alive
         works = daemon.parts.ports.processes.open
 
@@ -47,10 +48,10 @@ def test_a_job_of_many_processes_takes_few_descriptors(world, state, monkeypatch
 
         monkeypatch.setattr(daemon.parts.ports.processes, "open", opens)
         share, process = await daemon.run(8)
-        children = [world.spawn(process.pid) for _ in range(MOST_WATCHED * 4)]
+        children = [world.spawn(process.pid) for _ in range(16)]
         await daemon.tick()
         assert len((await daemon.show(share.id)).pids) == len(children) + 1
-        assert len(set(opened)) <= MOST_WATCHED + 1
+        assert len(set(opened)) <= 5
         for child in (*children, process):
             world.end(child)
         await daemon.tick(times=2)

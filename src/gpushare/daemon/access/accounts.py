@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The users of this machine, and what they may do here."""
 
+import asyncio
 import grp
 import os
 import pwd
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from gpushare.daemon.base.threads import in_own_thread
+from gpushare.daemon.present.views import user_name
 from gpushare.model.access.role import Role
 from gpushare.model.errors import UnauthenticatedError, UsageError
 from gpushare.model.units import is_number
 from gpushare.model.value import Value
 
+ASK_SECONDS = 2.0  # how long a call waits for the name service
+MOST_KNOWN = 10_000  # accounts
 FRESH_SECONDS = 30.0  # how long a change of groups may go unnoticed
 FIRST_UID = 1000  # below are the system's own accounts (login.defs(5), UID_MIN)
 
@@ -58,6 +63,36 @@ class Accounts:
         self._directory, self._elapsed = directory, elapsed
         self._operators, self._viewers = frozenset(operators), frozenset(viewers)
         self._cache: dict[int, tuple[float, Account | None]] = {}
+        self._asking: dict[int, asyncio.Task[None]] = {}
+
+    async def know(self, uid: int) -> None:
+        """Ask the name service about a uid, before `role` and `by_uid` answer from memory.
+
+        A name service that does not answer delays the calls of this user only, and those by
+        `ASK_SECONDS`: then what was known of the uid counts, and a user who was not known is in no
+        group.
+        """
+        if uid in self._admins or self._fresh(uid):
+            return
+        if uid not in self._asking:
+            self._asking[uid] = task = asyncio.create_task(self._ask(uid))
+            task.add_done_callback(lambda _: self._asking.pop(uid, None))
+        await asyncio.wait([self._asking[uid]], timeout=ASK_SECONDS)
+        self._cache.setdefault(uid, (self._elapsed(), None))
+
+    async def _ask(self, uid: int) -> None:
+        self._remember(uid, await in_own_thread(self._directory.by_uid, uid))
+        # The name too: views show it, and `user_name` then answers from memory.
+        await in_own_thread(user_name, uid)
+
+    def _fresh(self, uid: int) -> bool:
+        return uid in self._cache and self._elapsed() - self._cache[uid][0] < FRESH_SECONDS
+
+    def _remember(self, uid: int, account: Account | None) -> None:
+        self._cache.pop(uid, None)
+        self._cache[uid] = self._elapsed(), account
+        while len(self._cache) > MOST_KNOWN:
+            del self._cache[next(iter(self._cache))]
 
     def role(self, uid: int) -> Role:
         """The role on this machine, by uid first and then by group; groups may be 30 s old."""
@@ -75,12 +110,11 @@ class Accounts:
 
     def by_uid(self, uid: int) -> Account | None:
         """None: there is no such user. Remembered for 30 s, because a name service may be slow."""
-        now = self._elapsed()
-        read_at, account = self._cache.get(uid, (-FRESH_SECONDS, None))
-        if now - read_at >= FRESH_SECONDS:
-            account = self._directory.by_uid(uid)
-            self._cache[uid] = (now, account)
-        return account
+        if uid in self._asking:
+            return self._cache[uid][1] if uid in self._cache else None
+        if not self._fresh(uid):
+            self._remember(uid, self._directory.by_uid(uid))
+        return self._cache[uid][1]
 
     def of(self, uid: int) -> Account:
         """The account of a uid; without one, an account that is named by the uid."""

@@ -48,6 +48,10 @@ class AccessTokens:
         self._issuer = issuer
         self._bells: dict[str, asyncio.Event] = {}
 
+    async def know(self, peer: Caller) -> None:
+        """Before `local`: ask a name service that may be slow, without delaying other callers."""
+        await self._accounts.know(peer.uid)
+
     def local(self, peer: Caller) -> Caller:
         """The caller at the unix socket, as the Linux kernel names it, with the role of its uid."""
         return replace(peer, role=self._accounts.role(peer.uid))

@@ -105,6 +105,10 @@ class TokenService(Protocol):
 class Identity(Protocol):
     """Identifies callers."""
 
+    async def know(self, peer: Caller) -> None:
+        """Called before `local`, which does not wait."""
+        ...
+
     def local(self, peer: Caller) -> Caller:
         """As the kernel names the peer, with the role that they have here."""
         ...
