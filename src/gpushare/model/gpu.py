@@ -95,11 +95,19 @@ class Gpu(Value):
         return Bytes(self.memory_total - self.memory_reserved)
 
     @property
-    def closed(self) -> str:
-        """Why no share can be placed on it now; "" if one can."""
+    def unusable(self) -> str:
+        """Why no share could be placed on it if it were sound; "" if one could."""
+        if self.mig_enabled and self.parent is None:
+            return f"GPU {self.index} is split by MIG; its instances are shared instead"
         if self.compute_mode is ComputeMode.PROHIBITED:
             return f"GPU {self.index} is in compute mode prohibited{self._reopen}"
-        return f"GPU {self.index} {self.health.withheld}" if self.health.withheld else ""
+        return ""
+
+    @property
+    def closed(self) -> str:
+        """Why no share can be placed on it now; "" if one can."""
+        sick = f"GPU {self.index} {self.health.withheld}" if self.health.withheld else ""
+        return self.unusable or sick
 
     @property
     def admits_one(self) -> str:

@@ -4,7 +4,8 @@
 Model: a GPU has usable memory (its memory less what the driver keeps) and 100 percent of compute.
 Shares count with what is *guaranteed* to them, their request; the limit may exceed it, and is not
 reserved. Shares that take memory turns count with the largest of them, because only one is on the
-GPU at a time, and with what of the others host memory cannot hold. A share suspended other than for a turn (`aside`) counts nothing: others may have its
+GPU at a time, and with what of the others host memory cannot hold. A share suspended other than
+for a turn (`aside`) counts nothing: others may have its
 room. Memory of programs outside gpushare (`foreign`) counts as it is.
 
 Invariants:
@@ -19,7 +20,7 @@ Invariants:
 from collections.abc import Iterable
 
 from gpushare.model.errors import BadSpecError
-from gpushare.model.gpu import ComputeMode, Gpu, Machine
+from gpushare.model.gpu import Gpu, Machine
 from gpushare.model.policy.tenant import Visibility
 from gpushare.model.share import Share
 from gpushare.model.spec import GpuGrant, MechanismName, ShareSpec
@@ -210,12 +211,10 @@ def never(gpu: Gpu, request: Request) -> str:
 
 
 def _unusable(gpu: Gpu, request: Request) -> str:
-    if gpu.mig_enabled and gpu.parent is None:
-        return f"GPU {gpu.index} is split by MIG; its instances are shared instead"
     if gpu.parent is not None and request.spec.gpus > 1:
         return f"GPU {gpu.index} is a MIG instance, and a program can use only one of those"
     # Health is no part of it: a GPU that is lost or needs a reset may come back.
-    return gpu.closed if gpu.compute_mode is ComputeMode.PROHIBITED else ""
+    return gpu.unusable
 
 
 def _too_small(gpu: Gpu, request: Request) -> str:

@@ -161,5 +161,4 @@ def _whole(gpu: Gpu) -> Load:
 
 
 def _open(gpu: Gpu) -> bool:
-    split = gpu.mig_enabled and gpu.parent is None
-    return not (split or gpu.closed)
+    return not gpu.closed
