@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpushare.cli._format.output import note
 from gpushare.model.errors import (
     DaemonUnreachableError,
     GpushareError,
@@ -88,7 +89,7 @@ def gpu_names() -> "Sequence[GpuView]":
     try:
         return client().gpus()
     except HardwareError as error:
-        click.echo(f"gpushare: {error}", err=True)
+        note(str(error))
         return ()
 
 

@@ -8,10 +8,12 @@ import traceback
 import click
 import msgspec
 
+from gpushare.config.printable import printable
 from gpushare.model.errors import GpushareError, UsageError
 
 INTERRUPTED = 130  # 128 + SIGINT, as in shells
 FAILED_BEFORE = 125  # as in docker: gpushare failed before it could run the program
+_LONGEST = 8000  # characters of one part of an error
 FAILED = "gpushare.failed"  # key for a command's own exit code where an error has none but 1
 
 
@@ -45,9 +47,14 @@ def _as_gpushare_error(error: BaseException) -> GpushareError:
 def _format_error(error: GpushareError) -> str:
     style = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     head = click.style("error:", fg="red", bold=True) if style else "error:"
-    lines = [f"{head} {error.what}"]
-    lines += [f"because: {error.because}"] if error.because else []
-    lines += [f"hint: {error.hint}"] if error.hint else []
+    # Line ends stay: the end of a daemon's log is quoted in an error.
+    what, because, hint = (
+        printable(text, lines=True, longest=_LONGEST)
+        for text in (error.what, error.because, error.hint)
+    )
+    lines = [f"{head} {what}"]
+    lines += [f"because: {because}"] if because else []
+    lines += [f"hint: {hint}"] if hint else []
     return "\n".join([*lines, f"code: {error.code}"])
 
 

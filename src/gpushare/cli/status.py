@@ -8,6 +8,7 @@ import click
 
 from gpushare.cli._format import escapes
 from gpushare.cli._format.shares import gpu_label, share_name
+from gpushare.config.printable import printable
 from gpushare.model.errors import DaemonUnreachableError
 from gpushare.model.share import State
 
@@ -29,7 +30,7 @@ def status() -> None:
     except DaemonUnreachableError:
         shares = None
     for line in lines(gpus(), shares):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 def lines(gpus: "Sequence[GpuView]", shares: "Sequence[ShareView] | None") -> list[str]:

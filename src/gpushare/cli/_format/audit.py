@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Audit records as text for people."""
 
+from gpushare.config.printable import printable
 from gpushare.model.audit import AuditReport, Record
 
 from .output import Column, Table
@@ -11,10 +12,10 @@ def record_table() -> Table[Record]:
         lambda record: str(record.seq),
         Column("SEQ", lambda record: str(record.seq)),
         Column("TIME", when),
-        Column("USER", lambda record: _safe(record.actor.user)),
+        Column("USER", lambda record: printable(record.actor.user)),
         Column("TOKEN", lambda record: record.actor.token or "-", wide=True),
-        Column("ACTION", lambda record: _safe(record.action)),
-        Column("OBJECT", lambda record: _safe(record.object) or "-"),
+        Column("ACTION", lambda record: printable(record.action)),
+        Column("OBJECT", lambda record: printable(record.object) or "-"),
         Column("RESULT", lambda record: record.result),
         Column("HASH", lambda record: record.hash[:16], wide=True),
         Column("DETAIL", detail),
@@ -24,7 +25,7 @@ def record_table() -> Table[Record]:
 def one_line(record: Record) -> str:
     """For `--follow`, where the width of columns is not known in advance."""
     texts = (record.actor.user, record.action, record.object, record.result)
-    cells = (str(record.seq), when(record), *map(_safe, texts), detail(record))
+    cells = (str(record.seq), when(record), *map(printable, texts), detail(record))
     return "  ".join(filter(None, cells))
 
 
@@ -36,12 +37,7 @@ def when(record: Record) -> str:
 def detail(record: Record) -> str:
     """The details in one line, without the signature."""
     fields = {key: text for key, text in record.detail.items() if key != "signature"}
-    return " ".join(f"{_safe(key)}={_quoted(_safe(text))}" for key, text in fields.items())
-
-
-def _safe(text: str) -> str:
-    """Escapes control characters: a record must not change the operator's terminal."""
-    return text if text.isprintable() else ascii(text)[1:-1]
+    return " ".join(f"{printable(key)}={_quoted(printable(text))}" for key, text in fields.items())
 
 
 def _quoted(text: str) -> str:

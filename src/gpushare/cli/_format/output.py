@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 import click
 import msgspec
 
+from gpushare.config.printable import printable
 from gpushare.model.value import Value
 
 T = TypeVar("T", bound=Value)
@@ -78,7 +79,7 @@ class Output:
                     _json_line(item)
             case Format.NAME:
                 for item in values:
-                    click.echo(table.name(item))
+                    click.echo(printable(table.name(item)))
             case _:
                 click.echo(self._table(values, table))
 
@@ -90,7 +91,7 @@ class Output:
             case Format.JSONL:
                 _json_line(value)
             case Format.NAME:
-                click.echo(name)
+                click.echo(printable(name))
             case _:
                 click.echo(human())
 
@@ -128,11 +129,33 @@ def _wrapped(note: str) -> list[str]:
     return textwrap.wrap(note, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
+class Styled(str):
+    """A text with colours of ours, whose other characters are printable already."""
+
+    __slots__ = ()
+
+    def __add__(self, other: str) -> "Styled":
+        return Styled(str.__add__(self, _safe(other)))
+
+    def __radd__(self, other: str) -> "Styled":
+        return Styled(str.__add__(_safe(other), self))
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Left-aligned columns, two spaces apart, without trailing spaces."""
-    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(_padded, row, widths)).rstrip() for row in rows)
+    """Left-aligned columns, two spaces apart, without trailing spaces; all texts printable."""
+    safe = [[_safe(cell) for cell in row] for row in rows]
+    widths = [max(map(_width, column)) for column in zip(*safe, strict=True)]
+    lines = ("  ".join(map(_padded, row, widths)).rstrip() for row in safe)
     return "\n".join(lines)
+
+
+def note(text: str) -> None:
+    """One line on stderr."""
+    click.echo(f"gpushare: {printable(text)}", err=True)
+
+
+def _safe(cell: str) -> str:
+    return cell if isinstance(cell, Styled) else printable(cell)
 
 
 def _width(cell: str) -> int:
@@ -150,10 +173,11 @@ def _padded(cell: str, width: int) -> str:
     return cell + " " * (width - _width(cell))
 
 
-def colour(text: str, **style: Any) -> str:
+def colour(text: str, **style: Any) -> Styled:
     """The text, styled if stdout is a terminal without NO_COLOR or FORCE_COLOR is set."""
     coloured = os.environ.get("FORCE_COLOR") or sys.stdout.isatty()
-    return click.style(text, **style) if coloured and not os.environ.get("NO_COLOR") else text
+    use = coloured and not os.environ.get("NO_COLOR")
+    return Styled(click.style(printable(text), **style) if use else printable(text))
 
 
 def _json_line(item: object) -> None:

@@ -113,7 +113,7 @@ def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
     """The details of a share, for `show`."""
     rows = [
         ("share", f"{share_name(share) if share.name else NONE}  ({share.id})"),
-        ("state", _state(share) + (f", {_note(share)}" if _note(share) else "")),
+        ("state", _state(share) + (", " + _note(share) if _note(share) else "")),
         ("user", share.user or NONE),
         ("tenant", (share.tenant or NONE) + (", borrowed" if share.borrowed else "")),
         *([("begins", share.begins.isoformat(timespec="minutes"))] if share.begins else []),

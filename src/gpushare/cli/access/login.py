@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpushare.cli._format.output import note
 from gpushare.model.errors import UnsupportedError
 
 from ._remote_daemon import remote_daemon
@@ -72,7 +73,7 @@ def _token_from_issuer(remote: "Remote") -> str:
 
 
 def _show_code(page: str, code: str) -> None:
-    click.echo(f"gpushare: open {page} and enter {code}", err=True)
+    note(f"open {page} and enter {code}")
 
 
 def _client(remote: "Remote") -> "Client":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from gpushare.cli import _connect
-from gpushare.cli._format.output import Output, aligned
+from gpushare.cli._format.output import Output, aligned, note
 from gpushare.cli._format.shares import NONE, gpu_label, gpu_table
 from gpushare.cli._options import output_option, watch_option
 from gpushare.model.view import GpuView
@@ -51,7 +51,7 @@ def _explain(gpus: Sequence[GpuView]) -> None:
     for gpu in gpus:
         own = {m.reason for m in gpu.mechanisms if m.reason.startswith(f"GPU {gpu.index} ")}
         for reason in sorted(own):
-            click.echo(f"gpushare: {reason}", err=True)
+            note(reason)
 
 
 def _topology(gpus: Sequence[GpuView]) -> str:

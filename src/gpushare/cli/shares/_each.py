@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from gpushare.cli._errors import report
+from gpushare.config.printable import printable
 from gpushare.model.errors import GpushareError
 
 
@@ -17,7 +18,7 @@ def for_each(context: click.Context, shares: Sequence[str], act: Callable[[str],
     code = 0
     for share in shares:
         try:
-            click.echo(act(share))
+            click.echo(printable(act(share)))
         except GpushareError as error:
             code = code or report(error)
     context.exit(code)

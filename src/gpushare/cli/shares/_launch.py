@@ -11,7 +11,9 @@ from typing import Self
 
 import click
 
+from gpushare.cli._format.output import note
 from gpushare.cli._format.shares import wait_reason
+from gpushare.config.printable import printable
 from gpushare.model.errors import ProgramNotExecutableError, ProgramNotFoundError
 from gpushare.model.share import Level
 from gpushare.model.spec import MechanismName
@@ -68,6 +70,7 @@ class QueueProgress:
     def __call__(self, share: ShareView) -> None:
         position = share.queue.position if share.queue else 1
         text = f"gpushare: {share.name} is queued #{position}, {wait_reason(share)}".rstrip(", ")
+        text = printable(text)
         if text != self._last:
             click.echo(f"\r\x1b[K{text}" if self._inline else text, err=True, nl=not self._inline)
         self._last = text
@@ -89,11 +92,8 @@ def warn_unenforced(share: ShareView) -> None:
     """Warn on stderr when nothing enforces the compute limit. An exclusive GPU needs no limit."""
     limit, alone = share.compute.limit, MechanismName.EXCLUSIVE in share.mechanism
     if share.enforcement.compute is Level.NONE and limit and limit < FULL and not alone:
-        click.echo(
-            f"gpushare: no mechanism enforces the compute limit of {limit} %: "
-            f"{'; '.join(share.why[:1])}",
-            err=True,
-        )
+        why = "; ".join(share.why[:1])
+        note(f"no mechanism enforces the compute limit of {limit} %: {why}")
 
 
 def log_file(name: str, environment: Mapping[str, str]) -> Path:

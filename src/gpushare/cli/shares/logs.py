@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`gpushare logs`: the output of programs in the background."""
 
+import os
+import pwd
+import stat
 import sys
 import time
 from collections import deque
@@ -12,7 +15,12 @@ import click
 from gpushare.cli._connect import client, require_local
 from gpushare.cli._options import share_argument
 from gpushare.cli._strict import Number
-from gpushare.model.errors import DaemonUnreachableError, NoLogError, NoSuchShareError
+from gpushare.model.errors import (
+    DaemonUnreachableError,
+    NoLogError,
+    NoSuchShareError,
+    NotYoursError,
+)
 
 if TYPE_CHECKING:
     from gpushare.client import Client
@@ -43,6 +51,14 @@ def logs(share: str, *, follow: bool, tail: int | None) -> None:
 
 
 def _opened(share: "ShareView") -> BinaryIO:
+    """Only a regular file of the share's user: the user names the path, and root may open any.
+
+    The file is looked at before it is opened, because opening a device or a pipe has an effect.
+    """
+    if not share.user:
+        raise NotYoursError(
+            f"share {share.id} is not yours", "it belongs to another user", "see yours: gpushare ps"
+        )
     if share.log is None:
         raise NoLogError(
             f"share {share.name} has no log",
@@ -50,9 +66,34 @@ def _opened(share: "ShareView") -> BinaryIO:
             "start programs in the background: gpushare run --detach",
         )
     try:
-        return open(share.log, "rb")  # noqa: PTH123 (closed by the caller)
-    except OSError as error:
-        raise NoLogError(f"cannot read {share.log}", error.strerror or str(error)) from error
+        place = os.open(share.log, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _check_log(share, os.fstat(place))
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            return os.fdopen(os.open(f"/proc/self/fd/{place}", flags), "rb")
+        finally:
+            os.close(place)
+    # ValueError: a zero byte in the path.
+    except (OSError, ValueError) as error:
+        because = getattr(error, "strerror", None) or str(error)
+        raise NoLogError(f"cannot read {share.log}", because) from error
+
+
+def _check_log(share: "ShareView", status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise NoLogError(f"{share.log} is no log", "it is not a regular file")
+    if status.st_uid != _uid(share.user):
+        raise NoLogError(
+            f"{share.log} is no log of {share.user}", f"the file belongs to uid {status.st_uid}"
+        )
+
+
+def _uid(user: str) -> int | None:
+    """A user without an account is named by the uid."""
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return int(user) if user.isascii() and user.isdecimal() else None
 
 
 def _print_end(log: BinaryIO, lines: int | None) -> None:

@@ -6,6 +6,7 @@ import click
 from gpushare.cli._connect import client
 from gpushare.cli._format.shares import share_name
 from gpushare.cli._options import share_argument
+from gpushare.config.printable import printable
 from gpushare.model.units import parse_duration
 from gpushare.model.view import MOVE_SECONDS
 
@@ -32,4 +33,4 @@ def migrate(share: str, to: tuple[str, ...], timeout: str | None) -> None:
     gpushare migrate train-1 --to 3
     """
     seconds = parse_duration(timeout) if timeout else MOVE_SECONDS
-    click.echo(share_name(client().migrate(share, to, timeout=seconds)))
+    click.echo(printable(share_name(client().migrate(share, to, timeout=seconds))))

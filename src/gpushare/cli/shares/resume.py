@@ -6,6 +6,7 @@ import time
 import click
 
 from gpushare.cli._connect import client, complete_share
+from gpushare.cli._format.output import note
 from gpushare.cli._format.shares import share_name
 from gpushare.model.errors import NoCapacityError
 from gpushare.model.units import parse_duration
@@ -44,6 +45,6 @@ def _resume(share: str, deadline: float) -> ShareView:
             if time.monotonic() >= deadline:
                 raise
             if error.because != reason:
-                click.echo(f"gpushare: {share}: {error.because}", err=True)
+                note(f"{share}: {error.because}")
             reason = error.because
             time.sleep(_PAUSE_SECONDS)

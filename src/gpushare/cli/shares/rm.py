@@ -4,6 +4,7 @@
 import click
 
 from gpushare.cli._connect import client, complete_share
+from gpushare.cli._format.output import note
 from gpushare.cli._format.shares import share_name
 
 from ._each import for_each
@@ -29,5 +30,5 @@ def rm(context: click.Context, shares: tuple[str, ...], *, force: bool) -> None:
 def _remove(share: str, *, force: bool) -> str:
     removed = client().remove(share, force=force)
     for process in removed.spared:
-        click.echo(f"gpushare: process {process.pid} was not ended: {process.because}", err=True)
+        note(f"process {process.pid} was not ended: {process.because}")
     return share_name(removed)

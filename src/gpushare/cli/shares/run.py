@@ -13,6 +13,7 @@ from gpushare.cli._errors import FAILED, FAILED_BEFORE
 from gpushare.cli._format.output import Output, aligned
 from gpushare.cli._format.shares import levels
 from gpushare.cli._options import affinity_option, output_option, spec_options
+from gpushare.config.printable import printable
 from gpushare.model.errors import UsageError
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import Seconds, parse_duration
@@ -124,7 +125,7 @@ def _explain(plan: Plan, output: Output, *, aside: bool) -> None:
 
 def _format_plan(plan: Plan) -> str:
     if plan.decision is None:
-        return f"the share would wait for {plan.waits_for}"
+        return printable(f"the share would wait for {plan.waits_for}")
     rows = [("by", "+".join(plan.decision.mechanisms))]
     rows += [("why", line) for line in plan.decision.why]
     rows += [("enforcement", levels(plan.decision.enforcement))]

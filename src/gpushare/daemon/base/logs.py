@@ -5,7 +5,9 @@ import logging
 import sys
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
+
+from gpushare.config.printable import printable
 
 _SHARED: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
@@ -18,14 +20,22 @@ def configure(level: str, form: str) -> None:
     """`level`: debug, info, warning, error. `form`: text or json."""
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[*_SHARED, structlog.processors.format_exc_info, _renderer(form)],
+        processors=[*_SHARED, structlog.processors.format_exc_info, *_rendered(form)],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)
 
 
-def _renderer(form: str) -> Processor:
+def _readable(_: object, __: str, event: EventDict) -> EventDict:
+    """Texts in events come from users too; a terminal or journal shows the log as it is."""
+    return {
+        key: printable(value, lines=key == "exception") if isinstance(value, str) else value
+        for key, value in event.items()
+    }
+
+
+def _rendered(form: str) -> tuple[Processor, ...]:
     if form == "json":
-        return structlog.processors.JSONRenderer()
-    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        return (structlog.processors.JSONRenderer(),)
+    return _readable, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from gpushare.config.printable import printable
 from gpushare.daemon.acts.executor import Executor
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.observe.machine import ObservedMachine
@@ -21,6 +22,7 @@ from gpushare.scheduler import Request, Waiting
 from gpushare.store import Store
 
 _JUST_COME = timedelta(minutes=1)  # clients' clocks, and the time that a request takes
+_LONGEST_PROGRAM = 255  # characters
 TenantOf = Callable[[Caller, Tenant | None], Tenant]
 
 
@@ -84,7 +86,14 @@ class Admission:
         tenant = self._tenant_of(caller, spec.tenant)
         now = self._clock.now()
         _check_time(spec, now)
-        return Request(spec=spec, uid=caller.uid, tenant=tenant, asked=now, program=program)
+        names.check_texts(spec)
+        return Request(
+            spec=spec,
+            uid=caller.uid,
+            tenant=tenant,
+            asked=now,
+            program=printable(program, longest=_LONGEST_PROGRAM),
+        )
 
     def _early(self, spec: ShareSpec) -> bool:
         return spec.at is not None and spec.at > self._clock.now()
@@ -125,7 +134,7 @@ class Admission:
             created=self._clock.now(),
             holder=holder,
             log=request.log,
-            program=request.program,
+            program=new.program,
             booking=booking,
         )
         with self._store.transaction():
