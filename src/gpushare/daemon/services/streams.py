@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many long calls each user may have open at the same time: event streams, searches of logs.
 
-Each stream holds a connection and reads each new event once more, and each search reads the whole
+Each stream holds a connection and reads each new event again, and each search reads the whole
 audit log. Without a bound one user could keep the daemon busy for all.
 """
 

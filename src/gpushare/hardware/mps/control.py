@@ -18,7 +18,7 @@ LONGEST_PAUSE = 300.0
 
 
 class Silence:
-    """One daemon that does not answer is asked by one caller now and then, not by each.
+    """One daemon that does not answer is asked by one caller after a pause, not by each.
 
     After an unanswered command all calls fail at once for `pause` seconds, longer each time. Only
     the daemon itself can be stuck, so what is known of it belongs to its process.

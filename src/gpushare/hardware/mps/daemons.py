@@ -286,7 +286,7 @@ def _folders(folder: Path) -> Iterator[None]:
 
 
 def _protocol(text: str) -> int:
-    """2 is what every release speaks unless it is told otherwise."""
+    """2 is what every release speaks unless it is set otherwise."""
     return int(text) if text in {"2", "3"} else 2
 
 
