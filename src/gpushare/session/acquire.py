@@ -16,7 +16,7 @@ is queued is waited out for `_RESTART_SECONDS`; the queue is in the daemon's sta
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from gpushare.client.client import Client
@@ -66,7 +66,15 @@ def enter(client: Client, share: ShareView, pid: int, preload: str) -> Entry:
 def environment_of(entry: Entry, environment: dict[str, str]) -> dict[str, str]:
     """The environment for a program in the share, made from the caller's."""
     kept = {name: value for name, value in environment.items() if name not in entry.unset}
-    return {**kept, **entry.env}
+    return {**kept, **entry.env, **sanitizer_options(entry, environment)}
+
+
+def sanitizer_options(entry: Entry, environment: Mapping[str, str]) -> dict[str, str]:
+    """AddressSanitizer otherwise refuses to start a program behind a preloaded library."""
+    options = environment.get("ASAN_OPTIONS", "")
+    if "LD_PRELOAD" not in entry.env or "verify_asan_link_order" in options:
+        return {}
+    return {"ASAN_OPTIONS": ":".join(filter(None, (options, "verify_asan_link_order=0")))}
 
 
 def until_granted(

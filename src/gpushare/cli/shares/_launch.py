@@ -41,6 +41,13 @@ def exec_program(path: str, argv: Sequence[str], entry: Entry, *, near: bool = T
     `near`: bind it to the CPUs closest to its GPUs.
     """
     from gpushare.session.acquire import environment_of  # noqa: PLC0415 (start-up time)
+    from gpushare.session.program_file import unguarded  # noqa: PLC0415 (start-up time)
+
+    if "LD_PRELOAD" in entry.env and (why := unguarded(path)):
+        click.echo(
+            f"gpushare: the guard cannot limit {argv[0]}: {why}; what it uses is only reported",
+            err=True,
+        )
 
     if near and entry.cpus:
         from gpushare.session.cpu_affinity import bind_to_nearest  # noqa: PLC0415 (start-up time)

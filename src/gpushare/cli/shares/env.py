@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from gpushare.cli._connect import client
 from gpushare.cli._options import share_argument
 from gpushare.model.view import Entry
+from gpushare.session.acquire import sanitizer_options
 from gpushare.session.gpu_choice import require_chosen
 
 
@@ -38,6 +40,7 @@ def env(context: click.Context, share: str, shell: str) -> None:
     daemon = client()
     require_chosen(daemon, os.environ, share)
     entry = daemon.environment(share, os.environ.get("LD_PRELOAD", ""))
+    entry = replace(entry, env={**entry.env, **sanitizer_options(entry, os.environ)})
     if shell == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(entry), indent=2))
         return

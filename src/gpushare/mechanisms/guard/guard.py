@@ -38,6 +38,7 @@ from gpushare.model.units import Bytes, format_bytes
 
 from .gpu_pages import GpuPages
 from .living import LivingSlots
+from .preload import preload_path
 from .swap_pools import SwapPools
 
 _MODE = 0o600  # of a region: no other user may read or write it
@@ -122,7 +123,8 @@ class Guard(PassiveMechanism):
         # Only now: the new region counts in what the user's shares may have to move.
         if pool := self._pools.open(share.uid, share.gid, self._movable(share.uid)):
             env["GPUSHARE_SWAP"] = str(pool)
-        return Edits(env=env, preload=(str(library),))
+        preload = preload_path(self._folder.parent / "preload", library)
+        return Edits(env=env, preload=(preload,))
 
     def problem(self, share: Share, grants: Sequence[GpuGrant]) -> str:
         """The guard lets programs run unlimited when it cannot use their region."""
