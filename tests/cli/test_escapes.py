@@ -187,10 +187,22 @@ def test_the_policy_acts_on_an_escape(daemon: Daemon, act: str) -> None:
 
 def test_a_limit_that_a_program_raised_itself_is_seen(daemon: Daemon) -> None:
     daemon.gpushare("create", "-q", "--name", "job", "-m", "8GiB")
-    put_gpu(region(daemon), limit=2**37)
-    with program(daemon, 9000):
+    with daemon.spawn("exec", "job", "--", *PROGRAM, stdin=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        put_gpu(region(daemon), limit=2**37)
+        take(process, 9000)
         share = until(lambda: escaped(daemon), "the escape to be seen")
         assert [cause["kind"] for cause in share["escape"]["causes"]] == ["over-limit"]
+        process.kill()
+        process.communicate()
+
+
+def test_the_limit_is_written_again_before_the_next_program_starts(daemon: Daemon) -> None:
+    daemon.gpushare("create", "-q", "--name", "job", "-m", "8GiB")
+    put_gpu(region(daemon), limit=2**37)
+    with pytest.raises(AssertionError), program(daemon, 9000):
+        pass
 
 
 def test_numbers_that_no_gpu_reaches_are_bounded_and_marked(daemon: Daemon) -> None:

@@ -139,6 +139,10 @@ class Mechanism(Protocol):
         """
         ...
 
+    def restore(self, share: Share, grants: Sequence[GpuGrant]) -> None:
+        """Write limits again that a program may have changed."""
+        ...
+
     def renew(self, share: Share, grants: Sequence[GpuGrant]) -> None:
         """End the problem. Only while no program of the share uses a GPU."""
         ...
@@ -201,6 +205,9 @@ class PassiveMechanism:
 
     def problem(self, share: Share, grants: Sequence[GpuGrant]) -> str:  # noqa: ARG002
         return ""
+
+    def restore(self, share: Share, grants: Sequence[GpuGrant]) -> None:
+        """No program can change them."""
 
     def renew(self, share: Share, grants: Sequence[GpuGrant]) -> None:
         """Nothing is missing."""

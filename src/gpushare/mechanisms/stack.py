@@ -162,6 +162,13 @@ class Mechanisms:
             problems = (mechanism.problem(share, grants) for mechanism in self._mechanisms(share))
             return next((problem for problem in problems if problem), "")
 
+    def restore(self, share: Share) -> None:
+        """Write limits again that a program of the share may have changed."""
+        grants = share.decision.grants if share.decision else ()
+        with _explained(share):
+            for mechanism in self._mechanisms(share):
+                mechanism.restore(share, grants)
+
     def renew(self, share: Share) -> None:
         """End the problem. Only while no program of the share uses a GPU."""
         grants = share.decision.grants if share.decision else ()

@@ -34,6 +34,7 @@ class Readiness:
         region. The caller is an act on the share."""
         problem = await in_own_thread(self._ports.mechanisms.problem, share)
         if not problem:
+            await in_own_thread(self._ports.mechanisms.restore, share)
             return share
         if users := await self._escapes.on_gpus(share):
             raise RegionCorruptError(

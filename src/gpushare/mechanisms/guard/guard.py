@@ -127,7 +127,7 @@ class Guard(PassiveMechanism):
         return Edits(env=env, preload=(preload,))
 
     def problem(self, share: Share, grants: Sequence[GpuGrant]) -> str:
-        """The guard lets programs run unlimited when it cannot use their region."""
+        """A program whose region the guard cannot use finds no GPU, or has no limit."""
         path = self._path(share)
         try:
             status = path.lstat()
@@ -160,6 +160,11 @@ class Guard(PassiveMechanism):
             ProofCheck(name="region", ok=True),
             ProofCheck(name="limits", ok=not wrong, evidence=evidence),
         )
+
+    def restore(self, share: Share, grants: Sequence[GpuGrant]) -> None:
+        region = Region(self._path(share))
+        for grant in grants:
+            region.set_limit(grant.gpu, grant.limit)
 
     def renew(self, share: Share, grants: Sequence[GpuGrant]) -> None:
         """Make the region again; programs that have the old one mapped keep it."""
