@@ -85,6 +85,10 @@ def cut(daemon: Daemon) -> None:
         file.truncate(4096)
 
 
+def without_links(daemon: Daemon) -> None:
+    shutil.rmtree(daemon.runtime / "preload")
+
+
 WAYS = {
     "preload-dropped": (("env", "LD_PRELOAD="), 9000, unchanged, "no-guard"),
     "region-dropped": (("env", "-u", "GPUSHARE_REGION"), 9000, unchanged, "no-guard"),
@@ -233,7 +237,7 @@ def test_a_program_on_another_gpu_is_seen(daemon: Daemon) -> None:
         assert share["enforcement"]["devices"] == "reported"
 
 
-@pytest.mark.parametrize("spoil", [removed, cut, of_another_version])
+@pytest.mark.parametrize("spoil", [removed, cut, of_another_version, without_links])
 def test_a_region_that_no_program_uses_is_made_again_at_the_next_start(
     daemon: Daemon, spoil: Callable[[Daemon], None]
 ) -> None:

@@ -123,8 +123,7 @@ class Guard(PassiveMechanism):
         # Only now: the new region counts in what the user's shares may have to move.
         if pool := self._pools.open(share.uid, share.gid, self._movable(share.uid)):
             env["GPUSHARE_SWAP"] = str(pool)
-        preload = preload_path(self._folder.parent / "preload", library)
-        return Edits(env=env, preload=(preload,))
+        return Edits(env=env, preload=(self._preload(library),))
 
     def problem(self, share: Share, grants: Sequence[GpuGrant]) -> str:
         """A program whose region the guard cannot use finds no GPU, or has no limit."""
@@ -162,6 +161,8 @@ class Guard(PassiveMechanism):
         )
 
     def restore(self, share: Share, grants: Sequence[GpuGrant]) -> None:
+        # A loader passes over a path of LD_PRELOAD that is not there, and the program has no guard.
+        self._preload(library_path())
         region = Region(self._path(share))
         for grant in grants:
             region.set_limit(grant.gpu, grant.limit)
@@ -254,6 +255,9 @@ class Guard(PassiveMechanism):
             unlisted=min(_MOST, region.unlisted),
             unhooked=min(_MOST, region.unhooked),
         )
+
+    def _preload(self, library: Path) -> str:
+        return preload_path(self._folder.parent / "preload", library)
 
     def _path(self, share: Share) -> Path:
         return self._folder / share.id
