@@ -133,7 +133,9 @@ class GuardSuspend:
             if done(moves):
                 return moves
             self._refuse(share, moves, patient=patient)
-            if self._ports.clock.elapsed() >= deadline or self._unwanted(share.id):
+            if self._unwanted(share.id):
+                raise MoveFailedError(f"share {share.name} did not move", "it is being ended")
+            if self._ports.clock.elapsed() >= deadline:
                 raise _late(share, moves, seconds)
             await asyncio.sleep(_LOOK_SECONDS)
 

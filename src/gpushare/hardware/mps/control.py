@@ -13,6 +13,8 @@ from .log import blamed
 
 HELP = "gpushare explain GS1504"
 STUCK_HELP = "gpushare explain GS1505"
+# The same words for every question, so that one silence is one event.
+UNANSWERED = "it took too long to answer, and is asked again after a pause"
 FIRST_PAUSE = 10.0  # seconds in which a daemon that has not answered is not asked again
 LONGEST_PAUSE = 300.0
 
@@ -28,12 +30,12 @@ class Silence:
         self._clock = clock
         self._until, self._pause = 0.0, FIRST_PAUSE
 
-    def check(self, log: Path) -> None:
+    def check(self) -> None:
         """Raises MpsStuckError while it is not asked."""
         if self._clock() < self._until:
             raise MpsStuckError(
                 "the MPS control daemon does not answer",
-                f"it did not before, and is asked again after a pause; its log: {log}",
+                UNANSWERED,
                 STUCK_HELP,
             )
 
@@ -84,7 +86,7 @@ class MpsShell:
         self._ask("quit")
 
     def _ask(self, command: str) -> str:
-        self._silence.check(self._log)
+        self._silence.check()
         legacy = self._speech.protocol < 3
         words = [] if legacy else ["-q"] if command == "quit" else command.split()
         try:
@@ -101,7 +103,7 @@ class MpsShell:
             self._silence.begin()
             raise MpsStuckError(
                 "the MPS control daemon does not answer",
-                f"{command!r} took longer than {self._patience:g} s",
+                UNANSWERED,
                 STUCK_HELP,
             ) from error
         self._silence.end()
