@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "compute.h"
 
+#include <poll.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,15 +60,39 @@ static int64_t spin_for(const struct device *device, CUfunction spin, int64_t mi
     return kernels;
 }
 
+static CUresult open_spin(CUmodule *module, CUfunction *spin)
+{
+    CUresult result =
+        driver.cuModuleLoadData ? driver.cuModuleLoadData(module, ptx) : CUDA_ERROR_NOT_SUPPORTED;
+    return result == CUDA_SUCCESS ? driver.cuModuleGetFunction(spin, *module, "gs_spin") : result;
+}
+
+static bool input_ended(void)
+{
+    struct pollfd input = {STDIN_FILENO, POLLIN, 0};
+    char byte;
+    return poll(&input, 1, 0) > 0 && read(STDIN_FILENO, &byte, 1) <= 0;
+}
+
+void compute_load(const struct device *device)
+{
+    CUmodule module;
+    CUfunction spin;
+    int64_t elapsed;
+    if (open_spin(&module, &spin) != CUDA_SUCCESS)
+        return;
+    while (!input_ended() && spin_for(device, spin, 1, &elapsed) > 0)
+        ;
+}
+
 int64_t compute_measure(const struct device *device)
 {
     CUmodule module;
     CUfunction spin;
     int64_t elapsed = 0, kernels = 0;
-    if (!driver.cuModuleLoadData || driver.cuModuleLoadData(&module, ptx) != CUDA_SUCCESS)
+    if (open_spin(&module, &spin) != CUDA_SUCCESS)
         return -1;
-    if (driver.cuModuleGetFunction(&spin, module, "gs_spin") == CUDA_SUCCESS
-        && (kernels = spin_for(device, spin, SETTLE_MS, &elapsed)) > 0)
+    if ((kernels = spin_for(device, spin, SETTLE_MS, &elapsed)) > 0)
         kernels = spin_for(device, spin, MEASURE_MS, &elapsed);
     /* Unloading the module would wait for the kernels, which never end. */
     if (kernels == STARVED)

@@ -16,4 +16,7 @@
  */
 int64_t compute_measure(const struct device *device);
 
+/* Works without a pause until standard input ends. */
+void compute_load(const struct device *device);
+
 #endif

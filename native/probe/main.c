@@ -29,6 +29,7 @@ static struct options {
     bool escapes;
     bool outside; /* escapes also allocate and compute */
     bool compute;
+    bool load;         /* work until standard input ends */
     bool hold;         /* keep the contexts until standard input ends */
     const char *trick; /* what this program does against the limits; NULL: nothing */
     struct barrier barrier;
@@ -39,12 +40,13 @@ static struct options {
 } options = {.escapes = true, .timeout = TIMEOUT};
 
 static bool stuck;
+static struct device loaded; /* works when the report is out */
 static const char *refused = ""; /* why the trick did not work */
 
 static const char usage[] =
     "usage: gpushare-probe [--attempt|--fill|--context-only] [--limit [UUID=]BYTES]... [--path NAME]\n"
     "                      [--no-escapes|--outside] [--compute] [--timeout SECONDS]\n"
-    "                      [--linger MILLISECONDS] [--hold]\n";
+    "                      [--linger MILLISECONDS] [--hold [--load]]\n";
 
 static void out_of_time(int signal)
 {
@@ -66,23 +68,16 @@ static bool add_limit(char *text)
 
 static bool parse(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"attempt", no_argument, NULL, 'a'},
-                                                 {"fill", no_argument, NULL, 'f'},
-                                                 {"context-only", no_argument, NULL, 'c'},
-                                                 {"limit", required_argument, NULL, 'l'},
-                                                 {"path", required_argument, NULL, 'p'},
-                                                 {"no-escapes", no_argument, NULL, 'n'},
-                                                 {"timeout", required_argument, NULL, 't'},
-                                                 {"outside", no_argument, NULL, 'o'},
-                                                 {"linger", required_argument, NULL, 'i'},
-                                                 {"look", no_argument, NULL, 'k'},
-                                                 {"compute", no_argument, NULL, 'u'},
-                                                 {"hold", no_argument, NULL, 'h'},
-                                                 {"trick", required_argument, NULL, 'r'},
-                                                 {"barrier", required_argument, NULL, 'b'},
-                                                 {"parts", required_argument, NULL, 's'},
-                                                 {"no-compute", no_argument, NULL, 'm'},
-                                                 {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {
+        {"attempt", no_argument, NULL, 'a'},       {"fill", no_argument, NULL, 'f'},
+        {"context-only", no_argument, NULL, 'c'},  {"limit", required_argument, NULL, 'l'},
+        {"path", required_argument, NULL, 'p'},    {"no-escapes", no_argument, NULL, 'n'},
+        {"timeout", required_argument, NULL, 't'}, {"outside", no_argument, NULL, 'o'},
+        {"linger", required_argument, NULL, 'i'},  {"look", no_argument, NULL, 'k'},
+        {"compute", no_argument, NULL, 'u'},       {"hold", no_argument, NULL, 'h'},
+        {"load", no_argument, NULL, 'd'},          {"trick", required_argument, NULL, 'r'},
+        {"barrier", required_argument, NULL, 'b'}, {"parts", required_argument, NULL, 's'},
+        {"no-compute", no_argument, NULL, 'm'},    {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
         switch (option) {
         case 'a': options.attempt.mode = ATTEMPT; break;
@@ -100,6 +95,7 @@ static bool parse(int argc, char **argv)
         case 'u': options.compute = true; break;
         case 't': options.timeout = atoi(optarg); break;
         case 'h': options.hold = true; break;
+        case 'd': options.load = true; break;
         case 'm': options.compute = false; break;
         case 'r': options.trick = optarg; break;
         case 's': options.attempt.parts = (unsigned)atoi(optarg); break;
@@ -183,6 +179,8 @@ static CUresult report_device(int ordinal, struct json *json)
     barrier_wait(&options.barrier);
     json_count(json, "compute", open ? measure(&device) : -1);
     json_close(json, '}');
+    if (open && options.load)
+        loaded = device;
     if (open && !options.hold)
         device_close(&device);
     return result;
@@ -299,7 +297,9 @@ int main(int argc, char **argv)
     fputs(text, stdout);
     free(text);
     code = fflush(stdout) ? EXIT_FAILURE : code;
-    if (options.hold)
+    if (options.load && loaded.stream)
+        compute_load(&loaded);
+    else if (options.hold)
         wait_for_end();
     /* At exit the driver's library would wait for work that never ends. */
     if (stuck)

@@ -34,6 +34,8 @@ def test_only_what_programs_were_refused_is_counted():
 
     async def probe() -> str:
         ports.denied += 7
+        await observer.look([one])
+        assert observer.last(one.id).denied is None, "whose refusals they are is not known yet"
         return "proof"
 
     async def story() -> None:

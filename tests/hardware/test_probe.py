@@ -83,3 +83,25 @@ def test_root_becomes_the_user_of_the_share(tmp_path: Path) -> None:
     report = runner.run([], ENV, 65534, 65534, None).report.decode()
     assert "uid=65534" in report
     assert "groups=65534" in report
+
+
+def test_a_probe_that_holds_ends_with_the_block_and_its_processes_are_known(
+    tmp_path: Path,
+) -> None:
+    program = tmp_path / "probe"
+    program.write_text("#!/bin/sh\nsleep 60 &\necho $$ $!\ncat\nkill $!\n")
+    program.chmod(0o755)
+    runner = ProbeRunner(FsCgroups(), lambda: program, 20)
+    with runner.hold((), ENV, os.getuid(), os.getgid(), None) as held:
+        own, child = map(int, held.report.split())
+        assert runner.owns(own)
+        assert runner.owns(child), "what a probe starts is a probe"
+        assert not runner.owns(os.getpid())
+    assert ProcProcesses().find(own) is None
+    assert not runner.owns(own)
+
+
+def test_a_probe_that_cannot_start_holds_nothing(tmp_path: Path) -> None:
+    runner = ProbeRunner(FsCgroups(), lambda: tmp_path / "none", 20)
+    with runner.hold((), ENV, os.getuid(), os.getgid(), None) as held:
+        assert (held.report, bool(held.failure)) == (b"", True)

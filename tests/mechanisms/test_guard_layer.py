@@ -385,3 +385,21 @@ def test_a_proof_finds_a_region_that_is_gone_or_says_other_limits(
     assert found() == {"region": True, "limits": True}
     region.close()
     assert found() == {"region": False}
+
+
+def test_a_rival_is_gone_when_its_time_is_over(guard: Guard, tmp_path: Path) -> None:
+    mine = grant(limit=2 * GIB, compute=40)
+    one = replace(ONE, decision=replace(ONE.decision, grants=(mine,)))
+    guard.prepare(one, [mine])
+    page = GpuPage(tmp_path / "boards" / GPU)
+
+    def policies() -> list[tuple[int, int]]:
+        return [(slot.policy.limit, slot.policy.request) for slot in page.snapshot().share_slots]
+
+    with guard.rival(one) as rival:
+        assert rival is not None
+        assert rival.given(GPU) is None, "nothing ran yet"
+        assert Path(rival.edits.env["GPUSHARE_REGION"]).is_file()
+        assert policies() == [(4000, 4000), (10_000, 6000)], "what the share is not guaranteed"
+    assert policies() == [(4000, 4000)]
+    assert [path.name for path in (tmp_path / "regions").iterdir()] == [one.id]

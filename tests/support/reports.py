@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reports of the probe, and what is concluded from them."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -96,13 +97,16 @@ def judged(
     *gpus: Gpu,
     failure: str = "",
     idle: bool = False,
+    contested: Mapping[GpuId, float] = {},
     outsider: Outsider = NO_OUTSIDER,
 ) -> Verification:
     machine = {gpu.uuid: gpu for gpu in gpus or (card(),)}
     run = ProbeRun(report=msgspec.json.encode(seen), failure=failure)
     decision = decision or decided()
     by = stack(decision)
-    return verdict_of(decision, by, run, machine, AT, idle=idle, outsider=outsider)
+    return verdict_of(
+        decision, by, run, machine, AT, idle=idle, contested=contested, outsider=outsider
+    )
 
 
 def arguments(decision: Decision, *, fill: bool = False) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 """Wires the daemon to the ports of the machine that it runs on."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -57,10 +57,12 @@ def host_ports(settings: Settings, store: Store) -> HostPorts:
         cgroups=host.cgroups,
         mechanisms=mechanisms,
         machine=partial(host.machine, capabilities=mechanisms.capabilities),
-        listed=_listed,
-        programs=_programs,
+        listed=partial(_listed, host.probe.owns),
+        programs=partial(_programs, host.probe.owns),
         busy=partial(_busy, NvmlActivity(host.nvml)),
-        probe=VerificationProbe(host, clock, mechanisms.stack, beside=mechanisms.beside),
+        probe=VerificationProbe(
+            host, clock, mechanisms.stack, beside=mechanisms.beside, rival=mechanisms.rival
+        ),
         checkpoints=CudaCheckpoints(),
         residents=Residents(),
         leftovers=_leftovers(settings, host, runtime),
@@ -125,15 +127,20 @@ def _cost(store: Store, gpu: GpuId) -> Bytes:
     return store.contexts.all().get(gpu, Bytes(0))
 
 
-def _listed(gpu: Gpu) -> Sequence[GpuProcess] | None:
-    """None also in a pid namespace of its own: the driver's numbers mean other processes there."""
+def _listed(ours: Callable[[int], bool], gpu: Gpu) -> Sequence[GpuProcess] | None:
+    """Without probes, which drop the guard on purpose (`ours`).
+
+    None also in a pid namespace of its own: the driver's numbers mean other processes there.
+    """
     known = gpu.simulated or in_initial_namespace()
-    return gpu.processes if known and gpu.lists_processes else None
+    if not known or not gpu.lists_processes:
+        return None
+    return tuple(process for process in gpu.processes if not ours(process.pid))
 
 
-def _programs(gpu: Gpu) -> list[GpuProcess]:
+def _programs(ours: Callable[[int], bool], gpu: Gpu) -> list[GpuProcess]:
     """Without the servers of MPS, and without processes that have just ended."""
-    names = ((process, _name(process.pid)) for process in _listed(gpu) or ())
+    names = ((process, _name(process.pid)) for process in _listed(ours, gpu) or ())
     return [process for process, name in names if name and not name.startswith(_MPS)]
 
 

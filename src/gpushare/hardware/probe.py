@@ -28,12 +28,23 @@ class ProbeRunner:
         self, cgroups: Cgroups, program: Callable[[], Path], patience: float = 60.0
     ) -> None:
         self._cgroups, self._program, self._patience = cgroups, program, patience
+        self._sessions: set[int] = set()
+
+    def owns(self, pid: int) -> bool:
+        """Whether it is a probe that runs now, or was started by one.
+
+        A probe is the leader of a session; no program of a tenant can join that.
+        """
+        try:
+            return os.getsid(pid) in self._sessions
+        except ProcessLookupError:
+            return False
 
     def run(
         self, args: Sequence[str], env: Mapping[str, str], uid: int, gid: int, cgroup: str | None
     ) -> ProbeRun:
         process = self._start(args, env, uid, gid, cgroup)
-        return process if isinstance(process, ProbeRun) else self._finish(process)
+        return process if isinstance(process, ProbeRun) else self._end_of(process)
 
     @contextlib.contextmanager
     def hold(
@@ -46,7 +57,7 @@ class ProbeRunner:
         try:
             yield self._first_line(process)
         finally:
-            self._finish(process, b"")
+            self._end_of(process, b"")
 
     def _start(
         self, args: Sequence[str], env: Mapping[str, str], uid: int, gid: int, cgroup: str | None
@@ -64,10 +75,18 @@ class ProbeRunner:
             )
         except OSError as error:
             return ProbeRun(failure=f"cannot start the probe: {error}")
+        self._sessions.add(process.pid)
         if cgroup and not self._cgroups.add(cgroup, process.pid):
             _end(process)
+            self._sessions.discard(process.pid)
             return ProbeRun(failure=f"cannot put the probe into the control group {cgroup}")
         return process
+
+    def _end_of(self, process: "subprocess.Popen[bytes]", word: bytes = b"\n") -> ProbeRun:
+        try:
+            return self._finish(process, word)
+        finally:
+            self._sessions.discard(process.pid)
 
     def _first_line(self, process: "subprocess.Popen[bytes]") -> ProbeRun:
         """The report of a probe that goes on; its own timeout bounds the wait."""
@@ -79,7 +98,7 @@ class ProbeRunner:
         report = process.stdout.readline()
         return ProbeRun(report=report, failure="" if report else "the probe printed nothing")
 
-    def _finish(self, process: "subprocess.Popen[bytes]", word: bytes = b"\n") -> ProbeRun:
+    def _finish(self, process: "subprocess.Popen[bytes]", word: bytes) -> ProbeRun:
         """`word` lets the shell become the probe."""
         try:
             report, errors = process.communicate(word, timeout=self._patience)

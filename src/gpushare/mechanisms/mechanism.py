@@ -14,7 +14,9 @@ Invariants:
 - Facts about a mechanism that other rooms need are in its `Promise`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import Protocol
@@ -118,6 +120,18 @@ class Observation(Value):
         )
 
 
+@dataclass(frozen=True)
+class Rival:
+    """A second share for a while, whose programs compete with those of a share.
+
+    `edits`: what its programs need, in addition to the share's own. `given`: what the share got on
+    a GPU since then, in percent of the time that it wanted; None: unknown.
+    """
+
+    edits: Edits
+    given: Callable[[GpuId], float | None]
+
+
 class Mechanism(Protocol):
     """All acts raise HardwareError when the machine refuses."""
 
@@ -149,6 +163,10 @@ class Mechanism(Protocol):
 
     def prove(self, share: Share, grants: Sequence[GpuGrant]) -> Sequence[ProofCheck]:
         """Whether what its limits depend on is as it made it. Only reads, and disturbs nothing."""
+        ...
+
+    def rival(self, share: Share) -> AbstractContextManager[Rival | None]:
+        """A rival of the share, where the mechanism guarantees GPU time; raises HardwareError."""
         ...
 
     def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
@@ -214,6 +232,9 @@ class PassiveMechanism:
 
     def prove(self, share: Share, grants: Sequence[GpuGrant]) -> Sequence[ProofCheck]:  # noqa: ARG002
         return ()
+
+    def rival(self, share: Share) -> AbstractContextManager[Rival | None]:  # noqa: ARG002
+        return nullcontext()
 
     def adjust(self, share: Share, grants: Sequence[GpuGrant]) -> None:
         """Nothing to adjust."""

@@ -18,7 +18,7 @@ Invariants:
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import reduce
 
 from msgspec.structs import replace
@@ -33,7 +33,7 @@ from gpushare.model.share import Decision, ProofCheck, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import Bytes
 
-from .mechanism import Mechanism, Observation
+from .mechanism import Mechanism, Observation, Rival
 from .missing import missing
 from .visible_devices import devices, guarded_numbers, machine_numbers, own_numbers, places
 
@@ -186,6 +186,13 @@ class Mechanisms:
                 for check in mechanism.prove(share, grants)
             ]
         return (*checks, *self._prove_devices(share))
+
+    @contextmanager
+    def rival(self, share: Share) -> Iterator[Rival | None]:
+        """That of the mechanism which guarantees the share GPU time; None: there is none."""
+        with ExitStack() as stack, _explained(share):
+            rivals = [stack.enter_context(it.rival(share)) for it in self._mechanisms(share)]
+            yield next((rival for rival in rivals if rival), None)
 
     def _prove_devices(self, share: Share) -> tuple[ProofCheck, ...]:
         if not self._devices or self._devices.reason():

@@ -7,6 +7,8 @@ that it sees, with the limit and without.
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Promise
@@ -30,6 +32,7 @@ from .reading import (
 _GROUP = 8
 _POINTS = 100  # basis points of a percent
 _CLOSE = 3  # percent points
+_TURNS = 10  # percent points; two programs on a busy machine miss turns of each other
 
 
 def compute(
@@ -39,6 +42,7 @@ def compute(
     gpus: Mapping[GpuId, Gpu],
     *,
     idle: bool,
+    contested: Mapping[GpuId, float],
 ) -> Finding:
     limited = [grant for grant in decision.grants if grant.compute < FULL]
     promised = decision.enforcement.compute
@@ -52,8 +56,9 @@ def compute(
     at_once = any(promise.served for promise in stack)
     attacks = {grant.gpu: list(_attacks(grant, report, at_once=at_once)) for grant in limited}
     verdicts = [_timed(grant, report, attacks[grant.gpu], idle=idle) for grant in limited]
+    verdicts += [it for grant in limited if (it := _kept(grant, contested.get(grant.gpu)))]
     every = [attack for each in attacks.values() for attack in each]
-    return weakest("compute", promised, verdicts, every)
+    return _with_rival(weakest("compute", promised, verdicts, every), contested)
 
 
 def _timed(
@@ -67,21 +72,33 @@ def _timed(
     if device is None or device.compute is None:
         return Verdict(None, f"no work on {grant.gpu} could be tried")
     evidence = f"a program that wants all gets {_percent(device.compute)} of the GPU's time"
-    if device.compute == 0 and not idle:
-        return Verdict(None, f"{evidence}, next to other programs")
-    if idle and device.compute < _least(grant):
-        return Verdict(
-            Level.NONE, f"{evidence}, though nothing else runs; {_guaranteed(grant)} are guaranteed"
-        )
+    if device.compute == 0:
+        if not idle:
+            return Verdict(None, f"{evidence}, next to other programs")
+        return Verdict(Level.NONE, f"{evidence}, though nothing else runs there")
     if _above(device.compute, grant):
         return Verdict(Level.NONE, f"{evidence}, above its {grant.compute} %")
     level, passed = _passed(report, attacks)
     return Verdict(level, f"{evidence}; {passed}")
 
 
-def _least(grant: GpuGrant) -> int:
-    """Less than half of what is guaranteed, and more than nothing, is no error of measuring."""
-    return max(1, grant.compute_request * _POINTS // 2)
+def _with_rival(finding: Finding, contested: Mapping[GpuId, float]) -> Finding:
+    """The evidence also says what is left next to another program."""
+    if not contested or finding.delivered in {None, Level.NONE}:
+        return finding
+    kept = f"{min(contested.values()):.1f} % next to a program that wants all"
+    return replace(finding, evidence=f"{finding.evidence}; {kept}")
+
+
+def _kept(grant: GpuGrant, percent: float | None) -> Verdict | None:
+    """A guarantee that another program takes away; turns are exact to a few points."""
+    if percent is None or percent >= min(grant.compute_request - _TURNS, grant.compute):
+        return None
+    return Verdict(
+        Level.NONE,
+        f"next to a program that wants all, the share gets {percent:.1f} % of the GPU's time; "
+        f"{_guaranteed(grant)} are guaranteed",
+    )
 
 
 def _guaranteed(grant: GpuGrant) -> str:

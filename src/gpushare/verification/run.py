@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import msgspec
@@ -11,6 +12,7 @@ from gpushare.delivery.host import environment
 from gpushare.hardware.host import Host
 from gpushare.hardware.mps.daemons import SHARE_VARIABLES
 from gpushare.hardware.ports import Clock, ProbeRun
+from gpushare.mechanisms.mechanism import Rival
 from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
@@ -19,12 +21,13 @@ from gpushare.model.share import Share, Verification
 from gpushare.model.units import Bytes
 from gpushare.model.verification import ProbeReport
 
-from .arguments import probe_arguments
+from .arguments import probe_arguments, timed
 from .outsider import Outsider, alone, in_use, locked
 from .reading import same_gpu
 from .verdict import decode, verdict_of
 
 _LOOK = ("--context-only", "--no-escapes")
+_WORK = (*_LOOK, "--compute")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class VerificationProbe:
     clock: Clock
     stack: Callable[[Share], Sequence[Promise]]
     environ: Callable[[], Mapping[str, str]] = lambda: os.environ
+    rival: Callable[[Share], AbstractContextManager[Rival | None]] = lambda _: nullcontext()
     # GPUs of the user's other shares, which the share may open.
     beside: Callable[[Share], Collection[GpuId]] = lambda _: ()
 
@@ -42,6 +46,11 @@ class VerificationProbe:
         gpus = {gpu.uuid: gpu for gpu in self.host.gpus.gpus()}
         stack = self.stack(share)
         run = self._inside(share, edits, probe_arguments(share.decision, stack, fill=fill))
+        contested = {}
+        # The rival loads one GPU, and two contexts must be allowed there.
+        alone_there = any(promise.one_process for promise in stack)
+        if fill and timed(share.decision, stack) and len(share.decision.gpus) == 1:
+            contested = {} if alone_there else self._contested(share, edits)
         outsider = Outsider()
         if alone(share.decision, stack, gpus):
             outsider = self._outsider(share, edits, decode(run)[0], gpus, idle=fill)
@@ -53,6 +62,7 @@ class VerificationProbe:
             self.clock.now(),
             idle=fill,
             outsider=outsider,
+            contested=contested,
             beside=self.beside(share),
         )
 
@@ -77,6 +87,21 @@ class VerificationProbe:
         """
         env = environment(edits, self._inherited())
         return env, share.uid, share.gid, share.id if edits.cgroup else None
+
+    def _contested(self, share: Share, edits: Edits) -> dict[GpuId, float]:
+        """What the share gets of each GPU's time next to a program that wants all of it, in percent
+        of the time that it wants; a GPU without an answer is one where that could not be tried."""
+        assert share.decision is not None
+        with self.rival(share) as rival:
+            if rival is None:
+                return {}
+            who = self._identity(share, edits | rival.edits)
+            with self.host.probe.hold((*_LOOK, "--load"), *who) as loading:
+                if decode(loading)[1]:
+                    return {}
+                self._inside(share, edits, _WORK)
+                given = {gpu: rival.given(gpu) for gpu in share.decision.gpus}
+        return {gpu: percent for gpu, percent in given.items() if percent is not None}
 
     def _outsider(
         self,

@@ -45,6 +45,7 @@ from .outsider import Outsider, alone, in_use, kept_away
 from .reading import escaped, key, result_on
 
 _NO_OUTSIDER = Outsider()
+_NOTHING: Mapping[GpuId, float] = {}
 
 
 def verdict_of(
@@ -56,12 +57,14 @@ def verdict_of(
     *,
     idle: bool = False,
     outsider: Outsider = _NO_OUTSIDER,
+    contested: Mapping[GpuId, float] = _NOTHING,
     beside: Collection[GpuId] = (),
 ) -> Verification:
     """`run`: how the probe ended. `gpus`: the machine while it ran.
 
     `idle`: no other program was in the share or in another on its GPUs, so what the probe did not
-    get was kept from it by the share's own limits. `beside`: GPUs of the user's other shares, which
+    get was kept from it by the share's own limits. `contested`: percent of the GPU time it wanted
+    that it got next to a rival. `beside`: GPUs of the user's other shares, which
     the share may open.
     """
     probed, failure = decode(run)
@@ -76,7 +79,7 @@ def verdict_of(
     else:
         limits = (
             memory(decision, stack, probed, gpus, idle=idle),
-            compute(decision, stack, probed, gpus, idle=idle),
+            compute(decision, stack, probed, gpus, idle=idle, contested=contested),
         )
     findings = (*limits, _fault(decision), _devices(decision, probed, gpus, beside))
     ok = all(finding.ok for finding in findings)

@@ -2,6 +2,7 @@
 """What the mechanisms observe of each share, never older than requested."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -34,12 +35,16 @@ class Observer:
         self._ports, self._machine = ports, machine
         self._observations: dict[ShareId, tuple[float, Observation]] = {}
         self._probed: dict[ShareId, int] = {}
+        self._probing: Counter[ShareId] = Counter()
         self._glances: set[asyncio.Task[None]] = set()
         self.compute_delivered = ComputeDelivered()
 
     def last(self, share: ShareId) -> Observation:
         """The newest observation; empty for a share that was not observed yet."""
         observation = self._observations[share][1] if share in self._observations else Observation()
+        # What the probe that runs is refused is only known at its end.
+        if self._probing[share]:
+            return replace(observation, denied=None)
         if observation.denied is None or share not in self._probed:
             return observation
         return replace(observation, denied=max(0, observation.denied - self._probed[share]))
@@ -53,7 +58,11 @@ class Observer:
         # Observed past the cache on both sides, so that the difference is the probe's as far as
         # possible.
         before = (await in_own_thread(self._observe_one, share)).denied or 0
-        result = await probe
+        self._probing[share.id] += 1
+        try:
+            result = await probe
+        finally:
+            self._probing[share.id] -= 1
         after = (await in_own_thread(self._observe_one, share)).denied or 0
         self._probed[share.id] = self._probed.get(share.id, 0) + max(0, after - before)
         return result

@@ -21,12 +21,13 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from gpushare.guard import Flag, Region, RegionGrant, RegionSlot, library_path
 from gpushare.guard.layout import SHARE_SLOTS
 from gpushare.hardware.ports import Processes
-from gpushare.mechanisms.mechanism import Moves, Observation, PassiveMechanism
+from gpushare.mechanisms.mechanism import Moves, Observation, PassiveMechanism, Rival
 from gpushare.model.edits import Edits
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
 from gpushare.model.gpu import Gpu
@@ -39,6 +40,7 @@ from gpushare.model.units import Bytes, format_bytes
 from .gpu_pages import GpuPages
 from .living import LivingSlots
 from .preload import preload_path
+from .rival import rival
 from .swap_pools import SwapPools
 
 _MODE = 0o600  # of a region: no other user may read or write it
@@ -166,6 +168,9 @@ class Guard(PassiveMechanism):
         region = Region(self._path(share))
         for grant in grants:
             region.set_limit(grant.gpu, grant.limit)
+
+    def rival(self, share: Share) -> AbstractContextManager[Rival | None]:
+        return rival(self, share, self._context)
 
     def renew(self, share: Share, grants: Sequence[GpuGrant]) -> None:
         """Make the region again; programs that have the old one mapped keep it."""
