@@ -19,6 +19,8 @@ enum gs_space {
     GS_ARRAY,
     GS_MIPMAP,
     GS_DEVICE_HEAP, /* key: the context whose kernels allocate from it */
+    GS_MODULE,
+    GS_LIBRARY,
     GS_CONTEXT, /* owner: the same, or NULL when it cannot be made current */
     GS_HANDLE, /* key: VMM handle; owner: its physical allocation; bytes: references */
     GS_MAPPING, /* key: mapped address; owner: the physical allocation, or NULL; bytes: length */

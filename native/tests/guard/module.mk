@@ -22,7 +22,7 @@ $(GUARD_TESTS)/linked_test: $(BUILD)/obj/tests/guard/linked_test.o $(GUARD_DRIVE
 
 # These need a simulated machine: tests/guard of the repository runs them.
 GUARD_SIMULATED := $(addprefix $(GUARD_TESTS)/,paths_test stress_test address_test gate_test suspend_test cache_test hold_test \
-	refuse_test ipc_test)
+	refuse_test ipc_test module_test)
 $(GUARD_SIMULATED): $(GUARD_TESTS)/%: $(BUILD)/obj/tests/guard/%.o $(GUARD_REGION_OBJECTS) $(BUILD)/simgpu/libcuda.so.1
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -51,6 +51,7 @@ static bool lives_in_context(const struct gs_entry *entry)
 {
     return !entry->pool
            && (entry->space == GS_POINTER || entry->space == GS_ARRAY || entry->space == GS_MIPMAP
+               || entry->space == GS_MODULE || entry->space == GS_LIBRARY
                || entry->space == GS_DEVICE_HEAP);
 }
 

@@ -29,11 +29,25 @@ static const char *next_word(const char *text, char *word, size_t size)
     return text;
 }
 
-/* Reads ".param .align 8 .b8 name[24]" and returns the text behind it. */
-static const char *read_variable(const char *text, char *name, uint32_t *size, uint32_t *align)
+/* Reads "[24][2]" behind a name. */
+static const char *read_extent(const char *text, uint64_t *size)
+{
+    while (isspace((unsigned char)*text))
+        text++;
+    while (*text == '[') {
+        *size *= strtoull(text + 1, (char **)&text, 0);
+        text += *text == ']';
+    }
+    return text;
+}
+
+/* Reads ".align 8 .b8 name" and returns the text behind it; *size is that of the type. */
+static const char *read_name(const char *text, char *name, uint64_t *size, uint32_t *align)
 {
     char word[160];
-    *align = *size = 0;
+    uint64_t lanes = 1;
+    *align = 0;
+    *size = 0;
     for (;;) {
         text = next_word(text, word, sizeof word);
         if (!*word)
@@ -41,62 +55,123 @@ static const char *read_variable(const char *text, char *name, uint32_t *size, u
         if (strcmp(word, ".align") == 0) {
             text = next_word(text, word, sizeof word);
             *align = (uint32_t)atoi(word);
+        } else if (strcmp(word, ".v2") == 0 || strcmp(word, ".v4") == 0) {
+            lanes = (uint64_t)(word[2] - '0');
         } else if (*word == '.' && strchr("bsuf", word[1]) && isdigit((unsigned char)word[2])) {
-            *size = type_size(word + 1);
+            *size = type_size(word + 1) * lanes;
         } else if (*word != '.' && !isdigit((unsigned char)*word)) {
             snprintf(name, sizeof word, "%s", word);
             break;
         }
     }
-    while (isspace((unsigned char)*text))
-        text++;
-    if (*text == '[')
-        *size *= (uint32_t)strtoul(text + 1, (char **)&text, 0);
     return text;
+}
+
+/* Reads ".param .align 8 .b8 name[24]" and returns the text behind it. */
+static const char *read_variable(const char *text, char *name, uint64_t *size, uint32_t *align)
+{
+    text = read_name(text, name, size, align);
+    return text ? read_extent(text, size) : NULL;
 }
 
 static void read_params(CUfunction function, const char *text)
 {
     char name[160];
-    uint32_t at = 0, size, align;
+    uint32_t at = 0, align;
+    uint64_t size;
     const char *end = strchr(text, ')');
     function->params = 0;
     while (function->params < 64 && (text = strstr(text, ".param")) && text < end) {
         text = read_variable(text + 6, name, &size, &align);
         if (!text)
             return;
-        align = align ? align : MAX(size, 1u);
+        align = align ? align : (uint32_t)MAX(size, 1u);
         at = (at + align - 1) / align * align;
         function->offset[function->params] = at;
-        function->size[function->params++] = size;
-        at += size;
+        function->size[function->params++] = (uint32_t)size;
+        at += (uint32_t)size;
     }
 }
 
-static void read_globals(CUmodule module, const char *text)
+static void add_global(CUmodule module, const char *name, uint64_t size)
 {
-    char name[160];
-    uint32_t size, align;
-    while ((text = strstr(text, ".global"))) {
-        /* Instructions such as ld.global.u32 contain the word too. */
-        bool declares = isspace((unsigned char)text[-1]) && isspace((unsigned char)text[7]);
-        text += 7;
-        if (!declares || !read_variable(text, name, &size, &align) || !size)
-            continue;
-        gs_global *global = calloc(1, sizeof *global);
-        snprintf(global->name, sizeof global->name, "%s", name);
-        global->size = size;
-        global->next = module->globals;
-        module->globals = global;
-    }
+    gs_global *global = calloc(1, sizeof *global);
+    snprintf(global->name, sizeof global->name, "%s", name);
+    global->size = size;
+    global->next = module->globals;
+    module->globals = global;
 }
 
-bool gs_ptx_parse(CUmodule module, const char *text)
+/* The text behind an initial value: at the comma or semicolon. */
+static const char *skip_value(const char *text)
 {
-    char name[160];
-    const char *at = text;
-    if (!strstr(text, ".version") || !strstr(text, ".target"))
+    int depth = 0;
+    while (*text && (depth > 0 || (*text != ',' && *text != ';'))) {
+        depth += (*text == '{') - (*text == '}');
+        text++;
+    }
+    return text;
+}
+
+/* Instructions such as ld.global.u32 contain the word too, and .extern defines nothing here. */
+static bool defines(const char *begin, const char *text)
+{
+    if (!isspace((unsigned char)text[-1]) || !isspace((unsigned char)text[7]))
         return false;
+    while (text > begin && isspace((unsigned char)text[-1]))
+        text--;
+    return text - begin < 7 || strncmp(text - 7, ".extern", 7) != 0;
+}
+
+/* Reads "name[4] = {0}, other;" and returns the text behind it. */
+static const char *read_list(CUmodule module, const char *text, char *name, uint64_t element)
+{
+    for (;;) {
+        uint64_t size = element;
+        text = skip_value(read_extent(text, &size));
+        add_global(module, name, size);
+        if (*text != ',')
+            return text;
+        text = next_word(text + 1, name, 160);
+    }
+}
+
+static void read_globals(CUmodule module, const char *begin)
+{
+    char name[160];
+    uint64_t element;
+    uint32_t align;
+    for (const char *text = begin; (text = strstr(text, ".global"));) {
+        const char *at = text;
+        text += 7;
+        const char *after =
+            at > begin && defines(begin, at) ? read_name(text, name, &element, &align) : NULL;
+        if (after && element)
+            text = read_list(module, after, name, element);
+    }
+}
+
+/* A copy of the text with spaces for comments. */
+static char *without_comments(const char *text)
+{
+    char *copy = strdup(text), *at = copy;
+    while ((at = strchr(at, '/'))) {
+        const char *mark = at[1] == '/' ? "\n" : "*/";
+        if (at[1] != '/' && at[1] != '*') {
+            at++;
+            continue;
+        }
+        char *end = strstr(at + 2, mark);
+        end = end ? end + (at[1] == '*') * 2 : at + strlen(at);
+        memset(at, ' ', (size_t)(end - at));
+        at = end;
+    }
+    return copy;
+}
+
+static void read_kernels(CUmodule module, const char *at)
+{
+    char name[160];
     while ((at = strstr(at, ".entry"))) {
         at = next_word(at + 6, name, sizeof name);
         if (!*name)
@@ -107,7 +182,16 @@ bool gs_ptx_parse(CUmodule module, const char *text)
         if (*at == '(')
             read_params(function, at);
     }
-    read_globals(module, text);
+}
+
+bool gs_ptx_parse(CUmodule module, const char *text)
+{
+    if (!strstr(text, ".version") || !strstr(text, ".target"))
+        return false;
+    char *code = without_comments(text);
+    read_kernels(module, code);
+    read_globals(module, code);
+    free(code);
     module->closed = true;
     return true;
 }
@@ -139,6 +223,12 @@ static void read_info(CUfunction function, const unsigned char *at, const unsign
     }
 }
 
+/* Global variables and code take device memory; other sections serve the loader. */
+static bool loaded(const char *name)
+{
+    return strncmp(name, ".nv.global", 10) == 0 || strncmp(name, ".text.", 6) == 0;
+}
+
 bool gs_elf_parse(CUmodule module, const unsigned char *image)
 {
     const Elf64_Ehdr *header = (const Elf64_Ehdr *)image;
@@ -148,6 +238,7 @@ bool gs_elf_parse(CUmodule module, const unsigned char *image)
     const char *names = (const char *)image + sections[header->e_shstrndx].sh_offset;
     for (int i = 0; i < header->e_shnum; i++) {
         const char *name = names + sections[i].sh_name;
+        module->bytes += loaded(name) ? sections[i].sh_size : 0;
         if (strncmp(name, ".nv.info.", 9) != 0)
             continue;
         CUfunction function = gs_module_add(module, name + 9, strlen(name + 9), -1);

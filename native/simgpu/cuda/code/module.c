@@ -53,6 +53,26 @@ static CUresult read_image(CUmodule module, const void *image)
     return gs_ptx_parse(module, image) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_IMAGE;
 }
 
+enum { IN_CONTEXT = 1 << 20 }; /* smaller modules fit into what a context has taken already */
+
+/*
+ * Takes the device memory of a module. A real driver that loads lazily does so at the first use of
+ * a variable; here it is at loading, as with eager loading.
+ */
+static CUresult take_memory(CUcontext ctx, CUmodule module)
+{
+    uint64_t variables = 0;
+    for (gs_global *global = module->globals; global; global = global->next)
+        variables += global->size;
+    for (gs_global *global = module->globals; global && variables > IN_CONTEXT;
+         global = global->next)
+        if (!global->at)
+            TRY(gs_alloc(ctx, global->size, &global->at));
+    if (module->bytes > IN_CONTEXT && !module->data)
+        TRY(gs_alloc(ctx, module->bytes, &module->data));
+    return CUDA_SUCCESS;
+}
+
 static void drop(CUmodule module)
 {
     for (CUfunction function = module->functions, next; function; function = next) {
@@ -65,6 +85,8 @@ static void drop(CUmodule module)
             gs_free(global->at);
         free(global);
     }
+    if (module->data)
+        gs_free(module->data);
     gs_handle_free(module);
 }
 
@@ -83,6 +105,8 @@ static CUresult load(CUcontext ctx, CUmodule *module, const void *image)
     CUmodule loaded = gs_handle_new(KIND_MODULE, sizeof *loaded);
     loaded->ctx = ctx;
     CUresult result = read_image(loaded, image);
+    if (result == CUDA_SUCCESS)
+        result = take_memory(ctx, loaded);
     if (result != CUDA_SUCCESS) {
         drop(loaded);
         return result;
@@ -236,7 +260,10 @@ static CUresult load_library(CUlibrary *library, const void *image)
     CHECK(library && image, CUDA_ERROR_INVALID_VALUE);
     CUmodule module = gs_handle_new(KIND_LIBRARY, sizeof *module);
     module->library = (CUlibrary)module;
+    CUcontext ctx = gs_context_current();
     CUresult result = read_image(module, image);
+    if (result == CUDA_SUCCESS && ctx)
+        result = take_memory(ctx, module);
     if (result != CUDA_SUCCESS)
         drop(module);
     else
@@ -305,6 +332,7 @@ CUresult cuLibraryGetModule(CUmodule *module, CUlibrary library)
     ENTER(NEED_CONTEXT);
     LIBRARY(library);
     CHECK(module, CUDA_ERROR_INVALID_VALUE);
+    TRY(take_memory(call.ctx, (CUmodule)library));
     *module = (CUmodule)library;
     return CUDA_SUCCESS;
 }

@@ -24,6 +24,8 @@ struct CUmod_st {
     CUfunction functions;
     bool closed; /* every kernel it has is listed; otherwise it has every name that is asked for */
     gs_global *globals;
+    uint64_t bytes; /* of data and code in an ELF image */
+    CUdeviceptr data; /* where they are; 0: not loaded, or they fit into what a context has */
     CUmodule next;
 };
 
