@@ -13,7 +13,7 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from gpushare.cli._format.output import aligned
+from gpushare.cli._format.output import Styled, aligned
 from gpushare.cli._format.scheduling import scheduling_lines
 from gpushare.cli._format.shares import age, memory, share_details, share_table
 from gpushare.cli.shares._launch import warn_unenforced
@@ -175,11 +175,14 @@ def test_a_chinese_character_takes_two_columns():
 
 
 def test_control_characters_do_not_break_a_table():
-    assert aligned([["é\x07", "a"], ["bb", "c"]]).splitlines() == ["é\x07  a", "bb  c"]
+    assert aligned([["é\x07", "a"], ["bb", "c"]]).splitlines() == ["é\\x07  a", "bb     c"]
 
 
 def test_colours_take_no_room():
-    plain, coloured = [["STATE", "AGE"], ["ok", "1h"], ["lost", "2h"]], "\x1b[31mlost\x1b[0m"
+    plain, coloured = (
+        [["STATE", "AGE"], ["ok", "1h"], ["lost", "2h"]],
+        Styled("\x1b[31mlost\x1b[0m"),
+    )
     found = aligned([*plain[:2], [coloured, "2h"]])
     assert found.replace(coloured, "lost") == aligned(plain)
 

@@ -35,6 +35,7 @@ from gpushare.model.spec import MechanismName
 from gpushare.model.units import GIB, Bytes
 from gpushare.store import Store
 from support.promises import claiming
+from support.world.groups import Groups
 from support.world.leftovers import WorldLeftovers
 from support.world.moves import Checkpoints, Regions
 
@@ -171,12 +172,11 @@ class Processes(ProcProcesses):
 
 
 @dataclass
-class World:
+class World(Groups):
     root: Path
     gpus: tuple[Gpu, ...]
     clock: WorldClock = field(default_factory=WorldClock)
     made: set[tuple[MechanismName, str]] = field(default_factory=set)
-    groups: dict[str, set[int]] = field(default_factory=dict)
     drained: list = field(default_factory=list)
     signals: list = field(default_factory=list)
     pipes: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -188,7 +188,6 @@ class World:
     probed: list = field(default_factory=list)
     boot: str = "boot-1"
     host_memory: int = 1024 * GIB
-    with_cgroups: bool = True
     regions: Regions = field(default_factory=Regions)
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     adjusted: list = field(default_factory=list)
@@ -197,53 +196,17 @@ class World:
     busy: frozenset[int] | None = None  # pids that NVML has seen use a GPU
     nodes: "Nodes | None" = None  # who may open which GPUs' device nodes; None: all may
     counted: dict[str, Observation] = field(default_factory=dict)  # by a share's guard, by its name
-    left: list = field(default_factory=list)  # pids that left a group, and where to
     _started: int = 5000
 
     def __post_init__(self) -> None:
         self.checkpoints.first = self.region_of
 
-    # The Gpus and Cgroups ports.
-    version = 2
-
+    # The Gpus port.
     def driver(self) -> Driver:
         return Driver(version="580.1", cuda=13000, simulated=True)
 
     def xids(self, timeout: float) -> tuple[Xid, ...]:
         return ()
-
-    def reason(self) -> str:
-        return "" if self.with_cgroups else "none here"
-
-    def create(self, name: str) -> str:
-        self.groups.setdefault(name, set())
-        return f"/sys/fs/cgroup/gpushare/{name}"
-
-    def add(self, name: str, pid: int) -> bool:
-        for group in self.groups.values():
-            group.discard(pid)
-        self.groups[name].add(pid)
-        return True
-
-    def name_of(self, pid: int) -> str | None:
-        return next((name for name, pids in self.groups.items() if pid in pids), None)
-
-    def place_of(self, pid: int) -> str:
-        return f"/before-{pid}"
-
-    def put_back(self, pid: int, place: str) -> None:
-        self.left.append((pid, place))
-        for group in self.groups.values():
-            group.discard(pid)
-
-    def pids(self, name: str) -> tuple[int, ...]:
-        return tuple(pid for pid in self.groups.get(name, ()) if self._folder(pid).is_dir())
-
-    def remove(self, name: str) -> bool:
-        if self.pids(name):
-            return False
-        self.groups.pop(name, None)
-        return True
 
     # Processes.
     def tick(self) -> int:
