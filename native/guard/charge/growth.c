@@ -9,7 +9,9 @@
 
 struct gs_growth gs_growth_new(int gpu)
 {
-    return (struct gs_growth){.lock = PTHREAD_MUTEX_INITIALIZER, .gpu = gpu, .grain = COARSE};
+    return (struct gs_growth){.lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP,
+                              .gpu = gpu,
+                              .grain = COARSE};
 }
 
 uint64_t gs_growth_estimate(const struct gs_growth *growth, uint64_t bytes, uint64_t used)

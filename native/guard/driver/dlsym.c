@@ -61,18 +61,19 @@ static void *answer(const void *handle, const char *symbol, void *function)
  * The driver's own lookups get the plain function: a driver library may be a stub that finds the
  * real one by dlsym() (WSL2), and would call itself.
  */
-static bool is_hooked(void *handle, const char *symbol, const void *caller)
+static void *for_caller(const void *caller, const void *handle, const char *symbol, void *function)
 {
-    return ours(handle, symbol) && !gs_in_driver_library(caller);
+    return gs_in_driver_library(caller) ? gs_plain(function, symbol)
+                                        : answer(handle, symbol, function);
 }
 
-#define DLSYM(function)                                             \
-    GS_EXPORT void *function(void *handle, const char *symbol)      \
-    {                                                               \
-        gs_dlsym *next = gs_next_dlsym();                           \
-        if (is_hooked(handle, symbol, __builtin_return_address(0))) \
-            return answer(handle, symbol, next(handle, symbol));    \
-        TAIL_CALL return next(handle, symbol);                      \
+#define DLSYM(function)                                                                           \
+    GS_EXPORT void *function(void *handle, const char *symbol)                                    \
+    {                                                                                             \
+        gs_dlsym *next = gs_next_dlsym();                                                         \
+        if (ours(handle, symbol))                                                                 \
+            return for_caller(__builtin_return_address(0), handle, symbol, next(handle, symbol)); \
+        TAIL_CALL return next(handle, symbol);                                                    \
     }
 DLSYM(gs_dlsym_now)
 DLSYM(gs_dlsym_before)
@@ -82,8 +83,9 @@ GS_VERSIONS(dlsym, gs_dlsym_now, gs_dlsym_before, GS_FIRST_VERSION);
     GS_EXPORT void *function(void *handle, const char *symbol, const char *version) \
     {                                                                               \
         gs_dlvsym *next = (gs_dlvsym *)gs_next_once(&next_dlvsym, "dlvsym");        \
-        if (is_hooked(handle, symbol, __builtin_return_address(0)))                 \
-            return answer(handle, symbol, next(handle, symbol, version));           \
+        if (ours(handle, symbol))                                                   \
+            return for_caller(__builtin_return_address(0), handle, symbol,          \
+                              next(handle, symbol, version));                       \
         TAIL_CALL return next(handle, symbol, version);                             \
     }
 DLVSYM(gs_dlvsym_now)

@@ -75,6 +75,9 @@ bool gs_resolving(void);
 /* In the child of a fork. */
 void gs_resolve_forget(void);
 
+/* The driver's function behind our hook for a symbol; others as they are. */
+void *gs_plain(void *function, const char *symbol);
+
 /* Whether this is one of the hooks. */
 bool gs_is_wrapper(void *function);
 

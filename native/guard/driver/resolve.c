@@ -267,6 +267,22 @@ bool gs_is_wrapper(void *function)
     return false;
 }
 
+static void *behind(const struct row *rows, int count, const void *hook, const char *symbol)
+{
+    for (int i = 0; i < count; i++)
+        if (rows[i].wrapper == hook && strcmp(rows[i].symbol, symbol) == 0)
+            return *rows[i].real;
+    return NULL;
+}
+
+void *gs_plain(void *function, const char *symbol)
+{
+    void *plain = behind(cuda_rows, CUDA_ROWS, function, symbol);
+    if (!plain)
+        plain = behind(nvml_rows, NVML_ROWS, function, symbol);
+    return function && plain ? plain : function;
+}
+
 bool gs_hooks_symbol(const char *symbol)
 {
     for (int i = 0; i < CUDA_ROWS && symbol[0] == 'c'; i++)

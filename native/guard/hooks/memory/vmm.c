@@ -25,7 +25,7 @@ struct physical {
 
 enum { PAGE = 64 << 10 }; /* the finest step of a mapping */
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
 static void put(enum gs_space space, uint64_t key, uint64_t bytes, struct physical *memory)
 {
@@ -194,5 +194,5 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void 
 
 void gs_vmm_forget(void)
 {
-    lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 }
