@@ -115,7 +115,7 @@ MEASURES = (
     ),
     Measure(
         name="gpushare_share_unhooked_total",
-        doc="CUDA functions handed out in versions that the guard does not know",
+        doc="CUDA functions that programs got past the guard or in unknown versions",
         labels=_SHARE,
         counter=True,
     ),

@@ -103,7 +103,8 @@ class GuardView(Value):
     """Calls of the share's programs that the guard saw and did not limit, since the share began.
 
     `unlisted`: allocations and contexts on GPUs that are not the share's. `unhooked`: CUDA
-    functions that programs got in a version which the guard does not know. Programs can write both.
+    functions that programs got past the guard, or in a version that it does not know. Programs can
+    write both.
     """
 
     unlisted: int

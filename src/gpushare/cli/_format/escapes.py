@@ -50,4 +50,4 @@ def _counters(guard: GuardView | None) -> Iterator[str]:
     if guard.unlisted:
         yield f"{guard.unlisted} allocations and contexts on other GPUs were not limited"
     if guard.unhooked:
-        yield f"{guard.unhooked} CUDA functions were used in versions that the guard does not know"
+        yield f"{guard.unhooked} CUDA functions were used past the guard or in unknown versions"
