@@ -144,3 +144,30 @@ def test_a_real_group_holds_a_process_and_its_children(real: FsCgroups) -> None:
     assert cgroups.remove(name), "what was killed just now is waited for"
     assert cgroups.remove(name) is True, "removing what is gone is no error"
     assert cgroups.add(name, os.getpid()) is False
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [("/gpushare/abc", "abc"), ("/gpushare/abc/below", "abc"), ("/gpushare", None), ("/", None)],
+)
+def test_the_share_of_a_process_is_read_from_its_group(
+    tmp_path: Path, group: str, name: str | None
+) -> None:
+    cgroups = FsCgroups(machine(tmp_path, [OTHER, V2]), uid=0)
+    (tmp_path / "proc/77").mkdir()
+    (tmp_path / "proc/77/cgroup").write_text(f"0::{group}\n")
+    assert cgroups.name_of(77) == name
+    assert cgroups.place_of(77) == group
+    assert cgroups.name_of(78) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "to"), [("/user.slice/s", "user.slice/s"), ("/gone", "."), ("", ".")]
+)
+def test_a_process_goes_back_to_where_it_was(tmp_path: Path, place: str, to: str) -> None:
+    cgroups = FsCgroups(machine(tmp_path, [OTHER, V2]), uid=0)
+    top = tmp_path / "sys/fs/cgroup"
+    (top / "user.slice/s").mkdir(parents=True)
+    cgroups.create("abc")
+    cgroups.put_back(77, place)
+    assert (top / to / "cgroup.procs").read_text() == "77\n"

@@ -123,3 +123,45 @@ def test_a_program_may_name_itself_anything() -> None:
         assert found is not None
         assert found.pid == process.pid
         process.communicate(b"\n")
+
+
+def in_session(line: str, session: int) -> str:
+    """The stat line with another session: its sixth field."""
+    head, _, rest = line.rpartition(") ")
+    fields = rest.split()
+    return " ".join([f"{head})", *fields[:3], str(session), *fields[4:]])
+
+
+def test_descendants_count_since_a_time_and_without_adopted_orphans(tmp_path: Path) -> None:
+    tree(
+        tmp_path,
+        in_session(stat_line(10, "shell", "S", 1, 100), 10),
+        in_session(stat_line(11, "earlier", "S", 10, 150), 10),
+        in_session(stat_line(12, "below it", "S", 11, 400), 10),
+        in_session(stat_line(13, "program", "S", 10, 300), 10),
+        in_session(stat_line(14, "own session", "S", 10, 310), 14),
+        in_session(stat_line(15, "child of it", "S", 14, 320), 14),
+        in_session(stat_line(20, "old leader", "S", 1, 50), 20),
+        in_session(stat_line(16, "orphan", "S", 10, 330), 20),
+        in_session(stat_line(17, "orphan of a leader that ended", "S", 10, 340), 999),
+    )
+    found = Census(tmp_path).descendants({ProcessRef(pid=10, started=100): 200})
+    assert {process.pid for process in found} == {10, 13, 14, 15}
+
+
+def test_ancestors_go_up_to_the_first_process(tmp_path: Path) -> None:
+    processes = tree(
+        tmp_path,
+        stat_line(1, "init", "S", 0, 1),
+        stat_line(10, "shell", "S", 1, 2),
+        stat_line(11, "child", "S", 10, 3),
+    )
+    assert [process.pid for process in processes.ancestors(11)] == [11, 10, 1]
+    assert processes.ancestors(99) == ()
+
+
+def test_the_clock_of_starts_is_now(sleeper: subprocess.Popen[bytes]) -> None:
+    processes = ProcProcesses()
+    found = processes.find(sleeper.pid)
+    assert found is not None
+    assert 0 <= processes.ticks() - found.started < 100_000
