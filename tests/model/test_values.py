@@ -62,6 +62,7 @@ def test_nothing_changes_nothing(a):
 
 def test_the_right_edit_wins():
     assert (Edits(env={"A": "1"}) | Edits(env={"A": "2"})).env == {"A": "2"}
+    assert (Edits(unset=("A", "B")) | Edits(env={"A": "2"})).unset == ("B",)
 
 
 def test_levels_are_ordered_by_strength():

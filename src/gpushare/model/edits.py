@@ -49,7 +49,8 @@ class Edits(Value):
         """Both edits; where they disagree on a variable or cgroup the right one wins."""
         return Edits(
             env={**self.env, **other.env},
-            unset=_union(self.unset, other.unset),
+            # What the left one removes and the right one sets is set.
+            unset=tuple(n for n in _union(self.unset, other.unset) if n not in other.env),
             preload=_union(self.preload, other.preload),
             device_nodes=_union(self.device_nodes, other.device_nodes),
             mounts=_union(self.mounts, other.mounts),
