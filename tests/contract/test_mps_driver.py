@@ -231,9 +231,9 @@ def test_only_its_user_and_root_command_a_daemon(mps: Mps, other: int) -> None:
     mps.client().look()
     server = mps.server()
     assert server.isdigit()
-    for command in ("quit", f"shutdown_server {server} -f", "get_server_list"):
-        said = mps.run_as(other, "nvidia-cuda-mps-control", stdin=f"{command}\n")
-        assert server not in said
+    # Driver 580 tells every user the servers (get_server_list), so only changes are tried here.
+    for command in ("quit", f"shutdown_server {server} -f"):
+        mps.run_as(other, "nvidia-cuda-mps-control", stdin=f"{command}\n")
     assert mps.server() == server
 
 

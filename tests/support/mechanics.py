@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from gpushare.delivery.host import environment
 from gpushare.hardware.linux.cgroups import FsCgroups
 from gpushare.hardware.linux.processes import ProcProcesses
 from gpushare.hardware.mps.daemons import MpsDaemons
@@ -72,9 +73,7 @@ class World:
 
     @contextmanager
     def program(self, share: Share, edits: Edits) -> Iterator["Program"]:
-        env = {**self.machine.environment, **edits.env, "LD_PRELOAD": ":".join(edits.preload)}
-        for name in edits.unset:
-            env.pop(name, None)
+        env = environment(edits, self.machine.environment)
         gate = ["/bin/sh", "-c", 'read -r _ && exec "$@"', "sh", sys.executable, str(PROGRAM)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         with subprocess.Popen(gate, env=env, **pipes) as process:  # type: ignore[call-overload]
