@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A state file that has lost something: said at start, and nothing is granted twice."""
+"""A state file that has lost something: reported at start, and nothing is granted twice."""
 
 import random
 import shutil

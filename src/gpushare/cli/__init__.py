@@ -97,7 +97,7 @@ def _output_error(error: BaseException) -> OutputError | None:
     """None: the error is another. That of a stream names no file."""
     if not isinstance(error, OSError) or error.errno not in _UNWRITABLE or error.filename:
         return None
-    # What is left in the buffer would fail once more when Python ends.
+    # What is left in the buffer would fail again when Python ends.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return OutputError("the output cannot be written", str(error.strerror), "free space: df -h")
 

@@ -4,7 +4,7 @@
  * them, before it is loaded. What is smaller than a page of its own is part of a context's cost.
  *
  * A driver that loads lazily takes the memory of variables at their first use. It is charged at
- * loading all the same, where the program expects an error. Code counts only where it is loaded at
+ * loading anyway, where the program expects an error. Code counts only where it is loaded at
  * once: libraries carry far more of it than a program uses.
  */
 #include "charge/ledger.h"

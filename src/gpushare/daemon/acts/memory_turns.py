@@ -14,7 +14,7 @@ the memory when the region of its share asks for it.
 Leaving and returning happen at the same time: the returning share takes each chunk that the leaving
 one frees. A share that has nothing to return does not begin before the other has left: what its
 programs allocate would come out of the memory that neighbours are guaranteed. A share that cannot
-leave (`Failure`) gets the turn back, and the next turn tries again; what waits is told why.
+leave (`Failure`) gets the turn back, and the next turn tries again; shares that wait show why.
 
 Invariants: at most one share per GPU has the turn in the record. The record is written before a
 region, and regions are corrected until they agree, so a crash in between loses nothing. Shares that

@@ -36,7 +36,7 @@ def gpus_beside(share: Share, placed: Iterable[Share]) -> frozenset[GpuId]:
 
 
 class Peers:
-    """Whoever calls `admit` last writes what holds then: calls wait for each other."""
+    """The last call of `admit` writes what holds then: calls wait for each other."""
 
     def __init__(self, store: Store, mechanisms: Mechanisms) -> None:
         self._store, self._mechanisms = store, mechanisms
