@@ -190,13 +190,13 @@ class Groups(NoCgroups):
 @pytest.mark.parametrize("guarded", [True, False])
 def test_only_under_the_guard_are_gpus_of_other_shares_opened(guarded) -> None:
     """Without it a number in CUDA_VISIBLE_DEVICES counts the GPUs that can be opened."""
-    devices, beside = Filter(), frozenset({SECOND})
+    devices, peer_gpus = Filter(), frozenset({SECOND})
     stack = Mechanisms([Timeslice(), Preloaded()], Groups(), devices)
     one = share(by=(TIMESLICE, *([MechanismName.GUARD] if guarded else [])))
-    stack.admit(one, beside)
-    stack.admit(one, beside)
+    stack.admit(one, peer_gpus)
+    stack.admit(one, peer_gpus)
     assert devices.confined == ({one.id: {GPU, SECOND}} if guarded else {})
-    assert stack.beside(one) == (beside if guarded else frozenset())
+    assert stack.peer_gpus(one) == (peer_gpus if guarded else frozenset())
 
 
 SECOND = GpuId("GPU-51600000-0000-4000-8000-000000000002")

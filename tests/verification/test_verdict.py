@@ -219,11 +219,11 @@ def test_other_gpus_behind_an_environment_variable_are_cooperative() -> None:
 def test_a_gpu_of_another_share_of_the_user_may_be_opened_and_not_seen() -> None:
     everything = outside("with all devices", device(attempts=()), device(uuid=OTHER))
     decision, machine = decided(), {gpu.uuid: gpu for gpu in (card(), card(OTHER))}
-    beside = {GpuId(OTHER)}
+    peer_gpus = {GpuId(OTHER)}
 
     def devices(seen: ProbeReport) -> Level:
         run = ProbeRun(report=msgspec.json.encode(seen))
-        found = verdict_of(decision, stack(decision), run, machine, AT, beside=beside)
+        found = verdict_of(decision, stack(decision), run, machine, AT, peer_gpus=peer_gpus)
         return finding(found, "devices").delivered
 
     assert devices(report(escapes=(outside(), everything))) is Level.ENFORCED

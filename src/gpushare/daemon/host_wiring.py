@@ -61,7 +61,7 @@ def host_ports(settings: Settings, store: Store) -> HostPorts:
         programs=partial(_programs, host.probe.owns),
         busy=partial(_busy, NvmlActivity(host.nvml)),
         probe=VerificationProbe(
-            host, clock, mechanisms.stack, beside=mechanisms.beside, rival=mechanisms.rival
+            host, clock, mechanisms.stack, peer_gpus=mechanisms.peer_gpus, rival=mechanisms.rival
         ),
         checkpoints=CudaCheckpoints(),
         residents=Residents(),

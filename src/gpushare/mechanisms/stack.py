@@ -64,7 +64,7 @@ class Mechanisms:
         # What was written last: a rule is written again only when it changes. Acts on several
         # shares run at the same time.
         self._rules = threading.Lock()
-        self._beside: dict[ShareId, frozenset[GpuId]] = {}
+        self._peer_gpus: dict[ShareId, frozenset[GpuId]] = {}
 
     def promises(self) -> tuple[Promise, ...]:
         """The table the scheduler decides by."""
@@ -110,14 +110,14 @@ class Mechanisms:
         grants = share.decision.grants if share.decision else ()
         # Before any program enters: a process keeps device nodes that it has opened already.
         with self._rules:
-            confined = cgroup is not None and self._confine(share, self.beside(share))
+            confined = cgroup is not None and self._confine(share, self.peer_gpus(share))
         with _explained(share):
             edits = [mechanism.prepare(share, grants) for mechanism in self._mechanisms(share)]
         return merge(Edits(cgroup=cgroup), *edits, self._numbers(share, grants, confined=confined))
 
-    def beside(self, share: Share) -> frozenset[GpuId]:
+    def peer_gpus(self, share: Share) -> frozenset[GpuId]:
         """The GPUs besides its own whose device nodes the share may open."""
-        return self._beside.get(share.id, frozenset())
+        return self._peer_gpus.get(share.id, frozenset())
 
     def admit(self, share: Share, gpus: frozenset[GpuId]) -> None:
         """Let the share open the device nodes of these GPUs too, and of no further ones.
@@ -129,12 +129,12 @@ class Mechanisms:
             if self.admits(share, gpus) or self._cgroups.reason():
                 return
             if self._confine(share, gpus):
-                self._beside[share.id] = gpus
+                self._peer_gpus[share.id] = gpus
 
     def admits(self, share: Share, gpus: frozenset[GpuId]) -> bool:
         """Whether `admit` has nothing to do."""
         guarded = any(promise.preloaded for promise in self.stack(share))
-        return not guarded or self._devices is None or self._beside.get(share.id) == gpus
+        return not guarded or self._devices is None or self._peer_gpus.get(share.id) == gpus
 
     def _numbers(self, share: Share, grants: Sequence[GpuGrant], *, confined: bool) -> Edits:
         """The share's GPUs as numbers, where they are exact; see `visible_devices`."""
@@ -225,7 +225,7 @@ class Mechanisms:
                 # is undone.
                 if name in self._by_name:
                     self._by_name[name].release(share)
-        self._beside.pop(share.id, None)
+        self._peer_gpus.pop(share.id, None)
         if not self._cgroups.reason() and not self._cgroups.remove(share.id):
             raise CgroupError(
                 f"the control group of share {share.id} is still in use",
@@ -288,12 +288,12 @@ class Mechanisms:
         mechanisms = self._by_name.values()
         return {share for mechanism in mechanisms for share in mechanism.forget(shares)}
 
-    def _confine(self, share: Share, beside: Collection[GpuId]) -> bool:
+    def _confine(self, share: Share, peer_gpus: Collection[GpuId]) -> bool:
         """Whether the Linux kernel denies the share all other GPUs from now on."""
         if self._devices is None or self._devices.reason():
             return False
         own = share.decision.gpus if share.decision else ()
-        self._devices.confine(share.id, {*own, *beside})
+        self._devices.confine(share.id, {*own, *peer_gpus})
         return True
 
     def _mechanisms(self, share: Share) -> list[Mechanism]:

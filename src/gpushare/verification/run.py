@@ -38,7 +38,7 @@ class VerificationProbe:
     environ: Callable[[], Mapping[str, str]] = lambda: os.environ
     rival: Callable[[Share], AbstractContextManager[Rival | None]] = lambda _: nullcontext()
     # GPUs of the user's other shares, which the share may open.
-    beside: Callable[[Share], Collection[GpuId]] = lambda _: ()
+    peer_gpus: Callable[[Share], Collection[GpuId]] = lambda _: ()
 
     def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Verification:
         """`fill`: also measure, which needs a share and GPUs that are idle."""
@@ -63,7 +63,7 @@ class VerificationProbe:
             idle=fill,
             outsider=outsider,
             contested=contested,
-            beside=self.beside(share),
+            peer_gpus=self.peer_gpus(share),
         )
 
     def contexts(self) -> dict[GpuId, tuple[str, Bytes]]:

@@ -58,13 +58,13 @@ def verdict_of(
     idle: bool = False,
     outsider: Outsider = _NO_OUTSIDER,
     contested: Mapping[GpuId, float] = _NOTHING,
-    beside: Collection[GpuId] = (),
+    peer_gpus: Collection[GpuId] = (),
 ) -> Verification:
     """`run`: how the probe ended. `gpus`: the machine while it ran.
 
     `idle`: no other program was in the share or in another on its GPUs, so what the probe did not
     get was kept from it by the share's own limits. `contested`: percent of the GPU time it wanted
-    that it got next to a rival. `beside`: GPUs of the user's other shares, which
+    that it got next to a rival. `peer_gpus`: GPUs of the user's other shares, which
     the share may open.
     """
     probed, failure = decode(run)
@@ -81,7 +81,7 @@ def verdict_of(
             memory(decision, stack, probed, gpus, idle=idle),
             compute(decision, stack, probed, gpus, idle=idle, contested=contested),
         )
-    findings = (*limits, _fault(decision), _devices(decision, probed, gpus, beside))
+    findings = (*limits, _fault(decision), _devices(decision, probed, gpus, peer_gpus))
     ok = all(finding.ok for finding in findings)
     return Verification(at=at, ok=ok, findings=findings, driver=probed.driver)
 
@@ -142,11 +142,11 @@ def _devices(
     decision: Decision,
     report: ProbeReport,
     gpus: Mapping[GpuId, Gpu],
-    beside: Collection[GpuId],
+    peer_gpus: Collection[GpuId],
 ) -> Finding:
     mine = {key(gpu) for gpu in decision.gpus}
     visible = {key(device.uuid) for device in report.devices}
-    attacks = tuple(_others(report, mine | {key(gpu) for gpu in beside}))
+    attacks = tuple(_others(report, mine | {key(gpu) for gpu in peer_gpus}))
     passed = [attack for attack in attacks if attack.result is AttackResult.THROUGH]
     level, evidence = Level.ENFORCED, f"a program sees {len(visible)} GPU, its own"
     if strange := visible - mine:
