@@ -81,6 +81,7 @@ test-gpu: setup ## Contract and GPU tests on a real GPU
 
 bench: setup ## Benchmarks that need no GPU; writes benchmarks/results/
 	@$(BIN)/python -m benchmarks.startup
+	@$(BIN)/python -m benchmarks.memory_info
 	@$(BIN)/python -m benchmarks.scheduling
 
 bench-gpu: setup ## Benchmarks on a real GPU; writes benchmarks/results/
