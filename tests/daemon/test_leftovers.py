@@ -232,3 +232,24 @@ def test_mps_of_others_is_listed_and_orphans_are_distinguished():
     assert [found[pid].ours for pid in (3, 4, 5, 7)] == [True, True, False, False]
     assert "/tmp/nvidia-mps" in found[5].why
     assert "has ended" in found[7].why
+
+
+def test_shares_that_the_state_does_not_know_are_reported_at_start(world, state):
+    world.remains.left = [FILE, GROUP, replace(FILE, name="/run/x/regions/b")]
+
+    async def story(daemon):
+        await daemon.service.leftovers.report_unknown()
+        (event,) = (e for e in daemon.store.events.since(0) if e.type == "state.lost")
+        assert "2 shares that the state file does not know: a, b" in event.message
+
+    live(world, state, story)
+
+
+def test_nothing_is_reported_of_shares_that_are_known(world, state):
+    async def story(daemon):
+        share, _ = await daemon.run(8)
+        world.remains.left = [replace(FILE, name=f"/run/x/regions/{share.id}")]
+        await daemon.service.leftovers.report_unknown()
+        assert all(event.type != "state.lost" for event in daemon.store.events.since(0))
+
+    live(world, state, story)

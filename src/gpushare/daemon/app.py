@@ -72,6 +72,7 @@ async def _run(settings: Settings, parts: Parts, audit: AuditWriter) -> None:
     stopping = asyncio.Event()
     _on_signals(stopping.set)
     await parts.core.reconcile()
+    await parts.leftovers.report_unknown()
     # After the first pass: no caller meets a share with an act that a crash cut short.
     listeners = Listeners(
         app,

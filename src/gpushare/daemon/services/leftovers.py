@@ -31,6 +31,9 @@ from gpushare.model.units import Bytes
 from gpushare.store import Store
 
 
+_SHOWN = 5
+
+
 class DaemonLeftovers:
     """Works on no GPU's files while an act does, so that files and records agree."""
 
@@ -70,6 +73,23 @@ class DaemonLeftovers:
         command = caller.pid if caller.remote is None else None
         untouchable = Untouchable.here(self._ports.processes, command)
         return [await self._clean(it, request, untouchable) for it in chosen]
+
+    async def report_unknown(self) -> None:
+        """Once at start: publish which shares the machine has and the state file does not know.
+
+        It was replaced or is an older one, so what it grants may be in use already.
+        """
+        known = self._known()
+        found = await in_own_thread(self._ports.leftovers.find, known)
+        shares = {Path(it.name).name for it in found if it.kind in {Kind.REGION, Kind.GROUP}}
+        unknown = sorted(shares.difference(known.living, known.ended))
+        if unknown:
+            more = ", …" * (len(unknown) > _SHOWN)
+            self._bus.publish(
+                "state.lost",
+                f"the machine has {len(unknown)} shares that the state file does not know: "
+                f"{', '.join(unknown[:_SHOWN])}{more}; see gpushare clean",
+            )
 
     def _check(self, caller: Caller) -> None:
         if not self._access.all(caller):
