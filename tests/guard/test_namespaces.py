@@ -101,7 +101,7 @@ def test_what_a_program_in_a_namespace_had_is_free_after_its_end(
 ) -> None:
     with running(shared, inside) as first:
         assert first.take(1024) == 0
-        assert used(shared) > 1024 << 20
+        until(lambda: used(shared) > 1024 << 20, "the memory to be shown")
         first.end()
     with running(shared) as outside:
         assert outside.take(1024) == 0
@@ -159,13 +159,13 @@ def test_mps_serves_clients_in_namespaces(daemon: Daemon) -> None:
         for _ in range(2):
             with running(daemon, inside) as program:
                 assert program.take(64) == 0
+                pid = until(lambda: pid_of_the_program(daemon), "ps to name the program")
                 (gpu,) = daemon.json("gpus")["items"]
-                assert pid_of_the_program(daemon) in {each["pid"] for each in gpu["processes"]}
+                assert pid in {each["pid"] for each in gpu["processes"]}
                 program.end()
         assert outside.take(64) == 0
         outside.end()
-    (gpu,) = daemon.json("gpus")["items"]
-    assert not gpu["trouble"]
+    until(lambda: not daemon.json("gpus")["items"][0]["trouble"], "MPS to be well")
 
 
 def test_a_share_is_suspended_without_its_dead_programs(shared: Daemon) -> None:
