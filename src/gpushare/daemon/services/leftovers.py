@@ -30,7 +30,6 @@ from gpushare.model.share import Caller, ProcessRef, Share
 from gpushare.model.units import Bytes
 from gpushare.store import Store
 
-
 _SHOWN = 5
 
 
