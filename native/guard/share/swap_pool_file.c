@@ -12,7 +12,7 @@
 
 #include "base/export.h"
 #include "base/life.h"
-#include "base/prefault.h"
+#include "share/prefault.h"
 #include "share/swap_pool.h"
 
 enum { HEADER = offsetof(struct gs_swap_pool, owner) };

@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/prefault.h"
+#include "share/prefault.h"
 #include "driver/real.h"
 #include "share/swap_pool.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/prefault.h"
+#include "share/prefault.h"
 
 #include <errno.h>
 #include <fcntl.h>
