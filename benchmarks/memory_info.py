@@ -2,8 +2,8 @@
 """python -m benchmarks.memory_info [RESULT]: what asking for free memory costs in a share.
 
 cuMemGetInfo in a loop, next to 0 and to 30 other programs, without the guard (`driver_1_us`,
-`driver_31_us`) and in one share (`share_…`). On a simulated GPU; the call through ctypes is included
-in all figures. Goal: a few microseconds more than without the guard, with any number of programs.
+`driver_31_us`) and in one share (`share_…`). On a simulated GPU; all figures include the call
+through ctypes. Goal: a few microseconds more than without the guard, with any number of programs.
 """
 
 import subprocess
