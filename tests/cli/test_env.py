@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`gpushare env` prints; a shell enters by evaluating what it prints."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -42,9 +43,10 @@ def test_a_shell_enters_when_it_evaluates_the_words(held: Daemon, program: str, 
         quoted = quoted.replace("$GS", "${=GS}")
     script = f"eval {quoted} && echo $$ $GPUSHARE_SHARE && ${{GS% -m*}} -m gpushare.cli ps -o jsonl"
     done = shell(held, script, program)
-    pid, share = done.stdout.splitlines()[0].split()
+    first, listed = done.stdout.splitlines()
+    pid, share = first.split()
     assert share == held.json("show", "held")["id"]
-    assert f'"pids":[{pid}' in done.stdout
+    assert int(pid) in json.loads(listed)["pids"]
 
 
 def test_fish_enters_when_it_evaluates_the_words(held: Daemon):
@@ -85,9 +87,10 @@ $GS daemon > /dev/null 2>&1 &
 daemon=$!
 for _ in $(seq 300); do $GS ps > /dev/null 2>&1 && break; sleep 0.1; done
 sleep 300 & bystander=$!
-$GS create -m 1GiB --name nb --ttl 1s
+$GS create -m 1GiB --name nb
 $GS env nb > words
 $GS enter nb --pid 1 || echo "refused $?"
+$GS update nb --ttl 1s
 $GS wait nb --timeout 60s
 $GS create -m 1GiB --name again > /dev/null && kill -0 $bystander && echo "all live"
 kill $bystander $daemon; wait
