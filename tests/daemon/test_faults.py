@@ -164,7 +164,7 @@ def test_a_fault_of_the_mechanism_is_reported_once(world, state):
 
 async def fill(daemon):
     for _ in range(200):
-        await daemon.create(1, labels={"pad": "x" * 3000})
+        await daemon.create(1, labels={f"pad{n}": "x" * 250 for n in range(12)})
 
 
 def test_a_full_disk_stops_changes_and_loses_nothing(disk, world, state):
