@@ -129,8 +129,8 @@ def test_a_former_operator_has_no_operators_token(house):
         {"role": "operator"},
         token=house.secret("ops", scopes=("tokens:write", "shares:write")),
     ).json
-    house.at_socket("POST", "/v1/shares", SMALL)
-    patch = ("PATCH", "/v1/shares/train", {"priority": "low"})
+    share = house.at_socket("POST", "/v1/shares", SMALL).json["id"]
+    patch = ("PATCH", f"/v1/shares/{share}", {"priority": "low"})
     made = house.call("POST", "/v1/tokens", {}, token=own["secret"])
     assert made.code == "GS1305"  # it lacks the scope
     assert house.call(*patch, token=own["secret"]).status == 200

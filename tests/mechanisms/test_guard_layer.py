@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,10 +16,9 @@ from gpushare.model.edits import Edits
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.scheduling import SchedulingSettings
-from gpushare.model.share import ProcessRef
 from gpushare.model.spec import MechanismName, Priority
 from gpushare.model.units import GIB, MIB, Bytes
-from support.daemon import until
+from support.namespaces import contained
 from support.regions import LIFE, NAMESPACE, charges, leased, living, put_process, put_slot
 from support.shares import GPU, grant, share
 
@@ -47,27 +44,6 @@ def made(folder: Path, scheduling: SchedulingSettings = SCHEDULING) -> Guard:
         gpu_pages=GpuPages(folder / "boards", scheduling),
         pools=SwapPools(LinuxHostMemory(), SwapSettings()),
     )
-
-
-@contextmanager
-def contained() -> Iterator[tuple[ProcessRef, int]]:
-    """The first process of a pid namespace, as it is here, and the namespace as regions name it."""
-    words = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "cat")
-    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
-        try:
-            (child,) = until(lambda: _children(process), "the first process of the namespace")
-            here = ProcProcesses().find(child)
-            assert here is not None
-            yield here, os.stat(f"/proc/{child}/ns/pid").st_ino & 0xFFFFFFFF  # noqa: PTH116
-        finally:
-            process.kill()
-
-
-def _children(process: subprocess.Popen[bytes]) -> list[int]:
-    if process.poll() is not None:
-        pytest.skip("this user may not make a pid namespace")
-    text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-    return [int(pid) for pid in text.split()]
 
 
 def region_path(edits: Edits) -> Path:

@@ -46,7 +46,7 @@ static void *wrapped(const void *handle, const char *symbol, void *function)
     if (!function || !gs_active() || gs_resolving())
         return function;
     int kept_errno = errno;
-    bool loaded = symbol[0] == 'c' ? (cuda(), gs_cuda_ready) : (nvml(), gs_nvml_ready);
+    bool loaded = symbol[0] == 'c' ? (cuda(), gs_cuda_known) : (nvml(), gs_nvml_ready);
     errno = kept_errno;
     return loaded ? gs_wrapper(function, symbol) : function;
 }

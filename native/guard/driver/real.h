@@ -42,6 +42,7 @@ struct gs_nvml {
 extern struct gs_cuda gs_cuda;
 extern struct gs_nvml gs_nvml;
 extern bool gs_cuda_ready, gs_nvml_ready;
+extern bool gs_cuda_known; /* exported functions have hooks; the driver may not be asked yet */
 
 void gs_resolve_cuda(void);
 void gs_resolve_nvml(void);

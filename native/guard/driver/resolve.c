@@ -19,8 +19,10 @@
  * 4. Tables are complete before `gs_cuda_ready` is set, and never change afterwards.
  * 5. The libraries stay loaded after the first resolution, even if the program closes them.
  * 6. Nothing foreign runs under `lock`: the driver, and the dlsym() and dlopen() that come after ours,
- *    may call dlsym() in turn, on this thread or on one that this thread waits for. Such a call gets
- *    the plain function.
+ *    may call dlsym() in turn, on this thread or on one that this thread waits for. On this thread
+ *    such a call gets the plain function. On another one it gets the hook of an exported function,
+ *    and never asks the driver again: that thread could be one that the driver waits for, and its
+ *    question would start the next.
  *
  * Threads: any, also several at once: all learn the same; `lock` guards the map and the tables.
  * Limits: cuGetExportTable() is not interposed.
@@ -31,6 +33,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "driver/dlopen.h"
 #include "driver/dlsym.h"
@@ -39,7 +42,7 @@
 
 struct gs_cuda gs_cuda;
 struct gs_nvml gs_nvml;
-bool gs_cuda_ready, gs_nvml_ready;
+bool gs_cuda_ready, gs_cuda_known, gs_nvml_ready;
 
 struct row {
     const char *name, *symbol;
@@ -86,6 +89,7 @@ enum {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gs_map wrappers;
 static __thread bool resolving;
+static bool asking; /* a thread asks the driver for addresses */
 
 static CUresult cuda_lacks(void)
 {
@@ -194,10 +198,14 @@ static void resolve_cuda(void)
     learn_exports(cuda_rows, CUDA_ROWS, answers.exported, (void *)cuda_lacks, &gs_cuda_ready);
     if (!library)
         return;
+    __atomic_store_n(&gs_cuda_known, true, __ATOMIC_RELEASE);
+    if (__atomic_exchange_n(&asking, true, __ATOMIC_ACQ_REL))
+        return;
     ask_for_proc_addresses(&answers);
     learn_proc_addresses(&answers);
     if (complete(&gs_cuda_ready))
         gs_redirect(library, "libcuda.so.1");
+    __atomic_store_n(&asking, false, __ATOMIC_RELEASE);
 }
 
 static void resolve_nvml(void)
@@ -236,7 +244,7 @@ void gs_resolve_nvml(void)
 void gs_resolve_forget(void)
 {
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    resolving = false;
+    resolving = asking = false;
 }
 
 void *gs_find_wrapper(void *function)
@@ -248,9 +256,29 @@ void *gs_find_wrapper(void *function)
     return wrapper;
 }
 
+/*
+ * The first lookups of a program may come on two threads at once. Only once, and not for long: this
+ * may be a thread that the driver itself waits for.
+ */
+static void wait_for_answers(void)
+{
+    enum { MOST_MS = 100 };
+    static bool waited;
+    for (int ms = 0; ms < MOST_MS && !__atomic_load_n(&waited, __ATOMIC_RELAXED); ms++) {
+        if (!__atomic_load_n(&asking, __ATOMIC_ACQUIRE))
+            return;
+        gs_nap(1000000);
+    }
+    __atomic_store_n(&waited, true, __ATOMIC_RELAXED);
+}
+
 void *gs_wrapper(void *function, const char *name)
 {
     void *wrapper = gs_find_wrapper(function);
+    if (!wrapper && __atomic_load_n(&asking, __ATOMIC_ACQUIRE)) {
+        wait_for_answers();
+        wrapper = gs_find_wrapper(function);
+    }
     if (!wrapper)
         gs_count_unhooked(name);
     return wrapper ? wrapper : function;

@@ -8,7 +8,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -18,6 +17,7 @@
 #include "base/life.h"
 #include "base/process.h"
 #include "check.h"
+#include "elsewhere.h"
 #include "schedule/decide/arbiter.h"
 #include "schedule/process/attachment.h"
 #include "share/gpu_page.h"
@@ -27,7 +27,7 @@
 
 #define MIB (1ull << 20)
 
-enum { UNIT = 4096, NOT_ALLOWED = 77 };
+enum { UNIT = 4096 };
 
 static const struct gpushare_grant grant = {"GPU-00000000-1111-2222-3333-444444444444", 64 * MIB, 0,
                                             0};
@@ -85,11 +85,6 @@ static void check_freed(void)
     CHECK(!page->process_slot[0].pid && !page->process_slot[0].life && !low()->gate);
     CHECK(!pool->owner[0].owner);
 }
-
-struct elsewhere {
-    pid_t starter;
-    int end; /* closing it ends the process */
-};
 
 static void wait_for(pid_t child)
 {
@@ -262,74 +257,18 @@ static void another_file_of_that_name_says_nothing(void)
     CHECK(region);
 }
 
-/* The first process of a pid namespace, with a /proc of its own. */
-static void live_elsewhere(const int ready[2], const int end[2], bool judges)
+static void judge_here(void)
 {
-    char byte;
-    close(end[1]);
-    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0
-        || mount("proc", "/proc", "proc", 0, NULL) < 0)
-        _exit(NOT_ALLOWED);
-    if (judges) {
-        judge = gs_life_begin(page);
-        sweep(1);
-        check_freed();
-    } else {
-        take_part();
-    }
-    CHECK(write(ready[1], "x", 1) == 1);
-    CHECK(read(end[0], &byte, 1) == 0);
-    _exit(0);
-}
-
-static void enter_namespaces(const int ready[2], const int end[2], bool judges)
-{
-    int spaces = CLONE_NEWPID | CLONE_NEWNS, status;
-    if (unshare(spaces) < 0 && unshare(spaces | CLONE_NEWUSER) < 0)
-        _exit(NOT_ALLOWED);
-    pid_t child = fork();
-    if (child == 0)
-        live_elsewhere(ready, end, judges);
-    close(ready[1]);
-    close(end[1]);
-    CHECK(waitpid(child, &status, 0) == child);
-    _exit(WEXITSTATUS(status));
-}
-
-/* False where this user may not do it. */
-static bool start_elsewhere(struct elsewhere *there, bool judges)
-{
-    int ready[2], end[2], status;
-    char byte;
-    CHECK(pipe(ready) == 0 && pipe(end) == 0);
-    there->starter = fork();
-    if (there->starter == 0)
-        enter_namespaces(ready, end, judges);
-    there->end = end[1];
-    close(ready[1]);
-    close(end[0]);
-    bool started = read(ready[0], &byte, 1) == 1;
-    close(ready[0]);
-    if (started)
-        return true;
-    close(end[1]);
-    CHECK(waitpid(there->starter, &status, 0) == there->starter);
-    CHECK(WEXITSTATUS(status) == NOT_ALLOWED);
-    fprintf(stderr, "skipped: this user may not create a pid namespace with its /proc\n");
-    return false;
-}
-
-static void end_elsewhere(struct elsewhere *there)
-{
-    close(there->end);
-    wait_for(there->starter);
+    judge = gs_life_begin(page);
+    sweep(1);
+    check_freed();
 }
 
 static void a_process_in_a_container_is_judged_from_outside(void)
 {
     struct elsewhere there;
     reset();
-    if (!start_elsewhere(&there, false))
+    if (!start_elsewhere(&there, take_part))
         return;
     CHECK(region->slot[0].pid == 1);
     sweep(0);
@@ -343,7 +282,7 @@ static void a_process_outside_is_judged_from_a_container(void)
 {
     struct elsewhere there;
     leave_behind();
-    if (start_elsewhere(&there, true))
+    if (start_elsewhere(&there, judge_here))
         end_elsewhere(&there);
 }
 
