@@ -95,22 +95,23 @@ def test_a_limit_of_each_process_is_no_limit_of_the_share(each: int, *, ok: bool
 
 
 @pytest.mark.parametrize(
-    ("by", "each", "ok"),
+    ("by", "each", "result"),
     [
-        (MechanismName.TIMESLICE, 700, True),
-        (MechanismName.TIMESLICE, 2500, False),
+        (MechanismName.TIMESLICE, 700, AttackResult.HELD),
+        (MechanismName.TIMESLICE, 1850, AttackResult.UNTRIED),  # not at the same time
+        (MechanismName.TIMESLICE, 2500, AttackResult.THROUGH),
         # Under MPS kernels of several processes run at the same time, in the turn of the share.
-        (MechanismName.MPS, 2500, True),
-        (MechanismName.MPS, 9000, False),
+        (MechanismName.MPS, 2500, AttackResult.HELD),
+        (MechanismName.MPS, 9700, AttackResult.THROUGH),
     ],
 )
-def test_four_processes_get_the_time_of_one_share(by, each: int, *, ok: bool) -> None:
+def test_four_processes_get_the_time_of_one_share(by, each: int, result: AttackResult) -> None:
     promised = Enforcement(memory=Level.COOPERATIVE, compute=Level.COOPERATIVE)
     quarter = decided(by, MechanismName.GUARD, promised=promised, compute=25)
     seen = report(device(compute=2400), escapes=(outside(), crowd(0, each)))
     found = judged(seen, quarter)
-    assert found.ok is ok
-    assert (attack(finding(found, "compute"), FOUR).result is AttackResult.HELD) is ok
+    assert found.ok is (result is not AttackResult.THROUGH)
+    assert attack(finding(found, "compute"), FOUR).result is result
 
 
 def trick(name: str, refused: str = "", points: int | None = None) -> Escape:

@@ -32,6 +32,7 @@ from .reading import (
 _GROUP = 8
 _POINTS = 100  # basis points of a percent
 _CLOSE = 3  # percent points
+_MOST_OF = 95  # percent of what an attack would gain; above it, it succeeded
 _TURNS = 10  # percent points; two programs on a busy machine miss turns of each other
 
 
@@ -138,13 +139,16 @@ def _judged(name: str, points: int, grant: GpuGrant) -> Attack:
 
 
 def _crowd(name: str, points: int, grant: GpuGrant) -> Attack:
-    """A limit for each process would give them several times as much, or all of the GPU.
+    """A limit for each process would give them four times as much, or all of the GPU.
 
-    Halfway to that is decisive: on a busy machine the processes do not measure the same second.
+    On a busy machine the processes do not measure the same second, so less than that says nothing.
     """
-    most = min(2 * grant.compute, (grant.compute + FULL) // 2)
-    result = AttackResult.THROUGH if points > most * _POINTS else AttackResult.HELD
-    return Attack(name=name, result=result, evidence=_percent(points))
+    if not _above(points, grant):
+        return Attack(name=name, result=AttackResult.HELD, evidence=_percent(points))
+    if points >= min(4 * grant.compute, FULL) * _POINTS * _MOST_OF // FULL:
+        return Attack(name=name, result=AttackResult.THROUGH, evidence=_percent(points))
+    unclear = f"{_percent(points)} together, measured at different times"
+    return Attack(name=name, result=AttackResult.UNTRIED, evidence=unclear)
 
 
 def _above(points: int, grant: GpuGrant) -> bool:

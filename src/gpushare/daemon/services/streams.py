@@ -6,9 +6,10 @@ audit log. Without a bound one user could keep the daemon busy for all.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
+from weakref import finalize
 
 from gpushare.model.errors import RateLimitedError
 
@@ -27,19 +28,26 @@ class LongCalls:
     @contextmanager
     def one(self, uid: int) -> Iterator[None]:
         """Raises RateLimitedError while the user has as many as a user may have."""
-        self.check(uid)
-        self._open[uid] += 1
+        self._begin(uid)
         try:
             yield
         finally:
-            self._open[uid] -= 1
-            self._open += Counter()  # without users who have none
+            self._end(uid)
 
     def stream(self, uid: int, items: AsyncIterator[T]) -> AsyncIterator[T]:
-        """The items; counted from the first one on, until it is closed. Raises as `one`."""
-        # Before the answer begins, so that the caller gets the error and not an empty stream.
+        """The items; counted from now on, until they end or are dropped. Raises as `one`."""
+        # Not when the first item is asked for: the answer has begun by then, and many calls at once
+        # would all have passed.
+        self._begin(uid)
+        return _Stream(items, lambda: self._end(uid))
+
+    def _begin(self, uid: int) -> None:
         self.check(uid)
-        return self._counted(uid, items)
+        self._open[uid] += 1
+
+    def _end(self, uid: int) -> None:
+        self._open[uid] -= 1
+        self._open += Counter()  # without users who have none
 
     def check(self, uid: int) -> None:
         if self._open[uid] >= self._most:
@@ -49,7 +57,16 @@ class LongCalls:
                 "close one, or wait for one to end",
             )
 
-    async def _counted(self, uid: int, items: AsyncIterator[T]) -> AsyncIterator[T]:
-        with self.one(uid):
-            async for item in items:
-                yield item
+
+class _Stream(AsyncIterator[T]):
+    def __init__(self, items: AsyncIterator[T], ended: Callable[[], None]) -> None:
+        self._items = items
+        # Also where no item was ever asked for, because the caller was gone.
+        self._ended = finalize(self, ended)
+
+    async def __anext__(self) -> T:
+        try:
+            return await anext(self._items)
+        except BaseException:
+            self._ended()
+            raise
