@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is left behind: found, and ended only when asked."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -203,9 +204,14 @@ def test_leftovers_and_profiles_are_for_operators(world, state):
 MPS = Path("/run/gpushare/mps")
 
 
-def resident(pid: int, *, server: bool, pipe: Path | None, parent: int = 1) -> MpsResident:
+def resident(
+    pid: int, *, server: bool, pipe: Path | None, parent: int = 1, uid: int | None = None
+) -> MpsResident:
     who = Resident(
-        process=ProcessRef(pid=pid, started=pid), parent=parent, uid=0, name="nvidia-cuda-mps"
+        process=ProcessRef(pid=pid, started=pid),
+        parent=parent,
+        uid=os.geteuid() if uid is None else uid,
+        name="nvidia-cuda-mps",
     )
     return MpsResident(resident=who, server=server, pipe=pipe)
 
@@ -223,13 +229,14 @@ def test_mps_of_others_is_listed_and_orphans_are_distinguished():
                 resident(5, server=False, pipe=Path("/tmp/nvidia-mps")),
                 resident(6, server=True, pipe=None, parent=5),
                 resident(7, server=True, pipe=Path("/tmp/other"), parent=1000),
+                resident(8, server=False, pipe=MPS / "GPU-9/pipe", uid=4242),
             ],
             MPS,
             {"GPU-0"},
         )
     }
-    assert set(found) == {3, 4, 5, 7}
-    assert [found[pid].ours for pid in (3, 4, 5, 7)] == [True, True, False, False]
+    assert set(found) == {3, 4, 5, 7, 8}
+    assert [found[pid].ours for pid in (3, 4, 5, 7, 8)] == [True, True, False, False, False]
     assert "/tmp/nvidia-mps" in found[5].why
     assert "has ended" in found[7].why
 

@@ -235,3 +235,11 @@ def test_files_of_other_programs_are_not_deleted(tmp_path: Path):
     Files(audit_folder.path).older()[0].rename(audit_folder.path.with_name("audit.jsonl.1"))
     audit_folder.fill(60)
     assert audit_folder.path.with_name("audit.jsonl.1").exists()
+
+
+def test_a_log_without_a_suffix_is_rotated_too(tmp_path: Path):
+    audit_folder = AuditFolder(tmp_path, Rotation(size=2000, heads=100))
+    audit_folder.path = audit_folder.path.with_name("audit")
+    audit_folder.fill(20)
+    assert Files(audit_folder.path).older()[0].name == "audit-000001"
+    assert audit_folder.verify().ok

@@ -243,7 +243,9 @@ def daemons(
     controls = {mps.resident.process.pid for mps in residents if not mps.server}
     for mps in residents:
         home = mps.pipe.parent if mps.pipe else None
-        if home is not None and home.parent == folder:
+        # Any user can name a process so and set the variable. Servers run as the user they serve.
+        mine = mps.server or mps.resident.uid == os.geteuid()
+        if mine and home is not None and home.parent == folder:
             if home.name not in homes:
                 yield _of(mps.resident, Kind.MPS, "ours, but its folder is gone", ours=True)
         elif not mps.server:

@@ -36,7 +36,7 @@ class Files:
     def next_name(self) -> Path:
         """A free name, later than all of ours."""
         stem, suffix = self.path.stem, self.path.suffix
-        paths = self.path.parent.glob(f"{stem}-*{suffix}*")
+        paths = self.path.parent.glob(self._numbered)
         numbers = (number for path in paths if (number := self._number(path)) is not None)
         return self.path.with_name(f"{stem}-{max(numbers, default=0) + 1:06}{suffix}")
 
@@ -61,17 +61,23 @@ class Files:
                 if record := read(raw):
                     yield record
 
+    @property
+    def _numbered(self) -> str:
+        """Our own names, packed or not. Without a suffix one star: two mean folders in a glob."""
+        suffix = f"{self.path.suffix}*" if self.path.suffix else ""
+        return f"{self.path.stem}-*{suffix}"
+
     def _number(self, path: Path) -> int | None:
         """In a name of ours; None: another program gave the file its name."""
         text = path.name.removeprefix(f"{self.path.stem}-").split(".")[0]
         return int(text) if text.isascii() and text.isdecimal() else None
 
     def _others(self, *, packed: bool) -> Iterator[Path]:
-        stem, suffix, name = self.path.stem, self.path.suffix, self.path.name
+        name = self.path.name
         candidates = {
             path
             # Our own names, and those of logrotate: numbered, or with a date (`dateext`).
-            for pattern in (f"{stem}-*{suffix}*", f"{name}.*", f"{name}-*")
+            for pattern in (self._numbered, f"{name}.*", f"{name}-*")
             for path in self.path.parent.glob(pattern)
             if path != self.path and path.is_file()
         }
