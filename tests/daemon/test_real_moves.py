@@ -136,6 +136,8 @@ def test_what_cannot_be_suspended_says_so(daemon: Daemon) -> None:
 def test_shares_that_take_turns_use_more_memory_than_there_is(unstarted) -> None:
     daemon, order = unstarted, []
     daemon.machine.environment["GPUSHARE_TURN_SECONDS"] = "1"
+    # Both may have the whole GPU, so host memory has to hold one of them; they use 64 MiB.
+    daemon.machine.environment["GPUSHARE_SWAP_MEMORY"] = str(144 << 30)
     daemon.start()
     with (
         program(daemon, "one", "--turns", byte=1) as one,

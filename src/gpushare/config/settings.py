@@ -88,6 +88,7 @@ class Settings(SchedulingSettings, kw_only=True):
         float,
         Meta(
             ge=0,
+            le=86400,
             description="Seconds after which the limits of a living share are proved again, by "
             "reading only and one share in each pass; 0: never.",
         ),
@@ -191,6 +192,7 @@ class Settings(SchedulingSettings, kw_only=True):
         Bytes,
         Meta(
             ge=0,
+            le=MOST_BYTES,
             description="Size in bytes of earlier audit files to keep; the oldest files are "
             "deleted; 0: keep all.",
         ),
