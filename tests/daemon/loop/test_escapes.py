@@ -335,6 +335,9 @@ def test_verify_fails_while_an_escape_lasts(world, state):
         assert not broken.ok
         memory = next(f for f in broken.findings if f.dimension == "memory")
         assert (memory.delivered, str(bare.pid) in memory.evidence) == (Level.REPORTED, True)
+        await daemon.tick()
+        await daemon.tick()
+        assert not (await daemon.show("job")).verified.ok
         world.leave(bare)
         world.end(bare)
         assert (await daemon.service.verify("job", ME)).ok

@@ -252,7 +252,8 @@ def _verified(share: ShareView) -> str:
     if share.verified is None:
         return "not yet"
     if share.verified.ok:
-        return "yes"
+        untried = ", ".join(finding.dimension for finding in share.verified.untried)
+        return f"in part: {untried} could not be tried" if untried else "yes"
     return "NO: a promise does not hold" if share.verified.broken else "could not be tried"
 
 

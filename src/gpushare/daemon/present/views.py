@@ -23,6 +23,7 @@ from gpushare.model.share import (
     ProcessRef,
     Share,
     Tier,
+    Verification,
 )
 from gpushare.model.spec import GpuGrant
 from gpushare.model.units import Bytes, Percent
@@ -91,7 +92,7 @@ def share_view(
         memory=_memory(share, gpus, observed, pids, uncounted),
         compute=_compute(share, delivered),
         enforcement=_levels(share, decision, stack),
-        verified=share.verified,
+        verified=_verified(share),
         pids=pids,
         created=share.created,
         started=share.started,
@@ -155,6 +156,13 @@ def for_strangers(view: ShareView, *, names: bool) -> ShareView:
         turns=view.turns,
         suspension=view.suspension,
     )
+
+
+def _verified(share: Share) -> Verification | None:
+    """As it was found, but not `ok` while something shows that a limit does not hold."""
+    if share.verified is None or not active_escape(share):
+        return share.verified
+    return replace(share.verified, ok=False)
 
 
 def active_escape(share: Share) -> tuple[EscapeCause, ...]:
