@@ -60,13 +60,14 @@ class ShareLookup:
 
 def _unknown(ref: str, others: Sequence[Share]) -> NoSuchShareError:
     """The text is the same whether others have such a name or not, unless the caller may see it."""
+    shown = ref.replace(":", "/", 1)  # as people write it; a path of the API has a colon
     if others:
         names = " or ".join(f"{user_name(share.uid)}/{share.name}" for share in others)
         return NoSuchShareError(
-            f"no share {ref!r}", "you have none of this name; others do", f"theirs: {names}"
+            f"no share {shown!r}", "you have none of this name; others do", f"theirs: {names}"
         )
     return NoSuchShareError(
-        f"no share {ref!r}",
+        f"no share {shown!r}",
         "you have none of this name, and no id begins with it",
         "list them: gpushare ps -a",
     )
