@@ -335,6 +335,12 @@ def full_of_small_shares(*gpus):
     return snapshot(*gpus, shares=tuple(small))
 
 
+@pytest.mark.parametrize("named", [("1", "0"), ("0", "1")])
+def test_gpus_keep_the_order_in_which_they_were_named(named):
+    found = decide(snapshot(gpu(0), gpu(1)), ask(8, gpus=2, gpu=named))
+    assert found.gpus == tuple(f"GPU-{name}" for name in named)
+
+
 def test_a_mechanism_that_serves_no_further_share_there_is_used_elsewhere():
     state = full_of_small_shares(gpu(0), gpu(1))
     assert decide(state, ask(1)).gpus == ("GPU-1",)

@@ -18,7 +18,7 @@ Encounters = Mapping[GpuId, Sequence[Encounter]]
 
 
 class Choice(Value):
-    """The GPUs that were chosen, in order of their index, and the sentences about it."""
+    """The GPUs that were chosen, in the order of their names or indices, and sentences about it."""
 
     rooms: tuple[Room, ...]
     why: tuple[str, ...] = ()
@@ -57,7 +57,9 @@ def _best(
 
     ranked = sorted(fits, key=rank)
     places = best(links, [room.gpu for room in ranked], candidate.spec.gpus)
-    return tuple(sorted((ranked[place] for place in places), key=lambda r: r.gpu.index))
+    # Programs number the GPUs in this order, so that of `--gpu 2 --gpu 1` is kept.
+    order = {gpu.uuid: place for place, gpu in enumerate(candidate.gpus)}
+    return tuple(sorted((ranked[place] for place in places), key=lambda r: order[r.gpu.uuid]))
 
 
 def _placed(state: Snapshot, candidate: Candidate, room: Room) -> tuple[int, int, int]:
