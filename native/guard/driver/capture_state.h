@@ -22,6 +22,12 @@ static inline bool gs_capturing(void)
 /* Whether this stream is being captured. Calls the driver only while there is a capture. */
 bool gs_is_captured(CUstream stream);
 
+/*
+ * For the guard's own threads: what they call from now on invalidates no capture. gs_capturing()
+ * alone is too early: a capture of another thread may begin between the question and the call.
+ */
+void gs_spare_captures(void);
+
 /* In the child of a fork. */
 void gs_captures_forget(void);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schedule/rounds.h"
 
+#include "driver/capture_state.h"
 #include "schedule/decide/arbiter.h"
 #include "schedule/decide/preempt.h"
 #include "schedule/decide/starvation.h"
@@ -45,11 +46,13 @@ static uint64_t poll_round(struct gs_attachment *attachment, int gpu, uint64_t n
 
 static uint64_t timer_rounds(uint64_t now)
 {
+    gs_spare_captures();
     return each(timer_round, now);
 }
 
 static uint64_t poll_rounds(uint64_t now)
 {
+    gs_spare_captures();
     return each(poll_round, now);
 }
 

@@ -6,6 +6,7 @@
 #include <semaphore.h>
 #include <time.h>
 
+#include "driver/capture_state.h"
 #include "driver/quiesce.h"
 #include "swap/blocks/block.h"
 
@@ -37,6 +38,7 @@ static void collect(struct work *work)
 static void *synchronise(void *argument)
 {
     struct work *work = argument;
+    gs_spare_captures();
     for (int i = 0; i < work->count && !work->broken; i++)
         work->broken = cuda()->cuCtxSetCurrent(work->context[i]) != CUDA_SUCCESS
                        || cuda()->cuCtxSynchronize() != CUDA_SUCCESS;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/thread.h"
+#include "driver/capture_state.h"
 #include "driver/quiesce.h"
 #include "share/attach.h"
 #include "swap/suspend/prestage.h"
@@ -34,8 +35,10 @@ static void *run(void *nothing)
     prctl(PR_SET_NAME, NAME);
     for (;;) {
         struct gs_region_slot *slot = gs_shared_slot();
-        if (slot)
+        if (slot) {
+            gs_spare_captures();
             tick(gs_shared_region(), slot);
+        }
         usleep(TICK_US);
     }
     return nothing;
