@@ -130,7 +130,7 @@ static void sweep_now_and_then(struct role *role, struct gs_attachment *attachme
 {
     if (now < role->sweep_at)
         return;
-    gs_gpu_page_sweep(attachment->page, attachment->process->life);
+    gs_gpu_page_sweep(attachment->page, GS_READ(attachment->process->life));
     role->sweep_at = now + SWEEP_NS;
 }
 
