@@ -4,31 +4,15 @@
 import os
 import subprocess
 from contextlib import closing
-from datetime import UTC, datetime
 
 import pytest
 
 from gpushare.model.errors import StateFullError
-from gpushare.model.ids import ShareId, Tenant
-from gpushare.model.share import Share, State
-from gpushare.model.spec import ShareSpec
+from gpushare.model.share import State
 from gpushare.store import Store
+from support.shares import stored as share
 
-NOW = datetime(2026, 11, 23, tzinfo=UTC)
 MIB = 1024**2
-
-
-def share(number: int) -> Share:
-    return Share(
-        id=ShareId(f"{number:012x}"),
-        name=f"train-{number}",
-        spec=ShareSpec(),
-        tenant=Tenant("lab"),
-        uid=1000,
-        gid=1000,
-        state=State.QUEUED,
-        created=NOW,
-    )
 
 
 @pytest.fixture

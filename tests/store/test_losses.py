@@ -14,27 +14,14 @@ import pytest
 from gpushare.model.access.role import Role
 from gpushare.model.access.token import Token, TokenId
 from gpushare.model.errors import StateCorruptError, StateError, StateLostError
-from gpushare.model.ids import ShareId, Tenant
+from gpushare.model.ids import Tenant
 from gpushare.model.policy.tenant import Policy, TenantSpec
-from gpushare.model.share import Decision, Share, State
-from gpushare.model.spec import ShareSpec
+from gpushare.model.share import Decision, State
 from gpushare.store import Act, Intent, Store
+from support.shares import stored as share
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 POLICY = Policy(tenants={Tenant("lab"): TenantSpec(shares=3)})
-
-
-def share(number: int, state: State = State.QUEUED) -> Share:
-    return Share(
-        id=ShareId(f"{number:012x}"),
-        name=f"train-{number}",
-        spec=ShareSpec(),
-        tenant=Tenant("lab"),
-        uid=1000,
-        gid=1000,
-        state=state,
-        created=NOW,
-    )
 
 
 def token(name: str) -> Token:

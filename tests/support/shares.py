@@ -40,3 +40,17 @@ def share(
         created=datetime(2026, 1, 1, tzinfo=UTC),
         decision=Decision(grants=grants or (grant(),), mechanisms=by),
     )
+
+
+def stored(number: int, state: State = State.QUEUED) -> Share:
+    """A share for records of the store; all differ by their number."""
+    return Share(
+        id=ShareId(f"{number:012x}"),
+        name=f"train-{number}",
+        spec=ShareSpec(),
+        tenant=Tenant("lab"),
+        uid=1000,
+        gid=1000,
+        state=state,
+        created=datetime(2026, 11, 23, tzinfo=UTC),
+    )
