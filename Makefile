@@ -87,7 +87,8 @@ bench: setup ## Benchmarks that need no GPU; writes benchmarks/results/
 bench-gpu: setup ## Benchmarks on a real GPU; writes benchmarks/results/
 	@$(BIN)/python -m benchmarks.gpu
 
-# These run in the Python that has PyTorch and need only the native part of gpushare.
+# These run in the Python that has PyTorch and need only the native part of gpushare; the last two
+# need its Python packages too.
 RESULTS ?= benchmarks/results/h200
 SHARING := $(PYTHON) -m benchmarks.gpu
 
@@ -102,6 +103,8 @@ bench-sharing: native ## Latency next to a job, compute limits, suspension, turn
 	$(SHARING).caps --mps-threads
 	$(SHARING).suspend
 	$(SHARING).overcommit
+	$(SHARING).tenants
+	$(SHARING).reclaim
 
 bench-smoke: ## The same on the CPU with tiny models; writes no results
 	@./benchmarks/smoke $(PYTHON)

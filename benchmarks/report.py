@@ -14,16 +14,12 @@ from pathlib import Path
 from benchmarks import peers
 from benchmarks.gpu.colocation import configurations
 from benchmarks.results_of import DEFAULT, HEADLINE, HERE, Row, colocation, part, usual
+from benchmarks.sharing_tables import reclaim_table, table, tenants_table
 
 NAMES = [each.name for each in configurations.ALL]
 NOTHING = "-"
 README = HERE / "README.md"
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
 
 
 def _ratio(row: Row, kind: str) -> str:
@@ -353,6 +349,8 @@ TABLES: dict[str, Callable[[Path], str | None]] = {
     "cycles": cycles_table,
     "overcommit": overcommit_table,
     "overhead": overhead_table,
+    "tenants": tenants_table,
+    "reclaim": reclaim_table,
 }
 
 

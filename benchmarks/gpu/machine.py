@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import pynvml
 
 ROOT = Path(__file__).parents[2]
+NATIVE = Path(os.environ.get("GPUSHARE_NATIVE", ROOT / "native" / "build"))
+GUARD = NATIVE / "guard" / "libgpushare.so"
 
 
 def smoke() -> bool:
@@ -128,11 +131,24 @@ def _version(package: str) -> str | None:
 
 def _commit() -> str:
     """As GPUSHARE_BENCH_COMMIT says, where the checkout is not what it was made from; else HEAD."""
+    return os.environ.get("GPUSHARE_BENCH_COMMIT") or _object("HEAD")
+
+
+def _tree() -> str:
+    """Id of the sources' content; GPUSHARE_BENCH_TREE where the checkout does not say."""
+    return os.environ.get("GPUSHARE_BENCH_TREE") or _object("HEAD^{tree}")
+
+
+def _object(name: str) -> str:
     answer = subprocess.run(
-        ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "-C", ROOT, "rev-parse", name], capture_output=True, text=True, check=False
     )
-    known = answer.stdout.strip() if answer.returncode == 0 else ""
-    return os.environ.get("GPUSHARE_BENCH_COMMIT") or known
+    return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
+def library_hash() -> str:
+    """SHA-256 of the guard's library; "" where it is not built."""
+    return sha256(GUARD.read_bytes()).hexdigest() if GUARD.exists() else ""
 
 
 def description() -> dict[str, Any]:
@@ -143,6 +159,8 @@ def description() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {p: _version(p) for p in ("torch", "torchvision", "cupy-cuda13x", "jax")},
         "commit": _commit(),
+        "tree": _tree(),
+        "library": library_hash(),
     }
 
 

@@ -17,14 +17,20 @@ PATIENCE = 90.0  # for a program to start, or to come to rest
 
 
 class Program:
-    """A module of `benchmarks.gpu`; `arguments` follow its name."""
+    """A module of `benchmarks.gpu`; `arguments` follow its name, `before` starts it."""
 
-    def __init__(self, module: str, arguments: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        before: Sequence[str] = (),
+    ) -> None:
         device = ["--device", "cpu", "--smoke"] if machine.smoke() else []
         paths = os.pathsep.join([str(machine.ROOT), os.environ.get("PYTHONPATH", "")])
         self.name = module
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"benchmarks.gpu.{module}", *arguments, *device],
+            [*before, sys.executable, "-m", f"benchmarks.gpu.{module}", *arguments, *device],
             env={**os.environ, "PYTHONPATH": paths, **env}, cwd=machine.ROOT,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip

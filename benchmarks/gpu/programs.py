@@ -5,77 +5,23 @@ Everything goes through `gpushare daemon`, `run`, `ps` and `verify`, over time-s
 """
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import machine
+from .served import GPUSHARE, PATIENCE, Site, site
 
 GIB = 1 << 30
 HERE = Path(__file__).parent
-GPUSHARE = (sys.executable, "-m", "gpushare.cli")
-SECONDS, PATIENCE = 15, 120.0
+SECONDS = 15
 PROGRAMS = {
     "training": (24 * GIB, "50", "resnet50.py"),
     "inference": (8 * GIB, "50", "transformer.py"),
 }
-
-
-@dataclass
-class Site:
-    """A gpushare of its own, on folders of its own."""
-
-    folder: Path
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*GPUSHARE, *words], env=self.environment, capture_output=True, text=True,
-            timeout=PATIENCE, check=False,
-        )  # fmt: skip
-
-    def json(self, *words: str) -> Any:
-        answer = self.command(*words, "-o", "json")
-        return json.loads(answer.stdout) if answer.stdout.strip() else {"error": answer.stderr}
-
-    def until(self, condition: Any, what: str) -> None:
-        end = time.monotonic() + PATIENCE
-        while not condition():
-            if time.monotonic() > end:
-                raise TimeoutError(f"timed out waiting for {what}")
-            time.sleep(0.2)
-
-
-@contextmanager
-def site() -> Iterator[Site]:
-    with tempfile.TemporaryDirectory(prefix="gs-bench-") as name:
-        folder = Path(name)
-        own = {
-            "GPUSHARE_SOCKET": str(folder / "s"),
-            "GPUSHARE_STATE_DIR": str(folder / "state"),
-            "GPUSHARE_RUNTIME_DIR": str(folder / "run"),
-        }
-        here = Site(folder, {**os.environ, **own})
-        with (folder / "log").open("wb") as log:
-            daemon = subprocess.Popen(
-                [*GPUSHARE, "daemon"], env=here.environment, stdout=log, stderr=log
-            )
-        try:
-            here.until((folder / "s").exists, (folder / "log").read_text() or "the daemon")
-            yield here
-        finally:
-            daemon.send_signal(signal.SIGTERM)
-            daemon.wait(60)
-            print((folder / "log").read_text()[-4000:], file=sys.stderr)
 
 
 class Watch(threading.Thread):

@@ -13,9 +13,8 @@ from typing import Any
 
 from .gpu_page import GpuPage
 from .layout import layout
+from .machine import GUARD, NATIVE
 
-NATIVE = Path(os.environ.get("GPUSHARE_NATIVE", Path(__file__).parents[2] / "native" / "build"))
-GUARD = NATIVE / "guard" / "libgpushare.so"
 PROBE = NATIVE / "probe" / "gpushare-probe"
 MOVABLE, AHEAD = layout.Flag
 RUNS, LEAVES, AWAY, RETURNS = layout.Phase
