@@ -31,6 +31,7 @@ class Server:
     def __init__(self, state: MpsState = MpsState.ACTIVE, *clients: int) -> None:
         self.state, self.pids = state, list(clients)
         self.log: list[str] = []
+        self.held: tuple[str, ...] = ("a",)
         self.error: MpsError | None = None
 
     def acquire(self, gpu: GpuId, holder: str) -> MpsPlace:
@@ -41,7 +42,7 @@ class Server:
         self.log.append(f"release {holder}")
 
     def holders(self) -> dict[GpuId, tuple[str, ...]]:
-        return {GPU: ("a",)}
+        return {GPU: self.held} if self.held else {}
 
     def control(self, gpu: GpuId) -> "Server":
         return self
@@ -227,3 +228,26 @@ def test_trouble_is_what_the_newest_look_has_found_and_asks_no_daemon() -> None:
     mechanism.observe(share(by=BY))
     server.error = MpsStuckError("it is not asked")
     assert "FAULT" in mechanism.trouble(GPU)
+
+
+def test_a_gpu_takes_no_new_share_while_its_server_is_in_fault_or_silent() -> None:
+    server, now = Server(MpsState.FAULT, 40), [0.0]
+    mechanism, one = MpsMechanism(server, lambda: now[0]), share(by=BY)
+    assert mechanism.unready(GPU) == "", "nothing was seen yet"
+    mechanism.observe(one)
+    assert "FAULT" in mechanism.unready(GPU)
+    server.state, now[0] = MpsState.ACTIVE, 60.0
+    mechanism.observe(one)
+    assert mechanism.unready(GPU) == ""
+    server.error, now[0] = MpsStuckError("the MPS control daemon does not answer"), 120.0
+    mechanism.observe(one)
+    assert "does not answer" in mechanism.unready(GPU)
+
+
+def test_what_was_seen_of_a_server_ends_with_its_last_share() -> None:
+    server = Server(MpsState.FAULT, 40)
+    mechanism, one = MpsMechanism(server), share(by=BY)
+    mechanism.observe(one)
+    server.held = ()
+    mechanism.release(one)
+    assert mechanism.unready(GPU) == ""

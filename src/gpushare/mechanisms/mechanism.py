@@ -202,6 +202,10 @@ class Mechanism(Protocol):
         """What is wrong with what it runs for the GPU, as known without waiting; "" for nothing."""
         ...
 
+    def unready(self, gpu: GpuId) -> str:
+        """Why a new share could not use it on the GPU, as last seen; "" when it could."""
+        ...
+
     def mend(self) -> tuple[str, ...]:
         """Restore what broke between shares; a sentence for each thing done."""
         ...
@@ -258,6 +262,9 @@ class PassiveMechanism:
         return Observation()
 
     def trouble(self, gpu: GpuId) -> str:  # noqa: ARG002
+        return ""
+
+    def unready(self, gpu: GpuId) -> str:  # noqa: ARG002
         return ""
 
     def mend(self) -> tuple[str, ...]:

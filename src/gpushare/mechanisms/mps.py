@@ -133,6 +133,8 @@ class MpsMechanism(PassiveMechanism):
         """The daemon of a GPU ends with its last share."""
         for gpu in _gpus(share):
             self._mps.release(gpu, share.id)
+            if not self._mps.holders().get(gpu):
+                self._seen.pop(gpu, None)
 
     def observe(self, share: Share) -> Observation:
         """Whether the MPS server has failed, at most 5 s ago.
@@ -167,6 +169,11 @@ class MpsMechanism(PassiveMechanism):
         if not self._mps.holders().get(gpu):
             return ""
         return self._gone(gpu) or self._seen.get(gpu, (0.0, Observation()))[1].fault
+
+    def unready(self, gpu: GpuId) -> str:
+        """A server in FAULT fails new clients until its present ones have left, and programs hang
+        where no daemon answers. One that is gone is started again for the next share."""
+        return self._seen.get(gpu, (0.0, Observation()))[1].fault
 
     def _gone(self, gpu: GpuId) -> str:
         """Costs a look at /proc only, so it is never older than now."""

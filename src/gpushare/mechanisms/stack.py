@@ -275,6 +275,14 @@ class Mechanisms:
         found = {gpu: [why for each in mechanisms if (why := each.trouble(gpu))] for gpu in gpus}
         return {gpu: "; ".join(whys) for gpu, whys in found.items() if whys}
 
+    def unready(self, gpus: Iterable[GpuId]) -> dict[GpuId, dict[MechanismName, str]]:
+        """Which mechanisms take no new share on which GPU now, and why."""
+        by_gpu = {
+            gpu: {name: why for name, it in self._by_name.items() if (why := it.unready(gpu))}
+            for gpu in gpus
+        }
+        return {gpu: whys for gpu, whys in by_gpu.items() if whys}
+
     def mend(self) -> tuple[str, ...]:
         """Restart servers that failed and have no clients; called once per interval."""
         return tuple(done for mechanism in self._by_name.values() for done in mechanism.mend())

@@ -52,14 +52,16 @@ class Use(Value):
     """A need that a mechanism serves.
 
     `rank`: lower is tried first. `layered`: only where some layer (True) or no layer (False) of the
-    machine serves the need too; None: in both cases. `why` is for `--explain`; it may contain
-    {compute}, {priority}, and {missing}: why mechanisms of lower rank are not available.
+    machine serves the need too; None: in both cases. `holds` false: the need stays open, so it is
+    taken only where no other is on the machine. `why` is for `--explain`; it may contain {compute},
+    {priority}, and {missing}: why mechanisms of lower rank are not available.
     """
 
     need: Need
     why: str
     rank: int = 0
     layered: bool | None = None
+    holds: bool = True
 
 
 @unique

@@ -168,6 +168,12 @@ class ShareSpec(Value):
                 "a share that takes turns has one GPU",
                 "shares of several GPUs could block each other",
             )
+        if self.near and self.apart and self.apart.items() <= self.near.items():
+            raise BadSpecError(
+                "every share that it must be near is one that it must be apart from",
+                "near and apart name the same labels",
+                "leave out one of the two",
+            )
 
 
 class GpuGrant(Value):

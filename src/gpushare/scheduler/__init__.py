@@ -8,6 +8,7 @@ from gpushare.scheduler.placing.actions import after
 from gpushare.scheduler.placing.booking import book
 from gpushare.scheduler.placing.change import hindrance, regrant, wants_more
 from gpushare.scheduler.placing.decide import decide, place_gang
+from gpushare.scheduler.placing.instead import instead, without_base
 from gpushare.scheduler.reclaim.reclaim import plan, why_no_plan
 from gpushare.scheduler.reclaim.resume import returned, returning
 from gpushare.scheduler.request.select import Selector, selectors
@@ -24,6 +25,7 @@ __all__ = [
     "decide",
     "hindrance",
     "in_quota",
+    "instead",
     "ordered",
     "overcommitted",
     "place_gang",
@@ -36,4 +38,5 @@ __all__ = [
     "selectors",
     "wants_more",
     "why_no_plan",
+    "without_base",
 ]

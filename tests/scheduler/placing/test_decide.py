@@ -55,7 +55,7 @@ def test_without_mps_a_compute_limit_is_reported_not_to_hold():
 def test_without_mps_the_guard_holds_a_compute_limit():
     found = decide(snapshot(gpu(), has=("timeslice", "guard")), ask(8, 30))
     assert found.mechanisms == (MechanismName.TIMESLICE, MechanismName.GUARD)
-    assert any("anyway" in reason for reason in found.why)
+    assert any("the guard holds" in reason for reason in found.why)
     assert found.enforcement.compute is Level.COOPERATIVE
 
 
@@ -325,7 +325,8 @@ def test_shares_that_take_turns_are_placed_next_to_shares_under_mps():
 
 def test_mps_serves_one_user_at_a_time():
     state = taken(snapshot(gpu()), ask(8, 30, uid=1))
-    assert "serves another user" in decide(state, ask(8, 30, uid=2)).waits_for
+    named = ask(8, 30, uid=2, mechanism=MechanismName.MPS)
+    assert "serves another user" in decide(state, named).waits_for
 
 
 def full_of_small_shares(*gpus):

@@ -26,7 +26,7 @@ from gpushare.mechanisms.mps import MpsMechanism
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.mechanisms.timeslice import Timeslice
 from gpushare.model.edits import Edits
-from gpushare.model.errors import GpuLostError, MpsStuckError
+from gpushare.model.errors import GpuLostError, GpushareError, MpsStuckError
 from gpushare.model.gpu import Capability, Gpu, GpuHealth, GpuProcess, Machine
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Claim, Promise
@@ -102,8 +102,13 @@ class Recorded(PassiveMechanism):
     def __init__(self, world: "World", promise: Promise) -> None:
         self._world, self.promise = world, promise
 
+    def unready(self, gpu: GpuId) -> str:
+        return self._world.unready.get((self.promise.mechanism, gpu), "")
+
     def prepare(self, share: Share, grants) -> Edits:
         self._world.broken()
+        if error := self._world.refusing.get(self.promise.mechanism):
+            raise error
         self._world.made.add((self.promise.mechanism, share.id))
         if self.promise.mechanism is MechanismName.GUARD:
             self._world.regions.named.setdefault(share.id, share.decision.gpus)
@@ -184,7 +189,10 @@ class World(Groups):
     unreadable: str = ""  # why no region can be read
     claimed: tuple[int, ...] = ()  # pids that are in a share's region
     trouble: Callable[[], None] = lambda: None
+    refusing: dict[MechanismName, GpushareError] = field(default_factory=dict)
+    unready: dict[tuple[MechanismName, GpuId], str] = field(default_factory=dict)
     proof: Verification = KEPT
+    broken_stacks: dict[MechanismName, Verification] = field(default_factory=dict)  # by base
     probed: list = field(default_factory=list)
     boot: str = "boot-1"
     host_memory: int = 1024 * GIB
@@ -354,7 +362,7 @@ class Prober:
 
     def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Verification:
         self.world.probed.append(share.decision.mechanisms)
-        return self.world.proof
+        return self.world.broken_stacks.get(share.decision.mechanisms[0], self.world.proof)
 
     def contexts(self) -> dict[GpuId, tuple[str, Bytes]]:
         return {gpu.uuid: ("580.1", Bytes(GIB // 2)) for gpu in self.world.gpus}

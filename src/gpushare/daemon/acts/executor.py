@@ -48,6 +48,9 @@ from .transitions import Transitions
 
 Step = Callable[[str], None]
 Verify = Callable[[Share, Edits], Awaitable[Verification | None]]
+# Another decision for a share whose decision failed with the error; None: there is none.
+Otherwise = Callable[[Share, GpushareError], Decision | None]
+_Made = tuple[Intent, Edits, Verification | None]
 _REMEMBERED = 100  # failures kept; callers read theirs immediately
 _OF_ANOTHER = "another share of its gang could not be granted"
 _log = structlog.get_logger()
@@ -76,7 +79,11 @@ class Executor:
         self._edits: dict[ShareId, Edits] = {}
         self._failures: dict[ShareId, GpushareError] = {}
 
-    def grant(self, decided: Sequence[tuple[Share, Decision]]) -> asyncio.Task[None]:
+    def grant(
+        self,
+        decided: Sequence[tuple[Share, Decision]],
+        otherwise: Otherwise = lambda _, __: None,
+    ) -> asyncio.Task[None]:
         """Make the decisions real: in the end all shares are granted, or all have failed.
 
         No gang is granted in part, whenever the daemon ends.
@@ -90,7 +97,8 @@ class Executor:
             ]
         self._step("grant written")
         shares = [share.id for share, _ in decided]
-        return self.acts.begin(shares, "granted", self._grant(intents, decided), frees=False)
+        work = self._grant(intents, [share for share, _ in decided], otherwise)
+        return self.acts.begin(shares, "granted", work, frees=False)
 
     async def edits(self, share: Share) -> Edits:
         """What a program of the share needs around it; the caller is an act on the share."""
@@ -194,25 +202,49 @@ class Executor:
         return share
 
     async def _grant(
-        self, intents: Sequence[Intent], decided: Sequence[tuple[Share, Decision]]
+        self, intents: list[Intent], shares: Sequence[Share], otherwise: Otherwise
     ) -> None:
-        made: list[tuple[Intent, Edits, Verification | None]] = []
-        for intent, (share, decision) in zip(intents, decided, strict=True):
-            candidate = replace(share, decision=decision)
+        made: list[_Made] = []
+        for place, share in enumerate(shares):
+            try:
+                made.append(await self._make(intents, place, share, otherwise))
+            except Exception as error:  # noqa: BLE001 (whatever it is, it ends this gang only)
+                await self._give_up(intents, intents[place], unexpected("a grant failed", error))
+                return
+        # Before they are confirmed, so that no program starts CUDA without its peers.
+        await self._peers.admit({share.uid for share in shares}, {share.id for share in shares})
+        self._granted(made)
+        self._step("grant confirmed")
+
+    async def _make(
+        self, intents: list[Intent], place: int, share: Share, otherwise: Otherwise
+    ) -> _Made:
+        """By another decision where one fails and leaves one; `intents` follows."""
+        while True:
+            intent = intents[place]
+            candidate = replace(share, decision=intent.decision)
             try:
                 edits = await self._prepare(candidate)
                 self._step("grant acted")
                 # The probe runs before the grant is confirmed, so no program starts under a promise
                 # that this driver does not keep (ADR 0004).
-                made.append((intent, edits, await self._verify(candidate, edits)))
-            except Exception as error:  # noqa: BLE001 (whatever it is, it ends this gang only)
-                await self._give_up(intents, intent, unexpected("a grant failed", error))
-                return
-        # Before they are confirmed, so that no program starts CUDA without its peers.
-        users = {share.uid for share, _ in decided}
-        await self._peers.admit(users, {share.id for share, _ in decided})
-        self._granted(made)
-        self._step("grant confirmed")
+                return intent, edits, await self._verify(candidate, edits)
+            except GpushareError as error:
+                if (decision := otherwise(candidate, error)) is None:
+                    raise
+                await self._undo_all(candidate)
+                self._step("undo acted")
+                intents[place] = self._replaced(intent, decision, error)
+
+    def _replaced(self, intent: Intent, decision: Decision, error: GpushareError) -> Intent:
+        """The same grant by another decision; a crash finds one of the two."""
+        why = f"{'+'.join(intent.decision.mechanisms)} failed, {_how(decision)} is tried: {error}"
+        with self._store.transaction():
+            self._store.intents.confirm(intent)
+            self._bus.publish("share.rolled_back", why, share=intent.share)
+            return self._store.intents.open(
+                Intent(share=intent.share, act=Act.GRANT, decision=decision)
+            )
 
     async def _prepare(self, share: Share) -> Edits:
         async with self.acts.gpus(share.decision.gpus if share.decision else ()):
@@ -299,7 +331,7 @@ class Executor:
         while len(self._failures) > _REMEMBERED:
             del self._failures[next(iter(self._failures))]
 
-    def _granted(self, made: Sequence[tuple[Intent, Edits, Verification | None]]) -> None:
+    def _granted(self, made: Sequence[_Made]) -> None:
         now = self._clock.now()
         with self._store.transaction():
             for intent, _, verified in made:

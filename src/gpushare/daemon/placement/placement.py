@@ -52,6 +52,7 @@ from gpushare.scheduler.order.tenancy import tenancy
 from gpushare.scheduler.placing.relocate import relocate
 from gpushare.store import Store
 
+from .fallback import Fallback
 from .queue import HeldBack, Queue, Unit
 from .reclaimer import Reclaimer
 from .replay import DecisionRecord
@@ -205,9 +206,13 @@ class PlacementService:
         for number, decision in enumerate(decisions):
             record = DecisionRecord(state=state, requests=unit, number=number, decision=decision)
             # Before the grant, so that the decision can be replayed even if granting fails.
-            self._store.decisions.put(unit[number].id, self._clock.now(), record.encode())
+            self._keep(unit[number].id, record)
         shares = [self._store.shares.get(request.id) for request in unit]
-        self._acts.report(self._executor.grant(list(zip(shares, decisions, strict=True))))
+        decided = list(zip(shares, decisions, strict=True))
+        self._acts.report(self._executor.grant(decided, Fallback(state, unit, self._keep)))
+
+    def _keep(self, share: ShareId, record: DecisionRecord) -> None:
+        self._store.decisions.put(share, self._clock.now(), record.encode())
 
     def _take_back(self, unit: Unit, state: Snapshot) -> bool:
         """Whether room is being taken back for the unit."""

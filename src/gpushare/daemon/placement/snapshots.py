@@ -71,6 +71,7 @@ class Snapshots:
             | dict(refusals.get(Rung.MIGRATE, {})),
             profiles=self._store.profiles.all(),
             host=self._host(machine, holding),
+            unready=self._ports.mechanisms.unready(gpu.uuid for gpu in machine.gpus),
         )
 
     def _host(self, machine: Machine, holding: Sequence[Share]) -> dict[GpuId, Bytes]:

@@ -47,6 +47,7 @@ class Room(Value):
     programs outside any share, or left there by suspended ones. `all_turns`: bytes that those which
     take turns may have together, `host`: those that can leave the GPU; None: any number. `alone`: a
     share there suffers no other. `names_visible`: any user may see the names of the shares there.
+    `unready`: why a mechanism serves no new share there now.
     """
 
     gpu: Gpu
@@ -59,6 +60,7 @@ class Room(Value):
     alone: bool = False
     foreign: Bytes = Bytes(0)
     names_visible: bool = False
+    unready: dict[MechanismName, str] = {}
 
     def free(self, *, turns: bool = False) -> Bytes:
         """Memory for one more share.
@@ -139,6 +141,7 @@ def room_of(state: Snapshot, gpu: Gpu, shares: Iterable[Share]) -> Room:
         alone=not without_others.isdisjoint(name for stack in stacks for name in stack),
         foreign=state.foreign.get(gpu.uuid, Bytes(0)),
         names_visible=state.policy.visibility is Visibility.SHARES,
+        unready=state.unready.get(gpu.uuid, {}),
     )
 
 
@@ -232,8 +235,17 @@ def refusal(room: Room, stack: Stack, request: Request) -> str:
     if withheld := room.gpu.health.withheld:
         return f"{room.label}, which {withheld}"
     need = grant_on(room.gpu, request.spec)
-    company = unfit_company(room, stack, request)
+    company = unready(room, stack) or unfit_company(room, stack, request)
     return company or shortage(room, need, turns=request.spec.turns)
+
+
+def unready(room: Room, stack: Stack) -> str:
+    """Which mechanism serves no new share there now; "" when each does.
+
+    Not for shares that are there: theirs is in the same trouble, and cannot end without them.
+    """
+    down = ((name, room.unready[name]) for name in stack.names if name in room.unready)
+    return next((f"{room.label}, where {name} cannot be used now: {why}" for name, why in down), "")
 
 
 def unfit_company(room: Room, stack: Stack, request: Request) -> str:

@@ -15,7 +15,7 @@ from gpushare.model.units import FULL, Bytes, Percent, format_bytes
 from gpushare.model.value import Value
 from gpushare.scheduler.capacity.room import grant_on
 from gpushare.scheduler.placing.decide import eligible
-from gpushare.scheduler.request.mechanisms import choose
+from gpushare.scheduler.request.mechanisms import choices
 from gpushare.scheduler.request.state import Request, Snapshot
 
 
@@ -131,7 +131,7 @@ def need(state: Snapshot, request: Request) -> Load:
     """
     try:
         usable = eligible(state, request)
-        alone = choose(state, request.spec).base.alone
+        alone = choices(state, request.spec)[0].base.alone
     # A request that can never be placed counts nothing; `decide` refuses it with the reason.
     except GpushareError:
         return NOTHING

@@ -8,21 +8,26 @@ from datetime import datetime
 from gpushare.model.share import Decision
 from gpushare.model.value import Value
 from gpushare.scheduler.capacity import explain
-from gpushare.scheduler.capacity.room import grant_on
+from gpushare.scheduler.capacity.room import Room, grant_on
 from gpushare.scheduler.capacity.timeline import Calendar, Stay
 
-from .fit import Candidate, bare_decision, fits, stay
+from .fit import Candidate, bare_decision, fits, stay, why_refused
 from .score import Choice, best_choice
 
 Unit = Sequence[Candidate]  # one request, or a gang
+_NAMED = 2  # reasons that are shown in full
 
 
 class Assignment(Value):
-    """Where one request is placed, and from when."""
+    """Where one request is placed, in which of its ways, and from when.
+
+    `passed`: ways that are better and have no place.
+    """
 
     candidate: Candidate
     choice: Choice
     stay: Stay
+    passed: tuple[str, ...] = ()
 
     def decision(self, *more: str) -> Decision:
         """The decision, with its reasons."""
@@ -33,7 +38,7 @@ class Assignment(Value):
             grants=grants,
             mechanisms=candidate.stack.names,
             enforcement=candidate.stack.enforcement,
-            why=(*reasons, *self.choice.why, *more),
+            why=(*reasons, *self.passed, *self.choice.why, *more),
             unprotected=explain.gaps(candidate.stack, candidate.spec),
         )
 
@@ -51,23 +56,54 @@ def assigned(
     """Assignments by place in the unit, up to the first that does not fit, and the calendar."""
     by_place: dict[int, Assignment] = {}
     for place in hardest_first(unit):
-        candidate = unit[place]
-        free = fits(calendar, candidate, start)
-        if len(free) < candidate.spec.gpus:
+        assignment = _placed(calendar, unit[place], start)
+        if assignment is None:
             break
-        by_place[place] = _assign(
-            calendar, candidate, best_choice(calendar.state, candidate, free), start
-        )
+        by_place[place] = assignment
         if len(unit) > 1:
             calendar = calendar.joined([by_place[place].stay])
     return calendar, by_place
 
 
+def _placed(calendar: Calendar, candidate: Candidate, start: datetime) -> Assignment | None:
+    passed: list[Candidate] = []
+    for way in candidate.ways:
+        free = fits(calendar, way, start)
+        if len(free) >= way.spec.gpus:
+            return _assign(calendar, way, free, passed, start)
+        passed.append(way)
+    return None
+
+
 def _assign(
-    calendar: Calendar, candidate: Candidate, choice: Choice, start: datetime
+    calendar: Calendar,
+    candidate: Candidate,
+    free: Sequence[Room],
+    passed: Sequence[Candidate],
+    start: datetime,
 ) -> Assignment:
+    choice = best_choice(calendar.state, candidate, free)
     places = stay(calendar, candidate.request, bare_decision(candidate, choice.rooms), start)
-    return Assignment(candidate=candidate, choice=choice, stay=places)
+    return Assignment(
+        candidate=candidate,
+        choice=choice,
+        stay=places,
+        passed=tuple(_passed(calendar, way, start) for way in passed),
+    )
+
+
+def _passed(calendar: Calendar, way: Candidate, start: datetime) -> str:
+    waits_for = or_reasons(calendar, way, start)
+    return f"not {'+'.join(way.stack.names)}, which would wait for {waits_for}"
+
+
+def or_reasons(calendar: Calendar, candidate: Candidate, start: datetime) -> str:
+    """What the request would wait for in this way, on the GPUs where it could be."""
+    window = calendar.until(candidate.spec, start)
+    reasons = {why_refused(calendar, candidate, gpu, window) for gpu in candidate.gpus} - {""}
+    named, more = sorted(reasons)[:_NAMED], len(reasons) - _NAMED
+    others = [f"one of {more} more like it"] if more > 0 else []
+    return " or ".join(named + others) or f"{candidate.spec.gpus} GPUs at the same time"
 
 
 def hardest_first(unit: Unit) -> list[int]:
@@ -100,4 +136,4 @@ def _possible(calendar: Calendar, unit: Unit, start: datetime) -> bool:
     """Whether all of them could be placed; for a single one enough room is enough."""
     if len(unit) > 1:
         return bool(assign(calendar, unit, start))
-    return len(fits(calendar, unit[0], start)) >= unit[0].spec.gpus
+    return any(len(fits(calendar, way, start)) >= way.spec.gpus for way in unit[0].ways)

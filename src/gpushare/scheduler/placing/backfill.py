@@ -19,7 +19,7 @@ from gpushare.scheduler.request.gang import units
 from gpushare.scheduler.request.state import Request, Snapshot
 
 from .assign import Unit, assign, earliest, hardest_first
-from .fit import Candidate, accompanied, as_candidate, bare_decision, stay
+from .fit import Candidate, accompanied, as_candidate, bare_decision, nearest, stay
 
 
 def served(calendar: Calendar) -> Calendar:
@@ -73,7 +73,7 @@ def _standing(calendar: Calendar, unit: Unit, *, everywhere: bool) -> list[Stay]
     """
     stays: list[Stay] = []
     for place in hardest_first(unit):
-        candidate = unit[place]
+        candidate = nearest(calendar, unit[place], calendar.start)
         rooms = _likely(calendar, candidate)
         if len(rooms) < candidate.spec.gpus:
             return []

@@ -51,10 +51,12 @@ def claim_booking(state: Snapshot, request: Request) -> Decision | Waiting | Non
     if booking is None:
         return None
     candidate, calendar = as_candidate(state, request), timeline(state, without=request.id)
-    free = {room.gpu.uuid for room in fits(calendar, candidate, calendar.start)}
     # GPUs may have been lost since the booking, and mechanisms may have come or gone.
-    if free.issuperset(booking.gpus) and booking.mechanisms == candidate.stack.names:
-        return booking
+    booked = (way for way in candidate.ways if way.stack.names == booking.mechanisms)
+    for way in booked:
+        free = {room.gpu.uuid for room in fits(calendar, way, calendar.start)}
+        if free.issuperset(booking.gpus):
+            return booking
     if assignments := assign(calendar, [candidate], calendar.start):
         return assignments[0].decision(
             "its time has come, and the GPUs that were kept cannot be had"

@@ -87,7 +87,7 @@ def _incomplete(state: Snapshot, unit: Unit, more: int) -> Waiting:
 
 
 def _position(state: Snapshot, unit: Unit) -> int:
-    return position(state, [gpu.uuid for candidate in unit for gpu in candidate.gpus])
+    return position(state, [gpu for candidate in unit for gpu in candidate.reach])
 
 
 def _gang(unit: Unit) -> str:

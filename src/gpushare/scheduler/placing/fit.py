@@ -4,6 +4,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from gpushare.model.errors import NeverFitsError, NoGpuError, NoSuchGpuError
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
@@ -11,19 +13,41 @@ from gpushare.model.share import Decision, Share, State
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import format_bytes
 from gpushare.model.value import Value
-from gpushare.scheduler.capacity.room import Room, below_context, grant_on, never, refusal
+from gpushare.scheduler.capacity.room import (
+    Room,
+    below_context,
+    grant_on,
+    never,
+    refusal,
+    unfit_company,
+    unready,
+)
 from gpushare.scheduler.capacity.timeline import Calendar, Stay, Window, describe_kept
 from gpushare.scheduler.request.affinity import missing_neighbour, wanted_neighbours
-from gpushare.scheduler.request.mechanisms import Stack, choose, refused_by_mode
+from gpushare.scheduler.request.mechanisms import Stack, choices, refused_by_mode
 from gpushare.scheduler.request.state import Request, Snapshot
 
 
 class Candidate(Value):
-    """A request, the mechanisms that would make it real, and the GPUs that could ever hold it."""
+    """A request, the mechanisms that would make it real, and the GPUs that could ever hold it.
+
+    `others`: the same request by other mechanisms.
+    """
 
     request: Request
     stack: Stack
     gpus: tuple[Gpu, ...]
+    others: tuple["Candidate", ...] = ()
+
+    @property
+    def ways(self) -> tuple["Candidate", ...]:
+        """The request by each stack that holds what it asks for, best first."""
+        return (self, *self.others)
+
+    @property
+    def reach(self) -> set[GpuId]:
+        """GPUs that could ever hold it in any way."""
+        return {gpu.uuid for way in self.ways for gpu in way.gpus}
 
     @property
     def spec(self) -> ShareSpec:
@@ -34,10 +58,15 @@ class Candidate(Value):
 def as_candidate(state: Snapshot, request: Request) -> Candidate:
     """What the request comes to on this machine; raises as `decide` does."""
     gpus = _able(state, request)
-    stack = choose(state, request.spec, gpus)
+    stacks = choices(state, request.spec, gpus)
+    first, *others = (_by(stack, state, request, gpus) for stack in stacks)
+    return replace(first, others=tuple(others))
+
+
+def _by(stack: Stack, state: Snapshot, request: Request, gpus: Sequence[Gpu]) -> Candidate:
     refused = refused_by_mode(state, stack.base, gpus)
-    gpus = tuple(gpu for gpu in gpus if gpu.uuid not in refused)
-    return Candidate(request=request, stack=stack, gpus=gpus)
+    open_gpus = tuple(gpu for gpu in gpus if gpu.uuid not in refused)
+    return Candidate(request=request, stack=stack, gpus=open_gpus)
 
 
 def eligible(state: Snapshot, request: Request) -> set[GpuId]:
@@ -91,6 +120,17 @@ def fits(calendar: Calendar, candidate: Candidate, start: datetime) -> list[Room
     window = calendar.until(candidate.spec, start)
     free = (gpu for gpu in candidate.gpus if not why_refused(calendar, candidate, gpu, window))
     return [calendar.real.room(gpu, start) for gpu in free]
+
+
+def nearest(calendar: Calendar, candidate: Candidate, start: datetime) -> Candidate:
+    """Of its ways the one that the fewest neighbours are against; of equal ones the best."""
+
+    def prevented(way: Candidate) -> int:
+        rooms = (calendar.room(gpu, start) for gpu in way.gpus)
+        by = (unready(it, way.stack) or unfit_company(it, way.stack, way.request) for it in rooms)
+        return sum(map(bool, by)) - len(way.gpus)
+
+    return min(candidate.ways, key=prevented) if candidate.others else candidate
 
 
 def why_refused(calendar: Calendar, candidate: Candidate, gpu: Gpu, window: Window) -> str:

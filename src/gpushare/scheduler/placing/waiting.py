@@ -4,17 +4,17 @@
 from collections.abc import Hashable, Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import GpuId
 from gpushare.scheduler.capacity.timeline import Calendar
 from gpushare.scheduler.request.gang import units
-from gpushare.scheduler.request.mechanisms import choose
+from gpushare.scheduler.request.mechanisms import choices
 from gpushare.scheduler.request.state import Request, Snapshot, Waiting
 
-from .assign import Unit, assigned, earliest, hardest_first
-from .fit import eligible, why_refused
-
-_NAMED = 2  # reasons that are shown in full
+from .assign import Unit, assign, assigned, earliest, hardest_first, or_reasons
+from .fit import Candidate, as_candidate, eligible, nearest
 
 
 def waiting(calendar: Calendar, unit: Unit, place: int) -> Waiting:
@@ -45,7 +45,7 @@ def _asked(request: Request) -> Hashable:
 def _reach(state: Snapshot, request: Request) -> set[GpuId]:
     """GPUs that a waiting request could use; none when it can never be placed."""
     try:
-        choose(state, request.spec)
+        choices(state, request.spec)
         return eligible(state, request)
     except GpushareError:
         return set()
@@ -55,8 +55,20 @@ def lacking(calendar: Calendar, unit: Unit, start: datetime) -> str:
     """What the first that does not fit would need, once those before it are placed."""
     calendar, assignments = assigned(calendar, unit, start)
     candidate = unit[hardest_first(unit)[len(assignments)]]
-    window = calendar.until(candidate.spec, start)
-    reasons = {why_refused(calendar, candidate, gpu, window) for gpu in candidate.gpus} - {""}
-    named, more = sorted(reasons)[:_NAMED], len(reasons) - _NAMED
-    others = [f"one of {more} more like it"] if more > 0 else []
-    return " or ".join(named + others) or f"{candidate.spec.gpus} GPUs at the same time"
+    way = nearest(calendar, candidate, start)
+    return or_reasons(calendar, way, start) + _instead(calendar, candidate, start)
+
+
+def _instead(calendar: Calendar, candidate: Candidate, start: datetime) -> str:
+    """For a request that names a mechanism: whether it could start now without that."""
+    if candidate.spec.mechanism is None:
+        return ""
+    spec = replace(candidate.spec, mechanism=None)
+    try:
+        free = as_candidate(calendar.state, replace(candidate.request, spec=spec))
+    except GpushareError:
+        return ""
+    if not (found := assign(calendar, [free], start)):
+        return ""
+    by = "+".join(found[0].candidate.stack.names)
+    return f"; without --mechanism it could start now, by {by}"

@@ -18,11 +18,13 @@ from .state import Snapshot
 class Stack(Value):
     """A base and the layers on it, and why they were taken.
 
-    `whole`: the share has all of its GPUs' memory and compute.
+    `whole`: the share has all of its GPUs' memory and compute. `holds`: it serves the need for
+    which its base was taken; False: nothing else was there.
     """
 
     promises: tuple[Promise, ...]
     whole: bool = False
+    holds: bool = True
     why: tuple[str, ...] = ()
 
     @property
@@ -41,25 +43,31 @@ class Stack(Value):
         return enforcement(self.promises, whole=self.whole)
 
 
-def choose(state: Snapshot, spec: ShareSpec, gpus: Iterable[Gpu] | None = None) -> Stack:
-    """The best stack that the machine has and that isolates enough, whether there is room or not.
+def choices(
+    state: Snapshot, spec: ShareSpec, gpus: Iterable[Gpu] | None = None
+) -> tuple[Stack, ...]:
+    """Every stack that the machine has and that holds what is asked for, best first: at least one.
 
-    `gpus`: those that the share could have; all of the machine by default. Raises UnsupportedError
-    with the reason for each one that is missing.
+    Whether there is room is not looked at. `gpus`: those that the share could have; all of the
+    machine by default. Raises UnsupportedError with the reason for each one that is missing.
     """
     gpus = state.machine.gpus if gpus is None else tuple(gpus)
+    stacks: list[Stack] = []
     missing: list[str] = []
-    for base, reason in _bases(state, spec, gpus):
-        stack = _stack(state, spec, base, reason)
-        problem = _problem(state, spec, stack) or _closed(state, spec, stack, gpus)
-        if not problem:
-            return stack
-        missing.append(problem)
-    raise UnsupportedError(
-        f"this machine cannot share a GPU{_wish(spec)}",
-        "; ".join(missing),
-        "see what it can do: gpushare gpus -o wide",
-    )
+    for base, use in _bases(state, spec, gpus):
+        stack = _stack(state, spec, base, use)
+        if problem := _problem(state, spec, stack) or _closed(state, spec, stack, gpus):
+            missing.append(problem)
+        else:
+            stacks.append(stack)
+    if not stacks:
+        raise UnsupportedError(
+            f"this machine cannot share a GPU{_wish(spec)}",
+            "; ".join(missing),
+            "see what it can do: gpushare gpus -o wide",
+        )
+    # One that leaves something unheld is for machines where nothing holds it, not against waiting.
+    return tuple(stack for stack in stacks if stack.holds) or tuple(stacks[:1])
 
 
 def refused_by_mode(state: Snapshot, base: Promise, gpus: Iterable[Gpu]) -> dict[GpuId, str]:
@@ -98,18 +106,22 @@ def whole_memory(spec: ShareSpec) -> bool:
     return spec.memory.limit is None and spec.memory.share is None
 
 
-def _bases(state: Snapshot, spec: ShareSpec, gpus: Iterable[Gpu]) -> Iterator[tuple[Promise, str]]:
-    """Bases that serve the spec, best first, and why each is taken."""
-    if spec.mechanism is not None:
-        yield _named_base(state, spec.mechanism), f"{spec.mechanism} was requested"
-        return
+def _bases(state: Snapshot, spec: ShareSpec, gpus: Iterable[Gpu]) -> Iterator[tuple[Promise, Use]]:
+    """Bases that serve the spec, best first, each once."""
     need = _base_need(spec)
+    if spec.mechanism is not None:
+        use = Use(need=need, why=f"{spec.mechanism} was requested")
+        yield _named_base(state, spec.mechanism), use
+        return
     layered = any(state.machine.has(layer.mechanism) for layer, _ in _layers_for(state, need))
-    for base, use in _users(state, need, layer=False):
-        if use.layered in {None, layered}:
-            yield base, _why(use, spec)
-    if all(gpu.admits_one for gpu in gpus):
-        yield from ((base, _why(use, spec)) for base, use in _users(state, Need.MODE, layer=False))
+    users = [it for it in _users(state, need, layer=False) if it[1].layered in {None, layered}]
+    if need is not Need.HARD and any(gpu.admits_one for gpu in gpus):
+        users += _users(state, Need.MODE, layer=False)
+    # Of two uses of one base the first counts, by which it was ranked.
+    once: dict[MechanismName, tuple[Promise, Use]] = {}
+    for base, use in users:
+        once.setdefault(base.mechanism, (base, use))
+    yield from once.values()
 
 
 def _named_base(state: Snapshot, name: MechanismName) -> Promise:
@@ -160,12 +172,13 @@ def _layer_need(spec: ShareSpec) -> Need | None:
     return Need.PRIORITY if spec.priority is not Priority.NORMAL else None
 
 
-def _stack(state: Snapshot, spec: ShareSpec, base: Promise, reason: str) -> Stack:
+def _stack(state: Snapshot, spec: ShareSpec, base: Promise, use: Use) -> Stack:
     layers, layer_reasons = _layers(state, spec)
     return Stack(
         promises=(base, *layers),
         whole=whole_memory(spec) and spec.compute.limit == FULL,
-        why=(f"base {base.mechanism}: {reason}", *layer_reasons),
+        holds=use.holds,
+        why=(f"base {base.mechanism}: {_why(use, spec)}", *layer_reasons),
     )
 
 
@@ -206,6 +219,8 @@ def _problem(state: Snapshot, spec: ShareSpec, stack: Stack) -> str:
             return f"{name}: {state.machine.why_not(name)}"
     if stack.base.max_gpus is not None and spec.gpus > stack.base.max_gpus:
         return f"{stack.base.mechanism}: one share can have {stack.base.max_gpus} GPU by it"
+    if spec.near and stack.base.alone:
+        return f"{stack.base.mechanism}: a share alone on its GPU is near no other; give it -m"
     if not _isolates(stack, spec.isolation):
         return _weakness(stack)
     return ""

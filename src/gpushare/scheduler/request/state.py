@@ -9,7 +9,7 @@ from gpushare.model.policy.tenant import Policy
 from gpushare.model.profile import Profile
 from gpushare.model.promise import Promise
 from gpushare.model.share import Share
-from gpushare.model.spec import ShareSpec
+from gpushare.model.spec import MechanismName, ShareSpec
 from gpushare.model.units import Bytes
 from gpushare.model.value import Value
 
@@ -37,7 +37,7 @@ class Snapshot(Value):
     included; `hours`: GPU hours within the policy's period, likewise. `unmovable`: why a share
     could not be suspended now, `unmigratable`: why it could not move to another GPU; absent: it
     could. `host`: bytes of host memory that shares which take turns on a GPU can leave it for;
-    absent: not known to be bounded.
+    absent: not known to be bounded. `unready`: why a mechanism serves no new share on a GPU now.
     """
 
     machine: Machine
@@ -54,6 +54,7 @@ class Snapshot(Value):
     unmigratable: dict[ShareId, str] = {}
     profiles: tuple[Profile, ...] = ()
     host: dict[GpuId, Bytes] = {}
+    unready: dict[GpuId, dict[MechanismName, str]] = {}
 
 
 class Waiting(Value):
