@@ -94,6 +94,7 @@ REQUIREMENTS: dict[tuple[str, str], Requirement] = {
     ("POST", "/v1/audit/heads"): Requirement(Role.OPERATOR, "audit:write"),
     ("GET", "/v1/leftovers"): Requirement(Role.OPERATOR, "leftovers:read"),
     ("POST", "/v1/leftovers/clean"): Requirement(Role.OPERATOR, "leftovers:write"),
+    ("POST", "/v1/backup"): Requirement(Role.OPERATOR, "backup:write"),
     ("GET", "/v1/profiles"): Requirement(Role.OPERATOR, "profiles:read"),
     ("GET", "/v1/version"): Requirement(_LOOK),
     ("GET", "/v1/openapi.json"): Requirement(_LOOK),

@@ -39,6 +39,8 @@ VERBS = {
     "apply": Verb("policy.apply", "Set the policy of the machine from a file."),
     "export": Verb("policy.export", "Print the policy of the machine as a file."),
     "clean": Verb("daemon.clean", "List and remove leftovers of ended shares."),
+    "backup": Verb("daemon.backup", "Copy the state of the daemon to a file."),
+    "restore": Verb("daemon.restore", "Replace the state of the daemon by a backup."),
     "audit": Verb("audit.audit", "Show, verify and export the audit log."),
     "token": Verb("access.token", "Manage access tokens for remote callers."),
     "login": Verb("access.login", "Log in to a daemon on another machine."),

@@ -22,6 +22,7 @@ from gpushare.model.leftover import (
 )
 from gpushare.model.share import State, Verification
 from gpushare.model.spec import ShareSpec
+from gpushare.model.state.backup import Backup
 from gpushare.model.units import Seconds
 from gpushare.model.value import Value
 from gpushare.model.view import (
@@ -189,6 +190,10 @@ class Client:
     def clean(self, request: CleanRequest) -> Sequence[Cleaned]:
         """Remove leftovers of gpushare and end the named processes; for operators."""
         return self._act("POST", "/v1/leftovers/clean", CleanReport, request).items
+
+    def backup(self) -> Backup:
+        """A copy of the daemon's state, as the content of a file; for operators."""
+        return self._act("POST", "/v1/backup", Backup)
 
     def version(self) -> VersionView:
         """The versions of daemon and driver."""

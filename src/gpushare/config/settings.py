@@ -5,6 +5,7 @@ from enum import StrEnum, unique
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from gpushare.model.scheduling import SchedulingSettings
@@ -201,3 +202,9 @@ class Settings(SchedulingSettings, kw_only=True):
         AuditCopy,
         Meta(description="Copy each record to: `syslog` (`/dev/log`), `journald` or `none`."),
     ] = AuditCopy.NONE
+
+
+def shown(settings: Settings) -> dict[str, str]:
+    """Each setting as text."""
+    plain = msgspec.to_builtins(settings, enc_hook=str)
+    return {name: str(value) for name, value in plain.items()}

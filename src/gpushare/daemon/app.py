@@ -23,6 +23,7 @@ from .base import descriptors, logs, paths
 from .compose import Parts
 from .host_wiring import boot_id, host_ports
 from .listeners import Listeners, rules
+from .services.backups import restored_message
 
 _XID_SECONDS = 1.0
 # Between passes, so that a turn of some seconds does not end a whole interval late.
@@ -57,6 +58,9 @@ async def _serve(settings: Settings, step: Step, *, accept_loss: bool) -> None:
         assert audit is not None
         # Before the first pass, so that what it does is recorded.
         audit.start(settings)
+        if (note := store.restored) is not None:
+            parts.bus.publish("state.restored", restored_message(note))
+            store.forget_restore()
         for loss in store.losses:
             parts.bus.publish("state.lost", loss)
         try:

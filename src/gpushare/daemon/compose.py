@@ -19,6 +19,7 @@ from gpushare.daemon.audit.forward import forwarder
 from gpushare.daemon.audit.writer import AuditWriter
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.services.admission import Admission
+from gpushare.daemon.services.backups import DaemonBackups
 from gpushare.daemon.services.entering import Entering
 from gpushare.daemon.services.leftovers import DaemonLeftovers
 from gpushare.daemon.services.machine_service import DaemonMachine
@@ -101,6 +102,19 @@ class Parts(LoopParts):
             observer=self.observer,
             processes=self.processes,
             signalling=self.signalling,
+        )
+
+    @cached_property
+    def backups(self) -> DaemonBackups:
+        writer = self.audit_writer
+        return DaemonBackups(
+            self.store,
+            self.bus,
+            self.ports.clock,
+            access=self.access,
+            machine=self.machine,
+            log=writer.log if writer else None,
+            settings=self._settings,
         )
 
     @cached_property
@@ -190,6 +204,7 @@ class Parts(LoopParts):
             rules=self.policy,
             audit=self.audit,
             leftovers=self.leftovers,
+            backups=self.backups,
             profiles=DaemonProfiles(self.store, self.access),
         )
 

@@ -119,6 +119,12 @@ _MACHINE = (
         when="The state file has lost changes or rows, and the daemon started without them",
         level=Severity.ERROR,
     ),
+    EventType(type="state.backed_up", when="A backup of the state was made"),
+    EventType(
+        type="state.restored",
+        when="The daemon started with a state that was restored from a backup",
+        level=Severity.WARNING,
+    ),
     EventType(type="token.created", when="A token was created"),
     EventType(type="token.revoked", when="Tokens were revoked"),
 )

@@ -13,6 +13,7 @@ from .leftover import LeftoverService
 from .profile import ProfileService
 from .share import Caller, State, Verification
 from .spec import ShareSpec
+from .state.backup import BackupService
 from .units import Seconds
 from .view import (
     CreateRequest,
@@ -47,6 +48,9 @@ class Service(Protocol):
 
     @property
     def leftovers(self) -> LeftoverService: ...
+
+    @property
+    def backups(self) -> BackupService: ...
 
     @property
     def profiles(self) -> ProfileService: ...

@@ -9,6 +9,7 @@ from gpushare.config.announced import LOCK
 from gpushare.model.errors import DeniedError, StateFullError
 from gpushare.store.audit.marks import Marks
 
+from . import backup
 from .commit_mark import CommitMark
 from .contexts import ContextCosts
 from .database import Database
@@ -32,7 +33,8 @@ class Store:
     """Opened by one daemon at a time.
 
     `boot`: id of this boot of the machine. `accept_loss`: open a file that has lost changes or
-    essential rows. `losses`: what was lost, and rows that were put aside.
+    essential rows. `losses`: what was lost, and rows that were put aside. `restored`: a restore
+    that no daemon has reported yet.
 
     Raises DaemonRunningError, StateCorruptError, StateLostError, StateVersionError, StateFullError,
     DeniedError.
@@ -48,6 +50,9 @@ class Store:
                 f"cannot write {state_dir}", str(error), "use --state-dir, or start as root"
             ) from error
         try:
+            # A restore that was cut short takes place now, before anything is read.
+            backup.finish(state_dir)
+            self.restored = backup.noted(state_dir)
             self._reserve = Reserve(state_dir / "state.reserve")
             self._db = Database(state_dir / "state.db", full=self._reserve.give_up)
         except BaseException:
@@ -88,6 +93,14 @@ class Store:
     def checkpoint(self) -> None:
         """Make state.db complete without its write-ahead log, for copies of that file alone."""
         self._db.checkpoint()
+
+    def forget_restore(self) -> None:
+        """The restore is reported."""
+        backup.forget(self._db.path.parent)
+
+    def copy(self) -> tuple[bytes, dict[str, int], int]:
+        """The state at one moment, rows by table, and its schema; can be called in any thread."""
+        return backup.copied(self._db.path)
 
     def check_room(self) -> None:
         """Raises StateFullError while the disk has no room for more than the end of shares."""

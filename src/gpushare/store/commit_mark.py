@@ -52,3 +52,12 @@ class CommitMark:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def known_events(path: Path) -> int:
+    """The number of the newest event that the mark at this path knows; 0: nothing is known."""
+    try:
+        number = path.read_bytes()[:_SIZE].decode(errors="replace").partition(" ")[0]
+    except OSError:
+        return 0
+    return int(number) if number.isascii() and number.isdecimal() else 0

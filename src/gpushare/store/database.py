@@ -168,6 +168,11 @@ def _corrupt(path: Path, verdict: str) -> StateCorruptError:
     )
 
 
+def newest_schema() -> int:
+    """The schema that this version writes."""
+    return len(_schema())
+
+
 def _schema() -> list[str]:
     folder = files(__package__) / "schema"
     names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".sql"))

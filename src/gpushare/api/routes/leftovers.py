@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls about leftovers and about past runs."""
+"""Calls of upkeep: leftovers, backups, past runs."""
 
 from gpushare.api.route import Call, Route
 from gpushare.model.leftover import CleanReport, CleanRequest, LeftoverList
 from gpushare.model.profile import ProfileList
 from gpushare.model.service import Service
+from gpushare.model.state.backup import Backup
 from gpushare.model.value import Value
 
 
@@ -14,6 +15,10 @@ async def _list(service: Service, call: Call) -> Value:
 
 async def _clean(service: Service, call: Call) -> Value:
     return CleanReport(items=tuple(await service.leftovers.clean(call.body, call.caller)))
+
+
+async def _backup(service: Service, call: Call) -> Value:
+    return await service.backups.make(call.caller)
 
 
 async def _profiles(service: Service, call: Call) -> Value:
@@ -28,6 +33,7 @@ ROUTES = (
           _list, LeftoverList),
     Route("POST", "/v1/leftovers/clean", "Remove leftovers of gpushare, end the named processes",
           _clean, CleanReport, takes=CleanRequest),
+    Route("POST", "/v1/backup", "Copy the state of the daemon; for operators", _backup, Backup),
     Route("GET", "/v1/profiles", "Show the speed of programs alone and next to others",
           _profiles, ProfileList),
 )  # fmt: skip

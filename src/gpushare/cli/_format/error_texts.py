@@ -263,6 +263,20 @@ EXPLANATIONS = {
             "`gpushare clean` lists what belonged to shares that are gone."
         ),
     ),
+    "GS1606": (
+        (
+            "The file is no backup of gpushare, was cut off or changed, or a newer version wrote "
+            "it. Nothing was changed."
+        ),
+        "Use another backup. `unzip -p FILE manifest.json` shows where and when one was made.",
+    ),
+    "GS1607": (
+        (
+            "The backup is of another machine, or programs run in shares that it does not know, "
+            "whose memory could then be granted twice. Nothing was changed."
+        ),
+        "End those programs, or use the option that the message names.",
+    ),
     "GS1701": (
         (
             "Even an empty machine has no room: too much memory, too many GPUs, or no "

@@ -46,6 +46,7 @@ from gpushare.store import Store
 from gpushare.verification.escapes import with_escapes
 
 from .admission import Admission
+from .backups import DaemonBackups
 from .entering import Entering
 from .leftovers import DaemonLeftovers
 from .machine_service import DaemonMachine
@@ -86,6 +87,7 @@ class DaemonService:
     rules: DaemonPolicy
     audit: DaemonAudit
     leftovers: DaemonLeftovers
+    backups: DaemonBackups
     profiles: DaemonProfiles
 
     async def create(self, request: CreateRequest, caller: Caller) -> ShareView:

@@ -46,7 +46,9 @@ Every error says what happened, because of what, which command helps, and carrie
     │   ├── StateFullError             GS1602
     │   ├── StateVersionError          GS1603
     │   ├── AuditBrokenError           GS1604  exit 3
-    │   └── StateLostError             GS1605
+    │   ├── StateLostError             GS1605
+    │   ├── BackupError                GS1606
+    │   └── RestoreRefusedError        GS1607
     ├── NeverFitsError                 GS1701  exit 2    HTTP 422
     ├── NoCapacityError                GS1702  exit 75   HTTP 409
     ├── ConflictError                  GS1703  exit 1    HTTP 409
@@ -74,6 +76,7 @@ from .base import (
 )
 from .machine import (
     AuditBrokenError,
+    BackupError,
     CgroupError,
     DaemonError,
     DaemonRunningError,
@@ -91,6 +94,7 @@ from .machine import (
     NotEnforcedError,
     ProtocolError,
     RegionCorruptError,
+    RestoreRefusedError,
     StateCorruptError,
     StateError,
     StateFullError,
@@ -137,6 +141,7 @@ from .shares import (
 
 __all__ = [
     "AuditBrokenError",
+    "BackupError",
     "BadQuantityError",
     "BadSpecError",
     "CgroupError",
@@ -181,6 +186,7 @@ __all__ = [
     "QuotaError",
     "RateLimitedError",
     "RegionCorruptError",
+    "RestoreRefusedError",
     "RoleError",
     "SocketDeniedError",
     "StateCorruptError",

@@ -146,3 +146,15 @@ class StateLostError(StateError):
     """The state database lacks changes that the daemon had committed."""
 
     code = "GS1605"
+
+
+class BackupError(StateError):
+    """A file is no backup that can be restored."""
+
+    code = "GS1606"
+
+
+class RestoreRefusedError(StateError):
+    """The backup is sound, but this machine is not in a state that it could be restored to."""
+
+    code = "GS1607"
