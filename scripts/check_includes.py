@@ -47,7 +47,7 @@ LADDERS: Mapping[str, Ladder] = {
         ("cuda/stream",),
         ("cuda/alloc", "cuda/code"),
         ("cuda/context",),
-        ("cuda/launch",),
+        ("cuda/launch", "cuda/runtime"),
     ),
 }
 _INCLUDE = re.compile(r'\s*#\s*include\s*["<]([^">]+)[">]')

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Entry points of kernels: attributes, parameters, occupancy. */
-#include "cuda/core/context.h"
+/* Entry points of kernels: attributes and parameters. */
 #include "cuda/core/device.h"
 #include "cuda/core/entry.h"
 #include "cuda/core/handle.h"
-#include "cuda/core/mps_client.h"
 #include "cuda/execution/kernel.h"
 
 #define FUNCTION(handle) CHECK(gs_handle_is(handle, KIND_FUNCTION), CUDA_ERROR_INVALID_HANDLE)
@@ -133,63 +131,4 @@ CUresult cuKernelSetCacheConfig(CUkernel kernel, CUfunc_cache config, CUdevice o
     FUNCTION(kernel);
     CHECK(config <= CU_FUNC_CACHE_PREFER_EQUAL, CUDA_ERROR_INVALID_VALUE);
     return gs_ordinal(ordinal, &device);
-}
-
-static int blocks_per_sm(CUcontext ctx, int block, size_t dynamic)
-{
-    const gs_device *device = gs_device_of(ctx->device);
-    int warps = (block + 31) / 32;
-    int by_threads = (int)device->threads_per_sm / MAX(warps * 32, 1);
-    int by_shared = dynamic ? (int)(device->shared_per_sm / (dynamic + 1024)) : 32;
-    return block < 1 || block > 1024 ? 0 : MIN(32, MIN(by_threads, by_shared));
-}
-
-CUresult cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, CUfunction function,
-                                                              int block, size_t dynamic,
-                                                              unsigned int flags)
-{
-    ENTER(NEED_CONTEXT);
-    FUNCTION(function);
-    CHECK(blocks && block > 0 && flags <= 1, CUDA_ERROR_INVALID_VALUE);
-    *blocks = blocks_per_sm(call.ctx, block, dynamic);
-    return CUDA_SUCCESS;
-}
-
-CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, CUfunction function, int block,
-                                                     size_t dynamic)
-{
-    return cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, function, block, dynamic,
-                                                                0);
-}
-
-CUresult cuOccupancyMaxPotentialBlockSizeWithFlags(int *grid, int *block, CUfunction function,
-                                                   CUoccupancyB2DSize shared, size_t dynamic,
-                                                   int limit, unsigned int flags)
-{
-    ENTER(NEED_CONTEXT);
-    FUNCTION(function);
-    CHECK(grid && block && flags <= 1, CUDA_ERROR_INVALID_VALUE);
-    *block = limit > 0 ? MIN(limit, 1024) : 1024;
-    dynamic = shared ? shared(*block) : dynamic;
-    *grid = (int)gs_mps_sms(gs_device_of(call.ctx->device))
-            * MAX(1, blocks_per_sm(call.ctx, *block, dynamic));
-    return CUDA_SUCCESS;
-}
-
-CUresult cuOccupancyMaxPotentialBlockSize(int *grid, int *block, CUfunction function,
-                                          CUoccupancyB2DSize shared, size_t dynamic, int limit)
-{
-    return cuOccupancyMaxPotentialBlockSizeWithFlags(grid, block, function, shared, dynamic, limit,
-                                                     0);
-}
-
-CUresult cuOccupancyAvailableDynamicSMemPerBlock(size_t *dynamic, CUfunction function, int blocks,
-                                                 int block)
-{
-    ENTER(NEED_CONTEXT);
-    FUNCTION(function);
-    CHECK(dynamic && blocks > 0 && block > 0, CUDA_ERROR_INVALID_VALUE);
-    uint32_t each = gs_device_of(call.ctx->device)->shared_per_sm / (uint32_t)blocks;
-    *dynamic = each > 1024 ? each - 1024 : 0;
-    return CUDA_SUCCESS;
 }

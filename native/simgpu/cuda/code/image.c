@@ -93,15 +93,6 @@ static void read_params(CUfunction function, const char *text)
     }
 }
 
-static void add_global(CUmodule module, const char *name, uint64_t size)
-{
-    gs_global *global = calloc(1, sizeof *global);
-    snprintf(global->name, sizeof global->name, "%s", name);
-    global->size = size;
-    global->next = module->globals;
-    module->globals = global;
-}
-
 /* The text behind an initial value: at the comma or semicolon. */
 static const char *skip_value(const char *text)
 {
@@ -129,7 +120,7 @@ static const char *read_list(CUmodule module, const char *text, char *name, uint
     for (;;) {
         uint64_t size = element;
         text = skip_value(read_extent(text, &size));
-        add_global(module, name, size);
+        gs_module_add_global(module, name, size);
         if (*text != ',')
             return text;
         text = next_word(text + 1, name, 160);

@@ -19,8 +19,22 @@ typedef struct fatbin_entry {
     uint16_t kind, version;
     uint32_t header_size;
     uint64_t size;
+    uint32_t unused[6];
+    uint64_t flags;
 } fatbin_entry;
+enum { FATBIN_PTX = 1, FATBIN_LZ4 = 0x2000, FATBIN_ZSTD = 0x8000 };
 
+static bool read_text(CUmodule module, const fatbin_entry *entry, const unsigned char *payload)
+{
+    if (entry->kind != FATBIN_PTX || entry->flags & (FATBIN_LZ4 | FATBIN_ZSTD))
+        return false;
+    char *text = strndup((const char *)payload, entry->size);
+    bool read = text && gs_ptx_parse(module, text);
+    free(text);
+    return read;
+}
+
+/* Code for a GPU comes before PTX of the same kernels, as in what nvcc writes. */
 static void read_fatbin(CUmodule module, const unsigned char *image)
 {
     const fatbin_header *header = (const fatbin_header *)image;
@@ -29,6 +43,8 @@ static void read_fatbin(CUmodule module, const unsigned char *image)
         const fatbin_entry *entry = (const fatbin_entry *)at;
         const unsigned char *payload = at + entry->header_size;
         if (memcmp(payload, "\177ELF", 4) == 0 && gs_elf_parse(module, payload))
+            return;
+        if (read_text(module, entry, payload))
             return;
         at = payload + entry->size;
         if (!entry->header_size)
@@ -209,6 +225,9 @@ static unsigned int count(CUmodule module)
     return n;
 }
 
+/* What a variable gets whose size a compressed image hides: all that constant memory can be. */
+enum { HIDDEN_SIZE = 64 << 10 };
+
 static CUresult find_global(CUcontext ctx, CUmodule module, const char *name, CUdeviceptr *at,
                             size_t *size)
 {
@@ -216,7 +235,9 @@ static CUresult find_global(CUcontext ctx, CUmodule module, const char *name, CU
     gs_global *global = module->globals;
     while (global && strcmp(global->name, name) != 0)
         global = global->next;
-    CHECK(global, CUDA_ERROR_NOT_FOUND);
+    CHECK(global || !module->closed, CUDA_ERROR_NOT_FOUND);
+    if (!global)
+        global = gs_module_add_global(module, name, HIDDEN_SIZE);
     if (!global->at)
         TRY(gs_alloc(ctx, global->size, &global->at));
     if (at)
@@ -226,17 +247,23 @@ static CUresult find_global(CUcontext ctx, CUmodule module, const char *name, CU
     return CUDA_SUCCESS;
 }
 
+/* cuLibraryGetModule() answers the library itself. */
+static bool is_module(CUmodule module)
+{
+    return gs_handle_is(module, KIND_MODULE) || gs_handle_is(module, KIND_LIBRARY);
+}
+
 CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name)
 {
     ENTER(NEED_CONTEXT);
-    CHECK(gs_handle_is(module, KIND_MODULE), CUDA_ERROR_INVALID_HANDLE);
+    CHECK(is_module(module), CUDA_ERROR_INVALID_HANDLE);
     return find(module, name, function);
 }
 
 CUresult cuModuleGetFunctionCount(unsigned int *number, CUmodule module)
 {
     ENTER(NEED_INIT);
-    CHECK(number && gs_handle_is(module, KIND_MODULE), CUDA_ERROR_INVALID_VALUE);
+    CHECK(number && is_module(module), CUDA_ERROR_INVALID_VALUE);
     *number = count(module);
     return CUDA_SUCCESS;
 }
@@ -244,14 +271,14 @@ CUresult cuModuleGetFunctionCount(unsigned int *number, CUmodule module)
 CUresult cuModuleEnumerateFunctions(CUfunction *functions, unsigned int room, CUmodule module)
 {
     ENTER(NEED_INIT);
-    CHECK(functions && gs_handle_is(module, KIND_MODULE), CUDA_ERROR_INVALID_VALUE);
+    CHECK(functions && is_module(module), CUDA_ERROR_INVALID_VALUE);
     return enumerate(module, functions, room);
 }
 
 CUresult cuModuleGetGlobal_v2(CUdeviceptr *at, size_t *size, CUmodule module, const char *name)
 {
     ENTER(NEED_CONTEXT);
-    CHECK(gs_handle_is(module, KIND_MODULE), CUDA_ERROR_INVALID_HANDLE);
+    CHECK(is_module(module), CUDA_ERROR_INVALID_HANDLE);
     return find_global(call.ctx, module, name, at, size);
 }
 

@@ -24,3 +24,13 @@ CUfunction gs_module_add(CUmodule module, const char *name, size_t length, int p
     module->functions = function;
     return function;
 }
+
+gs_global *gs_module_add_global(CUmodule module, const char *name, uint64_t size)
+{
+    gs_global *global = calloc(1, sizeof *global);
+    snprintf(global->name, sizeof global->name, "%s", name);
+    global->size = size;
+    global->next = module->globals;
+    module->globals = global;
+    return global;
+}

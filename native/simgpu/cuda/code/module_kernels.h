@@ -31,5 +31,6 @@ struct CUmod_st {
 
 /* The kernel of that name, created if it is new. params -1: unknown. */
 CUfunction gs_module_add(CUmodule module, const char *name, size_t length, int params);
+gs_global *gs_module_add_global(CUmodule module, const char *name, uint64_t size);
 
 #endif

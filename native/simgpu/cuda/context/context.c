@@ -5,6 +5,7 @@
 #include "cuda/context/channel_group.h"
 #include "cuda/core/charge.h"
 #include "cuda/core/context.h"
+#include "cuda/core/context_value.h"
 #include "cuda/core/device.h"
 #include "cuda/core/entry.h"
 #include "cuda/core/handle.h"
@@ -67,6 +68,9 @@ static CUresult open_context(CUcontext ctx, int ordinal, unsigned int flags)
                              .device = sim.visible[ordinal],
                              .flags = flags,
                              .id = ++sim.next_id,
+                             .refs = ctx->refs,
+                             .values = ctx->values,
+                             .of_runtime = ctx->of_runtime,
                              .primary = ctx->primary};
     TRY(occupy(ctx));
     ctx->limits[CU_LIMIT_STACK_SIZE] = 1024;
@@ -84,6 +88,7 @@ static CUresult open_context(CUcontext ctx, int ordinal, unsigned int flags)
 static void close_context(CUcontext ctx)
 {
     uint64_t cost = gs_device_of(ctx->device)->context_cost;
+    gs_context_values_end(ctx);
     while (ctx->streams)
         gs_stream_free(ctx->streams);
     gs_modules_free(ctx);
@@ -96,14 +101,29 @@ static void close_context(CUcontext ctx)
     gs_uncharge(ctx->device, cost, false);
 }
 
-CUresult gs_primary(int ordinal, CUcontext *ctx)
+static CUcontext primary_handle(int ordinal)
 {
     if (!sim.primary[ordinal]) {
-        sim.primary[ordinal] = gs_handle_new(KIND_CONTEXT, sizeof **ctx);
+        sim.primary[ordinal] = gs_handle_new(KIND_CONTEXT, sizeof(struct CUctx_st));
         sim.primary[ordinal]->primary = true;
     }
-    *ctx = sim.primary[ordinal];
+    return sim.primary[ordinal];
+}
+
+CUresult gs_primary(int ordinal, CUcontext *ctx)
+{
+    *ctx = primary_handle(ordinal);
     return (*ctx)->alive ? CUDA_SUCCESS : open_context(*ctx, ordinal, sim.primary_flags[ordinal]);
+}
+
+CUcontext gs_primary_for_runtime(int ordinal)
+{
+    CUcontext ctx = primary_handle(ordinal);
+    ctx->ordinal = ordinal;
+    if (!ctx->of_runtime)
+        ctx->refs++;
+    ctx->of_runtime = true;
+    return ctx;
 }
 
 CUresult cuDevicePrimaryCtxRetain(CUcontext *ctx, CUdevice ordinal)
@@ -124,7 +144,7 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice ordinal)
     TRY(gs_ordinal(ordinal, &device));
     CUcontext ctx = sim.primary[ordinal];
     CHECK(ctx && ctx->refs > 0, CUDA_ERROR_INVALID_CONTEXT);
-    if (--ctx->refs > 0)
+    if (--ctx->refs > 0 || !ctx->alive)
         return CUDA_SUCCESS;
     gs_context_wait(ctx);
     close_context(ctx);
@@ -144,10 +164,8 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice ordinal)
     CUcontext ctx = sim.primary[ordinal];
     if (!ctx || !ctx->alive)
         return CUDA_SUCCESS;
-    int refs = ctx->refs;
     gs_context_wait(ctx);
     close_context(ctx);
-    ctx->refs = refs;
     return CUDA_SUCCESS;
 }
 
@@ -272,6 +290,8 @@ CUresult cuCtxPopCurrent(CUcontext *ctx)
 CUresult cuCtxSetCurrent(CUcontext ctx)
 {
     ENTER(NEED_INIT);
+    if (gs_handle_is(ctx, KIND_CONTEXT) && ctx->of_runtime)
+        TRY(gs_primary(ctx->ordinal, &ctx));
     CHECK(!ctx || gs_context_alive(ctx), CUDA_ERROR_INVALID_CONTEXT);
     gs_context_pop();
     if (ctx)

@@ -12,6 +12,8 @@
 
 #include "cuda/core/driver.h"
 
-CUresult gs_primary(int ordinal, CUcontext *ctx); /* created if it does not exist */
+CUresult gs_primary(int ordinal, CUcontext *ctx); /* opened if it is not */
+/* Of the CUDA runtime, which refers to it from now on. Opened when it becomes current. */
+CUcontext gs_primary_for_runtime(int ordinal);
 
 #endif

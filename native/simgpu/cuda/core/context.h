@@ -17,6 +17,7 @@ struct CUctx_st {
     unsigned int flags;
     int refs;
     bool primary, alive;
+    bool of_runtime; /* opened when it becomes current */
     unsigned long long id;
     uint64_t fault_seq, server_fault_seq; /* faults up to these are older than the context */
     int fault_device;
@@ -27,6 +28,7 @@ struct CUctx_st {
     size_t limits[CU_LIMIT_MAX];
     CUfunc_cache cache;
     uint64_t peers; /* bit per ordinal */
+    struct gs_context_value *values;
 };
 
 bool gs_context_alive(CUcontext ctx);

@@ -75,11 +75,3 @@ CUresult cuGetProcAddress_v2(const char *name, void **function, int version, cuu
     CUresult result = look_up(name, function, version, flags, status);
     return status ? CUDA_SUCCESS : result;
 }
-
-/* The private tables have no public layout, so there are none. */
-CUresult cuGetExportTable(const void **table, const CUuuid *id)
-{
-    CHECK(table && id, CUDA_ERROR_INVALID_VALUE);
-    *table = NULL;
-    return CUDA_ERROR_NOT_FOUND;
-}

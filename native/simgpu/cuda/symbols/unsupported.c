@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every entry point of the table exists. Those without a definition return
- * CUDA_ERROR_NOT_SUPPORTED.
+ * CUDA_ERROR_NOT_SUPPORTED
+ * and say so.
  */
 #include "cuda/core/driver.h"
+#include "cuda/symbols/not_simulated.h"
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #ifdef __clang__
@@ -13,7 +15,8 @@
 #define X(name, symbol, since, params)                                  \
     __attribute__((weak, visibility("default"))) CUresult symbol params \
     {                                                                   \
-        return CUDA_ERROR_NOT_SUPPORTED;                                \
+        static bool said;                                               \
+        return gs_not_simulated(&said, #symbol "()");                   \
     }
 #define PTSZ(name, symbol, since, params, args) X(name, symbol, since, params)
 #define PTDS PTSZ
