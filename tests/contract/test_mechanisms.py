@@ -69,7 +69,7 @@ def test_mps_narrows_multiprocessors_and_memory(world: World) -> None:
         taken = program.take(8192)
         assert taken["result"] == OUT_OF_MEMORY
         assert 3 * GIB <= taken["held"] <= 4 * GIB
-        (client,) = world.mps.control(quarter.decision.gpus[0]).clients()
+        (client,) = world.mps.control(quarter.decision.gpus).clients()
         assert client.pid == program.pid
 
 
@@ -94,7 +94,7 @@ def test_a_drained_client_ends_and_its_neighbour_goes_on(world: World) -> None:
         program.take(64)
         neighbour.take(64)
         assert (program.touch(), neighbour.touch()) == (0, 0)
-        control = world.mps.control(gpu)
+        control = world.mps.control((gpu,))
         (mine,) = [client for client in control.clients() if client.pid == program.pid]
         control.terminate(mine)
         assert program.touch() == CLIENT_TERMINATED
@@ -109,6 +109,6 @@ def test_one_daemon_serves_all_shares_of_a_gpu(world: World) -> None:
         pipe = "CUDA_MPS_PIPE_DIRECTORY"
         assert edits.env[pipe] == others.env[pipe]
         with world.program(one, edits) as program, world.program(other, others) as neighbour:
-            clients = world.mps.control(one.decision.gpus[0]).clients()
+            clients = world.mps.control(one.decision.gpus).clients()
             assert {client.pid for client in clients} == {program.pid, neighbour.pid}
             assert len({client.server for client in clients}) == 1

@@ -133,7 +133,7 @@ def test_clients_of_a_daemon_of_the_third_protocol(machine: Machine, short_path:
         with world.program(one, edits) as program:
             assert program.look()["units"] == 32
             assert program.take(64)["result"] == 0
-            assert [client.pid for client in world.mps.control(GPU).clients()] == [program.pid]
+            assert [client.pid for client in world.mps.control((GPU,)).clients()] == [program.pid]
             mechanism.drain(one, [program.pid])
             assert program.touch() == CLIENT_TERMINATED
     finally:
@@ -145,7 +145,7 @@ def test_a_server_that_lost_its_daemon_ends_with_its_share(world: World) -> None
     one = a_share(MPS)
     with world.granted(one) as edits, world.program(one, edits) as program:
         program.take(64)
-        (server,) = world.mps.control(GPU).servers()
+        (server,) = world.mps.control((GPU,)).servers()
         orphan = ProcProcesses().find(server.pid)
         daemon = json.loads((world.folder / "mps" / GPU / "daemon").read_bytes())["process"]
         os.kill(daemon["pid"], signal.SIGKILL)

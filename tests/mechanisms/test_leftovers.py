@@ -48,15 +48,15 @@ class Groups:
 class Daemons:
     """MPS daemons; one ends with its last holder."""
 
-    held: dict[GpuId, set[str]] = field(default_factory=dict)
+    held: dict[tuple[GpuId, ...], set[str]] = field(default_factory=dict)
 
     def holders(self):
-        return {gpu: tuple(sorted(names)) for gpu, names in self.held.items()}
+        return {gpus: tuple(sorted(names)) for gpus, names in self.held.items()}
 
-    def release(self, gpu, holder):
-        self.held.get(gpu, set()).discard(holder)
-        if not self.held.get(gpu, {1}):
-            del self.held[gpu]
+    def release(self, gpus, holder):
+        self.held.get(gpus, set()).discard(holder)
+        if not self.held.get(gpus, {1}):
+            del self.held[gpus]
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_pools_of_users_without_shares_go(remains):
 
 
 def test_an_mps_daemon_whose_shares_are_all_gone_ends(remains):
-    remains.mps.held = {GpuId("GPU-0"): {LIVING, GONE}, GpuId("GPU-1"): {GONE, "x"}}
+    remains.mps.held = {(GpuId("GPU-0"),): {LIVING, GONE}, (GpuId("GPU-1"),): {GONE, "x"}}
     (found,) = remains.find(KNOWN)
     assert found.gpus == ("GPU-1",)
     assert remains.homes() == {"GPU-0", "GPU-1"}

@@ -11,9 +11,9 @@ import pytest
 
 from gpushare.hardware.linux.processes import ProcProcesses
 from gpushare.hardware.mps.daemons import MpsDaemons
-from gpushare.hardware.ports import MpsClient, MpsPlace, MpsServer, MpsState
+from gpushare.hardware.ports import MpsClient, MpsGpus, MpsPlace, MpsServer, MpsState
 from gpushare.mechanisms.mps import MpsMechanism, limits
-from gpushare.model.errors import MpsError, MpsStuckError, UnsupportedError
+from gpushare.model.errors import MpsError, MpsStuckError
 from gpushare.model.ids import GpuId
 from gpushare.model.share import ProcessRef
 from gpushare.model.spec import MechanismName, Priority
@@ -31,20 +31,22 @@ class Server:
     def __init__(self, state: MpsState = MpsState.ACTIVE, *clients: int) -> None:
         self.state, self.pids = state, list(clients)
         self.log: list[str] = []
+        self.served: MpsGpus = ()
         self.held: tuple[str, ...] = ("a",)
         self.error: MpsError | None = None
 
-    def acquire(self, gpu: GpuId, holder: str) -> MpsPlace:
+    def acquire(self, gpus: MpsGpus, holder: str) -> MpsPlace:
         self.log.append(f"acquire {holder}")
-        return MpsPlace(gpu=gpu, pipe=Path("/pipe"), log=Path("/log"))
+        self.served = gpus
+        return MpsPlace(gpus=gpus, pipe=Path("/pipe"), log=Path("/log"))
 
-    def release(self, gpu: GpuId, holder: str | None) -> None:
+    def release(self, gpus: MpsGpus, holder: str | None) -> None:
         self.log.append(f"release {holder}")
 
-    def holders(self) -> dict[GpuId, tuple[str, ...]]:
-        return {GPU: self.held} if self.held else {}
+    def holders(self) -> dict[MpsGpus, tuple[str, ...]]:
+        return {(GPU,): self.held} if self.held else {}
 
-    def control(self, gpu: GpuId) -> "Server":
+    def control(self, gpus: MpsGpus) -> "Server":
         return self
 
     def blame(self) -> tuple[int, ...]:
@@ -63,7 +65,7 @@ class Server:
     def terminate(self, client: MpsClient) -> None:
         self.log.append(f"terminate {client.pid}")
 
-    def restart(self, gpu: GpuId) -> None:
+    def restart(self, gpus: MpsGpus) -> None:
         self.log.append("restart")
 
 
@@ -86,7 +88,7 @@ def test_a_share_joins_and_leaves_the_daemon_of_its_gpu(daemons: MpsDaemons) -> 
     assert mechanism.prepare(one, [grant(limit=4 * GIB, compute=25)]) == edits
     mechanism.prepare(other, [grant()])
     mechanism.release(one)
-    assert daemons.holders() == {GPU: (other.id,)}
+    assert daemons.holders() == {(GPU,): (other.id,)}
     mechanism.release(one)
     MpsMechanism(daemons).release(other)
     assert daemons.holders() == {}
@@ -111,23 +113,37 @@ def test_no_variable_is_both_set_and_unset() -> None:
     assert "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE" in edits.unset
 
 
-def test_several_gpus_are_refused() -> None:
-    with pytest.raises(UnsupportedError) as caught:
-        MpsMechanism(Server()).prepare(share(by=BY), [grant("GPU-a"), grant("GPU-b")])
-    assert "timeslice" in caught.value.hint
+def test_several_gpus_have_a_daemon_for_exactly_these() -> None:
+    server, one = Server(), share(grant("GPU-b"), grant("GPU-a"), by=BY)
+    edits = MpsMechanism(server).prepare(
+        one, [grant("GPU-b", 4 * GIB, 25), grant("GPU-a", 2 * GIB)]
+    )
+    assert server.served == ("GPU-b", "GPU-a")
+    assert edits.env["CUDA_VISIBLE_DEVICES"] == "GPU-b,GPU-a"
+    assert edits.env["CUDA_MPS_PINNED_DEVICE_MEM_LIMIT"] == "0=4096M,1=2048M"
+    assert edits.env["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] == "25"
+
+
+def test_a_failed_server_of_several_gpus_keeps_new_shares_from_each_of_them() -> None:
+    server, one = Server(MpsState.FAULT, 40), share(grant("GPU-a"), grant("GPU-b"), by=BY)
+    mechanism = MpsMechanism(server)
+    mechanism.observe(one)
+    assert "GPU-a, GPU-b" in mechanism.unready(GpuId("GPU-a"))
+    assert mechanism.unready(GpuId("GPU-b"))
+    assert not mechanism.unready(GPU)
 
 
 @pytest.mark.parametrize(
     ("limit", "text"), [(4 * GIB, "0=4096M"), (5 * MIB + 1, "0=5M"), (1, "0=1M")]
 )
 def test_the_pinned_limit_names_the_one_visible_device(limit: int, text: str) -> None:
-    found = limits(grant(limit=limit), Priority.NORMAL)
+    found = limits([grant(limit=limit)], Priority.NORMAL)
     assert found == {"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": text}
 
 
 def test_low_priority_is_below_normal() -> None:
-    assert limits(grant(), Priority.LOW)["CUDA_MPS_CLIENT_PRIORITY"] == "1"
-    assert "CUDA_MPS_CLIENT_PRIORITY" not in limits(grant(), Priority.HIGH)
+    assert limits([grant()], Priority.LOW)["CUDA_MPS_CLIENT_PRIORITY"] == "1"
+    assert "CUDA_MPS_CLIENT_PRIORITY" not in limits([grant()], Priority.HIGH)
 
 
 def test_only_clients_of_the_share_are_drained() -> None:
@@ -202,7 +218,7 @@ def test_a_dead_daemon_comes_back(daemons: MpsDaemons, short_path: Path) -> None
 
 
 def test_a_daemon_that_no_share_holds_is_stopped(daemons: MpsDaemons, short_path: Path) -> None:
-    daemons.acquire(GPU, "a")
+    daemons.acquire((GPU,), "a")
     (short_path / GPU / "holders" / "a").unlink()
     assert len(MpsMechanism(daemons).mend()) == 1
     assert daemons.holders() == {}
@@ -213,7 +229,7 @@ def test_a_daemon_that_ends_between_two_looks_is_seen_at_once(daemons: MpsDaemon
     assert mechanism.trouble(GPU) == "", "a GPU without a daemon has no trouble"
     mechanism.prepare(one, [grant()])
     assert (mechanism.observe(one).fault, mechanism.trouble(GPU)) == ("", "")
-    pid = int((daemons.acquire(GPU, "looks").pipe / "nvidia-cuda-mps-control.pid").read_text())
+    pid = int((daemons.acquire((GPU,), "looks").pipe / "nvidia-cuda-mps-control.pid").read_text())
     os.kill(pid, signal.SIGKILL)
     while ProcProcesses().find(pid):
         pass

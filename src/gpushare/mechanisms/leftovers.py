@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gpushare.guard import GpuPage, Region, RegionSlot, Swap
-from gpushare.hardware.ports import Cgroups, Mps
+from gpushare.hardware.ports import Cgroups, Mps, MpsGpus, home_of
 from gpushare.mechanisms.guard.living import LivingSlots
 from gpushare.model.errors import GpuPageCorruptError, GpushareError, RegionCorruptError
 from gpushare.model.ids import GpuId, ShareId
@@ -60,9 +60,9 @@ class Leftovers:
             *self._modes(shares),
         ]
 
-    def homes(self) -> set[GpuId]:
-        """GPUs with an MPS folder of ours."""
-        return set(self.mps.holders())
+    def homes(self) -> set[str]:
+        """The names of our MPS folders."""
+        return set(map(home_of, self.mps.holders()))
 
     def remove(self, leftover: Leftover, shares: KnownShares) -> str:
         """Why it cannot be removed; "" when it is gone."""
@@ -72,7 +72,7 @@ class Leftovers:
             Kind.REGION: lambda: self._remove_region(path),
             Kind.BOARD: lambda: self._free_slots(path, shares),
             Kind.POOL: lambda: self._remove_pool(path),
-            Kind.MPS: lambda: self._end_daemon(GpuId(path.name), shares),
+            Kind.MPS: lambda: self._end_daemon(leftover.gpus, shares),
             Kind.MODE: lambda: self._restore_mode(GpuId(path.name)),
         }
         try:
@@ -160,24 +160,24 @@ class Leftovers:
         return ""
 
     def _daemons(self, shares: KnownShares) -> Iterator[Leftover]:
-        for gpu, holders in self.mps.holders().items():
+        for gpus, holders in self.mps.holders().items():
             if not set(holders) & set(shares.living):
-                path = self.mps_folder / gpu
+                path = self.mps_folder / home_of(gpus)
                 names = ", ".join(holders)
                 why = (
                     f"it serves shares {names}, which no longer exist"
                     if names
                     else "it serves no share"
                 )
-                yield _leftover(Kind.MPS, path, why, gpus=(gpu,))
+                yield _leftover(Kind.MPS, path, why, gpus=gpus)
 
-    def _end_daemon(self, gpu: GpuId, shares: KnownShares) -> str:
+    def _end_daemon(self, gpus: MpsGpus, shares: KnownShares) -> str:
         """Releasing the last holder ends it and its servers."""
-        for holder in self.mps.holders().get(gpu, ()):
+        for holder in self.mps.holders().get(gpus, ()):
             if holder not in shares.living:
-                self.mps.release(gpu, holder)
+                self.mps.release(gpus, holder)
         # A release that was cut short leaves a daemon without holders.
-        self.mps.release(gpu, None)
+        self.mps.release(gpus, None)
         return ""
 
     def _modes(self, shares: KnownShares) -> Iterator[Leftover]:

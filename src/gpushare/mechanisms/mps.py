@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs run at the same time through one MPS daemon per GPU (NVIDIA MPS docs, r615).
 
-A client has one pipe directory, hence one daemon, and each GPU has its own daemon: so a share
-under MPS has one GPU. Shares of several GPUs are time-sliced.
+A client has one pipe directory, hence one daemon. So a share of several GPUs has a daemon for
+exactly these GPUs, together with other shares of the same ones; to the daemons of single GPUs its
+server is one more process, which takes turns with theirs (ADR 0042).
 """
 
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-from gpushare.hardware.ports import Mps, MpsControl, MpsState
+from gpushare.hardware.ports import Mps, MpsControl, MpsGpus, MpsState
 from gpushare.model.edits import Edits
-from gpushare.model.errors import MpsError, UnsupportedError
+from gpushare.model.errors import MpsError
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Claim, FaultDomain, Need, Promise, Use, adjustable, stack_of
@@ -40,13 +42,15 @@ class MpsMechanism(PassiveMechanism):
             but="The compute limit is a ceiling on multiprocessors, in the steps the GPU allows; "
             "cache and memory bandwidth stay shared, and a program that leaves MPS escapes it.",
         ),
-        fault=Claim(but="One fatal GPU fault ends every program under MPS on the same GPU."),
+        fault=Claim(
+            but="One fatal GPU fault ends every program under MPS on the same GPU; where a share "
+            "has several GPUs, on all of them."
+        ),
         devices=HIDDEN,
         also=(
             "Programs that run at the same time can observe each other through caches.",
             "The driver cannot checkpoint programs under MPS.",
         ),
-        max_gpus=1,
         one_user=True,
         uses=(
             Use(
@@ -57,6 +61,8 @@ class MpsMechanism(PassiveMechanism):
             Use(
                 need=Need.COMPUTE,
                 layered=True,
+                # The guard holds it without MPS too, and so a fault stays on one GPU.
+                max_gpus=1,
                 why="with a compute limit of {compute} % programs run at the same time",
             ),
             Use(
@@ -81,7 +87,7 @@ class MpsMechanism(PassiveMechanism):
         layers: Sequence[Promise] = (),
     ) -> None:
         self._mps, self._clock, self._layers = mps, clock, layers
-        self._seen: dict[GpuId, tuple[float, Observation]] = {}
+        self._seen: dict[MpsGpus, tuple[float, Observation]] = {}
 
     def unavailable(self, gpus: Sequence[Gpu]) -> str:
         """MPS needs its control program, and Volta or newer GPUs."""
@@ -91,22 +97,12 @@ class MpsMechanism(PassiveMechanism):
         return next((f"{gpu.name} is older than Volta" for gpu in old), "")
 
     def prepare(self, share: Share, grants: Sequence[GpuGrant]) -> Edits:
-        """Start the GPU's MPS daemon if the share is its first.
-
-        Raises UnsupportedError, MpsError.
-        """
-        if len(grants) != 1:
-            raise UnsupportedError(
-                "MPS shares have one GPU",
-                "each GPU has an MPS daemon of its own, and a program can reach only one",
-                "use --mechanism timeslice for several GPUs",
-            )
-        grant = grants[0]
-        place = self._mps.acquire(grant.gpu, share.id)
+        """Start the MPS daemon of the share's GPUs if the share is its first; raises MpsError."""
+        place = self._mps.acquire(tuple(grant.gpu for grant in grants), share.id)
         edits = visible(grants)
         mine = {
             "CUDA_MPS_PIPE_DIRECTORY": str(place.pipe),
-            **limits(grant, share.spec.priority, layers=self._on(share)),
+            **limits(grants, share.spec.priority, layers=self._on(share)),
         }
         unset = tuple(name for name in MPS_VARIABLES if name not in mine)
         return Edits(env={**edits.env, **mine}, unset=(*unset, *GUARD_VARIABLES))
@@ -120,31 +116,25 @@ class MpsMechanism(PassiveMechanism):
 
         A daemon that is dead or stuck runs no work, so its errors are ignored.
         """
-        for gpu in _gpus(share):
-            try:
-                control = self._mps.control(gpu)
-                for client in control.clients():
-                    if client.pid in pids:
-                        control.terminate(client)
-            except MpsError:
-                continue
+        with suppress(MpsError):
+            control = self._mps.control(_gpus(share))
+            for client in control.clients():
+                if client.pid in pids:
+                    control.terminate(client)
 
     def release(self, share: Share) -> None:
-        """The daemon of a GPU ends with its last share."""
-        for gpu in _gpus(share):
-            self._mps.release(gpu, share.id)
-            if not self._mps.holders().get(gpu):
-                self._seen.pop(gpu, None)
+        """A daemon ends with its last share."""
+        gpus = _gpus(share)
+        self._mps.release(gpus, share.id)
+        if not self._mps.holders().get(gpus):
+            self._seen.pop(gpus, None)
 
     def observe(self, share: Share) -> Observation:
         """Whether the MPS server has failed, at most 5 s ago.
 
         No memory, which MPS does not report.
         """
-        observation = Observation()
-        for gpu in _gpus(share):
-            observation |= self._look(gpu)
-        return observation
+        return self._look(_gpus(share))
 
     def mend(self) -> tuple[str, ...]:
         """Ends daemons without shares, and restarts those that failed and have no clients."""
@@ -154,47 +144,51 @@ class MpsMechanism(PassiveMechanism):
             done = threads.map(self._mend, homes, homes.values())
         return tuple(it for it in done if it)
 
-    def _mend(self, gpu: GpuId, holders: Sequence[str]) -> str:
+    def _mend(self, gpus: MpsGpus, holders: Sequence[str]) -> str:
         if not holders:
-            self._mps.release(gpu, None)
-            return f"stopped the MPS daemon of {gpu}, which no share uses"
-        if why := self._restartable(gpu):
-            self._mps.restart(gpu)
-            self._seen.pop(gpu, None)
-            return f"restarted the MPS daemon of {gpu}: {why}"
+            self._mps.release(gpus, None)
+            return f"stopped the MPS daemon of {', '.join(gpus)}, which no share uses"
+        if why := self._restartable(gpus):
+            self._mps.restart(gpus)
+            self._seen.pop(gpus, None)
+            return f"restarted the MPS daemon of {', '.join(gpus)}: {why}"
         return ""
 
     def trouble(self, gpu: GpuId) -> str:
-        """Whether the GPU's daemon is gone, else what the newest look at it has found."""
-        if not self._mps.holders().get(gpu):
-            return ""
-        return self._gone(gpu) or self._seen.get(gpu, (0.0, Observation()))[1].fault
+        """Whether a daemon of the GPU is gone, else what the newest look has found."""
+        held = (gpus for gpus, holders in self._mps.holders().items() if gpu in gpus and holders)
+        troubles = (self._gone(gpus) or self._fault(gpus) for gpus in held)
+        return "; ".join(filter(None, troubles))
 
     def unready(self, gpu: GpuId) -> str:
         """A server in FAULT fails new clients until its present ones have left, and programs hang
         where no daemon answers. One that is gone is started again for the next share."""
-        return self._seen.get(gpu, (0.0, Observation()))[1].fault
+        seen = (self._fault(gpus) for gpus in tuple(self._seen) if gpu in gpus)
+        return next(filter(None, seen), "")
 
-    def _gone(self, gpu: GpuId) -> str:
+    def _fault(self, gpus: MpsGpus) -> str:
+        return self._seen.get(gpus, (0.0, Observation()))[1].fault
+
+    def _gone(self, gpus: MpsGpus) -> str:
         """Costs a look at /proc only, so it is never older than now."""
         try:
-            self._mps.control(gpu)
+            self._mps.control(gpus)
         except MpsError as error:
             return str(error)
         return ""
 
-    def _look(self, gpu: GpuId) -> Observation:
-        if gone := self._gone(gpu):
+    def _look(self, gpus: MpsGpus) -> Observation:
+        if gone := self._gone(gpus):
             return Observation(fault=gone)
-        at, observation = self._seen.get(gpu, (-_LOOK_EVERY, Observation()))
+        at, observation = self._seen.get(gpus, (-_LOOK_EVERY, Observation()))
         if self._clock() - at >= _LOOK_EVERY:
-            observation = self._diagnose(gpu)
-            self._seen[gpu] = (self._clock(), observation)
+            observation = self._diagnose(gpus)
+            self._seen[gpus] = (self._clock(), observation)
         return observation
 
-    def _diagnose(self, gpu: GpuId) -> Observation:
+    def _diagnose(self, gpus: MpsGpus) -> Observation:
         try:
-            control = self._mps.control(gpu)
+            control = self._mps.control(gpus)
             faulty = _faulty(control)
         except MpsError as error:
             return Observation(fault=str(error))
@@ -202,12 +196,14 @@ class MpsMechanism(PassiveMechanism):
             return Observation()
         blamed = control.blame()
         named = f"; its log names {', '.join(map(str, blamed))}" if blamed else ""
-        return Observation(fault=f"the MPS server of {gpu} is in FAULT{named}", blamed=blamed)
+        return Observation(
+            fault=f"the MPS server of {', '.join(gpus)} is in FAULT{named}", blamed=blamed
+        )
 
-    def _restartable(self, gpu: GpuId) -> str:
+    def _restartable(self, gpus: MpsGpus) -> str:
         """Why the daemon needs a restart and no client prevents it; "" when not."""
         try:
-            control = self._mps.control(gpu)
+            control = self._mps.control(gpus)
             # A server in FAULT refuses new clients until the last affected one has left (NVIDIA
             # MPS, release 615); a restart before that would end programs that still run.
             if not _faulty(control) or control.clients():
@@ -220,19 +216,21 @@ class MpsMechanism(PassiveMechanism):
 
 
 def limits(
-    grant: GpuGrant, priority: Priority, *, layers: Sequence[Promise] = ()
+    grants: Sequence[GpuGrant], priority: Priority, *, layers: Sequence[Promise] = ()
 ) -> dict[str, str]:
     """What the client side of MPS reads, once, when a program starts.
 
-    So what a layer holds is left to the layer, which can change it while programs run. Device 0 and
-    no other: an entry for a device the client does not see drops every limit without an error
-    (measured on driver 580).
+    So what a layer holds is left to the layer, which can change it while programs run. The devices
+    of the share and no other: an entry for a device the client does not see drops every limit
+    without an error (measured on driver 580). Compute is one percentage for all devices.
     """
     variables = {}
     if not layers:
-        variables["CUDA_MPS_PINNED_DEVICE_MEM_LIMIT"] = f"0={max(1, grant.limit // MIB)}M"
-    if grant.compute < FULL and not adjustable(layers, "compute"):
-        variables["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] = str(grant.compute)
+        sizes = (f"{at}={max(1, grant.limit // MIB)}M" for at, grant in enumerate(grants))
+        variables["CUDA_MPS_PINNED_DEVICE_MEM_LIMIT"] = ",".join(sizes)
+    compute = min(grant.compute for grant in grants)
+    if compute < FULL and not adjustable(layers, "compute"):
+        variables["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] = str(compute)
     # MPS knows two priorities, 0 (normal) and 1 (below normal): it cannot raise a program above
     # others.
     if priority is Priority.LOW:

@@ -53,8 +53,9 @@ class Use(Value):
 
     `rank`: lower is tried first. `layered`: only where some layer (True) or no layer (False) of the
     machine serves the need too; None: in both cases. `holds` false: the need stays open, so it is
-    taken only where no other is on the machine. `why` is for `--explain`; it may contain {compute},
-    {priority}, and {missing}: why mechanisms of lower rank are not available.
+    taken only where no other is on the machine. `max_gpus`: only for shares of at most that many.
+    `why` is for `--explain`; it may contain {compute}, {priority}, and {missing}: why mechanisms of
+    lower rank are not available.
     """
 
     need: Need
@@ -62,6 +63,7 @@ class Use(Value):
     rank: int = 0
     layered: bool | None = None
     holds: bool = True
+    max_gpus: int | None = None
 
 
 @unique
@@ -75,8 +77,8 @@ class FaultDomain(StrEnum):
 class Promise(Value):
     """One mechanism's claims, facts and uses.
 
-    `layer`: stacks on a base. `alone`: a GPU under it takes no second share. `max_gpus`: the most
-    GPUs of one share; `max_shares`: the most shares of one GPU, suspended ones included.
+    `layer`: stacks on a base. `alone`: a GPU under it takes no second share. `max_shares`: the
+    most shares of one GPU, suspended ones included.
     `one_user`: a GPU under it serves shares of one uid at a time.
 
     `in_gpu_time`: its compute limit is a part of the GPU's time, not of its multiprocessors.
@@ -99,7 +101,6 @@ class Promise(Value):
     alone: bool = False
     card: Claim = Claim()
     one_process: bool = False
-    max_gpus: int | None = None
     max_shares: int | None = None
     one_user: bool = False
     uses: tuple[Use, ...] = ()

@@ -149,3 +149,20 @@ def test_neighbours_that_are_wanted_and_not_wanted_are_refused(wish):
 def test_a_whole_gpu_with_a_neighbour_is_refused():
     with pytest.raises(GpushareError, match="alone"):
         decide(snapshot(gpu()), ask(near={"app": "a"}))
+
+
+def test_several_gpus_are_under_mps_where_it_is_named_or_nothing_else_holds_the_limit():
+    machine = (gpu(0), gpu(1))
+    named = decide(snapshot(*machine), ask(8, 30, gpus=2, mechanism=MPS))
+    assert (named.mechanisms[0], len(named.gpus)) == (MPS, 2)
+    assert decide(snapshot(*machine), ask(8, 30, gpus=2)).mechanisms[0] is TIMESLICE
+    bare = decide(snapshot(*machine, has=("timeslice", "mps")), ask(8, 30, gpus=2))
+    assert bare.mechanisms[0] is MPS
+    assert bare.enforcement.compute is Level.COOPERATIVE
+
+
+@pytest.mark.parametrize("counts", [(1, 2), (2, 1)])
+def test_a_gpu_that_admits_one_process_admits_one_mps_server(counts):
+    first, second = (ask(8, gpus=count, gpu=("0", "1")[:count]) for count in counts)
+    state = taken(snapshot(gpu(0, **ALONE), gpu(1, **ALONE)), first)
+    assert "admits one process and has s0" in decide(state, second).waits_for

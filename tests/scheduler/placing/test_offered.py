@@ -66,9 +66,8 @@ def test_programs_take_turns_on_a_gpu_that_admits_several() -> None:
     [
         (USUAL, ask(8, mechanism=MechanismName.TIMESLICE)),
         (("exclusive", "timeslice", "guard"), ask(8)),
-        (USUAL, ask(8, gpus=2)),
     ],
-    ids=["timeslice requested", "no MPS", "two GPUs"],
+    ids=["timeslice requested", "no MPS"],
 )
 def test_where_mps_cannot_serve_the_mode_and_the_command_are_named(has, request_) -> None:
     state = snapshot(gpu(0, compute_mode=ONE_PROCESS), gpu(1, compute_mode=ONE_PROCESS), has=has)

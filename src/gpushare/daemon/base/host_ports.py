@@ -39,7 +39,7 @@ class LeftoverFinder(Protocol):
         """Where the folders of our MPS daemons are, one per GPU."""
         ...
 
-    def homes(self) -> set[GpuId]:
+    def homes(self) -> set[str]:
         """GPUs with such a folder."""
         ...
 

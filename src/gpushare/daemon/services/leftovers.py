@@ -24,7 +24,7 @@ from gpushare.hardware.linux.residents import MpsResident, Resident
 from gpushare.mechanisms.leftovers import KnownShares
 from gpushare.model.errors import RoleError, UsageError
 from gpushare.model.gpu import Gpu, GpuProcess
-from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.ids import ShareId
 from gpushare.model.leftover import Cleaned, CleanRequest, Kind, Leftover, Outcome
 from gpushare.model.share import Caller, ProcessRef, Share
 from gpushare.model.units import Bytes
@@ -234,11 +234,11 @@ def _process(pid: int, resident: Resident | None) -> Leftover:
 
 
 def daemons(
-    residents: Sequence[MpsResident], folder: Path, homes: Collection[GpuId]
+    residents: Sequence[MpsResident], folder: Path, homes: Collection[str]
 ) -> Iterator[Leftover]:
     """MPS daemons of others, servers without a daemon, and our daemons whose folder is gone.
 
-    `folder`: where ours are, mps folder per GPU; those in `homes` are handled elsewhere.
+    `folder`: where ours are, one folder for each; those in `homes` are handled elsewhere.
     """
     controls = {mps.resident.process.pid for mps in residents if not mps.server}
     for mps in residents:

@@ -2,7 +2,8 @@
 """Our MPS control daemons: one per GPU, each with its own pipe and log directory.
 
 One daemon per GPU, because a fault reaches every client of a server and, until all of them have
-left, new clients of its healthy GPUs too (NVIDIA MPS docs, error containment).
+left, new clients of its healthy GPUs too (NVIDIA MPS docs, error containment). A program reaches
+one daemon only, so shares of several GPUs have one for exactly these GPUs (ADR 0042).
 """
 
 import contextlib
@@ -18,7 +19,8 @@ from signal import Signals
 import msgspec
 
 from gpushare.hardware.linux.signals import send
-from gpushare.hardware.ports import MpsPlace, Processes
+from gpushare.hardware.ports import MpsGpus as Gpus
+from gpushare.hardware.ports import MpsPlace, Processes, home_of
 from gpushare.model.errors import MpsError, MpsStuckError
 from gpushare.model.ids import GpuId
 from gpushare.model.share import ProcessRef
@@ -32,6 +34,7 @@ _COMM = BINARY[:15].encode()  # what the kernel keeps of a program's name; both 
 # Of a share's programs. A guard inside a daemon would charge the share that happens to start it.
 SHARE_VARIABLES = ("LD_PRELOAD", "GPUSHARE_REGION", "GPUSHARE_SHARE", "CUDA_VISIBLE_DEVICES")
 _SOCKET_PATH_MAX = 107
+_GPUS = "gpus"  # the file that names those of a home for several
 
 
 class _DaemonRecord(Value):
@@ -44,11 +47,12 @@ class _DaemonRecord(Value):
 class MpsDaemons:
     """Implements the Mps port below `folder`. Threads may share it.
 
-    <folder>/<GPU>/{pipe,log}: the daemon's; /daemon: its record; /holders/: one empty file per
-    holder. `protocol`: of daemons started from now on; 2 is every release's default, 3 needs
-    driver 615. `patience`: seconds to wait for an answer or an end, `start_patience` for a start.
+    <folder>/<home>/{pipe,log}: the daemon's; /daemon: its record; /holders/: one empty file per
+    holder; /gpus: which it serves, in a home for several GPUs. `protocol`: of daemons started from
+    now on; 2 is every release's default, 3 needs driver 615. `patience`: seconds to wait for an
+    answer or an end, `start_patience` for a start.
 
-    Work on one GPU's daemon waits for no other GPU's (`_lock`).
+    Work on one daemon waits for no other (`_locks`).
     """
 
     def __init__(
@@ -68,50 +72,52 @@ class MpsDaemons:
         self._protocol, self._patience, self._clock = protocol, patience, clock
         self._start_patience = start_patience
         self._children: set[int] = set()
-        self._locks: defaultdict[GpuId, threading.RLock] = defaultdict(threading.RLock)
+        self._locks: defaultdict[Gpus, threading.RLock] = defaultdict(threading.RLock)
         self._silences: dict[ProcessRef, Silence] = {}
 
     def binary(self) -> str | None:
         """The control tool on PATH."""
         return shutil.which(BINARY, path=self._env.get("PATH"))
 
-    def acquire(self, gpu: GpuId, holder: str) -> MpsPlace:
-        holders = self._home(gpu) / "holders"
-        with self._locks[gpu], _folders(holders):
+    def acquire(self, gpus: Gpus, holder: str) -> MpsPlace:
+        holders = self._home(gpus) / "holders"
+        with self._locks[gpus], _folders(holders):
             holders.mkdir(parents=True, exist_ok=True)
+            if len(gpus) > 1:
+                (holders.parent / _GPUS).write_text("\n".join(gpus))
             # Before the start: if this daemon dies in between, its successor finds the MPS daemon
             # with a holder.
             (holders / holder).touch()
             # Ids of shares are for their owners.
             holders.chmod(0o700)
-            if self._daemon(gpu) is None:
-                self._start(gpu)
-        return self._place(gpu)
+            if self._daemon(gpus) is None:
+                self._start(gpus)
+        return self._place(gpus)
 
-    def release(self, gpu: GpuId, holder: str | None) -> None:
-        home = self._home(gpu)
-        with self._locks[gpu], _folders(home):
+    def release(self, gpus: Gpus, holder: str | None) -> None:
+        home = self._home(gpus)
+        with self._locks[gpus], _folders(home):
             if holder is not None:
                 (home / "holders" / holder).unlink(missing_ok=True)
             if home.is_dir() and not any((home / "holders").glob("*")):
-                self._stop(gpu)
+                self._stop(gpus)
                 shutil.rmtree(home)
 
-    def holders(self) -> dict[GpuId, tuple[str, ...]]:
+    def holders(self) -> dict[Gpus, tuple[str, ...]]:
         if not self._folder.is_dir():
             return {}
         return {
-            GpuId(home.name): tuple(sorted(holder.name for holder in (home / "holders").glob("*")))
+            _served(home): tuple(sorted(holder.name for holder in (home / "holders").glob("*")))
             for home in sorted(self._folder.iterdir())
         }
 
-    def control(self, gpu: GpuId) -> MpsShell:
-        daemon = self._daemon(gpu)
+    def control(self, gpus: Gpus) -> MpsShell:
+        daemon = self._daemon(gpus)
         if daemon is None:
-            what = f"no MPS control daemon runs for {gpu}"
+            what = f"no MPS control daemon runs for {', '.join(gpus)}"
             raise MpsError(what, "it ended or was killed", HELP)
-        environment = self._environment(gpu, daemon.protocol)
-        speech, log = dialect(daemon.protocol), self._place(gpu).log
+        environment = self._environment(gpus, daemon.protocol)
+        speech, log = dialect(daemon.protocol), self._place(gpus).log
         silence = self._silence(daemon.process)
         return MpsShell(
             self._tool(), environment, speech, log, patience=self._patience, silence=silence
@@ -122,24 +128,24 @@ class MpsDaemons:
         self._silences = known
         return known.setdefault(daemon, Silence(self._clock))
 
-    def restart(self, gpu: GpuId) -> None:
-        with self._locks[gpu], _folders(self._home(gpu)):
-            self._stop(gpu)
-            self._start(gpu)
+    def restart(self, gpus: Gpus) -> None:
+        with self._locks[gpus], _folders(self._home(gpus)):
+            self._stop(gpus)
+            self._start(gpus)
 
-    def _home(self, gpu: GpuId) -> Path:
-        return self._folder / gpu
+    def _home(self, gpus: Gpus) -> Path:
+        return self._folder / home_of(gpus)
 
-    def _place(self, gpu: GpuId) -> MpsPlace:
-        home = self._home(gpu)
-        return MpsPlace(gpu=gpu, pipe=home / "pipe", log=home / "log")
+    def _place(self, gpus: Gpus) -> MpsPlace:
+        home = self._home(gpus)
+        return MpsPlace(gpus=gpus, pipe=home / "pipe", log=home / "log")
 
     def _tool(self) -> str:
         if tool := self.binary():
             return tool
         raise MpsError("MPS is not installed", f"{BINARY} is not on PATH", HELP)
 
-    def _environment(self, gpu: GpuId, protocol: int) -> dict[str, str]:
+    def _environment(self, gpus: Gpus, protocol: int) -> dict[str, str]:
         """What a daemon, and the tool that talks to it, run under."""
         kept = {
             name: value
@@ -148,31 +154,31 @@ class MpsDaemons:
         }
         return {
             **kept,
-            "CUDA_MPS_PIPE_DIRECTORY": str(self._place(gpu).pipe),
-            "CUDA_MPS_LOG_DIRECTORY": str(self._place(gpu).log),
+            "CUDA_MPS_PIPE_DIRECTORY": str(self._place(gpus).pipe),
+            "CUDA_MPS_LOG_DIRECTORY": str(self._place(gpus).log),
             # Set explicitly: the operator may have set another one for their own daemon.
             "CUDA_MPS_PROTOCOL_VERSION": str(protocol),
         }
 
-    def _start(self, gpu: GpuId) -> None:
-        place, tool = self._place(gpu), self._tool()
+    def _start(self, gpus: Gpus) -> None:
+        place, tool = self._place(gpus), self._tool()
         if len(os.fsencode(place.pipe / "control_privileged")) > _SOCKET_PATH_MAX:
             raise MpsError("the MPS pipe directory's path is too long", str(place.pipe))
         # Without a record it will be searched for, should we die before writing the new one.
-        (self._home(gpu) / "daemon").unlink(missing_ok=True)
+        (self._home(gpus) / "daemon").unlink(missing_ok=True)
         # Clients of every user, and servers with their uids, must get through to the pipes,
         # whatever our umask is. The logs, which the daemon writes, name users and pids.
         for folder, mode in ((place.pipe, 0o711), (place.log, 0o700)):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             folder.chmod(mode)
-        self._home(gpu).chmod(0o711)
-        # The daemon serves this GPU only, so that a fault stays on it (ADR 0010).
-        env = {**self._environment(gpu, self._protocol), "CUDA_VISIBLE_DEVICES": gpu}
+        self._home(gpus).chmod(0o711)
+        # The daemon serves these GPUs only, so that a fault stays on them (ADR 0010).
+        env = {**self._environment(gpus, self._protocol), "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
         pid = self._spawn(tool, env, place.log / "daemon.out")
         if process := self._processes.find(pid):
             record = _DaemonRecord(process=process, protocol=self._protocol)
-            (self._home(gpu) / "daemon").write_bytes(msgspec.json.encode(record))
+            (self._home(gpus) / "daemon").write_bytes(msgspec.json.encode(record))
         self._await_answer(place)
 
     def _spawn(self, tool: str, env: Mapping[str, str], output: Path) -> int:
@@ -190,41 +196,41 @@ class MpsDaemons:
         """Until its socket answers; a socket that is there may not be listening yet."""
         deadline = self._clock() + self._start_patience
         while self._clock() < deadline:
-            if self._daemon(place.gpu) is None:
+            if self._daemon(place.gpus) is None:
                 because = (place.log / "daemon.out").read_text(errors="replace").strip()
                 raise MpsError("the MPS control daemon ended as it started", because, HELP)
-            if (place.pipe / "control").exists() and self._answers(place.gpu):
+            if (place.pipe / "control").exists() and self._answers(place.gpus):
                 return
             time.sleep(0.02)
         raise MpsStuckError("the MPS control daemon does not come up", str(place.log), STUCK_HELP)
 
-    def _answers(self, gpu: GpuId) -> bool:
+    def _answers(self, gpus: Gpus) -> bool:
         try:
-            self.control(gpu).servers()
+            self.control(gpus).servers()
         except MpsStuckError:
             raise
         except MpsError:
             return False
         return True
 
-    def _daemon(self, gpu: GpuId) -> _DaemonRecord | None:
+    def _daemon(self, gpus: Gpus) -> _DaemonRecord | None:
         """The GPU's living daemon, by its record or, when we died before writing one, by search."""
-        record = self._home(gpu) / "daemon"
+        record = self._home(gpus) / "daemon"
         with contextlib.suppress(OSError, msgspec.DecodeError):
             daemon = msgspec.json.decode(record.read_bytes(), type=_DaemonRecord)
             self._reap(daemon.process.pid)
             return daemon if self._processes.alive(daemon.process) else None
-        daemons = (daemon for program, daemon in self._family(gpu) if program == BINARY)
-        return next(daemons, None) if self._place(gpu).pipe.is_dir() else None
+        daemons = (daemon for program, daemon in self._family(gpus) if program == BINARY)
+        return next(daemons, None) if self._place(gpus).pipe.is_dir() else None
 
-    def _family(self, gpu: GpuId) -> Iterator[tuple[str, _DaemonRecord]]:
+    def _family(self, gpus: Gpus) -> Iterator[tuple[str, _DaemonRecord]]:
         """The GPU's daemon and its servers, orphans too, by the pipe directory they started on.
 
         Any user can start a program of that name with any environment. So a daemon counts only if
         it runs as we do, and a server, which runs as its clients do, only if it is the installed
         program.
         """
-        pipe = str(self._place(gpu).pipe)
+        pipe = str(self._place(gpus).pipe)
         for entry in (self._root / "proc").glob("[0-9]*"):
             with contextlib.suppress(OSError, ValueError):
                 if (entry / "comm").read_bytes().strip() != _COMM:
@@ -246,13 +252,13 @@ class MpsDaemons:
         started = (self._root / "proc" / str(process.pid) / "exe").readlink()
         return started.parent == Path(tool).resolve().parent
 
-    def _stop(self, gpu: GpuId) -> None:
+    def _stop(self, gpus: Gpus) -> None:
         """Ask them to end first, then kill those that are left, orphaned servers included."""
-        if daemon := self._daemon(gpu):
+        if daemon := self._daemon(gpus):
             with contextlib.suppress(MpsError):
-                self.control(gpu).quit()
+                self.control(gpus).quit()
                 self._ended(daemon.process)
-        for _, left in list(self._family(gpu)):
+        for _, left in list(self._family(gpus)):
             self._kill(left.process)
             self._ended(left.process)
 
@@ -283,6 +289,12 @@ def _folders(folder: Path) -> Iterator[None]:
         raise MpsError(
             f"cannot keep MPS files in {folder}", error.strerror or str(error)
         ) from error
+
+
+def _served(home: Path) -> Gpus:
+    with contextlib.suppress(OSError):
+        return tuple(map(GpuId, (home / _GPUS).read_text().split()))
+    return (GpuId(home.name),)
 
 
 def _protocol(text: str) -> int:

@@ -23,7 +23,8 @@ from .devices import Devices
 from .gpus import ComputeModes, Driver, Gpus, Xid
 from .host_memory import HostMemory
 from .memory_limits import MemoryLimit, MemoryLimits
-from .mps import Mps, MpsClient, MpsControl, MpsPlace, MpsServer, MpsState
+from .mps import Gpus as MpsGpus
+from .mps import Mps, MpsClient, MpsControl, MpsPlace, MpsServer, MpsState, home_of
 from .probe import Probe, ProbeRun
 from .processes import Processes
 
@@ -43,6 +44,7 @@ __all__ = [
     "Mps",
     "MpsClient",
     "MpsControl",
+    "MpsGpus",
     "MpsPlace",
     "MpsServer",
     "MpsState",
@@ -50,4 +52,5 @@ __all__ = [
     "ProbeRun",
     "Processes",
     "Xid",
+    "home_of",
 ]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """MPS control daemons."""
 
+import hashlib
 from enum import StrEnum, unique
 from pathlib import Path
 from typing import Protocol
@@ -29,10 +30,20 @@ class MpsClient(Value):
     server: int
 
 
-class MpsPlace(Value):
-    """Where a GPU's control daemon lives, and what a client needs to reach it."""
+Gpus = tuple[GpuId, ...]  # those that one daemon serves, in the order in which it numbers them
 
-    gpu: GpuId
+
+def home_of(gpus: Gpus) -> str:
+    """The name of a daemon's folder: a GPU's id, or a digest, as paths of sockets are short."""
+    if len(gpus) == 1:
+        return gpus[0]
+    return f"set-{hashlib.sha256(','.join(gpus).encode()).hexdigest()[:16]}"
+
+
+class MpsPlace(Value):
+    """Where a control daemon lives, and what a client needs to reach it."""
+
+    gpus: Gpus
     pipe: Path
     log: Path
 
@@ -54,29 +65,35 @@ class MpsControl(Protocol):
 
 
 class Mps(Protocol):
-    """Our MPS control daemons: one per GPU, which runs as long as it has a holder."""
+    """Our MPS control daemons: one per GPU, and one for each set of GPUs that shares have together.
+
+    Each runs as long as it has a holder.
+    """
 
     def binary(self) -> str | None:
         """The control tool on PATH."""
         ...
 
-    def acquire(self, gpu: GpuId, holder: str) -> MpsPlace:
-        """Hold the GPU's daemon, starting it if it does not run; raises MpsError, MpsStuckError."""
+    def acquire(self, gpus: Gpus, holder: str) -> MpsPlace:
+        """Hold the daemon of exactly these GPUs, starting it if it does not run.
+
+        Raises MpsError, MpsStuckError.
+        """
         ...
 
-    def release(self, gpu: GpuId, holder: str | None) -> None:
+    def release(self, gpus: Gpus, holder: str | None) -> None:
         """Release it; after the last holder it and its servers end, by force if necessary.
 
         None releases nothing: it only ends a daemon without holders.
         """
         ...
 
-    def holders(self) -> dict[GpuId, tuple[str, ...]]:
-        """Every GPU with a daemon or holders, those of an earlier daemon of ours included."""
+    def holders(self) -> dict[Gpus, tuple[str, ...]]:
+        """All GPUs with a daemon or holders, those of an earlier daemon of ours included."""
         ...
 
-    def control(self, gpu: GpuId) -> MpsControl: ...
+    def control(self, gpus: Gpus) -> MpsControl: ...
 
-    def restart(self, gpu: GpuId) -> None:
+    def restart(self, gpus: Gpus) -> None:
         """End the daemon, if it runs, and start it again."""
         ...

@@ -253,8 +253,7 @@ def unfit_company(room: Room, stack: Stack, request: Request) -> str:
     base = stack.base
     if room.alone:
         return f"{room.label}, which {room.names(room.shares, request)} has alone"
-    # Its one process would be a program's, and the server could not start.
-    direct = [s for s in room.shares if s.decision and s.decision.mechanisms[0] != base.mechanism]
+    direct = [share for share in room.shares if _another_process(share, stack, request)]
     if room.gpu.admits_one and (direct or room.foreign):
         names = room.names(direct, request) or "programs outside gpushare"
         return f"{room.label}, which admits one process and has {names}"
@@ -268,6 +267,15 @@ def unfit_company(room: Room, stack: Stack, request: Request) -> str:
     if reason := conflict(room.shares, request) or crowd(room, stack):
         return f"{room.label}, {reason}"
     return ""
+
+
+def _another_process(share: Share, stack: Stack, request: Request) -> bool:
+    """Whether it and the request would not use the GPU through the same one process."""
+    decision = share.decision
+    if decision is None or decision.mechanisms[0] != stack.base.mechanism:
+        return decision is not None
+    # A share of several GPUs has a server of its own set of GPUs.
+    return request.spec.gpus > 1 or len(decision.grants) > 1
 
 
 def crowd(room: Room, stack: Stack) -> str:

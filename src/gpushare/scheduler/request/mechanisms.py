@@ -114,7 +114,11 @@ def _bases(state: Snapshot, spec: ShareSpec, gpus: Iterable[Gpu]) -> Iterator[tu
         yield _named_base(state, spec.mechanism), use
         return
     layered = any(state.machine.has(layer.mechanism) for layer, _ in _layers_for(state, need))
-    users = [it for it in _users(state, need, layer=False) if it[1].layered in {None, layered}]
+    users = [
+        (base, use)
+        for base, use in _users(state, need, layer=False)
+        if use.layered in {None, layered} and (use.max_gpus is None or spec.gpus <= use.max_gpus)
+    ]
     if need is not Need.HARD and any(gpu.admits_one for gpu in gpus):
         users += _users(state, Need.MODE, layer=False)
     # Of two uses of one base the first counts, by which it was ranked.
@@ -217,8 +221,6 @@ def _problem(state: Snapshot, spec: ShareSpec, stack: Stack) -> str:
     for name in stack.names:
         if not state.machine.has(name):
             return f"{name}: {state.machine.why_not(name)}"
-    if stack.base.max_gpus is not None and spec.gpus > stack.base.max_gpus:
-        return f"{stack.base.mechanism}: one share can have {stack.base.max_gpus} GPU by it"
     if spec.near and stack.base.alone:
         return f"{stack.base.mechanism}: a share alone on its GPU is near no other; give it -m"
     if not _isolates(stack, spec.isolation):
