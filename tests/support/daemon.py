@@ -54,7 +54,7 @@ class Daemon:
             "NO_COLOR": "1",
         }
 
-    def start(self, *options: str) -> None:
+    def start(self, *options: str, umask: int = -1) -> None:
         """Start it and wait until it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -63,6 +63,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                umask=umask,
             )
         until(self._answers, f"the daemon; its log:\n{self.log.read_text()}")
 

@@ -56,15 +56,18 @@ def test_a_user_without_rights_runs_the_demo(bin_for_all: Path, short_path: Path
     assert "Everything held" in done.stdout
 
 
-@pytest.fixture
-def root_daemon(machine: Machine, bin_for_all: Path, short_path: Path) -> Iterator[Daemon]:
+@pytest.fixture(params=[0o022, 0o077], ids=oct)
+def root_daemon(
+    request: pytest.FixtureRequest, machine: Machine, bin_for_all: Path, short_path: Path
+) -> Iterator[Daemon]:
     """A daemon of root's that every user reaches, on a machine that every user may compute on."""
     assert machine.image is not None
     for path in (short_path, machine.image.parent):
         path.chmod(0o755)
     machine.image.chmod(0o666)
     found = Daemon(machine, short_path)
-    found.start()
+    # A daemon whose umask keeps its files from others makes what they need nonetheless.
+    found.start(umask=request.param)
     yield found
     found.stop()
 

@@ -7,7 +7,7 @@ from gpushare.config.settings import Settings
 from gpushare.model.units import Bytes
 from gpushare.model.view import GpuView
 
-__all__ = ["look", "serve"]
+__all__ = ["look", "prepare", "serve"]
 
 
 def serve(settings: Settings, *, accept_loss: bool = False) -> None:
@@ -20,6 +20,17 @@ def serve(settings: Settings, *, accept_loss: bool = False) -> None:
     from .app import serve as run  # noqa: PLC0415 (needs the extra)
 
     run(settings, accept_loss=accept_loss)
+
+
+def prepare(settings: Settings) -> None:
+    """Do what needs rights that a daemon in a sandbox of systemd does not have.
+
+    Loads the driver, and mounts the memory for suspended shares where all programs see it. Raises
+    DeniedError, DriverMismatchError.
+    """
+    from gpushare.daemon.host_wiring import prepare as run  # noqa: PLC0415 (start-up time)
+
+    run(settings)
 
 
 def look(runtime_dir: Path) -> tuple[GpuView, ...]:

@@ -21,7 +21,7 @@ from gpushare.hardware.nvidia.checkpoint import CudaCheckpoints
 from gpushare.hardware.ports import Activity
 from gpushare.hardware.simulated.presence import machine_folder
 from gpushare.mechanisms.guard.living import LivingSlots
-from gpushare.mechanisms.guard.swap_pools import SwapSettings
+from gpushare.mechanisms.guard.swap_pools import SwapPools, SwapSettings
 from gpushare.mechanisms.leftovers import Leftovers
 from gpushare.mechanisms.registry import load, lock_of
 from gpushare.mechanisms.shm_paths import seen_by_gpus, shared
@@ -71,6 +71,17 @@ def host_ports(settings: Settings, store: Store) -> HostPorts:
         boot=boot_id(),
         host_memory=_host_memory(settings, host),
     )
+
+
+def prepare(settings: Settings) -> bool:
+    """What a daemon in a sandbox cannot do itself; False: there is no memory for pools of its own.
+
+    Asking the driver for its GPUs loads its kernel module and makes the device nodes.
+    """
+    runtime = runtime_folder(settings.runtime_dir)
+    host = Host.open(runtime, mps_protocol=settings.mps_protocol)
+    host.machine()
+    return SwapPools(host.memory, _swapping(settings, host, runtime)).prepare()
 
 
 def _mechanisms(settings: Settings, store: Store, host: Host, runtime: Path) -> Mechanisms:

@@ -23,6 +23,13 @@ def seen_by_gpus(host: HostMemory, folder: Path) -> Path:
     return other
 
 
+def open_to_pass(folder: Path) -> None:
+    """Make the folder: others reach what is in it by name, and cannot list it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+    # The daemon's umask takes bits from the mode of a new folder.
+    folder.chmod(0o711)
+
+
 def ours(folder: Path) -> bool:
     """Anyone can make a folder in shared memory and wait there for us."""
     try:

@@ -116,6 +116,21 @@ def stop() -> None:
     click.echo(f"gpushare: daemon {pid} has stopped; shares continue", err=True)
 
 
+@daemon.command()
+def prepare() -> None:
+    """Load the driver and mount the memory for suspended shares, then end.
+
+    \b
+    gpushare daemon prepare
+
+    The unit of systemd runs this before the daemon, which it starts in a mount namespace of its
+    own and without the right to load kernel modules.
+    """
+    from gpushare.daemon import prepare as run  # noqa: PLC0415 (start-up time)
+
+    run(config({}).settings)
+
+
 def _serve(configuration: "Config", *, accept_loss: bool) -> None:
     from gpushare.daemon import serve  # noqa: PLC0415 (start-up time)
 

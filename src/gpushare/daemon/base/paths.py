@@ -20,6 +20,9 @@ def private_folder(path: Path, mode: int = 0o700) -> Path:
         # lstat, not stat: a link in /tmp or /run that another user made must not pass for our
         # folder.
         status = path.lstat()
+        if status.st_uid == os.geteuid() and stat.S_ISDIR(status.st_mode):
+            # The daemon's umask takes bits from the mode of a new folder.
+            path.chmod(stat.S_IMODE(status.st_mode) | mode)
     except OSError as error:
         raise DeniedError(f"cannot make {path}", str(error), "use --runtime-dir") from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():

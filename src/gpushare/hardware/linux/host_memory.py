@@ -32,9 +32,15 @@ class LinuxHostMemory:
         return Bytes(status.f_bavail * status.f_frsize)
 
     def mount(self, path: Path, size: Bytes) -> bool:
-        """Mount a tmpfs of huge pages there unless there is one; False where that is refused."""
+        """Mount a tmpfs of huge pages there unless there is one; False where that is refused.
+
+        Refused also in a mount namespace of our own, as systemd makes for services: programs would
+        not see the mount, and find an empty folder there.
+        """
         if self._mount_of(path)[0] == os.path.realpath(path):
             return self.in_memory(path)
+        if not self._among_others():
+            return False
         flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
         libc = ctypes.CDLL(None, use_errno=True)
         # A kernel without transparent huge pages refuses the option `huge`.
@@ -43,6 +49,16 @@ class LinuxHostMemory:
             if libc.mount(b"gpushare", os.fsencode(path), b"tmpfs", flags, options) == 0:
                 return True
         return False
+
+    def _among_others(self) -> bool:
+        """Whether the machine's other processes see our mounts; true where unknown."""
+        try:
+            ours, theirs = (
+                (self._root / "proc" / who / "ns/mnt").readlink() for who in ("self", "1")
+            )
+        except OSError:
+            return True
+        return ours == theirs
 
     def _mount_of(self, path: Path) -> tuple[str, str]:
         """Mount point and type of the file system that the path is, or would be, on."""

@@ -21,5 +21,8 @@ class HostMemory(Protocol):
         ...
 
     def mount(self, path: Path, size: Bytes) -> bool:
-        """Have a file system of memory there, in huge pages where possible; False: refused."""
+        """Have a file system of memory there, in huge pages where possible; False: refused.
+
+        Refused also where the programs of the machine would not see it.
+        """
         ...

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gpushare.guard import GpuPage, Rank, SharePolicy, ShareSlot
 from gpushare.guard.layout import SHARE_SLOTS
+from gpushare.mechanisms.shm_paths import open_to_pass
 from gpushare.model.errors import GpuPageCorruptError, HardwareError
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.scheduling import SchedulingSettings
@@ -98,7 +99,7 @@ class GpuPages:
         try:
             page.snapshot()
         except (FileNotFoundError, GpuPageCorruptError):
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+            open_to_pass(self.folder)
             page = GpuPage.create(self.folder / gpu, gpu)
         # After the creation, because the daemon's umask takes bits from the mode of a new file.
         # Programs of every user on the GPU map the page (ADR 0017).

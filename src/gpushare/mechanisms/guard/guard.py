@@ -28,6 +28,7 @@ from gpushare.guard import Flag, Region, RegionGrant, RegionSlot, library_path
 from gpushare.guard.layout import SHARE_SLOTS
 from gpushare.hardware.ports import Processes
 from gpushare.mechanisms.mechanism import Moves, Observation, PassiveMechanism, Rival
+from gpushare.mechanisms.shm_paths import open_to_pass
 from gpushare.model.edits import Edits
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
 from gpushare.model.gpu import Gpu
@@ -275,7 +276,7 @@ class Guard(PassiveMechanism):
         fresh = self._fresh(share)
         try:
             # Users can open their own region but cannot list others'.
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+            open_to_pass(self._folder)
             region = Region.create(fresh, [self._grant(share, grant) for grant in grants])
             region.set_flags(self._pools.flags)
             # The guard in the user's programs writes the file, and no other user may (mode 0600).

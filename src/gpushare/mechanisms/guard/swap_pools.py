@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gpushare.guard import Flag, Swap
 from gpushare.hardware.ports import HostMemory
-from gpushare.mechanisms.shm_paths import ours, shared
+from gpushare.mechanisms.shm_paths import open_to_pass, ours, shared
 from gpushare.model.errors import HostMemoryError
 from gpushare.model.units import GIB, Bytes
 from gpushare.model.value import Value
@@ -57,6 +57,10 @@ class SwapPools:
         self._ready(pool, size)
         return pool.path if size else None
 
+    def prepare(self) -> bool:
+        """Have the file system for pools; False: without one, pools are in the shared memory."""
+        return self._folder() == self._swapping.folder
+
     def reap(self) -> None:
         """Free what dead programs had."""
         for folder in self._folders():
@@ -96,7 +100,7 @@ class SwapPools:
             # Anyone can make a folder in /dev/shm before us; pools in it would be theirs.
             if not ours(folder):
                 return False
-            folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+            open_to_pass(folder)
             # A mount of our own has huge pages and a bound; without root the machine's /dev/shm
             # serves.
             if os.geteuid() == 0 and folder.is_relative_to(_SYSTEM):
@@ -136,7 +140,7 @@ class SwapPools:
     def _make(self, pool: Swap, size: Bytes, uid: int, gid: int) -> None:
         """The files are the user's alone: the kernel zeroes pages between one file and another."""
         shutil.rmtree(pool.path, ignore_errors=True)
-        pool.path.mkdir(mode=0o711)
+        open_to_pass(pool.path)
         Swap.create(pool.path, size)
         if os.geteuid() == 0:
             for path in pool.path.iterdir():

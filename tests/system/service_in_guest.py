@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs in the guest of test_service.py: the unit as it ships serves shares. Ends with `all held`.
+
+service_in_guest.py BIN_FOLDER_OF_THE_INSTALLATION DEPLOY_FOLDER
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from gpushare.hardware.simulated import machine
+
+BIN = Path(sys.argv[1])
+DEPLOY = Path(sys.argv[2])
+EXAMPLE = DEPLOY.parent / "examples" / "01-three-programs" / "train.py"
+SYSTEM = Path("/etc/systemd/system")
+POOLS = Path("/run/gpushare/swap")
+
+
+def report(*words: str) -> None:
+    sys.stdout.write(" ".join(words) + "\n")
+    sys.stdout.flush()
+
+
+def call(*command: str | Path, check: bool = True) -> str:
+    done = subprocess.run(
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=300,
+        check=False,
+    )
+    report("$", *map(str, command), "->", str(done.returncode))
+    if check and done.returncode:
+        sys.exit(f"{done.stdout}{done.stderr}\nfailed")
+    return done.stdout
+
+
+def gpushare(*words: str | Path) -> str:
+    return call("/usr/local/bin/gpushare", *words)
+
+
+def until(found: str, *words: str) -> None:
+    while found not in gpushare(*words):
+        time.sleep(1)
+
+
+def install(machine: dict[str, str]) -> None:
+    """The unit as it is, and where the simulated machine and this installation are."""
+    Path("/usr/local/bin/gpushare").unlink(missing_ok=True)
+    Path("/usr/local/bin/gpushare").symlink_to(BIN / "gpushare")
+    for unit in (DEPLOY / "systemd").glob("*.service"):
+        (SYSTEM / unit.name).write_text(unit.read_text())
+    dropin = SYSTEM / "gpushare.service.d" / "here.conf"
+    dropin.parent.mkdir(parents=True)
+    lines = [f'Environment="{name}={value}"' for name, value in machine.items()]
+    # The installation of a test is in /tmp, which the unit hides.
+    lines += [f"BindReadOnlyPaths={BIN.parent}", "TimeoutStartSec=300", "WatchdogSec=0"]
+    dropin.write_text("\n".join(["[Service]", *lines, ""]))
+    call("systemctl", "daemon-reload")
+
+
+def check() -> None:
+    call("systemctl", "start", "gpushare")
+    pid = call("systemctl", "show", "-P", "MainPID", "gpushare").strip()
+    status = Path(f"/proc/{pid}/status").read_text()
+    assert "NoNewPrivs:\t1" in status
+    assert "Seccomp:\t2" in status
+    assert "gpushare tmpfs" in Path("/proc/self/mounts").read_text().replace(f"{POOLS} ", "")
+
+    train = (BIN / "python", EXAMPLE, "--memory", "1GiB", "--steps", "100000")
+    gpushare("run", "--detach", "--name", "sliced", "-m", "4GiB", "--", *train)
+    gpushare(
+        "run", "--detach", "--name", "beside", "-m", "4GiB", "--mechanism", "mps", "--", *train
+    )
+    until("1.0 GiB", "show", "sliced")
+    gpushare("suspend", "sliced")
+    assert (POOLS / "0" / "data").stat().st_blocks, "what left the GPU is not in the pool"
+    call("systemctl", "restart", "gpushare")
+    call("systemctl", "daemon-reload")
+    gpushare("resume", "sliced")
+    until("running", "ps")
+    gpushare("verify", "sliced")
+    gpushare("rm", "--force", "sliced")
+    gpushare("rm", "--force", "beside")
+    call("systemctl", "stop", "gpushare")
+
+
+def main() -> None:
+    with machine("h200-1") as made:
+        there = made.environment({"PATH": os.environ.get("PATH", "/usr/bin:/bin")})
+        os.environ.update(there)
+        install(dict(there))
+        check()
+    report("all held")
+
+
+main()
