@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -22,6 +22,7 @@ from gpushare.model.errors import (
     StateVersionError,
 )
 from gpushare.model.ids import GpuId, ShareId, Tenant
+from gpushare.model.program_end import RecordBounds
 from gpushare.model.share import (
     Cause,
     Decision,
@@ -193,14 +194,59 @@ def test_context_costs_are_kept_per_gpu_and_driver(tmp_path):
     second.close()
 
 
-def test_old_shares_are_forgotten_and_living_ones_never(store, monkeypatch):
-    monkeypatch.setattr("gpushare.store.shares._KEPT", 3)
-    store.shares.add(share("000000000000", "long"))
-    for number in range(1, 9):
-        store.shares.add(share(f"{number}" * 12, f"n{number}"))
-        store.shares.move(ShareId(f"{number}" * 12), State.RELEASED)
-    store.shares.forget_old()
-    assert [s.name for s in store.shares.all()] == ["long", "n6", "n7", "n8"]
+def ended_share(number: int, uid: int = 0, days: int = 0) -> Share:
+    made = share(f"{number:012x}", f"n{number}")
+    return replace(made, uid=uid, state=State.RELEASED, ended=NOW - timedelta(days=days))
+
+
+def kept(store, bounds: RecordBounds) -> list[str]:
+    store.shares.forget_old(bounds, NOW)
+    return [one.name for one in store.shares.all()]
+
+
+def end(store, *shares: Share) -> None:
+    for one in shares:
+        store.shares.add(replace(one, state=State.QUEUED))
+        store.shares.move(one.id, State.RELEASED, ended=one.ended)
+
+
+def test_old_shares_are_forgotten_and_living_ones_never(store):
+    store.shares.add(share("f" * 12, "long"))
+    end(store, *(ended_share(number) for number in range(1, 9)))
+
+    assert kept(store, RecordBounds(shares=3)) == ["long", "n6", "n7", "n8"]
+
+
+def test_one_user_does_not_push_out_what_others_have(store):
+    end(store, ended_share(1, uid=1), *(ended_share(number, uid=2) for number in range(2, 9)))
+
+    assert kept(store, RecordBounds(user_shares=2)) == ["n1", "n7", "n8"]
+
+
+def test_shares_are_forgotten_by_age(store):
+    end(store, ended_share(1, days=40), ended_share(2, days=20))
+
+    assert kept(store, RecordBounds(days=30)) == ["n2"]
+    assert kept(store, RecordBounds(days=0)) == ["n2"]
+
+
+def test_output_is_bounded_for_a_user_and_for_all(store):
+    shares = [ended_share(number, uid=number % 2) for number in range(1, 7)]
+    end(store, *shares)
+    bounds = RecordBounds(output=10, user_output=20, outputs=30)
+    for one in shares:
+        store.outputs.put(one.id, one.uid, "x" * 100, bounds)
+
+    found = [one.name for one in shares if store.outputs.get(one.id) == "x" * 10]
+    assert found == ["n4", "n5", "n6"]
+
+
+def test_output_goes_with_its_share(store):
+    end(store, ended_share(1))
+    store.outputs.put(ended_share(1).id, 0, "text", RecordBounds())
+    store.shares.forget(ended_share(1).id)
+
+    assert store.outputs.get(ended_share(1).id) is None
 
 
 def test_two_daemons_on_one_state_directory_are_refused(store, tmp_path):
@@ -270,7 +316,7 @@ def test_a_disk_that_is_full_for_real_loses_nothing(tmp_path):
     """The kernel refuses the write (RLIMIT_FSIZE) during a transaction."""
     source = """
 import resource, sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from gpushare.model.errors import StateError
 from gpushare.store import Store

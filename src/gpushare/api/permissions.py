@@ -75,6 +75,7 @@ REQUIREMENTS: dict[tuple[str, str], Requirement] = {
     ("POST", "/v1/shares/{ref}/suspend"): Requirement(_USE, "shares:write", own=True),
     ("POST", "/v1/shares/{ref}/resume"): Requirement(_USE, "shares:write", own=True),
     ("POST", "/v1/shares/{ref}/migrate"): Requirement(_USE, "shares:write", own=True),
+    ("POST", "/v1/shares/{ref}/program-ended"): Requirement(_USE, "shares:write", own=True),
     ("GET", "/v1/gpus"): Requirement(_LOOK, "gpus:read"),
     ("GET", "/v1/tokens"): Requirement(_LOOK, "tokens:read"),
     ("POST", "/v1/tokens"): Requirement(_LOOK, "tokens:write"),

@@ -59,14 +59,15 @@ def local_client() -> "Client":
     return Client(config().reachable_socket())
 
 
-def require_local(daemon: "Client", what: str) -> None:
-    """Raises UnsupportedError when the daemon is on another machine."""
-    if not isinstance(daemon.where, Path):
-        raise UnsupportedError(
-            f"{what} on {daemon.where}",
-            "it needs files and processes of that machine",
-            "log in to it: ssh HOST gpushare …",
-        )
+def require_local(daemon: "Client", what: str) -> Path:
+    """The daemon's socket; raises UnsupportedError when it is on another machine."""
+    if isinstance(daemon.where, Path):
+        return daemon.where
+    raise UnsupportedError(
+        f"{what} on {daemon.where}",
+        "it needs files and processes of that machine",
+        "log in to it: ssh HOST gpushare …",
+    )
 
 
 def gpus() -> "Sequence[GpuView]":

@@ -20,6 +20,7 @@ from gpushare.model.leftover import (
     Leftover,
     LeftoverList,
 )
+from gpushare.model.program_end import ProgramEndReport
 from gpushare.model.share import State, Verification
 from gpushare.model.spec import ShareSpec
 from gpushare.model.state.backup import Backup
@@ -119,9 +120,16 @@ class Client:
         return self._call("GET", target, Entry, query=query, timeout=_ACT_SECONDS)
 
     def remove(self, ref: str, *, force: bool = False) -> ShareView:
-        """Release the share. Raises ConflictError while programs run; `force` ends them."""
+        """Release the share. Raises ConflictError while programs run; `force` ends them.
+
+        A share that has ended is forgotten, with its output.
+        """
         query = {"force": "true"} if force else {}
         return self._call("DELETE", _share(ref), ShareView, query=query, timeout=_ACT_SECONDS)
+
+    def program_ended(self, ref: str, report: ProgramEndReport) -> ShareView:
+        """Say how a detached program ended; only its supervisor knows."""
+        return self._act("POST", _share(ref, "/program-ended"), ShareView, report)
 
     def suspend(
         self, ref: str, *, deep: bool = False, timeout: Seconds = MOVE_SECONDS

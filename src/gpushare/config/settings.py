@@ -8,10 +8,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from gpushare.model.program_end import LONGEST_OUTPUT, RecordBounds
 from gpushare.model.scheduling import SchedulingSettings
 from gpushare.model.units import GIB, KIB, MIB, Bytes
 
 MOST_BYTES = 2**50  # 1 PiB, far beyond any machine
+_KEPT = RecordBounds()
 
 
 @unique
@@ -198,10 +200,63 @@ class Settings(SchedulingSettings, kw_only=True):
             "deleted; 0: keep all.",
         ),
     ] = Bytes(4 * GIB)
+    ended_keep: Annotated[
+        int, Meta(ge=0, le=100_000, description="Ended shares to remember on the machine.")
+    ] = _KEPT.shares
+    ended_keep_user: Annotated[
+        int, Meta(ge=0, le=100_000, description="Ended shares to remember for each user.")
+    ] = _KEPT.user_shares
+    ended_days: Annotated[
+        int,
+        Meta(ge=0, le=3650, description="Days to remember an ended share; 0: however old it is."),
+    ] = _KEPT.days
+    output_keep: Annotated[
+        Bytes,
+        Meta(
+            ge=0,
+            le=LONGEST_OUTPUT,
+            description="Last bytes to keep of the output of each detached program that has ended.",
+        ),
+    ] = _KEPT.output
+    output_keep_user: Annotated[
+        Bytes, Meta(ge=0, le=GIB, description="Bytes of such output to keep for each user.")
+    ] = _KEPT.user_output
+    output_keep_machine: Annotated[
+        Bytes, Meta(ge=0, le=4 * GIB, description="Bytes of such output to keep on the machine.")
+    ] = _KEPT.outputs
+    log_keep: Annotated[
+        Bytes,
+        Meta(
+            ge=0,
+            le=MOST_BYTES,
+            description="Bytes of log files of detached programs to keep in each user's state "
+            "directory; the oldest are deleted, those of running programs never.",
+        ),
+    ] = Bytes(GIB)
+    reconnect_timeout: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86400,
+            description="Seconds that commands and programs wait for a daemon that has gone away, "
+            "while they are in the queue or follow a share.",
+        ),
+    ] = 300.0
     audit_copy: Annotated[
         AuditCopy,
         Meta(description="Copy each record to: `syslog` (`/dev/log`), `journald` or `none`."),
     ] = AuditCopy.NONE
+
+    @property
+    def records(self) -> RecordBounds:
+        return RecordBounds(
+            shares=self.ended_keep,
+            user_shares=self.ended_keep_user,
+            days=self.ended_days,
+            output=self.output_keep,
+            user_output=self.output_keep_user,
+            outputs=self.output_keep_machine,
+        )
 
 
 def shown(settings: Settings) -> dict[str, str]:

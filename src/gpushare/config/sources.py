@@ -43,7 +43,18 @@ FIELDS = {
     for field in sorted(msgspec.structs.fields(Settings), key=lambda field: field.name not in _OWN)
 }
 VARIABLES = {name: f"GPUSHARE_{name.upper()}" for name in FIELDS}
-SIZES = frozenset(("swap_memory", "swap_ahead", "audit_size"))
+SIZES = frozenset(
+    {
+        "swap_memory",
+        "swap_ahead",
+        "audit_size",
+        "audit_keep",
+        "output_keep",
+        "output_keep_user",
+        "output_keep_machine",
+        "log_keep",
+    }
+)
 LISTS = frozenset(("hosts", "operators", "viewers", "oidc_operators"))  # `a,b` in variables
 DEFAULT = "default"
 _SYSTEM = "etc/gpushare"

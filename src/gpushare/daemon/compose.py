@@ -196,6 +196,7 @@ class Parts(LoopParts):
             admission=self.admission,
             entering=self.entering,
             escapes=self.escapes,
+            ends=self.ends,
             views=self.views,
             machine=DaemonMachine(self.store, self.ports, self.machine, self.visibility),
             figures=Metrics(self.core, self.observer, self.anomalies, self.ports.clock),

@@ -12,6 +12,7 @@ from gpushare.daemon.acts.executor import Executor, Step
 from gpushare.daemon.acts.in_progress import ActsInProgress
 from gpushare.daemon.acts.memory_turns import MemoryTurns
 from gpushare.daemon.acts.peers import Peers
+from gpushare.daemon.acts.program_ends import ProgramEnds
 from gpushare.daemon.acts.signalling import Signalling
 from gpushare.daemon.acts.suspend import SuspendService
 from gpushare.daemon.acts.termination import Termination
@@ -43,6 +44,7 @@ from gpushare.daemon.policies.expiry import Expiry
 from gpushare.daemon.policies.idle import Idle, PolicyActs
 from gpushare.daemon.policies.profiler import Profiler
 from gpushare.daemon.policies.usage import Accountant
+from gpushare.model.program_end import RecordBounds
 from gpushare.model.share import Cause
 from gpushare.store import Store
 
@@ -115,6 +117,17 @@ class LoopParts:
         )
 
     @cached_property
+    def ends(self) -> ProgramEnds:
+        return ProgramEnds(
+            self.store,
+            self.bus,
+            self.ports.clock,
+            observer=self.observer,
+            processes=self.processes,
+            bounds=self._settings.records if self._settings else RecordBounds(),
+        )
+
+    @cached_property
     def executor(self) -> Executor:
         return Executor(
             self.store,
@@ -125,6 +138,7 @@ class LoopParts:
             transitions=self.transitions,
             acts=self.acts,
             peers=self.peers,
+            ends=self.ends,
             step=self._step,
         )
 
@@ -330,6 +344,7 @@ class LoopParts:
             escapes=self.escapes,
             monitor=self.monitor,
             placement=self.placement,
+            ends=self.ends,
         )
 
     @cached_property

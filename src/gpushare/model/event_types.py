@@ -48,6 +48,7 @@ _LIFE = (
     _share("reserved", "A share was requested for a later time, and its place is reserved"),
     _share("granted", "The share has its place"),
     _share("running", "Its first program runs"),
+    _share("exited", "Its program has ended: see the message for the exit code"),
     _share("empty", "Its last program has ended; the share still exists", former="idle"),
     _share("released", "The share has ended"),
     _share("spared", "The share ends, and processes in it are not ended", Severity.WARNING),

@@ -11,6 +11,7 @@ from .audit import AuditService
 from .event import Event
 from .leftover import LeftoverService
 from .profile import ProfileService
+from .program_end import ProgramEndReport
 from .share import Caller, State, Verification
 from .spec import ShareSpec
 from .state.backup import BackupService
@@ -106,7 +107,14 @@ class Service(Protocol):
         ...
 
     async def remove(self, ref: str, caller: Caller, *, force: bool = False) -> ShareView:
-        """End the share; ConflictError while programs run, unless `force` ends them."""
+        """End the share; ConflictError while programs run, unless `force` ends them.
+
+        A share that has ended is forgotten, with its output.
+        """
+        ...
+
+    async def program_ended(self, ref: str, report: ProgramEndReport, caller: Caller) -> ShareView:
+        """How a detached program ended, from the process that is its parent."""
         ...
 
     async def verify(self, ref: str, caller: Caller) -> Verification:

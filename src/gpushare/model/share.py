@@ -25,6 +25,7 @@ from gpushare.model.access.role import Role
 
 from .escape import EscapePeriod
 from .ids import GpuId, ShareId, Tenant
+from .program_end import ProgramEnd
 from .spec import GpuGrant, MechanismName, ShareSpec
 from .units import Bytes
 from .value import Value
@@ -283,7 +284,9 @@ class Share(Value):
     land. `program` is what profiles of past runs are about. `asked` is the spec as requested, where
     a policy has changed it. `escape` is the newest time in which its limits did not hold, `proof`
     the newest look at what they depend on. `kept` is memory that it has from before its limit was
-    lowered. `spared` are processes that were not ended with it.
+    lowered. `spared` are processes that were not ended with it. `end` is how its holder ended, and
+    `peak` the most GPU memory that it had, once it has ended. `supervised`: a supervisor reports
+    that end. `forget`: nothing is remembered of it.
     """
 
     id: ShareId
@@ -314,6 +317,10 @@ class Share(Value):
     kept: dict[GpuId, Bytes] = {}
     entered: tuple[Entered, ...] = ()
     spared: tuple[Spared, ...] = ()
+    end: ProgramEnd | None = None
+    peak: Bytes | None = None
+    supervised: bool = False
+    forget: bool = False
 
     @property
     def aside(self) -> bool:

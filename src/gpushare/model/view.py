@@ -10,6 +10,7 @@ from .errors import BadSpecError
 from .escape import EscapeCause, EscapePeriod
 from .gpu import Capability, GpuHealth, GpuProcess
 from .ids import GpuId, ShareId, Tenant
+from .program_end import ProgramEnd
 from .scheduling import SchedulingView
 from .share import (
     Decision,
@@ -155,6 +156,9 @@ class ShareView(Value):
     guard: GuardView | None = None  # None: it has no guard
     fault: str = ""  # what is wrong with one of its mechanisms now
     spared: tuple[Spared, ...] = ()  # processes that were not ended with the share
+    ended: datetime | None = None  # when the share was released or failed
+    end: ProgramEnd | None = None  # how its program ended
+    output: str | None = None  # its last lines, for its owner: in `show` and `wait` only
 
 
 class GpuMemoryView(Value):
@@ -201,7 +205,8 @@ class GpuList(Value):
 class CreateRequest(Value):
     """`holder`: the pid whose life bounds the share; None holds it until rm or ttl.
 
-    `wait` false: answer GS1702 instead of queueing.
+    `wait` false: answer GS1702 instead of queueing. `supervised`: the parent of the holder reports
+    how it ended. `forget`: remember nothing of the share once it has ended.
     """
 
     spec: ShareSpec
@@ -209,6 +214,8 @@ class CreateRequest(Value):
     wait: bool = True
     program: str = ""  # names the share when the spec does not
     log: str | None = None
+    supervised: bool = False
+    forget: bool = False
 
 
 class EnterRequest(Value):

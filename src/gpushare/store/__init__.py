@@ -18,6 +18,7 @@ from .events import Events
 from .intents import Act, Intent, Intents
 from .lock import StateLock
 from .losses import find_losses
+from .outputs import Outputs
 from .policy import Policies
 from .profiles import Profiles
 from .reserve import Reserve
@@ -67,6 +68,7 @@ class Store:
             self.close()
             raise
         self.shares = Shares(self._db)
+        self.outputs = Outputs(self._db)
         self.events = Events(self._db, self._mark)
         self.intents = Intents(self._db)
         self.verifications = Verifications(self._db)

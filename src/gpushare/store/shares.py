@@ -2,6 +2,7 @@
 """Shares. The only place where a share's state changes."""
 
 import sqlite3
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 
 from gpushare.model.errors import ConflictError, NoSuchShareError
 from gpushare.model.ids import ShareId
+from gpushare.model.program_end import RecordBounds
 from gpushare.model.share import Share, State
 
 from .bodies import Body
@@ -25,7 +27,6 @@ _TRANSITIONS = {
 }
 _ENDS = {State.RELEASED, State.FAILED}
 _LIVING = "state NOT IN ('released', 'failed')"
-_KEPT = 1000  # ended shares remembered for `ps -a`
 
 # Each pass reads every living share, and most are unchanged. Values are frozen, so they are shared.
 _BODY = Body(Share)
@@ -112,18 +113,27 @@ class Shares:
         rows = self._db.rows(f"SELECT name FROM shares WHERE uid = ? AND {_LIVING}", uid)  # noqa: S608
         return {row[0] for row in rows}
 
-    def forget_old(self) -> None:
-        """Forget ended shares; the newest 1000 shares stay."""
+    def forget(self, share: ShareId) -> None:
+        """Forget a share that has ended, with its output."""
+        self._db.execute(f"DELETE FROM shares WHERE id = ? AND NOT ({_LIVING})", share)  # noqa: S608
+
+    def forget_old(self, bounds: RecordBounds, now: datetime) -> None:
+        """Forget ended shares that are beyond a bound, and those that are not to be remembered."""
         self._db.execute(
-            f"DELETE FROM shares WHERE NOT ({_LIVING}) AND seq <= "  # noqa: S608
-            f"(SELECT max(seq) FROM shares) - {_KEPT}"
+            "DELETE FROM shares WHERE seq IN (SELECT seq FROM (SELECT seq, ended, "  # noqa: S608
+            "row_number() OVER (ORDER BY seq DESC) AS place, "
+            "row_number() OVER (PARTITION BY uid ORDER BY seq DESC) AS user_place "
+            f"FROM shares WHERE NOT ({_LIVING})) "
+            "WHERE place > ? OR user_place > ? OR ended < ? OR ended <= 0)",
+            *(bounds.shares, bounds.user_shares, bounds.oldest(now)),
         )
 
     def _put(self, share: Share) -> Share:
         self._db.execute(
-            "UPDATE shares SET name = ?, state = ?, body = ? WHERE id = ?",
+            "UPDATE shares SET name = ?, state = ?, ended = ?, body = ? WHERE id = ?",
             share.name,
             share.state,
+            _ended(share),
             _encode(share),
             share.id,
         )
@@ -133,6 +143,13 @@ class Shares:
         order = "" if "ORDER BY" in where else " ORDER BY seq"
         sql = f"SELECT body FROM shares WHERE {where}{order}"  # noqa: S608
         return [_decode(row[0]) for row in self._db.rows(sql, *arguments)]
+
+
+def _ended(share: Share) -> float | None:
+    """The column `ended`."""
+    if not share.state.ended or share.ended is None:
+        return None
+    return 0.0 if share.forget else share.ended.timestamp()
 
 
 def _ends(share: Share) -> set[State]:

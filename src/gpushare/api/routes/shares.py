@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gpushare.api.route import Call, Route
+from gpushare.model.program_end import ProgramEndReport
 from gpushare.model.service import Service
 from gpushare.model.share import State, Verification
 from gpushare.model.spec import ShareSpec
@@ -108,6 +109,10 @@ async def _remove(service: Service, call: Call) -> Value:
     return await service.remove(call.ref, call.caller, force=call.query.force)
 
 
+async def _program_ended(service: Service, call: Call) -> Value:
+    return await service.program_ended(call.ref, call.body, call.caller)
+
+
 def _states(text: str) -> Sequence[State]:
     return msgspec.convert(text.split(","), tuple[State, ...])
 
@@ -137,6 +142,9 @@ ROUTES = (
           _update, ShareView, takes=UpdateRequest),
     Route("GET", "/v1/shares/{ref}/decision", "Show the placement decision, and today's",
           _decision, DecisionView),
-    Route("DELETE", "/v1/shares/{ref}", "Release the share", _remove, ShareView, query=RemoveQuery),
+    Route("DELETE", "/v1/shares/{ref}", "Release the share; forget one that has ended",
+          _remove, ShareView, query=RemoveQuery),
+    Route("POST", "/v1/shares/{ref}/program-ended", "Report how a detached program ended",
+          _program_ended, ShareView, takes=ProgramEndReport),
     Route("POST", "/v1/plan", "Show where a share would be placed", _plan, Plan, takes=ShareSpec),
 )  # fmt: skip

@@ -10,12 +10,13 @@ from gpushare.model.share import Enforcement, Finding, State, Trial, Verificatio
 from gpushare.model.units import GIB, format_bytes
 from gpushare.model.view import GpuView, MemoryView, MigratableView, ShareView, SuspendableView
 
-from . import escapes
+from . import escapes, program_end
 from .ages import age
 from .output import Column, Table, aligned, colour
 from .scheduling import scheduling_lines
 
 NONE = "-"
+_PLAIN_END = "its program ended"  # the reason of a share whose program has simply ended
 _STATE_COLOURS = {
     State.RUNNING: "green",
     State.FAILED: "red",
@@ -135,8 +136,10 @@ def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
         *(("scheduling", line) for line in scheduling_lines(share.scheduling)),
         ("processes", ", ".join(map(str, share.pids)) or NONE),
         ("created", share.created.isoformat(timespec="seconds")),
+        *program_end.rows(share),
         *([("expires", share.expires.isoformat(timespec="seconds"))] if share.expires else []),
         *([("log", share.log)] if share.log else []),
+        *(("output", line) for line in program_end.output(share)),
         *(("why", line) for line in share.why),
         *(("not protected", line) for line in share.unprotected),
         *([("simulated", "yes")] if share.simulated else []),
@@ -217,9 +220,24 @@ def _state(share: ShareView) -> str:
     return colour(text, fg=_STATE_COLOURS.get(share.state))
 
 
+def reached(share: ShareView) -> str:
+    """The state, and how the program ended: `released, exited (1)`."""
+    return f"{share.state}, {share.end.text}" if share.end else str(share.state)
+
+
+def _ended(share: ShareView, now: datetime) -> str:
+    """`exited (1) 3m ago`, and why the share ended where that says more."""
+    when = f" {age(now - share.ended)} ago" if share.ended else ""
+    if share.end is None:
+        return share.reason + when
+    why = "" if share.reason in {"", _PLAIN_END} else f"{share.reason}, "
+    return f"{why}{share.end.text}{when}"
+
+
 def _note(share: ShareView) -> str:
-    with_reason = {State.FAILED, State.RELEASED, State.SUSPENDED}
-    if share.queue or share.state in with_reason:
+    if share.state.ended:
+        return _ended(share, datetime.now(UTC))
+    if share.queue or share.state is State.SUSPENDED:
         return wait_reason(share)
     if share.fault:
         return colour(share.fault, fg="red")

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -101,12 +101,3 @@ def warn_unenforced(share: ShareView) -> None:
     if share.enforcement.compute is Level.NONE and limit and limit < FULL and not alone:
         why = "; ".join(share.why[:1])
         note(f"no mechanism enforces the compute limit of {limit} %: {why}")
-
-
-def log_file(name: str, environment: Mapping[str, str]) -> Path:
-    """The file for a detached program's output, in the user's state directory."""
-    from gpushare.config.sources import state_home  # noqa: PLC0415 (start-up time)
-
-    folder = state_home(environment) / "logs"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder / f"{name}-{os.getpid()}.log"

@@ -8,11 +8,15 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from gpushare.cli._connect import client, require_local
+from gpushare.cli._format.output import note
+from gpushare.cli._format.shares import share_name
 from gpushare.cli._options import share_argument
 from gpushare.cli._strict import Number
 from gpushare.model.errors import (
@@ -36,18 +40,31 @@ _LOOK_SECONDS = 0.2
 def logs(share: str, *, follow: bool, tail: int | None) -> None:
     """Print the output of the program in SHARE, stdout and stderr together.
 
+    Also after the share has ended. Where its file is gone, the last lines that the daemon keeps.
+
     \b
     gpushare run -d --name train -m 8GiB -- python train.py
     gpushare logs -f train
     """
     daemon = client()
-    require_local(daemon, "cannot read logs")
     view = daemon.show(share)
+    if view.output is not None and _gone(daemon, view):
+        note(
+            f"the log of {share_name(view)} is not here; its last lines, as the daemon keeps them:"
+        )
+        _print_end(BytesIO(view.output.encode()), tail)
+        return
+    require_local(daemon, "cannot read logs")
     with _opened(view) as log:
         _print_end(log, tail)
         if follow:
             for text in _growth(log, lambda: _ended(daemon, view)):
                 _print(text)
+
+
+def _gone(daemon: "Client", share: "ShareView") -> bool:
+    """Whether its file was deleted, or is on another machine."""
+    return not isinstance(daemon.where, Path) or not os.path.lexists(share.log or "")
 
 
 def _opened(share: "ShareView") -> BinaryIO:

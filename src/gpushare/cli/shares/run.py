@@ -8,7 +8,7 @@ from functools import partial
 import click
 from msgspec.structs import replace
 
-from gpushare.cli._connect import client
+from gpushare.cli._connect import client, config, require_local
 from gpushare.cli._errors import FAILED, FAILED_BEFORE
 from gpushare.cli._format.output import Output, aligned
 from gpushare.cli._format.shares import levels
@@ -21,8 +21,7 @@ from gpushare.model.view import CreateRequest, Plan, ShareView
 from gpushare.session.acquire import acquire, enter
 from gpushare.session.program_name import program_name
 
-from ._detach import StartupPipe, fork_to_background
-from ._launch import QueueProgress, exec_program, find_program, log_file, warn_unenforced
+from ._launch import QueueProgress, exec_program, find_program, warn_unenforced
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -32,6 +31,7 @@ from ._launch import QueueProgress, exec_program, find_program, log_file, warn_u
 )
 @click.option("--timeout", metavar="TIME", help="Wait in the queue for at most this long.")
 @click.option("-d", "--detach", is_flag=True, help="Run in the background. Output: gpushare logs.")
+@click.option("--rm", "forget", is_flag=True, help="Remember nothing of the share after its end.")
 @click.option("--explain", is_flag=True, help="Explain the choice of GPU and mechanism, then run.")
 @click.option("--dry-run", is_flag=True, help="Print what would happen, and exit.")
 @affinity_option
@@ -48,6 +48,7 @@ def run(
     no_wait: bool,
     no_affinity: bool,
     detach: bool,
+    forget: bool,
     explain: bool,
     dry_run: bool,
 ) -> None:
@@ -74,7 +75,11 @@ def run(
     path = find_program(command[0])
     queue_timeout = parse_duration(timeout) if timeout else None
     request = CreateRequest(
-        spec=spec, holder=os.getpid(), wait=not no_wait, program=program_name(command)
+        spec=spec,
+        holder=os.getpid(),
+        wait=not no_wait,
+        program=program_name(command),
+        forget=forget,
     )
     start = partial(_start, path, command, near=not no_affinity)
     if detach:
@@ -100,13 +105,22 @@ def _detach(
     queue_timeout: Seconds | None,
     output: Output,
 ) -> None:
+    from gpushare.session.log_files import delete_old, log_file  # noqa: PLC0415 (start-up time)
+    from gpushare.session.report_end import FORGET  # noqa: PLC0415 (start-up time)
+
+    from ._detach import StartupPipe, fork_to_background  # noqa: PLC0415 (start-up time)
+
+    daemon, settings = client(), config().settings
+    socket = require_local(daemon, "cannot start programs")
+    delete_old(os.environ, settings)
     log = log_file(request.program, os.environ)
-    started = fork_to_background(log)
+    keep = FORGET if request.forget else str(settings.output_keep)
+    started = fork_to_background(log, socket, keep)
     if not isinstance(started, StartupPipe):
         output.item(started, started.name, lambda: started.name)
         return
-    # Only the child holds the share; its pid differs from the one in `request`.
-    request = replace(request, holder=os.getpid(), log=str(log))
+    # Only the program holds the share; its pid differs from the one in `request`.
+    request = replace(request, holder=os.getpid(), log=str(log), supervised=True)
     with (
         started.failures(),
         acquire(client(), request, timeout=queue_timeout, on_wait=started) as share,

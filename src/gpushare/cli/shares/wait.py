@@ -5,7 +5,7 @@ import click
 
 from gpushare.cli._connect import client
 from gpushare.cli._format.output import Output
-from gpushare.cli._format.shares import share_name
+from gpushare.cli._format.shares import reached, share_name
 from gpushare.cli._options import output_option, share_argument
 from gpushare.model.errors import CheckFailedError
 from gpushare.model.share import State
@@ -28,7 +28,8 @@ _FOREVER = Seconds(10**9)
 def wait(share: str, states: tuple[str, ...], timeout: str | None, output: Output) -> None:
     """Wait until SHARE reaches a state.
 
-    Exit code 3 if it ends without reaching that state.
+    Prints the state and, after the end, how the program ended: also of a share that had ended
+    before. Exit code 3 if it ends without reaching that state.
 
     \b
     gpushare wait train-1 --for running --timeout 5m
@@ -36,7 +37,7 @@ def wait(share: str, states: tuple[str, ...], timeout: str | None, output: Outpu
     """
     target_states = [State(state) for state in states] or [State.RELEASED, State.FAILED]
     view = client().wait(share, target_states, parse_duration(timeout) if timeout else _FOREVER)
-    output.item(view, share_name(view), lambda: str(view.state))
+    output.item(view, share_name(view), lambda: reached(view))
     # The daemon also answers when the share has ended.
     if view.state not in target_states:
         raise CheckFailedError(

@@ -44,6 +44,7 @@ from gpushare.store import Act, Intent, Store
 
 from .in_progress import ActsInProgress
 from .peers import Peers
+from .program_ends import ProgramEnds
 from .transitions import Transitions
 
 Step = Callable[[str], None]
@@ -70,9 +71,11 @@ class Executor:
         transitions: Transitions,
         acts: ActsInProgress,
         peers: Peers,
+        ends: ProgramEnds,
         step: Step = lambda _: None,
     ) -> None:
         self._transitions, self.acts, self._peers = transitions, acts, peers
+        self._ends = ends
         self._store, self._mechanisms = store, mechanisms
         self._bus, self._clock, self._verify, self._step = bus, clock, verify, step
         # A cache only: a new daemon prepares a share again when a program next enters it.
@@ -359,7 +362,7 @@ class Executor:
         if current.reason:
             to, reason = State.FAILED, current.reason
         with self._store.transaction():
-            now, escape = self._clock.now(), current.escape
+            now, escape, last = self._clock.now(), current.escape, self._ends.last(current)
             ended = self._store.shares.move(
                 share,
                 to,
@@ -367,6 +370,8 @@ class Executor:
                 ended=now,
                 members=(),
                 entered=(),
+                end=last.end,
+                peak=last.peak,
                 escape=replace(escape, until=now) if escape and escape.active else escape,
             )
             self._bus.publish(f"share.{to}", reason, share=share)

@@ -33,6 +33,7 @@ import structlog
 from gpushare.daemon.acts.executor import Executor
 from gpushare.daemon.acts.in_progress import ActsInProgress
 from gpushare.daemon.acts.peers import Peers
+from gpushare.daemon.acts.program_ends import ProgramEnds
 from gpushare.daemon.acts.termination import Termination
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
@@ -76,12 +77,14 @@ class Reconciler:
         escapes: EscapeWatch,
         monitor: Monitor,
         placement: PlacementService,
+        ends: ProgramEnds,
     ) -> None:
         self._store, self._ports, self._bus = store, ports, bus
         self._executor, self._acts, self._peers = executor, acts, peers
         self._observer, self._machine, self._processes = observer, machine, processes
         self._termination, self._expiry, self._faults = termination, expiry, faults
         self._escapes, self._monitor, self._placement = escapes, monitor, placement
+        self._ends = ends
         self._mend_at = 0.0
 
     async def run(self) -> list[GpushareError]:
@@ -124,7 +127,7 @@ class Reconciler:
             return
         # A new daemon inherits shares and has watched none of their processes yet.
         if share.holder and share.holder in census:
-            self._processes.watch(share.holder)
+            self._processes.watch_holder(share.holder)
         if share.id in self._executor.busy():
             self._settle_busy(share, census)
             return
@@ -132,7 +135,7 @@ class Reconciler:
             if self._gone(share.holder, census):
                 self._release(share, "its program ended while it was queued")
             return
-        share = self._faults.notice_share(share)
+        share = self._ends.notice(self._faults.notice_share(share))
         processes = self._termination.left(share, self._look(share, census))
         if self._over(share):
             self._termination.stop(share, "its time is over")
@@ -218,8 +221,8 @@ class Reconciler:
         kept = {share.id for share in living}
         self._expiry.keep(kept)
         self._termination.keep(kept)
-        self._processes.keep(kept)
-        self._store.shares.forget_old()
+        self._processes.keep(living)
+        self._store.shares.forget_old(self._ends.bounds, self._ports.clock.now())
 
 
 def _attempt(errors: list[GpushareError], step: Callable[[], object]) -> None:

@@ -38,6 +38,8 @@ class ShareProcesses:
         self._of: dict[ShareId, set[ProcessRef]] = {}  # which of the watched belong to which share
         self._found: dict[ShareId, set[ProcessRef]] = {}
         self._descended: dict[ShareId, set[ProcessRef]] = {}
+        self._holders: set[ProcessRef] = set()  # of those that are watched
+        self._statuses: dict[ProcessRef, int | None] = {}  # of holders that have ended
 
     def known(self, share: ShareId) -> tuple[ProcessRef, ...]:
         """As found by the newest look."""
@@ -77,7 +79,7 @@ class ShareProcesses:
         self._descended[share.id] = census.descendants(roots)
         kin = census.descendants({process: process.started for process in own - apart} | roots)
         # The census is a moment old: a process that has begun and entered since is not in it.
-        later = {it for it in share.members if it not in census and self._alive(it)}
+        later = {it for it in share.members if it not in census and self.alive(it)}
         return self._remember(share, (kin | later) - apart)
 
     def search(self, share: Share, census: Census, observed: Observation) -> tuple[ProcessRef, ...]:
@@ -85,6 +87,22 @@ class ShareProcesses:
         self.look(share, census, observed)
         marked = census.marked(MARK, share.id, share.uid) - _apart(census)
         return self._remember(share, marked | self._found[share.id])
+
+    def watch_holder(self, process: ProcessRef) -> None:
+        """As `watch`; afterwards `status` says how it ended."""
+        if process not in self._statuses:
+            self._holders.add(process)
+            self.watch(process)
+
+    def watched(self, holder: ProcessRef) -> bool:
+        """Whether it was watched when it ended, so that its status is known if it can be known."""
+        return holder in self._statuses or holder in self._watched
+
+    def status(self, holder: ProcessRef) -> int | None:
+        """How a holder ended, as waitpid(2) reports it; None: not known."""
+        if (descriptor := self._watched.get(holder)) is not None:
+            return self._ports.processes.status(holder, descriptor)
+        return self._statuses.get(holder)
 
     def watch(self, process: ProcessRef) -> None:
         """Wake the loop when the process ends; at once if it has ended already."""
@@ -113,18 +131,21 @@ class ShareProcesses:
             self.watch(process)
             watched.add(process)
 
-    def keep(self, shares: Collection[ShareId]) -> None:
+    def keep(self, shares: Collection[Share]) -> None:
         """Forget every other share."""
+        ids, holders = {share.id for share in shares}, {share.holder for share in shares}
         for processes in (self._found, self._descended, self._of):
-            for ended in processes.keys() - shares:
+            for ended in processes.keys() - ids:
                 del processes[ended]
+        self._holders &= holders
+        self._statuses = {it: how for it, how in self._statuses.items() if it in holders}
 
     def close(self) -> None:
         """Stop watching; called while the event loop runs."""
         for process in list(self._watched):
             self._unwatch(process)
 
-    def _alive(self, process: ProcessRef) -> bool:
+    def alive(self, process: ProcessRef) -> bool:
         return self._ports.processes.alive(process)
 
     def _roots(self, share: Share) -> dict[ProcessRef, int]:
@@ -143,6 +164,8 @@ class ShareProcesses:
         return self.known(share.id)
 
     def _ended(self, process: ProcessRef) -> None:
+        if process in self._holders:
+            self._statuses[process] = self.status(process)
         self._unwatch(process)
         self._wake.set()
 

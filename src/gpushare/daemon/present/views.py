@@ -120,6 +120,8 @@ def share_view(
         guard=_guard(observed),
         fault=observed.fault,
         spared=share.spared,
+        ended=share.ended,
+        end=share.end,
     )
 
 
@@ -155,6 +157,7 @@ def for_strangers(view: ShareView, *, names: bool) -> ShareView:
         simulated=view.simulated,
         turns=view.turns,
         suspension=view.suspension,
+        ended=view.ended,
     )
 
 
@@ -307,7 +310,7 @@ def _memory(
         request=Bytes(sum(grant.request for grant in grants)),
         limit=Bytes(sum(grant.limit for grant in grants)),
         used=counted if counted is None else Bytes(counted + (beyond or 0)),
-        peak=_sum(observed.peak) if observed.peak else None,
+        peak=_sum(observed.peak) if observed.peak else share.peak,
         cached=observed.cached,
         uncounted=beyond,
     )

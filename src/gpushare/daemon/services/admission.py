@@ -134,6 +134,8 @@ class Admission:
             created=self._clock.now(),
             holder=holder,
             log=request.log,
+            supervised=request.supervised,
+            forget=request.forget,
             program=new.program,
             booking=booking,
         )
@@ -144,7 +146,7 @@ class Admission:
         # A pidfd wakes the loop when the holder ends, so that its place in the queue is free at
         # once.
         if holder:
-            self._processes.watch(holder)
+            self._processes.watch_holder(holder)
         return share
 
 

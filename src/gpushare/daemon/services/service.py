@@ -12,6 +12,7 @@ from gpushare.daemon.access.tokens import AccessTokens
 from gpushare.daemon.access.visibility import VisibilityFilter
 from gpushare.daemon.acts.executor import Executor
 from gpushare.daemon.acts.in_progress import outcome
+from gpushare.daemon.acts.program_ends import ProgramEnds
 from gpushare.daemon.acts.termination import GRACE_SECONDS, Termination
 from gpushare.daemon.acts.verifier import Verifier
 from gpushare.daemon.audit.audit_service import DaemonAudit
@@ -22,9 +23,9 @@ from gpushare.daemon.loop.migration import Migration
 from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.daemon.placement.placement import PlacementService
 from gpushare.daemon.placement.replay import replay
-from gpushare.model.errors import ConflictError, WaitTimeoutError
+from gpushare.model.errors import ConflictError, NotYoursError, WaitTimeoutError
 from gpushare.model.event import Event
-from gpushare.model.ids import ShareId
+from gpushare.model.program_end import ProgramEndReport
 from gpushare.model.share import Caller, Share, State, Verification
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import Seconds
@@ -79,6 +80,7 @@ class DaemonService:
     admission: Admission
     entering: Entering
     escapes: EscapeWatch
+    ends: ProgramEnds
     views: ShareViews
     machine: DaemonMachine
     figures: Metrics
@@ -96,7 +98,7 @@ class DaemonService:
         if request.holder is not None:
             holder = self.entering.process(request.holder, caller)
         share = await self.admission.admit(request, caller, holder)
-        return await self._view_or_failure(share, caller)
+        return await self._view_or_failure(self.store.shares.get(share), caller)
 
     async def plan(self, spec: ShareSpec, caller: Caller) -> Plan:
         return await self.admission.plan(spec, caller)
@@ -109,7 +111,7 @@ class DaemonService:
     async def show(self, ref: str, caller: Caller) -> ShareView:
         """Those who may act on a waiting share also see its place in the queue, and why."""
         share = self.visibility.find(ref, caller)
-        view = (await self._visible([share], caller))[0]
+        view = await self._own_view(share, caller)
         if share.state is not State.QUEUED or not self.access.own(share, caller):
             return view
         return replace(view, why=self.placement.standing(share.id))
@@ -118,10 +120,10 @@ class DaemonService:
         self, ref: str, states: Sequence[State], timeout: Seconds | None, caller: Caller
     ) -> ShareView:
         share = self.visibility.own(ref, caller)
-        share = await self._until(share, states, timeout)
+        share = await self.ends.reported(await self._until(share, states, timeout))
         if share.state in states:
             return await self._own_view(share, caller)
-        return await self._view_or_failure(share.id, caller)
+        return await self._view_or_failure(share, caller)
 
     async def enter(self, ref: str, request: EnterRequest, caller: Caller) -> Entry:
         share = await self._ready(ref, caller)
@@ -163,9 +165,21 @@ class DaemonService:
 
     async def remove(self, ref: str, caller: Caller, *, force: bool = False) -> ShareView:
         share = self.visibility.own(ref, caller)
-        if not share.state.ended:
-            await self._end(share, ref, caller, force=force)
+        if share.state.ended:
+            view = await self._own_view(share, caller)
+            self.store.shares.forget(share.id)
+            return view
+        await self._end(share, ref, caller, force=force)
         return await self._own_view(await self._until(share, (), _REMOVAL_SECONDS), caller)
+
+    async def program_ended(self, ref: str, report: ProgramEndReport, caller: Caller) -> ShareView:
+        share = self.visibility.own(ref, caller)
+        # Output that others wrote into the record of a share would read as its program's.
+        if not _mine(share, caller):
+            raise NotYoursError(
+                f"share {share.name} belongs to another user", "only its user reports its end"
+            )
+        return await self._own_view(self.ends.report(share, report), caller)
 
     async def verify(self, ref: str, caller: Caller) -> Verification:
         """Probe the share.
@@ -266,20 +280,27 @@ class DaemonService:
             ) from None
         return share
 
-    async def _view_or_failure(self, share_id: ShareId, caller: Caller) -> ShareView:
+    async def _view_or_failure(self, share: Share, caller: Caller) -> ShareView:
         """The share, or the error that made it fail."""
-        share = self.store.shares.get(share_id)
-        failure = self.executor.failure(share_id)
+        failure = self.executor.failure(share.id)
         # A grant that failed and cannot be undone yet is an unconfirmed act.
-        over = share.state is State.FAILED or share_id in self.executor.busy()
+        over = share.state is State.FAILED or share.id in self.executor.busy()
         if failure is not None and over:
             raise failure
         return await self._own_view(share, caller)
 
     async def _own_view(self, share: Share, caller: Caller) -> ShareView:
-        return (await self._visible([share], caller))[0]
+        """With the last output of its program, which no one but its user sees."""
+        view = (await self._visible([share], caller))[0]
+        return (
+            replace(view, output=self.store.outputs.get(share.id)) if _mine(share, caller) else view
+        )
 
     async def _visible(self, shares: Sequence[Share], caller: Caller) -> list[ShareView]:
         views = await self.views.all(shares)
         pairs = zip(shares, views, strict=True)
         return [self.visibility.share(view, share, caller) for share, view in pairs]
+
+
+def _mine(share: Share, caller: Caller) -> bool:
+    return share.uid == caller.uid

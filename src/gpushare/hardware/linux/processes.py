@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes, identified by pid and start time."""
 
+import fcntl
 import os
+import struct
 import time
 from pathlib import Path
 
@@ -9,6 +11,11 @@ from gpushare.model.share import ProcessRef
 from gpushare.model.value import Value
 
 STORED = 0xFFFFFFFF  # regions keep the low half of a namespace's inode number
+# struct pidfd_info and PIDFD_GET_INFO; its last field is the status of an ended process.
+_INFO, _INFO_FIELDS = struct.Struct("QQ11Ii"), 13
+_EXIT = 1 << 3  # PIDFD_INFO_EXIT
+_GET_INFO = 0xC0000000 | _INFO.size << 16 | 0xFF << 8 | 11
+_SYS_PTRACE = 19  # linux/capability.h
 DEAD = frozenset("ZXx")  # a zombie holds no GPU memory any more
 
 
@@ -95,11 +102,51 @@ class ProcProcesses:
         os.close(descriptor)
         return None
 
+    def status(self, process: ProcessRef, descriptor: int) -> int | None:
+        # Its parent may wait for it between two of these looks; then the pidfd has the status.
+        for look in (reaped_status, self._zombie_status, reaped_status):
+            if (status := look(descriptor, process)) is not None:
+                return status
+        return None
+
+    def _zombie_status(self, _: int, process: ProcessRef) -> int | None:
+        """Field 52, which only the same user and root may read (proc_pid_stat(5)); else 0."""
+        try:
+            text = read(self._proc, process.pid, "stat")
+            stat, field = parse_stat(text), text.split()[-1]
+            ended = stat.ref == process and stat.state in DEAD
+            return int(field) if ended and self._readable(process.pid) else None
+        except (OSError, ValueError):
+            return None
+
+    def _readable(self, pid: int) -> bool:
+        """Whether the Linux kernel tells this process more than everyone may know."""
+        owner = os.stat(f"{self._proc}/{pid}").st_uid  # noqa: PTH116
+        return owner == os.geteuid() or _may_trace()
+
     def _stat(self, pid: int) -> Stat | None:
         try:
             return parse_stat(read(self._proc, pid, "stat"))
         except (OSError, ValueError):
             return None
+
+
+def _may_trace() -> bool:
+    """Whether this process has CAP_SYS_PTRACE."""
+    status = Path("/proc/self/status").read_text()
+    held = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(held, 16) >> _SYS_PTRACE & 1)
+
+
+def reaped_status(descriptor: int, _: ProcessRef) -> int | None:
+    """From the pidfd of a process that its parent has waited for (Linux 6.15; linux/pidfd.h)."""
+    info = bytearray(_INFO.pack(_EXIT, *[0] * _INFO_FIELDS))
+    try:
+        fcntl.ioctl(descriptor, _GET_INFO, info)
+    except OSError:
+        return None
+    fields = _INFO.unpack(info)
+    return fields[-1] if fields[0] & _EXIT else None
 
 
 def read(proc: Path, pid: int | str, name: str) -> bytes:

@@ -41,3 +41,10 @@ class Processes(Protocol):
     def open(self, process: ProcessRef) -> int | None:
         """A pidfd that becomes readable when the process ends; None when it is gone already."""
         ...
+
+    def status(self, process: ProcessRef, descriptor: int) -> int | None:
+        """How a process ended whose pidfd is `descriptor`, as waitpid(2) reports it.
+
+        None while it runs, and where the Linux kernel does not say.
+        """
+        ...
