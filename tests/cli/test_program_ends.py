@@ -214,7 +214,7 @@ def test_the_audit_log_has_the_report_and_not_the_output(daemon: Daemon) -> None
     run(daemon, "job", "echo a-secret-word", "-d")
     until(lambda: daemon.json("show", "job")["output"], "the output")
 
-    records = daemon.gpushare("audit", "-o", "json").stdout
+    records = daemon.gpushare("audit", "ls", "-o", "json").stdout
 
     assert "program-ended" in records
     assert "a-secret-word" not in records

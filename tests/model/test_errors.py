@@ -26,6 +26,7 @@ def test_an_error_survives_the_wire(kind):
 
     assert type(error) is kind
     assert (error.what, error.because, error.hint) == ("what", "why", "how")
+    assert error.__notes__ == ["hint: how", f"code: {kind.code}"]
     assert kind.exit_code in {1, 2, 3, 4, 5, 6, 7, 75, 124, 126, 127}
     assert 400 <= kind.status < 600
 

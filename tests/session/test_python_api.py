@@ -169,3 +169,34 @@ def test_a_place_in_the_queue_outlives_a_restart_of_the_daemon(daemon: Daemon) -
     said, complained = waiting.communicate(timeout=60)
 
     assert said == "done\n", complained
+
+
+def test_a_callback_hears_what_the_share_waits_for(daemon: Daemon) -> None:
+    text = """
+import gpushare
+def heard(share):
+    print(share.name, share.queue.position, flush=True)
+    raise KeyboardInterrupt
+with gpushare.share(memory="100GiB", name="late", on_wait=heard):
+    pass
+"""
+    daemon.gpushare("create", "-m", "100GiB", "--name", "big")
+
+    done = python(daemon, "-c", text)
+
+    assert done.stdout == "late 1\n"
+    assert "queued" not in done.stderr
+    assert daemon.share("late") is None
+
+
+def test_an_uncaught_error_shows_its_hint_and_code(daemon: Daemon) -> None:
+    text = """
+import gpushare
+with gpushare.share(memory="900GiB"):
+    pass
+"""
+    done = python(daemon, "-c", text)
+
+    assert done.returncode == 1
+    assert "\nhint: " in done.stderr
+    assert "\ncode: GS1701" in done.stderr

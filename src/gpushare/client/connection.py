@@ -87,8 +87,9 @@ def _at_socket(path: Path) -> Iterator[None]:
         raise DaemonUnreachableError(
             f"the daemon on {path} does not answer", "it is stuck or overloaded", "gpushare version"
         ) from error
-    except OSError as error:
-        raise unreachable(path, error.strerror or str(error)) from error
+    # An answer that ends in the middle: the daemon ended while it wrote.
+    except (OSError, http.client.IncompleteRead) as error:
+        raise unreachable(path, getattr(error, "strerror", None) or str(error)) from error
     except http.client.HTTPException as error:
         raise ProtocolError(
             f"{path} does not speak HTTP", f"{type(error).__name__} {error}", "gpushare config show"

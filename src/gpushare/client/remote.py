@@ -79,8 +79,9 @@ def translated_errors(remote: Remote) -> Iterator[None]:
         raise DaemonUnreachableError(
             f"{remote} does not answer", "it is down, stuck or overloaded", "gpushare version"
         ) from error
-    except OSError as error:
-        because = (error.strerror or str(error)).lower()
+    # An answer that ends in the middle: the daemon ended while it wrote.
+    except (OSError, http.client.IncompleteRead) as error:
+        because = (getattr(error, "strerror", None) or str(error)).lower()
         raise DaemonUnreachableError(
             f"no daemon answers on {remote}", because, "check that its setting listen is HOST:PORT"
         ) from error

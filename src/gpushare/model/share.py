@@ -286,7 +286,7 @@ class Share(Value):
     the newest look at what they depend on. `kept` is memory that it has from before its limit was
     lowered. `spared` are processes that were not ended with it. `end` is how its holder ended, and
     `peak` the most GPU memory that it had, once it has ended. `supervised`: a supervisor reports
-    that end. `forget`: nothing is remembered of it.
+    that end. `forget`: nothing is remembered of it. `waiter` bounds it while it is queued.
     """
 
     id: ShareId
@@ -321,6 +321,7 @@ class Share(Value):
     peak: Bytes | None = None
     supervised: bool = False
     forget: bool = False
+    waiter: ProcessRef | None = None
 
     @property
     def aside(self) -> bool:

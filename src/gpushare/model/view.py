@@ -206,7 +206,8 @@ class CreateRequest(Value):
     """`holder`: the pid whose life bounds the share; None holds it until rm or ttl.
 
     `wait` false: answer GS1702 instead of queueing. `supervised`: the parent of the holder reports
-    how it ended. `forget`: remember nothing of the share once it has ended.
+    how it ended. `forget`: remember nothing of the share once it has ended. `waiter`: the pid whose
+    end withdraws the share while it is queued, where nothing holds it later.
     """
 
     spec: ShareSpec
@@ -216,6 +217,7 @@ class CreateRequest(Value):
     log: str | None = None
     supervised: bool = False
     forget: bool = False
+    waiter: int | None = None
 
 
 class EnterRequest(Value):

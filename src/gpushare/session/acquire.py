@@ -11,18 +11,20 @@
    daemon sees the holder run the program and releases the share when the pid ends.
 
 If anything fails before the exec, including Ctrl-C, `acquire` removes the share. A crash needs no
-cleanup: the daemon releases shares whose holder has ended. A restart of the daemon while the share
-is queued is waited out for `_RESTART_SECONDS`; the queue is in the daemon's state.
+cleanup: the daemon releases shares whose holder has ended, and those in the queue whose `waiter`
+has, also when it was not running at that moment. While a share is queued or entered, a daemon that
+goes away is waited for (`client.reconnect`): the queue is in its state, and places in it stay.
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from gpushare.client.client import Client
+from gpushare.client.reconnect import Reconnect
 from gpushare.model.errors import (
     ConflictError,
-    DaemonUnreachableError,
     GpushareError,
     WaitTimeoutError,
 )
@@ -31,7 +33,6 @@ from gpushare.model.units import Seconds
 from gpushare.model.view import CreateRequest, EnterRequest, Entry, ShareView
 
 _POLL_SECONDS = Seconds(2)  # how old the queue position passed to `on_wait` may be
-_RESTART_SECONDS = 15.0  # how long to wait for a daemon that restarts, such as for an upgrade
 # A share with memory turns may start suspended.
 _PLACED = (State.GRANTED, State.RUNNING, State.SUSPENDED)
 
@@ -40,27 +41,36 @@ OnWait = Callable[[ShareView], None]
 
 @contextmanager
 def acquire(
-    client: Client, request: CreateRequest, *, timeout: Seconds | None, on_wait: OnWait
+    client: Client,
+    request: CreateRequest,
+    *,
+    timeout: Seconds | None,
+    on_wait: OnWait,
+    reconnect: Reconnect | None = None,
 ) -> Iterator[ShareView]:
     """A granted share; it is removed if the block fails or is interrupted.
 
-    `on_wait` is called with the share while it is queued. Raises as `Client.create` does,
+    `on_wait` is called with the share while it is queued. `reconnect` None: a daemon that goes away
+    is an error at once. Raises as `Client.create` does,
     WaitTimeoutError, and ConflictError if the share ends meanwhile.
     """
-    share = client.create(request)
+    share, reconnect = client.create(request), reconnect or Reconnect(0)
     try:
-        yield until_granted(client, share, timeout=timeout, on_wait=on_wait)
+        share = until_granted(client, share, timeout=timeout, on_wait=on_wait, reconnect=reconnect)
+        yield _usable(share)
     # Also on KeyboardInterrupt and SystemExit: no share remains in the queue.
     except BaseException:
         # The first error matters. A share that could not be removed ends with its holder.
-        with suppress(GpushareError):
-            client.remove(share.id)
+        if not share.state.ended:  # its record says why
+            with suppress(GpushareError):
+                client.remove(share.id)
         raise
 
 
-def enter(client: Client, share: ShareView, pid: int, preload: str) -> Entry:
+def enter(client: Client, share: ShareView, pid: int, preload: str, reconnect: Reconnect) -> Entry:
     """Add the process to the share; `preload` is its LD_PRELOAD, which stays behind the guard's."""
-    return client.enter(share.id, EnterRequest(pid=pid, preload=preload))
+    request = EnterRequest(pid=pid, preload=preload)
+    return reconnect.call(lambda: client.enter(share.id, request))
 
 
 def environment_of(entry: Entry, environment: dict[str, str]) -> dict[str, str]:
@@ -78,9 +88,14 @@ def sanitizer_options(entry: Entry, environment: Mapping[str, str]) -> dict[str,
 
 
 def until_granted(
-    client: Client, share: ShareView, *, timeout: Seconds | None, on_wait: OnWait
+    client: Client,
+    share: ShareView,
+    *,
+    timeout: Seconds | None,
+    on_wait: OnWait,
+    reconnect: Reconnect,
 ) -> ShareView:
-    """Wait while the share is queued; raises WaitTimeoutError, and ConflictError if it ends."""
+    """Wait while the share is queued; raises WaitTimeoutError. It may have ended meanwhile."""
     started = time.monotonic()
     while share.state is State.QUEUED:
         on_wait(share)
@@ -92,7 +107,11 @@ def until_granted(
                 "increase --timeout, or see who holds the GPUs: gpushare ps",
             )
         pause = _POLL_SECONDS if left is None else Seconds(max(1, min(_POLL_SECONDS, round(left))))
-        share = _poll(client, share, pause)
+        share = reconnect.call(partial(_wait_once, client, share, pause))
+    return share
+
+
+def _usable(share: ShareView) -> ShareView:
     if share.state.ended:
         raise ConflictError(
             f"share {share.name} was {share.state} before use", share.reason, "try again"
@@ -102,18 +121,6 @@ def until_granted(
 
 def _reason(share: ShareView) -> str:
     return f"it waits for {share.queue.waits_for}" if share.queue else "it waits"
-
-
-def _poll(client: Client, share: ShareView, pause: Seconds) -> ShareView:
-    """The share when it is granted, or after the pause; waits for a daemon that restarts."""
-    give_up_at = time.monotonic() + _RESTART_SECONDS
-    while True:
-        try:
-            return _wait_once(client, share, pause)
-        except DaemonUnreachableError:
-            if time.monotonic() >= give_up_at:
-                raise
-            time.sleep(0.2)
 
 
 def _wait_once(client: Client, share: ShareView, pause: Seconds) -> ShareView:

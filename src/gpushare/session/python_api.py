@@ -10,19 +10,22 @@ second time it detects that it is in the share, and continues.
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Unpack
 
 from gpushare.client.client import Client
+from gpushare.config.sources import load
 from gpushare.model.errors import ConflictError, UnsupportedError
 from gpushare.model.units import Seconds
 from gpushare.model.view import CreateRequest, ShareView
 
-from .acquire import acquire, enter, environment_of
+from .acquire import OnWait, acquire, enter, environment_of
 from .cpu_affinity import bind_to_nearest
 from .gpu_choice import ask_for
 from .spec_options import SpecOptions, spec
+from .wait_log import WaitLog, logged_reconnect
 
 MARK = "GPUSHARE_SHARE"  # the daemon sets it in every program of a share
 _NOT_INITIALIZED = 3  # CUDA_ERROR_NOT_INITIALIZED of cuda.h
@@ -30,7 +33,11 @@ _NOT_INITIALIZED = 3  # CUDA_ERROR_NOT_INITIALIZED of cuda.h
 
 @contextmanager
 def share(
-    *, wait: bool = True, timeout: int | None = None, **options: Unpack[SpecOptions]
+    *,
+    wait: bool = True,
+    timeout: int | None = None,
+    on_wait: OnWait | None = None,
+    **options: Unpack[SpecOptions],
 ) -> Iterator[ShareView]:
     """Run the rest of this program in a share of a GPU. Call it before CUDA starts.
 
@@ -39,9 +46,11 @@ def share(
     ends, because CUDA keeps its memory until then.
 
     `memory` is bytes, `8GiB` or `20%`; `compute` is percent; `timeout` is seconds. The other
-    keywords are those of `gpushare run --help`. Raises ConflictError if CUDA runs already,
-    UnsupportedError where a program cannot execute itself again (interactive sessions, notebooks),
-    and the errors of `gpushare run`.
+    keywords are those of `gpushare run --help`. While the share is queued, the logger `gpushare`
+    warns what it waits for; `on_wait` is called with the share instead, every few seconds.
+
+    Raises ConflictError if CUDA runs already, UnsupportedError where a program cannot execute
+    itself again (interactive sessions, notebooks), and the errors of `gpushare run`.
     """
     client = Client()
     if share_id := os.environ.get(MARK):
@@ -53,14 +62,18 @@ def share(
     options.setdefault("gpus", max(1, len(tuple(options["gpu"]))))
     program = os.path.basename(sys.argv[0] or "python")  # noqa: PTH119 (may be -c or -m)
     request = CreateRequest(spec=spec(**options), holder=os.getpid(), wait=wait, program=program)
-    _restart(client, request, arguments, None if timeout is None else Seconds(timeout))
+    get = partial(acquire, timeout=None if timeout is None else Seconds(timeout))
+    _restart(client, partial(get, client, request, on_wait=on_wait or WaitLog()), arguments)
 
 
 def _restart(
-    client: Client, request: CreateRequest, arguments: list[str], timeout: Seconds | None
+    client: Client,
+    get: Callable[..., AbstractContextManager[ShareView]],
+    arguments: list[str],
 ) -> None:
-    with acquire(client, request, timeout=timeout, on_wait=lambda _: None) as granted:
-        entry = enter(client, granted, os.getpid(), os.environ.get("LD_PRELOAD", ""))
+    again = logged_reconnect(load().settings.reconnect_timeout)
+    with get(reconnect=again) as granted:
+        entry = enter(client, granted, os.getpid(), os.environ.get("LD_PRELOAD", ""), again)
         # execve discards what Python has buffered.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """`gpushare create`: create a share without running a program in it."""
 
+import os
+from pathlib import Path
+
 import click
+from msgspec.structs import replace
 
 from gpushare.cli._connect import client
 from gpushare.cli._format.output import Output
 from gpushare.cli._options import output_option, spec_options
+from gpushare.cli._reconnect import reconnect_option, reconnecting
 from gpushare.model.spec import ShareSpec
 from gpushare.model.units import parse_duration
 from gpushare.model.view import CreateRequest
@@ -21,9 +26,16 @@ from ._launch import QueueProgress, warn_unenforced
 )
 @click.option("--queue", is_flag=True, help="Return immediately, even while the share is queued.")
 @click.option("--timeout", metavar="TIME", help="Wait in the queue for at most this long.")
+@reconnect_option
 @output_option
 def create(
-    spec: ShareSpec, timeout: str | None, output: Output, *, no_wait: bool, queue: bool
+    spec: ShareSpec,
+    timeout: str | None,
+    output: Output,
+    *,
+    reconnect: float,
+    no_wait: bool,
+    queue: bool,
 ) -> None:
     """Create a share and print its name. It lasts until it is removed or its --ttl ends.
 
@@ -38,9 +50,18 @@ def create(
     if queue or spec.at is not None:
         share = client().create(request)
     else:
+        # Without it, a share would stay in the queue whose caller was killed.
+        here = isinstance(client().where, Path)
+        request = replace(request, waiter=os.getpid() if here else None)
         with (
             QueueProgress() as progress,
-            acquire(client(), request, timeout=queue_timeout, on_wait=progress) as share,
+            acquire(
+                client(),
+                request,
+                timeout=queue_timeout,
+                on_wait=progress,
+                reconnect=reconnecting(reconnect, progress.done),
+            ) as share,
         ):
             progress.done()
             warn_unenforced(share)

@@ -18,9 +18,9 @@ from gpushare.cli._connect import client, require_local
 from gpushare.cli._format.output import note
 from gpushare.cli._format.shares import share_name
 from gpushare.cli._options import share_argument
+from gpushare.cli._reconnect import reconnect_option, reconnecting
 from gpushare.cli._strict import Number
 from gpushare.model.errors import (
-    DaemonUnreachableError,
     NoLogError,
     NoSuchShareError,
     NotYoursError,
@@ -28,6 +28,7 @@ from gpushare.model.errors import (
 
 if TYPE_CHECKING:
     from gpushare.client import Client
+    from gpushare.client.reconnect import Reconnect
     from gpushare.model.view import ShareView
 
 _LOOK_SECONDS = 0.2
@@ -37,7 +38,8 @@ _LOOK_SECONDS = 0.2
 @share_argument
 @click.option("-f", "--follow", is_flag=True, help="Follow the output until the share ends.")
 @click.option("-n", "--tail", metavar="N", type=Number(0), help="Show the last N lines.")
-def logs(share: str, *, follow: bool, tail: int | None) -> None:
+@reconnect_option
+def logs(share: str, *, follow: bool, tail: int | None, reconnect: float) -> None:
     """Print the output of the program in SHARE, stdout and stderr together.
 
     Also after the share has ended. Where its file is gone, the last lines that the daemon keeps.
@@ -58,7 +60,8 @@ def logs(share: str, *, follow: bool, tail: int | None) -> None:
     with _opened(view) as log:
         _print_end(log, tail)
         if follow:
-            for text in _growth(log, lambda: _ended(daemon, view)):
+            again = reconnecting(reconnect)
+            for text in _growth(log, lambda: _ended(daemon, view, again)):
                 _print(text)
 
 
@@ -135,14 +138,12 @@ def _growth(log: BinaryIO, ended: Callable[[], bool]) -> Iterator[bytes]:
             time.sleep(0 if last else _LOOK_SECONDS)
 
 
-def _ended(daemon: "Client", share: "ShareView") -> bool:
+def _ended(daemon: "Client", share: "ShareView", reconnect: "Reconnect") -> bool:
     """Whether the share has ended; a restart of the daemon does not end it."""
     try:
-        return daemon.show(share.id).state.ended
+        return reconnect.tried(lambda: daemon.show(share.id).state.ended, otherwise=False)
     except NoSuchShareError:
         return True
-    except DaemonUnreachableError:
-        return False
 
 
 def _print(text: bytes) -> None:

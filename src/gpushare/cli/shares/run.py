@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
 import click
@@ -13,10 +14,12 @@ from gpushare.cli._errors import FAILED, FAILED_BEFORE
 from gpushare.cli._format.output import Output, aligned
 from gpushare.cli._format.shares import levels
 from gpushare.cli._options import affinity_option, output_option, spec_options
+from gpushare.cli._reconnect import reconnect_option, reconnecting
+from gpushare.client.reconnect import Reconnect
 from gpushare.config.printable import printable
 from gpushare.model.errors import UsageError
 from gpushare.model.spec import ShareSpec
-from gpushare.model.units import Seconds, parse_duration
+from gpushare.model.units import parse_duration
 from gpushare.model.view import CreateRequest, Plan, ShareView
 from gpushare.session.acquire import acquire, enter
 from gpushare.session.program_name import program_name
@@ -35,6 +38,7 @@ from ._launch import QueueProgress, exec_program, find_program, warn_unenforced
 @click.option("--explain", is_flag=True, help="Explain the choice of GPU and mechanism, then run.")
 @click.option("--dry-run", is_flag=True, help="Print what would happen, and exit.")
 @affinity_option
+@reconnect_option
 @output_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
@@ -45,6 +49,7 @@ def run(
     timeout: str | None,
     output: Output,
     *,
+    reconnect: float,
     no_wait: bool,
     no_affinity: bool,
     detach: bool,
@@ -82,27 +87,31 @@ def run(
         forget=forget,
     )
     start = partial(_start, path, command, near=not no_affinity)
+    get = partial(acquire, timeout=queue_timeout)
     if detach:
-        _detach(start, request, queue_timeout, output)
+        _detach(start, request, get, reconnecting(reconnect), output)
         return
-    with (
-        QueueProgress() as progress,
-        acquire(client(), request, timeout=queue_timeout, on_wait=progress) as share,
-    ):
-        progress.done()
-        warn_unenforced(share)
-        start(share)
+    with QueueProgress() as progress:
+        again = reconnecting(reconnect, progress.done)
+        with get(client(), request, on_wait=progress, reconnect=again) as share:
+            progress.done()
+            warn_unenforced(share)
+            start(share, again)
 
 
-def _start(path: str, command: Sequence[str], share: ShareView, *, near: bool) -> None:
+def _start(
+    path: str, command: Sequence[str], share: ShareView, reconnect: Reconnect, *, near: bool
+) -> None:
     preload = os.environ.get("LD_PRELOAD", "")
-    exec_program(path, command, enter(client(), share, os.getpid(), preload), near=near)
+    entry = enter(client(), share, os.getpid(), preload, reconnect)
+    exec_program(path, command, entry, near=near)
 
 
 def _detach(
-    start: Callable[[ShareView], None],
+    start: Callable[[ShareView, Reconnect], None],
     request: CreateRequest,
-    queue_timeout: Seconds | None,
+    get: Callable[..., AbstractContextManager[ShareView]],
+    reconnect: Reconnect,
     output: Output,
 ) -> None:
     from gpushare.session.log_files import delete_old, log_file  # noqa: PLC0415 (start-up time)
@@ -123,10 +132,10 @@ def _detach(
     request = replace(request, holder=os.getpid(), log=str(log), supervised=True)
     with (
         started.failures(),
-        acquire(client(), request, timeout=queue_timeout, on_wait=started) as share,
+        get(daemon, request, on_wait=started, reconnect=reconnect) as share,
     ):
         started(share)
-        start(share)
+        start(share, reconnect)
 
 
 def _explain(plan: Plan, output: Output, *, aside: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import structlog
 
 from gpushare.hardware.ports import Clock
+from gpushare.model.errors import DaemonUnreachableError
 from gpushare.model.event import Event
 from gpushare.model.event_types import EVENT_TYPES
 from gpushare.model.ids import GpuId, ShareId
@@ -58,8 +59,13 @@ class Bus:
         self._wake()
 
     async def changed(self) -> None:
-        """Return after the next event."""
-        await self._next.wait()
+        """Return after the next event; raises DaemonUnreachableError when the daemon stops."""
+        if not self._closed:
+            await self._next.wait()
+        if self._closed:
+            raise DaemonUnreachableError(
+                "the daemon is stopping", "it was told to", "try again when it runs"
+            )
 
     async def follow(self, since: int) -> AsyncIterator[tuple[Event, ...]]:
         """Every event after `since`, then the ones to come, some at a time.

@@ -132,7 +132,7 @@ class Reconciler:
             self._settle_busy(share, census)
             return
         if share.state is State.QUEUED:
-            if self._gone(share.holder, census):
+            if self._gone(share.holder or share.waiter, census):
                 self._release(share, "its program ended while it was queued")
             return
         share = self._ends.notice(self._faults.notice_share(share))

@@ -4,6 +4,7 @@
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from gpushare.config.printable import printable
 from gpushare.daemon.acts.executor import Executor
@@ -26,6 +27,13 @@ _LONGEST_PROGRAM = 255  # characters
 TenantOf = Callable[[Caller, Tenant | None], Tenant]
 
 
+class Bounds(NamedTuple):
+    """The processes whose end ends a share: always, and while it is queued."""
+
+    holder: ProcessRef | None = None
+    waiter: ProcessRef | None = None
+
+
 class Admission:
     """`tenant_of`: the tenant of a caller's share."""
 
@@ -46,12 +54,15 @@ class Admission:
         self._executor, self._placement = executor, placement
 
     async def admit(
-        self, request: CreateRequest, caller: Caller, holder: ProcessRef | None
+        self,
+        request: CreateRequest,
+        caller: Caller,
+        bounds: Bounds,
     ) -> ShareId:
         """A new share: granted, reserved or waiting. NoCapacityError if it may not wait."""
         self._store.check_room()
         await self._machine.refresh()
-        share, may_wait = self._admit(request, caller, holder)
+        share, may_wait = self._admit(request, caller, bounds)
         await self._placement.served(share)
         if not may_wait:
             await self._placement.room_given(share)
@@ -59,7 +70,10 @@ class Admission:
         return share
 
     def _admit(
-        self, request: CreateRequest, caller: Caller, holder: ProcessRef | None
+        self,
+        request: CreateRequest,
+        caller: Caller,
+        bounds: Bounds,
     ) -> tuple[ShareId, bool]:
         """The new share, and whether it may wait in the queue."""
         new = self._request(request.spec, caller, request.program)
@@ -67,7 +81,7 @@ class Admission:
         booking = self._placement.book(new) if self._early(request.spec) else None
         if booking is None:
             self._check(new, may_wait=request.wait)
-        share = self._add(request, new, caller, holder, booking)
+        share = self._add(request, new, caller, bounds, booking)
         self._placement.advance()
         return share.id, request.wait or booking is not None
 
@@ -118,7 +132,7 @@ class Admission:
         request: CreateRequest,
         new: Request,
         caller: Caller,
-        holder: ProcessRef | None,
+        bounds: Bounds,
         booking: Decision | None,
     ) -> Share:
         taken = self._store.shares.names(caller.uid)
@@ -132,10 +146,11 @@ class Admission:
             gid=caller.gid,
             state=State.QUEUED,
             created=self._clock.now(),
-            holder=holder,
+            holder=bounds.holder,
             log=request.log,
             supervised=request.supervised,
             forget=request.forget,
+            waiter=bounds.waiter,
             program=new.program,
             booking=booking,
         )
@@ -145,8 +160,10 @@ class Admission:
             self._bus.publish(kind, message, share=share.id)
         # A pidfd wakes the loop when the holder ends, so that its place in the queue is free at
         # once.
-        if holder:
-            self._processes.watch_holder(holder)
+        if bounds.holder:
+            self._processes.watch_holder(bounds.holder)
+        elif bounds.waiter:
+            self._processes.watch(bounds.waiter)
         return share
 
 

@@ -46,7 +46,7 @@ from gpushare.model.view import (
 from gpushare.store import Store
 from gpushare.verification.escapes import with_escapes
 
-from .admission import Admission
+from .admission import Admission, Bounds
 from .backups import DaemonBackups
 from .entering import Entering
 from .leftovers import DaemonLeftovers
@@ -94,10 +94,11 @@ class DaemonService:
 
     async def create(self, request: CreateRequest, caller: Caller) -> ShareView:
         """Raises the error that made the share fail, if it failed at once."""
-        holder = None
-        if request.holder is not None:
-            holder = self.entering.process(request.holder, caller)
-        share = await self.admission.admit(request, caller, holder)
+        holder, waiter = (
+            None if pid is None else self.entering.process(pid, caller)
+            for pid in (request.holder, request.waiter)
+        )
+        share = await self.admission.admit(request, caller, Bounds(holder, waiter))
         return await self._view_or_failure(self.store.shares.get(share), caller)
 
     async def plan(self, spec: ShareSpec, caller: Caller) -> Plan:

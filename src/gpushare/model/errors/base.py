@@ -18,7 +18,10 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
 
 class GpushareError(Exception):
-    """Something gpushare could not do: what, because, hint."""
+    """Something gpushare could not do: what, because, hint.
+
+    `str` has what and because; a traceback also prints the notes, which are hint and code.
+    """
 
     code: ClassVar[str] = "GS1000"
     exit_code: ClassVar[int] = 1
@@ -28,6 +31,8 @@ class GpushareError(Exception):
     def __init__(self, what: str, because: str = "", hint: str = "") -> None:
         super().__init__(what)
         self.what, self.because, self.hint = what, because, hint
+        # Set, not added: an error that came over the wire is initialised a second time.
+        self.__notes__ = [*([f"hint: {hint}"] if hint else []), f"code: {self.code}"]
 
     def __str__(self) -> str:
         return f"{self.what}: {self.because}" if self.because else self.what

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a Python program waits for, through the logger `gpushare`.
+
+As warnings, which Python prints on stderr where a program has not configured logging: a program
+that stands still for an hour without a word looks broken.
+"""
+
+from datetime import UTC, datetime
+
+from gpushare.client.reconnect import Reconnect
+from gpushare.config.printable import printable
+from gpushare.model.view import ShareView
+
+
+class WaitLog:
+    """Logs what a queued share waits for, once for each change."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, share: ShareView) -> None:
+        queue = share.queue
+        text = f"share {share.name} is queued #{queue.position if queue else 1}"
+        if queue and queue.waits_for:
+            text += f", waits for {queue.waits_for}"
+        if text != self._last:
+            _warn(text + _expected(share))
+        self._last = text
+
+
+def logged_reconnect(seconds: float) -> Reconnect:
+    """Logs that the daemon is away, and that it is back."""
+    return Reconnect(
+        seconds,
+        away=lambda left: _warn(f"the daemon is away; waiting for it for at most {left:g} s"),
+        back=lambda: _warn("the daemon is back"),
+    )
+
+
+def _expected(share: ShareView) -> str:
+    if share.queue is None or share.queue.eta is None:
+        return ""
+    minutes = (share.queue.eta - datetime.now(UTC)).total_seconds() / 60
+    return f" (about {max(1, round(minutes))} min)"
+
+
+def _warn(text: str) -> None:
+    import logging  # noqa: PLC0415 (start-up time)
+
+    logging.getLogger("gpushare").warning("gpushare: %s", printable(text))
