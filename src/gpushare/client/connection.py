@@ -87,7 +87,7 @@ def _at_socket(path: Path) -> Iterator[None]:
         raise DaemonUnreachableError(
             f"the daemon on {path} does not answer", "it is stuck or overloaded", "gpushare version"
         ) from error
-    # An answer that ends in the middle: the daemon ended while it wrote.
+    # An answer that is cut short: the daemon ended while it wrote.
     except (OSError, http.client.IncompleteRead) as error:
         raise unreachable(path, getattr(error, "strerror", None) or str(error)) from error
     except http.client.HTTPException as error:

@@ -79,7 +79,7 @@ def translated_errors(remote: Remote) -> Iterator[None]:
         raise DaemonUnreachableError(
             f"{remote} does not answer", "it is down, stuck or overloaded", "gpushare version"
         ) from error
-    # An answer that ends in the middle: the daemon ended while it wrote.
+    # An answer that is cut short: the daemon ended while it wrote.
     except (OSError, http.client.IncompleteRead) as error:
         because = (getattr(error, "strerror", None) or str(error)).lower()
         raise DaemonUnreachableError(

@@ -64,7 +64,7 @@ class Bus:
             await self._next.wait()
         if self._closed:
             raise DaemonUnreachableError(
-                "the daemon is stopping", "it was told to", "try again when it runs"
+                "the daemon is stopping", "it ends at a signal", "try again when it runs"
             )
 
     async def follow(self, since: int) -> AsyncIterator[tuple[Event, ...]]:
