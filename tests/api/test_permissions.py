@@ -20,6 +20,7 @@ BODIES = {
     ("POST", "/v1/shares"): {"spec": {"memory": {"limit": 1 << 30}}},
     ("POST", "/v1/plan"): {"memory": {"limit": 1 << 30}},
     ("POST", "/v1/shares/{ref}/enter"): {"pid": 1},
+    ("POST", "/v1/shares/{ref}/program-ended"): {"status": 0, "at": "2026-11-30T00:00:00Z"},
     ("POST", "/v1/login"): {"proof": "none"},
 }
 

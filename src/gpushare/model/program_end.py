@@ -2,8 +2,8 @@
 """How programs of shares end, and how much of it is kept.
 
 A program that the caller's shell started is the child of that shell, and the Linux kernel reports
-how it ended to a process that holds a pidfd of it (Linux 6.15 and newer). A detached program is the child
-of a supervisor of ours, which reports its end with the last bytes of its output.
+how it ended to a process that holds a pidfd of it (Linux 6.15 and newer). A detached program is the
+child of a supervisor of ours, which reports its end with the last bytes of its output.
 """
 
 import os

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from gpushare.model.access.role import Role
-from gpushare.model.errors import ConflictError, NoSuchShareError, NotYoursError
+from gpushare.model.errors import ConflictError, DeniedError, NoSuchShareError
 from gpushare.model.program_end import ProgramEndReport
 from gpushare.model.share import State
 from support.world.session import ME, STRANGER, live
@@ -53,7 +53,7 @@ def test_only_the_first_report_counts(world, state):
 def test_only_the_owner_reports_and_sees_output(world, state, caller):
     async def story(daemon):
         share = await detached(daemon)
-        with pytest.raises(NotYoursError):
+        with pytest.raises(DeniedError):
             await daemon.service.program_ended(share.id, report(daemon), caller)
         await daemon.service.program_ended(share.id, report(daemon), ME)
         assert (await daemon.service.show(share.id, caller)).output is None

@@ -362,7 +362,7 @@ class Executor:
         if current.reason:
             to, reason = State.FAILED, current.reason
         with self._store.transaction():
-            now, escape, last = self._clock.now(), current.escape, self._ends.last(current)
+            now, escape = self._clock.now(), current.escape
             ended = self._store.shares.move(
                 share,
                 to,
@@ -370,8 +370,7 @@ class Executor:
                 ended=now,
                 members=(),
                 entered=(),
-                end=last.end,
-                peak=last.peak,
+                **self._ends.last(current),
                 escape=replace(escape, until=now) if escape and escape.active else escape,
             )
             self._bus.publish(f"share.{to}", reason, share=share)

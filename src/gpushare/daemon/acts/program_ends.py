@@ -10,8 +10,6 @@ import asyncio
 from contextlib import suppress
 from datetime import timedelta
 
-from msgspec.structs import replace
-
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.observe.share_processes import ShareProcesses
@@ -53,14 +51,13 @@ class ProgramEnds:
             return share
         return self._record(share, end)
 
-    def last(self, share: Share) -> Share:
-        """The record of a share that ends now, not stored yet."""
+    def last(self, share: Share) -> dict[str, object]:
+        """What the record of a share that ends now says in addition."""
         peak = self._observer.last(share.id).peak
-        return replace(
-            share,
-            end=share.end or self._seen(share),
-            peak=Bytes(sum(peak.values())) if peak else share.peak,
-        )
+        return {
+            "end": share.end or self._seen(share),
+            "peak": Bytes(sum(peak.values())) if peak else share.peak,
+        }
 
     def report(self, share: Share, report: ProgramEndReport) -> Share:
         """What a supervisor says; only its first report counts. Raises ConflictError."""

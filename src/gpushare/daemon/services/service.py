@@ -23,7 +23,7 @@ from gpushare.daemon.loop.migration import Migration
 from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.daemon.placement.placement import PlacementService
 from gpushare.daemon.placement.replay import replay
-from gpushare.model.errors import ConflictError, NotYoursError, WaitTimeoutError
+from gpushare.model.errors import ConflictError, DeniedError, WaitTimeoutError
 from gpushare.model.event import Event
 from gpushare.model.program_end import ProgramEndReport
 from gpushare.model.share import Caller, Share, State, Verification
@@ -177,7 +177,7 @@ class DaemonService:
         share = self.visibility.own(ref, caller)
         # Output that others wrote into the record of a share would read as its program's.
         if not _mine(share, caller):
-            raise NotYoursError(
+            raise DeniedError(
                 f"share {share.name} belongs to another user", "only its user reports its end"
             )
         return await self._own_view(self.ends.report(share, report), caller)
