@@ -14,8 +14,10 @@ from gpushare.cli import command
 from gpushare.cli._format.error_texts import explanations
 from gpushare.cli._format.policy_keys import policy_keys
 from gpushare.config.former_keys import FORMER
+from gpushare.config.reloading import effect
 from gpushare.config.sources import FIELDS, VARIABLES, describe
 from gpushare.model.event_types import EVENT_TYPES, EventType
+from gpushare.model.operations.reload import Effect
 
 HERE = Path(__file__).resolve().parent
 WIDTH = 100
@@ -114,8 +116,17 @@ def config() -> Iterator[str]:
         "errors. `gpushare config show --origin` shows the origin of each value."
     )
     yield ""
-    keys = ((f"`{name}`", f"`{VARIABLES[name]}`", default(name), describe(name)) for name in FIELDS)
-    yield from table(("key", "variable", "default", "meaning"), keys)
+    yield (
+        "`gpushare daemon reload`, or SIGHUP, has a running daemon read all sources again "
+        "([how](../how-to/upkeep.md#change-the-configuration)). The column *change* says whether "
+        "it can follow a setting then (`reload`) or needs a restart."
+    )
+    yield ""
+    keys = (
+        (f"`{name}`", f"`{VARIABLES[name]}`", default(name), changed(name), describe(name))
+        for name in FIELDS
+    )
+    yield from table(("key", "variable", "default", "change", "meaning"), keys)
     yield ""
     names = (f"`{old}` (now `{new}`)" for old, new in FORMER.items())
     yield f"Former names that this release still accepts, with a warning: {', '.join(names)}."
@@ -150,6 +161,10 @@ PLACES = {
 def default(name: str) -> str:
     value = FIELDS[name].default
     return PLACES.get(name) or ("-" if value in {None, "", ()} else f"`{value}`")
+
+
+def changed(name: str) -> str:
+    return "reload" if effect(name) is Effect.NOW else "restart"
 
 
 def policy() -> Iterator[str]:

@@ -72,10 +72,10 @@ def test_a_gpu_that_needs_a_reset_takes_no_new_share_until_it_had_one(
     assert "GPU 0, which needs" in refused.stderr
     assert "GS1702" in refused.stderr
     assert [share["name"] for share in daemon.shares()] == ["older"]
-    if not fault.startswith("xid"):
-        daemon.machine.fault("gpu=0", "clear")
-        until(lambda: not offered(daemon).get("mps"), "the GPU to be offered again")
-        assert daemon.gpushare("create", "-m", "1GiB", "--no-wait").returncode == 0
+    daemon.machine.fault("gpu=0", "clear")
+    until(lambda: not offered(daemon).get("mps"), "the GPU to be offered again")
+    assert "reset" not in daemon.gpushare("gpus").stdout
+    assert daemon.gpushare("create", "-m", "1GiB", "--no-wait").returncode == 0
 
 
 def test_errors_of_programs_take_no_gpu_out(daemon: Daemon) -> None:

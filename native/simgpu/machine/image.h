@@ -192,7 +192,7 @@ typedef struct gs_xid {
     uint64_t seq; /* 0: empty; newest = image.xid_seq */
     int32_t device;
     int32_t pid;
-    uint32_t xid;
+    uint32_t xid; /* 0: the recovery action changed */
     uint64_t time_ns; /* CLOCK_REALTIME */
 } gs_xid;
 

@@ -108,8 +108,12 @@ static bool read_request(request *request, int count, char **words)
     return request->gpu < GS_MAX_DEVICES;
 }
 
-static void clear_faults(gs_device *device)
+/* As a reset does: the driver then says that no recovery action is needed. */
+static void clear_faults(gs_image *image, int index)
 {
+    gs_device *device = &image->devices[index];
+    if (device->present)
+        gs_device_note_xid(image, index, 0, 0);
     device->lost = device->ecc_uncorrectable = false;
     device->throttle = 0;
     device->recovery = 0;
@@ -146,8 +150,10 @@ static void break_gpu(gs_image *image, const request *request)
     gs_device *device = &image->devices[request->gpu];
     if (request->throttle >= 0)
         device->throttle = (uint64_t)request->throttle;
-    if (request->recovery >= 0)
+    if (request->recovery >= 0) {
         device->recovery = (uint32_t)request->recovery;
+        gs_device_note_xid(image, request->gpu, 0, 0);
+    }
     if (request->lost >= 0)
         device->lost = request->lost != 0;
     if (request->lost > 0)
@@ -184,7 +190,7 @@ static int fault(gs_image *image, int count, char **words)
         image->mps_stuck = request.mps_stuck != 0;
     for (int i = 0; request.clear && i < GS_MAX_DEVICES; i++)
         if (request.gpu < 0 || request.gpu == i)
-            clear_faults(&image->devices[i]);
+            clear_faults(image, i);
     if (request.clear && request.gpu < 0)
         image->driver_mismatch = image->mps_stuck = false;
     if (request.gpu >= 0)

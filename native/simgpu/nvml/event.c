@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Events: a set keeps the sequence number of the newest Xid that it delivered; waiting polls the image. */
+/* Events: a set keeps the sequence number of the newest Xid that it delivered; waiting polls the image.
+ * An Xid of 0 stands for a change of the recovery action. */
 #include "nvml/api.h"
 
 #include <stdlib.h>
@@ -40,7 +41,7 @@ nvmlReturn_t answer_nvmlEventSetFree(nvmlEventSet_t set)
 }
 
 static const unsigned long long supported =
-    nvmlEventTypeXidCriticalError | nvmlEventTypeDoubleBitEccError;
+    nvmlEventTypeXidCriticalError | nvmlEventTypeDoubleBitEccError | nvmlEventTypeGpuRecoveryAction;
 
 nvmlReturn_t answer_nvmlDeviceGetSupportedEventTypes(nvmlDevice_t device, unsigned long long *out)
 {
@@ -71,6 +72,10 @@ static bool matches(nvmlEventSet_t set, const gs_xid *event, nvmlEventData_t *da
     *data = (nvmlEventData_t){&nvml_handles[gpu], nvmlEventTypeXidCriticalError, event->xid,
                               device->parent < 0 ? NVML_NOT_AVAILABLE : (unsigned)device->gi,
                               device->parent < 0 ? NVML_NOT_AVAILABLE : (unsigned)device->ci};
+    if (event->xid == 0) {
+        data->eventType = nvmlEventTypeGpuRecoveryAction;
+        return (kinds & nvmlEventTypeGpuRecoveryAction) != 0;
+    }
     if ((kinds & nvmlEventTypeXidCriticalError) != 0)
         return true;
     data->eventType = nvmlEventTypeDoubleBitEccError;

@@ -35,6 +35,10 @@ class Buckets:
         self._rate, self._burst, self._elapsed = rate, float(burst), elapsed
         self._left: _Recent[tuple[float, float]] = _Recent()
 
+    def put_limit(self, rate: float, burst: int) -> None:
+        """Use these from the next call on; what callers have left of theirs stays."""
+        self._rate, self._burst = rate, float(burst)
+
     def take(self, caller: str) -> None:
         """Raises RateLimitedError."""
         if not self._rate:

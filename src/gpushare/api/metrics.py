@@ -66,6 +66,9 @@ MEASURES = (
     Measure(name="gpushare_gpu_memory_used_bytes", doc="Used by all programs", labels=_GPU),
     Measure(name="gpushare_gpu_compute_granted_ratio", doc="Guaranteed to shares", labels=_GPU),
     Measure(name="gpushare_gpu_utilisation_ratio", doc="Time with work on the GPU", labels=_GPU),
+    Measure(
+        name="gpushare_gpu_cordoned", doc="1 while it takes no new shares by a cordon", labels=_GPU
+    ),
     Measure(name="gpushare_gpu_lost", doc="1 when the GPU cannot be reached", labels=_GPU),
     Measure(name="gpushare_share_memory_limit_bytes", doc="The share's limit", labels=_SHARE),
     Measure(name="gpushare_share_memory_used_bytes", doc="Used by the share", labels=_SHARE),

@@ -26,9 +26,11 @@ LARGEST_HEAD = 16 * 1024  # bytes of a request's line and headers
 _PATH_CHARACTERS = 200  # of an unauthenticated request's path in the audit log
 
 
-@dataclass(frozen=True)
+@dataclass
 class FilterSettings:
-    """`rate`, `burst`: calls of one caller per second and at once; rate 0: no limit.
+    """What a reload may replace: the filter reads it at each request.
+
+    `rate`, `burst`: calls of one caller per second and at once; rate 0: no limit.
 
     `hosts`: names of this machine. `elapsed`: a clock in seconds.
     """
@@ -49,7 +51,7 @@ class RequestFilter:
         self, app: ASGIApp, identity: Identity, audit: Audit, settings: FilterSettings
     ) -> None:
         self._app, self._identity, self._audit = app, identity, audit
-        self._hosts = settings.hosts
+        self._settings = settings
         self._calls = Buckets(settings.rate, settings.burst, settings.elapsed)
         self._failures = Failures(settings.elapsed)
 
@@ -70,7 +72,8 @@ class RequestFilter:
     def _admitted(self, request: Request) -> Caller | None:
         peer: Caller | None = getattr(request.state, "peer", None)
         _check_head(request)
-        origin.check(request.headers, None if peer else self._hosts)
+        self._calls.put_limit(self._settings.rate, self._settings.burst)
+        origin.check(request.headers, None if peer else self._settings.hosts)
         if peer is not None:
             return self._local(peer)
         # Waiting times apply only without a valid token: an attacker who shares an address with a

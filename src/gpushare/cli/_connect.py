@@ -109,6 +109,16 @@ def complete_gpu(_: click.Context, __: click.Parameter, incomplete: str) -> "lis
     )
 
 
+def complete_target(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> "list[CompletionItem]":
+    """Indices and UUIDs of GPUs, and `node`, for the shell."""
+    return _items(
+        incomplete,
+        lambda: ["node", *(name for gpu in client().gpus() for name in (str(gpu.index), gpu.uuid))],
+    )
+
+
 def _items(incomplete: str, names: Callable[[], list[str]]) -> "list[CompletionItem]":
     """Completions that match; none on an error, because a shell cannot show it."""
     from click.shell_completion import CompletionItem  # noqa: PLC0415 (start-up time)

@@ -34,6 +34,9 @@ VERBS = {
     "logs": Verb("shares.logs", "Show the output of a program in the background."),
     "verify": Verb("shares.verify", "Test whether the limits of a share hold."),
     "gpus": Verb("gpus.gpus", "List GPUs and the mechanisms they support."),
+    "cordon": Verb("gpus.cordon", "Keep new shares off GPUs."),
+    "drain": Verb("gpus.drain", "Cordon GPUs and have the shares there leave."),
+    "uncordon": Verb("gpus.uncordon", "Offer cordoned GPUs to new shares again."),
     "tenant": Verb("policy.tenant", "Manage tenants: users, groups and projects with quotas."),
     "quota": Verb("policy.quota", "Show and change the quotas of tenants."),
     "apply": Verb("policy.apply", "Set the policy of the machine from a file."),
@@ -52,7 +55,7 @@ VERBS = {
     "completion": Verb("completion", "Print a completion script for a shell."),
     "version": Verb("version", "Print the versions of client, daemon and driver."),
 }
-ALIASES = {"ls": "ps", "list": "ps", "remove": "rm", "inspect": "show"}
+ALIASES = {"ls": "ps", "list": "ps", "remove": "rm", "inspect": "show", "undrain": "uncordon"}
 
 
 class Verbs(UserDict[str, click.Command]):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpushare.cli._format import escapes
+from gpushare.cli._format import cordons, escapes
 from gpushare.cli._format.shares import gpu_label, share_name
 from gpushare.config.printable import printable
 from gpushare.model.errors import DaemonUnreachableError
@@ -52,8 +52,8 @@ def _gpu_line(gpu: "GpuView") -> str:
     total, granted = gpu.memory.total / _GIB, gpu.memory.granted / _GIB
     busy = "" if gpu.compute.used is None else f", {gpu.compute.used}% busy"
     state = " LOST" if gpu.health.lost else ""
-    if gpu.health.withheld and not gpu.health.lost:
-        state = f" ({gpu.health.withheld})"
+    if not gpu.health.lost and (withheld := cordons.brief(gpu) or gpu.health.withheld):
+        state = f" ({withheld})"
     simulated = " (simulated)" if gpu.simulated else ""
     return f"gpu {gpu_label(gpu)}{simulated}{state}: {granted:.1f} of {total:.1f} GiB granted{busy}"
 

@@ -46,6 +46,7 @@ from gpushare.model.view import (
 
 from .audit import AuditCalls
 from .connection import answer
+from .operations import OperationCalls
 from .policy import PolicyCalls
 from .retry import retried
 from .tokens import TokenCalls
@@ -186,6 +187,11 @@ class Client:
     def tokens(self) -> TokenCalls:
         """Calls about tokens and logins."""
         return TokenCalls(self._call)
+
+    @property
+    def operations(self) -> OperationCalls:
+        """Calls that operate the daemon and its machine."""
+        return OperationCalls(self._call)
 
     def gpus(self) -> Sequence[GpuView]:
         """The GPUs of the daemon's machine, with the processes that the caller may see."""

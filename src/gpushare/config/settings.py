@@ -38,6 +38,13 @@ class AuditCopy(StrEnum):
 
 
 @unique
+class AutoCordon(StrEnum):
+    LIFT = "lift"
+    KEEP = "keep"
+    OFF = "off"
+
+
+@unique
 class VisibleDevices(StrEnum):
     NUMBERS = "numbers"
     UUIDS = "uuids"
@@ -96,6 +103,13 @@ class Settings(SchedulingSettings, kw_only=True):
             "reading only and one share in each pass; 0: never.",
         ),
     ] = 300.0
+    auto_cordon: Annotated[
+        AutoCordon,
+        Meta(
+            description="Cordon GPUs that need a reset: `lift` the cordon when the driver names no "
+            "recovery action any more, `keep` it until a person lifts it, or `off`."
+        ),
+    ] = AutoCordon.LIFT
     swap_memory: Annotated[
         Annotated[Bytes, Meta(ge=0, le=MOST_BYTES)] | None,
         Meta(description="Maximum host memory for suspended shares; 0: none."),

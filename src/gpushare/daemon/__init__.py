@@ -1,25 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon: keeps shares, acts on the machine, and serves the API."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpushare.config.settings import Settings
 from gpushare.model.units import Bytes
 from gpushare.model.view import GpuView
 
+if TYPE_CHECKING:
+    from gpushare.config.sources import Config
+
 __all__ = ["look", "prepare", "serve"]
 
 
-def serve(settings: Settings, *, accept_loss: bool = False) -> None:
+def serve(
+    settings: Settings,
+    reread: Callable[[], "Config"] | None = None,
+    *,
+    accept_loss: bool = False,
+) -> None:
     """Run the daemon until SIGTERM or SIGINT; shares and their programs continue without it.
 
-    `accept_loss`: start although the state file has lost changes or rows.
+    `reread`: reads the configuration again; None: it has no files. `accept_loss`: start although
+    the state file has lost changes or rows.
 
     Raises ModuleNotFoundError where the extra `daemon` is not installed.
     """
     from .app import serve as run  # noqa: PLC0415 (needs the extra)
 
-    run(settings, accept_loss=accept_loss)
+    run(settings, reread=reread, accept_loss=accept_loss)
 
 
 def prepare(settings: Settings) -> None:

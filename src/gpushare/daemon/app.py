@@ -6,10 +6,11 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 
 import structlog
 
-from gpushare.api import build
+from gpushare.api import FilterSettings, build
 from gpushare.config.settings import Settings
 from gpushare.daemon.access.access import Access
 from gpushare.daemon.acts.executor import Step
@@ -20,9 +21,10 @@ from gpushare.model.errors import GpushareError
 from gpushare.store import Store
 
 from .base import descriptors, logs, paths
+from .base.live_settings import LiveSettings, Reread, no_files
 from .compose import Parts
 from .host_wiring import boot_id, host_ports
-from .listeners import Listeners, rules
+from .listeners import Listeners, apply_rules, rules
 from .services.backups import restored_message
 
 _XID_SECONDS = 1.0
@@ -33,17 +35,24 @@ _LAST_SECONDS = 20.0  # for the programs on one that has ended
 _log = structlog.get_logger()
 
 
-def serve(settings: Settings, step: Step = lambda _: None, *, accept_loss: bool = False) -> None:
+def serve(
+    settings: Settings,
+    step: Step = lambda _: None,
+    *,
+    reread: Reread | None = None,
+    accept_loss: bool = False,
+) -> None:
     """Run the daemon until SIGTERM or SIGINT; shares and their programs continue without it.
 
-    `step` is called at each point where a crash may happen. `accept_loss`: see `Store`.
+    `step` is called at each point where a crash may happen. `reread` reads the configuration again.
+    `accept_loss`: see `Store`.
     """
     logs.configure(settings.log_level, settings.log_format)
     descriptors.raise_limit()
-    asyncio.run(_serve(settings, step, accept_loss=accept_loss))
+    asyncio.run(_serve(settings, step, reread or no_files, accept_loss=accept_loss))
 
 
-async def _serve(settings: Settings, step: Step, *, accept_loss: bool) -> None:
+async def _serve(settings: Settings, step: Step, reread: Reread, *, accept_loss: bool) -> None:
     opened = Store(settings.state_dir, boot=boot_id(), accept_loss=accept_loss)
     with closing(opened) as store:
         parts = Parts(
@@ -52,7 +61,7 @@ async def _serve(settings: Settings, step: Step, *, accept_loss: bool) -> None:
             Access(operator=paths.myself()),
             settings,
             step=step,
-            turn_seconds=settings.turn_seconds,
+            reread=reread,
         )
         audit = parts.audit_writer
         assert audit is not None
@@ -72,9 +81,13 @@ async def _serve(settings: Settings, step: Step, *, accept_loss: bool) -> None:
 
 
 async def _run(settings: Settings, parts: Parts, audit: AuditWriter) -> None:
-    app = build(parts.service, audit, rules(settings))
+    live = parts.live
+    assert live is not None
+    limits = rules(settings)
+    app = build(parts.service, audit, limits)
+    _follow(live, limits, parts)
     stopping = asyncio.Event()
-    _on_signals(stopping.set)
+    _on_signals(stopping.set, partial(_reload, parts))
     await parts.core.reconcile()
     await parts.leftovers.report_unknown()
     # After the first pass: no caller meets a share with an act that a crash cut short.
@@ -88,7 +101,7 @@ async def _run(settings: Settings, parts: Parts, audit: AuditWriter) -> None:
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(listeners.serve())
         loops = [
-            tasks.create_task(_reconcile(parts, audit, settings.reconcile_interval)),
+            tasks.create_task(_reconcile(parts, audit, live)),
             tasks.create_task(notifier.beat()),
             tasks.create_task(_watch_xids(parts)),
             tasks.create_task(_take_turns(parts)),
@@ -107,9 +120,23 @@ async def _run(settings: Settings, parts: Parts, audit: AuditWriter) -> None:
     _log.info("daemon.stopped")
 
 
-async def _reconcile(parts: Parts, audit: AuditWriter, interval: float) -> None:
+def _follow(live: LiveSettings, limits: FilterSettings, parts: Parts) -> None:
+    """Tell those of a reload who do not read the settings each time."""
+    live.follow(lambda new: logs.configure(new.log_level, new.log_format))
+    live.follow(lambda new: apply_rules(new, limits))
+    # The pass that is due may be due earlier now.
+    live.follow(lambda _: parts.wake.set())
+
+
+def _reload(parts: Parts) -> None:
+    """For SIGHUP: the event says what came of it."""
+    with suppress(GpushareError):
+        parts.reloading.reload("SIGHUP")
+
+
+async def _reconcile(parts: Parts, audit: AuditWriter, live: LiveSettings) -> None:
     while True:
-        await parts.rest.rest(interval)
+        await parts.rest.rest(live.now.reconcile_interval)
         await parts.core.reconcile()
         audit.settle()
 
@@ -155,9 +182,8 @@ def _passed(deadline: float) -> bool:
     return asyncio.get_running_loop().time() >= deadline
 
 
-def _on_signals(stop: Callable[[], None]) -> None:
+def _on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    with suppress(ValueError):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    loop.add_signal_handler(signal.SIGHUP, reload)

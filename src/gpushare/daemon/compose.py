@@ -20,13 +20,16 @@ from gpushare.daemon.audit.writer import AuditWriter
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.services.admission import Admission
 from gpushare.daemon.services.backups import DaemonBackups
+from gpushare.daemon.services.cordons import DaemonCordons
 from gpushare.daemon.services.entering import Entering
 from gpushare.daemon.services.leftovers import DaemonLeftovers
 from gpushare.daemon.services.machine_service import DaemonMachine
 from gpushare.daemon.services.metrics import Metrics
+from gpushare.daemon.services.operations import DaemonOperations
 from gpushare.daemon.services.policy_service import DaemonPolicy
 from gpushare.daemon.services.profile_service import DaemonProfiles
 from gpushare.daemon.services.readiness import Readiness
+from gpushare.daemon.services.reload import DaemonReload
 from gpushare.daemon.services.service import DaemonService
 from gpushare.daemon.services.share_views import ShareViews
 from gpushare.daemon.services.streams import MOST_SEARCHES, MOST_STREAMS, LongCalls
@@ -34,6 +37,7 @@ from gpushare.hardware.ports import Clock
 from gpushare.store import Store
 from gpushare.store.audit import Log, Rotation, signer
 
+from .listeners import certificate
 from .loop_parts import LoopParts
 
 
@@ -45,14 +49,11 @@ class Parts(LoopParts):
 
     @cached_property
     def accounts(self) -> Accounts:
-        settings = self._settings
-        return Accounts(
-            self.access.operator,
-            self.directory,
-            self.ports.clock.elapsed,
-            operators=settings.operators if settings else (),
-            viewers=settings.viewers if settings else (),
-        )
+        found = Accounts(self.access.operator, self.directory, self.ports.clock.elapsed)
+        if self.live:
+            found.put_groups(self.live.now.operators, self.live.now.viewers)
+            self.live.follow(lambda new: found.put_groups(new.operators, new.viewers))
+        return found
 
     @cached_property
     def issuer(self) -> Issuer | None:
@@ -80,6 +81,8 @@ class Parts(LoopParts):
         if self._settings is None:
             return None
         log = audit_log(self._settings, self.store, self.ports.clock, self.bus)
+        if self.live:
+            self.live.follow(lambda new: setattr(log, "rotation", rotation(new)))
         return AuditWriter(log, self.bus, self.ports.clock, self.monitor.refused)
 
     @cached_property
@@ -179,6 +182,24 @@ class Parts(LoopParts):
         )
 
     @cached_property
+    def reloading(self) -> DaemonReload:
+        return DaemonReload(self.live, self._reread, self.bus, certificate)
+
+    @cached_property
+    def cordons(self) -> DaemonCordons:
+        return DaemonCordons(
+            self.store,
+            self.ports,
+            self.bus,
+            machine=self.machine,
+            placement=self.placement,
+        )
+
+    @cached_property
+    def operations(self) -> DaemonOperations:
+        return DaemonOperations(self.reloading, self.cordons, self.access)
+
+    @cached_property
     def service(self) -> DaemonService:
         return DaemonService(
             store=self.store,
@@ -206,6 +227,7 @@ class Parts(LoopParts):
             audit=self.audit,
             leftovers=self.leftovers,
             backups=self.backups,
+            operations=self.operations,
             profiles=DaemonProfiles(self.store, self.access),
         )
 
@@ -221,6 +243,10 @@ def issuer_settings(settings: Settings) -> IssuerSettings:
     )
 
 
+def rotation(settings: Settings) -> Rotation:
+    return Rotation(size=settings.audit_size, days=settings.audit_days, keep=settings.audit_keep)
+
+
 def audit_log(settings: Settings, store: Store, clock: Clock, bus: Bus) -> Log:
     """Raises DaemonRunningError, DeniedError, StateError."""
 
@@ -232,8 +258,6 @@ def audit_log(settings: Settings, store: Store, clock: Clock, bus: Bus) -> Log:
         now=clock.now,
         marks=store.marks,
         signer=signer(settings.state_dir),
-        rotation=Rotation(
-            size=settings.audit_size, days=settings.audit_days, keep=settings.audit_keep
-        ),
+        rotation=rotation(settings),
         copy=forwarder(settings.audit_copy, report),
     )

@@ -128,6 +128,12 @@ def rules(settings: Settings) -> FilterSettings:
     )
 
 
+def apply_rules(settings: Settings, limits: FilterSettings) -> None:
+    """Make the settings those of a filter in use."""
+    new = rules(settings)
+    limits.rate, limits.burst, limits.hosts = new.rate, new.burst, new.hosts
+
+
 def certificate(settings: Settings) -> Certificate | None:
     """Raises ConfigError if only one of certificate and key is set."""
     if settings.tls_cert is None and settings.tls_key is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property, partial
 from itertools import chain
 
-from gpushare.config.settings import Settings
+from gpushare.config.settings import AutoCordon, Settings
 from gpushare.daemon.access.access import Access
 from gpushare.daemon.acts.executor import Executor, Step
 from gpushare.daemon.acts.in_progress import ActsInProgress
@@ -20,6 +20,8 @@ from gpushare.daemon.acts.transitions import Transitions
 from gpushare.daemon.acts.verifier import Verifier
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.base.live_settings import LiveSettings, Reread, no_files
+from gpushare.daemon.loop.auto_cordons import AutoCordons
 from gpushare.daemon.loop.changes import ShareChanges
 from gpushare.daemon.loop.core import Core
 from gpushare.daemon.loop.escape_acts import EscapeActs
@@ -55,7 +57,8 @@ TURN_SECONDS = 30.0
 class LoopParts:
     """`step` is called at each point where a crash may happen. `turn_seconds`: see MemoryTurns.
 
-    Without `settings` roles come from uids alone, there is no login, and no audit log is kept.
+    `reread` reads the configuration again. Without `settings` roles come from uids alone, there is
+    no login, and no audit log is kept.
     """
 
     def __init__(
@@ -66,10 +69,13 @@ class LoopParts:
         settings: Settings | None = None,
         *,
         step: Step = lambda _: None,
+        reread: Reread = no_files,
         turn_seconds: float = TURN_SECONDS,
     ) -> None:
         self.store, self.ports, self.access = store, ports, access
         self.wake = asyncio.Event()
+        self.live = LiveSettings(settings) if settings else None
+        self._reread = reread
         self._settings, self._step, self._turn_seconds = settings, step, turn_seconds
 
     # Observation
@@ -150,7 +156,7 @@ class LoopParts:
             self.bus,
             observer=self.observer,
             acts=self.acts,
-            seconds=self._turn_seconds,
+            seconds=lambda: self.live.now.turn_seconds if self.live else self._turn_seconds,
         )
 
     @cached_property
@@ -310,8 +316,20 @@ class LoopParts:
 
     @cached_property
     def proofs(self) -> Proofs:
-        interval = self._settings.proof_interval if self._settings else 0.0
+        def interval() -> float:
+            return self.live.now.proof_interval if self.live else 0.0
+
         return Proofs(self.store, self.ports, self.bus, self.executor, interval)
+
+    @cached_property
+    def auto_cordons(self) -> AutoCordons:
+        return AutoCordons(
+            self.store,
+            self.ports,
+            self.bus,
+            machine=self.machine,
+            mode=lambda: self.live.now.auto_cordon if self.live else AutoCordon.LIFT,
+        )
 
     @cached_property
     def monitor(self) -> Monitor:
@@ -341,6 +359,7 @@ class LoopParts:
             termination=self.termination,
             expiry=self.expiry,
             faults=self.faults,
+            auto_cordons=self.auto_cordons,
             escapes=self.escapes,
             monitor=self.monitor,
             placement=self.placement,

@@ -109,6 +109,13 @@ _MACHINE = (
         type="gpu.xid", when="The driver reports a critical error", level=Severity.ERROR, gpu=True
     ),
     EventType(
+        type="gpu.cordoned",
+        when="New shares are kept off a GPU; the message has the author and the reason",
+        level=Severity.WARNING,
+        gpu=True,
+    ),
+    EventType(type="gpu.uncordoned", when="A cordon of a GPU was lifted", gpu=True),
+    EventType(
         type="mps.restarted",
         when="An MPS daemon had ended and was started again",
         level=Severity.WARNING,
@@ -125,6 +132,12 @@ _MACHINE = (
         type="state.restored",
         when="The daemon started with a state that was restored from a backup",
         level=Severity.WARNING,
+    ),
+    EventType(type="config.reloaded", when="The daemon has read its configuration again"),
+    EventType(
+        type="config.rejected",
+        when="The configuration could not be read again; every setting stays as it was",
+        level=Severity.ERROR,
     ),
     EventType(type="token.created", when="A token was created"),
     EventType(type="token.revoked", when="Tokens were revoked"),

@@ -6,6 +6,7 @@ from enum import StrEnum, unique
 from msgspec.structs import replace
 
 from .ids import GpuId
+from .operations.cordon import Cordon
 from .spec import MechanismName
 from .units import Bytes, Percent
 from .value import Value
@@ -47,7 +48,7 @@ class GpuHealth(Value):
 
     @property
     def withheld(self) -> str:
-        """Why no new share may be placed on the GPU, as `needs a reset (Xid 140)`; "" if none."""
+        """Why the GPU is not sound, as `needs a reset (Xid 140)`; "" if it is."""
         if self.lost:
             return "is lost"
         if self.recovery:
@@ -88,6 +89,7 @@ class Gpu(Value):
     processes: tuple[GpuProcess, ...] = ()
     lists_processes: bool = True  # false: the driver does not say who uses it
     simulated: bool = False
+    cordons: tuple[Cordon, ...] = ()  # people's before the daemon's
 
     @property
     def usable(self) -> Bytes:
@@ -104,10 +106,24 @@ class Gpu(Value):
         return ""
 
     @property
+    def withheld(self) -> str:
+        """Why no new share may be placed on it although it has room; "" if one may.
+
+        As `is cordoned by ada: new fan` or `needs a reset (Xid 140)`.
+        """
+        sick = self.health.withheld
+        by_people = [cordon for cordon in self.cordons if not cordon.automatic]
+        if by_people and not self.health.lost:
+            return by_people[0].text
+        if sick and self.cordons and not self.health.lost:
+            return f"{sick}, and is cordoned automatically"
+        return sick or (self.cordons[0].text if self.cordons else "")
+
+    @property
     def closed(self) -> str:
         """Why no share can be placed on it now; "" if one can."""
-        sick = f"GPU {self.index} {self.health.withheld}" if self.health.withheld else ""
-        return self.unusable or sick
+        withheld = f"GPU {self.index} {self.withheld}" if self.withheld else ""
+        return self.unusable or withheld
 
     @property
     def admits_one(self) -> str:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from gpushare.model.access.token import Identity, TokenService
+from gpushare.model.operations.service import OperationsService
 from gpushare.model.policy.view import RulesService
 
 from .audit import AuditService
@@ -52,6 +53,9 @@ class Service(Protocol):
 
     @property
     def backups(self) -> BackupService: ...
+
+    @property
+    def operations(self) -> OperationsService: ...
 
     @property
     def profiles(self) -> ProfileService: ...

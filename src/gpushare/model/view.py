@@ -10,6 +10,7 @@ from .errors import BadSpecError
 from .escape import EscapeCause, EscapePeriod
 from .gpu import Capability, GpuHealth, GpuProcess
 from .ids import GpuId, ShareId, Tenant
+from .operations.cordon import Cordon
 from .program_end import ProgramEnd
 from .scheduling import SchedulingView
 from .share import (
@@ -190,6 +191,7 @@ class GpuView(Value):
     simulated: bool
     escapes: tuple[EscapeCause, ...] = ()  # of shares whose limits do not hold on it now
     trouble: str = ""  # what is wrong with its MPS daemon now
+    cordons: tuple[Cordon, ...] = ()  # why no new share is placed on it, people's first
 
 
 class ShareList(Value):

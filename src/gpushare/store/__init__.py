@@ -12,6 +12,7 @@ from gpushare.store.audit.marks import Marks
 from . import backup
 from .commit_mark import CommitMark
 from .contexts import ContextCosts
+from .cordons import Cordons, StoredCordon
 from .database import Database
 from .decisions import Decisions
 from .events import Events
@@ -27,7 +28,7 @@ from .tokens import StoredTokens
 from .usage import Charge, Usage
 from .verifications import Verifications
 
-__all__ = ["Act", "Charge", "Intent", "Store"]
+__all__ = ["Act", "Charge", "Intent", "Store", "StoredCordon"]
 
 
 class Store:
@@ -73,6 +74,7 @@ class Store:
         self.intents = Intents(self._db)
         self.verifications = Verifications(self._db)
         self.contexts = ContextCosts(self._db)
+        self.cordons = Cordons(self._db)
         self.policy = Policies(self._db)
         self.usage = Usage(self._db)
         self.decisions = Decisions(self._db)

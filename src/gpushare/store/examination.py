@@ -20,6 +20,7 @@ from gpushare.model.share import Share, Verification
 from gpushare.model.value import Value
 
 from .bodies import Body
+from .cordons import StoredCordon
 from .database import Database
 from .intents import Intent
 
@@ -60,6 +61,7 @@ _TABLES = (
         # Not `= 'queued'` and so on: a damaged state is not known to have ended.
         essential="state NOT IN ('released', 'failed')",
     ),
+    _Table("cordons", "id", "body", StoredCordon),
     _Table("intents", "id", "arguments", Intent, essential="TRUE"),
     _Table(
         "policies",

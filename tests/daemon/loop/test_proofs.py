@@ -51,7 +51,7 @@ def machine() -> Machine:
 def proofs(store: Store, machine: Machine, interval: float = INTERVAL) -> Proofs:
     ports = SimpleNamespace(mechanisms=machine, clock=machine.clock)
     executor = SimpleNamespace(busy=lambda: machine.busy)
-    return Proofs(store, ports, Bus(store, machine.clock), executor, interval)
+    return Proofs(store, ports, Bus(store, machine.clock), executor, lambda: interval)
 
 
 def living(store: Store, name: str, **changes: object) -> ShareId:

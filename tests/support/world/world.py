@@ -184,6 +184,7 @@ class World(Groups):
     made: set[tuple[MechanismName, str]] = field(default_factory=set)
     drained: list = field(default_factory=list)
     signals: list = field(default_factory=list)
+    put_codes: list = field(default_factory=list)  # Xids as `put_xids` sets them
     pipes: dict[int, tuple[int, int]] = field(default_factory=dict)
     fault: str = ""
     unreadable: str = ""  # why no region can be read
@@ -215,6 +216,9 @@ class World(Groups):
 
     def xids(self, timeout: float) -> tuple[Xid, ...]:
         return ()
+
+    def put_xids(self, gpu: str, codes: tuple[int, ...]) -> None:
+        self.put_codes.append((gpu, codes))
 
     # Processes.
     def tick(self) -> int:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every call of `/v1` in one table, from which endpoints and the OpenAPI document are made."""
 
-from . import audit, leftovers, machine, shares, tenants, tokens
+from . import audit, leftovers, machine, operations, shares, tenants, tokens
 
 ROUTES = (
     *shares.ROUTES,
@@ -10,4 +10,5 @@ ROUTES = (
     *tokens.ROUTES,
     *audit.ROUTES,
     *leftovers.ROUTES,
+    *operations.ROUTES,
 )

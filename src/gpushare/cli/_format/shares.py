@@ -10,7 +10,7 @@ from gpushare.model.share import Enforcement, Finding, State, Trial, Verificatio
 from gpushare.model.units import GIB, format_bytes
 from gpushare.model.view import GpuView, MemoryView, MigratableView, ShareView, SuspendableView
 
-from . import escapes, program_end
+from . import cordons, escapes, program_end
 from .ages import age
 from .output import Column, Table, aligned, colour
 from .scheduling import scheduling_lines
@@ -284,6 +284,9 @@ def _proved(share: ShareView, now: datetime) -> str:
 
 
 def _health(gpu: GpuView) -> str:
+    if not gpu.health.lost and (cordoned := cordons.brief(gpu)):
+        sick = f": {gpu.health.withheld}" if gpu.health.withheld else ""
+        return colour(cordoned + sick, fg="red" if sick else "yellow")
     if gpu.health.withheld:
         return colour("lost" if gpu.health.lost else gpu.health.withheld, fg="red")
     problems = [f"Xid {xid}" for xid in gpu.health.xids[-1:]]

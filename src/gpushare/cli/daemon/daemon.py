@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from signal import Signals
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ from gpushare.model.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gpushare.cli._format.output import Output
     from gpushare.client import Client
     from gpushare.config.sources import Config
@@ -74,6 +77,7 @@ def daemon(context: click.Context, /, *, detach: bool, accept_loss: bool, **flag
     gpushare daemon                    # in the foreground, log on stderr
     gpushare daemon --detach           # in the background
     gpushare daemon status
+    gpushare daemon reload             # after a change of its configuration
     gpushare daemon stop
 
     As root, the daemon serves all users of the machine, otherwise only you. Shares and their
@@ -87,7 +91,7 @@ def daemon(context: click.Context, /, *, detach: bool, accept_loss: bool, **flag
     if detach:
         _detach(configuration, accept_loss=accept_loss)
     else:
-        _serve(configuration, accept_loss=accept_loss)
+        _serve(configuration, partial(config, flags), accept_loss=accept_loss)
 
 
 @daemon.command()
@@ -131,11 +135,32 @@ def prepare() -> None:
     run(config({}).settings)
 
 
-def _serve(configuration: "Config", *, accept_loss: bool) -> None:
+@daemon.command(name="reload")
+@output_option
+def reload_(*, output: "Output") -> None:
+    """Have the daemon read its configuration again, as SIGHUP does. For operators.
+
+    Prints which settings changed, and which of them need a restart of the daemon. An invalid file
+    changes nothing; the error names the file and the key (exit code 2). Shares and their programs
+    are not disturbed.
+
+    \b
+    gpushare daemon reload
+    gpushare daemon reload -o json | jq '.changes[] | select(.effect == "restart")'
+    """
+    from gpushare.cli._format.settings import reload_text  # noqa: PLC0415 (start-up time)
+
+    report = local_client().operations.reload()
+    for warning in report.warnings:
+        click.echo(f"gpushare: warning: {warning}", err=True)
+    output.item(report, "\n".join(c.key for c in report.changes), lambda: reload_text(report))
+
+
+def _serve(configuration: "Config", reread: "Callable[[], Config]", *, accept_loss: bool) -> None:
     from gpushare.daemon import serve  # noqa: PLC0415 (start-up time)
 
     try:
-        serve(configuration.settings, accept_loss=accept_loss)
+        serve(configuration.settings, reread, accept_loss=accept_loss)
     except ModuleNotFoundError as error:
         raise DaemonError(
             "cannot serve", f"the package {error.name} is missing", "pip install 'gpushare[daemon]'"
@@ -173,12 +198,12 @@ def _detach(configuration: "Config", *, accept_loss: bool) -> None:
 
 
 def _start(configuration: "Config", log: Path, *, accept_loss: bool) -> subprocess.Popen[bytes]:
-    # The child reads settings without an option from the same files and variables.
-    options = {parameter.name for parameter in daemon.params}
+    # Only what options set: the child reads the rest from the same files and variables, and again
+    # at a reload.
     flags = [
-        f"--{name.replace('_', '-')}={getattr(configuration.settings, name)}"
-        for name in configuration.settings.__struct_fields__
-        if name in options
+        f"{origin}={getattr(configuration.settings, name)}"
+        for name, origin in configuration.origins.items()
+        if origin.startswith("--")
     ]
     flags += ["--accept-loss"] if accept_loss else []
     with log.open("ab") as output:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import click
 
 from gpushare.cli._connect import client, gpu_names
-from gpushare.cli._format.output import Output
+from gpushare.cli._format import cordons
+from gpushare.cli._format.output import Output, note
 from gpushare.cli._format.shares import share_table
 from gpushare.cli._options import output_option, watch_option
 from gpushare.model.errors import BadSpecError
@@ -39,6 +40,8 @@ def ps(*, ended: bool, filters: tuple[str, ...], watch: bool, output: Output) ->
         # Only people need names of GPUs; scripts get UUIDs without a second request.
         gpus = gpu_names() if output.human else ()
         output.items(shares, share_table(gpus, datetime.now(UTC)))
+        for line in cordons.ps_notes(gpus):
+            note(line)
 
     output.watch(show, again=watch)
 

@@ -6,13 +6,12 @@ import time
 import click
 
 from gpushare.cli._connect import client, complete_share
+from gpushare.cli._each import for_each
 from gpushare.cli._format.output import note
 from gpushare.cli._format.shares import share_name
 from gpushare.model.errors import NoCapacityError
 from gpushare.model.units import parse_duration
 from gpushare.model.view import MOVE_SECONDS, ShareView
-
-from ._each import for_each
 
 _PAUSE_SECONDS = 1.0
 

@@ -7,11 +7,10 @@ from pathlib import Path
 import click
 
 from gpushare.cli._connect import client, complete_share
+from gpushare.cli._each import for_each
 from gpushare.cli._format.output import note
 from gpushare.cli._format.shares import share_name
 from gpushare.session.log_files import delete
-
-from ._each import for_each
 
 
 @click.command()

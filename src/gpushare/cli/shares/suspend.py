@@ -4,11 +4,10 @@
 import click
 
 from gpushare.cli._connect import client, complete_share
+from gpushare.cli._each import for_each
 from gpushare.cli._format.shares import share_name
 from gpushare.model.units import parse_duration
 from gpushare.model.view import MOVE_SECONDS
-
-from ._each import for_each
 
 
 @click.command()

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from gpushare.model.access.role import Role
-from gpushare.model.errors import DeniedError, NotYoursError
+from gpushare.model.errors import DeniedError, NotYoursError, RoleError
 from gpushare.model.event import Event
 from gpushare.model.ids import ShareId
 from gpushare.model.share import Caller, Share
@@ -34,6 +34,15 @@ class Access:
                 "see yours: gpushare ps",
             )
         return share
+
+    def operate(self, caller: Caller, what: str) -> None:
+        """Raises RoleError for those who are no operators; `what`: what they may not do."""
+        if not self.all(caller):
+            raise RoleError(
+                f"{what} is for operators",
+                "it concerns the shares of all users",
+                "ask an operator of this machine",
+            )
 
     def here(self, caller: Caller) -> None:
         """Raises DeniedError for callers on other machines: a pid means nothing there."""

@@ -61,9 +61,13 @@ class Accounts:
         self.myself = myself
         self._admins = {0, myself}
         self._directory, self._elapsed = directory, elapsed
-        self._operators, self._viewers = frozenset(operators), frozenset(viewers)
+        self.put_groups(operators, viewers)
         self._cache: dict[int, tuple[float, Account | None]] = {}
         self._asking: dict[int, asyncio.Task[None]] = {}
+
+    def put_groups(self, operators: Iterable[str], viewers: Iterable[str]) -> None:
+        """Make members of these groups operators and viewers, from the next call on."""
+        self._operators, self._viewers = frozenset(operators), frozenset(viewers)
 
     async def know(self, uid: int) -> None:
         """Ask the name service about a uid, before `role` and `by_uid` answer from memory.

@@ -21,7 +21,7 @@ region, and regions are corrected until they agree, so a crash in between loses 
 a user or a policy has suspended (`aside`) and shares with an unconfirmed act take no part.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -56,7 +56,7 @@ class MemoryTurns:
         *,
         observer: Observer,
         acts: ActsInProgress,
-        seconds: float,
+        seconds: Callable[[], float],
     ) -> None:
         self._store, self._ports, self._bus = store, ports, bus
         self._observer, self._acts, self._seconds = observer, acts, seconds
@@ -158,7 +158,7 @@ class MemoryTurns:
 
     def _over(self, current: Share) -> bool:
         held = self._ports.clock.elapsed() - self._since[current.id]
-        return held >= self._seconds or not self._wants(current)
+        return held >= self._seconds() or not self._wants(current)
 
     def _unable_to_leave(self, group: Sequence[Share]) -> Share | None:
         """A share that should be away and could not leave."""

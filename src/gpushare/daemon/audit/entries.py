@@ -22,7 +22,7 @@ from gpushare.store.audit import DAEMON
 _RECORDED = frozenset(
     "spec memory compute request limit priority isolation mechanism gpus gpu ttl turns borrow at"  # noqa: SIM905 (words are read, a list of them is not)
     " gang select allow_unverified name program wait holder pid deep timeout force role user scopes"
-    " tenant parent users groups guaranteed gpu_hours shares weight".split()
+    " reason drain tenant parent users groups guaranteed gpu_hours shares weight".split()
 )
 _DENIED = DeniedError.code[:4]  # GS13: every denial
 # Memory turns change every few seconds, by the clock and by no one's decision.

@@ -24,7 +24,9 @@ def configure(level: str, form: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)
+    logging.basicConfig(stream=sys.stderr)
+    # Apart, because `basicConfig` does nothing the second time, after a reload.
+    logging.getLogger().setLevel(max(number, logging.WARNING))
 
 
 def _readable(_: object, __: str, event: EventDict) -> EventDict:

@@ -5,6 +5,7 @@ A proof only reads (`Mechanisms.prove`, and what `EscapeWatch` has found), so pr
 it. Its result and its time are part of the share's record.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from gpushare.daemon.acts.executor import Executor
@@ -20,10 +21,15 @@ class Proofs:
     """`interval`: seconds after which a share is proved again; 0: never."""
 
     def __init__(
-        self, store: Store, ports: HostPorts, bus: Bus, executor: Executor, interval: float
+        self,
+        store: Store,
+        ports: HostPorts,
+        bus: Bus,
+        executor: Executor,
+        interval: Callable[[], float],
     ) -> None:
         self._store, self._ports, self._bus, self._executor = store, ports, bus, executor
-        self._interval = timedelta(seconds=interval)
+        self._interval = interval
 
     async def run(self) -> list[GpushareError]:
         """Once a pass; the errors in it."""
@@ -38,7 +44,7 @@ class Proofs:
         return []
 
     def _due(self) -> Share | None:
-        if not self._interval:
+        if not self._interval():
             return None
         busy, now = self._executor.busy(), self._ports.clock.now()
         waiting = [
@@ -49,7 +55,7 @@ class Proofs:
         return min(waiting, key=_proved, default=None)
 
     def _waits(self, share: Share, now: datetime) -> bool:
-        return share.proof is None or now - share.proof.at >= self._interval
+        return share.proof is None or now - share.proof.at >= timedelta(seconds=self._interval())
 
     def _record(self, share: Share, checks: tuple[ProofCheck, ...]) -> None:
         share = self._store.shares.get(share.id)

@@ -49,6 +49,7 @@ from gpushare.model.ids import ShareId
 from gpushare.model.share import ProcessRef, Share, State
 from gpushare.store import Store
 
+from .auto_cordons import AutoCordons
 from .escapes import EscapeWatch
 from .faults import Faults
 from .monitor import Monitor
@@ -74,6 +75,7 @@ class Reconciler:
         termination: Termination,
         expiry: Expiry,
         faults: Faults,
+        auto_cordons: AutoCordons,
         escapes: EscapeWatch,
         monitor: Monitor,
         placement: PlacementService,
@@ -83,6 +85,7 @@ class Reconciler:
         self._executor, self._acts, self._peers = executor, acts, peers
         self._observer, self._machine, self._processes = observer, machine, processes
         self._termination, self._expiry, self._faults = termination, expiry, faults
+        self._auto_cordons = auto_cordons
         self._escapes, self._monitor, self._placement = escapes, monitor, placement
         self._ends = ends
         self._mend_at = 0.0
@@ -114,6 +117,7 @@ class Reconciler:
         await attempt(self._faults.hear_xids(_AT_ONCE))
         await attempt(self._machine.refresh())
         _attempt(errors, self._faults.notice_gpus)
+        _attempt(errors, self._auto_cordons.run)
         census = await asyncio.to_thread(self._ports.census)
         living = self._store.shares.living()
         await attempt(self._observer.look(living))

@@ -2,10 +2,14 @@
 """The newest look at the machine: its GPUs, their links, and what works on them."""
 
 import asyncio
+from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from gpushare.daemon.base.host_ports import HostPorts
-from gpushare.model.gpu import Machine
+from gpushare.model.gpu import Gpu, Machine
 from gpushare.model.ids import GpuId
+from gpushare.model.operations.cordon import NODE, Cordon
 from gpushare.store import Store
 
 
@@ -13,7 +17,7 @@ class ObservedMachine:
     """`latest` is what `refresh` has seen; empty before the first time."""
 
     def __init__(self, store: Store, ports: HostPorts) -> None:
-        self._costs, self._ports = store.contexts, ports
+        self._costs, self._ports, self._cordons = store.contexts, ports, store.cordons
         self.latest = Machine()
         self._measured = set[tuple[GpuId, str]]()
 
@@ -24,7 +28,18 @@ class ObservedMachine:
             self.latest = await self._look()
 
     async def _look(self) -> Machine:
-        return await asyncio.to_thread(self._ports.machine, self._costs.all())
+        machine = await asyncio.to_thread(self._ports.machine, self._costs.all())
+        return self._with_cordons(machine)
+
+    def put_cordons(self) -> None:
+        """Make `latest` agree with the cordons that are stored now."""
+        self.latest = self._with_cordons(self.latest)
+
+    def _with_cordons(self, machine: Machine) -> Machine:
+        cordons = [stored.cordon for stored in self._cordons.all()]
+        cordons.sort(key=lambda cordon: (cordon.automatic, cordon.target != NODE, cordon.at))
+        gpus = (replace(gpu, cordons=_of(gpu, cordons)) for gpu in machine.gpus)
+        return replace(machine, gpus=tuple(gpus))
 
     async def _measure_contexts(self) -> bool:
         """Measured before the first share, because regions charge contexts; once per driver."""
@@ -38,3 +53,9 @@ class ObservedMachine:
         for gpu, (driver, cost) in costs.items():
             self._costs.put(gpu, driver, cost)
         return bool(costs)
+
+
+def _of(gpu: Gpu, cordons: Sequence[Cordon]) -> tuple[Cordon, ...]:
+    """Those that hold shares off the GPU; an instance has those of the GPU that it is a part of."""
+    targets = {NODE, gpu.uuid, gpu.parent}
+    return tuple(cordon for cordon in cordons if cordon.target in targets)

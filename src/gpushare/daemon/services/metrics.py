@@ -71,6 +71,7 @@ def _gpus(gpus: Sequence[GpuView]) -> dict[str, Iterable[Sample]]:
         "gpushare_gpu_utilisation_ratio": each(
             None if gpu.compute.used is None else gpu.compute.used / 100 for gpu in gpus
         ),
+        "gpushare_gpu_cordoned": each(float(bool(gpu.cordons)) for gpu in gpus),
         "gpushare_gpu_lost": each(float(gpu.health.lost) for gpu in gpus),
     }
 

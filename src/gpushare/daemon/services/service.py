@@ -52,6 +52,7 @@ from .entering import Entering
 from .leftovers import DaemonLeftovers
 from .machine_service import DaemonMachine
 from .metrics import Metrics
+from .operations import DaemonOperations
 from .policy_service import DaemonPolicy
 from .profile_service import DaemonProfiles
 from .share_views import ShareViews
@@ -90,6 +91,7 @@ class DaemonService:
     audit: DaemonAudit
     leftovers: DaemonLeftovers
     backups: DaemonBackups
+    operations: DaemonOperations
     profiles: DaemonProfiles
 
     async def create(self, request: CreateRequest, caller: Caller) -> ShareView:

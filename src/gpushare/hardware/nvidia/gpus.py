@@ -31,6 +31,8 @@ _MODES = {
 }
 _CODES = {mode: code for code, mode in _MODES.items()}
 _REMEMBERED_XIDS = 16
+_XID = pynvml.nvmlEventTypeXidCriticalError
+_RECOVERY = pynvml.nvmlEventTypeGpuRecoveryAction
 # CUDA cores per multiprocessor by compute capability; 128 from 8.6 on (CUDA C programming guide).
 _CORES = {(7, 0): 64, (7, 2): 64, (7, 5): 64, (8, 0): 64}
 
@@ -48,6 +50,7 @@ class NvmlGpus:
         self._known: dict[GpuId, Gpu] = {}
         self._slots: dict[int, GpuId] = {}
         self._xids: dict[GpuId, deque[int]] = {}
+        self._lost: set[GpuId] = set()
         self._links: dict[frozenset[GpuId], dict[GpuId, dict[GpuId, str]]] = {}
         self._events: Any = None
 
@@ -91,6 +94,9 @@ class NvmlGpus:
             self._xids.setdefault(xid.gpu, deque(maxlen=_REMEMBERED_XIDS)).append(xid.code)
         return xids
 
+    def put_xids(self, gpu: GpuId, codes: tuple[int, ...]) -> None:
+        self._xids[gpu] = deque(codes, maxlen=_REMEMBERED_XIDS)
+
     def compute_mode(self, gpu: GpuId) -> ComputeMode:
         handle = self._nvml.handle(gpu)
         code = self._nvml.get("nvmlDeviceGetComputeMode", handle, default=0)
@@ -105,6 +111,10 @@ class NvmlGpus:
             handle = self._nvml.call("nvmlDeviceGetHandleByIndex", index)
             uuid = GpuId(self._nvml.call("nvmlDeviceGetUUID", handle))
             fixed = self._known.get(uuid) or self._describe(handle, uuid, index, driver)
+            if uuid in self._lost:
+                # It was reset, so its earlier errors say nothing about it now.
+                self._xids.pop(uuid, None)
+                self._lost.discard(uuid)
             self._known[uuid] = self._measure(handle, fixed)
             self._slots[index] = uuid
         except (NoDriverError, DriverMismatchError):
@@ -118,6 +128,7 @@ class NvmlGpus:
         last = self._known.get(self._slots.get(index, GpuId("")))
         if last is None:
             return None
+        self._lost.add(last.uuid)
         health = msgspec.structs.replace(last.health, lost=True)
         return msgspec.structs.replace(last, health=health, processes=(), utilisation=None)
 
@@ -186,6 +197,11 @@ class NvmlGpus:
         )
         recovery = self._recovery(handle, uuid)
         return GpuHealth(xids=tuple(self._xids.get(uuid, ())), ecc=ecc, recovery=recovery)
+
+    def _note_recovery(self, handle: Any, uuid: GpuId) -> None:
+        """The driver names another recovery action than before; which, its field says."""
+        if self._recovery(handle, uuid) == 0:
+            self._xids.pop(uuid, None)
 
     def _recovery(self, handle: Any, uuid: GpuId) -> int | None:
         """The recovery action that NVML names; None where the driver has no such field."""
@@ -260,14 +276,18 @@ class NvmlGpus:
         for gpu in self.gpus():
             if gpu.parent is None and not gpu.health.lost:
                 handle = self._nvml.handle(gpu.uuid)
-                kind = pynvml.nvmlEventTypeXidCriticalError
-                self._nvml.get("nvmlDeviceRegisterEvents", handle, kind, events)
+                # One by one: drivers before 570 do not know the second and would refuse both.
+                for kind in (_XID, _RECOVERY):
+                    self._nvml.get("nvmlDeviceRegisterEvents", handle, kind, events)
         return events
 
     def _drain(self, timeout: int) -> Iterator[Xid]:
         """Wait for one event, then take what else is there."""
         while data := self._nvml.get("nvmlEventSetWait", self._events, timeout):
             uuid = GpuId(self._nvml.call("nvmlDeviceGetUUID", data.device))
-            yield Xid(gpu=uuid, code=int(data.eventData))
+            if data.eventType == _RECOVERY:
+                self._note_recovery(data.device, uuid)
+            else:
+                yield Xid(gpu=uuid, code=int(data.eventData))
             # Milliseconds: what comes later is for the next call.
             timeout = 1

@@ -47,6 +47,10 @@ class Gpus(Protocol):
         """Wait up to `timeout` seconds for critical errors; empty when none came."""
         ...
 
+    def put_xids(self, gpu: GpuId, codes: tuple[int, ...]) -> None:
+        """Make these the Xids of the GPU's health; none: earlier ones say nothing about it now."""
+        ...
+
 
 class ComputeModes(Protocol):
     def compute_mode(self, gpu: GpuId) -> ComputeMode: ...

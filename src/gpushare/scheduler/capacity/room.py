@@ -216,7 +216,7 @@ def never(gpu: Gpu, request: Request) -> str:
 def _unusable(gpu: Gpu, request: Request) -> str:
     if gpu.parent is not None and request.spec.gpus > 1:
         return f"GPU {gpu.index} is a MIG instance, and a program can use only one of those"
-    # Health is no part of it: a GPU that is lost or needs a reset may come back.
+    # Neither health nor cordons are part of it: the GPU may be offered again.
     return gpu.unusable
 
 
@@ -231,8 +231,8 @@ def _too_small(gpu: Gpu, request: Request) -> str:
 
 def refusal(room: Room, stack: Stack, request: Request) -> str:
     """What the share would have to wait for on this GPU; "" when it fits now."""
-    # Here, not in `never`: a lost GPU may come back, so the request waits.
-    if withheld := room.gpu.health.withheld:
+    # Here, not in `never`: a cordon is lifted and a lost GPU may come back, so the request waits.
+    if withheld := room.gpu.withheld:
         return f"{room.label}, which {withheld}"
     need = grant_on(room.gpu, request.spec)
     company = unready(room, stack) or unfit_company(room, stack, request)

@@ -87,7 +87,7 @@ def _standing(calendar: Calendar, unit: Unit, *, everywhere: bool) -> list[Stay]
 
 def _likely(calendar: Calendar, candidate: Candidate) -> list[Room]:
     """GPUs that only lack room, first those that lack least."""
-    there = (gpu for gpu in candidate.gpus if not gpu.health.withheld)
+    there = (gpu for gpu in candidate.gpus if not gpu.withheld)
     rooms = [
         calendar.room(gpu, calendar.start) for gpu in there if accompanied(calendar, candidate, gpu)
     ]

@@ -33,6 +33,8 @@ def hindrance(state: Snapshot, share: Share) -> str:
     for gpu in candidate.gpus:
         if gpu.health.lost:
             return f"GPU {gpu.index}, which is lost"
+        if manned := [cordon for cordon in gpu.cordons if not cordon.automatic]:
+            return f"GPU {gpu.index}, which {manned[0].text}"
         if reason := _hindered(calendar, candidate, gpu, grants[gpu.uuid], share):
             return reason
     return ""

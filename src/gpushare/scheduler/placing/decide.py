@@ -110,8 +110,8 @@ def _passed(calendar: Calendar, assignment: Assignment) -> Iterator[str]:
 
 def _check_ever(state: Snapshot, unit: Unit) -> None:
     """Raises where a gang could not be placed on the empty machine."""
-    # A lost GPU may come back, so it does not make a gang impossible.
-    gpus = tuple(replace(gpu, health=GpuHealth()) for gpu in state.machine.gpus)
+    # A lost or cordoned GPU may come back, so it does not make a gang impossible.
+    gpus = tuple(replace(gpu, health=GpuHealth(), cordons=()) for gpu in state.machine.gpus)
     machine = replace(state.machine, gpus=gpus)
     empty = replace(state, machine=machine, shares=(), booked=(), queue=(), foreign={})
     # The neighbours that a share wants may come later; on the empty machine there are none.

@@ -136,9 +136,7 @@ def nearest(calendar: Calendar, candidate: Candidate, start: datetime) -> Candid
 def why_refused(calendar: Calendar, candidate: Candidate, gpu: Gpu, window: Window) -> str:
     """What the share would have to wait for on this GPU; "" when it can have it all the time."""
     first = calendar.room(gpu, window.start)
-    if not first.gpu.health.withheld and (
-        missed := missing_neighbour(first.shares, candidate.request)
-    ):
+    if not first.gpu.withheld and (missed := missing_neighbour(first.shares, candidate.request)):
         return missed
     for moment in calendar.moments(gpu, window):
         # The share must fit whenever something begins during its stay; between begins there is only

@@ -109,6 +109,9 @@ def _best(state: Snapshot, share: Share, old: GpuId, kin: Sequence[GpuId]) -> Gp
 def _hindered(state: Snapshot, share: Share, old: GpuId, new: GpuId) -> str:
     """What is in the way of the grant on `old`, were it on `new`."""
     assert share.decision is not None
+    there = _gpu(state, new)
+    if there.withheld:
+        return f"GPU {there.index}, which {there.withheld}"
     grants = tuple(grant for grant in share.decision.grants if grant.gpu == old)
     decision = _at(replace(share.decision, grants=grants), [new])
     return hindrance(state, replace(share, decision=decision))
@@ -123,6 +126,12 @@ def _check_pair(state: Snapshot, share: Share, old: GpuId, new: GpuId) -> None:
     if old == new:
         return
     here, there = _gpu(state, old), _gpu(state, new)
+    if there.withheld:
+        raise NoCapacityError(
+            f"share {share.name} cannot move now",
+            f"it waits for GPU {there.index}, which {there.withheld}",
+            "gpushare gpus",
+        )
     if reason := _unlike(here, there):
         raise NotMigratableError(_what(share), reason, "gpushare gpus")
     if reason := never(there, _request(share)):

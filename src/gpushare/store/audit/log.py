@@ -88,7 +88,7 @@ class Log:
     ) -> None:
         self.files, self.signer = Files(path), signer
         self._copy = copy
-        self._now, self._marks, self._rotation = now, marks, rotation
+        self._now, self._marks, self.rotation = now, marks, rotation
         self._torn, self._unsigned, self._settled = False, 0, 0
         self._stuck_until = datetime.min.replace(tzinfo=UTC)
         self.found: list[Record] = []  # records about damage that are not reported yet
@@ -121,7 +121,7 @@ class Log:
         """
         self._prepare()
         record = self._put(action, detail, actor=actor, about=object, result=result, at=at)
-        if self._unsigned >= self._rotation.heads:
+        if self._unsigned >= self.rotation.heads:
             with suppress(StateError):  # the record itself is written; the next one tries again
                 self.head("records")
         return record
@@ -192,10 +192,10 @@ class Log:
     def _due(self) -> str:
         if self._now() < self._stuck_until:
             return ""
-        if self._file.size >= self._rotation.size:
+        if self._file.size >= self.rotation.size:
             return "size"
         age = self._now() - self._begun
-        return "age" if self._rotation.days and age >= timedelta(days=self._rotation.days) else ""
+        return "age" if self.rotation.days and age >= timedelta(days=self.rotation.days) else ""
 
     def _rotate(self, why: str) -> None:
         self.head("rotation")
@@ -210,7 +210,7 @@ class Log:
 
     def _prune(self) -> None:
         """Delete the oldest files, each after a record that says where it ended."""
-        for path in self.files.oldest(self._rotation.keep) if self._rotation.keep else ():
+        for path in self.files.oldest(self.rotation.keep) if self.rotation.keep else ():
             last = next((r for raw in lines_backwards(path) if (r := read(raw))), None)
             if last is None:
                 continue
