@@ -24,7 +24,7 @@ def report(*words: str) -> None:
     sys.stdout.flush()
 
 
-def call(*command: str | Path, check: bool = True) -> str:
+def call(*command: str | Path, show: bool = False) -> str:
     done = subprocess.run(
         list(map(str, command)),
         capture_output=True,
@@ -34,8 +34,12 @@ def call(*command: str | Path, check: bool = True) -> str:
         check=False,
     )
     report("$", *map(str, command), "->", str(done.returncode))
-    if check and done.returncode:
-        sys.exit(f"{done.stdout}{done.stderr}\nfailed")
+    if show:
+        report(done.stdout)
+    elif done.returncode:
+        report(done.stdout, done.stderr)
+        call("journalctl", "--no-pager", "--unit", "gpushare", "--lines", "60", show=True)
+        sys.exit("failed")
     return done.stdout
 
 
