@@ -62,7 +62,7 @@ def install(machine: dict[str, str]) -> None:
     dropin.parent.mkdir(parents=True)
     lines = [f'Environment="{name}={value}"' for name, value in machine.items()]
     # The installation of a test is in /tmp, which the unit hides.
-    lines += [f"BindReadOnlyPaths={BIN.parent}", "TimeoutStartSec=300", "WatchdogSec=0"]
+    lines += [f"BindReadOnlyPaths={BIN.parent} {DEPLOY.parent}", "TimeoutStartSec=300", "WatchdogSec=0"]
     dropin.write_text("\n".join(["[Service]", *lines, ""]))
     call("systemctl", "daemon-reload")
 
