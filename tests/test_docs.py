@@ -163,3 +163,31 @@ def test_commands_shown_in_the_documentation_exist(page: str, line: str) -> None
             found = here.get_command(click.Context(here), word)
             assert found is not None, f"{page}: there is no gpushare {line}"
             here = found
+
+
+def isolation_cells() -> list[str]:
+    text = (REFERENCE.parent / "explanation" / "threat-model.md").read_text("utf-8")
+    section = text.split("### How we know\n")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    return [cell.strip() for row in rows for cell in row.strip("|").split("|")[1:]]
+
+
+def test_each_cell_of_the_isolation_table_is_tested_claimed_or_open() -> None:
+    cells = isolation_cells()
+    assert len(cells) >= 30
+    words = re.compile("tested|claimed|open|as reading|\u2013")
+    unknown = [cell for cell in cells if not words.match(cell)]
+    assert not unknown
+
+
+def test_what_the_isolation_table_names_is_there() -> None:
+    """Files by their path below the root, tests/ or src/, and tests by their name after `::`."""
+    root = Path(__file__).parents[1]
+    named = re.findall(r"`([\w/]+\.(?:py|json))(?:::(\w+))?`", " ".join(isolation_cells()))
+    assert len(named) >= 15
+    for path, test in named:
+        found = [
+            base / path for base in (root, root / "tests", root / "src") if (base / path).exists()
+        ]
+        assert found, path
+        assert f"def {test}" in found[0].read_text("utf-8") or not test, (path, test)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the daemon listens, and where it refuses to."""
 
+import errno
+import os
 import socket
 
 import pytest
@@ -70,3 +72,13 @@ def test_the_machine_is_called_by_its_own_name_and_those_that_are_set(tmp_path):
     found = rules(load({}, env, tmp_path).settings)
     assert {"localhost", "gpu.lab", "gpu2.lab", socket.gethostname().lower()} <= found.hosts
     assert found.rate == 7
+
+
+def test_a_service_without_network_is_shown_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> socket.socket:
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+
+    monkeypatch.setattr(socket, "socket", refused)
+    with pytest.raises(DeniedError, match="Address family not supported") as caught:
+        bound("127.0.0.1:0", secure=False)
+    assert "remote.conf" in caught.value.hint

@@ -62,7 +62,11 @@ def install(machine: dict[str, str]) -> None:
     dropin.parent.mkdir(parents=True)
     lines = [f'Environment="{name}={value}"' for name, value in machine.items()]
     # The installation of a test is in /tmp, which the unit hides.
-    lines += [f"BindReadOnlyPaths={BIN.parent} {DEPLOY.parent}", "TimeoutStartSec=300", "WatchdogSec=0"]
+    lines += [
+        f"BindReadOnlyPaths={BIN.parent} {DEPLOY.parent}",
+        "TimeoutStartSec=300",
+        "WatchdogSec=0",
+    ]
     dropin.write_text("\n".join(["[Service]", *lines, ""]))
     call("systemctl", "daemon-reload")
 
@@ -78,7 +82,7 @@ def check() -> None:
     train = (BIN / "python", EXAMPLE, "--memory", "1GiB", "--steps", "100000")
     gpushare("run", "--detach", "--name", "sliced", "-m", "4GiB", "--", *train)
     gpushare(
-        "run", "--detach", "--name", "beside", "-m", "4GiB", "--mechanism", "mps", "--", *train
+        "run", "--detach", "--name", "second", "-m", "4GiB", "--mechanism", "mps", "--", *train
     )
     until("1.0 GiB", "show", "sliced")
     gpushare("suspend", "sliced")
@@ -89,7 +93,7 @@ def check() -> None:
     until("running", "ps")
     gpushare("verify", "sliced")
     gpushare("rm", "--force", "sliced")
-    gpushare("rm", "--force", "beside")
+    gpushare("rm", "--force", "second")
     call("systemctl", "stop", "gpushare")
 
 

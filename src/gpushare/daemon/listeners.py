@@ -161,8 +161,16 @@ def bound(place: str, *, secure: bool) -> socket.socket:
             "tokens would be readable on the network",
             "set tls_cert and tls_key, or listen on 127.0.0.1",
         )
-    # By the protocol's number asyncio knows that small answers must not be held back (TCP_NODELAY).
-    listener = socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol)
+    try:
+        # By the protocol's number asyncio knows that small answers must not be held back
+        # (TCP_NODELAY).
+        listener = socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol)
+    except OSError as error:  # systemd's RestrictAddressFamilies= refuses the family
+        raise DeniedError(
+            f"cannot listen on {place}",
+            str(error),
+            "a service without network needs deploy/systemd/remote.conf: docs/how-to/install.md",
+        ) from error
     return _listening(listener, place, address)
 
 

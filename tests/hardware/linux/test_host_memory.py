@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gpushare.hardware.linux.host_memory import LinuxHostMemory
-from gpushare.model.units import KIB
+from gpushare.model.units import GIB, KIB, Bytes
 
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
@@ -44,3 +44,16 @@ def test_a_mount_that_is_there_is_kept(memory: LinuxHostMemory, tmp_path: Path) 
 
 def test_says_what_can_still_be_written(tmp_path: Path) -> None:
     assert LinuxHostMemory().room(tmp_path) > 0
+
+
+def test_nothing_is_mounted_where_programs_would_not_see_it(tmp_path: Path) -> None:
+    """A service of systemd has a mount namespace of its own."""
+    for process, namespace in (("self", 2), ("1", 1)):
+        link = tmp_path / "proc" / process / "ns" / "mnt"
+        link.parent.mkdir(parents=True)
+        link.symlink_to(f"mnt:[{namespace}]")
+    (tmp_path / "proc/self/mounts").write_text("none / ext4 rw 0 0\n")
+    folder = tmp_path / "pools"
+    folder.mkdir()
+    assert not LinuxHostMemory(tmp_path).mount(folder, Bytes(GIB))
+    assert not folder.is_mount()
