@@ -20,6 +20,7 @@
 #include "paths.h"
 #include "region_view.h"
 #include "around/rm_control.h"
+#include "scrub.h"
 
 enum { LIMITS = 64, TIMEOUT = 30, EXIT_USAGE = 2, EXIT_DRIVER = 7, EXIT_TIME = 124 };
 
@@ -29,6 +30,7 @@ static struct options {
     bool escapes;
     bool outside; /* escapes also allocate and compute */
     bool compute;
+    struct scrub scrub;
     bool load;         /* work until standard input ends */
     bool hold;         /* keep the contexts until standard input ends */
     const char *trick; /* what this program does against the limits; NULL: nothing */
@@ -46,7 +48,8 @@ static const char *refused = ""; /* why the trick did not work */
 static const char usage[] =
     "usage: gpushare-probe [--attempt|--fill|--context-only] [--limit [UUID=]BYTES]... [--path NAME]\n"
     "                      [--no-escapes|--outside] [--compute] [--timeout SECONDS]\n"
-    "                      [--linger MILLISECONDS] [--hold [--load]]\n";
+    "                      [--linger MILLISECONDS] [--hold [--load]]\n"
+    "       gpushare-probe --scrub [--bytes N] [--look-only] [--timeout SECONDS]\n";
 
 static void out_of_time(int signal)
 {
@@ -68,16 +71,27 @@ static bool add_limit(char *text)
 
 static bool parse(int argc, char **argv)
 {
-    static const struct option long_options[] = {
-        {"attempt", no_argument, NULL, 'a'},       {"fill", no_argument, NULL, 'f'},
-        {"context-only", no_argument, NULL, 'c'},  {"limit", required_argument, NULL, 'l'},
-        {"path", required_argument, NULL, 'p'},    {"no-escapes", no_argument, NULL, 'n'},
-        {"timeout", required_argument, NULL, 't'}, {"outside", no_argument, NULL, 'o'},
-        {"linger", required_argument, NULL, 'i'},  {"look", no_argument, NULL, 'k'},
-        {"compute", no_argument, NULL, 'u'},       {"hold", no_argument, NULL, 'h'},
-        {"load", no_argument, NULL, 'd'},          {"trick", required_argument, NULL, 'r'},
-        {"barrier", required_argument, NULL, 'b'}, {"parts", required_argument, NULL, 's'},
-        {"no-compute", no_argument, NULL, 'm'},    {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {{"attempt", no_argument, NULL, 'a'},
+                                                 {"fill", no_argument, NULL, 'f'},
+                                                 {"context-only", no_argument, NULL, 'c'},
+                                                 {"limit", required_argument, NULL, 'l'},
+                                                 {"path", required_argument, NULL, 'p'},
+                                                 {"no-escapes", no_argument, NULL, 'n'},
+                                                 {"timeout", required_argument, NULL, 't'},
+                                                 {"outside", no_argument, NULL, 'o'},
+                                                 {"linger", required_argument, NULL, 'i'},
+                                                 {"look", no_argument, NULL, 'k'},
+                                                 {"compute", no_argument, NULL, 'u'},
+                                                 {"hold", no_argument, NULL, 'h'},
+                                                 {"load", no_argument, NULL, 'd'},
+                                                 {"trick", required_argument, NULL, 'r'},
+                                                 {"barrier", required_argument, NULL, 'b'},
+                                                 {"parts", required_argument, NULL, 's'},
+                                                 {"no-compute", no_argument, NULL, 'm'},
+                                                 {"scrub", no_argument, NULL, 'z'},
+                                                 {"bytes", required_argument, NULL, 'y'},
+                                                 {"look-only", no_argument, NULL, 'w'},
+                                                 {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
         switch (option) {
         case 'a': options.attempt.mode = ATTEMPT; break;
@@ -97,6 +111,9 @@ static bool parse(int argc, char **argv)
         case 'h': options.hold = true; break;
         case 'd': options.load = true; break;
         case 'm': options.compute = false; break;
+        case 'z': options.scrub.asked = true; break;
+        case 'w': options.scrub.look = true; break;
+        case 'y': options.scrub.bytes = strtoull(optarg, NULL, 10); break;
         case 'r': options.trick = optarg; break;
         case 's': options.attempt.parts = (unsigned)atoi(optarg); break;
         case 'b':
@@ -174,7 +191,9 @@ static CUresult report_device(int ordinal, struct json *json)
     device.gpu_free = escape_free(device.uuid);
     device_write(&device, json);
     json_number(json, "limit", (int64_t)device.limit);
-    if (open)
+    if (open && options.scrub.asked)
+        scrub_run(&device, &options.scrub, json);
+    else if (open)
         attempt(&device, json);
     barrier_wait(&options.barrier);
     json_count(json, "compute", open ? measure(&device) : -1);
@@ -235,7 +254,8 @@ static void try_crowd(char **look, int argc, struct json *json)
 static void try_escapes(int argc, char **argv, struct json *json)
 {
     char **look = calloc((size_t)argc + 6, sizeof *look);
-    if (!look || options.look || !options.escapes || options.attempt.mode == CONTEXT_ONLY)
+    if (!look || options.look || !options.escapes || options.scrub.asked
+        || options.attempt.mode == CONTEXT_ONLY)
         return free(look);
     memcpy(look, argv, (size_t)argc * sizeof *look);
     look[argc] = "--look";

@@ -3,7 +3,7 @@ SIMGPU := $(BUILD)/simgpu
 sim_objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(addprefix simgpu/,$(1))))
 
 # What every library and tool of the simulated machine shares.
-SIM_IMAGE_OBJ := $(call sim_objects,$(addprefix machine/,busy.c cgroup.c fault.c image.c mps_protocol.c process.c slot.c))
+SIM_IMAGE_OBJ := $(call sim_objects,$(addprefix machine/,busy.c cgroup.c fault.c image.c mps_protocol.c process.c residue.c slot.c))
 SIM_MACHINE_OBJ := $(call sim_objects,machine/tool.c machine/spec.c)
 SIM_CUDA_OBJ := $(call sim_objects,cuda/*/*.c)
 

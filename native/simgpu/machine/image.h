@@ -34,7 +34,7 @@
 #include "machine/busy.h"
 
 enum {
-    GS_IMAGE_VERSION = 2,
+    GS_IMAGE_VERSION = 3,
     GS_MAX_DEVICES = 64, /* 16 physical GPUs and their MIG instances */
     GS_MAX_GPUS = 16,
     GS_MAX_SLOTS = 256,
@@ -44,6 +44,7 @@ enum {
     GS_MAX_LIMITS = 64,
     GS_MAX_VGPU_TYPES = 16,
     GS_MAX_XIDS = 64,
+    GS_RESIDUE_PAGE = 4096,
     GS_PATH = 256,
 };
 #define GS_IMAGE_MAGIC 0x4d495347u /* "GSIM" */
@@ -90,6 +91,9 @@ typedef struct gs_device {
     uint64_t fault_seq;   /* incremented by every fatal fault; older contexts are broken */
     int32_t fault_pid;    /* 0: every process */
     int32_t fault_result; /* CUresult its calls answer from then on */
+
+    uint64_t residue_bytes; /* that hold old content, where the driver does not clear it */
+    unsigned char residue[GS_RESIDUE_PAGE];
 
     gs_busy busy; /* of the whole device; a MIG instance also counts on its parent */
     uint64_t compute_timeslice;
@@ -209,6 +213,9 @@ typedef struct gs_image {
     uint32_t gpus; /* physical GPUs: devices[0..gpus) */
     bool driver_mismatch;
     bool mps_stuck; /* MPS daemons take requests and answer nothing */
+    bool residue; /* the driver does not clear memory: residue.h */
+    /* Confidential computing: NVML_CC_SYSTEM_ENVIRONMENT_…; whether tools may look inside. */
+    uint32_t confidential, confidential_tools;
     uint64_t boot_ns; /* CLOCK_REALTIME when the image was made */
     gs_device devices[GS_MAX_DEVICES];
     gs_limit limits[GS_MAX_LIMITS];

@@ -19,8 +19,15 @@ typedef struct field {
     {key, kind, offsetof(gs_device, member), sizeof(((gs_device *)0)->member)}
 
 static const field machine_fields[] = {
-    MACHINE("driver", TEXT, driver), MACHINE("nvml", TEXT, nvml), MACHINE("vbios", TEXT, vbios),
-    MACHINE("kernel", TEXT, kernel), MACHINE("cuda", U32, cuda),  MACHINE("gpus", U32, gpus),
+    MACHINE("driver", TEXT, driver),
+    MACHINE("nvml", TEXT, nvml),
+    MACHINE("vbios", TEXT, vbios),
+    MACHINE("kernel", TEXT, kernel),
+    MACHINE("cuda", U32, cuda),
+    MACHINE("gpus", U32, gpus),
+    MACHINE("residue", BOOL, residue),
+    MACHINE("confidential", U32, confidential),
+    MACHINE("confidential_tools", U32, confidential_tools),
 };
 
 static const field device_fields[] = {

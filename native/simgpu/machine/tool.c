@@ -81,15 +81,20 @@ static int show(gs_image *image)
 }
 
 typedef struct request {
-    int gpu, pid, xid, lost, ecc, recovery, mismatch, mps_stuck;
+    int gpu, pid, xid, lost, ecc, recovery, mismatch, mps_stuck, residue;
     bool clear;
     long long throttle;
 } request;
 
 static bool read_request(request *request, int count, char **words)
 {
-    *request = (struct request){
-        .gpu = -1, .throttle = -1, .lost = -1, .recovery = -1, .mismatch = -1, .mps_stuck = -1};
+    *request = (struct request){.gpu = -1,
+                                .throttle = -1,
+                                .lost = -1,
+                                .recovery = -1,
+                                .mismatch = -1,
+                                .mps_stuck = -1,
+                                .residue = -1};
     for (int i = 0; i < count; i++) {
         const char *word = words[i];
         if (strcmp(word, "clear") == 0)
@@ -102,6 +107,7 @@ static bool read_request(request *request, int count, char **words)
                  && sscanf(word, "recovery=%d", &request->recovery) != 1
                  && sscanf(word, "driver_mismatch=%d", &request->mismatch) != 1
                  && sscanf(word, "mps_stuck=%d", &request->mps_stuck) != 1
+                 && sscanf(word, "residue=%d", &request->residue) != 1
                  && sscanf(word, "throttle=%lli", &request->throttle) != 1)
             return false;
     }
@@ -179,13 +185,15 @@ static int fault(gs_image *image, int count, char **words)
         fprintf(
             stderr,
             "usage: gpushare-sim-machine fault IMAGE [gpu=N] [pid=N] xid=N | lost=1 | ecc=1 | throttle=MASK |\n"
-            "       recovery=N | driver_mismatch=1 | mps_stuck=1 | clear\n");
+            "       recovery=N | driver_mismatch=1 | mps_stuck=1 | residue=1 | clear\n");
         return 2;
     }
     gs_image_lock(image);
     gs_image_reap(image);
     if (request.mismatch >= 0)
         image->driver_mismatch = request.mismatch != 0;
+    if (request.residue >= 0)
+        image->residue = request.residue != 0;
     if (request.mps_stuck >= 0)
         image->mps_stuck = request.mps_stuck != 0;
     for (int i = 0; request.clear && i < GS_MAX_DEVICES; i++)

@@ -43,7 +43,9 @@ nvmlReturn_t answer_nvmlSystemGetConfComputeState(nvmlConfComputeSystemState_t *
 {
     if (state == NULL)
         return NVML_ERROR_INVALID_ARGUMENT;
-    memset(state, 0, sizeof *state);
+    *state = (nvmlConfComputeSystemState_t){.environment = nvml_image()->confidential,
+                                            .ccFeature = nvml_image()->confidential != 0,
+                                            .devToolsMode = nvml_image()->confidential_tools};
     return NVML_SUCCESS;
 }
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from gpushare.hardware.ports import Mps, MpsControl, MpsGpus, MpsState
 from gpushare.model.edits import Edits
 from gpushare.model.errors import MpsError
-from gpushare.model.gpu import Gpu
+from gpushare.model.gpu import Confidential, Gpu
 from gpushare.model.ids import GpuId
 from gpushare.model.promise import Claim, FaultDomain, Need, Promise, Use, adjustable, stack_of
 from gpushare.model.share import Level, Share
@@ -93,6 +93,11 @@ class MpsMechanism(PassiveMechanism):
         """MPS needs its control program, and Volta or newer GPUs."""
         if self._mps.binary() is None:
             return "nvidia-cuda-mps-control is not on PATH"
+        if any(gpu.confidential in {Confidential.ON, Confidential.DEVTOOLS} for gpu in gpus):
+            return (
+                "confidential computing is on, and one MPS server would see the data of all its "
+                "programs unencrypted"
+            )
         old = (g for g in gpus if g.compute_capability and g.compute_capability < _OLDEST)
         return next((f"{gpu.name} is older than Volta" for gpu in old), "")
 

@@ -19,6 +19,15 @@ class ComputeMode(StrEnum):
     PROHIBITED = "prohibited"
 
 
+@unique
+class Confidential(StrEnum):
+    """Confidential computing: `devtools` is on, but open to debuggers, so it protects nothing."""
+
+    OFF = "off"
+    ON = "on"
+    DEVTOOLS = "devtools"
+
+
 # What NVML names as the next step (nvmlDeviceGetFieldValues, NVML_FI_DEV_GET_GPU_RECOVERY_ACTION).
 _ACTIONS = {
     1: "needs a reset",
@@ -89,6 +98,7 @@ class Gpu(Value):
     processes: tuple[GpuProcess, ...] = ()
     lists_processes: bool = True  # false: the driver does not say who uses it
     simulated: bool = False
+    confidential: Confidential | None = None  # None: the driver does not say
     cordons: tuple[Cordon, ...] = ()  # people's before the daemon's
 
     @property

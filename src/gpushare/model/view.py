@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from .errors import BadSpecError
 from .escape import EscapeCause, EscapePeriod
-from .gpu import Capability, GpuHealth, GpuProcess
+from .gpu import Capability, Confidential, GpuHealth, GpuProcess
 from .ids import GpuId, ShareId, Tenant
 from .operations.cordon import Cordon
 from .program_end import ProgramEnd
@@ -191,6 +191,7 @@ class GpuView(Value):
     simulated: bool
     escapes: tuple[EscapeCause, ...] = ()  # of shares whose limits do not hold on it now
     trouble: str = ""  # what is wrong with its MPS daemon now
+    confidential: Confidential | None = None  # confidential computing; None: not known
     cordons: tuple[Cordon, ...] = ()  # why no new share is placed on it, people's first
 
 

@@ -11,7 +11,7 @@ from gpushare.hardware.simulated.profile import load_model
 from gpushare.model.errors import UnknownProfileError
 from support.machine import Machine
 
-ALL = ("a10-2", "a100-mig", "dgx-h100", "h200-1", "h200-r615", "l4-vgpu")
+ALL = ("a10-2", "a100-mig", "dgx-h100", "h200-1", "h200-cc", "h200-r615", "l4-vgpu")
 
 LIST = """
 import json, pynvml as n

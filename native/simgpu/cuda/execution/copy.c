@@ -4,11 +4,13 @@
 #include <sys/mman.h>
 
 #include "cuda/core/context.h"
+#include "cuda/core/device.h"
 #include "cuda/memory/arena.h"
 #include "cuda/memory/array.h"
 #include "cuda/memory/range.h"
 #include "cuda/execution/in_flight.h"
 #include "cuda/execution/timeline.h"
+#include "machine/residue.h"
 
 typedef struct side {
     CUdeviceptr at; /* address of the first byte */
@@ -112,6 +114,13 @@ CUresult gs_memset_check(const CUDA_MEMSET_NODE_PARAMS *fill)
     return gs_copy_check(&extent);
 }
 
+static void note(CUdeviceptr at, const void *bytes, uint64_t size)
+{
+    const gs_range *range = gs_range_find(at);
+    if (range)
+        gs_residue_note(sim.image, gs_home(range->device), bytes, size);
+}
+
 void gs_copy_run(const CUDA_MEMCPY3D *copy)
 {
     side from = source(copy), to = target(copy);
@@ -119,6 +128,8 @@ void gs_copy_run(const CUDA_MEMCPY3D *copy)
         for (size_t y = 0; y < copy->Height; y++)
             memmove(gs_bytes(to.at + to.slice * z + to.pitch * y),
                     gs_bytes(from.at + from.slice * z + from.pitch * y), copy->WidthInBytes);
+    if (to.on_device && !from.on_device)
+        note(to.at, gs_bytes(to.at), copy->WidthInBytes * copy->Height * copy->Depth);
 }
 
 void gs_copy_in_flight(CUcontext ctx, const CUDA_MEMCPY3D *copy, uint64_t until)
@@ -168,8 +179,9 @@ static bool punch_hole(const CUDA_MEMSET_NODE_PARAMS *fill)
 
 void gs_memset_run(const CUDA_MEMSET_NODE_PARAMS *fill)
 {
-    if (punch_hole(fill))
-        return;
-    for (size_t y = 0; y < fill->height; y++)
+    const bool punched = punch_hole(fill);
+    const uint64_t size = fill->width * fill->elementSize * fill->height;
+    for (size_t y = 0; !punched && y < fill->height; y++)
         fill_row((unsigned char *)gs_bytes(fill->dst) + y * fill->pitch, fill);
+    note(fill->dst, gs_bytes(fill->dst), size);
 }

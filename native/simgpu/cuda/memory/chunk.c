@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include "cuda/core/charge.h"
+#include "cuda/core/device.h"
 #include "cuda/core/handle.h"
 #include "cuda/memory/arena.h"
+#include "machine/residue.h"
 
 static int shared_fd = -1;
 static off_t shared_end;
@@ -42,13 +44,27 @@ static bool back(gs_chunk *chunk)
     return chunk->fd >= 0 && ftruncate(chunk->fd, (off_t)chunk->size) == 0;
 }
 
+/* What a driver that does not clear memory leaves in it. */
+static void leave_residue(const gs_chunk *chunk)
+{
+    unsigned char page[GS_RESIDUE_PAGE];
+    const uint64_t bytes = gs_residue_of(sim.image, gs_home(chunk->device), chunk->size, page);
+    for (uint64_t at = 0; at < bytes; at += sizeof page) {
+        const uint64_t size = bytes - at < sizeof page ? bytes - at : sizeof page;
+        if (pwrite(chunk->fd, page, size, chunk->offset + (off_t)at) < 0)
+            return;
+    }
+}
+
 CUresult gs_chunk_new(int device, uint64_t size, bool own_fd, gs_chunk **chunk)
 {
     TRY(gs_charge(device, size, false));
     *chunk = gs_handle_new(KIND_CHUNK, sizeof **chunk);
     **chunk = (gs_chunk){.device = device, .size = size, .refs = 1, .own_fd = own_fd, .fd = -1};
-    if (back(*chunk))
+    if (back(*chunk)) {
+        leave_residue(*chunk);
         return CUDA_SUCCESS;
+    }
     gs_uncharge(device, size, false);
     gs_handle_free(*chunk);
     return CUDA_ERROR_OUT_OF_MEMORY;

@@ -70,6 +70,7 @@ def gpu_table() -> Table[GpuView]:
         Column("HEALTH", _health),
         Column("MECHANISMS", lambda g: _available(g.mechanisms)),
         Column("DRIVER", lambda g: g.driver, wide=True),
+        Column("CONFIDENTIAL", lambda g: g.confidential or NONE, wide=True),
         Column("PIDS", lambda g: ",".join(str(p.pid) for p in g.processes) or NONE, wide=True),
         notes=escapes.gpu_notes,
     )

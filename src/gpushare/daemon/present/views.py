@@ -220,6 +220,7 @@ def gpu_view(gpu: Gpu, machine: Machine, holding: Iterable[Share], trouble: str 
             if cause.gpu == gpu.uuid
         ),
         trouble=trouble,
+        confidential=gpu.confidential,
         cordons=gpu.cordons,
     )
 

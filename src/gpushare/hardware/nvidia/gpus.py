@@ -17,7 +17,7 @@ from gpushare.model.errors import (
     HardwareError,
     NoDriverError,
 )
-from gpushare.model.gpu import ComputeMode, Gpu, GpuHealth, GpuProcess
+from gpushare.model.gpu import ComputeMode, Confidential, Gpu, GpuHealth, GpuProcess
 from gpushare.model.ids import GpuId
 from gpushare.model.units import Bytes, Percent
 
@@ -150,7 +150,18 @@ class NvmlGpus:
             cpus=tuple(sorted(topology.cpu_affinity(self._root, pci))),
             minor=get("nvmlDeviceGetMinorNumber", handle),
             simulated=driver.simulated,
+            confidential=self._confidential(),
         )
+
+    def _confidential(self) -> Confidential | None:
+        """Of the whole machine; it cannot change while the driver is loaded."""
+        state = self._nvml.get("nvmlSystemGetConfComputeState")
+        if state is None:
+            return None
+        if state.ccFeature != pynvml.NVML_CC_SYSTEM_FEATURE_ENABLED:
+            return Confidential.OFF
+        open_to_tools = state.devToolsMode == pynvml.NVML_CC_SYSTEM_DEVTOOLS_MODE_ON
+        return Confidential.DEVTOOLS if open_to_tools else Confidential.ON
 
     def _multiprocessors(self, handle: Any, capability: Any) -> int | None:
         """NVML counts them for MIG instances only; else cores over cores per multiprocessor."""

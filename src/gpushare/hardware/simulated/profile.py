@@ -4,6 +4,7 @@
 import difflib
 from collections.abc import Mapping
 from importlib import resources
+from typing import Literal
 
 import msgspec
 
@@ -71,6 +72,7 @@ class MachineProfile(Value):
     """A whole machine: one GPU per PCI address.
 
     `mig` cuts the first GPU; `nvlinks` join every GPU to a switch; `numa_nodes` share the GPUs.
+    `confidential`: confidential computing is on, `production` or `devtools`.
     """
 
     description: str
@@ -82,6 +84,7 @@ class MachineProfile(Value):
     nvlinks: int = 0
     mig: tuple[MigInstance, ...] = ()
     vgpu: tuple[VgpuType, ...] = ()
+    confidential: Literal["", "production", "devtools"] = ""
 
 
 def _texts(folder: str) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from gpushare.model.units import MIB
 from .profile import GpuModel, MachineProfile, MigInstance, VgpuType
 
 _KIB = 1024
+_PRODUCTION = 2  # NVML_CC_SYSTEM_ENVIRONMENT_PROD
 _SM_PER_CHUNK = {8: 2, 9: 8}  # static SM partitions: 8 SMs on Hopper class, 2 before
 
 
@@ -25,6 +26,9 @@ def _machine(profile: MachineProfile) -> Iterator[str]:
     yield f"nvml={major}.{profile.driver}"
     yield f"cuda={int(major) * 1000 + int(minor) * 10}"
     yield f"gpus={len(profile.pci)}"
+    if profile.confidential:
+        yield f"confidential={_PRODUCTION}"
+        yield f"confidential_tools={int(profile.confidential == 'devtools')}"
 
 
 def _model(model: GpuModel) -> Iterator[str]:
