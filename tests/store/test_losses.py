@@ -189,3 +189,74 @@ def test_no_damage_changes_a_value_unnoticed(filled, seed):
             assert value == before[table][key]
         gone = set(before[table]) - set(after[table])
         assert len(gone) <= len(after["losses"])
+
+
+def lived(folder: Path, runtime: Path) -> None:
+    """A daemon with an audit log, killed while it worked."""
+    runtime.mkdir(exist_ok=True)
+    with closing(
+        Store(folder, boot="this", runtime=runtime, audit=folder / "audit.jsonl")
+    ) as store:
+        fill(store)
+
+
+def reopened(folder: Path, runtime: Path, **how: Any) -> tuple[str, ...]:
+    how = {"boot": "this", "runtime": runtime, "audit": folder / "audit.jsonl"} | how
+    with closing(Store(folder, **how)) as store:
+        return store.losses
+
+
+def put_back(folder: Path, earlier: Path) -> None:
+    shutil.rmtree(folder)
+    shutil.copytree(earlier, folder)
+
+
+@pytest.mark.parametrize("boot", ["this", "another"])
+def test_a_whole_state_directory_that_was_put_back_is_noticed(tmp_path, boot):
+    """With its own mark and audit log: only the runtime directory knows better."""
+    folder, runtime = tmp_path / "state", tmp_path / "run"
+    lived(folder, runtime)
+    shutil.copytree(folder, tmp_path / "earlier")
+    with closing(Store(folder, boot="this", runtime=runtime)) as store:
+        store.tokens.remove(TokenId("one"))
+        store.events.add(NOW, "token.revoked", "one by uid 0")
+        store.checkpoint()
+    put_back(folder, tmp_path / "earlier")
+    # What was synced is not lost in a power cut, so another boot is no excuse.
+    with pytest.raises(StateLostError):
+        reopened(folder, runtime, boot=boot)
+    assert "older copy" in reopened(folder, runtime, boot=boot, accept_loss=True)[0]
+    assert reopened(folder, runtime, boot=boot) == ()
+
+
+def test_the_numbers_of_lost_events_are_not_used_again(crashed):
+    (crashed / "state.db-wal").unlink()
+    known = int((crashed / "state.mark").read_bytes().split()[0])
+    with closing(Store(crashed, boot="this", accept_loss=True)) as store:
+        assert store.events.add(NOW, "share.queued", "next").seq == known + 1
+
+
+@pytest.mark.parametrize("text", [b"", b"damaged", b"99999 this", b"12 this 0 - 00000000"])
+def test_a_mark_that_is_gone_or_damaged_hides_nothing_that_the_runtime_directory_knows(
+    tmp_path, text
+):
+    folder, runtime = tmp_path / "state", tmp_path / "run"
+    lived(folder, runtime)
+    shutil.copytree(folder, tmp_path / "earlier")
+    with closing(Store(folder, boot="this", runtime=runtime)) as store:
+        store.events.add(NOW, "share.queued", "later")
+    put_back(folder, tmp_path / "earlier")
+    (folder / "state.mark").write_bytes(text)
+    with pytest.raises(StateLostError):
+        reopened(folder, runtime)
+
+
+def test_a_damaged_mark_is_said(tmp_path):
+    lived(tmp_path / "state", tmp_path / "run")
+    (tmp_path / "state" / "state.mark").write_bytes(b"12 this 0 - 00000000")
+    assert "state.mark was damaged" in reopened(tmp_path / "state", tmp_path / "run")[0]
+
+
+def test_two_state_directories_with_one_runtime_directory_are_not_confused(tmp_path):
+    lived(tmp_path / "one", tmp_path / "run")
+    assert reopened(tmp_path / "two", tmp_path / "run") == ()

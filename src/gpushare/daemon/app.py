@@ -17,12 +17,12 @@ from gpushare.daemon.acts.executor import Step
 from gpushare.daemon.audit.writer import AuditWriter
 from gpushare.daemon.base.systemd import Notifier
 from gpushare.hardware.simulated.presence import ended, machine_folder
-from gpushare.model.errors import GpushareError
+from gpushare.model.errors import GpushareError, StateError
 from gpushare.store import Store
 
 from .base import descriptors, logs, paths
 from .base.live_settings import LiveSettings, Reread, no_files
-from .compose import Parts
+from .compose import Parts, audit_path
 from .host_wiring import boot_id, host_ports
 from .listeners import Listeners, apply_rules, rules
 from .services.backups import restored_message
@@ -53,7 +53,13 @@ def serve(
 
 
 async def _serve(settings: Settings, step: Step, reread: Reread, *, accept_loss: bool) -> None:
-    opened = Store(settings.state_dir, boot=boot_id(), accept_loss=accept_loss)
+    opened = Store(
+        settings.state_dir,
+        boot=boot_id(),
+        accept_loss=accept_loss,
+        runtime=paths.runtime_folder(settings.runtime_dir),
+        audit=audit_path(settings),
+    )
     with closing(opened) as store:
         parts = Parts(
             store,
@@ -66,7 +72,8 @@ async def _serve(settings: Settings, step: Step, reread: Reread, *, accept_loss:
         audit = parts.audit_writer
         assert audit is not None
         # Before the first pass, so that what it does is recorded.
-        audit.start(settings)
+        missed = store.events.since(store.audited.event) if store.audited else ()
+        audit.start(settings, boot_id(), missed)
         if (note := store.restored) is not None:
             parts.bus.publish("state.restored", restored_message(note))
             store.forget_restore()
@@ -139,6 +146,8 @@ async def _reconcile(parts: Parts, audit: AuditWriter, live: LiveSettings) -> No
         await parts.rest.rest(live.now.reconcile_interval)
         await parts.core.reconcile()
         audit.settle()
+        with suppress(StateError):  # the disk is full; the next pass tries again
+            parts.store.settle(parts.ports.clock.elapsed())
 
 
 async def _watch_xids(parts: Parts) -> None:

@@ -8,6 +8,7 @@ that both files stay readable; a daemon is always built as `Parts`.
 """
 
 from functools import cached_property
+from pathlib import Path
 
 from gpushare.config.settings import Settings
 from gpushare.daemon.access.accounts import AccountDirectory, Accounts, SystemDirectory
@@ -254,10 +255,15 @@ def audit_log(settings: Settings, store: Store, clock: Clock, bus: Bus) -> Log:
         bus.publish("audit.forward_failed", f"audit records are not forwarded: {because}")
 
     return Log(
-        settings.audit_file or settings.state_dir / "audit.jsonl",
+        audit_path(settings),
         now=clock.now,
         marks=store.marks,
         signer=signer(settings.state_dir),
         rotation=rotation(settings),
         copy=forwarder(settings.audit_copy, report),
     )
+
+
+def audit_path(settings: Settings) -> Path:
+    """The file of the audit log that grows."""
+    return settings.audit_file or settings.state_dir / "audit.jsonl"

@@ -155,6 +155,11 @@ _AUDIT = (
         level=Severity.ERROR,
     ),
     EventType(
+        type="audit.damaged",
+        when="A record near the end of the audit log was changed",
+        level=Severity.ERROR,
+    ),
+    EventType(
         type="audit.recovered",
         when="The last lines of the audit log were incomplete; they were cut off",
         level=Severity.WARNING,

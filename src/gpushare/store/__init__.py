@@ -4,13 +4,15 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from zlib import crc32
 
 from gpushare.config.announced import LOCK
 from gpushare.model.errors import DeniedError, StateFullError
 from gpushare.store.audit.marks import Marks
+from gpushare.store.audit.witness import audited
 
 from . import backup
-from .commit_mark import CommitMark
+from .commit_mark import CommitMark, mark_paths
 from .contexts import ContextCosts
 from .cordons import Cordons, StoredCordon
 from .database import Database
@@ -31,18 +33,31 @@ from .verifications import Verifications
 __all__ = ["Act", "Charge", "Intent", "Store", "StoredCordon"]
 
 
+_SETTLE_SECONDS = 60.0
+_MOST_LOG = 1024**2  # bytes of the write-ahead log between two passes
+
+
 class Store:
     """Opened by one daemon at a time.
 
-    `boot`: id of this boot of the machine. `accept_loss`: open a file that has lost changes or
-    essential rows. `losses`: what was lost, and rows that were put aside. `restored`: a restore
-    that no daemon has reported yet.
+    `boot`: id of this boot of the machine. `runtime`: a folder that a reboot empties; `audit`: the
+    audit log; both know what the state should contain. `accept_loss`: open a file that has lost
+    changes or essential rows. `losses`: what was lost, and rows that were put aside. `restored`: a
+    restore that no daemon has reported yet.
 
     Raises DaemonRunningError, StateCorruptError, StateLostError, StateVersionError, StateFullError,
     DeniedError.
     """
 
-    def __init__(self, state_dir: Path, *, boot: str = "", accept_loss: bool = False) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        boot: str = "",
+        accept_loss: bool = False,
+        runtime: Path | None = None,
+        audit: Path | None = None,
+    ) -> None:
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Before the file is opened: a second daemon must not even migrate the schema.
@@ -60,9 +75,15 @@ class Store:
         except BaseException:
             self._lock.release()
             raise
-        self._mark = CommitMark(state_dir / "state.mark", boot)
+        self._mark = CommitMark(mark_paths("state", state_dir, runtime), boot)
+        # The mark of another log says nothing about this one.
+        log = f"{boot}:{crc32(str(audit).encode()):08x}"
+        self._audit_mark = CommitMark(mark_paths("audit", state_dir, runtime), log)
+        self._settled = 0.0
+        self._db.checkpointed = self._mark.sync
+        self.audited = audited(audit) if audit else None
         try:
-            self.losses = find_losses(self._db, self._mark, accept=accept_loss)
+            self.losses = find_losses(self._db, self._mark, self.audited, accept=accept_loss)
             # What is committed must not depend on a second file for longer than necessary.
             self._db.checkpoint()
         except BaseException:
@@ -80,7 +101,7 @@ class Store:
         self.decisions = Decisions(self._db)
         self.tokens = StoredTokens(self._db)
         self.profiles = Profiles(self._db)
-        self.marks = Marks(self._db)
+        self.marks = Marks(self._db, self._audit_mark)
 
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing over every repository; one inside another belongs to the outer one."""
@@ -97,6 +118,16 @@ class Store:
     def checkpoint(self) -> None:
         """Make state.db complete without its write-ahead log, for copies of that file alone."""
         self._db.checkpoint()
+
+    def settle(self, elapsed: float) -> None:
+        """Once a pass: bound what state.db lacks without its log, in bytes and in time.
+
+        `elapsed`: seconds on a clock that is not set.
+        """
+        late = elapsed - self._settled >= _SETTLE_SECONDS
+        if late:
+            self._settled = elapsed
+        self._db.settle(0 if late else _MOST_LOG)
 
     def forget_restore(self) -> None:
         """The restore is reported."""
@@ -119,5 +150,6 @@ class Store:
     def close(self) -> None:
         """Close the file, then release the lock, so that the next daemon finds it closed."""
         self._mark.close()
+        self._audit_mark.close()
         self._db.close()
         self._lock.release()

@@ -19,7 +19,8 @@ class ContextCosts:
         """Replaces the cost under another driver."""
         with self._db.transaction():
             self._db.execute("DELETE FROM contexts WHERE gpu = ?", gpu)
-            self._db.execute("INSERT INTO contexts VALUES (?, ?, ?)", gpu, driver, cost)
+            self._db.execute("INSERT INTO contexts VALUES (?, ?, ?, NULL)", gpu, driver, cost)
+            self._db.stamp("contexts", "gpu = ?", gpu)
         self._costs[gpu] = (driver, cost)
 
     def get(self, gpu: GpuId, driver: str) -> Bytes | None:

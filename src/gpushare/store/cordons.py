@@ -40,8 +40,9 @@ class Cordons:
         key = _key(stored.cordon.target, automatic=stored.cordon.automatic)
         with self._db.transaction():
             self._db.execute(
-                "INSERT OR REPLACE INTO cordons VALUES (?, ?)", key, _BODY.encode(stored)
+                "INSERT OR REPLACE INTO cordons VALUES (?, ?, NULL)", key, _BODY.encode(stored)
             )
+            self._db.stamp("cordons", "id = ?", key)
             # A copy of state.db alone must keep shares off a GPU too.
             self._db.after_commit(self._db.checkpoint)
         self._stored[key] = stored

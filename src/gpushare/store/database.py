@@ -20,7 +20,8 @@ Invariants:
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,10 @@ from gpushare.model.errors import (
     StateVersionError,
 )
 
+from . import sums
+
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_BUSY_MS = 5000  # for another program that reads or copies the file
 _PRIMARY = 0xFF  # the low byte of an extended result code names its family (sqlite.org/rescode)
 
 # NORMAL syncs at checkpoints only, which is enough in WAL mode: see the invariants above.
@@ -42,11 +46,14 @@ _PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON")
 class Database:
     """The state file. Raises StateCorruptError, StateVersionError, StateFullError, StateError.
 
-    `full` is called when a write fails for want of space, before the error is raised.
+    `full` is called when a write fails for want of space, before the error is raised, and
+    `checkpointed` when all that is committed is synced.
     """
 
     def __init__(self, path: Path, full: Callable[[], None] = lambda: None) -> None:
         self.path, self._full = path, full
+        self.checkpointed: Callable[[], None] = lambda: None
+        self._behind = False
         self._after: list[Callable[[], None]] = []
         with self._translated():
             # `isolation_level=None` keeps Python's sqlite3 from opening transactions by itself:
@@ -67,7 +74,12 @@ class Database:
         verdict = self._connection.execute("PRAGMA integrity_check").fetchone()[0]
         if verdict != "ok":
             raise _corrupt(self.path, verdict)
+        sums.register(self._connection)
         self._migrate()
+        if _objects(self._connection) != _expected():
+            raise _corrupt(self.path, "its tables are not those of its version")
+        for table in sums.SUMMED:
+            self._connection.execute(sums.stamp(table, "sum IS NULL"))
 
     def _migrate(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -80,9 +92,14 @@ class Database:
             )
         for number, step in enumerate(steps[version:], version + 1):
             # `user_version` is part of the transaction, so step and number change together.
-            self._connection.executescript(
-                f"BEGIN;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;"
-            )
+            try:
+                self._connection.executescript(
+                    f"BEGIN;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;"
+                )
+            except sqlite3.OperationalError as error:
+                if "already exists" in str(error) or "no such" in str(error):
+                    raise _corrupt(self.path, f"it is not of version {version}: {error}") from error
+                raise
 
     def close(self) -> None:
         self._connection.close()
@@ -126,8 +143,32 @@ class Database:
             call()
 
     def checkpoint(self) -> None:
-        """Move what is committed from the write-ahead log into the file, and sync it."""
-        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Move what is committed from the write-ahead log into the file, and sync it.
+
+        While a backup reads the log, this is left to `settle`: nothing waits for the backup.
+        """
+        self.rows("PRAGMA busy_timeout = 0")
+        try:
+            self._behind = bool(self.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0])
+        finally:
+            self.rows(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        if not self._behind:
+            self.checkpointed()
+
+    def settle(self, most: int) -> None:
+        """Bound the write-ahead log: a checkpoint where it has more bytes, or one is overdue."""
+        if self._behind or self._log_size() > most:
+            self.checkpoint()
+
+    def _log_size(self) -> int:
+        try:
+            return self.path.with_name(f"{self.path.name}-wal").stat().st_size
+        except OSError:
+            return 0
+
+    def stamp(self, table: str, where: str, *arguments: Any) -> None:
+        """Write the checksums of rows that were changed; in the same transaction."""
+        self.execute(sums.stamp(table, where), *arguments)
 
     def _open_transaction(self) -> bool:
         return self._connection.in_transaction
@@ -166,6 +207,26 @@ def _corrupt(path: Path, verdict: str) -> StateCorruptError:
         f"end the programs that hold shares, then: mv {path} {path}.damaged && rm -f {path}-wal"
         f" {path}-shm; what can be read: sqlite3 {path}.damaged .recover",
     )
+
+
+def _objects(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
+    """Tables and indexes with their definitions, but for comments, case and blanks."""
+    sql = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema"
+    rows = connection.execute(f"{sql} WHERE name NOT LIKE 'sqlite!_stat%' ESCAPE '!'")
+    return {(*map(str, names), _plain(str(text))) for *names, text in rows}
+
+
+def _plain(sql: str) -> str:
+    lines = (line.partition("--")[0] for line in sql.splitlines())
+    return "".join("".join(lines).lower().split())
+
+
+@cache
+def _expected() -> set[tuple[str, ...]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for step in _schema():
+            connection.executescript(step)
+        return _objects(connection)
 
 
 def newest_schema() -> int:

@@ -27,6 +27,7 @@ class Decisions:
                 at.isoformat(),
                 zlib.compress(body),
             )
+            self._db.stamp("decisions", "share = ?", share)
             self._db.execute(
                 "DELETE FROM decisions WHERE rowid NOT IN"
                 " (SELECT rowid FROM decisions ORDER BY rowid DESC LIMIT ?)",

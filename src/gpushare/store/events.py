@@ -47,6 +47,24 @@ class Events:
         rows = self._db.rows(sql, seq, most)
         return (_BODY.decode(row[0]) for row in rows)
 
+    def oldest(self) -> int:
+        """The number of the oldest event that is kept; 0 if there is none."""
+        return int(self._db.rows("SELECT coalesce(min(seq), 0) FROM events")[0][0])
+
     def last(self) -> int:
         """The number of the newest event; 0 if there is none."""
         return int(self._db.rows("SELECT coalesce(max(seq), 0) FROM events")[0][0])
+
+
+def last_number(database: Database) -> int:
+    """Of all events that ever were: events are forgotten, their numbers are not used again."""
+    sql = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"
+    return int(database.rows(sql)[0][0])
+
+
+def raise_number(database: Database, least: int) -> None:
+    """Let the next event have a number beyond this one."""
+    if least > last_number(database):
+        with database.transaction():
+            database.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
+            database.execute("INSERT INTO sqlite_sequence VALUES ('events', ?)", least)

@@ -9,6 +9,7 @@ the daemon does not start before someone has agreed to that.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from gpushare.model.access.token import Token
@@ -19,7 +20,9 @@ from gpushare.model.profile import Runs
 from gpushare.model.share import Share, Verification
 from gpushare.model.value import Value
 
+from . import sums
 from .bodies import Body
+from .cordons import StoredCordon
 from .cordons import StoredCordon
 from .database import Database
 from .intents import Intent
@@ -38,17 +41,24 @@ class Damage(NamedTuple):
 
 
 class _Table(NamedTuple):
-    """`columns`: those that repeat a field of the body, by the field's name.
+    """`kind`: of the value in `body`; None: the values are in columns alone, `body` shows them.
 
-    `essential`: SQL that says of which rows.
+    `columns`: those that repeat a field of the body, by the field's name. `essential`: SQL that
+    says of which rows.
     """
 
     name: str
     key: str
     body: str
-    kind: type[Value]
+    kind: type[Value] | None
     columns: tuple[tuple[str, Callable[[Any], Any]], ...] = ()
     essential: str = "FALSE"
+
+
+def _by_sum(name: str, *key: str) -> _Table:
+    """A table whose values are covered by the sum of each row alone."""
+    shown = " || ' ' || ".join(f"quote({column})" for column in sums.columns(name))
+    return _Table(name, ", ".join(key), f"CAST({shown} AS BLOB)", None)
 
 
 _TABLES = (
@@ -85,7 +95,16 @@ _TABLES = (
     ),
     _Table("events", "seq", "body", Event, columns=(("seq", lambda field: field),)),
     _Table("runs", "program", "body", Runs, columns=(("program", lambda field: field),)),
-    _Table("verifications", "mechanisms", "body", Verification),
+    _Table("verifications", "boot, driver, mechanisms", "body", Verification),
+    _by_sum("usage", "hour", "tenant"),
+    _by_sum("charged", "one"),
+    _by_sum("contexts", "gpu", "driver"),
+    _by_sum("profiles", "program", "beside"),  # prose: allow
+    _by_sum("decisions", "share"),
+    _by_sum("audit", "path"),
+    _by_sum("outputs", "share"),
+    # Without one shares would land on a GPU that an operator has withheld.
+    _Table("cordons", "id", "body", StoredCordon, essential="TRUE"),
 )
 
 
@@ -110,21 +129,29 @@ def put_aside(database: Database, damages: Sequence[Damage]) -> None:
 
 def _key(table: _Table) -> str:
     # As text even where its bytes are none.
-    return f"quote({table.key})"
+    return " || ' ' || ".join(f"quote({column})" for column in table.key.split(", "))
+
+
+@cache
+def _body(kind: type[Value]) -> Body[Any]:
+    return Body(kind)
 
 
 def _damages(database: Database, table: _Table) -> Iterator[Damage]:
-    body: Body[Any] = Body(table.kind)
     columns = "".join(f", CAST({name} AS BLOB)" for name, _ in table.columns)
-    sql = f"SELECT {_key(table)}, {table.essential}, {table.body}{columns} FROM {table.name}"  # noqa: S608 (names of ours)
-    for key, essential, stored, *repeated in database.rows(sql):
-        if why := _fault(table, body, stored, repeated):
+    summed = f"sum IS {sums.computed(table.name)}" if table.name in sums.SUMMED else "TRUE"
+    sql = f"SELECT {_key(table)}, {table.essential}, {summed}, {table.body}{columns}"
+    for key, essential, whole, stored, *repeated in database.rows(f"{sql} FROM {table.name}"):
+        why = _fault(table, stored, repeated) or ("" if whole else "its checksum is wrong")
+        if why:
             yield Damage(table.name, key, why, bool(essential))
 
 
-def _fault(table: _Table, body: Body[Any], stored: bytes, repeated: Sequence[bytes | None]) -> str:
+def _fault(table: _Table, stored: bytes, repeated: Sequence[bytes | None]) -> str:
+    if table.kind is None:
+        return ""
     try:
-        value = body.decode(stored)
+        value = _body(table.kind).decode(stored)
     except StateCorruptError as error:
         return error.because
     for (name, column), found in zip(table.columns, repeated, strict=True):

@@ -45,12 +45,14 @@ class Intents:
 
     def open(self, intent: Intent) -> Intent:
         """Write it down; must be committed before the act begins."""
-        number = self._db.execute(
-            "INSERT INTO intents (share, act, arguments) VALUES (?, ?, ?)",
-            intent.share,
-            intent.act,
-            _BODY.encode(intent),
-        )
+        with self._db.transaction():
+            number = self._db.execute(
+                "INSERT INTO intents (share, act, arguments) VALUES (?, ?, ?)",
+                intent.share,
+                intent.act,
+                _BODY.encode(intent),
+            )
+            self._db.stamp("intents", "id = ?", number)
         return msgspec.structs.replace(intent, id=number)
 
     def confirm(self, intent: Intent) -> None:

@@ -1,65 +1,93 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds at start what the state file has lost: newest changes, or rows that cannot be read."""
+"""What a state file has lost, found when it is opened.
+
+The end of the file is compared with three witnesses: the mark next to it, the mark in the runtime
+directory, and the audit log, whose records have the numbers of the events that they are about.
+"""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from gpushare.model.errors import StateCorruptError, StateLostError
 
+from .audit.witness import Audited
 from .commit_mark import CommitMark
 from .database import Database
+from .events import last_number, raise_number
 from .examination import Damage, examine, put_aside
 
 _SHOWN = 3
 _ACCEPT = "or start without what is lost: gpushare daemon --accept-loss"
+_MARK_DAMAGED = (
+    "state.mark was damaged: whether the newest changes of the state are missing is known from "
+    "the audit log alone"
+)
 
 
-def find_losses(database: Database, mark: CommitMark, *, accept: bool) -> tuple[str, ...]:
+class _Older(NamedTuple):
+    """`strict`: a power cut is no explanation."""
+
+    number: int
+    why: str
+    strict: bool
+
+
+def find_losses(
+    database: Database, mark: CommitMark, audited: Audited | None, *, accept: bool
+) -> tuple[str, ...]:
     """One sentence for each loss. What is damaged is put aside.
 
-    Raises StateLostError for changes that this boot has seen, StateCorruptError for rows that the
-    daemon cannot do without; not where the loss is accepted.
+    Raises StateLostError for changes that cannot be explained by a power cut, StateCorruptError for
+    rows that the daemon cannot do without; not where the loss is accepted.
     """
-    older = _older(database, mark)
-    if older and not accept and _same_boot(mark):
+    older = _older(database, mark, audited)
+    if older and older.strict and not accept:
         raise StateLostError(
             f"{database.path} is older than it was",
-            older,
+            older.why,
             f"put state.db and state.db-wal back as they were, {_ACCEPT}",
         )
     damages = examine(database)
     essential = [damage for damage in damages if damage.essential]
     if essential and not accept:
-        raise _unreadable(database, essential)
+        raise _unreadable(database.path, essential)
     put_aside(database, damages)
-    mark.put(_last(database))
-    return (*filter(None, [older]), *map(str, damages))
+    if older:
+        # Numbers that were used are not used again: followers and the audit log know them.
+        raise_number(database, older.number)
+    mark.put(last_number(database))
+    losses = (older.why if older else "", _MARK_DAMAGED if mark.damaged else "")
+    return (*filter(None, losses), *map(str, damages))
 
 
-def _older(database: Database, mark: CommitMark) -> str:
-    known, found = mark.read(), _last(database)
-    if known is None or known.event <= found:
-        return ""
+def _older(database: Database, mark: CommitMark, audited: Audited | None) -> _Older | None:
+    """By the witness that knows most."""
+    found, known = last_number(database), mark.before
+    witnesses = []
+    if known and known.number > found:
+        strict = known.boot == mark.boot or known.synced > found
+        witnesses.append(
+            _Older(known.number, _lost("the last change", known.number, found), strict)
+        )
+    if audited and audited.event > found:
+        strict = audited.boot == mark.boot or audited.synced > found
+        why = _lost("the audit log's last change", audited.event, found)
+        witnesses.append(_Older(audited.event, why, strict))
+    return max(witnesses, key=lambda older: (older.strict, older.number), default=None)
+
+
+def _lost(what: str, known: int, found: int) -> str:
     return (
-        f"the last change was event {known.event}, the file ends with event {found}: its "
+        f"{what} was event {known}, the file ends with event {found}: its "
         "write-ahead log is gone, or an older copy was put back"
     )
 
 
-def _same_boot(mark: CommitMark) -> bool:
-    known = mark.read()
-    return known is not None and known.boot == mark.boot
-
-
-def _last(database: Database) -> int:
-    # Of all that ever were: events are forgotten, their numbers are not used again.
-    sql = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"
-    return int(database.rows(sql)[0][0])
-
-
-def _unreadable(database: Database, damages: Sequence[Damage]) -> StateCorruptError:
+def _unreadable(path: Path, damages: Sequence[Damage]) -> StateCorruptError:
     more = f" and {len(damages) - _SHOWN} more" if len(damages) > _SHOWN else ""
     return StateCorruptError(
-        f"{database.path} is damaged",
+        f"{path} is damaged",
         "; ".join(map(str, damages[:_SHOWN])) + more,
-        f"put a backup back, {_ACCEPT}",
+        f"put a backup back: gpushare restore FILE, {_ACCEPT}",
     )

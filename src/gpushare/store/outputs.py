@@ -21,6 +21,7 @@ class Outputs:
                 "ON CONFLICT (share) DO UPDATE SET text = excluded.text",
                 *(share, uid, kept),
             )
+            self._db.stamp("outputs", "share = ?", share)
             self._forget("uid = ?2", bounds.user_output, uid)
             self._forget("?2 IS ?2", bounds.outputs, uid)
 

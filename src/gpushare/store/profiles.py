@@ -50,8 +50,9 @@ class Profiles:
         before = _BODY.decode(rows[0][0]) if rows else None
         body = _BODY.encode(_with(before, program, seconds, peak, at))
         with self._db.transaction():
-            sql = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?)"
+            sql = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, NULL)"
             self._db.execute(sql, program, at.timestamp(), body)
+            self._db.stamp("runs", "program = ?", program)
             self._forget("runs")
 
     def _read(self) -> tuple[Profile, ...]:
@@ -63,7 +64,7 @@ class Profiles:
 
     def _add(self, new: Profile, at: float) -> None:
         self._db.execute(
-            "INSERT INTO profiles VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET"
+            "INSERT INTO profiles VALUES (?1, ?2, ?3, ?4, ?5, NULL) ON CONFLICT DO UPDATE SET"
             " seconds = seconds + ?3, work = work + ?4, at = ?5",
             new.program,
             new.beside,
@@ -78,6 +79,8 @@ class Profiles:
             new.beside,
             ENOUGH,
         )
+        pair = "program = ? AND beside = ?"  # prose: allow
+        self._db.stamp("profiles", pair, new.program, new.beside)
 
     def _forget(self, table: str) -> None:
         self._db.execute(

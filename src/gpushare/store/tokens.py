@@ -24,16 +24,18 @@ class StoredTokens:
 
     def add(self, token: Token, digest: bytes) -> None:
         """Only the SHA-256 of the secret is kept: who reads the file cannot use the token."""
-        self._db.execute(
-            "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?)",
-            token.id,
-            digest,
-            token.uid,
-            token.parent,
-            int(token.expires.timestamp()),
-            _BODY.encode(token),
-        )
-        self._db.after_commit(self._db.checkpoint)
+        with self._db.transaction():
+            self._db.execute(
+                "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, NULL)",
+                token.id,
+                digest,
+                token.uid,
+                token.parent,
+                int(token.expires.timestamp()),
+                _BODY.encode(token),
+            )
+            self._db.stamp("tokens", "id = ?", token.id)
+            self._db.after_commit(self._db.checkpoint)
 
     def get(self, token: str) -> tuple[Token, bytes] | None:
         """The token and its digest."""
@@ -52,7 +54,9 @@ class StoredTokens:
     def used(self, token: Token, at: datetime) -> None:
         """Remember when the token was last used."""
         body = _BODY.encode(msgspec.structs.replace(token, used=at))
-        self._db.execute("UPDATE tokens SET body = ? WHERE id = ?", body, token.id)
+        with self._db.transaction():
+            self._db.execute("UPDATE tokens SET body = ? WHERE id = ?", body, token.id)
+            self._db.stamp("tokens", "id = ?", token.id)
 
     def remove(self, token: TokenId) -> list[TokenId]:
         """Remove the token and all that were made with it, directly or not; their ids."""

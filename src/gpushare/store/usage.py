@@ -36,13 +36,17 @@ class Usage:
         with self._db.transaction():
             for charge in charges:
                 self._db.execute(
-                    "INSERT INTO usage VALUES (?1, ?2, ?3) "
+                    "INSERT INTO usage VALUES (?1, ?2, ?3, NULL) "
                     "ON CONFLICT DO UPDATE SET seconds = seconds + ?3",
                     hour_of(charge.at),
                     charge.tenant,
                     charge.seconds,
                 )
-            self._db.execute("INSERT OR REPLACE INTO charged VALUES (1, ?)", until.isoformat())
+                at = hour_of(charge.at)
+                self._db.stamp("usage", "hour = ? AND tenant = ?", at, charge.tenant)
+            sql = "INSERT OR REPLACE INTO charged VALUES (1, ?, NULL)"
+            self._db.execute(sql, until.isoformat())
+            self._db.stamp("charged", "one = 1")
         if self._within is not None:
             self._within.add(charges)
         if self._decayed is not None:

@@ -22,12 +22,13 @@ class Verifications:
         with self._db.transaction():
             self._db.execute("DELETE FROM verifications WHERE boot != ?", boot)
             self._db.execute(
-                "INSERT OR REPLACE INTO verifications VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO verifications VALUES (?, ?, ?, ?, NULL)",
                 boot,
                 driver,
                 "+".join(stack),
                 _BODY.encode(verification),
             )
+            self._db.stamp("verifications", "sum IS NULL")
 
     def get(self, boot: str, driver: str, stack: Sequence[str]) -> Verification | None:
         """None: this stack was not verified since the boot, or under another driver."""

@@ -61,6 +61,7 @@ def _plan(settings: "Settings", *, other_machine: bool) -> "Restore":
         by=f"uid {_operator()}",
         now=datetime.now(UTC),
         other_machine=other_machine,
+        runtime=settings.runtime_dir,
     )
 
 

@@ -16,7 +16,7 @@ from gpushare.model.errors import DeniedError
 from gpushare.model.event import Event
 from gpushare.model.share import Caller
 from gpushare.model.value import Value
-from gpushare.store.audit import DAEMON
+from gpushare.store.audit import DAEMON, EVENT
 
 # Fields of requests and answers that may be recorded; no others are.
 _RECORDED = frozenset(
@@ -58,7 +58,8 @@ def of_event(event: Event) -> RecordDraft | None:
     """None for events about the log itself, and for those that come by the clock."""
     if event.type in _QUIET or event.type.startswith(_OURS):
         return None
-    detail = {"message": event.message} | ({"gpu": event.gpu} if event.gpu else {})
+    detail = {"message": event.message, EVENT: str(event.seq)}
+    detail |= {"gpu": event.gpu} if event.gpu else {}
     return RecordDraft(event.at, DAEMON, event.type, event.share or event.gpu or "", OK, detail)
 
 

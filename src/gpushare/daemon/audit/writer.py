@@ -7,7 +7,7 @@ are written. What the daemon does by itself continues, because shares must end a
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ from gpushare.model.errors import GpushareError, StateFullError
 from gpushare.model.event import Event
 from gpushare.model.share import Caller
 from gpushare.model.version import __version__
-from gpushare.store.audit import DAEMON, Log
+from gpushare.store.audit import BOOT, DAEMON, STARTED, Log
 
 from .dedupe import Dedupe
 from .entries import RecordDraft, digest, of_deed, of_event
@@ -45,10 +45,16 @@ class AuditWriter:
         self._lost = 0
         self._dedupe: Dedupe[_Key, RecordDraft] = Dedupe(clock.elapsed)
 
-    def start(self, settings: Settings) -> None:
-        """Record every event and call from now on."""
+    def start(self, settings: Settings, boot: str = "", missed: Iterable[Event] = ()) -> None:
+        """Record every event and call from now on.
+
+        `missed`: events of an earlier daemon that was killed before it recorded them.
+        """
+        for event in missed:
+            if draft := of_event(event):
+                self._write(replace(draft, detail={**draft.detail, "late": "at the next start"}))
         self._bus.copy = self._record_event
-        self._daemon("daemon.started", {"settings": digest(settings)})
+        self._daemon(STARTED, {"settings": digest(settings), BOOT: boot})
         with suppress(GpushareError):  # tried again with the next record
             self.log.head("start")
         self.settle()

@@ -8,9 +8,14 @@ from .parts import Style, lines_of, part, styled
 from .search import search
 from .signing import Signer, public_key, signer
 from .verify import Lines, file_lines, verify
+from .witness import BOOT, EVENT, STARTED, Audited, audited, event_of
 
 __all__ = [
+    "BOOT",
     "DAEMON",
+    "EVENT",
+    "STARTED",
+    "Audited",
     "Files",
     "Lines",
     "Log",
@@ -18,6 +23,8 @@ __all__ = [
     "Rotation",
     "Signer",
     "Style",
+    "audited",
+    "event_of",
     "file_lines",
     "lines_of",
     "part",

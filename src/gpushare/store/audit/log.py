@@ -34,6 +34,7 @@ from gpushare.model.value import Value
 from .appender import Appender
 from .chain import (
     CONTINUED,
+    DAMAGED,
     MISSING,
     OPENED,
     RECOVERED,
@@ -50,6 +51,7 @@ from .chain import (
 from .files import Files, lines_backwards
 from .marks import Marks
 from .signing import Signer
+from .witness import flaw_at_end
 
 DAEMON = Actor(user="daemon")
 _PATIENCE = timedelta(days=1)  # before rotation is tried again after it failed
@@ -150,6 +152,7 @@ class Log:
     def _resume(self) -> None:
         """Continue where the last daemon stopped, and report if the log does not end there."""
         path, mark = self.files.path, self._marks.get(self.files.path)
+        flaw = flaw_at_end(path)
         junk = self._file.cut_off()
         if last := self.files.last():
             self._end = Mark(seq=last.seq, hash=last.hash)
@@ -165,6 +168,8 @@ class Log:
                 self._report(RECOVERED, {"torn": torn(junk), "bytes": str(len(junk))})
         if wrong:
             self._report(MISSING, {"why": wrong})
+        if flaw:
+            self._report(DAMAGED, {"why": flaw})
 
     def _disagreement(self, mark: Mark | None) -> str:
         """How the files differ from the mark; empty if they do not."""
@@ -289,6 +294,7 @@ class Log:
             self._torn = True
             raise
         self._end = Mark(seq=record.seq, hash=record.hash)
+        self._marks.appended(self._end)
         self._unsigned += 1
         self._copy(record)
 

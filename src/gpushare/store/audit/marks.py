@@ -6,25 +6,41 @@ from contextlib import closing
 from pathlib import Path
 
 from gpushare.model.audit import Mark
+from gpushare.store.commit_mark import CommitMark
 from gpushare.store.database import Database
 
 _SELECT = "SELECT seq, hash FROM audit WHERE path = ?"
 
 
 class Marks:
-    def __init__(self, database: Database) -> None:
-        self._db = database
+    """`newest`: where the log ended at the last record, which is not synced."""
+
+    def __init__(self, database: Database, newest: CommitMark | None = None) -> None:
+        self._db, self._newest = database, newest
 
     def get(self, log: Path) -> Mark | None:
         """Where the log at this path ended; None: it is not known."""
         rows = self._db.rows(_SELECT, str(log))
-        return Mark(seq=rows[0][0], hash=rows[0][1]) if rows else None
+        synced = Mark(seq=rows[0][0], hash=rows[0][1]) if rows else None
+        known = self._newest.before if self._newest else None
+        # After a power cut the log may lack what was not synced, which is no damage.
+        if self._newest is None or known is None or known.boot != self._newest.boot:
+            return synced
+        if synced is not None and synced.seq >= known.number:
+            return synced
+        return Mark(seq=known.number, hash=known.hash)
+
+    def appended(self, mark: Mark) -> None:
+        """The record is written, but may not be on the disk."""
+        if self._newest is not None:
+            self._newest.put(mark.seq, mark.hash)
 
     def put(self, log: Path, mark: Mark) -> None:
         """Remember where the log ends; what it names must be on the disk."""
-        self._db.execute(
-            "INSERT OR REPLACE INTO audit VALUES (?, ?, ?)", str(log), mark.seq, mark.hash
-        )
+        with self._db.transaction():
+            sql = "INSERT OR REPLACE INTO audit VALUES (?, ?, ?, NULL)"
+            self._db.execute(sql, str(log), mark.seq, mark.hash)
+            self._db.stamp("audit", "path = ?", str(log))
 
     def others(self, log: Path) -> list[tuple[str, Mark]]:
         """Marks of logs at other paths, from before."""

@@ -59,7 +59,16 @@ def signer(state_dir: Path) -> Signer:
     """
     if not available():
         return Unsigned()
+    had_key = (state_dir / KEY_FILE).exists()
     own = Ed25519Signer(_private(state_dir / KEY_FILE))
+    published = public_key(state_dir)
+    if had_key and published not in {"", own.key}:
+        raise StateCorruptError(
+            f"{state_dir / KEY_FILE} and {PUBLIC_FILE} are not of one pair",
+            "one of them was damaged or replaced",
+            f"`gpushare audit ls --action audit.head` shows the key: remove {PUBLIC_FILE} if it is "
+            "the wrong one, else put the key back from a copy",
+        )
     _publish(state_dir / PUBLIC_FILE, own.key)
     return own
 
@@ -67,7 +76,7 @@ def signer(state_dir: Path) -> Signer:
 def public_key(state_dir: Path) -> str:
     """The public key of this machine's heads; empty if there is none."""
     try:
-        return (state_dir / PUBLIC_FILE).read_text().strip()
+        return (state_dir / PUBLIC_FILE).read_text(errors="replace").strip()
     except OSError:
         return ""
 

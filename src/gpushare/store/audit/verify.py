@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gpushare.model.audit import START, AuditReport, Flaw, Mark, Record, Wrong
 
-from .chain import CONTINUED, RECOVERED, REMOVED, digest, is_head, read, signed_text, span, torn
+from .chain import COVERS, REMOVED, digest, is_head, read, signed_text, span, torn
 from .signing import MISSING, available, genuine
 
 
@@ -23,7 +23,6 @@ class Place:
 
 Line = tuple[Place, bytes]
 Lines = Iterable[Line]
-_COVERS = frozenset({RECOVERED, CONTINUED})
 
 
 class _FlawedError(Exception):
@@ -162,7 +161,7 @@ class _Walk:
     def _check_junk(self, record: Record) -> None:
         """The record after lines that are no records must account for them."""
         junk = b"".join(raw for _, raw in self._junk)
-        accounted = record.detail.get("torn", "") if record.action in _COVERS else ""
+        accounted = record.detail.get("torn", "") if record.action in COVERS else ""
         if torn(junk) == accounted:
             self._junk = []
         elif self._junk:

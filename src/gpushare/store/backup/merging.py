@@ -7,7 +7,7 @@ cannot be read, the audit log tells which were.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +15,10 @@ from pathlib import Path
 from gpushare.model.errors import StateError
 from gpushare.model.state.backup import Manifest
 from gpushare.store.audit.files import Files
-from gpushare.store.commit_mark import known_events
+from gpushare.store.audit.witness import audited
+from gpushare.store.commit_mark import known_numbers
 from gpushare.store.database import Database
+from gpushare.store.events import last_number, raise_number
 from gpushare.store.policy import Policies
 from gpushare.store.shares import Shares
 from gpushare.store.tokens import StoredTokens
@@ -32,14 +34,14 @@ class Earlier:
 
     @classmethod
     @contextmanager
-    def read(cls, folder: Path, scratch: Path) -> Iterator["Earlier"]:
-        """Raises OSError."""
+    def read(cls, folder: Path, scratch: Path, marks: Sequence[Path]) -> Iterator["Earlier"]:
+        """`marks`: of the replaced state. Raises OSError."""
         copy = scratch / "earlier"
         copy.mkdir()
         for name in ("state.db", "state.db-wal"):
             with suppress(FileNotFoundError):
                 shutil.copyfile(folder / name, copy / name)
-        events = known_events(folder / "state.mark")
+        events = max(known_numbers(path) for path in marks)
         if not (copy / "state.db").exists():
             yield cls(None, "there is none", events)
             return
@@ -49,7 +51,7 @@ class Earlier:
             yield cls(None, f"it cannot be read: {error.because}", events)
             return
         with closing(database):
-            yield cls(database, "", max(events, _last_event(database)))
+            yield cls(database, "", max(events, last_number(database)))
 
 
 def carried_over(
@@ -57,7 +59,8 @@ def carried_over(
 ) -> tuple[str, ...]:
     """Change the restored state; one sentence for each difference."""
     with database.transaction():
-        _raise_events(database, earlier.events)
+        known = audited(audit)
+        raise_number(database, max(earlier.events, known.event if known else 0))
         if earlier.database is None:
             return (
                 f"the state that is replaced: {earlier.why}",
@@ -71,22 +74,13 @@ def carried_over(
         )
 
 
-def _last_event(database: Database) -> int:
-    rows = database.rows("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
-    return int(rows[0][0]) if rows else 0
-
-
-def _raise_events(database: Database, least: int) -> None:
-    if least > _last_event(database):
-        database.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
-        database.execute("INSERT INTO sqlite_sequence VALUES ('events', ?)", least)
-
-
 def _audit_marks(database: Database, earlier: Database) -> None:
     known = dict(database.rows("SELECT path, seq FROM audit"))
     for path, seq, hash_ in earlier.rows("SELECT path, seq, hash FROM audit"):
         if seq > known.get(path, 0):
-            database.execute("INSERT OR REPLACE INTO audit VALUES (?, ?, ?)", path, seq, hash_)
+            sql = "INSERT OR REPLACE INTO audit VALUES (?, ?, ?, NULL)"
+            database.execute(sql, path, seq, hash_)
+            database.stamp("audit", "path = ?", path)
 
 
 def _policy(database: Database, earlier: Database, now: datetime) -> Iterator[str]:

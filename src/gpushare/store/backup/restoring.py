@@ -22,6 +22,7 @@ from gpushare.model.errors import (
 )
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.state.backup import Manifest, RestoreNote, RestoreReport
+from gpushare.store.commit_mark import mark_paths
 from gpushare.store.database import Database, newest_schema
 from gpushare.store.examination import examine
 from gpushare.store.lock import StateLock
@@ -55,10 +56,9 @@ class Here:
 
 @dataclass(frozen=True)
 class Restore:
-    """`folder`: of the state. `audit`: the audit log. `by`: who restores.
-
-    `other_machine`: accept the backup of another machine. `step` is called at each point where a
-    crash may happen.
+    """`folder`: of the state. `audit`: the audit log. `by`: who restores. `other_machine`: accept a
+    backup of another machine. `runtime`: the daemon's runtime directory. `step` is called at each
+    point where a crash may happen.
     """
 
     folder: Path
@@ -67,6 +67,7 @@ class Restore:
     by: str
     now: datetime
     other_machine: bool = False
+    runtime: Path | None = None
     step: swap.Step = lambda _: None
 
     def look(self, file: Path) -> RestoreReport:
@@ -110,7 +111,8 @@ class Restore:
         path.write_bytes(content)
         with closing(_proved(file, path)) as database:
             self._check_living(file, database)
-            with Earlier.read(self.folder, scratch) as earlier:
+            marks = mark_paths("state", self.folder, self.runtime)
+            with Earlier.read(self.folder, scratch, marks) as earlier:
                 differences = carried_over(database, earlier, manifest, self.audit, self.now)
             differences += tuple(self._differences(database, manifest))
         return manifest, differences, path.read_bytes()
