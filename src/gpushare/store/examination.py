@@ -23,7 +23,6 @@ from gpushare.model.value import Value
 from . import sums
 from .bodies import Body
 from .cordons import StoredCordon
-from .cordons import StoredCordon
 from .database import Database
 from .intents import Intent
 
