@@ -47,7 +47,12 @@ def test_a_share_leaves_comes_back_and_changes(api):
     away = api.call("POST", "/v1/shares/train/suspend", {})
     assert (away.status, away.json["state"]) == (200, "suspended")
     assert away.json["suspension"]["cause"] == "user"
-    assert away.json["suspendable"] == {"yes": True, "because": ""}
+    assert away.json["suspendable"] == {
+        "yes": True,
+        "because": "",
+        "memory": None,
+        "unready": None,
+    }
     back = api.call("POST", "/v1/shares/train/resume", {})
     assert (back.json["state"], back.json["suspension"]) == ("granted", None)
     changed = api.call("PATCH", "/v1/shares/train", {"compute": {"limit": 30}, "priority": "low"})

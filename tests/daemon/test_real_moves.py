@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real daemon moves real programs under the real guard, on a simulated GPU."""
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -174,3 +177,51 @@ def test_compute_changes_while_a_program_runs(daemon: Daemon) -> None:
         nothing = daemon.gpushare("update", "job")
         assert nothing.returncode == 2
         assert finish(process) > 1
+
+
+def test_a_suspend_shows_how_far_it_is(daemon: Daemon) -> None:
+    """One of two programs stands still, so the suspend stays half done for as long as it does."""
+    with program(daemon, "job", "-m", "2GiB", mib=128) as first:
+        checked(first)
+        words = (sys.executable, "-c", PROGRAM, "128", "9")
+        with daemon.spawn("exec", "job", "--", *words, stdin=subprocess.PIPE) as second:
+            checked(second)
+            os.kill(second.pid, signal.SIGSTOP)
+            with daemon.spawn("suspend", "job") as suspending:
+                move = until(lambda: half_done(daemon), "half of the memory to be away")
+                os.kill(second.pid, signal.SIGCONT)
+                out, err = suspending.communicate(timeout=60)
+            done = daemon.json("show", "job")["move"]
+            daemon.gpushare("resume", "job")
+            finish(second)
+        finish(first)
+
+    assert (suspending.returncode, out, done) == (0, "job\n", None)
+    assert move["way"] == "out"
+    assert move["total"] == 2 * move["moved"]
+    assert "job: 128 MiB of 256 MiB moved off the GPU (50 %)" in err
+    assert "host memory for 256 MiB of 256 MiB is not ready" in err
+
+
+def half_done(daemon: Daemon) -> dict[str, Any] | None:
+    move: dict[str, Any] | None = daemon.json("show", "job")["move"]
+    return move if move and move["moved"] else None
+
+
+def test_too_little_host_memory_is_said_before_anything_moves(daemon: Daemon) -> None:
+    daemon.stop()
+    bounded = {**daemon.machine.environment, "GPUSHARE_SWAP_MEMORY": "1GiB"}
+    daemon.machine = replace(daemon.machine, environment=bounded)
+    daemon.start()
+    with program(daemon, "job", "-m", "4GiB", mib=1536) as process:
+        checked(process)
+        before = held(daemon)
+        done = daemon.gpushare("suspend", "job")
+        events = daemon.log.read_text()
+        assert held(daemon) == before
+        finish(process)
+
+    assert done.returncode == 75
+    assert "GS1705" in done.stderr
+    assert "512 MiB of that are missing; nothing has moved" in done.stderr
+    assert "rolled_back" not in events

@@ -69,6 +69,31 @@ class Moves(Value):
         return all(slot.phase is Phase.RUNS for slot in self.slots)
 
     @property
+    def memory(self) -> Bytes:
+        """What can leave the GPU, or has left it."""
+        return Bytes(sum(slot.movable for slot in self.slots))
+
+    @property
+    def gone(self) -> Bytes:
+        """Of that, what is not on the GPU now."""
+        return Bytes(sum(min(slot.away, slot.movable) for slot in self.slots))
+
+    @property
+    def host(self) -> Bytes:
+        """Of that, for what host memory is ready or in use."""
+        return Bytes(sum(min(slot.host, slot.movable) for slot in self.slots))
+
+    @property
+    def leaving(self) -> bool:
+        """They are to leave the GPU, and have not all done so."""
+        return self.halt % 2 == 1 and not self.away
+
+    @property
+    def returning(self) -> bool:
+        """They are to run, and are not all back."""
+        return self.halt % 2 == 0 and not self.back
+
+    @property
     def failures(self) -> tuple[RegionSlot, ...]:
         """Those that refused the last request."""
         return tuple(s for s in self.slots if s.failure and s.suspend_seen == self.halt)
@@ -196,6 +221,10 @@ class Mechanism(Protocol):
         """
         ...
 
+    def host_left(self, share: Share) -> Bytes | None:
+        """Host memory that suspending the share may still take; None: it takes none of ours."""
+        ...
+
     def observe(self, share: Share) -> Observation: ...
 
     def trouble(self, gpu: GpuId) -> str:
@@ -257,6 +286,9 @@ class PassiveMechanism:
 
     def move(self, share: Share, grants: Sequence[GpuGrant], left: Sequence[GpuId]) -> None:
         """Nothing of it depends on a GPU."""
+
+    def host_left(self, share: Share) -> Bytes | None:  # noqa: ARG002
+        return None
 
     def observe(self, share: Share) -> Observation:  # noqa: ARG002
         return Observation()

@@ -260,6 +260,11 @@ class Mechanisms:
         # The device rule of the control group names GPUs, so it is written again for the new ones.
         self.prepare(moved)
 
+    def host_left(self, share: Share) -> Bytes | None:
+        """Host memory that suspending the share may still take; None: not known."""
+        left = (mechanism.host_left(share) for mechanism in self._mechanisms(share))
+        return next((size for size in left if size is not None), None)
+
     def observe(self, share: Share) -> Observation:
         """What the control group and all mechanisms of the stack see.
 

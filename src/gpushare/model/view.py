@@ -95,10 +95,24 @@ class MigratableView(Value):
 
 
 class SuspendableView(Value):
-    """Whether the share's memory could leave the GPU now, and if not, why."""
+    """Whether the share's memory could leave the GPU now, and if not, why.
+
+    `memory`: bytes that would leave. `unready`: of them, those for which no host memory is ready
+    yet, so that suspending takes longer. None: not known.
+    """
 
     yes: bool
     because: str = ""
+    memory: Bytes | None = None
+    unready: Bytes | None = None
+
+
+class MoveView(Value):
+    """A suspend or resume in progress: bytes that have moved, of how many."""
+
+    way: Literal["out", "back"]
+    moved: Bytes
+    total: Bytes
 
 
 class GuardView(Value):
@@ -159,6 +173,7 @@ class ShareView(Value):
     spared: tuple[Spared, ...] = ()  # processes that were not ended with the share
     ended: datetime | None = None  # when the share was released or failed
     end: ProgramEnd | None = None  # how its program ended
+    move: MoveView | None = None  # its memory leaves the GPU or returns now
     output: str | None = None  # its last lines, for its owner: in `show` and `wait` only
 
 

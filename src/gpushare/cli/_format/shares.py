@@ -132,7 +132,9 @@ def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
         ("verified", _verified(share)),
         ("proved", _proved(share, datetime.now(UTC))),
         ("suspendable", able(share.suspendable)),
+        *(("host memory", line) for line in _unready(share)),
         ("migratable", able(share.migratable)),
+        *(("moves", line) for line in _moving(share)),
         *(("moved", line) for line in _moves(share)),
         *(("scheduling", line) for line in scheduling_lines(share.scheduling)),
         ("processes", ", ".join(map(str, share.pids)) or NONE),
@@ -209,6 +211,19 @@ def _moves(share: ShareView) -> list[str]:
         ]
         lines.append(f"{tier}: {', '.join(parts)}")
     return lines
+
+
+def _unready(share: ShareView) -> list[str]:
+    """How much host memory a suspend would have to make ready first."""
+    unready = share.suspendable.unready if share.suspendable else None
+    return [f"not ready for {format_bytes(unready)}, so a suspend takes longer"] if unready else []
+
+
+def _moving(share: ShareView) -> list[str]:
+    """How far a suspend or resume in progress is."""
+    if (move := share.move) is None:
+        return []
+    return [f"{move.way}, {format_bytes(move.moved)} of {format_bytes(move.total)}"]
 
 
 def _gpus(share: ShareView, labels: Mapping[GpuId, str]) -> str:

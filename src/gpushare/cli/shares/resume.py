@@ -2,6 +2,7 @@
 """`gpushare resume`: put suspended shares back."""
 
 import time
+from functools import partial
 
 import click
 
@@ -12,6 +13,8 @@ from gpushare.cli._format.shares import share_name
 from gpushare.model.errors import NoCapacityError
 from gpushare.model.units import parse_duration
 from gpushare.model.view import MOVE_SECONDS, ShareView
+
+from ._progress import with_progress
 
 _PAUSE_SECONDS = 1.0
 
@@ -36,10 +39,11 @@ def resume(
 
 def _resume(share: str, deadline: float) -> ShareView:
     """Resume the share, or raise NoCapacityError at the deadline. Prints each reason to wait."""
-    reason = ""
+    daemon, reason = client(), ""
+    act = partial(daemon.resume, share, timeout=MOVE_SECONDS)
     while True:
         try:
-            return client().resume(share, timeout=MOVE_SECONDS)
+            return with_progress(daemon, share, act)
         except NoCapacityError as error:
             if time.monotonic() >= deadline:
                 raise

@@ -9,8 +9,9 @@ from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.base.threads import in_own_thread
 from gpushare.daemon.observe.observer import Observer
+from gpushare.model.errors import HostMemoryError
 from gpushare.model.share import Cause, Share, Suspension, Tier
-from gpushare.model.units import Bytes
+from gpushare.model.units import Bytes, format_bytes
 from gpushare.store import Store
 
 from .in_progress import ActsInProgress, outcome
@@ -44,10 +45,30 @@ class SuspendService:
         await self._observer.look([share])
         self._acts.free(share)
         self._transitions.check(share, tier, self._observer.last(share.id))
+        if tier is Tier.MEMORY:
+            await self._check_host_memory(share)
+            self._acts.free(share)
         await outcome(self._transitions.suspend(share, tier, seconds, cause))
         # The answer to this call may use an observation of the last half second, which would be
         # from before the move.
         await self._observer.look([share])
+
+    async def _check_host_memory(self, share: Share) -> None:
+        """Raises HostMemoryError before anything moves, where it is certain to be too little."""
+        moves = self._observer.last(share.id).moves
+        left = await in_own_thread(self._ports.mechanisms.host_left, share)
+        # Another share that comes back gives memory back, and the guard waits for it.
+        returning = set(self._acts.shares()) - {share.id}
+        if moves is None or left is None or returning:
+            return
+        needed = max(0, moves.memory - (self._observer.last(share.id).cached or 0))
+        if (missing := needed - moves.host - left) > 0:
+            raise HostMemoryError(
+                f"share {share.name} cannot be suspended now",
+                f"it needs {format_bytes(needed)} of host memory, and {format_bytes(missing)} of "
+                "that are missing; nothing has moved",
+                "raise swap_memory, or resume or end suspended shares",
+            )
 
     def begin_resume(self, share: Share, seconds: float) -> asyncio.Future[Share]:
         """Back on the GPU, or waiting for its turn; raises as `Transitions.resume` does.

@@ -35,6 +35,7 @@ from gpushare.model.view import (
     GuardView,
     MemoryView,
     MigratableView,
+    MoveView,
     QueueView,
     ShareView,
     SuspendableView,
@@ -122,6 +123,7 @@ def share_view(
         spared=share.spared,
         ended=share.ended,
         end=share.end,
+        move=_move(share, observed),
     )
 
 
@@ -255,7 +257,23 @@ def _suspendable(
     if share.decision is None or share.state.ended:
         return None
     because = why_unmovable(stack, observed)
-    return SuspendableView(yes=not because, because=because)
+    moves = observed.moves
+    if because or moves is None or share.suspension is not None:
+        return SuspendableView(yes=not because, because=because)
+    unready = Bytes(moves.memory - moves.host)
+    return SuspendableView(yes=True, memory=moves.memory, unready=unready)
+
+
+def _move(share: Share, observed: Observation) -> MoveView | None:
+    """As its programs report it; None while none of them is to move."""
+    moves = observed.moves
+    if moves is None or share.state.ended:
+        return None
+    if moves.leaving:
+        return MoveView(way="out", moved=moves.gone, total=moves.memory)
+    if moves.returning:
+        return MoveView(way="back", moved=Bytes(moves.memory - moves.gone), total=moves.memory)
+    return None
 
 
 def _migratable(

@@ -18,9 +18,15 @@ class LinuxHostMemory:
 
     def total(self) -> Bytes:
         """All memory of the machine (proc_meminfo(5))."""
+        return self._line("MemTotal:")
+
+    def available(self) -> Bytes:
+        """What programs can take without others losing any, as the kernel estimates it."""
+        return self._line("MemAvailable:")
+
+    def _line(self, name: str) -> Bytes:
         lines = (self._root / "proc/meminfo").read_text().splitlines()
-        kib = next(line.split()[1] for line in lines if line.startswith("MemTotal:"))
-        return Bytes(int(kib) * KIB)
+        return Bytes(int(next(it.split()[1] for it in lines if it.startswith(name))) * KIB)
 
     def in_memory(self, path: Path) -> bool:
         """Whether what is written there stays in memory (tmpfs)."""

@@ -12,6 +12,10 @@ class HostMemory(Protocol):
 
     def total(self) -> Bytes: ...
 
+    def available(self) -> Bytes:
+        """What programs can take without others losing any."""
+        ...
+
     def in_memory(self, path: Path) -> bool:
         """Whether what is written there stays in memory."""
         ...

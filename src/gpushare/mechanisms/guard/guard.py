@@ -206,6 +206,9 @@ class Guard(PassiveMechanism):
     def resume(self, share: Share) -> None:
         Region(self._path(share)).resume()
 
+    def host_left(self, share: Share) -> Bytes | None:
+        return self._pools.left(share.uid)
+
     def move(self, share: Share, grants: Sequence[GpuGrant], left: Sequence[GpuId]) -> None:
         region = Region.open(self._path(share))
         here = [gpu.uuid for gpu in region.snapshot().gpus]

@@ -61,6 +61,14 @@ class SwapPools:
         """Have the file system for pools; False: without one, pools are in the shared memory."""
         return self._folder() == self._swapping.folder
 
+    def left(self, uid: int) -> Bytes:
+        """What the user's programs can still take: of the pool, else of the machine's memory."""
+        for folder in self._folders():
+            with contextlib.suppress(OSError):
+                pool = Swap(folder / str(uid)).info()
+                return Bytes(max(0, pool.enabled - pool.taken))
+        return self._host.available()
+
     def reap(self) -> None:
         """Free what dead programs had."""
         for folder in self._folders():
