@@ -22,7 +22,6 @@ from gpushare.model.errors import (
     StateVersionError,
 )
 from gpushare.model.ids import GpuId, ShareId, Tenant
-from gpushare.model.program_end import RecordBounds
 from gpushare.model.share import (
     Cause,
     Decision,
@@ -33,6 +32,7 @@ from gpushare.model.share import (
     Verification,
 )
 from gpushare.model.spec import MechanismName, ShareSpec
+from gpushare.model.state.program_end import RecordBounds
 from gpushare.store import Act, Intent, Store
 from support.older_state import older_state
 

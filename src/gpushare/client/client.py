@@ -20,10 +20,10 @@ from gpushare.model.leftover import (
     Leftover,
     LeftoverList,
 )
-from gpushare.model.program_end import ProgramEndReport
 from gpushare.model.share import State, Verification
 from gpushare.model.spec import ShareSpec
 from gpushare.model.state.backup import Backup
+from gpushare.model.state.program_end import ProgramEndReport
 from gpushare.model.units import Seconds
 from gpushare.model.value import Value
 from gpushare.model.view import (

@@ -8,8 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from gpushare.model.program_end import LONGEST_OUTPUT, RecordBounds
 from gpushare.model.scheduling import SchedulingSettings
+from gpushare.model.state.program_end import LONGEST_OUTPUT, RecordBounds
 from gpushare.model.units import GIB, KIB, MIB, Bytes
 
 MOST_BYTES = 2**50  # 1 PiB, far beyond any machine

@@ -46,8 +46,8 @@ from gpushare.daemon.policies.expiry import Expiry
 from gpushare.daemon.policies.idle import Idle, PolicyActs
 from gpushare.daemon.policies.profiler import Profiler
 from gpushare.daemon.policies.usage import Accountant
-from gpushare.model.program_end import RecordBounds
 from gpushare.model.share import Cause
+from gpushare.model.state.program_end import RecordBounds
 from gpushare.store import Store
 
 # The default of the setting `turn_seconds`; tests give their own.

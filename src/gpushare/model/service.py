@@ -12,10 +12,10 @@ from .audit import AuditService
 from .event import Event
 from .leftover import LeftoverService
 from .profile import ProfileService
-from .program_end import ProgramEndReport
 from .share import Caller, State, Verification
 from .spec import ShareSpec
 from .state.backup import BackupService
+from .state.program_end import ProgramEndReport
 from .units import Seconds
 from .view import (
     CreateRequest,

@@ -25,8 +25,8 @@ from gpushare.model.access.role import Role
 
 from .escape import EscapePeriod
 from .ids import GpuId, ShareId, Tenant
-from .program_end import ProgramEnd
 from .spec import GpuGrant, MechanismName, ShareSpec
+from .state.program_end import ProgramEnd
 from .units import Bytes
 from .value import Value
 

@@ -11,7 +11,6 @@ from .escape import EscapeCause, EscapePeriod
 from .gpu import Capability, Confidential, GpuHealth, GpuProcess
 from .ids import GpuId, ShareId, Tenant
 from .operations.cordon import Cordon
-from .program_end import ProgramEnd
 from .scheduling import SchedulingView
 from .share import (
     Decision,
@@ -33,6 +32,7 @@ from .spec import (
     Priority,
     ShareSpec,
 )
+from .state.program_end import ProgramEnd
 from .units import Bytes, Percent, Seconds
 from .value import Value
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gpushare.client.client import Client
 from gpushare.model.errors import DaemonUnreachableError, GpushareError, StateError
-from gpushare.model.program_end import ProgramEndReport
+from gpushare.model.state.program_end import ProgramEndReport
 
 FORGET = "forget"
 _LONGEST_SECONDS = 86400.0

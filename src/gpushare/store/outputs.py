@@ -2,7 +2,7 @@
 """The last output of detached programs that have ended; it goes with the record of its share."""
 
 from gpushare.model.ids import ShareId
-from gpushare.model.program_end import RecordBounds
+from gpushare.model.state.program_end import RecordBounds
 
 from .database import Database
 

@@ -10,8 +10,8 @@ import msgspec
 
 from gpushare.model.errors import ConflictError, NoSuchShareError
 from gpushare.model.ids import ShareId
-from gpushare.model.program_end import RecordBounds
 from gpushare.model.share import Share, State
+from gpushare.model.state.program_end import RecordBounds
 
 from .bodies import Body
 from .database import Database

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from gpushare.model.access.role import Role
 from gpushare.model.errors import ConflictError, DeniedError, NoSuchShareError
-from gpushare.model.program_end import ProgramEndReport
 from gpushare.model.share import State
+from gpushare.model.state.program_end import ProgramEndReport
 from support.world.session import ME, STRANGER, live
 
 OPERATOR = replace(STRANGER, role=Role.OPERATOR)

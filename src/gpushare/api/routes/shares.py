@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import msgspec
 
 from gpushare.api.route import Call, Route
-from gpushare.model.program_end import ProgramEndReport
 from gpushare.model.service import Service
 from gpushare.model.share import State, Verification
 from gpushare.model.spec import ShareSpec
+from gpushare.model.state.program_end import ProgramEndReport
 from gpushare.model.units import Seconds
 from gpushare.model.value import Value
 from gpushare.model.view import (

@@ -15,13 +15,13 @@ from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.hardware.ports import Clock
 from gpushare.model.errors import ConflictError, NoSuchShareError
-from gpushare.model.program_end import (
+from gpushare.model.share import Share
+from gpushare.model.state.program_end import (
     ProgramEnd,
     ProgramEndReport,
     RecordBounds,
     program_end,
 )
-from gpushare.model.share import Share
 from gpushare.model.units import Bytes
 from gpushare.store import Store
 

@@ -63,6 +63,13 @@ def user_name(uid: int) -> str:
         return str(uid)
 
 
+# Fields of a view that are those of the record.
+_AS_RECORDED = (
+    *("created", "started", "expires", "ended", "end", "log"),
+    *("suspension", "asked", "escape", "proof", "spared"),
+)
+
+
 def share_view(
     share: Share,
     machine: Machine,
@@ -95,35 +102,25 @@ def share_view(
         enforcement=_levels(share, decision, stack),
         verified=_verified(share),
         pids=pids,
-        created=share.created,
-        started=share.started,
-        expires=share.expires,
         reason=share.reason or (waiting.waits_for if waiting else _away(share)),
         queue=_queue(waiting),
         simulated=any(gpu.simulated for gpu in gpus or machine.gpus),
         why=decision.why,
         unprotected=decision.unprotected,
-        log=share.log,
         turns=share.spec.turns,
         suspendable=_suspendable(share, stack, observed),
         migratable=_migratable(share, machine, stack, observed),
-        suspension=share.suspension,
         moved=_moved(share, observed),
         scheduling=(scheduling := scheduling_view(share, observed)),
         gate=gate_view(scheduling),
         idle_since=idle_since,
-        asked=share.asked,
         begins=share.spec.at if share.booking else None,
         borrowed=borrowed,
         promised=decision.enforcement,
-        escape=share.escape,
-        proof=share.proof,
         guard=_guard(observed),
         fault=observed.fault,
-        spared=share.spared,
-        ended=share.ended,
-        end=share.end,
         move=_move(share, observed),
+        **{name: getattr(share, name) for name in _AS_RECORDED},
     )
 
 

@@ -25,9 +25,9 @@ from gpushare.daemon.placement.placement import PlacementService
 from gpushare.daemon.placement.replay import replay
 from gpushare.model.errors import ConflictError, DeniedError, WaitTimeoutError
 from gpushare.model.event import Event
-from gpushare.model.program_end import ProgramEndReport
 from gpushare.model.share import Caller, Share, State, Verification
 from gpushare.model.spec import ShareSpec
+from gpushare.model.state.program_end import ProgramEndReport
 from gpushare.model.units import Seconds
 from gpushare.model.view import (
     CreateRequest,

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state of the daemon as a whole: its backups."""
+"""What the daemon keeps of what is over, and its state as a whole: backups, ended programs."""

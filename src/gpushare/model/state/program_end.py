@@ -13,8 +13,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from .units import KIB, MIB, Bytes
-from .value import Value
+from gpushare.model.units import KIB, MIB, Bytes
+from gpushare.model.value import Value
 
 LONGEST_OUTPUT = 64 * KIB
 _SIGNALLED = 128  # what a shell adds to the number of a signal
