@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gpushare-probe --scrub`, on a machine that leaves what programs wrote and on one that clears it."""
+"""`gpushare-probe --scrub`: on a machine that clears memory, and on one that leaves it."""
 
 import json
 
