@@ -74,9 +74,8 @@ void scrub_run(const struct device *device, const struct scrub *scrub, struct js
         figures.dirty += read_piece(&pieces[i], host);
         if (!scrub->look)
             clean(&pieces[i], host, &figures);
-    }
-    for (unsigned i = 0; i < count; i++)
         driver.cuMemFree_v2(pieces[i].at);
+    }
     free(host);
     json_number(json, "allocated", (int64_t)figures.allocated);
     json_number(json, "dirty", (int64_t)figures.dirty);

@@ -35,15 +35,14 @@ void gs_residue_note(gs_image *image, int device, const void *bytes, uint64_t si
     gs_image_unlock(image);
 }
 
-uint64_t gs_residue_of(gs_image *image, int device, uint64_t size,
-                       unsigned char page[GS_RESIDUE_PAGE])
+uint64_t gs_residue_of(gs_image *image, int device, unsigned char page[GS_RESIDUE_PAGE])
 {
     if (!image->residue || device < 0)
         return 0;
     gs_image_lock(image);
     const gs_device *hit = &image->devices[device];
-    const uint64_t left = hit->residue_bytes;
+    const uint64_t bytes = hit->residue_bytes;
     memcpy(page, hit->residue, GS_RESIDUE_PAGE);
     gs_image_unlock(image);
-    return size < left ? size : left;
+    return bytes;
 }

@@ -15,8 +15,7 @@
 /* `size` bytes were written on the device, beginning with these. */
 void gs_residue_note(gs_image *image, int device, const void *bytes, uint64_t size);
 
-/* How many of `size` new bytes hold old content, and the page that it consists of. */
-uint64_t gs_residue_of(gs_image *image, int device, uint64_t size,
-                       unsigned char page[GS_RESIDUE_PAGE]);
+/* How many bytes of the device hold old content, and the page that it consists of. */
+uint64_t gs_residue_of(gs_image *image, int device, unsigned char page[GS_RESIDUE_PAGE]);
 
 #endif

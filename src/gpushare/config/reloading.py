@@ -20,6 +20,7 @@ RELOADABLE = frozenset(
         "reconcile_interval",
         "proof_interval",
         "auto_cordon",
+        "scrub",
         "turn_seconds",
         "hosts",
         "operators",

@@ -45,6 +45,13 @@ class AutoCordon(StrEnum):
 
 
 @unique
+class Scrub(StrEnum):
+    NEVER = "never"
+    AUTO = "auto"
+    ALWAYS = "always"
+
+
+@unique
 class VisibleDevices(StrEnum):
     NUMBERS = "numbers"
     UUIDS = "uuids"
@@ -110,6 +117,14 @@ class Settings(SchedulingSettings, kw_only=True):
             "recovery action any more, `keep` it until a person lifts it, or `off`."
         ),
     ] = AutoCordon.LIFT
+    scrub: Annotated[
+        Scrub,
+        Meta(
+            description="Fill the GPU memory of ended shares with zeros and read it back before "
+            "others get it: `never`, `always`, or `auto`, if the driver is loaded so that it does "
+            "not clear memory itself. Costs seconds for each 10 GiB at the end of a share."
+        ),
+    ] = Scrub.AUTO
     swap_memory: Annotated[
         Annotated[Bytes, Meta(ge=0, le=MOST_BYTES)] | None,
         Meta(description="Maximum host memory for suspended shares; 0: none."),

@@ -93,6 +93,7 @@ async def _run(settings: Settings, parts: Parts, audit: AuditWriter) -> None:
     limits = rules(settings)
     app = build(parts.service, audit, limits)
     _follow(live, limits, parts)
+    parts.ports.mechanisms.released = parts.scrubber.released
     stopping = asyncio.Event()
     _on_signals(stopping.set, partial(_reload, parts))
     await parts.core.reconcile()

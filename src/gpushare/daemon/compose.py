@@ -10,11 +10,12 @@ that both files stay readable; a daemon is always built as `Parts`.
 from functools import cached_property
 from pathlib import Path
 
-from gpushare.config.settings import Settings
+from gpushare.config.settings import Scrub, Settings
 from gpushare.daemon.access.accounts import AccountDirectory, Accounts, SystemDirectory
 from gpushare.daemon.access.oidc import Issuer, IssuerSettings
 from gpushare.daemon.access.tokens import AccessTokens
 from gpushare.daemon.access.visibility import VisibilityFilter
+from gpushare.daemon.acts.scrubber import Scrubber
 from gpushare.daemon.audit.audit_service import DaemonAudit
 from gpushare.daemon.audit.forward import forwarder
 from gpushare.daemon.audit.writer import AuditWriter
@@ -199,6 +200,16 @@ class Parts(LoopParts):
     @cached_property
     def operations(self) -> DaemonOperations:
         return DaemonOperations(self.reloading, self.cordons, self.access)
+
+    @cached_property
+    def scrubber(self) -> Scrubber:
+        return Scrubber(
+            self.bus,
+            self.ports.probe,
+            mode=lambda: self.live.now.scrub if self.live else Scrub.NEVER,
+            needed=self.ports.not_cleared,
+            contexts=self.store.contexts.all,
+        )
 
     @cached_property
     def service(self) -> DaemonService:

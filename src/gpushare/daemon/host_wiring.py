@@ -18,6 +18,7 @@ from gpushare.hardware.linux.residents import Residents
 from gpushare.hardware.linux.signals import send
 from gpushare.hardware.nvidia.activity import NvmlActivity
 from gpushare.hardware.nvidia.checkpoint import CudaCheckpoints
+from gpushare.hardware.nvidia.clearing import not_cleared
 from gpushare.hardware.ports import Activity
 from gpushare.hardware.simulated.presence import machine_folder
 from gpushare.mechanisms.guard.living import LivingSlots
@@ -70,6 +71,7 @@ def host_ports(settings: Settings, store: Store) -> HostPorts:
         clock=clock,
         boot=boot_id(),
         host_memory=_host_memory(settings, host),
+        not_cleared=not_cleared,
     )
 
 

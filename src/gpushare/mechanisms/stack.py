@@ -65,6 +65,8 @@ class Mechanisms:
         # shares run at the same time.
         self._rules = threading.Lock()
         self._peer_gpus: dict[ShareId, frozenset[GpuId]] = {}
+        # What is still to do when a share has left its GPUs, before others get them.
+        self.released: Callable[[Share], None] = lambda _: None
 
     def promises(self) -> tuple[Promise, ...]:
         """The table the scheduler decides by."""
@@ -232,6 +234,7 @@ class Mechanisms:
                 f"processes {', '.join(map(str, self._cgroups.pids(share.id)))} are in it",
                 "end them; the share is released then",
             )
+        self.released(share)
 
     def suspend(self, share: Share, keep: Bytes) -> None:
         """Ask the share's programs to leave the GPU; `observe` shows when they have."""

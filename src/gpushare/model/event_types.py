@@ -51,6 +51,8 @@ _LIFE = (
     _share("exited", "Its program has ended: see the message for the exit code"),
     _share("empty", "Its last program has ended; the share still exists", former="idle"),
     _share("released", "The share has ended"),
+    _share("scrubbed", "Its GPU memory was filled with zeros and read back", gpu=True),
+    _share("scrub_failed", "Its GPU memory could not be proved clear", Severity.WARNING, gpu=True),
     _share("spared", "The share ends, and processes in it are not ended", Severity.WARNING),
     _share("failed", "The share has ended because of a fault", Severity.ERROR),
     _share("changed", "Its limits, priority or time were changed"),

@@ -16,6 +16,7 @@ from gpushare.mechanisms.mechanism import Rival
 from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId
+from gpushare.model.operations.scrub import ScrubReport
 from gpushare.model.promise import Promise
 from gpushare.model.share import Share, Verification
 from gpushare.model.units import Bytes
@@ -24,10 +25,12 @@ from gpushare.model.verification import ProbeReport
 from .arguments import probe_arguments, timed
 from .outsider import Outsider, alone, in_use, locked
 from .reading import same_gpu
+from .scrub import scrub_report
 from .verdict import decode, verdict_of
 
 _LOOK = ("--context-only", "--no-escapes")
 _WORK = (*_LOOK, "--compute")
+_SCRUB_SECONDS = 55  # less than a probe may take
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,13 @@ class VerificationProbe:
         env, uid, gid = self._inherited(), os.geteuid(), os.getegid()
         ran = self.host.probe.run(("--context-only",), env, uid, gid, None)
         return _contexts(ran.report, gpus)
+
+    def scrub(self, gpu: GpuId, size: Bytes) -> ScrubReport:
+        """Fill so much free memory of the GPU with zeros and read it back, outside every share."""
+        env = {**self._inherited(), "CUDA_VISIBLE_DEVICES": gpu}
+        arguments = ("--scrub", f"--bytes={size}", f"--timeout={_SCRUB_SECONDS}")
+        ran = self.host.probe.run(arguments, env, os.geteuid(), os.getegid(), None)
+        return scrub_report(ran.report, ran.failure)
 
     def _inside(self, share: Share, edits: Edits, arguments: Sequence[str]) -> ProbeRun:
         return self.host.probe.run(arguments, *self._identity(share, edits))

@@ -117,7 +117,7 @@ CUresult gs_memset_check(const CUDA_MEMSET_NODE_PARAMS *fill)
 static void note(CUdeviceptr at, const void *bytes, uint64_t size)
 {
     const gs_range *range = gs_range_find(at);
-    if (range)
+    if (range && range->device >= 0)
         gs_residue_note(sim.image, gs_home(range->device), bytes, size);
 }
 

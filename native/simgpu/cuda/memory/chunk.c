@@ -15,6 +15,7 @@
 
 static int shared_fd = -1;
 static off_t shared_end;
+static uint64_t residue_given; /* old content in chunks of this process */
 
 static int memory_file(const char *name)
 {
@@ -45,10 +46,15 @@ static bool back(gs_chunk *chunk)
 }
 
 /* What a driver that does not clear memory leaves in it. */
-static void leave_residue(const gs_chunk *chunk)
+static void leave_residue(gs_chunk *chunk)
 {
     unsigned char page[GS_RESIDUE_PAGE];
-    const uint64_t bytes = gs_residue_of(sim.image, gs_home(chunk->device), chunk->size, page);
+    if (!sim.image->residue || chunk->device < 0)
+        return;
+    const uint64_t all = gs_residue_of(sim.image, gs_home(chunk->device), page);
+    const uint64_t left = all > residue_given ? all - residue_given : 0;
+    const uint64_t bytes = left < chunk->size ? left : chunk->size;
+    residue_given += chunk->residue = bytes;
     for (uint64_t at = 0; at < bytes; at += sizeof page) {
         const uint64_t size = bytes - at < sizeof page ? bytes - at : sizeof page;
         if (pwrite(chunk->fd, page, size, chunk->offset + (off_t)at) < 0)
@@ -89,6 +95,7 @@ void gs_chunk_drop(gs_chunk *chunk)
         return;
     if (!chunk->imported)
         gs_uncharge(chunk->device, chunk->size, false);
+    residue_given -= chunk->residue;
     if (chunk->own_fd)
         close(chunk->fd);
     else

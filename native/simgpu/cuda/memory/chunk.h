@@ -19,6 +19,7 @@ typedef struct gs_chunk {
     int handles; /* cuMemCreate/Retain/Import references not yet released */
     bool own_fd;   /* a file of its own, because it may be exported */
     bool imported; /* charged to its exporter */
+    uint64_t residue; /* bytes of old content that it began with */
     CUmemAllocationProp prop;
 } gs_chunk;
 

@@ -17,6 +17,7 @@ from gpushare.model.edits import Edits
 from gpushare.model.gpu import Gpu, GpuProcess, Machine
 from gpushare.model.ids import GpuId
 from gpushare.model.leftover import Leftover
+from gpushare.model.operations.scrub import ScrubReport
 from gpushare.model.share import ProcessRef, Share, Verification
 from gpushare.model.units import Bytes
 
@@ -25,6 +26,10 @@ class Prober(Protocol):
     """Tries to break a share's limits; `fill` also measures, when no other program is disturbed."""
 
     def __call__(self, share: Share, edits: Edits, *, fill: bool) -> Verification: ...
+
+    def scrub(self, gpu: GpuId, size: Bytes) -> ScrubReport:
+        """Fill so much free memory of the GPU with zeros and read it back."""
+        ...
 
     def contexts(self) -> dict[GpuId, tuple[str, Bytes]]:
         """Driver and bytes of one CUDA context, for every GPU where it could be measured."""
@@ -60,7 +65,7 @@ class HostPorts:
     other processes here), `programs` those that are programs, in shares and outside; `busy` the
     pids that used a GPU since a time (None: unknown). `signal` sends one through a
     pidfd. `boot` is the kernel's boot id, `host_memory` the bytes that suspended shares may
-    have together.
+    have together. `not_cleared`: why the driver does not clear freed memory; "": it does.
     """
 
     gpus: Gpus
@@ -80,3 +85,4 @@ class HostPorts:
     clock: Clock
     boot: str
     host_memory: Bytes
+    not_cleared: Callable[[], str] = lambda: ""

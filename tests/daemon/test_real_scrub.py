@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a share leaves on a GPU whose driver does not clear memory, and how the daemon scrubs it."""
+
+import json
+import sys
+
+import pytest
+
+from support.daemon import Daemon, until
+from support.machine import NATIVE
+
+MIB = 1 << 20
+WRITES = """
+import ctypes
+cuda = ctypes.CDLL("libcuda.so.1")
+context, at = ctypes.c_void_p(), ctypes.c_uint64()
+assert cuda.cuInit(0) == 0
+assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0) == 0
+assert cuda.cuCtxSetCurrent(context) == 0
+assert cuda.cuMemAlloc_v2(ctypes.byref(at), ctypes.c_size_t(8 << 20)) == 0
+assert cuda.cuMemcpyHtoD_v2(at, b"secret!!" * (1 << 20), ctypes.c_size_t(8 << 20)) == 0
+"""
+UNCLEARED = 'RegistryDwords: "RmDisableScrubOnFree=1"\n'
+
+
+def started(daemon: Daemon, scrub: str, params: str = "") -> Daemon:
+    """A daemon with this setting, on a machine that leaves old content in memory."""
+    assert daemon.machine.image is not None
+    daemon.machine.fault("residue=1")
+    if params:
+        daemon.machine.image.with_name("params").write_text(params)
+    daemon.machine.environment["GPUSHARE_SCRUB"] = scrub
+    daemon.start()
+    return daemon
+
+
+def use_and_end(daemon: Daemon) -> None:
+    done = daemon.gpushare("run", "-m", "640MiB", "--", sys.executable, "-c", WRITES)
+    assert done.returncode == 0, done.stderr
+    daemon.until_empty()
+
+
+def left(daemon: Daemon) -> int:
+    """Bytes of old content that the next program would find."""
+    probe = NATIVE / "probe" / "gpushare-probe"
+    done = daemon.machine.run(probe, "--scrub", "--look-only", f"--bytes={16 * MIB}")
+    assert done.returncode == 0, done.stderr
+    dirty: int = json.loads(done.stdout)["devices"][0]["dirty"]
+    return dirty
+
+
+def told(daemon: Daemon, event: str) -> list[str]:
+    items = daemon.json("audit", "ls", "--action", event)["items"]
+    return [item["detail"]["message"] for item in items]
+
+
+@pytest.mark.parametrize(("scrub", "params"), [("never", UNCLEARED), ("auto", "")])
+def test_without_a_scrub_the_next_program_finds_it(
+    unstarted: Daemon, scrub: str, params: str
+) -> None:
+    daemon = started(unstarted, scrub, params)
+    use_and_end(daemon)
+    assert left(daemon) == 8 * MIB
+    assert told(daemon, "share.scrub") == []
+
+
+@pytest.mark.parametrize(("scrub", "params"), [("always", ""), ("auto", UNCLEARED)])
+def test_a_scrub_leaves_nothing_and_says_what_it_proved(
+    unstarted: Daemon, scrub: str, params: str
+) -> None:
+    daemon = started(unstarted, scrub, params)
+    use_and_end(daemon)
+    (message,) = until(lambda: told(daemon, "share.scrubbed"), "the event")
+    assert "140 MiB of GPU memory were filled with zeros and read back" in message
+    assert "8 MiB of it held old content" in message
+    assert left(daemon) == 0
+
+
+def test_a_share_that_no_program_used_is_not_scrubbed(unstarted: Daemon) -> None:
+    daemon = started(unstarted, "always")
+    daemon.gpushare("create", "-m", "640MiB", "--name", "unused")
+    daemon.gpushare("rm", "unused")
+    assert told(daemon, "share.scrub") == []
+
+
+def test_a_scrub_that_fails_ends_the_share_and_is_reported(unstarted: Daemon) -> None:
+    daemon = started(unstarted, "always")
+    with daemon.spawn("run", "-m", "640MiB", "--name", "works", "--", "sleep", "600") as program:
+        daemon.until_state("works", "running")
+        # No context can be made any more.
+        daemon.machine.fault("gpu=0", "lost=1")
+        program.terminate()
+    until(lambda: not daemon.shares(), "the share to end")
+    assert "may not be clear" in until(lambda: told(daemon, "share.scrub_failed"), "the event")[0]
