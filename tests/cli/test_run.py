@@ -273,3 +273,40 @@ def test_piping_into_head_is_quiet(daemon: Daemon):
 
     assert done.stdout == "{"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ((), "without -m the share takes a whole GPU;"),
+        (("--turns",), "without -m the share takes a whole GPU during its turn;"),
+        (("-c", "50"), "without -m the share takes a whole GPU;"),
+        (("-m", "1GiB"), ""),
+        (("-m", "10%"), ""),
+        (("--json",), ""),
+        (("--quiet",), ""),
+        (("-o", "name"), ""),
+    ],
+)
+def test_a_share_without_a_memory_limit_says_that_it_takes_the_whole_gpu(
+    daemon: Daemon, options, line
+):
+    done = daemon.gpushare("run", *options, "--", "true")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("whole GPU") == bool(line)
+    assert line in done.stderr
+    assert "whole GPU" not in done.stdout
+
+
+def test_what_it_takes_is_stated_before_it_waits(daemon: Daemon):
+    daemon.gpushare("create", "-m", "1GiB", "--name", "there")
+    done = daemon.gpushare("run", "--timeout", "1s", "--", "true")
+    assert done.returncode == 124
+    first, second, *_ = done.stderr.splitlines()
+    assert "takes a whole GPU" in first
+    assert "is queued" in second
+
+
+def test_several_whole_gpus_are_counted(daemon: Daemon):
+    done = daemon.gpushare("run", "-n", "2", "--no-wait", "--", "true")
+    assert "takes 2 whole GPUs" in done.stderr

@@ -100,6 +100,10 @@ class VerbGroup(click.Group):
         if self.get_command(context, name) is None and not name.startswith("-"):
             from difflib import get_close_matches  # noqa: PLC0415 (start-up time)
 
+            from ._other_words import other_word  # noqa: PLC0415 (start-up time)
+
+            if answer := other_word(name):
+                raise answer
             near = get_close_matches(name, [*VERBS, *ALIASES], 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"no command {name!r}.{hint}", context)

@@ -85,7 +85,9 @@ def _at_socket(path: Path) -> Iterator[None]:
         ) from error
     except TimeoutError as error:
         raise DaemonUnreachableError(
-            f"the daemon on {path} does not answer", "it is stuck or overloaded", "gpushare version"
+            f"the daemon on {path} does not answer",
+            "it is stuck or overloaded",
+            "try again, or end it (shares continue): gpushare daemon stop",
         ) from error
     # An answer that is cut short: the daemon ended while it wrote.
     except (OSError, http.client.IncompleteRead) as error:

@@ -6,9 +6,12 @@ have, or have another one. The state directory is the same for all of them, so t
 there where it listens: the second line of `daemon.lock`, after its pid.
 """
 
+import fcntl
 import os
 import stat
 from pathlib import Path
+
+from gpushare.model.units import is_number
 
 LOCK = "daemon.lock"
 _LONGEST = 4096  # bytes: a pid and a path
@@ -24,6 +27,22 @@ def read(text: bytes) -> tuple[str, Path | None]:
     pid, _, rest = text[:_LONGEST].partition(b"\n")
     path = rest.partition(b"\n")[0]
     return pid.decode(errors="replace").strip(), Path(os.fsdecode(path)) if path else None
+
+
+def holder_of(state_dir: Path) -> int | None:
+    """The pid of the daemon that holds the directory, whether it answers or not; None: none does.
+
+    The daemon's lock tells, not the text: a pid that was left behind may be another process'.
+    """
+    try:
+        with (state_dir / LOCK).open("rb") as file:
+            pid = read(file.read(_LONGEST))[0]
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(pid) if is_number(pid) else None
+    except OSError:
+        return None
+    return None
 
 
 def socket_of(state_dir: Path) -> Path | None:

@@ -226,7 +226,7 @@ def _table(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read {path}", str(error), "gpushare config validate") from error
+        raise ConfigError(f"cannot read {path}", str(error), "correct the file") from error
     for key in table:
         if key not in FIELDS and key not in KEYS and key not in FORMER:
             raise _unknown(key, path)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -195,6 +196,7 @@ class World(Groups):
     proof: Verification = KEPT
     broken_stacks: dict[MechanismName, Verification] = field(default_factory=dict)  # by base
     probed: list = field(default_factory=list)
+    prober: Any = None  # instead of the usual one
     boot: str = "boot-1"
     host_memory: int = 1024 * GIB
     regions: Regions = field(default_factory=Regions)
@@ -325,7 +327,7 @@ class World(Groups):
                 [Recorded(self, PROMISES[name]) for name in HERE], self, self.nodes
             ),
             machine=self._machine,
-            probe=Prober(self),
+            probe=self.prober or Prober(self),
             checkpoints=self.checkpoints,
             residents=Residents(self.root),
             leftovers=self.remains,

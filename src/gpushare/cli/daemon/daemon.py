@@ -15,6 +15,7 @@ import click
 
 from gpushare.cli._connect import config, local_client
 from gpushare.cli._options import output_option
+from gpushare.config.announced import holder_of, socket_of
 from gpushare.config.settings import LogFormat, LogLevel
 from gpushare.model.errors import (
     DaemonError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from gpushare.cli._format.output import Output
     from gpushare.client import Client
+    from gpushare.config.settings import Settings
     from gpushare.config.sources import Config
 
 _ERROR = re.compile(  # as `_errors` prints it
@@ -109,12 +111,22 @@ def stop() -> None:
     """Stop the daemon. Shares and their programs continue."""
     from gpushare.hardware.linux.signals import send_through  # noqa: PLC0415 (start-up time)
 
-    daemon = local_client()
-    pid = daemon.version().pid
+    daemon, state = local_client(), config().settings.state_dir
+
+    def living() -> int:
+        """The pid as the daemon says it, or one that does not answer holds its state directory."""
+        try:
+            return daemon.version().pid
+        except DaemonError:
+            if pid := holder_of(state):
+                return pid
+            raise
+
+    pid = living()
     # A pidfd keeps referring to this process, even if the pid is reused.
     process = os.pidfd_open(pid)
     # The daemon may have ended before pidfd_open, and another process may have its pid.
-    if daemon.version().pid == pid:
+    if living() == pid:
         send_through(process, Signals.SIGTERM)
     _await_end(process, pid)
     click.echo(f"gpushare: daemon {pid} has stopped; shares continue", err=True)
@@ -161,10 +173,25 @@ def _serve(configuration: "Config", reread: "Callable[[], Config]", *, accept_lo
 
     try:
         serve(configuration.settings, reread, accept_loss=accept_loss)
+    except DaemonRunningError as error:
+        raise _running(configuration.settings, error) from error
     except ModuleNotFoundError as error:
         raise DaemonError(
             "cannot serve", f"the package {error.name} is missing", "pip install 'gpushare[daemon]'"
         ) from error
+
+
+def _running(settings: "Settings", error: DaemonRunningError) -> DaemonRunningError:
+    """The error with a hint that leads on where the running daemon does not answer."""
+    from gpushare.client import Client  # noqa: PLC0415 (start-up time)
+
+    socket = socket_of(settings.state_dir) or settings.socket
+    if _answering_pid(Client(socket)) or holder_of(settings.state_dir) is None:
+        return error
+    because = f"it does not answer on {socket}"
+    return DaemonRunningError(
+        error.what, because, "end it, then start again (shares continue): gpushare daemon stop"
+    )
 
 
 def _detach(configuration: "Config", *, accept_loss: bool) -> None:

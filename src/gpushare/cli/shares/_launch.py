@@ -16,7 +16,7 @@ from gpushare.cli._format.shares import wait_reason
 from gpushare.config.printable import printable
 from gpushare.model.errors import ProgramNotExecutableError, ProgramNotFoundError
 from gpushare.model.share import Level
-from gpushare.model.spec import MechanismName
+from gpushare.model.spec import MechanismName, ShareSpec
 from gpushare.model.units import FULL
 from gpushare.model.view import Entry, ShareView
 
@@ -93,6 +93,15 @@ class QueueProgress:
         if self._last and self._inline:
             click.echo("\r\x1b[K", err=True, nl=False)
         self._last = ""
+
+
+def say_whole_gpu(spec: ShareSpec) -> None:
+    """Say on stderr, before it waits, that a share without a memory limit leaves no room."""
+    if spec.memory.limit is not None or spec.memory.share is not None:
+        return
+    what = "a whole GPU" if spec.gpus == 1 else f"{spec.gpus} whole GPUs"
+    turn = " during its turn" if spec.turns else ""
+    note(f"without -m the share takes {what}{turn}; to leave room for others: -m 8GiB")
 
 
 def warn_unenforced(share: ShareView) -> None:

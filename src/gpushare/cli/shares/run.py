@@ -59,6 +59,8 @@ def run(
 ) -> None:
     """Run COMMAND in a share of a GPU, and release the share when COMMAND ends.
 
+    Without -m the share takes a whole GPU, and no other share can use it meanwhile.
+
     gpushare replaces itself with COMMAND, so signals, terminal and exit code are those of COMMAND.
     Exit codes before that: 75 no capacity (--no-wait), 124 timeout in the queue, 125 gpushare
     failed, 126 COMMAND cannot be executed, 127 COMMAND not found.

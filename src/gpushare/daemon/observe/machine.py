@@ -10,6 +10,7 @@ from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.model.gpu import Gpu, Machine
 from gpushare.model.ids import GpuId
 from gpushare.model.operations.cordon import NODE, Cordon
+from gpushare.model.units import Bytes
 from gpushare.store import Store
 
 
@@ -29,7 +30,7 @@ class ObservedMachine:
 
     async def _look(self) -> Machine:
         machine = await asyncio.to_thread(self._ports.machine, self._costs.all())
-        return self._with_cordons(machine)
+        return self._with_cordons(replace(machine, context=_by_model(machine)))
 
     def put_cordons(self) -> None:
         """Make `latest` agree with the cordons that are stored now."""
