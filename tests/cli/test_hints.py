@@ -48,7 +48,8 @@ def follow(daemon: Daemon, command: tuple[str, ...]) -> list[tuple[str, ...]]:
     """The commands that hints led to, until one succeeds or names none; fails at a circle."""
     way = [command]
     for _ in range(STEPS):
-        done = daemon.gpushare(*way[-1])
+        # A list that refreshes itself has no end.
+        done = daemon.gpushare(*(word for word in way[-1] if word != "--watch"))
         if done.returncode == 0 or not (named := commands_of(done.stderr)):
             return way
         assert named[0] not in way, f"{way} leads back to {named[0]}:\n{done.stderr}"

@@ -307,6 +307,13 @@ def test_what_it_takes_is_stated_before_it_waits(daemon: Daemon):
     assert "is queued" in second
 
 
+@pytest.mark.parametrize("machine", ["a10-2"], indirect=True)
 def test_several_whole_gpus_are_counted(daemon: Daemon):
-    done = daemon.gpushare("run", "-n", "2", "--no-wait", "--", "true")
+    done = daemon.gpushare("run", "-n", "2", "--", "true")
     assert "takes 2 whole GPUs" in done.stderr
+
+
+def test_a_program_in_the_background_takes_a_whole_gpu_too(daemon: Daemon):
+    done = daemon.gpushare("run", "--detach", "--", "true")
+    assert "takes a whole GPU" in done.stderr
+    assert "whole" not in done.stdout

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -68,13 +68,24 @@ def exec_program(path: str, argv: Sequence[str], entry: Entry, *, near: bool = T
 
 
 class QueueProgress:
-    """Prints on stderr what a queued share waits for: one line on a terminal, else one a change."""
+    """Prints on stderr what a queued share waits for: one line on a terminal, else one a change.
 
-    def __init__(self) -> None:
+    `begun` is called once, before the first line.
+    """
+
+    def __init__(self, begun: Callable[[], None] = lambda: None) -> None:
+        self._begun: Callable[[], None] | None = begun
         self._last = ""
         self._inline = sys.stderr.isatty()
 
+    def begin(self) -> None:
+        """The share was accepted."""
+        begun, self._begun = self._begun, None
+        if begun:
+            begun()
+
     def __call__(self, share: ShareView) -> None:
+        self.begin()
         position = share.queue.position if share.queue else 1
         text = f"gpushare: {share.name} is queued #{position}, {wait_reason(share)}".rstrip(", ")
         text = printable(text)
@@ -96,7 +107,7 @@ class QueueProgress:
 
 
 def say_whole_gpu(spec: ShareSpec) -> None:
-    """Say on stderr, before it waits, that a share without a memory limit leaves no room."""
+    """Say on stderr that a share without a memory limit leaves no room."""
     if spec.memory.limit is not None or spec.memory.share is not None:
         return
     what = "a whole GPU" if spec.gpus == 1 else f"{spec.gpus} whole GPUs"

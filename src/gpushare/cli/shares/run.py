@@ -24,7 +24,7 @@ from gpushare.model.view import CreateRequest, Plan, ShareView
 from gpushare.session.acquire import acquire, enter
 from gpushare.session.program_name import program_name
 
-from ._launch import QueueProgress, exec_program, find_program, warn_unenforced
+from ._launch import QueueProgress, exec_program, find_program, say_whole_gpu, warn_unenforced
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -93,12 +93,18 @@ def run(
     if detach:
         _detach(start, request, get, reconnecting(reconnect), output)
         return
-    with QueueProgress() as progress:
+    with QueueProgress(_begun(spec, output)) as progress:
         again = reconnecting(reconnect, progress.done)
         with get(client(), request, on_wait=progress, reconnect=again) as share:
+            progress.begin()
             progress.done()
             warn_unenforced(share)
             start(share, again)
+
+
+def _begun(spec: ShareSpec, output: Output) -> Callable[[], None]:
+    """What is said once the share is accepted, before it waits."""
+    return partial(say_whole_gpu, spec) if output.human else lambda: None
 
 
 def _start(
@@ -128,6 +134,7 @@ def _detach(
     keep = FORGET if request.forget else str(settings.output_keep)
     started = fork_to_background(log, socket, keep)
     if not isinstance(started, StartupPipe):
+        _begun(request.spec, output)()
         output.item(started, started.name, lambda: started.name)
         return
     # Only the program holds the share; its pid differs from the one in `request`.
