@@ -103,7 +103,7 @@ def run(
 
 
 def _begun(spec: ShareSpec, output: Output) -> Callable[[], None]:
-    """What is said once the share is accepted, before it waits."""
+    """What is reported once the share is accepted, before it waits."""
     return partial(say_whole_gpu, spec) if output.human else lambda: None
 
 

@@ -60,3 +60,15 @@ def _of(gpu: Gpu, cordons: Sequence[Cordon]) -> tuple[Cordon, ...]:
     """Those that hold shares off the GPU; an instance has those of the GPU that it is a part of."""
     targets = {NODE, gpu.uuid, gpu.parent}
     return tuple(cordon for cordon in cordons if cordon.target in targets)
+
+
+def _by_model(machine: Machine) -> dict[GpuId, Bytes]:
+    """What a context costs on each GPU; where that could not be measured, as on one of its model.
+
+    A GPU that is full, or has a program alone, admits no context to measure.
+    """
+    measured = [(gpu, cost) for gpu in machine.gpus if (cost := machine.context.get(gpu.uuid))]
+    models = {gpu.name: cost for gpu, cost in measured}
+    return {gpu.uuid: models[gpu.name] for gpu in machine.gpus if gpu.name in models} | {
+        gpu.uuid: cost for gpu, cost in measured
+    }
