@@ -79,7 +79,7 @@ def run(command: str, folder: Path, timeout: float) -> str:
     initrd.write_bytes(gzip.compress(_cpio(_files(kernel, command)), 1))
     done = subprocess.run(
         [
-            *(QEMU, "-accel", "tcg,thread=multi", "-m", "2048", "-smp", "2"),
+            *(QEMU, "-accel", "tcg,thread=multi", "-m", "6144", "-smp", "2"),
             *("-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"),
             *("-kernel", kernel, "-initrd", initrd),
             *("-append", f"console=ttyS0 quiet panic=-1 rdinit=/init {_SYSTEMD}"),
