@@ -58,17 +58,19 @@ def install(machine: dict[str, str]) -> None:
     Path("/usr/local/bin/gpushare").symlink_to(BIN / "gpushare")
     for unit in (DEPLOY / "systemd").glob("*.service"):
         (SYSTEM / unit.name).write_text(unit.read_text())
-    dropin = SYSTEM / "gpushare.service.d" / "here.conf"
-    dropin.parent.mkdir(parents=True)
-    lines = [f'Environment="{name}={value}"' for name, value in machine.items()]
+    environment = [f'Environment="{name}={value}"' for name, value in machine.items()]
     # The installation of a test is in /tmp, which the unit hides.
-    lines += [
-        f"BindReadOnlyPaths={BIN.parent} {DEPLOY.parent}",
-        "TimeoutStartSec=300",
-        "WatchdogSec=0",
-    ]
-    dropin.write_text("\n".join(["[Service]", *lines, ""]))
+    found = [f"BindReadOnlyPaths={BIN.parent} {DEPLOY.parent}"]
+    patience = ["TimeoutStartSec=300", "WatchdogSec=0"]
+    drop_in("gpushare-prepare", environment)
+    drop_in("gpushare", [*environment, *found, *patience])
     call("systemctl", "daemon-reload")
+
+
+def drop_in(unit: str, lines: list[str]) -> None:
+    path = SYSTEM / f"{unit}.service.d" / "here.conf"
+    path.parent.mkdir(parents=True)
+    path.write_text("\n".join(["[Service]", *lines, ""]))
 
 
 def check() -> None:

@@ -139,8 +139,8 @@ def prepare() -> None:
     \b
     gpushare daemon prepare
 
-    The unit of systemd runs this before the daemon, which it starts in a mount namespace of its
-    own and without the right to load kernel modules.
+    `gpushare-prepare.service` of systemd runs this before the daemon, which has a mount namespace
+    of its own there, and no right to load kernel modules.
     """
     from gpushare.daemon import prepare as run  # noqa: PLC0415 (start-up time)
 
