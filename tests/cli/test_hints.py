@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command that an error names leads on: following hints never comes back to where it began."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import gpushare
+from gpushare.cli._group import ALIASES, VERBS
+from gpushare.model.errors import catalogue
 from support.daemon import Daemon, until
 
 # Holds a state directory as a daemon does whose socket went with the runtime directory at logout.
@@ -155,3 +159,24 @@ def test_a_circle_is_noticed(unstarted: Daemon, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(unstarted, "gpushare", answer)
     with pytest.raises(AssertionError, match="leads back"):
         follow(unstarted, ("a",))
+
+
+def test_every_command_in_a_hint_of_the_source_exists():
+    """Hints are texts in the code; a command that was renamed must not live on in them."""
+    source = Path(gpushare.__file__).parent
+    known = {*VERBS, *ALIASES}
+    for file in sorted(source.rglob("*.py")):
+        for hint in hints_in(file):
+            for word in re.findall(r"(?:^|: |\()gpushare (\w+)", hint):
+                assert word in known, f"{file}: {hint}"
+
+
+def hints_in(file: Path) -> Iterator[str]:
+    """The last argument, or `hint`, of each error that the file makes."""
+    errors = {error.__name__ for error in catalogue().values()}
+    for node in ast.walk(ast.parse(file.read_text())):
+        if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in errors:
+            continue
+        keyword = [word.value for word in node.keywords if word.arg == "hint"]
+        for hint in keyword or node.args[2:3]:
+            yield ast.unparse(hint).strip("'\"f")

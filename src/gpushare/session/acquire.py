@@ -103,7 +103,7 @@ def until_granted(
         if left is not None and left <= 0:
             raise WaitTimeoutError(
                 f"share {share.name} is still queued",
-                f"{_reason(share)} for longer than {timeout} s",
+                f"after {timeout} s {_reason(share)}",
                 "increase --timeout, or see who holds the GPUs: gpushare ps",
             )
         pause = _POLL_SECONDS if left is None else Seconds(max(1, min(_POLL_SECONDS, round(left))))
