@@ -4,11 +4,13 @@
 import json
 import os
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from support.cuda_memory import CUDA_MEMORY
 from support.daemon import Daemon, until
 from support.machine import Machine
 
@@ -70,6 +72,16 @@ def test_the_end_of_the_share_and_its_peak_are_kept(daemon: Daemon) -> None:
     assert str(view["ended"]) >= str(view["started"])
     assert daemon.json("show", "job")["memory"]["peak"] is not None
     assert view["output"] is None
+
+
+def test_the_peak_is_that_of_the_program_and_not_of_the_probe(daemon: Daemon) -> None:
+    source = CUDA_MEMORY + "fill(256 << 20, 7)\n"
+    words = ("run", "-m", "8GiB", "--name", "job", "--", sys.executable, "-c", source)
+    assert daemon.gpushare(*words).returncode == 0
+    ended(daemon, "job")
+
+    peak = daemon.json("show", "job")["memory"]["peak"]
+    assert 256 << 20 <= peak < 2 << 30  # with its context
 
 
 def test_the_last_output_of_a_detached_program_is_kept(daemon: Daemon) -> None:

@@ -141,6 +141,8 @@ struct gpushare_grant {
  */
 int gpushare_region_create(const char *path, const struct gpushare_grant *grants, unsigned count);
 int gpushare_region_set_limit(const char *path, const char *uuid, uint64_t limit);
+/* What it was before a probe: a probe fills the limit, and is no program of the share. */
+int gpushare_region_set_peak(const char *path, const char *uuid, uint64_t peak);
 int gpushare_region_set_flags(const char *path, uint32_t flags);
 
 /* Orders every process of the share off the GPU, all but `keep` bytes on each, or back. */

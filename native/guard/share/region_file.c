@@ -117,6 +117,19 @@ GS_EXPORT int gpushare_region_set_limit(const char *path, const char *uuid, uint
     return result;
 }
 
+GS_EXPORT int gpushare_region_set_peak(const char *path, const char *uuid, uint64_t peak)
+{
+    struct gs_region copy;
+    int fd = open_policy(path, &copy);
+    if (fd < 0)
+        return fd;
+    int gpu = find_gpu(&copy, uuid), result = gpu < 0 ? gpu : 0;
+    if (gpu >= 0 && !put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, peak)), &peak, 8))
+        result = -EIO;
+    close(fd);
+    return result;
+}
+
 GS_EXPORT int gpushare_region_set_flags(const char *path, uint32_t flags)
 {
     struct gs_region copy;

@@ -75,6 +75,8 @@ static void counts_and_refuses(void)
     CHECK(gpushare_region_set_limit(path, "GPU-unknown", 2 * MIB) == -ENODEV);
     CHECK(!gs_region_reserve(region, slot, 0, 0) && gs_region_used(region, 0) == 4 * MIB);
     CHECK(region->gpu[0].generation == 1);
+    CHECK(gpushare_region_set_peak(path, "GPU-unknown", 1) == -ENODEV);
+    CHECK(gpushare_region_set_peak(path, grant.uuid, 1) == 0 && region->gpu[0].peak == 1);
     gs_region_unmap(region);
 }
 

@@ -48,6 +48,7 @@ def _load(path: Path) -> ctypes.CDLL:
     # Without argtypes ctypes passes integers as C int, which cuts sizes of 64 bits.
     loaded.gpushare_region_create.argtypes = [text, ctypes.c_void_p, number]
     loaded.gpushare_region_set_limit.argtypes = [text, text, word]
+    loaded.gpushare_region_set_peak.argtypes = [text, text, word]
     loaded.gpushare_region_set_flags.argtypes = [text, ctypes.c_uint32]
     loaded.gpushare_region_suspend.argtypes = [text, word]
     loaded.gpushare_region_resume.argtypes = [text]

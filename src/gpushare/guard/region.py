@@ -161,6 +161,13 @@ class Region:
             raise NoSuchGpuError(f"the region {self.path} has no GPU {gpu}")
         self._check(result)
 
+    def set_peak(self, gpu: GpuId, peak: Bytes) -> None:
+        """Forget what a probe had at most; what is in use counts in any case."""
+        result = library().gpushare_region_set_peak(os.fsencode(self.path), gpu.encode(), peak)
+        if result == -errno.ENODEV:
+            raise NoSuchGpuError(f"the region {self.path} has no GPU {gpu}")
+        self._check(result)
+
     def set_flags(self, flags: Flag) -> None:
         """For processes that start from now on."""
         self._check(library().gpushare_region_set_flags(os.fsencode(self.path), flags))

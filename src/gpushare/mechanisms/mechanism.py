@@ -14,7 +14,7 @@ Invariants:
 - Facts about a mechanism that other rooms need are in its `Promise`.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import reduce
@@ -221,6 +221,10 @@ class Mechanism(Protocol):
         """
         ...
 
+    def put_peak(self, share: Share, peak: Mapping[GpuId, Bytes]) -> None:
+        """Let `peak` be the most that the share's programs had: what a probe had does not count."""
+        ...
+
     def host_left(self, share: Share) -> Bytes | None:
         """Host memory that suspending the share may still take; None: it takes none of ours."""
         ...
@@ -286,6 +290,9 @@ class PassiveMechanism:
 
     def move(self, share: Share, grants: Sequence[GpuGrant], left: Sequence[GpuId]) -> None:
         """Nothing of it depends on a GPU."""
+
+    def put_peak(self, share: Share, peak: Mapping[GpuId, Bytes]) -> None:
+        """It keeps none."""
 
     def host_left(self, share: Share) -> Bytes | None:  # noqa: ARG002
         return None

@@ -17,7 +17,7 @@ Invariants:
 """
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import reduce
 
@@ -262,6 +262,12 @@ class Mechanisms:
                 mechanism.move(moved, to.grants, left)
         # The device rule of the control group names GPUs, so it is written again for the new ones.
         self.prepare(moved)
+
+    def put_peak(self, share: Share, peak: Mapping[GpuId, Bytes]) -> None:
+        """Let `peak` be the most that the share's programs had; raises HardwareError."""
+        with _explained(share):
+            for mechanism in self._mechanisms(share):
+                mechanism.put_peak(share, peak)
 
     def host_left(self, share: Share) -> Bytes | None:
         """Host memory that suspending the share may still take; None: not known."""

@@ -17,11 +17,11 @@ from .contexts import ContextCosts
 from .cordons import Cordons, StoredCordon
 from .database import Database
 from .decisions import Decisions
+from .ended.outputs import Outputs
 from .events import Events
 from .intents import Act, Intent, Intents
 from .lock import StateLock
 from .losses import find_losses
-from .outputs import Outputs
 from .policy import Policies
 from .profiles import Profiles
 from .reserve import Reserve

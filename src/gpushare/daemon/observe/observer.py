@@ -4,6 +4,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import structlog
@@ -57,14 +58,18 @@ class Observer:
         """Wait for a probe of the share and count what it was refused."""
         # Observed past the cache on both sides, so that the difference is the probe's as far as
         # possible.
-        before = (await in_own_thread(self._observe_one, share)).denied or 0
+        before = await in_own_thread(self._observe_one, share)
         self._probing[share.id] += 1
         try:
             result = await probe
         finally:
             self._probing[share.id] -= 1
         after = (await in_own_thread(self._observe_one, share)).denied or 0
-        self._probed[share.id] = self._probed.get(share.id, 0) + max(0, after - before)
+        refused = max(0, after - (before.denied or 0))
+        self._probed[share.id] = self._probed.get(share.id, 0) + refused
+        # Without it the peak of the share's programs would be the limit, which a probe fills.
+        with suppress(GpushareError):
+            await in_own_thread(self._ports.mechanisms.put_peak, share, before.peak)
         return result
 
     async def look(self, shares: Sequence[Share], *, age: float = 0) -> None:

@@ -20,7 +20,7 @@ Invariants:
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -205,6 +205,11 @@ class Guard(PassiveMechanism):
 
     def resume(self, share: Share) -> None:
         Region(self._path(share)).resume()
+
+    def put_peak(self, share: Share, peak: Mapping[GpuId, Bytes]) -> None:
+        region = Region(self._path(share))
+        for gpu in region.limits():
+            region.set_peak(gpu, peak.get(gpu, Bytes(0)))
 
     def host_left(self, share: Share) -> Bytes | None:
         return self._pools.left(share.uid)

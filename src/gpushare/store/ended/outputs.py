@@ -3,8 +3,7 @@
 
 from gpushare.model.ids import ShareId
 from gpushare.model.state.program_end import RecordBounds
-
-from .database import Database
+from gpushare.store.database import Database
 
 
 class Outputs:
