@@ -48,9 +48,8 @@ class FilteredApp:
 
     def __init__(self, status: int = 200, **rules) -> None:
         self.clock, self.audit, self.passed, self.status = Clock(), Heard(), [], status
-        self.gate = RequestFilter(
-            self._behind, Names(), self.audit, FilterSettings(elapsed=self.clock, **rules)
-        )
+        self.rules = FilterSettings(elapsed=self.clock, **rules)
+        self.gate = RequestFilter(self._behind, Names(), self.audit, self.rules)
 
     async def _behind(self, scope, receive, send):
         self.passed.append(scope["state"]["caller"])
@@ -79,6 +78,19 @@ class FilteredApp:
         }
         asyncio.run(self.gate(scope, None, send))
         return sent
+
+
+def test_limits_and_names_can_change_while_requests_come():
+    app = FilteredApp(rate=1, burst=1)
+    assert [app.ask(peer=peer(7))[0] for _ in range(2)] == [200, 429]
+
+    app.rules.rate, app.rules.burst = 1000, 50
+    app.clock.seconds += 1
+
+    assert [app.ask(peer=peer(7))[0] for _ in range(40)] == [200] * 40
+    assert app.ask(remote="10.0.0.1")[0] == 200
+    app.rules.hosts = frozenset()
+    assert app.ask(remote="10.0.0.1")[0] == 403
 
 
 def peer(uid: int) -> Caller:

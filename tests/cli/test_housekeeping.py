@@ -149,6 +149,10 @@ def test_shells_complete_verbs_shares_gpus_and_codes(daemon: Daemon) -> None:
     assert complete(daemon, "ver") == ["verify", "version"]
     assert complete(daemon, "show", "note") == ["notebook"]
     assert complete(daemon, "run", "--gpu", "GPU-")[0].startswith("GPU-")
+    for verb in ("cordon", "drain", "uncordon"):
+        assert complete(daemon, verb, "n") == ["node"]
+        assert complete(daemon, verb, "0") == ["0"]
+    assert complete(daemon, "daemon", "rel") == ["reload"]
     assert complete(daemon, "explain", "GS170") == [f"GS170{n}" for n in range(1, 7)]
 
 

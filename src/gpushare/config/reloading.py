@@ -30,6 +30,10 @@ RELOADABLE = frozenset(
         "audit_size",
         "audit_days",
         "audit_keep",
+        # Commands and libraries read these themselves, each time they start.
+        "reconnect_timeout",
+        "output_keep",
+        "log_keep",
     }
 )
 

@@ -88,3 +88,15 @@ def test_what_was_known_counts_while_it_does_not_answer(accounts, directory, now
         assert accounts.role(HANGS) is Role.OPERATOR
 
     asyncio.run(story())
+
+
+def test_groups_can_change_while_the_daemon_runs(accounts):
+    async def story():
+        await accounts.know(KNOWN)
+        assert accounts.role(KNOWN) is Role.OPERATOR
+        accounts.put_groups((), ("ops",))
+        assert accounts.role(KNOWN) is Role.VIEWER
+        accounts.put_groups((), ())
+        assert accounts.role(KNOWN) is Role.USER
+
+    asyncio.run(story())
