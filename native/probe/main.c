@@ -69,29 +69,30 @@ static bool add_limit(char *text)
     return *end == 0 && options.limit[at] > 0;
 }
 
+static const struct option long_options[] = {{"attempt", no_argument, NULL, 'a'},
+                                             {"fill", no_argument, NULL, 'f'},
+                                             {"context-only", no_argument, NULL, 'c'},
+                                             {"limit", required_argument, NULL, 'l'},
+                                             {"path", required_argument, NULL, 'p'},
+                                             {"no-escapes", no_argument, NULL, 'n'},
+                                             {"timeout", required_argument, NULL, 't'},
+                                             {"outside", no_argument, NULL, 'o'},
+                                             {"linger", required_argument, NULL, 'i'},
+                                             {"look", no_argument, NULL, 'k'},
+                                             {"compute", no_argument, NULL, 'u'},
+                                             {"hold", no_argument, NULL, 'h'},
+                                             {"load", no_argument, NULL, 'd'},
+                                             {"trick", required_argument, NULL, 'r'},
+                                             {"barrier", required_argument, NULL, 'b'},
+                                             {"parts", required_argument, NULL, 's'},
+                                             {"no-compute", no_argument, NULL, 'm'},
+                                             {"scrub", no_argument, NULL, 'z'},
+                                             {"bytes", required_argument, NULL, 'y'},
+                                             {"look-only", no_argument, NULL, 'w'},
+                                             {NULL, 0, NULL, 0}};
+
 static bool parse(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"attempt", no_argument, NULL, 'a'},
-                                                 {"fill", no_argument, NULL, 'f'},
-                                                 {"context-only", no_argument, NULL, 'c'},
-                                                 {"limit", required_argument, NULL, 'l'},
-                                                 {"path", required_argument, NULL, 'p'},
-                                                 {"no-escapes", no_argument, NULL, 'n'},
-                                                 {"timeout", required_argument, NULL, 't'},
-                                                 {"outside", no_argument, NULL, 'o'},
-                                                 {"linger", required_argument, NULL, 'i'},
-                                                 {"look", no_argument, NULL, 'k'},
-                                                 {"compute", no_argument, NULL, 'u'},
-                                                 {"hold", no_argument, NULL, 'h'},
-                                                 {"load", no_argument, NULL, 'd'},
-                                                 {"trick", required_argument, NULL, 'r'},
-                                                 {"barrier", required_argument, NULL, 'b'},
-                                                 {"parts", required_argument, NULL, 's'},
-                                                 {"no-compute", no_argument, NULL, 'm'},
-                                                 {"scrub", no_argument, NULL, 'z'},
-                                                 {"bytes", required_argument, NULL, 'y'},
-                                                 {"look-only", no_argument, NULL, 'w'},
-                                                 {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
         switch (option) {
         case 'a': options.attempt.mode = ATTEMPT; break;

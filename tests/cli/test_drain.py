@@ -67,7 +67,7 @@ def test_gpus_ps_status_and_metrics_show_it(daemon: Daemon) -> None:
     listed = daemon.gpushare("gpus")
     assert "cordoned" in listed.stdout
     assert "with the whole machine" in listed.stderr
-    assert "GPU 0 is cordoned" in daemon.gpushare("ps").stderr
+    assert "GPU 0 takes no new shares: it is cordoned" in daemon.gpushare("ps").stderr
     assert "(cordoned)" in daemon.gpushare().stdout
     daemon.gpushare("uncordon", "node")
     assert "cordoned" not in daemon.gpushare("gpus").stdout
@@ -136,7 +136,7 @@ def test_drain_waits_for_shares_to_end(daemon: Daemon) -> None:
             out, err = drain.communicate(timeout=60)
         assert (drain.returncode, out.strip()) == (0, "0")
         assert "is drained" in err
-    assert "draining" in daemon.gpushare("gpus").stdout
+    assert "drained" in daemon.gpushare("gpus").stdout
 
 
 @pytest.mark.parametrize("how", ["ctrl-c", "timeout"])
@@ -154,6 +154,7 @@ def test_who_stops_waiting_leaves_it_cordoned(daemon: Daemon, how: str) -> None:
     assert drain.returncode == (130 if how == "ctrl-c" else 124)
     assert "stays cordoned" in err
     assert gpu(daemon, 0)["cordons"]
+    assert "draining" in daemon.gpushare("gpus").stdout
     assert [share["name"] for share in daemon.shares()] == ["stays"]
 
 

@@ -8,17 +8,19 @@ from gpushare.model.view import GpuView
 
 
 def brief(gpu: GpuView) -> str:
-    """For the column HEALTH: `cordoned` or `draining`; "" for a GPU that is offered."""
+    """For the column HEALTH: `cordoned`, `draining` or `drained`; "" for a GPU that is offered."""
     if not gpu.cordons:
         return ""
-    return "draining" if any(cordon.drain for cordon in gpu.cordons) else "cordoned"
+    if not any(cordon.drain for cordon in gpu.cordons):
+        return "cordoned"
+    return "draining" if gpu.memory.granted else "drained"
 
 
 def ps_notes(gpus: Sequence[GpuView]) -> Iterator[str]:
     """For `ps`: GPUs that take no new share."""
     for gpu in gpus:
         if gpu.cordons:
-            yield f"GPU {gpu.index} {gpu.cordons[0].text}: no new share is placed there"
+            yield f"GPU {gpu.index} takes no new shares: it {gpu.cordons[0].text}"
 
 
 def target_name(target: str) -> str:

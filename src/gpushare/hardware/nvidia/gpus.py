@@ -287,9 +287,9 @@ class NvmlGpus:
         for gpu in self.gpus():
             if gpu.parent is None and not gpu.health.lost:
                 handle = self._nvml.handle(gpu.uuid)
-                # One by one: drivers before 570 do not know the second and would refuse both.
-                for kind in (_XID, _RECOVERY):
-                    self._nvml.get("nvmlDeviceRegisterEvents", handle, kind, events)
+                # A driver that does not know the second kind could refuse both.
+                known = self._nvml.get("nvmlDeviceGetSupportedEventTypes", handle, default=0)
+                self._nvml.get("nvmlDeviceRegisterEvents", handle, _XID | known & _RECOVERY, events)
         return events
 
     def _drain(self, timeout: int) -> Iterator[Xid]:
