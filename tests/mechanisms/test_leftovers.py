@@ -11,6 +11,7 @@ import pytest
 
 from gpushare.guard import GpuPage, Region, RegionGrant, SharePolicy, Swap, library_path
 from gpushare.hardware.linux.processes import ProcProcesses
+from gpushare.hardware.ports import home_of
 from gpushare.mechanisms.compute_lock import ComputeLock
 from gpushare.mechanisms.guard.living import LivingSlots
 from gpushare.mechanisms.leftovers import KnownShares, Leftovers
@@ -201,3 +202,14 @@ def test_the_compute_mode_that_was_set_for_a_share_that_is_gone_is_put_back(rema
     assert modes.compute_mode(GPU) is ComputeMode.EXCLUSIVE_PROCESS
     assert clean(remains, KnownShares(living=())) == {GPU: ""}
     assert modes.compute_mode(GPU) is ComputeMode.DEFAULT
+
+
+def test_an_mps_daemon_of_several_gpus_whose_shares_are_gone_ends(remains):
+    gpus = (GpuId("GPU-1"), GpuId("GPU-0"))
+    remains.mps.held = {gpus: {GONE}, gpus[:1]: {LIVING}}
+    (found,) = remains.find(KNOWN)
+    assert found.gpus == gpus
+    assert found.name.endswith(home_of(gpus))
+    assert remains.homes() == {home_of(gpus), "GPU-1"}
+    assert clean(remains) == {home_of(gpus): ""}
+    assert remains.homes() == {"GPU-1"}
