@@ -25,11 +25,13 @@ _LINES = 8  # for GPUs and waiting shares; the sum and the hint take two more
 
 def status() -> None:
     """Print the GPUs, the shares, the queue and a hint."""
+    notices: Sequence[str] = ()
     try:
         shares: Sequence[ShareView] | None = client().shares()
+        notices = client().version().notices
     except DaemonUnreachableError:
         shares = None
-    for line in lines(gpus(), shares):
+    for line in (*lines(gpus(), shares), *_found(notices)):
         click.echo(printable(line))
 
 
@@ -46,6 +48,12 @@ def lines(gpus: "Sequence[GpuView]", shares: "Sequence[ShareView] | None") -> li
             f"… and {len(gpu_lines) - room + 1} more: gpushare gpus",
         ]
     return [*(gpu_lines or ["no GPU found"]), _sum(shares), *waiting, _hint(gpus, shares)]
+
+
+def _found(notices: "Sequence[str]") -> list[str]:
+    """In place of all of them, so that the overview stays short."""
+    count = f"{len(notices)} things" if len(notices) > 1 else "1 thing"
+    return [f"state: {count} found at start: gpushare daemon status"] if notices else []
 
 
 def _gpu_line(gpu: "GpuView") -> str:

@@ -79,6 +79,7 @@ async def _serve(settings: Settings, step: Step, reread: Reread, *, accept_loss:
             store.forget_restore()
         for loss in store.losses:
             parts.bus.publish("state.lost", loss)
+        parts.start_comparison.add(store.losses)
         try:
             await _run(settings, parts, audit)
         finally:
@@ -96,6 +97,7 @@ async def _run(settings: Settings, parts: Parts, audit: AuditWriter) -> None:
     parts.ports.mechanisms.released = parts.scrubber.released
     stopping = asyncio.Event()
     _on_signals(stopping.set, partial(_reload, parts))
+    await parts.start_comparison.run()
     await parts.core.reconcile()
     await parts.leftovers.report_unknown()
     # After the first pass: no caller meets a share with an act that a crash cut short.

@@ -20,6 +20,8 @@ from gpushare.daemon.audit.audit_service import DaemonAudit
 from gpushare.daemon.audit.forward import forwarder
 from gpushare.daemon.audit.writer import AuditWriter
 from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.loop.migration import Migration
+from gpushare.daemon.loop.start_comparison import StartComparison
 from gpushare.daemon.services.admission import Admission
 from gpushare.daemon.services.backups import DaemonBackups
 from gpushare.daemon.services.cordons import DaemonCordons
@@ -71,6 +73,26 @@ class Parts(LoopParts):
     @cached_property
     def visibility(self) -> VisibilityFilter:
         return VisibilityFilter(self.store, self.ports.processes, self.access)
+
+    @cached_property
+    def migration(self) -> Migration:
+        return Migration(
+            self.executor,
+            self.transitions,
+            machine=self.machine,
+            observer=self.observer,
+            placement=self.placement,
+        )
+
+    @cached_property
+    def start_comparison(self) -> StartComparison:
+        return StartComparison(
+            self.store,
+            self.ports,
+            self.bus,
+            unknown=self.unknown,
+            forget=lambda share: self.executor.forget(share.id),
+        )
 
     # Audit
 
@@ -231,7 +253,13 @@ class Parts(LoopParts):
             escapes=self.escapes,
             ends=self.ends,
             views=self.views,
-            machine=DaemonMachine(self.store, self.ports, self.machine, self.visibility),
+            machine=DaemonMachine(
+                self.store,
+                self.ports,
+                self.machine,
+                self.visibility,
+                self.start_comparison.notices,
+            ),
             figures=Metrics(self.core, self.observer, self.anomalies, self.ports.clock),
             identity=self.tokens,
             tokens=self.tokens,

@@ -22,6 +22,7 @@ from gpushare.hardware.nvidia.clearing import not_cleared
 from gpushare.hardware.ports import Activity
 from gpushare.hardware.simulated.presence import machine_folder
 from gpushare.mechanisms.guard.living import LivingSlots
+from gpushare.mechanisms.guard.living_shares import living_shares
 from gpushare.mechanisms.guard.swap_pools import SwapPools, SwapSettings
 from gpushare.mechanisms.leftovers import Leftovers
 from gpushare.mechanisms.registry import load, lock_of
@@ -72,6 +73,7 @@ def host_ports(settings: Settings, store: Store) -> HostPorts:
         boot=boot_id(),
         host_memory=_host_memory(settings, host),
         not_cleared=not_cleared,
+        living_shares=partial(living_shares, runtime, host.processes),
     )
 
 

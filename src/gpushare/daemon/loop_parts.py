@@ -27,7 +27,6 @@ from gpushare.daemon.loop.core import Core
 from gpushare.daemon.loop.escape_acts import EscapeActs
 from gpushare.daemon.loop.escapes import EscapeWatch
 from gpushare.daemon.loop.faults import Faults
-from gpushare.daemon.loop.migration import Migration
 from gpushare.daemon.loop.monitor import Monitor
 from gpushare.daemon.loop.proofs import Proofs
 from gpushare.daemon.loop.reconcile import Reconciler
@@ -36,6 +35,7 @@ from gpushare.daemon.loop.upkeep import Upkeep
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.observe.share_processes import ShareProcesses
+from gpushare.daemon.observe.unknown_shares import UnknownShares
 from gpushare.daemon.placement.placement import PlacementService
 from gpushare.daemon.placement.queue import Queue
 from gpushare.daemon.placement.reclaimer import Reclaimer
@@ -95,6 +95,10 @@ class LoopParts:
     @cached_property
     def processes(self) -> ShareProcesses:
         return ShareProcesses(self.ports, self.observer, self.wake)
+
+    @cached_property
+    def unknown(self) -> UnknownShares:
+        return UnknownShares(self.store, self.ports)
 
     # Acts
 
@@ -247,6 +251,7 @@ class LoopParts:
             observer=self.observer,
             processes=self.processes,
             acts=self.acts,
+            unknown=self.unknown,
             refusals=self.reclaimer.refusals,
         )
 
@@ -277,16 +282,6 @@ class LoopParts:
             placement=self.placement,
             memory_turns=self.memory_turns,
             expiry=self.expiry,
-        )
-
-    @cached_property
-    def migration(self) -> Migration:
-        return Migration(
-            self.executor,
-            self.transitions,
-            machine=self.machine,
-            observer=self.observer,
-            placement=self.placement,
         )
 
     @cached_property

@@ -129,6 +129,12 @@ _MACHINE = (
         when="The state file has lost changes or rows, and the daemon started without them",
         level=Severity.ERROR,
     ),
+    EventType(
+        type="state.repaired",
+        when="At start a share's record and the machine contradicted each other: see the message",
+        level=Severity.WARNING,
+        share=True,
+    ),
     EventType(type="state.backed_up", when="A backup of the state was made"),
     EventType(
         type="state.restored",

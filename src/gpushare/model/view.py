@@ -315,7 +315,10 @@ class DecisionView(Value):
 
 
 class VersionView(Value):
+    """`notices`: what the daemon found wrong with its state when it started; for operators."""
+
     version: str
     api: str = "v1"
     driver: str = ""
     pid: int = 0
+    notices: tuple[str, ...] = ()

@@ -12,16 +12,16 @@ from gpushare.store.audit.marks import Marks
 from gpushare.store.audit.witness import audited
 
 from . import backup
-from .commit_mark import CommitMark, mark_paths
 from .contexts import ContextCosts
 from .cordons import Cordons, StoredCordon
 from .database import Database
 from .decisions import Decisions
 from .ended.outputs import Outputs
 from .events import Events
+from .integrity.commit_mark import CommitMark, mark_paths
+from .integrity.losses import find_losses
 from .intents import Act, Intent, Intents
 from .lock import StateLock
-from .losses import find_losses
 from .policy import Policies
 from .profiles import Profiles
 from .reserve import Reserve

@@ -33,7 +33,7 @@ from gpushare.model.errors import (
     StateVersionError,
 )
 
-from . import sums
+from .integrity import sums
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BUSY_MS = 5000  # for another program that reads or copies the file

@@ -8,8 +8,8 @@ from gpushare.model.event import Event
 from gpushare.model.ids import GpuId, ShareId
 
 from .bodies import Body
-from .commit_mark import CommitMark
 from .database import Database
+from .integrity.commit_mark import CommitMark
 
 KEPT = 10_000
 _BODY = Body(Event)

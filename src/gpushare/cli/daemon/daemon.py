@@ -102,7 +102,8 @@ def status(*, output: "Output") -> None:
     """Show whether a daemon answers. Exit code 6 if none does."""
     daemon = local_client()
     version = daemon.version()
-    lines = (f"pid      {version.pid}", f"version  {version.version}", f"socket   {daemon.where}")
+    lines = [f"pid      {version.pid}", f"version  {version.version}", f"socket   {daemon.where}"]
+    lines += [f"notice   {notice}" for notice in version.notices]
     output.item(version, str(version.pid), lambda: "\n".join(lines))
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from gpushare.hardware.linux.census import Census
 from gpushare.hardware.linux.residents import Residents
 from gpushare.hardware.ports import Cgroups, Checkpoints, Clock, Gpus, Processes
+from gpushare.mechanisms.guard.living_shares import LivingShare
 from gpushare.mechanisms.leftovers import KnownShares
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.edits import Edits
@@ -66,6 +67,7 @@ class HostPorts:
     pids that used a GPU since a time (None: unknown). `signal` sends one through a
     pidfd. `boot` is the kernel's boot id, `host_memory` the bytes that suspended shares may
     have together. `not_cleared`: why the driver does not clear freed memory; "": it does.
+    have together. `living_shares`: those with programs, whether the state knows them or not.
     """
 
     gpus: Gpus
@@ -86,3 +88,4 @@ class HostPorts:
     boot: str
     host_memory: Bytes
     not_cleared: Callable[[], str] = lambda: ""
+    living_shares: Callable[[], Sequence[LivingShare]] = tuple

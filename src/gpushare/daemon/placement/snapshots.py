@@ -12,6 +12,7 @@ from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.observe.share_processes import ShareProcesses
+from gpushare.daemon.observe.unknown_shares import UnknownShares
 from gpushare.daemon.policies.usage import rolled_up
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.gpu import Gpu, Machine
@@ -39,14 +40,17 @@ class Snapshots:
         observer: Observer,
         processes: ShareProcesses,
         acts: ActsInProgress,
+        unknown: UnknownShares,
         refusals: Callable[[], Mapping[Rung, Mapping[ShareId, str]]] = dict,
     ) -> None:
         self._store, self._ports = store, ports
         self._machine, self._observer, self._processes = machine, observer, processes
         self._acts, self._refusals = acts, refusals
+        self._unknown = unknown
 
     def take(self, queue: Sequence[Request] = ()) -> Snapshot:
         """The state now. `queue` is served before the request at hand."""
+        self._unknown.refresh()
         machine = self._machine.latest
         living = self._store.shares.living()
         holding = self._holding(living)
@@ -135,9 +139,11 @@ class Snapshots:
         """
         ours = {process.pid for share in holding for process in self._processes.shown(share)}
         # A process for which the driver gives no figure counts as nothing.
-        others = (p for p in self._ports.programs(gpu) if p.pid not in ours)
+        programs = self._ports.programs(gpu)
+        others = (p for p in programs if p.pid not in ours and p.pid not in self._unknown.pids)
+        unknown = self._unknown.in_use(gpu, programs)
         remaining = sum(self._remaining(machine, gpu, share) for share in holding if share.aside)
-        return Bytes(sum(process.memory or 0 for process in others) + remaining)
+        return Bytes(sum(process.memory or 0 for process in others) + unknown + remaining)
 
     def _remaining(self, machine: Machine, gpu: Gpu, share: Share) -> int:
         """The contexts of its programs, and memory that may stay while it waits for its turn."""

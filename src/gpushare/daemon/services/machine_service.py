@@ -3,7 +3,7 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gpushare.daemon.access.visibility import VisibilityFilter
 from gpushare.daemon.base.host_ports import HostPorts
@@ -23,9 +23,11 @@ class DaemonMachine:
         ports: HostPorts,
         machine: ObservedMachine,
         visibility: VisibilityFilter,
+        notices: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self._store, self._ports = store, ports
         self._machine, self._visibility = machine, visibility
+        self._notices = notices
 
     async def gpus(self, caller: Caller) -> Sequence[GpuView]:
         """Looks at the machine again; raises HardwareError. Processes of others are left out."""
@@ -37,8 +39,14 @@ class DaemonMachine:
         views = (gpu_view(gpu, machine, holding, trouble.get(gpu.uuid, "")) for gpu in machine.gpus)
         return [self._visibility.gpu(view, caller) for view in views]
 
-    async def version(self) -> VersionView:
-        return VersionView(version=__version__, driver=await self.driver(), pid=os.getpid())
+    async def version(self, *, operator: bool = False) -> VersionView:
+        """`operator`: with what was found at start, which names shares of all users."""
+        return VersionView(
+            version=__version__,
+            driver=await self.driver(),
+            pid=os.getpid(),
+            notices=self._notices() if operator else (),
+        )
 
     async def driver(self) -> str:
         """Empty on a machine without a driver."""

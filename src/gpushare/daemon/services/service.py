@@ -211,8 +211,8 @@ class DaemonService:
     async def gpus(self, caller: Caller) -> Sequence[GpuView]:
         return await self.machine.gpus(caller)
 
-    async def version(self, caller: Caller) -> VersionView:  # noqa: ARG002
-        return await self.machine.version()
+    async def version(self, caller: Caller) -> VersionView:
+        return await self.machine.version(operator=self.access.all(caller))
 
     def events(self, since: int, caller: Caller) -> AsyncIterator[Event]:
         """Raises RateLimitedError while the caller has as many streams as a user may have."""

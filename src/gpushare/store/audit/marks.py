@@ -6,8 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 from gpushare.model.audit import Mark
-from gpushare.store.commit_mark import CommitMark
 from gpushare.store.database import Database
+from gpushare.store.integrity.commit_mark import CommitMark
 
 _SELECT = "SELECT seq, hash FROM audit WHERE path = ?"
 

@@ -16,9 +16,9 @@ from gpushare.model.errors import StateError
 from gpushare.model.state.backup import Manifest
 from gpushare.store.audit.files import Files
 from gpushare.store.audit.witness import audited
-from gpushare.store.commit_mark import known_numbers
 from gpushare.store.database import Database
 from gpushare.store.events import last_number, raise_number
+from gpushare.store.integrity.commit_mark import known_numbers
 from gpushare.store.policy import Policies
 from gpushare.store.shares import Shares
 from gpushare.store.tokens import StoredTokens

@@ -22,9 +22,9 @@ from gpushare.model.errors import (
 )
 from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.state.backup import Manifest, RestoreNote, RestoreReport
-from gpushare.store.commit_mark import mark_paths
 from gpushare.store.database import Database, newest_schema
-from gpushare.store.examination import examine
+from gpushare.store.integrity.commit_mark import mark_paths
+from gpushare.store.integrity.examination import examine
 from gpushare.store.lock import StateLock
 from gpushare.store.shares import Shares
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- A checksum of each row whose values are not all covered by the checksum of a body (store/sums.py).
+-- A checksum of each row whose values are not all covered by the checksum of a body (store/integrity/sums.py).
 
 ALTER TABLE tokens ADD COLUMN sum INTEGER;
 ALTER TABLE intents ADD COLUMN sum INTEGER;

@@ -19,12 +19,12 @@ from gpushare.model.policy.view import PolicyView
 from gpushare.model.profile import Runs
 from gpushare.model.share import Share, Verification
 from gpushare.model.value import Value
+from gpushare.store.bodies import Body
+from gpushare.store.cordons import StoredCordon
+from gpushare.store.database import Database
+from gpushare.store.intents import Intent
 
 from . import sums
-from .bodies import Body
-from .cordons import StoredCordon
-from .database import Database
-from .intents import Intent
 
 
 class Damage(NamedTuple):

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gpushare.model.errors import StateCorruptError, StateLostError
+from gpushare.store.audit.witness import Audited
+from gpushare.store.database import Database
+from gpushare.store.events import last_number, raise_number
 
-from .audit.witness import Audited
 from .commit_mark import CommitMark
-from .database import Database
-from .events import last_number, raise_number
 from .examination import Damage, examine, put_aside
 
 _SHOWN = 3

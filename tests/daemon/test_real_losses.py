@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that are lost or put back while a daemon is down: found and reported at the next start."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from gpushare.guard import Region
+from gpushare.model.units import GIB, Bytes
+from support.program import training
+
+
+def refused(daemon) -> str:
+    """What a start says that fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gpushare.cli", "daemon"],
+        env=daemon.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    return done.stderr
+
+
+def busy(daemon) -> None:
+    """Changes of every kind, the last of them not in state.db itself."""
+    daemon.gpushare("tenant", "set", "lab", "--weight", "3")
+    daemon.gpushare("create", "-m", "2GiB", "--name", "held")
+
+
+def remove(daemon, *names: str) -> None:
+    for name in names:
+        for path in (*daemon.state.glob(name), *daemon.runtime.glob(name)):
+            path.unlink()
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        ("state.db-wal", "state.db-shm"),
+        ("state.db-wal", "state.db-shm", "state.mark"),
+        ("state.db-wal", "state.db-shm", "state*.mark"),  # the audit log knows
+        ("state.db-wal", "state.db-shm", "state.mark", "audit.jsonl", "audit.mark"),
+    ],
+)
+def test_a_lost_write_ahead_log_is_refused(daemon, lost):
+    busy(daemon)
+    daemon.kill()
+    remove(daemon, *lost)
+    assert "GS1605" in refused(daemon)
+    daemon.start("--accept-loss")
+    assert "older copy" in daemon.gpushare("daemon", "status").stdout
+    assert "state: 1 thing found" in daemon.gpushare().stdout
+
+
+@pytest.mark.parametrize("how", ["state.db", "everything"])
+def test_an_older_state_that_is_put_back_is_refused(daemon, how, tmp_path):
+    busy(daemon)
+    daemon.stop(signal.SIGTERM)
+    shutil.copytree(daemon.state, tmp_path / "earlier")
+    daemon.start()
+    daemon.gpushare("tenant", "set", "lab", "--weight", "7")
+    daemon.stop(signal.SIGTERM)
+    if how == "everything":
+        shutil.rmtree(daemon.state)
+        shutil.copytree(tmp_path / "earlier", daemon.state)
+    else:
+        shutil.copy(tmp_path / "earlier" / "state.db", daemon.state)
+    assert "GS1605" in refused(daemon)
+    daemon.start("--accept-loss")
+
+
+def test_an_audit_log_that_was_cut_right_after_a_kill_is_reported_and_filled_up(daemon):
+    busy(daemon)
+    daemon.kill()
+    log = daemon.state / "audit.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    cut = next(n for n, line in enumerate(lines) if b'"action":"share.granted"' in line)
+    log.write_bytes(b"".join(lines[:cut]))
+    daemon.start()
+    missing = daemon.json("audit", "ls", "--action", "audit.missing")["items"]
+    assert "no longer there" in missing[0]["detail"]["why"]
+    late = daemon.json("audit", "ls", "--action", "share.granted")["items"]
+    assert late[0]["detail"]["late"] == "at the next start"
+    assert daemon.gpushare("audit", "verify").returncode == 3
+
+
+def test_what_a_crash_kept_from_the_audit_log_is_added_once(daemon):
+    busy(daemon)
+    daemon.kill()
+    for _ in range(2):
+        daemon.start()
+        granted = daemon.json("audit", "ls", "--action", "share.granted")["items"]
+        assert len(granted) == 1
+        daemon.kill()
+    daemon.start()
+    assert daemon.gpushare("audit", "verify").returncode == 0
+
+
+def test_limits_of_shares_that_the_state_does_not_know_are_not_granted_again(daemon):
+    with training(daemon, "--name", "train", "-m", "100GiB", memory="2GiB"):
+        daemon.kill()
+        shutil.rmtree(daemon.state)
+        remove(daemon, "*.mark")
+        daemon.start()
+        assert "limits count as in use" in daemon.gpushare("daemon", "status").stdout
+        granted = daemon.gpushare("create", "-m", "60GiB", "--no-wait")
+        assert granted.returncode == 75, granted
+        assert daemon.gpushare("create", "-m", "20GiB", "--no-wait").returncode == 0
+    assert "limits count" not in daemon.log.read_text().split("daemon.ready")[0]
+    waited = daemon.gpushare("create", "-m", "60GiB", timeout=120)
+    assert waited.returncode == 0, waited.stderr
+
+
+def test_a_region_with_other_limits_than_the_records_is_corrected(daemon):
+    busy(daemon)
+    (share,) = daemon.shares()
+    daemon.kill()
+    region = Region(daemon.runtime / "regions" / share["id"])
+    (gpu,) = region.limits()
+    region.set_limit(gpu, Bytes(90 * GIB))
+    daemon.start()
+    assert region.limits() == {gpu: 2 * GIB}
+    said = daemon.json("audit", "ls", "--action", "state.repaired")["items"]
+    assert "90 GiB" in said[0]["detail"]["message"]
+
+
+def test_a_held_share_without_a_region_gets_one(daemon):
+    busy(daemon)
+    (share,) = daemon.shares()
+    daemon.kill()
+    (daemon.runtime / "regions" / share["id"]).unlink()
+    daemon.start()
+    assert (daemon.runtime / "regions" / share["id"]).exists()
+    shown = json.loads(daemon.gpushare("show", "held", "-o", "json").stdout)
+    assert shown["reason"] == ""
+    assert "it was made again" in daemon.gpushare("daemon", "status").stdout
