@@ -27,6 +27,9 @@ class HostPorts:
     def observe(self, _) -> Observation:
         return Observation(denied=self.denied)
 
+    def observing(self):
+        return self.observe
+
 
 def test_only_what_programs_were_refused_is_counted():
     ports, one = HostPorts(), share()

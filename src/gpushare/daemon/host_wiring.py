@@ -2,7 +2,7 @@
 """Wires the daemon to the ports of the machine that it runs on."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -60,7 +60,7 @@ def host_ports(settings: Settings, store: Store) -> HostPorts:
         mechanisms=mechanisms,
         machine=partial(host.machine, capabilities=mechanisms.capabilities),
         listed=partial(_listed, host.probe.owns),
-        programs=partial(_programs, host.probe.owns),
+        outside=partial(_outside, host.probe.owns),
         busy=partial(_busy, NvmlActivity(host.nvml)),
         probe=VerificationProbe(
             host, clock, mechanisms.stack, peer_gpus=mechanisms.peer_gpus, rival=mechanisms.rival
@@ -153,9 +153,11 @@ def _listed(ours: Callable[[int], bool], gpu: Gpu) -> Sequence[GpuProcess] | Non
     return tuple(process for process in gpu.processes if not ours(process.pid))
 
 
-def _programs(ours: Callable[[int], bool], gpu: Gpu) -> list[GpuProcess]:
-    """Without the servers of MPS, and without processes that have just ended."""
-    names = ((process, _name(process.pid)) for process in _listed(ours, gpu) or ())
+def _outside(probes: Callable[[int], bool], gpu: Gpu, pids: Collection[int]) -> list[GpuProcess]:
+    """Without `pids`, the servers of MPS, and processes that have just ended."""
+    others = (process for process in _listed(probes, gpu) or () if process.pid not in pids)
+    # Only these are looked up in /proc: most processes on a GPU are in shares.
+    names = ((process, _name(process.pid)) for process in others)
     return [process for process, name in names if name and not name.startswith(_MPS)]
 
 

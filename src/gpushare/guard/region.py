@@ -20,6 +20,7 @@ import errno
 import os
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -122,6 +123,7 @@ _REASONS = {
 _UNMIGRATABLE = Unmovable.MANAGED | Unmovable.EXPORTED | Unmovable.IMPORTED
 
 
+@lru_cache(maxsize=64)
 def why_unmovable(bits: int) -> tuple[str, ...]:
     """A sentence for each reason why memory cannot leave the GPU."""
     return tuple(text for reason, text in _REASONS.items() if bits & reason)

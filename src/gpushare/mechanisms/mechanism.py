@@ -157,6 +157,9 @@ class Rival:
     given: Callable[[GpuId], float | None]
 
 
+Observe = Callable[[Share], Observation]
+
+
 class Mechanism(Protocol):
     """All acts raise HardwareError when the machine refuses."""
 
@@ -231,6 +234,10 @@ class Mechanism(Protocol):
 
     def observe(self, share: Share) -> Observation: ...
 
+    def observing(self) -> Observe:
+        """`observe` for many shares at one moment: what they have in common is read once."""
+        ...
+
     def trouble(self, gpu: GpuId) -> str:
         """What is wrong with what it runs for the GPU, as known without waiting; "" for nothing."""
         ...
@@ -299,6 +306,9 @@ class PassiveMechanism:
 
     def observe(self, share: Share) -> Observation:  # noqa: ARG002
         return Observation()
+
+    def observing(self) -> Observe:
+        return self.observe
 
     def trouble(self, gpu: GpuId) -> str:  # noqa: ARG002
         return ""

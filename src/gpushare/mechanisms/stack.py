@@ -33,7 +33,7 @@ from gpushare.model.share import Decision, ProofCheck, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import Bytes
 
-from .mechanism import Mechanism, Observation, Rival
+from .mechanism import Mechanism, Observation, Observe, Rival
 from .missing import missing
 from .visible_devices import devices, guarded_numbers, machine_numbers, own_numbers, places
 
@@ -67,6 +67,8 @@ class Mechanisms:
         self._peer_gpus: dict[ShareId, frozenset[GpuId]] = {}
         # What is still to do when a share has left its GPUs, before others get them.
         self.released: Callable[[Share], None] = lambda _: None
+        # Every pass asks for the stack of every share, and a machine has few different ones.
+        self._stacks: dict[tuple[MechanismName, ...], tuple[Promise, ...]] = {}
 
     def promises(self) -> tuple[Promise, ...]:
         """The table the scheduler decides by."""
@@ -103,8 +105,11 @@ class Mechanisms:
 
     def stack(self, share: Share) -> tuple[Promise, ...]:
         """The promises of the share's own stack; empty without a decision."""
-        promises = (mechanism.promise for mechanism in self._by_name.values())
-        return stack_of(promises, share.decision.mechanisms if share.decision else ())
+        names = share.decision.mechanisms if share.decision else ()
+        if names not in self._stacks:
+            promises = (mechanism.promise for mechanism in self._by_name.values())
+            self._stacks[names] = stack_of(promises, names)
+        return self._stacks[names]
 
     def prepare(self, share: Share) -> Edits:
         """Raises HardwareError; what was done until then is undone by `release`."""
@@ -279,9 +284,21 @@ class Mechanisms:
 
         Raises UnsupportedError, CgroupError.
         """
-        group = Observation(pids=self._cgroups.pids(share.id))
-        observations = [mechanism.observe(share) for mechanism in self._mechanisms(share)]
-        return reduce(Observation.__or__, observations, group)
+        return self.observing()(share)
+
+    def observing(self) -> Observe:
+        """`observe` for many shares at one moment: what they have in common is read once."""
+        observers: dict[MechanismName, Observe] = {}
+
+        def observe(share: Share) -> Observation:
+            group = Observation(pids=self._cgroups.pids(share.id))
+            for name in share.decision.mechanisms if share.decision else ():
+                if name not in observers:
+                    observers[name] = self._named(name).observing()
+            names = share.decision.mechanisms if share.decision else ()
+            return reduce(Observation.__or__, (observers[name](share) for name in names), group)
+
+        return observe
 
     def trouble(self, gpus: Sequence[GpuId]) -> dict[GpuId, str]:
         """What is wrong now with what mechanisms run for GPUs, without waiting for any of it."""

@@ -103,6 +103,15 @@ class Store:
         self.profiles = Profiles(self._db)
         self.marks = Marks(self._db, self._audit_mark)
 
+    @property
+    def generation(self) -> tuple[int, int, int]:
+        """Differs after each change of living shares, of acts on them and of the policy."""
+        return (
+            self.shares.generation,
+            self.intents.generation,
+            self.policy.newest().revision,
+        )
+
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing over every repository; one inside another belongs to the outer one."""
         return self._db.transaction()

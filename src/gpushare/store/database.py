@@ -54,6 +54,7 @@ class Database:
         self.path, self._full = path, full
         self.checkpointed: Callable[[], None] = lambda: None
         self._behind = False
+        self.rollbacks = 0  # what was read inside a transaction may be wrong after one
         self._after: list[Callable[[], None]] = []
         with self._translated():
             # `isolation_level=None` keeps Python's sqlite3 from opening transactions by itself:
@@ -128,6 +129,7 @@ class Database:
                 self._connection.execute("COMMIT")
         except BaseException:
             self._after.clear()
+            self.rollbacks += 1
             if self._open_transaction():
                 self._connection.execute("ROLLBACK")
             raise

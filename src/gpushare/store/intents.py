@@ -11,6 +11,7 @@ from gpushare.model.value import Value
 
 from .bodies import Body
 from .database import Database
+from .mirror import Mirror
 
 
 @unique
@@ -42,6 +43,12 @@ _BODY = Body(Intent)
 class Intents:
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._pending: Mirror[int, Intent] = Mirror(database, self._read)
+
+    @property
+    def generation(self) -> int:
+        """Grows with each intent that is opened or confirmed."""
+        return self._pending.generation
 
     def open(self, intent: Intent) -> Intent:
         """Write it down; must be committed before the act begins."""
@@ -53,13 +60,21 @@ class Intents:
                 _BODY.encode(intent),
             )
             self._db.stamp("intents", "id = ?", number)
-        return msgspec.structs.replace(intent, id=number)
+        intent = msgspec.structs.replace(intent, id=number)
+        self._pending.put(number, intent)
+        return intent
 
     def confirm(self, intent: Intent) -> None:
         """The act is done or undone; in the transaction that records its result."""
         self._db.execute("DELETE FROM intents WHERE id = ?", intent.id)
+        self._pending.remove(intent.id)
 
     def pending(self) -> list[Intent]:
         """Unconfirmed acts, oldest first."""
+        return list(self._pending.rows.values())
+
+    def _read(self) -> dict[int, Intent]:
         rows = self._db.rows("SELECT id, arguments FROM intents ORDER BY id")
-        return [msgspec.structs.replace(_BODY.decode(body), id=number) for number, body in rows]
+        return {
+            number: msgspec.structs.replace(_BODY.decode(body), id=number) for number, body in rows
+        }

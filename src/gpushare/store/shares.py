@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shares. The only place where a share's state changes."""
+"""Shares. The only place where a share's state changes.
+
+Living shares are kept in memory too, because every request and every pass reads them. Values are
+frozen, so a reader's list stays as it was.
+"""
 
 import sqlite3
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,6 +18,7 @@ from gpushare.model.state.program_end import RecordBounds
 
 from .bodies import Body
 from .database import Database
+from .mirror import Mirror
 
 _TRANSITIONS = {
     State.QUEUED: {State.GRANTED},
@@ -28,15 +32,19 @@ _TRANSITIONS = {
 _ENDS = {State.RELEASED, State.FAILED}
 _LIVING = "state NOT IN ('released', 'failed')"
 
-# Each pass reads every living share, and most are unchanged. Values are frozen, so they are shared.
 _BODY = Body(Share)
-_decode = lru_cache(maxsize=512)(_BODY.decode)
-_encode = _BODY.encode
+_decode, _encode = _BODY.decode, _BODY.encode
 
 
 class Shares:
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._living: Mirror[ShareId, Share] = Mirror(database, self._read_living)
+
+    @property
+    def generation(self) -> int:
+        """Grows with each change of a living share."""
+        return self._living.generation
 
     def add(self, share: Share) -> Share:
         """Raises ConflictError when a living share of the same user has the name."""
@@ -56,10 +64,12 @@ class Shares:
                 "the names of a user's living shares are unique",
                 f"see it: gpushare show {share.name}",
             ) from None
-        return share
+        return self._kept(share)
 
     def get(self, share: ShareId) -> Share:
         """Raises NoSuchShareError."""
+        if (living := self._living.rows.get(share)) is not None:
+            return living
         matches = self._select("id = ?", share)
         if not matches:
             raise NoSuchShareError(f"no share {share}", hint="gpushare ps -a")
@@ -83,7 +93,7 @@ class Shares:
 
     def living(self) -> list[Share]:
         """Every share that has not ended, in order of arrival."""
-        return self._select(_LIVING)
+        return list(self._living.rows.values())
 
     def all(self) -> list[Share]:
         """With those that have ended and are kept, in order of arrival."""
@@ -91,11 +101,16 @@ class Shares:
 
     def named(self, uid: int, name: str) -> Share | None:
         """The share of a user by its name: the living one, else the newest that has ended."""
+        living = self._living.rows.values()
+        if own := [share for share in living if share.uid == uid and share.name == name]:
+            return own[0]
         shares = self._select(f"uid = ? AND name = ? ORDER BY {_LIVING} DESC, seq DESC", uid, name)
         return shares[0] if shares else None
 
     def beginning(self, digits: str) -> list[Share]:
         """Shares whose ids begin with these digits."""
+        if (share := self._living.rows.get(ShareId(digits))) is not None:
+            return [share]
         # Not LIKE, where % and _ in what the user typed would match anything.
         return self._select("substr(id, 1, length(?1)) = ?1", digits)
 
@@ -110,8 +125,7 @@ class Shares:
 
     def names(self, uid: int) -> set[str]:
         """Names taken by living shares of the user."""
-        rows = self._db.rows(f"SELECT name FROM shares WHERE uid = ? AND {_LIVING}", uid)  # noqa: S608
-        return {row[0] for row in rows}
+        return {share.name for share in self._living.rows.values() if share.uid == uid}
 
     def forget(self, share: ShareId) -> None:
         """Forget a share that has ended, with its output."""
@@ -137,7 +151,17 @@ class Shares:
             _encode(share),
             share.id,
         )
+        return self._kept(share)
+
+    def _kept(self, share: Share) -> Share:
+        if share.state.ended:
+            self._living.remove(share.id)
+        else:
+            self._living.put(share.id, share)
         return share
+
+    def _read_living(self) -> dict[ShareId, Share]:
+        return {share.id: share for share in self._select(_LIVING)}
 
     def _select(self, where: str, *arguments: str | int) -> list[Share]:
         order = "" if "ORDER BY" in where else " ORDER BY seq"

@@ -33,14 +33,17 @@ class Usage:
     def add(self, charges: Iterable[Charge], until: datetime) -> None:
         """Record charges, all or none, and that everything until then is charged."""
         charges = tuple(charges)
+        sums: defaultdict[tuple[int, Tenant], float] = defaultdict(float)
+        for charge in charges:
+            sums[hour_of(charge.at), charge.tenant] += charge.seconds
         with self._db.transaction():
-            for charge in charges:
+            for (hour, tenant), seconds in sums.items():
                 self._db.execute(
                     "INSERT INTO usage VALUES (?1, ?2, ?3, NULL) "
                     "ON CONFLICT DO UPDATE SET seconds = seconds + ?3",
-                    hour_of(charge.at),
-                    charge.tenant,
-                    charge.seconds,
+                    hour,
+                    tenant,
+                    seconds,
                 )
                 at = hour_of(charge.at)
                 self._db.stamp("usage", "hour = ? AND tenant = ?", at, charge.tenant)

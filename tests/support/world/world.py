@@ -332,7 +332,7 @@ class World(Groups):
             residents=Residents(self.root),
             leftovers=self.remains,
             listed=lambda gpu: gpu.processes if gpu.lists_processes else None,
-            programs=lambda gpu: gpu.processes,
+            outside=lambda gpu, pids: [p for p in gpu.processes if p.pid not in pids],
             busy=lambda _, __: self.busy,
             signal=lambda process, number: self.signals.append((process.pid, number)),
             clock=self.clock,

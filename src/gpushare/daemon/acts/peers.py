@@ -23,16 +23,12 @@ from gpushare.store import Act, Store
 _log = structlog.get_logger()
 
 
-def gpus_beside(share: Share, placed: Iterable[Share]) -> frozenset[GpuId]:
-    """The GPUs of the user's other shares that are not the share's own."""
-    own = share.decision.gpus if share.decision else ()
-    others = (
-        gpu
-        for other in placed
-        if other.uid == share.uid and other.id != share.id and other.decision
-        for gpu in other.decision.gpus
-    )
-    return frozenset(others) - frozenset(own)
+def by_user(placed: Iterable[Share]) -> dict[int, frozenset[GpuId]]:
+    """The GPUs of each user's shares."""
+    found: dict[int, set[GpuId]] = {}
+    for share in placed:
+        found.setdefault(share.uid, set()).update(share.decision.gpus if share.decision else ())
+    return {uid: frozenset(gpus) for uid, gpus in found.items()}
 
 
 class Peers:
@@ -54,13 +50,15 @@ class Peers:
         async with self._lock:
             grants = self._grants()
             placed = [
-                replace(share, decision=grants.get(share.id, share.decision))
+                replace(share, decision=grants[share.id]) if share.id in grants else share
                 for share in self._store.shares.living()
             ]
+            gpus = by_user(placed)
             for share in placed:
                 ready = share.id in granting or (share.decision and share.id not in grants)
                 if ready and (chosen is None or share.uid in chosen):
-                    await self._write(share, gpus_beside(share, placed))
+                    own = share.decision.gpus if share.decision else ()
+                    await self._write(share, gpus[share.uid].difference(own))
 
     def _grants(self) -> dict[ShareId, Decision]:
         pending = self._store.intents.pending()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything of the machine that the daemon uses, in one value."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -63,8 +63,8 @@ class HostPorts:
     """`machine` looks at all of it, given what one CUDA context costs per GPU.
 
     `listed` are a GPU's processes as the driver lists them (None: it does not, or their pids mean
-    other processes here), `programs` those that are programs, in shares and outside; `busy` the
-    pids that used a GPU since a time (None: unknown). `signal` sends one through a
+    other processes here), `outside` the programs among them without those with the given pids;
+    `busy` the pids that used a GPU since a time (None: unknown). `signal` sends one through a
     pidfd. `boot` is the kernel's boot id, `host_memory` the bytes that suspended shares may
     have together. `not_cleared`: why the driver does not clear freed memory; "": it does.
     have together. `living_shares`: those with programs, whether the state knows them or not.
@@ -77,7 +77,7 @@ class HostPorts:
     mechanisms: Mechanisms
     machine: Callable[[Mapping[GpuId, Bytes]], Machine]
     listed: Callable[[Gpu], Sequence[GpuProcess] | None]
-    programs: Callable[[Gpu], Sequence[GpuProcess]]
+    outside: Callable[[Gpu, Collection[int]], Sequence[GpuProcess]]
     busy: Callable[[GpuId, datetime], frozenset[int] | None]
     probe: Prober
     checkpoints: Checkpoints

@@ -7,6 +7,7 @@ the driver for a moment longer than its guard counts it.
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from gpushare.daemon.acts.executor import Executor
 from gpushare.daemon.base.bus import Bus
@@ -119,9 +120,9 @@ class EscapeWatch:
         }
         return {gpu: processes for gpu, processes in lists.items() if processes is not None}
 
-    def _use(self, share: Share, on_gpus: Collection[int]) -> ShareUse:
+    def _use(self, share: Share, on_gpus: AbstractSet[int]) -> ShareUse:
         observed = self._observer.last(share.id)
-        pids = {process.pid for process in self._processes.shown(share)} & set(on_gpus)
+        pids = {process.pid for process in self._processes.shown(share)} & on_gpus
         return ShareUse(
             share=share,
             stack=self._observer.stack(share),

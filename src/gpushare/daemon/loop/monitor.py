@@ -99,7 +99,7 @@ class Monitor:
         ours = {process.pid for share in holding for process in self._processes.shown(share)}
         shared = {gpu for share in holding if share.decision for gpu in share.decision.gpus}
         return {
-            gpu.uuid: frozenset(p.pid for p in self._ports.programs(gpu) if p.pid not in ours)
+            gpu.uuid: frozenset(process.pid for process in self._ports.outside(gpu, ours))
             for gpu in self._machine.latest.gpus
             if gpu.uuid in shared and not gpu.health.lost
         }

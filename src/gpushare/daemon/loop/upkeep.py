@@ -69,7 +69,7 @@ class Upkeep:
         holding = (share for share in self._store.shares.living() if share.state.holds)
         ours = {process.pid for share in holding for process in self._processes.shown(share)}
         return {
-            gpu.uuid: any(process.pid not in ours for process in self._ports.programs(gpu))
+            gpu.uuid: bool(self._ports.outside(gpu, ours))
             for gpu in self._machine.latest.gpus
             if not gpu.health.lost
         }

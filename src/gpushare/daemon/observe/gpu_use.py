@@ -14,6 +14,7 @@ Invariants:
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.escape import EscapeCause, EscapeKind
@@ -37,11 +38,11 @@ class ShareUse:
     observed: Observation
     pids: Collection[int]
 
-    @property
+    @cached_property
     def grants(self) -> tuple[GpuGrant, ...]:
         return self.share.decision.grants if self.share.decision else ()
 
-    @property
+    @cached_property
     def gpus(self) -> frozenset[GpuId]:
         return frozenset(grant.gpu for grant in self.grants)
 
@@ -65,7 +66,13 @@ class GpuUse:
         listed: Mapping[GpuId, Sequence[GpuProcess]],
         shares: Sequence[ShareUse],
     ) -> None:
-        self._listed = listed
+        self._listed = {
+            gpu: {process.pid: process for process in there} for gpu, there in listed.items()
+        }
+        self._on: dict[int, list[GpuId]] = {}
+        for gpu, there in self._listed.items():
+            for pid in there:
+                self._on.setdefault(pid, []).append(gpu)
         self._parents = {gpu.uuid: gpu.parent for gpu in gpus}
         self._modes = {gpu.uuid: gpu.compute_mode for gpu in gpus}
         self._counted = {pid for use in shares for pid in use.observed.counted}
@@ -82,7 +89,7 @@ class GpuUse:
         """What the driver counts for the share's processes, also on GPUs that are not the share's;
         None: unknown."""
         own = {gpu: _sum(self._own(use, gpu)) for gpu in use.gpus & self._listed.keys()}
-        others = {gpu: _sum(list(there)) for gpu, there in self._strays(use) if there}
+        others = {gpu: _sum(there) for gpu, there in self._strays(use)}
         return others | own
 
     def causes(self, use: ShareUse) -> tuple[EscapeCause, ...]:
@@ -128,17 +135,13 @@ class GpuUse:
         """Its processes on GPUs that none of their shares has."""
         # The driver lists a process on a MIG instance for the whole GPU too.
         parents = {self._parents.get(gpu) for gpu in use.gpus}
-        for gpu in (gpu for gpu in self._listed if gpu not in parents):
-            yield (
-                gpu,
-                [
-                    process
-                    for process in self._listed[gpu]
-                    if process.pid in use.pids
-                    and gpu not in self._reach[process.pid]
-                    and process.memory != 0
-                ],
-            )
+        astray: dict[GpuId, list[GpuProcess]] = {}
+        for pid in sorted(use.pids):
+            for gpu in self._on.get(pid, ()):
+                process = self._listed[gpu][pid]
+                if gpu not in parents and gpu not in self._reach[pid] and process.memory != 0:
+                    astray.setdefault(gpu, []).append(process)
+        yield from astray.items()
 
     def _over(self, use: ShareUse, grant: GpuGrant) -> Iterator[EscapeCause]:
         own = self._own(use, grant.gpu)
@@ -149,11 +152,11 @@ class GpuUse:
 
     def _own(self, use: ShareUse, gpu: GpuId) -> list[GpuProcess]:
         """The share's processes on the GPU, without those that another share's guard counts."""
-        others = self._counted - set(use.observed.counted)
+        own, here = set(use.observed.counted), self._listed.get(gpu, {})
         return [
-            process
-            for process in self._listed.get(gpu, ())
-            if process.pid in use.pids and process.pid not in others
+            here[pid]
+            for pid in sorted(use.pids)
+            if pid in here and (pid in own or pid not in self._counted)
         ]
 
 

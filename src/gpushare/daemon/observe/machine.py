@@ -15,18 +15,32 @@ from gpushare.store import Store
 
 
 class ObservedMachine:
-    """`latest` is what `refresh` has seen; empty before the first time."""
+    """`latest` is what `refresh` has seen; empty before the first time. `generation` grows when
+    that changes."""
 
     def __init__(self, store: Store, ports: HostPorts) -> None:
         self._costs, self._ports, self._cordons = store.contexts, ports, store.cordons
         self.latest = Machine()
+        self.generation = 0
+        self._at = float("-inf")
         self._measured = set[tuple[GpuId, str]]()
 
-    async def refresh(self) -> None:
-        """Look at the machine again; raises HardwareError."""
-        self.latest = await self._look()
+    async def refresh(self, *, age: float = 0.0) -> None:
+        """Look at the machine again, unless the last look is not older; raises HardwareError."""
+        if self._ports.clock.elapsed() - self._at < age:
+            return
+        await self._see()
         if await self._measure_contexts():
-            self.latest = await self._look()
+            await self._see()
+
+    async def _see(self) -> None:
+        begun = self._ports.clock.elapsed()
+        machine = await self._look()
+        self._at = begun
+        # What is equal stays the same value: then whatever was made from it is still right.
+        if machine != self.latest:
+            self.latest = machine
+            self.generation += 1
 
     async def _look(self) -> Machine:
         machine = await asyncio.to_thread(self._ports.machine, self._costs.all())

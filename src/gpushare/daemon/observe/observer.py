@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.base.threads import in_own_thread
-from gpushare.mechanisms.mechanism import Observation
+from gpushare.mechanisms.mechanism import Observation, Observe
 from gpushare.model.errors import GpushareError, unexpected
 from gpushare.model.gpu import Machine
 from gpushare.model.ids import GpuId, ShareId
@@ -29,7 +29,8 @@ _log = structlog.get_logger()
 class Observer:
     """`last` does not count what the probe was refused, because the probe provokes refusals.
 
-    `machine`: the newest look at it, which bounds what regions say.
+    `machine`: the newest look at it, which bounds what regions say. `generation` grows when what is
+    observed of a share changes.
     """
 
     def __init__(self, ports: HostPorts, machine: Callable[[], Machine] = Machine) -> None:
@@ -37,7 +38,8 @@ class Observer:
         self._observations: dict[ShareId, tuple[float, Observation]] = {}
         self._probed: dict[ShareId, int] = {}
         self._probing: Counter[ShareId] = Counter()
-        self._glances: set[asyncio.Task[None]] = set()
+        self._glances: dict[frozenset[ShareId], asyncio.Task[None]] = {}
+        self.generation = 0
         self.compute_delivered = ComputeDelivered()
 
     def last(self, share: ShareId) -> Observation:
@@ -74,20 +76,34 @@ class Observer:
 
     async def look(self, shares: Sequence[Share], *, age: float = 0) -> None:
         """Observe each share that was not observed within `age` seconds."""
-        fresh = self._ports.clock.elapsed() - age
-        stale = [s for s in shares if s.state.holds and self._at(s.id) <= fresh]
-        if stale:
-            self._observations |= await in_own_thread(self._observe, stale)
-            for share in stale:
-                at, observation = self._observations[share.id]
-                self.compute_delivered.add(share.id, at, observation.share_slots)
+        if stale := self._stale(shares, age):
+            await self._look(stale)
 
     async def glance(self, shares: Sequence[Share], *, age: float, seconds: float) -> None:
-        """As `look`, but does not wait for what takes longer; `last` is then what was known."""
-        look = asyncio.create_task(self.look(shares, age=age))
-        self._glances.add(look)
-        look.add_done_callback(self._glances.discard)
-        await asyncio.wait([look], timeout=seconds)
+        """As `look`, but does not wait for what takes longer; `last` is then what was known.
+
+        Callers who come while the same shares are looked at wait for that look.
+        """
+        stale = self._stale(shares, age)
+        if not stale:
+            return
+        key = frozenset(share.id for share in stale)
+        if key not in self._glances:
+            self._glances[key] = look = asyncio.create_task(self._look(stale))
+            look.add_done_callback(lambda _: self._glances.pop(key))
+        await asyncio.wait([self._glances[key]], timeout=seconds)
+
+    def _stale(self, shares: Sequence[Share], age: float) -> list[Share]:
+        fresh = self._ports.clock.elapsed() - age
+        return [s for s in shares if s.state.holds and self._at(s.id) <= fresh]
+
+    async def _look(self, shares: Sequence[Share]) -> None:
+        found = await in_own_thread(self._observe, shares)
+        for share, (at, observation) in found.items():
+            before = self._observations.get(share)
+            self.generation += before is None or before[1] != observation
+            self._observations[share] = at, observation
+            self.compute_delivered.add(share, at, observation.share_slots)
 
     def keep(self, shares: Sequence[Share]) -> None:
         """Forget every other share."""
@@ -104,13 +120,15 @@ class Observer:
         return self._observations[share][0] if share in self._observations else float("-inf")
 
     def _observe(self, shares: Sequence[Share]) -> dict[ShareId, tuple[float, Observation]]:
+        observe = self._ports.mechanisms.observing()
         return {
-            share.id: (self._ports.clock.elapsed(), self._observe_one(share)) for share in shares
+            share.id: (self._ports.clock.elapsed(), self._observe_one(share, observe))
+            for share in shares
         }
 
-    def _observe_one(self, share: Share) -> Observation:
+    def _observe_one(self, share: Share, observe: Observe | None = None) -> Observation:
         try:
-            return bounded(self._ports.mechanisms.observe(share), self._machine())
+            return bounded((observe or self._ports.mechanisms.observe)(share), self._machine())
         except GpushareError as error:
             _log.warning("share.unseen", share=share.id, error=str(error))
             # One share that cannot be observed must not keep the pass from the others.

@@ -10,6 +10,7 @@ decided in `acts/signalling.py`.
 import asyncio
 import os
 from collections.abc import Collection
+from typing import NamedTuple
 
 import structlog
 
@@ -26,11 +27,21 @@ _log = structlog.get_logger()
 # Of one share at the same time: each takes a descriptor, and a job may have thousands of processes.
 # The end of the others is noticed by the next pass.
 MOST_WATCHED = 32
+FRESH_SECONDS = 0.5  # how old what is shown may be, of processes that no descriptor watches
 MARK = "GPUSHARE_SHARE"  # in the environment of every program of a share
 
 
+class _Shown(NamedTuple):
+    """`at`: by the clock's `elapsed`. `members`: those of the record that was shown."""
+
+    at: float
+    members: tuple[ProcessRef, ...]
+    processes: tuple[ProcessRef, ...]
+
+
 class ShareProcesses:
-    """`wake` is set when a watched process has ended."""
+    """`wake` is set when a watched process has ended. `generation` grows when what is shown of a
+    share changes."""
 
     def __init__(self, ports: HostPorts, observer: Observer, wake: asyncio.Event) -> None:
         self._ports, self._observer, self._wake = ports, observer, wake
@@ -40,16 +51,25 @@ class ShareProcesses:
         self._descended: dict[ShareId, set[ProcessRef]] = {}
         self._holders: set[ProcessRef] = set()  # of those that are watched
         self._statuses: dict[ProcessRef, int | None] = {}  # of holders that have ended
+        self._shown: dict[ShareId, _Shown] = {}
+        self.generation = 0
 
     def known(self, share: ShareId) -> tuple[ProcessRef, ...]:
         """As found by the newest look."""
-        return tuple(sorted(self._found.get(share, ()), key=lambda process: process.pid))
+        return tuple(sorted(self._found.get(share, ()), key=_pid))
 
     def shown(self, share: Share) -> tuple[ProcessRef, ...]:
         """As found by the newest look, with those that entered since, less those that ended."""
+        known, now = self._shown.get(share.id), self._ports.clock.elapsed()
+        if known and known.members is share.members and now - known.at <= FRESH_SECONDS:
+            return known.processes
         candidates = {*share.members, *self._found.get(share.id, ())}
-        living = (process for process in candidates if self._ports.processes.alive(process))
-        return tuple(sorted(living, key=lambda process: process.pid))
+        living = (process for process in candidates if self._alive(process))
+        processes = tuple(sorted(living, key=_pid))
+        if known is None or known.processes != processes:
+            self.generation += 1
+        self._shown[share.id] = _Shown(now, share.members, processes)
+        return processes
 
     def descended(self, share: ShareId) -> set[ProcessRef]:
         """Those that entered and what they started since, as the kernel has shown it."""
@@ -134,9 +154,9 @@ class ShareProcesses:
     def keep(self, shares: Collection[Share]) -> None:
         """Forget every other share."""
         ids, holders = {share.id for share in shares}, {share.holder for share in shares}
-        for processes in (self._found, self._descended, self._of):
-            for ended in processes.keys() - ids:
-                del processes[ended]
+        for known in (self._found, self._descended, self._of, self._shown):
+            for ended in known.keys() - ids:
+                known.pop(ended)
         self._holders &= holders
         self._statuses = {it: how for it, how in self._statuses.items() if it in holders}
 
@@ -158,14 +178,22 @@ class ShareProcesses:
         return self._ports.processes.uid(process) == share.uid
 
     def _remember(self, share: Share, processes: set[ProcessRef]) -> tuple[ProcessRef, ...]:
+        if processes != self._found.get(share.id):
+            self._changed(share.id)
         self._found[share.id] = processes
         for process in self.known(share.id):
             self.watch_some(share.id, process)
         return self.known(share.id)
 
+    def _changed(self, share: ShareId) -> None:
+        self._shown.pop(share, None)
+        self.generation += 1
+
     def _ended(self, process: ProcessRef) -> None:
         if process in self._holders:
             self._statuses[process] = self.status(process)
+        for share in [share for share, watched in self._of.items() if process in watched]:
+            self._changed(share)
         self._unwatch(process)
         self._wake.set()
 
@@ -173,6 +201,10 @@ class ShareProcesses:
         descriptor = self._watched.pop(process)
         asyncio.get_running_loop().remove_reader(descriptor)
         os.close(descriptor)
+
+
+def _pid(process: ProcessRef) -> int:
+    return process.pid
 
 
 def _apart(census: Census) -> set[ProcessRef]:

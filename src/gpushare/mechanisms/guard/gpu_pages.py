@@ -7,7 +7,7 @@ that a share's own region names takes precedence over what the page says.
 
 import contextlib
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from gpushare.guard import GpuPage, Rank, SharePolicy, ShareSlot
@@ -23,6 +23,9 @@ from gpushare.model.units import FULL
 _TRIES = 4
 _POINTS = 100  # basis points of a percent
 _RANKS = {Priority.LOW: Rank.LOW, Priority.NORMAL: Rank.NORMAL, Priority.HIGH: Rank.HIGH}
+
+
+Look = Callable[[ShareId, Sequence[GpuId]], dict[GpuId, ShareSlot]]
 
 
 class GpuPages:
@@ -87,11 +90,17 @@ class GpuPages:
         except OSError:
             return []
 
-    def look(self, share: ShareId, gpus: Sequence[GpuId]) -> dict[GpuId, ShareSlot]:
-        """The share's slots, as far as pages can be read."""
-        return {
-            gpu: slot for gpu in gpus for slot in self._slots(gpu) if slot.policy.share == share
-        }
+    def looking(self) -> Look:
+        """Gives the slots of shares, as far as pages can be read; each page is read once."""
+        pages: dict[GpuId, dict[ShareId, ShareSlot]] = {}
+
+        def look(share: ShareId, gpus: Sequence[GpuId]) -> dict[GpuId, ShareSlot]:
+            for gpu in gpus:
+                if gpu not in pages:
+                    pages[gpu] = {slot.policy.share: slot for slot in self._slots(gpu)}
+            return {gpu: pages[gpu][share] for gpu in gpus if share in pages[gpu]}
+
+        return look
 
     def _made(self, gpu: GpuId) -> GpuPage:
         """Under a folder that cannot be listed; every user of the GPU can write the page."""

@@ -22,12 +22,13 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 from gpushare.guard import Flag, Region, RegionGrant, RegionSlot, library_path
 from gpushare.guard.layout import SHARE_SLOTS
 from gpushare.hardware.ports import Processes
-from gpushare.mechanisms.mechanism import Moves, Observation, PassiveMechanism, Rival
+from gpushare.mechanisms.mechanism import Moves, Observation, Observe, PassiveMechanism, Rival
 from gpushare.mechanisms.shm_paths import open_to_pass
 from gpushare.model.edits import Edits
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
@@ -38,7 +39,7 @@ from gpushare.model.share import Level, ProofCheck, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import Bytes, format_bytes
 
-from .gpu_pages import GpuPages
+from .gpu_pages import GpuPages, Look
 from .living import LivingSlots
 from .preload import preload_path
 from .rival import rival
@@ -245,6 +246,12 @@ class Guard(PassiveMechanism):
 
     def observe(self, share: Share) -> Observation:
         """From the region and the GPU pages; what cannot be read is a fault of the share."""
+        return self._observe(self._gpu_pages.looking(), share)
+
+    def observing(self) -> Observe:
+        return partial(self._observe, self._gpu_pages.looking())
+
+    def _observe(self, look: Look, share: Share) -> Observation:
         path = self._path(share)
         try:
             region = Region(path).snapshot()
@@ -262,7 +269,7 @@ class Guard(PassiveMechanism):
             counted=pids,
             denied=min(_MOST, sum(gpu.denied for gpu in region.gpus)),
             cached=Bytes(sum(gpu.cached for gpu in region.gpus)),
-            share_slots=self._gpu_pages.look(share.id, [gpu.uuid for gpu in region.gpus]),
+            share_slots=look(share.id, [gpu.uuid for gpu in region.gpus]),
             moves=Moves(
                 halt=region.suspend, slots=tuple(slots), movable=Flag.MOVABLE in region.flags
             ),
