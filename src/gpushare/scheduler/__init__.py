@@ -7,7 +7,7 @@ from gpushare.scheduler.order.tenancy import admission, in_quota, overcommitted
 from gpushare.scheduler.placing.actions import after
 from gpushare.scheduler.placing.booking import book
 from gpushare.scheduler.placing.change import hindrance, regrant, wants_more
-from gpushare.scheduler.placing.decide import decide, place_gang
+from gpushare.scheduler.placing.decide import decide, place_behind, place_gang
 from gpushare.scheduler.placing.instead import instead, without_base
 from gpushare.scheduler.reclaim.reclaim import plan, why_no_plan
 from gpushare.scheduler.reclaim.resume import returned, returning
@@ -28,6 +28,7 @@ __all__ = [
     "instead",
     "ordered",
     "overcommitted",
+    "place_behind",
     "place_gang",
     "plan",
     "rank_reason",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.base.threads import in_own_thread
 from gpushare.model.gpu import Gpu, GpuProcess
+from gpushare.model.ids import ShareId
 from gpushare.store import Store
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ class UnknownShares:
         if self._living:
             known = {it.share for it in self._living}
             self._living = tuple(it for it in self._ports.living_shares() if it.share in known)
+
+    @property
+    def shares(self) -> tuple[ShareId, ...]:
+        """Their ids."""
+        return tuple(share.share for share in self._living)
 
     @property
     def pids(self) -> frozenset[int]:

@@ -42,35 +42,45 @@ from gpushare.scheduler import (
     decide,
     hindrance,
     in_quota,
-    place_gang,
     plan,
     rank_reason,
     regrant,
     wants_more,
 )
 from gpushare.scheduler.order.tenancy import tenancy
+from gpushare.scheduler.placing.fit import as_candidate
 from gpushare.scheduler.placing.relocate import relocate
+from gpushare.scheduler.request.gang import grouped
 from gpushare.store import Store
 
 from .fallback import Fallback
-from .queue import HeldBack, Queue, Unit
+from .queue import HeldBack, Queue, Unit, before
+from .reasons import Reasons
 from .reclaimer import Reclaimer
 from .replay import DecisionRecord
+from .serving import Known, Serving, known
 from .snapshots import Snapshots
 
 Outcome = Decision | Waiting
-NoDecision = Waiting | GpushareError
 
 
 @dataclass
 class _Pass:
-    """`ahead`: the units that wait already. `guaranteed`: the next may be within a guarantee.
+    """`serving`: the state, behind the units that wait already. `waiting`: all that wait, and
+    whether each is held back. `guaranteed`: the next may be within a guarantee.
 
     Units within a guarantee come first, so after the first that is not, no other is.
     """
 
-    ahead: list[Request]
+    serving: Serving
     guaranteed: bool
+    waiting: list[tuple[Unit, bool]]
+
+    def add(self, unit: Unit, *, held_back: bool) -> None:
+        """The unit waits; one that is held back blocks no other."""
+        self.waiting.append((unit, held_back))
+        if not held_back:
+            self.serving.add(unit)
 
 
 class PlacementService:
@@ -91,14 +101,27 @@ class PlacementService:
         self._snapshots, self._queue = snapshots, queue
         self._executor, self._reclaimer = executor, reclaimer
         self._acts, self._termination = acts, termination
+        self._known: Known | None = None
+        self._reasons = Reasons()
 
     def outcome(self, request: Request) -> Outcome:
         """What would happen to a request now; raises what `decide` raises, and QuotaError."""
         state = self._snapshots.take()
-        all_waiting = replace(state, queue=self._queue.requests(state))
-        if reason := admission(all_waiting, request):
+        requests = self._queue.requests(state)
+        if reason := admission(replace(state, queue=requests), request):
             return HeldBack(position=1, waits_for=reason)
-        return decide(replace(state, queue=self._queue.before(state, request)), request)
+        return decide(replace(state, queue=before(state, requests, request)), request)
+
+    def check(self, request: Request) -> None:
+        """Raises as `outcome` does; what a request that may wait would get is not looked for."""
+        state = self._snapshots.take()
+        all_waiting = replace(state, queue=self._queue.requests(state))
+        admission(all_waiting, request)
+        # A gang may fit nowhere although each of its shares would.
+        if request.spec.gang is None:
+            as_candidate(state, request)
+        else:
+            decide(all_waiting, request)
 
     def book(self, request: Request) -> Decision:
         """Where a reservation will be placed; raises as `scheduler.book` does."""
@@ -110,7 +133,8 @@ class PlacementService:
     def reclaimable(self, request: Request) -> bool:
         """Whether room could be taken back from others for the request."""
         state = self._snapshots.take()
-        return bool(plan(replace(state, queue=self._queue.before(state, request)), request))
+        earlier = before(state, self._queue.requests(state), request)
+        return bool(plan(replace(state, queue=earlier), request))
 
     def hindrance(self, share: Share) -> str:
         """What a suspended share waits for before it can be resumed; "": nothing."""
@@ -153,24 +177,32 @@ class PlacementService:
     def waiting(self) -> dict[ShareId, Waiting]:
         """Every queued share and what it waits for."""
         state = self._snapshots.take()
-        singles = [*self._queue.early(state.now), *self._queue.incomplete(state)]
-        reasons = {r.id: answer for r in singles if (answer := self._waits((r,), state))}
-        ahead: list[Request] = []
-        for unit in self._queue.units(state):
-            if answer := self._waits(unit, replace(state, queue=tuple(ahead))):
-                reasons |= {request.id: answer for request in unit}
-                ahead += () if isinstance(answer, HeldBack) else unit
-        return reasons
+        requests = self._queue.requests(state)
+        units = grouped(requests)
+        served = {request.id for unit in units for request in unit}
+        incomplete = [request for request in requests if request.id not in served]
+        return self._reasons.of(state, [*self._queue.early(state.now), *incomplete], units)
 
     def advance(self) -> None:
         """Serve the queue in its order; give back what was reclaimed and is free again."""
         state = self._snapshots.take()
-        served = _Pass([], state.policy.guarantees)
-        for unit in self._queue.units(state):
-            if self._serve(unit, replace(state, queue=tuple(served.ahead)), served):
-                state = self._snapshots.take()
+        requests = self._queue.requests(state)
+        units = grouped(requests)
+        served = _Pass(Serving(state), state.policy.guarantees, [])
+        known_to_wait = self._known.waiting(state, units) if self._known else ()
+        for unit, held_back in known_to_wait:
+            served.add(unit, held_back=held_back)
+        changed = False
+        for unit in units[len(known_to_wait) :]:
+            if self._serve(unit, served):
+                state, changed = self._snapshots.take(), True
+                served.serving = served.serving.on(state)
+        if changed:
+            requests = self._queue.requests(state)
+        # A grant may let another wait no longer, one that wants a neighbour.
+        self._known = None if changed else known(state, served.waiting)
         # After the queue: what is given back must not be taken again at once.
-        self._reclaimer.give_back(replace(state, queue=self._queue.requests(state)))
+        self._reclaimer.give_back(replace(state, queue=requests))
 
     async def served(self, share: ShareId) -> None:
         """Return when the grant that `advance` has begun for a share has ended."""
@@ -183,16 +215,16 @@ class PlacementService:
             self.advance()
             await self.served(share)
 
-    def _serve(self, unit: Unit, state: Snapshot, served: _Pass) -> bool:
+    def _serve(self, unit: Unit, served: _Pass) -> bool:
         """True when the state has changed."""
-        answer = self._answer(unit, state)
+        answer, state = served.serving.answer(unit, explain=False), served.serving.state
         # A unit that its own tenant's limit holds back would not be placed even if others gave
         # room.
         if isinstance(answer, Waiting) and served.guaranteed and not isinstance(answer, HeldBack):
             reclaimed = self._take_back(unit, state)
             served.guaranteed = reclaimed or bool(unit[0].spec.at) or in_quota(state, unit[-1])
         if isinstance(answer, Waiting):
-            served.ahead += () if isinstance(answer, HeldBack) else unit
+            served.add(unit, held_back=isinstance(answer, HeldBack))
             return False
         if isinstance(answer, GpushareError):
             for request in unit:
@@ -220,28 +252,14 @@ class PlacementService:
             return True
         # What acts in progress leave is not taken from others as well.
         coming = self._snapshots.expected(state, self._termination.leaving())
-        if isinstance(self._answer(unit, coming), tuple):
+        behind = Serving(replace(coming, queue=()), grouped(coming.queue))
+        if isinstance(behind.answer(unit, explain=False), tuple):
             return False
         # A gang is planned for with its last share, behind the others of the gang.
         mates = (*state.queue, *unit[:-1])
         steps = plan(replace(coming, queue=mates), unit[-1])
         self._reclaimer.take(steps, unit[-1])
         return bool(steps)
-
-    def _waits(self, unit: Unit, state: Snapshot) -> Waiting | None:
-        answer = self._answer(unit, state)
-        return answer if isinstance(answer, Waiting) else None
-
-    def _answer(self, unit: Unit, state: Snapshot) -> tuple[Decision, ...] | NoDecision:
-        try:
-            for request in unit:
-                if reason := admission(state, request):
-                    return HeldBack(position=1, waits_for=reason)
-            answer = decide(state, unit[0]) if len(unit) == 1 else place_gang(state, unit)
-        except GpushareError as error:
-            # An error is an answer here: it ends this unit, not the pass.
-            return error
-        return (answer,) if isinstance(answer, Decision) else answer
 
 
 def _check_tenant(state: Snapshot, changed: Share) -> None:

@@ -34,24 +34,10 @@ class Queue:
         due = tuple(request for request in now if request.spec.at is not None)
         return (*due, *ordered(state, [request for request in now if request.spec.at is None]))
 
-    def before(self, state: Snapshot, request: Request) -> tuple[Request, ...]:
-        """Requests that are served before a new one."""
-        requests = self.requests(state)
-        due = tuple(other for other in requests if other.spec.at is not None)
-        # The new request takes part in the order: with tenants it may go before requests that wait
-        # already.
-        rest = ordered(state, (*requests[len(due) :], request))
-        return (*due, *rest[: rest.index(request)])
-
     def early(self, now: datetime | None) -> list[Request]:
         """Reservations whose time has not come."""
         queued = (request_of(share) for share in self._queued())
         return [request for request in queued if ahead_of_time(request, now)]
-
-    def incomplete(self, state: Snapshot) -> list[Request]:
-        """Shares of gangs that are not complete yet."""
-        served = {request.id for unit in self.units(state) for request in unit}
-        return [request for request in self.requests(state) if request.id not in served]
 
     def _queued(self) -> Iterable[Share]:
         busy = self._busy()
@@ -59,6 +45,17 @@ class Queue:
         # A share whose grant was interrupted is still queued in the record and has an intent in the
         # journal.
         return [s for s in living if s.state is State.QUEUED and s.id not in busy]
+
+
+def before(state: Snapshot, requests: tuple[Request, ...], request: Request) -> tuple[Request, ...]:
+    """Those of the waiting requests that are served before a new one."""
+    if not state.policy.tenants:
+        return requests
+    due = tuple(other for other in requests if other.spec.at is not None)
+    # The new request takes part in the order: with tenants it may go before requests that wait
+    # already.
+    rest = ordered(state, (*requests[len(due) :], request))
+    return (*due, *rest[: rest.index(request)])
 
 
 def request_of(share: Share) -> Request:

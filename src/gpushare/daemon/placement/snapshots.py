@@ -47,35 +47,56 @@ class Snapshots:
         self._machine, self._observer, self._processes = machine, observer, processes
         self._acts, self._refusals = acts, refusals
         self._unknown = unknown
+        self._newest: tuple[object, Snapshot] | None = None
 
     def take(self, queue: Sequence[Request] = ()) -> Snapshot:
         """The state now. `queue` is served before the request at hand."""
         self._unknown.refresh()
+        refusals = self._refusals()
+        version = self._version(), refusals
+        # Every request and pass takes some, and mostly nothing has changed but the time.
+        if self._newest is None or self._newest[0] != version:
+            self._newest = version, self._made(refusals)
+        policy, now = self._store.policy.current(), self._ports.clock.now()
+        return replace(
+            self._newest[1],
+            queue=tuple(queue),
+            now=now,
+            usage=rolled_up(policy, self._store.usage.decayed(now, policy.half_life)),
+            hours=self._hours(policy, now),
+            profiles=self._store.profiles.all(),
+            unready=self._ports.mechanisms.unready(gpu.uuid for gpu in self._newest[1].machine.gpus),
+        )
+
+    def _version(self) -> object:
+        return (
+            self._store.generation,
+            self._machine.generation,
+            self._observer.generation,
+            self._processes.generation,
+            frozenset(self._acts.shares()),
+            self._unknown.shares,
+        )
+
+    def _made(self, refusals: Mapping[Rung, Mapping[ShareId, str]]) -> Snapshot:
+        """Without what changes with the time."""
         machine = self._machine.latest
         living = self._store.shares.living()
         holding = self._holding(living)
-        policy, now = self._store.policy.current(), self._ports.clock.now()
-        refusals = self._refusals()
         return Snapshot(
             machine=machine,
             shares=holding,
-            queue=tuple(queue),
             booked=tuple(s for s in living if s.state is State.QUEUED and s.booking is not None),
             promises=self._ports.mechanisms.promises(),
             foreign={gpu.uuid: self._foreign(machine, gpu, holding) for gpu in machine.gpus},
-            now=now,
-            policy=policy,
-            usage=rolled_up(policy, self._store.usage.decayed(now, policy.half_life)),
-            hours=self._hours(policy, now),
+            policy=self._store.policy.current(),
             unmovable=self._why(self._why_unmovable, holding)
             | self._in_progress()
             | dict(refusals.get(Rung.SUSPEND, {})),
             unmigratable=self._unmigratable(holding)
             | self._in_progress()
             | dict(refusals.get(Rung.MIGRATE, {})),
-            profiles=self._store.profiles.all(),
             host=self._host(machine, holding),
-            unready=self._ports.mechanisms.unready(gpu.uuid for gpu in machine.gpus),
         )
 
     def _host(self, machine: Machine, holding: Sequence[Share]) -> dict[GpuId, Bytes]:
@@ -139,8 +160,8 @@ class Snapshots:
         """
         ours = {process.pid for share in holding for process in self._processes.shown(share)}
         # A process for which the driver gives no figure counts as nothing.
-        programs = self._ports.programs(gpu)
-        others = (p for p in programs if p.pid not in ours and p.pid not in self._unknown.pids)
+        programs = self._ports.outside(gpu, ours)
+        others = (process for process in programs if process.pid not in self._unknown.pids)
         unknown = self._unknown.in_use(gpu, programs)
         remaining = sum(self._remaining(machine, gpu, share) for share in holding if share.aside)
         return Bytes(sum(process.memory or 0 for process in others) + unknown + remaining)

@@ -113,10 +113,12 @@ class Admission:
         return spec.at is not None and spec.at > self._clock.now()
 
     def _check(self, new: Request, *, may_wait: bool) -> None:
-        outcome = self._placement.outcome(new)
-        if may_wait or not isinstance(outcome, Waiting) or self._placement.reclaimable(new):
+        if may_wait:
+            self._placement.check(new)
             return
-        raise _full(outcome.waits_for)
+        outcome = self._placement.outcome(new)
+        if isinstance(outcome, Waiting) and not self._placement.reclaimable(new):
+            raise _full(outcome.waits_for)
 
     async def _withdraw(self, share_id: ShareId) -> None:
         """Others were to give room back for it, and could not do so at once."""

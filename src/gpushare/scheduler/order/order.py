@@ -25,7 +25,7 @@ from gpushare.model.value import Value
 from gpushare.scheduler.request.state import Request, Snapshot
 
 from .fairshare import Node, fair_shares, path
-from .load import Load, needs, total
+from .load import NOTHING, Load, needs, total
 from .tenancy import Reserves, cover, tenancy
 
 _URGENCY = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
@@ -182,7 +182,8 @@ def _units(state: Snapshot, requests: Sequence[Request]) -> list[Unit]:
         gang = request.spec.gang
         key = (request.tenant, gang.name if gang else f" {number}")
         gangs.setdefault(key, []).append(number)
-    loads = needs(state, requests)
+    # Without tenants nothing is compared but the time.
+    loads = needs(state, requests) if state.policy.tenants else (NOTHING,) * len(requests)
     return [
         Unit(
             members=tuple(requests[number] for number in numbers),

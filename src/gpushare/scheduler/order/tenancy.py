@@ -9,11 +9,13 @@ up what is promised to a sibling.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from gpushare.model.errors import QuotaError
 from gpushare.model.gpu import Machine
 from gpushare.model.ids import ShareId, Tenant
 from gpushare.model.policy.tenant import DAY, Amount, Policy, TenantSpec
+from gpushare.model.promise import Promise
 from gpushare.model.share import Share
 from gpushare.model.units import format_bytes
 from gpushare.model.value import Value
@@ -36,9 +38,31 @@ class Tenancy(Value):
     left: dict[Tenant, Load]
 
 
+class _Newest(NamedTuple):
+    """A tenancy and the parts of the state that it follows from."""
+
+    of: tuple[Machine, tuple[Share, ...], tuple[Promise, ...], Policy]
+    tenancy: Tenancy
+
+
+_newest: list[_Newest] = []
+
+
 def tenancy(state: Snapshot) -> Tenancy:
     """Shares are counted in the order they were granted, so a new one never turns an older one into
-    a borrowed one; first of all those that do not borrow."""
+    a borrowed one; first of all those that do not borrow.
+
+    Every waiting request asks for it, so the newest is kept as long as the same values are given.
+    """
+    of = state.machine, state.shares, state.promises, state.policy
+    for newest in _newest:
+        if all(one is other for one, other in zip(newest.of, of, strict=True)):
+            return newest.tenancy
+    _newest[:] = [_Newest(of, _counted_up(state))]
+    return _newest[0].tenancy
+
+
+def _counted_up(state: Snapshot) -> Tenancy:
     # Usage counts what shares hold now. Whether they are in quota counts what they held before they
     # were throttled.
     loads, claims = held(state), claimed(state)
@@ -139,15 +163,22 @@ def admission(state: Snapshot, request: Request) -> str:
     gang all that have come are looked at together.
     """
     _check_user(state, request)
+    line = state.policy.line(request.tenant)
+    if request.spec.borrow and not any(_bounded(state.policy.spec(name)) for name in line):
+        return ""
     load = total(needs(state, together(request, state.queue)))
-    now = tenancy(state).held
-    for name in state.policy.line(request.tenant):
+    for name in line:
         spec = state.policy.spec(name)
         _check_count(state, name, spec, request)
         _check_ever(name, spec, load)
-        if reason := _limited(state, name, now.get(name, NOTHING) + load):
+        if reason := _limited(state, name, load):
             return reason
     return _unborrowed(state, request, load)
+
+
+def _bounded(spec: TenantSpec) -> bool:
+    """Whether there is anything to look at for the tenant."""
+    return spec.limit != Amount() or spec.gpu_hours is not None or spec.shares is not None
 
 
 def _check_user(state: Snapshot, request: Request) -> None:
@@ -193,9 +224,9 @@ def _check_ever(name: Tenant, spec: TenantSpec, load: Load) -> None:
     )
 
 
-def _limited(state: Snapshot, name: Tenant, after: Load) -> str:
+def _limited(state: Snapshot, name: Tenant, load: Load) -> str:
     spec = state.policy.spec(name)
-    if excess := _excess(spec.limit, after):
+    if excess := _excess(spec.limit, load + _held(state, name, spec)):
         return f"others of tenant {name} to end: with this one it would have {excess}"
     used = state.hours.get(name, 0.0)
     if spec.gpu_hours is not None and used >= spec.gpu_hours:
@@ -204,6 +235,11 @@ def _limited(state: Snapshot, name: Tenant, after: Load) -> str:
             f"GPU hours of tenant {name}: {used:.1f} of {spec.gpu_hours:g} in {days} days are used"
         )
     return ""
+
+
+def _held(state: Snapshot, name: Tenant, spec: TenantSpec) -> Load:
+    """What counts against the tenant's limit; not looked at where there is none."""
+    return tenancy(state).held.get(name, NOTHING) if spec.limit != Amount() else NOTHING
 
 
 def _excess(limit: Amount, load: Load) -> str:

@@ -7,45 +7,16 @@ has waited longer than the policy's patience, and would have to wait as long aga
 now on wherever it could be.
 """
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 from msgspec.structs import replace
 
-from gpushare.model.errors import GpushareError
 from gpushare.scheduler.capacity.room import Room, grant_on, unfit_company
 from gpushare.scheduler.capacity.timeline import Calendar, Stay
-from gpushare.scheduler.request.gang import units
-from gpushare.scheduler.request.state import Request, Snapshot
+from gpushare.scheduler.request.state import Snapshot
 
 from .assign import Unit, assign, earliest, hardest_first
-from .fit import Candidate, accompanied, as_candidate, bare_decision, nearest, stay
-
-
-def served(calendar: Calendar) -> Calendar:
-    """The calendar after the queue: requests that fit are there, and the first that does not has a
-    place.
-
-    Requests that wait for something other than room keep nothing free: for a neighbour, the rest of
-    a gang, or a lost GPU.
-    """
-    for requests in units(calendar.state):
-        unit = _candidates(calendar.state, requests)
-        if assignments := assign(calendar, unit, calendar.start):
-            calendar = calendar.joined(assignment.stay for assignment in assignments)
-        elif kept := hold(calendar, unit) if unit else []:
-            # Only the first has a place: two would have to be planned against each other (ADR
-            # 0022).
-            return calendar.joined(kept)
-    return calendar
-
-
-def _candidates(state: Snapshot, requests: Sequence[Request]) -> Unit:
-    """Nothing for those that can never be placed."""
-    try:
-        return [as_candidate(state, request) for request in requests]
-    except GpushareError:
-        return ()
+from .fit import Candidate, accompanied, bare_decision, nearest, stay
 
 
 def hold(calendar: Calendar, unit: Unit) -> list[Stay]:

@@ -12,8 +12,8 @@ from gpushare.scheduler.capacity.timeline import Calendar, Window, clock, timeli
 from gpushare.scheduler.request.state import Request, Snapshot, Waiting
 
 from .assign import assign, earliest
-from .backfill import served
 from .fit import Candidate, as_candidate, fits, why_refused
+from .line import served
 from .waiting import lacking, waiting
 
 
@@ -31,7 +31,7 @@ def book(state: Snapshot, request: Request) -> Decision:
     """
     window = _window(state, request)
     candidate = as_candidate(state, request)
-    calendar = served(timeline(state, without=request.id))
+    calendar = served(timeline(state, without=request.id)).calendar
     window = replace(window, start=max(window.start, calendar.start))
     assignments = assign(calendar, [candidate], window.start)
     if not assignments:

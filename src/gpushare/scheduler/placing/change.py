@@ -15,8 +15,8 @@ from gpushare.scheduler.capacity.timeline import Calendar, Window, describe_kept
 from gpushare.scheduler.request.mechanisms import Stack
 from gpushare.scheduler.request.state import Request, Snapshot
 
-from .backfill import served
 from .fit import Candidate
+from .line import served
 
 _LATER = "the share cannot have that until then"
 
@@ -66,7 +66,7 @@ def regrant(state: Snapshot, share: Share, changed: Share) -> Decision:
     """
     assert share.decision is not None
     _check_mechanisms(state, share, share.decision, changed.spec)
-    calendar = served(timeline(state)).without(share.id)
+    calendar = served(timeline(state)).calendar.without(share.id)
     gpus = _current_candidate(state, share, share.decision).gpus
     if changed.spec.memory != share.spec.memory:
         for gpu in gpus:

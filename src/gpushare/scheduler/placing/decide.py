@@ -2,7 +2,7 @@
 """Decides where a share is placed, or what it waits for. Pure: the same state and request give the
 same answer.
 
-Model: `served` replays the queue on a calendar of the machine. Each request that fits now gets its
+Model: `Line` replays the queue on a calendar of the machine. Each request that fits now gets its
 place there. The first that does not fit gets a place kept for it, at the earliest time when it
 will fit; the request at hand is then placed in what is left (backfill). A gang is one unit: all of
 its members get places at the same time, or none. A reservation has its place in the calendar from
@@ -29,12 +29,11 @@ from gpushare.scheduler.request.gang import members, missing, without
 from gpushare.scheduler.request.state import Request, Snapshot, Waiting
 
 from .assign import Assignment, Unit, assign
-from .backfill import served
 from .booking import claim_booking
 from .fit import as_candidate, eligible, why_refused
-from .waiting import position, waiting
+from .line import Line, served
 
-__all__ = ["decide", "eligible", "place_gang"]
+__all__ = ["decide", "eligible", "place_behind", "place_gang"]
 
 _SHOWN = 2  # GPUs kept for others that are named in the reasons
 
@@ -66,28 +65,46 @@ def place_gang(state: Snapshot, requests: Sequence[Request]) -> tuple[Decision, 
     if not requests:
         return ()
     state = replace(state, queue=without(state.queue, requests))
-    unit = [as_candidate(state, request) for request in requests]
+    return _place(served(timeline(state)), requests, explain=True)
+
+
+def place_behind(
+    line: Line, requests: Sequence[Request], *, explain: bool = True
+) -> tuple[Decision, ...] | Waiting:
+    """As `decide` and `place_gang`, behind those in the line, which is not changed.
+
+    `explain` false: it is not said what requests that wait are waiting for, which costs more than
+    to see that they do.
+    """
+    if len(requests) == 1 and requests[0].spec.at is not None:
+        answer = claim_booking(line.state, requests[0])
+        if answer is not None:
+            return answer if isinstance(answer, Waiting) else (answer,)
+    return _place(line, requests, explain=explain)
+
+
+def _place(
+    line: Line, requests: Sequence[Request], *, explain: bool
+) -> tuple[Decision, ...] | Waiting:
+    unit = line.unit(requests)
     if more := missing(requests):
-        return _incomplete(state, unit, more)
-    calendar = served(timeline(state))
-    if assignments := assign(calendar, unit, calendar.start):
+        return _incomplete(line, unit, more)
+    if assignments := line.place(unit):
         return tuple(
-            assignment.decision(*_passed(calendar, assignment)) for assignment in assignments
+            assignment.decision(*_passed(line.calendar, assignment)) for assignment in assignments
         )
     if len(unit) > 1:
-        _check_ever(state, unit)
-    answer = waiting(calendar, unit, _position(state, unit))
+        _check_ever(line.state, unit)
+    if not explain:
+        return Waiting(position=0, waits_for="")
+    answer = line.waits(unit)
     return replace(answer, waits_for=f"{_gang(unit)}{answer.waits_for}")
 
 
-def _incomplete(state: Snapshot, unit: Unit, more: int) -> Waiting:
+def _incomplete(line: Line, unit: Unit, more: int) -> Waiting:
     gang = unit[0].spec.gang
     name = gang.name if gang else ""
-    return Waiting(position=_position(state, unit), waits_for=f"{more} more of gang {name} to come")
-
-
-def _position(state: Snapshot, unit: Unit) -> int:
-    return position(state, [gpu for candidate in unit for gpu in candidate.reach])
+    return Waiting(position=line.position(unit), waits_for=f"{more} more of gang {name} to come")
 
 
 def _gang(unit: Unit) -> str:

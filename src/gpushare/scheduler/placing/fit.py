@@ -54,6 +54,11 @@ class Candidate(Value):
         """The request's own."""
         return self.request.spec
 
+    def of(self, request: Request) -> "Candidate":
+        """That of a request which asks for the same."""
+        others = tuple(replace(other, request=request) for other in self.others)
+        return replace(self, request=request, others=others)
+
 
 def as_candidate(state: Snapshot, request: Request) -> Candidate:
     """What the request comes to on this machine; raises as `decide` does."""

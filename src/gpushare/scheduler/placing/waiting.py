@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What requests that do not fit wait for, and until when."""
 
-from collections.abc import Hashable, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
 
 from gpushare.model.errors import GpushareError
-from gpushare.model.ids import GpuId
 from gpushare.scheduler.capacity.timeline import Calendar
-from gpushare.scheduler.request.gang import units
-from gpushare.scheduler.request.mechanisms import choices
-from gpushare.scheduler.request.state import Request, Snapshot, Waiting
+from gpushare.scheduler.request.state import Waiting
 
 from .assign import Unit, assign, assigned, earliest, hardest_first, or_reasons
-from .fit import Candidate, as_candidate, eligible, nearest
+from .fit import Candidate, as_candidate, nearest
 
 
 def waiting(calendar: Calendar, unit: Unit, place: int) -> Waiting:
@@ -22,33 +18,6 @@ def waiting(calendar: Calendar, unit: Unit, place: int) -> Waiting:
     eta = earliest(calendar, unit, calendar.start) if place == 1 else None
     lacks = lacking(calendar, unit, calendar.start)
     return Waiting(position=place, waits_for=lacks, eta=eta)
-
-
-def position(state: Snapshot, gpus: Sequence[GpuId]) -> int:
-    """Counted among those that could use the same GPUs."""
-    # Requests that ask for the same GPUs are looked at once: queues are long and mostly alike.
-    alike = {_asked(request): request for request in state.queue}
-    reach = {asked: _reach(state, request) for asked, request in alike.items()}
-    together = units(state)
-    return 1 + sum(
-        any(reach[_asked(request)].intersection(gpus) for request in unit) for unit in together
-    )
-
-
-def _asked(request: Request) -> Hashable:
-    """All of a request that says which GPUs it can use."""
-    spec = request.spec
-    how = spec.isolation, spec.mechanism, spec.priority, spec.turns
-    return spec.memory, spec.compute, spec.gpus, spec.gpu, spec.select, how
-
-
-def _reach(state: Snapshot, request: Request) -> set[GpuId]:
-    """GPUs that a waiting request could use; none when it can never be placed."""
-    try:
-        choices(state, request.spec)
-        return eligible(state, request)
-    except GpushareError:
-        return set()
 
 
 def lacking(calendar: Calendar, unit: Unit, start: datetime) -> str:

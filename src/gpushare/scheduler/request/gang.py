@@ -29,7 +29,7 @@ def missing(requests: Sequence[Request]) -> int:
 
 def units(state: Snapshot) -> list[tuple[Request, ...]]:
     """Requests that wait for room, in order; a request with a reservation waits for its time."""
-    return grouped(request for request in state.queue if not _reserved(state, request))
+    return grouped(request for request in state.queue if not reserved(state, request))
 
 
 def grouped(requests: Iterable[Request]) -> list[tuple[Request, ...]]:
@@ -46,7 +46,7 @@ def grouped(requests: Iterable[Request]) -> list[tuple[Request, ...]]:
     return units_ready
 
 
-def _reserved(state: Snapshot, request: Request) -> bool:
+def reserved(state: Snapshot, request: Request) -> bool:
     """Whether its time is to come, or has come and its place is kept."""
     at = request.spec.at
     if at is None:
