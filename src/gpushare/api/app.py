@@ -41,7 +41,7 @@ from .metrics import CONTENT_TYPE
 from .openapi import document
 from .permissions import requirement
 from .request_filter import FilterSettings, RequestFilter
-from .responses import JsonResponse, refusal
+from .responses import Lists, answered, refusal
 from .route import Call, Route
 from .routes import ROUTES
 
@@ -61,8 +61,10 @@ def build(
 
     `audit` receives every call of `ROUTES`.
     """
+    lists = Lists()
     app = Starlette(
-        routes=[_endpoint(service, audit, route) for route in ROUTES] + _special_routes(service),
+        routes=[_endpoint(service, audit, route, lists) for route in ROUTES]
+        + _special_routes(service),
         middleware=[Middleware(RequestFilter, service.identity, audit, settings)],
         exception_handlers={
             GpushareError: _refused,
@@ -76,7 +78,7 @@ def build(
     return app
 
 
-def _endpoint(service: Service, audit: Audit, route: Route) -> StarletteRoute:
+def _endpoint(service: Service, audit: Audit, route: Route, lists: Lists) -> StarletteRoute:
     async def endpoint(request: Request) -> Response:
         ref = request.path_params.get("ref", "")
         with audited(audit, route.method, route.path, ref) as audited_call:
@@ -85,7 +87,8 @@ def _endpoint(service: Service, audit: Audit, route: Route) -> StarletteRoute:
             call = await _read(route, request, _caller(request, route.method, route.path))
             audited_call.body = call.body or call.query
             audited_call.answer = answer = await route.handle(service, call)
-        return JsonResponse(msgspec.structs.asdict(answer), route.status)
+        known = request.headers.get("if-none-match", "") if route.method == "GET" else ""
+        return answered(lists.body(answer), route.status, known)
 
     return StarletteRoute(route.path, endpoint, methods=[route.method])
 

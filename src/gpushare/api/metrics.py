@@ -15,10 +15,9 @@ writes them as text in the order of the table.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from gpushare.model.scheduling import FIGURES, metric_name
 from gpushare.model.value import Value
@@ -185,19 +184,31 @@ def render(samples: Mapping[str, Iterable[Sample]]) -> bytes:
     unknown = samples.keys() - {measure.name for measure in MEASURES}
     if unknown:
         raise KeyError(*sorted(unknown))
-    registry = CollectorRegistry()
-    registry.register(_SampleCollector(samples))
-    return generate_latest(registry)
+    labels: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
+    lines: list[str] = []
+    for measure in MEASURES:
+        kind = "counter" if measure.counter else "gauge"
+        lines.append(f"# HELP {measure.name} {measure.doc}\n# TYPE {measure.name} {kind}\n")
+        for sample in samples.get(measure.name, ()):
+            key = measure.labels, sample.labels
+            if key not in labels:
+                labels[key] = _labels(*key)
+            lines.append(f"{measure.name}{labels[key]} {_number(sample.value)}\n")
+    return "".join(lines).encode()
 
 
-class _SampleCollector(Collector):
-    def __init__(self, samples: Mapping[str, Iterable[Sample]]) -> None:
-        self._samples = samples
+@lru_cache(maxsize=4096)
+def _number(value: float) -> str:
+    text: str = floatToGoString(value)  # type: ignore[no-untyped-call]
+    return text
 
-    def collect(self) -> Iterator[Metric]:
-        for measure in MEASURES:
-            kind = CounterMetricFamily if measure.counter else GaugeMetricFamily
-            family = kind(measure.name, measure.doc, labels=measure.labels)
-            for sample in self._samples.get(measure.name, ()):
-                family.add_metric(sample.labels, sample.value)
-            yield family
+
+def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
+    """A share has many samples, so its labels are written once."""
+    pairs = sorted(zip(names, values, strict=True))
+    text = ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs)
+    return f"{{{text}}}" if text else ""
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

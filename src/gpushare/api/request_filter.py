@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks each request's size, origin, caller and rate before it reaches the application.
 
-A valid token is always accepted. After several requests without one, an address must wait, so
-tokens cannot be guessed.
+Requests of several users begin in turn (`turns`). A valid token is always accepted. After several
+requests without one, an address must wait, so tokens cannot be guessed.
 """
 
 import time
@@ -21,6 +21,7 @@ from gpushare.model.share import Caller
 from . import origin
 from .limits import Buckets, Failures
 from .responses import refusal
+from .turns import Turns
 
 LARGEST_HEAD = 16 * 1024  # bytes of a request's line and headers
 _PATH_CHARACTERS = 200  # of an unauthenticated request's path in the audit log
@@ -54,6 +55,7 @@ class RequestFilter:
         self._settings = settings
         self._calls = Buckets(settings.rate, settings.burst, settings.elapsed)
         self._failures = Failures(settings.elapsed)
+        self._turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,10 +65,11 @@ class RequestFilter:
         try:
             if (peer := getattr(request.state, "peer", None)) is not None:
                 await self._identity.know(peer)
-            request.state.caller = self._admitted(request)
+            request.state.caller = caller = self._admitted(request)
         except GpushareError as error:
             await refusal(error)(scope, receive, send)
             return
+        await self._turns.take(request.state.remote if caller is None else caller.uid)
         await self._app(scope, receive, self._counted(request, send))
 
     def _admitted(self, request: Request) -> Caller | None:

@@ -1,14 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
 """JSON answers and errors."""
 
-from typing import Any
+from collections import OrderedDict
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.responses import Response
 
 from gpushare.model.errors import GpushareError, RateLimitedError, UnauthenticatedError
+from gpushare.model.value import Value
 
 API_VERSION = "v1"
+_MOST_LISTS = 8  # a list of 500 shares has a megabyte
+
+
+class Body(NamedTuple):
+    """`tag`: differs for bodies that differ (RFC 9110, 8.8.3)."""
+
+    content: bytes
+    tag: str
+
+
+class Lists:
+    """Bodies of lists, rendered once as long as the service answers with the same tuple."""
+
+    def __init__(self) -> None:
+        self._rendered: OrderedDict[int, tuple[tuple[Any, ...], Body]] = OrderedDict()
+
+    def body(self, answer: Value) -> Body:
+        """A list's; another answer is rendered each time."""
+        items = getattr(answer, "items", None)
+        if not isinstance(items, tuple):
+            return _body(answer)
+        # The tuple is kept too, so no other one can get its identity.
+        kept = self._rendered.get(id(items))
+        if kept is None:
+            kept = self._rendered[id(items)] = items, _body(answer)
+            if len(self._rendered) > _MOST_LISTS:
+                self._rendered.popitem(last=False)
+        return kept[1]
+
+
+def _body(answer: Value) -> Body:
+    content = msgspec.json.encode({"apiVersion": API_VERSION, **msgspec.structs.asdict(answer)})
+    return Body(content, f'"{blake2b(content, digest_size=12).hexdigest()}"')
+
+
+def answered(body: Body, status: int, known: str = "") -> Response:
+    """`known`: tags of bodies that the caller has (If-None-Match)."""
+    if body.tag in known:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": body.tag})
+    return Response(body.content, status, headers={"ETag": body.tag}, media_type="application/json")
 
 
 class JsonResponse(Response):

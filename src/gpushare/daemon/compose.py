@@ -7,6 +7,7 @@ The parts below access (observation, acts, policies, placement, the loop) are in
 that both files stay readable; a daemon is always built as `Parts`.
 """
 
+from collections.abc import Hashable
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from gpushare.daemon.audit.audit_service import DaemonAudit
 from gpushare.daemon.audit.forward import forwarder
 from gpushare.daemon.audit.writer import AuditWriter
 from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.base.fresh import Fresh
 from gpushare.daemon.loop.migration import Migration
 from gpushare.daemon.loop.start_comparison import StartComparison
 from gpushare.daemon.services.admission import Admission
@@ -203,6 +205,28 @@ class Parts(LoopParts):
             placement=self.placement,
             idle=self.idle,
             escapes=self.escapes,
+            version=self.version,
+            clock=self.ports.clock,
+        )
+
+    def version(self) -> Hashable:
+        """Differs when something has changed that views show."""
+        return (
+            self.store.generation,
+            self.machine.generation,
+            self.observer.generation,
+            self.processes.generation,
+        )
+
+    @cached_property
+    def figures(self) -> Metrics:
+        return Metrics(
+            self.core,
+            self.observer,
+            self.anomalies,
+            self.ports.clock,
+            access=self.access,
+            version=self.version,
         )
 
     @cached_property
@@ -253,6 +277,7 @@ class Parts(LoopParts):
             escapes=self.escapes,
             ends=self.ends,
             views=self.views,
+            lists=Fresh(self.ports.clock, self.version),
             machine=DaemonMachine(
                 self.store,
                 self.ports,
@@ -260,7 +285,7 @@ class Parts(LoopParts):
                 self.visibility,
                 self.start_comparison.notices,
             ),
-            figures=Metrics(self.core, self.observer, self.anomalies, self.ports.clock),
+            figures=self.figures,
             identity=self.tokens,
             tokens=self.tokens,
             rules=self.policy,

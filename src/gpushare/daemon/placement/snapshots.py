@@ -65,7 +65,9 @@ class Snapshots:
             usage=rolled_up(policy, self._store.usage.decayed(now, policy.half_life)),
             hours=self._hours(policy, now),
             profiles=self._store.profiles.all(),
-            unready=self._ports.mechanisms.unready(gpu.uuid for gpu in self._newest[1].machine.gpus),
+            unready=self._ports.mechanisms.unready(
+                gpu.uuid for gpu in self._newest[1].machine.gpus
+            ),
         )
 
     def _version(self) -> object:

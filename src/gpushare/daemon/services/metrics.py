@@ -1,38 +1,65 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon's figures as samples of the metrics table."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from gpushare.api.metrics import Sample, render
+from gpushare.daemon.access.access import Access
+from gpushare.daemon.base.fresh import Fresh, Version
 from gpushare.daemon.loop.core import Core
 from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.policies.anomalies import Anomalies
 from gpushare.hardware.ports import Clock
 from gpushare.model.policy.view import QuotaView
 from gpushare.model.scheduling import FIGURES, metric_name
-from gpushare.model.share import State, Tier
+from gpushare.model.share import Caller, State, Tier
 from gpushare.model.version import __version__
 from gpushare.model.view import GpuView, ShareView
 
 
-class Metrics:
-    def __init__(self, core: Core, observer: Observer, anomalies: Anomalies, clock: Clock) -> None:
-        self._core, self._observer, self._anomalies = core, observer, anomalies
-        self._clock = clock
+@dataclass(frozen=True)
+class Figures:
+    """What the caller may see, and what the samples are made from."""
 
-    def text(
+    shares: Sequence[ShareView]
+    gpus: Sequence[GpuView]
+    quotas: Sequence[QuotaView]
+    driver: str
+
+
+class Metrics:
+    def __init__(
         self,
-        shares: Sequence[ShareView],
-        gpus: Sequence[GpuView],
-        quotas: Sequence[QuotaView],
-        driver: str,
-    ) -> bytes:
-        """In the Prometheus text format."""
-        own = self._own(Counter(share.state for share in shares), driver)
-        return render(own | _gpus(gpus) | self._all_of(shares) | _tenants(quotas))
+        core: Core,
+        observer: Observer,
+        anomalies: Anomalies,
+        clock: Clock,
+        *,
+        access: Access,
+        version: Version,
+    ) -> None:
+        self._core, self._observer, self._anomalies = core, observer, anomalies
+        self._clock, self._access = clock, access
+        self._texts: Fresh[bytes] = Fresh(clock, version)
+        self._rendering = asyncio.Lock()
+
+    async def text(self, caller: Caller, figures: Callable[[Caller], Awaitable[Figures]]) -> bytes:
+        """In the Prometheus text format; rendered once for all who ask within a moment."""
+        sight = self._access.sight(caller)
+        async with self._rendering:
+            if (text := self._texts.kept(sight)) is None:
+                text = self._texts.put(sight, self._rendered(await figures(caller)))
+            return text
+
+    def _rendered(self, seen: Figures) -> bytes:
+        own = self._own(Counter(share.state for share in seen.shares), seen.driver)
+        parts = _gpus(seen.gpus) | self._all_of(seen.shares) | _tenants(seen.quotas)
+        return render(own | parts)
 
     def _all_of(self, shares: Sequence[ShareView]) -> dict[str, Iterable[Sample]]:
         return _shares(self._observer, shares) | _proofs(shares, self._clock.now())

@@ -17,6 +17,7 @@ from gpushare.daemon.acts.termination import GRACE_SECONDS, Termination
 from gpushare.daemon.acts.verifier import Verifier
 from gpushare.daemon.audit.audit_service import DaemonAudit
 from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.base.fresh import Fresh
 from gpushare.daemon.loop.changes import ShareChanges
 from gpushare.daemon.loop.escapes import EscapeWatch
 from gpushare.daemon.loop.migration import Migration
@@ -51,7 +52,7 @@ from .backups import DaemonBackups
 from .entering import Entering
 from .leftovers import DaemonLeftovers
 from .machine_service import DaemonMachine
-from .metrics import Metrics
+from .metrics import Figures, Metrics
 from .operations import DaemonOperations
 from .policy_service import DaemonPolicy
 from .profile_service import DaemonProfiles
@@ -83,6 +84,7 @@ class DaemonService:
     escapes: EscapeWatch
     ends: ProgramEnds
     views: ShareViews
+    lists: Fresh[tuple[ShareView, ...]]
     machine: DaemonMachine
     figures: Metrics
     identity: AccessTokens
@@ -107,8 +109,11 @@ class DaemonService:
         return await self.admission.plan(spec, caller)
 
     async def shares(self, caller: Caller, *, ended: bool = False) -> Sequence[ShareView]:
-        return await self._visible(
-            self.store.shares.all() if ended else self.store.shares.living(), caller
+        """The same value as before while nothing of it has changed."""
+        shares = self.store.shares.all() if ended else self.store.shares.living()
+        await self.views.look(shares)
+        return self.lists.get(
+            (ended, *self.access.sight(caller)), lambda: tuple(self._views(shares, caller))
         )
 
     async def show(self, ref: str, caller: Caller) -> ShareView:
@@ -224,11 +229,14 @@ class DaemonService:
                 yield event
 
     async def metrics(self, caller: Caller) -> bytes:
-        return self.figures.text(
-            await self._visible(self.store.shares.living(), caller),
-            await self.gpus(caller),
-            await self.rules.quotas(caller),
-            await self.machine.driver(),
+        return await self.figures.text(caller, self._figures)
+
+    async def _figures(self, caller: Caller) -> Figures:
+        return Figures(
+            shares=await self.shares(caller),
+            gpus=await self.gpus(caller),
+            quotas=await self.rules.quotas(caller),
+            driver=await self.machine.driver(),
         )
 
     async def _alone(self, share: Share) -> bool:
@@ -300,7 +308,11 @@ class DaemonService:
         )
 
     async def _visible(self, shares: Sequence[Share], caller: Caller) -> list[ShareView]:
-        views = await self.views.all(shares)
+        await self.views.look(shares)
+        return self._views(shares, caller)
+
+    def _views(self, shares: Sequence[Share], caller: Caller) -> list[ShareView]:
+        views = self.views.all(shares)
         pairs = zip(shares, views, strict=True)
         return [self.visibility.share(view, share, caller) for share, view in pairs]
 

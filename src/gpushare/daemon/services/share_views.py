@@ -3,6 +3,7 @@
 
 from collections.abc import Collection, Sequence
 
+from gpushare.daemon.base.fresh import FRESH_SECONDS, Fresh, Version
 from gpushare.daemon.loop.escapes import EscapeWatch
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
@@ -10,13 +11,12 @@ from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.daemon.placement.placement import PlacementService
 from gpushare.daemon.policies.idle import Idle
 from gpushare.daemon.present.views import share_view
+from gpushare.hardware.ports import Clock
 from gpushare.model.ids import ShareId
 from gpushare.model.share import Share, State
 from gpushare.model.view import ShareView
 from gpushare.scheduler import Waiting
 
-# Clients that poll would otherwise make the daemon read every region at each request.
-_FRESH_SECONDS = 0.5  # how old an observation may be
 _GLANCE_SECONDS = 1.0  # a tool that does not answer does not keep the list from being shown
 
 
@@ -30,18 +30,26 @@ class ShareViews:
         placement: PlacementService,
         idle: Idle,
         escapes: EscapeWatch,
+        version: Version,
+        clock: Clock,
     ) -> None:
         self._machine, self._observer, self._processes = machine, observer, processes
         self._placement, self._idle, self._escapes = placement, idle, escapes
+        self._waiting: Fresh[dict[ShareId, Waiting]] = Fresh(clock, version)
+        self._borrowed: Fresh[Collection[ShareId] | None] = Fresh(clock, version)
 
-    async def all(self, shares: Sequence[Share]) -> list[ShareView]:
+    async def look(self, shares: Sequence[Share]) -> None:
+        """Before `all`: observe the shares again, unless that was done a moment ago."""
+        # Clients that poll would otherwise make the daemon read every region at each request.
+        await self._observer.glance(shares, age=FRESH_SECONDS, seconds=_GLANCE_SECONDS)
+
+    def all(self, shares: Sequence[Share]) -> list[ShareView]:
         """In the order of `shares`, with everything that their owners may see."""
-        await self._observer.glance(shares, age=_FRESH_SECONDS, seconds=_GLANCE_SECONDS)
         queued = any(share.state is State.QUEUED for share in shares)
         # What waiting shares wait for costs a decision for each, so it is asked only if one is
         # shown.
-        waiting = self._placement.waiting() if queued else {}
-        borrowed = self._placement.borrowed()
+        waiting = self._waiting.get((), self._placement.waiting) if queued else {}
+        borrowed = self._borrowed.get((), self._placement.borrowed)
         return [self._view(share, waiting.get(share.id), borrowed) for share in shares]
 
     def _view(
