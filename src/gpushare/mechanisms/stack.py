@@ -19,7 +19,6 @@ Invariants:
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import reduce
 
 from msgspec.structs import replace
 
@@ -40,6 +39,10 @@ from .visible_devices import devices, guarded_numbers, machine_numbers, own_numb
 
 def _no_gpus() -> tuple[Gpu, ...]:
     return ()
+
+
+# How each mechanism observes shares at one moment, by its name.
+Looks = dict[MechanismName, Observe]
 
 
 class Mechanisms:
@@ -279,26 +282,19 @@ class Mechanisms:
         left = (mechanism.host_left(share) for mechanism in self._mechanisms(share))
         return next((size for size in left if size is not None), None)
 
-    def observe(self, share: Share) -> Observation:
+    def observe(self, share: Share, looks: Looks | None = None) -> Observation:
         """What the control group and all mechanisms of the stack see.
 
+        `looks`: the same for all shares that are observed at one moment; empty at first.
         Raises UnsupportedError, CgroupError.
         """
-        return self.observing()(share)
-
-    def observing(self) -> Observe:
-        """`observe` for many shares at one moment: what they have in common is read once."""
-        observers: dict[MechanismName, Observe] = {}
-
-        def observe(share: Share) -> Observation:
-            group = Observation(pids=self._cgroups.pids(share.id))
-            for name in share.decision.mechanisms if share.decision else ():
-                if name not in observers:
-                    observers[name] = self._named(name).observing()
-            names = share.decision.mechanisms if share.decision else ()
-            return reduce(Observation.__or__, (observers[name](share) for name in names), group)
-
-        return observe
+        looks = {} if looks is None else looks
+        found = Observation(pids=self._cgroups.pids(share.id))
+        for name in share.decision.mechanisms if share.decision else ():
+            if name not in looks:
+                looks[name] = self._named(name).observing()
+            found |= looks[name](share)
+        return found
 
     def trouble(self, gpus: Sequence[GpuId]) -> dict[GpuId, str]:
         """What is wrong now with what mechanisms run for GPUs, without waiting for any of it."""

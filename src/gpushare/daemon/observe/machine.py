@@ -22,21 +22,16 @@ class ObservedMachine:
         self._costs, self._ports, self._cordons = store.contexts, ports, store.cordons
         self.latest = Machine()
         self.generation = 0
-        self._at = float("-inf")
         self._measured = set[tuple[GpuId, str]]()
 
-    async def refresh(self, *, age: float = 0.0) -> None:
-        """Look at the machine again, unless the last look is not older; raises HardwareError."""
-        if self._ports.clock.elapsed() - self._at < age:
-            return
+    async def refresh(self) -> None:
+        """Look at the machine again; raises HardwareError."""
         await self._see()
         if await self._measure_contexts():
             await self._see()
 
     async def _see(self) -> None:
-        begun = self._ports.clock.elapsed()
         machine = await self._look()
-        self._at = begun
         # What is equal stays the same value: then whatever was made from it is still right.
         if machine != self.latest:
             self.latest = machine

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.base.threads import in_own_thread
-from gpushare.mechanisms.mechanism import Observation, Observe
+from gpushare.mechanisms.mechanism import Observation
+from gpushare.mechanisms.stack import Looks
 from gpushare.model.errors import GpushareError, unexpected
 from gpushare.model.gpu import Machine
 from gpushare.model.ids import GpuId, ShareId
@@ -120,15 +121,15 @@ class Observer:
         return self._observations[share][0] if share in self._observations else float("-inf")
 
     def _observe(self, shares: Sequence[Share]) -> dict[ShareId, tuple[float, Observation]]:
-        observe = self._ports.mechanisms.observing()
+        looks: Looks = {}
         return {
-            share.id: (self._ports.clock.elapsed(), self._observe_one(share, observe))
+            share.id: (self._ports.clock.elapsed(), self._observe_one(share, looks))
             for share in shares
         }
 
-    def _observe_one(self, share: Share, observe: Observe | None = None) -> Observation:
+    def _observe_one(self, share: Share, looks: Looks | None = None) -> Observation:
         try:
-            return bounded((observe or self._ports.mechanisms.observe)(share), self._machine())
+            return bounded(self._ports.mechanisms.observe(share, looks), self._machine())
         except GpushareError as error:
             _log.warning("share.unseen", share=share.id, error=str(error))
             # One share that cannot be observed must not keep the pass from the others.

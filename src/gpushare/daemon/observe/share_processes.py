@@ -64,7 +64,7 @@ class ShareProcesses:
         if known and known.members is share.members and now - known.at <= FRESH_SECONDS:
             return known.processes
         candidates = {*share.members, *self._found.get(share.id, ())}
-        living = (process for process in candidates if self._alive(process))
+        living = (process for process in candidates if self.alive(process))
         processes = tuple(sorted(living, key=_pid))
         if known is None or known.processes != processes:
             self.generation += 1

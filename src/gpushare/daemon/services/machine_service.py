@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 
 from gpushare.daemon.access.visibility import VisibilityFilter
-from gpushare.daemon.base.fresh import FRESH_SECONDS
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.present.views import gpu_view
@@ -31,8 +30,8 @@ class DaemonMachine:
         self._notices = notices
 
     async def gpus(self, caller: Caller) -> Sequence[GpuView]:
-        """As seen a moment ago at most; raises HardwareError. Processes of others are left out."""
-        await self._machine.refresh(age=FRESH_SECONDS)
+        """Looks at the machine again; raises HardwareError. Processes of others are left out."""
+        await self._machine.refresh()
         machine = self._machine.latest
         holding = [share for share in self._store.shares.living() if share.state.holds]
         gpus = [gpu.uuid for gpu in machine.gpus]

@@ -46,15 +46,23 @@ class Metrics:
         self._core, self._observer, self._anomalies = core, observer, anomalies
         self._clock, self._access = clock, access
         self._texts: Fresh[bytes] = Fresh(clock, version)
-        self._rendering = asyncio.Lock()
+        self._rendering: dict[tuple[bool, int], asyncio.Task[bytes]] = {}
 
     async def text(self, caller: Caller, figures: Callable[[Caller], Awaitable[Figures]]) -> bytes:
         """In the Prometheus text format; rendered once for all who ask within a moment."""
         sight = self._access.sight(caller)
-        async with self._rendering:
-            if (text := self._texts.kept(sight)) is None:
-                text = self._texts.put(sight, self._rendered(await figures(caller)))
+        if (text := self._texts.kept(sight)) is not None:
             return text
+        if sight not in self._rendering:
+            self._rendering[sight] = task = asyncio.create_task(self._render(caller, figures))
+            task.add_done_callback(lambda _: self._rendering.pop(sight))
+        return await asyncio.shield(self._rendering[sight])
+
+    async def _render(
+        self, caller: Caller, figures: Callable[[Caller], Awaitable[Figures]]
+    ) -> bytes:
+        text = self._rendered(await figures(caller))
+        return self._texts.put(self._access.sight(caller), text)
 
     def _rendered(self, seen: Figures) -> bytes:
         own = self._own(Counter(share.state for share in seen.shares), seen.driver)

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from gpushare.daemon.access.access import Access
 from gpushare.daemon.access.accounts import AccountDirectory
 from gpushare.daemon.base.bus import Bus
-from gpushare.daemon.base.fresh import FRESH_SECONDS
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.placement.placement import PlacementService
 from gpushare.daemon.policies import policy_checks, quotas
@@ -100,7 +99,7 @@ class DaemonPolicy:
 
     async def quotas(self, caller: Caller) -> Sequence[QuotaView]:
         """Of the tenants that the caller may see; raises HardwareError."""
-        await self._machine.refresh(age=FRESH_SECONDS)
+        await self._machine.refresh()
         now, policy = self._clock.now(), self._store.policy.current()
         living = self._store.shares.living()
         state = Snapshot(
