@@ -92,7 +92,7 @@ class Known(NamedTuple):
 
 
 def known(state: Snapshot, units: Iterable[tuple[Unit, bool]]) -> Known | None:
-    """None where it cannot be told how long they wait: what a guarantee takes back from others
+    """None where it is unknown how long they wait: what a guarantee takes back from others
     depends on more than room."""
     if state.now is None or state.policy.guarantees:
         return None

@@ -73,8 +73,8 @@ def place_behind(
 ) -> tuple[Decision, ...] | Waiting:
     """As `decide` and `place_gang`, behind those in the line, which is not changed.
 
-    `explain` false: it is not said what requests that wait are waiting for, which costs more than
-    to see that they do.
+    `explain` false: without what requests that wait are waiting for, which costs more than to see
+    that they do.
     """
     if len(requests) == 1 and requests[0].spec.at is not None:
         answer = claim_booking(line.state, requests[0])
