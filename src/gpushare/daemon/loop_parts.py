@@ -390,6 +390,7 @@ class LoopParts:
     @cached_property
     def rest(self) -> Rest:
         def due() -> Iterator[float]:
-            return chain(self.expiry.times(), self.termination.kill_times())
+            times = self.expiry.times(), self.termination.kill_times(), self.executor.retries()
+            return chain(*times)
 
         return Rest(self.ports.clock, self.wake, due, self.placement.begins)

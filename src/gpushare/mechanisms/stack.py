@@ -19,6 +19,7 @@ Invariants:
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -236,13 +237,26 @@ class Mechanisms:
                 if name in self._by_name:
                     self._by_name[name].release(share)
         self._peer_gpus.pop(share.id, None)
-        if not self._cgroups.reason() and not self._cgroups.remove(share.id):
-            raise CgroupError(
-                f"the control group of share {share.id} is still in use",
-                f"processes {', '.join(map(str, self._cgroups.pids(share.id)))} are in it",
-                "end them; the share is released then",
-            )
+        self._ungroup(share.id)
         self.released(share)
+
+    def abandon(self, share: Share) -> tuple[str, ...]:
+        """As `release`, but what fails does not keep the rest from being released.
+
+        Returns what was left behind. Raises CgroupError while processes are in the control group.
+        """
+        names = reversed(share.decision.mechanisms if share.decision else ())
+        known = [self._by_name[name] for name in names if name in self._by_name]
+        left = [why for each in known if (why := _failure(partial(each.release, share)))]
+        self._peer_gpus.pop(share.id, None)
+        if pids := () if self._cgroups.reason() else self._cgroups.pids(share.id):
+            raise _in_use(share.id, pids)
+        self.released(share)
+        return (*left, *filter(None, [_failure(partial(self._ungroup, share.id))]))
+
+    def _ungroup(self, share: ShareId) -> None:
+        if not self._cgroups.reason() and not self._cgroups.remove(share):
+            raise _in_use(share, self._cgroups.pids(share))
 
     def suspend(self, share: Share, keep: Bytes) -> None:
         """Ask the share's programs to leave the GPU; `observe` shows when they have."""
@@ -339,6 +353,23 @@ class Mechanisms:
         if name in self._by_name:
             return self._by_name[name]
         raise UnsupportedError(f"no mechanism {name} here", "this gpushare does not have it")
+
+
+def _failure(act: Callable[[], None]) -> str:
+    """What it raises, of whatever type; "" if it ends well."""
+    try:
+        act()
+    except Exception as error:  # noqa: BLE001 (reported)
+        return str(error) or type(error).__name__
+    return ""
+
+
+def _in_use(share: ShareId, pids: Iterable[int]) -> CgroupError:
+    return CgroupError(
+        f"the control group of share {share} is still in use",
+        f"processes {', '.join(map(str, pids))} are in it",
+        "end them; the share is released then",
+    )
 
 
 @contextmanager

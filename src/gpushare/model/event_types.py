@@ -55,6 +55,8 @@ _LIFE = (
     _share("scrub_failed", "Its GPU memory could not be proved clear", Severity.WARNING, gpu=True),
     _share("spared", "The share ends, and processes in it are not ended", Severity.WARNING),
     _share("failed", "The share has ended because of a fault", Severity.ERROR),
+    _share("damaged", "An operation can be neither finished nor undone", Severity.ERROR),
+    _share("repaired", "That operation was finished or undone after all"),
     _share("changed", "Its limits, priority or time were changed"),
     _share("rolled_back", "An interrupted operation was undone", Severity.WARNING, former="undone"),
 )

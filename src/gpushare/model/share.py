@@ -7,12 +7,14 @@ as `released` or `failed`:
 
     queued -> granted -> running <-> suspended -> released, or failed with a cause
 
+A share is `damaged` while an act on it can be neither finished nor undone.
+
 Its `spec` is what it may use; its `decision` what that means on chosen GPUs. Both may change while
 it lives; `asked` keeps the spec that was requested.
 
 Invariants:
-- Granted, running and suspended shares hold capacity (`State.holds`), and have a decision. A share
-  that is suspended other than for a turn leaves its room to others (`Share.aside`).
+- Granted, running, suspended and damaged shares hold capacity (`State.holds`), and have a decision.
+  A share that is suspended other than for a turn leaves its room to others (`Share.aside`).
 - The first mechanism of a decision is the base, the others are layers on it.
 - A process is a pid and its start time.
 - Records are values: a change is a new record, written by the store in one transaction.
@@ -39,13 +41,14 @@ class State(StrEnum):
     GRANTED = "granted"
     RUNNING = "running"
     SUSPENDED = "suspended"
+    DAMAGED = "damaged"
     RELEASED = "released"
     FAILED = "failed"
 
     @property
     def holds(self) -> bool:
         """Whether a share in this state keeps GPU capacity."""
-        return self in {State.GRANTED, State.RUNNING, State.SUSPENDED}
+        return self in {State.GRANTED, State.RUNNING, State.SUSPENDED, State.DAMAGED}
 
     @property
     def ended(self) -> bool:
@@ -275,6 +278,18 @@ class Moved(Value):
     in_bytes: Bytes | None = None
 
 
+class Damage(Value):
+    """What makes a share damaged: `act` could be neither finished nor undone.
+
+    `before`: its state until then, and again if the act is settled after all.
+    """
+
+    act: str
+    since: datetime
+    before: State
+    reason: str
+
+
 class Share(Value):
     """One share's record.
 
@@ -322,6 +337,7 @@ class Share(Value):
     supervised: bool = False
     forget: bool = False
     waiter: ProcessRef | None = None
+    damage: Damage | None = None
 
     @property
     def aside(self) -> bool:

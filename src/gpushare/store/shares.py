@@ -21,13 +21,13 @@ from .database import Database
 from .mirror import Mirror
 
 _TRANSITIONS = {
-    State.QUEUED: {State.GRANTED},
-    State.GRANTED: {State.RUNNING, State.SUSPENDED},
-    State.RUNNING: {
-        State.GRANTED,
-        State.SUSPENDED,
-    },  # granted again: a held share without programs
-    State.SUSPENDED: {State.RUNNING, State.GRANTED},
+    State.QUEUED: {State.GRANTED, State.DAMAGED},
+    State.GRANTED: {State.RUNNING, State.SUSPENDED, State.DAMAGED},
+    # Granted again: a held share without programs.
+    State.RUNNING: {State.GRANTED, State.SUSPENDED, State.DAMAGED},
+    State.SUSPENDED: {State.RUNNING, State.GRANTED, State.DAMAGED},
+    # As before the act that could not be settled.
+    State.DAMAGED: {State.QUEUED, State.GRANTED, State.RUNNING, State.SUSPENDED},
 }
 _ENDS = {State.RELEASED, State.FAILED}
 _LIVING = "state NOT IN ('released', 'failed')"

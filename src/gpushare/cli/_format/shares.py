@@ -20,6 +20,7 @@ _PLAIN_END = "its program ended"  # the reason of a share whose program has simp
 _STATE_COLOURS = {
     State.RUNNING: "green",
     State.FAILED: "red",
+    State.DAMAGED: "red",
     State.QUEUED: "yellow",
     State.SUSPENDED: "cyan",
 }
@@ -253,7 +254,7 @@ def _ended(share: ShareView, now: datetime) -> str:
 def _note(share: ShareView) -> str:
     if share.state.ended:
         return _ended(share, datetime.now(UTC))
-    if share.queue or share.state is State.SUSPENDED:
+    if share.queue or share.state in {State.SUSPENDED, State.DAMAGED}:
         return wait_reason(share)
     if share.fault:
         return colour(share.fault, fg="red")

@@ -11,7 +11,8 @@ A daemon that dies between two steps leaves an intent behind. `recover` reads th
 - finishes a release or a resume.
 
 Undoing and finishing may themselves be interrupted: mechanisms are idempotent, so both are repeated
-until they succeed. Until then the share is *busy*, and no other act on it begins.
+until they succeed or are given up (`recovery`). Until then the share is *busy*, and no other act on
+it begins.
 
 What an act does between intent and confirmation takes time and runs as an act in progress
 (`in_progress`); the intent and the confirmation are written by plain functions. `grant`, `adjust`
@@ -38,13 +39,14 @@ from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.edits import Edits
 from gpushare.model.errors import ConflictError, GpushareError, unexpected
 from gpushare.model.ids import GpuId, ShareId
-from gpushare.model.share import Decision, Share, State, Tier, Verification
+from gpushare.model.share import Decision, Share, State, Verification
 from gpushare.model.units import Bytes, format_bytes
 from gpushare.store import Act, Intent, Store
 
 from .in_progress import ActsInProgress
 from .peers import Peers
 from .program_ends import ProgramEnds
+from .recovery import Recovery
 from .transitions import Transitions
 
 Step = Callable[[str], None]
@@ -80,6 +82,9 @@ class Executor:
         self._bus, self._clock, self._verify, self._step = bus, clock, verify, step
         # A cache only: a new daemon prepares a share again when a program next enters it.
         self._edits: dict[ShareId, Edits] = {}
+        self._recovery = Recovery(
+            store, mechanisms, bus, clock=clock, acts=acts, settle=self._settle_intent
+        )
         self._failures: dict[ShareId, GpushareError] = {}
 
     def grant(
@@ -129,9 +134,21 @@ class Executor:
 
     def recover(self) -> None:
         """Begin to undo or finish interrupted acts; what fails again is tried again later."""
-        for intent in self._store.intents.pending():
-            if intent.share not in self.acts.shares():
-                self._begin_to_settle(intent)
+        self._recovery.run()
+
+    def retries(self) -> list[float]:
+        """When interrupted acts are tried again, by the clock's `elapsed`."""
+        return self._recovery.times()
+
+    def abandon(self, share: Share, reason: str) -> asyncio.Task[Share]:
+        """End a share whose interrupted act can be neither finished nor undone.
+
+        What can be released is released. Raises CgroupError while processes of it live.
+        """
+        self._edits.pop(share.id, None)
+        because = share.damage.reason if share.damage else share.reason or reason
+        work = self._recovery.abandon(share, because)
+        return self.acts.begin([share.id], "removed", work)
 
     async def ready(self, share: Share) -> Share:
         """The share without any act; its caller begins the next one at once.
@@ -141,13 +158,16 @@ class Executor:
         """
         await self.acts.idle(share)
         for intent in [it for it in self._store.intents.pending() if it.share == share.id]:
-            self._begin_to_settle(intent)
+            self._recovery.begin(intent)
             await self.acts.ended(share.id)
         if share.id in self.busy():
+            share = self._store.shares.get(share.id)
             raise ConflictError(
                 f"another operation on share {share.name} is in progress",
-                "an earlier act can neither be finished nor undone now",
-                "try again, or see the daemon's log",
+                share.damage.reason
+                if share.damage
+                else "an earlier act can neither be finished nor undone now",
+                f"end the share: gpushare rm --force {share.name}",
             )
         return self._store.shares.get(share.id)
 
@@ -192,7 +212,7 @@ class Executor:
             async with self.acts.gpus(decision.gpus):
                 await in_own_thread(self._mechanisms.adjust, adjusted)
         except Exception:
-            await self._try_to_settle(intent)  # else it stays in the journal
+            await self._recovery.attempt(intent)  # else it stays in the journal
             raise
         self._step("adjust acted")
         self.forget(share.id)
@@ -253,22 +273,9 @@ class Executor:
         async with self.acts.gpus(share.decision.gpus if share.decision else ()):
             return await in_own_thread(self._mechanisms.prepare, share)
 
-    def _begin_to_settle(self, intent: Intent) -> None:
-        waits = intent.tier is Tier.CHECKPOINT
-        self.acts.begin(
-            [intent.share], "recovered", self._try_to_settle(intent), waits=waits, frees=False
-        )
-
-    async def _try_to_settle(self, intent: Intent) -> None:
-        try:
-            share = replace(self._store.shares.get(intent.share), decision=intent.decision)
-            await self._settle(intent, share)
-        except GpushareError as error:
-            _log.warning("recovery.failed", share=intent.share, act=intent.act, error=str(error))
-        except Exception:  # noqa: BLE001 (settled by a later pass)
-            # One share that cannot be settled now must not keep the others from being settled,
-            # whatever the reason is.
-            _log.exception("recovery.failed", share=intent.share, act=intent.act)
+    async def _settle_intent(self, intent: Intent) -> None:
+        share = replace(self._store.shares.get(intent.share), decision=intent.decision)
+        await self._settle(intent, share)
 
     async def _settle(self, intent: Intent, share: Share) -> None:
         if intent.act is Act.RELEASE:
@@ -325,7 +332,7 @@ class Executor:
                 release = replace(intent, act=Act.RELEASE, to=State.FAILED, reason=reason)
                 failed.append(self._store.intents.open(release))
         for intent in failed:
-            await self._try_to_settle(intent)
+            await self._recovery.attempt(intent)
         if not self._store.shares.get(at.share).state.ended:
             raise error
 

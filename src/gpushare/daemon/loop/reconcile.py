@@ -156,8 +156,20 @@ class Reconciler:
             return
         if self._over(share):
             self._termination.stop(share, "its time is over")
+        elif share.state is State.DAMAGED:
+            self._settle_damaged(share, census)
         elif self._termination.reason(share.id) is not None:
             self._termination.kill_overdue(share, self._look(share, census))
+
+    def _settle_damaged(self, share: Share, census: Census) -> None:
+        """It ends as others do, once no process is left in it that could use a GPU."""
+        processes = self._termination.left(share, self._look(share, census))
+        reason = self._termination.reason(share.id)
+        if processes:
+            if reason is not None:
+                self._termination.kill_overdue(share, processes)
+        elif self._acts.of(share.id) is None and (reason or self._gone(share.holder, census)):
+            self._acts.report(self._executor.abandon(share, reason or "its program ended"))
 
     def _over(self, share: Share) -> bool:
         return self._expiry.over(share) and self._termination.reason(share.id) is None
@@ -172,7 +184,8 @@ class Reconciler:
         """The share's processes; searched thoroughly before a running share is called empty."""
         observed = self._observer.last(share.id)
         processes = self._processes.look(share, census, observed)
-        if processes or share.state not in {State.RUNNING, State.SUSPENDED}:
+        searched = {State.RUNNING, State.SUSPENDED, State.DAMAGED}
+        if processes or share.state not in searched:
             return processes
         # Reading the environment of every process is slow, so a pass does it only before it calls a
         # share empty: it finds orphans that are in neither the process tree nor the control group.

@@ -22,6 +22,7 @@ from gpushare.model.share import (
     Moved,
     ProcessRef,
     Share,
+    State,
     Tier,
     Verification,
 )
@@ -102,7 +103,7 @@ def share_view(
         enforcement=_levels(share, decision, stack),
         verified=_verified(share),
         pids=pids,
-        reason=share.reason or (waiting.waits_for if waiting else _away(share)),
+        reason=_reason(share, waiting),
         queue=_queue(waiting),
         simulated=any(gpu.simulated for gpu in gpus or machine.gpus),
         why=decision.why,
@@ -158,6 +159,13 @@ def for_strangers(view: ShareView, *, names: bool) -> ShareView:
         suspension=view.suspension,
         ended=view.ended,
     )
+
+
+def _reason(share: Share, waiting: Waiting | None) -> str:
+    """Of a damaged share also what to do."""
+    if share.state is State.DAMAGED and share.damage:
+        return f"{share.damage.reason}; end it: gpushare rm --force {share.name}"
+    return share.reason or (waiting.waits_for if waiting else _away(share))
 
 
 def _verified(share: Share) -> Verification | None:

@@ -26,7 +26,7 @@ from gpushare.daemon.placement.placement import PlacementService
 from gpushare.daemon.placement.replay import replay
 from gpushare.model.errors import ConflictError, DeniedError, WaitTimeoutError
 from gpushare.model.event import Event
-from gpushare.model.share import Caller, Share, State, Verification
+from gpushare.model.share import Caller, Damage, Share, State, Verification
 from gpushare.model.spec import ShareSpec
 from gpushare.model.state.program_end import ProgramEndReport
 from gpushare.model.units import Seconds
@@ -272,9 +272,22 @@ class DaemonService:
             command = caller.pid if caller.remote is None else None
             await outcome(self.termination.stop(share, "removed", command))
             return
-        share = await self.executor.ready(share)
+        try:
+            share = await self.executor.ready(share)
+        except ConflictError:
+            if not (force or share.state is State.DAMAGED):
+                raise
+            await self._abandon(share)
+            return
         if not share.state.ended:
             await outcome(self.executor.release(share, State.RELEASED, "removed"))
+
+    async def _abandon(self, share: Share) -> None:
+        """End a share whose interrupted act was tried a last time, and failed."""
+        await self.executor.acts.idle(share)
+        share = self.store.shares.get(share.id)
+        if not share.state.ended:
+            await outcome(self.executor.abandon(share, "removed"))
 
     async def _until(self, share: Share, states: Sequence[State], timeout: Seconds | None) -> Share:
         """Return when the share is in one of the states, or has ended."""
@@ -282,6 +295,8 @@ class DaemonService:
         try:
             async with asyncio.timeout(timeout):
                 while share.state not in states and not share.state.ended:
+                    if share.damage and _waits_for_use(states):
+                        raise _damaged(share, share.damage)
                     # Each change of a state publishes an event, so nothing is polled here.
                     await self.bus.changed()
                     share = self.store.shares.get(share.id)
@@ -319,3 +334,14 @@ class DaemonService:
 
 def _mine(share: Share, caller: Caller) -> bool:
     return share.uid == caller.uid
+
+
+def _waits_for_use(states: Sequence[State]) -> bool:
+    """Not for the end, which a damaged share may reach."""
+    return bool(states) and not any(state.ended for state in states)
+
+
+def _damaged(share: Share, damage: Damage) -> ConflictError:
+    return ConflictError(
+        f"share {share.name} is damaged", damage.reason, f"end it: gpushare rm --force {share.name}"
+    )
