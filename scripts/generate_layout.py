@@ -18,7 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADERS = tuple(
-    ROOT / f"native/guard/share/{name}.h" for name in ("region", "gpu_page", "swap_pool")
+    ROOT / f"native/guard/share/{name}.h"
+    for name in ("region", "former_region", "gpu_page", "swap_pool")
 )
 TARGET = ROOT / "src/gpushare/guard/layout.py"
 

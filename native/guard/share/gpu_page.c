@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/life.h"
+#include "base/process.h"
 #include "base/shared_file.h"
 
 static_assert(offsetof(struct gs_gpu_page, share_slot) == 256, "the header is 256 bytes");
@@ -38,10 +39,39 @@ static bool take_over(struct gs_process_slot *process, uint64_t from, uint64_t l
                                        __ATOMIC_RELAXED);
 }
 
+static bool former(const struct gs_gpu_page *page)
+{
+    return page->version == GS_GPU_PAGE_FORMER;
+}
+
+/* Invariant 5: processes of version 1 know a free slot by its pid. */
+static bool take_free(struct gs_gpu_page *page, struct gs_process_slot *process, uint64_t life)
+{
+    int32_t none = 0;
+    if (!former(page))
+        return take_over(process, 0, life);
+    if (!__atomic_compare_exchange_n(&process->pid, &none, -1, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED))
+        return false;
+    GS_WRITE(process->pid_namespace, 0);
+    __atomic_store_n(&process->life, life, __ATOMIC_RELEASE);
+    return true;
+}
+
+static bool ended(const struct gs_gpu_page *page, const struct gs_process_slot *process,
+                  uint64_t life, int fd)
+{
+    uint32_t namespace = former(page) ? GS_READ(process->pid_namespace) : 0;
+    int32_t pid = __atomic_load_n(&process->pid, __ATOMIC_ACQUIRE);
+    if (!namespace)
+        return (!former(page) || pid > 0) && gs_life_ended(fd, life);
+    return pid > 0 && namespace == gs_process_namespace() && !gs_process_alive(pid, life);
+}
+
 static int claim(struct gs_gpu_page *page, uint64_t life)
 {
     for (uint32_t i = 0; i < GS_PROCESS_SLOTS; i++) {
-        if (!take_over(&page->process_slot[i], 0, life))
+        if (!take_free(page, &page->process_slot[i], life))
             continue;
         uint32_t high = __atomic_load_n(&page->process_slots_high, __ATOMIC_RELAXED);
         while (high <= i
@@ -96,6 +126,13 @@ void gs_gpu_page_leave(struct gs_gpu_page *page, int number)
 {
     struct gs_process_slot *process = &page->process_slot[number];
     drop_bits(page, process);
+    if (former(page)) {
+        /* What frees the slot comes last: there it is the pid. */
+        __atomic_store_n(&process->life, 0, __ATOMIC_RELEASE);
+        GS_WRITE(process->pid_namespace, 0);
+        __atomic_store_n(&process->pid, 0, __ATOMIC_RELEASE);
+        return;
+    }
     __atomic_store_n(&process->pid, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&process->life, 0, __ATOMIC_RELEASE);
 }
@@ -111,7 +148,7 @@ int gs_gpu_page_sweep(struct gs_gpu_page *page, uint64_t life)
     for (uint32_t i = 0; i < page->process_slots_high && i < GS_PROCESS_SLOTS; i++) {
         struct gs_process_slot *process = &page->process_slot[i];
         uint64_t theirs = __atomic_load_n(&process->life, __ATOMIC_ACQUIRE);
-        if (!theirs || !gs_life_ended(fd, theirs) || !take_over(process, theirs, life))
+        if (!theirs || !ended(page, process, theirs, fd) || !take_over(process, theirs, life))
             continue;
         gs_gpu_page_leave(page, (int)i);
         swept++;

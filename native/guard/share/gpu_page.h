@@ -17,6 +17,10 @@
  * 3. The arbiter is the process that holds an unexpired lease; any process may take an expired one.
  * 4. A process slot belongs to the life in it (base/life.h). A process that finds that life ended
  *    takes the slot over by compare-and-swap, and only then clears it.
+ * 5. On a page of version 1, which is kept as long as shares are on it, programs of that version and
+ *    of this one meet. There a slot is taken by its `pid` first, as that version does, and a slot
+ *    with a pid namespace is one of its processes: `life` is the start time, and only a process of
+ *    that namespace judges. It frees no slot of ours, because they name no namespace.
  *
  * Owner: the daemon creates the file and writes policies with pwrite(); processes write the rest.
  * Every tenant of the GPU can write the whole page (ADR 17), so the daemon trusts nothing in it.
@@ -32,6 +36,7 @@
 
 #define GS_GPU_PAGE_MAGIC 0x4452414f425347ull /* "GSBOARD" */
 #define GS_GPU_PAGE_VERSION 2u
+#define GS_GPU_PAGE_FORMER 1u /* invariant 5 */
 
 enum { GS_SHARE_SLOTS = 64, GS_PROCESS_SLOTS = 256, GS_PREEMPT_BITS = 24, GS_SHARE_ID = 16 };
 enum { GS_CLOSED_PREEMPT = (1 << GS_PREEMPT_BITS) - 1, GS_CLOSED_TURN = 1 << GS_PREEMPT_BITS };
@@ -83,8 +88,8 @@ struct gs_share_slot {
 
 /* One process. It owns the bit of the gates whose number is `preempt_bit` - 1. */
 struct gs_process_slot {
-    int32_t pid; /* 0: not in use; of its own pid namespace */
-    uint32_t padding;
+    int32_t pid; /* 0: not in use; of its own pid namespace; negative: being taken */
+    uint32_t pid_namespace; /* 0, but for processes of version 1 */
     uint64_t life; /* of its process, in this file; 0: free */
     uint32_t share_slot;
     uint32_t preempt_bit;

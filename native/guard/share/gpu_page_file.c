@@ -11,7 +11,8 @@
 
 static bool sound(const struct gs_gpu_page *page)
 {
-    return page->magic == GS_GPU_PAGE_MAGIC && page->version == GS_GPU_PAGE_VERSION
+    return page->magic == GS_GPU_PAGE_MAGIC
+           && (page->version == GS_GPU_PAGE_VERSION || page->version == GS_GPU_PAGE_FORMER)
            && page->header_size == offsetof(struct gs_gpu_page, share_slot)
            && page->share_slot_size == sizeof(struct gs_share_slot)
            && page->process_slot_size == sizeof(struct gs_process_slot)

@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The region as a file: created and written by the daemon, mapped by the guards. */
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/export.h"
 #include "base/shared_file.h"
+#include "share/former_region.h"
 #include "share/region.h"
+
+/* What the daemon writes for one GPU has the same place in all versions. */
+static_assert(sizeof(struct gs_former_region_slot) == 256, "a slot was 256 bytes");
+static_assert(offsetof(struct gs_former_region, slot) == offsetof(struct gs_region, slot),
+              "slots begin where they did");
+static_assert(offsetof(struct gs_former_region_gpu, moves) == offsetof(struct gs_region_gpu, moves),
+              "the policy of a GPU is where it was");
 
 static bool sound(const struct gs_region *region)
 {
@@ -67,27 +77,75 @@ GS_EXPORT int gpushare_region_create(const char *path, const struct gpushare_gra
     return gs_shared_file_make(path, sizeof(struct gs_region), fill, &all);
 }
 
-static int find_gpu(const struct gs_region *region, const char *uuid)
+static bool former(const struct gs_region *region)
 {
-    for (uint32_t g = 0; g < region->gpu_count; g++)
-        if (strncmp(region->gpu[g].uuid, uuid, GS_UUID) == 0)
-            return (int)g;
-    return -ENODEV;
+    return region->magic == GS_REGION_MAGIC && region->version >= 1
+           && region->version <= GS_FORMER_REGION_VERSION
+           && region->header_size == offsetof(struct gs_former_region, gpu)
+           && region->gpu_size == sizeof(struct gs_former_region_gpu)
+           && region->slot_size == sizeof(struct gs_former_region_slot)
+           && region->gpu_count <= GS_GPUS && region->slot_count == GS_REGION_SLOTS
+           && region->slots_high <= GS_REGION_SLOTS;
+}
+
+/* Where a region has what the daemon writes besides the policy of its GPUs. */
+struct policy {
+    int fd;
+    size_t flags, suspend;      /* offsets */
+    uint32_t suspended;         /* what `suspend` is now */
+    struct gs_region_gpu gpu[GS_GPUS];
+    uint32_t gpu_count;
+};
+
+enum { HEAD = offsetof(struct gs_region, slot) }; /* all of the policy is before the slots */
+
+static int read_policy(struct policy *policy)
+{
+    union {
+        unsigned char bytes[HEAD];
+        struct gs_region region;
+        struct gs_former_region former;
+    } *head = malloc(sizeof *head);
+    if (!head)
+        return -ENOMEM;
+    off_t size = lseek(policy->fd, 0, SEEK_END);
+    bool whole = pread(policy->fd, head->bytes, HEAD, 0) == HEAD;
+    bool ours = whole && sound(&head->region) && size >= (off_t)sizeof head->region;
+    bool theirs = whole && former(&head->region) && size >= (off_t)sizeof head->former;
+    if (ours || theirs) {
+        policy->flags =
+            theirs ? offsetof(struct gs_former_region, flags) : offsetof(struct gs_region, flags);
+        policy->suspend = theirs ? offsetof(struct gs_former_region, suspend)
+                                 : offsetof(struct gs_region, suspend);
+        policy->suspended = theirs ? head->former.suspend : head->region.suspend;
+        policy->gpu_count = head->region.gpu_count;
+        memcpy(policy->gpu, head->region.gpu, sizeof policy->gpu);
+    }
+    free(head);
+    return ours || theirs ? 0 : -EBADMSG;
 }
 
 /*
  * Does not map: the file belongs to the user of the share, who could truncate it and kill the daemon
  * by SIGBUS. An aligned word is written at once.
  */
-static int open_policy(const char *path, struct gs_region *copy)
+static int open_policy(const char *path, struct policy *policy)
 {
-    int fd = gs_shared_file_open(path, 0, sizeof *copy);
-    if (fd < 0)
-        return fd;
-    if (pread(fd, copy, sizeof *copy, 0) == (ssize_t)sizeof *copy && sound(copy))
-        return fd;
-    close(fd);
-    return -EBADMSG;
+    policy->fd = gs_shared_file_open(path, 0, HEAD);
+    if (policy->fd < 0)
+        return policy->fd;
+    int result = read_policy(policy);
+    if (result < 0)
+        close(policy->fd);
+    return result;
+}
+
+static int find_gpu(const struct policy *policy, const char *uuid)
+{
+    for (uint32_t g = 0; g < policy->gpu_count; g++)
+        if (strncmp(policy->gpu[g].uuid, uuid, GS_UUID) == 0)
+            return (int)g;
+    return -ENODEV;
 }
 
 static bool put(int fd, size_t at, const void *value, size_t size)
@@ -102,13 +160,15 @@ static size_t gpu_at(int gpu, size_t field)
 
 GS_EXPORT int gpushare_region_set_limit(const char *path, const char *uuid, uint64_t limit)
 {
-    struct gs_region copy;
-    int fd = open_policy(path, &copy);
-    if (fd < 0)
-        return fd;
-    int gpu = find_gpu(&copy, uuid), result = gpu < 0 ? gpu : 0;
-    if (gpu >= 0) {
-        uint64_t generation = copy.gpu[gpu].generation + 1;
+    struct policy policy;
+    int result = open_policy(path, &policy);
+    if (result < 0)
+        return result;
+    int gpu = find_gpu(&policy, uuid), fd = policy.fd;
+    if (gpu < 0)
+        result = gpu;
+    else {
+        uint64_t generation = policy.gpu[gpu].generation + 1;
         if (!put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, limit)), &limit, 8)
             || !put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, generation)), &generation, 8))
             result = -EIO;
@@ -132,12 +192,12 @@ GS_EXPORT int gpushare_region_set_peak(const char *path, const char *uuid, uint6
 
 GS_EXPORT int gpushare_region_set_flags(const char *path, uint32_t flags)
 {
-    struct gs_region copy;
-    int fd = open_policy(path, &copy);
-    if (fd < 0)
-        return fd;
-    bool done = put(fd, offsetof(struct gs_region, flags), &flags, sizeof flags);
-    close(fd);
+    struct policy policy;
+    int result = open_policy(path, &policy);
+    if (result < 0)
+        return result;
+    bool done = put(policy.fd, policy.flags, &flags, sizeof flags);
+    close(policy.fd);
     return done ? 0 : -EIO;
 }
 
@@ -147,15 +207,16 @@ GS_EXPORT int gpushare_region_set_flags(const char *path, uint32_t flags)
  */
 static int order(const char *path, bool away, uint64_t keep)
 {
-    struct gs_region copy;
-    int fd = open_policy(path, &copy);
-    if (fd < 0)
-        return fd;
+    struct policy policy;
+    int result = open_policy(path, &policy);
+    if (result < 0)
+        return result;
     bool done = true;
-    for (uint32_t g = 0; away && g < copy.gpu_count; g++)
+    int fd = policy.fd;
+    for (uint32_t g = 0; away && g < policy.gpu_count; g++)
         done = done && put(fd, gpu_at((int)g, offsetof(struct gs_region_gpu, keep)), &keep, 8);
-    uint32_t suspend = copy.suspend + ((copy.suspend & 1) != away);
-    done = done && put(fd, offsetof(struct gs_region, suspend), &suspend, sizeof suspend);
+    uint32_t suspend = policy.suspended + ((policy.suspended & 1) != away);
+    done = done && put(fd, policy.suspend, &suspend, sizeof suspend);
     close(fd);
     return done ? 0 : -EIO;
 }
@@ -186,12 +247,12 @@ static bool put_move(int fd, int gpu, const struct gpushare_grant *grant, uint64
 GS_EXPORT int gpushare_region_move(const char *path, unsigned gpu,
                                    const struct gpushare_grant *grant)
 {
-    struct gs_region copy;
-    int fd = open_policy(path, &copy);
-    if (fd < 0)
-        return fd;
-    bool valid = gpu < copy.gpu_count;
-    bool done = valid && put_move(fd, (int)gpu, grant, copy.gpu[gpu].moves + 1);
-    close(fd);
+    struct policy policy;
+    int result = open_policy(path, &policy);
+    if (result < 0)
+        return result;
+    bool valid = gpu < policy.gpu_count;
+    bool done = valid && put_move(policy.fd, (int)gpu, grant, policy.gpu[gpu].moves + 1);
+    close(policy.fd);
     return done ? 0 : valid ? -EIO : -ENODEV;
 }

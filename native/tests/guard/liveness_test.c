@@ -131,6 +131,33 @@ static void the_dead_want_no_turns(void)
     page->turns = 0;
 }
 
+/* Invariant 5 of gpu_page.h: programs of version 1 and of this one on the same page. */
+static void a_page_of_version_1_is_shared_with_its_programs(void)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    wait_for(child);
+    reset();
+    page->version = GS_GPU_PAGE_FORMER;
+    CHECK(gs_gpu_page_map(page_path));
+    struct gs_process_slot *slot = page->process_slot;
+    slot[0] = (struct gs_process_slot){.pid = getpid(),
+                                       .pid_namespace = gs_process_namespace(),
+                                       .life = gs_process_start(getpid())};
+    slot[1] = (struct gs_process_slot){.pid = child, .pid_namespace = gs_process_namespace(),
+                                       .life = 1};
+    slot[2].pid = -1; /* about to be taken by a program of version 1, which has no life yet */
+    page->process_slots_high = 3;
+    CHECK(gs_gpu_page_sweep(page, judge) == 1 && slot[0].pid && !slot[1].pid && slot[2].pid == -1);
+    CHECK(gs_gpu_page_join(page, 5) == 1 && gs_gpu_page_join(page, 5) == 3);
+    CHECK(!slot[1].pid_namespace && slot[1].pid == getpid() && slot[1].life);
+    CHECK(gs_gpu_page_sweep(page, judge) == 0);
+    gs_gpu_page_leave(page, 1);
+    CHECK(!slot[1].pid && !slot[1].life);
+    page->version = GS_GPU_PAGE_VERSION;
+}
+
 static void the_living_are_kept(void)
 {
     int end[2];
@@ -343,6 +370,7 @@ int main(int count, char **arguments)
     begin();
     the_dead_are_freed();
     the_dead_want_no_turns();
+    a_page_of_version_1_is_shared_with_its_programs();
     the_living_are_kept();
     check_survives(close_everything);
     check_survives(change_the_root);

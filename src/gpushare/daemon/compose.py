@@ -194,6 +194,7 @@ class Parts(LoopParts):
             observer=self.observer,
             executor=self.executor,
             escapes=self.escapes,
+            processes=self.processes,
         )
 
     @cached_property

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The preloaded guard as Python sees it."""
 
+from .former import former_pool
 from .gpu_page import GpuPage, GpuPageSnapshot, SharePolicy, ShareSlot
 from .layout import Failure, Flag, Phase, Rank
 from .native import library, library_path, native_root
@@ -31,6 +32,7 @@ __all__ = [
     "ShareSlot",
     "Swap",
     "SwapInfo",
+    "former_pool",
     "library",
     "library_path",
     "native_root",

@@ -26,6 +26,7 @@ from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.value import Value
 
 from . import layout
+from .former import process_ended
 from .layout import Rank
 from .native import library
 from .shared_file import check, life_ended, opened
@@ -98,7 +99,7 @@ class GpuPage:
         """Raises GpuPageCorruptError for a file that is no GPU page, OSError as open() does."""
         with opened(self.path) as fd:
             raw = self._copy(fd)
-            living = [process for process in _used(raw) if not life_ended(fd, process.life)]
+            living = [process for process in _used(raw) if not _ended(fd, process)]
         waiting = _waiting(living)
         return GpuPageSnapshot(
             uuid=GpuId(raw.header.uuid.decode(errors="replace")),
@@ -124,8 +125,8 @@ class GpuPage:
         if len(data) != ctypes.sizeof(layout.GsGpuPage):
             raise _corrupt(self.path, f"it has {len(data)} bytes")
         raw = layout.GsGpuPage.from_buffer_copy(data)
-        version = (raw.header.magic, raw.header.version)
-        if version != (layout.GPU_PAGE_MAGIC, layout.GPU_PAGE_VERSION):
+        known = {layout.GPU_PAGE_VERSION, layout.GPU_PAGE_FORMER}
+        if raw.header.magic != layout.GPU_PAGE_MAGIC or raw.header.version not in known:
             raise _corrupt(self.path, "it does not begin as a GPU page does")
         return raw
 
@@ -138,6 +139,13 @@ def _used(raw: layout.GsGpuPage) -> list[layout.GsProcessSlot]:
     # The bound comes from the file, which any user of the GPU can write.
     used = min(raw.header.process_slots_high, layout.PROCESS_SLOTS)
     return [process for process in raw.process_slot[:used] if process.pid > 0]
+
+
+def _ended(fd: int, process: layout.GsProcessSlot) -> bool:
+    """Those of version 1 name their pid namespace, and when they started."""
+    if process.pid_namespace:
+        return process_ended(process.pid, process.pid_namespace, process.life)
+    return life_ended(fd, process.life)
 
 
 def _waiting(processes: Sequence[layout.GsProcessSlot]) -> Counter[int]:

@@ -17,8 +17,11 @@ GPUS = 16
 REGION_SLOTS = 1024
 UUID = 64
 
+FORMER_REGION_VERSION = 3
+
 GPU_PAGE_MAGIC = 0x4452414F425347
 GPU_PAGE_VERSION = 2
+GPU_PAGE_FORMER = 1
 SHARE_SLOTS = 64
 PROCESS_SLOTS = 256
 PREEMPT_BITS = 24
@@ -154,6 +157,78 @@ class GpushareGrant(ctypes.Structure):
     ]
 
 
+class GsFormerRegionGpu(ctypes.Structure):
+    _fields_ = [
+        ("uuid", ctypes.c_char * UUID),
+        ("limit", ctypes.c_uint64),
+        ("context", ctypes.c_uint64),
+        ("generation", ctypes.c_uint64),
+        ("share_slot", ctypes.c_uint64),
+        ("keep", ctypes.c_uint64),
+        ("moves", ctypes.c_uint64),
+        ("policy_reserved", ctypes.c_uint64 * 18),
+        ("used", ctypes.c_uint64),
+        ("peak", ctypes.c_uint64),
+        ("denied", ctypes.c_uint64),
+        ("allocations", ctypes.c_uint64),
+        ("cached", ctypes.c_uint64),
+        ("counters_reserved", ctypes.c_uint64 * 27),
+    ]
+
+
+class GsFormerRegionSlot(ctypes.Structure):
+    _fields_ = [
+        ("pid", ctypes.c_int32),
+        ("pid_namespace", ctypes.c_uint32),
+        ("start", ctypes.c_uint64),
+        ("charged", ctypes.c_uint64 * GPUS),
+        ("phase", ctypes.c_uint32),
+        ("unmovable", ctypes.c_uint32),
+        ("failure", ctypes.c_uint32),
+        ("suspend_seen", ctypes.c_uint32),
+        ("away", ctypes.c_uint64),
+        ("host", ctypes.c_uint64),
+        ("moved", ctypes.c_uint64),
+        ("out_ns", ctypes.c_uint64),
+        ("in_ns", ctypes.c_uint64),
+        ("movable", ctypes.c_uint64),
+        ("cached", ctypes.c_uint64),
+        ("life", ctypes.c_uint64),
+        ("reserved", ctypes.c_uint64 * 4),
+    ]
+
+
+class GsFormerRegionHeader(ctypes.Structure):
+    _fields_ = [
+        ("magic", ctypes.c_uint64),
+        ("version", ctypes.c_uint32),
+        ("header_size", ctypes.c_uint32),
+        ("gpu_size", ctypes.c_uint32),
+        ("slot_size", ctypes.c_uint32),
+        ("gpu_count", ctypes.c_uint32),
+        ("slot_count", ctypes.c_uint32),
+        ("slots_high", ctypes.c_uint32),
+        ("header_padding", ctypes.c_uint32),
+        ("sequence", ctypes.c_uint64),
+        ("unlisted", ctypes.c_uint64),
+        ("unhooked", ctypes.c_uint64),
+        ("lock", ctypes.c_ubyte * 64),
+        ("flags", ctypes.c_uint32),
+        ("suspend", ctypes.c_uint32),
+        ("pressure", ctypes.c_uint32),
+        ("policy_padding", ctypes.c_uint32),
+        ("header_reserved", ctypes.c_ubyte * 368),
+    ]
+
+
+class GsFormerRegion(ctypes.Structure):
+    _fields_ = [
+        ("header", GsFormerRegionHeader),
+        ("gpu", GsFormerRegionGpu * GPUS),
+        ("slot", GsFormerRegionSlot * REGION_SLOTS),
+    ]
+
+
 @unique
 class Rank(IntEnum):
     """enum gs_rank"""
@@ -238,7 +313,7 @@ class GsShareSlotNumbers:
 class GsProcessSlot(ctypes.Structure):
     _fields_ = [
         ("pid", ctypes.c_int32),
-        ("padding", ctypes.c_uint32),
+        ("pid_namespace", ctypes.c_uint32),
         ("life", ctypes.c_uint64),
         ("share_slot", ctypes.c_uint32),
         ("preempt_bit", ctypes.c_uint32),

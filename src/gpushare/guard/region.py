@@ -30,6 +30,7 @@ from gpushare.model.units import Bytes
 from gpushare.model.value import Value
 
 from . import layout
+from .former import former_region, is_former_region
 from .layout import Failure, Flag, Phase, Unmovable
 from .native import library
 from .shared_file import check, life_ended, opened
@@ -100,7 +101,8 @@ class RegionSlot(Value):
 class RegionSnapshot(Value):
     """`unlisted`: allocations and contexts on GPUs that are not in the region. `unhooked`: CUDA
     entry points that programs got in a version which the guard does not know. `suspend`: odd while
-    the share is to be off the GPU."""
+    the share is to be off the GPU. `former`: it is of an earlier release; no guard of this version
+    can join, and `cached` is right as a sum over all GPUs only."""
 
     gpus: tuple[RegionGpu, ...]
     slots: tuple[RegionSlot, ...]
@@ -108,6 +110,7 @@ class RegionSnapshot(Value):
     unhooked: int
     flags: Flag = Flag(0)
     suspend: int = 0
+    former: bool = False
 
 
 _REASONS = {
@@ -222,6 +225,7 @@ class Region:
             # Bits that this version does not know are dropped: the tenant can set any.
             flags=Flag(raw.header.flags & sum(Flag)),
             suspend=raw.header.suspend,
+            former=is_former_region(raw.header),
         )
 
     def close(self) -> None:
@@ -245,6 +249,8 @@ def _copy(fd: int, path: Path) -> layout.GsRegion:
     raw = layout.GsRegion()
     head = os.pread(fd, layout.GsRegion.slot.offset, 0)
     _check_head(head, os.fstat(fd).st_size, path)
+    if is_former_region(layout.GsRegionHeader.from_buffer_copy(head)):
+        return former_region(fd)
     ctypes.memmove(ctypes.byref(raw), head, len(head))
     # Only the slots that were ever used: the whole table would be read in each pass for each share.
     slots = os.pread(fd, raw.header.slots_high * ctypes.sizeof(layout.GsRegionSlot), len(head))
@@ -255,6 +261,8 @@ def _copy(fd: int, path: Path) -> layout.GsRegion:
 def _check_head(head: bytes, size: int, path: Path) -> None:
     # Everything is checked before a count from the file is used to read further: the tenant can
     # write it.
+    if _is_former(head, size):
+        return
     if size != ctypes.sizeof(layout.GsRegion) or len(head) != layout.GsRegion.slot.offset:
         raise _corrupt(path, f"it has {size} bytes, not {ctypes.sizeof(layout.GsRegion)}")
     header = layout.GsRegionHeader.from_buffer_copy(head)
@@ -270,6 +278,13 @@ def _check_head(head: bytes, size: int, path: Path) -> None:
     )
     if shape != ours or header.gpu_count > layout.GPUS or header.slots_high > layout.REGION_SLOTS:
         raise _corrupt(path, "its sizes are not those of this version")
+
+
+def _is_former(head: bytes, size: int) -> bool:
+    whole = (
+        size == ctypes.sizeof(layout.GsFormerRegion) and len(head) == layout.GsRegion.slot.offset
+    )
+    return whole and is_former_region(layout.GsRegionHeader.from_buffer_copy(head))
 
 
 def _changes(raw: layout.GsRegion) -> list[tuple[int, int]]:

@@ -36,11 +36,13 @@ class Moves(Value):
     """How a share's programs move off the GPU and back, according to its region.
 
     `halt`: odd while they must be away. `movable`: their memory is made so that it can move.
+    `former`: they run under the guard of an earlier release.
     """
 
     halt: int
     slots: tuple[RegionSlot, ...] = ()
     movable: bool = True
+    former: bool = False
 
     @property
     def unmovable(self) -> tuple[str, ...]:
@@ -50,7 +52,8 @@ class Moves(Value):
     @property
     def unmigratable(self) -> tuple[str, ...]:
         """Why the driver could not move it to another GPU now."""
-        return why_unmigratable(self._bits)
+        former = ("its programs run under the guard of an earlier gpushare",) if self.former else ()
+        return (*former, *why_unmigratable(self._bits))
 
     @property
     def _bits(self) -> int:

@@ -120,11 +120,12 @@ class GuardView(Value):
 
     `unlisted`: allocations and contexts on GPUs that are not the share's. `unhooked`: CUDA
     functions that programs got past the guard, or in a version that it does not know. Programs can
-    write both.
+    write both. `former`: programs run under the guard of an earlier gpushare; none can start.
     """
 
     unlisted: int
     unhooked: int
+    former: bool = False
 
 
 class ShareView(Value):

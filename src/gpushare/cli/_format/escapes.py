@@ -47,6 +47,8 @@ def _period(escape: EscapePeriod, *, now: bool) -> str:
 def _counters(guard: GuardView | None) -> Iterator[str]:
     if guard is None:
         return
+    if guard.former:
+        yield "of an earlier gpushare: its programs run on, and new ones start once they have ended"
     if guard.unlisted:
         yield f"{guard.unlisted} allocations and contexts on other GPUs were not limited"
     if guard.unhooked:

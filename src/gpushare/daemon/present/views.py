@@ -314,7 +314,8 @@ def _levels(share: Share, decision: Decision, stack: Sequence[Promise]) -> Enfor
 def _guard(observed: Observation) -> GuardView | None:
     if observed.unlisted is None or observed.unhooked is None:
         return None
-    return GuardView(unlisted=observed.unlisted, unhooked=observed.unhooked)
+    former = observed.moves is not None and observed.moves.former
+    return GuardView(unlisted=observed.unlisted, unhooked=observed.unhooked, former=former)
 
 
 def _memory(

@@ -11,6 +11,7 @@ from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.base.threads import in_own_thread
 from gpushare.daemon.loop.escapes import EscapeWatch
 from gpushare.daemon.observe.observer import Observer
+from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.model.errors import RegionCorruptError
 from gpushare.model.share import Share
 from gpushare.store import Store
@@ -25,9 +26,11 @@ class Readiness:
         observer: Observer,
         executor: Executor,
         escapes: EscapeWatch,
+        processes: ShareProcesses,
     ) -> None:
         self._store, self._ports = store, ports
         self._observer, self._executor, self._escapes = observer, executor, escapes
+        self._processes = processes
 
     async def ensure(self, share: Share) -> Share:
         """The share, ready for a program; raises RegionCorruptError while programs use an old
@@ -36,7 +39,7 @@ class Readiness:
         if not problem:
             await in_own_thread(self._ports.mechanisms.restore, share)
             return share
-        if users := await self._escapes.on_gpus(share):
+        if users := await self._users(share):
             raise RegionCorruptError(
                 f"no program can start in share {share.name}",
                 f"{problem}, and running programs use the old one: {', '.join(map(str, users))}",
@@ -45,6 +48,15 @@ class Readiness:
         await in_own_thread(self._ports.mechanisms.renew, share)
         self._executor.forget(share.id)
         return self._repaired(share)
+
+    async def _users(self, share: Share) -> list[int]:
+        """Programs that may use the present region. Those of an earlier release may have it mapped
+        without having used a GPU yet."""
+        processes = await self._processes.now(share)
+        moves = self._observer.last(share.id).moves
+        if moves is not None and moves.former:
+            return [process.pid for process in processes]
+        return list(await self._escapes.on_gpus(share))
 
     def _repaired(self, share: Share) -> Share:
         """A share that is whole again does not end as failed because of what was repaired."""

@@ -46,6 +46,7 @@ from .rival import rival
 from .swap_pools import SwapPools
 
 _MODE = 0o600  # of a region: no other user may read or write it
+_FORMER = "its region is of an earlier gpushare"
 _MOST = 2**63 - 1  # of a counter: the tenant can write any number, and JSON ends there
 
 
@@ -125,12 +126,18 @@ class Guard(PassiveMechanism):
             "GPUSHARE_BOARDS": str(self._gpu_pages.folder),
         }
         # Only now: the new region counts in what the user's shares may have to move.
-        if pool := self._pools.open(share.uid, share.gid, self._movable(share.uid)):
+        former = self._former(share.uid)
+        if pool := self._pools.open(share.uid, share.gid, self._movable(share.uid), former=former):
             env["GPUSHARE_SWAP"] = str(pool)
         return Edits(env=env, preload=(self._preload(library),))
 
     def problem(self, share: Share, grants: Sequence[GpuGrant]) -> str:
         """A program whose region the guard cannot use finds no GPU, or has no limit."""
+        if problem := self._damage(share, grants):
+            return problem
+        return _FORMER if Region(self._path(share)).snapshot().former else ""
+
+    def _damage(self, share: Share, grants: Sequence[GpuGrant]) -> str:
         path = self._path(share)
         try:
             status = path.lstat()
@@ -150,7 +157,7 @@ class Guard(PassiveMechanism):
     def prove(self, share: Share, grants: Sequence[GpuGrant]) -> Sequence[ProofCheck]:
         """The region is there, and its limits are those that were granted: programs map the file,
         and could write others."""
-        problem = self.problem(share, grants)
+        problem = self._damage(share, grants)
         if problem:
             return (ProofCheck(name="region", ok=False, evidence=problem),)
         try:
@@ -271,7 +278,10 @@ class Guard(PassiveMechanism):
             cached=Bytes(sum(gpu.cached for gpu in region.gpus)),
             share_slots=look(share.id, [gpu.uuid for gpu in region.gpus]),
             moves=Moves(
-                halt=region.suspend, slots=tuple(slots), movable=Flag.MOVABLE in region.flags
+                halt=region.suspend,
+                slots=tuple(slots),
+                movable=Flag.MOVABLE in region.flags,
+                former=region.former,
             ),
             unlisted=min(_MOST, region.unlisted),
             unhooked=min(_MOST, region.unhooked),
@@ -311,6 +321,14 @@ class Guard(PassiveMechanism):
             context=self._context(grant.gpu),
             share_slot=self._gpu_pages.take(share, grant, None),
         )
+
+    def _former(self, uid: int) -> bool:
+        """Whether programs of the user may have the host pool of an earlier release mapped."""
+        for path in self._folder.glob("*"):
+            with contextlib.suppress(OSError, RegionCorruptError):
+                if path.stat().st_uid == uid and Region(path).snapshot().former:
+                    return True
+        return False
 
     def _movable(self, uid: int) -> Bytes:
         """What all shares of the user may have on GPUs at most."""

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpushare.guard import Flag, Swap
+from gpushare.guard import Flag, Swap, former_pool
 from gpushare.hardware.ports import HostMemory
 from gpushare.mechanisms.shm_paths import open_to_pass, ours, shared
 from gpushare.model.errors import HostMemoryError
@@ -41,12 +41,17 @@ class SwapPools:
         """What programs do with their memory: it can always be moved."""
         return Flag.MOVABLE | (Flag.AHEAD if self._swapping.ahead else Flag(0))
 
-    def open(self, uid: int, gid: int, needed: Bytes) -> Path | None:
-        """The user's pool, of `needed` bytes as far as there are so many; None: there is none."""
+    def open(self, uid: int, gid: int, needed: Bytes, *, former: bool = False) -> Path | None:
+        """The user's pool, of `needed` bytes as far as there are so many; None: there is none.
+
+        `former`: programs may have a pool of an earlier release mapped. It is kept for them.
+        """
         folder = self._folder()
         if folder is None:
             return None
         pool = Swap(folder / str(uid))
+        if former and former_pool(pool.path) is not None:
+            return None
         try:
             if size := self._size(pool, needed):
                 self._sized(pool, size, uid, gid)
@@ -133,8 +138,9 @@ class SwapPools:
 
     def _enabled(self, folder: Path) -> Iterator[tuple[Path, Bytes]]:
         for table in folder.glob("*/table"):
+            former = former_pool(table.parent)
             with contextlib.suppress(OSError):
-                yield table.parent, Swap(table.parent).info().enabled
+                yield table.parent, Bytes(former or Swap(table.parent).info().enabled)
 
     def _sized(self, pool: Swap, size: Bytes, uid: int, gid: int) -> None:
         try:
