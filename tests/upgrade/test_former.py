@@ -9,7 +9,6 @@ import pytest
 
 from gpushare.guard import GpuPage, Region
 from gpushare.model.units import GIB
-
 from support.former import ARCHIVES, Former
 
 CHARGED = 2671771648  # bytes, of every program that was recorded

@@ -390,7 +390,6 @@ class LoopParts:
     @cached_property
     def rest(self) -> Rest:
         def due() -> Iterator[float]:
-            times = self.expiry.times(), self.termination.kill_times(), self.executor.retries()
-            return chain(*times)
+            return chain(self.expiry.times(), self.termination.kill_times(), self.executor.due())
 
         return Rest(self.ports.clock, self.wake, due, self.placement.begins)

@@ -27,7 +27,6 @@ Invariants:
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
 
 import structlog
 from msgspec.structs import replace
@@ -38,11 +37,11 @@ from gpushare.hardware.ports import Clock
 from gpushare.mechanisms.stack import Mechanisms
 from gpushare.model.edits import Edits
 from gpushare.model.errors import ConflictError, GpushareError, unexpected
-from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.ids import ShareId
 from gpushare.model.share import Decision, Share, State, Verification
-from gpushare.model.units import Bytes, format_bytes
 from gpushare.store import Act, Intent, Store
 
+from .decided import changed_to, expiry, granted_how, kept_memory
 from .in_progress import ActsInProgress
 from .peers import Peers
 from .program_ends import ProgramEnds
@@ -83,7 +82,13 @@ class Executor:
         # A cache only: a new daemon prepares a share again when a program next enters it.
         self._edits: dict[ShareId, Edits] = {}
         self._recovery = Recovery(
-            store, mechanisms, bus, clock=clock, acts=acts, settle=self._settle_intent
+            store,
+            mechanisms,
+            bus,
+            clock=clock,
+            acts=acts,
+            settle=self._settle_intent,
+            end=self._end,
         )
         self._failures: dict[ShareId, GpushareError] = {}
 
@@ -136,7 +141,7 @@ class Executor:
         """Begin to undo or finish interrupted acts; what fails again is tried again later."""
         self._recovery.run()
 
-    def retries(self) -> list[float]:
+    def due(self) -> list[float]:
         """When interrupted acts are tried again, by the clock's `elapsed`."""
         return self._recovery.times()
 
@@ -218,9 +223,9 @@ class Executor:
         self.forget(share.id)
         with self._store.transaction():
             self._store.intents.confirm(intent)
-            kept = _kept(share, decision)
+            kept = kept_memory(share, decision)
             share = self._store.shares.update(share.id, decision=decision, kept=kept, **changes)
-            self._bus.publish("share.changed", _what(decision), share=share.id)
+            self._bus.publish("share.changed", changed_to(decision), share=share.id)
         self._step("adjust confirmed")
         return share
 
@@ -261,7 +266,8 @@ class Executor:
 
     def _replaced(self, intent: Intent, decision: Decision, error: GpushareError) -> Intent:
         """The same grant by another decision; a crash finds one of the two."""
-        why = f"{'+'.join(intent.decision.mechanisms)} failed, {_how(decision)} is tried: {error}"
+        how = granted_how(decision)
+        why = f"{'+'.join(intent.decision.mechanisms)} failed, {how} is tried: {error}"
         with self._store.transaction():
             self._store.intents.confirm(intent)
             self._bus.publish("share.rolled_back", why, share=intent.share)
@@ -351,12 +357,12 @@ class Executor:
                     State.GRANTED,
                     decision=intent.decision,
                     verified=verified,
-                    expires=_expiry(self._store.shares.get(intent.share), now),
+                    expires=expiry(self._store.shares.get(intent.share), now),
                     granted=now,
                     booking=None,
                     reason="",
                 )
-                self._bus.publish("share.granted", _how(intent.decision), share=intent.share)
+                self._bus.publish("share.granted", granted_how(intent.decision), share=intent.share)
         self._edits |= {intent.share: edits for intent, edits, _ in made}
 
     def _end(self, share: ShareId, to: State, reason: str) -> Share:
@@ -382,26 +388,3 @@ class Executor:
             )
             self._bus.publish(f"share.{to}", reason, share=share)
         return ended
-
-
-def _expiry(share: Share, now: datetime) -> datetime | None:
-    """A reservation ends at its time, even if it began late."""
-    if share.spec.ttl is None:
-        return None
-    return (share.spec.at or now) + timedelta(seconds=share.spec.ttl)
-
-
-def _kept(share: Share, decision: Decision) -> dict[GpuId, Bytes]:
-    """What its programs may have from before a limit was lowered: lowering frees nothing."""
-    before = {grant.gpu: grant.limit for grant in share.decision.grants} if share.decision else {}
-    most = {gpu: max(limit, share.kept.get(gpu, limit)) for gpu, limit in before.items()}
-    return {g.gpu: most[g.gpu] for g in decision.grants if most.get(g.gpu, g.limit) > g.limit}
-
-
-def _what(decision: Decision) -> str:
-    parts = (f"{format_bytes(g.limit)} and {g.compute} % of {g.gpu}" for g in decision.grants)
-    return ", ".join(parts)
-
-
-def _how(decision: Decision) -> str:
-    return f"{'+'.join(decision.mechanisms)} on {', '.join(decision.gpus)}"

@@ -37,6 +37,7 @@ from gpushare.store import Act, Intent, Store
 from .in_progress import ActsInProgress
 
 Settle = Callable[[Intent], Awaitable[None]]
+End = Callable[[ShareId, State, str], Share]
 _ATTEMPTS = 5  # before a share is damaged: a quarter of a minute with the pauses between them
 _PAUSE = 1.0  # seconds after the first attempt
 _RARELY = 600.0  # seconds between attempts for a damaged share
@@ -52,7 +53,10 @@ class _Failed:
 
 
 class Recovery:
-    """`settle` undoes or finishes one act, and raises whatever keeps it from that."""
+    """`settle` undoes or finishes one act, and raises whatever keeps it from that.
+
+    `end` records the end of a share.
+    """
 
     def __init__(
         self,
@@ -63,9 +67,10 @@ class Recovery:
         clock: Clock,
         acts: ActsInProgress,
         settle: Settle,
+        end: End,
     ) -> None:
         self._store, self._mechanisms, self._bus = store, mechanisms, bus
-        self._clock, self._acts, self._settle = clock, acts, settle
+        self._clock, self._acts, self._settle, self._ended = clock, acts, settle, end
         self._failed: dict[ShareId, _Failed] = {}
 
     def run(self) -> None:
@@ -129,19 +134,7 @@ class Recovery:
         with self._store.transaction():
             for intent in pending:
                 self._store.intents.confirm(intent)
-            current = self._store.shares.get(share)
-            if current.state.ended:
-                return current
-            ended = self._store.shares.move(
-                share,
-                to,
-                reason=reason,
-                ended=self._clock.now(),
-                members=(),
-                entered=(),
-            )
-            self._bus.publish(f"share.{to}", reason, share=share)
-        return ended
+            return self._ended(share, to, reason)
 
     def _due(self, share: ShareId) -> bool:
         failed = self._failed.get(share)
