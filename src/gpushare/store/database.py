@@ -18,6 +18,7 @@ Invariants:
   repositories turn into an error about their noun.
 """
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -37,6 +38,8 @@ from .integrity import sums
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BUSY_MS = 5000  # for another program that reads or copies the file
+_ORDERED = 6  # from this version on, a state has all steps up to its number
+_TABLE = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
 _PRIMARY = 0xFF  # the low byte of an extended result code names its family (sqlite.org/rescode)
 
 # NORMAL syncs at checkpoints only, which is enough in WAL mode: see the invariants above.
@@ -91,7 +94,7 @@ class Database:
                 f"its schema is {version}, this gpushare knows {len(steps)}",
                 "install the newer gpushare again, or use another state directory",
             )
-        for number, step in enumerate(steps[version:], version + 1):
+        for number, step in self._pending(version, steps):
             # `user_version` is part of the transaction, so step and number change together.
             try:
                 self._connection.executescript(
@@ -101,6 +104,22 @@ class Database:
                 if "already exists" in str(error) or "no such" in str(error):
                     raise _corrupt(self.path, f"it is not of version {version}: {error}") from error
                 raise
+
+    def _pending(self, version: int, steps: list[str]) -> list[tuple[int, str]]:
+        """The steps to apply, by number.
+
+        The first ones were added in another order than that of their numbers. What a state from
+        that time has shows in its tables.
+        """
+        numbered = list(enumerate(steps, 1))
+        if version == 0 or version >= _ORDERED:
+            return numbered[version:]
+        tables = {row[0] for row in self._connection.execute("SELECT name FROM sqlite_master")}
+        return [
+            (number, step)
+            for number, step in numbered[1:]
+            if number > _ORDERED or not tables.intersection(_TABLE.findall(step))
+        ]
 
     def close(self) -> None:
         self._connection.close()

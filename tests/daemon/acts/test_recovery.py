@@ -112,7 +112,7 @@ def failing(world: World, error: Exception) -> list[int]:
 
 
 async def interrupted(world: World, state, act) -> None:
-    """A daemon dies in the middle of the act."""
+    """A daemon dies while the act runs."""
     step, story = ACTS[act]
     with session(world, state, crash_at(step)) as daemon:
         await daemon.reconcile()
