@@ -88,10 +88,10 @@ static bool former(const struct gs_region *region)
            && region->slots_high <= GS_REGION_SLOTS;
 }
 
-/* Where a region has what the daemon writes besides the policy of its GPUs. */
+/* Where a region has what the daemon writes and what is not in the same place in all versions. */
 struct policy {
     int fd;
-    size_t flags, suspend;      /* offsets */
+    size_t flags, suspend, peak; /* offsets; `peak` within a GPU */
     uint32_t suspended;         /* what `suspend` is now */
     struct gs_region_gpu gpu[GS_GPUS];
     uint32_t gpu_count;
@@ -117,6 +117,8 @@ static int read_policy(struct policy *policy)
             theirs ? offsetof(struct gs_former_region, flags) : offsetof(struct gs_region, flags);
         policy->suspend = theirs ? offsetof(struct gs_former_region, suspend)
                                  : offsetof(struct gs_region, suspend);
+        policy->peak = theirs ? offsetof(struct gs_former_region_gpu, peak)
+                              : offsetof(struct gs_region_gpu, peak);
         policy->suspended = theirs ? head->former.suspend : head->region.suspend;
         policy->gpu_count = head->region.gpu_count;
         memcpy(policy->gpu, head->region.gpu, sizeof policy->gpu);
@@ -179,14 +181,13 @@ GS_EXPORT int gpushare_region_set_limit(const char *path, const char *uuid, uint
 
 GS_EXPORT int gpushare_region_set_peak(const char *path, const char *uuid, uint64_t peak)
 {
-    struct gs_region copy;
-    int fd = open_policy(path, &copy);
-    if (fd < 0)
-        return fd;
-    int gpu = find_gpu(&copy, uuid), result = gpu < 0 ? gpu : 0;
-    if (gpu >= 0 && !put(fd, gpu_at(gpu, offsetof(struct gs_region_gpu, peak)), &peak, 8))
-        result = -EIO;
-    close(fd);
+    struct policy policy;
+    int result = open_policy(path, &policy);
+    if (result < 0)
+        return result;
+    int gpu = find_gpu(&policy, uuid);
+    result = gpu < 0 ? gpu : put(policy.fd, gpu_at(gpu, policy.peak), &peak, 8) ? 0 : -EIO;
+    close(policy.fd);
     return result;
 }
 

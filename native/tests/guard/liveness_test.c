@@ -145,8 +145,8 @@ static void a_page_of_version_1_is_shared_with_its_programs(void)
     slot[0] = (struct gs_process_slot){.pid = getpid(),
                                        .pid_namespace = gs_process_namespace(),
                                        .life = gs_process_start(getpid())};
-    slot[1] = (struct gs_process_slot){.pid = child, .pid_namespace = gs_process_namespace(),
-                                       .life = 1};
+    slot[1] =
+        (struct gs_process_slot){.pid = child, .pid_namespace = gs_process_namespace(), .life = 1};
     slot[2].pid = -1; /* about to be taken by a program of version 1, which has no life yet */
     page->process_slots_high = 3;
     CHECK(gs_gpu_page_sweep(page, judge) == 1 && slot[0].pid && !slot[1].pid && slot[2].pid == -1);

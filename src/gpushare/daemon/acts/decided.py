@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a decision changes in the record of a share, and how it is said in events."""
+"""What a decision changes in the record of a share, and the words for it in events."""
 
 from datetime import datetime, timedelta
 
