@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
 QUICK := not system and not gpu and not slow
 
-.PHONY: help setup native demo check test coverage test-native test-system test-slow test-mutants test-gpu bench bench-gpu bench-sharing bench-smoke bench-report docs layout wheel clean
+.PHONY: help setup native demo check test coverage test-native test-system test-slow soak test-mutants test-gpu bench bench-gpu bench-sharing bench-smoke bench-report docs layout wheel clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ test-system: setup $(VENV)/.group-thirdparty $(VENV)/.group-wheel ## Real third-
 
 test-slow: setup ## The long tier: randomized crashes, properties on new examples
 	@GPUSHARE_TEST_SLOW=1 $(PYTEST) -m 'slow or hypothesis' --timeout 3000
+
+soak: setup ## An hour of everything at once; GPUSHARE_SOAK_SECONDS is its length
+	@GPUSHARE_TEST_SLOW=1 $(PYTEST) tests/daemon/test_real_soak.py
 
 test-mutants: setup ## Break the code in known places and check that tests notice; takes some minutes
 	@$(BIN)/python scripts/run_mutants.py

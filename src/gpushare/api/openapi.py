@@ -58,6 +58,8 @@ def _operation(route: Route) -> dict[str, Any]:
             "default": _REFUSED,
         },
     }
+    if route.method == "GET":
+        operation["responses"]["304"] = _UNCHANGED
     if route.takes:
         operation["requestBody"] = {"required": True, "content": _json(_named(route.takes))}
     return operation
@@ -102,6 +104,7 @@ def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
+_UNCHANGED: dict[str, Any] = {"description": "The caller has it (If-None-Match)", "content": {}}
 _REFUSED = {
     "description": "Refused",
     "content": _json(
