@@ -20,11 +20,11 @@ typedef const void *entry;
 #define BYTES(entries) ((entry)(sizeof(entry) * (entries)))
 
 /* What the entries of unknown purpose of a table do. Their parameters are unknown, too. */
-#define UNKNOWN(table, id)                                                                 \
-    static CUresult table##_unknown(void)                                                  \
-    {                                                                                      \
-        static bool said;                                                                  \
-        return gs_not_simulated(&said, "a private function of the driver (table " id ")"); \
+#define UNKNOWN(table, id)                                                                    \
+    static CUresult table##_unknown(void)                                                     \
+    {                                                                                         \
+        static bool printed;                                                                  \
+        return gs_not_simulated(&printed, "a private function of the driver (table " id ")"); \
     }
 UNKNOWN(cudart, "6bd5fb6c")
 UNKNOWN(thread, "42d85a81")

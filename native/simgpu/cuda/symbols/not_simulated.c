@@ -3,9 +3,9 @@
 
 #include <stdio.h>
 
-CUresult gs_not_simulated(bool *said, const char *what)
+CUresult gs_not_simulated(bool *printed, const char *what)
 {
-    if (!__atomic_exchange_n(said, true, __ATOMIC_RELAXED))
+    if (!__atomic_exchange_n(printed, true, __ATOMIC_RELAXED))
         fprintf(stderr,
                 "gpushare: the simulated GPU does not have %s; the call fails with "
                 "CUDA_ERROR_NOT_SUPPORTED\n",

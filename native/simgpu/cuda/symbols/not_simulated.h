@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: say on stderr what a program asked for that the simulation does not have.
+ * Purpose: print on stderr what a program asked for that the simulation does not have.
  * Owner: none.
  * Threads: any.
  * Limits: one line per flag, that is per function and process.
@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-/* Says it once per `said`; returns CUDA_ERROR_NOT_SUPPORTED. */
-CUresult gs_not_simulated(bool *said, const char *what);
+/* Prints it once per `printed`; returns CUDA_ERROR_NOT_SUPPORTED. */
+CUresult gs_not_simulated(bool *printed, const char *what);
 
 #endif

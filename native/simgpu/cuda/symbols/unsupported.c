@@ -15,8 +15,8 @@
 #define X(name, symbol, since, params)                                  \
     __attribute__((weak, visibility("default"))) CUresult symbol params \
     {                                                                   \
-        static bool said;                                               \
-        return gs_not_simulated(&said, #symbol "()");                   \
+        static bool printed;                                            \
+        return gs_not_simulated(&printed, #symbol "()");                \
     }
 #define PTSZ(name, symbol, since, params, args) X(name, symbol, since, params)
 #define PTDS PTSZ
