@@ -53,6 +53,14 @@ enum {
 
 typedef enum { GS_VGPU_NONE = 0, GS_VGPU_HOST = 1, GS_VGPU_GUEST = 2 } gs_vgpu;
 
+/* The time slices of a device: who has it, and how often that changed. */
+typedef struct gs_turn {
+    int32_t owner;    /* a process or an MPS server (cuda/execution/slices.h); 0: none yet */
+    uint64_t since;   /* when its slice began, CLOCK_MONOTONIC ns; may be in the future */
+    uint64_t slices;  /* that processes got */
+    uint64_t changes; /* of contexts */
+} gs_turn;
+
 typedef struct gs_device {
     bool present;
     int32_t parent; /* -1: a physical GPU; else the index of the GPU a MIG instance is cut from */
@@ -66,6 +74,7 @@ typedef struct gs_device {
     int32_t numa;
     uint64_t memory, reserved, context_cost, bar1;
     uint32_t sms, cc_major, cc_minor, sm_chunk;
+    uint32_t slice_us, change_us; /* a time slice; what a change of contexts costs */
     uint32_t memory_bus, l2, shared_per_sm, shared_optin, threads_per_sm, regs_per_sm;
     uint64_t link_bps, memory_bps;
     uint32_t pcie_gen, pcie_width, nvlinks;
@@ -96,7 +105,7 @@ typedef struct gs_device {
     unsigned char residue[GS_RESIDUE_PAGE];
 
     gs_busy busy; /* of the whole device; a MIG instance also counts on its parent */
-    uint64_t compute_timeslice;
+    gs_turn turn;
 } gs_device;
 
 /* What one process has on one device. */

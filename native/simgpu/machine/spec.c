@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum { TEXT, U32, I32, U64, BOOL, MODE, VGPU, CC } kind;
+typedef enum { TEXT, U32, LENGTH, I32, U64, BOOL, MODE, VGPU, CC } kind;
 
 typedef struct field {
     const char *key;
@@ -47,6 +47,8 @@ static const field device_fields[] = {
     DEVICE("sms", U32, sms),
     DEVICE("cc", CC, cc_major),
     DEVICE("sm_chunk", U32, sm_chunk),
+    DEVICE("slice", LENGTH, slice_us),
+    DEVICE("change", U32, change_us),
     DEVICE("memory_bus", U32, memory_bus),
     DEVICE("l2", U32, l2),
     DEVICE("shared", U32, shared_per_sm),
@@ -111,6 +113,7 @@ static bool store(const field *field, void *base, const char *value)
     switch (field->kind) {
     case TEXT: snprintf(at, field->size, "%s", value); return strlen(value) < field->size;
     case U32: *(uint32_t *)at = (uint32_t)number; return whole && number <= UINT32_MAX;
+    case LENGTH: *(uint32_t *)at = (uint32_t)number; return whole && number - 1 < UINT32_MAX;
     case I32: *(int32_t *)at = (int32_t)number; return whole;
     case U64: *(uint64_t *)at = number; return whole;
     case BOOL: *(bool *)at = number != 0; return whole;
@@ -126,7 +129,8 @@ static void print(const field *field, const void *base, FILE *out)
     const void *at = (const char *)base + field->at;
     switch (field->kind) {
     case TEXT: fputs(at, out); break;
-    case U32: fprintf(out, "%u", *(const uint32_t *)at); break;
+    case U32:
+    case LENGTH: fprintf(out, "%u", *(const uint32_t *)at); break;
     case I32: fprintf(out, "%d", *(const int32_t *)at); break;
     case U64: fprintf(out, "%llu", (unsigned long long)*(const uint64_t *)at); break;
     case BOOL: fputc(*(const bool *)at ? '1' : '0', out); break;
@@ -203,6 +207,8 @@ static void defaults(gs_image *image)
                                         .sms = 132,
                                         .cc_major = 9,
                                         .sm_chunk = 8,
+                                        .slice_us = 2048,
+                                        .change_us = 165,
                                         .memory_bus = 384,
                                         .l2 = 48u << 20,
                                         .shared_per_sm = 228u << 10,

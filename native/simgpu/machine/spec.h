@@ -28,6 +28,7 @@
  *   gpu.i.compute_mode=default|prohibited|exclusive     gpu.i.ecc=1
  *   gpu.i.mig_capable=1       gpu.i.mig=1 MIG mode      gpu.i.sm_chunk=8 SMs of a static partition
  *   gpu.i.vgpu=none|host|guest
+ *   gpu.i.slice=2048          µs of a time slice        gpu.i.change=165 µs of a change of contexts
  *   mig.j.gpu=0 mig.j.uuid=MIG-... mig.j.profile=1g.18gb mig.j.memory=... mig.j.sms=16
  *   mig.j.gi=7 mig.j.ci=0 mig.j.start=0 mig.j.size=1 (memory slices)
  *   vgpu.k.id=1149 vgpu.k.name=NVIDIA L4-8Q vgpu.k.class=Quadro vgpu.k.memory=...

@@ -67,6 +67,14 @@ static void show_processes(gs_image *image)
         }
 }
 
+static void show_device(const gs_image *image, int device)
+{
+    const gs_turn *turn = &image->devices[device].turn;
+    printf("# device %d used=%llu slices=%llu changes=%llu\n", device,
+           (unsigned long long)gs_device_used(image, device), (unsigned long long)turn->slices,
+           (unsigned long long)turn->changes);
+}
+
 static int show(gs_image *image)
 {
     gs_image_lock(image);
@@ -74,7 +82,7 @@ static int show(gs_image *image)
     gs_machine_show(image, stdout);
     for (int i = 0; i < GS_MAX_DEVICES; i++)
         if (image->devices[i].present)
-            printf("# device %d used=%llu\n", i, (unsigned long long)gs_device_used(image, i));
+            show_device(image, i);
     show_processes(image);
     gs_image_unlock(image);
     return 0;

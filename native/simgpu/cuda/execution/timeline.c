@@ -4,66 +4,47 @@
 #include "cuda/core/context.h"
 #include "cuda/core/device.h"
 #include "cuda/core/mps_client.h"
+#include "cuda/execution/slices.h"
 
-typedef struct rival {
-    uint64_t tail;
-    uint32_t demand;
-    bool neighbor; /* client of the same MPS server */
-    bool lower;    /* of lower client priority than this process */
-} rival;
+/* An MPS server's clients are one party. */
+static int32_t party_of(const gs_slot *slot)
+{
+    if (slot->mps_client >= 0)
+        return -1 - sim.image->clients[slot->mps_client].server;
+    return 1 + (int32_t)(slot - sim.image->slots);
+}
 
 static int priority(const gs_slot *slot)
 {
     return slot->mps_client >= 0 ? sim.image->clients[slot->mps_client].priority : 0;
 }
 
-static int gather(int device, uint64_t start, rival *rivals)
+static int gather(int device, uint64_t start, gs_rival *rivals)
 {
     int count = 0;
     for (int i = 0; i < GS_MAX_SLOTS; i++) {
         const gs_slot *other = &sim.image->slots[i];
-        if (other->pid && other != sim.slot && other->use[device].tail > start)
-            rivals[count++] = (rival){other->use[device].tail, other->use[device].demand,
-                                      gs_mps_neighbor(other), priority(other) > priority(sim.slot)};
+        const gs_use *use = &other->use[device];
+        bool lower = priority(other) > priority(sim.slot);
+        if (other->pid && other != sim.slot && use->tail > start)
+            rivals[count++] =
+                (gs_rival){party_of(other), use->tail, lower ? use->demand / 4 : use->demand};
     }
     return count;
 }
 
-/*
- * The fraction of its full speed that this process has at time `at`; *until is when it may change.
- */
-static double speed(const rival *rivals, int count, uint64_t at, uint32_t demand, uint32_t sms,
-                    uint64_t *until)
-{
-    int sharers = 1;
-    uint32_t total = demand;
-    *until = UINT64_MAX;
-    for (int i = 0; i < count; i++) {
-        if (rivals[i].tail <= at)
-            continue;
-        *until = MIN(*until, rivals[i].tail);
-        if (rivals[i].neighbor)
-            total += rivals[i].lower ? rivals[i].demand / 4 : rivals[i].demand;
-        else
-            sharers++;
-    }
-    double crowding = total > sms ? (double)sms / total : 1.0;
-    return crowding / sharers;
-}
-
 static uint64_t finish(int device, uint64_t start, uint64_t duration, uint32_t demand)
 {
-    rival rivals[GS_MAX_SLOTS];
-    int count = gather(device, start, rivals);
-    double left = (double)duration;
-    for (;;) {
-        uint64_t until;
-        double rate = speed(rivals, count, start, demand, sim.image->devices[device].sms, &until);
-        if (until == UINT64_MAX || (double)(until - start) * rate >= left)
-            return start + (uint64_t)(left / rate);
-        left -= (double)(until - start) * rate;
-        start = until;
-    }
+    gs_rival rivals[GS_MAX_SLOTS];
+    gs_device *hardware = &sim.image->devices[device];
+    const gs_race race = {.party = party_of(sim.slot),
+                          .demand = demand,
+                          .sms = hardware->sms,
+                          .slice = hardware->slice_us * 1000ull,
+                          .change = hardware->change_us * 1000ull,
+                          .rivals = rivals,
+                          .count = gather(device, start, rivals)};
+    return gs_race_end(&race, &hardware->turn, start, duration);
 }
 
 static void note(int device, gs_use *use, uint64_t start, uint64_t end)

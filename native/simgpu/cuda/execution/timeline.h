@@ -8,8 +8,8 @@
  * Limits: an assigned end is not revised when another process submits work later.
  *
  * Model
- * 1. Without MPS, processes share a GPU in time slices: while n are busy, each proceeds at 1/n of
- *    its speed.
+ * 1. Without MPS, processes share a GPU in time slices, and each change of contexts costs time
+ *    (slices.h).
  * 2. Clients of one MPS server run side by side while their SMs suffice; beyond that all slow down
  *    in proportion. Clients of lower priority count a quarter.
  * 3. Kernels of one process that use more than half of its SMs run one after another, smaller ones

@@ -93,7 +93,7 @@ def machine(profile: str) -> Iterator[SimulatedMachine]:
     _collect(base)
     with _folder(base) as folder:
         made = SimulatedMachine(profile, folder, tools)
-        text = spec(description, load_model(description.model))
+        text = spec(description, load_model(description.model), os.environ)
         _run_tool(tools, ["create", str(made.image)], text)
         yield made
 

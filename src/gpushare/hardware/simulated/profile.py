@@ -26,7 +26,9 @@ class GpuModel(Value):
     """A GPU as its vendor sells it.
 
     `reserved_mib`: what the driver keeps of `memory_mib`; `context_mib`: what one CUDA context
-    costs; `link_gbs` and `bandwidth_gbs`: GB/s to the host and to its own memory.
+    costs; `link_gbs` and `bandwidth_gbs`: GB/s to the host and to its own memory; `slice_us` and
+    `change_us`: the time slice of a process next to others (what driver 580 sets), and what a
+    change of contexts costs (measured on an H200), in µs.
     """
 
     name: str
@@ -49,6 +51,8 @@ class GpuModel(Value):
     threads_per_sm: int
     context_mib: int
     mig_capable: bool
+    slice_us: int = 2048
+    change_us: int = 165
 
 
 class MigInstance(Value):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A profile as input of `gpushare-sim-machine create`; image.h lists the keys."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gpushare.model.units import MIB
 
@@ -12,9 +12,18 @@ _PRODUCTION = 2  # NVML_CC_SYSTEM_ENVIRONMENT_PROD
 _SM_PER_CHUNK = {8: 2, 9: 8}  # static SM partitions: 8 SMs on Hopper class, 2 before
 
 
-def spec(profile: MachineProfile, model: GpuModel) -> str:
-    """The description of the machine, one `key=value` a line."""
+_SETTINGS = {"GPUSHARE_SIM_SLICE_US": "slice", "GPUSHARE_SIM_CHANGE_US": "change"}
+
+
+def spec(profile: MachineProfile, model: GpuModel, settings: Mapping[str, str]) -> str:
+    """The description of the machine, one `key=value` a line.
+
+    `settings` are environment variables; those of `_SETTINGS` go before what the model says.
+    """
     lines = [*_machine(profile), *_model(model), *_places(profile)]
+    lines += [
+        f"gpu.*.{key}={settings[name]}" for name, key in _SETTINGS.items() if name in settings
+    ]
     lines += [line for i, cut in enumerate(profile.mig) for line in _instance(i, cut, profile)]
     lines += [line for i, kind in enumerate(profile.vgpu) for line in _vgpu(i, kind)]
     return "".join(f"{line}\n" for line in lines)
@@ -60,6 +69,8 @@ def _model(model: GpuModel) -> Iterator[str]:
         "ecc": int(model.ecc),
         "mig_capable": int(model.mig_capable),
         "persistence": 1,
+        "slice": model.slice_us,
+        "change": model.change_us,
     }
     yield from (f"gpu.*.{key}={value}" for key, value in keys.items())
 
