@@ -5,6 +5,7 @@
 
 #define MS 1000000ull
 #define LOOK_NS (2 * MS)
+#define SELDOM_NS (50 * MS)
 #define SILENT_NS (50 * MS)
 #define WINDOW_NS (100 * MS)
 
@@ -38,6 +39,17 @@ static bool begins_window(struct gs_starvation_state *state, uint64_t window)
     return starved;
 }
 
+/*
+ * A fence may be in a stream long after the launch behind it, and a gate that closes meanwhile does
+ * not wake this thread. So a process that has put fences goes on looking, less often.
+ */
+static uint64_t next_look(const struct gs_starvation_view *view, bool active, uint64_t now)
+{
+    if (view->closed || active)
+        return now + LOOK_NS;
+    return view->fences ? now + SELDOM_NS : UINT64_MAX;
+}
+
 struct gs_starvation_decision gs_starvation_step(const struct gs_starvation_state *before,
                                                  const struct gs_starvation_view *view,
                                                  uint64_t now)
@@ -53,6 +65,6 @@ struct gs_starvation_decision gs_starvation_step(const struct gs_starvation_stat
     }
     decision.looks = view->closed;
     decision.starved = begins_window(&decision.next, now / WINDOW_NS);
-    decision.look_at = view->closed || active ? now + LOOK_NS : UINT64_MAX;
+    decision.look_at = next_look(view, active, now);
     return decision;
 }

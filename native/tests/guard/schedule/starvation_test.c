@@ -54,7 +54,15 @@ static void an_open_gate_is_watched_while_there_is_work(void)
     struct gs_starvation_state state = {.window = 10};
     const struct gs_starvation_view active = {.fences = 5};
     CHECK(step(&state, active, WINDOW_10).look_at == WINDOW_10 + 2 * MS);
-    CHECK(step(&state, active, WINDOW_10).look_at == UINT64_MAX);
+    CHECK(step(&state, active, WINDOW_10).look_at == WINDOW_10 + 50 * MS);
+}
+
+/* A fence may still be in a stream, and a gate that closes wakes nothing. */
+static void without_fences_nothing_is_watched(void)
+{
+    struct gs_starvation_state state = {.window = 10};
+    const struct gs_starvation_view nothing = {0};
+    CHECK(step(&state, nothing, WINDOW_10).look_at == UINT64_MAX);
 }
 
 static void a_share_about_to_be_suspended_is_let_out(void)
@@ -244,6 +252,7 @@ int main(void)
     a_window_that_was_not_watched_does_not_count();
     a_closed_gate_is_watched();
     an_open_gate_is_watched_while_there_is_work();
+    without_fences_nothing_is_watched();
     a_share_about_to_be_suspended_is_let_out();
     a_process_is_silent_after_fifty_milliseconds();
     a_busy_period_that_has_ended_holds_no_one();
