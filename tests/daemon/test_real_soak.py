@@ -84,7 +84,7 @@ class Soak:
 
     def back_up(self) -> None:
         self._command("backup", "--force", self.backup_file)
-        self._command("restore", "--dry-run", self.backup_file)
+        self._restored("--dry-run")
 
     def look(self) -> None:
         for words in (("ps",), ("gpus",), ("daemon", "status")):
@@ -92,10 +92,18 @@ class Soak:
 
     def restore(self) -> None:
         """The programs go on without the daemon meanwhile."""
-        self._command("backup", "--force", self.backup_file)
-        assert self.daemon.stop() == 0
-        self._command("restore", self.backup_file)
-        self.daemon.start()
+        restored = False
+        while not restored:
+            self._command("backup", "--force", self.backup_file)
+            assert self.daemon.stop() == 0
+            restored = self._restored()
+            self.daemon.start()
+
+    def _restored(self, *options: str) -> bool:
+        """False: programs have begun since the backup, which would lose them."""
+        done = self.daemon.gpushare("restore", *options, self.backup_file, timeout=300)
+        assert done.returncode == 0 or "GS1607" in done.stderr, done.stderr
+        return done.returncode == 0
 
     def churn(self, seconds: float) -> list[Held]:
         """Everything but a restore, for so long; what the daemon held meanwhile."""
