@@ -16,7 +16,7 @@ API_VERSION = "v1"
 _MOST_LISTS = 8  # a list of 500 shares has a megabyte
 
 
-class Body(NamedTuple):
+class Rendered(NamedTuple):
     """`tag`: differs for bodies that differ (RFC 9110, 8.8.3)."""
 
     content: bytes
@@ -27,9 +27,9 @@ class Lists:
     """Bodies of lists, rendered once as long as the service answers with the same tuple."""
 
     def __init__(self) -> None:
-        self._rendered: OrderedDict[int, tuple[tuple[Any, ...], Body]] = OrderedDict()
+        self._rendered: OrderedDict[int, tuple[tuple[Any, ...], Rendered]] = OrderedDict()
 
-    def body(self, answer: Value) -> Body:
+    def body(self, answer: Value) -> Rendered:
         """A list's; another answer is rendered each time."""
         items = getattr(answer, "items", None)
         if not isinstance(items, tuple):
@@ -43,12 +43,12 @@ class Lists:
         return kept[1]
 
 
-def _body(answer: Value) -> Body:
+def _body(answer: Value) -> Rendered:
     content = msgspec.json.encode({"apiVersion": API_VERSION, **msgspec.structs.asdict(answer)})
-    return Body(content, f'"{blake2b(content, digest_size=12).hexdigest()}"')
+    return Rendered(content, f'"{blake2b(content, digest_size=12).hexdigest()}"')
 
 
-def answered(body: Body, status: int, known: str = "") -> Response:
+def answered(body: Rendered, status: int, known: str = "") -> Response:
     """`known`: tags of bodies that the caller has (If-None-Match)."""
     if body.tag in known:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": body.tag})

@@ -58,7 +58,7 @@ from .queue import HeldBack, Queue, Unit, before
 from .reasons import Reasons
 from .reclaimer import Reclaimer
 from .replay import DecisionRecord
-from .serving import Known, Serving, known
+from .serving import Serving, WaitingUnits, known
 from .snapshots import Snapshots
 
 Outcome = Decision | Waiting
@@ -101,7 +101,7 @@ class PlacementService:
         self._snapshots, self._queue = snapshots, queue
         self._executor, self._reclaimer = executor, reclaimer
         self._acts, self._termination = acts, termination
-        self._known: Known | None = None
+        self._known: WaitingUnits | None = None
         self._reasons = Reasons()
 
     def outcome(self, request: Request) -> Outcome:

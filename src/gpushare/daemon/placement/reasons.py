@@ -11,12 +11,12 @@ from gpushare.model.ids import ShareId
 from gpushare.scheduler import Request, Snapshot, Waiting
 
 from .queue import HeldBack, Unit
-from .serving import Known, Serving, known
+from .serving import Serving, WaitingUnits, known
 
 
 class Reasons:
     def __init__(self) -> None:
-        self._known: Known | None = None
+        self._known: WaitingUnits | None = None
         self._serving: Serving | None = None
         self._reasons: dict[ShareId, Waiting] = {}
 

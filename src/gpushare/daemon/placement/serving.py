@@ -72,7 +72,7 @@ class Serving:
         return self._line
 
 
-class Known(NamedTuple):
+class WaitingUnits(NamedTuple):
     """Units that were found to wait, in their order, and whether each is held back.
 
     `state` was served. `until`: when time alone may change the answers; None: never.
@@ -91,13 +91,13 @@ class Known(NamedTuple):
         return tuple(mine for mine, _ in takewhile(lambda pair: pair[0][0] == pair[1], pairs))
 
 
-def known(state: Snapshot, units: Iterable[tuple[Unit, bool]]) -> Known | None:
+def known(state: Snapshot, units: Iterable[tuple[Unit, bool]]) -> WaitingUnits | None:
     """None where it is unknown how long they wait: what a guarantee takes back from others
     depends on more than room."""
     if state.now is None or state.policy.guarantees:
         return None
     units = tuple(units)
-    return Known(state, units, _until(state, state.now, [unit for unit, _ in units]))
+    return WaitingUnits(state, units, _until(state, state.now, [unit for unit, _ in units]))
 
 
 def _alike(one: Snapshot, other: Snapshot) -> bool:
