@@ -86,6 +86,7 @@ bench: setup ## Benchmarks that need no GPU; writes benchmarks/results/
 	@$(BIN)/python -m benchmarks.startup
 	@$(BIN)/python -m benchmarks.memory_info
 	@$(BIN)/python -m benchmarks.scheduling
+	@$(BIN)/python -m benchmarks.week
 
 bench-gpu: setup ## Benchmarks on a real GPU; writes benchmarks/results/
 	@$(BIN)/python -m benchmarks.gpu

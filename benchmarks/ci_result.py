@@ -4,6 +4,7 @@
 import json
 import os
 import platform
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ def circumstances(**machine: object) -> dict[str, Any]:
     """Version, time and machine; `machine` comes first among its facts."""
     return {
         "gpushare": __version__,
+        "tree": _tree(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {
             **machine,
@@ -25,6 +27,17 @@ def circumstances(**machine: object) -> dict[str, Any]:
             "python": platform.python_version(),
         },
     }
+
+
+def _tree() -> str:
+    """Id of the content of the newest commit; "" outside a checkout."""
+    answer = subprocess.run(
+        ["git", "-C", Path(__file__).parent, "rev-parse", "HEAD^{tree}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return answer.stdout.strip() if answer.returncode == 0 else ""
 
 
 def save(found: dict[str, Any], usual: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads times: `14:00`, `+2h`, or a date and time."""
+"""Reads times: `14:00`, `+2h`, `2h` before now, or a date and time."""
 
 from datetime import datetime, time, timedelta
 
@@ -21,6 +21,22 @@ def parse_time(text: str, now: datetime) -> datetime:
         except (ValueError, OverflowError, BadQuantityError):
             continue
     raise BadQuantityError("time", text, _HINT)
+
+
+def moment(text: str | None, now: datetime) -> datetime | None:
+    """Read `2h` (before now), or a date and time. Raises BadQuantityError."""
+    if text is None:
+        return None
+    try:
+        return now - timedelta(seconds=parse_duration(text))
+    except (BadQuantityError, OverflowError):
+        pass
+    try:
+        return _date(text, now)
+    except ValueError:
+        raise BadQuantityError(
+            "time", text, "write a time such as 2h, 7d, 2026-12-01 or 2026-12-01T08:00"
+        ) from None
 
 
 def _from_now(word: str, now: datetime) -> datetime:

@@ -72,6 +72,10 @@ EXPLANATIONS = {
             "nothing changes."
         ),
     ),
+    "GS1106": (
+        "The file is not a trace, was written by another version, or a part of it is missing.",
+        "`gpushare simulate --record FILE` records a trace, `--replay FILE` reads it.",
+    ),
     "GS1200": (
         "The name is misspelled, or the object no longer exists.",
         "`gpushare ps -a` lists shares, `gpushare gpus` GPUs.",

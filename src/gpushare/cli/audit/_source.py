@@ -3,7 +3,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,13 +10,7 @@ import click
 
 from gpushare.cli._connect import client, config
 from gpushare.model.audit import AuditQuery, AuditReport, Record
-from gpushare.model.errors import (
-    BadQuantityError,
-    DaemonUnreachableError,
-    DeniedError,
-    NotFoundError,
-)
-from gpushare.model.units import parse_duration
+from gpushare.model.errors import DaemonUnreachableError, DeniedError, NotFoundError
 
 if TYPE_CHECKING:
     from gpushare.config.settings import Settings
@@ -125,20 +118,3 @@ def readable(path: Path) -> Iterator[None]:
             error.strerror or str(error),
             "run the command as root",
         ) from error
-
-
-def moment(text: str | None, now: datetime) -> datetime | None:
-    """Read `2h` (before now), or a date and time. Raises BadQuantityError."""
-    if text is None:
-        return None
-    try:
-        return now - timedelta(seconds=parse_duration(text))
-    except (BadQuantityError, OverflowError):
-        pass
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadQuantityError(
-            "time", text, "write a time such as 2h, 7d, 2026-12-01 or 2026-12-01T08:00"
-        ) from None
-    return time if time.tzinfo else time.replace(tzinfo=now.tzinfo)

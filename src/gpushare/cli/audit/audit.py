@@ -16,8 +16,9 @@ from gpushare.cli._options import output_option
 from gpushare.cli._strict import Number
 from gpushare.model.audit import MOST_RECORDS, AuditQuery, AuditReport, Record
 from gpushare.model.errors import AuditBrokenError, NotFoundError, UsageError
+from gpushare.session.times import moment
 
-from ._source import AuditSource, moment, source, verified_part
+from ._source import AuditSource, source, verified_part
 
 _LOOK_SECONDS = 1.0
 _since = click.option(

@@ -21,9 +21,12 @@ from gpushare.store.audit import DAEMON, EVENT
 # Fields of requests and answers that may be recorded; no others are.
 _RECORDED = frozenset(
     "spec memory compute request limit priority isolation mechanism gpus gpu ttl turns borrow at"  # noqa: SIM905 (words are read, a list of them is not)
-    " gang select allow_unverified name program wait holder pid deep timeout force role user scopes"
-    " reason drain tenant parent users groups guaranteed gpu_hours shares weight".split()
+    " gang size select allow_unverified name program wait holder pid deep timeout"
+    " force role user scopes reason drain"
+    " tenant parent users groups guaranteed gpu_hours shares weight".split()
 )
+# False and 0 are recorded of these; of all others they are what is usual.
+_MEANT = frozenset({"borrow", "request"})
 _DENIED = DeniedError.code[:4]  # GS13: every denial
 # Memory turns change every few seconds, by the clock and by no one's decision.
 _QUIET = frozenset({"share.waits", "share.turn"})
@@ -77,6 +80,7 @@ def digest(settings: Settings) -> str:
 
 def _recorded(body: object, path: str = "") -> Iterator[tuple[str, str]]:
     plain = msgspec.to_builtins(body, enc_hook=str) if isinstance(body, Value) else body
+    name = path.rpartition(".")[2]
     if isinstance(plain, dict):
         for key, value in plain.items():
             if key in _RECORDED:
@@ -84,7 +88,7 @@ def _recorded(body: object, path: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(plain, list | tuple):
         if plain:
             yield path, ", ".join(map(str, plain))
-    elif plain and path:
+    elif path and (plain or (plain is not None and name in _MEANT)):
         yield path, PurePath(str(plain)).name if path == "program" else str(plain)
 
 
@@ -95,7 +99,7 @@ def _about(answer: object) -> str:
 
 
 def _answered(answer: object) -> dict[str, str]:
-    detail = {"name": getattr(answer, "name", "")}
+    detail = {"name": getattr(answer, "name", ""), "tenant": getattr(answer, "tenant", "")}
     if getattr(answer, "ok", None) is False:
         detail["holds"] = "no"
     return {key: str(value) for key, value in detail.items() if value}

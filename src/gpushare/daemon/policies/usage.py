@@ -8,7 +8,7 @@ share that works and may take all that is left counts as one of as many such sha
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -126,12 +126,7 @@ class Accountant:
         usable = {gpu.uuid: gpu.usable for gpu in machine.gpus if not gpu.health.lost}
         present = [share for share in holding if share.suspension is None]
         taken = {share.id: self._taken(share, now) for share in present}
-        crowd = Counter(
-            grant.gpu
-            for share in present
-            for grant in _grants(share)
-            if _takes_rest(grant) and grant.gpu not in taken[share.id]
-        )
+        crowd = crowd_of(present, taken)
         rates = dict.fromkeys((share.id for share in holding), 0.0)
         for share in present:
             used = self._observer.last(share.id).used
@@ -209,6 +204,18 @@ def rate(
         1.0 if alone else min(1.0, max(memory(grant), compute(grant)))
         for grant in _grants(share)
         if grant.gpu in usable
+    )
+
+
+def crowd_of(
+    present: Iterable[Share], taken: Mapping[ShareId, Mapping[GpuId, float]] = {}
+) -> Counter[GpuId]:
+    """On each GPU, how many shares take the compute that is left and are not measured."""
+    return Counter(
+        grant.gpu
+        for share in present
+        for grant in _grants(share)
+        if _takes_rest(grant) and grant.gpu not in taken.get(share.id, {})
     )
 
 

@@ -9,7 +9,8 @@ Every error says what happened, because of what, which command helps, and carrie
     │   ├── BadSpecError               GS1102
     │   ├── ConfigError                GS1103
     │   ├── UnknownProfileError        GS1104
-    │   └── PolicyError                GS1105
+    │   ├── PolicyError                GS1105
+    │   └── TraceError                 GS1106
     ├── NotFoundError                  GS12xx  exit 4    HTTP 404
     │   ├── NoSuchShareError           GS1201
     │   ├── NoSuchGpuError             GS1202
@@ -119,6 +120,7 @@ from .requests import (
     RateLimitedError,
     RoleError,
     SocketDeniedError,
+    TraceError,
     UnauthenticatedError,
     UnknownProfileError,
     UsageError,
@@ -194,6 +196,7 @@ __all__ = [
     "StateFullError",
     "StateLostError",
     "StateVersionError",
+    "TraceError",
     "UnauthenticatedError",
     "UnknownProfileError",
     "UnsupportedError",

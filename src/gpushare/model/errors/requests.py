@@ -46,6 +46,12 @@ class PolicyError(UsageError):
     code = "GS1105"
 
 
+class TraceError(UsageError):
+    """The file is no recorded trace, or is damaged."""
+
+    code = "GS1106"
+
+
 class NotFoundError(GpushareError):
     """The named object does not exist."""
 
