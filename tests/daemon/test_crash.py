@@ -280,12 +280,14 @@ async def the_end(world: World, state: Path, story: Story) -> None:
     assert world.groups == {}
 
 
-def play(folder: Path, seed: int, events: int, *, with_cgroups: bool = True) -> int:
+def play(
+    folder: Path, seed: int, events: int, kind: type[Story] = Story, *, with_cgroups: bool = True
+) -> int:
     """Many lives of the daemon on one world; how many ended in a crash."""
     dice = random.Random(seed)
     world = make_world(folder / "world", gpus=2)
     world.with_cgroups = with_cgroups
-    story, state, crashes = Story(world, dice), folder / "state", 0
+    story, state, crashes = kind(world, dice), folder / "state", 0
 
     async def lives() -> int:
         left, crashed = events, crashes
