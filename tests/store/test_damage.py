@@ -178,3 +178,27 @@ def unchanged(folder: Path, original: Path, name: str) -> str:
     """Of the log, where it was cut at the end of a record that the mark knows not, say."""
     same = (folder / name).read_bytes().startswith((original / name).read_bytes())
     return "undamaged" if same else "changed"
+
+
+CHANGED = {
+    "usage": "UPDATE usage SET seconds = seconds + 1 WHERE tenant = 'lab-3'",
+    "charged": "UPDATE charged SET until = '2020-01-01T00:00:00+00:00'",
+    "contexts": "UPDATE contexts SET bytes = 1 WHERE gpu = 'GPU-3'",
+    "profiles": "UPDATE profiles SET work = 0.25 WHERE program = 'p3'",
+    "decisions": "UPDATE decisions SET at = '2020' WHERE rowid = 3",
+    "audit": "UPDATE audit SET hash = 'x'",
+    "tokens": "UPDATE tokens SET digest = x'00' WHERE id = 'one'",
+    "verifications": "UPDATE verifications SET driver = '1' WHERE mechanisms = 'mps+guard-3'",
+    "runs": "UPDATE runs SET at = 1 WHERE program = 'train-3.py'",
+}
+
+
+@pytest.mark.parametrize("table", CHANGED)
+def test_a_changed_column_of_any_table_is_named(lived, tmp_path, table):
+    folder = tmp_path / "state"
+    shutil.copytree(lived / "stopped", folder)
+    with closing(sqlite3.connect(folder / "state.db")) as raw, raw:
+        assert raw.execute(CHANGED[table]).rowcount == 1
+    losses = outcome(folder)[0]
+    assert losses[0].startswith(f"{table} ")
+    assert "checksum" in losses[0]

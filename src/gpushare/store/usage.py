@@ -45,8 +45,7 @@ class Usage:
                     tenant,
                     seconds,
                 )
-                at = hour_of(charge.at)
-                self._db.stamp("usage", "hour = ? AND tenant = ?", at, charge.tenant)
+                self._db.stamp("usage", "hour = ? AND tenant = ?", hour, tenant)
             sql = "INSERT OR REPLACE INTO charged VALUES (1, ?, NULL)"
             self._db.execute(sql, until.isoformat())
             self._db.stamp("charged", "one = 1")
