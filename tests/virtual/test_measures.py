@@ -73,3 +73,11 @@ def test_a_job_without_a_place_waits_until_the_end() -> None:
 def test_a_spread_of_nothing_is_nothing() -> None:
     assert spread([]).mean == 0.0
     assert spread([3.0, 1.0, 2.0]).median == 2.0
+
+
+def test_more_than_its_due_does_not_count_for_a_tenant() -> None:
+    both = [course("a", at, (0, 10), ended=10) for at in (0, 0.0)]
+    found = measures([*both, course("b", 0, (10, 20), ended=20)], ONE, Policy(), 20)
+    # a held the whole GPU while half of it was due to b: satisfied in full, not twice.
+    assert found.worst == pytest.approx(0.5)
+    assert found.jain == pytest.approx(1.5**2 / (2 * 1.25))
