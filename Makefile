@@ -66,7 +66,7 @@ coverage: setup ## Run the tests of `make test` and show what part of each room 
 test-native: setup ## Tests of the C code alone
 	@$(MAKE) --no-print-directory -s -C native test
 
-test-system: setup $(VENV)/.group-thirdparty $(VENV)/.group-wheel ## Real third-party components; installs what it needs when root
+test-system: setup $(VENV)/.group-schema $(VENV)/.group-thirdparty $(VENV)/.group-wheel ## Real third-party components; installs what it needs when root
 	@./scripts/install-system-packages
 	@$(PYTEST) -m system --timeout 600
 

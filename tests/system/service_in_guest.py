@@ -24,7 +24,7 @@ def report(*words: str) -> None:
     sys.stdout.flush()
 
 
-def call(*command: str | Path, show: bool = False) -> str:
+def call(*command: str | Path) -> str:
     done = subprocess.run(
         list(map(str, command)),
         capture_output=True,
@@ -34,13 +34,15 @@ def call(*command: str | Path, show: bool = False) -> str:
         check=False,
     )
     report("$", *map(str, command), "->", str(done.returncode))
-    if show:
-        report(done.stdout)
-    elif done.returncode:
+    if done.returncode:
         report(done.stdout, done.stderr)
-        call("journalctl", "--no-pager", "--unit", "gpushare", "--lines", "60", show=True)
+        report(show_log())
         sys.exit("failed")
     return done.stdout
+
+
+def show_log() -> str:
+    return call("journalctl", "--no-pager", "--unit", "gpushare*", "--lines", "60")
 
 
 def gpushare(*words: str | Path) -> str:
@@ -79,7 +81,8 @@ def check() -> None:
     status = Path(f"/proc/{pid}/status").read_text()
     assert "NoNewPrivs:\t1" in status
     assert "Seccomp:\t2" in status
-    assert f"gpushare {POOLS} tmpfs" in Path("/proc/self/mounts").read_text()
+    mounts = Path("/proc/self/mounts").read_text()
+    assert f"gpushare {POOLS} tmpfs" in mounts, mounts + show_log()
 
     train = (BIN / "python", EXAMPLE, "--memory", "1GiB", "--steps", "100000")
     gpushare("run", "--detach", "--name", "sliced", "-m", "4GiB", "--", *train)
@@ -101,7 +104,14 @@ def check() -> None:
 
 def main() -> None:
     with machine("h200-1") as made:
-        there = made.environment({"PATH": os.environ.get("PATH", "/usr/bin:/bin")})
+        # A simulated machine has folders of its own otherwise, also for root.
+        places = {
+            "GPUSHARE_RUNTIME_DIR": "/run/gpushare",
+            "GPUSHARE_STATE_DIR": "/var/lib/gpushare",
+            "GPUSHARE_SOCKET": "/run/gpushare/gpushare.sock",
+        }
+        path = os.environ.get("PATH", "/usr/bin:/bin")
+        there = made.environment({"PATH": path}) | places
         os.environ.update(there)
         install(dict(there))
         check()
