@@ -27,7 +27,7 @@ from gpushare.store.intents import Intent
 from . import sums
 
 
-class Damage(NamedTuple):
+class BadRow(NamedTuple):
     """One row that is not what was stored."""
 
     table: str
@@ -107,16 +107,16 @@ _TABLES = (
 )
 
 
-def examine(database: Database) -> list[Damage]:
+def examine(database: Database) -> list[BadRow]:
     """Every damaged row."""
-    return [damage for table in _TABLES for damage in _damages(database, table)]
+    return [damage for table in _TABLES for damage in _bad_rows(database, table)]
 
 
-def put_aside(database: Database, damages: Sequence[Damage]) -> None:
+def put_aside(database: Database, bad_rows: Sequence[BadRow]) -> None:
     """Move the rows into the table `damaged`."""
     tables = {table.name: table for table in _TABLES}
     with database.transaction():
-        for damage in damages:
+        for damage in bad_rows:
             table = tables[damage.table]
             at = f"FROM {table.name} WHERE {_key(table)} = ?"
             database.execute(
@@ -136,14 +136,14 @@ def _body(kind: type[Value]) -> Body[Any]:
     return Body(kind)
 
 
-def _damages(database: Database, table: _Table) -> Iterator[Damage]:
+def _bad_rows(database: Database, table: _Table) -> Iterator[BadRow]:
     columns = "".join(f", CAST({name} AS BLOB)" for name, _ in table.columns)
     summed = f"sum IS {sums.computed(table.name)}" if table.name in sums.SUMMED else "TRUE"
     sql = f"SELECT {_key(table)}, {table.essential}, {summed}, {table.body}{columns}"
     for key, essential, whole, stored, *repeated in database.rows(f"{sql} FROM {table.name}"):
         why = _fault(table, stored, repeated) or ("" if whole else "its checksum is wrong")
         if why:
-            yield Damage(table.name, key, why, bool(essential))
+            yield BadRow(table.name, key, why, bool(essential))
 
 
 def _fault(table: _Table, stored: bytes, repeated: Sequence[bytes | None]) -> str:

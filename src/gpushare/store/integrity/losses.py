@@ -15,7 +15,7 @@ from gpushare.store.database import Database
 from gpushare.store.events import last_number, raise_number
 
 from .commit_mark import CommitMark
-from .examination import Damage, examine, put_aside
+from .examination import BadRow, examine, put_aside
 
 _SHOWN = 3
 _ACCEPT = "or start without what is lost: gpushare daemon --accept-loss"
@@ -48,17 +48,17 @@ def find_losses(
             older.why,
             f"put state.db and state.db-wal back as they were, {_ACCEPT}",
         )
-    damages = examine(database)
-    essential = [damage for damage in damages if damage.essential]
+    bad_rows = examine(database)
+    essential = [damage for damage in bad_rows if damage.essential]
     if essential and not accept:
         raise _unreadable(database.path, essential)
-    put_aside(database, damages)
+    put_aside(database, bad_rows)
     if older:
         # Numbers that were used are not used again: followers and the audit log know them.
         raise_number(database, older.number)
     mark.put(last_number(database))
     losses = (older.why if older else "", _MARK_DAMAGED if mark.damaged else "")
-    return (*filter(None, losses), *map(str, damages))
+    return (*filter(None, losses), *map(str, bad_rows))
 
 
 def _older(database: Database, mark: CommitMark, audited: Audited | None) -> _Older | None:
@@ -84,10 +84,10 @@ def _lost(what: str, known: int, found: int) -> str:
     )
 
 
-def _unreadable(path: Path, damages: Sequence[Damage]) -> StateCorruptError:
-    more = f" and {len(damages) - _SHOWN} more" if len(damages) > _SHOWN else ""
+def _unreadable(path: Path, bad_rows: Sequence[BadRow]) -> StateCorruptError:
+    more = f" and {len(bad_rows) - _SHOWN} more" if len(bad_rows) > _SHOWN else ""
     return StateCorruptError(
         f"{path} is damaged",
-        "; ".join(map(str, damages[:_SHOWN])) + more,
+        "; ".join(map(str, bad_rows[:_SHOWN])) + more,
         f"put a backup back: gpushare restore FILE, {_ACCEPT}",
     )
