@@ -22,6 +22,8 @@ from gpushare.model.view import CreateRequest, Plan
 from gpushare.scheduler import Request, Waiting
 from gpushare.store import Store
 
+from .freed_names import FreedNames
+
 _JUST_COME = timedelta(minutes=1)  # clients' clocks, and the time that a request takes
 _LONGEST_PROGRAM = 255  # characters
 TenantOf = Callable[[Caller, Tenant | None], Tenant]
@@ -52,6 +54,7 @@ class Admission:
         self._store, self._bus, self._clock, self._tenant_of = store, bus, clock, tenant_of
         self._machine, self._processes = machine, processes
         self._executor, self._placement = executor, placement
+        self._names = FreedNames(store, bus, processes=processes, executor=executor)
 
     async def admit(
         self,
@@ -61,6 +64,8 @@ class Admission:
     ) -> ShareId:
         """A new share: granted, reserved or waiting. NoCapacityError if it may not wait."""
         self._store.check_room()
+        if request.spec.name:
+            await self._names.await_free(caller.uid, request.spec.name)
         await self._machine.refresh()
         share, may_wait = self._admit(request, caller, bounds)
         await self._placement.served(share)
