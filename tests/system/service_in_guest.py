@@ -4,13 +4,17 @@
 service_in_guest.py BIN_FOLDER_OF_THE_INSTALLATION DEPLOY_FOLDER
 """
 
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from gpushare.hardware.simulated import machine
+from gpushare.model.units import GIB
 
 BIN = Path(sys.argv[1])
 DEPLOY = Path(sys.argv[2])
@@ -49,8 +53,9 @@ def gpushare(*words: str | Path) -> str:
     return call("/usr/local/bin/gpushare", *words)
 
 
-def until(found: str, *words: str) -> None:
-    while found not in gpushare(*words):
+def until(holds: Callable[[dict[str, Any]], bool]) -> None:
+    """Wait until that is true of the share `sliced`."""
+    while not holds(json.loads(gpushare("show", "sliced", "--json"))):
         time.sleep(1)
 
 
@@ -89,13 +94,13 @@ def check() -> None:
     gpushare(
         "run", "--detach", "--name", "second", "-m", "4GiB", "--mechanism", "mps", "--", *train
     )
-    until("1.0 GiB", "show", "sliced")
+    until(lambda share: share["memory"]["used"] > GIB)
     gpushare("suspend", "sliced")
     assert (POOLS / "0" / "data").stat().st_blocks, "what left the GPU is not in the pool"
     call("systemctl", "restart", "gpushare")
     call("systemctl", "daemon-reload")
     gpushare("resume", "sliced")
-    until("running", "ps")
+    until(lambda share: share["state"] == "running")
     gpushare("verify", "sliced")
     gpushare("rm", "--force", "sliced")
     gpushare("rm", "--force", "second")
