@@ -7,6 +7,7 @@ against the new uvicorn before you raise the upper bound in pyproject.toml.
 """
 
 import ast
+import asyncio
 import inspect
 import textwrap
 from collections.abc import Callable
@@ -14,7 +15,10 @@ from typing import Any
 
 import pytest
 import uvicorn
+from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from gpushare.api.server import Server
 
 
 def attributes(function: Callable[..., Any], of: str = "self") -> set[str]:
@@ -58,6 +62,31 @@ def test_signals_are_captured_in_one_place():
 
 def test_a_protocol_is_made_from_what_we_give_it():
     assert parameters(H11Protocol) == ["config", "server_state", "app_state", "_loop"]
+
+
+def test_the_main_loop_only_ticks_until_a_tick_says_so():
+    assert parameters(uvicorn.Server.main_loop) == ["self"]
+    assert parameters(uvicorn.Server.on_tick) == ["self", "counter"]
+    assert attributes(uvicorn.Server.main_loop) == {"on_tick"}
+
+
+async def _ticks_of_a_stopped_server() -> int:
+    server, ticks = Server(Starlette()), 0
+
+    async def on_tick(counter: int) -> bool:
+        nonlocal ticks
+        assert counter % 10 == 0, "only then uvicorn renews the date"
+        ticks += 1
+        return server.should_exit
+
+    server.on_tick = on_tick  # type: ignore[method-assign]
+    asyncio.get_running_loop().call_soon(server.stop)
+    await server.main_loop()
+    return ticks
+
+
+def test_a_server_that_is_stopped_does_not_wait_for_its_next_tick():
+    assert asyncio.run(_ticks_of_a_stopped_server()) == 2
 
 
 @pytest.mark.parametrize(

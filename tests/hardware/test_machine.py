@@ -83,3 +83,28 @@ def test_a_machine_without_a_driver_has_no_gpus(short_path: Path) -> None:
     found = look(Machine("none", clean_environment()), short_path)
     assert found["gpus"] == []
     assert {one["available"] for one in found["capabilities"]} == {False}
+
+
+ASKED = """
+import json, sys
+from collections import Counter
+from pathlib import Path
+from gpushare.hardware.host import Host
+host = Host.open(Path(sys.argv[1]))
+host.machine()
+asked, get = Counter(), host.nvml.get
+host.nvml.get = lambda name, *rest, **more: (asked.update([name]), get(name, *rest, **more))[1]
+host.machine()
+print(json.dumps(asked))
+"""
+
+
+@pytest.mark.parametrize("machine", ["dgx-h100"], indirect=True)
+def test_each_gpu_is_asked_once_for_a_look_at_the_machine(
+    machine: Machine, short_path: Path
+) -> None:
+    done = machine.python(ASKED, str(short_path))
+    assert done.returncode == 0, done.stderr
+    asked = json.loads(done.stdout)
+    assert asked["nvmlDeviceGetUtilizationRates"] == 8
+    assert "nvmlDeviceGetNvLinkState" not in asked, "links do not change while the GPUs are there"

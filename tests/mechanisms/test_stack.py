@@ -198,6 +198,18 @@ def test_only_under_the_guard_are_gpus_of_other_shares_opened(guarded) -> None:
     assert stack.peer_gpus(one) == (peer_gpus if guarded else frozenset())
 
 
+@pytest.mark.parametrize("because", ["", "the Linux kernel refuses the filter"])
+def test_nothing_is_left_to_admit_once_it_is_written_or_where_no_filter_is(because) -> None:
+    """Each pass asks for every share, and what is left is written in a thread of its own."""
+    devices, peer_gpus = Filter(because), frozenset({SECOND})
+    stack = Mechanisms([Timeslice(), Preloaded()], Groups(), devices)
+    one = share(by=(TIMESLICE, MechanismName.GUARD))
+    assert stack.admits(one, peer_gpus) is bool(because)
+    stack.admit(one, peer_gpus)
+    assert stack.admits(one, peer_gpus)
+    assert not devices.confined if because else devices.confined == {one.id: {GPU, SECOND}}
+
+
 SECOND = GpuId("GPU-51600000-0000-4000-8000-000000000002")
 
 

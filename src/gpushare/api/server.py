@@ -24,7 +24,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -40,6 +40,7 @@ from .responses import refusal
 
 _UCRED = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 _GRACE_SECONDS = 2
+_TICK_SECONDS = 1.0  # the date in answers has whole seconds
 _REFUSED_SECONDS = 0.2  # for a refused client to send its request and read the answer
 _HEADERS = (
     ("Cache-Control", "no-store"),
@@ -172,6 +173,14 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
         )
+        self._stopping = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Renew the date header; uvicorn's own wakes ten times a second to see `should_exit`."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._stopping.wait()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -181,6 +190,7 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """End `serve` once open requests are answered, or after two seconds."""
         self.should_exit = True
+        self._stopping.set()
 
 
 class RemoteServer(Server):

@@ -5,6 +5,7 @@ from .former import former_pool
 from .gpu_page import GpuPage, GpuPageSnapshot, SharePolicy, ShareSlot
 from .layout import Failure, Flag, Phase, Rank
 from .native import library, library_path, native_root
+from .reader import Reader
 from .region import (
     Region,
     RegionGpu,
@@ -23,6 +24,7 @@ __all__ = [
     "GpuPageSnapshot",
     "Phase",
     "Rank",
+    "Reader",
     "Region",
     "RegionGpu",
     "RegionGrant",

@@ -29,6 +29,7 @@ from . import layout
 from .former import process_ended
 from .layout import Rank
 from .native import library
+from .reader import FileMark
 from .shared_file import check, life_ended, opened
 
 FULL_COMPUTE = layout.FULL  # basis points
@@ -98,24 +99,17 @@ class GpuPage:
     def snapshot(self) -> GpuPageSnapshot:
         """Raises GpuPageCorruptError for a file that is no GPU page, OSError as open() does."""
         with opened(self.path) as fd:
-            raw = self._copy(fd)
-            living = [process for process in _used(raw) if not _ended(fd, process)]
-        waiting = _waiting(living)
-        return GpuPageSnapshot(
-            uuid=GpuId(raw.header.uuid.decode(errors="replace")),
-            share_slots=tuple(
-                _share_slot(
-                    number,
-                    slot,
-                    waiting=waiting[number],
-                    processes=sum(process.share_slot == number for process in living),
-                )
-                for number, slot in enumerate(raw.share_slot)
-                if slot.policy.share
-            ),
-            turns=bool(raw.header.turns),
-            preempt_bits=raw.header.preempt_bits,
-        )
+            return self.parse(fd)[0]
+
+    def parse(self, fd: int) -> tuple[GpuPageSnapshot, FileMark | None]:
+        """For `Reader`; without a mark while processes of an earlier release are on the page."""
+        raw = self._copy(fd)
+        used = [(process, _ended(fd, process)) for process in _used(raw)]
+        snapshot = _snapshot(raw, [process for process, ended in used if not ended])
+        if any(process.pid_namespace for process, _ in used):
+            return snapshot, None
+        lives = tuple((process.life, ended) for process, ended in used)
+        return snapshot, FileMark(os.fstat(fd).st_size, bytes(memoryview(raw)), lives)
 
     def _check(self, result: int) -> None:
         check(result, self.path, _corrupt)
@@ -129,6 +123,25 @@ class GpuPage:
         if raw.header.magic != layout.GPU_PAGE_MAGIC or raw.header.version not in known:
             raise _corrupt(self.path, "it does not begin as a GPU page does")
         return raw
+
+
+def _snapshot(raw: layout.GsGpuPage, living: Sequence[layout.GsProcessSlot]) -> GpuPageSnapshot:
+    waiting = _waiting(living)
+    return GpuPageSnapshot(
+        uuid=GpuId(raw.header.uuid.decode(errors="replace")),
+        share_slots=tuple(
+            _share_slot(
+                number,
+                slot,
+                waiting=waiting[number],
+                processes=sum(process.share_slot == number for process in living),
+            )
+            for number, slot in enumerate(raw.share_slot)
+            if slot.policy.share
+        ),
+        turns=bool(raw.header.turns),
+        preempt_bits=raw.header.preempt_bits,
+    )
 
 
 _NUMBERS = tuple(layout.GsShareSlotNumbers.__dataclass_fields__)

@@ -33,6 +33,7 @@ from . import layout
 from .former import former_region, is_former_region
 from .layout import Failure, Flag, Phase, Unmovable
 from .native import library
+from .reader import FileMark
 from .shared_file import check, life_ended, opened
 
 # Bounds the time that busy programs can hold up the daemon.
@@ -211,22 +212,15 @@ class Region:
     def snapshot(self) -> RegionSnapshot:
         """Counters and processes at one moment."""
         with opened(self.path) as fd:
-            raw = self._consistent(fd)
-            used = [slot for slot in raw.slot[: raw.header.slots_high] if slot.pid]
-            living = [not life_ended(fd, life) if (life := _life(slot)) else None for slot in used]
-        count = raw.header.gpu_count
-        uuids = [GpuId(raw.gpu[index].uuid.decode(errors="replace")) for index in range(count)]
-        slots = raw.slot[: raw.header.slots_high]
-        return RegionSnapshot(
-            gpus=tuple(_gpu(raw.gpu[at], uuid, at, slots) for at, uuid in enumerate(uuids)),
-            slots=tuple(_slot(*each, uuids) for each in zip(used, living, strict=True)),
-            unlisted=raw.header.unlisted,
-            unhooked=raw.header.unhooked,
-            # Bits that this version does not know are dropped: the tenant can set any.
-            flags=Flag(raw.header.flags & sum(Flag)),
-            suspend=raw.header.suspend,
-            former=is_former_region(raw.header),
-        )
+            return self.parse(fd)[0]
+
+    def parse(self, fd: int) -> tuple[RegionSnapshot, FileMark | None]:
+        """For `Reader`; without a mark for a region of an earlier release."""
+        raw = self._consistent(fd)
+        used = [slot for slot in raw.slot[: raw.header.slots_high] if slot.pid]
+        living = [not life_ended(fd, life) if (life := _life(slot)) else None for slot in used]
+        former = is_former_region(raw.header)
+        return _snapshot(raw, used, living), None if former else _mark(raw, used, living)
 
     def close(self) -> None:
         """Remove the file; processes that have it mapped keep their copy."""
@@ -243,6 +237,36 @@ class Region:
             if _changes(raw) == _changes(earlier):
                 break
         return raw
+
+
+def _snapshot(
+    raw: layout.GsRegion, used: Sequence[layout.GsRegionSlot], living: Sequence[bool | None]
+) -> RegionSnapshot:
+    count = raw.header.gpu_count
+    uuids = [GpuId(raw.gpu[index].uuid.decode(errors="replace")) for index in range(count)]
+    slots = raw.slot[: raw.header.slots_high]
+    return RegionSnapshot(
+        gpus=tuple(_gpu(raw.gpu[at], uuid, at, slots) for at, uuid in enumerate(uuids)),
+        slots=tuple(_slot(*each, uuids) for each in zip(used, living, strict=True)),
+        unlisted=raw.header.unlisted,
+        unhooked=raw.header.unhooked,
+        # Bits that this version does not know are dropped: the tenant can set any.
+        flags=Flag(raw.header.flags & sum(Flag)),
+        suspend=raw.header.suspend,
+        former=is_former_region(raw.header),
+    )
+
+
+def _mark(
+    raw: layout.GsRegion, used: Sequence[layout.GsRegionSlot], living: Sequence[bool | None]
+) -> FileMark:
+    end = layout.GsRegion.slot.offset + raw.header.slots_high * ctypes.sizeof(layout.GsRegionSlot)
+    lives = zip(map(_life, used), living, strict=True)
+    return FileMark(
+        size=ctypes.sizeof(layout.GsRegion),
+        content=ctypes.string_at(ctypes.addressof(raw), end),
+        lives=tuple((life, not lives) for life, lives in lives if lives is not None),
+    )
 
 
 def _copy(fd: int, path: Path) -> layout.GsRegion:

@@ -73,7 +73,8 @@ class Host:
         machine without a driver is one without GPUs.
         """
         try:
-            gpus, links = self.gpus.gpus(), self.gpus.links()
+            gpus = self.gpus.gpus()
+            links = self.gpus.links(gpus)
         except NoDriverError:
             gpus, links = (), {}
         return Machine(

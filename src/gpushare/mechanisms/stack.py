@@ -137,15 +137,17 @@ class Mechanisms:
         CUDA_VISIBLE_DEVICES counts every GPU that can be opened. Raises CgroupError.
         """
         with self._rules:
-            if self.admits(share, gpus) or self._cgroups.reason():
-                return
-            if self._confine(share, gpus):
+            if not self.admits(share, gpus) and self._confine(share, gpus):
                 self._peer_gpus[share.id] = gpus
 
     def admits(self, share: Share, gpus: frozenset[GpuId]) -> bool:
         """Whether `admit` has nothing to do."""
+        if self._peer_gpus.get(share.id) == gpus:
+            return True
+        filters = self._devices is not None and not self._devices.reason()
         guarded = any(promise.preloaded for promise in self.stack(share))
-        return not guarded or self._devices is None or self._peer_gpus.get(share.id) == gpus
+        # Without a filter every GPU can be opened, in every pass: there is nothing to write.
+        return not (guarded and filters) or bool(self._cgroups.reason())
 
     def _numbers(self, share: Share, grants: Sequence[GpuGrant], *, confined: bool) -> Edits:
         """The share's GPUs as numbers, where they are exact; see `visible_devices`."""

@@ -64,7 +64,8 @@ class ShareProcesses:
         if known and known.members is share.members and now - known.at <= FRESH_SECONDS:
             return known.processes
         candidates = {*share.members, *self._found.get(share.id, ())}
-        living = (process for process in candidates if self.alive(process))
+        # The descriptor of a watched process tells its end.
+        living = (it for it in candidates if it in self._watched or self.alive(it))
         processes = tuple(sorted(living, key=_pid))
         if known is None or known.processes != processes:
             self.generation += 1
@@ -91,13 +92,15 @@ class ShareProcesses:
         The tenant can write the region. So a process that the region names must belong to the
         share's user, and is not ended for that alone (`acts/signalling.py`).
         """
-        named = (process for pid in observed.pids if (process := census.find(pid)))
-        own = {process for process in named if self._owned(process, share)}
         apart, roots = _apart(census), self._roots(share)
-        for process in apart:
-            roots.pop(process, None)
-        self._descended[share.id] = census.descendants(roots)
-        kin = census.descendants({process: process.started for process in own - apart} | roots)
+        for other in apart:
+            roots.pop(other, None)
+        self._descended[share.id] = kin = census.descendants(roots)
+        named = {it for pid in observed.pids if (it := census.find(pid))}
+        # What descends from a process that entered needs no other proof.
+        own = {it for it in named - kin - apart if self._owned(it, share)}
+        if own:
+            kin = census.descendants({it: it.started for it in own} | roots)
         # The census is a moment old: a process that has begun and entered since is not in it.
         later = {it for it in share.members if it not in census and self.alive(it)}
         return self._remember(share, (kin | later) - apart)

@@ -85,12 +85,13 @@ class Snapshots:
         machine = self._machine.latest
         living = self._store.shares.living()
         holding = self._holding(living)
+        ours = {process.pid for share in holding for process in self._processes.shown(share)}
         return Snapshot(
             machine=machine,
             shares=holding,
             booked=tuple(s for s in living if s.state is State.QUEUED and s.booking is not None),
             promises=self._ports.mechanisms.promises(),
-            foreign={gpu.uuid: self._foreign(machine, gpu, holding) for gpu in machine.gpus},
+            foreign={gpu.uuid: self._foreign(machine, gpu, holding, ours) for gpu in machine.gpus},
             policy=self._store.policy.current(),
             unmovable=self._why(self._why_unmovable, holding)
             | self._in_progress()
@@ -155,12 +156,13 @@ class Snapshots:
         reasons = ((share.id, why(share, self._observer.last(share.id))) for share in holding)
         return {share: because for share, because in reasons if because}
 
-    def _foreign(self, machine: Machine, gpu: Gpu, holding: Sequence[Share]) -> Bytes:
+    def _foreign(
+        self, machine: Machine, gpu: Gpu, holding: Sequence[Share], ours: Collection[int]
+    ) -> Bytes:
         """Memory of programs outside every share, as far as the driver names them.
 
-        Includes what suspended shares leave on the GPU.
+        Includes what suspended shares leave on the GPU. `ours`: the programs of `holding`.
         """
-        ours = {process.pid for share in holding for process in self._processes.shown(share)}
         # A process for which the driver gives no figure counts as nothing.
         programs = self._ports.outside(gpu, ours)
         others = (process for process in programs if process.pid not in self._unknown.pids)

@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath
 from gpushare.model.errors import CgroupError
 from gpushare.model.value import Value
 
+from .processes import read_whole
+
 # Any v1 hierarchy groups processes; these need no set-up before a process may join. The first one
 # can also keep a share from the GPUs of others.
 _V1_CHOICES = ("devices", "pids", "freezer", "cpuacct", "memory", "name=systemd")
@@ -116,7 +118,7 @@ class FsCgroups:
         pids: set[int] = set()
         for group in self._tree(name):
             with contextlib.suppress(OSError):
-                pids.update(map(int, (group / "cgroup.procs").read_text().split()))
+                pids.update(map(int, read_whole(f"{group}/cgroup.procs").split()))
         return tuple(sorted(pids))
 
     def remove(self, name: str) -> bool:
@@ -154,7 +156,7 @@ class FsCgroups:
         top = self._path(name)
         with contextlib.suppress(OSError):
             # Two links: the folder and its own dot. Nothing below, nothing to walk.
-            if top.stat().st_nlink == 2:
+            if os.stat(top).st_nlink == 2:  # noqa: PTH116 (every look, for each share)
                 yield top
                 return
         for folder, _, _ in os.walk(top):

@@ -3,7 +3,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,9 @@ class NvmlGpus:
         """The physical GPUs as they were last seen; nothing is asked of the driver again."""
         return tuple(self._known.values()) or tuple(g for g in self.gpus() if not g.parent)
 
-    def links(self) -> dict[GpuId, dict[GpuId, str]]:
-        living = frozenset(g.uuid for g in self.gpus() if not g.parent and not g.health.lost)
+    def links(self, gpus: Iterable[Gpu]) -> dict[GpuId, dict[GpuId, str]]:
+        """Between those of `gpus` that work, as `gpus()` has just returned them."""
+        living = frozenset(g.uuid for g in gpus if not g.parent and not g.health.lost)
         # Links do not change while the same GPUs are there, and asking for them takes a call per
         # pair.
         if living not in self._links:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What NVML says of the GPUs."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from gpushare.model.gpu import ComputeMode, Gpu
@@ -39,8 +40,11 @@ class Gpus(Protocol):
         """Every GPU and MIG instance with memory, health and processes; a lost GPU stays listed."""
         ...
 
-    def links(self) -> dict[GpuId, dict[GpuId, str]]:
-        """How each pair of physical GPUs is joined: NV#, PIX, PXB, PHB, NODE, SYS."""
+    def links(self, gpus: Iterable[Gpu]) -> dict[GpuId, dict[GpuId, str]]:
+        """How each pair of physical GPUs is joined: NV#, PIX, PXB, PHB, NODE, SYS.
+
+        `gpus`: as `gpus()` has just returned them.
+        """
         ...
 
     def xids(self, timeout: float) -> tuple[Xid, ...]:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from gpushare.guard import GpuPage, Rank, SharePolicy, ShareSlot
+from gpushare.guard import GpuPage, GpuPageSnapshot, Rank, Reader, SharePolicy, ShareSlot
 from gpushare.guard.layout import SHARE_SLOTS
 from gpushare.mechanisms.shm_paths import open_to_pass
 from gpushare.model.errors import GpuPageCorruptError, HardwareError
@@ -34,6 +34,7 @@ class GpuPages:
     def __init__(self, folder: Path, scheduling: SchedulingSettings) -> None:
         self.folder, self._scheduling = folder, scheduling
         self._lock = threading.Lock()
+        self._readers: dict[GpuId, Reader[GpuPageSnapshot]] = {}
 
     def take(self, share: Share, grant: GpuGrant, slot: int | None) -> int:
         """Give the share its slot and write its policy there. `slot`: the slot it has already.
@@ -82,6 +83,7 @@ class GpuPages:
             GpuPage(self.folder / gpu).set_share(slot.number, None)
         if len(leaving) == len(slots):
             (self.folder / gpu).unlink(missing_ok=True)
+            self._readers.pop(gpu, None)
         return {slot.policy.share for slot in leaving}
 
     def _gpus(self) -> list[GpuId]:
@@ -129,9 +131,15 @@ class GpuPages:
             )
         return number
 
+    def _reader(self, gpu: GpuId) -> Reader[GpuPageSnapshot]:
+        if gpu not in self._readers:
+            path = self.folder / gpu
+            self._readers[gpu] = Reader(path, GpuPage(path).parse)
+        return self._readers[gpu]
+
     def _slots(self, gpu: GpuId) -> tuple[ShareSlot, ...]:
         try:
-            return GpuPage(self.folder / gpu).snapshot().share_slots
+            return self._reader(gpu).snapshot().share_slots
         except (OSError, GpuPageCorruptError):
             return ()
 

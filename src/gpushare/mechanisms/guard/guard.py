@@ -25,7 +25,15 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from gpushare.guard import Flag, Region, RegionGrant, RegionSlot, library_path
+from gpushare.guard import (
+    Flag,
+    Reader,
+    Region,
+    RegionGrant,
+    RegionSlot,
+    RegionSnapshot,
+    library_path,
+)
 from gpushare.guard.layout import SHARE_SLOTS
 from gpushare.hardware.ports import Processes
 from gpushare.mechanisms.mechanism import Moves, Observation, Observe, PassiveMechanism, Rival
@@ -105,6 +113,7 @@ class Guard(PassiveMechanism):
         self._folder, self._context = folder, context
         self._living = LivingSlots(processes)
         self._gpu_pages, self._pools = gpu_pages, pools
+        self._readers: dict[ShareId, Reader[RegionSnapshot]] = {}
 
     def unavailable(self, gpus: Sequence[Gpu]) -> str:  # noqa: ARG002
         try:
@@ -204,6 +213,7 @@ class Guard(PassiveMechanism):
         # A prepare that was cut short leaves the region under its first name.
         for path in (self._path(share), self._fresh(share)):
             Region(path).close()
+        self._readers.pop(share.id, None)
         self._gpu_pages.leave(share.id, share.decision.gpus if share.decision else ())
         # Last: without the region of this share less is needed.
         self._pools.close(share.uid, self._movable(share.uid))
@@ -259,9 +269,8 @@ class Guard(PassiveMechanism):
         return partial(self._observe, self._gpu_pages.looking())
 
     def _observe(self, look: Look, share: Share) -> Observation:
-        path = self._path(share)
         try:
-            region = Region(path).snapshot()
+            region = self._reader(share).snapshot()
         except OSError as error:
             return _unreadable(f"the share's region cannot be read: {error}")
         except RegionCorruptError as error:
@@ -286,6 +295,12 @@ class Guard(PassiveMechanism):
             unlisted=min(_MOST, region.unlisted),
             unhooked=min(_MOST, region.unhooked),
         )
+
+    def _reader(self, share: Share) -> Reader[RegionSnapshot]:
+        if share.id not in self._readers:
+            path = self._path(share)
+            self._readers[share.id] = Reader(path, Region(path).parse)
+        return self._readers[share.id]
 
     def _preload(self, library: Path) -> str:
         return preload_path(self._folder.parent / "preload", library)
