@@ -73,7 +73,8 @@ def test_a_share_stored_with_an_older_tier_name_is_read(tmp_path):
     with database:
         database.execute(
             # Without the checksum, as rows were when the tier had that name.
-            "UPDATE shares SET body = CAST(replace(substr(body, 9), 'checkpoint', 'deep') AS BLOB)"
+            "UPDATE shares SET sum = NULL, "
+            "body = CAST(replace(substr(body, 9), 'checkpoint', 'deep') AS BLOB)"
         )
         assert database.execute("SELECT body FROM shares").fetchone()[0].count(b"deep") == 1
     database.close()

@@ -49,14 +49,12 @@ class Shares:
     def add(self, share: Share) -> Share:
         """Raises ConflictError when a living share of the same user has the name."""
         try:
-            self._db.execute(
-                "INSERT INTO shares (id, uid, name, state, body) VALUES (?, ?, ?, ?, ?)",
-                share.id,
-                share.uid,
-                share.name,
-                share.state,
-                _encode(share),
-            )
+            with self._db.transaction():
+                self._db.execute(
+                    "INSERT INTO shares (id, uid, name, state, body) VALUES (?, ?, ?, ?, ?)",
+                    *(share.id, share.uid, share.name, share.state, _encode(share)),
+                )
+                self._db.stamp("shares", "id = ?", share.id)
         # The index `one_living_name` refuses it, so no second look-up is needed before.
         except sqlite3.IntegrityError:
             raise ConflictError(
@@ -143,14 +141,12 @@ class Shares:
         )
 
     def _put(self, share: Share) -> Share:
-        self._db.execute(
-            "UPDATE shares SET name = ?, state = ?, ended = ?, body = ? WHERE id = ?",
-            share.name,
-            share.state,
-            _ended(share),
-            _encode(share),
-            share.id,
-        )
+        with self._db.transaction():
+            self._db.execute(
+                "UPDATE shares SET name = ?, state = ?, ended = ?, body = ? WHERE id = ?",
+                *(share.name, share.state, _ended(share), _encode(share), share.id),
+            )
+            self._db.stamp("shares", "id = ?", share.id)
         return self._kept(share)
 
     def _kept(self, share: Share) -> Share:

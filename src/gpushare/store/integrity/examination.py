@@ -70,7 +70,6 @@ _TABLES = (
         # Not `= 'queued'` and so on: a damaged state is not known to have ended.
         essential="state NOT IN ('released', 'failed')",
     ),
-    _Table("cordons", "id", "body", StoredCordon),
     _Table("intents", "id", "arguments", Intent, essential="TRUE"),
     _Table(
         "policies",
@@ -102,6 +101,7 @@ _TABLES = (
     _by_sum("decisions", "share"),
     _by_sum("audit", "path"),
     _by_sum("outputs", "share"),
+    _by_sum("damaged", "number"),
     # Without one shares would land on a GPU that an operator has withheld.
     _Table("cordons", "id", "body", StoredCordon, essential="TRUE"),
 )
@@ -124,6 +124,7 @@ def put_aside(database: Database, bad_rows: Sequence[BadRow]) -> None:
                 *(damage.table, damage.key, damage.why, damage.key),
             )
             database.execute(f"DELETE {at}", damage.key)
+        database.stamp("damaged", "sum IS NULL")
 
 
 def _key(table: _Table) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checksums of rows, for tables in which values stand outside a body.
+"""Checksums of rows, for tables in which values stand outside a body and are not repeated in it.
 
 The column `sum` is written by `stamp` after each change of a row, in the same transaction, and
 compared at start (`examination.py`). NULL is a row that an earlier version wrote; it is stamped at
@@ -15,6 +15,7 @@ FUNCTION = "row_sum"
 
 # Table: its columns but `sum`; those of text in capitals, so that damaged text can be read.
 _COLUMNS = {
+    "shares": "seq ID NAME STATE body uid ended",
     "tokens": "ID digest uid PARENT expires body",
     "intents": "id SHARE ACT arguments",
     "verifications": "BOOT DRIVER MECHANISMS body",
@@ -27,6 +28,7 @@ _COLUMNS = {
     "audit": "PATH seq HASH",
     "outputs": "seq SHARE uid text",
     "cordons": "ID body",
+    "damaged": "number ORIGIN KEY WHY body",
 }
 SUMMED = tuple(_COLUMNS)
 
