@@ -68,9 +68,9 @@ test-native: setup ## Tests of the C code alone
 
 test-system: setup $(VENV)/.group-schema $(VENV)/.group-thirdparty $(VENV)/.group-wheel ## Real third-party components; installs what it needs when root
 	@./scripts/install-system-packages
-	@$(PYTEST) -m system --timeout 600
+	@$(PYTEST) -m 'system and not slow' --timeout 600
 
-test-slow: setup ## The long tier: randomized crashes, properties on new examples
+test-slow: setup $(VENV)/.group-wheel ## The long tier: randomized crashes, properties on new examples
 	@GPUSHARE_TEST_SLOW=1 $(PYTEST) -m 'slow or hypothesis' --timeout 3000
 
 soak: setup ## An hour of everything at once; GPUSHARE_SOAK_SECONDS is its length

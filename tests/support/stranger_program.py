@@ -2,9 +2,9 @@
 """A CUDA program that writes a mark to memory, or tries to get at what another program wrote.
 
 Reads one command a line, answers JSON: `fill MIB` → the address of memory full of the mark; `free`;
-`search MIB` → how many of its new bytes belong to the mark; `reach ADDRESS` → the results of copies
-from and to it; `poke ADDRESS` → of a kernel that writes there; `intact` → whether the mark is still
-there.
+`search MIB` → how many of its new bytes belong to the mark; `reach ADDRESS` → how many bytes of the
+mark it reads there, before it writes zeros; `poke ADDRESS` → the result of a kernel that writes
+there; `intact` → whether the mark is still there.
 """
 
 import ctypes
@@ -66,16 +66,19 @@ def search(mib: int) -> int:
     return found
 
 
-def reach(address: int) -> list[int]:
-    """A copy of what is there, and copies and fills to it."""
-    here, there, size = take(PIECE), ctypes.c_uint64(address), ctypes.c_size_t(4096)
+def reach(address: int) -> int:
+    """Copies from there and writes there; the bytes of the mark that the copy found.
+
+    The address may mean memory of this program: the driver gives each the same addresses.
+    """
+    there, size = ctypes.c_uint64(address), ctypes.c_size_t(4096)
     words = (ctypes.c_ubyte * 4096)()
-    return [
-        cuda.cuMemcpyDtoH_v2(words, there, size),
-        cuda.cuMemcpyHtoD_v2(there, words, size),
-        cuda.cuMemcpyDtoD_v2(here, there, size),
-        cuda.cuMemsetD8_v2(there, ctypes.c_ubyte(0), size),
-    ]
+    cuda.cuMemcpyDtoH_v2(words, there, size)
+    found = bytes(words).count(MARK.to_bytes(4, "little")) * 4
+    cuda.cuMemcpyHtoD_v2(there, bytes(4096), size)
+    cuda.cuMemsetD8_v2(there, ctypes.c_ubyte(0), size)
+    cuda.cuCtxSynchronize()
+    return found
 
 
 def poke(address: int) -> int:

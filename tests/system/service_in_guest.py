@@ -95,7 +95,7 @@ def check() -> None:
         "run", "--detach", "--name", "second", "-m", "4GiB", "--mechanism", "mps", "--", *train
     )
     until(lambda share: share["memory"]["used"] > GIB)
-    gpushare("suspend", "sliced")
+    gpushare("suspend", "--timeout", "10m", "sliced")
     assert (POOLS / "0" / "data").stat().st_blocks, "what left the GPU is not in the pool"
     call("systemctl", "restart", "gpushare")
     call("systemctl", "daemon-reload")
