@@ -118,6 +118,16 @@ def test_limits_of_shares_that_the_state_does_not_know_are_not_granted_again(dae
     assert waited.returncode == 0, waited.stderr
 
 
+def test_a_program_that_has_not_used_the_gpu_yet_counts_with_its_limit_too(daemon):
+    daemon.gpushare("run", "-d", "-m", "100GiB", "--name", "early", "--", "sleep", "600")
+    daemon.kill()
+    shutil.rmtree(daemon.state)
+    remove(daemon, "*.mark")
+    daemon.start()
+    assert "limits count as in use" in daemon.gpushare("daemon", "status").stdout
+    assert daemon.gpushare("create", "-m", "60GiB", "--no-wait").returncode == 75
+
+
 def test_a_region_with_other_limits_than_the_records_is_corrected(daemon):
     busy(daemon)
     (share,) = daemon.shares()

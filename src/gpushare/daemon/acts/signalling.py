@@ -21,8 +21,9 @@ from pathlib import PurePath
 from signal import Signals
 
 from gpushare.daemon.base.host_ports import HostPorts
-from gpushare.daemon.observe.share_processes import MARK, ShareProcesses
+from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.hardware.ports import Processes
+from gpushare.mechanisms.guard.living_shares import MARK
 from gpushare.model.share import ProcessRef, Share
 from gpushare.store import Store
 

@@ -16,6 +16,7 @@ import structlog
 
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.hardware.linux.census import Census
+from gpushare.mechanisms.guard.living_shares import MARK
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.ids import ShareId
 from gpushare.model.share import ProcessRef, Share
@@ -28,7 +29,6 @@ _log = structlog.get_logger()
 # The end of the others is noticed by the next pass.
 MOST_WATCHED = 32
 FRESH_SECONDS = 0.5  # how old what is shown may be, of processes that no descriptor watches
-MARK = "GPUSHARE_SHARE"  # in the environment of every program of a share
 
 
 class _Shown(NamedTuple):

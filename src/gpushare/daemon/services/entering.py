@@ -12,9 +12,10 @@ from gpushare.daemon.acts.memory_turns import MemoryTurns
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.loop.escapes import EscapeWatch
 from gpushare.daemon.observe.machine import ObservedMachine
-from gpushare.daemon.observe.share_processes import MARK, ShareProcesses
+from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.daemon.present.views import nearby
 from gpushare.delivery.host import environment_change
+from gpushare.mechanisms.guard.living_shares import MARK
 from gpushare.model.access.role import Role
 from gpushare.model.edits import Edits
 from gpushare.model.errors import (

@@ -17,10 +17,11 @@ from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.base.threads import in_own_thread
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
-from gpushare.daemon.observe.share_processes import MARK, ShareProcesses
+from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.daemon.present.views import user_name
 from gpushare.hardware.linux.census import Census
 from gpushare.hardware.linux.residents import MpsResident, Resident
+from gpushare.mechanisms.guard.living_shares import MARK
 from gpushare.mechanisms.leftovers import KnownShares
 from gpushare.model.errors import RoleError, UsageError
 from gpushare.model.gpu import Gpu, GpuProcess

@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from gpushare.model.share import ProcessRef
@@ -77,6 +78,19 @@ class Census:
             for process in self._living.values()
             if mark in b"\0" + self._environment(process.pid, uid) + b"\0"
         }
+
+    def marks(self, variable: str) -> dict[tuple[str, int], set[int]]:
+        """Pids of the processes that were started with the variable, by its value and their uid."""
+        start = f"\0{variable}=".encode()
+        found: dict[tuple[str, int], set[int]] = {}
+        for pid in self._living:
+            with suppress(OSError):
+                uid = (self._proc / str(pid)).stat().st_uid
+                _, mark, rest = (b"\0" + self._environment(pid, uid)).partition(start)
+                if mark:
+                    value = rest.partition(b"\0")[0].decode(errors="replace")
+                    found.setdefault((value, uid), set()).add(pid)
+        return found
 
     def _environment(self, pid: int, uid: int) -> bytes:
         folder = self._proc / str(pid)
