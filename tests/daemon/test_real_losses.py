@@ -6,12 +6,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from gpushare.guard import Region
 from gpushare.model.units import GIB, Bytes
+from support.daemon import until
 from support.program import training
+from support.regions import leased
 
 
 def refused(daemon) -> str:
@@ -151,3 +154,25 @@ def test_a_held_share_without_a_region_gets_one(daemon):
     shown = json.loads(daemon.gpushare("show", "held", "-o", "json").stdout)
     assert shown["reason"] == ""
     assert "it was made again" in daemon.gpushare("daemon", "status").stdout
+
+
+def lease_on(inode: int) -> bool:
+    """Whether a process has one; the kernel takes it away from a process that does not answer."""
+    lines = Path("/proc/locks").read_text().splitlines()
+    return any(" LEASE " in line and f":{inode} " in line for line in lines)
+
+
+def test_a_start_does_not_wait_for_the_lease_of_a_tenant_on_its_region(daemon):
+    """To wait for it would take 45 s, after which the kernel has ended the lease."""
+    daemon.gpushare("create", "-m", "2GiB", "--name", "held", "--ttl", "1h")
+    daemon.gpushare("create", "-m", "3GiB", "--name", "other", "--ttl", "1h")
+    region = daemon.runtime / "regions" / daemon.share("held")["id"]
+    daemon.kill()
+    inode = region.stat().st_ino
+    with leased(region):
+        assert lease_on(inode)
+        daemon.start()
+        assert lease_on(inode), "the start waited until the kernel had ended the lease"
+        assert daemon.share("held")["memory"]["limit"] == 2 * GIB
+        assert daemon.gpushare("exec", "other", "--", "true").returncode == 0
+    until(lambda: daemon.gpushare("exec", "held", "--", "true").returncode == 0, "held to be used")

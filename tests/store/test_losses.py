@@ -21,6 +21,7 @@ from gpushare.store import Act, Intent, Store
 from support.shares import stored as share
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
+MOST_LOG = 1024**2  # bytes
 POLICY = Policy(tenants={Tenant("lab"): TenantSpec(shares=3)})
 
 
@@ -92,6 +93,20 @@ def test_a_lost_log_is_noticed(crashed, how):
     assert len(accepted["shares"]) == 20
     assert len(accepted["losses"]) == 1
     assert contents(crashed)["losses"] == ()
+
+
+def test_the_write_ahead_log_is_bounded_in_bytes_under_load(tmp_path):
+    """No time passes, so it is the size that calls for each checkpoint."""
+    wal = tmp_path / "state.db-wal"
+    beyond = 0
+    with closing(Store(tmp_path, boot="this")) as store:
+        store.settle(0.0)
+        for _ in range(3000):
+            store.events.add(NOW, "share.queued", "requested by lin" * 20)
+            beyond += wal.stat().st_size > MOST_LOG
+            store.settle(0.0)
+            assert wal.stat().st_size <= MOST_LOG
+    assert beyond > 1, "too little was written"
 
 
 def test_an_older_copy_is_noticed(tmp_path):
