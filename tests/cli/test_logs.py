@@ -3,6 +3,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from support.daemon import Daemon, until
 
 COUNT = "echo out 1; echo err 2 >&2; echo out 3"
@@ -34,6 +36,20 @@ def test_following_ends_with_the_share_and_misses_nothing(daemon: Daemon) -> Non
     rest, _ = following.communicate(timeout=30)
 
     assert (first, rest) == ("first\n", "last\n")
+
+
+@pytest.mark.parametrize("folder", ["/etc/passwd", "/proc"])
+def test_a_program_whose_log_cannot_be_written_takes_no_share(
+    shared_daemon: Daemon, folder: str
+) -> None:
+    state = {"XDG_STATE_HOME": folder}
+    done = shared_daemon.gpushare("run", "-d", "-m", "1GiB", "--", "true", env=state)
+
+    assert done.returncode == 125
+    assert f"because: {folder}/gpushare/logs: " in done.stderr
+    assert "hint: name a folder of yours: XDG_STATE_HOME" in done.stderr
+    assert "code: GS1903" in done.stderr
+    assert shared_daemon.json("ps", "-a")["items"] == []
 
 
 def test_a_share_on_a_terminal_has_no_log(daemon: Daemon) -> None:

@@ -79,7 +79,12 @@ def test_closed_streams_do_no_harm(daemon: Daemon, closed):
 
 @pytest.mark.parametrize(
     ("command", "code", "word"),
-    [("no-such-program", 127, "GS1901"), ("/etc/passwd", 126, "GS1902"), ("/etc", 126, "GS1902")],
+    [
+        ("no-such-program", 127, "GS1901"),
+        ("/etc/passwd", 126, "GS1902"),
+        ("/etc", 126, "GS1902"),
+        (f"/etc/{'long' * 100}", 126, "GS1902"),
+    ],
 )
 def test_a_program_that_cannot_start_takes_no_share(shared_daemon: Daemon, command, code, word):
     done = shared_daemon.gpushare("run", "-m", "1GiB", "--", command)
@@ -87,6 +92,21 @@ def test_a_program_that_cannot_start_takes_no_share(shared_daemon: Daemon, comma
     assert done.returncode == code
     assert f"code: {word}" in done.stderr
     assert shared_daemon.json("ps", "-a")["items"] == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may search every folder")
+def test_a_program_in_a_closed_folder_cannot_be_executed(shared_daemon: Daemon, tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "program").write_text("#!/bin/sh\n")
+    closed.chmod(0)
+
+    done = shared_daemon.gpushare("run", "-m", "1GiB", "--", closed / "program")
+    closed.chmod(0o700)
+
+    assert done.returncode == 126
+    assert "because: permission denied" in done.stderr
+    assert "code: GS1902" in done.stderr
 
 
 def test_a_script_without_its_interpreter_gives_the_share_back(daemon: Daemon):

@@ -50,6 +50,12 @@ def test_a_spec_that_contradicts_itself_is_refused(make):
         make()
 
 
+@pytest.mark.parametrize(("limit", "named"), [(8, "8 B"), (8 << 10, "8 KiB")])
+def test_a_limit_that_lacks_its_unit_is_refused_as_one_that_holds_no_context(limit, named):
+    with pytest.raises(BadSpecError, match=f"a memory limit of {named}: a CUDA context"):
+        MemoryAsk(limit=limit)
+
+
 @given(edits, edits, edits)
 def test_merging_edits_is_associative(a, b, c):
     assert (a | b) | c == a | (b | c)

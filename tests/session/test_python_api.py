@@ -200,3 +200,7 @@ with gpushare.share(memory="900GiB"):
     assert done.returncode == 1
     assert "\nhint: " in done.stderr
     assert "\ncode: GS1701" in done.stderr
+
+
+def test_the_module_lists_its_public_names() -> None:
+    assert set(gpushare.__all__) <= set(dir(gpushare))

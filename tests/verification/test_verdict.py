@@ -213,6 +213,7 @@ def test_other_gpus_behind_an_environment_variable_are_cooperative() -> None:
     seen = judged(report(device(), device(uuid=OTHER)), None, card(), card(OTHER))
     assert finding(hidden, "devices").delivered is Level.COOPERATIVE
     assert finding(seen, "devices").delivered is Level.NONE
+    assert finding(seen, "devices").evidence == "a program sees 1 GPU beyond its own"
     assert not seen.ok
 
 

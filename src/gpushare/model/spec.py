@@ -6,7 +6,7 @@ from enum import StrEnum, unique
 
 from .errors import BadSpecError
 from .ids import GpuId, Tenant
-from .units import FULL, MIB, Bytes, Percent, Seconds
+from .units import FULL, MIB, Bytes, Percent, Seconds, format_bytes
 from .value import Value
 
 LONGEST_TTL = Seconds(3650 * 86400)  # ten years: later times do not fit a calendar
@@ -72,7 +72,9 @@ class MemoryAsk(Value):
             raise BadSpecError("memory in percent must be from 1 to 100")
         if self.limit is not None and self.limit < MIB:
             raise BadSpecError(
-                f"{self.limit} bytes of memory hold no program", hint="write a unit: 8GiB, 512MiB"
+                f"no program could start with a memory limit of {format_bytes(self.limit)}",
+                "a CUDA context alone costs hundreds of MiB, and the limit includes it",
+                "write another size or unit: 8GiB, 512MiB",
             )
 
 

@@ -5,6 +5,7 @@ A program's stdout holds a shared lock on its file for as long as it is open any
 that can be locked exclusively belongs to programs that have ended.
 """
 
+import errno
 import fcntl
 import os
 import time
@@ -14,15 +15,26 @@ from pathlib import Path
 
 from gpushare.config.settings import Settings
 from gpushare.config.sources import state_home
+from gpushare.model.errors import OutputError
 
 _DAY = 86400.0
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
 def log_file(name: str, environment: Mapping[str, str]) -> Path:
-    """The file for the output of a detached program."""
+    """The file for the output of a detached program. Raises OutputError."""
     folder = _folder(environment)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        # `su` and `sudo` may keep the HOME of another user.
+        raise OutputError(
+            "the program's output cannot be written",
+            f"{folder}: {(error.strerror or str(error)).lower()}",
+            "name a folder of yours: XDG_STATE_HOME",
+        ) from error
     return folder / f"{name}-{os.getpid()}.log"
 
 

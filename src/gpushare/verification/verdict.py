@@ -138,6 +138,10 @@ def _fault(decision: Decision) -> Finding:
     )
 
 
+def _count(gpus: Collection[str]) -> str:
+    return "1 GPU" if len(gpus) == 1 else f"{len(gpus)} GPUs"
+
+
 def _devices(
     decision: Decision,
     report: ProbeReport,
@@ -148,9 +152,9 @@ def _devices(
     visible = {key(device.uuid) for device in report.devices}
     attacks = tuple(_others(report, mine | {key(gpu) for gpu in peer_gpus}))
     passed = [attack for attack in attacks if attack.result is AttackResult.THROUGH]
-    level, evidence = Level.ENFORCED, f"a program sees {len(visible)} GPU, its own"
+    level, evidence = Level.ENFORCED, f"a program sees {_count(visible)}, its own"
     if strange := visible - mine:
-        level, evidence = Level.NONE, f"a program sees {len(strange)} GPU that are not its own"
+        level, evidence = Level.NONE, f"a program sees {_count(strange)} beyond its own"
     elif passed:
         level = Level.COOPERATIVE
         evidence = f"{evidence}; {passed[0].name} {passed[0].evidence}"

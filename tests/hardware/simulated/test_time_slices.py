@@ -3,7 +3,7 @@
 
 import pytest
 
-from gpushare.model.errors import HardwareError
+from gpushare.model.errors import ConfigError
 from support.machine import Machine, simulated
 
 
@@ -28,8 +28,9 @@ def test_the_environment_changes_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert keys["gpu.1.change"] == "0"
 
 
-@pytest.mark.parametrize("length", ["", "long", "0", "-1"])
+@pytest.mark.parametrize("length", ["", "long", "0", "-1", "1.5", "5 ms", "9" * 10, "9" * 5000])
 def test_lengths_that_are_none_are_refused(length: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPUSHARE_SIM_SLICE_US", length)
-    with pytest.raises(HardwareError, match="slice"), simulated("h200-1"):
+    with pytest.raises(ConfigError, match="GPUSHARE_SIM_SLICE_US") as refused, simulated("h200-1"):
         pass
+    assert "GPUSHARE_SIM_SLICE_US=500" in refused.value.hint

@@ -4,8 +4,10 @@
 import os
 import shutil
 import signal
+import stat
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -25,14 +27,21 @@ def find_program(name: str) -> str:
     """The path to execute. Raises ProgramNotFoundError, ProgramNotExecutableError."""
     if path := shutil.which(name):
         return path
-    if os.sep in name and Path(name).is_dir():
+    missing = partial(ProgramNotFoundError, f"no program {name!r}", hint="check the spelling")
+    if os.sep not in name:
+        raise missing("it is not on PATH")
+    try:
+        mode = Path(name).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise missing("there is no such file") from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ProgramNotExecutableError(f"cannot execute {name}", reason) from error
+    if stat.S_ISDIR(mode):
         raise ProgramNotExecutableError(f"cannot execute {name}", "it is a folder")
-    if os.sep in name and Path(name).exists():
-        raise ProgramNotExecutableError(
-            f"cannot execute {name}", "permission denied", f"chmod +x {name}"
-        )
-    because = "there is no such file" if os.sep in name else "it is not on PATH"
-    raise ProgramNotFoundError(f"no program {name!r}", because, "check the spelling")
+    raise ProgramNotExecutableError(
+        f"cannot execute {name}", "permission denied", f"chmod +x {name}"
+    )
 
 
 def exec_program(path: str, argv: Sequence[str], entry: Entry, *, near: bool = True) -> None:

@@ -129,8 +129,8 @@ def _detach(
 
     daemon, settings = client(), config().settings
     socket = require_local(daemon, "cannot start programs")
-    delete_old(os.environ, settings)
     log = log_file(request.program, os.environ)
+    delete_old(os.environ, settings)
     keep = FORGET if request.forget else str(settings.output_keep)
     started = fork_to_background(log, socket, keep)
     if not isinstance(started, StartupPipe):

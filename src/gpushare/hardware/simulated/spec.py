@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from gpushare.model.errors import ConfigError
 from gpushare.model.units import MIB
 
 from .profile import GpuModel, MachineProfile, MigInstance, VgpuType
@@ -10,8 +11,7 @@ from .profile import GpuModel, MachineProfile, MigInstance, VgpuType
 _KIB = 1024
 _PRODUCTION = 2  # NVML_CC_SYSTEM_ENVIRONMENT_PROD
 _SM_PER_CHUNK = {8: 2, 9: 8}  # static SM partitions: 8 SMs on Hopper class, 2 before
-
-
+_DIGITS = 9  # fits the 32 bits of the image
 _SETTINGS = {"GPUSHARE_SIM_SLICE_US": "slice", "GPUSHARE_SIM_CHANGE_US": "change"}
 
 
@@ -22,11 +22,26 @@ def spec(profile: MachineProfile, model: GpuModel, settings: Mapping[str, str]) 
     """
     lines = [*_machine(profile), *_model(model), *_places(profile)]
     lines += [
-        f"gpu.*.{key}={settings[name]}" for name, key in _SETTINGS.items() if name in settings
+        f"gpu.*.{key}={_length(name, settings[name])}"
+        for name, key in _SETTINGS.items()
+        if name in settings
     ]
     lines += [line for i, cut in enumerate(profile.mig) for line in _instance(i, cut, profile)]
     lines += [line for i, kind in enumerate(profile.vgpu) for line in _vgpu(i, kind)]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _length(name: str, text: str) -> int:
+    """Microseconds, of which only a change of contexts may take none."""
+    least = 0 if _SETTINGS[name] == "change" else 1
+    digits = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+    if not digits or int(text) < least:
+        raise ConfigError(
+            f"cannot read {name}={text}",
+            f"it is a whole number of microseconds, {least} or more, with at most {_DIGITS} digits",
+            f"unset {name}, or set a length: {name}=500",
+        )
+    return int(text)
 
 
 def _machine(profile: MachineProfile) -> Iterator[str]:
