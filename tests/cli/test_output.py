@@ -13,9 +13,10 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from gpushare.cli._format.output import Styled, aligned
+from gpushare.cli._format.fitting import aligned
 from gpushare.cli._format.scheduling import scheduling_lines
 from gpushare.cli._format.shares import age, memory, share_details, share_table
+from gpushare.cli._format.texts import Styled
 from gpushare.cli.shares._launch import warn_unenforced
 from gpushare.model.ids import GpuId, ShareId, Tenant
 from gpushare.model.scheduling import SchedulingView
@@ -226,13 +227,8 @@ def test_json_of_ps_is_the_apis_own(daemon: Daemon):
 
 def test_no_colour_off_a_terminal_and_when_forced_there_is(daemon: Daemon):
     daemon.gpushare("create", "-m", "1GiB", "--name", "held")
-    plain = daemon.gpushare("show", "held").stdout
-    forced = daemon.gpushare("--color", "always", "ps", "-a").stdout
-
-    assert "\x1b" not in plain
-    daemon.gpushare("rm", "held")
-    assert forced
-    assert re.search(r"\x1b\[\d+m", forced) is None or "running" in forced
+    assert "\x1b" not in daemon.gpushare("show", "held").stdout
+    assert "\x1b[" in daemon.gpushare("--color", "always", "ps").stdout
 
 
 def test_the_first_thing_people_type_is_a_short_status(daemon: Daemon):

@@ -9,8 +9,10 @@ import structlog
 from msgspec.structs import replace
 
 from gpushare.cli._errors import report
-from gpushare.cli._format.output import Format, Output, aligned, colour
+from gpushare.cli._format.fitting import aligned
+from gpushare.cli._format.output import Format, Output
 from gpushare.cli._format.shares import share_details, share_table
+from gpushare.cli._format.texts import colour
 from gpushare.client import Client
 from gpushare.config.printable import LONGEST, printable
 from gpushare.daemon.base import logs

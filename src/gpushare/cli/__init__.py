@@ -28,6 +28,7 @@ from gpushare.cli._format.output import JSON
 from gpushare.model.errors import OutputError
 
 from ._errors import FAILED, report
+from ._everywhere import complete_file, shared_options
 from ._group import VerbGroup
 
 __all__ = ["command", "main"]
@@ -41,17 +42,16 @@ COMPLETING = "_GPUSHARE_COMPLETE"  # set by the shell's completion script
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--socket", metavar="PATH", help="Connect to the daemon at this socket.")
-@click.option("--context", "context", metavar="NAME", help="Connect to the daemon of this context.")
 @click.option(
-    "--color",
-    type=click.Choice(["auto", "always", "never"]),
-    default="auto",
-    help="Colour output: auto, always or never.",
+    "--socket",
+    metavar="PATH",
+    shell_complete=complete_file,
+    help="Connect to the daemon at this socket.",
 )
+@click.option("--context", "context", metavar="NAME", help="Connect to the daemon of this context.")
 @click.option("--version", is_flag=True, help="Print the version and exit.")
 @click.pass_context
-def command(ctx: click.Context, /, *, color: str, version: bool, **_: str | None) -> None:
+def command(ctx: click.Context, /, *, version: bool, **_: str | None) -> None:
     """Give programs shares of GPUs, with memory and compute limits.
 
     \b
@@ -60,13 +60,15 @@ def command(ctx: click.Context, /, *, color: str, version: bool, **_: str | None
     gpushare verify train-1
     gpushare simulate h200-1 -- gpushare gpus      # no GPU needed
     """
-    _choose_colour(color)
     if version:
         click.echo(f"gpushare {__version__}")
     elif ctx.invoked_subcommand is None:
         from .status import status  # noqa: PLC0415 (start-up time)
 
         status()
+
+
+shared_options(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -76,6 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if COMPLETING in os.environ:
+            from ._completion import use  # noqa: PLC0415 (start-up time)
+
+            use()
             command.main(prog_name="gpushare", complete_var=COMPLETING)
         # Not `command.main`: it would print errors itself, and choose other exit codes.
         with command.make_context("gpushare", argv) as context:
@@ -120,14 +125,6 @@ def _asks_for_json(argv: Sequence[str]) -> bool:
     return "--json" in own or any(
         option in {"-o", "--output"} and value.startswith("json") for option, value in pairwise(own)
     )
-
-
-def _choose_colour(color: str) -> None:
-    if color == "always":
-        os.environ["FORCE_COLOR"] = "1"
-        os.environ.pop("NO_COLOR", None)
-    elif color == "never":
-        os.environ["NO_COLOR"] = "1"
 
 
 def _end_quietly() -> None:

@@ -11,6 +11,9 @@ import msgspec
 from gpushare.config.printable import printable
 from gpushare.model.errors import GpushareError, UsageError
 
+from ._format import colours
+from ._format.times import with_local_times
+
 INTERRUPTED = 130  # 128 + SIGINT, as in shells
 FAILED_BEFORE = 125  # as in docker: gpushare failed before it could run the program
 _LONGEST = 8000  # characters of one part of an error
@@ -27,7 +30,10 @@ def report(error: BaseException, *, as_json: bool = False, failed: int = 1) -> i
     if os.environ.get("GPUSHARE_DEBUG") == "1":
         traceback.print_exception(error)
     known_error = _as_gpushare_error(error)
-    click.echo(_json(known_error) if as_json else _format_error(known_error), err=True)
+    if as_json:
+        click.echo(_json(known_error), err=True)
+    else:
+        colours.echo(_format_error(known_error), err=True)
     # `run` reports its own failures as 125, so that they differ from those of the program.
     return failed if known_error.exit_code == 1 else known_error.exit_code
 
@@ -45,11 +51,10 @@ def _as_gpushare_error(error: BaseException) -> GpushareError:
 
 
 def _format_error(error: GpushareError) -> str:
-    style = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    head = click.style("error:", fg="red", bold=True) if style else "error:"
+    head = click.style("error:", fg="red", bold=True) if colours.shown(sys.stderr) else "error:"
     # Line ends stay: the end of a daemon's log is quoted in an error.
     what, because, hint = (
-        printable(text, lines=True, longest=_LONGEST)
+        with_local_times(printable(text, lines=True, longest=_LONGEST))
         for text in (error.what, error.because, error.hint)
     )
     lines = [f"{head} {what}"]

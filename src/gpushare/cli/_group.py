@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from ._everywhere import also_after
 from ._strict import refuse_empty, refuse_empty_options
 
 
@@ -73,7 +74,7 @@ class Verbs(UserDict[str, click.Command]):
         # `exec` is a function of Python, so the command's function has another name.
         command = getattr(module, f"{verb}_" if verb == "exec" else verb)
         assert isinstance(command, click.Command)
-        return refuse_empty(command)
+        return refuse_empty(also_after(command))
 
 
 class VerbGroup(click.Group):

@@ -52,7 +52,7 @@ def _table() -> "Table[Explanation]":
         lambda each: each.code,
         Column("CODE", lambda each: each.code),
         Column("EXIT", lambda each: str(each.exit_code)),
-        Column("MEANING", lambda each: each.meaning),
+        Column("MEANING", lambda each: each.meaning, least=20),
     )
 
 

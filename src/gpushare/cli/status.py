@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpushare.cli._format import cordons, escapes
+from gpushare.cli._format.fitting import bounded
 from gpushare.cli._format.shares import gpu_label, share_name
 from gpushare.config.printable import printable
 from gpushare.model.errors import DaemonUnreachableError
@@ -32,7 +33,7 @@ def status() -> None:
     except DaemonUnreachableError:
         shares = None
     for line in (*lines(gpus(), shares), *_found(notices)):
-        click.echo(printable(line))
+        click.echo(bounded(printable(line)))
 
 
 def lines(gpus: "Sequence[GpuView]", shares: "Sequence[ShareView] | None") -> list[str]:

@@ -37,6 +37,7 @@ from gpushare.model.units import (
 )
 from gpushare.model.view import UpdateRequest
 
+from .local_time import local_now
 from .times import parse_time
 
 AUTO = "auto"
@@ -179,7 +180,7 @@ def _count(value: str | int) -> int:
 
 def _moment(value: str | datetime) -> datetime:
     """In UTC; a time without a zone is local."""
-    moment = parse_time(value, datetime.now().astimezone()) if isinstance(value, str) else value
+    moment = parse_time(value, local_now()) if isinstance(value, str) else value
     return moment.astimezone(UTC)
 
 
@@ -281,7 +282,9 @@ SPEC_FIELDS = (
         bool, "borrow", is_flag=True,
     ),
     SpecField(
-        "at", ("--at",), "Reserve for a later time: 14:00, +2h, 2026-12-01T08:00. Needs --ttl.",
+        "at", ("--at",),
+        "Reserve for a later time, local or with an offset: 14:00, +2h, 2026-12-01T08:00, 06:00Z. "
+        "Needs --ttl.",
         _moment, "at", metavar="TIME",
     ),
     SpecField(

@@ -47,7 +47,9 @@ def _from_now(word: str, now: datetime) -> datetime:
 
 def _next(word: str, now: datetime) -> datetime:
     time_of_day = time.fromisoformat(word)
-    moment = datetime.combine(now.date(), time_of_day, time_of_day.tzinfo or now.tzinfo)
+    zone = time_of_day.tzinfo or now.tzinfo
+    # The date there: it may be another one than here.
+    moment = datetime.combine(now.astimezone(zone).date(), time_of_day, zone)
     return moment if moment > now else moment + timedelta(days=1)
 
 

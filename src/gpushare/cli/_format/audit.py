@@ -4,34 +4,31 @@
 from gpushare.config.printable import printable
 from gpushare.model.audit import AuditReport, Record
 
+from .fitting import described
 from .output import Column, Table
+from .times import moment
 
 
 def record_table() -> Table[Record]:
     return Table(
         lambda record: str(record.seq),
         Column("SEQ", lambda record: str(record.seq)),
-        Column("TIME", when),
-        Column("USER", lambda record: printable(record.actor.user)),
+        Column("TIME", lambda record: moment(record.at)),
+        Column("USER", lambda record: printable(record.actor.user), least=6),
         Column("TOKEN", lambda record: record.actor.token or "-", wide=True),
-        Column("ACTION", lambda record: printable(record.action)),
-        Column("OBJECT", lambda record: printable(record.object) or "-"),
+        Column("ACTION", lambda record: printable(record.action), least=10),
+        Column("OBJECT", lambda record: printable(record.object) or "-", least=8),
         Column("RESULT", lambda record: record.result),
         Column("HASH", lambda record: record.hash[:16], wide=True),
-        Column("DETAIL", detail),
+        Column("DETAIL", detail, least=12, drop=1),
     )
 
 
 def one_line(record: Record) -> str:
     """For `--follow`, where the width of columns is not known in advance."""
     texts = (record.actor.user, record.action, record.object, record.result)
-    cells = (str(record.seq), when(record), *map(printable, texts), detail(record))
+    cells = (str(record.seq), moment(record.at), *map(printable, texts), detail(record))
     return "  ".join(filter(None, cells))
-
-
-def when(record: Record) -> str:
-    """In local time."""
-    return record.at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def detail(record: Record) -> str:
@@ -47,13 +44,13 @@ def _quoted(text: str) -> str:
 def format_report(report: AuditReport) -> str:
     signed = f"signed up to {report.signed}" if report.signed else "not signed"
     verdict = "intact" if report.ok else "BROKEN"
-    lines = [
-        f"records  {report.first} to {report.last}, {signed}",
-        f"chain    {verdict}",
-        f"head     {report.hash or '-'}",
+    rows = [
+        ("records", f"{report.first} to {report.last}, {signed}"),
+        ("chain", verdict),
+        ("head", report.hash or "-"),
     ]
-    lines += [f"key      {report.key}"] if report.key else []
-    lines += [f"file     {path}" for path in report.files]
+    rows += [("key", report.key)] if report.key else []
+    rows += [("file", path) for path in report.files]
     if flaw := report.flaw:
-        lines.append(f"wrong    {flaw.kind} at {flaw.file}:{flaw.line}: {flaw.because}")
-    return "\n".join([*lines, *(f"note     {note}" for note in report.notes)])
+        rows.append(("wrong", f"{flaw.kind} at {flaw.file}:{flaw.line}: {flaw.because}"))
+    return described([*rows, *(("note", note) for note in report.notes)])

@@ -8,6 +8,7 @@ from gpushare.model.escape import EscapePeriod
 from gpushare.model.view import GpuView, GuardView, ShareView
 
 from .ages import age
+from .times import moment
 
 
 def active(share: ShareView) -> bool:
@@ -38,7 +39,7 @@ def details(share: ShareView) -> list[tuple[str, str]]:
 
 
 def _period(escape: EscapePeriod, *, now: bool) -> str:
-    since = escape.since.isoformat(timespec="seconds")
+    since = moment(escape.since)
     if now or escape.until is None:
         return f"{escape.text}, since {since}"
     return f"{escape.text}, from {since} for {age(max(escape.until - escape.since, timedelta()))}"

@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prints results. Commands pass values and columns; this module formats them.
 
-stdout carries data only. Tables are not truncated. JSON, JSON lines and YAML have the schema of the
-API.
+stdout carries data only. Tables fit the terminal that they are printed on; elsewhere, and with
+`-o wide`, they are not shortened. JSON, JSON lines and YAML have the schema of the API.
 """
 
-import os
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum, unique
 from typing import Any, Generic, TypeVar
 
-import click
 import msgspec
 
 from gpushare.config.printable import printable
 from gpushare.model.value import Value
+
+from .colours import echo
+from .fitting import Fit, grid, terminal_columns
+from .texts import wrapped
 
 T = TypeVar("T", bound=Value)
 WATCH_SECONDS = 2.0
@@ -37,10 +38,18 @@ class Format(StrEnum):
 
 
 class Column(Generic[T]):
-    """`wide`: shown only by `-o wide`."""
+    """`wide`: shown only by `-o wide`. `least`, `drop`: as in `Fit`."""
 
-    def __init__(self, title: str, cell: Callable[[T], str], *, wide: bool = False) -> None:
-        self.title, self.cell, self.wide = title, cell, wide
+    def __init__(
+        self,
+        title: str,
+        cell: Callable[[T], str],
+        *,
+        wide: bool = False,
+        least: int = 0,
+        drop: int = 0,
+    ) -> None:
+        self.title, self.cell, self.wide, self.fit = title, cell, wide, Fit(least, drop)
 
 
 class Table(Generic[T]):
@@ -79,9 +88,9 @@ class Output:
                     _json_line(item)
             case Format.NAME:
                 for item in values:
-                    click.echo(printable(table.name(item)))
+                    echo(printable(table.name(item)))
             case _:
-                click.echo(self._table(values, table))
+                echo(self._table(values, table))
 
     def item(self, value: T, name: str, human: Callable[[], str]) -> None:
         """Print one value. `human` formats it for people."""
@@ -91,15 +100,15 @@ class Output:
             case Format.JSONL:
                 _json_line(value)
             case Format.NAME:
-                click.echo(printable(name))
+                echo(printable(name))
             case _:
-                click.echo(human())
+                echo(human())
 
     def watch(self, show: Callable[[], None], *, again: bool) -> None:
         """Show once, or every two seconds until Ctrl-C; a terminal is cleared in between."""
         while True:
             if again and self.human and sys.stdout.isatty():
-                click.echo(_CLEAR, nl=False)
+                echo(_CLEAR, nl=False)
             show()
             sys.stdout.flush()
             if not again:
@@ -112,73 +121,30 @@ class Output:
             import yaml  # noqa: PLC0415 (start-up time)
 
             # sort_keys off: the order of the fields is the order of the API.
-            click.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), nl=False)
+            echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), nl=False)
         else:
-            click.echo(msgspec.json.format(msgspec.json.encode(plain), indent=2))
+            echo(msgspec.json.format(msgspec.json.encode(plain), indent=2))
 
     def _table(self, values: Sequence[T], table: Table[T]) -> str:
         columns = [c for c in table.columns if not c.wide or self.format is Format.WIDE]
-        rows = aligned(
-            [[c.title for c in columns], *([c.cell(item) for c in columns] for item in values)]
-        )
-        notes = (line for item in values for note in table.notes(item) for line in _wrapped(note))
-        return "\n".join([rows, *notes])
+        bound = None if self.format is Format.WIDE else terminal_columns()
+        rows = [[c.title for c in columns], *([c.cell(item) for c in columns] for item in values)]
+        text = grid(rows, [c.fit for c in columns], bound)
+        width = min(bound or _WIDTH, _WIDTH)
+        lines = [text]
+        for note in (note for item in values for note in table.notes(item)):
+            lines += _wrapped(note, width)
+        return "\n".join(lines)
 
 
-def _wrapped(note: str) -> list[str]:
-    return textwrap.wrap(note, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-
-
-class Styled(str):
-    """A text with colours of ours, whose other characters are printable already."""
-
-    __slots__ = ()
-
-    def __add__(self, other: str) -> "Styled":
-        return Styled(str.__add__(self, _safe(other)))
-
-    def __radd__(self, other: str) -> "Styled":
-        return Styled(str.__add__(_safe(other), self))
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Left-aligned columns, two spaces apart, without trailing spaces; all texts printable."""
-    safe = [[_safe(cell) for cell in row] for row in rows]
-    widths = [max(map(_width, column)) for column in zip(*safe, strict=True)]
-    lines = ("  ".join(map(_padded, row, widths)).rstrip() for row in safe)
-    return "\n".join(lines)
+def _wrapped(note: str, columns: int) -> list[str]:
+    return wrapped(printable(note), columns, indent="  ")
 
 
 def note(text: str) -> None:
     """One line on stderr."""
-    click.echo(f"gpushare: {printable(text)}", err=True)
-
-
-def _safe(cell: str) -> str:
-    return cell if isinstance(cell, Styled) else printable(cell)
-
-
-def _width(cell: str) -> int:
-    """Width on a terminal: colours take no column, a Chinese character takes two."""
-    text = click.unstyle(cell)
-    if text.isascii():
-        return len(text)
-    from wcwidth import wcswidth  # noqa: PLC0415 (start-up time)
-
-    width = wcswidth(text)
-    return len(text) if width < 0 else width  # negative: the text has control characters
-
-
-def _padded(cell: str, width: int) -> str:
-    return cell + " " * (width - _width(cell))
-
-
-def colour(text: str, **style: Any) -> Styled:
-    """The text, styled if stdout is a terminal without NO_COLOR or FORCE_COLOR is set."""
-    coloured = os.environ.get("FORCE_COLOR") or sys.stdout.isatty()
-    use = coloured and not os.environ.get("NO_COLOR")
-    return Styled(click.style(printable(text), **style) if use else printable(text))
+    echo(f"gpushare: {printable(text)}", err=True)
 
 
 def _json_line(item: object) -> None:
-    click.echo(msgspec.json.encode(item))
+    echo(msgspec.json.encode(item))

@@ -11,7 +11,8 @@ from gpushare.model.policy.tenant import Amount
 from gpushare.model.policy.view import Change, PolicyChange, QuotaView, TenantView
 from gpushare.model.units import format_bytes
 
-from .output import Column, Output, Table, aligned
+from .fitting import described
+from .output import Column, Output, Table
 
 NONE = "-"
 
@@ -42,14 +43,14 @@ def tenant_table(tenants: Iterable[TenantView]) -> Table[TenantView]:
     depths = _depths({tenant.name: tenant.spec.parent for tenant in tenants})
     return Table(
         lambda tenant: tenant.name,
-        Column("TENANT", lambda tenant: _indented(tenant.name, depths)),
-        Column("USERS", lambda tenant: _listed(tenant.spec.users)),
-        Column("GROUPS", lambda tenant: _listed(tenant.spec.groups)),
-        Column("WEIGHT", lambda tenant: str(tenant.spec.weight)),
+        Column("TENANT", lambda tenant: _indented(tenant.name, depths), least=12),
+        Column("USERS", lambda tenant: _listed(tenant.spec.users), least=8),
+        Column("GROUPS", lambda tenant: _listed(tenant.spec.groups), least=8, drop=3),
+        Column("WEIGHT", lambda tenant: str(tenant.spec.weight), drop=4),
         Column("GUARANTEED", lambda tenant: amount(tenant.spec.guaranteed)),
         Column("LIMIT", lambda tenant: amount(tenant.spec.limit)),
-        Column("GPU HOURS", lambda tenant: _figure_or_none(tenant.spec.gpu_hours)),
-        Column("SHARES", lambda tenant: _figure_or_none(tenant.spec.shares)),
+        Column("GPU HOURS", lambda tenant: _figure_or_none(tenant.spec.gpu_hours), drop=2),
+        Column("SHARES", lambda tenant: _figure_or_none(tenant.spec.shares), drop=1),
     )
 
 
@@ -57,14 +58,14 @@ def quota_table(quotas: Iterable[QuotaView]) -> Table[QuotaView]:
     depths = _depths({quota.tenant: quota.parent for quota in quotas})
     return Table(
         lambda quota: quota.tenant,
-        Column("TENANT", lambda quota: _indented(quota.tenant, depths)),
+        Column("TENANT", lambda quota: _indented(quota.tenant, depths), least=12),
         Column("GUARANTEED", lambda quota: amount(quota.guaranteed)),
         Column("LIMIT", lambda quota: amount(quota.limit)),
         Column("USED", lambda quota: amount(quota.used)),
-        Column("BORROWED", lambda quota: amount(quota.borrowed)),
-        Column("GPU HOURS", lambda quota: _of(f"{quota.hours:.1f}", quota.gpu_hours)),
-        Column("USAGE", lambda quota: f"{quota.usage:.1f}"),
-        Column("SHARES", lambda quota: _of(str(quota.shares), quota.max_shares)),
+        Column("BORROWED", lambda quota: amount(quota.borrowed), drop=2),
+        Column("GPU HOURS", lambda quota: _of(f"{quota.hours:.1f}", quota.gpu_hours), drop=1),
+        Column("USAGE", lambda quota: f"{quota.usage:.1f}", drop=4),
+        Column("SHARES", lambda quota: _of(str(quota.shares), quota.max_shares), drop=3),
         Column("WEIGHT", lambda quota: str(quota.weight), wide=True),
     )
 
@@ -82,7 +83,7 @@ def tenant_details(tenant: TenantView) -> str:
         ("gpu hours", _figure_or_none(spec.gpu_hours)),
         ("shares", _figure_or_none(spec.shares)),
     ]
-    return aligned(rows)
+    return described(rows)
 
 
 def amount(value: Amount) -> str:

@@ -7,6 +7,7 @@ from gpushare.config.printable import printable
 from gpushare.model.view import ShareView
 
 from .ages import age
+from .times import moment
 
 _LINES = 10  # of the output
 
@@ -15,11 +16,11 @@ def rows(share: ShareView) -> list[tuple[str, str]]:
     """When it ended, and how its program did."""
     found = []
     if share.ended is not None:
-        found.append(("ended", share.ended.isoformat(timespec="seconds")))
+        found.append(("ended", moment(share.ended)))
     if (end := share.end) is not None:
         after = "" if end.seconds is None else f" after {age(timedelta(seconds=end.seconds))}"
         because = f": {end.because}" if end.because else ""
-        when = end.at.isoformat(timespec="seconds")
+        when = moment(end.at)
         found.append(("program", f"{end.text} at {when}{after}{because}"))
     return found
 

@@ -3,7 +3,7 @@
 
 from gpushare.model.operations.reload import Effect, ReloadReport
 
-from .output import aligned
+from .fitting import aligned
 
 _NONE = "-"
 _EFFECTS = {Effect.NOW: "in force", Effect.RESTART: "needs a restart"}

@@ -12,8 +12,11 @@ from gpushare.model.view import GpuView, MemoryView, MigratableView, ShareView, 
 
 from . import cordons, escapes, program_end
 from .ages import age
-from .output import Column, Table, aligned, colour
+from .fitting import aligned, described
+from .output import Column, Table
 from .scheduling import scheduling_lines
+from .texts import colour
+from .times import minute, moment, with_local_times
 
 NONE = "-"
 _PLAIN_END = "its program ended"  # the reason of a share whose program has simply ended
@@ -31,15 +34,15 @@ def share_table(gpus: Sequence[GpuView], now: datetime) -> Table[ShareView]:
     labels = {gpu.uuid: gpu_label(gpu) for gpu in gpus}
     return Table(
         share_name,
-        Column("SHARE", lambda s: share_name(s) if s.name else NONE),
+        Column("SHARE", lambda s: share_name(s) if s.name else NONE, least=12),
         Column("ID", lambda s: s.id, wide=True),
         Column("TENANT", lambda s: s.tenant or NONE, wide=True),
-        Column("USER", lambda s: s.user or NONE),
-        Column("GPU", lambda s: _gpus(s, labels)),
+        Column("USER", lambda s: s.user or NONE, least=6, drop=1),
+        Column("GPU", lambda s: _gpus(s, labels), least=6),
         Column("MEMORY", lambda s: memory(s.memory) + ("!" if escapes.active(s) else "")),
-        Column("COMPUTE", compute),
-        Column("PRIORITY", lambda s: s.priority),
-        Column("BY", lambda s: "+".join(s.mechanism) or NONE),
+        Column("COMPUTE", compute, drop=2),
+        Column("PRIORITY", lambda s: s.priority, drop=4),
+        Column("BY", lambda s: "+".join(s.mechanism) or NONE, drop=3),
         Column("ENFORCED", lambda s: f"memory {s.enforcement.memory}", wide=True),
         Column("VERIFIED", _verified, wide=True),
         Column("PROVED", lambda s: _proved(s, now), wide=True),
@@ -48,7 +51,7 @@ def share_table(gpus: Sequence[GpuView], now: datetime) -> Table[ShareView]:
         Column("PIDS", lambda s: ",".join(map(str, s.pids)) or NONE, wide=True),
         Column("STATE", _state),
         Column("AGE", lambda s: age(now - s.created)),
-        Column("", _note),
+        Column("", _note, least=20),
         notes=lambda share: escapes.notes(share, now),
     )
 
@@ -62,14 +65,14 @@ def gpu_table() -> Table[GpuView]:
     return Table(
         lambda gpu: gpu.uuid,
         Column("GPU", lambda g: str(g.index)),
-        Column("NAME", lambda g: g.name + (" (simulated)" if g.simulated else "")),
+        Column("NAME", lambda g: g.name + (" (simulated)" if g.simulated else ""), least=12),
         Column("UUID", lambda g: g.uuid, wide=True),
         Column("MEMORY", lambda g: f"{gib(g.memory.used)} / {gib(g.memory.total)} GiB"),
-        Column("GRANTED", lambda g: f"{gib(g.memory.granted)} GiB"),
-        Column("COMPUTE", lambda g: f"{g.compute.granted}%"),
+        Column("GRANTED", lambda g: f"{gib(g.memory.granted)} GiB", drop=1),
+        Column("COMPUTE", lambda g: f"{g.compute.granted}%", drop=2),
         Column("BUSY", lambda g: NONE if g.compute.used is None else f"{g.compute.used}%"),
-        Column("HEALTH", _health),
-        Column("MECHANISMS", lambda g: _available(g.mechanisms)),
+        Column("HEALTH", _health, least=12),
+        Column("MECHANISMS", lambda g: _available(g.mechanisms), least=10, drop=3),
         Column("DRIVER", lambda g: g.driver, wide=True),
         Column("CONFIDENTIAL", lambda g: g.confidential or NONE, wide=True),
         Column("PIDS", lambda g: ",".join(str(p.pid) for p in g.processes) or NONE, wide=True),
@@ -106,10 +109,10 @@ def compute(share: ShareView) -> str:
 def wait_reason(share: ShareView) -> str:
     """`waits for 8 GiB of memory on GPU 0 (~10m)`."""
     if share.queue is None:
-        return share.reason
+        return with_local_times(share.reason)
     eta = share.queue.eta
     soon = f" (~{age(eta - datetime.now(UTC))})" if eta else ""
-    return f"waits for {share.queue.waits_for or 'its turn'}{soon}"
+    return with_local_times(f"waits for {share.queue.waits_for or 'its turn'}{soon}")
 
 
 def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
@@ -119,7 +122,7 @@ def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
         ("state", _state(share) + (", " + _note(share) if _note(share) else "")),
         ("user", share.user or NONE),
         ("tenant", (share.tenant or NONE) + (", borrowed" if share.borrowed else "")),
-        *([("begins", share.begins.isoformat(timespec="minutes"))] if share.begins else []),
+        *([("begins", minute(share.begins))] if share.begins else []),
         ("gpus", _gpus(share, gpus)),
         ("memory", _memory_line(share.memory)),
         *(("requested", line) for line in _requested(share)),
@@ -139,16 +142,16 @@ def share_details(share: ShareView, gpus: Mapping[GpuId, str]) -> str:
         *(("moved", line) for line in _moves(share)),
         *(("scheduling", line) for line in scheduling_lines(share.scheduling)),
         ("processes", ", ".join(map(str, share.pids)) or NONE),
-        ("created", share.created.isoformat(timespec="seconds")),
+        ("created", moment(share.created)),
         *program_end.rows(share),
-        *([("expires", share.expires.isoformat(timespec="seconds"))] if share.expires else []),
+        *([("expires", moment(share.expires))] if share.expires else []),
         *([("log", share.log)] if share.log else []),
         *(("output", line) for line in program_end.output(share)),
         *(("why", line) for line in share.why),
         *(("not protected", line) for line in share.unprotected),
         *([("simulated", "yes")] if share.simulated else []),
     ]
-    return aligned(rows)
+    return described(rows)
 
 
 def levels(held: Enforcement) -> str:

@@ -10,6 +10,7 @@ from gpushare.cli._connect import client
 from gpushare.cli._format.ages import age
 from gpushare.cli._format.output import Column, Output, Table
 from gpushare.cli._format.shares import NONE
+from gpushare.cli._format.times import moment
 from gpushare.cli._options import output_option
 from gpushare.model.access.role import Role
 from gpushare.model.access.token import DEFAULT_TTL, LONGEST_TTL, SHORTEST_TTL, Token, TokenRequest
@@ -109,14 +110,14 @@ def _table(now: datetime) -> Table[Token]:
     return Table(
         lambda token: token.id,
         Column("ID", lambda t: t.id),
-        Column("USER", lambda t: t.user),
+        Column("USER", lambda t: t.user, least=8),
         Column("ROLE", lambda t: t.role),
         Column("EXPIRES", lambda t: _left(t, now)),
-        Column("USED", lambda t: f"{age(now - t.used)} ago" if t.used else "never"),
-        Column("CREATED", lambda t: t.created.isoformat(timespec="seconds"), wide=True),
+        Column("USED", lambda t: f"{age(now - t.used)} ago" if t.used else "never", drop=1),
+        Column("CREATED", lambda t: moment(t.created), wide=True),
         Column("SCOPES", lambda t: ",".join(t.scopes), wide=True),
         Column("MADE WITH", lambda t: t.parent or NONE, wide=True),
-        Column("NOTE", lambda t: t.note),
+        Column("NOTE", lambda t: t.note, least=12),
     )
 
 

@@ -4,27 +4,31 @@
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import click
 from msgspec.structs import replace
 
 from gpushare.cli._format.audit import format_report, one_line, record_table
+from gpushare.cli._format.fitting import bounded
 from gpushare.cli._format.output import Format, Output
 from gpushare.cli._options import output_option
 from gpushare.cli._strict import Number
 from gpushare.model.audit import MOST_RECORDS, AuditQuery, AuditReport, Record
 from gpushare.model.errors import AuditBrokenError, NotFoundError, UsageError
+from gpushare.session.local_time import local_now
 from gpushare.session.times import moment
 
 from ._source import AuditSource, source, verified_part
 
 _LOOK_SECONDS = 1.0
 _since = click.option(
-    "--since", metavar="TIME", help="Start at this time: 2h (ago), 7d, 2026-12-01T08:00."
+    "--since",
+    metavar="TIME",
+    help="Start at this time: 2h (ago), 7d, 2026-12-01T08:00 (local), 2026-12-01T08:00Z (UTC).",
 )
-_until = click.option("--until", metavar="TIME", help="End at this time.")
+_until = click.option("--until", metavar="TIME", help="End at this time, written as for --since.")
 
 
 @click.group()
@@ -72,7 +76,7 @@ def ls(
     gpushare audit ls --action share.granted --object 3f2a -o json
     gpushare audit ls -f -o jsonl
     """
-    now = datetime.now(UTC).astimezone()
+    now = local_now()
     query = AuditQuery(
         since=moment(since, now),
         until=moment(until, now),
@@ -156,7 +160,7 @@ def export(since: str | None, until: str | None, style: str) -> None:
     """
     from gpushare.store.audit import Style, styled  # noqa: PLC0415 (start-up time)
 
-    now = datetime.now(UTC).astimezone()
+    now = local_now()
     records = _part(source(), moment(since, now), moment(until, now))
     if not records:
         raise NotFoundError("no records in this time", hint="gpushare audit ls")
@@ -211,7 +215,8 @@ def _followed(log: AuditSource, query: AuditQuery) -> Iterator[Record]:
 
 def _show(record: Record, output: Output) -> None:
     if output.human:
-        click.echo(one_line(record))
+        line = one_line(record)
+        click.echo(line if output.format is Format.WIDE else bounded(line))
     else:
         output.items([record], record_table())
 

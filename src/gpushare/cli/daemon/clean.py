@@ -98,16 +98,16 @@ def _table() -> Table[Leftover]:
         lambda item: item.name,
         Column("KIND", lambda item: item.kind),
         Column("OURS", lambda item: "yes" if item.ours else "no"),
-        Column("USER", lambda item: item.user or NONE),
-        Column("COMMAND", lambda item: item.command or NONE),
+        Column("USER", lambda item: item.user or NONE, least=6, drop=3),
+        Column("COMMAND", lambda item: item.command or NONE, least=8, drop=1),
         Column(
             "MEMORY",
             lambda item: NONE if item.memory is None else format_bytes(item.memory),
         ),
-        Column("AGE", lambda item: age(now - item.since) if item.since else NONE),
+        Column("AGE", lambda item: age(now - item.since) if item.since else NONE, drop=2),
         Column("GPUS", lambda item: ",".join(item.gpus) or NONE, wide=True),
-        Column("WHAT", lambda item: item.name),
-        Column("WHY", lambda item: item.why),
+        Column("WHAT", lambda item: item.name, least=12),
+        Column("WHY", lambda item: item.why, least=12),
     )
 
 
@@ -115,7 +115,7 @@ def _done_table() -> Table[Cleaned]:
     return Table(
         lambda done: done.leftover.name,
         Column("KIND", lambda done: done.leftover.kind),
-        Column("OUTCOME", lambda done: done.outcome),
-        Column("WHAT", lambda done: done.leftover.name),
-        Column("BECAUSE", lambda done: done.because or NONE),
+        Column("OUTCOME", lambda done: done.outcome, least=10),
+        Column("WHAT", lambda done: done.leftover.name, least=16),
+        Column("BECAUSE", lambda done: done.because or NONE, least=16),
     )

@@ -73,14 +73,14 @@ def _settings(*, origin: bool) -> Table[Setting]:
     return Table(
         lambda setting: setting.key,
         Column("KEY", lambda setting: setting.key),
-        Column("VALUE", lambda setting: setting.value),
-        Column("ORIGIN", lambda setting: setting.origin, wide=not origin),
+        Column("VALUE", lambda setting: setting.value, least=20),
+        Column("ORIGIN", lambda setting: setting.origin, wide=not origin, least=16),
     )
 
 
 def _files() -> Table[ConfigFile]:
     return Table(
         lambda file: file.path,
-        Column("FILE", lambda file: file.path),
+        Column("FILE", lambda file: file.path, least=20),
         Column("EXISTS", lambda file: "yes" if file.exists else "no"),
     )

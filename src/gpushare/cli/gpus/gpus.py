@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import click
 
 from gpushare.cli import _connect
-from gpushare.cli._format.output import Output, aligned, note
+from gpushare.cli._format.fitting import aligned
+from gpushare.cli._format.output import Output, note
 from gpushare.cli._format.shares import NONE, gpu_label, gpu_table
 from gpushare.cli._options import output_option, watch_option
 from gpushare.model.view import GpuView

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 import click
 
 from gpushare.cli._errors import FAILED, FAILED_BEFORE
+from gpushare.cli._everywhere import complete_file
+from gpushare.cli._format.fitting import described
 from gpushare.cli._format.output import Output
 from gpushare.cli._options import output_option
 from gpushare.cli._strict import Number
@@ -19,7 +21,11 @@ _MOST_GPUS = 1024
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option("--list", "listing", is_flag=True, help="List the profiles and exit.")
 @click.option(
-    "--record", "target", metavar="FILE", help="Write the daemon's shares to a trace; - for stdout."
+    "--record",
+    "target",
+    metavar="FILE",
+    shell_complete=complete_file,
+    help="Write the daemon's shares to a trace; - for stdout.",
 )
 @click.option(
     "--since", metavar="TIME", help="With --record: start at 2h (ago), 7d, 2026-12-01T08:00."
@@ -27,8 +33,19 @@ _MOST_GPUS = 1024
 @click.option(
     "--anonymize", is_flag=True, help="With --record: replace all names in it by numbers."
 )
-@click.option("--replay", "trace", metavar="FILE", help="Run a trace again and compare.")
-@click.option("--policy", metavar="FILE", help="With --replay: under this policy file.")
+@click.option(
+    "--replay",
+    "trace",
+    metavar="FILE",
+    shell_complete=complete_file,
+    help="Run a trace again and compare.",
+)
+@click.option(
+    "--policy",
+    metavar="FILE",
+    shell_complete=complete_file,
+    help="With --replay: under this policy file.",
+)
 @click.option(
     "--gpus", type=Number(1, _MOST_GPUS), metavar="N", help="With --replay: on so many GPUs."
 )
@@ -116,9 +133,7 @@ def _list() -> None:
     from gpushare.hardware.simulated import profiles  # noqa: PLC0415 (start-up time)
 
     by_name = profiles()
-    width = max(map(len, by_name))
-    for name, profile in by_name.items():
-        click.echo(f"{name:<{width}}  {profile.description}")
+    click.echo(described([(name, profile.description) for name, profile in by_name.items()]))
 
 
 def _run(profile: str | None, command: tuple[str, ...]) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpushare.cli._connect import client
+from gpushare.cli._everywhere import complete_file
 from gpushare.cli._format.output import Output
 from gpushare.cli._format.policy import changed, warn
 from gpushare.cli._options import output_option
@@ -21,7 +22,13 @@ _STDIN = "-"
 
 @click.command()
 @click.option(
-    "-f", "--file", "path", metavar="FILE", required=True, help="Policy file; - reads stdin."
+    "-f",
+    "--file",
+    "path",
+    metavar="FILE",
+    required=True,
+    shell_complete=complete_file,
+    help="Policy file; - reads stdin.",
 )
 @click.option(
     "--format",

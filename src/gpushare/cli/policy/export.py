@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from gpushare.cli._connect import client
-from gpushare.cli._format.output import aligned
+from gpushare.cli._format.fitting import aligned
+from gpushare.cli._format.times import moment
 from gpushare.cli._strict import Number
 from gpushare.model.errors import NotFoundError
 
@@ -51,7 +52,7 @@ def _lines(revisions: "Sequence[PolicyView]") -> list[list[str]]:
     rows = [
         [
             str(revision.revision),
-            revision.at.isoformat(timespec="seconds") if revision.at else "-",
+            moment(revision.at) if revision.at else "-",
             revision.by,
         ]
         for revision in revisions

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from gpushare.cli._connect import client, config, require_local
 from gpushare.cli._errors import FAILED, FAILED_BEFORE
-from gpushare.cli._format.output import Output, aligned
+from gpushare.cli._format.fitting import described
+from gpushare.cli._format.output import Output
 from gpushare.cli._format.shares import levels
 from gpushare.cli._options import affinity_option, output_option, spec_options
 from gpushare.cli._reconnect import reconnect_option, reconnecting
@@ -162,4 +163,4 @@ def _format_plan(plan: Plan) -> str:
     rows += [("why", line) for line in plan.decision.why]
     rows += [("enforcement", levels(plan.decision.enforcement))]
     rows += [("not protected", line) for line in plan.decision.unprotected]
-    return aligned(rows)
+    return described(rows)

@@ -4,8 +4,10 @@
 import click
 
 from gpushare.cli._connect import client, gpu_names
-from gpushare.cli._format.output import Output, aligned
+from gpushare.cli._format.fitting import described
+from gpushare.cli._format.output import Output
 from gpushare.cli._format.shares import gpu_label, share_details, share_name
+from gpushare.cli._format.times import moment
 from gpushare.cli._options import output_option, share_argument, watch_option
 from gpushare.model.view import DecisionView
 
@@ -45,10 +47,10 @@ def show(share: str, *, decision: bool, watch: bool, output: Output) -> None:
 def _format_decision(decision: DecisionView) -> str:
     rows = [
         ("share", decision.share),
-        ("decided", decision.at.isoformat(timespec="seconds")),
+        ("decided", moment(decision.at)),
         ("other shares", ", ".join(decision.shares) or "none"),
         ("ahead of it", str(decision.ahead)),
         *(("why", line) for line in decision.decision.why),
         ("today", "the same" if decision.same else decision.again),
     ]
-    return aligned(rows)
+    return described(rows)
