@@ -5,6 +5,7 @@ import sqlite3
 
 import pytest
 
+from gpushare.daemon.acts.memory_turns import MemoryTurns
 from gpushare.scheduler.placing import line
 from support.world.session import ME, STRANGER, live
 
@@ -112,6 +113,30 @@ def test_a_list_is_made_once_while_nothing_changes(world, state):
         assert [share.name for share in await daemon.service.shares(ME)] == ["one", "two"]
         world.clock.pass_by(1)
         assert await daemon.service.shares(ME) is not first
+
+    live(world, state, story)
+
+
+def test_turns_are_looked_for_only_after_a_change(world, state, monkeypatch):
+    """They are asked for several times a second, between passes."""
+    count, groups = Count(), MemoryTurns._groups  # noqa: SLF001 (counted)
+
+    def counted(turns):
+        count.calls += 1
+        return groups(turns)
+
+    monkeypatch.setattr(MemoryTurns, "_groups", counted)
+
+    async def story(daemon):
+        await daemon.run(8, name="one")
+        await daemon.core.take_turns()
+        before = count.calls
+        for _ in range(5):
+            await daemon.core.take_turns()
+        assert count.calls == before
+        await daemon.create(8, name="two")
+        await daemon.core.take_turns()
+        assert count.calls == before + 1
 
     live(world, state, story)
 

@@ -62,10 +62,15 @@ class MemoryTurns:
         self._observer, self._acts, self._seconds = observer, acts, seconds
         self._since: dict[ShareId, float] = {}
         self._hindered: dict[GpuId, str] = {}
+        self._crowded: tuple[object, bool] = None, False
 
     def crowded(self) -> bool:
-        """Whether a share waits for a turn."""
-        return len(self._turn_shares()) > 1 and any(len(g) > 1 for g in self._groups().values())
+        """Whether a share waits for a turn; nothing is looked through while no record changes."""
+        version = self._store.generation
+        if self._crowded[0] != version:
+            crowded = any(len(group) > 1 for group in self._groups().values())
+            self._crowded = version, crowded
+        return self._crowded[1]
 
     async def settle(self, machine: Machine) -> None:
         """Let the right share have the turn on each GPU, and make the regions ask for it."""

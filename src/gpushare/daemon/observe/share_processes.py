@@ -148,8 +148,9 @@ class ShareProcesses:
 
     def watch_some(self, share: ShareId, process: ProcessRef) -> None:
         """As `watch`, for at most `MOST_WATCHED` processes of a share at the same time."""
-        watched = self._of.setdefault(share, set())
-        watched.intersection_update(self._watched)
+        # Not by intersection_update(), which goes through the processes of all shares.
+        watched = {it for it in self._of.get(share, ()) if it in self._watched}
+        self._of[share] = watched
         if len(watched) < MOST_WATCHED:
             self.watch(process)
             watched.add(process)
