@@ -18,7 +18,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from gpushare.api.server import Server
+from gpushare.api import server
 
 
 def attributes(function: Callable[..., Any], of: str = "self") -> set[str]:
@@ -71,21 +71,22 @@ def test_the_main_loop_only_ticks_until_a_tick_says_so():
 
 
 async def _ticks_of_a_stopped_server() -> int:
-    server, ticks = Server(Starlette()), 0
+    stopped, ticks = server.Server(Starlette()), 0
 
     async def on_tick(counter: int) -> bool:
         nonlocal ticks
         assert counter % 10 == 0, "only then uvicorn renews the date"
         ticks += 1
-        return server.should_exit
+        return stopped.should_exit
 
-    server.on_tick = on_tick  # type: ignore[method-assign]
-    asyncio.get_running_loop().call_soon(server.stop)
-    await server.main_loop()
+    stopped.on_tick = on_tick  # type: ignore[method-assign]
+    asyncio.get_running_loop().call_soon(stopped.stop)
+    await stopped.main_loop()
     return ticks
 
 
-def test_a_server_that_is_stopped_does_not_wait_for_its_next_tick():
+def test_a_server_that_is_stopped_does_not_wait_for_its_next_tick(monkeypatch):
+    monkeypatch.setattr(server, "_TICK_SECONDS", 3600.0)
     assert asyncio.run(_ticks_of_a_stopped_server()) == 2
 
 
