@@ -28,8 +28,18 @@ assert cuda.cuInit(0) == 0
 assert cuda.cuDeviceGet(ctypes.byref(device), 0) == 0
 assert cuda.cuCtxCreate_v2(ctypes.byref(context), 0, device) == 0
 assert cuda.cuMemAlloc_v2(ctypes.byref(memory), ctypes.c_size_t(2 << 30)) == 0
+written = bytes(range(64))
+assert cuda.cuMemcpyHtoD_v2(memory, written, ctypes.c_size_t(64)) == 0
 print("allocated", flush=True)
-sys.stdin.read()
+for line in sys.stdin:
+    if line.startswith("allocate"):
+        more = ctypes.c_uint64()
+        size = ctypes.c_size_t(int(line.split()[1]))
+        print("allocate", cuda.cuMemAlloc_v2(ctypes.byref(more), size), flush=True)
+    else:
+        read = ctypes.create_string_buffer(64)
+        assert cuda.cuMemcpyDtoH_v2(read, memory, ctypes.c_size_t(64)) == 0
+        print("kept" if read.raw == written else "lost", flush=True)
 """
 GPUSHARE = (sys.executable, "-m", "gpushare.cli")
 
