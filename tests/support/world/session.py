@@ -25,7 +25,7 @@ _PASSES = 10  # that follow one another, because each freed something
 
 class DaemonSession:
     def __init__(self, world: World, state: Path, step: Callable[[str], None]) -> None:
-        self.world = world
+        self.world, self.folder = world, state
         self.crash: Crash | None = None
         self.parts = world.parts(state, partial(self._passed, step))
         self.core = self.parts.core
