@@ -28,6 +28,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.rules, self.now = Anomalies(), 1000.0
+        self.look()  # the first look only notes what earlier daemons have counted
 
     def look(self, *samples: ShareSample, passed: float = 5.0, **more) -> list[AnomalyKind]:
         self.now += passed
@@ -235,6 +236,7 @@ def test_other_ways_to_come_and_go_are_no_dodge(watch: Watch, usual):
 
 def test_hits_are_reported_at_once_and_then_once_a_minute():
     hits, told = RefusedAllocations(), []
+    assert list(hits.look(0.0, [])) == []
     for second in range(0, 130, 5):
         told += [n for _, n in hits.look(float(second), [sample(denied=second, held=1.0)])]
 
@@ -242,8 +244,16 @@ def test_hits_are_reported_at_once_and_then_once_a_minute():
     assert sum(told) == 125
 
 
+def test_what_a_young_share_counted_before_the_first_look_is_not_reported():
+    hits = RefusedAllocations()
+
+    assert list(hits.look(0.0, [sample(denied=9, held=1.0)])) == []
+    assert list(hits.look(5.0, [sample(denied=11, held=6.0)])) == [("a", 2)]
+
+
 def test_hits_that_were_not_reported_are_reported_at_the_end():
     hits = RefusedAllocations()
+    assert list(hits.look(0.0, [])) == []
     assert list(hits.look(0.0, [sample(denied=1, held=1.0)])) == [("a", 1)]
     assert list(hits.look(5.0, [sample(denied=4)])) == []
     assert list(hits.look(6.0, [])) == [("a", 3)]

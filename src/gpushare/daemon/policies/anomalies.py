@@ -99,17 +99,21 @@ class Counter:
 
     def __init__(self) -> None:
         self._last: dict[ShareId, int] = {}
+        self._looked = False
 
     def grown(self, sample: ShareSample, value: int | None) -> int:
         """By how much since the last sample of the share; 0 where nothing counts."""
         if value is None:
             return 0
-        before = self._last.get(sample.share, 0 if sample.held < self.YOUNG else value)
+        # The daemon's first look finds counts of its last run, also those of the proof at creation.
+        new = self._looked and sample.held < self.YOUNG
+        before = self._last.get(sample.share, 0 if new else value)
         self._last[sample.share] = value
         return max(0, value - before)
 
     def keep(self, shares: set[ShareId]) -> None:
-        """Forget every other share."""
+        """Ends a look: forget every other share."""
+        self._looked = True
         self._last = {share: value for share, value in self._last.items() if share in shares}
 
 
