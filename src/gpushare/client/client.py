@@ -4,13 +4,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
 from gpushare.config.address import Remote
 from gpushare.config.sources import load
-from gpushare.model.errors import ErrorBody, ProtocolError, WaitTimeoutError, from_body
+from gpushare.model.errors import (
+    ErrorBody,
+    NoSuchShareError,
+    ProtocolError,
+    WaitTimeoutError,
+    from_body,
+)
 from gpushare.model.event import Event
 from gpushare.model.ids import path_segment
 from gpushare.model.leftover import (
@@ -47,6 +52,7 @@ from gpushare.model.view import (
 from .audit import AuditCalls
 from .connection import answer
 from .operations import OperationCalls
+from .paths import segment
 from .policy import PolicyCalls
 from .retry import retried
 from .tokens import TokenCalls
@@ -261,7 +267,8 @@ class Client:
 
 
 def _share(ref: str, act: str = "") -> str:
-    return f"/v1/shares/{quote(path_segment(ref), safe='')}{act}"
+    missing = NoSuchShareError(f"no share {ref!r}", hint="gpushare ps -a")
+    return f"/v1/shares/{segment(path_segment(ref), missing)}{act}"
 
 
 def _document(body: bytes) -> dict[str, Any]:

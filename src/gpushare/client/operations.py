@@ -4,10 +4,12 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
+from gpushare.model.errors import NoSuchGpuError
 from gpushare.model.operations.cordon import Cordon, CordonChange, CordonList, CordonRequest
 from gpushare.model.operations.reload import ReloadReport
+
+from .paths import segment
 
 _SECONDS = 60.0
 
@@ -44,4 +46,5 @@ class OperationCalls:
 
 
 def _cordon(target: str) -> str:
-    return f"/v1/cordons/{quote(target, safe='')}"
+    missing = NoSuchGpuError(f"no GPU {target!r}", "`node` means all of them", "gpushare gpus")
+    return f"/v1/cordons/{segment(target, missing)}"

@@ -4,7 +4,6 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from msgspec.structs import replace
 
@@ -20,6 +19,8 @@ from gpushare.model.policy.view import (
     TenantList,
     TenantView,
 )
+
+from .paths import segment
 
 DEFAULT = Tenant("default")  # applies to users in no tenant
 _SECONDS = 60.0
@@ -113,4 +114,7 @@ def _revision(revision: int | None) -> dict[str, str]:
 
 
 def _tenant(name: str) -> str:
-    return f"/v1/tenants/{quote(name, safe='')}"
+    missing = NoSuchTenantError(
+        f"no tenant {name!r}", "a name is not empty and has no slash", "gpushare tenant ls"
+    )
+    return f"/v1/tenants/{segment(name, missing)}"

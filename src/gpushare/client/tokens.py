@@ -4,7 +4,6 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from gpushare.model.access.token import (
     Login,
@@ -14,6 +13,9 @@ from gpushare.model.access.token import (
     TokenList,
     TokenRequest,
 )
+from gpushare.model.errors import NoSuchTokenError
+
+from .paths import segment
 
 _SECONDS = 60.0
 
@@ -36,7 +38,8 @@ class TokenCalls:
 
     def revoke(self, token: str) -> Token:
         """Revoke a token by its id. Raises NoSuchTokenError."""
-        target = f"/v1/tokens/{quote(token, safe='')}"
+        missing = NoSuchTokenError(f"no token {token!r}", hint="gpushare token ls")
+        target = f"/v1/tokens/{segment(token, missing)}"
         token_view: Token = self._call("DELETE", target, Token)
         return token_view
 
