@@ -46,7 +46,8 @@ def lost(daemon: Daemon) -> Daemon:
     program.kill()
     program.communicate()
     shutil.rmtree(daemon.state)
-    daemon.start()
+    # The marks of the lost state are still there.
+    daemon.start("--accept-loss")
     return daemon
 
 

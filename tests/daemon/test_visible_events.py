@@ -25,6 +25,7 @@ def test_events_tell_the_story_from_any_point(world, state):
             "share.verified",
             "share.granted",
             "share.running",
+            "share.exited",
             "share.released",
         ]
 

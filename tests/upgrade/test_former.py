@@ -86,8 +86,9 @@ def test_a_share_of_an_earlier_release_shares_its_gpu_page_with_new_ones(former:
     former.daemon.start()
     page = next((former.daemon.runtime / "boards").iterdir())
     before = page.stat().st_ino
+    assert former.daemon.gpushare("rm", "--force", "waiting").returncode == 0
     created = former.daemon.gpushare(
-        "create", "--name", "new", "-m", "1GiB", "-c", "30%", "--ttl", "1h"
+        "create", "--no-wait", "--name", "new", "-m", "1GiB", "-c", "30%", "--ttl", "1h"
     )
     assert created.returncode == 0, created.stderr
     assert page.stat().st_ino == before, "its programs would be on a page of their own"
