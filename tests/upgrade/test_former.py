@@ -98,4 +98,4 @@ def test_a_share_of_an_earlier_release_shares_its_gpu_page_with_new_ones(former:
     for slot in GpuPage(page).snapshot().share_slots:
         assert slot.policy.share not in slots
         slots[slot.policy.share] = slot.number
-    assert len(slots) == len(set(slots.values())) >= 4
+    assert len(slots) == len(set(slots.values())) >= 3
