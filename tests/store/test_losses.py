@@ -178,6 +178,23 @@ def test_without_an_essential_row_the_daemon_starts_only_when_told_to(filled, wh
         assert raw.execute("SELECT count(*) FROM damaged").fetchone() == (1,)
 
 
+def test_a_policy_that_is_gone_is_a_loss_and_its_number_is_not_used_again(filled):
+    with closing(Store(filled, boot="this")) as store:
+        store.policy.put(Policy(), "root", NOW)
+        store.events.add(NOW, "policy.changed", "revision 2 by root")
+    damage(filled, "DELETE FROM policies WHERE revision = 2")
+    with pytest.raises(StateLostError) as caught:
+        contents(filled)
+    assert "revision 2" in caught.value.because
+    assert "--accept-loss" in caught.value.hint
+    accepted = contents(filled, accept_loss=True)
+    assert len(accepted["losses"]) == 1
+    assert accepted["policies"][2].policy == POLICY
+    assert contents(filled)["losses"] == ()
+    with closing(Store(filled, boot="this")) as store:
+        assert store.policy.put(Policy(), "root", NOW).revision == 3
+
+
 @pytest.mark.parametrize("what", OTHERS)
 def test_other_rows_are_put_aside_and_named(filled, what):
     damage(filled, *OTHERS[what])

@@ -83,7 +83,13 @@ class Store:
         self._db.checkpointed = self._mark.sync
         self.audited = audited(audit) if audit else None
         try:
-            self.losses = find_losses(self._db, self._mark, self.audited, accept=accept_loss)
+            self.losses = find_losses(
+                self._db,
+                self._mark,
+                self.audited,
+                accept=accept_loss,
+                restored=self.restored is not None,
+            )
             # What is committed must not depend on a second file for longer than necessary.
             self._db.checkpoint()
         except BaseException:

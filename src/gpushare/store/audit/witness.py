@@ -5,6 +5,7 @@ Records of events have the event's number, and the record of a daemon's start ha
 newest records are read, so that a start takes the same time however large the log is.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import dropwhile, islice
@@ -21,22 +22,25 @@ STARTED = "daemon.started"
 # Changes after which the state is checkpointed: a power cut cannot take them back.
 _SYNCED = frozenset({"policy.changed", "token.created", "token.revoked"})
 _MOST = 2000  # records
+_REVISION = re.compile(r"revision ([0-9]{1,9}) by ")
 
 
 class Audited(NamedTuple):
     """`event`: the newest in the log; `synced`: the newest that a power cut cannot take back.
 
-    `boot`: of the daemon that wrote it; empty if it is not known.
+    `boot`: of the daemon that wrote it; empty if it is not known. `policy`: the newest revision of
+    the policy; 0 if it is not known.
     """
 
     event: int
     synced: int
     boot: str
+    policy: int = 0
 
 
 def audited(log: Path) -> Audited | None:
     """None: the log has no record of an event with a number among its newest."""
-    event = synced = 0
+    event = synced = policy = 0
     boot = ""
     with suppress(OSError):
         for record in islice(Files(log).backwards(), _MOST):
@@ -44,17 +48,24 @@ def audited(log: Path) -> Audited | None:
             event = max(event, number)
             if record.action in _SYNCED:
                 synced = max(synced, number)
+            policy = max(policy, policy_revision(record.action, record.detail.get("message", "")))
             if record.action == STARTED:
                 # Records before it may be of an earlier boot, and have lower numbers.
                 boot = record.detail.get(BOOT, "")
                 break
-    return Audited(event, synced, boot) if event else None
+    return Audited(event, synced, boot, policy) if event else None
 
 
 def event_of(record: Record) -> int:
     """The number of the event that the record is about; 0: of none."""
     number = record.detail.get(EVENT, "")
     return int(number) if number.isascii() and number.isdecimal() else 0
+
+
+def policy_revision(action: str, message: str) -> int:
+    """The revision of the policy that an event is about; 0: of none."""
+    found = _REVISION.match(message) if action == "policy.changed" else None
+    return int(found[1]) if found else 0
 
 
 def flaw_at_end(log: Path) -> str:

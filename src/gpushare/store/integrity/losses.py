@@ -16,6 +16,7 @@ from gpushare.store.events import last_number, raise_number
 
 from .commit_mark import CommitMark
 from .examination import BadRow, examine, put_aside
+from .lost_policy import lost_policy, raise_revision
 
 _SHOWN = 3
 _ACCEPT = "or start without what is lost: gpushare daemon --accept-loss"
@@ -34,9 +35,11 @@ class _Older(NamedTuple):
 
 
 def find_losses(
-    database: Database, mark: CommitMark, audited: Audited | None, *, accept: bool
+    database: Database, mark: CommitMark, audited: Audited | None, *, accept: bool, restored: bool
 ) -> tuple[str, ...]:
     """One sentence for each loss. What is damaged is put aside.
+
+    `restored`: a backup was put back, so its policy is the one in force.
 
     Raises StateLostError for changes that cannot be explained by a power cut, StateCorruptError for
     rows that the daemon cannot do without; not where the loss is accepted.
@@ -52,12 +55,25 @@ def find_losses(
     essential = [damage for damage in bad_rows if damage.essential]
     if essential and not accept:
         raise _unreadable(database.path, essential)
+    gone = lost_policy(database, audited.policy if audited else 0)
+    if gone and not (accept or restored):
+        raise StateLostError(
+            f"{database.path} has lost the policy in force",
+            gone.why,
+            f"put a backup back: gpushare restore FILE, {_ACCEPT}",
+        )
     put_aside(database, bad_rows)
+    if gone:
+        raise_revision(database, gone.revision)
     if older:
         # Numbers that were used are not used again: followers and the audit log know them.
         raise_number(database, older.number)
     mark.put(last_number(database))
-    losses = (older.why if older else "", _MARK_DAMAGED if mark.damaged else "")
+    losses = (
+        older.why if older else "",
+        gone.why if gone and not older and not restored else "",
+        _MARK_DAMAGED if mark.damaged else "",
+    )
     return (*filter(None, losses), *map(str, bad_rows))
 
 
