@@ -91,7 +91,22 @@ def test_an_audit_log_that_was_cut_right_after_a_kill_is_reported_and_filled_up(
     assert "no longer there" in missing[0]["detail"]["why"]
     late = daemon.json("audit", "ls", "--action", "share.granted")["items"]
     assert late[0]["detail"]["late"] == "at the next start"
+    assert "audit log: record" in daemon.gpushare("daemon", "status").stdout
     assert daemon.gpushare("audit", "verify").returncode == 3
+
+
+@pytest.mark.parametrize("lost", [("audit.key",), ("audit.key", "audit.pub")])
+def test_a_removed_key_of_the_audit_log_is_reported_once(daemon, lost):
+    pytest.importorskip("cryptography")
+    daemon.stop(signal.SIGTERM)
+    remove(daemon, *lost)
+    daemon.start()
+    assert "whose key is gone" in daemon.gpushare("daemon", "status").stdout
+    assert "audit.rekeyed" in daemon.log.read_text()
+    daemon.stop(signal.SIGTERM)
+    daemon.start()
+    assert "whose key is gone" not in daemon.gpushare("daemon", "status").stdout
+    assert len(daemon.json("audit", "ls", "--action", "audit.rekeyed")["items"]) == 1
 
 
 def test_what_a_crash_kept_from_the_audit_log_is_added_once(daemon):

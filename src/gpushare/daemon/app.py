@@ -73,7 +73,7 @@ async def _serve(settings: Settings, step: Step, reread: Reread, *, accept_loss:
         assert audit is not None
         # Before the first pass, so that what it does is recorded.
         missed = store.events.since(store.audited.event) if store.audited else ()
-        audit.start(settings, boot_id(), missed)
+        parts.start_comparison.add(audit.start(settings, boot_id(), missed))
         if (note := store.restored) is not None:
             parts.bus.publish("state.restored", restored_message(note))
             store.forget_restore()

@@ -170,6 +170,11 @@ _AUDIT = (
         level=Severity.ERROR,
     ),
     EventType(
+        type="audit.rekeyed",
+        when="The key that signed the audit log is gone; another key signs now",
+        level=Severity.ERROR,
+    ),
+    EventType(
         type="audit.recovered",
         when="The last lines of the audit log were incomplete; they were cut off",
         level=Severity.WARNING,

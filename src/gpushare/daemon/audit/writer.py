@@ -28,6 +28,7 @@ from .entries import RecordDraft, digest, of_deed, of_event
 
 _MOST_WAITING = 10_000  # records in memory while the disk is full
 _CHANGES_NOTHING = frozenset({"POST /v1/plan"})
+_WRONG = frozenset({"audit.missing", "audit.damaged", "audit.rekeyed"})  # loss, not a crash
 _log = structlog.get_logger()
 Refusals = Callable[[Caller, str], None]
 _Key = tuple[int | None, str | None, str, str]
@@ -45,8 +46,10 @@ class AuditWriter:
         self._lost = 0
         self._dedupe: Dedupe[_Key, RecordDraft] = Dedupe(clock.elapsed)
 
-    def start(self, settings: Settings, boot: str = "", missed: Iterable[Event] = ()) -> None:
-        """Record every event and call from now on.
+    def start(
+        self, settings: Settings, boot: str = "", missed: Iterable[Event] = ()
+    ) -> tuple[str, ...]:
+        """Record every event and call from now on; returns what is wrong with the log.
 
         `missed`: events of an earlier daemon that was killed before it recorded them.
         """
@@ -57,7 +60,9 @@ class AuditWriter:
         self._daemon(STARTED, {"settings": digest(settings), BOOT: boot})
         with suppress(GpushareError):  # tried again with the next record
             self.log.head("start")
+        wrong = [it for it in self.log.found if it.action in _WRONG]
         self.settle()
+        return tuple(f"audit log: {_message(it)}" for it in wrong)
 
     def stop(self) -> None:
         """Write what was only counted, and a last head.

@@ -13,6 +13,7 @@ CONTINUED = "audit.continued"  # the first record of a file
 RECOVERED = "audit.recovered"  # after lines that were cut off; `torn` is their SHA-256
 MISSING = "audit.missing"  # the log does not end where it ended last
 DAMAGED = "audit.damaged"  # a record near the end of the log was changed
+REKEYED = "audit.rekeyed"  # another key signs than the one of the newest head
 STUCK = "audit.stuck"  # a file could not be rotated
 REMOVED = "audit.removed"  # a file was deleted to bound the log; `until`, `last`: its last record
 COVERS = frozenset({RECOVERED, CONTINUED})  # account for lines before them that are no records

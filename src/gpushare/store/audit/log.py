@@ -38,6 +38,7 @@ from .chain import (
     MISSING,
     OPENED,
     RECOVERED,
+    REKEYED,
     REMOVED,
     STUCK,
     line,
@@ -51,7 +52,7 @@ from .chain import (
 from .files import Files, lines_backwards
 from .marks import Marks
 from .signing import Signer
-from .witness import flaw_at_end
+from .witness import flaw_at_end, newest_key
 
 DAEMON = Actor(user="daemon")
 _PATIENCE = timedelta(days=1)  # before rotation is tried again after it failed
@@ -152,7 +153,7 @@ class Log:
     def _resume(self) -> None:
         """Continue where the last daemon stopped, and report if the log does not end there."""
         path, mark = self.files.path, self._marks.get(self.files.path)
-        flaw = flaw_at_end(path)
+        flaw, replaced = flaw_at_end(path), self._replaced_key()
         junk = self._file.cut_off()
         if last := self.files.last():
             self._end = Mark(seq=last.seq, hash=last.hash)
@@ -170,6 +171,13 @@ class Log:
             self._report(MISSING, {"why": wrong})
         if flaw:
             self._report(DAMAGED, {"why": flaw})
+        if replaced:
+            self._report(REKEYED, {"why": f"heads were signed by {replaced}, whose key is gone"})
+
+    def _replaced_key(self) -> str:
+        """The key of the newest signed head, if another one signs now; else empty."""
+        key = newest_key(self.files) if self.signer.key else ""
+        return "" if key == self.signer.key else key
 
     def _disagreement(self, mark: Mark | None) -> str:
         """How the files differ from the mark; empty if they do not."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from gpushare.model.audit import Record
 
-from .chain import COVERS, digest, read, torn
+from .chain import COVERS, digest, is_head, read, torn
 from .files import Files, lines_backwards
 
 EVENT, BOOT = "event", "boot"  # keys of a record's detail
@@ -66,6 +66,15 @@ def policy_revision(action: str, message: str) -> int:
     """The revision of the policy that an event is about; 0: of none."""
     found = _REVISION.match(message) if action == "policy.changed" else None
     return int(found[1]) if found else 0
+
+
+def newest_key(files: Files) -> str:
+    """The key of the newest signed head among the newest records; empty if there is none."""
+    with suppress(OSError):
+        for record in islice(files.backwards(), _MOST):
+            if is_head(record) and record.detail.get("signature"):
+                return record.detail.get("key", "")
+    return ""
 
 
 def flaw_at_end(log: Path) -> str:
