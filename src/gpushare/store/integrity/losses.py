@@ -57,11 +57,7 @@ def find_losses(
         raise _unreadable(database.path, essential)
     gone = lost_policy(database, audited.policy if audited else 0)
     if gone and not (accept or restored):
-        raise StateLostError(
-            f"{database.path} has lost the policy in force",
-            gone.why,
-            f"put a backup back: gpushare restore FILE, {_ACCEPT}",
-        )
+        raise _without_policy(database.path, gone.why)
     put_aside(database, bad_rows)
     if gone:
         raise_revision(database, gone.revision)
@@ -97,6 +93,14 @@ def _lost(what: str, known: int, found: int) -> str:
     return (
         f"{what} was event {known}, the file ends with event {found}: its "
         "write-ahead log is gone, or an older copy was put back"
+    )
+
+
+def _without_policy(path: Path, why: str) -> StateLostError:
+    return StateLostError(
+        f"{path} has lost the policy in force",
+        why,
+        f"put a backup back: gpushare restore FILE, {_ACCEPT}",
     )
 
 
