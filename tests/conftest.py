@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from gpushare.store import Store
@@ -28,6 +29,15 @@ from support.daemon import until as poll_until
 from support.disk import Disk
 from support.machine import Machine, real, simulated
 
+# Without this structlog renders each traceback with rich, which takes a second.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.set_exc_info,
+        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S"),
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 REAL_GPU = os.environ.get("GPUSHARE_TEST_GPU") == "1"
 SLOW = os.environ.get("GPUSHARE_TEST_SLOW") == "1"
 

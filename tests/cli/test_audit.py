@@ -138,7 +138,7 @@ def test_following_has_no_end_so_it_is_no_document(shared: Daemon):
 
 
 def test_a_terminal_is_not_written_to_by_names(used: Daemon):
-    used.gpushare("rm", "\x1b[31mred\nline")
+    used.gpushare("token", "revoke", "\x1b[31mred\nline")
 
     shown = used.gpushare("audit", "ls", "--action", "DELETE").stdout
     assert "\x1b" not in shown

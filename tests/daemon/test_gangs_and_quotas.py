@@ -110,7 +110,7 @@ def test_a_reservation_that_cannot_be_kept_is_refused_at_once(world, state):
         await daemon.create(60, name="forever")
         with pytest.raises(NoCapacityError):
             await daemon.create(60, name="demo", at=at, ttl=HOUR)
-        assert await daemon.service.shares(ME) == [await daemon.show("forever")]
+        assert await daemon.service.shares(ME) == (await daemon.show("forever"),)
 
     live(world, state, story)
 
@@ -180,7 +180,7 @@ def test_above_its_limit_a_tenant_gets_nothing_at_all(world, state):
         govern(daemon, limit=Amount(memory=Bytes(10 * GIB)))
         with pytest.raises(QuotaError):
             await daemon.create(20, name="big", tenant=Tenant("lab"))
-        assert await daemon.service.shares(ME) == []
+        assert await daemon.service.shares(ME) == ()
 
     live(world, state, story)
 

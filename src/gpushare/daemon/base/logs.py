@@ -40,4 +40,8 @@ def _readable(_: object, __: str, event: EventDict) -> EventDict:
 def _rendered(form: str) -> tuple[Processor, ...]:
     if form == "json":
         return (structlog.processors.JSONRenderer(),)
-    return _readable, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    # Not structlog's choice, which prints local variables, and takes a second, where rich is
+    # installed.
+    return _readable, structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
