@@ -31,7 +31,9 @@ class ObservedMachine:
             await self._see()
 
     async def _see(self) -> None:
-        machine = await self._look()
+        self._put(await self._look())
+
+    def _put(self, machine: Machine) -> None:
         # What is equal stays the same value: then whatever was made from it is still right.
         if machine != self.latest:
             self.latest = machine
@@ -43,7 +45,7 @@ class ObservedMachine:
 
     def put_cordons(self) -> None:
         """Make `latest` agree with the cordons that are stored now."""
-        self.latest = self._with_cordons(self.latest)
+        self._put(self._with_cordons(self.latest))
 
     def _with_cordons(self, machine: Machine) -> Machine:
         cordons = [stored.cordon for stored in self._cordons.all()]
