@@ -77,7 +77,6 @@ def say(program, line: str) -> Any:
     return json.loads(program.stdout.readline())
 
 
-@pytest.mark.xfail(reason="runs of two programs that end in one pass are not counted", strict=False)
 def test_programs_make_profiles_alone_and_next_to_each_other(quick):
     with training(quick, "--name", "one", "-m", "4GiB"):
         until(lambda: ("train.py", "") in pairs(quick), "it to be seen alone")

@@ -30,17 +30,17 @@ _SYSTEMD = " ".join(
 )
 _INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
-mkdir -p /proc /low /high /root
+mkdir -p /proc /low /high /disk
 mount -t proc proc /proc
 for module in %s; do insmod /$module.ko 2>/dev/null; done
 mount -t 9p -o trans=virtio,version=9p2000.L,ro host /low
 mount -t tmpfs memory /high
 mkdir /high/upper /high/work
-mount -t overlay -o lowerdir=/low,upperdir=/high/upper,workdir=/high/work root /root
-cp -a /overlay/. /root/
+mount -t overlay -o lowerdir=/low,upperdir=/high/upper,workdir=/high/work root /disk
+cp -a /overlay/. /disk
 # systemd takes this for a container otherwise.
-rm -f /root/.dockerenv /root/run/.containerenv
-exec switch_root /root /lib/systemd/systemd
+cd /disk && rm -f .dockerenv run/.containerenv
+exec switch_root /disk /lib/systemd/systemd
 """
 _TARGET = """[Unit]
 Requires=basic.target

@@ -24,23 +24,31 @@ class Rendered(NamedTuple):
 
 
 class Lists:
-    """Bodies of lists, rendered once as long as the service answers with the same tuple."""
+    """Bodies of lists, rendered once as long as the service answers with the same values."""
 
     def __init__(self) -> None:
-        self._rendered: OrderedDict[int, tuple[tuple[Any, ...], Rendered]] = OrderedDict()
+        self._rendered: OrderedDict[tuple[type, int], tuple[Value, Rendered]] = OrderedDict()
 
     def body(self, answer: Value) -> Rendered:
         """A list's; another answer is rendered each time."""
         items = getattr(answer, "items", None)
         if not isinstance(items, tuple):
             return _body(answer)
-        # The tuple is kept too, so no other one can get its identity.
-        kept = self._rendered.get(id(items))
-        if kept is None:
-            kept = self._rendered[id(items)] = items, _body(answer)
+        # All empty tuples are one, so the kind of the answer is part of the key.
+        key = type(answer), id(items)
+        kept = self._rendered.get(key)
+        if kept is None or not _same(kept[0], answer):
+            # The answer is kept too, so no other tuple can get the identity of its items.
+            kept = self._rendered[key] = answer, _body(answer)
             if len(self._rendered) > _MOST_LISTS:
                 self._rendered.popitem(last=False)
         return kept[1]
+
+
+def _same(one: Value, other: Value) -> bool:
+    """Whether two lists of the same items are equal in what else they have."""
+    names = (name for name in one.__struct_fields__ if name != "items")
+    return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def _body(answer: Value) -> Rendered:
