@@ -8,13 +8,12 @@ import sqlite3
 import zipfile
 from contextlib import closing
 from dataclasses import replace as with_
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from msgspec.structs import replace
 
-from gpushare.model.access.role import Role
-from gpushare.model.access.token import Token, TokenId
+from gpushare.model.access.token import TokenId
 from gpushare.model.audit import Mark
 from gpushare.model.errors import (
     BackupError,
@@ -31,6 +30,7 @@ from gpushare.store.audit import DAEMON, Log, signer
 from gpushare.store.backup import STATE, Here, Living, Restore, copied, packed
 from support.older_state import older_state
 from support.shares import stored as share
+from support.tokens import stored_token
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 GPUS = (GpuId("GPU-1"),)
@@ -39,19 +39,6 @@ HERE = Here(machine="m", operator=os.geteuid(), gpus=GPUS, living=())
 
 def policy(shares):
     return Policy(tenants={Tenant("lab"): TenantSpec(shares=shares)})
-
-
-def token(name):
-    return Token(
-        id=TokenId(name),
-        user="lin",
-        uid=1000,
-        role=Role.USER,
-        scopes=(),
-        maker=1000,
-        created=NOW,
-        expires=NOW + timedelta(days=1),
-    )
 
 
 def held(number):
@@ -64,7 +51,7 @@ def fill(store):
         store.shares.add(held(number))
         store.events.add(NOW, "share.queued", "requested by lin", share=share(number).id)
     for name in ("kept", "revoked"):
-        store.tokens.add(token(name), b"x" * 32)
+        store.tokens.add(stored_token(name), b"x" * 32)
     store.policy.put(policy(3), "root", NOW)
     store.events.add(NOW, "policy.changed", "revision 1 by root")
 
@@ -114,7 +101,7 @@ def change(state):
     """What happens after the backup."""
     with closing(Store(state, boot="this")) as store:
         store.tokens.remove(TokenId("revoked"))
-        store.tokens.add(token("later"), b"y" * 32)
+        store.tokens.add(stored_token("later"), b"y" * 32)
         store.policy.put(policy(5), "root", NOW)
         store.shares.add(held(7))
         store.shares.move(share(0).id, State.RELEASED)

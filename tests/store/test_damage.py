@@ -6,14 +6,12 @@ import random
 import shutil
 import sqlite3
 from contextlib import closing, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gpushare.model.access.role import Role
-from gpushare.model.access.token import Token, TokenId
 from gpushare.model.errors import GpushareError, StateError
 from gpushare.model.ids import GpuId, Tenant
 from gpushare.model.operations.cordon import Cordon
@@ -25,6 +23,7 @@ from gpushare.model.units import Bytes
 from gpushare.store import Act, Charge, Intent, Store, StoredCordon
 from gpushare.store.audit import DAEMON, Log, signer
 from support.shares import stored as share
+from support.tokens import stored_token
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 SEEDS = int(os.environ.get("GPUSHARE_TEST_SEEDS", "30"))
@@ -60,7 +59,7 @@ def fill(store: Store, log: Log) -> None:
         [Profile(program=f"p{n}", beside="", seconds=9.0, work=2.0 * n) for n in range(20)], NOW
     )
     for name in ("one", "two", "three"):
-        store.tokens.add(token(name), name.encode() * 8)
+        store.tokens.add(stored_token(name), name.encode() * 8)
     policy = Policy(tenants={Tenant("lab"): TenantSpec(shares=3)})
     store.policy.put(policy, "root", NOW)
     decision = Decision(grants=(), mechanisms=())
@@ -74,19 +73,6 @@ def fill(store: Store, log: Log) -> None:
 
 def _verified() -> Verification:
     return Verification(at=NOW, driver="580.1", ok=True)
-
-
-def token(name: str) -> Token:
-    return Token(
-        id=TokenId(name),
-        user="lin",
-        uid=1000,
-        role=Role.USER,
-        scopes=(),
-        maker=1000,
-        created=NOW,
-        expires=NOW + timedelta(days=1),
-    )
 
 
 def rows(folder: Path) -> dict[str, set[tuple[Any, ...]]]:

@@ -5,44 +5,31 @@ import random
 import shutil
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gpushare.model.access.role import Role
-from gpushare.model.access.token import Token, TokenId
+from gpushare.model.access.token import TokenId
 from gpushare.model.errors import StateCorruptError, StateError, StateLostError
 from gpushare.model.ids import Tenant
 from gpushare.model.policy.tenant import Policy, TenantSpec
 from gpushare.model.share import Decision, State
 from gpushare.store import Act, Intent, Store
 from support.shares import stored as share
+from support.tokens import stored_token
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 MOST_LOG = 1024**2  # bytes
 POLICY = Policy(tenants={Tenant("lab"): TenantSpec(shares=3)})
 
 
-def token(name: str) -> Token:
-    return Token(
-        id=TokenId(name),
-        user="lin",
-        uid=1000,
-        role=Role.USER,
-        scopes=(),
-        maker=1000,
-        created=NOW,
-        expires=NOW + timedelta(days=1),
-    )
-
-
 def fill(store: Store) -> None:
     for number in range(20):
         store.shares.add(share(number, State.RELEASED if number % 3 else State.QUEUED))
         store.events.add(NOW, "share.queued", "requested by lin", share=share(number).id)
-    store.tokens.add(token("one"), b"x" * 32)
+    store.tokens.add(stored_token("one"), b"x" * 32)
     store.policy.put(POLICY, "root", NOW)
     store.events.add(NOW, "policy.changed", "revision 1 by root")
 
