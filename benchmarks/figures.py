@@ -11,7 +11,6 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
-from benchmarks import peers
 from benchmarks.results_of import (
     DEFAULT,
     GRACE_US,
@@ -57,7 +56,7 @@ def plain(axes: Axes) -> None:
 
 
 def scatter(axes: Axes, rows: list[Row], pair: tuple[str, str], kind: str) -> None:
-    """Right and low is good. Hollow: measured before, in the same harness."""
+    """Right and low is good."""
     for row in rows:
         if kind not in row:
             continue
@@ -67,11 +66,6 @@ def scatter(axes: Axes, rows: list[Row], pair: tuple[str, str], kind: str) -> No
         axes.plot(row["be_share"], ratio, marker, color=colour, label=label)
         if not row["saturated"]:
             axes.vlines(row["be_share"], row[kind]["low"], row[kind]["high"], color=colour)
-    for peer in peers.COLOCATION.get(pair, ()):
-        name = peer.name.split(",")[0]
-        colour = "tab:purple" if name == "XSched" else "tab:pink"
-        ratio = getattr(peer, kind)
-        axes.plot(peer.be, ratio, "s", mfc="none", color=colour, label=f"{name} (before)")
     axes.axhline(1.0, color="black", linewidth=0.5)
     axes.set_yscale("log")
     plain(axes)

@@ -200,8 +200,8 @@ def peers_table(_folder: Path) -> str:
     return table(
         ["service", "job", "system", "response p99 / solo", "service p99 / solo", "job / solo"],
         (
-            [lc, be, peer.name, peer.response, peer.service, f"{peer.be:.2f}"]
-            for (lc, be), found in peers.COLOCATION.items()
+            [*pair, peer.name, peer.response, peer.service, f"{peer.be:.2f}"]
+            for pair, found in peers.COLOCATION.items()
             for peer in found
         ),
     )
@@ -211,6 +211,7 @@ def caps_table(folder: Path) -> str | None:
     found = part(folder, "caps") or {}
     head = ["over", "program", "neighbour", "limit", "delivered", "error", "changed after"]
     rows = [[base, *_cap(row)] for base, each in found.items() for row in each["rows"]]
+    rows += [_threads(row) for each in found.values() for row in each["mps_threads"]]
     if not rows:
         return None
     return table([*head, "converged", "neighbour got", "SM clock"], rows)
@@ -228,13 +229,15 @@ def _cap(row: Row) -> list[object]:
     ]  # fmt: skip
 
 
-def caps_peers_table(folder: Path) -> str:
-    rows = [[*row[:2], f"{row[2]} %", f"{row[3]} %", "before"] for row in peers.CAPS]
-    for each in (part(folder, "caps") or {}).values():
-        for row in each["mps_threads"]:
-            limit, got = f"{row['limit']} %", f"{row['delivered']:.1f} %"
-            rows.append(["MPS threads", row["program"], limit, got, "in this run"])
-    return table(["system", "program", "limit", "delivered", "measured by us"], rows)
+def _threads(row: Row) -> list[object]:
+    limit, got = row["limit"], row["delivered"]
+    told = [f"{limit} %", f"{got:.1f} %", f"{got - limit:+.1f}"]
+    return ["mps, its own percentage", row["program"], "none", *told, *[NOTHING] * 4]
+
+
+def caps_peers_table(_folder: Path) -> str:
+    rows = [[*row[:2], f"{row[2]} %", f"{row[3]} %"] for row in peers.CAPS]
+    return table(["system", "job", "limit", "delivered"], rows)
 
 
 def suspend_table(folder: Path) -> str | None:
