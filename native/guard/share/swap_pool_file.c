@@ -15,6 +15,8 @@
 #include "share/prefault.h"
 #include "share/swap_pool.h"
 
+#define STEP (1ull << 30) /* of prefaulting */
+
 enum { HEADER = offsetof(struct gs_swap_pool, owner) };
 
 struct pool {
@@ -133,12 +135,9 @@ GS_EXPORT int gpushare_swap_pool_enable(const char *folder, uint64_t bytes)
     return result;
 }
 
-static int64_t prefault(const struct pool *pool, uint64_t units, unsigned threads)
+static int prefault(const struct pool *pool, uint64_t until, unsigned threads)
 {
     uint64_t unit = pool->copy->unit, from = pool->copy->ready;
-    uint64_t until = units < pool->copy->count ? units : pool->copy->count;
-    if (until <= from)
-        return (int64_t)(from * unit);
     size_t bytes = (until - from) * unit;
     void *at =
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, pool->data, (off_t)(from * unit));
@@ -149,18 +148,30 @@ static int64_t prefault(const struct pool *pool, uint64_t units, unsigned thread
     munmap(at, bytes);
     if (error)
         return -error;
-    return WRITE(pool, ready, (uint32_t)until) ? (int64_t)(until * unit) : -EIO;
+    return WRITE(pool, ready, (uint32_t)until) ? 0 : -EIO;
 }
 
+/* The number of units that are ready after the next step towards `bytes`. */
+static uint64_t next_ready(const struct gs_swap_pool *pool, uint64_t bytes)
+{
+    uint64_t next = pool->ready + (STEP > pool->unit ? STEP / pool->unit : 1);
+    uint64_t most = bytes / pool->unit < pool->count ? bytes / pool->unit : pool->count;
+    return next < most ? next : most;
+}
+
+/* In steps, so that programs register the first units while the others are being made. */
 GS_EXPORT int64_t gpushare_swap_pool_prefault(const char *folder, uint64_t bytes, unsigned threads)
 {
     struct pool pool;
-    int64_t result = enter(folder, &pool);
+    int result = enter(folder, &pool);
     if (result < 0)
         return result;
-    result = prefault(&pool, bytes / pool.copy->unit, threads);
+    while (result == 0 && next_ready(pool.copy, bytes) > pool.copy->ready)
+        if ((result = prefault(&pool, next_ready(pool.copy, bytes), threads)) == 0)
+            result = read_table(&pool);
+    int64_t ready = (int64_t)(pool.copy->ready * pool.copy->unit);
     leave(&pool);
-    return result;
+    return result < 0 ? result : ready;
 }
 
 /* Held until the table is closed. */
