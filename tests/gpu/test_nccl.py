@@ -9,7 +9,7 @@ import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -43,18 +43,10 @@ group.destroy_process_group()
 DEBUG = {"NCCL_DEBUG": "INFO", "NCCL_DEBUG_SUBSYS": "INIT,P2P", "NCCL_NVLS_ENABLE": "0"}
 
 
-@pytest.fixture
-def pair(short_path: Path) -> Iterator[Daemon]:
-    """A daemon on a machine with two GPUs and PyTorch."""
+@pytest.fixture(autouse=True)
+def torch_is_there() -> None:
     if importlib.util.find_spec("torch") is None:
         pytest.skip("torch is not installed")
-    listed = real().run("nvidia-smi", "-L").stdout
-    if listed.count("GPU ") < 2:
-        pytest.skip("needs two GPUs")
-    found = Daemon(real(), short_path)
-    found.start()
-    yield found
-    found.stop()
 
 
 def ranks(
