@@ -37,6 +37,10 @@ COLOURS = {
     "gpushare/mps": "tab:blue",
     "gpushare/mps+50": "tab:cyan",
     "gpushare/time-slice": "tab:green",
+    "hami-core+30": "tab:pink",
+    "hami-core+50": "hotpink",
+    "xsched+4/2": "tab:purple",
+    "xsched+16/8": "mediumpurple",
 }
 
 
@@ -60,7 +64,7 @@ def scatter(axes: Axes, rows: list[Row], pair: tuple[str, str], kind: str) -> No
     for row in rows:
         if kind not in row:
             continue
-        colour, marker = COLOURS[row["configuration"]], "x" if row["saturated"] else "o"
+        colour, marker = COLOURS.get(row["configuration"]), "x" if row["saturated"] else "o"
         label = row["configuration"] + (" (saturated)" if row["saturated"] else "")
         ratio = row[kind]["p99_ratio"]
         axes.plot(row["be_share"], ratio, marker, color=colour, label=label)

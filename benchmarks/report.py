@@ -23,6 +23,8 @@ MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def _ratio(row: Row, kind: str) -> str:
+    if "missing" in row and kind == "response":
+        return str(row["missing"])
     if kind not in row:
         return NOTHING
     if row["saturated"] and kind == "response":
@@ -32,6 +34,8 @@ def _ratio(row: Row, kind: str) -> str:
 
 
 def _outputs(row: Row) -> str:
+    if "missing" in row:
+        return NOTHING
     wrong = row["wrong_requests"] + row["wrong_checks"]
     if wrong:
         return f"{wrong} WRONG"
@@ -46,7 +50,9 @@ def _ours(row: Row) -> str:
 def _order(row: Row) -> tuple[bool, str, str, float, int]:
     """The headline's pairs first."""
     pair = (row["lc"], row["be"])
-    return pair not in HEADLINE, *pair, -row["load"], NAMES.index(row["configuration"])
+    name = row["configuration"]
+    place = NAMES.index(name) if name in NAMES else len(NAMES)
+    return pair not in HEADLINE, *pair, -row["load"], place
 
 
 def colocation_table(folder: Path) -> str | None:
@@ -68,16 +74,20 @@ def _sharing(rows: list[Row]) -> str | None:
         (
             [
                 row["lc"], row["be"], row["load"], _ours(row), _ratio(row, "response"),
-                _ratio(row, "service"), f"{row['be_share']:.2f}", row["requests"], _outputs(row),
+                _ratio(row, "service"), _share(row), row.get("requests", NOTHING), _outputs(row),
             ]
             for row in rows
         ),
     )  # fmt: skip
 
 
+def _share(row: Row) -> str:
+    return f"{row['be_share']:.2f}" if "be_share" in row else NOTHING
+
+
 def solo_table(folder: Path) -> str | None:
     found: dict[tuple[str, float], Row] = {}
-    for row in sorted(colocation(folder), key=lambda row: row["requests"]):
+    for row in sorted(colocation(folder), key=lambda row: row.get("requests", 0)):
         if "response" in row:
             found[row["lc"], row["load"]] = row  # the most requests come last
     head = ["service", "load", "response p50, p99", "service p50, p99"]

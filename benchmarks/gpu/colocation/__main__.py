@@ -2,6 +2,7 @@
 """`python -m benchmarks.gpu.colocation`: all of it, or the part that the options name."""
 
 import argparse
+import os
 import sys
 import time
 from itertools import groupby
@@ -9,8 +10,10 @@ from itertools import groupby
 from benchmarks.gpu.machine import smoke
 
 from . import configurations
+from .check_peers import check
 from .configurations import Configuration
 from .run import Plan, measure
+from .systems import PEERS
 
 PAIRS = "bert:resnet50,llm:gpt"
 
@@ -33,6 +36,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sequential", action="store_true", help="few programs at once")
     parser.add_argument("--into", default="colocation", help="the file of results: NAME.json")
     parser.add_argument("--limit", type=float, default=570.0, help="stop after so many seconds")
+    parser.add_argument(
+        "--peers",
+        default=os.environ.get(PEERS, ""),
+        help=f"the folder of other systems' builds, else what {PEERS} names",
+    )
+    parser.add_argument(
+        "--check-peers", action="store_true", help="only say in a minute whether they work here"
+    )
     return parser.parse_args()
 
 
@@ -54,6 +65,9 @@ def stages(chosen: list[Configuration], sequential: bool) -> list[list[Configura
 
 def main() -> int:
     options = arguments()
+    os.environ[PEERS] = options.peers
+    if options.check_peers:
+        return check()
     chosen = configurations.chosen(options.configurations.split(","))
     varied = (_numbers(each) for each in (options.quanta, options.graces, options.slices))
     chosen = configurations.variants(chosen, *varied)

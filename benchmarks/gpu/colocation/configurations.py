@@ -3,7 +3,11 @@
 
 from dataclasses import dataclass, replace
 
+from .systems import SYSTEMS, System
+
 SLICE_US, SERVICE_SLICE_US = 80, 10_000
+
+JobKind = tuple[bool, int | None, str]
 
 
 @dataclass(frozen=True)
@@ -11,6 +15,7 @@ class Configuration:
     """`quantum_us`, `grace_us` and `slice_us` (the job's) are the guard's; grace 0 lets it learn.
 
     Slices matter where contexts take turns; 0 leaves the driver's, to the service as well.
+    `system` is another one than gpushare; `setting` is what its job gets.
     """
 
     name: str
@@ -21,20 +26,22 @@ class Configuration:
     quantum_us: int = 150
     grace_us: int = 0
     slice_us: int = SLICE_US
+    system: System | None = None
+    setting: str = ""
 
     @property
-    def stage(self) -> tuple[bool, bool]:
+    def stage(self) -> tuple[bool, bool, str]:
         """Configurations of one stage share their programs, as far as these differ in nothing."""
-        return self.mps, self.guard
+        return self.mps, self.guard, self.system.name if self.system else ""
 
     @property
     def headline(self) -> bool:
         return self.guard and self.threads is None
 
     @property
-    def job(self) -> tuple[bool, int | None]:
+    def job(self) -> JobKind:
         """What makes a best-effort program of its own necessary."""
-        return self.client_priority, self.threads
+        return self.client_priority, self.threads, self.setting
 
     @property
     def service_slice_us(self) -> int:
@@ -50,12 +57,23 @@ class Configuration:
         return edits
 
 
+def of_system(name: str) -> Configuration:
+    """`SYSTEM+SETTING`, for any setting that the system has."""
+    system, _, setting = name.partition("+")
+    found = SYSTEMS.get(system)
+    if found is None or not found.setting.fullmatch(setting):
+        raise ValueError(f"no such configuration: {name}")
+    return Configuration(name, system=found, setting=setting)
+
+
+PEERS = ("hami-core+30", "hami-core+50", "xsched+4/2", "xsched+16/8")
 ALL = (
     Configuration("time-slice"),
     Configuration("mps", mps=True),
     Configuration("mps+priority", mps=True, client_priority=True),
     Configuration("mps+priority+50", mps=True, client_priority=True, threads=50),
     Configuration("mps+priority+25", mps=True, client_priority=True, threads=25),
+    *map(of_system, PEERS),
     Configuration("gpushare/mps", mps=True, guard=True, client_priority=True),
     *(
         Configuration(f"gpushare/mps+{n}", mps=True, guard=True, client_priority=True, threads=n)
@@ -68,7 +86,7 @@ DEFAULT = tuple(each.name for each in ALL if not each.name.startswith("gpushare/
 
 def chosen(names: list[str]) -> list[Configuration]:
     known = {each.name: each for each in ALL}
-    return [known[name] for name in names]
+    return [known.get(name) or of_system(name) for name in names]
 
 
 def variants(

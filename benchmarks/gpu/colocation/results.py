@@ -14,11 +14,14 @@ def empty() -> dict[str, Any]:
 
 
 class Results:
-    """`part` names the file: what is to be compared is measured together and is in one file."""
+    """`part` names the file: what is to be compared is measured together and is in one file.
 
-    def __init__(self, part: str) -> None:
-        self._part = part
-        self._body: dict[str, Any] = machine.load(part) or empty()
+    Without a part nothing is written.
+    """
+
+    def __init__(self, part: str | None) -> None:
+        self._part, self._added = part, list[dict[str, Any]]()
+        self._body: dict[str, Any] = (part and machine.load(part)) or empty()
 
     @property
     def rates(self) -> dict[str, float]:
@@ -32,11 +35,27 @@ class Results:
         found: dict[str, Any] = self._body["jobs"]
         return found
 
+    @property
+    def added(self) -> list[dict[str, Any]]:
+        """The rows of this command."""
+        return self._added
+
+    def has(self, key: dict[str, Any]) -> bool:
+        """Whether this command has added the row."""
+        return any(_same(each, key) for each in self._added)
+
     def add(self, row: dict[str, Any], table: str = "rows") -> None:
         rows: list[dict[str, Any]] = self._body[table]
-        rows[:] = [each for each in rows if any(each.get(k) != row.get(k) for k in KEY)]
+        rows[:] = [each for each in rows if not _same(each, row)]
         rows.append({**row, **machine.stamp()})
+        if table == "rows":
+            self._added.append(row)
         self.save()
 
     def save(self) -> None:
-        machine.save(self._part, self._body, MODULE)
+        if self._part:
+            machine.save(self._part, self._body, MODULE)
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(one.get(name) == other.get(name) for name in KEY)

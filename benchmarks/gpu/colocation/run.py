@@ -28,7 +28,7 @@ class Plan:
     alone: bool
     deadline: float
     settle: float
-    part: str
+    part: str | None
 
     @property
     def services(self) -> list[str]:
@@ -114,12 +114,15 @@ class Case:
         own = self.configuration
         names = ("quantum_us", "grace_us", "slice_us") if own.guard else ()
         guard = {name: getattr(own, name) for name in names}
+        system = own.system
+        version = {"version": system.version} if system and system.built else {}
         return {
             "lc": self.lc,
             "be": self.be,
             "configuration": own.name,
             "load": self.load,
             **guard,
+            **version,
         }
 
 
@@ -224,7 +227,7 @@ def alone(here: Stage, of: list[Configuration], known: Solo, results: Results, p
 
 def go(here: Stage, of: list[Configuration], known: Solo, results: Results, plan: Plan) -> bool:
     """False when the time was up before everything was measured."""
-    if plan.alone and (of[0].guard or of[0].mps):
+    if plan.alone and of[0].stage != NATIVE.stage:
         alone(here, of, known, results, plan)
     for case in cases(of, results, plan):
         seeds = plan.seeds_of(case.configuration)
@@ -240,17 +243,34 @@ def go(here: Stage, of: list[Configuration], known: Solo, results: Results, plan
 def attempt(of: list[Configuration], known: Solo, results: Results, plan: Plan) -> bool:
     """A stage that fails does not take the others with it."""
     say("stage " + ", ".join(dict.fromkeys(each.name for each in of)))
+    system = of[0].system
+    if system and not system.built:
+        without(of, results, plan, "not built")
+        return True
     try:
         with stage(of, plan.services, plan.jobs) as here:
             return go(here, of, known, results, plan)
     except (RuntimeError, OSError) as error:
         say(f"  failed: {error}")
+        if system:
+            without(of, results, plan, "failed")
         return False
 
 
+def without(of: list[Configuration], results: Results, plan: Plan, why: str) -> None:
+    """Rows of another system that were not measured, unless this command has measured them."""
+    for case in cases(of, results, plan):
+        if not results.has(case.key()):
+            results.add({**case.key(), "missing": why})
+            say(f"  {case.lc} + {case.be} at {case.load}, {case.configuration.name}: {why}")
+
+
 def measure(plan: Plan) -> int:
+    return measure_into(Results(plan.part), plan)
+
+
+def measure_into(results: Results, plan: Plan) -> int:
     """Native configurations come first: they share their programs with the runs alone."""
-    results = Results(plan.part)
     native = next((each for each in plan.stages if each[0].stage == NATIVE.stage), [])
     say("stage time-slice")
     with stage(native or [NATIVE], plan.services, plan.jobs) as here:

@@ -11,8 +11,9 @@ from benchmarks.gpu import machine, mps
 from benchmarks.gpu.gpu_page import HIGH, LOW, GpuPage, Policy
 from benchmarks.gpu.share import Share, guarded, library
 
-from .configurations import Configuration
+from .configurations import Configuration, JobKind
 from .process import Jobs, Services
+from .systems import Started, started
 
 GIB = 1 << 30
 CONTEXT = 527 << 20  # what a context costs on an H200; nothing here comes near a limit
@@ -26,7 +27,7 @@ Counters = dict[str, dict[str, int]]
 @dataclass
 class Stage:
     services: Services
-    jobs: dict[tuple[bool, int | None], Jobs]
+    jobs: dict[JobKind, Jobs]
     page: GpuPage | None
 
     def slot_of(self, configuration: Configuration) -> int:
@@ -78,30 +79,58 @@ def _page(stack: ExitStack) -> GpuPage:
     return GpuPage.create(Path(folder) / "boards", machine.first_gpu()["uuid"], library())
 
 
+@dataclass(frozen=True)
+class _Grounds:
+    """What the programs of one stage stand on."""
+
+    pipe: Mapping[str, str]
+    page: GpuPage | None
+    other: Started | None
+
+    @classmethod
+    def laid(cls, stack: ExitStack, first: Configuration) -> "_Grounds":
+        """In smoke runs there is neither MPS nor guard nor another system."""
+        if machine.smoke():
+            return cls({}, None, None)
+        pipe = stack.enter_context(mps.daemon()) if first.mps else {}
+        page = _page(stack) if first.guard else None
+        other = stack.enter_context(started(first.system)) if first.system else None
+        return cls(pipe, page, other)
+
+    def services(self, stack: ExitStack, names: Sequence[str]) -> Services:
+        if self.page:
+            self.page.set_share(SERVICE_SLOT, Policy(rank=HIGH))
+        share = _share(stack, self.page, SERVICE_SLOT)
+        own = self.other.service if self.other else {}
+        made = Services(names, _environment(share, self.pipe, own))
+        stack.callback(made.end)
+        if self.other:
+            made.ready()  # HAMi-core takes the process that is new on the GPU for its own
+        return made
+
+    def job(self, stack: ExitStack, each: Configuration, names: Sequence[str], slot: int) -> Jobs:
+        if self.page:
+            self.page.set_share(slot, Policy(rank=LOW))
+        own = self.other.job(each.setting) if self.other else each.job_environment
+        made = Jobs(names, _environment(_share(stack, self.page, slot), self.pipe, own))
+        stack.callback(made.end)
+        return made
+
+
 @contextmanager
 def stage(
     configurations: Sequence[Configuration], services: Sequence[str], jobs: Sequence[str]
 ) -> Iterator[Stage]:
-    """All configurations are of one stage. In smoke runs there is neither MPS nor guard."""
+    """All configurations are of one stage."""
     with ExitStack() as stack:
-        real, first = not machine.smoke(), configurations[0]
-        pipe = stack.enter_context(mps.daemon()) if first.mps and real else {}
-        page = _page(stack) if first.guard and real else None
-        if page:
-            page.set_share(SERVICE_SLOT, Policy(rank=HIGH))
-        lc = Services(services, _environment(_share(stack, page, SERVICE_SLOT), pipe))
-        stack.callback(lc.end)
-        made: dict[tuple[bool, int | None], Jobs] = {}
+        grounds = _Grounds.laid(stack, configurations[0])
+        lc = grounds.services(stack, services)
+        made: dict[JobKind, Jobs] = {}
         for each in configurations:
-            if each.job in made:
-                continue
-            slot = FIRST_JOB_SLOT + len(made)
-            if page:
-                page.set_share(slot, Policy(rank=LOW))
-            env = _environment(_share(stack, page, slot), pipe, each.job_environment)
-            made[each.job] = Jobs(jobs, env)
-            stack.callback(made[each.job].end)
-        lc.ready()
+            if each.job not in made:
+                made[each.job] = grounds.job(stack, each, jobs, FIRST_JOB_SLOT + len(made))
+        if not grounds.other:
+            lc.ready()
         for program in made.values():
             program.ready()
-        yield Stage(lc, made, page)
+        yield Stage(lc, made, grounds.page)
