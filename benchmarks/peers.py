@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of other systems from another harness with other models, on one H200, driver 580.
 
-They can be compared with each other, not with the results of this harness: they stand in tables of
+They can be compared with each other, not with the results of this harness: their tables are of
 their own. One seed; windows of 6 s (ResNet-50) and 5 s (GPT). XSched at level 1; HAMi-core with a
 limit on multiprocessors for the job. Their code is no part of this repository.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other systems in the harness of services next to jobs: found, started, or said to be missing."""
+"""Other systems in the harness of services next to jobs: found, started, or shown as missing."""
 
 import sys
 from collections.abc import Iterator, Sequence

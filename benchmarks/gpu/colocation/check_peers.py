@@ -36,7 +36,7 @@ def verdict(row: dict[str, Any], plain: dict[str, Any]) -> str:
         return str(row["missing"])
     wrong = row["wrong_requests"] + row["wrong_checks"]
     answers = f"{row['requests']} of {row['offered']} answers, {wrong} wrong"
-    share = f"the job has {row['be_share']:.2f}, beside time-slicing's {plain['be_share']:.2f}"
+    share = f"the job has {row['be_share']:.2f}, with time-slicing {plain['be_share']:.2f}"
     return f"{row['version'][:12]}: {answers}; {share}; {_effect(row, plain)}"
 
 
@@ -48,7 +48,7 @@ def _effect(row: dict[str, Any], plain: dict[str, Any]) -> str:
     ratios = [each.get("service", {}).get("p99_ratio", float("inf")) for each in (row, plain)]
     gives_way = ratios[0] < ratios[1] and row["be_share"] < plain["be_share"]
     told = "the priority shows" if gives_way else "the priority does NOT show"
-    return f"{told} (service p99 {ratios[0]}, beside {ratios[1]})"
+    return f"{told} (service p99 {ratios[0]}, with time-slicing {ratios[1]})"
 
 
 def check() -> int:

@@ -81,7 +81,7 @@ def _page(stack: ExitStack) -> GpuPage:
 
 @dataclass(frozen=True)
 class _Grounds:
-    """What the programs of one stage stand on."""
+    """What the programs of one stage need first."""
 
     pipe: Mapping[str, str]
     page: GpuPage | None
