@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from gpushare.guard import Flag
-from gpushare.model.units import MIB
+from gpushare.model.units import GIB, MIB
 
 SCENARIOS = [
     "other_processes_map_exports",
@@ -15,14 +15,16 @@ SCENARIOS = [
     "a_ticket_of_a_wrong_size_is_refused",
     "tickets_that_no_exporter_makes_are_refused",
     "an_exporter_that_does_not_answer_ends_in_an_error",
+    "an_importer_asks_again_where_the_listener_went",
     "exports_outlive_closed_sockets",
+    "exports_outlive_closed_sockets_for_many_importers",
     "closing_waits_for_queued_work",
 ]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_memory_is_shown_to_other_processes(guarded, native_test, scenario) -> None:
-    share = guarded(512 * MIB)
+    share = guarded(4 * GIB)
     share.region.set_flags(Flag.MOVABLE)
     ran = share.run(native_test("ipc_test"), scenario)
     assert ran.returncode == 0, ran.stderr

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Memory that one process shows to another: `ipc_test SCENARIO` on a simulated machine, under the
- * guard, in a movable share of 512 MiB.
+ * guard, in a movable share of 4 GiB.
  */
 #include "suspendable.h"
 
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -37,8 +38,8 @@ static void child_ends_well(pid_t child)
     CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
-/* A child that waits for a letter on *from and gives it to importer(); the parent begins. */
-static pid_t with_importer(void (*importer)(const struct letter *), int *to)
+/* A child that begins when a letter is written to *to, and gives it to importer(). */
+static pid_t fork_importer(void (*importer)(const struct letter *), int *to)
 {
     struct letter letter;
     int post[2];
@@ -51,6 +52,13 @@ static pid_t with_importer(void (*importer)(const struct letter *), int *to)
         _exit(0);
     }
     *to = post[1];
+    return child;
+}
+
+/* The parent begins too. */
+static pid_t with_importer(void (*importer)(const struct letter *), int *to)
+{
+    pid_t child = fork_importer(importer, to);
     begin();
     return child;
 }
@@ -180,24 +188,62 @@ static void tickets_that_no_exporter_makes_are_refused(void)
           CUDA_ERROR_MAP_FAILED); /* no process has that name */
 }
 
-/* As a stopped exporter is: its socket takes the request, and nothing answers. */
-static void an_exporter_that_does_not_answer_ends_in_an_error(void)
+/* A ticket of an exporter that is this test. */
+static struct gs_ticket own_ticket(CUipcMemHandle *handle)
 {
     struct gs_ticket ticket = {.magic = GS_TICKET_MAGIC,
-                               .exporter = {.random = {1, 2, 3}},
                                .bytes = 4 * MIB,
                                .asked = 4 * MIB,
                                .count = 1};
+    CHECK(gs_fd_name_make(&ticket.exporter));
+    memcpy(handle, &ticket, sizeof ticket);
+    return ticket;
+}
+
+static int listen_as(const struct gs_ticket *ticket)
+{
+    int listener = gs_fd_listen(&ticket->exporter);
+    CHECK(listener >= 0);
+    return listener;
+}
+
+/* As a stopped exporter is: its socket takes the request, and nothing answers. */
+static void an_exporter_that_does_not_answer_ends_in_an_error(void)
+{
     CUipcMemHandle handle;
     CUdeviceptr at;
-    ticket.exporter.random[15] = (unsigned char)getpid();
-    ticket.exporter.random[14] = (unsigned char)(getpid() >> 8);
-    int listener = gs_fd_listen(&ticket.exporter);
-    CHECK(listener >= 0);
-    memcpy(&handle, &ticket, sizeof ticket);
+    const struct gs_ticket ticket = own_ticket(&handle);
+    int listener = listen_as(&ticket);
     GIVES(cuIpcOpenMemHandle_v2(&at, handle, 1), CUDA_ERROR_MAP_FAILED);
     CHECK(word(&slot()->unmovable) == 0);
     close(listener);
+}
+
+enum { PATIENCE_MS = 60000 };
+
+static void await_importer(int listener)
+{
+    CHECK(poll(&(struct pollfd){.fd = listener, .events = POLLIN}, 1, PATIENCE_MS) == 1);
+}
+
+/* The first listener goes while the importer waits in its queue. */
+static void an_importer_asks_again_where_the_listener_went(void)
+{
+    struct letter letter;
+    struct gs_ipc_request request;
+    int to, none;
+    pid_t child = with_importer(is_refused, &to);
+    const struct gs_ticket ticket = own_ticket(&letter.large);
+    int first = listen_as(&ticket);
+    post(to, &letter);
+    await_importer(first);
+    close(first);
+    int second = listen_as(&ticket);
+    await_importer(second);
+    int peer = gs_fd_accept(second);
+    CHECK(gs_fd_receive(peer, &request, sizeof request, &none) && request.magic == ticket.magic);
+    close(peer); /* which ends the answer */
+    child_ends_well(child);
 }
 
 static void opens_twice(const struct letter *letter)
@@ -210,18 +256,42 @@ static void opens_twice(const struct letter *letter)
 }
 
 /* Daemons close what they do not know. */
-static void exports_outlive_closed_sockets(void)
+static void close_sockets(void)
 {
-    struct letter letter;
     struct stat info;
-    int to;
-    pid_t child = with_importer(opens_twice, &to);
-    OK(cuIpcGetMemHandle(&letter.large, take(4 * MIB)));
     for (int fd = 3; fd < 1024; fd++)
         if (fstat(fd, &info) == 0 && S_ISSOCK(info.st_mode))
             close(fd);
+}
+
+static void exports_outlive_closed_sockets(void)
+{
+    struct letter letter;
+    int to;
+    pid_t child = with_importer(opens_twice, &to);
+    OK(cuIpcGetMemHandle(&letter.large, take(4 * MIB)));
+    close_sockets();
     post(to, &letter);
     child_ends_well(child);
+}
+
+enum { IMPORTERS = 6 };
+
+/* All of them wait in the queue of the closed socket, which serves only one more. */
+static void exports_outlive_closed_sockets_for_many_importers(void)
+{
+    struct letter letter;
+    int to[IMPORTERS];
+    pid_t child[IMPORTERS];
+    for (int i = 0; i < IMPORTERS; i++)
+        child[i] = fork_importer(opens_twice, &to[i]);
+    begin();
+    OK(cuIpcGetMemHandle(&letter.large, take(4 * MIB)));
+    close_sockets();
+    for (int i = 0; i < IMPORTERS; i++)
+        post(to[i], &letter);
+    for (int i = 0; i < IMPORTERS; i++)
+        child_ends_well(child[i]);
 }
 
 /* As numba-cuda's staged IPC does: the copy is queued, and nothing waits before the closing. */
@@ -257,7 +327,11 @@ static const struct scenario scenarios[] = {
      false},
     {"an_exporter_that_does_not_answer_ends_in_an_error",
      an_exporter_that_does_not_answer_ends_in_an_error, false},
+    {"an_importer_asks_again_where_the_listener_went",
+     an_importer_asks_again_where_the_listener_went, true},
     {"exports_outlive_closed_sockets", exports_outlive_closed_sockets, true},
+    {"exports_outlive_closed_sockets_for_many_importers",
+     exports_outlive_closed_sockets_for_many_importers, true},
     {"closing_waits_for_queued_work", closing_waits_for_queued_work, true},
 };
 

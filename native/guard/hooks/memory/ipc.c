@@ -92,13 +92,10 @@ static CUresult map_chunks(struct opened *opened, int peer)
 static int ask(const struct gs_ticket *ticket)
 {
     struct gs_ipc_request request = {GS_TICKET_MAGIC, ticket->id};
-    int peer = gs_fd_connect(&ticket->exporter);
-    if (peer >= 0 && gs_fd_send(peer, &request, sizeof request, -1))
-        return peer;
-    gs_log("cannot open the memory of another process: %s", strerror(errno));
-    if (peer >= 0)
-        close(peer);
-    return -1;
+    int peer = gs_fd_ask(&ticket->exporter, &request, sizeof request);
+    if (peer < 0)
+        gs_log("cannot open the memory of another process: %s", strerror(errno));
+    return peer;
 }
 
 static CUresult map(struct opened *opened)

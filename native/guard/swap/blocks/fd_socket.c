@@ -9,6 +9,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
+#define SECOND_NS 1000000000ull
+#define PAUSE_NS 2000000ull /* between attempts */
+
 static const char PREFIX[] = "gpushare-ipc-";
 
 union control {
@@ -96,7 +101,7 @@ int gs_fd_accept(int listener)
     return checked(peer);
 }
 
-int gs_fd_connect(const struct gs_fd_name *name)
+static int connect_to(const struct gs_fd_name *name)
 {
     struct sockaddr_un address;
     socklen_t length = address_of(name, &address);
@@ -107,6 +112,38 @@ int gs_fd_connect(const struct gs_fd_name *name)
     if (connect(peer, (const struct sockaddr *)&address, length) != 0)
         return close_failed(peer);
     return checked(peer);
+}
+
+/* A program that closes all descriptors closes the listener too, and the owner opens it again. */
+static bool listener_went(int error)
+{
+    return error == ECONNREFUSED || error == ECONNRESET || error == EPIPE || error == EINTR;
+}
+
+/* The begin of the answer, or its end, has come. */
+static bool is_answered(int socket)
+{
+    char first;
+    return recv(socket, &first, sizeof first, MSG_PEEK) >= 0;
+}
+
+static int ask_once(const struct gs_fd_name *name, const void *request, size_t bytes)
+{
+    int peer = connect_to(name);
+    if (peer >= 0 && !(gs_fd_send(peer, request, bytes, -1) && is_answered(peer)))
+        return close_failed(peer);
+    return peer;
+}
+
+int gs_fd_ask(const struct gs_fd_name *name, const void *request, size_t bytes)
+{
+    uint64_t end = gs_now() + GS_FD_PATIENCE_S * SECOND_NS;
+    int peer = ask_once(name, request, bytes);
+    while (peer < 0 && listener_went(errno) && gs_now() < end) {
+        gs_nap(PAUSE_NS);
+        peer = ask_once(name, request, bytes);
+    }
+    return peer;
 }
 
 bool gs_fd_bound(int socket, const struct gs_fd_name *name)

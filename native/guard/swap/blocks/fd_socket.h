@@ -26,7 +26,12 @@ bool gs_fd_name_make(struct gs_fd_name *name);
 /* A descriptor, or -1. */
 int gs_fd_listen(const struct gs_fd_name *name);
 int gs_fd_accept(int listener);
-int gs_fd_connect(const struct gs_fd_name *name);
+
+/*
+ * A socket to the listener of that name, which has the request and has begun to answer or hung up;
+ * or -1. While there is no such listener it is asked again, for GS_FD_PATIENCE_S.
+ */
+int gs_fd_ask(const struct gs_fd_name *name, const void *request, size_t bytes);
 
 /* Whether the descriptor is a socket bound to the name: the program may have closed it. */
 bool gs_fd_bound(int socket, const struct gs_fd_name *name);

@@ -80,23 +80,31 @@ static bool listens(void)
 {
     if (listener < 0 || !gs_fd_bound(listener, &name))
         listener = gs_fd_listen(&name);
-    if (listener < 0)
-        gs_log("cannot listen for importers of memory: %s", strerror(errno));
     return listener >= 0;
 }
 
+static void serve_one(void)
+{
+    int peer = gs_fd_accept(listener);
+    if (peer >= 0) {
+        listens(); /* before the answer, after which the next importer may ask */
+        answer(peer);
+        close(peer);
+    } else if (errno != EPERM && gs_fd_bound(listener, &name)) {
+        usleep(NAP_US); /* no descriptor is free */
+    }
+}
+
+/* Never ends: descriptors get free, and a child that has the old socket closes it. */
 static void *serve(void *nothing)
 {
+    (void)nothing;
     prctl(PR_SET_NAME, NAME);
-    while (listens()) {
-        int peer = gs_fd_accept(listener);
-        if (peer >= 0) {
-            listens(); /* before the answer, after which the next importer may ask */
-            answer(peer);
-            close(peer);
-        } else if (errno != EPERM) {
-            usleep(NAP_US); /* no descriptor is free */
-        }
+    for (;;) {
+        if (listens())
+            serve_one();
+        else
+            usleep(NAP_US);
     }
     return nothing;
 }
@@ -108,6 +116,8 @@ static bool serves(void)
         return true;
     serving =
         gs_fd_name_make(&name) && listens() && gs_thread_start_detached(NAME, serve, NULL) == 0;
+    if (!serving)
+        gs_log("cannot listen for importers of memory: %s", strerror(errno));
     return serving;
 }
 
