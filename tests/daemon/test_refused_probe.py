@@ -43,7 +43,7 @@ def test_only_what_programs_were_refused_is_counted():
 
     async def story() -> None:
         ports.denied = 1
-        assert await observer.probing(one, probe()) == "proof"
+        assert await observer.probing(one, probe) == "proof"
         ports.denied += 2
         await observer.look([one])
         assert observer.last(one.id).denied == 3

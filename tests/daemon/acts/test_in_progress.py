@@ -19,11 +19,13 @@ import structlog
 
 import gpushare.daemon
 from gpushare.daemon.acts.executor import Executor
+from gpushare.daemon.acts.in_progress import ActsInProgress
 from gpushare.daemon.acts.transitions import Transitions
 from gpushare.daemon.loop.reconcile import Reconciler
 from gpushare.daemon.placement.placement import PlacementService
 from gpushare.daemon.placement.reclaimer import Reclaimer
 from gpushare.model.errors import ConflictError, GpushareError
+from gpushare.model.ids import ShareId
 from gpushare.model.share import ProcessRef, State
 from gpushare.model.spec import MemoryAsk, ShareSpec
 from gpushare.model.units import GIB
@@ -237,6 +239,22 @@ def test_a_daemon_killed_while_it_waits_for_programs_undoes_the_suspension(world
 def test_what_decides_waits_for_nothing(decides):
     """A plain function cannot be interrupted; a pass is the one thing that looks first."""
     assert inspect.iscoroutinefunction(decides) == (decides is Reconciler.run)
+
+
+def test_an_act_that_is_given_up_before_it_began_awaits_nothing():
+    """As when the daemon ends in the round of its loop in which it granted a share."""
+
+    async def work() -> None:
+        raise AssertionError("it was given up")
+
+    async def life() -> None:
+        acts, act = ActsInProgress(asyncio.Event()), work()
+        acts.begin([ShareId("job")], "granted", act)
+        acts.close()
+        await acts.settled()
+        assert inspect.getcoroutinestate(act) == inspect.CORO_CLOSED
+
+    asyncio.run(life())
 
 
 def test_only_acts_on_the_same_gpu_wait_for_each_other():

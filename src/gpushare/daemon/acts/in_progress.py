@@ -78,6 +78,8 @@ class ActsInProgress:
             assert share not in self._acts, f"a second act on {share}: {self._acts[share].doing}"
             self._acts[share] = act
         act.task = task = self.follow(self._run(act, work))
+        # One that is given up before it began has awaited nothing.
+        task.add_done_callback(lambda _: work.close())
         return task
 
     def follow(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verifies that a mechanism stack keeps its promise under this driver, once per boot."""
 
+from functools import partial
+
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.base.threads import in_own_thread
@@ -36,7 +38,7 @@ class Verifier:
 
     async def probe(self, share: Share, edits: Edits, *, fill: bool = False) -> Verification:
         """Try to break this share."""
-        run = in_own_thread(self._ports.probe, share, edits, fill=fill)
+        run = partial(in_own_thread, self._ports.probe, share, edits, fill=fill)
         verification = await self._observer.probing(share, run)
         self._bus.publish(_event(verification), _summary(verification), share=share.id)
         return verification

@@ -57,14 +57,14 @@ class Observer:
         """What the share's mechanisms promise."""
         return self._ports.mechanisms.stack(share)
 
-    async def probing(self, share: Share, probe: Awaitable[T]) -> T:
-        """Wait for a probe of the share and count what it was refused."""
+    async def probing(self, share: Share, probe: Callable[[], Awaitable[T]]) -> T:
+        """Run a probe of the share and count what it was refused."""
         # Observed past the cache on both sides, so that the difference is the probe's as far as
         # possible.
         before = await in_own_thread(self._observe_one, share)
         self._probing[share.id] += 1
         try:
-            result = await probe
+            result = await probe()
         finally:
             self._probing[share.id] -= 1
         after = (await in_own_thread(self._observe_one, share)).denied or 0
