@@ -7,22 +7,21 @@ the program runs. Neighbours: none, a training job limited to the rest, an unlim
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu import machine, mps
 from benchmarks.gpu.colocation.process import Jobs
 from benchmarks.gpu.colocation.progress import Profile, Trace
-from benchmarks.gpu.gpu_page import FULL, GpuPage, Policy
-from benchmarks.gpu.share import guarded, library
+from benchmarks.gpu.colocation.results import trace_samples
+from benchmarks.gpu.served import site
+from benchmarks.gpu.share import Share, share
 
 GIB = 1 << 30
-SHARE, CONTEXT = 60 * GIB, 527 << 20
+LIMIT = 60 * GIB
 FIRST, SECOND = 0, 1
 NEIGHBOURS = ("none", "rest", "unlimited")
 SETTLE, BEYOND, WITHIN = 1.0, 0.25, 0.02
@@ -30,55 +29,42 @@ SETTLE, BEYOND, WITHIN = 1.0, 0.25, 0.02
 
 @dataclass
 class Pair:
-    """Two guarded programs whose share slots the benchmark changes."""
+    """Two programs in shares whose limits the benchmark changes through the daemon."""
 
     first: Jobs
     second: Jobs | None
-    page: GpuPage | None
+    shares: list[Share]
 
     def limit(self, slot: int, percent: int) -> None:
-        """A limited share is given all of its limit whenever it wants it."""
-        if self.page:
-            points = percent * FULL // 100
-            self.page.set_share(slot, Policy(limit=points, request=points if percent < 100 else 0))
+        if slot < len(self.shares):
+            self.shares[slot].set_limit(percent)
 
     def neighbour(self, kind: str, percent: int) -> None:
         if self.second:
             self.limit(SECOND, 100 - percent if kind == "rest" else 100)
 
     def counters(self) -> dict[str, int]:
-        return self.page.counters(FIRST) if self.page else {}
+        return self.shares[FIRST].counters() if self.shares else {}
 
 
 @contextmanager
 def pair(programs: list[str], base: str, both: bool) -> Iterator[Pair]:
     with ExitStack() as stack:
-        real = not machine.smoke()
-        pipe = stack.enter_context(mps.daemon()) if real and base == "mps" else {}
-        page = None
-        edits: list[dict[str, str]] = [{}, {}]
-        if real:
-            uuid, folder = machine.first_gpu()["uuid"], stack.enter_context(_folder())
-            page = GpuPage.create(folder, uuid, library())
-            for slot in (FIRST, SECOND):
-                page.set_share(slot, Policy())
-                made = guarded(uuid, SHARE, CONTEXT, page=page, slot=slot)
-                edits[slot] = stack.enter_context(made).edits
-        first = Jobs(programs, {**edits[FIRST], **pipe})
+        shares: list[Share] = []
+        if not machine.bare():
+            here = stack.enter_context(site())
+            made = (share(here, name, LIMIT, base=base) for name in ("first", "second")[: 1 + both])
+            shares += map(stack.enter_context, made)
+        edits = [each.edits for each in shares] or [{}, {}]
+        first = Jobs(programs, edits[FIRST])
         stack.callback(first.end)
-        second = Jobs(["gpt"], {**edits[SECOND], **pipe}) if both else None
+        second = Jobs(["gpt"], edits[SECOND]) if both else None
         if second:
             stack.callback(second.end)
         for each in (first, second):
             if each:
                 each.ready()
-        yield Pair(first, second, page)
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="gs-gpu-page-", dir="/dev/shm") as name:
-        yield Path(name) / "boards"
+        yield Pair(first, second, shares)
 
 
 @dataclass
@@ -148,7 +134,13 @@ def row(
 
 
 def limits(
-    here: Pair, name: str, kind: str, options: argparse.Namespace, profiles: dict[str, Profile]
+    here: Pair,
+    name: str,
+    kind: str,
+    options: argparse.Namespace,
+    *,
+    profiles: dict[str, Profile],
+    samples: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """All levels with one neighbour; both programs run all the time."""
     rows: list[dict[str, Any]] = []
@@ -157,12 +149,20 @@ def limits(
     if here.second and kind != "none":
         here.second.start("gpt")
     before = 1.0 if kind == "none" else None
-    for percent in options.levels:
+    # Upwards: what the neighbour gives up first is then there for the limit.
+    for percent in sorted(options.levels):
         here.neighbour(kind, percent)
         found = look(here, percent, options.seconds)
         made = row(found, percent, before, profiles[name], profiles.get("neighbour"))
         before = made["delivered"] / 100
         rows.append({"program": name, "neighbour": kind, **made})
+        key = {"base": options.base, "program": name, "neighbour": kind, "limit": percent}
+        traces = {"job": trace_samples(found.trace)}
+        if found.other:
+            traces["neighbour_job"] = trace_samples(found.other)
+        samples.append(
+            {**key, "begin_us": round(1e6 * (found.begin - found.trace.times[0])), **traces}
+        )
         print(f"  {rows[-1]}", flush=True)
     for slot, jobs in ((FIRST, here.first), (SECOND, here.second)):
         if jobs:
@@ -175,7 +175,7 @@ def threads(programs: list[str], options: argparse.Namespace) -> list[dict[str, 
     """MPS' own limit, for comparison: one unguarded program for each percentage."""
     rows = []
     with ExitStack() as stack:
-        pipe = stack.enter_context(mps.daemon()) if not machine.smoke() else {}
+        pipe = stack.enter_context(mps.daemon()) if not machine.bare() else {}
         made = {}
         for percent in (100, *options.levels):
             own = {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": str(percent)}
@@ -192,8 +192,10 @@ def threads(programs: list[str], options: argparse.Namespace) -> list[dict[str, 
     return rows
 
 
-def measure(options: argparse.Namespace, body: dict[str, Any]) -> Iterator[None]:
-    """Fills `body`; each step leaves it worth saving."""
+def measure(
+    options: argparse.Namespace, body: dict[str, Any], samples: list[dict[str, Any]]
+) -> Iterator[None]:
+    """Fills `body` and `samples`; each step leaves them worth saving."""
     both = any(kind != "none" for kind in options.neighbours)
     body |= {"base": options.base, **machine.stamp(), "rows": [], "mps_threads": []}
     with pair(options.programs, options.base, both) as here:
@@ -206,7 +208,9 @@ def measure(options: argparse.Namespace, body: dict[str, Any]) -> Iterator[None]
         body["step_ms_without_limit"] = steps
         for name in options.programs:
             for kind in options.neighbours:
-                body["rows"] += limits(here, name, kind, options, profiles)
+                body["rows"] += limits(
+                    here, name, kind, options, profiles=profiles, samples=samples
+                )
                 body["worst_error"] = max(abs(each["error"]) for each in body["rows"])
                 yield
         body["gate"] = here.counters()
@@ -216,7 +220,7 @@ def measure(options: argparse.Namespace, body: dict[str, Any]) -> Iterator[None]
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.caps")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.caps", description=__doc__)
     parser.add_argument("--programs", type=_words, default=["resnet50", "gpt", "decode"])
     parser.add_argument("--levels", type=_numbers, default=[10, 25, 50, 75])
     parser.add_argument("--neighbours", type=_words, default=list(NEIGHBOURS))
@@ -238,11 +242,17 @@ def _numbers(text: str) -> list[int]:
 
 
 def main() -> int:
-    options = arguments()
-    whole = machine.load("caps") or {}
-    whole[options.base] = {}
-    for _ in measure(options, whole[options.base]):
-        machine.save("caps", whole, "benchmarks.gpu.caps")
+    options, samples = arguments(), list[dict[str, Any]]()
+    name = f"caps-{options.base}"
+    body: dict[str, Any] = {}
+    for _ in measure(options, body, samples):
+        machine.save(
+            name,
+            body,
+            "benchmarks.gpu.caps",
+            solo_ms=body["step_ms_without_limit"],
+            samples=samples,
+        )
     return 0
 
 

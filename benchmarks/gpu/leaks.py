@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from . import facts, machine
-from .share import PROBE, Share, guarded
+from .served import Site, site
+from .share import PROBE, Share, share
 
 GIB, MIB = 1 << 30, 1 << 20
 LIMIT, PAGE = 4 * GIB, 2 * MIB
@@ -122,18 +123,24 @@ def overhead_of(name: str, share: Share) -> int:
     return max(0, card - share.counter("peak"))
 
 
-def _rows(uuid: str, context: int) -> Iterator[dict[str, Any]]:
-    for name in path_names(LIMIT):
-        with guarded(uuid, LIMIT, context) as share:
-            yield driver_path(name, share)
+def _rows(here: Site, names: list[str]) -> Iterator[dict[str, Any]]:
+    for name in names:
+        with share(here, "leaks", LIMIT) as made:
+            yield driver_path(name, made)
     for name in FRAMEWORKS:
-        with guarded(uuid, LIMIT, context) as share:
-            overhead = overhead_of(name, share)
-        with guarded(uuid, LIMIT, context) as share:
-            yield framework(name, share, overhead)
+        with share(here, "leaks", LIMIT) as made:
+            overhead = overhead_of(name, made)
+        with share(here, "leaks", LIMIT) as made:
+            yield framework(name, made, overhead)
 
 
-def measure() -> dict[str, Any]:
-    gpu, cost = machine.first_gpu(), facts.context_cost()
-    rows = list(_rows(gpu["uuid"], cost["card_growth"]))
-    return {"limit_mib": LIMIT / MIB, "context_mib": cost["card_growth"] / MIB, "rows": rows}
+def measure() -> Iterator[dict[str, Any]]:
+    """Grows by a row at a time."""
+    machine.first_gpu()
+    cost = facts.context_cost()["card_growth"]
+    found: dict[str, Any] = {"limit_mib": LIMIT / MIB, "context_mib": cost / MIB, "rows": []}
+    with site() as here:
+        for row in _rows(here, path_names(LIMIT)):
+            found["rows"].append(row)
+            print(f"  {row['path']}: {row.get('error_mib', row.get('failed'))}", flush=True)
+            yield found

@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a result was measured, and where it is written."""
+"""The GPU that is measured, and where results of it are written."""
 
+import contextlib
 import json
 import os
-import platform
-import subprocess
-import sys
 import threading
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from hashlib import sha256
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pynvml
+from benchmarks import provenance
+from benchmarks.provenance import GUARD, NATIVE, ROOT
 
-ROOT = Path(__file__).parents[2]
-NATIVE = Path(os.environ.get("GPUSHARE_NATIVE", ROOT / "native" / "build"))
-GUARD = NATIVE / "guard" / "libgpushare.so"
+__all__ = ["GUARD", "NATIVE", "ROOT"]
+PACKAGES = ("torch", "torchvision", "cupy-cuda13x", "jax", "numpy")
+_SAME = ("tree", "libgpushare", "gpu")  # of two commands that fill one file
 
 
 def smoke() -> bool:
@@ -25,34 +26,74 @@ def smoke() -> bool:
     return os.environ.get("GPUSHARE_BENCH_SMOKE") == "1"
 
 
-def first_gpu() -> dict[str, Any]:
-    if smoke():
-        return {"name": "CPU", "uuid": "GPU-none", "memory_total": 0, "memory_used": 0}
+def bare() -> bool:
+    """A smoke run without a simulated machine: there are no shares."""
+    return smoke() and "GPUSHARE_SIM_MACHINE" not in os.environ
+
+
+def index() -> int:
+    """Number of the GPU that is measured, as NVML counts."""
+    return int(os.environ.get("GPUSHARE_BENCH_GPU", "0"))
+
+
+@cache
+def _handle() -> Any:
     pynvml.nvmlInit()
-    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    return pynvml.nvmlDeviceGetHandleByIndex(index())
+
+
+def first_gpu() -> dict[str, Any]:
+    """The one that is measured."""
+    if bare():
+        return {"name": "CPU", "uuid": "GPU-none", "memory_total": 0, "memory_used": 0}
+    memory = pynvml.nvmlDeviceGetMemoryInfo(_handle())
     return {
-        "name": pynvml.nvmlDeviceGetName(handle),
-        "uuid": pynvml.nvmlDeviceGetUUID(handle),
+        "name": pynvml.nvmlDeviceGetName(_handle()),
+        "uuid": pynvml.nvmlDeviceGetUUID(_handle()),
         "driver": pynvml.nvmlSystemGetDriverVersion(),
         "memory_total": memory.total,
         "memory_used": memory.used,
-        "sm_clock_mhz": pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
+        "clocks": clocks(),
     }
 
 
+def selected() -> dict[str, str]:
+    """For programs outside shares, where a machine has several GPUs."""
+    if bare() or "GPUSHARE_BENCH_GPU" not in os.environ:
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": first_gpu()["uuid"]}
+
+
+def clocks() -> dict[str, Any]:
+    """MHz: now, of applications, at most; and the driver's bits for what holds them down."""
+    kinds = {"sm": pynvml.NVML_CLOCK_SM, "memory": pynvml.NVML_CLOCK_MEM}
+    calls = {
+        "now": pynvml.nvmlDeviceGetClockInfo,
+        "applications": pynvml.nvmlDeviceGetApplicationsClock,
+        "max": pynvml.nvmlDeviceGetMaxClockInfo,
+    }
+    found: dict[str, Any] = {
+        name: {kind: _known(call, code) for kind, code in kinds.items()}
+        for name, call in calls.items()
+    }
+    return {**found, "events": _known(pynvml.nvmlDeviceGetCurrentClocksEventReasons)}
+
+
+def _known(call: Callable[..., int], *more: int) -> int | None:
+    """None: this driver does not tell."""
+    with contextlib.suppress(pynvml.NVMLError):
+        return int(call(_handle(), *more))
+    return None
+
+
 def card_used() -> int:
-    """Bytes in use on the first GPU, by everyone."""
-    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-    return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
+    """Bytes in use on the GPU, by everyone."""
+    return int(pynvml.nvmlDeviceGetMemoryInfo(_handle()).used)
 
 
 def sm_clock() -> int | None:
     """MHz, now."""
-    if smoke():
-        return None
-    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-    return int(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM))
+    return None if bare() else _known(pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_SM)
 
 
 class Pace(threading.Thread):
@@ -81,11 +122,10 @@ class Pace(threading.Thread):
 
 
 def _pace() -> tuple[int, int, int]:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-    why = pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
+    why = pynvml.nvmlDeviceGetCurrentClocksEventReasons(_handle())
     return (
-        pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
-        pynvml.nvmlDeviceGetPowerUsage(handle) // 1000,
+        pynvml.nvmlDeviceGetClockInfo(_handle(), pynvml.NVML_CLOCK_SM),
+        pynvml.nvmlDeviceGetPowerUsage(_handle()) // 1000,
         int(bool(why & pynvml.nvmlClocksEventReasonSwPowerCap)),
     )
 
@@ -98,9 +138,8 @@ def pace() -> Pace:
 
 
 def process_used(pid: int) -> int | None:
-    """Bytes that NVML attributes to a process on the first GPU."""
-    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-    seen = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    """Bytes that NVML attributes to a process on the GPU."""
+    seen = pynvml.nvmlDeviceGetComputeRunningProcesses(_handle())
     return next((process.usedGpuMemory for process in seen if process.pid == pid), None)
 
 
@@ -129,72 +168,66 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _commit() -> str:
-    """As GPUSHARE_BENCH_COMMIT says, where the checkout is not what it was made from; else HEAD."""
-    return os.environ.get("GPUSHARE_BENCH_COMMIT") or _object("HEAD")
-
-
-def _tree() -> str:
-    """Id of the sources' content; GPUSHARE_BENCH_TREE where the checkout does not say."""
-    return os.environ.get("GPUSHARE_BENCH_TREE") or _object("HEAD^{tree}")
-
-
-def _object(name: str) -> str:
-    answer = subprocess.run(
-        ["git", "-C", ROOT, "rev-parse", name], capture_output=True, text=True, check=False
-    )
-    return answer.stdout.strip() if answer.returncode == 0 else ""
-
-
-def library_hash() -> str:
-    """SHA-256 of the guard's library; "" where it is not built."""
-    return sha256(GUARD.read_bytes()).hexdigest() if GUARD.exists() else ""
-
-
-def description() -> dict[str, Any]:
-    return {
-        "gpu": first_gpu(),
-        "cpu_cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "packages": {p: _version(p) for p in ("torch", "torchvision", "cupy-cuda13x", "jax")},
-        "commit": _commit(),
-        "tree": _tree(),
-        "library": library_hash(),
-    }
-
-
 def stamp() -> dict[str, Any]:
     """For rows that are added to a file one by one."""
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit()[:12],
-        "sm_clock_mhz": sm_clock(),
-    }
+    return {"date": provenance.now(), "sm_clock_mhz": sm_clock()}
+
+
+@cache
+def run_name() -> str:
+    uuid = str(first_gpu()["uuid"]).removeprefix("GPU-")
+    return f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}-{uuid[:8]}"
 
 
 def results_folder() -> Path:
-    """`benchmarks/results/<gpu>`, or what GPUSHARE_BENCH_RESULTS names."""
+    """A folder of this run's own: `benchmarks/results/GPU/runs/RUN`, or GPUSHARE_BENCH_RESULTS.
+
+    Figures of different runs are never in one file.
+    """
     slug = first_gpu()["name"].removeprefix("NVIDIA ").lower().replace(" ", "-")
-    folder = Path(os.environ.get("GPUSHARE_BENCH_RESULTS", ROOT / "benchmarks" / "results" / slug))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    usual = ROOT / "benchmarks" / "results" / slug / "runs"
+    chosen = os.environ.get("GPUSHARE_BENCH_RESULTS")
+    return Path(chosen) if chosen else usual / run_name()
 
 
 def load(part: str) -> Any:
-    """The result that was saved before; None without one."""
+    """What this run has of the part already; raises when the file is of another run."""
     target = results_folder() / f"{part}.json"
-    return json.loads(target.read_text())["result"] if target.exists() else None
+    if not target.exists():
+        return None
+    found, mine = json.loads(target.read_text()), description("")
+    if any(_identity(found[name]) != _identity(mine[name]) for name in _SAME):
+        raise provenance.NoProvenanceError(
+            f"{target} was measured with another tree, library or GPU: name another folder in "
+            "GPUSHARE_BENCH_RESULTS"
+        )
+    return found["result"]
 
 
-def save(part: str, result: object, module: str = "benchmarks.gpu") -> Path:
-    body = {
-        "benchmark": part,
-        "command": " ".join([f"python -m {module}", *sys.argv[1:]]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": description(),
-        "result": result,
+def _identity(fact: Any) -> Any:
+    return fact.get("uuid", fact) if isinstance(fact, dict) else fact
+
+
+def description(module: str) -> dict[str, Any]:
+    return {
+        **provenance.facts(module),
+        "gpu": first_gpu(),
+        "simulated": "GPUSHARE_SIM_MACHINE" in os.environ,
+        "packages": {package: _version(package) for package in PACKAGES},
     }
-    target = results_folder() / f"{part}.json"
-    target.write_text(json.dumps(body, indent=1) + "\n")
-    return target
+
+
+def save(
+    part: str,
+    result: object,
+    module: str = "benchmarks.gpu",
+    *,
+    solo_ms: Mapping[str, float] | None = None,
+    samples: object = None,
+) -> Path:
+    """`solo_ms`: what programs took alone in this run; None where no time is compared."""
+    body = {"benchmark": part, **description(module), "solo_ms": solo_ms, "result": result}
+    folder = results_folder()
+    if samples is not None:
+        provenance.write_samples(folder / f"{part}.samples.json.gz", samples)
+    return provenance.write(folder / f"{part}.json", body)

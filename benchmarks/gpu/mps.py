@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from . import machine
+
 CONTROL = "nvidia-cuda-mps-control"
 
 
@@ -16,11 +18,12 @@ def daemon() -> Iterator[dict[str, str]]:
     """The environment in which programs are its clients."""
     with tempfile.TemporaryDirectory(prefix="gs-mps-", ignore_cleanup_errors=True) as name:
         places = {
+            **machine.selected(),
             "CUDA_MPS_PIPE_DIRECTORY": str(Path(name) / "pipe"),
             "CUDA_MPS_LOG_DIRECTORY": str(Path(name) / "log"),
         }
-        for place in places.values():
-            Path(place).mkdir()
+        for place in ("pipe", "log"):
+            (Path(name) / place).mkdir()
         env = {**os.environ, **places}
         subprocess.run([CONTROL, "-d"], env=env, check=True, timeout=60)
         try:

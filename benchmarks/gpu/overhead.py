@@ -9,19 +9,22 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import facts, machine
-from .gpu_page import LOW, GpuPage, Policy
-from .share import MOVABLE, guarded, library
+from gpushare.model.spec import Priority
 
+from . import machine
+from .served import site
+from .share import share
+
+Sides = dict[str, dict[str, list[float]]]  # figures by what is timed and by side
 Run = Callable[[Mapping[str, str]], Mapping[str, list[float]]]
 
-GIB = 1 << 30
+LIMIT = 32 << 30
 HERE = Path(__file__).parent
-ROUNDS, REPEATS, TRAIN_ROUNDS = 5, 5, 3
+ROUNDS, REPEATS, TRAIN_ROUNDS = 5, 5, 2
 
 
 def build(folder: Path) -> Path:
@@ -72,7 +75,7 @@ def _compare(sides: Mapping[str, list[float]]) -> dict[str, Any]:
     return found
 
 
-def _turns(run: Run, rounds: int, sides: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+def _turns(run: Run, rounds: int, sides: Mapping[str, Mapping[str, str]]) -> Sides:
     """Which side goes first changes every round, so that drift falls on all."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     names = list(sides)
@@ -80,31 +83,39 @@ def _turns(run: Run, rounds: int, sides: Mapping[str, Mapping[str, str]]) -> dic
         for side in names[turn % len(names) :] + names[: turn % len(names)]:
             for name, figures in run(sides[side]).items():
                 found[name][side] += figures
-    return {name: _compare(each) for name, each in found.items()}
+    return {name: dict(each) for name, each in found.items()}
 
 
 @contextmanager
-def _sides(uuid: str, context: int) -> Iterator[dict[str, Mapping[str, str]]]:
-    """Without the guard; an ordinary share; one of low priority; one that can be suspended."""
-    with ExitStack() as stack:
-        enter = stack.enter_context
-        folder = Path(enter(tempfile.TemporaryDirectory(prefix="gs-gpu-page-", dir="/dev/shm")))
-        page = GpuPage.create(folder / "boards", uuid, library())
-        shares = {"with": Policy(), "low": Policy(rank=LOW), "movable": Policy()}
-        found: dict[str, Mapping[str, str]] = {"without": dict(os.environ)}
-        for slot, (name, policy) in enumerate(shares.items()):
-            page.set_share(slot, policy)
-            flags = MOVABLE if name == "movable" else 0
-            share = enter(guarded(uuid, 32 * GIB, context, page=page, slot=slot, flags=flags))
-            found[name] = share.environment()
-        yield found
+def _sides() -> Iterator[dict[str, Mapping[str, str]]]:
+    """Without the guard; an ordinary share; one of low priority."""
+    with (
+        site() as here,
+        share(here, "with", LIMIT) as ordinary,
+        share(here, "low", LIMIT, priority=Priority.LOW) as low,
+    ):
+        bare = {**os.environ, **machine.selected()}
+        yield {"without": bare, "with": ordinary.environment(), "low": low.environment()}
 
 
-def measure() -> dict[str, Any]:
-    gpu, context = machine.first_gpu(), facts.context_cost()["card_growth"]
-    with tempfile.TemporaryDirectory() as folder, _sides(gpu["uuid"], context) as sides:
+def _found(calls: Sides, steps: Sides) -> dict[str, Any]:
+    """The samples are the figures of all rounds, by call and side."""
+    return {
+        "unit": "ns per call; ms per step",
+        "calls": {name: _compare(each) for name, each in calls.items()},
+        "training": {name: _compare(each) for name, each in steps.items()},
+        "solo_ms": {name: statistics.median(each["without"]) for name, each in steps.items()},
+        "samples": {**calls, **steps},
+    }
+
+
+def measure() -> Iterator[dict[str, Any]]:
+    """The calls, then training as well."""
+    machine.first_gpu()
+    with tempfile.TemporaryDirectory() as folder, _sides() as sides:
         program = build(Path(folder))
         calls = _turns(lambda env: _calls(program, env), ROUNDS, sides)
-        two = {name: sides[name] for name in ("without", "low")}
-        steps = _turns(_train, TRAIN_ROUNDS, two) if _has_torch() else {}
-    return {"unit": "ns per call; ms per step", "calls": calls, "training": steps}
+        yield _found(calls, {})
+        if _has_torch():
+            two = {name: sides[name] for name in ("without", "low")}
+            yield _found(calls, _turns(_train, TRAIN_ROUNDS, two))

@@ -6,11 +6,13 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from . import facts, machine
-from .share import Share, guarded
+from .served import site
+from .share import Share, share
 
 GIB, MIB = 1 << 30, 1 << 20
 PROCESSES, SECONDS, LIMIT = 8, 5.0, 12 * GIB
@@ -61,11 +63,15 @@ def _race(way: str, share: Share) -> dict[str, Any]:
     }
 
 
-def measure() -> dict[str, Any]:
-    gpu, cost = machine.first_gpu(), facts.context_cost()["card_growth"]
-    found: dict[str, Any] = {}
-    for way in ("alloc", "create", "async", "mixed"):
-        with guarded(gpu["uuid"], LIMIT, cost) as share:
-            found[way] = _race(way, share)
-    setting = {"processes": PROCESSES, "limit_mib": LIMIT / MIB, "context_mib": cost / MIB}
-    return {**setting, "ways": found}
+def measure() -> Iterator[dict[str, Any]]:
+    """Grows by a way at a time."""
+    machine.first_gpu()
+    cost = facts.context_cost()["card_growth"]
+    ways: dict[str, Any] = {}
+    found = {"processes": PROCESSES, "limit_mib": LIMIT / MIB, "context_mib": cost / MIB}
+    with site() as here:
+        for way in ("alloc", "create", "async", "mixed"):
+            with share(here, "race", LIMIT) as made:
+                ways[way] = _race(way, made)
+            print(f"  {way}: {ways[way]}", flush=True)
+            yield {**found, "ways": ways}

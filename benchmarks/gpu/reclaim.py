@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks.gpu import machine
 from benchmarks.gpu.program import Program
-from benchmarks.gpu.served import GPUSHARE, Site, site
+from benchmarks.gpu.served import Site, site
 
 GIB = 1 << 30
 GOAL_S = 1.0
@@ -44,7 +44,7 @@ users = ["{user}"]
 
 
 def run(here: Site, tenant: str, gib: int, held: int) -> Program:
-    before = [*GPUSHARE, "run", "--tenant", tenant, "--name", tenant, "-m", f"{gib}GiB", "--"]
+    before = here.run(tenant, "--tenant", tenant, "-m", f"{gib}GiB")
     return Program("busy", ["spin", "--gib", str(held)], here.environment, before)
 
 
@@ -186,7 +186,7 @@ def measure(options: argparse.Namespace, body: dict[str, Any]) -> Iterator[None]
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.reclaim")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.reclaim", description=__doc__)
     parser.add_argument("--sizes", type=_numbers, default=[8, 24, 40], help="GiB that it holds")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--into", default="reclaim", help="name of the result")

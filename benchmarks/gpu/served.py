@@ -11,8 +11,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from gpushare.client import Client
+
+from . import machine
 
 GPUSHARE = (sys.executable, "-m", "gpushare.cli")
 PATIENCE = 120.0
@@ -22,6 +27,19 @@ PATIENCE = 120.0
 class Site:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def client(self) -> Client:
+        return Client(self.environment["GPUSHARE_SOCKET"])
+
+    @property
+    def regions(self) -> Path:
+        return Path(self.environment["GPUSHARE_RUNTIME_DIR"]) / "regions"
+
+    def run(self, name: str, *options: str) -> list[str]:
+        """What starts a program in a share of its own, on the GPU that is measured."""
+        gpu = ["--gpu", machine.first_gpu()["uuid"]]
+        return [*GPUSHARE, "run", "--name", name, *gpu, *options, "--"]
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -56,7 +74,7 @@ class Site:
 @contextmanager
 def site(settings: Mapping[str, str] | None = None) -> Iterator[Site]:
     """`settings`: further variables of the daemon and of the programs."""
-    with tempfile.TemporaryDirectory(prefix="gs-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="gs-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         own = {
             "GPUSHARE_SOCKET": str(folder / "s"),

@@ -1,115 +1,114 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A share made of nothing but a region: what the guard alone does, without a daemon."""
+"""Shares as the daemon makes them: what is measured is the guard that ships."""
 
-import ctypes
 import os
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from .gpu_page import GpuPage
-from .layout import layout
-from .machine import GUARD, NATIVE
+from gpushare.guard import GpuPage, Rank, Region, RegionSnapshot, SharePolicy, ShareSlot
+from gpushare.model.ids import GpuId
+from gpushare.model.scheduling import SchedulingSettings
+from gpushare.model.spec import ComputeAsk, MechanismName, MemoryAsk, Priority, ShareSpec
+from gpushare.model.units import FULL, Bytes
+from gpushare.model.view import CreateRequest, Entry, UpdateRequest
+
+from . import machine
+from .machine import NATIVE
+from .served import Site
 
 PROBE = NATIVE / "probe" / "gpushare-probe"
-MOVABLE, AHEAD = layout.Flag
-RUNS, LEAVES, AWAY, RETURNS = layout.Phase
-_SLOTS = 64  # as many as are read: no benchmark has more processes in a share
-
-
-def library() -> ctypes.CDLL:
-    return ctypes.CDLL(str(GUARD))
+_COUNTERS = (
+    "wanted_ns", "open_ns", "overrun_ns", "busy_ns", "waits", "waited_ns", "fences", "longest_ns",
+    "preemptions", "preempt_ns", "grace_ns", "overrides", "starvation_runs", "launches",
+    "timeslice_us",
+)  # fmt: skip
+_POINTS = 100  # basis points of a percent
 
 
 @dataclass(frozen=True)
 class Share:
-    region: Path
-    limit: int
-    context: int
-    boards: Path | None = None
-    swap: Path | None = None
+    """A share that is held until it is released; programs with its `edits` are in it."""
 
-    def environment(self, **more: str) -> dict[str, str]:
-        return {**os.environ, **self.edits, **more}
+    site: Site
+    name: str
+    entry: Entry
+    limit: int
 
     @property
     def edits(self) -> dict[str, str]:
         """What makes a program one of the share."""
-        edits = {"LD_PRELOAD": str(GUARD), "GPUSHARE_REGION": str(self.region)}
-        if self.boards:
-            edits["GPUSHARE_BOARDS"] = str(self.boards)
-        if self.swap:
-            edits["GPUSHARE_SWAP"] = str(self.swap)
-        return edits
+        return dict(self.entry.env)
 
-    def _call(self, name: str, *arguments: object) -> None:
-        code = getattr(library(), name)(str(self.region).encode(), *arguments)
-        if code:
-            raise OSError(-code, name)
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if k not in self.entry.unset}
+        return {**kept, **self.edits, **more}
+
+    @cached_property
+    def region(self) -> Region:
+        return Region(Path(self.entry.env["GPUSHARE_REGION"]))
 
     def counter(self, name: str) -> int:
         """`used`, `peak`, `denied` or `allocations`; what dead processes used is left out."""
-        if name == "used":
-            return sum(slot.charged[0] for slot in self._slots())
-        at = layout.GsRegion.gpu.offset + getattr(layout.GsRegionGpu, name).offset
-        return int.from_bytes(self.region.read_bytes()[at : at + 8], "little")
+        found = self.region.snapshot()
+        return used(found) if name == "used" else int(getattr(found.gpus[0], name))
 
-    def suspend(self, keep: int = 0) -> None:
-        """Asks the share's programs to leave the GPU, but for `keep` bytes."""
-        self._call("gpushare_region_suspend", ctypes.c_uint64(keep))
+    def set_limit(self, percent: int) -> None:
+        """Of compute; 100: none. A limited share is given all of its limit whenever it wants it."""
+        ask = ComputeAsk(limit=percent)
+        self.site.client.update(self.name, UpdateRequest(compute=ask))
 
-    def resume(self) -> None:
-        self._call("gpushare_region_resume")
+    def _page(self) -> GpuPage:
+        boards = Path(self.entry.env["GPUSHARE_BOARDS"])
+        return GpuPage(boards / machine.first_gpu()["uuid"])
 
-    def slot(self) -> Any | None:
-        """The share's first living process (GsRegionSlot); None before it uses the GPU."""
-        return next(self._slots(), None)
+    def slot(self) -> ShareSlot:
+        slots = self._page().snapshot().share_slots
+        return next(slot for slot in slots if slot.policy.share == self.entry.share)
 
-    def _slots(self) -> Iterator[Any]:
-        """Of living processes."""
-        first, size = layout.GsRegion.slot.offset, ctypes.sizeof(layout.GsRegionSlot)
-        with self.region.open("rb") as region:
-            content = region.read(first + _SLOTS * size)
-        slots = (layout.GsRegionSlot * _SLOTS).from_buffer_copy(content, first)
-        return (slot for slot in slots if slot.pid and Path(f"/proc/{slot.pid}").exists())
+    def counters(self) -> dict[str, int]:
+        """What its share slot counts, by the names of gpu_page.h."""
+        slot = self.slot()
+        return {name: getattr(slot, name) for name in _COUNTERS}
 
-    def until(self, phase: int, patience: float = 60.0) -> Any:
-        """Waits until the process is in a phase; raises when it fails on the way there."""
-        end = time.monotonic() + patience
-        while (slot := self.slot()) is None or slot.phase != phase:
-            if slot and slot.failure:
-                raise RuntimeError(
-                    f"the move of {slot.pid} failed: {layout.Failure(slot.failure)!r}"
-                )
-            if time.monotonic() > end:
-                raise TimeoutError(f"no process came to {layout.Phase(phase)!r}")
-            time.sleep(0.0005)
-        return slot
+    def schedule(self, settings: SchedulingSettings, priority: Priority) -> None:
+        """Scheduling other than the daemon's, to try what they change; not for limited shares."""
+        policy = SharePolicy(
+            share=self.entry.share,
+            rank=Rank[priority.name],
+            limit=FULL * _POINTS,
+            **settings.on_page(priority),
+        )
+        self._page().set_share(self.slot().number, policy)
+
+
+def used(region: RegionSnapshot) -> int:
+    """Bytes that living processes are charged."""
+    return sum(sum(slot.charged.values()) for slot in region.slots if slot.lives is not False)
 
 
 @contextmanager
-def guarded(
-    uuid: str,
+def share(
+    here: Site,
+    name: str,
     limit: int,
-    context: int,
     *,
-    page: GpuPage | None = None,
-    slot: int = 0,
-    flags: int = 0,
-    swap: Path | None = None,
+    base: str = "timeslice",
+    priority: Priority = Priority.NORMAL,
 ) -> Iterator[Share]:
-    """A region on one GPU; `context` is what one context costs there, in bytes."""
-    with tempfile.TemporaryDirectory(prefix="gpushare-bench-") as folder:
-        region = Path(folder) / "region"
-        share = Share(region, limit, context, page.folder if page else None, swap)
-        grant = layout.GpushareGrant(uuid.encode(), limit, context, slot + 1 if page else 0)
-        code = library().gpushare_region_create(str(region).encode(), ctypes.byref(grant), 1)
-        if code:
-            raise OSError(-code, "the region could not be made")
-        if flags:
-            share._call("gpushare_region_set_flags", ctypes.c_uint32(flags))  # noqa: SLF001
-        yield share
+    """A share of `limit` bytes on the GPU that is measured."""
+    spec = ShareSpec(
+        name=name,
+        memory=MemoryAsk(limit=Bytes(limit)),
+        priority=priority,
+        mechanism=MechanismName(base),
+        gpu=(GpuId(machine.first_gpu()["uuid"]),),
+    )
+    here.client.create(CreateRequest(spec=spec, wait=False))
+    try:
+        entry = here.client.environment(name, os.environ.get("LD_PRELOAD", ""))
+        yield Share(here, name, entry, limit)
+    finally:
+        here.client.remove(name, force=True)

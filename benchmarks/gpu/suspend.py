@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Off the GPU and back: `python -m benchmarks.gpu.suspend`.
+"""Off the GPU and back, by the daemon: `python -m benchmarks.gpu.suspend`.
 
-A program with 16 GiB by the guard, warm and cold, and by the driver's checkpoint; then a training
-job that is suspended at random a hundred times and must not differ in a bit from one that was not.
+A program with 16 GiB under `gpushare run`, suspended and resumed through the API, with host memory
+prepared ahead (warm) and without (cold); by the driver's checkpoint, without the guard; then a
+training job that is suspended at random a hundred times and must not differ in a bit from one that
+was not.
 """
 
 import argparse
@@ -10,111 +12,151 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.gpu import machine, mps
 from benchmarks.gpu.checkpoint import Checkpoint
 from benchmarks.gpu.driver import CudaError
-from benchmarks.gpu.mover import GIB, Mover, movable
 from benchmarks.gpu.program import Program
-from benchmarks.gpu.swap import Swap, pool
+from benchmarks.gpu.served import Site, site
 
-EXTRA = 3 * GIB  # of a share's limit beyond what its program asks for
+from gpushare.guard import Region, RegionSlot
+
+GIB = 1 << 30
+EXTRA = 3  # GiB of a share's limit beyond what its program asks for
 PARTS = ("moves", "cycles", "checkpoint")
-
-
-@contextmanager
-def program(module: str, gib: int, env: Mapping[str, str]) -> Iterator[Program]:
-    made = Program(module, [str(gib)], env)
-    try:
-        yield made
-    finally:
-        made.end()
-
-
-@contextmanager
-def mechanism(base: str) -> Iterator[dict[str, str]]:
-    if base == "mps" and not machine.smoke():
-        with mps.daemon() as places:
-            yield places
-    else:
-        yield {}
-
-
-@contextmanager
-def host_memory(size: int) -> Iterator[Swap | None]:
-    if machine.smoke():
-        yield None
-        return
-    with pool(size) as made:
-        yield made
+NAME = "moved"
+READY = 60.0  # seconds for host memory to be prepared
+MODULE = "benchmarks.gpu.suspend"
+Move = dict[str, float | None]
 
 
 def say(words: object) -> None:
     print(f"{time.strftime('%H:%M:%S')} {words}", flush=True)
 
 
-def there_and_back(mover: Mover) -> dict[str, Any]:
-    mover.ask_out()
-    out = mover.out()
-    mover.ask_in()
-    back = mover.back()
-    say(f"  out {out.own_s:.3f} s of {out.wall_s:.3f}, in {back.own_s:.3f} s of {back.wall_s:.3f}")
-    return {"out": out.row(), "in": back.row()}
+@contextmanager
+def program(
+    module: str, gib: int, env: Mapping[str, str], before: Sequence[str] = ()
+) -> Iterator[Program]:
+    made = Program(module, [str(gib)], env, before)
+    try:
+        yield made
+    finally:
+        made.end()
 
 
-def medians(moves: list[dict[str, Any]]) -> dict[str, float]:
+@dataclass
+class Moved:
+    """A program in a share that the daemon moves."""
+
+    here: Site
+    held: Program
+
+    def slots(self) -> Sequence[RegionSlot]:
+        share = self.here.client.show(NAME).id
+        return Region(self.here.regions / share).snapshot().slots
+
+    def out(self) -> Move:
+        return self._timed(self.here.client.suspend, "out_ns")
+
+    def back(self) -> Move:
+        return self._timed(self.here.client.resume, "in_ns")
+
+    def _timed(self, act: Callable[[str], object], own: str) -> Move:
+        """`wall_s`: from the call to its answer; `own_s`: what the guard took of that."""
+        begun = time.monotonic()
+        act(NAME)
+        wall = time.monotonic() - begun
+        slots = self.slots()
+        took = max((getattr(slot, own) for slot in slots), default=0) / 1e9
+        moved = sum(slot.moved for slot in slots)
+        rate = moved / GIB / took if took else None
+        return {"wall_s": wall, "own_s": took, "moved": moved, "gib_per_s": rate}
+
+    def ready_ahead(self) -> bool:
+        """Waits until host memory is registered for all that can move."""
+        end = time.monotonic() + READY
+        while time.monotonic() < end:
+            slots = self.slots()
+            if slots and all(slot.movable and slot.host >= slot.movable for slot in slots):
+                return True
+            time.sleep(0.1)
+        return False
+
+
+@contextmanager
+def shared(module: str, gib: int, base: str, *, ahead: bool) -> Iterator[Moved]:
+    """The program in a share of one mechanism; `ahead`: host memory is prepared for it."""
+    limit = f"{gib + EXTRA}GiB"
+    settings = {"GPUSHARE_SWAP_MEMORY": limit}
+    if ahead:
+        settings["GPUSHARE_SWAP_AHEAD"] = limit
+    with site(settings) as here:
+        before = here.run(NAME, "-m", limit, "--mechanism", base)
+        with program(module, gib, here.environment, before) as held:
+            yield Moved(here, held)
+
+
+def there_and_back(moved: Moved) -> dict[str, Move]:
+    found = {"out": moved.out(), "in": moved.back()}
+    say(
+        "  "
+        + ", ".join(f"{way} {m['own_s']:.3f} of {m['wall_s']:.3f} s" for way, m in found.items())
+    )
+    return found
+
+
+def medians(moves: list[dict[str, Move]]) -> dict[str, float]:
     return {
-        f"{way}_{unit}": statistics.median(move[way][unit] for move in moves)
+        f"{way}_{unit}": statistics.median(move[way][unit] or 0.0 for move in moves)
         for way in ("out", "in")
         for unit in ("own_s", "wall_s")
     }
 
 
-def warm(held: Program, mover: Mover, times: int) -> dict[str, Any]:
-    """Host memory is registered ahead, and the program ran in between."""
-    ahead, moves = mover.ready_ahead(), []
-    for _ in range(times):
-        held.ask("touch")
-        moves.append(there_and_back(mover))
-    clean = there_and_back(mover)
-    return {"registered_ahead": ahead, "moves": moves, "median": medians(moves), "clean": clean}
+def cold(base: str, options: argparse.Namespace) -> dict[str, Any]:
+    """As the daemon is without settings."""
+    with shared("resident", options.gib, base, ahead=False) as moved:
+        before = moved.held.hear()["ready"]
+        say(f"{base}, cold")
+        found = {"cold": there_and_back(moved), "second": there_and_back(moved)}
+        return {**found, "bit_exact": moved.held.ask("digest") == before}
+
+
+def warm(base: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Host memory is prepared, and the program ran in between; `clean`: it did not."""
+    with shared("resident", options.gib, base, ahead=True) as moved:
+        before, ahead, moves = moved.held.hear()["ready"], moved.ready_ahead(), []
+        say(f"{base}, warm" + ("" if ahead else ": host memory was not ready"))
+        for _ in range(options.times):
+            moved.held.ask("touch")
+            moves.append(there_and_back(moved))
+        clean = there_and_back(moved)
+        exact = moved.held.ask("digest") == before
+    found = {"registered_ahead": ahead, "moves": moves, "median": medians(moves), "clean": clean}
+    return {"warm": found, "bit_exact": exact}
 
 
 def moves(base: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Two programs: one whose host memory is made ready ahead, one without (`cold`)."""
-    limit, found = options.gib * GIB + EXTRA, {}
-    with ExitStack() as stack:
-        enter = stack.enter_context
-        pipe = enter(mechanism(base))
-        swap = enter(host_memory(options.gib * GIB + EXTRA))
-        if swap:
-            found["pool"] = {"huge_pages": swap.huge, "touch_s": swap.touch()}
-            say(f"  pool {found['pool']}")
-        movers = {
-            "warm": enter(movable(limit, swap)),
-            "cold": enter(movable(limit, None, ahead=False)),
-        }
-        held = {}
-        for name, mover in movers.items():
-            held[name] = enter(program("resident", options.gib, {**pipe, **mover.edits}))
-            mover.attach(held[name].pid)
-        before = {name: each.hear()["ready"] for name, each in held.items()}
-        say(f"{base}, cold")
-        found["cold"] = there_and_back(movers["cold"])
-        found["second"] = there_and_back(movers["cold"])
-        say(f"{base}, warm")
-        found["warm"] = warm(held["warm"], movers["warm"], options.times)
-        after = {name: each.ask("digest") for name, each in held.items()}
-    return {**found, "bit_exact": after == before}
+    one, two = warm(base, options), cold(base, options)
+    return {**two, **one, "bit_exact": one["bit_exact"] and two["bit_exact"]}
+
+
+@contextmanager
+def mechanism(base: str) -> Iterator[dict[str, str]]:
+    if base == "mps":
+        with mps.daemon() as places:
+            yield places
+    else:
+        yield machine.selected()
 
 
 def checkpoints(base: str, options: argparse.Namespace) -> dict[str, Any]:
     """The same program without the guard."""
-    if machine.smoke():
-        return {}
     rows = []
     with mechanism(base) as pipe, program("resident", options.gib, pipe) as held:
         before = held.hear()["ready"]
@@ -129,32 +171,26 @@ def checkpoints(base: str, options: argparse.Namespace) -> dict[str, Any]:
     return {"moves": rows, "bit_exact": exact}
 
 
-def disturb(mover: Mover, times: int) -> list[dict[str, Any]]:
+def disturb(moved: Moved, times: int) -> list[dict[str, Move]]:
     chance, rows = random.Random(1), []
     for _ in range(times):
         time.sleep(chance.uniform(0.0, 0.08))
-        mover.ask_out()
-        out = mover.out()
+        out = moved.out()
         time.sleep(chance.uniform(0.0, 0.03))
-        mover.ask_in()
-        rows.append({"out": out.row(), "in": mover.back().row()})
+        rows.append({"out": out, "in": moved.back()})
     return rows
 
 
 def cycles(base: str, options: argparse.Namespace) -> dict[str, Any]:
     """The other job repeats as many steps without the guard."""
-    with ExitStack() as stack:
-        enter, gib = stack.enter_context, options.ballast
-        pipe = enter(mechanism(base))
-        swap = enter(host_memory(gib * GIB + 2 * EXTRA))
-        mover = enter(movable(gib * GIB + 2 * EXTRA, swap))
-        job = enter(program("losses", gib, {**pipe, **mover.edits}))
-        other = enter(program("losses", gib, pipe))
-        mover.attach(job.pid)
-        ballast = [each.hear()["ready"] for each in (job, other)]
-        job.tell({})
-        rows = disturb(mover, options.cycles)
-        suspended = job.ask("end")
+    gib = options.ballast
+    with shared("losses", gib, base, ahead=True) as moved:
+        ballast = moved.held.hear()["ready"]
+        moved.held.tell({})
+        rows = disturb(moved, options.cycles)
+        suspended = moved.held.ask("end")
+    with program("losses", gib, machine.selected()) as other:
+        other.hear()
         undisturbed = other.ask({"until": suspended["steps"]}, 300)
     say(f"  {base}: {suspended} after {len(rows)} cycles; undisturbed {undisturbed}")
     return {
@@ -162,7 +198,8 @@ def cycles(base: str, options: argparse.Namespace) -> dict[str, Any]:
         "median": medians(rows),
         "suspended": suspended,
         "undisturbed": undisturbed,
-        "bit_exact": suspended == undisturbed and suspended["ballast"] == ballast[0],
+        "bit_exact": suspended == undisturbed and suspended["ballast"] == ballast,
+        "moves": rows,
     }
 
 
@@ -174,7 +211,7 @@ RUN: dict[str, Callable[[str, argparse.Namespace], dict[str, Any]]] = {
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.suspend")
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--bases", default="timeslice,mps")
     parser.add_argument("--gib", type=int, default=16)
@@ -196,14 +233,16 @@ def one(part: str, base: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> int:
+    """Without a GPU there is nothing to move."""
     options, failed = arguments(), 0
     for part in options.parts.split(","):
         for base in options.bases.split(","):
             found = one(part, base, options)
             failed += "failed" in found
             whole = machine.load("suspend") or {"gib": options.gib}
+            raw = found.pop("moves", None) if part == "cycles" else None
             whole.setdefault(base, {})[part] = {**found, **machine.stamp()}
-            machine.save("suspend", whole, "benchmarks.gpu.suspend")
+            machine.save("suspend", whole, MODULE, samples=raw)
     return 1 if failed else 0
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.gpu import machine, mps
 from benchmarks.gpu.program import Program
-from benchmarks.gpu.served import GPUSHARE, Site, site
+from benchmarks.gpu.served import Site, site
 
 GOAL_POINTS = 3.0
 SETTLE, SOLO, BARE, BUCKET = 1.0, 8.0, 10.0, 10.0
@@ -149,11 +149,10 @@ def alone(tenants: Sequence[Tenant]) -> list[float]:
 def shared(here: Site, base: str, seconds: float, given: "Given") -> dict[str, Any]:
     """The same programs under shares of one mechanism."""
     names = ("first", "second")
-    own = [["--tenant", name, "--name", name] for name in names]
     what = ["-m", given.memory, "--mechanism", base]
     prefixes = [
-        [*GPUSHARE, "run", *each, *what, "-c", str(limit), "--"]
-        for each, limit in zip(own, given.limits, strict=True)
+        here.run(name, "--tenant", name, *what, "-c", str(limit))
+        for name, limit in zip(names, given.limits, strict=True)
     ]
     with programs(given.works, here.environment, prefixes) as tenants:
         found = row(tenants, given.solo, given.limits, seconds)
@@ -204,7 +203,7 @@ def measure(options: argparse.Namespace, body: dict[str, Any]) -> Iterator[None]
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.tenants")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.tenants", description=__doc__)
     parser.add_argument("--works", type=lambda text: text.split(","), default=["gpt", "gpt"])
     parser.add_argument("--limits", type=_numbers, default=[60, 40])
     parser.add_argument("--runs", type=_runs, default=_runs(",".join(RUNS)))

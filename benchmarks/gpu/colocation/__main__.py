@@ -23,7 +23,9 @@ def _numbers(text: str) -> list[int]:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.colocation")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu.colocation", description=__doc__
+    )
     parser.add_argument("--pairs", default=PAIRS, help="service:job,…; all; others")
     parser.add_argument("--configurations", default=",".join(configurations.DEFAULT))
     parser.add_argument("--loads", default="0.5", help="parts of a service's rate alone")

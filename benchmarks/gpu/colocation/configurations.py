@@ -3,9 +3,11 @@
 
 from dataclasses import dataclass, replace
 
+from gpushare.model.scheduling import SchedulingSettings
+
 from .systems import SYSTEMS, System
 
-SLICE_US, SERVICE_SLICE_US = 80, 10_000
+USUAL = SchedulingSettings()  # what a daemon sets without a configuration
 
 JobKind = tuple[bool, int | None, str]
 
@@ -23,9 +25,9 @@ class Configuration:
     guard: bool = False
     client_priority: bool = False
     threads: int | None = None  # percent for the best-effort job
-    quantum_us: int = 150
-    grace_us: int = 0
-    slice_us: int = SLICE_US
+    quantum_us: int = USUAL.gate_quantum
+    grace_us: int = USUAL.gate_grace
+    slice_us: int = USUAL.gate_timeslice
     system: System | None = None
     setting: str = ""
 
@@ -44,8 +46,10 @@ class Configuration:
         return self.client_priority, self.threads, self.setting
 
     @property
-    def service_slice_us(self) -> int:
-        return SERVICE_SLICE_US if self.slice_us else 0
+    def scheduling(self) -> SchedulingSettings:
+        return SchedulingSettings(
+            gate_quantum=self.quantum_us, gate_grace=self.grace_us, gate_timeslice=self.slice_us
+        )
 
     @property
     def job_environment(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ from benchmarks.gpu import machine
 
 from .configurations import Configuration
 from .process import Jobs, Services
-from .progress import Profile
+from .progress import Profile, Trace
 from .results import Results
 from .stage import Counters, Stage, grown, stage
 from .stats import Window, compare, mean_pace
@@ -81,6 +81,8 @@ def solo(here: Stage, results: Results, plan: Plan) -> Solo:
                 rate = load * results.rates[name]
                 window = here.services.window(name, rate, plan.seconds, seed)
                 found.windows[name, load, seed] = window
+                alone = {"lc": name, "configuration": "solo", "load": load}
+                results.keep(alone, [window], [])
                 if window.wrong:
                     say(f"  {name} alone: {window.wrong} of {len(window.ends)} WRONG")
     [jobs] = here.jobs.values()
@@ -129,6 +131,7 @@ class Case:
 @dataclass
 class Outcome:
     windows: list[Window] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
     wrong_checks: int = 0
     checks: int = 0
@@ -147,6 +150,7 @@ def together(here: Stage, case: Case, known: Solo, plan: Plan) -> Outcome:
         time.sleep(0.1)  # so that the trace reaches beyond the window
         trace = sampler.end()
         outcome.windows.append(window)
+        outcome.traces.append(trace)
         done = known.profiles[case.be].delivered(trace, window.begin, window.end)
         outcome.shares.append(done)
         if window.saturated:
@@ -234,7 +238,9 @@ def go(here: Stage, of: list[Configuration], known: Solo, results: Results, plan
         if not plan.time_for(len(seeds) * (plan.seconds * 1.1 + plan.settle)):
             say(f"  no time left for {case}")
             return False
-        made = row(here, case, together(here, case, known, plan), known, plan)
+        outcome = together(here, case, known, plan)
+        made = row(here, case, outcome, known, plan)
+        results.keep(made, outcome.windows, outcome.traces)
         results.add(made)
         say(_shown(made))
     return True

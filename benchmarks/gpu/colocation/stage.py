@@ -1,53 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
 """The programs of the configurations that can share them, started all at once."""
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from benchmarks.gpu import machine, mps
-from benchmarks.gpu.gpu_page import HIGH, LOW, GpuPage, Policy
-from benchmarks.gpu.share import Share, guarded, library
+from benchmarks.gpu.served import Site, site
+from benchmarks.gpu.share import Share, share
 
-from .configurations import Configuration, JobKind
+from gpushare.model.scheduling import SchedulingSettings
+from gpushare.model.spec import Priority
+
+from .configurations import USUAL, Configuration, JobKind
 from .process import Jobs, Services
 from .systems import Started, started
 
 GIB = 1 << 30
-CONTEXT = 527 << 20  # what a context costs on an H200; nothing here comes near a limit
-SHARE = 60 * GIB
-SERVICE_SLOT, FIRST_JOB_SLOT = 0, 1
+SPARE = 8 * GIB  # of a GPU, for contexts and what the driver keeps
 LEVELS = ("longest_ns", "grace_ns", "timeslice_us")
 
 Counters = dict[str, dict[str, int]]
+Shares = dict[JobKind | None, Share]
 
 
 @dataclass
 class Stage:
+    """`shares`: of the service, under None, and of the jobs; none without the guard."""
+
     services: Services
     jobs: dict[JobKind, Jobs]
-    page: GpuPage | None
-
-    def slot_of(self, configuration: Configuration) -> int:
-        return FIRST_JOB_SLOT + list(self.jobs).index(configuration.job)
+    shares: Shares = field(default_factory=dict)
+    scheduling: SchedulingSettings = USUAL
 
     def apply(self, configuration: Configuration) -> Jobs:
-        """Sets the guard's policy; the best-effort program of the configuration."""
-        if self.page:
-            own = {"quantum_us": configuration.quantum_us, "grace_us": configuration.grace_us}
-            service = Policy(rank=HIGH, timeslice_us=configuration.service_slice_us, **own)
-            job = Policy(rank=LOW, timeslice_us=configuration.slice_us, **own)
-            self.page.set_share(SERVICE_SLOT, service)
-            self.page.set_share(self.slot_of(configuration), job)
+        """Schedules as the configuration says; the best-effort program of the configuration."""
+        if self.shares and configuration.scheduling != self.scheduling:
+            self.scheduling = configuration.scheduling
+            for key, each in self.shares.items():
+                each.schedule(self.scheduling, Priority.LOW if key else Priority.HIGH)
         return self.jobs[configuration.job]
 
     def gate(self, configuration: Configuration) -> Counters:
-        if not self.page:
+        if not self.shares:
             return {}
-        slots = {"lc": SERVICE_SLOT, "be": self.slot_of(configuration)}
-        return {name: self.page.counters(slot) for name, slot in slots.items()}
+        of = {"lc": None, "be": configuration.job}
+        return {name: self.shares[key].counters() for name, key in of.items()}
 
 
 def grown(before: Counters, after: Counters) -> Counters:
@@ -61,58 +59,56 @@ def grown(before: Counters, after: Counters) -> Counters:
     }
 
 
-def _share(stack: ExitStack, page: GpuPage | None, slot: int) -> Share | None:
-    if page is None:
-        return None
-    return stack.enter_context(guarded(page.uuid, SHARE, CONTEXT, page=page, slot=slot))
+def _shares(stack: ExitStack, here: Site, base: str, jobs: Sequence[JobKind]) -> Shares:
+    """As `gpushare run -p high` and `-p low` make them; nothing here comes near a limit."""
+    limit = (machine.first_gpu()["memory_total"] - SPARE) // (1 + len(jobs))
+    made: Shares = {}
+    enter = stack.enter_context
+    made[None] = enter(share(here, "service", limit, base=base, priority=Priority.HIGH))
+    for number, key in enumerate(jobs):
+        name = f"job-{number}"
+        made[key] = enter(share(here, name, limit, base=base, priority=Priority.LOW))
+    return made
 
 
-def _environment(share: Share | None, *more: Mapping[str, str]) -> dict[str, str]:
-    merged = dict(share.edits) if share else {}
+def _environment(of: Share | None, *more: Mapping[str, str]) -> dict[str, str]:
+    merged = dict(of.edits) if of else machine.selected()
     for each in more:
         merged |= each
     return merged
-
-
-def _page(stack: ExitStack) -> GpuPage:
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gs-gpu-page-", dir="/dev/shm"))
-    return GpuPage.create(Path(folder) / "boards", machine.first_gpu()["uuid"], library())
 
 
 @dataclass(frozen=True)
 class _Grounds:
     """What the programs of one stage need first."""
 
-    pipe: Mapping[str, str]
-    page: GpuPage | None
-    other: Started | None
+    pipe: Mapping[str, str] = field(default_factory=dict)
+    shares: Shares = field(default_factory=dict)
+    other: Started | None = None
 
     @classmethod
-    def laid(cls, stack: ExitStack, first: Configuration) -> "_Grounds":
+    def laid(cls, stack: ExitStack, first: Configuration, jobs: Sequence[JobKind]) -> "_Grounds":
         """In smoke runs there is neither MPS nor guard nor another system."""
-        if machine.smoke():
-            return cls({}, None, None)
+        if machine.bare():
+            return cls()
+        if first.guard:
+            base = "mps" if first.mps else "timeslice"
+            return cls(shares=_shares(stack, stack.enter_context(site()), base, jobs))
         pipe = stack.enter_context(mps.daemon()) if first.mps else {}
-        page = _page(stack) if first.guard else None
         other = stack.enter_context(started(first.system)) if first.system else None
-        return cls(pipe, page, other)
+        return cls(pipe=pipe, other=other)
 
     def services(self, stack: ExitStack, names: Sequence[str]) -> Services:
-        if self.page:
-            self.page.set_share(SERVICE_SLOT, Policy(rank=HIGH))
-        share = _share(stack, self.page, SERVICE_SLOT)
         own = self.other.service if self.other else {}
-        made = Services(names, _environment(share, self.pipe, own))
+        made = Services(names, _environment(self.shares.get(None), self.pipe, own))
         stack.callback(made.end)
         if self.other:
             made.ready()  # HAMi-core takes the process that is new on the GPU for its own
         return made
 
-    def job(self, stack: ExitStack, each: Configuration, names: Sequence[str], slot: int) -> Jobs:
-        if self.page:
-            self.page.set_share(slot, Policy(rank=LOW))
+    def job(self, stack: ExitStack, each: Configuration, names: Sequence[str]) -> Jobs:
         own = self.other.job(each.setting) if self.other else each.job_environment
-        made = Jobs(names, _environment(_share(stack, self.page, slot), self.pipe, own))
+        made = Jobs(names, _environment(self.shares.get(each.job), self.pipe, own))
         stack.callback(made.end)
         return made
 
@@ -123,14 +119,12 @@ def stage(
 ) -> Iterator[Stage]:
     """All configurations are of one stage."""
     with ExitStack() as stack:
-        grounds = _Grounds.laid(stack, configurations[0])
+        kinds = {each.job: each for each in configurations}
+        grounds = _Grounds.laid(stack, configurations[0], list(kinds))
         lc = grounds.services(stack, services)
-        made: dict[JobKind, Jobs] = {}
-        for each in configurations:
-            if each.job not in made:
-                made[each.job] = grounds.job(stack, each, jobs, FIRST_JOB_SLOT + len(made))
+        made = {key: grounds.job(stack, each, jobs) for key, each in kinds.items()}
         if not grounds.other:
             lc.ready()
         for program in made.values():
             program.ready()
-        yield Stage(lc, made, grounds.page)
+        yield Stage(lc, made, grounds.shares)
