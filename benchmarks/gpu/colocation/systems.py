@@ -76,11 +76,16 @@ class Started:
         }
 
 
+def _libraries() -> Environment:
+    """XSched's libraries come before the driver's."""
+    paths = [str(XSCHED.folder / "lib"), os.environ.get("LD_LIBRARY_PATH", "")]
+    return {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, paths))}
+
+
 def _xsched(priority: int, setting: str) -> Environment:
     threshold, batch = setting.split("/")
-    paths = [str(XSCHED.folder / "lib"), os.environ.get("LD_LIBRARY_PATH", "")]
     return {
-        "LD_LIBRARY_PATH": os.pathsep.join(filter(None, paths)),
+        **_libraries(),
         "XSCHED_CUDA_LIB": driver(),
         "XSCHED_SCHEDULER": "GLB",
         "XSCHED_AUTO_XQUEUE": "ON",
@@ -119,6 +124,7 @@ def _xserver(log: Path) -> Iterator[None]:
     with log.open("w") as out:
         server = subprocess.Popen(
             [XSCHED.folder / "bin" / "xserver", "HPF", str(port)],
+            env={**os.environ, **_libraries()},
             stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
