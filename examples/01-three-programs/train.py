@@ -4,14 +4,17 @@
 
     train.py --memory 6GiB --steps 200       allocates 6 GiB, then works
     train.py --memory all                    takes all memory it can get, then works
-    train.py --steps 0                       works until its standard input closes
+    train.py --steps 0                       works until it is ended, or the pipe on standard input
+                                             closes
 
 It needs no package and knows nothing of gpushare; what it prints is what any CUDA program sees.
 """
 
 import argparse
 import ctypes
+import os
 import select
+import stat
 import sys
 import time
 from typing import TextIO
@@ -122,8 +125,10 @@ def train(cuda: Cuda, steps: int, step_ms: float) -> None:
 
 
 def ended(stream: TextIO) -> bool:
-    """Whether the other end of the pipe was closed, or anything was typed."""
-    return bool(select.select([stream], [], [], 0)[0])
+    """Whether it is a pipe whose other end was closed."""
+    return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode) and bool(
+        select.select([stream], [], [], 0)[0]
+    )
 
 
 def size(text: str) -> int | None:
