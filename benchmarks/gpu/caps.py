@@ -245,6 +245,7 @@ def main() -> int:
     options, samples = arguments(), list[dict[str, Any]]()
     name = f"caps-{options.base}"
     body: dict[str, Any] = {}
+    machine.begin()
     for _ in measure(options, body, samples):
         machine.save(
             name,

@@ -64,6 +64,7 @@ def measure() -> dict[str, Any]:
 
 
 def main() -> int:
+    machine.begin()
     machine.save("crowd", measure(), "benchmarks.gpu.crowd")
     return 0
 

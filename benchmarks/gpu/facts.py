@@ -160,14 +160,15 @@ def context_cost() -> dict[str, int]:
     """One context: growth of the card's use, NVML's figure for the process, cuMemGetInfo then."""
     source = _CONTEXT.format(root=str(machine.ROOT))
     answer = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, check=True, timeout=120
-    )
+        [sys.executable, "-c", source], env={**os.environ, **machine.selected()},
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
     names = ("card_growth", "process", "free", "total")
     return dict(zip(names, map(int, answer.stdout.split()), strict=True))
 
 
 def measure() -> dict[str, Any]:
-    machine.first_gpu()
+    machine.begin()
     before = context_cost()
     cuda = Cuda()
     listed = machine.process_used(os.getpid())

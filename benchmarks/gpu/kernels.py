@@ -65,6 +65,7 @@ def measure(engine: Engine, smoke: bool) -> dict[str, Any]:
 
 
 def main() -> int:
+    machine.begin()
     steady(2)
     engine = Engine("cpu" if machine.smoke() else "cuda")
     machine.save("kernels", measure(engine, machine.smoke()), "benchmarks.gpu.kernels")

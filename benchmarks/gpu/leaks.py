@@ -136,7 +136,7 @@ def _rows(here: Site, names: list[str]) -> Iterator[dict[str, Any]]:
 
 def measure() -> Iterator[dict[str, Any]]:
     """Grows by a row at a time."""
-    machine.first_gpu()
+    machine.begin()
     cost = facts.context_cost()["card_growth"]
     found: dict[str, Any] = {"limit_mib": LIMIT / MIB, "context_mib": cost / MIB, "rows": []}
     with site() as here:

@@ -57,11 +57,19 @@ def first_gpu() -> dict[str, Any]:
     }
 
 
+def begin() -> dict[str, Any]:
+    """The GPU; raises at once where a result could not be written in the end."""
+    provenance.sources()
+    provenance.library()
+    return first_gpu()
+
+
 def selected() -> dict[str, str]:
     """For programs outside shares, where a machine has several GPUs."""
     if bare() or "GPUSHARE_BENCH_GPU" not in os.environ:
         return {}
-    return {"CUDA_VISIBLE_DEVICES": first_gpu()["uuid"]}
+    # A number: HAMi-core reads no other name. NVML counts in the order of PCI addresses.
+    return {"CUDA_VISIBLE_DEVICES": str(index()), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def clocks() -> dict[str, Any]:

@@ -17,8 +17,10 @@ CONTROL = "nvidia-cuda-mps-control"
 def daemon() -> Iterator[dict[str, str]]:
     """The environment in which programs are its clients."""
     with tempfile.TemporaryDirectory(prefix="gs-mps-", ignore_cleanup_errors=True) as name:
+        # By its UUID: a server that sees one GPU has no other number for it than 0.
+        gpu = {"CUDA_VISIBLE_DEVICES": machine.first_gpu()["uuid"]} if machine.selected() else {}
         places = {
-            **machine.selected(),
+            **gpu,
             "CUDA_MPS_PIPE_DIRECTORY": str(Path(name) / "pipe"),
             "CUDA_MPS_LOG_DIRECTORY": str(Path(name) / "log"),
         }

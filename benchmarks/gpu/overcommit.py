@@ -120,7 +120,7 @@ def acts(events: list[Event], between: tuple[datetime, datetime]) -> list[dict[s
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    total = (machine.first_gpu()["memory_total"] or 0) // GIB
+    total = machine.begin()["memory_total"] // GIB
     gib = options.gib or min(100, int(0.72 * total)) or 4
     base = alone(gib, options.alone)
     # What does not fit next to the other job has to leave.

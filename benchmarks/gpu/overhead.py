@@ -111,7 +111,7 @@ def _found(calls: Sides, steps: Sides) -> dict[str, Any]:
 
 def measure() -> Iterator[dict[str, Any]]:
     """The calls, then training as well."""
-    machine.first_gpu()
+    machine.begin()
     with tempfile.TemporaryDirectory() as folder, _sides() as sides:
         program = build(Path(folder))
         calls = _turns(lambda env: _calls(program, env), ROUNDS, sides)

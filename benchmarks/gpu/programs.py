@@ -103,6 +103,6 @@ def both(here: Site, mechanism: str) -> dict[str, Any]:
 
 
 def measure() -> dict[str, Any]:
-    machine.first_gpu()
+    machine.begin()
     with site() as here:
         return {mechanism: both(here, mechanism) for mechanism in ("timeslice", "mps")}

@@ -65,7 +65,7 @@ def _race(way: str, share: Share) -> dict[str, Any]:
 
 def measure() -> Iterator[dict[str, Any]]:
     """Grows by a way at a time."""
-    machine.first_gpu()
+    machine.begin()
     cost = facts.context_cost()["card_growth"]
     ways: dict[str, Any] = {}
     found = {"processes": PROCESSES, "limit_mib": LIMIT / MIB, "context_mib": cost / MIB}

@@ -169,7 +169,7 @@ def _spread(times: list[float]) -> dict[str, float]:
 
 def measure(options: argparse.Namespace, body: dict[str, Any]) -> Iterator[None]:
     """Fills `body`; each step leaves it worth saving."""
-    total = machine.first_gpu()["memory_total"] // GIB
+    total = machine.begin()["memory_total"] // GIB
     body |= {"goal_s": GOAL_S, "gpu_gib": total, "owner_gib": total - SPARE, "rows": []}
     ahead = f"{max(options.sizes) + EXTRA}GiB"
     settings = {"GPUSHARE_SWAP_AHEAD": ahead, "GPUSHARE_SWAP_MEMORY": ahead}

@@ -8,23 +8,24 @@ each part. Needs no git: see GPUSHARE_BENCH_COMMIT in benchmarks/provenance.py.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import provenance
 from benchmarks.gpu import machine
 
 PAIRS = ("time-slice", "mps", "mps+priority+25", "gpushare/mps", "gpushare/time-slice")
-RESERVE = 6.0  # seconds for the last part's end and for the archive
+RESERVE, END = 14.0, 10.0  # seconds before the end of the session; for a part to end by itself
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def parts(configurations: str) -> dict[str, Part]:
     every = (
         Part("colocation", colocation, 90, 270, takes_limit=True),
         Part("leaks", ("benchmarks.gpu", "leaks"), 20, 130),
-        Part("race", ("benchmarks.gpu", "race"), 20, 60),
+        Part("race", ("benchmarks.gpu", "race"), 20, 75),
         Part("caps-timeslice", (*caps, "timeslice"), 40, 90),
         Part("caps-mps", (*caps, "mps"), 40, 90),
         Part("suspend", (*suspend, "moves"), 30, 100),
@@ -90,7 +91,10 @@ class Session:
                 [sys.executable, "-m", *words], cwd=machine.ROOT, stdout=log, stderr=log,
                 env=self._environment(name), start_new_session=True,
             )  # fmt: skip
-            return _ended(process, limit)
+            outcome = _ended(process, limit)
+        if outcome != "done":
+            print("\n".join(log_end(self.folder / f"{name}.log")), flush=True)
+        return outcome
 
     def _environment(self, name: str) -> Mapping[str, str]:
         return {**os.environ, "GPUSHARE_BENCH_RESULTS": str(self.folder / name)}
@@ -104,16 +108,24 @@ class Session:
 
 
 def _ended(process: subprocess.Popen[bytes], limit: float) -> str:
-    """First interrupted, so that it ends its programs and its daemon."""
-    for number, patience in ((signal.SIGINT, limit), (signal.SIGKILL, 15.0)):
-        try:
-            code = process.wait(patience)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, number)
-            continue
+    """First interrupted, so that it ends its programs and its daemon; then its whole group."""
+    try:
+        code = process.wait(limit)
         return {0: "done", 3: "incomplete"}.get(code, f"exit code {code}")
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(END)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     return f"stopped after {limit:.0f} s"
+
+
+def log_end(path: Path) -> list[str]:
+    """The end of what a part printed, without the daemon's own log."""
+    lines = path.read_text(errors="replace").splitlines()
+    return [f"  | {line[:200]}" for line in lines if "[info " not in line][-12:]
 
 
 def rows(folder: Path) -> list[str]:
@@ -158,19 +170,19 @@ def main() -> int:
     begun = time.monotonic()
     if options.gpu is not None:
         os.environ["GPUSHARE_BENCH_GPU"] = str(options.gpu)
-    provenance.facts(__package__ or "")  # refuses now, not after the first part
+    machine.begin()
     name = machine.run_name()
     options.out.mkdir(parents=True, exist_ok=True)
-    here = Session(
-        options.out / name, options.out / f"{name}.tar.gz", begun + 60 * options.minutes, []
-    )
     known = parts(options.configurations)
-    for number, part in enumerate(options.parts, 1):
-        here.run(known[part], number)
-    print("\n".join(rows(here.folder)))
+    with tempfile.TemporaryDirectory(prefix="gs-session-") as scratch:
+        folder, archive = Path(scratch) / name, options.out / f"{name}.tar.gz"
+        here = Session(folder, archive, begun + 60 * options.minutes, [])
+        for number, part in enumerate(options.parts, 1):
+            here.run(known[part], number)
+        print("\n".join(rows(folder)))
     for part, outcome, took in here.outcomes:
         print(f"{part:<16} {outcome:<24} {took:5.0f} s")
-    print(here.archive)
+    print(archive)
     return 0
 
 

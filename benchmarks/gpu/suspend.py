@@ -235,6 +235,7 @@ def one(part: str, base: str, options: argparse.Namespace) -> dict[str, Any]:
 def main() -> int:
     """Without a GPU there is nothing to move."""
     options, failed = arguments(), 0
+    machine.begin()
     for part in options.parts.split(","):
         for base in options.bases.split(","):
             found = one(part, base, options)

@@ -179,7 +179,7 @@ class Given:
 
 def measure(options: argparse.Namespace, body: dict[str, Any]) -> Iterator[None]:
     """Fills `body`; each step leaves it worth saving."""
-    machine.first_gpu()
+    machine.begin()
     given = Given(options.works, options.limits, options.memory)
     body |= {"goal_points": GOAL_POINTS, "works": given.works, "limits": given.limits, "rows": []}
     with programs(given.works, {}) as tenants:

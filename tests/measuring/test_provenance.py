@@ -28,6 +28,25 @@ with site() as here, share(here, "one", 1 << 30, priority=Priority.LOW) as made:
     print(made.edits["LD_PRELOAD"])
 """
 
+MOVES = """
+from benchmarks.gpu.program import Program
+from benchmarks.gpu.served import site
+from benchmarks.gpu.suspend import NAME, Moved
+settings = {"GPUSHARE_SWAP_MEMORY": "3GiB", "GPUSHARE_SWAP_AHEAD": "2GiB"}
+with site(settings) as here:
+    before = here.run(NAME, "-m", "2GiB", "--mechanism", "timeslice")
+    held = Program("busy", ["spin", "--gib", "1"], here.environment, before)
+    first = held.hear()["digest"]
+    moved = Moved(here, held)
+    ready = moved.ready_ahead()
+    out = moved.out()
+    state = here.client.show(NAME).state
+    back = moved.back()
+    print(ready, state, out["moved"] >= 1 << 30, out["own_s"] > 0 and back["own_s"] > 0)
+    print(held.ask("digest")["digest"] == first)
+    held.end()
+"""
+
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -113,14 +132,26 @@ def test_rows_of_another_tree_are_not_added_to_a_file(
         machine.load("some")
 
 
-def test_benchmarks_measure_shares_as_the_daemon_makes_them() -> None:
+def simulated(program: str) -> list[str]:
+    """What the program prints on a simulated H200."""
     command = [sys.executable, "-m", "gpushare.cli", "simulate", "h200-1", "--"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     answer = subprocess.run(
-        [*command, sys.executable, "-c", SHARES],
-        env=environment, capture_output=True, text=True, timeout=120, check=False,
+        [*command, sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
-    region, preload = answer.stdout.splitlines()
+    return answer.stdout.splitlines()
+
+
+def test_benchmarks_measure_shares_as_the_daemon_makes_them() -> None:
+    region, preload = simulated(SHARES)
     assert region == f"MOVABLE {1 << 30} LOW"
     assert preload.endswith("libgpushare.so")
+
+
+@pytest.mark.timeout(300)
+def test_benchmarks_move_programs_by_the_daemon() -> None:
+    moves, intact = simulated(MOVES)
+    assert moves == "True suspended True True"
+    assert intact == "True"

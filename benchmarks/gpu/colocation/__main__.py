@@ -7,7 +7,7 @@ import sys
 import time
 from itertools import groupby
 
-from benchmarks.gpu.machine import smoke
+from benchmarks.gpu import machine
 
 from . import configurations
 from .check_peers import check
@@ -70,6 +70,7 @@ def main() -> int:
     os.environ[PEERS] = options.peers
     if options.check_peers:
         return check()
+    machine.begin()
     chosen = configurations.chosen(options.configurations.split(","))
     varied = (_numbers(each) for each in (options.quanta, options.graces, options.slices))
     chosen = configurations.variants(chosen, *varied)
@@ -81,7 +82,7 @@ def main() -> int:
         seconds=options.seconds,
         alone=options.alone,
         deadline=time.monotonic() + options.limit,
-        settle=0.1 if smoke() else 0.7,
+        settle=0.1 if machine.smoke() else 0.7,
         part=options.into,
     )
     return measure(plan)
