@@ -59,6 +59,12 @@ def pairs(text: str) -> list[tuple[str, str]]:
     return [(lc, be) for lc, be in (each.split(":") for each in text.split(","))]
 
 
+def _weight(configuration: Configuration) -> tuple[str, bool, bool]:
+    """What comes first when time may run out: shares, then plain MPS, then other systems."""
+    mps, guard, system = configuration.stage
+    return system, not guard, mps
+
+
 def stages(chosen: list[Configuration], sequential: bool) -> list[list[Configuration]]:
     if sequential:
         return [[each] for each in chosen]
@@ -76,7 +82,7 @@ def main() -> int:
     chosen = configurations.variants(chosen, *varied)
     plan = Plan(
         pairs=pairs(options.pairs),
-        stages=stages(sorted(chosen, key=lambda each: each.stage), options.sequential),
+        stages=stages(sorted(chosen, key=_weight), options.sequential),
         loads=[float(each) for each in options.loads.split(",")],
         seeds=_numbers(options.seeds),
         seconds=options.seconds,
