@@ -28,7 +28,7 @@ $(VENV)/.made:
 
 $(VENV)/.installed: pyproject.toml hatch_build.py | $(VENV)/.made
 	@echo 'setup: installing Python packages into $(VENV)'
-	@$(PIP) install --editable '.[daemon]' --group dev
+	@$(PIP) install --editable . --group dev
 	@touch $@
 
 $(VENV)/.group-%: $(VENV)/.installed

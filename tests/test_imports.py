@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What commands load: start-up time is a feature, and optional packages stay optional."""
+"""What commands load: start-up time is a feature, and they do without packages of the daemon."""
 
 import json
 import subprocess
@@ -12,8 +12,8 @@ from gpushare.cli._group import VERBS, Verb
 from support.daemon import Daemon
 
 SECURE = {"cryptography", "joserfc"}
-OPTIONAL = {"prometheus_client", "starlette", "structlog", "uvicorn"} | SECURE
-SLOW = OPTIONAL | {
+DAEMON = {"prometheus_client", "starlette", "structlog", "uvicorn"} | SECURE
+SLOW = DAEMON | {
     "asyncio", "importlib.metadata", "psutil", "pynvml", "rich", "sqlite3", "tomli_w", "wcwidth",
     "yaml",
 }  # fmt: skip
@@ -65,8 +65,8 @@ def loaded(source: str, *arguments: str, env: dict[str, str] | None = None) -> s
     return set(json.loads(done.stdout))
 
 
-def without_extra(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return python(WITHOUT.format(names=OPTIONAL), *arguments, env=env)
+def without_the_daemon(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return python(WITHOUT.format(names=DAEMON), *arguments, env=env)
 
 
 @pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
@@ -104,20 +104,20 @@ def test_a_command_loads_no_other_verb(daemon: Daemon) -> None:
 
 def test_commands_work_without_the_packages_of_the_daemon(daemon: Daemon) -> None:
     for arguments in (("gpus",), ("ps",), ("run", "--", "true"), ("version",), ("config", "show")):
-        done = without_extra(*arguments, env=daemon.environment)
+        done = without_the_daemon(*arguments, env=daemon.environment)
         assert done.returncode == 0, done.stderr
 
 
 def test_gpus_are_listed_without_a_daemon_and_its_packages(machine, tmp_path: Path) -> None:
     env = {**machine.environment, "GPUSHARE_SOCKET": str(tmp_path / "none")}
 
-    done = without_extra("gpus", "-o", "name", env=env)
+    done = without_the_daemon("gpus", "-o", "name", env=env)
 
     assert done.stdout.startswith("GPU-")
 
 
 def test_the_daemon_says_which_packages_it_needs(tmp_path: Path) -> None:
-    done = without_extra("daemon", env={"GPUSHARE_STATE_DIR": str(tmp_path)})
+    done = without_the_daemon("daemon", env={"GPUSHARE_STATE_DIR": str(tmp_path)})
 
     assert done.returncode == 6
-    assert "gpushare[daemon]" in done.stderr
+    assert "gpushare-suite" in done.stderr

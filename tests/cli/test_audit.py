@@ -270,7 +270,7 @@ def test_a_rotated_log_is_walked_through(machine, unstarted: Daemon):
         unstarted.stop()
 
 
-def test_without_the_extra_it_is_kept_unsigned(machine, tmp_path: Path, unstarted: Daemon):
+def test_without_the_package_it_is_kept_unsigned(machine, tmp_path: Path, unstarted: Daemon):
     (tmp_path / "sitecustomize.py").write_text(WITHOUT)
     machine.environment["PYTHONPATH"] = str(tmp_path)
     unstarted.start()
@@ -285,9 +285,9 @@ def test_without_the_extra_it_is_kept_unsigned(machine, tmp_path: Path, unstarte
 
     assert verified.returncode == 0, verified.stderr
     assert "not signed" in verified.stdout
-    assert "gpushare[secure]" in verified.stdout
+    assert "gpushare-suite" in verified.stdout
     assert key.returncode == 4
-    assert "gpushare[secure]" in key.stderr
+    assert "gpushare-suite" in key.stderr
     assert asked.returncode == 2
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import gpushare
 from gpushare.model.errors import catalogue
+from gpushare.model.version import DISTRIBUTION
 from support.daemon import GPUSHARE, Daemon
 from support.machine import Machine, real
 
@@ -95,7 +96,7 @@ def test_an_unknown_code_is_not_found(command: Command) -> None:
 def test_versions_agree(command: Command) -> None:
     from importlib.metadata import version  # noqa: PLC0415 (only this test)
 
-    assert gpushare.__version__ == version("gpushare")
+    assert gpushare.__version__ == version(DISTRIBUTION)
     assert command("--version").stdout == f"gpushare {gpushare.__version__}\n"
     assert json.loads(command("version", "-o", "json").stdout)["daemon"] is None
 

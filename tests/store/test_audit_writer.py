@@ -98,10 +98,10 @@ def test_without_the_package_heads_are_unsigned_and_say_why(audit_folder: AuditF
     head = next(r for r in map(json.loads, audit_folder.lines()) if r["action"] == "audit.head")
     report = verify(file_lines([audit_folder.path]))
 
-    assert "gpushare[secure]" in head["detail"]["unsigned"]
+    assert "gpushare-suite" in head["detail"]["unsigned"]
     assert "signature" not in head["detail"]
     assert report.ok
-    assert any("gpushare[secure]" in note for note in report.notes)
+    assert any("gpushare-suite" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("text", ["", "ed25519:", "ed25519:AAAA", "AAAA", "rsa:" + "A" * 43])

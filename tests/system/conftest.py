@@ -53,5 +53,5 @@ def installed(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory)
         path.chmod(path.stat().st_mode | 0o055)
     run(python, "-m", "venv", folder)
     wheel = wheels[os.uname().machine]
-    run(folder / "bin" / "python", "-m", "pip", "install", "--quiet", f"{wheel}[daemon]")
+    run(folder / "bin" / "python", "-m", "pip", "install", "--quiet", wheel)
     return folder / "bin"

@@ -174,7 +174,7 @@ def test_without_its_package_an_issuer_is_an_error_of_the_configuration(clock, m
     monkeypatch.setitem(sys.modules, "joserfc", None)
     with pytest.raises(ConfigError, match="joserfc") as refused:
         Issuer(IssuerSettings(issuer="https://id.lab", audience="a", client="c"), clock)
-    assert "gpushare[secure]" in refused.value.hint
+    assert "gpushare-suite" in refused.value.hint
 
 
 @pytest.mark.parametrize("url", ["http://evil.example/x", "file:///etc/passwd", "ftp://127.0.0.1/"])

@@ -26,6 +26,7 @@ from gpushare.model.errors import (
     WaitTimeoutError,
     from_body,
 )
+from gpushare.model.version import install_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,7 +179,9 @@ def _serve(configuration: "Config", reread: "Callable[[], Config]", *, accept_lo
         raise _running(configuration.settings, error) from error
     except ModuleNotFoundError as error:
         raise DaemonError(
-            "cannot serve", f"the package {error.name} is missing", "pip install 'gpushare[daemon]'"
+            "cannot serve",
+            f"the package {error.name} is missing",
+            install_again(error.name or "more packages"),
         ) from error
 
 

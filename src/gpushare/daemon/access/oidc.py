@@ -12,6 +12,7 @@ from gpushare.model.access.token import Login
 from gpushare.model.errors import ConfigError, DaemonError, GpushareError, UnauthenticatedError
 from gpushare.model.units import Seconds
 from gpushare.model.value import Value
+from gpushare.model.version import install_again
 
 from .https import fetch
 
@@ -142,7 +143,7 @@ class _Jose:
     """joserfc's parts, imported only where there is an issuer."""
 
     def __init__(self) -> None:
-        from joserfc import errors, jwk, jwt  # noqa: PLC0415 (an optional package)
+        from joserfc import errors, jwk, jwt  # noqa: PLC0415 (start-up time)
 
         self.errors, self.jwk, self.jwt = errors, jwk, jwt
 
@@ -154,7 +155,7 @@ def _jose() -> _Jose:
         raise ConfigError(
             "cannot use oidc_issuer",
             f"the package {error.name} is missing",
-            "pip install 'gpushare[secure]'",
+            install_again(error.name or "joserfc"),
         ) from error
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from gpushare.model.errors import DeniedError, StateCorruptError, UsageError
+from gpushare.model.version import install_again
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 KEY_FILE, PUBLIC_FILE = "audit.key", "audit.pub"
-MISSING = "the package cryptography is missing: pip install 'gpushare[secure]'"
+MISSING = f"the package cryptography is missing: {install_again('cryptography')}"
 _PREFIX = "ed25519:"
 _BYTES = 32
 
@@ -84,7 +85,7 @@ def public_key(state_dir: Path) -> str:
 def available() -> bool:
     """Whether signatures can be made and checked here."""
     try:
-        import cryptography  # noqa: F401, PLC0415 (the extra `secure`)
+        import cryptography  # noqa: F401, PLC0415 (start-up time)
     except ModuleNotFoundError:
         return False
     return True
