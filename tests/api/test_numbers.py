@@ -50,3 +50,32 @@ def needed(path: str) -> dict[str, Any]:
 def test_what_is_no_request_is_refused(api, body):
     answer = api.call("POST", "/v1/shares", body)
     assert (answer.status, answer.code) == (400, "GS1102")
+
+
+@pytest.mark.parametrize(
+    ("spec", "because"),
+    [
+        ({"memory": {"limit": "8Gi"}}, "of bytes: write 8589934592 for '8Gi'"),
+        ({"memory": {"limit": "8GB"}}, "of bytes: write 8000000000 for '8GB'"),
+        ({"memory": {"request": "512MiB"}}, "of bytes: write 536870912 for '512MiB'"),
+        ({"memory": {"limit": "much"}}, "of bytes, not 'much'"),
+        ({"compute": {"limit": "50%"}}, "of percent: write 50 for '50%'"),
+        ({"ttl": "30m"}, "of seconds: write 1800 for '30m'"),
+    ],
+)
+def test_a_quantity_written_as_text_is_refused_with_the_number(api, spec, because):
+    answer = api.call("POST", "/v1/shares", {"spec": spec})
+    assert (answer.status, answer.code) == (400, "GS1102")
+    assert because in answer.body.decode()
+
+
+def test_a_time_to_wait_is_refused_with_the_number_too(api):
+    answer = api.call("GET", "/v1/shares/nothing/wait?timeout=30m")
+    assert (answer.status, answer.code) == (400, "GS1102")
+    assert "timeout is a whole number of seconds: write 1800 for '30m'" in answer.body.decode()
+
+
+def test_text_in_the_place_of_another_number_is_refused(api):
+    answer = api.call("POST", "/v1/shares", {"spec": {"gpus": "two"}})
+    assert (answer.status, answer.code) == (400, "GS1102")
+    assert b"spec.gpus" in answer.body

@@ -40,6 +40,7 @@ from .events import stream
 from .metrics import CONTENT_TYPE
 from .openapi import document
 from .permissions import requirement
+from .quantities import converted
 from .request_filter import FilterSettings, RequestFilter
 from .responses import Lists, answered, refusal
 from .route import Call, Route
@@ -124,7 +125,7 @@ async def _read(route: Route, request: Request, caller: Caller) -> Call:
     return Call(
         caller=caller,
         ref=request.path_params.get("ref", ""),
-        query=msgspec.convert(query, route.query, strict=False) if route.query else None,
+        query=converted(query, route.query, strict=False) if route.query else None,
         body=_decoded(route, await _body(request)) if route.takes else None,
     )
 
@@ -134,7 +135,7 @@ def _decoded(route: Route, body: bytes) -> Any:
     try:
         decoded = msgspec.json.decode(body)
         _check_numbers(decoded)
-        return msgspec.convert(decoded, route.takes)
+        return converted(decoded, route.takes)
     except RecursionError as error:
         raise BadSpecError(
             "the request is not JSON of this API", "it is nested too deep"
