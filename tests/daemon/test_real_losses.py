@@ -122,12 +122,21 @@ def test_what_a_crash_kept_from_the_audit_log_is_added_once(daemon):
     assert daemon.gpushare("audit", "verify").returncode == 0
 
 
+def lose_all(daemon) -> None:
+    """The state and its marks are lost in a crash; a new state begins."""
+    daemon.kill()
+    shutil.rmtree(daemon.state)
+    remove(daemon, "*.mark")
+    daemon.start()
+
+
+def noticed(daemon) -> list[str]:
+    return daemon.json("daemon", "status")["notices"]
+
+
 def test_limits_of_shares_that_the_state_does_not_know_are_not_granted_again(daemon):
     with training(daemon, "--name", "train", "-m", "100GiB", memory="2GiB"):
-        daemon.kill()
-        shutil.rmtree(daemon.state)
-        remove(daemon, "*.mark")
-        daemon.start()
+        lose_all(daemon)
         assert "limits count as in use" in daemon.gpushare("daemon", "status").stdout
         granted = daemon.gpushare("create", "-m", "60GiB", "--no-wait")
         assert granted.returncode == 75, granted
@@ -135,6 +144,29 @@ def test_limits_of_shares_that_the_state_does_not_know_are_not_granted_again(dae
     assert "limits count" not in daemon.log.read_text().split("daemon.ready")[0]
     waited = daemon.gpushare("create", "-m", "60GiB", timeout=120)
     assert waited.returncode == 0, waited.stderr
+
+
+def test_shares_without_programs_that_the_state_does_not_know_are_named_until_they_are_cleaned(
+    daemon,
+):
+    for name in ("one", "two"):
+        daemon.gpushare("create", "--name", name, "-m", "4GiB", "--ttl", "1h")
+    ids = sorted(share["id"] for share in daemon.shares())
+    lose_all(daemon)
+    notices = "\n".join(noticed(daemon))
+    assert f"2 shares that the state file does not know: {', '.join(ids)}" in notices
+    assert "state: 1 thing found" in daemon.gpushare().stdout
+    assert daemon.gpushare("clean", "--yes").returncode == 0
+    assert noticed(daemon) == []
+
+
+def test_a_share_that_the_state_does_not_know_is_named_once(daemon):
+    with training(daemon, "--name", "train", "-m", "4GiB", memory="2GiB"):
+        (share,) = daemon.shares()
+        lose_all(daemon)
+        assert "\n".join(noticed(daemon)).count(share["id"]) == 1
+    left = until(lambda: [it for it in noticed(daemon) if "gpushare clean" in it], "its region")
+    assert share["id"] in left[0]
 
 
 def test_a_program_that_has_not_used_the_gpu_yet_counts_with_its_limit_too(daemon):

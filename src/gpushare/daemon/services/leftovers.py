@@ -18,6 +18,7 @@ from gpushare.daemon.base.threads import in_own_thread
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.observe.share_processes import ShareProcesses
+from gpushare.daemon.observe.unknown_shares import UnknownShares
 from gpushare.daemon.present.views import user_name
 from gpushare.hardware.linux.census import Census
 from gpushare.hardware.linux.residents import MpsResident, Resident
@@ -32,6 +33,7 @@ from gpushare.model.units import Bytes
 from gpushare.store import Store
 
 _SHOWN = 5
+_OF_SHARES = {Kind.REGION, Kind.GROUP}
 
 
 class DaemonLeftovers:
@@ -49,11 +51,13 @@ class DaemonLeftovers:
         observer: Observer,
         processes: ShareProcesses,
         signalling: Signalling,
+        unknown: UnknownShares,
     ) -> None:
         self._store, self._ports, self._bus, self._acts = store, ports, bus, acts
         self._access, self._machine = access, machine
         self._observer, self._processes = observer, processes
-        self._signalling = signalling
+        self._signalling, self._unknown = signalling, unknown
+        self._strangers: tuple[str, ...] = ()
 
     async def all(self, caller: Caller) -> Sequence[Leftover]:
         """Raises RoleError for those who are no operators, HardwareError."""
@@ -72,24 +76,30 @@ class DaemonLeftovers:
             return [Cleaned(leftover=it, outcome=Outcome.WOULD) for it in chosen]
         command = caller.pid if caller.remote is None else None
         untouchable = Untouchable.here(self._ports.processes, command)
-        return [await self._clean(it, request, untouchable) for it in chosen]
+        done = [await self._clean(it, request, untouchable) for it in chosen]
+        if self._strangers:
+            self._strangers = await self._unknown_shares()
+        return done
 
     async def report_unknown(self) -> None:
         """Once at start: publish which shares the machine has and the state file does not know.
 
         It was replaced or is an older one, so what it grants may be in use already.
         """
+        self._strangers = await self._unknown_shares()
+        if self._strangers:
+            self._bus.publish("state.lost", _unknown_text(self._strangers))
+
+    def notices(self) -> tuple[str, ...]:
+        """One sentence until they are cleaned; those with programs are in another notice."""
+        left = [share for share in self._strangers if share not in self._unknown.shares]
+        return (_unknown_text(left),) if left else ()
+
+    async def _unknown_shares(self) -> tuple[str, ...]:
         known = self._known()
         found = await in_own_thread(self._ports.leftovers.find, known)
-        shares = {Path(it.name).name for it in found if it.kind in {Kind.REGION, Kind.GROUP}}
-        unknown = sorted(shares.difference(known.living, known.ended))
-        if unknown:
-            more = ", …" * (len(unknown) > _SHOWN)
-            self._bus.publish(
-                "state.lost",
-                f"the machine has {len(unknown)} shares that the state file does not know: "
-                f"{', '.join(unknown[:_SHOWN])}{more}; see gpushare clean",
-            )
+        shares = {Path(it.name).name.removesuffix(".new") for it in found if it.kind in _OF_SHARES}
+        return tuple(sorted(shares.difference(known.living, known.ended)))
 
     def _check(self, caller: Caller) -> None:
         if not self._access.all(caller):
@@ -179,6 +189,14 @@ class DaemonLeftovers:
             return Cleaned(leftover=leftover, outcome=Outcome.KEPT, because=because)
         outcome = Outcome.DONE if request.force else Outcome.ASKED
         return Cleaned(leftover=leftover, outcome=outcome)
+
+
+def _unknown_text(shares: Sequence[str]) -> str:
+    more = ", …" * (len(shares) > _SHOWN)
+    return (
+        f"the machine has {len(shares)} shares that the state file does not know: "
+        f"{', '.join(shares[:_SHOWN])}{more}; see gpushare clean"
+    )
 
 
 def choose(leftovers: Sequence[Leftover], request: CleanRequest) -> list[Leftover]:
