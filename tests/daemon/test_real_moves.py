@@ -219,6 +219,8 @@ def test_too_little_host_memory_is_said_before_anything_moves(daemon: Daemon) ->
     with program(daemon, "job", "-m", "4GiB", mib=1536) as process:
         checked(process)
         before = held(daemon)
+        shown = daemon.json("show", "job")["suspendable"]
+        listed = daemon.gpushare("ps", "-o", "wide").stdout
         done = daemon.gpushare("suspend", "job")
         events = daemon.log.read_text()
         assert held(daemon) == before
@@ -228,3 +230,39 @@ def test_too_little_host_memory_is_said_before_anything_moves(daemon: Daemon) ->
     assert "GS1705" in done.stderr
     assert "512 MiB of that are missing; nothing has moved" in done.stderr
     assert "rolled_back" not in events
+    assert not shown["yes"]
+    because = "it needs 1.5 GiB of host memory, and 512 MiB of that are missing"
+    assert shown["because"] == because
+    assert f"no, because {because}" in listed
+    assert because in done.stderr
+
+
+def test_whether_a_share_can_be_suspended_follows_the_host_memory_that_others_take(
+    unstarted: Daemon,
+) -> None:
+    daemon = unstarted
+    daemon.machine.environment["GPUSHARE_SWAP_MEMORY"] = "1GiB"
+    daemon.start()
+
+    def able(name: str) -> bool:
+        return bool(daemon.json("show", name)["suspendable"]["yes"])
+
+    with (
+        program(daemon, "first", "-m", "2GiB", mib=768) as first,
+        program(daemon, "second", "-m", "2GiB", mib=512) as second,
+    ):
+        checked(first)
+        checked(second)
+        assert able("first")
+        assert able("second")
+        daemon.gpushare("suspend", "first")
+        assert able("first")
+        assert not able("second")
+        assert daemon.gpushare("suspend", "second").returncode == 75
+        daemon.gpushare("resume", "first")
+        finish(first)
+        until(lambda: able("second"), "host memory to be free again")
+        done = daemon.gpushare("suspend", "second")
+        assert done.returncode == 0, done.stderr
+        daemon.gpushare("resume", "second")
+        finish(second)

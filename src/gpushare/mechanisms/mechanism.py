@@ -36,13 +36,16 @@ class Moves(Value):
     """How a share's programs move off the GPU and back, according to its region.
 
     `halt`: odd while they must be away. `movable`: their memory is made so that it can move.
-    `former`: they run under the guard of an earlier release.
+    `former`: they run under the guard of an earlier release. `needed`: host memory for all that
+    would leave the GPU; `missing`: what of that the host does not have now.
     """
 
     halt: int
     slots: tuple[RegionSlot, ...] = ()
     movable: bool = True
     former: bool = False
+    needed: Bytes = Bytes(0)
+    missing: Bytes = Bytes(0)
 
     @property
     def unmovable(self) -> tuple[str, ...]:
@@ -231,10 +234,6 @@ class Mechanism(Protocol):
         """Let `peak` be the most that the share's programs had: what a probe had does not count."""
         ...
 
-    def host_left(self, share: Share) -> Bytes | None:
-        """Host memory that suspending the share may still take; None: it takes none of ours."""
-        ...
-
     def observe(self, share: Share) -> Observation: ...
 
     def observing(self) -> Observe:
@@ -303,9 +302,6 @@ class PassiveMechanism:
 
     def put_peak(self, share: Share, peak: Mapping[GpuId, Bytes]) -> None:
         """It keeps none."""
-
-    def host_left(self, share: Share) -> Bytes | None:  # noqa: ARG002
-        return None
 
     def observe(self, share: Share) -> Observation:  # noqa: ARG002
         return Observation()

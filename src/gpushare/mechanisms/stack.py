@@ -293,11 +293,6 @@ class Mechanisms:
             for mechanism in self._mechanisms(share):
                 mechanism.put_peak(share, peak)
 
-    def host_left(self, share: Share) -> Bytes | None:
-        """Host memory that suspending the share may still take; None: not known."""
-        left = (mechanism.host_left(share) for mechanism in self._mechanisms(share))
-        return next((size for size in left if size is not None), None)
-
     def observe(self, share: Share, looks: Looks | None = None) -> Observation:
         """What the control group and all mechanisms of the stack see.
 

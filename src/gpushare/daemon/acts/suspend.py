@@ -11,10 +11,11 @@ from gpushare.daemon.base.threads import in_own_thread
 from gpushare.daemon.observe.observer import Observer
 from gpushare.model.errors import HostMemoryError
 from gpushare.model.share import Cause, Share, Suspension, Tier
-from gpushare.model.units import Bytes, format_bytes
+from gpushare.model.units import Bytes
 from gpushare.store import Store
 
 from .in_progress import ActsInProgress, outcome
+from .suspend_methods import why_no_host_memory
 from .transitions import Transitions
 
 
@@ -46,27 +47,21 @@ class SuspendService:
         self._acts.free(share)
         self._transitions.check(share, tier, self._observer.last(share.id))
         if tier is Tier.MEMORY:
-            await self._check_host_memory(share)
-            self._acts.free(share)
+            self._check_host_memory(share)
         await outcome(self._transitions.suspend(share, tier, seconds, cause))
         # The answer to this call may use an observation of the last half second, which would be
         # from before the move.
         await self._observer.look([share])
 
-    async def _check_host_memory(self, share: Share) -> None:
+    def _check_host_memory(self, share: Share) -> None:
         """Raises HostMemoryError before anything moves, where it is certain to be too little."""
-        moves = self._observer.last(share.id).moves
-        left = await in_own_thread(self._ports.mechanisms.host_left, share)
         # Another share that comes back gives memory back, and the guard waits for it.
         returning = set(self._acts.shares()) - {share.id}
-        if moves is None or left is None or returning:
-            return
-        needed = max(0, moves.memory - (self._observer.last(share.id).cached or 0))
-        if (missing := needed - moves.host - left) > 0:
+        because = why_no_host_memory(self._observer.last(share.id))
+        if because and not returning:
             raise HostMemoryError(
                 f"share {share.name} cannot be suspended now",
-                f"it needs {format_bytes(needed)} of host memory, and {format_bytes(missing)} of "
-                "that are missing; nothing has moved",
+                f"{because}; nothing has moved",
                 "raise swap_memory, or resume or end suspended shares",
             )
 

@@ -55,6 +55,15 @@ def why_unmovable(stack: Sequence[Promise], observed: Observation) -> str:
     return "; ".join(observed.moves.unmovable)
 
 
+def why_no_host_memory(observed: Observation) -> str:
+    """Why the memory of the share has no place on the host now; "" if it has."""
+    moves = observed.moves
+    if moves is None or not moves.missing:
+        return ""
+    needed, missing = format_bytes(moves.needed), format_bytes(moves.missing)
+    return f"it needs {needed} of host memory, and {missing} of that are missing"
+
+
 def why_unmigratable(share: Share, stack: Sequence[Promise], observed: Observation) -> str:
     """Why the share cannot move to another GPU now; "" if it can."""
     if because := unmigratable(stack):

@@ -7,7 +7,11 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from gpushare.daemon.acts.in_progress import ActsInProgress
-from gpushare.daemon.acts.suspend_methods import why_unmigratable, why_unmovable
+from gpushare.daemon.acts.suspend_methods import (
+    why_no_host_memory,
+    why_unmigratable,
+    why_unmovable,
+)
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
@@ -145,7 +149,8 @@ class Snapshots:
         return self._why(self._why_unmigratable, holding)
 
     def _why_unmovable(self, share: Share, observed: Observation) -> str:
-        return why_unmovable(self._observer.stack(share), observed)
+        because = why_unmovable(self._observer.stack(share), observed)
+        return because or why_no_host_memory(observed)
 
     def _why_unmigratable(self, share: Share, observed: Observation) -> str:
         return why_unmigratable(share, self._observer.stack(share), observed)

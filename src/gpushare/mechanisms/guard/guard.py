@@ -22,8 +22,10 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from gpushare.guard import (
     Flag,
@@ -53,6 +55,7 @@ from .preload import preload_path
 from .rival import rival
 from .swap_pools import SwapPools
 
+HostLeft = Callable[[int], Bytes]  # what a user's programs can still take of the host
 _MODE = 0o600  # of a region: no other user may read or write it
 _FORMER = "its region is of an earlier gpushare"
 _MOST = 2**63 - 1  # of a counter: the tenant can write any number, and JSON ends there
@@ -229,9 +232,6 @@ class Guard(PassiveMechanism):
         for gpu in region.limits():
             region.set_peak(gpu, peak.get(gpu, Bytes(0)))
 
-    def host_left(self, share: Share) -> Bytes | None:
-        return self._pools.left(share.uid)
-
     def move(self, share: Share, grants: Sequence[GpuGrant], left: Sequence[GpuId]) -> None:
         region = Region.open(self._path(share))
         here = [gpu.uuid for gpu in region.snapshot().gpus]
@@ -263,12 +263,12 @@ class Guard(PassiveMechanism):
 
     def observe(self, share: Share) -> Observation:
         """From the region and the GPU pages; what cannot be read is a fault of the share."""
-        return self._observe(self._gpu_pages.looking(), share)
+        return self.observing()(share)
 
     def observing(self) -> Observe:
-        return partial(self._observe, self._gpu_pages.looking())
+        return partial(self._observe, self._gpu_pages.looking(), cache(self._pools.left))
 
-    def _observe(self, look: Look, share: Share) -> Observation:
+    def _observe(self, look: Look, left: HostLeft, share: Share) -> Observation:
         try:
             region = self._reader(share).snapshot()
         except OSError as error:
@@ -278,20 +278,22 @@ class Guard(PassiveMechanism):
         # The region still has the charges of processes that were killed; the daemon leaves them out
         # and writes nothing, because only the share's own processes may take the lock.
         slots, pids = self._living.among(region.slots)
+        cached = Bytes(sum(gpu.cached for gpu in region.gpus))
+        moves = Moves(
+            halt=region.suspend,
+            slots=tuple(slots),
+            movable=Flag.MOVABLE in region.flags,
+            former=region.former,
+        )
         return Observation(
             used={gpu.uuid: _charged(slots, gpu.uuid) for gpu in region.gpus},
             peak={gpu.uuid: gpu.peak for gpu in region.gpus},
             pids=pids,
             counted=pids,
             denied=min(_MOST, sum(gpu.denied for gpu in region.gpus)),
-            cached=Bytes(sum(gpu.cached for gpu in region.gpus)),
+            cached=cached,
             share_slots=look(share.id, [gpu.uuid for gpu in region.gpus]),
-            moves=Moves(
-                halt=region.suspend,
-                slots=tuple(slots),
-                movable=Flag.MOVABLE in region.flags,
-                former=region.former,
-            ),
+            moves=_with_host(moves, cached, partial(left, share.uid)),
             unlisted=min(_MOST, region.unlisted),
             unhooked=min(_MOST, region.unhooked),
         )
@@ -357,6 +359,17 @@ class Guard(PassiveMechanism):
 
 def _unreadable(because: str) -> Observation:
     return Observation(fault=because, unreadable=because)
+
+
+def _with_host(moves: Moves, cached: Bytes, left: Callable[[], Bytes]) -> Moves:
+    """With what a suspend needs of the host; what is cached is freed instead of moved.
+
+    `left` reads files, so it is only asked where host memory is to be had.
+    """
+    needed = Bytes(max(0, moves.memory - cached))
+    wanted = needed - moves.host
+    missing = Bytes(max(0, wanted - left())) if wanted > 0 else Bytes(0)
+    return replace(moves, needed=needed, missing=missing)
 
 
 def _changed(grant: GpuGrant, limit: Bytes | None) -> str:
