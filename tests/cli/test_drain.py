@@ -189,17 +189,30 @@ def test_suspend_takes_programs_off_and_keeps_them_off(daemon: Daemon) -> None:
 
 
 @two_gpus
-def test_migrate_moves_what_can_move(daemon: Daemon) -> None:
-    words = ("run", "-m", "1GiB", "--name", "works", "--gpu", "0", "--mechanism", "timeslice")
-    with daemon.spawn(*words, "--", *SLEEPS) as program:
-        daemon.until_state("works", "running")
+def test_migrate_moves_what_can_move_and_says_why_the_rest_stays(daemon: Daemon) -> None:
+    daemon.gpushare("cordon", "1")
+    words = ("run", "-m", "1GiB", "--mechanism", "timeslice")
+    with (
+        daemon.spawn(*words, "--name", "moves", "--", *SLEEPS) as moves,
+        daemon.spawn(*words, "--name", "pinned", "--gpu", "0", "--", *SLEEPS) as pinned,
+    ):
+        for name in ("moves", "pinned"):
+            daemon.until_state(name, "running")
+        shown = daemon.json("show", "pinned")["migratable"]
+        daemon.gpushare("uncordon", "1")
         with daemon.spawn("drain", "0", "--migrate") as drain:
             assert drain.stderr is not None
-            lines = [drain.stderr.readline() for _ in range(2)]
-            if "was moved" not in lines[1]:
-                # What cannot move is waited for, and the reason is shown.
-                assert "was not moved" in lines[1]
-                program.terminate()
+            lines = sorted(drain.stderr.readline() for _ in range(3))
+            pinned.terminate()
             drain.communicate(timeout=60)
-        assert drain.returncode == 0
-        program.terminate()
+        there = [share["gpus"] for share in daemon.shares() if share["name"] == "moves"]
+        second = gpu(daemon, 1)["uuid"]
+        moves.terminate()
+        pinned.communicate(timeout=60)
+
+    assert drain.returncode == 0
+    assert there == [[second]]
+    assert any("moves was moved" in line for line in lines)
+    because = "--gpu or CUDA_VISIBLE_DEVICES pins it to GPU 0"
+    assert any("pinned was not moved" in line and because in line for line in lines)
+    assert shown == {"yes": False, "because": because}

@@ -19,7 +19,7 @@ from gpushare.model.share import Decision, Share
 from gpushare.model.spec import GpuGrant, MechanismName
 from gpushare.model.units import GIB, Bytes, Percent
 from gpushare.scheduler import Snapshot
-from gpushare.scheduler.placing.relocate import relocate
+from gpushare.scheduler.placing.relocate import relocate, why_stays
 from support.scheduling.values import ask, gpu, holding, snapshot
 
 GUARDED = (MechanismName.TIMESLICE, MechanismName.GUARD)
@@ -105,8 +105,48 @@ def test_another_model_is_refused_by_name_and_never_chosen() -> None:
 
 def test_one_of_a_kind_can_go_nowhere() -> None:
     share = on(8, 0)
-    with pytest.raises(NotMigratableError):
-        relocate(state(share, gpus=1), share)
+    alone = state(share, gpus=1)
+    with pytest.raises(NotMigratableError) as caught:
+        relocate(alone, share)
+    assert caught.value.because == "no other GPU here is like GPU 0"
+    assert why_stays(alone.machine, share) == caught.value.because
+
+
+@pytest.mark.parametrize("pins", [("0",), ("GPU-0",), ("GPU-0", "0")])
+def test_what_is_pinned_stays_unless_a_gpu_is_named(pins: tuple[str, ...]) -> None:
+    share = on(8, 0)
+    share = replace(share, spec=replace(share.spec, gpu=pins))
+    two = state(share, gpus=2)
+    with pytest.raises(NotMigratableError) as caught:
+        relocate(two, share)
+    assert "--gpu or CUDA_VISIBLE_DEVICES pins it to GPU" in caught.value.because
+    assert caught.value.hint == "gpushare migrate train --to GPU"
+    assert why_stays(two.machine, share) == caught.value.because
+    assert relocate(two, share, ["1"]).gpus == ("GPU-1",)
+
+
+def test_one_of_two_pins_may_be_free() -> None:
+    share = on(8, 0)
+    share = replace(share, spec=replace(share.spec, gpu=("0", "2")))
+    three = state(share)
+    assert relocate(three, share).gpus == ("GPU-2",)
+    assert why_stays(three.machine, share) == ""
+
+
+def test_what_its_selectors_exclude_is_said() -> None:
+    share = on(8, 0)
+    share = replace(share, spec=replace(share.spec, select=("uuid=GPU-0",)))
+    two = state(share, gpus=2)
+    with pytest.raises(NotMigratableError) as caught:
+        relocate(two, share)
+    assert caught.value.because == "GPU 1 is not uuid=GPU-0: its uuid is GPU-1"
+    assert why_stays(two.machine, share) == caught.value.because
+
+
+def test_one_of_several_gpus_without_a_substitute_keeps_all() -> None:
+    share = on(8, 0, 1)
+    mixed = replace(snapshot(gpu(0), gpu(1, 141), gpu(2)), shares=(share,))
+    assert why_stays(mixed.machine, share) == "no other GPU here is like GPU 1"
 
 
 def test_mps_and_unknown_gpus_are_refused() -> None:

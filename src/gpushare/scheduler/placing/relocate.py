@@ -52,10 +52,30 @@ def relocate(state: Snapshot, share: Share, to: Sequence[str] = ()) -> Decision:
     return replace(moved, why=(*decision.why, _moved_from(state, decision.gpus, targets)))
 
 
-def alike(machine: Machine, gpu: GpuId) -> list[Gpu]:
-    """The other GPUs that what runs on this one could move to, full or not."""
+def why_stays(machine: Machine, share: Share) -> str:
+    """Why the share can be on no other GPUs here, full or not; "" when it can."""
+    gpus = share.decision.gpus if share.decision else ()
+    return next((why for gpu in gpus if (why := _why_irreplaceable(machine, share, gpu))), "")
+
+
+def _why_irreplaceable(machine: Machine, share: Share, gpu: GpuId) -> str:
+    others = _alike(machine, share, gpu)
+    if not others:
+        index = next((f"GPU {it.index}" for it in machine.gpus if it.uuid == gpu), gpu)
+        return f"no other GPU here is like {index}"
+    open_ = [other for other in others if _named_by(share, other)]
+    if not open_:
+        pins = (f"GPU {name}" if name.isdigit() else name for name in share.spec.gpu)
+        return f"--gpu or CUDA_VISIBLE_DEVICES pins it to {', '.join(pins)}"
+    unfit = [never(other, _request(share)) for other in open_]
+    return "; ".join(unfit) if all(unfit) else ""
+
+
+def _alike(machine: Machine, share: Share, gpu: GpuId) -> list[Gpu]:
+    """The GPUs that the share does not have and what runs on this one could move to."""
     here = next((other for other in machine.gpus if other.uuid == gpu), None)
-    others = [other for other in machine.gpus if other.uuid != gpu]
+    own = share.decision.gpus if share.decision else ()
+    others = [other for other in machine.gpus if other.uuid not in own]
     return [other for other in others if here is not None and not _unlike(here, other)]
 
 
@@ -77,20 +97,23 @@ def _chosen(state: Snapshot, share: Share) -> list[GpuId]:
     assert decision is not None
     taken: list[GpuId] = []
     for old in decision.gpus:
-        others = (gpu for gpu in alike(state.machine, old) if gpu.uuid not in decision.gpus)
+        if reason := _why_irreplaceable(state.machine, share, old):
+            hint = f"gpushare migrate {share.name} --to GPU" if share.spec.gpu else "gpushare gpus"
+            raise NotMigratableError(_what(share), reason, hint)
+        others = _alike(state.machine, share, old)
         kin = [gpu.uuid for gpu in others if _allows(share, gpu)]
-        if not kin:
-            raise NotMigratableError(
-                _what(share), f"no other GPU here is like {_label(state, old)} and could hold it"
-            )
         taken.append(_best(state, share, old, [new for new in kin if new not in taken]))
     return taken
 
 
 def _allows(share: Share, gpu: Gpu) -> bool:
     """By its size and by what was asked for."""
-    named = not share.spec.gpu or not {gpu.uuid, str(gpu.index)}.isdisjoint(share.spec.gpu)
-    return named and not never(gpu, _request(share))
+    return _named_by(share, gpu) and not never(gpu, _request(share))
+
+
+def _named_by(share: Share, gpu: Gpu) -> bool:
+    """Whether the share may be on this GPU by what names its GPUs."""
+    return not share.spec.gpu or not {gpu.uuid, str(gpu.index)}.isdisjoint(share.spec.gpu)
 
 
 def _best(state: Snapshot, share: Share, old: GpuId, kin: Sequence[GpuId]) -> GpuId:

@@ -122,6 +122,8 @@ def _shown(gpu: Gpu, key: Key) -> str:
     match key:
         case Key.MODEL:
             return gpu.name
+        case Key.UUID:
+            return gpu.uuid
         case Key.MEMORY:
             return format_bytes(gpu.memory_total)
         case Key.CC:
