@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that wait go on when the daemon has been away."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -120,3 +121,102 @@ def test_a_python_program_says_what_it_waits_for_and_goes_on(daemon: Daemon) -> 
     assert "late is queued #1, waits for 100 GiB of memory on GPU 0" in said[0]
     assert "the daemon is away" in said[1]
     assert (out, err) == ("went\n", "gpushare: the daemon is back\n")
+
+
+EVENTS = """
+from gpushare import Client
+for event in Client().events():
+    print(event.seq, event.type, flush=True)
+"""
+
+
+def create(daemon: Daemon, name: str) -> None:
+    done = daemon.gpushare("create", "-m", "1GiB", "--name", name, "--ttl", "1h")
+    assert done.returncode == 0, done.stderr
+
+
+def lines_until(follower: subprocess.Popen[str], count: int) -> list[str]:
+    """The lines of a follower up to its `count`th granted share."""
+    assert follower.stdout is not None
+    lines: list[str] = []
+    while sum("share.granted" in line for line in lines) < count:
+        lines.append(follower.stdout.readline())
+        assert lines[-1], "the follower has ended"
+    return lines
+
+
+def over_restarts(
+    daemon: Daemon, follower: subprocess.Popen[str], how: signal.Signals
+) -> list[str]:
+    """What a follower prints of shares that are granted before, between and after two restarts."""
+    lines = []
+    for number in range(3):
+        create(daemon, f"s{number}")
+        if number % 2 == 0:  # the last one of before a restart is read before it, or after it
+            lines += lines_until(follower, 1)
+        if number < 2:
+            daemon.stop(how)
+            daemon.start()
+    lines += lines_until(follower, 1)
+    return lines
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_events_of_python_go_on_without_loss_or_doubling(
+    daemon: Daemon, how: signal.Signals
+) -> None:
+    with daemon.machine.start(sys.executable, "-c", EVENTS, env=daemon.environment) as program:
+        lines = over_restarts(daemon, program, how)
+        program.send_signal(signal.SIGINT)
+        program.wait(60)
+
+    seen = [int(line.split()[0]) for line in lines]
+    assert seen == list(range(1, seen[-1] + 1))
+    assert sum("share.granted" in line for line in lines) == 3
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_followed_audit_log_goes_on_without_loss_or_doubling(
+    daemon: Daemon, how: signal.Signals
+) -> None:
+    follow = ("audit", "ls", "-f", "-o", "jsonl")
+    with daemon.spawn(*follow) as follower:
+        lines = over_restarts(daemon, follower, how)
+        follower.send_signal(signal.SIGINT)
+        follower.communicate(timeout=60)
+
+    seen = [json.loads(line)["seq"] for line in lines]
+    assert seen == list(range(1, seen[-1] + 1))
+    assert sum("share.granted" in line for line in lines) == 3
+    assert follower.returncode == 130
+
+
+def test_a_followed_audit_log_ends_when_the_daemon_stays_away(daemon: Daemon) -> None:
+    with daemon.spawn("audit", "ls", "-f", "-o", "jsonl", "--reconnect", "1s") as follower:
+        create(daemon, "s")
+        lines_until(follower, 1)
+        daemon.kill()
+        _, err = follower.communicate(timeout=60)
+
+    assert follower.returncode == 6
+    assert "the daemon is away" in err
+    assert "GS1401" in err
+    daemon.start()
+
+
+@pytest.mark.parametrize("command", [("ps",), ("show", "s"), ("quota", "ls")])
+def test_what_is_watched_goes_on(daemon: Daemon, command: tuple[str, ...]) -> None:
+    create(daemon, "s")
+    with daemon.spawn(*command, "--watch", "-o", "jsonl") as watcher:
+        assert watcher.stdout is not None
+        assert watcher.stderr is not None
+        assert watcher.stdout.readline()
+        daemon.kill()
+        until(lambda: "the daemon is away" in watcher.stderr.readline(), "what it says")
+        daemon.start()
+        until(lambda: "the daemon is back" in watcher.stderr.readline(), "what it says")
+        assert watcher.stdout.readline()
+        watcher.send_signal(signal.SIGINT)
+        watcher.communicate(timeout=60)
+
+    assert watcher.returncode == 130

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpushare.cli._connect import config
+from gpushare.cli._connect import client, config
 from gpushare.cli._format.output import note
 from gpushare.model.units import parse_duration
 
@@ -46,3 +46,15 @@ def reconnecting(seconds: float, before: Callable[[], None] = lambda: None) -> "
         away=lambda left: say(f"the daemon is away; waiting for it for at most {left:g} s"),
         back=lambda: say("the daemon is back"),
     )
+
+
+def retrying() -> Callable[[Callable[[], None]], None]:
+    """For what is shown again and again: waits for the daemon first, and shows it again."""
+    again = reconnecting(config().settings.reconnect_timeout)
+
+    def show(it: Callable[[], None]) -> None:
+        # So that what was shown last stays on the terminal while the daemon is away.
+        again.call(client().version)
+        again.call(it)
+
+    return show

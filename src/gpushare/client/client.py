@@ -10,6 +10,7 @@ import msgspec
 from gpushare.config.address import Remote
 from gpushare.config.sources import load
 from gpushare.model.errors import (
+    DaemonUnreachableError,
     ErrorBody,
     NoSuchShareError,
     ProtocolError,
@@ -54,6 +55,7 @@ from .connection import answer
 from .operations import OperationCalls
 from .paths import segment
 from .policy import PolicyCalls
+from .reconnect import Reconnect
 from .retry import retried
 from .tokens import TokenCalls
 
@@ -61,7 +63,13 @@ T = TypeVar("T")
 _LOOK_SECONDS = 30.0
 _ACT_SECONDS = 300.0  # a first grant may verify the mechanism before it answers
 _POLL_SECONDS = Seconds(60)
+_SILENT_SECONDS = 60.0  # a daemon with nothing to report says so every 15 seconds
 _BAD = 400
+_ENDED = (
+    "the daemon has ended the stream of events",
+    "it is stopping",
+    "start one: gpushare daemon --detach",
+)
 
 
 class Client:
@@ -224,16 +232,41 @@ class Client:
         with answer(self.where, "GET", "/v1/metrics", timeout=_LOOK_SECONDS) as response:
             return response.read().decode()
 
-    def events(self, since: int = 0) -> Iterator[Event]:
-        """Stored events after `since`, then new ones; ends when the daemon stops."""
+    def events(self, since: int = 0, *, reconnect: Reconnect | None = None) -> Iterator[Event]:
+        """Stored events after `since`, then new ones, each once, without an end.
+
+        A daemon that goes away is waited for, by default as long as the setting
+        `reconnect_timeout` says; then raises DaemonUnreachableError.
+        """
+        again = reconnect or Reconnect(load().settings.reconnect_timeout)
+        while True:
+            away = DaemonUnreachableError(*_ENDED)
+            try:
+                for event in self._stream(since):
+                    again.here()
+                    if event is not None:
+                        since = event.seq
+                        yield event
+            except DaemonUnreachableError as error:
+                away = error
+            again.gone(away)
+
+    def _stream(self, since: int) -> Iterator[Event | None]:
+        """The events of one connection, and None for each sign that the daemon is there."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(since)}
-        with answer(self.where, "GET", "/v1/events", headers=headers, timeout=None) as response:
+        with answer(
+            self.where, "GET", "/v1/events", headers=headers, timeout=_SILENT_SECONDS
+        ) as response:
             # An error is a JSON document, not a stream.
             if response.status >= _BAD:
                 raise _refusal(_document(response.read()))
             for line in response:
+                if not line.endswith(b"\n"):  # the daemon was killed while it wrote
+                    return
                 if line.startswith(b"data: "):
                     yield msgspec.json.decode(line[len(b"data: ") :], type=Event)
+                elif line.startswith(b":"):
+                    yield None
 
     def _look(self, target: str, kind: type[T], query: Mapping[str, str] = {}) -> T:
         return self._call("GET", target, kind, query=query, timeout=_LOOK_SECONDS)

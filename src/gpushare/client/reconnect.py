@@ -41,9 +41,9 @@ class Reconnect:
             try:
                 result = attempt()
             except DaemonUnreachableError as error:
-                self._gone(error)
+                self.gone(error)
                 continue
-            self._here()
+            self.here()
             return result
 
     def tried(self, attempt: Callable[[], T], otherwise: T) -> T:
@@ -51,13 +51,13 @@ class Reconnect:
         try:
             result = attempt()
         except DaemonUnreachableError as error:
-            self._gone(error)
+            self.gone(error)
             return otherwise
-        self._here()
+        self.here()
         return result
 
-    def _gone(self, error: DaemonUnreachableError) -> None:
-        """Pause, or raise the error when the time is over."""
+    def gone(self, error: DaemonUnreachableError) -> None:
+        """The daemon does not answer: pause, or raise the error when the time is over."""
         if self._since is None:
             self._since = self._now()
             if self._seconds > 0:
@@ -66,7 +66,8 @@ class Reconnect:
             raise error
         self._sleep(_PAUSE_SECONDS)
 
-    def _here(self) -> None:
+    def here(self) -> None:
+        """The daemon answers."""
         if self._since is not None:
             self._since = None
             self._back()

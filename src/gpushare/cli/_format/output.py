@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum, unique
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -35,6 +36,10 @@ class Format(StrEnum):
     JSONL = "jsonl"
     YAML = "yaml"
     NAME = "name"
+
+
+def _once(show: Callable[[], None]) -> None:
+    show()
 
 
 class Column(Generic[T]):
@@ -104,16 +109,30 @@ class Output:
             case _:
                 echo(human())
 
-    def watch(self, show: Callable[[], None], *, again: bool) -> None:
-        """Show once, or every two seconds until Ctrl-C; a terminal is cleared in between."""
-        while True:
-            if again and self.human and sys.stdout.isatty():
-                echo(_CLEAR, nl=False)
+    def watch(
+        self,
+        show: Callable[[], None],
+        *,
+        again: bool,
+        retry: Callable[[Callable[[], None]], None] = _once,
+    ) -> None:
+        """Show once, or every two seconds until Ctrl-C; a terminal is cleared in between.
+
+        `retry` shows it from the second time on, and again after a failure that may pass.
+        """
+        if not again:
             show()
-            sys.stdout.flush()
-            if not again:
-                return
+            return
+        self._shown(show)
+        while True:
             time.sleep(WATCH_SECONDS)
+            retry(partial(self._shown, show))
+
+    def _shown(self, show: Callable[[], None]) -> None:
+        if self.human and sys.stdout.isatty():
+            echo(_CLEAR, nl=False)
+        show()
+        sys.stdout.flush()
 
     def _document(self, document: dict[str, Any]) -> None:
         plain = msgspec.to_builtins(document)

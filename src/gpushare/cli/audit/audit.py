@@ -5,7 +5,9 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from msgspec.structs import replace
@@ -14,6 +16,7 @@ from gpushare.cli._format.audit import format_report, one_line, record_table
 from gpushare.cli._format.fitting import bounded
 from gpushare.cli._format.output import Format, Output
 from gpushare.cli._options import output_option
+from gpushare.cli._reconnect import reconnect_option, reconnecting
 from gpushare.cli._strict import Number
 from gpushare.model.audit import MOST_RECORDS, AuditQuery, AuditReport, Record
 from gpushare.model.errors import AuditBrokenError, NotFoundError, UsageError
@@ -21,6 +24,9 @@ from gpushare.session.local_time import local_now
 from gpushare.session.times import moment
 
 from ._source import AuditSource, source, verified_part
+
+if TYPE_CHECKING:
+    from gpushare.client.reconnect import Reconnect
 
 _LOOK_SECONDS = 1.0
 _since = click.option(
@@ -57,6 +63,7 @@ def audit() -> None:
     type=Number(1, MOST_RECORDS),
     help="Show the last N records.",
 )
+@reconnect_option
 @output_option
 def ls(
     *,
@@ -68,6 +75,7 @@ def ls(
     last: int,
     output: Output,
     follow: bool,
+    reconnect: float,
 ) -> None:
     """List audit records. Non-operators see only their own and those about their shares.
 
@@ -94,7 +102,7 @@ def ls(
         raise UsageError(
             "a stream cannot be one JSON or YAML document", hint="gpushare audit ls -f -o jsonl"
         )
-    for record in _followed(log, query):
+    for record in _followed(log, query, reconnecting(reconnect)):
         _show(record, output)
 
 
@@ -204,13 +212,16 @@ def _part(log: AuditSource, since: datetime | None, until: datetime | None) -> l
     return [record for record in records if last and record.seq <= end]
 
 
-def _followed(log: AuditSource, query: AuditQuery) -> Iterator[Record]:
+def _followed(log: AuditSource, query: AuditQuery, again: "Reconnect") -> Iterator[Record]:
+    """The newest records, then every later one; goes on when the daemon has been away."""
+    records = log.records(query)
     while True:
-        for record in log.records(query):
-            yield record
-            query = replace(query, after=record.seq, last=MOST_RECORDS)
+        yield from records
+        # From the oldest on: there may be more later ones than one answer holds.
+        query = replace(query, after=records[-1].seq if records else query.after, last=0)
         sys.stdout.flush()
         time.sleep(_LOOK_SECONDS)
+        records = again.tried(partial(log.records, query), otherwise=())
 
 
 def _show(record: Record, output: Output) -> None:

@@ -8,6 +8,7 @@ from gpushare.cli._connect import client
 from gpushare.cli._format.output import Output
 from gpushare.cli._format.policy import changed, quota_table
 from gpushare.cli._options import output_option, watch_option
+from gpushare.cli._reconnect import retrying
 from gpushare.model.errors import UsageError
 from gpushare.model.policy.tenant import Amount, TenantSpec
 
@@ -39,7 +40,7 @@ def ls(*, watch: bool, output: Output) -> None:
         quotas = client().rules.quotas()
         output.items(quotas, quota_table(quotas))
 
-    output.watch(show, again=watch)
+    output.watch(show, again=watch, retry=retrying())
 
 
 @quota.command(name="set")

@@ -10,6 +10,7 @@ from gpushare.cli._format import cordons
 from gpushare.cli._format.output import Output, note
 from gpushare.cli._format.shares import share_table
 from gpushare.cli._options import output_option, watch_option
+from gpushare.cli._reconnect import retrying
 from gpushare.model.errors import BadSpecError
 from gpushare.model.view import ShareView
 
@@ -43,7 +44,7 @@ def ps(*, ended: bool, filters: tuple[str, ...], watch: bool, output: Output) ->
         for line in cordons.ps_notes(gpus):
             note(line)
 
-    output.watch(show, again=watch)
+    output.watch(show, again=watch, retry=retrying())
 
 
 def _filter(text: str) -> tuple[str, str]:

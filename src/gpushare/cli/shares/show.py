@@ -9,6 +9,7 @@ from gpushare.cli._format.output import Output
 from gpushare.cli._format.shares import gpu_label, share_details, share_name
 from gpushare.cli._format.times import moment
 from gpushare.cli._options import output_option, share_argument, watch_option
+from gpushare.cli._reconnect import retrying
 from gpushare.model.view import DecisionView
 
 
@@ -41,7 +42,7 @@ def show(share: str, *, decision: bool, watch: bool, output: Output) -> None:
         labels = {gpu.uuid: gpu_label(gpu) for gpu in gpus}
         output.item(view, share_name(view), lambda: share_details(view, labels))
 
-    output.watch(once, again=watch)
+    output.watch(once, again=watch, retry=retrying())
 
 
 def _format_decision(decision: DecisionView) -> str:

@@ -70,9 +70,13 @@ class Bus:
     async def follow(self, since: int) -> AsyncIterator[tuple[Event, ...]]:
         """Every event after `since`, then the ones to come, some at a time.
 
+        All of them after a number that no event has had yet: it is of a state that was lost.
+
         Other work goes on between two pages, so that a follower who begins with old events delays
         no one else.
         """
+        if since > self._store.events.newest():
+            since = 0
         while True:
             # Taken before the store is read, so that an event which is published in between is not
             # missed.
