@@ -3,6 +3,9 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -92,3 +95,45 @@ def test_a_scrub_that_fails_ends_the_share_and_is_reported(unstarted: Daemon) ->
         program.terminate()
     until(lambda: not daemon.shares(), "the share to end")
     assert "may not be clear" in until(lambda: told(daemon, "share.scrub_failed"), "the event")[0]
+
+
+@contextmanager
+def held(daemon: Daemon) -> Iterator[None]:
+    """A share whose end has begun, and whose scrub does not end before the block does."""
+    native, go = daemon.folder / "native", daemon.folder / "go"
+    (native / "probe").mkdir(parents=True)
+    for name in ("guard", "simgpu"):
+        (native / name).symlink_to(NATIVE / name)
+    probe = native / "probe" / "gpushare-probe"
+    wait = f"while [ ! -e {go} ]; do sleep 0.05; done"
+    real = NATIVE / "probe" / "gpushare-probe"
+    probe.write_text(f'#!/bin/sh\ncase "$*" in *--scrub*) {wait};; esac\nexec {real} "$@"\n')
+    probe.chmod(0o755)
+    daemon.machine.environment["GPUSHARE_NATIVE"] = str(native)
+    started(daemon, "always")
+    try:
+        done = daemon.gpushare(
+            "run", "-m", "640MiB", "--name", "works", "--", sys.executable, "-c", WRITES
+        )
+        assert done.returncode == 0, done.stderr
+        until(lambda: region_is_gone(daemon), "the release to begin")
+        yield
+    finally:
+        go.touch()
+
+
+def region_is_gone(daemon: Daemon) -> bool:
+    return not any((daemon.runtime / "regions").iterdir())
+
+
+def test_a_share_whose_memory_is_scrubbed_is_being_released(unstarted: Daemon) -> None:
+    daemon = unstarted
+    with held(daemon):
+        share: dict[str, Any] | None = daemon.share("works")
+        assert share is not None
+        assert (share["releasing"], share["fault"], share["suspendable"]) == (True, "", None)
+        for command in (("ps",), ("ps", "-o", "wide"), ("show", "works")):
+            shown = daemon.gpushare(*command).stdout
+            assert "being released" in shown
+            assert "cannot be read" not in shown
+    daemon.until_empty()

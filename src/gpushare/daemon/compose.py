@@ -8,7 +8,7 @@ that both files stay readable; a daemon is always built as `Parts`.
 """
 
 from collections.abc import Hashable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from gpushare.config.settings import Scrub, Settings
@@ -40,7 +40,7 @@ from gpushare.daemon.services.service import DaemonService
 from gpushare.daemon.services.share_views import ShareViews
 from gpushare.daemon.services.streams import MOST_SEARCHES, MOST_STREAMS, LongCalls
 from gpushare.hardware.ports import Clock
-from gpushare.store import Store
+from gpushare.store import Act, Store
 from gpushare.store.audit import Log, Rotation, signer
 
 from .listeners import certificate
@@ -131,6 +131,7 @@ class Parts(LoopParts):
             observer=self.observer,
             processes=self.processes,
             signalling=self.signalling,
+            unknown=self.unknown,
         )
 
     @cached_property
@@ -206,6 +207,7 @@ class Parts(LoopParts):
             placement=self.placement,
             idle=self.idle,
             escapes=self.escapes,
+            releasing=partial(self.store.intents.shares, Act.RELEASE),
             version=self.version,
             clock=self.ports.clock,
         )
@@ -284,7 +286,7 @@ class Parts(LoopParts):
                 self.ports,
                 self.machine,
                 self.visibility,
-                self.start_comparison.notices,
+                lambda: (*self.start_comparison.notices(), *self.leftovers.notices()),
             ),
             figures=self.figures,
             identity=self.tokens,

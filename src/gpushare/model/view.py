@@ -174,6 +174,7 @@ class ShareView(Value):
     spared: tuple[Spared, ...] = ()  # processes that were not ended with the share
     ended: datetime | None = None  # when the share was released or failed
     end: ProgramEnd | None = None  # how its program ended
+    releasing: bool = False  # its end has begun; clearing its GPU memory may take a while
     move: MoveView | None = None  # its memory leaves the GPU or returns now
     output: str | None = None  # its last lines, for its owner: in `show` and `wait` only
 

@@ -221,7 +221,7 @@ def _mechanism(value: str) -> MechanismName | None:
 
 SPEC_FIELDS = (
     SpecField(
-        "memory", ("-m", "--memory"), "Memory limit per GPU, such as 8GiB, or 20% of the GPU.",
+        "memory", ("-m", "--memory"), "Memory limit per GPU: 8GiB (or 8G, the same), or 20%.",
         _memory, "memory", metavar="SIZE", live=True,
     ),
     SpecField(

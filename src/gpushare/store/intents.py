@@ -73,6 +73,10 @@ class Intents:
         """Unconfirmed acts, oldest first."""
         return list(self._pending.rows.values())
 
+    def shares(self, act: Act) -> set[ShareId]:
+        """Shares with an unconfirmed act of this kind."""
+        return {intent.share for intent in self._pending.rows.values() if intent.act is act}
+
     def _read(self) -> dict[int, Intent]:
         rows = self._db.rows("SELECT id, arguments FROM intents ORDER BY id")
         return {

@@ -257,6 +257,8 @@ def _ended(share: ShareView, now: datetime) -> str:
 def _note(share: ShareView) -> str:
     if share.state.ended:
         return _ended(share, datetime.now(UTC))
+    if share.releasing:
+        return "being released"
     if share.queue or share.state in {State.SUSPENDED, State.DAMAGED}:
         return wait_reason(share)
     if share.fault:

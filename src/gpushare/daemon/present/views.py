@@ -8,7 +8,11 @@ from functools import cache
 
 from msgspec.structs import replace
 
-from gpushare.daemon.acts.suspend_methods import why_unmigratable, why_unmovable
+from gpushare.daemon.acts.suspend_methods import (
+    why_no_host_memory,
+    why_unmigratable,
+    why_unmovable,
+)
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.escape import EscapeCause
 from gpushare.model.gpu import Gpu, GpuProcess, Machine
@@ -42,7 +46,7 @@ from gpushare.model.view import (
     SuspendableView,
 )
 from gpushare.scheduler import Waiting
-from gpushare.scheduler.placing.relocate import alike
+from gpushare.scheduler.placing.relocate import why_stays
 
 from .scheduling_view import gate_view, scheduling_view
 
@@ -83,8 +87,12 @@ def share_view(
     idle_since: datetime | None = None,
     borrowed: bool | None = None,
     uncounted: Mapping[GpuId, Bytes | None] = {},
+    releasing: bool = False,
 ) -> ShareView:
-    """With everything that its owner may see; `for_strangers` removes the rest."""
+    """With everything that its owner may see; `for_strangers` removes the rest.
+
+    `releasing`: what mechanisms made for it is being undone, so that much of it is gone.
+    """
     decision = share.decision or _NOTHING
     pids = tuple(process.pid for process in processes)
     gpus = [gpu for gpu in machine.gpus if gpu.uuid in decision.gpus]
@@ -109,8 +117,8 @@ def share_view(
         why=decision.why,
         unprotected=decision.unprotected,
         turns=share.spec.turns,
-        suspendable=_suspendable(share, stack, observed),
-        migratable=_migratable(share, machine, stack, observed),
+        suspendable=None if releasing else _suspendable(share, stack, observed),
+        migratable=None if releasing else _migratable(share, machine, stack, observed),
         moved=_moved(share, observed),
         scheduling=(scheduling := scheduling_view(share, observed)),
         gate=gate_view(scheduling),
@@ -119,7 +127,8 @@ def share_view(
         borrowed=borrowed,
         promised=decision.enforcement,
         guard=_guard(observed),
-        fault=observed.fault,
+        fault="" if releasing else observed.fault,
+        releasing=releasing,
         move=_move(share, observed),
         **{name: getattr(share, name) for name in _AS_RECORDED},
     )
@@ -158,6 +167,7 @@ def for_strangers(view: ShareView, *, names: bool) -> ShareView:
         turns=view.turns,
         suspension=view.suspension,
         ended=view.ended,
+        releasing=view.releasing,
     )
 
 
@@ -261,9 +271,9 @@ def _suspendable(
 ) -> SuspendableView | None:
     if share.decision is None or share.state.ended:
         return None
-    because = why_unmovable(stack, observed)
-    moves = observed.moves
-    if because or moves is None or share.suspension is not None:
+    moves, away = observed.moves, share.suspension is not None
+    because = why_unmovable(stack, observed) or ("" if away else why_no_host_memory(observed))
+    if because or moves is None or away:
         return SuspendableView(yes=not because, because=because)
     unready = Bytes(moves.memory - moves.host)
     return SuspendableView(yes=True, memory=moves.memory, unready=unready)
@@ -286,9 +296,7 @@ def _migratable(
 ) -> MigratableView | None:
     if share.decision is None or share.state.ended:
         return None
-    similar = alike(machine, share.decision.gpus[0])
-    nowhere = "" if similar else "this machine has no other GPU of its model"
-    because = why_unmigratable(share, stack, observed) or nowhere
+    because = why_unmigratable(share, stack, observed) or why_stays(machine, share)
     return MigratableView(yes=not because, because=because)
 
 

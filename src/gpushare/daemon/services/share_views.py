@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records of shares with what is observed of them, as the API shows them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from gpushare.daemon.base.fresh import FRESH_SECONDS, Fresh, Version
 from gpushare.daemon.loop.escapes import EscapeWatch
@@ -30,11 +30,13 @@ class ShareViews:
         placement: PlacementService,
         idle: Idle,
         escapes: EscapeWatch,
+        releasing: Callable[[], Collection[ShareId]],
         version: Version,
         clock: Clock,
     ) -> None:
         self._machine, self._observer, self._processes = machine, observer, processes
         self._placement, self._idle, self._escapes = placement, idle, escapes
+        self._releasing = releasing
         self._waiting: Fresh[dict[ShareId, Waiting]] = Fresh(clock, version)
         self._borrowed: Fresh[Collection[ShareId] | None] = Fresh(clock, version)
 
@@ -50,10 +52,19 @@ class ShareViews:
         # shown.
         waiting = self._waiting.get((), self._placement.waiting) if queued else {}
         borrowed = self._borrowed.get((), self._placement.borrowed)
-        return [self._view(share, waiting.get(share.id), borrowed) for share in shares]
+        releasing = self._releasing()
+        return [
+            self._view(share, waiting.get(share.id), borrowed, releasing=share.id in releasing)
+            for share in shares
+        ]
 
     def _view(
-        self, share: Share, waiting: Waiting | None, borrowed: Collection[ShareId] | None
+        self,
+        share: Share,
+        waiting: Waiting | None,
+        borrowed: Collection[ShareId] | None,
+        *,
+        releasing: bool,
     ) -> ShareView:
         return share_view(
             share,
@@ -66,4 +77,5 @@ class ShareViews:
             idle_since=self._idle.since(share.id),
             borrowed=None if borrowed is None else share.id in borrowed,
             uncounted=self._escapes.uncounted(share.id),
+            releasing=releasing,
         )
