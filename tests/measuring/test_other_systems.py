@@ -190,6 +190,7 @@ def test_xsched_has_a_server_and_a_higher_priority_for_the_service(
     assert int(service[priority]) > int(job[priority])
     assert job["XSCHED_AUTO_XQUEUE_THRESHOLD"] == "4"
     assert job["XSCHED_AUTO_XQUEUE_BATCH_SIZE"] == "2"
+    assert job["XSCHED_CUDA_LIB"] == job["CUXTRA_CUDA_LIB"] == systems.driver()
     assert job["LD_LIBRARY_PATH"] == f"{XSCHED.folder / 'lib'}:/opt/driver"
 
 

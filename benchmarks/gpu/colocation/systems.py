@@ -12,6 +12,7 @@ batch B, the service the values that XSched recommends. Both as their documentat
 import ctypes
 import os
 import re
+import signal
 import socket
 import subprocess
 import tempfile
@@ -84,9 +85,11 @@ def _libraries() -> Environment:
 
 def _xsched(priority: int, setting: str) -> Environment:
     threshold, batch = setting.split("/")
+    real = driver()
     return {
         **_libraries(),
-        "XSCHED_CUDA_LIB": driver(),
+        "XSCHED_CUDA_LIB": real,
+        "CUXTRA_CUDA_LIB": real,  # a library of XSched looks for the driver itself
         "XSCHED_SCHEDULER": "GLB",
         "XSCHED_AUTO_XQUEUE": "ON",
         "XSCHED_AUTO_XQUEUE_LEVEL": "1",
@@ -131,7 +134,16 @@ def _xserver(log: Path) -> Iterator[None]:
         _until_it_listens(server, port, log)
         yield
     finally:
-        server.terminate()
+        _end(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Interrupted, it removes its message queues."""
+    server.send_signal(signal.SIGINT)
+    try:
+        server.wait(5)
+    except subprocess.TimeoutExpired:
+        server.kill()
         server.wait(PATIENCE)
 
 
