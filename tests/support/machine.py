@@ -14,14 +14,20 @@ NATIVE = Path(os.environ.get("GPUSHARE_NATIVE", ROOT / "native" / "build"))
 _PER_MACHINE = ("GPUSHARE_", "CUDA_", "LD_PRELOAD", "LD_LIBRARY_PATH", "NVIDIA_")
 
 
+# No test leaves a daemon behind that a command has started; those about it start with AUTO_START.
+NO_AUTO_START = {"GPUSHARE_AUTO_START": "false"}
+AUTO_START = {"GPUSHARE_AUTO_START": "true"}
+
+
 def clean_environment() -> dict[str, str]:
     """The environment less everything that would reach a gpushare or a CUDA of the developer."""
     keep = {"GPUSHARE_NATIVE"}
-    return {
+    kept = {
         name: value
         for name, value in os.environ.items()
         if name in keep or not name.startswith(_PER_MACHINE)
     }
+    return kept | NO_AUTO_START
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,16 @@ class Server(uvicorn.Server):
         """Leaves SIGTERM and SIGINT to the daemon, which has more to stop than this server."""
         yield
 
+    @property
+    def requests(self) -> int:
+        """How many were answered so far."""
+        return self.server_state.total_requests
+
+    @property
+    def connected(self) -> bool:
+        """Whether a client is."""
+        return bool(self.server_state.connections)
+
     def stop(self) -> None:
         """End `serve` once open requests are answered, or after two seconds."""
         self.should_exit = True

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from gpushare.client import Client
     from gpushare.config.sources import Config
     from gpushare.model.view import GpuView
+    from gpushare.session.own_daemon import OwnDaemon
+
+_OWN = "gpushare.own_daemon"  # in the context of the command: one for all that it asks
 
 
 def config(flags: Mapping[str, object] = {}) -> "Config":
@@ -50,6 +53,17 @@ def client() -> "Client":
     context = click.get_current_context(silent=True)
     named = context.find_root().params.get("context") if context else None
     return Client(config().reachable(named))
+
+
+def own_daemon() -> "OwnDaemon":
+    """For commands that make shares: starts a daemon where none runs, and says so on stderr."""
+    from gpushare.session.own_daemon import OwnDaemon  # noqa: PLC0415 (start-up time)
+
+    root = click.get_current_context().find_root()
+    if (own := root.meta.get(_OWN)) is None:
+        own = root.meta[_OWN] = OwnDaemon(config(), note, root.params.get("context"))
+    assert isinstance(own, OwnDaemon)
+    return own
 
 
 def local_client() -> "Client":

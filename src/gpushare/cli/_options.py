@@ -10,10 +10,10 @@ import click
 
 from gpushare.cli._format.output import JSON, Format, Output
 from gpushare.model.errors import BadSpecError
-from gpushare.session.gpu_choice import ask_for
+from gpushare.session.gpu_choice import ask_for, may_choose
 from gpushare.session.spec_options import SPEC_FIELDS, SpecField, changes, spec
 
-from ._connect import client, complete_gpu, complete_share
+from ._connect import client, complete_gpu, complete_share, own_daemon
 from ._strict import Number
 
 Command = Callable[..., Any]
@@ -66,7 +66,9 @@ def spec_options(command: Command) -> Command:
     @wraps(command)
     def with_spec(*args: Any, duration: str | None, **given: Any) -> Any:
         options = _taken(given, SPEC_FIELDS)
-        options["gpu"] = ask_for(client(), os.environ, options["gpu"])
+        # Only where the environment has to be compared with the machine's GPUs.
+        daemon = own_daemon().client() if may_choose(os.environ) else client()
+        options["gpu"] = ask_for(daemon, os.environ, options["gpu"])
         # `--gpu 0 --gpu 1` without `-n` asks for both, as does CUDA_VISIBLE_DEVICES=0,1.
         options["gpus"] = options["gpus"] or max(1, len(options["gpu"]))
         options["ttl"] = _time(options["ttl"], duration)

@@ -33,8 +33,16 @@ def reconnect_option(command: Command) -> Command:
     return with_reconnect
 
 
-def reconnecting(seconds: float, before: Callable[[], None] = lambda: None) -> "Reconnect":
-    """Says once on stderr that the daemon is away, and that it is back; `before` each of them."""
+def reconnecting(
+    seconds: float,
+    before: Callable[[], None] = lambda: None,
+    *,
+    revive: Callable[[], None] = lambda: None,
+) -> "Reconnect":
+    """Says once on stderr that the daemon is away, and that it is back; `before` each of them.
+
+    `revive`: see `Reconnect`.
+    """
     from gpushare.client.reconnect import Reconnect  # noqa: PLC0415 (start-up time)
 
     def say(text: str) -> None:
@@ -45,6 +53,7 @@ def reconnecting(seconds: float, before: Callable[[], None] = lambda: None) -> "
         seconds,
         away=lambda left: say(f"the daemon is away; waiting for it for at most {left:g} s"),
         back=lambda: say("the daemon is back"),
+        revive=revive,
     )
 
 

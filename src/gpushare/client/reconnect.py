@@ -19,7 +19,7 @@ class Reconnect:
     """`seconds`: how long a daemon may be away; 0: not at all.
 
     `away` is called once when it is, with the seconds that are left, and `back` when it answers
-    again.
+    again. `revive` is called after `away`, to start another daemon.
     """
 
     def __init__(
@@ -28,11 +28,12 @@ class Reconnect:
         *,
         away: Callable[[float], None] = lambda _: None,
         back: Callable[[], None] = lambda: None,
+        revive: Callable[[], None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._seconds, self._away, self._back = seconds, away, back
-        self._sleep, self._now = sleep, now
+        self._revive, self._sleep, self._now = revive, sleep, now
         self._since: float | None = None
 
     def call(self, attempt: Callable[[], T]) -> T:
@@ -62,6 +63,7 @@ class Reconnect:
             self._since = self._now()
             if self._seconds > 0:
                 self._away(self._seconds)
+                self._revive()
         if self._now() - self._since >= self._seconds:
             raise error
         self._sleep(_PAUSE_SECONDS)

@@ -8,6 +8,7 @@ there where it listens: the second line of `daemon.lock`, after its pid.
 
 import fcntl
 import os
+import socket as sockets
 import stat
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gpushare.model.units import is_number
 
 LOCK = "daemon.lock"
 _LONGEST = 4096  # bytes: a pid and a path
+_CONNECT_SECONDS = 5.0
 
 
 def announcement(pid: int, socket: Path | None = None) -> bytes:
@@ -56,3 +58,31 @@ def socket_of(state_dir: Path) -> Path | None:
     if status is None or not stat.S_ISSOCK(status.st_mode):
         return None
     return socket if status.st_uid in {0, os.geteuid()} else None
+
+
+def listens(path: Path) -> bool:
+    """Whether a process accepts connections there. Also true where this user may not ask."""
+    try:
+        _connect(path)
+    except (ConnectionRefusedError, FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def refuses(path: Path) -> bool:
+    """Whether the socket there is that of a daemon that was killed."""
+    try:
+        _connect(path)
+    except ConnectionRefusedError:
+        return path.is_socket()
+    except OSError:
+        return False
+    return False
+
+
+def _connect(path: Path) -> None:
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM | sockets.SOCK_CLOEXEC) as probe:
+        probe.settimeout(_CONNECT_SECONDS)
+        probe.connect(os.fspath(path))

@@ -30,7 +30,9 @@ RELOADABLE = frozenset(
         "audit_size",
         "audit_days",
         "audit_keep",
+        "auto_stop_after",
         # Commands and libraries read these themselves, each time they start.
+        "auto_start",
         "reconnect_timeout",
         "output_keep",
         "log_keep",

@@ -271,6 +271,22 @@ class Settings(SchedulingSettings, kw_only=True):
             "while they are in the queue or follow a share.",
         ),
     ] = 300.0
+    auto_start: Annotated[
+        bool,
+        Meta(
+            description="Have `gpushare run`, `gpushare create` and `gpushare.share()` start a "
+            "daemon of the caller's own where none runs; it ends when idle. Never for a daemon "
+            "that is named, nor where one serves the machine."
+        ),
+    ] = True
+    auto_stop_after: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=604800,
+            description="Seconds without shares and clients after which such a daemon ends.",
+        ),
+    ] = 300.0
     audit_copy: Annotated[
         AuditCopy,
         Meta(description="Copy each record to: `syslog` (`/dev/log`), `journald` or `none`."),

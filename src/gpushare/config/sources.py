@@ -30,10 +30,11 @@ from gpushare.model.errors import BadQuantityError, ConfigError, SocketDeniedErr
 from gpushare.model.units import is_number, parse_bytes
 
 from .address import Remote, listen_address
-from .announced import socket_of
+from .announced import refuses, socket_of
 from .contexts import KEYS, LOCAL, Contexts, from_environment
 from .credentials import Credentials
 from .former_keys import FORMER, FORMER_VARIABLES, renamed, warnings
+from .machine_daemon import MachineDaemon
 from .settings import Settings
 
 # A struct's own fields first, then what it inherits.
@@ -69,7 +70,7 @@ class Config:
     settings: Settings
     origins: Mapping[str, str]
     files: tuple[Path, ...]
-    system_socket: Path
+    machine: MachineDaemon
     contexts: Contexts
     env: Mapping[str, str] = field(repr=False)
     warnings: tuple[str, ...] = ()
@@ -79,9 +80,15 @@ class Config:
         return Credentials(state_home(self.env))
 
     def reachable(self, context: str | None = None) -> Path | Remote:
-        """The daemon to use, by the first of: `context`, `--socket`, GPUSHARE_HOST,
-        GPUSHARE_CONTEXT, GPUSHARE_SOCKET, the context of the files, this machine's daemon.
+        """The daemon to use: the one that is named, or else this machine's.
         Raises ConfigError, SocketDeniedError.
+        """
+        return self.named(context) or self.reachable_socket()
+
+    def named(self, context: str | None = None) -> Path | Remote | None:
+        """The daemon that the caller names, by the first of: `context`, `--socket`, GPUSHARE_HOST,
+        GPUSHARE_CONTEXT, GPUSHARE_SOCKET, the context of the files, their socket. None: this
+        machine's daemon. Raises ConfigError.
         """
         origin = self.origins["socket"]
         if not context and origin != _flag("socket"):
@@ -91,7 +98,7 @@ class Config:
             if not context and origin != VARIABLES["socket"]:
                 context = self.contexts.chosen
         if not context or context == LOCAL:
-            return self.reachable_socket()
+            return None if origin == DEFAULT else self.settings.socket
         return self.contexts.find(context, self.credentials)
 
     def reachable_socket(self) -> Path:
@@ -99,13 +106,15 @@ class Config:
         own = self.settings.socket
         if self.origins["socket"] != DEFAULT:
             return own
-        if not _reachable(own):
-            # The user's daemon may have been started from a login with another runtime directory.
-            if socket := socket_of(self.settings.state_dir):
+        served = self.machine.socket.exists()
+        # The user's daemon may have been started from a login with another runtime directory.
+        for socket in (own, socket_of(self.settings.state_dir)):
+            # A killed daemon leaves its socket. It counts only where the machine has no daemon.
+            if socket and _reachable(socket) and not (served and refuses(socket)):
                 return socket
-            # A user without a daemon of their own uses the daemon of the machine.
-            if self.system_socket.exists():
-                return self.system_socket
+        # A user without a daemon of their own uses the daemon of the machine.
+        if served:
+            return self.machine.socket
         _check_owner(own.parent)
         return own
 
@@ -136,10 +145,10 @@ def load(
     if origins["audit_file"] == DEFAULT:
         machine = uid == 0 and origins["state_dir"] == DEFAULT
         values["audit_file"] = (root / _LOG if machine else values["state_dir"]) / _AUDIT
-    system = root / "run/gpushare" / _SOCKET
+    served_by = MachineDaemon(root, _home(env, "CONFIG", ".config").parent)
     settings = msgspec.convert(values, Settings, dec_hook=_decode)
     complaints = tuple(warnings(written, env))
-    return Config(settings, origins, files, system, _contexts(tables), env, complaints)
+    return Config(settings, origins, files, served_by, _contexts(tables), env, complaints)
 
 
 def paths(env: Mapping[str, str] | None = None, root: Path = Path("/")) -> tuple[Path, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpushare.config.settings import Settings
+from gpushare.model.operations.lifetime import UntilIdle
 from gpushare.model.units import Bytes
 from gpushare.model.view import GpuView
 
@@ -20,17 +21,19 @@ def serve(
     reread: Callable[[], "Config"] | None = None,
     *,
     accept_loss: bool = False,
+    until_idle: UntilIdle | None = None,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT; shares and their programs continue without it.
 
     `reread`: reads the configuration again; None: it has no files. `accept_loss`: start although
-    the state file has lost changes or rows.
+    the state file has lost changes or rows. `until_idle`: end when idle too, as a daemon that a
+    command has started.
 
     Raises ModuleNotFoundError where the extra `daemon` is not installed.
     """
     from .app import serve as run  # noqa: PLC0415 (needs the extra)
 
-    run(settings, reread=reread, accept_loss=accept_loss)
+    run(settings, reread=reread, accept_loss=accept_loss, until_idle=until_idle)
 
 
 def prepare(settings: Settings) -> None:

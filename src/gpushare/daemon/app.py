@@ -17,7 +17,8 @@ from gpushare.daemon.acts.executor import Step
 from gpushare.daemon.audit.writer import AuditWriter
 from gpushare.daemon.base.systemd import Notifier
 from gpushare.hardware.simulated.presence import ended, machine_folder
-from gpushare.model.errors import GpushareError, StateError
+from gpushare.model.errors import GpushareError, NoGpuError, StateError
+from gpushare.model.operations.lifetime import Lifetime, UntilIdle
 from gpushare.store import Store
 
 from .base import descriptors, logs, paths
@@ -41,18 +42,29 @@ def serve(
     *,
     reread: Reread | None = None,
     accept_loss: bool = False,
+    until_idle: UntilIdle | None = None,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT; shares and their programs continue without it.
 
     `step` is called at each point where a crash may happen. `reread` reads the configuration again.
-    `accept_loss`: see `Store`.
+    `accept_loss`: see `Store`. `until_idle`: end when idle too.
     """
     logs.configure(settings.log_level, settings.log_format)
     descriptors.raise_limit()
-    asyncio.run(_serve(settings, step, reread or no_files, accept_loss=accept_loss))
+    work = _serve(
+        settings, step, reread or no_files, accept_loss=accept_loss, until_idle=until_idle
+    )
+    asyncio.run(work)
 
 
-async def _serve(settings: Settings, step: Step, reread: Reread, *, accept_loss: bool) -> None:
+async def _serve(
+    settings: Settings,
+    step: Step,
+    reread: Reread,
+    *,
+    accept_loss: bool,
+    until_idle: UntilIdle | None,
+) -> None:
     opened = Store(
         settings.state_dir,
         boot=boot_id(),
@@ -69,6 +81,8 @@ async def _serve(settings: Settings, step: Step, reread: Reread, *, accept_loss:
             step=step,
             reread=reread,
         )
+        if until_idle:
+            parts.lifetime.end_when_idle(until_idle)
         audit = parts.audit_writer
         assert audit is not None
         # Before the first pass, so that what it does is recorded.
@@ -100,6 +114,8 @@ async def _run(settings: Settings, parts: Parts, audit: AuditWriter) -> None:
     await parts.start_comparison.run()
     await parts.core.reconcile()
     await parts.leftovers.report_unknown()
+    if parts.lifetime.now is not Lifetime.UNTIL_STOPPED:
+        await _require_gpu(parts)
     # After the first pass: no caller meets a share with an act that a crash cut short.
     listeners = Listeners(
         app,
@@ -116,6 +132,7 @@ async def _run(settings: Settings, parts: Parts, audit: AuditWriter) -> None:
             tasks.create_task(_watch_xids(parts)),
             tasks.create_task(_take_turns(parts)),
             tasks.create_task(_watch_machine(parts, stopping)),
+            tasks.create_task(_end_when_idle(parts, listeners, stopping)),
         ]
         # The sockets listen by now, so a unit that systemd starts after this one can connect.
         notifier.send("READY=1")
@@ -187,6 +204,28 @@ async def _watch_machine(parts: Parts, stopping: asyncio.Event) -> None:
         for share in living:
             parts.termination.stop(share, "the simulated machine has ended")
         await asyncio.sleep(_MACHINE_SECONDS)
+    stopping.set()
+
+
+async def _require_gpu(parts: Parts) -> None:
+    """A daemon that a command started is of no use without a GPU. Raises HardwareError.
+
+    Shares that live are served nevertheless: their GPU may come back.
+    """
+    if parts.store.shares.living():
+        return
+    await parts.machine.refresh()
+    if not parts.machine.latest.gpus:
+        raise NoGpuError(
+            "this machine has no GPU", hint="try one: gpushare simulate h200-1 -- bash"
+        )
+
+
+async def _end_when_idle(parts: Parts, listeners: Listeners, stopping: asyncio.Event) -> None:
+    if parts.lifetime.now is Lifetime.UNTIL_STOPPED:
+        return
+    await parts.idle_end.wait(listeners)
+    _log.info("daemon.idle", lifetime=parts.lifetime.now)
     stopping.set()
 
 

@@ -22,6 +22,7 @@ from gpushare.daemon.audit.forward import forwarder
 from gpushare.daemon.audit.writer import AuditWriter
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.fresh import Fresh
+from gpushare.daemon.base.lifetime import DaemonLifetime
 from gpushare.daemon.loop.migration import Migration
 from gpushare.daemon.loop.start_comparison import StartComparison
 from gpushare.daemon.services.admission import Admission
@@ -43,6 +44,7 @@ from gpushare.hardware.ports import Clock
 from gpushare.store import Act, Store
 from gpushare.store.audit import Log, Rotation, signer
 
+from .idle_end import IdleEnd
 from .listeners import certificate
 from .loop_parts import LoopParts
 
@@ -161,6 +163,23 @@ class Parts(LoopParts):
         )
 
     @cached_property
+    def lifetime(self) -> DaemonLifetime:
+        return DaemonLifetime()
+
+    @cached_property
+    def idle_end(self) -> IdleEnd:
+        live = self.live
+        assert live is not None
+        return IdleEnd(
+            self.store,
+            self.bus,
+            self.ports.clock,
+            lifetime=self.lifetime,
+            executor=self.executor,
+            patience=lambda: live.now.auto_stop_after,
+        )
+
+    @cached_property
     def admission(self) -> Admission:
         return Admission(
             self.store,
@@ -171,6 +190,7 @@ class Parts(LoopParts):
             processes=self.processes,
             executor=self.executor,
             placement=self.placement,
+            lifetime=self.lifetime,
         )
 
     @cached_property
@@ -286,7 +306,8 @@ class Parts(LoopParts):
                 self.ports,
                 self.machine,
                 self.visibility,
-                lambda: (*self.start_comparison.notices(), *self.leftovers.notices()),
+                lifetime=self.lifetime,
+                notices=lambda: (*self.start_comparison.notices(), *self.leftovers.notices()),
             ),
             figures=self.figures,
             identity=self.tokens,

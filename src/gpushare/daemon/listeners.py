@@ -69,6 +69,16 @@ class Listeners:
             # Clients of a stopped daemon find no socket, instead of one that refuses them.
             self._socket.unlink(missing_ok=True)
 
+    @property
+    def requests(self) -> int:
+        """How many were answered so far."""
+        return sum(server.requests for server, _ in self._servers)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a client is."""
+        return any(server.connected for server, _ in self._servers)
+
     def stop(self) -> None:
         self._stopped = True
         for server, _ in self._servers:

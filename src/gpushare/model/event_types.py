@@ -143,6 +143,11 @@ _MACHINE = (
         when="The daemon started with a state that was restored from a backup",
         level=Severity.WARNING,
     ),
+    EventType(
+        type="daemon.leaving",
+        when="Another daemon serves the machine; this one grants nothing new",
+        level=Severity.WARNING,
+    ),
     EventType(type="config.reloaded", when="The daemon has read its configuration again"),
     EventType(
         type="config.rejected",

@@ -11,6 +11,7 @@ from .escape import EscapeCause, EscapePeriod
 from .gpu import Capability, Confidential, GpuHealth, GpuProcess
 from .ids import GpuId, ShareId, Tenant
 from .operations.cordon import Cordon
+from .operations.lifetime import Lifetime
 from .scheduling import SchedulingView
 from .share import (
     Decision,
@@ -323,4 +324,5 @@ class VersionView(Value):
     api: str = "v1"
     driver: str = ""
     pid: int = 0
+    lifetime: Lifetime = Lifetime.UNTIL_STOPPED
     notices: tuple[str, ...] = ()

@@ -24,8 +24,9 @@ from gpushare.model.view import CreateRequest, ShareView
 from .acquire import OnWait, acquire, enter, environment_of
 from .cpu_affinity import bind_to_nearest
 from .gpu_choice import ask_for
+from .own_daemon import OwnDaemon
 from .spec_options import SpecOptions, spec
-from .wait_log import WaitLog, logged_reconnect
+from .wait_log import WaitLog, logged_reconnect, warn
 
 MARK = "GPUSHARE_SHARE"  # the daemon sets it in every program of a share
 _NOT_INITIALIZED = 3  # CUDA_ERROR_NOT_INITIALIZED of cuda.h
@@ -49,31 +50,35 @@ def share(
     keywords are those of `gpushare run --help`. While the share is queued, the logger `gpushare`
     warns what it waits for; `on_wait` is called with the share instead, every few seconds.
 
+    Where no daemon runs, one of the caller's own is started, which ends when idle.
+
     Raises ConflictError if CUDA runs already, UnsupportedError where a program cannot execute
     itself again (interactive sessions, notebooks), and the errors of `gpushare run`.
     """
-    client = Client()
     if share_id := os.environ.get(MARK):
-        yield client.show(share_id)
+        yield Client().show(share_id)
         return
     _check_early()
     arguments = _restart_arguments()
+    own = OwnDaemon(load(), warn)
+    client = own.client()
     options["gpu"] = ask_for(client, os.environ, map(str, options.get("gpu", ())))
     options.setdefault("gpus", max(1, len(tuple(options["gpu"]))))
     program = os.path.basename(sys.argv[0] or "python")  # noqa: PTH119 (may be -c or -m)
     request = CreateRequest(spec=spec(**options), holder=os.getpid(), wait=wait, program=program)
     get = partial(acquire, timeout=None if timeout is None else Seconds(timeout))
-    _restart(client, partial(get, client, request, on_wait=on_wait or WaitLog()), arguments)
+    begin = partial(get, client, request, on_wait=on_wait or WaitLog())
+    _restart(own, begin, arguments)
 
 
 def _restart(
-    client: Client,
+    own: OwnDaemon,
     get: Callable[..., AbstractContextManager[ShareView]],
     arguments: list[str],
 ) -> None:
-    again = logged_reconnect(load().settings.reconnect_timeout)
+    again = logged_reconnect(load().settings.reconnect_timeout, own.again)
     with get(reconnect=again) as granted:
-        entry = enter(client, granted, os.getpid(), os.environ.get("LD_PRELOAD", ""), again)
+        entry = enter(own.client(), granted, os.getpid(), os.environ.get("LD_PRELOAD", ""), again)
         # execve discards what Python has buffered.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -5,6 +5,7 @@ As warnings, which Python prints on stderr where a program has not configured lo
 that stands still for an hour without a word looks broken.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from gpushare.client.reconnect import Reconnect
@@ -24,16 +25,17 @@ class WaitLog:
         if queue and queue.waits_for:
             text += f", waits for {queue.waits_for}"
         if text != self._last:
-            _warn(text + _expected(share))
+            warn(text + _expected(share))
         self._last = text
 
 
-def logged_reconnect(seconds: float) -> Reconnect:
-    """Logs that the daemon is away, and that it is back."""
+def logged_reconnect(seconds: float, revive: Callable[[], None]) -> Reconnect:
+    """Logs that the daemon is away, and that it is back. `revive`: see `Reconnect`."""
     return Reconnect(
         seconds,
-        away=lambda left: _warn(f"the daemon is away; waiting for it for at most {left:g} s"),
-        back=lambda: _warn("the daemon is back"),
+        away=lambda left: warn(f"the daemon is away; waiting for it for at most {left:g} s"),
+        back=lambda: warn("the daemon is back"),
+        revive=revive,
     )
 
 
@@ -44,7 +46,8 @@ def _expected(share: ShareView) -> str:
     return f" (about {max(1, round(minutes))} min)"
 
 
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
+    """One line of the logger."""
     import logging  # noqa: PLC0415 (start-up time)
 
     logging.getLogger("gpushare").warning("gpushare: %s", printable(text))

@@ -144,9 +144,9 @@ EXPLANATIONS = {
     "GS1401": (
         "No daemon runs, or it listens on another socket. Existing shares continue.",
         (
-            "Start one with `gpushare daemon --detach`. If one runs already, the error of that "
-            "command names its socket. `gpushare config show --origin` shows which socket the "
-            "command uses."
+            "`gpushare run` and `gpushare create` start one; or start it with `gpushare daemon "
+            "--detach`. If one runs already, the error of that command names its socket. "
+            "`gpushare config show --origin` shows which socket the command uses."
         ),
     ),
     "GS1402": (
@@ -159,6 +159,16 @@ EXPLANATIONS = {
     "GS1403": (
         "Client and daemon have different versions, or another program listens on the socket.",
         "Compare them with `gpushare version`, and restart the daemon.",
+    ),
+    "GS1404": (
+        (
+            "The daemon was started by a command, for one user. A daemon that serves the whole "
+            "machine runs now, so this one grants nothing new and ends with its last share."
+        ),
+        (
+            "Ask the machine's daemon: `gpushare run` does so by itself, other commands with "
+            "`--socket /run/gpushare/gpushare.sock`."
+        ),
     ),
     "GS1500": (
         "The driver refused an operation, or does not answer as documented.",

@@ -2,7 +2,6 @@
 """`gpushare daemon`: run the daemon in the foreground or background; its status; stop it."""
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -21,12 +20,12 @@ from gpushare.model.errors import (
     DaemonError,
     DaemonRunningError,
     DeniedError,
-    ErrorBody,
     GpushareError,
     WaitTimeoutError,
-    from_body,
 )
+from gpushare.model.operations.lifetime import Lifetime, UntilIdle
 from gpushare.model.version import install_again
+from gpushare.session.printed_error import error_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,12 +34,13 @@ if TYPE_CHECKING:
     from gpushare.client import Client
     from gpushare.config.settings import Settings
     from gpushare.config.sources import Config
+    from gpushare.model.view import VersionView
 
-_ERROR = re.compile(  # as `_errors` prints it
-    r"^error: (?P<what>.*)\n(because: (?P<because>.*)\n)?(hint: (?P<hint>.*)\n)?code: (?P<code>.*)",
-    re.MULTILINE,
-)
-_START_SECONDS = 30.0
+_LIFETIMES = {
+    Lifetime.UNTIL_IDLE: "started by gpushare run, ends when idle",
+    Lifetime.LEAVING: "ends with its last share: another daemon serves the machine",
+}
+_START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _TAIL_CHARACTERS = 2000  # end of the log that an error quotes
 
@@ -72,8 +72,17 @@ _TAIL_CHARACTERS = 2000  # end of the log that an error quotes
 @click.option(
     "-d", "--detach", is_flag=True, help="Run in the background; return when the daemon answers."
 )
+@click.option("--until-idle", is_flag=True, hidden=True)
 @click.pass_context
-def daemon(context: click.Context, /, *, detach: bool, accept_loss: bool, **flags: object) -> None:
+def daemon(
+    context: click.Context,
+    /,
+    *,
+    detach: bool,
+    accept_loss: bool,
+    until_idle: bool,
+    **flags: object,
+) -> None:
     """Run the daemon that manages shares of this machine's GPUs, until SIGTERM or Ctrl-C.
 
     \b
@@ -92,9 +101,16 @@ def daemon(context: click.Context, /, *, detach: bool, accept_loss: bool, **flag
     for warning in configuration.warnings:
         click.echo(f"gpushare: warning: {warning}", err=True)
     if detach:
-        _detach(configuration, accept_loss=accept_loss)
+        own = [
+            f"--{name}"
+            for name, on in (("accept-loss", accept_loss), ("until-idle", until_idle))
+            if on
+        ]
+        _detach(configuration, own)
     else:
-        _serve(configuration, partial(config, flags), accept_loss=accept_loss)
+        _serve(
+            configuration, partial(config, flags), accept_loss=accept_loss, until_idle=until_idle
+        )
 
 
 @daemon.command()
@@ -104,6 +120,8 @@ def status(*, output: "Output") -> None:
     daemon = local_client()
     version = daemon.version()
     lines = [f"pid      {version.pid}", f"version  {version.version}", f"socket   {daemon.where}"]
+    if version.lifetime is not Lifetime.UNTIL_STOPPED:
+        lines += [f"lifetime {_LIFETIMES[version.lifetime]}"]
     lines += [f"notice   {notice}" for notice in version.notices]
     output.item(version, str(version.pid), lambda: "\n".join(lines))
 
@@ -170,11 +188,20 @@ def reload_(*, output: "Output") -> None:
     output.item(report, "\n".join(c.key for c in report.changes), lambda: reload_text(report))
 
 
-def _serve(configuration: "Config", reread: "Callable[[], Config]", *, accept_loss: bool) -> None:
+def _serve(
+    configuration: "Config",
+    reread: "Callable[[], Config]",
+    *,
+    accept_loss: bool,
+    until_idle: bool,
+) -> None:
     from gpushare.daemon import serve  # noqa: PLC0415 (start-up time)
 
+    # Where the caller names a socket, as a simulated machine does, no daemon of the machine counts.
+    machine = None if configuration.named() else configuration.machine.socket
+    end = UntilIdle(machine=machine) if until_idle else None
     try:
-        serve(configuration.settings, reread, accept_loss=accept_loss)
+        serve(configuration.settings, reread, accept_loss=accept_loss, until_idle=end)
     except DaemonRunningError as error:
         raise _running(configuration.settings, error) from error
     except ModuleNotFoundError as error:
@@ -190,7 +217,7 @@ def _running(settings: "Settings", error: DaemonRunningError) -> DaemonRunningEr
     from gpushare.client import Client  # noqa: PLC0415 (start-up time)
 
     socket = socket_of(settings.state_dir) or settings.socket
-    if _answering_pid(Client(socket)) or holder_of(settings.state_dir) is None:
+    if _answering(Client(socket)) or holder_of(settings.state_dir) is None:
         return error
     because = f"it does not answer on {socket}"
     return DaemonRunningError(
@@ -198,37 +225,56 @@ def _running(settings: "Settings", error: DaemonRunningError) -> DaemonRunningEr
     )
 
 
-def _detach(configuration: "Config", *, accept_loss: bool) -> None:
+def _detach(configuration: "Config", own: "list[str]") -> None:
+    """`own`: flags that are not settings."""
     from gpushare.client import Client  # noqa: PLC0415 (start-up time)
 
     settings = configuration.settings
     client = Client(settings.socket)
-    if pid := _answering_pid(client):
-        raise DaemonRunningError(
-            f"a daemon already runs on {settings.socket}",
-            f"its pid is {pid}",
-            "gpushare daemon status",
-        )
+    if running := _answering(client):
+        raise _already(settings, running)
     log = settings.state_dir / "daemon.log"
     try:
         settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         log_end = log.stat().st_size if log.exists() else 0
-        process = _start(configuration, log, accept_loss=accept_loss)
+        process = _start(configuration, log, own)
     except OSError as error:
         raise DeniedError(
             f"cannot write {settings.state_dir}", str(error), "use --state-dir, or start as root"
         ) from error
-    deadline = time.monotonic() + _START_SECONDS
-    while not _answering_pid(client):
-        if process.poll() is not None or time.monotonic() > deadline:
-            # A daemon that hangs must not come up later, when the user no longer expects it.
-            process.kill()
-            raise _failure(_log_tail(log, log_end), log)
-        time.sleep(0.02)
+    try:
+        _await_answer(client, process, lambda: _failure(_log_tail(log, log_end), log))
+    except BaseException:
+        # A daemon that hangs, or whose start was interrupted, must not come up later, when the user
+        # no longer expects it.
+        process.kill()
+        process.wait()
+        raise
     click.echo(f"gpushare: daemon {process.pid} answers on {settings.socket}; log: {log}", err=True)
 
 
-def _start(configuration: "Config", log: Path, *, accept_loss: bool) -> subprocess.Popen[bytes]:
+def _await_answer(
+    client: "Client",
+    process: subprocess.Popen[bytes],
+    failure: "Callable[[], GpushareError]",
+) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not _answering(client):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise failure()
+        time.sleep(0.02)
+
+
+def _already(settings: "Settings", running: "VersionView") -> DaemonRunningError:
+    hint = "gpushare daemon status"
+    if running.lifetime is Lifetime.UNTIL_IDLE:
+        hint = "it ends when idle; for one that stays: gpushare daemon stop, then the same again"
+    return DaemonRunningError(
+        f"a daemon already runs on {settings.socket}", f"its pid is {running.pid}", hint
+    )
+
+
+def _start(configuration: "Config", log: Path, own: "list[str]") -> subprocess.Popen[bytes]:
     # Only what options set: the child reads the rest from the same files and variables, and again
     # at a reload.
     flags = [
@@ -236,10 +282,10 @@ def _start(configuration: "Config", log: Path, *, accept_loss: bool) -> subproce
         for name, origin in configuration.origins.items()
         if origin.startswith("--")
     ]
-    flags += ["--accept-loss"] if accept_loss else []
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "gpushare.cli", "daemon", *flags],
+            [sys.executable, "-m", "gpushare.cli", "daemon", *flags, *own],
+            env=_environment(configuration),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -247,21 +293,33 @@ def _start(configuration: "Config", log: Path, *, accept_loss: bool) -> subproce
             start_new_session=True,
             # A daemon must not keep the file system of the caller's folder from being unmounted.
             cwd="/",
+            # What the daemon writes is its user's, whatever the caller's umask is; what others are
+            # to reach gets its mode explicitly.
+            umask=0o077,
         )
 
 
-def _answering_pid(client: "Client") -> int | None:
+def _environment(configuration: "Config") -> dict[str, str]:
+    """The caller's, with paths that do not depend on the caller's folder."""
+    origins, settings = configuration.origins, configuration.settings
+    paths = {
+        origins[key]: value for key in origins if isinstance(value := getattr(settings, key), Path)
+    }
+    return {**os.environ, **{name: str(path) for name, path in paths.items() if name in os.environ}}
+
+
+def _answering(client: "Client") -> "VersionView | None":
     try:
-        return client.version().pid
+        return client.version()
     except GpushareError:
         return None
 
 
 def _failure(log_text: str, log: Path) -> GpushareError:
     """The error that the daemon printed before it ended."""
-    if match := _ERROR.search(log_text):
-        return from_body(ErrorBody(**match.groupdict("")))
-    return DaemonError("the daemon did not start", log_text, f"its log: {log}")
+    return error_in(log_text) or DaemonError(
+        "the daemon did not start", log_text, f"its log: {log}"
+    )
 
 
 def _log_tail(log: Path, since: int) -> str:

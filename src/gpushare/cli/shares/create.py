@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
-from gpushare.cli._connect import client
+from gpushare.cli._connect import own_daemon
 from gpushare.cli._format.output import Output
 from gpushare.cli._options import output_option, spec_options
 from gpushare.cli._reconnect import reconnect_option, reconnecting
@@ -47,20 +47,22 @@ def create(
     """
     request = CreateRequest(spec=spec, wait=not no_wait)
     queue_timeout = parse_duration(timeout) if timeout else None
+    own = own_daemon()
+    daemon = own.client()
     if queue or spec.at is not None:
-        share = client().create(request)
+        share = daemon.create(request)
     else:
         # Without it, a share would stay in the queue whose caller was killed.
-        here = isinstance(client().where, Path)
+        here = isinstance(daemon.where, Path)
         request = replace(request, waiter=os.getpid() if here else None)
         with (
             QueueProgress() as progress,
             acquire(
-                client(),
+                daemon,
                 request,
                 timeout=queue_timeout,
                 on_wait=progress,
-                reconnect=reconnecting(reconnect, progress.done),
+                reconnect=reconnecting(reconnect, progress.done, revive=own.again),
             ) as share,
         ):
             progress.done()

@@ -9,7 +9,7 @@ from functools import partial
 import click
 from msgspec.structs import replace
 
-from gpushare.cli._connect import client, config, require_local
+from gpushare.cli._connect import config, own_daemon, require_local
 from gpushare.cli._errors import FAILED, FAILED_BEFORE
 from gpushare.cli._format.fitting import described
 from gpushare.cli._format.output import Output
@@ -74,7 +74,7 @@ def run(
     """
     context.find_root().meta[FAILED] = FAILED_BEFORE
     if dry_run or explain:
-        _explain(client().plan(spec), output, aside=not dry_run)
+        _explain(own_daemon().client().plan(spec), output, aside=not dry_run)
     if dry_run:
         return
     if not command:
@@ -92,11 +92,12 @@ def run(
     start = partial(_start, path, command, near=not no_affinity)
     get = partial(acquire, timeout=queue_timeout)
     if detach:
-        _detach(start, request, get, reconnecting(reconnect), output)
+        _detach(start, request, get, reconnecting(reconnect, revive=own_daemon().again), output)
         return
+    own = own_daemon()
     with QueueProgress(_begun(spec, output)) as progress:
-        again = reconnecting(reconnect, progress.done)
-        with get(client(), request, on_wait=progress, reconnect=again) as share:
+        again = reconnecting(reconnect, progress.done, revive=own.again)
+        with get(own.client(), request, on_wait=progress, reconnect=again) as share:
             progress.begin()
             progress.done()
             warn_unenforced(share)
@@ -112,7 +113,7 @@ def _start(
     path: str, command: Sequence[str], share: ShareView, reconnect: Reconnect, *, near: bool
 ) -> None:
     preload = os.environ.get("LD_PRELOAD", "")
-    entry = enter(client(), share, os.getpid(), preload, reconnect)
+    entry = enter(own_daemon().client(), share, os.getpid(), preload, reconnect)
     exec_program(path, command, entry, near=near)
 
 
@@ -128,7 +129,7 @@ def _detach(
 
     from ._detach import StartupPipe, fork_to_background  # noqa: PLC0415 (start-up time)
 
-    daemon, settings = client(), config().settings
+    daemon, settings = own_daemon().client(), config().settings
     socket = require_local(daemon, "cannot start programs")
     log = log_file(request.program, os.environ)
     delete_old(os.environ, settings)

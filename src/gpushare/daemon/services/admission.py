@@ -9,6 +9,7 @@ from typing import NamedTuple
 from gpushare.config.printable import printable
 from gpushare.daemon.acts.executor import Executor
 from gpushare.daemon.base.bus import Bus
+from gpushare.daemon.base.lifetime import DaemonLifetime
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.daemon.placement import names
@@ -50,10 +51,12 @@ class Admission:
         processes: ShareProcesses,
         executor: Executor,
         placement: PlacementService,
+        lifetime: DaemonLifetime,
     ) -> None:
         self._store, self._bus, self._clock, self._tenant_of = store, bus, clock, tenant_of
         self._machine, self._processes = machine, processes
         self._executor, self._placement = executor, placement
+        self._lifetime = lifetime
         self._names = FreedNames(store, bus, processes=processes, executor=executor)
 
     async def admit(
@@ -102,6 +105,7 @@ class Admission:
         return Plan(decision=outcome, simulated=simulated)
 
     def _request(self, spec: ShareSpec, caller: Caller, program: str = "") -> Request:
+        self._lifetime.require_staying()
         tenant = self._tenant_of(caller, spec.tenant)
         now = self._clock.now()
         _check_time(spec, now)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from gpushare.daemon.access.visibility import VisibilityFilter
 from gpushare.daemon.base.host_ports import HostPorts
+from gpushare.daemon.base.lifetime import DaemonLifetime
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.present.views import gpu_view
 from gpushare.model.errors import HardwareError
@@ -23,11 +24,13 @@ class DaemonMachine:
         ports: HostPorts,
         machine: ObservedMachine,
         visibility: VisibilityFilter,
-        notices: Callable[[], tuple[str, ...]] = tuple,
+        *,
+        lifetime: DaemonLifetime,
+        notices: Callable[[], tuple[str, ...]],
     ) -> None:
         self._store, self._ports = store, ports
         self._machine, self._visibility = machine, visibility
-        self._notices = notices
+        self._lifetime, self._notices = lifetime, notices
 
     async def gpus(self, caller: Caller) -> Sequence[GpuView]:
         """Looks at the machine again; raises HardwareError. Processes of others are left out."""
@@ -45,6 +48,7 @@ class DaemonMachine:
             version=__version__,
             driver=await self.driver(),
             pid=os.getpid(),
+            lifetime=self._lifetime.now,
             notices=self._notices() if operator else (),
         )
 

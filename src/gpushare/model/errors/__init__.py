@@ -27,7 +27,8 @@ Every error says what happened, because of what, which command helps, and carrie
     ├── DaemonError                    GS14xx  exit 6    HTTP 503
     │   ├── DaemonUnreachableError     GS1401
     │   ├── DaemonRunningError         GS1402
-    │   └── ProtocolError              GS1403
+    │   ├── ProtocolError              GS1403
+    │   └── DaemonLeavingError         GS1404
     ├── HardwareError                  GS15xx  exit 7    HTTP 502
     │   ├── NoDriverError              GS1501
     │   ├── DriverMismatchError        GS1502
@@ -80,6 +81,7 @@ from .machine import (
     BackupError,
     CgroupError,
     DaemonError,
+    DaemonLeavingError,
     DaemonRunningError,
     DaemonUnreachableError,
     DriverMismatchError,
@@ -151,6 +153,7 @@ __all__ = [
     "ConfigError",
     "ConflictError",
     "DaemonError",
+    "DaemonLeavingError",
     "DaemonRunningError",
     "DaemonUnreachableError",
     "DeniedError",

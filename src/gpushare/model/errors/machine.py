@@ -28,6 +28,12 @@ class ProtocolError(DaemonError):
     code, retryable = "GS1403", False
 
 
+class DaemonLeavingError(DaemonError):
+    """The daemon ends with its last share, because another one serves the machine."""
+
+    code, retryable = "GS1404", False
+
+
 class HardwareError(GpushareError):
     """The driver or the hardware is missing or failed."""
 
