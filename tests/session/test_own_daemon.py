@@ -16,21 +16,21 @@ ENABLED = f"etc/systemd/system/multi-user.target.wants/{UNIT}"
 
 
 class Caller:
-    """A user whose files are in `root`; what a command would say is in `said`."""
+    """A user whose files are in `root`; what a command would print is in `lines`."""
 
     def __init__(self, root: Path, uid: int = 7, **env: str) -> None:
-        self.root, self.said = root, list[str]()
+        self.root, self.lines = root, list[str]()
         home = root / "home"
         config = load({}, {"HOME": str(home), **env}, root, uid=uid)
         self.state = config.settings.state_dir
-        self.own = OwnDaemon(config, self.said.append)
+        self.own = OwnDaemon(config, self.lines.append)
 
     def refused(self) -> DaemonUnreachableError:
         """The error; nothing was started, so not even its lock is there."""
         with pytest.raises(DaemonUnreachableError) as caught:
             self.own.client()
         assert not self.state.exists()
-        assert self.said == []
+        assert self.lines == []
         return caught.value
 
 

@@ -4,7 +4,7 @@
 Idle: no share lives, waits or is reserved, no act is unfinished, and for `auto_stop_after` seconds
 no client has asked anything or is connected. Each request begins that time again, so a daemon that
 has answered a client does not end before its next request. Once the machine's daemon has come, this
-one refuses its queue, grants nothing new, and ends with its last share, whoever asks.
+one refuses its queue, grants nothing new, and ends with its last share.
 """
 
 import asyncio

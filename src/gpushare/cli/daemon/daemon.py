@@ -93,7 +93,8 @@ def daemon(
     gpushare daemon stop
 
     As root, the daemon serves all users of the machine, otherwise only you. Shares and their
-    programs continue while no daemon runs; the next daemon finds them.
+    programs continue while no daemon runs; the next daemon finds them. A daemon that `gpushare run`
+    has started ends when idle, this one does not.
     """
     if context.invoked_subcommand:
         return

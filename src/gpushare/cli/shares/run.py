@@ -60,7 +60,8 @@ def run(
 ) -> None:
     """Run COMMAND in a share of a GPU, and release the share when COMMAND ends.
 
-    Without -m the share takes a whole GPU, and no other share can use it meanwhile.
+    Without -m the share takes a whole GPU, and no other share can use it meanwhile. Where no daemon
+    runs, one of your own is started, which ends when idle (setting auto_start).
 
     gpushare replaces itself with COMMAND, so signals, terminal and exit code are those of COMMAND.
     Exit codes before that: 75 no capacity (--no-wait), 124 timeout in the queue, 125 gpushare
