@@ -72,7 +72,9 @@ _TAIL_CHARACTERS = 2000  # end of the log that an error quotes
 @click.option(
     "-d", "--detach", is_flag=True, help="Run in the background; return when the daemon answers."
 )
-@click.option("--until-idle", is_flag=True, hidden=True)
+@click.option(
+    "--until-idle", is_flag=True, help="End when idle, as the daemon that `gpushare run` starts."
+)
 @click.pass_context
 def daemon(
     context: click.Context,
