@@ -2,9 +2,11 @@
 """Other systems in the harness of services next to jobs: found, started, or shown as missing."""
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -163,6 +165,22 @@ def test_a_system_that_fails_has_rows_that_say_so(monkeypatch: pytest.MonkeyPatc
     assert rows["xsched+4/2"]["missing"] == "failed"
     assert rows["xsched+4/2"]["version"] == "8f3a89c67b03"
     assert rows["hami-core+30"]["requests"] == 100
+
+
+@pytest.mark.usefixtures("builds")
+def test_a_limit_that_needs_seconds_has_them_before_its_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asleep: list[float] = []
+    clock = SimpleNamespace(sleep=asleep.append, monotonic=lambda: 0.0, strftime=time.strftime)
+    monkeypatch.setattr(run, "time", clock)
+    monkeypatch.setattr(run.machine, "smoke", lambda: False)
+    build(HAMI)
+    _, rows = measured(monkeypatch, "time-slice")
+    assert rows
+    assert HAMI.settle_s not in asleep
+    measured(monkeypatch, "time-slice", "hami-core+30")
+    assert HAMI.settle_s in asleep
 
 
 @pytest.mark.usefixtures("builds")

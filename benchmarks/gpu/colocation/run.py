@@ -46,6 +46,11 @@ class Plan:
         """All for the headline; one for what it is compared with."""
         return self.seeds if configuration.headline else self.seeds[:1]
 
+    def settle_of(self, configuration: Configuration) -> float:
+        """Seconds from a job's start to the first window."""
+        system = configuration.system
+        return self.settle + (system.settle_s if system and not machine.smoke() else 0.0)
+
     def time_for(self, seconds: float) -> bool:
         return time.monotonic() + seconds < self.deadline
 
@@ -94,9 +99,9 @@ def solo(here: Stage, results: Results, plan: Plan) -> Solo:
     return found
 
 
-def profile(jobs: Jobs, name: str, plan: Plan) -> Profile:
+def profile(jobs: Jobs, name: str, plan: Plan, configuration: Configuration = NATIVE) -> Profile:
     jobs.start(name)
-    time.sleep(plan.settle)
+    time.sleep(plan.settle_of(configuration))
     trace = jobs.trace(plan.solo_seconds)
     jobs.pause()
     return jobs.profile(name, trace)
@@ -143,6 +148,7 @@ def together(here: Stage, case: Case, known: Solo, plan: Plan) -> Outcome:
     jobs, outcome = here.apply(case.configuration), Outcome()
     jobs.start(case.be)
     before, counted = jobs.page.checks, here.gate(case.configuration)
+    time.sleep(plan.settle_of(case.configuration) - plan.settle)
     for seed in plan.seeds_of(case.configuration):
         time.sleep(plan.settle)
         sampler = jobs.watch()
@@ -216,7 +222,7 @@ def alone(here: Stage, of: list[Configuration], known: Solo, results: Results, p
     for configuration in of:
         jobs = here.apply(configuration)
         for name in plan.jobs:
-            share = known.profiles[name].step_s / profile(jobs, name, plan).step_s
+            share = known.profiles[name].step_s / profile(jobs, name, plan, configuration).step_s
             key = {"be": name, "configuration": configuration.name}
             results.add({**key, "share": round(share, 4)}, "alone")
             say(f"  {name} alone, {configuration.name}: {share:.3f}")
@@ -235,7 +241,8 @@ def go(here: Stage, of: list[Configuration], known: Solo, results: Results, plan
         alone(here, of, known, results, plan)
     for case in cases(of, results, plan):
         seeds = plan.seeds_of(case.configuration)
-        if not plan.time_for(len(seeds) * (plan.seconds * 1.1 + plan.settle)):
+        settle = plan.settle_of(case.configuration)
+        if not plan.time_for(len(seeds) * (plan.seconds * 1.1 + settle)):
             say(f"  no time left for {case}")
             return False
         outcome = together(here, case, known, plan)

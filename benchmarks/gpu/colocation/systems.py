@@ -4,7 +4,8 @@
 They are built outside of this tree. GPUSHARE_BENCH_PEERS names a folder that has one folder for
 each, with a file VERSION, which says what it was built from. A system that lacks is not an error.
 
-`hami-core+N`: the job has a limit of N percent; the service runs without the library.
+`hami-core+N`: the job has a limit of N percent; the service runs without the library. The limit
+follows samples of NVML and needs seconds to take hold.
 `xsched+T/B`: its server lets the higher priority go first; level 1; the job has threshold T and
 batch B, the service the values that XSched recommends. Both as their documentation has it.
 """
@@ -30,11 +31,15 @@ Environment = dict[str, str]
 
 @dataclass(frozen=True)
 class System:
-    """`files`: what must be in its folder, VERSION aside; `setting`: what follows its name."""
+    """`files`: what must be in its folder, VERSION aside; `setting`: what follows its name.
+
+    `settle_s`: how long its job runs before a window begins, so that its limit has taken hold.
+    """
 
     name: str
     setting: re.Pattern[str]
     files: tuple[str, ...]
+    settle_s: float = 0.0
 
     @property
     def folder(self) -> Path:
@@ -50,7 +55,7 @@ class System:
         return (self.folder / "VERSION").read_text().split("\n", 1)[0].strip()
 
 
-HAMI = System("hami-core", re.compile(r"\d{1,2}"), ("libvgpu.so",))
+HAMI = System("hami-core", re.compile(r"\d{1,2}"), ("libvgpu.so",), settle_s=8.0)
 XSCHED = System("xsched", re.compile(r"\d+/\d+"), ("bin/xserver", "lib/libcuda.so.1"))
 SYSTEMS = {each.name: each for each in (HAMI, XSCHED)}
 
