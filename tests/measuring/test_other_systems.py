@@ -116,7 +116,11 @@ def test_a_configuration_takes_any_setting_of_its_system() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["hami-core", "hami-core+", "hami-core+100", "hami-core+4/2", "xsched+8", "other+1"]
+    "name",
+    [
+        *("hami-core", "hami-core+", "hami-core+0", "hami-core+100", "hami-core+4/2"),
+        *("xsched+8", "xsched+2/4", "xsched+4/0", "xsched+-4/2", "other+1", "mps+30"),
+    ],
 )
 def test_a_name_that_no_system_has_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="no such configuration"):
@@ -133,6 +137,13 @@ def test_a_build_that_lacks_a_file_is_not_built(builds: Path, leave: str) -> Non
     build(HAMI)
     assert HAMI.built
     (builds / "hami-core" / leave).unlink()
+    assert not HAMI.built
+
+
+@pytest.mark.usefixtures("builds")
+def test_a_build_that_does_not_say_what_it_is_is_not_built() -> None:
+    build(HAMI)
+    (HAMI.folder / "VERSION").write_text("\n")
     assert not HAMI.built
 
 

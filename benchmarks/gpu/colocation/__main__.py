@@ -22,12 +22,19 @@ def _numbers(text: str) -> list[int]:
     return [int(each) for each in text.split(",") if each]
 
 
+def _chosen(text: str) -> list[Configuration]:
+    try:
+        return configurations.chosen(text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu.colocation", description=__doc__
     )
     parser.add_argument("--pairs", default=PAIRS, help="service:job,…; all; others")
-    parser.add_argument("--configurations", default=",".join(configurations.DEFAULT))
+    parser.add_argument("--configurations", type=_chosen, default=",".join(configurations.DEFAULT))
     parser.add_argument("--loads", default="0.5", help="parts of a service's rate alone")
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--seconds", type=float, default=10.0, help="of one window")
@@ -77,9 +84,8 @@ def main() -> int:
     if options.check_peers:
         return check()
     machine.begin()
-    chosen = configurations.chosen(options.configurations.split(","))
     varied = (_numbers(each) for each in (options.quanta, options.graces, options.slices))
-    chosen = configurations.variants(chosen, *varied)
+    chosen = configurations.variants(options.configurations, *varied)
     plan = Plan(
         pairs=pairs(options.pairs),
         stages=stages(sorted(chosen, key=_weight), options.sequential),

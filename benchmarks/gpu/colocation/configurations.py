@@ -65,7 +65,7 @@ def of_system(name: str) -> Configuration:
     """`SYSTEM+SETTING`, for any setting that the system has."""
     system, _, setting = name.partition("+")
     found = SYSTEMS.get(system)
-    if found is None or not found.setting.fullmatch(setting):
+    if found is None or not found.takes(setting):
         raise ValueError(f"no such configuration: {name}")
     return Configuration(name, system=found, setting=setting)
 

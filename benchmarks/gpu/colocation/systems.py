@@ -18,7 +18,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +31,13 @@ Environment = dict[str, str]
 
 @dataclass(frozen=True)
 class System:
-    """`files`: what must be in its folder, VERSION aside; `setting`: what follows its name.
+    """`files`: what must be in its folder, VERSION aside; `takes`: whether a setting is one.
 
     `settle_s`: how long its job runs before a window begins, so that its limit has taken hold.
     """
 
     name: str
-    setting: re.Pattern[str]
+    takes: Callable[[str], bool]
     files: tuple[str, ...]
     settle_s: float = 0.0
 
@@ -47,7 +47,8 @@ class System:
 
     @property
     def built(self) -> bool:
-        return all((self.folder / each).exists() for each in ("VERSION", *self.files))
+        there = all((self.folder / each).exists() for each in ("VERSION", *self.files))
+        return there and bool(self.version)
 
     @property
     def version(self) -> str:
@@ -55,8 +56,18 @@ class System:
         return (self.folder / "VERSION").read_text().split("\n", 1)[0].strip()
 
 
-HAMI = System("hami-core", re.compile(r"\d{1,2}"), ("libvgpu.so",), settle_s=8.0)
-XSCHED = System("xsched", re.compile(r"\d+/\d+"), ("bin/xserver", "lib/libcuda.so.1"))
+def _percent(setting: str) -> bool:
+    """0 and 100 would be no limit."""
+    return bool(re.fullmatch(r"[1-9]\d?", setting))
+
+
+def _threshold_and_batch(setting: str) -> bool:
+    found = re.fullmatch(r"(\d+)/(\d+)", setting)
+    return bool(found and int(found[1]) >= int(found[2]) >= 1)
+
+
+HAMI = System("hami-core", _percent, ("libvgpu.so",), settle_s=8.0)
+XSCHED = System("xsched", _threshold_and_batch, ("bin/xserver", "lib/libcuda.so.1"))
 SYSTEMS = {each.name: each for each in (HAMI, XSCHED)}
 
 
