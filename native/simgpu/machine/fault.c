@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/fault.h"
 
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "machine/slot.h"
 
@@ -16,6 +20,7 @@ void gs_device_note_xid(gs_image *image, int device, pid_t pid, uint32_t xid)
                  .pid = pid,
                  .xid = xid,
                  .time_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec};
+    syscall(SYS_futex, &image->xid_seq, FUTEX_WAKE, INT_MAX, NULL, NULL, 0); /* nvml/event.c */
 }
 
 /* A fault of one MPS client is fatal to all clients of its server. */

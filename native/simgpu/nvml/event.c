@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Events: a set keeps the sequence number of the newest Xid that it delivered; waiting polls the image.
- * An Xid of 0 stands for a change of the recovery action. */
+/* Events: a set keeps the sequence number of the newest Xid that it delivered. An Xid of 0 stands for
+ * a change of the recovery action.
+ * One thread at a time waits on a set, as with driver 580.159: another one's wait begins when the
+ * first has ended, however short its timeout is. */
 #include "nvml/api.h"
 
+#include <linux/futex.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
-
-enum { POLL_MS = 100 };
+#include <unistd.h>
 
 struct nvmlEventSet_st {
+    pthread_mutex_t waiting;
     uint64_t delivered; /* the newest xid sequence number */
     uint64_t kinds[GS_MAX_DEVICES];
 };
@@ -28,6 +33,7 @@ nvmlReturn_t answer_nvmlEventSetCreate(nvmlEventSet_t *out)
     *out = calloc(1, sizeof **out);
     if (*out == NULL)
         return NVML_ERROR_MEMORY;
+    pthread_mutex_init(&(*out)->waiting, NULL);
     (*out)->delivered = newest();
     return NVML_SUCCESS;
 }
@@ -36,6 +42,7 @@ nvmlReturn_t answer_nvmlEventSetFree(nvmlEventSet_t set)
 {
     if (set == NULL)
         return NVML_ERROR_INVALID_ARGUMENT;
+    pthread_mutex_destroy(&set->waiting);
     free(set);
     return NVML_SUCCESS;
 }
@@ -95,16 +102,23 @@ static bool next(nvmlEventSet_t set, nvmlEventData_t *data)
     return matched;
 }
 
+/* Until an Xid after `seen`, or for `ns`; may return early. */
+static void wait_after(uint64_t seen, uint64_t ns)
+{
+    const struct timespec most = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+    /* The low half of the number, which comes first on every machine that this runs on. */
+    syscall(SYS_futex, &nvml_image()->xid_seq, FUTEX_WAIT, (uint32_t)seen, &most, NULL, 0);
+}
+
 nvmlReturn_t answer_nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsigned timeout)
 {
     if (set == NULL || data == NULL)
         return NVML_ERROR_INVALID_ARGUMENT;
+    pthread_mutex_lock(&set->waiting);
     const uint64_t until = gs_now_ns() + timeout * 1000000ull;
-    const struct timespec pause = {0, POLL_MS * 1000000l};
-    while (!next(set, data)) {
-        if (gs_now_ns() >= until)
-            return NVML_ERROR_TIMEOUT;
-        nanosleep(&pause, NULL);
-    }
-    return NVML_SUCCESS;
+    bool found = next(set, data);
+    for (uint64_t now; !found && (now = gs_now_ns()) < until; found = next(set, data))
+        wait_after(set->delivered, until - now);
+    pthread_mutex_unlock(&set->waiting);
+    return found ? NVML_SUCCESS : NVML_ERROR_TIMEOUT;
 }

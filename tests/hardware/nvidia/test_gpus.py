@@ -159,6 +159,26 @@ show([quiet, [xid.code for xid in found][:1], gpus.gpus()[0].health])
     assert health["ecc"] >= 1
 
 
+def test_a_look_for_xids_does_not_wait_for_one_that_waits(machine: Machine) -> None:
+    """The driver lets one thread at a time wait, and a pass of the daemon must not wait for it."""
+    source = f"""
+import subprocess, threading
+heard = []
+gpus.xids(0.01)
+waits = threading.Thread(target=lambda: heard.extend(gpus.xids(60)))
+waits.start()
+looked = [gpus.xids(0.001) for _ in range(20)]
+still = waits.is_alive()
+subprocess.run(["gpushare-sim-machine", "fault", {str(machine.image)!r}, "gpu=0", "xid=79"])
+waits.join()
+show([still, looked, [xid.code for xid in heard]])
+"""
+    still, looked, heard = ask(machine, source)
+    assert still
+    assert looked == [[]] * 20
+    assert heard == [79]
+
+
 def test_memory_limits_need_a_newer_driver(machine: Machine) -> None:
     reason = ask(machine, "show(NvmlMemoryLimits(nvml, 0).limits_reason())")
     assert reason == "driver 580 has no memory limits per control group, 615 has"

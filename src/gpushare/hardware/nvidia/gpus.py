@@ -53,6 +53,7 @@ class NvmlGpus:
         self._lost: set[GpuId] = set()
         self._links: dict[frozenset[GpuId], dict[GpuId, dict[GpuId, str]]] = {}
         self._events: Any = None
+        self._waiting = threading.Lock()
 
     def driver(self) -> Driver:
         return self._nvml.driver()
@@ -84,16 +85,27 @@ class NvmlGpus:
 
     def xids(self, timeout: float) -> tuple[Xid, ...]:
         """Xids that came before the first call are not seen."""
+        # A wait on a set begins when another thread's has ended, whatever its own timeout is
+        # (driver 580.159). The other thread hears what comes.
+        if not self._waiting.acquire(timeout=timeout):
+            return ()
         try:
-            if self._events is None:
-                self._events = self._register()
-            xids = tuple(self._drain(max(1, int(timeout * 1000))))
-        except GpuLostError:
-            # The set answers nothing else from now on: make one of the GPUs that are left.
-            self._events, xids = None, ()
+            xids = self._wait_for_xids(timeout)
+        finally:
+            self._waiting.release()
         for xid in xids:
             self._xids.setdefault(xid.gpu, deque(maxlen=_REMEMBERED_XIDS)).append(xid.code)
         return xids
+
+    def _wait_for_xids(self, timeout: float) -> tuple[Xid, ...]:
+        try:
+            if self._events is None:
+                self._events = self._register()
+            return tuple(self._drain(max(1, int(timeout * 1000))))
+        except GpuLostError:
+            # The set answers nothing else from now on: make one of the GPUs that are left.
+            self._events = None
+            return ()
 
     def put_xids(self, gpu: GpuId, codes: tuple[int, ...]) -> None:
         self._xids[gpu] = deque(codes, maxlen=_REMEMBERED_XIDS)

@@ -48,7 +48,10 @@ class Gpus(Protocol):
         ...
 
     def xids(self, timeout: float) -> tuple[Xid, ...]:
-        """Wait up to `timeout` seconds for critical errors; empty when none came."""
+        """Wait up to `timeout` seconds for critical errors.
+
+        Empty when none came, or when another thread hears them.
+        """
         ...
 
     def put_xids(self, gpu: GpuId, codes: tuple[int, ...]) -> None:
