@@ -53,6 +53,7 @@ check: setup ## Lint, format, types, layers, generated documentation, spelling, 
 	$(BIN)/python docs/reference/generate.py --check
 	$(BIN)/codespell
 	$(BIN)/python scripts/check_prose.py
+	$(BIN)/python -m benchmarks.report --check
 
 test: setup $(VENV)/.group-thirdparty test-native ## Unit, property, contract and native tests
 	@$(PYTEST) -m '$(QUICK)' -n $(WORKERS)
@@ -91,20 +92,18 @@ bench: setup ## Benchmarks that need no GPU; writes benchmarks/results/
 bench-gpu: setup ## Benchmarks on a real GPU; writes benchmarks/results/
 	@$(BIN)/python -m benchmarks.gpu
 
-# These run in the Python that has PyTorch and need only the native part of gpushare; the last two
-# need its Python packages too.
+# These run in the Python that has PyTorch, and need the Python packages of gpushare there.
 RESULTS ?= benchmarks/results/h200
 SHARING := $(PYTHON) -m benchmarks.gpu
 
 bench-sharing: native ## Latency next to a job, compute limits, suspension, turns; writes benchmarks/results/
 	$(SHARING).colocation --limit 3600
-	$(SHARING).colocation --limit 3600 --into ceilings --alone --seeds 1 --configurations \
-	  mps+priority,mps+priority+50,gpushare/mps,gpushare/mps+90,gpushare/mps+75,gpushare/mps+50
 	$(SHARING).colocation --limit 3600 --loads 0.2 --seeds 1
 	$(SHARING).colocation --limit 3600 --pairs others --seeds 1 --configurations gpushare/mps
 	$(SHARING).colocation --limit 3600 --into ablation --configurations gpushare/mps --seeds 1 \
 	  --pairs bert:resnet50 --quanta 50,150,200,500,2000 --graces 1,50,150,300
 	$(SHARING).caps --mps-threads
+	$(SHARING).caps --base mps
 	$(SHARING).suspend
 	$(SHARING).overcommit
 	$(SHARING).tenants
@@ -113,7 +112,7 @@ bench-sharing: native ## Latency next to a job, compute limits, suspension, turn
 bench-smoke: ## The same on the CPU with tiny models; writes no results
 	@./benchmarks/smoke $(PYTHON)
 
-bench-report: setup $(VENV)/.group-bench ## Tables of benchmarks/README.md and figures, from the results
+bench-report: setup $(VENV)/.group-bench ## Tables of all pages and pictures, from the results
 	@$(BIN)/python -m benchmarks.report $(RESULTS)
 	@$(BIN)/python -m benchmarks.figures $(RESULTS)
 

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ci_result import circumstances, save
+from benchmarks.ci_result import circumstances, save, target
 from benchmarks.http_load import Generator, once, request, summary
 from benchmarks.startup import cpu_seconds, daemon, resident
 
@@ -223,30 +223,17 @@ def spread(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def source() -> dict[str, Any]:
-    """Which tree was measured, and whether files in it differed from the commit."""
-    return {
-        "tree": _git("rev-parse", "HEAD^{tree}"),
-        "dirty": bool(_git("status", "--porcelain", "--", "src", "native", "benchmarks/*.py")),
-    }
-
-
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
-
-
 def main() -> None:
+    path = target(__doc__, RESULT)
     parts = os.environ.get("GPUSHARE_BENCH_PARTS", ",".join(PARTS)).split(",")
     runs = {name: [PARTS[name]() for _ in range(RUNS)] for name in parts}
     found = {
-        **circumstances(profile="dgx-h100", simulated=True),
-        **source(),
+        **circumstances("benchmarks.load", profile="dgx-h100", simulated=True),
         "goals": GOALS,
         "smallest_median_largest": {name: spread(each) for name, each in runs.items()},
         "runs": runs,
     }
-    save(found, RESULT)
+    save(found, path)
 
 
 if __name__ == "__main__":

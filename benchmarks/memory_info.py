@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.ci_result import circumstances, save
+from benchmarks.ci_result import circumstances, save, target
 
-from gpushare.guard import Region, RegionGrant, library_path
+from gpushare.guard import Flag, Region, RegionGrant, library_path
 from gpushare.hardware.simulated import machine
 from gpushare.model.ids import GpuId
 from gpushare.model.units import GIB, Bytes
@@ -74,6 +74,7 @@ def _among(env: Mapping[str, str], programs: int, stack: ExitStack) -> float:
 
 
 def main() -> int:
+    result = target(__doc__, RESULT)
     figures: dict[str, object] = {"calls": CALLS}
     with machine(PROFILE) as made, tempfile.TemporaryDirectory(prefix="gs-") as folder:
         env = made.environment()
@@ -82,11 +83,12 @@ def main() -> int:
             with ExitStack() as stack:
                 figures[f"driver_{programs}_us"] = _among(env, programs, stack)
             path = Path(folder) / f"region{programs}"
-            Region.create(path, [RegionGrant(uuid=gpu, limit=Bytes(100 * GIB))])
+            region = Region.create(path, [RegionGrant(uuid=gpu, limit=Bytes(100 * GIB))])
+            region.set_flags(Flag.MOVABLE)  # as the daemon does
             inside = {**env, "LD_PRELOAD": str(library_path()), "GPUSHARE_REGION": str(path)}
             with ExitStack() as stack:
                 figures[f"share_{programs}_us"] = _among(inside, programs, stack)
-    save({**circumstances(profile=PROFILE), **figures}, RESULT)
+    save({**circumstances("benchmarks.memory_info", profile=PROFILE), **figures}, result)
     return 0
 
 

@@ -15,7 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ci_result import circumstances, save
+from benchmarks.ci_result import circumstances, save, target
 
 from gpushare.mechanisms.guard.guard import Guard
 from gpushare.mechanisms.timeslice import Timeslice
@@ -116,13 +116,14 @@ def rows() -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    path = target(__doc__, RESULT)
     found = {
-        **circumstances(),
+        **circumstances("benchmarks.scheduling"),
         "goal_ms": GOAL_MS,
         "gpus": GPUS,
         "decisions": rows(),
     }
-    save(found, RESULT)
+    save(found, path)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ci_result import circumstances, save
+from benchmarks.ci_result import circumstances, save, target
 
 from gpushare.hardware.simulated import machine
 
@@ -165,8 +165,9 @@ def cpu_seconds(pid: int) -> float:
 
 
 def main() -> None:
+    path = target(__doc__, RESULT)
     found = {
-        **circumstances(profile=PROFILE, simulated=True),
+        **circumstances("benchmarks.startup", profile=PROFILE, simulated=True),
         "goals": {
             "run_adds_ms": 150,
             "ps_ms": 200,
@@ -177,7 +178,7 @@ def main() -> None:
         "commands": commands(),
         "daemon": load(),
     }
-    save(found, RESULT)
+    save(found, path)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from benchmarks.ci_result import circumstances, save
+from benchmarks.ci_result import circumstances, save, target
 from benchmarks.week_jobs import DAY, GPU_GIB, GPUS, TENANTS, WEEK, tenant, week
 from benchmarks.week_others import exclusive, fixed
 
@@ -130,7 +130,7 @@ def _over_seeds(figures: Sequence[float]) -> dict[str, float]:
 
 def document(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
-        **circumstances(),
+        **circumstances("benchmarks.week"),
         "tenants": TENANTS,
         "gpus": GPUS,
         "gpu_gib": GPU_GIB,
@@ -143,9 +143,10 @@ def document(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
+    path = target(__doc__, RESULT)
     todo = [(name, load, seed) for load in LOADS for seed in SEEDS for name in WAYS]
     with Pool() as pool:
-        save(document(pool.starmap(row, todo, chunksize=1)), RESULT)
+        save(document(pool.starmap(row, todo, chunksize=1)), path)
 
 
 if __name__ == "__main__":

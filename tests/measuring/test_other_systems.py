@@ -14,7 +14,6 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from benchmarks import report
 from benchmarks.gpu.colocation import check_peers, configurations, run, systems
 from benchmarks.gpu.colocation.configurations import Configuration
 from benchmarks.gpu.colocation.progress import Profile, Trace
@@ -237,20 +236,6 @@ def test_a_server_that_ends_is_an_error_with_its_words() -> None:
     build(XSCHED, "#!/bin/sh\necho no message queues here\nexit 1\n")
     with pytest.raises(RuntimeError, match="no message queues here"), systems.started(XSCHED):
         pass
-
-
-def test_tables_say_what_was_not_measured() -> None:
-    key = {"lc": "bert", "be": "resnet50", "load": 0.5}
-    rows = [
-        {**key, "configuration": "hami-core+99", "missing": "failed"},
-        {**key, "configuration": "xsched+4/2", "missing": "not built"},
-    ]
-    made = report._sharing(rows)  # noqa: SLF001
-    assert made
-    assert made.splitlines()[2:] == [
-        "| bert | resnet50 | 0.5 | xsched+4/2 | not built | - | - | - | - |",
-        "| bert | resnet50 | 0.5 | hami-core+99 | failed | - | - | - | - |",
-    ]
 
 
 def row(name: str, share: float, ratio: float = 1.0) -> dict[str, Any]:

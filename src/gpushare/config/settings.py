@@ -83,7 +83,8 @@ class Settings(SchedulingSettings, kw_only=True):
         Meta(
             ge=2,
             le=3,
-            description="Protocol of MPS daemons: 2 on every driver, 3 on driver 615 and newer.",
+            description="Protocol of MPS daemons: 2 on every driver, 3 on driver 615 and newer "
+            "(tested on simulated machines only).",
         ),
     ] = 2
     visible_devices: Annotated[
