@@ -10,11 +10,39 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from .daemon import Daemon, until
 from .machine import ROOT, Machine
 from .scripts import load_script
 
+
+class Release(NamedTuple):
+    """An earlier commit: the versions of its state, and of the files that processes share.
+
+    None: it has no such file.
+    """
+
+    commit: str
+    schema: int
+    region: int = 3
+    page: int | None = 2
+    pool: int | None = 2
+
+
+# One for each version that no archive of tests/upgrade/former has (test_versions.py), and each
+# version of the shared files with living programs.
+RELEASES = {
+    "first-with-a-daemon": Release("a5e3e32e5", 1, region=1, page=None, pool=None),
+    "region-2": Release("171011c61", 1, region=2, page=1, pool=1),
+    "region-3-locked": Release("72624b7ee", 8),
+    "region-3": Release("d1ccd18", 9),
+    "schema-10": Release("12faf6d", 10),
+    "schema-11": Release("7506ea0", 11),
+    "schema-12": Release("aecd858", 12),
+    "schema-13": Release("40a2204", 13),
+    "schema-14": Release("f2d962a5", 14),
+}
 _SCENE = ROOT / "tests" / "upgrade" / "living_scene.py"
 
 

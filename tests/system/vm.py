@@ -82,7 +82,7 @@ def run(command: str, folder: Path, timeout: float) -> str:
             *(QEMU, "-accel", "tcg,thread=multi", "-m", "6144", "-smp", "2"),
             *("-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"),
             *("-kernel", kernel, "-initrd", initrd),
-            *("-append", f"console=ttyS0 quiet panic=-1 rdinit=/init {_SYSTEMD}"),
+            *("-append", f"console=ttyS0 quiet panic=-1 no_timer_check rdinit=/init {_SYSTEMD}"),
             *(
                 "-virtfs",
                 "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",

@@ -15,13 +15,6 @@ CHARGED = 2671771648  # bytes, of every program that was recorded
 USABLE = 141 * GIB
 
 
-def test_every_schema_and_version_is_here():
-    names = {path.name.removesuffix(".tar.xz") for path in ARCHIVES}
-    assert {f"schema-{n}" for n in range(2, 10)} <= names
-    assert {"schema-1-region-1", "schema-1-region-2", "schema-8-region-2"} <= names
-    assert "schema-8-region-3-locked" in names
-
-
 def test_programs_of_an_earlier_release_are_kept_counted_shown_and_released(former: Former):
     program = former.adopt("busy")
     former.daemon.start()

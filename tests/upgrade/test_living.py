@@ -12,28 +12,18 @@ import pytest
 
 from gpushare.model.units import GIB, MIB
 from support.daemon import until
-from support.living import Living, missing, recorder
+from support.living import RELEASES, Living, missing, recorder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-COMMITS = {
-    "first-with-a-daemon": "a5e3e32e5",  # schema 1, region 1
-    "region-2": "171011c61",
-    "region-3-locked": "72624b7ee",
-    "region-3": "d1ccd18",
-    "schema-10": "12faf6d",
-    "schema-11": "7506ea0",
-    "schema-12": "aecd858",
-    "schema-13": "40a2204",
-}
 CHARGED = 2671771648  # bytes, of a program with 2 GiB
 OUT_OF_MEMORY = 2
 
 
-@pytest.fixture(scope="module", params=COMMITS)
+@pytest.fixture(scope="module", params=RELEASES)
 def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An earlier commit, built."""
-    commit = COMMITS[request.param]
+    commit = RELEASES[request.param].commit
     if why := missing(commit):
         pytest.skip(why)
     tree = tmp_path_factory.mktemp("former") / "tree"
