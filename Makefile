@@ -71,7 +71,8 @@ test-system: setup $(VENV)/.group-schema $(VENV)/.group-thirdparty $(VENV)/.grou
 	@./scripts/install-system-packages
 	@$(PYTEST) -m 'system and not slow' --timeout 600
 
-test-slow: setup $(VENV)/.group-wheel ## The long tier: randomized crashes, properties on new examples
+test-slow: setup $(VENV)/.group-wheel ## The long tier: crashes, upgrades, a guest, properties on new examples; installs as test-system
+	@./scripts/install-system-packages --slow
 	@GPUSHARE_TEST_SLOW=1 $(PYTEST) -m 'slow or hypothesis' --timeout 3000
 
 soak: setup ## An hour of everything at once; GPUSHARE_SOAK_SECONDS is its length

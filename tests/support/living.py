@@ -43,6 +43,7 @@ RELEASES = {
     "schema-13": Release("40a2204", 13),
     "schema-14": Release("f2d962a5", 14),
 }
+_ANSWER_SECONDS = 300  # a guard: a program that came back from the host answers at once
 _SCENE = ROOT / "tests" / "upgrade" / "living_scene.py"
 
 
@@ -98,7 +99,9 @@ class Living:
         assert self._scene.stdin is not None
         self._scene.stdin.write(f"{name} {words}\n")
         self._scene.stdin.flush()
-        answer = until(lambda: output.read_text()[before:].endswith("\n"), f"{name}: {words}")
+        answer = until(
+            lambda: output.read_text()[before:].endswith("\n"), f"{name}: {words}", _ANSWER_SECONDS
+        )
         assert answer
         return output.read_text()[before:].strip()
 
