@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other systems in the harness of services next to jobs: found, started, or shown as missing."""
 
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,9 @@ def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of builds, empty yet."""
     monkeypatch.setenv(PEERS, str(tmp_path))
     return tmp_path
+
+
+NAMESPACE, THREAD = "/proc/self/ns/ipc", Path("/proc/thread-self/ns/ipc")
 
 
 def build(system: systems.System, server: str = SERVER) -> None:
@@ -166,6 +170,17 @@ def test_a_system_that_is_not_built_has_rows_that_say_so(
 
 
 @pytest.mark.usefixtures("builds")
+def test_hami_core_is_not_measured_on_a_gpu_that_it_does_not_watch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    build(HAMI)
+    monkeypatch.setenv("GPUSHARE_BENCH_GPU", "1")
+    code, rows = measured(monkeypatch, "time-slice", "hami-core+30")
+    assert code == 0
+    assert rows["hami-core+30"]["missing"] == "first GPU only"
+
+
+@pytest.mark.usefixtures("builds")
 def test_a_system_that_fails_has_rows_that_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     build(HAMI)
     build(XSCHED)
@@ -229,6 +244,25 @@ def test_the_server_of_xsched_is_ended_with_the_stage() -> None:
         server = Path("/proc") / (made.scratch / "log").read_text().strip()
         assert server.exists()
     assert not server.exists()
+
+
+@pytest.mark.usefixtures("builds")
+def test_two_runs_at_once_have_message_queues_of_their_own() -> None:
+    if subprocess.run(["unshare", "--ipc", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this user may not make namespaces")
+    build(
+        XSCHED,
+        SERVER.replace("print(sys.argv[1]", "import os; print(os.readlink('/proc/self/ns/ipc')"),
+    )
+    before = str(THREAD.readlink())
+    with systems.started(XSCHED) as made:
+        server = (made.scratch / "log").read_text().strip()
+        program = subprocess.run(
+            ["readlink", NAMESPACE], check=True, capture_output=True, text=True
+        )
+    assert server.startswith("ipc:")
+    assert server == program.stdout.strip() != before
+    assert str(THREAD.readlink()) == before
 
 
 @pytest.mark.usefixtures("builds")

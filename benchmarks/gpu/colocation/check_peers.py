@@ -62,4 +62,4 @@ def check() -> int:
 
 
 def _fine(row: dict[str, Any]) -> bool:
-    return bool(row.get("requests")) or row.get("missing") == "not built"
+    return bool(row.get("requests")) or row.get("missing") not in (None, "failed")

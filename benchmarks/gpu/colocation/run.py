@@ -257,8 +257,8 @@ def attempt(of: list[Configuration], known: Solo, results: Results, plan: Plan) 
     """A stage that fails does not take the others with it."""
     say("stage " + ", ".join(dict.fromkeys(each.name for each in of)))
     system = of[0].system
-    if system and not system.built:
-        without(of, results, plan, "not built")
+    if system and system.lacks:
+        without(of, results, plan, system.lacks)
         return True
     try:
         with stage(of, plan.services, plan.jobs) as here:

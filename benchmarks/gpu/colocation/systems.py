@@ -5,7 +5,7 @@ They are built outside of this tree. GPUSHARE_BENCH_PEERS names a folder that ha
 each, with a file VERSION, which says what it was built from. A system that lacks is not an error.
 
 `hami-core+N`: the job has a limit of N percent; the service runs without the library. The limit
-follows samples of NVML and needs seconds to take hold.
+follows samples of NVML, of the first GPU of the machine, and needs seconds to take hold.
 `xsched+T/B`: its server lets the higher priority go first; level 1; the job has threshold T and
 batch B, the service the values that XSched recommends. Both as their documentation has it.
 """
@@ -23,8 +23,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.gpu import machine
+
 PEERS = "GPUSHARE_BENCH_PEERS"
 PATIENCE = 20.0
+CLONE_NEWIPC = 0x08000000
 
 Environment = dict[str, str]
 
@@ -34,12 +37,14 @@ class System:
     """`files`: what must be in its folder, VERSION aside; `takes`: whether a setting is one.
 
     `settle_s`: how long its job runs before a window begins, so that its limit has taken hold.
+    `first_gpu`: it cannot be used on another one.
     """
 
     name: str
     takes: Callable[[str], bool]
     files: tuple[str, ...]
     settle_s: float = 0.0
+    first_gpu: bool = False
 
     @property
     def folder(self) -> Path:
@@ -49,6 +54,13 @@ class System:
     def built(self) -> bool:
         there = all((self.folder / each).exists() for each in ("VERSION", *self.files))
         return there and bool(self.version)
+
+    @property
+    def lacks(self) -> str:
+        """Why it cannot be measured here; "" when it can."""
+        if not self.built:
+            return "not built"
+        return "first GPU only" if self.first_gpu and machine.index() else ""
 
     @property
     def version(self) -> str:
@@ -66,7 +78,7 @@ def _threshold_and_batch(setting: str) -> bool:
     return bool(found and int(found[1]) >= int(found[2]) >= 1)
 
 
-HAMI = System("hami-core", _percent, ("libvgpu.so",), settle_s=8.0)
+HAMI = System("hami-core", _percent, ("libvgpu.so",), settle_s=8.0, first_gpu=True)
 XSCHED = System("xsched", _threshold_and_batch, ("bin/xserver", "lib/libcuda.so.1"))
 SYSTEMS = {each.name: each for each in (HAMI, XSCHED)}
 
@@ -130,11 +142,27 @@ def started(system: System) -> Iterator[Started]:
     with tempfile.TemporaryDirectory(prefix="gs-peer-") as scratch:
         made = Started(system, Path(scratch))
         if system is XSCHED:
-            with _xserver(Path(scratch) / "log"):
+            with _own_queues(), _xserver(Path(scratch) / "log"):
                 yield made
         else:
             Path("/tmp/vgpulock").mkdir(exist_ok=True)  # HAMi-core's own, which cannot be chosen
             yield made
+
+
+@contextmanager
+def _own_queues() -> Iterator[None]:
+    """Message queues of this run alone: the keys of XSched's are always the same.
+
+    Programs that start meanwhile share them. A user who may not make them uses the machine's.
+    """
+    libc = ctypes.CDLL(None)
+    with Path("/proc/thread-self/ns/ipc").open() as before:
+        own = libc.unshare(CLONE_NEWIPC) == 0
+        try:
+            yield
+        finally:
+            if own:
+                libc.setns(before.fileno(), CLONE_NEWIPC)
 
 
 @contextmanager
