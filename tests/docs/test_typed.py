@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.machine import ROOT
-from support.typed.pages import Omitted, Shell, parts
+from support.typed.pages import Command, Omitted, parts
 from support.typed.session import complaints
 
 DOCS = ROOT / "docs"
@@ -20,7 +20,7 @@ PAGES = [
     for page in [ROOT / "README.md", *DOCS.glob("tutorial/*.md"), *DOCS.glob("how-to/*.md")]
     if not page.name.endswith(".zh-CN.md")
 ]
-TYPED = [page for page in PAGES if any(isinstance(part, Shell) for part in parts(page))]
+TYPED = [page for page in PAGES if any(isinstance(part, Command) for part in parts(page))]
 MOST_OMITTED = 20
 
 

@@ -3,12 +3,14 @@
 
 A page shows one run. What differs from run to run is replaced on both sides, by these rules alone:
 
-    user        the account that runs the tests, `ana` in the pages
-    number      process ids and job numbers
+    user        the accounts of the pages, and the one that runs the tests
+    number      of a process, a job, an event, a record of the audit log
     id          of a share or a token (12 hexadecimal digits), and longer hashes
     time        a date with a time of day
-    age         `9s`, `2m 10s`, and measured durations: `0.1 s`
-    measured    shares of GPU time that were measured: `17.2 %`, and the first of `24 / 25%`
+    age         `9s`, `2m 10s`, and measured durations: `0.1 s`; `idle 1m`, shown after a minute
+    measured    shares of GPU time that were measured: `17.2 %`, and the first of `24 / 25%`, which
+                may be missing
+    secret      tokens, public keys
     folder      of a file that is named by its full path
     blanks      two or more, which align a table
 
@@ -24,15 +26,20 @@ from collections.abc import Sequence
 _RULES = [
     (re.compile(pattern), instead)
     for pattern, instead in (
-        (rf"\b{re.escape(getpass.getuser())}\b", "ana"),
+        (rf"\b(?:ana|bo|lin|sam|{re.escape(getpass.getuser())})\b", "USER"),
         (r"\b(daemon|process|pid) \d+", r"\1 N"),
         (r"^\[\d+\] \d+$", "[N] N"),
+        (r"\b(event=)\d+|^\d+(?= {2,}\d{4}-)", r"\1N"),
+        (r"(\brecords +|\bsigned up to |jsonl:|record )\d+(?: to \d+)?", r"\1N"),
         (r"\b(?:[0-9a-f]{64}|[0-9a-f]{12})\b", "ID"),
         (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:[+-]\d\d:\d\d|Z)?", "TIME"),
         (r"\b\d+[smhd](?: \d+[smh])?\b", "AGE"),
         (r"\b\d+(?:\.\d+)? (?:ms|s|min)\b", "AGE"),
+        (r" +idle AGE$", ""),
         (r"\b\d+\.\d %", "PERCENT"),
-        (r"\b\d+ / (\d+%)", r"MEASURED / \1"),
+        (r"\b(?:\d+ / )?(\d+%)", r"MEASURED / \1"),
+        (r"\bgs_[0-9a-f]{12}_[\w-]+", "TOKEN"),
+        (r"\bed25519:\S+", "KEY"),
         (r"(?<![\w.])/[^\s:;]*/(?=[^\s:;/])", "/"),
         (r"(?<=\S) {2,}", "  "),
     )

@@ -8,7 +8,11 @@ contains commands only. A block of another language whose paragraph ends with th
     <!-- typed on h200-1           a new shell on a simulated machine with a running daemon, where
     $ gpushare create ...          these commands were typed; the folder has programs of that kind
     -->
+    <!-- typed on h200-1 without a daemon -->
     <!-- typed in a clone -->                a new shell in a fresh clone of the repository
+    <!-- typed as well             these commands too, which readers do not see
+    $ gpushare apply ...
+    -->
     <!-- typed with openssl -->              the next block, where that program is installed
     <!-- not typed: it needs root -->        the next block is left out, for this reason
 """
@@ -36,6 +40,7 @@ class Shell:
 
     profile: str
     given: tuple[str, ...] = ()
+    daemon: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,25 +78,31 @@ def parts(page: Path) -> Iterator[Part]:
     remark = ""
     for found in _PART.finditer(text):
         if found["remark"] is not None:
-            shell = _shell(found["remark"])
-            remark = "" if shell else found["remark"]
-            yield from [shell] if shell else []
+            remark = found["remark"]
+            yield from _before(remark, _line(text, found))
             continue
         yield from _block(found, text, remark)
         remark = ""
 
 
-def _shell(remark: str) -> Shell | None:
+def _line(text: str, found: re.Match[str]) -> int:
+    return text.count("\n", 0, found.start()) + 1
+
+
+def _before(remark: str, line: int) -> Iterator[Part]:
+    """What a remark has typed before the next block."""
     first, *others = remark.splitlines()
+    commands = [text.removeprefix("$ ") for text in others]
     if first == "typed in a clone":
-        return Shell(A_CLONE)
-    if not (place := re.fullmatch(r"typed on ([\w-]+)", first)):
-        return None
-    return Shell(place[1], tuple(line.removeprefix("$ ") for line in others))
+        yield Shell(A_CLONE)
+    elif place := re.fullmatch(r"typed on ([\w-]+)( without a daemon)?", first):
+        yield Shell(place[1], tuple(commands), daemon=place[2] is None)
+    elif first == "typed as well":
+        yield from (Command(line, text, None) for text in commands)
 
 
 def _block(found: re.Match[str], page: str, remark: str) -> Iterator[Part]:
-    line = page.count("\n", 0, found.start()) + 2
+    line = _line(page, found) + 1
     lines = [row.removeprefix(found["margin"]) for row in found["text"].splitlines()]
     if found["language"] not in _TYPED:
         name = _FILE.search(page[: found.start()])

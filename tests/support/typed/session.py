@@ -46,7 +46,8 @@ class Session:
         self.terminal = Terminal(self._environment(path), self.folder)
         if not new:
             machine = f"gpushare simulate {shell.profile} -- bash"
-            for text in (machine, "gpushare daemon --detach", *shell.given):
+            daemon = ["gpushare daemon --detach"] if shell.daemon else []
+            for text in (machine, *daemon, *shell.given):
                 status, lines = self._typed(text)
                 assert status == 0, "\n".join([f"{text}: {status}", *lines])
 
@@ -105,7 +106,9 @@ class Session:
 
     def _work(self) -> Path:
         """A folder with the programs that pages call their reader's."""
-        return Path(shutil.copytree(HERE / "programs", self.home / "work"))
+        folder = Path(shutil.copytree(HERE / "programs", self.home / "work"))
+        (folder / "examples").symlink_to(ROOT / "examples")
+        return folder
 
     def _environment(self, path: Path) -> dict[str, str]:
         kept = {
