@@ -154,7 +154,8 @@ PLACES = {
     "swap_memory": "half of the machine's memory",
     "swap_dir": "`swap` in the runtime directory",
     "audit_file": "root: `/var/log/gpushare/audit.jsonl`; else `audit.jsonl` in `state_dir`",
-    "runtime_dir": "root: `/run/gpushare`; else `$XDG_RUNTIME_DIR/gpushare`",
+    "runtime_dir": "root: `/run/gpushare`; else `$XDG_RUNTIME_DIR/gpushare`, or "
+    "`/tmp/gpushare-UID` where that directory is not yours",
 }
 
 

@@ -77,7 +77,7 @@ def test_other_commands_that_need_a_place_start_one_too(
 
 
 def test_a_python_program_starts_one_too(login: Login) -> None:
-    done = login.machine.run(sys.executable, "-c", SHARE, env=login.environment, timeout=120)
+    done = login.machine.run(sys.executable, "-c", SHARE, env=login.environment, timeout=240)
 
     assert done.stdout == "mine\n", done.stderr
     assert done.stderr.count(STARTED) == 1
@@ -105,7 +105,7 @@ def test_of_commands_at_the_same_moment_one_starts_it(login: Login) -> None:
     commands = [login.spawn("run", "-m", "1GiB", "--", "echo", str(n)) for n in range(3)]
     script = login.machine.start(sys.executable, "-c", SHARE, env=login.environment)
 
-    outputs = [command.communicate(timeout=120) for command in (*commands, script)]
+    outputs = [command.communicate(timeout=240) for command in (*commands, script)]
 
     assert [out for out, _ in outputs] == ["0\n", "1\n", "2\n", "mine\n"], outputs
     assert sum(err.count(STARTED) for _, err in outputs) == 1
@@ -237,10 +237,22 @@ def test_a_run_that_waits_starts_another_when_its_daemon_is_killed(login: Login)
     until(lambda: "big" in login.names(), "the shares of before")
 
     login.gpushare("rm", "big")
-    said, complained = waiting.communicate(timeout=120)
+    said, complained = waiting.communicate(timeout=240)
 
     assert said == "done\n", complained
     assert complained.count(STARTED) == 1
+
+
+def test_it_can_be_stopped_where_its_caller_has_blocked_signals(login: Login) -> None:
+    blocked = f"""
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGTERM, signal.SIGINT}})
+os.execv({GPUSHARE[0]!r}, {[*GPUSHARE, "run", "-m", "1GiB", "--", "true"]!r})
+"""
+    done = login.machine.run(sys.executable, "-c", blocked, env=login.environment, timeout=240)
+
+    assert done.stderr.count(STARTED) == 1
+    assert login.gpushare("daemon", "stop").returncode == 0
 
 
 def test_it_inherits_nothing_of_its_caller(login: Login) -> None:
@@ -287,7 +299,7 @@ def test_a_person_who_starts_one_too_hears_that_it_ends_when_idle(login: Login) 
 def test_a_simulated_machine_takes_its_daemon_along(tmp_path: Path, machine: Machine) -> None:
     script = f"{' '.join(GPUSHARE)} run -m 1GiB -- true && cat $GPUSHARE_STATE_DIR/daemon.lock"
     done = machine.run(
-        *GPUSHARE, "simulate", "h200-1", "--", "sh", "-c", script, env=AUTO_START, timeout=120
+        *GPUSHARE, "simulate", "h200-1", "--", "sh", "-c", script, env=AUTO_START, timeout=240
     )
 
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where settings come from, and who wins."""
 
+import os
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,17 +23,44 @@ def write(path: Path, text: str) -> Path:
 def test_root_serves_the_machine_and_a_user_themselves(tmp_path: Path) -> None:
     root = load({}, {}, tmp_path, uid=0).settings
     user = load(
-        {}, {"HOME": "/home/ana", "XDG_RUNTIME_DIR": "/run/user/7"}, tmp_path, uid=7
+        {}, {"HOME": "/home/ana", "XDG_RUNTIME_DIR": str(tmp_path / "7")}, tmp_path, uid=7
     ).settings
 
     assert root.socket == tmp_path / "run/gpushare/gpushare.sock"
     assert root.state_dir == tmp_path / "var/lib/gpushare"
-    assert user.socket == Path("/run/user/7/gpushare/gpushare.sock")
+    assert user.socket == tmp_path / "7/gpushare/gpushare.sock"
     assert user.state_dir == Path("/home/ana/.local/state/gpushare")
 
 
 def test_a_user_without_a_runtime_directory_gets_one(tmp_path: Path) -> None:
     assert load({}, {}, tmp_path, uid=7).settings.runtime_dir == tmp_path / "tmp/gpushare-7"
+
+
+@pytest.mark.parametrize("kind", ["relative", "a file", "below a file", "removed by a logout"])
+def test_a_runtime_directory_that_is_of_no_use_is_not_used(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "file").touch()
+    given = {
+        "relative": "run",
+        "a file": str(tmp_path / "file"),
+        "below a file": str(tmp_path / "file/run"),
+        # Its parent is not the user's either, so it cannot be made again.
+        "removed by a logout": "/proc/self/7",
+    }[kind]
+
+    found = load({}, {"XDG_RUNTIME_DIR": given}, tmp_path, uid=7)
+
+    assert found.settings.runtime_dir == tmp_path / "tmp/gpushare-7"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_the_runtime_directory_of_another_user_is_not_used(tmp_path: Path) -> None:
+    """As `su` and `sudo` leave it."""
+    (tmp_path / "0").mkdir()
+    os.chown(tmp_path / "0", 12345, 12345)
+
+    found = load({}, {"XDG_RUNTIME_DIR": str(tmp_path / "0")}, tmp_path, uid=7)
+
+    assert found.settings.runtime_dir == tmp_path / "tmp/gpushare-7"
 
 
 def test_the_socket_lies_in_the_runtime_folder_unless_it_is_set(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class Login:
     def gpushare(
         self, *words: str | Path, env: Mapping[str, str] = {}
     ) -> subprocess.CompletedProcess[str]:
-        return self.machine.run(*GPUSHARE, *words, env={**self.environment, **env}, timeout=120)
+        return self.machine.run(*GPUSHARE, *words, env={**self.environment, **env}, timeout=240)
 
     def spawn(self, *words: str | Path, env: Mapping[str, str] = {}) -> subprocess.Popen[str]:
         """Start one gpushare command; the caller ends it."""

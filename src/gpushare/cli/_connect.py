@@ -73,6 +73,14 @@ def local_client() -> "Client":
     return Client(config().reachable_socket())
 
 
+def other_daemon() -> Path | None:
+    """The socket of the machine's daemon, where commands use the caller's own next to it."""
+    settings, where = config(), client().where
+    machine = settings.machine.socket
+    own = isinstance(where, Path) and where != machine and settings.named() is None
+    return machine if own and machine.exists() else None
+
+
 def require_local(daemon: "Client", what: str) -> Path:
     """The daemon's socket; raises UnsupportedError when it is on another machine."""
     if isinstance(daemon.where, Path):

@@ -19,6 +19,7 @@ Files may also contain contexts (`contexts.py`). `Config.reachable` combines con
 """
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -193,10 +194,23 @@ def _defaults(env: Mapping[str, str], root: Path, uid: int) -> dict[str, Any]:
     if uid == 0:
         runtime, state = root / "run/gpushare", root / "var/lib/gpushare"
     else:
-        given = env.get("XDG_RUNTIME_DIR", "")
-        runtime = Path(given) / "gpushare" if given else root / "tmp" / f"gpushare-{uid}"
+        given = Path(env.get("XDG_RUNTIME_DIR", ""))
+        runtime = given / "gpushare" if _of_login(given) else root / "tmp" / f"gpushare-{uid}"
         state = state_home(env)
     return {"state_dir": state, "runtime_dir": runtime}
+
+
+def _of_login(runtime: Path) -> bool:
+    """Whether XDG_RUNTIME_DIR can be used: `su` keeps that of others, and a logout removes it."""
+    if not runtime.is_absolute():
+        return False
+    try:
+        status = runtime.stat()
+    except FileNotFoundError:
+        return os.access(runtime.parent, os.W_OK)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
 
 
 def _sources(

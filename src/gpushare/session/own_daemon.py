@@ -40,7 +40,7 @@ from .printed_error import error_in
 _LOCK = "start.lock"
 _COMMAND = ("-P", "-m", "gpushare.cli", "daemon", "--detach", "--until-idle")
 _TRIES = 3
-_TURN_SECONDS = 90.0  # for another command that starts it, or a daemon that ends
+_TURN_SECONDS = 150.0  # for another command that starts it, or a daemon that ends
 _PAUSE_SECONDS = 0.05
 _OF_PROGRAMS = ("LD_PRELOAD", "GPUSHARE_REGION", "GPUSHARE_SHARE", "GPUSHARE_NUMBERS")
 

@@ -40,7 +40,7 @@ _LIFETIMES = {
     Lifetime.UNTIL_IDLE: "started by gpushare run, ends when idle",
     Lifetime.LEAVING: "ends with its last share: another daemon serves the machine",
 }
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 _TAIL_CHARACTERS = 2000  # end of the log that an error quotes
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import click
 
-from gpushare.cli._connect import client, gpu_names
+from gpushare.cli._connect import client, gpu_names, other_daemon
 from gpushare.cli._format import cordons
 from gpushare.cli._format.output import Output, note
 from gpushare.cli._format.shares import share_table
@@ -43,6 +43,8 @@ def ps(*, ended: bool, filters: tuple[str, ...], watch: bool, output: Output) ->
         output.items(shares, share_table(gpus, datetime.now(UTC)))
         for line in cordons.ps_notes(gpus):
             note(line)
+        if output.human and (machine := other_daemon()):
+            note(f"shares of the machine's daemon: gpushare --socket {machine} ps")
 
     output.watch(show, again=watch, retry=retrying())
 
