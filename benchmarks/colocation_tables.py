@@ -102,14 +102,21 @@ def _present(each: Each) -> Each:
     return [(run, row) for run, row in each if "missing" not in row]
 
 
+def _origin(each: Each) -> str:
+    """Of which runs; those in which a system failed are not left out."""
+    here = _present(each)
+    found = count([run for run, _ in here])
+    lost = sum(row.get("missing") == "failed" for _, row in each)
+    return f"{found}; failed in {lost} of {lost + len(here)}" if lost else found
+
+
 def _full(key: tuple[Any, ...], each: Each) -> list[object]:
     lc, be, load, name = key
     if not (here := _present(each)):
         return [lc, be, load, name, _missing(each), *[NOTHING] * 6]
     return [
         lc, be, load, ours(name), ratio(here, "response"), ratio(here, "service"), job(here),
-        floors(here), sum(row["requests"] for _, row in here), outputs(here),
-        count([run for run, _ in here]),
+        floors(here), sum(row["requests"] for _, row in here), outputs(here), _origin(each),
     ]  # fmt: skip
 
 
@@ -128,10 +135,10 @@ def headline(
 def _short(name: str, each: Each) -> list[object]:
     if not (here := _present(each)):
         return [name, _missing(each), *[NOTHING] * 4]
-    found = [run for run, _ in here]
+    wrong = outputs(here) if "WRONG" in outputs(here) else ""
     return [
-        ours(name), ratio(here, "response"), ratio(here, "service"), job(here), floors(here),
-        count(found),
+        ", ".join(filter(None, (ours(name), wrong))), ratio(here, "response"),
+        ratio(here, "service"), job(here), floors(here), _origin(each),
     ]  # fmt: skip
 
 
@@ -149,7 +156,8 @@ CHINESE = ("BERT-base，0.5 ms；训练 ResNet-50", "LLM 解码，2.3 ms；训�
 WORDS = {
     "queue saturates in ": "队列饱和：", "queue saturates": "队列饱和", " of ": " / ",
     " runs, ": " 次运行，", " run ": " 次运行 ", " machines": " 台机器", " machine": " 台机器",
-    "not built": "未构建", "failed": "失败", "missed": "未达到", "met": "达到",
+    "not built": "未构建", "first GPU only": "仅第一块 GPU", "; failed in ": "；失败：",
+    "failed": "失败", " WRONG": " 个错误", "missed": "未达到", "met": "达到",
 }  # fmt: skip
 # Of the headline's pairs, at load 0.5: response and service at most, job at least.
 GOALS = ((1.10, 1.25, 0.40), (1.05, 1.05, 0.47))

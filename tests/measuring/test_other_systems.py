@@ -188,6 +188,7 @@ def test_a_system_that_fails_has_rows_that_say_so(monkeypatch: pytest.MonkeyPatc
     code, rows = measured(monkeypatch, *names, fail="xsched+4/2")
     assert code == 3
     assert rows["xsched+4/2"]["missing"] == "failed"
+    assert rows["xsched+4/2"]["cause"] == "it does not start"
     assert rows["xsched+4/2"]["version"] == "8f3a89c67b03"
     assert rows["hami-core+30"]["requests"] == 100
 

@@ -90,6 +90,22 @@ def test_a_system_that_was_not_measured_has_a_row_without_figures(tmp_path: Path
     ]
 
 
+def test_a_system_that_failed_in_a_run_is_shown_with_it(tmp_path: Path) -> None:
+    name = {"configuration": "xsched+4/2"}
+    rows = [row(1.3, 0.4, **name), {**row(1.3, 0.4, **name), "missing": "failed"}]
+    for number, each in enumerate(rows):
+        write(tmp_path, f"{number}", "colocation", {"rows": [each]})
+    for made in (colocation_tables.colocation_table, colocation_tables.headline_table):
+        assert cells(made(tmp_path))[-1] == "1 run; failed in 1 of 2"
+
+
+def test_answers_that_differ_are_shown_in_the_headline(tmp_path: Path) -> None:
+    wrong = row(1.3, 0.4, configuration="xsched+4/2", wrong_requests=40, wrong_checks=2)
+    write(tmp_path, "1", "colocation", {"rows": [wrong]})
+    assert cells(colocation_tables.headline_table(tmp_path))[1] == "xsched+4/2, 42 WRONG"
+    assert cells(colocation_tables.headline_zh_table(tmp_path))[1] == "xsched+4/2, 42 个错误"
+
+
 @pytest.mark.parametrize(("solo_ms", "left"), [(2.3, 0.464), (0.5, 0.335)])
 def test_the_floor_is_that_of_the_page_about_latency(solo_ms: float, left: float) -> None:
     service, job = colocation_tables.floor(row(1.0, 0.5), {"llm": solo_ms}, 0.5)

@@ -266,15 +266,15 @@ def attempt(of: list[Configuration], known: Solo, results: Results, plan: Plan) 
     except (RuntimeError, OSError) as error:
         say(f"  failed: {error}")
         if system:
-            without(of, results, plan, "failed")
+            without(of, results, plan, "failed", cause=str(error))
         return False
 
 
-def without(of: list[Configuration], results: Results, plan: Plan, why: str) -> None:
+def without(of: list[Configuration], results: Results, plan: Plan, why: str, **more: str) -> None:
     """Rows of another system that were not measured, unless this command has measured them."""
     for case in cases(of, results, plan):
         if not results.has(case.key()):
-            results.add({**case.key(), "missing": why})
+            results.add({**case.key(), "missing": why, **more})
             say(f"  {case.lc} + {case.be} at {case.load}, {case.configuration.name}: {why}")
 
 
