@@ -52,12 +52,13 @@ _OVER_TLS = ("Strict-Transport-Security", "max-age=31536000")
 
 
 class BoundedProtocol(H11Protocol):
-    """Closes connections that send no complete request in time."""
+    """Closes connections that send no complete request in time, and read no more of an answer."""
 
     # Without a bound, clients that send nothing would hold all descriptors (threat model:
     # connections).
     head_seconds = 10.0
     _waiting: asyncio.TimerHandle | None = None
+    _unread = 0  # bytes of the last answer that the client had not taken when its time began
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -82,7 +83,15 @@ class BoundedProtocol(H11Protocol):
         """The whole head of the next request must arrive in time; `app` limits bodies."""
         if self._waiting:
             self._waiting.cancel()
-        self._waiting = self.loop.call_later(self.head_seconds, self.transport.abort)
+        self._unread = self.transport.get_write_buffer_size()
+        self._waiting = self.loop.call_later(self.head_seconds, self._overdue)
+
+    def _overdue(self) -> None:
+        """A client that still reads the last answer is not late with its next request."""
+        if self.transport.get_write_buffer_size() < self._unread:
+            self._expect()
+        else:
+            self.transport.abort()
 
 
 class PeerProtocol(BoundedProtocol):
