@@ -17,8 +17,10 @@ from benchmarks import colocation_tables as sharing
 from benchmarks import limit_tables as limits
 from benchmarks import move_tables as moves
 from benchmarks.results_of import DEFAULT, HERE
+from benchmarks.runs import index
 
 ROOT = HERE.parent
+INDEX = "runs.json"
 PAGES = ("README.md", "README.zh-CN.md", "benchmarks/README.md", "docs/*.md", "docs/*/*.md")
 MARKED = re.compile(r"(<!-- (table|figure): ([^>]+?) -->\n?).*?(<!-- end -->)", re.DOTALL)
 # Sections of README in which a figure has to be a result, by their first words.
@@ -92,7 +94,9 @@ def untraced(text: str) -> list[str]:
 
 
 def check(folder: Path) -> list[str]:
-    problems = []
+    listed = folder / INDEX
+    same = listed.exists() and listed.read_text() == index(folder)
+    problems = [] if same else [f"{listed} does not list the results: make bench-report"]
     for page in pages():
         text, name = page.read_text(), page.relative_to(ROOT)
         if filled(text, folder) != text:
@@ -111,6 +115,7 @@ def main() -> int:
         problems = check(options.folder)
         print("\n".join(problems), file=sys.stderr)
         return 1 if problems else 0
+    (options.folder / INDEX).write_text(index(options.folder))
     for page in pages():
         before = page.read_text()
         if (after := filled(before, options.folder)) != before:

@@ -77,3 +77,17 @@ def grouped(
         for row in rows(run):
             found.setdefault(tuple(row.get(name) for name in key), []).append((run, row))
     return found
+
+
+def index(folder: Path) -> str:
+    """All results of the folder and what they were measured with, as the text of runs.json."""
+    found = [
+        {"file": str(path.relative_to(folder)), **_facts(json.loads(path.read_text()))}
+        for path in sorted(folder.rglob("runs/**/*.json"))
+    ]
+    return json.dumps(found, indent=1) + "\n"
+
+
+def _facts(body: Row) -> Row:
+    facts = {name: body[name] for name in ("date", "commit", "tree", "dirty", "libgpushare")}
+    return {**facts, "gpu": body["gpu"]["uuid"], "boot": body["host"]["boot"]}

@@ -29,6 +29,7 @@ def write(folder: Path, run: str, part: str, result: Any, *, machine: str = "a")
     body = {
         "benchmark": part, "date": f"2026-11-30T07:00:00+00:00{run}", "result": result,
         "gpu": {"uuid": f"GPU-{machine}"}, "host": {"boot": f"boot-{machine}"}, "solo_ms": SOLO,
+        "commit": "c0ffee", "tree": "7ea", "dirty": False, "libgpushare": {"sha256": "5a"},
     }  # fmt: skip
     path = folder / "runs" / run / f"{part}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,6 +157,12 @@ It takes {}.
 """
 
 
+def reported(folder: Path, page: Path, text: str) -> None:
+    """As the report writes it."""
+    page.write_text(report.filled(text, folder))
+    (folder / report.INDEX).write_text(runs.index(folder))
+
+
 @pytest.fixture
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "docs").mkdir()
@@ -172,11 +179,11 @@ def test_a_page_that_differs_from_the_results_fails_the_check(tmp_path: Path, pa
     }  # fmt: skip
     write(tmp_path, "1", "race", {"ways": {"alloc": way}})
     assert any("make bench-report" in each for each in report.check(tmp_path))
-    page.write_text(report.filled(page.read_text(), tmp_path))
+    reported(tmp_path, page, page.read_text())
     assert report.check(tmp_path) == []
     page.write_text(page.read_text().replace("| 5 |", "| 6 |"))
     assert report.check(tmp_path)
-    page.write_text(report.filled(page.read_text(), tmp_path))
+    reported(tmp_path, page, page.read_text())
     shutil.rmtree(tmp_path / "runs")
     assert report.check(tmp_path)
 
@@ -185,9 +192,9 @@ def test_a_page_that_differs_from_the_results_fails_the_check(tmp_path: Path, pa
 def test_a_figure_that_names_no_result_fails_the_check(
     tmp_path: Path, page: Path, words: str
 ) -> None:
-    page.write_text(report.filled(PAGE.format(words), tmp_path))
+    reported(tmp_path, page, PAGE.format(words))
     assert any(words in each for each in report.check(tmp_path))
-    page.write_text(report.filled(PAGE.format(f"`{words}`"), tmp_path))
+    reported(tmp_path, page, PAGE.format(f"`{words}`"))
     assert report.check(tmp_path) == []
 
 
