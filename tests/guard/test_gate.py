@@ -125,6 +125,10 @@ def stays_closed(tenants: Tenants, number: int) -> bool:
     return all(gates)
 
 
+def overruled(slot: ShareSlot) -> bool:
+    return slot.overrides > 0 and slot.gate == 0
+
+
 def finish(process: subprocess.Popen[str]) -> int:
     """How often the program did its work."""
     out, err = process.communicate("", timeout=60)
@@ -202,8 +206,8 @@ def test_a_service_that_is_killed_or_stopped_keeps_no_job_out(
     service = tenants.start("work", "3000000000", rank=Rank.HIGH)
     tenants.until(lambda: stays_closed(tenants, 0), "it never preempts")
     service.send_signal(end)
-    tenants.until(lambda: tenants.share_slot(0).overrides > 0, "a dead program is not overruled")
-    assert tenants.share_slot(0).gate == 0
+    # On a busy machine it may have been overruled before too, and have closed the gate again.
+    tenants.until(lambda: overruled(tenants.share_slot(0)), "a dead program is not overruled")
     assert finish(job) > 0
 
 
