@@ -53,11 +53,7 @@ def lost(daemon: Daemon) -> Daemon:
 
 @pytest.fixture
 def outsider(daemon: Daemon) -> Iterator[subprocess.Popen[str]]:
-    """A program with GPU memory in no share.
-
-    It waits for its standard input, so that it can be stopped: one that is stopped in a call holds
-    the simulated machine's lock, and no other program continues.
-    """
+    """A program with GPU memory in no share, which waits for its standard input."""
     with daemon.machine.start(sys.executable, HOLD, stdin=subprocess.PIPE) as program:
         program.stdin.write("take 1024\n")
         program.stdin.flush()
@@ -159,6 +155,36 @@ def test_force_kills(daemon: Daemon, outsider):
 
     assert done.returncode == 0, done.stderr
     assert outsider.wait(60) == -signal.SIGKILL
+
+
+CALLS = """
+import ctypes
+cuda = ctypes.CDLL("libcuda.so.1")
+context, at = ctypes.c_void_p(), ctypes.c_uint64()
+assert not cuda.cuInit(0)
+assert not cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
+assert not cuda.cuCtxSetCurrent(context)
+print("calls", flush=True)
+while True:
+    cuda.cuMemAlloc_v2(ctypes.byref(at), ctypes.c_size_t(4 << 20))
+    cuda.cuMemFree_v2(at)
+"""
+
+
+def test_force_kills_a_program_that_is_stopped_in_a_call(daemon: Daemon):
+    """Where it may hold the lock of the simulated machine."""
+    program = daemon.machine.start(sys.executable, "-c", CALLS)
+    try:
+        assert program.stdout.readline() == "calls\n"
+        os.kill(program.pid, signal.SIGSTOP)
+
+        done = daemon.json("clean", "--yes", "--force", "--process", str(program.pid))
+
+        assert [item["outcome"] for item in done["items"]] == ["done"]
+        assert program.wait(60) == -signal.SIGKILL
+    finally:
+        program.kill()
+        program.communicate()
 
 
 def test_an_mps_daemon_of_another_user_is_listed_and_left_alone(daemon: Daemon, short_path):

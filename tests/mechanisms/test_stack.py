@@ -116,6 +116,16 @@ def test_a_mechanism_that_is_not_here(mechanisms: Mechanisms) -> None:
     mechanisms.release(one)
 
 
+def test_a_group_that_the_kernel_keeps_after_its_last_process_names_none(
+    mechanisms: Mechanisms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FsCgroups, "reason", lambda _: "")
+    monkeypatch.setattr(FsCgroups, "remove", lambda *_: False)
+    with pytest.raises(CgroupError) as caught:
+        mechanisms.release(share(by=(TIMESLICE,), id=os.urandom(6).hex()))
+    assert caught.value.because == "a process in it has not ended completely"
+
+
 def test_a_share_with_a_living_process_is_not_released(mechanisms: Mechanisms) -> None:
     cgroups = FsCgroups()
     if reason := cgroups.reason():

@@ -361,10 +361,11 @@ def _failure(act: Callable[[], None]) -> str:
     return ""
 
 
-def _in_use(share: ShareId, pids: Iterable[int]) -> CgroupError:
+def _in_use(share: ShareId, pids: Collection[int]) -> CgroupError:
+    listed = f"processes {', '.join(map(str, pids))} are in it"
     return CgroupError(
         f"the control group of share {share} is still in use",
-        f"processes {', '.join(map(str, pids))} are in it",
+        listed if pids else "a process in it has not ended completely",
         "end them; the share is released then",
     )
 
