@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gpushare.client import Client
+from gpushare.mechanisms.shm_paths import shared
 
 from . import machine
 
@@ -71,6 +73,12 @@ class Site:
             time.sleep(0.2)
 
 
+def forget(runtime: Path) -> None:
+    """What shares that outlive the daemon have in memory, its own folder being on a disk."""
+    for name in ("swap", "boards"):
+        shutil.rmtree(shared(runtime / name), ignore_errors=True)
+
+
 @contextmanager
 def site(settings: Mapping[str, str] | None = None) -> Iterator[Site]:
     """`settings`: further variables of the daemon and of the programs."""
@@ -92,4 +100,5 @@ def site(settings: Mapping[str, str] | None = None) -> Iterator[Site]:
         finally:
             daemon.send_signal(signal.SIGTERM)
             daemon.wait(60)
+            forget(folder / "run")
             print((folder / "log").read_text()[-4000:], file=sys.stderr)

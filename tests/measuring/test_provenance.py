@@ -29,6 +29,7 @@ with site() as here, share(here, "one", 1 << 30, priority=Priority.LOW) as made:
 """
 
 MOVES = """
+from pathlib import Path
 from benchmarks.gpu.program import Program
 from benchmarks.gpu.served import site
 from benchmarks.gpu.suspend import NAME, Moved
@@ -45,6 +46,8 @@ with site(settings) as here:
     print(ready, state, out["moved"] >= 1 << 30, out["own_s"] > 0 and back["own_s"] > 0)
     print(held.ask("digest")["digest"] == first)
     held.end()
+left = Path("/dev/shm").glob(f"*{here.folder.name}*")
+print([path.name for path in left])
 """
 
 
@@ -152,6 +155,7 @@ def test_benchmarks_measure_shares_as_the_daemon_makes_them() -> None:
 
 @pytest.mark.timeout(300)
 def test_benchmarks_move_programs_by_the_daemon() -> None:
-    moves, intact = simulated(MOVES)
+    moves, intact, left = simulated(MOVES)
     assert moves == "True suspended True True"
     assert intact == "True"
+    assert left == "[]"
