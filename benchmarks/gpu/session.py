@@ -76,6 +76,7 @@ class Session:
 
     def run(self, part: Part, number: int) -> None:
         begun = time.monotonic()
+        self.folder.mkdir(parents=True, exist_ok=True)
         outcome = self._run(part, number) if self.left > part.least else "no time left"
         self.outcomes.append((part.name, outcome, time.monotonic() - begun))
         print(f"=== {part.name}: {outcome}, {self.left:.0f} s left", flush=True)
@@ -85,7 +86,6 @@ class Session:
         name = f"{number}-{part.name}"
         limit = min(part.most, self.left - RESERVE)
         words = [*part.words, *(["--limit", f"{limit - 15:.0f}"] if part.takes_limit else [])]
-        self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *words], cwd=machine.ROOT, stdout=log, stderr=log,

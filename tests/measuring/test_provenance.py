@@ -21,11 +21,14 @@ from benchmarks.gpu.machine import ROOT
 SHARES = """
 from benchmarks.gpu.served import site
 from benchmarks.gpu.share import share
+from gpushare.model.scheduling import SchedulingSettings
 from gpushare.model.spec import Priority
 with site() as here, share(here, "one", 1 << 30, priority=Priority.LOW) as made:
     found = made.region.snapshot()
     print(found.flags.name, found.gpus[0].limit, made.slot().policy.rank.name)
     print(made.edits["LD_PRELOAD"])
+    made.schedule(SchedulingSettings(gate_quantum=500), Priority.LOW)
+    print(made.slot().policy.quantum_us, made.slot().policy.rank.name)
 """
 
 MOVES = """
@@ -148,9 +151,10 @@ def simulated(program: str) -> list[str]:
 
 
 def test_benchmarks_measure_shares_as_the_daemon_makes_them() -> None:
-    region, preload = simulated(SHARES)
+    region, preload, other = simulated(SHARES)
     assert region == f"MOVABLE {1 << 30} LOW"
     assert preload.endswith("libgpushare.so")
+    assert other == "500 LOW"
 
 
 @pytest.mark.timeout(300)
