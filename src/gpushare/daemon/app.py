@@ -2,6 +2,7 @@
 """Starts one daemon, runs its loops, and stops it."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -29,8 +30,9 @@ from .listeners import Listeners, apply_rules, rules
 from .services.backups import restored_message
 
 _XID_SECONDS = 1.0
-# Between passes, so that a turn of some seconds does not end a whole interval late.
-_TURN_SECONDS = 0.25
+# Between passes, so that a turn of some seconds does not end a whole interval late; and how often
+# it is looked whether shares take turns by now.
+_TURN_SECONDS, _NO_TURNS_SECONDS = 0.25, 1.0
 _MACHINE_SECONDS = 0.5  # between two looks at whether a simulated machine lives
 _LAST_SECONDS = 20.0  # for the programs on one that has ended
 _log = structlog.get_logger()
@@ -116,6 +118,10 @@ async def _run(settings: Settings, parts: Parts, audit: AuditWriter) -> None:
     await parts.leftovers.report_unknown()
     if parts.lifetime.now is not Lifetime.UNTIL_STOPPED:
         await _require_gpu(parts)
+    # Modules and settings live as long as the process: without this each full collection of
+    # garbage goes through them, and requests wait for it.
+    gc.collect()
+    gc.freeze()
     # After the first pass: no caller meets a share with an act that a crash cut short.
     listeners = Listeners(
         app,
@@ -182,7 +188,8 @@ async def _watch_xids(parts: Parts) -> None:
 
 async def _take_turns(parts: Parts) -> None:
     while True:
-        await asyncio.sleep(_TURN_SECONDS)
+        crowded = parts.memory_turns.crowded()
+        await asyncio.sleep(_TURN_SECONDS if crowded else _NO_TURNS_SECONDS)
         try:
             await parts.core.take_turns()
         except GpushareError as error:

@@ -11,7 +11,7 @@ from gpushare.config.settings import Settings, VisibleDevices
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.base.paths import myself, runtime_folder
 from gpushare.hardware.host import Host
-from gpushare.hardware.linux.census import Census
+from gpushare.hardware.linux.census import Censuses
 from gpushare.hardware.linux.clock import SystemClock
 from gpushare.hardware.linux.namespaces import in_initial_namespace
 from gpushare.hardware.linux.residents import Residents
@@ -55,7 +55,7 @@ def host_ports(settings: Settings, store: Store) -> HostPorts:
     return HostPorts(
         gpus=host.gpus,
         processes=host.processes,
-        census=Census,
+        census=Censuses(),
         cgroups=host.cgroups,
         mechanisms=mechanisms,
         machine=partial(host.machine, capabilities=mechanisms.capabilities),

@@ -19,7 +19,8 @@ Invariants:
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 
 from msgspec.structs import replace
 
@@ -28,6 +29,7 @@ from gpushare.model.edits import Edits, merge
 from gpushare.model.errors import CgroupError, HardwareError, UnsupportedError
 from gpushare.model.gpu import Capability, Gpu
 from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.memo import Memo
 from gpushare.model.promise import Promise, stack_of
 from gpushare.model.share import Decision, ProofCheck, Share
 from gpushare.model.spec import GpuGrant, MechanismName
@@ -73,6 +75,7 @@ class Mechanisms:
         self.released: Callable[[Share], None] = lambda _: None
         # Every pass asks for the stack of every share, and a machine has few different ones.
         self._stacks: dict[tuple[MechanismName, ...], tuple[Promise, ...]] = {}
+        self._observed: Memo[ShareId, Observation] = Memo()
 
     def promises(self) -> tuple[Promise, ...]:
         """The table the scheduler decides by."""
@@ -240,6 +243,7 @@ class Mechanisms:
                     self._by_name[name].release(share)
         self._peer_gpus.pop(share.id, None)
         self._ungroup(share.id)
+        self._observed.forget(share.id)
         self.released(share)
 
     def abandon(self, share: Share) -> tuple[str, ...]:
@@ -253,6 +257,7 @@ class Mechanisms:
         self._peer_gpus.pop(share.id, None)
         if pids := () if self._cgroups.reason() else self._cgroups.pids(share.id):
             raise _in_use(share.id, pids)
+        self._observed.forget(share.id)
         self.released(share)
         return (*left, *filter(None, [_failure(partial(self._ungroup, share.id))]))
 
@@ -294,18 +299,21 @@ class Mechanisms:
                 mechanism.put_peak(share, peak)
 
     def observe(self, share: Share, looks: Looks | None = None) -> Observation:
-        """What the control group and all mechanisms of the stack see.
+        """What the control group and all mechanisms of the stack see; the same object while that
+        does not change.
 
         `looks`: the same for all shares that are observed at one moment; empty at first.
         Raises UnsupportedError, CgroupError.
         """
         looks = {} if looks is None else looks
-        found = Observation(pids=self._cgroups.pids(share.id))
-        for name in share.decision.mechanisms if share.decision else ():
+        names = share.decision.mechanisms if share.decision else ()
+        for name in names:
             if name not in looks:
                 looks[name] = self._named(name).observing()
-            found |= looks[name](share)
-        return found
+        pids, seen = self._cgroups.pids(share.id), [looks[name](share) for name in names]
+        return self._observed.of(
+            share.id, (pids, *seen), lambda: reduce(or_, seen, Observation(pids=pids))
+        )
 
     def trouble(self, gpus: Sequence[GpuId]) -> dict[GpuId, str]:
         """What is wrong now with what mechanisms run for GPUs, without waiting for any of it."""

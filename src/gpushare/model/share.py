@@ -48,12 +48,17 @@ class State(StrEnum):
     @property
     def holds(self) -> bool:
         """Whether a share in this state keeps GPU capacity."""
-        return self in {State.GRANTED, State.RUNNING, State.SUSPENDED, State.DAMAGED}
+        return self.value in _HOLDING
 
     @property
     def ended(self) -> bool:
         """Whether the share is over: it holds nothing and never changes again."""
-        return self in {State.RELEASED, State.FAILED}
+        return self.value in _ENDED
+
+
+# By value: every pass asks this of each share, and the hash of an enum's member is a Python call.
+_HOLDING = frozenset(("granted", "running", "suspended", "damaged"))
+_ENDED = frozenset(("released", "failed"))
 
 
 @unique
@@ -90,7 +95,7 @@ class Decision(Value):
     @property
     def gpus(self) -> tuple[GpuId, ...]:
         """In the order of the grants, which is the order of the program's devices."""
-        return tuple(grant.gpu for grant in self.grants)
+        return tuple([grant.gpu for grant in self.grants])
 
 
 class ProcessRef(Value):

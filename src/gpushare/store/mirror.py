@@ -37,10 +37,10 @@ class Mirror(Generic[K, V]):
         """Grows with each change."""
         return self._changes + self._db.rollbacks
 
-    def put(self, key: K, value: V) -> None:
-        """After the row was written."""
+    def put(self, key: K, value: V, *, counts: bool = True) -> None:
+        """After the row was written. `counts`: the generation grows."""
         self.rows[key] = value
-        self._changes += 1
+        self._changes += counts
 
     def remove(self, key: K) -> None:
         """After the row was removed, or is none of these any more."""

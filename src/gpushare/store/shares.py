@@ -13,7 +13,7 @@ import msgspec
 
 from gpushare.model.errors import ConflictError, NoSuchShareError
 from gpushare.model.ids import ShareId
-from gpushare.model.share import Share, State
+from gpushare.model.share import Proof, Share, State
 from gpushare.model.state.program_end import RecordBounds
 
 from .bodies import Body
@@ -43,7 +43,7 @@ class Shares:
 
     @property
     def generation(self) -> int:
-        """Grows with each change of a living share."""
+        """Grows with each change of a living share, except those of `note`."""
         return self._living.generation
 
     def add(self, share: Share) -> Share:
@@ -77,6 +77,10 @@ class Shares:
         """Change anything but the state."""
         assert "state" not in changes
         return self._put(msgspec.structs.replace(self.get(share), **changes))
+
+    def note(self, share: ShareId, proof: Proof) -> Share:
+        """Change what decides nothing. Shares are proved all the time, so it does not count."""
+        return self._put(msgspec.structs.replace(self.get(share), proof=proof), counts=False)
 
     def move(self, share: ShareId, to: State, **changes: Any) -> Share:
         """Change the state; raises ConflictError if that transition does not exist."""
@@ -140,20 +144,20 @@ class Shares:
             *(bounds.shares, bounds.user_shares, bounds.oldest(now)),
         )
 
-    def _put(self, share: Share) -> Share:
+    def _put(self, share: Share, *, counts: bool = True) -> Share:
         with self._db.transaction():
             self._db.execute(
                 "UPDATE shares SET name = ?, state = ?, ended = ?, body = ? WHERE id = ?",
                 *(share.name, share.state, _ended(share), _encode(share), share.id),
             )
             self._db.stamp("shares", "id = ?", share.id)
-        return self._kept(share)
+        return self._kept(share, counts=counts)
 
-    def _kept(self, share: Share) -> Share:
+    def _kept(self, share: Share, *, counts: bool = True) -> Share:
         if share.state.ended:
             self._living.remove(share.id)
         else:
-            self._living.put(share.id, share)
+            self._living.put(share.id, share, counts=counts)
         return share
 
     def _read_living(self) -> dict[ShareId, Share]:

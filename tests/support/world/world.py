@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from gpushare.daemon.access.access import Access
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.compose import Parts
-from gpushare.hardware.linux.census import Census
+from gpushare.hardware.linux.census import Censuses
 from gpushare.hardware.linux.processes import ProcProcesses
 from gpushare.hardware.linux.residents import Residents
 from gpushare.hardware.ports import Driver, Xid
@@ -321,7 +321,7 @@ class World(Groups):
         return HostPorts(
             gpus=self,
             processes=Processes(self),
-            census=lambda: Census(self.root),
+            census=Censuses(self.root),
             cgroups=self,
             mechanisms=Mechanisms(
                 [Recorded(self, PROMISES[name]) for name in HERE], self, self.nodes

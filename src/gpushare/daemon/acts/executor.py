@@ -196,6 +196,11 @@ class Executor:
         self._remember(share.id, error)
         return self.release(share, State.FAILED, str(error))
 
+    def is_busy(self, share: ShareId) -> bool:
+        """Whether it is among `busy`."""
+        pending = self._store.intents.pending()
+        return self.acts.of(share) is not None or any(it.share == share for it in pending)
+
     def busy(self) -> set[ShareId]:
         """Shares with an act that is in progress or not confirmed."""
         return {intent.share for intent in self._store.intents.pending()} | {*self.acts.shares()}

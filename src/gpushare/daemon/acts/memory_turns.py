@@ -45,6 +45,11 @@ from .in_progress import ActsInProgress
 _UNMOVABLE = {Failure.UNMOVABLE, Failure.HOST_MEMORY, Failure.DRIVER}
 
 
+def _takes_turns(share: Share) -> bool:
+    placed = share.state.holds and share.decision is not None
+    return share.spec.turns and placed and not share.aside
+
+
 class MemoryTurns:
     """`seconds`: how long a turn lasts while another share waits for one."""
 
@@ -63,6 +68,7 @@ class MemoryTurns:
         self._since: dict[ShareId, float] = {}
         self._hindered: dict[GpuId, str] = {}
         self._crowded: tuple[object, bool] = None, False
+        self._takers: tuple[object, list[Share]] = None, []
 
     def crowded(self) -> bool:
         """Whether a share waits for a turn; nothing is looked through while no record changes."""
@@ -95,8 +101,10 @@ class MemoryTurns:
 
     def _turn_shares(self) -> list[Share]:
         """Shares that take turns now; not those that a user or a policy has suspended."""
-        living = self._store.shares.living()
-        return [s for s in living if s.spec.turns and s.state.holds and s.decision and not s.aside]
+        if (version := self._store.generation) != self._takers[0]:
+            living = self._store.shares.living()
+            self._takers = version, [s for s in living if _takes_turns(s)]
+        return list(self._takers[1])
 
     def _groups(self) -> dict[GpuId, list[Share]]:
         pending = self._store.intents.pending()

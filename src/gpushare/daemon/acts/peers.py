@@ -37,6 +37,8 @@ class Peers:
     def __init__(self, store: Store, mechanisms: Mechanisms) -> None:
         self._store, self._mechanisms = store, mechanisms
         self._lock = asyncio.Lock()
+        self._admitted: object = None  # the records that agree with the rules of every user
+        self._failures = 0
 
     async def admit(
         self, uids: Iterable[int] | None = None, granting: Collection[ShareId] = ()
@@ -47,7 +49,11 @@ class Peers:
         prepared. Other grants in the journal count, and write their own rules when they are as far.
         """
         chosen = None if uids is None else set(uids)
+        version = self._store.generation
+        if chosen is None and version == self._admitted:
+            return
         async with self._lock:
+            failures = self._failures
             grants = self._grants()
             placed = [
                 replace(share, decision=grants[share.id]) if share.id in grants else share
@@ -59,6 +65,8 @@ class Peers:
                 if ready and (chosen is None or share.uid in chosen):
                     own = share.decision.gpus if share.decision else ()
                     await self._write(share, gpus[share.uid].difference(own))
+            if chosen is None and failures == self._failures:
+                self._admitted = version
 
     def _grants(self) -> dict[ShareId, Decision]:
         pending = self._store.intents.pending()
@@ -72,3 +80,4 @@ class Peers:
         except GpushareError as error:
             # Its programs lack peer access; that must not fail the act on another share.
             _log.warning("peers.not_admitted", share=share.id, error=str(error))
+            self._failures += 1

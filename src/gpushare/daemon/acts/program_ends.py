@@ -47,7 +47,9 @@ class ProgramEnds:
 
     def notice(self, share: Share) -> Share:
         """Record the end of a holder that has ended, once; a child of it may keep the share."""
-        if share.end is not None or (end := self._seen(share)) is None:
+        if share.end is not None or self._processes.watches(share.holder):
+            return share
+        if (end := self._seen(share)) is None:
             return share
         return self._record(share, end)
 

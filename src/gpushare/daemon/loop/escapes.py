@@ -55,6 +55,8 @@ class EscapeWatch:
         self._reported: dict[ShareId, set[_Same]] = {}
         self._beyond: dict[ShareId, dict[GpuId, Bytes | None]] = {}
         self._uncounted: dict[ShareId, dict[GpuId, Bytes | None]] = {}
+        self._looked_at: tuple[object, object, list[tuple[object, ...]]] = None, None, []
+        self._alike = 0  # looks in a row that were made of the same as the one before
         self._due = 0.0  # when the loop is woken next, by its own time
 
     def uncounted(self, share: ShareId) -> dict[GpuId, Bytes | None]:
@@ -70,6 +72,8 @@ class EscapeWatch:
         """Once a pass, after the driver was asked and the regions were read."""
         busy = self._executor.busy()
         living = [share for share in self._store.shares.living() if share.state.holds]
+        if self._nothing_new(living, busy):
+            return
         uses, gpu_use = self._look(living)
         for use in uses:
             memory = gpu_use.memory(use)
@@ -111,6 +115,29 @@ class EscapeWatch:
         pids = {process.pid for processes in listed.values() for process in processes}
         uses = [self._use(share, pids) for share in living]
         return uses, GpuUse(self._machine.latest.gpus, listed, uses)
+
+    def _nothing_new(self, living: Sequence[Share], busy: AbstractSet[ShareId]) -> bool:
+        """Whether the two last looks were made of the same: another one would find the same.
+
+        Acts on an escape that lasts are repeated.
+        """
+        gpus = [(gpu.uuid, gpu.parent, gpu.compute_mode) for gpu in self._machine.latest.gpus]
+        version = self._store.generation, self._observer.generation, self._processes.version
+        common, before = (busy, self._listed(), gpus), self._looked_at
+        # Much that is observed of a share decides nothing here, such as what it launches.
+        facts = before[2] if version == before[1] else [self._facts(share) for share in living]
+        same = common == before[0] and facts == before[2]
+        self._alike = self._alike + 1 if same else 0
+        self._looked_at = common, version, facts
+        return self._alike > 1 and not any(it.escape and it.escape.active for it in living)
+
+    def _facts(self, share: Share) -> tuple[object, ...]:
+        """All of a share that a look depends on."""
+        seen = self._observer.last(share.id)
+        return (
+            *(share.id, share.decision, share.kept, share.escape, self._processes.shown(share)),
+            *(seen.used, seen.counted, seen.impossible, seen.unreadable),
+        )
 
     def _listed(self) -> dict[GpuId, Sequence[GpuProcess]]:
         lists = {

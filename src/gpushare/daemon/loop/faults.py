@@ -38,6 +38,11 @@ class Faults:
         self._machine, self._observer, self._executor = machine, observer, executor
         self._lost = set[GpuId]()
 
+    @property
+    def lost(self) -> set[GpuId]:
+        """GPUs that were lost at the last look."""
+        return self._lost
+
     async def hear_xids(self, seconds: float) -> None:
         """Wait for critical errors and report them.
 
@@ -82,7 +87,9 @@ class Faults:
 
     def on_lost_gpu(self, share: Share) -> bool:
         """Whether one of the share's GPUs was lost at the last look."""
-        return share.decision is not None and not self._lost.isdisjoint(share.decision.gpus)
+        if not self._lost or share.decision is None:
+            return False
+        return not self._lost.isdisjoint(share.decision.gpus)
 
     def _record(self, share: Share, fault: str) -> Share:
         # The edits name files and daemons that the fault may have ended, so they are made again.

@@ -10,7 +10,7 @@ from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
 from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.daemon.placement.snapshots import Snapshots
-from gpushare.daemon.policies.anomalies import Anomalies, Counter, ShareSample
+from gpushare.daemon.policies.anomalies import Anomalies, Counter, ShareSample, denied_of
 from gpushare.daemon.policies.quotas import quotas
 from gpushare.daemon.present.views import user_name
 from gpushare.model.errors import DeniedError, NeverFitsError
@@ -46,6 +46,8 @@ class Monitor:
         self._snapshots, self._anomalies = snapshots, anomalies
         self._refused_allocations = RefusedAllocations()
         self._quotas_at = float("-inf")
+        self._version: object = None  # of what the newest samples were made
+        self._newest: list[ShareSample] = []
 
     def refused(self, caller: Caller, code: str) -> None:
         """A call was refused. Refusals because there is no room now are usual and do not count."""
@@ -55,7 +57,7 @@ class Monitor:
     async def look(self, living: Sequence[Share]) -> None:
         """`living`: every share, just observed."""
         now, policy = self._ports.clock.elapsed(), self._store.policy.current()
-        samples = list(self._samples(living))
+        samples = self._samples(living)
         for share, number in self._refused_allocations.look(now, samples):
             message = f"{number} allocations were refused at its limit"
             self._bus.publish("share.denied", message, share=share)
@@ -69,12 +71,20 @@ class Monitor:
         for it in anomalies:
             self._bus.publish(f"anomaly.{it.kind}", it.why, share=it.share, gpu=it.gpu)
 
-    def _samples(self, living: Sequence[Share]) -> Iterator[ShareSample]:
-        now = self._ports.clock.now()
+    def _samples(self, living: Sequence[Share]) -> list[ShareSample]:
+        """The same list while nothing in it changes but the time; that matters while some wait."""
         waiting = {share.tenant for share in living if share.state is State.QUEUED}
-        for share in living:
-            if share.state.holds:
-                yield self._sample(share, now, crowded=bool(waiting - {share.tenant}))
+        processes, store = self._processes.version, self._store.generation
+        version = store, self._observer.generation, processes
+        if waiting or version != self._version:
+            now = self._ports.clock.now()
+            self._newest = [
+                self._sample(share, now, crowded=bool(waiting - {share.tenant}))
+                for share in living
+                if share.state.holds
+            ]
+        self._version = version
+        return self._newest
 
     def _sample(self, share: Share, now: datetime, *, crowded: bool) -> ShareSample:
         observed = self._observer.last(share.id)
@@ -96,7 +106,7 @@ class Monitor:
 
     def _outside(self, living: Sequence[Share]) -> dict[GpuId, frozenset[int]]:
         holding = [share for share in living if share.state.holds]
-        ours = {process.pid for share in holding for process in self._processes.shown(share)}
+        ours = self._processes.pids(holding)
         shared = {gpu for share in holding if share.decision for gpu in share.decision.gpus}
         return {
             gpu.uuid: frozenset(process.pid for process in self._ports.outside(gpu, ours))
@@ -132,10 +142,10 @@ class RefusedAllocations:
 
     def look(self, now: float, samples: Sequence[ShareSample]) -> Iterator[tuple[ShareId, int]]:
         """Shares, and how many of their allocations were refused since the last report."""
-        here = {sample.share for sample in samples}
-        for sample in samples:
-            if grown := self._counter.grown(sample, sample.denied):
-                self._unreported[sample.share] = self._unreported.get(sample.share, 0) + grown
+        for sample, grown in self._counter.growth(samples, denied_of):
+            self._unreported[sample.share] = self._unreported.get(sample.share, 0) + grown
+        reported = self._unreported.keys() | self._reported.keys()
+        here = {sample.share for sample in samples if sample.share in reported}
         for share in list(self._unreported):
             waited = now - self._reported.get(share, float("-inf"))
             # A program that is refused in a loop would otherwise publish an event in each pass. A
@@ -143,7 +153,6 @@ class RefusedAllocations:
             if waited >= _DENIED_SECONDS or share not in here:
                 self._reported[share] = now
                 yield share, self._unreported.pop(share)
-        self._counter.keep(here)
         self._reported = {share: at for share, at in self._reported.items() if share in here}
 
 

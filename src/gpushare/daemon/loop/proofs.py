@@ -16,6 +16,8 @@ from gpushare.model.errors import GpushareError
 from gpushare.model.share import Proof, ProofCheck, Share
 from gpushare.store import Store
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
 
 class Proofs:
     """`interval`: seconds after which a share is proved again; 0: never."""
@@ -46,16 +48,14 @@ class Proofs:
     def _due(self) -> Share | None:
         if not self._interval():
             return None
-        busy, now = self._executor.busy(), self._ports.clock.now()
-        waiting = [
-            share
-            for share in self._store.shares.living()
-            if share.state.holds and share.id not in busy and self._waits(share, now)
-        ]
-        return min(waiting, key=_proved, default=None)
+        busy, living = self._executor.busy(), self._store.shares.living()
+        holding = [share for share in living if share.state.holds and share.id not in busy]
+        longest = min(holding, key=_proved, default=None)
+        return longest if longest and self._waits(longest) else None
 
-    def _waits(self, share: Share, now: datetime) -> bool:
-        return share.proof is None or now - share.proof.at >= timedelta(seconds=self._interval())
+    def _waits(self, share: Share) -> bool:
+        unproved = self._ports.clock.now() - _proved(share)
+        return unproved >= timedelta(seconds=self._interval())
 
     def _record(self, share: Share, checks: tuple[ProofCheck, ...]) -> None:
         share = self._store.shares.get(share.id)
@@ -67,10 +67,10 @@ class Proofs:
             checks = (*checks, ProofCheck(name="use", ok=False, evidence=escape.text))
         proof = Proof(at=self._ports.clock.now(), checks=checks)
         with self._store.transaction():
-            self._store.shares.update(share.id, proof=proof)
+            self._store.shares.note(share.id, proof)
             if not proof.ok and (before is None or before.ok):
                 self._bus.publish("share.proof_failed", proof.text, share=share.id)
 
 
 def _proved(share: Share) -> datetime:
-    return share.proof.at if share.proof else datetime.min.replace(tzinfo=UTC)
+    return share.proof.at if share.proof else _NEVER

@@ -45,7 +45,7 @@ from gpushare.daemon.placement.placement import PlacementService
 from gpushare.daemon.policies.expiry import Expiry
 from gpushare.hardware.linux.census import Census
 from gpushare.model.errors import GpushareError, unexpected
-from gpushare.model.ids import ShareId
+from gpushare.model.ids import GpuId, ShareId
 from gpushare.model.share import ProcessRef, Share, State
 from gpushare.store import Store
 
@@ -56,8 +56,9 @@ from .monitor import Monitor
 
 _AT_ONCE = 0.001  # seconds: Xids that have come already
 _log = structlog.get_logger()
-_SETTLED_AT_ONCE = 8  # shares
+_SETTLED_AT_ONCE = 32  # shares
 _MEND_EVERY = 5.0  # seconds; a look starts the MPS control tool
+_FORGET_EVERY = 60.0  # seconds, while no record of a share changes
 
 
 class Reconciler:
@@ -89,7 +90,10 @@ class Reconciler:
         self._auto_cordons = auto_cordons
         self._escapes, self._monitor, self._placement = escapes, monitor, placement
         self._ends = ends
-        self._mend_at = 0.0
+        self._mend_at = self._forget_at = 0.0
+        self._forgotten = -1  # the records after which what has ended was forgotten
+        self._rests: dict[ShareId, tuple[Share, object]] = {}  # the record, what was observed
+        self._lost = set[GpuId]()  # when they came to rest
 
     async def run(self) -> list[GpushareError]:
         """One pass; the errors in it. Idempotent, and may be cut short at any point."""
@@ -97,7 +101,7 @@ class Reconciler:
         census = await self._observe(errors)
         # The journal first: every later step reads records that an interrupted act may contradict.
         _attempt(errors, self._executor.recover)
-        for number, share in enumerate(self._store.shares.living()):
+        for number, share in enumerate(self._unsettled(census)):
             _attempt(errors, partial(self._settle, share.id, census))
             # Between some shares other requests go on; a round of the loop costs as much as one.
             if number % _SETTLED_AT_ONCE == 0:
@@ -127,14 +131,27 @@ class Reconciler:
         await attempt(self._peers.admit())
         return census
 
+    def _unsettled(self, census: Census) -> list[Share]:
+        """Shares of which something may have changed since they were settled and came to rest."""
+        news = self._processes.news(census) | self._executor.busy() | {*self._termination.leaving()}
+        living, last, rests = self._store.shares.living(), self._observer.last, self._rests
+        if lost := self._faults.lost != self._lost:
+            self._lost = self._faults.lost
+        return [
+            share
+            for share in living
+            if lost or share.id in news or rests.get(share.id) != (share, last(share.id))
+        ]
+
     def _settle(self, share_id: ShareId, census: Census) -> None:
+        self._rests.pop(share_id, None)
         share = self._store.shares.get(share_id)
         if share.state.ended:
             return
         # A new daemon inherits shares and has watched none of their processes yet.
         if share.holder and share.holder in census:
             self._processes.watch_holder(share.holder)
-        if share.id in self._executor.busy():
+        if self._executor.is_busy(share.id):
             self._settle_busy(share, census)
             return
         if share.state is State.QUEUED:
@@ -195,6 +212,9 @@ class Reconciler:
         if share.state is State.GRANTED:
             self._executor.mark_running(share)
         self._termination.kill_overdue(share, processes)
+        watched = share.holder is None or share.end is not None or share.holder in processes
+        if watched and share.expires is None and self._processes.all_watched(share.id):
+            self._rests[share.id] = share, self._observer.last(share.id)
 
     def _settle_empty(self, share: Share, census: Census) -> None:
         """No process is left: the share ends unless a holder keeps it."""
@@ -235,13 +255,19 @@ class Reconciler:
             self._bus.publish("leftover.cleaned", what)
 
     def _forget(self) -> None:
+        version, now = self._store.shares.generation, self._ports.clock.elapsed()
+        if version == self._forgotten and now < self._forget_at:
+            return
         living = self._store.shares.living()
         self._observer.keep(living)
         kept = {share.id for share in living}
+        for ended in self._rests.keys() - kept:
+            del self._rests[ended]
         self._expiry.keep(kept)
         self._termination.keep(kept)
         self._processes.keep(living)
         self._store.shares.forget_old(self._ends.bounds, self._ports.clock.now())
+        self._forgotten, self._forget_at = version, now + _FORGET_EVERY
 
 
 def _attempt(errors: list[GpushareError], step: Callable[[], object]) -> None:

@@ -3,7 +3,6 @@
 
 from collections import deque
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from gpushare.guard import ShareSlot
 from gpushare.model.ids import GpuId, ShareId
@@ -14,62 +13,59 @@ _LEAST_SECONDS = 0.5
 _NS = 1e9
 
 
-@dataclass(frozen=True)
-class _Counters:
-    """Sums over the share's GPUs, in nanoseconds; `at` in seconds."""
-
-    at: float
-    gpus: int
-    wanted: int
-    delivered: int
-    busy: int
+_Slots = Mapping[GpuId, ShareSlot]
 
 
 class ComputeDelivered:
     def __init__(self) -> None:
-        self._samples: dict[ShareId, deque[_Counters]] = {}
+        # Counters as they were read: sums are made only when they are asked for.
+        self._samples: dict[ShareId, deque[tuple[float, _Slots]]] = {}
 
-    def add(self, share: ShareId, at: float, slots: Mapping[GpuId, ShareSlot]) -> None:
+    def add(self, share: ShareId, at: float, slots: _Slots) -> None:
         """A sample of the share's counters.
 
         `at` in seconds. Without share slots nothing is counted.
         """
         if not slots:
             return
-        samples = self._samples.setdefault(share, deque())
-        samples.append(_sample(at, slots))
+        if (samples := self._samples.get(share)) is None:
+            samples = self._samples[share] = deque()
+        samples.append((at, slots))
         # The last sample before the window stays: without it the difference would cover less than
         # the window.
-        while len(samples) > 2 and samples[1].at <= at - WINDOW_SECONDS:
+        while len(samples) > 2 and samples[1][0] <= at - WINDOW_SECONDS:
             samples.popleft()
 
     def percent(self, share: ShareId) -> Percent | None:
         """Of the time it wanted the GPU under turns, else of all time; None: not measured."""
         samples = self._samples.get(share)
-        if not samples or samples[-1].at - samples[0].at < _LEAST_SECONDS:
+        if not samples or (seconds := samples[-1][0] - samples[0][0]) < _LEAST_SECONDS:
             return None
-        old, new = samples[0], samples[-1]
-        if (wanted := new.wanted - old.wanted) > 0:
-            return _bounded((new.delivered - old.delivered) / wanted)
-        if (busy := new.busy - old.busy) > 0:
-            return _bounded(busy / ((new.at - old.at) * _NS * new.gpus))
+        old, new = samples[0][1], samples[-1][1]
+        if old is new:
+            return None
+        if (wanted := _wanted(new) - _wanted(old)) > 0:
+            return _bounded((_delivered(new) - _delivered(old)) / wanted)
+        if (busy := _busy(new) - _busy(old)) > 0:
+            return _bounded(busy / (seconds * _NS * len(new)))
         return None
 
     def keep(self, shares: Collection[ShareId]) -> None:
         """Forget every other share."""
-        self._samples = {
-            share: samples for share, samples in self._samples.items() if share in shares
-        }
+        for ended in [share for share in self._samples if share not in shares]:
+            del self._samples[ended]
 
 
-def _sample(at: float, slots: Mapping[GpuId, ShareSlot]) -> _Counters:
-    return _Counters(
-        at=at,
-        gpus=len(slots),
-        wanted=sum(slot.wanted_ns for slot in slots.values()),
-        delivered=sum(slot.open_ns + slot.overrun_ns for slot in slots.values()),
-        busy=sum(slot.busy_ns for slot in slots.values()),
-    )
+def _wanted(slots: _Slots) -> int:
+    return sum(slot.wanted_ns for slot in slots.values())
+
+
+def _delivered(slots: _Slots) -> int:
+    return sum(slot.open_ns + slot.overrun_ns for slot in slots.values())
+
+
+def _busy(slots: _Slots) -> int:
+    return sum(slot.busy_ns for slot in slots.values())
 
 
 def _bounded(share: float) -> Percent:

@@ -3,7 +3,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from gpushare.mechanisms.stack import Looks
 from gpushare.model.errors import GpushareError, unexpected
 from gpushare.model.gpu import Machine
 from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.memo import Memo
 from gpushare.model.promise import Promise
 from gpushare.model.share import Share
 from gpushare.model.units import Bytes
@@ -25,13 +26,14 @@ from .compute_delivered import ComputeDelivered
 
 T = TypeVar("T")
 _log = structlog.get_logger()
+_UNOBSERVED = Observation()
 
 
 class Observer:
     """`last` does not count what the probe was refused, because the probe provokes refusals.
 
     `machine`: the newest look at it, which bounds what regions say. `generation` grows when what is
-    observed of a share changes.
+    observed of a share changes; until then `last` is the same object.
     """
 
     def __init__(self, ports: HostPorts, machine: Callable[[], Machine] = Machine) -> None:
@@ -40,14 +42,16 @@ class Observer:
         self._probed: dict[ShareId, int] = {}
         self._probing: Counter[ShareId] = Counter()
         self._glances: dict[frozenset[ShareId], asyncio.Task[None]] = {}
+        self._bounded: Memo[ShareId, Observation] = Memo()
         self.generation = 0
         self.compute_delivered = ComputeDelivered()
 
     def last(self, share: ShareId) -> Observation:
         """The newest observation; empty for a share that was not observed yet."""
-        observation = self._observations[share][1] if share in self._observations else Observation()
+        known = self._observations.get(share)
+        observation = known[1] if known else _UNOBSERVED
         # What the probe that runs is refused is only known at its end.
-        if self._probing[share]:
+        if self._probing.get(share):
             return replace(observation, denied=None)
         if observation.denied is None or share not in self._probed:
             return observation
@@ -61,13 +65,13 @@ class Observer:
         """Run a probe of the share and count what it was refused."""
         # Observed past the cache on both sides, so that the difference is the probe's as far as
         # possible.
-        before = await in_own_thread(self._observe_one, share)
+        before = await in_own_thread(self._observe_alone, share)
         self._probing[share.id] += 1
         try:
             result = await probe()
         finally:
             self._probing[share.id] -= 1
-        after = (await in_own_thread(self._observe_one, share)).denied or 0
+        after = (await in_own_thread(self._observe_alone, share)).denied or 0
         refused = max(0, after - (before.denied or 0))
         self._probed[share.id] = self._probed.get(share.id, 0) + refused
         # Without it the peak of the share's programs would be the limit, which a probe fills.
@@ -102,34 +106,35 @@ class Observer:
         found = await in_own_thread(self._observe, shares)
         for share, (at, observation) in found.items():
             before = self._observations.get(share)
-            self.generation += before is None or before[1] != observation
-            self._observations[share] = at, observation
-            self.compute_delivered.add(share, at, observation.share_slots)
+            same = before[1] if before and before[1] == observation else None
+            self.generation += same is None
+            self._observations[share] = at, same or observation
+            self.compute_delivered.add(share, at, (same or observation).share_slots)
 
     def keep(self, shares: Sequence[Share]) -> None:
         """Forget every other share."""
         living = {share.id for share in shares}
-        self._observations = {
-            share: observation
-            for share, observation in self._observations.items()
-            if share in living
-        }
+        for ended in [share for share in self._observations if share not in living]:
+            del self._observations[ended]
         self._probed = {share: n for share, n in self._probed.items() if share in living}
+        self._bounded.keep(living)
         self.compute_delivered.keep(living)
 
     def _at(self, share: ShareId) -> float:
-        return self._observations[share][0] if share in self._observations else float("-inf")
+        known = self._observations.get(share)
+        return known[0] if known else float("-inf")
 
     def _observe(self, shares: Sequence[Share]) -> dict[ShareId, tuple[float, Observation]]:
-        looks: Looks = {}
-        return {
-            share.id: (self._ports.clock.elapsed(), self._observe_one(share, looks))
-            for share in shares
-        }
+        looks, most, now = Looks(), _most(self._machine()), self._ports.clock.elapsed
+        return {share.id: (now(), self._observe_one(share, looks, most)) for share in shares}
 
-    def _observe_one(self, share: Share, looks: Looks | None = None) -> Observation:
+    def _observe_alone(self, share: Share) -> Observation:
+        return self._observe([share])[share.id][1]
+
+    def _observe_one(self, share: Share, looks: Looks, most: Mapping[GpuId, Bytes]) -> Observation:
         try:
-            return bounded(self._ports.mechanisms.observe(share, looks), self._machine())
+            seen = self._ports.mechanisms.observe(share, looks)
+            return self._bounded.of(share.id, (seen, most), lambda: bounded(seen, most))
         except GpushareError as error:
             _log.warning("share.unseen", share=share.id, error=str(error))
             # One share that cannot be observed must not keep the pass from the others.
@@ -139,9 +144,15 @@ class Observer:
             return Observation(fault=str(unexpected("the share cannot be observed", error)))
 
 
-def bounded(observed: Observation, machine: Machine) -> Observation:
-    """Without numbers that no GPU can reach: the tenant can write any into its region."""
-    most = {gpu.uuid: gpu.memory_total for gpu in machine.gpus if gpu.memory_total}
+def _most(machine: Machine) -> dict[GpuId, Bytes]:
+    return {gpu.uuid: gpu.memory_total for gpu in machine.gpus if gpu.memory_total}
+
+
+def bounded(observed: Observation, most: Mapping[GpuId, Bytes]) -> Observation:
+    """Without numbers that no GPU can reach: the tenant can write any into its region.
+
+    `most`: the memory of each GPU.
+    """
 
     def bound(values: dict[GpuId, Bytes]) -> dict[GpuId, Bytes]:
         return {gpu: min(value, most.get(gpu, value)) for gpu, value in values.items()}

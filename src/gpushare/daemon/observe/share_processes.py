@@ -9,7 +9,7 @@ decided in `acts/signalling.py`.
 
 import asyncio
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import structlog
@@ -19,7 +19,7 @@ from gpushare.hardware.linux.census import Census
 from gpushare.mechanisms.guard.living_shares import MARK
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.model.ids import ShareId
-from gpushare.model.share import ProcessRef, Share
+from gpushare.model.share import Entered, ProcessRef, Share
 
 from .observer import Observer
 
@@ -29,14 +29,24 @@ _log = structlog.get_logger()
 # The end of the others is noticed by the next pass.
 MOST_WATCHED = 32
 FRESH_SECONDS = 0.5  # how old what is shown may be, of processes that no descriptor watches
+_ALWAYS = float("inf")  # descriptors watch all of them
 
 
 class _Shown(NamedTuple):
-    """`at`: by the clock's `elapsed`. `members`: those of the record that was shown."""
+    """`until`: by the clock's `elapsed`. `members`: those of the record that was shown."""
 
-    at: float
+    until: float
     members: tuple[ProcessRef, ...]
     processes: tuple[ProcessRef, ...]
+
+
+class _Looked(NamedTuple):
+    """What a look at a share was made of, and the pids that decide whether it is still right."""
+
+    members: tuple[ProcessRef, ...]
+    entered: tuple[Entered, ...]
+    observed: tuple[int, ...]
+    pids: frozenset[int]
 
 
 class ShareProcesses:
@@ -52,25 +62,50 @@ class ShareProcesses:
         self._holders: set[ProcessRef] = set()  # of those that are watched
         self._statuses: dict[ProcessRef, int | None] = {}  # of holders that have ended
         self._shown: dict[ShareId, _Shown] = {}
+        self._known: dict[ShareId, tuple[ProcessRef, ...]] = {}
+        self._unwatched: set[ShareId] = set()  # shares with processes that no descriptor watches
+        self._looked: dict[ShareId, _Looked] = {}
+        self._census: Census | None = None  # with which `_looked` agrees
+        self._apart: set[ProcessRef] = set()  # in that census
+        self._pids: tuple[list[tuple[ProcessRef, ...]], frozenset[int]] = [], frozenset()
         self.generation = 0
 
     def known(self, share: ShareId) -> tuple[ProcessRef, ...]:
         """As found by the newest look."""
-        return tuple(sorted(self._found.get(share, ()), key=_pid))
+        return self._known.get(share, ())
 
     def shown(self, share: Share) -> tuple[ProcessRef, ...]:
         """As found by the newest look, with those that entered since, less those that ended."""
-        known, now = self._shown.get(share.id), self._ports.clock.elapsed()
-        if known and known.members is share.members and now - known.at <= FRESH_SECONDS:
+        known = self._shown.get(share.id)
+        if (
+            known
+            and known.members is share.members
+            and (known.until == _ALWAYS or self._ports.clock.elapsed() <= known.until)
+        ):
             return known.processes
         candidates = {*share.members, *self._found.get(share.id, ())}
         # The descriptor of a watched process tells its end.
-        living = (it for it in candidates if it in self._watched or self.alive(it))
+        unwatched = candidates - self._watched.keys()
+        living = (it for it in candidates if it not in unwatched or self.alive(it))
         processes = tuple(sorted(living, key=_pid))
         if known is None or known.processes != processes:
             self.generation += 1
-        self._shown[share.id] = _Shown(now, share.members, processes)
+        until = self._ports.clock.elapsed() + FRESH_SECONDS if unwatched else _ALWAYS
+        (self._unwatched.add if unwatched else self._unwatched.discard)(share.id)
+        self._shown[share.id] = _Shown(until, share.members, processes)
         return processes
+
+    @property
+    def version(self) -> tuple[int, float]:
+        """Differs when what is shown may differ."""
+        return self.generation, self._ports.clock.elapsed() if self._unwatched else 0.0
+
+    def pids(self, shares: Iterable[Share]) -> frozenset[int]:
+        """Of all that is shown of the shares; the same value while that does not change."""
+        shown = [self.shown(share) for share in shares]
+        if shown != self._pids[0]:
+            self._pids = shown, frozenset(process.pid for some in shown for process in some)
+        return self._pids[1]
 
     def descended(self, share: ShareId) -> set[ProcessRef]:
         """Those that entered and what they started since, as the kernel has shown it."""
@@ -92,7 +127,10 @@ class ShareProcesses:
         The tenant can write the region. So a process that the region names must belong to the
         share's user, and is not ended for that alone (`acts/signalling.py`).
         """
-        apart, roots = _apart(census), self._roots(share)
+        self._compare(census)
+        if self._unchanged(share, observed):
+            return self.known(share.id)
+        apart, roots = self._apart, self._roots(share)
         for other in apart:
             roots.pop(other, None)
         self._descended[share.id] = kin = census.descendants(roots)
@@ -103,12 +141,41 @@ class ShareProcesses:
             kin = census.descendants({it: it.started for it in own} | roots)
         # The census is a moment old: a process that has begun and entered since is not in it.
         later = {it for it in share.members if it not in census and self.alive(it)}
-        return self._remember(share, (kin | later) - apart)
+        processes = self._remember(share, (kin | later) - apart)
+        pids = frozenset([process.pid for process in processes])
+        # A pid that is not here yet, or is another user's, is looked for again in each pass.
+        if not later and pids.issuperset(observed.pids):
+            self._looked[share.id] = _Looked(share.members, share.entered, observed.pids, pids)
+        return processes
+
+    def _compare(self, census: Census) -> None:
+        """Forget looks at shares of which this census may say something else."""
+        if census is self._census:
+            return
+        before, self._census, self._apart = self._census, census, _apart(census)
+        changed = census.changed(before) if before else set()
+        looked = self._looked.items()
+        for share in [it for it, look in looked if before is None or look.pids & changed]:
+            del self._looked[share]
+
+    def _unchanged(self, share: Share, observed: Observation) -> bool:
+        """Whether another look would find what the last one did."""
+        look = self._looked.get(share.id)
+        return look is not None and look[:3] == (share.members, share.entered, observed.pids)
+
+    def news(self, census: Census) -> set[ShareId]:
+        """Shares of which this census, or the end of a process, may say something new."""
+        self._compare(census)
+        return self._found.keys() - self._looked.keys()
+
+    def all_watched(self, share: ShareId) -> bool:
+        """Whether the end of every process of the share wakes the loop."""
+        return share in self._looked and self._found[share] <= self._watched.keys()
 
     def search(self, share: Share, census: Census, observed: Observation) -> tuple[ProcessRef, ...]:
         """As `look`, and by the mark in the environment: finds orphans without a control group."""
         self.look(share, census, observed)
-        marked = census.marked(MARK, share.id, share.uid) - _apart(census)
+        marked = census.marked(MARK, share.id, share.uid) - self._apart
         return self._remember(share, marked | self._found[share.id])
 
     def watch_holder(self, process: ProcessRef) -> None:
@@ -120,6 +187,10 @@ class ShareProcesses:
     def watched(self, holder: ProcessRef) -> bool:
         """Whether it was watched when it ended, so that its status is known if it can be known."""
         return holder in self._statuses or holder in self._watched
+
+    def watches(self, process: ProcessRef | None) -> bool:
+        """Whether it lives, as far as the loop was told by now: its end wakes the loop."""
+        return process in self._watched
 
     def status(self, holder: ProcessRef) -> int | None:
         """How a holder ended, as waitpid(2) reports it; None: not known."""
@@ -158,9 +229,13 @@ class ShareProcesses:
     def keep(self, shares: Collection[Share]) -> None:
         """Forget every other share."""
         ids, holders = {share.id for share in shares}, {share.holder for share in shares}
-        for known in (self._found, self._descended, self._of, self._shown):
+        for known in (
+            *(self._found, self._descended, self._of),
+            *(self._shown, self._known, self._looked),
+        ):
             for ended in known.keys() - ids:
                 known.pop(ended)
+        self._unwatched &= ids
         self._holders &= holders
         self._statuses = {it: how for it, how in self._statuses.items() if it in holders}
 
@@ -184,6 +259,7 @@ class ShareProcesses:
     def _remember(self, share: Share, processes: set[ProcessRef]) -> tuple[ProcessRef, ...]:
         if processes != self._found.get(share.id):
             self._changed(share.id)
+            self._known[share.id] = tuple(sorted(processes, key=_pid))
         self._found[share.id] = processes
         for process in self.known(share.id):
             self.watch_some(share.id, process)
@@ -191,12 +267,14 @@ class ShareProcesses:
 
     def _changed(self, share: ShareId) -> None:
         self._shown.pop(share, None)
+        self._looked.pop(share, None)
         self.generation += 1
 
     def _ended(self, process: ProcessRef) -> None:
         if process in self._holders:
             self._statuses[process] = self.status(process)
-        for share in [share for share, watched in self._of.items() if process in watched]:
+        shown = [it for it, known in self._shown.items() if process in known.processes]
+        for share in {*shown, *(it for it, watched in self._of.items() if process in watched)}:
             self._changed(share)
         self._unwatch(process)
         self._wake.set()

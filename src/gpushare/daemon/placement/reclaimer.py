@@ -54,6 +54,7 @@ class Reclaimer:
         # When the return of a share last failed: others may come back meanwhile.
         self._failed: dict[ShareId, float] = {}
         self._taking: dict[ShareId, asyncio.Task[None]] = {}
+        self._looked_at: tuple[Sequence[Share], list[Share]] = (), []
 
     def take(self, actions: Sequence[Action], request: Request) -> None:
         """Begin the actions planned for the request; they end with the first that fails."""
@@ -125,7 +126,10 @@ class Reclaimer:
 
     def _reclaimed(self, state: Snapshot) -> list[Share]:
         """Shares from which room was taken back, the oldest first."""
-        candidates = [s for s in state.shares if _away(s) or (not s.aside and _throttled(s))]
+        if state.shares is not self._looked_at[0]:
+            gave = [s for s in state.shares if _away(s) or (not s.aside and _throttled(s))]
+            self._looked_at = state.shares, gave
+        candidates = self._looked_at[1]
         fresh = self._ports.clock.elapsed() - _REFUSED_SECONDS
         self._failed = {share: at for share, at in self._failed.items() if at > fresh}
         skipped = {*self._executor.busy(), *self._failed}

@@ -89,7 +89,7 @@ class Snapshots:
         machine = self._machine.latest
         living = self._store.shares.living()
         holding = self._holding(living)
-        ours = {process.pid for share in holding for process in self._processes.shown(share)}
+        ours = self._processes.pids(holding)
         return Snapshot(
             machine=machine,
             shares=holding,

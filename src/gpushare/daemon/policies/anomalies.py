@@ -5,7 +5,7 @@ All times are seconds of a clock that never jumps.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum, unique
 from statistics import median
 
@@ -92,6 +92,11 @@ class Anomalies:
         return anomalies
 
 
+def denied_of(sample: ShareSample) -> int | None:
+    """For `Counter.growth`."""
+    return sample.denied
+
+
 class Counter:
     """How much a counter of a tenant's region has grown; one that was set back starts again."""
 
@@ -99,6 +104,7 @@ class Counter:
 
     def __init__(self) -> None:
         self._last: dict[ShareId, int] = {}
+        self._samples: Sequence[ShareSample] = ()
         self._looked = False
 
     def grown(self, sample: ShareSample, value: int | None) -> int:
@@ -110,6 +116,17 @@ class Counter:
         before = self._last.get(sample.share, 0 if new else value)
         self._last[sample.share] = value
         return max(0, value - before)
+
+    def growth(
+        self, samples: Sequence[ShareSample], count: Callable[[ShareSample], int | None]
+    ) -> list[tuple[ShareSample, int]]:
+        """One look at all: those that have grown, and by how much. None for the same samples."""
+        if samples is self._samples:
+            return []
+        every = [(sample, self.grown(sample, count(sample))) for sample in samples]
+        self.keep({sample.share for sample in samples})
+        self._samples = samples
+        return [(sample, grown) for sample, grown in every if grown]
 
     def keep(self, shares: set[ShareId]) -> None:
         """Ends a look: forget every other share."""
@@ -133,12 +150,10 @@ class ProbingRule:
         self._refused.add(user, now)
 
     def look(self, now: float, samples: Sequence[ShareSample]) -> Iterator[Anomaly]:
-        for sample in samples:
-            if grown := self._counter.grown(sample, sample.denied):
-                self._denied.add(sample.share, now, grown)
-        self._counter.keep({sample.share for sample in samples})
+        for sample, grown in self._counter.growth(samples, denied_of):
+            self._denied.add(sample.share, now, grown)
         denied, refused = self._denied.totals(now), self._refused.totals(now)
-        names = {sample.share: sample.name for sample in samples}
+        names = {sample.share: sample.name for sample in samples if sample.share in denied}
         for share, number in denied.items():
             if share in names and self._rings(share, now, number, self.DENIED):
                 why = f"{number} allocations of {names[share]} were refused within a minute"
@@ -170,16 +185,14 @@ class OutOfMemoryRule:
         self._alarm: Alarm[tuple[str, str]] = Alarm(self.CALM)
 
     def look(self, now: float, samples: Sequence[ShareSample]) -> Iterator[Anomaly]:
-        for sample in samples:
-            if self._counter.grown(sample, sample.denied):
-                self._short[sample.share] = (now, sample)
-        running = {sample.share for sample in samples if sample.programs}
+        for sample, _ in self._counter.growth(samples, denied_of):
+            self._short[sample.share] = (now, sample)
+        running = {s.share for s in samples if s.share in self._short and s.programs}
         for share, (at, sample) in list(self._short.items()):
             if share not in running and now - at <= self.SOON:
                 self._ends.add((sample.user, sample.program or sample.name), now)
             if share not in running or now - at > self.SOON:
                 del self._short[share]
-        self._counter.keep({sample.share for sample in samples})
         yield from self._anomalies(now)
 
     def _anomalies(self, now: float) -> Iterator[Anomaly]:
@@ -314,6 +327,7 @@ class QuotaEdgeRule:
         self._quota_use: dict[Tenant, float] = {}
         self._since: dict[Tenant, float] = {}
         self._last: dict[ShareId, ShareSample] = {}
+        self._samples: Sequence[ShareSample] = ()
         self._rounds: Windows[Tenant] = Windows(HOUR)
         self._alarm: Alarm[tuple[Tenant, str]] = Alarm(self.CALM)
 
@@ -345,6 +359,9 @@ class QuotaEdgeRule:
 
     def _count(self, now: float, samples: Sequence[ShareSample], min_runtime: float) -> None:
         """Count shares that ended shortly before they could have been reclaimed."""
+        if samples is self._samples:
+            return
+        self._samples = samples
         here = {sample.share: sample for sample in samples}
         for share in self._last.keys() - here.keys():
             last = self._last[share]

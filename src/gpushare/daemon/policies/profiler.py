@@ -10,6 +10,7 @@ from gpushare.guard.gpu_page import FULL_COMPUTE
 from gpushare.hardware.ports import Clock
 from gpushare.model.errors import NoSuchShareError
 from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.memo import Memo
 from gpushare.model.profile import Profile
 from gpushare.model.share import Share
 from gpushare.model.units import Bytes
@@ -39,6 +40,8 @@ def compare(
 
     A share whose neighbour has a higher priority is slow on purpose; placement cannot help it.
     """
+    if before == now:
+        return
     launches_before = {look.share: look.launches for look in before}
     worked: list[tuple[ShareOnGpu, int]] = []
     for look in now:
@@ -66,7 +69,9 @@ class Profiler:
 
     def __init__(self, store: Store, observer: Observer, clock: Clock) -> None:
         self._store, self._observer, self._clock = store, observer, clock
-        self._looks: dict[GpuId, Sequence[ShareOnGpu]] = {}
+        self._looks: Mapping[GpuId, Sequence[ShareOnGpu]] = {}
+        self._version: object = None  # of what the newest looks were made
+        self._known: Memo[tuple[ShareId, GpuId], ShareOnGpu] = Memo()
         self._at = 0.0
         self._peaks: dict[ShareId, Bytes | None] = {}
 
@@ -74,7 +79,13 @@ class Profiler:
         """`gpus`: all of them, and whether programs outside any share are on each."""
         holding = [share for share in self._store.shares.living() if share.state.holds]
         now = self._clock.elapsed()
-        looks = {gpu: self._look(gpu, holding) for gpu, foreign in gpus.items() if not foreign}
+        version = self._store.generation, self._observer.generation, gpus
+        if version == self._version:
+            # Nothing was launched, and nothing has ended.
+            self._at = now
+            return
+        self._version = version
+        looks = self._look([gpu for gpu, foreign in gpus.items() if not foreign], holding)
         if 0 < (seconds := now - self._at) <= LONGEST:
             self._keep(looks, seconds)
         self._looks, self._at = looks, now
@@ -89,13 +100,22 @@ class Profiler:
         if profiles:
             self._store.profiles.add(profiles, self._clock.now())
 
-    def _look(self, gpu: GpuId, holding: Sequence[Share]) -> Sequence[ShareOnGpu]:
-        present = [s for s in holding if s.decision and gpu in s.decision.gpus]
-        return [
-            _look(share, self._observer.last(share.id).share_slots.get(gpu))
-            for share in present
-            if share.suspension is None
-        ]
+    def _look(
+        self, gpus: Sequence[GpuId], holding: Sequence[Share]
+    ) -> dict[GpuId, list[ShareOnGpu]]:
+        looks: dict[GpuId, list[ShareOnGpu]] = {gpu: [] for gpu in gpus}
+        for share in holding:
+            if share.decision and share.suspension is None:
+                slots = self._observer.last(share.id).share_slots
+                for gpu in share.decision.gpus:
+                    if gpu in looks:
+                        looks[gpu].append(self._look_on(gpu, share, slots.get(gpu)))
+        self._known.keep({(look.share, gpu) for gpu, there in looks.items() for look in there})
+        return looks
+
+    def _look_on(self, gpu: GpuId, share: Share, slot: ShareSlot | None) -> ShareOnGpu:
+        inputs = share.program, share.decision, share.spec, slot
+        return self._known.of((share.id, gpu), inputs, lambda: _look(share, slot))
 
     def _notice_ends(self, holding: Sequence[Share]) -> None:
         for gone in self._peaks.keys() - {share.id for share in holding}:

@@ -9,8 +9,8 @@ share that works and may take all that is left counts as one of as many such sha
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from gpushare.daemon.observe.observer import Observer
 from gpushare.guard import ShareSlot
@@ -18,6 +18,7 @@ from gpushare.hardware.ports import Clock
 from gpushare.model.errors import GpushareError, NotFoundError
 from gpushare.model.gpu import Machine
 from gpushare.model.ids import GpuId, ShareId, Tenant
+from gpushare.model.memo import Memo
 from gpushare.model.policy.tenant import Policy
 from gpushare.model.share import Share, State
 from gpushare.model.spec import GpuGrant
@@ -28,13 +29,18 @@ _HALF_LIVES = 10  # after so many, a thousandth is left: it may be forgotten
 _NS = 1e9
 
 
-@dataclass(frozen=True)
-class _Meter:
-    """`paid`: by the clock that never jumps. `rate`: GPUs, from the newest look at share slots."""
+class _Meter(NamedTuple):
+    """`rate`: GPUs, from the newest look at share slots."""
 
-    paid: float
     rate: float
-    share_slots: Mapping[GpuId, ShareSlot] = field(default_factory=dict)
+    share_slots: Mapping[GpuId, ShareSlot]
+
+
+class _Gpus(NamedTuple):
+    """Of each GPU; see `rate`."""
+
+    usable: Mapping[GpuId, Bytes]
+    crowd: Mapping[GpuId, int]
 
 
 class Accountant:
@@ -57,6 +63,14 @@ class Accountant:
             idle_since,
         )
         self._meters: dict[ShareId, _Meter] = {}
+        self._gpus = _Gpus({}, {})
+        self._version: object = None  # of what the newest rates were made from
+        self._worked = True  # a share did, by the newest rates
+        self._newest: dict[ShareId, float] = {}
+        # The rates by which shares were charged last, and their sums.
+        self._charged: Mapping[ShareId, float] | None = None
+        self._totals: Mapping[Tenant, float] = {}
+        self._known_rates: Memo[ShareId, float] = Memo()
         self._last: float | None = None
         self._forgotten_at = 0.0
 
@@ -75,23 +89,40 @@ class Accountant:
         now, at = self._clock.elapsed(), self._clock.now()
         holding = [share for share in self._store.shares.living() if share.state.holds]
         rates = self._rates(machine, holding, now)
-        charges = [*self._ended(holding, now, at), *self._held(holding, rates, now, at)]
+        if rates is self._charged:
+            charges = list(self._again(self._since_last(now), at))
+        else:
+            charges = [*self._ended(holding, now, at), *self._held(holding, rates, now, at)]
         if charges:
             self._store.usage.add(charges, at)
-        self._meters = {
-            share.id: _Meter(now, rates[share.id], self._observer.last(share.id).share_slots)
-            for share in holding
-        }
+        if rates is not self._charged:
+            self._remember(holding, rates)
         self._last = now
         self._forget(now)
+
+    def _again(self, seconds: float, at: datetime) -> Iterator[Charge]:
+        """The same shares had the same rates for so many seconds more."""
+        for tenant, rate in self._totals.items():
+            yield from cut(tenant, at, seconds, rate)
+
+    def _remember(self, holding: Sequence[Share], rates: Mapping[ShareId, float]) -> None:
+        last, totals = self._observer.last, defaultdict[Tenant, float](float)
+        for share in holding:
+            totals[share.tenant] += rates[share.id]
+        self._meters = {it.id: _Meter(rates[it.id], last(it.id).share_slots) for it in holding}
+        self._charged, self._totals = rates, totals
 
     def _held(
         self, holding: Sequence[Share], rates: Mapping[ShareId, float], now: float, at: datetime
     ) -> Iterator[Charge]:
+        """One charge for all shares of a tenant that were charged the last time together."""
+        sums: defaultdict[tuple[Tenant, float], float] = defaultdict(float)
         for share in holding:
-            meter = self._meters.get(share.id)
-            seconds = now - meter.paid if meter else self._unseen(share, now, at)
-            yield from cut(share.tenant, at, seconds, rates[share.id])
+            known = share.id in self._meters
+            seconds = self._since_last(now) if known else self._unseen(share, now, at)
+            sums[share.tenant, seconds] += rates[share.id]
+        for (tenant, seconds), rate in sums.items():
+            yield from cut(tenant, at, seconds, rate)
 
     def _unseen(self, share: Share, now: float, at: datetime) -> float:
         """Seconds that a share has had its place, when this daemon sees it first.
@@ -117,39 +148,59 @@ class Accountant:
                 continue
             meter = self._meters[gone]
             over = (at - share.ended).total_seconds() if share.ended else 0.0
-            seconds = max(0.0, now - meter.paid - max(0.0, over))
+            seconds = max(0.0, self._since_last(now) - max(0.0, over))
             yield from cut(share.tenant, at - timedelta(seconds=over), seconds, meter.rate)
 
     def _rates(
         self, machine: Machine, holding: Sequence[Share], now: float
     ) -> dict[ShareId, float]:
+        idle = [self._idle_since(share.id) is not None for share in holding]
         usable = {gpu.uuid: gpu.usable for gpu in machine.gpus if not gpu.health.lost}
+        version = self._store.generation, self._observer.generation, idle, usable
+        # A share that worked is charged for what it did since the last pass, so a second pass with
+        # the same observations makes the rates again.
+        if version == self._version and not self._worked:
+            return self._newest
+        self._version = version
         present = [share for share in holding if share.suspension is None]
         taken = {share.id: self._taken(share, now) for share in present}
-        crowd = crowd_of(present, taken)
+        self._worked = any(any(parts.values()) for parts in taken.values())
+        gpus = _Gpus(usable, dict(crowd_of(present, taken)))
+        # The same object while it is equal, which is quick to compare with for each share.
+        self._gpus = gpus = self._gpus if gpus == self._gpus else gpus
         rates = dict.fromkeys((share.id for share in holding), 0.0)
         for share in present:
-            used = self._observer.last(share.id).used
-            alone = any(promise.alone for promise in self._observer.stack(share))
-            rates[share.id] = rate(
-                share, usable, crowd, used=used, taken=taken[share.id], alone=alone
-            )
+            rates[share.id] = self._rate(share, gpus, taken[share.id])
+        self._known_rates.keep(rates)
+        self._newest = rates
         return rates
+
+    def _rate(self, share: Share, gpus: "_Gpus", taken: Mapping[GpuId, float]) -> float:
+        used = self._observer.last(share.id).used
+
+        def made() -> float:
+            alone = any(promise.alone for promise in self._observer.stack(share))
+            return rate(share, gpus.usable, gpus.crowd, used=used, taken=taken, alone=alone)
+
+        return self._known_rates.of(share.id, (share.decision, gpus, used, taken), made)
 
     def _taken(self, share: Share, now: float) -> dict[GpuId, float]:
         """The part of each GPU's time that the share had since the last pass, where known."""
         if share.state is not State.RUNNING or self._idle_since(share.id) is not None:
-            return dict.fromkeys((grant.gpu for grant in _grants(share)), 0.0)
-        meter = self._meters.get(share.id)
-        if meter is None:
+            return dict.fromkeys([grant.gpu for grant in _grants(share)], 0.0)
+        meter, share_slots = self._meters.get(share.id), self._observer.last(share.id).share_slots
+        # The same object: no counter has grown.
+        if meter is None or meter.share_slots is share_slots:
             return {}
-        share_slots = self._observer.last(share.id).share_slots
         parts = (
-            (gpu, had(meter.share_slots[gpu], slot, now - meter.paid))
+            (gpu, had(meter.share_slots[gpu], slot, self._since_last(now)))
             for gpu, slot in share_slots.items()
             if gpu in meter.share_slots
         )
         return {gpu: part for gpu, part in parts if part is not None}
+
+    def _since_last(self, now: float) -> float:
+        return 0.0 if self._last is None else now - self._last
 
     def _forget(self, now: float) -> None:
         if now - self._forgotten_at >= timedelta(days=1).total_seconds():

@@ -318,9 +318,10 @@ class DaemonService:
     async def _own_view(self, share: Share, caller: Caller) -> ShareView:
         """With the last output of its program, which no one but its user sees."""
         view = (await self._visible([share], caller))[0]
-        return (
-            replace(view, output=self.store.outputs.get(share.id)) if _mine(share, caller) else view
-        )
+        # Output comes with the end of a program, and is a question to the state file.
+        if share.end is None or not _mine(share, caller):
+            return view
+        return replace(view, output=self.store.outputs.get(share.id))
 
     async def _visible(self, shares: Sequence[Share], caller: Caller) -> list[ShareView]:
         await self.views.look(shares)

@@ -8,26 +8,41 @@ from pathlib import Path
 
 from gpushare.model.share import ProcessRef
 
-from .processes import DEAD, Stat, parse_stat, read
+from .processes import DEAD, Stat, parse_stat, read_stat
 
 
 class Census:
-    """Living processes and their parents; a snapshot."""
+    """Living processes and their parents; a snapshot.
 
-    def __init__(self, root: Path = Path("/")) -> None:
+    `before`: an earlier one. What the Linux kernel says of a process as it did then is not parsed
+    again. `texts` has all processes, `stats` those that live.
+    """
+
+    def __init__(self, root: Path = Path("/"), before: "Census | None" = None) -> None:
         self._proc = root / "proc"
+        self.texts: dict[int, tuple[bytes, Stat]] = {}
+        self._before = before.texts if before else {}
         self._living: dict[int, ProcessRef] = {}
-        self._stats: dict[int, Stat] = {}
+        self.stats: dict[int, Stat] = {}
         self._children: dict[int, list[int]] = {}
         for name in os.listdir(self._proc):  # noqa: PTH208 (every look, hundreds of names)
             if name.isdecimal():
                 self._count(name)
+        self._before = {}
 
     def __contains__(self, process: ProcessRef) -> bool:
         return self._living.get(process.pid) == process
 
     def find(self, pid: int) -> ProcessRef | None:
         return self._living.get(pid)
+
+    def changed(self, before: "Census") -> set[int]:
+        """Pids of processes that have begun or ended since, or have another parent or session, and
+        of the parents that these have now."""
+        here, there = self.stats, before.stats
+        pids = {pid for pid, stat in here.items() if not _same(stat, there.get(pid))}
+        parents = {here[pid].parent for pid in pids}
+        return pids | parents | (there.keys() - here.keys())
 
     def family(self, roots: Iterable[ProcessRef]) -> set[ProcessRef]:
         """The living among `roots` and all their descendants."""
@@ -57,9 +72,9 @@ class Census:
         return found
 
     def _born(self, parent: ProcessRef, since: int) -> Iterator[ProcessRef]:
-        session = self._stats[parent.pid].session
+        session = self.stats[parent.pid].session
         for pid in self._children.get(parent.pid, ()):
-            child = self._stats[pid]
+            child = self.stats[pid]
             own = child.session == session or self._began(child.session, since)
             if child.ref.started >= since and own:
                 yield child.ref
@@ -102,10 +117,33 @@ class Census:
 
     def _count(self, pid: str) -> None:
         try:
-            stat = parse_stat(read(self._proc, pid, "stat"))
+            text = read_stat(self._proc, pid)
+            number = int(pid)
+            known = self._before.get(number)
+            known = known if known and known[0] == text else (text, parse_stat(text))
         except (OSError, ValueError):
             return
+        self.texts[number], stat = known, known[1]
         if stat.state not in DEAD:
             self._living[stat.ref.pid] = stat.ref
-            self._stats[stat.ref.pid] = stat
+            self.stats[stat.ref.pid] = stat
             self._children.setdefault(stat.parent, []).append(stat.ref.pid)
+
+
+class Censuses:
+    """Takes one census after the other; threads may share it."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+        self._last: Census | None = None
+
+    def __call__(self) -> Census:
+        self._last = census = Census(self._root, self._last)
+        return census
+
+
+def _same(stat: Stat, before: Stat | None) -> bool:
+    if stat is before:
+        return True
+    names = (stat.ref, stat.parent, stat.session)
+    return before is not None and names == (before.ref, before.parent, before.session)

@@ -155,6 +155,15 @@ def read(proc: Path, pid: int | str, name: str) -> bytes:
     return read_whole(f"{proc}/{pid}/{name}")
 
 
+def read_stat(proc: Path, pid: str) -> bytes:
+    """Of a process; raises OSError. In one read, because the Linux kernel makes it in one piece."""
+    descriptor = os.open(f"{proc}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _PIECE)
+    finally:
+        os.close(descriptor)
+
+
 def read_whole(path: str) -> bytes:
     """A file of the kernel; raises OSError. Every look reads hundreds, so nothing but the read."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -34,6 +34,7 @@ from gpushare.guard import (
     RegionGrant,
     RegionSlot,
     RegionSnapshot,
+    ShareSlot,
     library_path,
 )
 from gpushare.guard.layout import SHARE_SLOTS
@@ -44,6 +45,7 @@ from gpushare.model.edits import Edits
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId, ShareId
+from gpushare.model.memo import Memo
 from gpushare.model.promise import Claim, Need, Promise, Use
 from gpushare.model.share import Level, ProofCheck, Share
 from gpushare.model.spec import GpuGrant, MechanismName
@@ -51,6 +53,7 @@ from gpushare.model.units import Bytes, format_bytes
 
 from .gpu_pages import GpuPages, Look
 from .living import LivingSlots
+from .observation import host_wanted, observation
 from .preload import preload_path
 from .rival import rival
 from .swap_pools import SwapPools
@@ -117,6 +120,7 @@ class Guard(PassiveMechanism):
         self._living = LivingSlots(processes)
         self._gpu_pages, self._pools = gpu_pages, pools
         self._readers: dict[ShareId, Reader[RegionSnapshot]] = {}
+        self._observed: Memo[ShareId, Observation] = Memo()
 
     def unavailable(self, gpus: Sequence[Gpu]) -> str:  # noqa: ARG002
         try:
@@ -217,6 +221,7 @@ class Guard(PassiveMechanism):
         for path in (self._path(share), self._fresh(share)):
             Region(path).close()
         self._readers.pop(share.id, None)
+        self._observed.forget(share.id)
         self._gpu_pages.leave(share.id, share.decision.gpus if share.decision else ())
         # Last: without the region of this share less is needed.
         self._pools.close(share.uid, self._movable(share.uid))
@@ -278,24 +283,13 @@ class Guard(PassiveMechanism):
         # The region still has the charges of processes that were killed; the daemon leaves them out
         # and writes nothing, because only the share's own processes may take the lock.
         slots, pids = self._living.among(region.slots)
-        cached = Bytes(sum(gpu.cached for gpu in region.gpus))
-        moves = Moves(
-            halt=region.suspend,
-            slots=tuple(slots),
-            movable=Flag.MOVABLE in region.flags,
-            former=region.former,
-        )
-        return Observation(
-            used={gpu.uuid: _charged(slots, gpu.uuid) for gpu in region.gpus},
-            peak={gpu.uuid: gpu.peak for gpu in region.gpus},
-            pids=pids,
-            counted=pids,
-            denied=min(_MOST, sum(gpu.denied for gpu in region.gpus)),
-            cached=cached,
-            share_slots=look(share.id, [gpu.uuid for gpu in region.gpus]),
-            moves=_with_host(moves, cached, partial(left, share.uid)),
-            unlisted=min(_MOST, region.unlisted),
-            unhooked=min(_MOST, region.unhooked),
+        share_slots = look(share.id, [gpu.uuid for gpu in region.gpus])
+        wanted = host_wanted(region, slots)
+        missing = Bytes(max(0, wanted - left(share.uid))) if wanted else Bytes(0)
+        return self._observed.of(
+            share.id,
+            (region, slots, pids, share_slots, missing),
+            lambda: observation(region, slots, pids, share_slots, missing=missing),
         )
 
     def _reader(self, share: Share) -> Reader[RegionSnapshot]:
@@ -357,25 +351,12 @@ class Guard(PassiveMechanism):
         return Bytes(total)
 
 
+
 def _unreadable(because: str) -> Observation:
     return Observation(fault=because, unreadable=because)
 
-
-def _with_host(moves: Moves, cached: Bytes, left: Callable[[], Bytes]) -> Moves:
-    """With what a suspend needs of the host; what is cached is freed instead of moved.
-
-    `left` reads files, so it is only asked where host memory is to be had.
-    """
-    needed = Bytes(max(0, moves.memory - cached))
-    wanted = needed - moves.host
-    missing = Bytes(max(0, wanted - left())) if wanted > 0 else Bytes(0)
-    return replace(moves, needed=needed, missing=missing)
 
 
 def _changed(grant: GpuGrant, limit: Bytes | None) -> str:
     there = "no limit" if limit is None else format_bytes(limit)
     return f"the region says {there} on {grant.gpu}, granted are {format_bytes(grant.limit)}"
-
-
-def _charged(slots: Sequence[RegionSlot], gpu: GpuId) -> Bytes:
-    return Bytes(sum(slot.charged.get(gpu, 0) for slot in slots))

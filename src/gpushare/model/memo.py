@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values that are made again only when what they are made of has changed."""
+
+from collections.abc import Callable, Collection, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+
+class Memo(Generic[K, T]):
+    """One value for each key; the same object while it is made of equal things.
+
+    So whoever makes something of that value sees by its identity that nothing has changed.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[K, tuple[tuple[object, ...], T]] = {}
+
+    def of(self, key: K, inputs: tuple[object, ...], make: Callable[[], T]) -> T:
+        """`inputs`: all that `make` depends on. Tuples compare what is identical at once."""
+        kept = self._kept.get(key)
+        if kept is None or kept[0] != inputs:
+            kept = self._kept[key] = inputs, make()
+        return kept[1]
+
+    def keep(self, keys: Collection[K]) -> None:
+        """Forget every other key."""
+        for gone in [key for key in self._kept if key not in keys]:
+            del self._kept[gone]
+
+    def forget(self, key: K) -> None:
+        self._kept.pop(key, None)
