@@ -292,6 +292,7 @@ def seen(here, monkeypatch, **observation) -> None:
     here.seen = {**getattr(here, "seen", {}), **observation}
     observer = here.parts.observer
     monkeypatch.setattr(observer, "last", lambda _: Observation(**here.seen))
+    observer.generation += 1
 
 
 def events(here, *prefixes: str) -> list[str]:

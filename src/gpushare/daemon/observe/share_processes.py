@@ -130,6 +130,7 @@ class ShareProcesses:
         self._compare(census)
         if self._unchanged(share, observed):
             return self.known(share.id)
+        self._looked.pop(share.id, None)
         apart, roots = self._apart, self._roots(share)
         for other in apart:
             roots.pop(other, None)

@@ -104,7 +104,7 @@ class Counter:
 
     def __init__(self) -> None:
         self._last: dict[ShareId, int] = {}
-        self._samples: Sequence[ShareSample] = ()
+        self._samples: Sequence[ShareSample] | None = None  # of the last look
         self._looked = False
 
     def grown(self, sample: ShareSample, value: int | None) -> int:
@@ -327,7 +327,7 @@ class QuotaEdgeRule:
         self._quota_use: dict[Tenant, float] = {}
         self._since: dict[Tenant, float] = {}
         self._last: dict[ShareId, ShareSample] = {}
-        self._samples: Sequence[ShareSample] = ()
+        self._samples: Sequence[ShareSample] | None = None  # of the last look
         self._rounds: Windows[Tenant] = Windows(HOUR)
         self._alarm: Alarm[tuple[Tenant, str]] = Alarm(self.CALM)
 
