@@ -25,21 +25,16 @@ from contextlib import AbstractContextManager
 from functools import cache, partial
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from gpushare.guard import (
-    Flag,
     Reader,
     Region,
     RegionGrant,
-    RegionSlot,
     RegionSnapshot,
-    ShareSlot,
     library_path,
 )
 from gpushare.guard.layout import SHARE_SLOTS
 from gpushare.hardware.ports import Processes
-from gpushare.mechanisms.mechanism import Moves, Observation, Observe, PassiveMechanism, Rival
+from gpushare.mechanisms.mechanism import Observation, Observe, PassiveMechanism, Rival
 from gpushare.mechanisms.shm_paths import open_to_pass
 from gpushare.model.edits import Edits
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
@@ -351,10 +346,8 @@ class Guard(PassiveMechanism):
         return Bytes(total)
 
 
-
 def _unreadable(because: str) -> Observation:
     return Observation(fault=because, unreadable=because)
-
 
 
 def _changed(grant: GpuGrant, limit: Bytes | None) -> str:
