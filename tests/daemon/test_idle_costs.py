@@ -7,7 +7,9 @@ import pytest
 from gpushare.daemon.loop import escapes, upkeep
 from gpushare.daemon.observe import observer
 from gpushare.daemon.policies import profiler, usage
+from gpushare.daemon.services import share_views
 from gpushare.hardware.linux import census
+from gpushare.model.memo import Memo
 from gpushare.model.policy.tenant import Policy
 from gpushare.store.usage import Usage
 from support.world.session import ME, live
@@ -109,6 +111,35 @@ def test_no_process_is_looked_up_for_what_is_shown_while_descriptors_watch_all(
         assert [len(share.pids) for share in await daemon.service.shares(ME)] == [1] * SHARES
 
     live(world, state, story)
+
+
+def test_views_are_made_again_only_for_shares_that_have_changed(world, state, monkeypatch):
+    counts = Counts()
+    counts.watch(monkeypatch, share_views, "share_view")
+
+    async def story(daemon):
+        (_, process), *_ = await _quiet(daemon)
+        await daemon.service.shares(ME)
+        counts.clear_all()
+        world.clock.pass_by(10)
+        assert len(await daemon.service.shares(ME)) == SHARES
+        await daemon.service.show("s1", ME)
+        assert counts["share_view"] == 0
+        child = world.spawn(process.pid)
+        await daemon.tick()
+        assert child.pid in (await daemon.service.shares(ME))[0].pids
+        assert counts["share_view"] == 1
+
+    live(world, state, story)
+
+
+def test_a_memo_of_bounded_size_forgets():
+    memo: Memo[int, object] = Memo(2)
+    first = memo.of(1, (1,), object)
+    assert memo.of(1, (1,), object) is first
+    for key in range(2, 9):
+        memo.of(key, (1,), object)
+    assert memo.of(1, (1,), object) is not first
 
 
 # What changes after passes in which nothing did.

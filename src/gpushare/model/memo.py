@@ -11,16 +11,20 @@ T = TypeVar("T")
 class Memo(Generic[K, T]):
     """One value for each key; the same object while it is made of equal things.
 
-    So whoever makes something of that value sees by its identity that nothing has changed.
+    So whoever makes something of that value sees by its identity that nothing has changed. `most`:
+    values at the same time, for users that cannot say which keys are of the past.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
         self._kept: dict[K, tuple[tuple[object, ...], T]] = {}
+        self._most = most
 
     def of(self, key: K, inputs: tuple[object, ...], make: Callable[[], T]) -> T:
         """`inputs`: all that `make` depends on. Tuples compare what is identical at once."""
         kept = self._kept.get(key)
         if kept is None or kept[0] != inputs:
+            if len(self._kept) == self._most:
+                self._kept.clear()
             kept = self._kept[key] = inputs, make()
         return kept[1]
 

@@ -13,10 +13,12 @@ from gpushare.daemon.policies.idle import Idle
 from gpushare.daemon.present.views import share_view
 from gpushare.hardware.ports import Clock
 from gpushare.model.ids import ShareId
+from gpushare.model.memo import Memo
 from gpushare.model.share import Share, State
 from gpushare.model.view import ShareView
 from gpushare.scheduler import Waiting
 
+_MOST_KNOWN = 2000  # views
 _GLANCE_SECONDS = 1.0  # a tool that does not answer does not keep the list from being shown
 
 
@@ -37,6 +39,7 @@ class ShareViews:
         self._machine, self._observer, self._processes = machine, observer, processes
         self._placement, self._idle, self._escapes = placement, idle, escapes
         self._releasing = releasing
+        self._known: Memo[ShareId, ShareView] = Memo(_MOST_KNOWN)
         self._waiting: Fresh[dict[ShareId, Waiting]] = Fresh(clock, version)
         self._borrowed: Fresh[Collection[ShareId] | None] = Fresh(clock, version)
 
@@ -66,16 +69,24 @@ class ShareViews:
         *,
         releasing: bool,
     ) -> ShareView:
-        return share_view(
-            share,
-            self._machine.latest,
-            self._observer.last(share.id),
-            self._processes.shown(share),
-            waiting,
-            stack=self._observer.stack(share),
-            delivered=self._observer.compute_delivered.percent(share.id),
-            idle_since=self._idle.since(share.id),
-            borrowed=None if borrowed is None else share.id in borrowed,
-            uncounted=self._escapes.uncounted(share.id),
-            releasing=releasing,
-        )
+        """The same view while nothing in it changes."""
+        machine, observed = self._machine.latest, self._observer.last(share.id)
+        seen = share, machine, observed, self._processes.shown(share), waiting
+        delivered = self._observer.compute_delivered.percent(share.id)
+        idle_since = self._idle.since(share.id)
+        is_borrowed = None if borrowed is None else share.id in borrowed
+        uncounted = self._escapes.uncounted(share.id)
+
+        def made() -> ShareView:
+            return share_view(
+                *seen,
+                stack=self._observer.stack(share),
+                delivered=delivered,
+                idle_since=idle_since,
+                borrowed=is_borrowed,
+                uncounted=uncounted,
+                releasing=releasing,
+            )
+
+        inputs = *seen, delivered, idle_since, is_borrowed, uncounted, releasing
+        return self._known.of(share.id, inputs, made)
