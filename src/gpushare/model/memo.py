@@ -11,7 +11,7 @@ T = TypeVar("T")
 class Memo(Generic[K, T]):
     """One value for each key; the same object while it is made of equal things.
 
-    So whoever makes something of that value sees by its identity that nothing has changed. `most`:
+    So users who make something of that value see by its identity that nothing has changed. `most`:
     values at the same time, for users that cannot say which keys are of the past.
     """
 

@@ -190,7 +190,7 @@ class ShareProcesses:
         return holder in self._statuses or holder in self._watched
 
     def watches(self, process: ProcessRef | None) -> bool:
-        """Whether it lives, as far as the loop was told by now: its end wakes the loop."""
+        """Whether it lives, as far as is known by now: its end wakes the loop."""
         return process in self._watched
 
     def status(self, holder: ProcessRef) -> int | None:
