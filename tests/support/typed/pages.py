@@ -58,7 +58,6 @@ class Command:
     line: int
     text: str
     shown: tuple[str, ...] | None
-    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
