@@ -115,6 +115,7 @@ def _block(found: re.Match[str], page: str, remark: str) -> Iterator[Part]:
 def _dialogue(line: int, lines: list[str]) -> Iterator[Command]:
     """The commands of a console block; one that shows no output at all shows commands only."""
     starts = _starts(lines)
+    assert starts[:1] == [0], f"line {line}: a console block begins with `$ ` or `# `"
     pieces = [lines[a:b] for a, b in zip(starts, [*starts[1:], len(lines)], strict=True)]
     split = [_whole(piece) for piece in pieces]
     silent = not any(shown for _, shown in split)
