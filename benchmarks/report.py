@@ -54,7 +54,6 @@ TABLES: dict[str, Callable[[Path], str | None]] = {
     "kernels": without_tables.kernels_table,
     "crowd": without_tables.crowd_table,
     "peers": without_tables.peers_table,
-    "peers_short": without_tables.peers_short_table,
 }
 
 

@@ -60,15 +60,3 @@ def peers_table(_folder: Path) -> str | None:
             for peer in found
         ),
     )
-
-
-def peers_short_table(_folder: Path) -> str | None:
-    """By system: response, service and job for each service."""
-    pairs = list(peers.COLOCATION)
-    rows = zip(*peers.COLOCATION.values(), strict=True)
-    head = ["system", *(f"{lc} next to {be}: response, service, job" for lc, be in pairs)]
-    return table(head, ([row[0].name, *(_three(peer) for peer in row)] for row in rows))
-
-
-def _three(peer: peers.Peer) -> str:
-    return f"{peer.response}, {peer.service}, {peer.be:.2f}"
