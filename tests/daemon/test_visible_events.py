@@ -46,6 +46,19 @@ def test_followers_hear_what_comes(world, state):
     live(world, state, story)
 
 
+@pytest.mark.parametrize(("beyond", "heard"), [(0, 0), (1, 3), (1000, 3)])
+def test_who_knows_later_events_than_there_were_hears_all(world, state, beyond, heard):
+    async def story(daemon):
+        for number in range(3):
+            daemon.parts.bus.publish("gpu.xid", f"number {number}")
+        daemon.parts.bus.close()
+        since = daemon.store.events.last() + beyond
+        events = [event.message async for event in daemon.service.events(since, ME)]
+        assert events == [f"number {number}" for number in range(heard)]
+
+    live(world, state, story)
+
+
 def test_old_events_are_read_some_at_a_time_and_others_go_on_in_between(world, state, monkeypatch):
     async def story(daemon):
         await daemon.create(8)
