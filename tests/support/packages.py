@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+_SECONDS = 2400  # a guard: PyTorch takes 3 GB of downloads and 5.4 GiB on disk
 INSTALL = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile")
 
 
@@ -23,6 +24,11 @@ def environment(folder: Path, *requirements: str) -> Path:
 
 def _run(*command: str) -> None:
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=550, stdin=subprocess.DEVNULL
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_SECONDS,
+        stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"

@@ -17,6 +17,7 @@ from support.daemon import Daemon
 
 pytestmark = pytest.mark.system
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+TESTS = Path(__file__).parents[1]
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -49,6 +50,7 @@ def test_answers_are_as_the_document_says(unstarted: Daemon) -> None:
             *("--phases", "coverage,fuzzing", "--max-examples", EXAMPLES, "--seed", SEED),
             *("--continue-on-failure", "--request-timeout", "60"),
         ],
+        env={**os.environ, "PYTHONPATH": str(TESTS), "SCHEMATHESIS_HOOKS": "support.fuzzing"},
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
