@@ -139,13 +139,14 @@ def _parts(row: Row) -> list[str]:
 
 def reclaim_table(folder: Path) -> str | None:
     """Each run by itself: its spread is that of the requests in it."""
-    head = ["borrower holds", "request to grant", "to the first allocation"]
+    head = ["commit", "borrower holds", "request to grant", "to the first allocation"]
     head += ["request to grant at once, host memory not prepared", "memory"]
     rows = []
     for run in runs(folder, "reclaim"):
-        rows.append(["nothing", *_waits(run.result["empty"]), NOTHING, NOTHING])
+        commit = str(run.body["commit"])[:8]
+        rows.append([commit, "nothing", *_waits(run.result["empty"]), NOTHING, NOTHING])
         rows += [
-            [f"{row['held_gib']} GiB", *_waits(row), _at_once(row), _intact(row)]
+            [commit, f"{row['held_gib']} GiB", *_waits(row), _at_once(row), _intact(row)]
             for row in run.result["rows"]
         ]
     return table(head, rows)

@@ -183,7 +183,7 @@ def test_each_cell_of_the_isolation_table_is_tested_claimed_or_open() -> None:
 def test_what_the_isolation_table_names_is_there() -> None:
     """Files by their path below the root, tests/ or src/, and tests by their name after `::`."""
     root = Path(__file__).parents[1]
-    named = re.findall(r"`([\w/]+\.(?:py|json))(?:::(\w+))?`", " ".join(isolation_cells()))
+    named = re.findall(r"`([\w/-]+\.(?:py|json))(?:::(\w+))?`", " ".join(isolation_cells()))
     assert len(named) >= 15
     for path, test in named:
         found = [
