@@ -63,14 +63,15 @@ class Session:
 
     def complaint(self, command: Command) -> str:
         """What is wrong with what a page shows of a command; empty if nothing is."""
-        deadline = time.monotonic() + LOOK_SECONDS
+        deadline, pause = time.monotonic() + LOOK_SECONDS, 0.2
         while True:
             status, lines = self._run(command)
             found = _complaint(command, status, lines)
             again = _LOOKS.search(command.text) and time.monotonic() < deadline
             if not found or not again:
                 return found
-            time.sleep(0.2)
+            time.sleep(pause)
+            pause = min(2 * pause, 2)
 
     def _run(self, command: Command) -> tuple[int, list[str]]:
         assert self.terminal is not None, "the page has no `typed on` or `typed in` before it"
