@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.append(str(Path(__file__).parents[2]))
@@ -69,6 +69,7 @@ def test_blocks_are_whole_seconds_and_lose_no_request() -> None:
     assert [len(block) for block in window(0.001, requests=250).blocks("service")] == [100, 100, 50]
 
 
+@settings(max_examples=10)  # each draws and sorts a thousand times
 @given(st.lists(st.floats(0.5, 2.0), min_size=2, max_size=8))
 def test_equal_blocks_have_an_interval_of_one(levels: list[float]) -> None:
     blocks = [np.full(50, level) for level in levels]
