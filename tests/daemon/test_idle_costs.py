@@ -145,14 +145,35 @@ def test_a_memo_of_bounded_size_forgets():
 # What changes after passes in which nothing did.
 
 
-def test_a_grandchild_that_begins_later_is_found(world, state):
+def test_a_grandchild_that_begins_later_is_found_by_its_descent_alone(world, state):
+    world.with_cgroups = False
+
     async def story(daemon):
         (_, process), *_ = await _quiet(daemon, 2)
-        child = world.spawn(process.pid)
+        child = world.bare(process)
         await daemon.tick(times=QUIET)
-        grandchild = world.spawn(child.pid)
+        assert (await daemon.show("s0")).pids == (process.pid, child.pid)
+        grandchild = world.bare(child)
         await daemon.tick()
-        assert {child.pid, grandchild.pid} <= {*(await daemon.show("s0")).pids}
+        assert (await daemon.show("s0")).pids == (process.pid, child.pid, grandchild.pid)
+
+    live(world, state, story)
+
+
+def test_a_child_that_leaves_an_older_session_is_found(world, state):
+    """In an older session it is taken for an orphan that its parent has only adopted."""
+    world.with_cgroups = False
+    leader = world.spawn()
+
+    async def story(daemon):
+        (_, process), *_ = await _quiet(daemon, 1)
+        child = world.spawn(process.pid, {"GPUSHARE_SHARE": ""}, session=leader.pid)
+        await daemon.tick(times=QUIET)
+        assert (await daemon.show("s0")).pids == (process.pid,)
+        stat = world.root / "proc" / str(child.pid) / "stat"
+        stat.write_text(stat.read_text().replace(f" 0 {leader.pid} 0", " 0 0 0"))
+        await daemon.tick()
+        assert (await daemon.show("s0")).pids == (process.pid, child.pid)
 
     live(world, state, story)
 
