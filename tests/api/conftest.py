@@ -36,7 +36,7 @@ class Answer:
 
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
-        super().__init__("gpushare", timeout=20)
+        super().__init__("gpushare", timeout=120)
         self._path = path
 
     def connect(self) -> None:
@@ -96,11 +96,11 @@ def api(tmp_path, short_path):
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(120)
     yield found
     found.loop.call_soon_threadsafe(found.daemon.parts.bus.close)
     found.loop.call_soon_threadsafe(found.server.stop)
-    thread.join(20)
+    thread.join(120)
     world.close()
     assert not thread.is_alive()
 

@@ -105,9 +105,9 @@ class House:
 
     def connection(self, client: Pair | None = None) -> http.client.HTTPConnection:
         if not self.tls:
-            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         context = self.context(client)
-        return http.client.HTTPSConnection("localhost", self.port, timeout=20, context=context)
+        return http.client.HTTPSConnection("localhost", self.port, timeout=120, context=context)
 
     def call(
         self,
@@ -127,7 +127,7 @@ class House:
 
     def raw(self) -> socket.socket:
         """A TLS connection to say anything on."""
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=120)
         return self.context().wrap_socket(plain, server_hostname="localhost")
 
 
@@ -179,13 +179,13 @@ def living(house: House, prepared: Callable[[House], None] = lambda _: None) -> 
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(120)
     try:
         yield house
     finally:
         house.loop.call_soon_threadsafe(house.daemon.parts.bus.close)
         for one in stop:
             house.loop.call_soon_threadsafe(one)
-        thread.join(20)
+        thread.join(120)
         house.world.close()
     assert not thread.is_alive()

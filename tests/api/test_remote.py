@@ -273,7 +273,7 @@ def test_a_connection_without_a_handshake_gives_up_its_slot(house, monkeypatch):
     monkeypatch.setattr(acceptor, "HANDSHAKE_SECONDS", 0.05)
     monkeypatch.setattr(acceptor, "MOST_PER_ADDRESS", 2)
     for _ in range(6):
-        with socket.create_connection(("127.0.0.1", house.port), timeout=20) as peer:
+        with socket.create_connection(("127.0.0.1", house.port), timeout=120) as peer:
             assert _rest(peer) == b""
     until(lambda: _login_status(house) == 200, "a slot to be free")
 
@@ -287,7 +287,7 @@ def _rest(peer):
 
 @pytest.mark.parametrize("data", [b"\0\0\0", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01"])
 def test_what_is_not_tls_ends_the_connection_only(house, data):
-    with socket.create_connection(("127.0.0.1", house.port), timeout=20) as peer:
+    with socket.create_connection(("127.0.0.1", house.port), timeout=120) as peer:
         peer.sendall(data)
         peer.shutdown(socket.SHUT_WR)
         assert b"HTTP" not in _rest(peer)

@@ -145,7 +145,7 @@ def test_a_program_in_no_share_ends_only_when_named(daemon: Daemon, outsider):
     done = daemon.json("clean", "--yes", "--process", str(outsider.pid))
 
     assert [item["outcome"] for item in done["items"]] == ["asked"]
-    assert outsider.wait(20) == -signal.SIGTERM
+    assert outsider.wait(120) == -signal.SIGTERM
 
 
 def test_force_kills(daemon: Daemon, outsider):
@@ -205,7 +205,7 @@ def test_an_mps_daemon_of_another_user_is_listed_and_left_alone(daemon: Daemon, 
         assert control.poll() is None
         done = daemon.gpushare("clean", "--yes", "-f", "--process", str(control.pid))
         assert done.returncode == 0, done.stderr
-        assert control.wait(20) == -signal.SIGKILL
+        assert control.wait(120) == -signal.SIGKILL
     finally:
         control.kill()
         control.communicate()

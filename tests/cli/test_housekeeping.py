@@ -131,7 +131,7 @@ def test_alone_it_is_a_status_of_ten_lines(daemon: Daemon) -> None:
     assert any("late-0 queued #1" in line for line in shown)
     daemon.gpushare("rm", "all")
     for process in waiting:
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
 
 
 def complete(found: Daemon, *words: str) -> list[str]:

@@ -33,7 +33,7 @@ def test_following_ends_with_the_share_and_misses_nothing(daemon: Daemon) -> Non
     assert following.stdout is not None
     first = following.stdout.readline()
     go.touch()
-    rest, _ = following.communicate(timeout=30)
+    rest, _ = following.communicate(timeout=120)
 
     assert (first, rest) == ("first\n", "last\n")
 

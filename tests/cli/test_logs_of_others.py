@@ -18,7 +18,7 @@ def log_at(daemon: Daemon, path: Path | str) -> subprocess.CompletedProcess[str]
     """What `logs` answers for a share whose owner says that its log is there."""
     spec = ShareSpec(memory=MemoryAsk(limit=Bytes(GIB)), name="says")
     Client(daemon.socket).create(CreateRequest(spec=spec, log=str(path)))
-    done = daemon.gpushare("logs", "says", timeout=20)
+    done = daemon.gpushare("logs", "says", timeout=120)
     daemon.gpushare("rm", "says")
     return done
 

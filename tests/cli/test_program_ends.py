@@ -131,7 +131,7 @@ def test_a_foreground_program_that_ends_while_the_daemon_is_down_has_no_code(
         daemon.until_state("job", "running")
         daemon.kill()
         process.kill()
-        process.wait(30)
+        process.wait(120)
     daemon.start()
 
     end = daemon.json("wait", "job")["end"]

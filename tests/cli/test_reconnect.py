@@ -78,7 +78,7 @@ def test_who_is_gone_while_the_daemon_is_away_leaves_nothing_in_the_queue(
         assert late.stderr is not None
         until(lambda: "the daemon is away" in late.stderr.readline(), "what it says")
         late.send_signal(how)
-        code = late.wait(30)
+        code = late.wait(120)
         daemon.start()
 
         assert code == (130 if how is signal.SIGINT else -how)

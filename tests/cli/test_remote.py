@@ -228,7 +228,7 @@ def test_secrets_are_in_no_log_no_record_and_no_argument(lab: Lab) -> None:
     lab.away("ps", GPUSHARE_TOKEN=token)
     lab.away("ps", GPUSHARE_TOKEN=token + "x")
     events = lab.spawn("wait", "nobody")  # prose: allow
-    events.communicate(timeout=30)
+    events.communicate(timeout=120)
     lab.stop()
 
     kept = [path for path in lab.folder.rglob("*") if path.is_file()]

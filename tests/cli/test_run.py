@@ -42,7 +42,7 @@ def test_a_signal_reaches_the_program_itself(daemon: Daemon):
         daemon.until_state("s", "running")
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(30) == -signal.SIGTERM
+        assert process.wait(120) == -signal.SIGTERM
     daemon.until_empty()
 
 
@@ -179,7 +179,7 @@ def test_ctrl_c_in_the_queue_leaves_nothing_behind(daemon: Daemon):
             daemon.until_state("late", "queued")
             second.send_signal(signal.SIGINT)
 
-            assert second.wait(30) == 130
+            assert second.wait(120) == 130
         assert daemon.share("late") is None
         first.kill()
 

@@ -126,7 +126,7 @@ def test_ctrl_c_while_a_share_is_created_withdraws_it(daemon: Daemon):
         daemon.until_state("next", "queued")
         waiting.send_signal(signal.SIGINT)
 
-        assert waiting.wait(30) == 130
+        assert waiting.wait(120) == 130
     assert daemon.share("next") is None
 
 

@@ -18,7 +18,7 @@ from support.machine import Machine
 from support.mechanics import World
 from support.shares import grant, share
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(300)]
 STRANGER = Path(__file__).parents[1] / "support" / "stranger_program.py"
 MIB_WRITTEN, MIB_SEARCHED = 256, 512
 ILLEGAL_ADDRESS = 700

@@ -8,7 +8,7 @@ from support.program import training
 
 def test_a_share_that_takes_turns_does_not_join_it(daemon):
     theirs = dict(daemon.environment)
-    subprocess.run(["nvidia-cuda-mps-control", "-d"], env=theirs, check=True, timeout=30)
+    subprocess.run(["nvidia-cuda-mps-control", "-d"], env=theirs, check=True, timeout=120)
     try:
         with training(daemon, "--name", "mine", "-m", "4GiB"):
             listed = _ask(theirs, "get_server_list")

@@ -53,7 +53,7 @@ def running(daemon: Daemon, *command: str) -> Iterator["subprocess.Popen[str]"]:
         yield process
     finally:
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
 
 
 def ask(process: "subprocess.Popen[str]", words: str) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def test_what_is_in_the_way_is_reported(daemon: Daemon) -> None:
         assert finish(process) > 1
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_daemons_killed_at_any_moment_of_a_move_lose_no_program(daemon: Daemon) -> None:
     dice = random.Random(5)
     with program(daemon, "job", "-m", "2GiB", mib=256) as process:

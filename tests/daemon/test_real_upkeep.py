@@ -19,7 +19,7 @@ OUT_OF_MEMORY = 2
 
 class Unix(http.client.HTTPConnection):
     def __init__(self, daemon: Daemon) -> None:
-        super().__init__("gpushare", timeout=20)
+        super().__init__("gpushare", timeout=120)
         self._path = str(daemon.socket)
 
     def connect(self) -> None:

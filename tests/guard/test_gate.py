@@ -113,7 +113,7 @@ class Tenants:
         for process in self._running:
             process.send_signal(signal.SIGCONT)
             process.kill()
-            process.communicate(timeout=20)
+            process.communicate(timeout=120)
 
 
 def stays_closed(tenants: Tenants, number: int) -> bool:

@@ -138,11 +138,11 @@ class Holder:
 
     def end(self) -> None:
         self.process.stdin.close()
-        assert self.process.wait(20) == 0
+        assert self.process.wait(120) == 0
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(120)
 
 
 @contextmanager

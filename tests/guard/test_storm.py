@@ -78,7 +78,7 @@ class Storm:
     def kill(self, number: int) -> None:
         process = self._living.pop(number)
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
         self._away.discard(number)
         self._checked.pop(number, None)
         self._tenants.leave(number)

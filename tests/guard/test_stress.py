@@ -40,7 +40,7 @@ class PeakUse:
         return int(self._process.stdout.readline()) - self._before
 
     def close(self) -> None:
-        self._process.communicate(timeout=20)
+        self._process.communicate(timeout=120)
 
 
 @pytest.mark.parametrize("flags", [Flag(0), Flag.MOVABLE], ids=["native", "movable"])
@@ -79,4 +79,4 @@ def test_eight_programs_never_exceed_their_share(guarded, native_test, flags) ->
 
 def _end(process: subprocess.Popen[str]) -> None:
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)

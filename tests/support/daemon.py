@@ -18,7 +18,7 @@ from gpushare.mechanisms.shm_paths import shared
 from . import commands
 from .machine import Machine, simulated
 
-START_SECONDS = 60
+START_SECONDS = 120
 GPUSHARE = (sys.executable, "-m", "gpushare.cli")
 
 
@@ -97,7 +97,7 @@ class Daemon:
         self.stop(signal.SIGKILL)
 
     def gpushare(
-        self, *arguments: str | Path, env: Mapping[str, str] = {}, timeout: float = 60
+        self, *arguments: str | Path, env: Mapping[str, str] = {}, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """Run one gpushare command to its end."""
         words, environment = [str(word) for word in arguments], {**self.environment, **env}

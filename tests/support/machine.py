@@ -39,7 +39,7 @@ class Machine:
     image: Path | None = None
 
     def run(
-        self, *command: str | Path, env: Mapping[str, str] = {}, timeout: float = 60
+        self, *command: str | Path, env: Mapping[str, str] = {}, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on this machine to its end, output captured."""
         return subprocess.run(
@@ -53,7 +53,7 @@ class Machine:
         )
 
     def python(
-        self, source: str, *args: str, env: Mapping[str, str] = {}, timeout: float = 60
+        self, source: str, *args: str, env: Mapping[str, str] = {}, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """Run Python source on this machine."""
         return self.run(sys.executable, "-c", source, *args, env=env, timeout=timeout)
@@ -75,7 +75,7 @@ class Machine:
         """Inject or heal a fault, as `gpushare-sim-machine fault` words it: `gpu=0 xid=31`."""
         assert self.image is not None, "a real machine takes no faults"
         tool = NATIVE / "simgpu" / "gpushare-sim-machine"
-        subprocess.run([tool, "fault", self.image, *words], check=True, timeout=30)
+        subprocess.run([tool, "fault", self.image, *words], check=True, timeout=120)
 
 
 @contextmanager

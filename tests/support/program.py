@@ -38,4 +38,4 @@ def training(daemon: Daemon, *share: str, memory: str = "2GiB") -> Iterator[subp
         yield process
     finally:
         process.stdin.close()
-        process.wait(30)
+        process.wait(120)

@@ -59,7 +59,7 @@ def test_nothing_is_granted_twice_and_the_queue_goes_on(former: Former):
         removed = former.daemon.gpushare("rm", "--force", name)
         assert removed.returncode == 0, removed.stderr
         if program := former.programs.get(name):
-            program.wait(30)
+            program.wait(120)
     former.daemon.until_state("waiting", "granted")
     [gpu] = former.daemon.json("gpus")["items"]
     assert gpu["memory"]["granted"] == former.shares["waiting"]["memory"]["limit"]

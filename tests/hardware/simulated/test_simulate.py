@@ -106,7 +106,7 @@ def test_a_signal_goes_to_the_command_and_the_machine_goes_with_it(tmp_path: Pat
 
     process.send_signal(number)
 
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 5
     assert list(tmp_path.iterdir()) == []
 
@@ -127,7 +127,7 @@ def test_ctrl_c_on_a_terminal_reaches_the_command_once(tmp_path: Path):
     os.write(leader, b"\x03\n")
 
     assert b"ints 1" in _read_until(leader, b"ints ")
-    process.wait(timeout=30)
+    process.wait(timeout=120)
     os.close(leader)
 
 
