@@ -26,6 +26,12 @@ _SLOT_0 = 512 + 16 * 512  # of a region: after the header and 16 GPUs
 _NEW_SLOT = 384
 
 
+def unpack(files: tarfile.TarFile, folder: Path) -> None:
+    """With the filter of Pythons that have one: Debian 12's 3.11.2 knows no such argument."""
+    files.extraction_filter = getattr(tarfile, "data_filter", None)
+    files.extractall(folder)
+
+
 class Former:
     """The files of an earlier daemon in the folders of a new one, which is not started yet."""
 
@@ -33,7 +39,7 @@ class Former:
         self.daemon, self.name = daemon, archive.name.removesuffix(".tar.xz")
         unpacked = daemon.folder / "archive"
         with tarfile.open(archive) as files:
-            files.extractall(unpacked, filter="data")
+            unpack(files, unpacked)
         self.manifest = json.loads((unpacked / "manifest.json").read_text())
         shutil.copytree(unpacked / "files" / "state", daemon.state)
         shutil.copytree(unpacked / "files" / "run", daemon.runtime)

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from gpushare.guard import layout
-from support.former import ARCHIVES
+from support.former import ARCHIVES, unpack
 from support.living import RELEASES, Release, missing
 from support.machine import ROOT
 
@@ -44,7 +44,7 @@ DEFINES = {"REGION": "region", "BOARD": "page", "GPU_PAGE": "page"}  # the rest 
 def recorded(archive: Path, folder: Path) -> frozenset[Version]:
     """The versions in the files of an archive."""
     with tarfile.open(archive) as packed:
-        packed.extractall(folder, filter="data")
+        unpack(packed, folder)
     with closing(sqlite3.connect(folder / "files" / "state" / "state.db")) as state:
         schema = state.execute("PRAGMA user_version").fetchone()[0]
     return frozenset({("schema", schema), *shared(folder / "files" / "run")})
