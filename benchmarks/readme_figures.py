@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import earlier_tables
 from benchmarks.limit_tables import errors
 from benchmarks.move_tables import parts
 from benchmarks.runs import Run, count, runs, spread
@@ -97,8 +98,9 @@ def _checkpoint(folder: Path) -> tuple[str, list[Run]] | None:
     return "; ".join(found), [run for run, _ in of]
 
 
-def _overcommit(name: str, form: str, unit: str = "") -> Result:
-    return _of("overcommit", lambda of: spread([run.result[name] for run in of], form, unit))
+def _ratio(of: list[Run]) -> str:
+    turn = of[-1].result["turn_s"]
+    return f"{spread([run.result['ratio'] for run in of])} (turns of {turn:.0f} s)"
 
 
 def _added(call: str, side: str, kind: str = "calls", by: float = 1000, unit: str = "µs") -> Result:
@@ -133,7 +135,7 @@ FIGURES = (
            _checkpoint),
     Figure("two jobs of 100 GiB in turns on one GPU: time together / one after the other",
            "一块 GPU 上两个 100 GiB 的任务轮流使用：总时间 / 依次单独运行", "overcommit",
-           _overcommit("ratio", "{:.2f}")),
+           _of("overcommit", _ratio)),
     Figure("… changes in that time; time lost for each", "…… 其间的切换次数；每次损失的时间", "overcommit",
            _of("overcommit", lambda of: "; ".join((
                spread([run.result["changes"] for run in of], "{:.0f}"),
@@ -180,8 +182,10 @@ def figures_zh_table(folder: Path) -> str | None:
 
 # Figures in sentences, by the words of their mark.
 NAMED: dict[str, Result] = {
-    "overcommit": _overcommit("ratio", "{:.2f}"),
-    "overcommit change": _overcommit("change_s", "{:.1f}", " s"),
+    "overcommit": _of("overcommit", _ratio),
+    "overcommit change": _of(
+        "overcommit", lambda of: spread([run.result["change_s"] for run in of], "{:.1f}", " s")
+    ),
     "caps timeslice": _caps("timeslice"),
     "caps mps": _caps("mps"),
     "checkpoint": _checkpoint,
@@ -191,5 +195,7 @@ NAMED: dict[str, Result] = {
 
 
 def figure(folder: Path, words: str) -> str | None:
-    found = NAMED[words](folder) if words in NAMED else None
-    return found[0] if found else None
+    if found := NAMED[words](folder):
+        return found[0]
+    earlier = earlier_tables.checkpoint(folder) if words == "checkpoint" else None
+    return f"{earlier} (earlier version)" if earlier else None

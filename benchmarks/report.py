@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import ci_figures, readme_figures, without_tables
+from benchmarks import ci_figures, earlier_tables, readme_figures, without_tables
 from benchmarks import colocation_tables as sharing
 from benchmarks import limit_tables as limits
 from benchmarks import move_tables as moves
@@ -52,6 +52,7 @@ TABLES: dict[str, Callable[[Path], str | None]] = {
     "tenants": moves.tenants_table,
     "reclaim": moves.reclaim_table,
     "kernels": without_tables.kernels_table,
+    "earlier": earlier_tables.earlier_table,
     "crowd": without_tables.crowd_table,
     "peers": without_tables.peers_table,
 }
