@@ -87,7 +87,9 @@ def test_the_commits_have_the_versions_that_are_said_of_them(name):
         pytest.skip(why)
     steps = git("ls-tree", "--name-only", release.commit, "src/gpushare/store/schema/")
     found = {("schema", steps.count(".sql"))}
-    defines = git("grep", "-hE", r"define +GS_\w+_VERSION", release.commit, "--", "native/guard")
+    defines = git(
+        "grep", "-h", "-E", r"define +GS_\w+_VERSION", release.commit, "--", "native/guard"
+    )
     for define, version in re.findall(r"GS_(\w+)_VERSION (\d+)u", defines):
         if not define.startswith("FORMER"):
             found.add((DEFINES.get(define, "pool"), int(version)))
