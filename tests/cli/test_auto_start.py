@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A command that makes a share starts the caller's own daemon where none runs."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gpushare.config.announced import LOCK, announcement
 from gpushare.hardware.linux.processes import ProcProcesses
 from support.daemon import GPUSHARE, Daemon, until
 from support.login import STARTED, Login
@@ -199,6 +201,21 @@ def test_a_state_directory_that_cannot_be_made_is_named(login: Login) -> None:
 
     assert f"cannot write {login.state}" in done.stderr
     assert "GPUSHARE_STATE_DIR" in done.stderr
+
+
+def test_a_daemon_of_another_machine_that_shares_the_home_is_named(login: Login) -> None:
+    login.state.mkdir(parents=True)
+    with (login.state / LOCK).open("wb") as lock:
+        # Linux gives no pid that high.
+        lock.write(announcement(2**22 + 1))
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        done = login.gpushare("run", "-m", "1GiB", "--", "true")
+
+    assert "another machine or container" in done.stderr
+    assert "GPUSHARE_STATE_DIR" in done.stderr
+    assert STARTED not in done.stderr
 
 
 def test_ctrl_c_ends_a_daemon_that_starts(login: Login) -> None:

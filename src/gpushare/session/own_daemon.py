@@ -155,17 +155,29 @@ class OwnDaemon:
             os.close(lock)
 
     def _wait_for_turn(self, lock: int) -> bool:
-        deadline, mine = time.monotonic() + _TURN_SECONDS, False
+        deadline, mine, absent = time.monotonic() + _TURN_SECONDS, False, None
         while not self._listens():
             mine = mine or _locked(lock)
             # A daemon that ends has its state until the end.
             holder = holder_of(self._config.settings.state_dir)
             if mine and holder is None:
                 return not self._listens()
+            # Seen twice: between the look at the lock and that at the process it may have ended.
+            if holder and holder == absent:
+                raise self._elsewhere(holder)
+            absent = holder if holder and not Path(f"/proc/{holder}").exists() else None
             if time.monotonic() > deadline:
                 raise self._stuck(holder)
             time.sleep(_PAUSE_SECONDS)
         return False
+
+    def _elsewhere(self, holder: int) -> DaemonRunningError:
+        """A home directory that several machines or containers have in common."""
+        return DaemonRunningError(
+            f"a daemon of another machine or container uses {self._config.settings.state_dir}",
+            f"there is no process {holder} here",
+            "export GPUSHARE_STATE_DIR with a folder of this machine",
+        )
 
     def _stuck(self, holder: int | None) -> DaemonError:
         state = self._config.settings.state_dir
