@@ -26,7 +26,7 @@ from collections.abc import Sequence
 _RULES = [
     (re.compile(pattern), instead)
     for pattern, instead in (
-        (rf"\b(?:ana|bo|lin|sam|{re.escape(getpass.getuser())})\b", "USER"),
+        (rf"\b(?:ana|bo|lin|sam|nobody|{re.escape(getpass.getuser())})\b", "USER"),
         (r"\b(daemon|process|pid) \d+", r"\1 N"),
         (r"^\[\d+\] \d+$", "[N] N"),
         (r"\b(event=)\d+|^\d+(?= {2,}\d{4}-)", r"\1N"),

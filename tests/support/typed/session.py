@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +21,8 @@ from .terminal import RC, HungError, Terminal
 HERE = Path(__file__).parent
 VENV = Path(sys.prefix)
 LOOK_SECONDS = 40
+PIP = Path.home() / ".config/pip"  # where to install from is the machine's affair
+_KEPT = ("COVERAGE", "GPUSHARE_NATIVE", "PIP_")
 _DEBIAN = "/usr/local/bin:/usr/bin:/bin"
 # Folders of root, and those that stand for them in the reader's account.
 _ROOTS = {"/etc/gpushare": ".config/gpushare", "/var/backups": "backups"}
@@ -28,10 +31,13 @@ _FAILS = re.compile(r"^(?:error|code): ", re.MULTILINE)
 
 
 class Session:
-    """The account of a reader below `root`, and the shell that is open."""
+    """The account of a reader below `root`, and the shell that is open.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    `uid`: the reader is this user and has what Debian has; clones are made and installed for real.
+    """
+
+    def __init__(self, root: Path, uid: int | None = None) -> None:
+        self.root, self.uid = root, uid
         self.home = self.folder = root
         self.terminal: Terminal | None = None
 
@@ -42,8 +48,9 @@ class Session:
         (self.home / ".bashrc").write_text(RC)
         new = shell.profile == A_CLONE
         self.folder = self._clone() if new else self._work()
-        path = HERE / "stand-ins" if new else VENV / "bin"
-        self.terminal = Terminal(self._environment(path), self.folder)
+        path = f"{HERE / 'stand-ins' if new else VENV / 'bin'}:{_DEBIAN}"
+        environment = self._environment(path if self.uid is None else _DEBIAN)
+        self.terminal = Terminal(environment, self.folder, self._user())
         if not new:
             machine = f"gpushare simulate {shell.profile} -- bash"
             daemon = ["gpushare daemon --detach"] if shell.daemon else []
@@ -100,6 +107,9 @@ class Session:
     def _clone(self) -> Path:
         """The repository as it is before anything is made in it."""
         folder = self.home / "gpushare"
+        if self.uid is not None:
+            subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, folder], check=True)
+            return folder
         folder.mkdir()
         for path in ROOT.iterdir():
             if path.name not in {".git", ".venv"}:
@@ -112,10 +122,18 @@ class Session:
         (folder / "examples").symlink_to(ROOT / "examples")
         return folder
 
-    def _environment(self, path: Path) -> dict[str, str]:
-        kept = {
-            n: v for n, v in os.environ.items() if n.startswith(("GPUSHARE_NATIVE", "COVERAGE"))
-        }
+    def _user(self) -> list[str]:
+        """What makes the shell, and all that is in its home, the reader's."""
+        if self.uid is None:
+            return []
+        if PIP.exists():
+            shutil.copytree(PIP, self.home / ".config/pip")
+        owner = f"{self.uid}:{self.uid}"
+        subprocess.run(["chown", "--recursive", "--no-dereference", owner, self.home], check=True)
+        return ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups"]
+
+    def _environment(self, path: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
         runtime = self.home / "run"
         runtime.mkdir(mode=0o700)
         return kept | {
@@ -151,18 +169,18 @@ def _fails(command: Command) -> bool:
 
 
 @contextmanager
-def session(root: Path) -> Iterator[Session]:
-    opened = Session(root)
+def session(root: Path, uid: int | None) -> Iterator[Session]:
+    opened = Session(root, uid)
     try:
         yield opened
     finally:
         opened.close()
 
 
-def complaints(parts: list[Part], root: Path) -> list[str]:
+def complaints(parts: list[Part], root: Path, uid: int | None = None) -> list[str]:
     """Type all that a page has its reader do; what is not as it shows."""
     found = []
-    with session(root) as reader:
+    with session(root, uid) as reader:
         for part in parts:
             if isinstance(part, Shell):
                 reader.open(part)

@@ -13,7 +13,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 HANG_SECONDS = 100
@@ -30,15 +30,20 @@ class HungError(AssertionError):
 
 
 class Terminal:
-    """One interactive bash, which reads `.bashrc` in its HOME (see `RC`)."""
+    """One interactive bash, which reads `.bashrc` in its HOME (see `RC`).
 
-    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+    `before` are words before its command, such as those that change the user.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], folder: Path, before: Sequence[str] = ()
+    ) -> None:
         self._text = ""
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._ours, theirs = pty.openpty()
         _without_echo(theirs)
         self._shell = subprocess.Popen(
-            ["setsid", "--ctty", "--wait", "bash", "-i"],
+            [*before, "setsid", "--ctty", "--wait", "bash", "-i"],
             env=dict(environment),
             cwd=folder,
             stdin=theirs,
