@@ -21,7 +21,7 @@ PAGES = [
     if not page.name.endswith(".zh-CN.md")
 ]
 TYPED = [page for page in PAGES if any(isinstance(part, Command) for part in parts(page))]
-MOST_OMITTED = 20
+MOST_OMITTED = 18
 
 
 @pytest.mark.timeout(600)
