@@ -41,3 +41,13 @@ def test_the_same_list_is_rendered_once() -> None:
     lists = Lists()
     first = lists.body(ProfileList(items=(), runs=(RUN,)))
     assert lists.body(ProfileList(items=(), runs=(RUN,))) is first
+
+
+def test_an_equal_list_of_other_objects_is_not_rendered_again() -> None:
+    lists = Lists()
+    made = [
+        Profile(program="train.py", beside="", seconds=1.0, work=1.0)  # prose: allow
+        for _ in range(2)
+    ]
+    first, second = (ProfileList(items=(profile,)) for profile in made)
+    assert lists.body(first) is lists.body(second)

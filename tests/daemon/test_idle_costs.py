@@ -4,6 +4,7 @@ such passes is still seen. No time is measured."""
 
 import pytest
 
+from gpushare.daemon.acts import peers
 from gpushare.daemon.loop import escapes, upkeep
 from gpushare.daemon.observe import observer
 from gpushare.daemon.policies import profiler, usage
@@ -11,6 +12,7 @@ from gpushare.daemon.services import share_views
 from gpushare.hardware.linux import census
 from gpushare.model.memo import Memo
 from gpushare.model.policy.tenant import Policy
+from gpushare.model.share import Proof
 from gpushare.store.usage import Usage
 from support.world.session import ME, live
 
@@ -47,6 +49,7 @@ def work(monkeypatch):
     counts.watch(monkeypatch, profiler, "_look")
     counts.watch(monkeypatch, upkeep, "activity_sample")
     counts.watch(monkeypatch, usage, "rate")
+    counts.watch(monkeypatch, peers, "by_user")
     return counts
 
 
@@ -129,6 +132,18 @@ def test_views_are_made_again_only_for_shares_that_have_changed(world, state, mo
         await daemon.tick()
         assert child.pid in (await daemon.service.shares(ME))[0].pids
         assert counts["share_view"] == 1
+
+    live(world, state, story)
+
+
+def test_a_proof_is_shown_and_does_not_count_as_a_change_of_the_records(world, state):
+    async def story(daemon):
+        await _quiet(daemon, 1)
+        (share,), before = daemon.store.shares.living(), daemon.store.generation
+        proof = Proof(at=world.clock.now(), checks=())
+        daemon.store.shares.note(share.id, proof)
+        assert daemon.store.generation == before
+        assert (await daemon.service.show("s0", ME)).proof == proof
 
     live(world, state, story)
 

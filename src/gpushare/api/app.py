@@ -121,7 +121,7 @@ def _caller(request: Request, method: str, path: str) -> Caller:
 
 
 async def _read(route: Route, request: Request, caller: Caller) -> Call:
-    query = dict(request.query_params)
+    query = dict(request.query_params) if request.scope["query_string"] else {}
     return Call(
         caller=caller,
         ref=request.path_params.get("ref", ""),

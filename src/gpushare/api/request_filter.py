@@ -61,20 +61,21 @@ class RequestFilter:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = Request(scope)
+        request, state = Request(scope), scope["state"]
         try:
-            if (peer := getattr(request.state, "peer", None)) is not None:
+            if (peer := state.get("peer")) is not None:
                 await self._identity.know(peer)
-            request.state.caller = caller = self._admitted(request)
+            state["caller"] = caller = self._admitted(request, peer)
         except GpushareError as error:
             await refusal(error)(scope, receive, send)
             return
-        await self._turns.take(request.state.remote if caller is None else caller.uid)
-        await self._app(scope, receive, self._counted(request, send))
+        await self._turns.take(state["remote"] if caller is None else caller.uid)
+        if caller is None:
+            send = self._counted(state["remote"], send)
+        await self._app(scope, receive, send)
 
-    def _admitted(self, request: Request) -> Caller | None:
-        peer: Caller | None = getattr(request.state, "peer", None)
-        _check_head(request)
+    def _admitted(self, request: Request, peer: Caller | None) -> Caller | None:
+        _check_head(request.scope)
         self._calls.put_limit(self._settings.rate, self._settings.burst)
         origin.check(request.headers, None if peer else self._settings.hosts)
         if peer is not None:
@@ -108,27 +109,21 @@ class RequestFilter:
             self._audit.tell(Deed(request.method, path, "", None, None, None, error.code))
             raise
 
-    def _counted(self, request: Request, send: Send) -> Send:
+    def _counted(self, remote: str, send: Send) -> Send:
         """Count a request without a token as failed if the answer is 401."""
-        if request.state.caller is not None:
-            return send
 
         async def counted(message: Message) -> None:
             if message.get("status") == UnauthenticatedError.status:
-                self._failures.add(request.state.remote)
+                self._failures.add(remote)
             await send(message)
 
         return counted
 
 
-def _check_head(request: Request) -> None:
+def _check_head(scope: Scope) -> None:
     """Raises UsageError. The HTTP parser limits only heads that arrive in parts."""
-    head = (
-        request.url.path,
-        request.url.query,
-        *(part for pair in request.headers.raw for part in pair),
-    )
-    if sum(map(len, head)) > LARGEST_HEAD:
+    line = len(scope["path"]) + len(scope["query_string"])
+    if line + sum(len(name) + len(value) for name, value in scope["headers"]) > LARGEST_HEAD:
         raise UsageError(
             "the request is too large", f"URL and headers have at most {LARGEST_HEAD} bytes"
         )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """JSON answers and errors."""
 
-from collections import OrderedDict
+from collections import deque
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -24,31 +24,22 @@ class Rendered(NamedTuple):
 
 
 class Lists:
-    """Bodies of lists, rendered once as long as the service answers with the same values."""
+    """Bodies of lists, rendered once as long as the service answers with equal values."""
 
     def __init__(self) -> None:
-        self._rendered: OrderedDict[tuple[type, int], tuple[Value, Rendered]] = OrderedDict()
+        self._rendered: deque[tuple[Value, Rendered]] = deque(maxlen=_MOST_LISTS)
 
     def body(self, answer: Value) -> Rendered:
         """A list's; another answer is rendered each time."""
-        items = getattr(answer, "items", None)
-        if not isinstance(items, tuple):
+        if not isinstance(getattr(answer, "items", None), tuple):
             return _body(answer)
-        # All empty tuples are one, so the kind of the answer is part of the key.
-        key = type(answer), id(items)
-        kept = self._rendered.get(key)
-        if kept is None or not _same(kept[0], answer):
-            # The answer is kept too, so no other tuple can get the identity of its items.
-            kept = self._rendered[key] = answer, _body(answer)
-            if len(self._rendered) > _MOST_LISTS:
-                self._rendered.popitem(last=False)
-        return kept[1]
-
-
-def _same(one: Value, other: Value) -> bool:
-    """Whether two lists of the same items are equal in what else they have."""
-    names = (name for name in one.__struct_fields__ if name != "items")
-    return all(getattr(one, name) == getattr(other, name) for name in names)
+        # To compare costs much less than to render, above all with what is the same object.
+        for other, body in self._rendered:
+            if type(other) is type(answer) and other == answer:
+                return body
+        body = _body(answer)
+        self._rendered.append((answer, body))
+        return body
 
 
 def _body(answer: Value) -> Rendered:
