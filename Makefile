@@ -9,11 +9,14 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 # Twice the cores: tests wait for programs more than they compute.
 WORKERS ?= 4
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := ./scripts/pip $(BIN)/python
 PYTEST := $(BIN)/python -m pytest
 QUICK := not system and not gpu and not slow
 
-.PHONY: help setup native demo check test coverage test-native test-system test-slow soak test-mutants test-gpu bench bench-gpu bench-sharing bench-smoke bench-report docs layout wheel clean
+# Where the units expect the command.
+PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
+
+.PHONY: help setup native demo install uninstall check test coverage test-native test-system test-slow soak test-mutants test-gpu bench bench-gpu bench-sharing bench-smoke bench-report docs layout wheel deb clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +26,7 @@ setup: $(VENV)/.installed native ## Make .venv and build the native parts (no ro
 # Without bytecode and version checks a second `make setup` costs only the two stamps.
 $(VENV)/.made:
 	@./scripts/make-venv $(PYTHON) $(VENV)
-	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install 'pip>=25.1'
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml hatch_build.py | $(VENV)/.made
@@ -36,10 +39,16 @@ $(VENV)/.group-%: $(VENV)/.installed
 	@touch $@
 
 native:
-	@$(MAKE) --no-print-directory -s -j$(JOBS) -C native all
+	@$(MAKE) --no-print-directory -s $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS)) -C native all
 
 demo: setup ## Share one GPU between three programs and prove the limits (simulated without a GPU)
 	@$(BIN)/python examples/01-three-programs/demo.py
+
+install: $(VENV)/.made ## Install the command, daemon, units and completions into PREFIX (~/.local; root: /usr/local)
+	@$(BIN)/python scripts/install.py --python '$(PYTHON)' --destdir '$(DESTDIR)/' '$(PREFIX)'
+
+uninstall: $(VENV)/.made ## Remove them
+	@$(BIN)/python scripts/install.py --remove '$(PREFIX)'
 
 check: setup ## Lint, format, types, layers, generated documentation, spelling, prose
 	$(BIN)/ruff check
@@ -125,6 +134,9 @@ layout: setup ## Write src/gpushare/guard/layout.py from the C headers
 
 wheel: setup $(VENV)/.group-wheel ## Build wheels for x86-64 and aarch64, glibc 2.17, into dist/
 	@$(BIN)/python scripts/build_wheels.py dist
+
+deb: $(VENV)/.made ## Build a Debian package for this Debian into dist/
+	@$(BIN)/python scripts/build_deb.py dist
 
 clean: ## Remove everything that was built
 	rm -rf $(VENV) native/build dist build src/gpushare/_native
