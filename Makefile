@@ -16,7 +16,7 @@ QUICK := not system and not gpu and not slow
 # Where the units expect the command.
 PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
 
-.PHONY: help setup native demo install uninstall check test coverage test-native test-system test-slow soak test-mutants test-gpu bench bench-gpu bench-sharing bench-smoke bench-report docs layout wheel deb clean
+.PHONY: help setup native demo one-word-path install uninstall check test coverage test-native test-system test-slow soak test-mutants test-gpu bench bench-gpu bench-sharing bench-smoke bench-report docs layout wheel deb clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,7 +64,11 @@ check: setup ## Lint, format, types, layers, generated documentation, spelling, 
 	$(BIN)/python scripts/check_prose.py
 	$(BIN)/python -m benchmarks.report --check
 
-test: setup $(VENV)/.group-thirdparty test-native ## Unit, property, contract and native tests
+# Tests preload libraries of the clone, and the dynamic linker separates paths at spaces and colons.
+one-word-path:
+	@case '$(CURDIR)' in *[' ':]*) echo 'test: move the clone: LD_PRELOAD cannot name files in $(CURDIR)' >&2; exit 1;; esac
+
+test: one-word-path setup $(VENV)/.group-thirdparty test-native ## Unit, property, contract and native tests
 	@$(PYTEST) -m '$(QUICK)' -n $(WORKERS)
 
 coverage: setup ## Run the tests of `make test` and show what part of each room they run
@@ -73,7 +77,7 @@ coverage: setup ## Run the tests of `make test` and show what part of each room 
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python scripts/coverage_by_room.py
 
-test-native: setup ## Tests of the C code alone
+test-native: one-word-path setup ## Tests of the C code alone
 	@$(MAKE) --no-print-directory -s -C native test
 
 test-system: setup $(VENV)/.group-schema $(VENV)/.group-thirdparty $(VENV)/.group-wheel ## Real third-party components; installs what it needs when root

@@ -7,6 +7,7 @@ when it is installed.
 
 import gzip
 import hashlib
+import os
 import platform
 import shutil
 import subprocess
@@ -39,8 +40,19 @@ def build(folder: Path, python: str = PYTHON) -> Path:
         strip(place.staged(place.library))
         add_documents(tree)
         add_control(tree, facts(place, python))
+        link_to_python(place)
         open_to_all(tree)
         return pack(tree, folder)
+
+
+def link_to_python(place: Place) -> None:
+    """Debian wants links within /usr to be relative."""
+    folder = place.library / "bin"
+    for link in place.staged(folder).glob("python*"):
+        if link.readlink().is_absolute():
+            target = os.path.relpath(link.readlink(), folder)
+            link.unlink()
+            link.symlink_to(target)
 
 
 def strip(library: Path) -> None:
@@ -67,7 +79,7 @@ def add_documents(tree: Path) -> None:
 def copyright_of(path: Path) -> None:
     """Licences of the packages that it contains are next to them."""
     path.write_text(
-        "gpushare: Copyright The gpushare authors, Apache License 2.0;\n"
+        "gpushare: Copyright (C) 2026 The gpushare authors, Apache License 2.0;\n"
         "on Debian systems its text is in /usr/share/common-licenses/Apache-2.0.\n\n"
         "The Python packages in /usr/lib/gpushare have their licences in *.dist-info folders.\n",
         "utf-8",
@@ -128,8 +140,8 @@ def open_to_all(tree: Path) -> None:
     """Whatever umask it was built with."""
     for path in (tree, *tree.rglob("*")):
         if not path.is_symlink():
-            runs = path.is_dir() or path.stat().st_mode & 0o100 or path.name in SCRIPTS
-            path.chmod(0o755 if runs else 0o644)
+            runs = path.stat().st_mode & 0o100 and ".so" not in path.suffixes
+            path.chmod(0o755 if runs or path.is_dir() or path.name in SCRIPTS else 0o644)
 
 
 def pack(tree: Path, folder: Path) -> Path:

@@ -181,3 +181,17 @@ def test_where_packages_cannot_be_fetched_pips_settings_are_named(tmp_path: Path
     assert asked.returncode == 1
     for word in ("PIP_INDEX_URL", "https_proxy", "PIP_FIND_LINKS", "run make again"):
         assert word in asked.stderr
+
+
+@pytest.mark.parametrize(("name", "fits"), [("clone", True), ("a clone", False), ("a:b", False)])
+def test_tests_ask_for_a_path_that_the_dynamic_linker_can_name(
+    tmp_path: Path, name: str, *, fits: bool
+) -> None:
+    clone = tmp_path / name
+    clone.mkdir()
+    shutil.copy(ROOT / "Makefile", clone)
+    asked = subprocess.run(
+        ["make", "one-word-path"], cwd=clone, capture_output=True, text=True, check=False
+    )
+    assert (asked.returncode == 0) == fits
+    assert ("LD_PRELOAD" in asked.stderr) != fits
