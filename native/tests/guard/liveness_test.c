@@ -215,11 +215,24 @@ static void close_everything(void)
     sweep(0);
 }
 
-/* It cannot open the files any more, so it frees nothing. */
+/* Then it cannot open the files and frees nothing. Containers refuse it to users without root. */
+static bool enter_another_root(void)
+{
+    return (geteuid() == 0 || unshare(CLONE_NEWUSER) == 0) && chroot("/proc/self") == 0;
+}
+
+static bool may_enter_another_root(void)
+{
+    pid_t child = fork();
+    int status = child == 0 ? !enter_another_root() : 0;
+    if (child == 0)
+        _exit(status);
+    return waitpid(child, &status, 0) == child && status == 0;
+}
+
 static void change_the_root(void)
 {
-    CHECK(geteuid() == 0 || unshare(CLONE_NEWUSER) == 0);
-    CHECK(chroot("/proc/self") == 0 && gs_life_begin(region) == 0);
+    CHECK(enter_another_root() && gs_life_begin(region) == 0);
     CHECK(gs_region_sweep(region, 0) == 0);
     CHECK(gs_gpu_page_sweep(page, judge) == 0);
 }
@@ -373,7 +386,8 @@ int main(int count, char **arguments)
     a_page_of_version_1_is_shared_with_its_programs();
     the_living_are_kept();
     check_survives(close_everything);
-    check_survives(change_the_root);
+    if (may_enter_another_root())
+        check_survives(change_the_root);
     check_survives(fork_and_lose_the_child);
     a_child_does_not_keep_its_parent();
     an_exec_ends_the_life(arguments[0]);
