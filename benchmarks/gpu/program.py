@@ -13,7 +13,8 @@ from typing import Any
 
 from . import machine
 
-PATIENCE = 90.0  # for a program to start, or to come to rest
+# For a program to start, or to come to rest; a smoke run may be on a busy machine.
+PATIENCE = 300.0 if machine.smoke() else 90.0
 
 
 class Program:

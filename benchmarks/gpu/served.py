@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gpushare daemon of a benchmark's own, on folders of its own, as its users call it."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from typing import Any
 
 from gpushare.client import Client
 from gpushare.mechanisms.shm_paths import shared
+from gpushare.model.errors import GpushareError
 
 from . import machine
 
@@ -33,6 +35,13 @@ class Site:
     @cached_property
     def client(self) -> Client:
         return Client(self.environment["GPUSHARE_SOCKET"])
+
+    def answers(self) -> bool:
+        """Whether the daemon does; its socket is there a little earlier."""
+        with contextlib.suppress(GpushareError, OSError):
+            self.client.version()
+            return True
+        return False
 
     @property
     def regions(self) -> Path:
@@ -95,7 +104,7 @@ def site(settings: Mapping[str, str] | None = None) -> Iterator[Site]:
                 [*GPUSHARE, "daemon"], env=here.environment, stdout=log, stderr=log
             )
         try:
-            here.until((folder / "s").exists, (folder / "log").read_text() or "the daemon")
+            here.until(here.answers, "the daemon")
             yield here
         finally:
             daemon.send_signal(signal.SIGTERM)
