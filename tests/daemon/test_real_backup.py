@@ -40,6 +40,36 @@ def test_a_restore_brings_back_what_was_backed_up_and_says_so(daemon, file):
     assert daemon.gpushare("audit", "verify").returncode == 0
 
 
+FOLLOWS = """
+from gpushare import Client
+for event in Client().events():
+    print(event.seq, event.type, flush=True)
+"""
+
+
+def test_who_follows_events_over_a_restore_gets_each_once(daemon, file):
+    daemon.gpushare("backup", file)
+    daemon.gpushare("create", "-m", "2GiB", "--name", "held")
+    program = (sys.executable, "-c", FOLLOWS)
+    with daemon.machine.start(*program, env=daemon.environment) as follower:
+        lines = read_until(follower, "share.granted")
+        daemon.stop()
+        assert daemon.gpushare("restore", file).returncode == 0
+        daemon.start()
+        lines += read_until(follower, "state.restored")
+        follower.kill()
+    numbers = [int(line.split()[0]) for line in lines]
+    assert numbers == sorted(set(numbers))
+
+
+def read_until(follower, event):
+    lines = [""]
+    while event not in lines[-1]:
+        lines.append(follower.stdout.readline())
+        assert lines[-1], "the follower has ended"
+    return lines[1:]
+
+
 def test_a_backup_replaces_a_file_only_when_told_to(daemon, file):
     file.write_text("mine")
     refused = daemon.gpushare("backup", file)

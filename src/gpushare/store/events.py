@@ -55,10 +55,6 @@ class Events:
         """The number of the newest event; 0 if there is none."""
         return int(self._db.rows("SELECT coalesce(max(seq), 0) FROM events")[0][0])
 
-    def newest(self) -> int:
-        """The number of the newest event that ever was, kept or not."""
-        return last_number(self._db)
-
 
 def last_number(database: Database) -> int:
     """Of all events that ever were: events are forgotten, their numbers are not used again."""

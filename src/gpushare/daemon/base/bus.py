@@ -75,7 +75,8 @@ class Bus:
         Other work goes on between two pages, so that a follower who begins with old events delays
         no one else.
         """
-        if since > self._store.events.newest():
+        # A restored state begins with an event whose number is beyond all that were lost with it.
+        if since > self._store.events.last():
             since = 0
         while True:
             # Taken before the store is read, so that an event which is published in between is not
