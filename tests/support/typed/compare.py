@@ -23,10 +23,11 @@ import getpass
 import re
 from collections.abc import Sequence
 
+_USERS = ("ana", "bo", "lin", "sam", "nobody", re.escape(getpass.getuser()))  # prose: allow
 _RULES = [
     (re.compile(pattern), instead)
     for pattern, instead in (
-        (rf"\b(?:ana|bo|lin|sam|nobody|{re.escape(getpass.getuser())})\b", "USER"),
+        (rf"\b(?:{'|'.join(_USERS)})\b", "USER"),
         (r"\b(daemon|process|pid) \d+", r"\1 N"),
         (r"^\[\d+\] \d+$", "[N] N"),
         (r"\b(event=)\d+|^\d+(?= {2,}\d{4}-)", r"\1N"),
