@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest
 QUICK := not system and not gpu and not slow
 
 # Where the units expect the command.
-PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
+PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(shell echo ~)/.local)
 
 .PHONY: help setup native demo one-word-path install uninstall check test coverage test-native test-system test-slow soak test-mutants test-gpu bench bench-gpu bench-sharing bench-smoke bench-report docs layout wheel deb clean
 

@@ -154,9 +154,7 @@ def test_programs_outside_see_none_of_its_packages(debian: Debian) -> None:
     assert "ModuleNotFoundError" in debian.sh(missing)
 
 
-def test_an_upgrade_keeps_settings_state_and_the_daemon_of_a_machine_without_systemd(
-    debian: Debian, packages: dict[str, Path]
-) -> None:
+def test_an_upgrade_keeps_settings_and_state(debian: Debian, packages: dict[str, Path]) -> None:
     shown = debian.sh(
         "echo 'log_level = \"debug\"' >> /etc/gpushare/config.toml\n"
         "mkdir -p /var/lib/gpushare && echo kept > /var/lib/gpushare/marker\n"
@@ -165,6 +163,18 @@ def test_an_upgrade_keeps_settings_state_and_the_daemon_of_a_machine_without_sys
     )
     assert "/etc/gpushare/config.toml" in shown
     assert shown.endswith("kept\n")
+
+
+def test_an_upgrade_without_systemd_leaves_the_daemon_and_its_shares(
+    debian: Debian, packages: dict[str, Path]
+) -> None:
+    debian.sh(
+        "gpushare simulate h200-1 -- sh -ec '"
+        "gpushare daemon --detach; gpushare run -d --name held -m 1GiB -- sleep 600; "
+        "before=$(gpushare daemon status -q); "
+        f"dpkg --force-confold --install {packages['later']}; "
+        'test "$before" = "$(gpushare daemon status -q)"; gpushare ps -q | grep held\'\n'
+    )
 
 
 def test_removed_it_keeps_settings_and_state_and_purged_nothing(debian: Debian) -> None:
