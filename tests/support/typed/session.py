@@ -20,7 +20,7 @@ from .terminal import RC, HungError, Terminal
 
 HERE = Path(__file__).parent
 VENV = Path(sys.prefix)
-LOOK_SECONDS = 40
+LOOK_SECONDS = 90
 PIP = Path.home() / ".config/pip"  # where to install from is the machine's affair
 _KEPT = ("COVERAGE", "GPUSHARE_NATIVE", "PIP_")
 _DEBIAN = "/usr/local/bin:/usr/bin:/bin"
