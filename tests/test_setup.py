@@ -75,6 +75,7 @@ class Newcomer:
         pip_wheel(tree / "usr/share/python-wheels")
         control = tree / "DEBIAN" / "control"
         control.parent.mkdir()
+        control.parent.chmod(0o755)  # dpkg-deb refuses what a strict umask makes
         control.write_text(
             "Package: python3-pip-whl\nVersion: 1\nArchitecture: all\n"
             "Maintainer: a test <test@example.org>\nDescription: pip\n"
