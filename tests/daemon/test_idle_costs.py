@@ -9,8 +9,8 @@ from gpushare.daemon.loop import escapes, upkeep
 from gpushare.daemon.observe import observer
 from gpushare.daemon.policies import profiler, usage
 from gpushare.daemon.services import share_views
+from gpushare.guard.memo import Memo
 from gpushare.hardware.linux import census
-from gpushare.model.memo import Memo
 from gpushare.model.policy.tenant import Policy
 from gpushare.model.share import Proof
 from gpushare.store.usage import Usage

@@ -24,12 +24,12 @@ from operator import or_
 
 from msgspec.structs import replace
 
+from gpushare.guard.memo import Memo
 from gpushare.hardware.ports import Cgroups, Devices
 from gpushare.model.edits import Edits, merge
 from gpushare.model.errors import CgroupError, HardwareError, UnsupportedError
 from gpushare.model.gpu import Capability, Gpu
 from gpushare.model.ids import GpuId, ShareId
-from gpushare.model.memo import Memo
 from gpushare.model.promise import Promise, stack_of
 from gpushare.model.share import Decision, ProofCheck, Share
 from gpushare.model.spec import GpuGrant, MechanismName

@@ -72,8 +72,10 @@ class Level(StrEnum):
 
     def at_least(self, other: "Level") -> bool:
         """Whether this level is as strong as the other, or stronger."""
-        order = list(Level)
-        return order.index(self) <= order.index(other)
+        return _STRONGEST_FIRST[self.value] <= _STRONGEST_FIRST[other.value]
+
+
+_STRONGEST_FIRST = {level.value: number for number, level in enumerate(Level)}
 
 
 class Enforcement(Value):

@@ -13,9 +13,9 @@ from gpushare.daemon.placement.snapshots import Snapshots
 from gpushare.daemon.policies.autosize import Autosize
 from gpushare.daemon.policies.idle import ActivitySample, Idle, activity_sample
 from gpushare.daemon.policies.profiler import Profiler
+from gpushare.guard.memo import Memo
 from gpushare.model.errors import GpushareError
 from gpushare.model.ids import GpuId, ShareId
-from gpushare.model.memo import Memo
 from gpushare.model.share import Share
 from gpushare.store import Store
 

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 
 from gpushare.daemon.base.host_ports import HostPorts
 from gpushare.daemon.base.threads import in_own_thread
+from gpushare.guard.memo import Memo
 from gpushare.mechanisms.mechanism import Observation
 from gpushare.mechanisms.stack import Looks
 from gpushare.model.errors import GpushareError, unexpected
 from gpushare.model.gpu import Machine
 from gpushare.model.ids import GpuId, ShareId
-from gpushare.model.memo import Memo
 from gpushare.model.promise import Promise
 from gpushare.model.share import Share
 from gpushare.model.units import Bytes

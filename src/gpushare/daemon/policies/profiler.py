@@ -7,10 +7,10 @@ from contextlib import suppress
 from gpushare.daemon.observe.observer import Observer
 from gpushare.guard import Rank, ShareSlot
 from gpushare.guard.gpu_page import FULL_COMPUTE
+from gpushare.guard.memo import Memo
 from gpushare.hardware.ports import Clock
 from gpushare.model.errors import NoSuchShareError
 from gpushare.model.ids import GpuId, ShareId
-from gpushare.model.memo import Memo
 from gpushare.model.profile import Profile
 from gpushare.model.share import Share
 from gpushare.model.units import Bytes

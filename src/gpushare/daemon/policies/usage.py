@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from gpushare.daemon.observe.observer import Observer
 from gpushare.guard import ShareSlot
+from gpushare.guard.memo import Memo
 from gpushare.hardware.ports import Clock
 from gpushare.model.errors import GpushareError, NotFoundError
 from gpushare.model.gpu import Machine
 from gpushare.model.ids import GpuId, ShareId, Tenant
-from gpushare.model.memo import Memo
 from gpushare.model.policy.tenant import Policy
 from gpushare.model.share import Share, State
 from gpushare.model.spec import GpuGrant

@@ -11,9 +11,9 @@ from gpushare.daemon.observe.share_processes import ShareProcesses
 from gpushare.daemon.placement.placement import PlacementService
 from gpushare.daemon.policies.idle import Idle
 from gpushare.daemon.present.views import share_view
+from gpushare.guard.memo import Memo
 from gpushare.hardware.ports import Clock
 from gpushare.model.ids import ShareId
-from gpushare.model.memo import Memo
 from gpushare.model.share import Share, State
 from gpushare.model.view import ShareView
 from gpushare.scheduler import Waiting

@@ -33,6 +33,7 @@ from gpushare.guard import (
     library_path,
 )
 from gpushare.guard.layout import SHARE_SLOTS
+from gpushare.guard.memo import Memo
 from gpushare.hardware.ports import Processes
 from gpushare.mechanisms.mechanism import Observation, Observe, PassiveMechanism, Rival
 from gpushare.mechanisms.shm_paths import open_to_pass
@@ -40,7 +41,6 @@ from gpushare.model.edits import Edits
 from gpushare.model.errors import GuardMissingError, HardwareError, RegionCorruptError
 from gpushare.model.gpu import Gpu
 from gpushare.model.ids import GpuId, ShareId
-from gpushare.model.memo import Memo
 from gpushare.model.promise import Claim, Need, Promise, Use
 from gpushare.model.share import Level, ProofCheck, Share
 from gpushare.model.spec import GpuGrant, MechanismName
