@@ -29,7 +29,7 @@ from .host_wiring import boot_id, host_ports
 from .listeners import Listeners, apply_rules, rules
 from .services.backups import restored_message
 
-_XID_SECONDS = 5.0  # of one wait, which ends with the first error
+_XID_SECONDS = 1.0  # of one wait: the daemon's end waits for it
 # Between passes, so that a turn of some seconds does not end a whole interval late; and how often
 # it is looked whether shares take turns by now.
 _TURN_SECONDS, _NO_TURNS_SECONDS = 0.25, 1.0

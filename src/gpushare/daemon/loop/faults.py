@@ -4,10 +4,11 @@
 A fault becomes the share's `reason`: a share that ends after a fault ends as failed.
 """
 
+import asyncio
+
 from gpushare.daemon.acts.executor import Executor
 from gpushare.daemon.base.bus import Bus
 from gpushare.daemon.base.host_ports import HostPorts
-from gpushare.daemon.base.threads import in_own_thread
 from gpushare.daemon.observe.machine import ObservedMachine
 from gpushare.daemon.observe.observer import Observer
 from gpushare.hardware.ports import Xid
@@ -47,7 +48,7 @@ class Faults:
 
         Does not wait for the daemon's turn, so that the cause is known before programs end.
         """
-        for xid in await in_own_thread(self._ports.gpus.xids, seconds):
+        for xid in await asyncio.to_thread(self._ports.gpus.xids, seconds):
             self.notice_xid(xid)
 
     def notice_xid(self, xid: Xid) -> None:
