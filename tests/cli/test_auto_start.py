@@ -237,7 +237,7 @@ def test_ctrl_c_ends_a_daemon_that_starts(login: Login) -> None:
 
 def test_the_next_run_adopts_the_shares_of_a_daemon_that_was_killed(login: Login) -> None:
     login.gpushare("create", "-m", "1GiB", "--name", "kept")
-    login.end()
+    login.kill()
 
     done = login.gpushare("run", "-m", "1GiB", "--", *GPUSHARE, "ps", "-q")
 
@@ -249,7 +249,7 @@ def test_a_run_that_waits_starts_another_when_its_daemon_is_killed(login: Login)
     login.gpushare("create", "-m", "130GiB", "--name", "big")
     waiting = login.spawn("run", "-m", "130GiB", "--name", "next", "--", "echo", "done")
     until(lambda: "next" in login.names(), "the second share to wait")
-    login.end()
+    login.kill()
     until(lambda: login.daemon, "another daemon")
     until(lambda: "big" in login.names(), "the shares of before")
 

@@ -20,6 +20,7 @@ class Login:
 
     def __init__(self, machine: Machine, folder: Path) -> None:
         self.machine, self.folder = machine, folder
+        self._spawned: list[subprocess.Popen[str]] = []
         self.state = Path(machine.environment["GPUSHARE_STATE_DIR"])
         self.environment = {
             **machine.environment,
@@ -35,8 +36,10 @@ class Login:
         return self.machine.run(*GPUSHARE, *words, env={**self.environment, **env}, timeout=240)
 
     def spawn(self, *words: str | Path, env: Mapping[str, str] = {}) -> subprocess.Popen[str]:
-        """Start one gpushare command; the caller ends it."""
-        return self.machine.start(*GPUSHARE, *words, env={**self.environment, **env})
+        """Start one gpushare command; `end` ends it if the test has not."""
+        process = self.machine.start(*GPUSHARE, *words, env={**self.environment, **env})
+        self._spawned.append(process)
+        return process
 
     @property
     def daemon(self) -> int | None:
@@ -52,7 +55,14 @@ class Login:
         until(lambda: self.daemon is None, what)
 
     def end(self) -> None:
-        """End the daemon and forget what it had."""
+        """End what was started, as a crash would."""
+        for process in self._spawned:
+            process.kill()
+            process.communicate()
+        self.kill()
+
+    def kill(self) -> None:
+        """End the daemon as a crash would."""
         if pid := self.daemon:
             os.kill(pid, signal.SIGKILL)
             self.until_ended("the daemon to be killed")
