@@ -22,10 +22,18 @@ PAGES = [
 ]
 TYPED = [page for page in PAGES if any(isinstance(part, Command) for part in parts(page))]
 MOST_OMITTED = 18
+# Each takes several machines, or waits for the daemon's passes: too long for `make test`.
+LONG = {"audit", "check-a-limit", "upkeep"}
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("page", TYPED, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=[pytest.mark.system] if page.stem in LONG else [])
+        for page in TYPED
+    ],
+)
 def test_what_a_page_shows_is_what_its_commands_print(page: Path, short_path: Path) -> None:
     found = complaints(list(parts(page)), short_path)
     assert not found, "\n".join(f"{page.name}:{text}" for text in found)
