@@ -2,6 +2,7 @@
 """The name of a share whose program has just ended is free for the next one."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -56,14 +57,22 @@ def test_a_name_is_free_after_a_queued_share_whose_holder_has_ended(world, state
     live(world, state, story)
 
 
-def test_a_name_is_free_once_a_release_in_progress_has_ended(world, state):
+def test_a_name_is_free_once_a_release_in_progress_has_ended(world, state, monkeypatch):
     async def story(daemon):
+        may_end, mechanisms = threading.Event(), daemon.parts.ports.mechanisms
+        release = mechanisms.release
+        monkeypatch.setattr(
+            mechanisms, "release", lambda *share: may_end.wait(60) and release(*share)
+        )
         _, process = await daemon.run(8, name="x")
         world.end(process)
         daemon.parts.wake.clear()
-        await daemon.core.reconcile()  # the release has begun, and is in progress
+        await daemon.core.reconcile()  # the release has begun
         assert daemon.parts.acts.shares()
-        second = await asyncio.wait_for(daemon.create(8, name="x"), 30)
+        creating = asyncio.create_task(daemon.create(8, name="x"))
+        await asyncio.sleep(0)
+        may_end.set()
+        second = await asyncio.wait_for(creating, 30)
         assert second.state == State.GRANTED
 
     live(world, state, story)

@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -61,6 +62,7 @@ class Session:
     def close(self) -> None:
         if self.terminal is not None:
             self.terminal.close()
+            _end_all_of(self.home)
         self.terminal = None
 
     def write(self, file: File) -> None:
@@ -146,6 +148,15 @@ class Session:
             "GPUSHARE_CLONE": str(ROOT),
             "GPUSHARE_VENV": str(VENV),
         }
+
+
+def _end_all_of(home: Path) -> None:
+    """Programs of detached shares go on after their shell, and after their simulated machine."""
+    mark = f"HOME={home}".encode()
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if mark in environ.read_bytes().split(b"\0"):
+                os.kill(int(environ.parent.name), signal.SIGKILL)
 
 
 def _background(command: Command) -> bool:
