@@ -54,7 +54,7 @@ def _git(*words: str) -> str:
 
 
 @cache
-def library() -> dict[str, str]:
+def guard() -> dict[str, str]:
     """The guard whose figures these are."""
     if not GUARD.exists():
         raise NoProvenanceError(f"{GUARD} is missing: make native")
@@ -78,7 +78,7 @@ def facts(module: str) -> dict[str, Any]:
         "command": " ".join([f"python -m {module}", *sys.argv[1:]]),
         "date": now(),
         **sources(),
-        "libgpushare": library(),
+        "libgpushare": guard(),
         "host": host(),
     }
 

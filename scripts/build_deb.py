@@ -37,7 +37,7 @@ def build(folder: Path, python: str = PYTHON) -> Path:
         tree.mkdir()
         place = Place(Path("/usr"), tree)
         install(place, python)
-        strip(place.staged(place.library))
+        strip(place.staged(place.tree))
         add_documents(tree)
         add_control(tree, facts(place, python))
         link_to_python(place)
@@ -47,7 +47,7 @@ def build(folder: Path, python: str = PYTHON) -> Path:
 
 def link_to_python(place: Place) -> None:
     """Debian wants links within /usr to be relative."""
-    folder = place.library / "bin"
+    folder = place.tree / "bin"
     for link in place.staged(folder).glob("python*"):
         if link.readlink().is_absolute():
             target = os.path.relpath(link.readlink(), folder)
@@ -94,7 +94,7 @@ def facts(place: Place, python: str) -> dict[str, str]:
     """What `control` leaves open."""
     minor = int(run(python, "-c", MINOR))
     sizes = sum(path.stat().st_size for path in place.destdir.rglob("*") if path.is_file())
-    own_python = place.staged(place.library) / "bin" / "python"
+    own_python = place.staged(place.tree) / "bin" / "python"
     return {
         "VERSION": debian_version(run(own_python, "-B", "-c", VERSION)),
         "ARCHITECTURE": run("dpkg", "--print-architecture").strip(),

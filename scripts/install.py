@@ -31,7 +31,7 @@ class Place:
     destdir: Path = Path("/")
 
     @property
-    def library(self) -> Path:
+    def tree(self) -> Path:
         return self.prefix / "lib" / "gpushare"
 
     @property
@@ -69,7 +69,7 @@ class Place:
                 yield UNITS / name, self.prefix / "lib" / "systemd" / "system" / name
 
     def files(self) -> Iterator[Path]:
-        """Everything outside of `library`."""
+        """Everything outside of `tree`."""
         yield self.command
         yield from (self.completion(shell) for shell in ("bash", "zsh", "fish"))
         yield from (path for _, path in self.units())
@@ -84,33 +84,33 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
-def make_library(place: Place, python: str) -> None:
+def make_tree(place: Place, python: str) -> None:
     """The environment is built next to the present one and then takes its place in one step."""
-    final = place.staged(place.library)
+    final = place.staged(place.tree)
     new = final.with_name("gpushare.new")
     shutil.rmtree(new, ignore_errors=True)
     run(python, "-m", "venv", "--without-pip", new)
     run(ROOT / "scripts" / "pip", sys.executable, "--python", new / "bin" / "python",
         "install", "--no-compile", ROOT)  # fmt: skip
-    tidy(new, place.library)
+    tidy(new, place.tree)
     exchange(new, final)
 
 
-def tidy(library: Path, final: Path) -> None:
+def tidy(tree: Path, final: Path) -> None:
     """Leave one command, which is to run at its final place, and no trace of the build."""
-    for path in (library / "bin").iterdir():
+    for path in (tree / "bin").iterdir():
         if path.name == "gpushare":
-            path.write_text(path.read_text("utf-8").replace(str(library), str(final)), "utf-8")
+            path.write_text(path.read_text("utf-8").replace(str(tree), str(final)), "utf-8")
         elif not path.name.startswith("python"):
             path.unlink()
-    settings = library / "pyvenv.cfg"
-    kept = [line for line in settings.read_text("utf-8").splitlines() if str(library) not in line]
+    settings = tree / "pyvenv.cfg"
+    kept = [line for line in settings.read_text("utf-8").splitlines() if str(tree) not in line]
     settings.write_text("\n".join([*kept, ""]), "utf-8")
     for name in ("direct_url.json", "INSTALLER", "REQUESTED"):
-        for path in library.glob(f"lib/*/site-packages/*.dist-info/{name}"):
+        for path in tree.glob(f"lib/*/site-packages/*.dist-info/{name}"):
             path.unlink()
-    (library / "lib64").unlink(missing_ok=True)
-    shutil.rmtree(library / "include", ignore_errors=True)  # headers of packages: none
+    (tree / "lib64").unlink(missing_ok=True)
+    shutil.rmtree(tree / "include", ignore_errors=True)  # headers of packages: none
 
 
 def exchange(new: Path, final: Path) -> None:
@@ -129,9 +129,9 @@ def add_files(place: Place) -> None:
         place.staged(path).parent.mkdir(parents=True, exist_ok=True)
     command = place.staged(place.command)
     command.unlink(missing_ok=True)
-    command.symlink_to(os.path.relpath(place.library / "bin" / "gpushare", place.command.parent))
+    command.symlink_to(os.path.relpath(place.tree / "bin" / "gpushare", place.command.parent))
     for shell in ("bash", "zsh", "fish"):
-        python = place.staged(place.library) / "bin" / "python"
+        python = place.staged(place.tree) / "bin" / "python"
         script = run(python, "-B", "-m", "gpushare", "completion", shell)
         place.staged(place.completion(shell)).write_text(script, "utf-8")
     for source, path in place.units():
@@ -146,15 +146,15 @@ def unit(source: Path, place: Place) -> str:
 
 
 def install(place: Place, python: str) -> None:
-    place.staged(place.library).parent.mkdir(parents=True, exist_ok=True)
-    make_library(place, python)
+    place.staged(place.tree).parent.mkdir(parents=True, exist_ok=True)
+    make_tree(place, python)
     add_files(place)
 
 
 def remove(place: Place) -> None:
     for path in place.files():
         path.unlink(missing_ok=True)
-    shutil.rmtree(place.library, ignore_errors=True)
+    shutil.rmtree(place.tree, ignore_errors=True)
 
 
 def report(place: Place) -> None:
@@ -178,7 +178,7 @@ def main() -> None:
         return
     install(place, asked.python)
     if place.destdir == Path("/"):
-        run(place.staged(place.library) / "bin" / "python", "-m", "compileall", "-q", place.library)
+        run(place.staged(place.tree) / "bin" / "python", "-m", "compileall", "-q", place.tree)
         report(place)
 
 

@@ -60,7 +60,7 @@ def first_gpu() -> dict[str, Any]:
 def begin() -> dict[str, Any]:
     """The GPU; raises at once where a result could not be written in the end."""
     provenance.sources()
-    provenance.library()
+    provenance.guard()
     return first_gpu()
 
 

@@ -184,8 +184,16 @@ def test_removed_it_keeps_settings_and_state_and_purged_nothing(debian: Debian) 
         "test ! -e /usr/bin/gpushare\ntest ! -e /usr/lib/gpushare"
     )
     left = debian.sh(
-        f"dpkg --purge {NAME}\nfind / -xdev -name '*gpushare*' -not -path '/tmp/*' "
-        "-not -path '/root/*' -not -path '/home/*' -newer /proc/1 2>/dev/null; "
+        f"dpkg --purge {NAME}\n"
         "ls -d /etc/gpushare /var/lib/gpushare /var/log/gpushare /usr/lib/gpushare 2>&1 || true"
     )
     assert left.count("No such file or directory") == 4, left
+
+
+def test_purged_no_file_of_the_package_is_left(debian: Debian) -> None:
+    files = debian.sh(f"dpkg-query --listfiles {NAME}").splitlines()
+    assert "/usr/bin/gpushare" in files
+    debian.sh(f"dpkg --purge {NAME}")
+    inside = "/usr/lib/gpushare/"
+    ours = [path for path in files if "gpushare" in path and not path.startswith(inside)]
+    assert debian.sh(f"ls -d {' '.join(ours)} 2>/dev/null || true") == ""

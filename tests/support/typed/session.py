@@ -22,6 +22,7 @@ from .terminal import RC, HungError, Terminal
 HERE = Path(__file__).parent
 VENV = Path(sys.prefix)
 LOOK_SECONDS = 90
+PROGRAMS = ("train.py", "serve.py", "worker.py")  # that pages call their reader's
 PIP = Path.home() / ".config/pip"  # where to install from is the machine's affair
 _KEPT = ("COVERAGE", "GPUSHARE_NATIVE", "PIP_")
 _DEBIAN = "/usr/local/bin:/usr/bin:/bin"
@@ -119,8 +120,11 @@ class Session:
         return folder
 
     def _work(self) -> Path:
-        """A folder with the programs that pages call their reader's."""
-        folder = Path(shutil.copytree(HERE / "programs", self.home / "work"))
+        """A folder with the reader's programs."""
+        folder = self.home / "work"
+        folder.mkdir()
+        for name in PROGRAMS:
+            shutil.copy(HERE / "program.py", folder / name)
         (folder / "examples").symlink_to(ROOT / "examples")
         return folder
 
